@@ -1,0 +1,51 @@
+# Works where only Python (3.11 or newer), git and make are.
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+# uv from the PATH where there is one, else a copy of our own under .tools
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test test-long check bench lock clean
+
+setup: $(STAMP)
+
+.tools/bin/uv: requirements/uv.txt
+	python3 -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+
+$(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
+	@test -x "$(UV)" || $(MAKE) .tools/bin/uv
+	@test -x $(PY) || $(UV) venv --quiet --python '>=3.11' $(VENV)
+	$(UV) pip sync --quiet --python $(PY) --require-hashes --compile-bytecode requirements/dev.txt
+	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+# The main job, on a fresh machine: a message goes through two peers, the last one's answer streams.
+demo: setup
+	@echo '$$ echo "Design a cache" | athena | apollo'
+	@$(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'
+
+test: setup
+	$(PY) -m pytest -q
+
+test-long: setup
+	RHETOR_TEST_SCALE=full $(PY) -m pytest -q
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -q tests/test_imports.py
+
+bench: setup
+	$(PY) -m bench
+
+# Pins with hashes; such a file names no address.
+lock:
+	$(UV) pip compile --quiet --universal --generate-hashes --upgrade --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	echo 'uv>=0.13,<0.14' | $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" - -o requirements/uv.txt
+
+clean:
+	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

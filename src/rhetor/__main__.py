@@ -1,0 +1,7 @@
+"""`python -m rhetor`."""
+
+import sys
+
+from rhetor.cli import main
+
+sys.exit(main())

@@ -1,0 +1,152 @@
+"""The composition root: settings become stores, drivers and a hub, and those one ASGI app."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from rhetor.auth.addresses import Addresses
+from rhetor.auth.logins import Logins
+from rhetor.auth.tokens import load_token
+from rhetor.drivers.access import ModelAccess
+from rhetor.drivers.models import ProviderEntry
+from rhetor.drivers.patience import Timeouts
+from rhetor.home import Home
+from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.ids import wall_clock
+from rhetor.hub.peers import Peers
+from rhetor.hub.state import Limits
+from rhetor.settings import Settings, peers_of
+from rhetor.store.sqlite import SqliteStore
+from rhetor.transports import conversing, planning, problems, system, talking
+from rhetor.transports.gate import App, Gate
+from rhetor.transports.node import Node
+from rhetor.transports.server import HubServer, stop_when_idle, tcp_listener, unix_listener
+
+DISTRIBUTION = "tekton-aish"
+DOORS = (system.doors, talking.doors, conversing.doors, planning.doors)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a hub is started. `by_itself`: by a shell, so that it may take another port and ends when idle."""
+
+    settings: Settings
+    home: Home
+    environment: Mapping[str, str]
+    by_itself: bool = False
+
+
+def routes(node: Node | None = None) -> FastAPI:
+    """All routes of all doors, without their lock."""
+    app = FastAPI(
+        title="rhetor", version=version(DISTRIBUTION), openapi_url=None, docs_url=None, redoc_url=None
+    )
+    for doors in DOORS:
+        app.include_router(doors)
+    problems.install(app)
+    app.state.node = node
+    return app
+
+
+def locked(app: FastAPI, node: Node, token: str) -> App:
+    """The app behind its gate."""
+
+    def addresses() -> Addresses:
+        assert node.addresses is not None
+        return node.addresses
+
+    return Gate(
+        app, addresses=addresses, token=token, logins=node.logins, owner=node.owner, public=system.PUBLIC
+    )
+
+
+async def serve(start: Start) -> None:
+    """Run a hub until it is told to end.
+
+    Raises:
+        InvalidSettings: it cannot be started as configured.
+    """
+    async with AsyncExitStack() as stack:
+        hub, access = await stack.enter_async_context(_hub(start))
+        node = _node(start, hub, access)
+        app = locked(routes(node), node, load_token(start.home.folder / "token"))
+        hub_settings = start.settings.hub
+        unix = stack.enter_context(unix_listener(start.home.socket))
+        tcp = stack.enter_context(tcp_listener(hub_settings.host, hub_settings.port, or_any=start.by_itself))
+        _name(node, tcp.getsockname()[1], start)
+        server = HubServer(app, lambda: _say(node), hub.aclose)
+        node.shut_down = lambda: setattr(server, "should_exit", True)
+        async with asyncio.TaskGroup() as tasks:
+            beside = [tasks.create_task(access.warm_up(), name="warm-up")]
+            if start.by_itself:
+                idle = stop_when_idle(server, lambda: bool(hub.state.running), hub_settings.idle_exit)
+                beside.append(tasks.create_task(idle, name="idle-exit"))
+            await server.serve(sockets=[unix, tcp])
+            for task in beside:
+                task.cancel()
+        start.home.socket.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _hub(start: Start) -> AsyncIterator[tuple[Hub, ModelAccess]]:
+    settings = start.settings
+    entries = {
+        name: ProviderEntry(p.kind, p.base_url, p.api_key_env, p.allow_private)
+        for name, p in settings.providers.items()
+    }
+    timeouts = Timeouts(**settings.timeouts.model_dump())
+    limits = Limits(
+        settings.session.ttl,
+        settings.session.context_window,
+        settings.limits.message_bytes,
+        settings.limits.hops,
+    )
+    peers = Peers(peers_of(settings), settings.teams)
+    store = await SqliteStore.open(Path(start.home.folder) / "hub.db", clock=wall_clock)
+    access = ModelAccess(start.environment, entries, settings.models.default, timeouts)
+    try:
+        async with open_hub(store, peers, access.drivers, limits=limits) as hub:
+            yield hub, access
+    finally:
+        await access.aclose()
+        await store.aclose()
+
+
+def _node(start: Start, hub: Hub, access: ModelAccess) -> Node:
+    return Node(
+        hub,
+        access,
+        Logins(),
+        version(DISTRIBUTION),
+        str(start.home.folder),
+        getpass.getuser(),
+        wall_clock(),
+        start.by_itself,
+        lambda: None,
+    )
+
+
+def _name(node: Node, port: int, start: Start) -> None:
+    """What the hub is called from outside: its port is known only now."""
+    hub = start.settings.hub
+    console = f"{secrets.token_hex(8)}.localhost"
+    node.addresses = Addresses(port, console, hub.allowed_hosts, hub.allowed_origins)
+    node.url = f"http://{hub.host}:{port}"
+    node.console = f"http://{console}:{port}"
+    node.sockets = (f"unix:{start.home.socket}", node.url)
+
+
+def _say(node: Node) -> None:
+    """The one line on stdout: from now on clients are answered."""
+    sys.stdout.write(f"rhetor listening on {node.url} and {node.sockets[0]}\n")
+    sys.stdout.flush()

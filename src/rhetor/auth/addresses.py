@@ -1,0 +1,68 @@
+"""Which names this hub answers to, and which pages may speak to it: exact lists of parsed values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from rhetor.errors import Forbidden, Misdirected
+
+Authority = tuple[str, int]
+
+
+class Addresses:
+    """The hub's own names on its TCP port, and what the settings add. `console`: the name of its own under
+    which a browser's cookie lives, since cookies know no ports."""
+
+    def __init__(
+        self,
+        port: int,
+        console: str,
+        hosts: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        *,
+        tls: bool = False,
+    ) -> None:
+        scheme, default = ("https", 443) if tls else ("http", 80)
+        own = ["127.0.0.1", "localhost", "[::1]", console]
+        self._default = default
+        self.console: Authority = (console, port)
+        self._hosts = {(name, port) for name in own}
+        self._hosts |= {a for host in hosts if (a := _authority(host, default))}
+        self._origins = {(scheme, name, port) for name in own}
+        self._origins |= {o for origin in origins if (o := _origin(origin))}
+
+    def check_host(self, header: str) -> Authority:
+        """Raises:
+        Misdirected: the name is none of ours."""
+        authority = _authority(header, self._default)
+        if authority is None or authority not in self._hosts:
+            raise Misdirected("this server has another name", host=header[:200])
+        return authority
+
+    def check_origin(self, header: str) -> None:
+        """Raises:
+        Forbidden: the page is none of ours; `null` never is."""
+        if _origin(header) not in self._origins:
+            raise Forbidden("pages of that origin may not speak to this hub", origin=header[:200])
+
+
+def _authority(text: str, default: int) -> Authority | None:
+    if not text or any(c in text for c in "/?#@\\") or not text.isascii() or any(c.isspace() for c in text):
+        return None
+    try:
+        parts = urlsplit(f"//{text}")
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not name:
+        return None
+    return (f"[{name}]" if ":" in name else name, default if port is None else port)
+
+
+def _origin(text: str) -> tuple[str, str, int] | None:
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in ("http", "https"):
+        return None
+    authority = _authority(rest, 443 if scheme == "https" else 80)
+    return (scheme, *authority) if authority else None

@@ -1,0 +1,123 @@
+"""The hub's own commands: `rhetor serve`, `rhetor token`, `rhetor config show`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rhetor.errors import RhetorError
+from rhetor.home import Home, HomeTaken
+
+WRONG_USAGE = 2
+PATIENCE_SECONDS = 10.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 the hub failed, 2 it cannot be started as asked."""
+    arguments = _parser().parse_args(argv)
+    os.umask(0o077)
+    try:
+        status: int = arguments.run(arguments)
+    except RhetorError as error:
+        sys.stderr.write(f"rhetor: {error.detail}\n")
+        return WRONG_USAGE
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("rhetor", description="The hub behind aish.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the hub in the foreground")
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, help="TCP port (8300); 0 takes a free one")
+    serve.add_argument("--auto", action="store_true", help=argparse.SUPPRESS)  # how a shell starts it
+    serve.set_defaults(run=_serve)
+    token = commands.add_parser("token", help="print the token of the TCP door")
+    token.set_defaults(run=_token)
+    config = commands.add_parser("config", help="look at the configuration")
+    shown = config.add_subparsers(required=True, metavar="ACTION")
+    show = shown.add_parser("show", help="what is in force, and where each value is from")
+    show.set_defaults(run=_config_show)
+    for command in (serve, token, show):
+        command.add_argument("--home", type=Path, help="state folder (RHETOR_HOME)")
+        command.add_argument("--config", type=Path, help="configuration file (HOME/config.yaml)")
+    return parser
+
+
+def _home(arguments: argparse.Namespace) -> Home:
+    from rhetor.settings import state_home
+
+    home = Home(arguments.home.absolute() if arguments.home else state_home(os.environ), os.environ)
+    home.prepare()
+    return home
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    home = _home(arguments)
+    try:
+        home.lock()
+    except HomeTaken:
+        return _wait_for_other(home) if arguments.auto else _say_taken(home)
+    try:
+        _run(arguments, home)
+    finally:
+        home.release()
+    return 0
+
+
+def _run(arguments: argparse.Namespace, home: Home) -> None:
+    import uvloop
+
+    from rhetor import logs
+    from rhetor.app import Start, serve
+    from rhetor.settings import read_settings
+
+    logs.start()
+    file = arguments.config or home.folder / "config.yaml"
+    settings = read_settings(file, {"host": arguments.host, "port": arguments.port})
+    start = Start(settings, home, dict(os.environ), by_itself=arguments.auto)
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(start))
+
+
+def _say_taken(home: Home) -> int:
+    pid = (home.folder / "hub.pid").read_text().strip()
+    sys.stderr.write(f"rhetor: a hub (pid {pid}) runs in {home.folder} already\n")
+    return WRONG_USAGE
+
+
+def _wait_for_other(home: Home) -> int:
+    """Another hub was faster: for the shell that waits for our line, it is as good as ours."""
+    import socket
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(home.socket)) == 0:
+                sys.stdout.write(f"rhetor listening on unix:{home.socket}\n")
+                return 0
+        time.sleep(0.02)
+    return _say_taken(home)
+
+
+def _token(arguments: argparse.Namespace) -> int:
+    from rhetor.auth.tokens import load_token
+
+    sys.stdout.write(load_token(_home(arguments).folder / "token") + "\n")
+    return 0
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    from rhetor.settings import origins, read_settings
+
+    file = arguments.config or _home(arguments).folder / "config.yaml"
+    settings = read_settings(file)
+    for key, value, origin in origins(settings, file):
+        sys.stdout.write(f"{key}: {value}  ({origin})\n")
+    return 0

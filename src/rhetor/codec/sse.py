@@ -1,0 +1,102 @@
+"""Server-sent events from bytes, however they were cut (WHATWG HTML, 9.2 "Server-sent events").
+
+It knows lines and fields; what the data means is the reader's business, and so is reconnecting (`retry` is
+ignored).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rhetor.errors import TooLarge
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(NamedTuple):
+    """`name` is "message" where the stream gave none; `data` is kept as bytes, its lines joined by LF."""
+
+    name: str
+    data: bytes
+    id: str = ""
+
+
+class SSEDecoder:
+    """Takes bytes in any pieces and gives the events that are complete.
+
+    An event that the end of the stream cuts off is dropped, as the standard says. `lines` counts every
+    complete line, comments too: a sign of life where a provider sends nothing else while it thinks.
+    """
+
+    def __init__(self, max_event_bytes: int = 1 << 24) -> None:
+        self.lines = 0
+        self._max = max_event_bytes
+        self._tail: list[bytes] = []  # the pieces of a line that has not ended
+        self._held = 0  # bytes in the tail and in the fields of the event under way
+        self._after_cr = False
+        self._data: list[bytes] = []
+        self._name = b""
+        self._id = ""
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that `chunk` completes, in order.
+
+        Raises:
+            TooLarge: one event is larger than `max_event_bytes`; the decoder is of no further use.
+        """
+        if self._after_cr and chunk:
+            # CR LF is one end of a line, also where the two come apart
+            self._after_cr = False
+            chunk = chunk.removeprefix(b"\n")
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if not end:
+            self._hold(chunk)
+            return []
+        whole = b"".join((*self._tail, chunk[:end]))
+        self._after_cr = whole.endswith(b"\r")
+        self._held -= sum(map(len, self._tail))
+        self._tail.clear()
+        events = self._take_lines(whole.splitlines())
+        self._hold(chunk[end:])
+        return events
+
+    def _hold(self, piece: bytes) -> None:
+        if piece:
+            self._grow(len(piece))
+            self._tail.append(piece)
+
+    def _grow(self, size: int) -> None:
+        self._held += size
+        if self._held > self._max:
+            raise TooLarge("an event of the stream", self._max)
+
+    def _take_lines(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        if not self.lines:
+            lines[0] = lines[0].removeprefix(_BOM)
+        self.lines += len(lines)
+        events: list[ServerSentEvent] = []
+        for line in lines:
+            if line:
+                self._take_field(line)
+            elif event := self._dispatch():
+                events.append(event)
+        return events
+
+    def _take_field(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._grow(len(value) + 1)
+            self._data.append(value)
+        elif field == b"event":
+            self._name = value
+        elif field == b"id" and b"\0" not in value:
+            self._id = value.decode(errors="replace")
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        name, data = self._name, self._data
+        self._name, self._data, self._held = b"", [], 0
+        if not data:
+            return None
+        joined = data[0] if len(data) == 1 else b"\n".join(data)
+        return ServerSentEvent(name.decode(errors="replace") or "message", joined, self._id)

@@ -1,0 +1,57 @@
+"""A line of the shell's grammar as the steps of a plan."""
+
+from __future__ import annotations
+
+from rhetor.domain.grammar import Broadcast, Call, GrammarError, Group, Pipeline, Stage, parse
+from rhetor.domain.plan import Step
+from rhetor.errors import Unprocessable
+
+
+def steps_of_line(line: str) -> tuple[Step, ...]:
+    """Raises:
+    Unprocessable: it is no line of the grammar, or has what only a shell can do; names the column."""
+    try:
+        parsed = parse(line)
+        return _broadcast(parsed) if isinstance(parsed, Broadcast) else _pipeline(parsed)
+    except GrammarError as error:
+        raise Unprocessable(f"column {error.column}: {error}", column=error.column) from error
+
+
+def _broadcast(line: Broadcast) -> tuple[Step, ...]:
+    return tuple(
+        _step(f"s{n}", Call(target, line.text, line.options)) for n, target in enumerate(line.targets, 1)
+    )
+
+
+def _pipeline(line: Pipeline) -> tuple[Step, ...]:
+    if line.source is not None or line.sink is not None:
+        raise Unprocessable("the hub opens no files: `<` and `>` are the shell's")
+    steps: list[Step] = []
+    needs: tuple[str, ...] = ()
+    for number, stage in enumerate(line.stages, 1):
+        made = _stage(f"s{number}", stage, needs)
+        steps += made
+        needs = tuple(step.id for step in made)
+    return tuple(steps)
+
+
+def _stage(id: str, stage: Stage | Group, needs: tuple[str, ...]) -> list[Step]:
+    if isinstance(stage, Group):
+        calls = [Call(target) for target in stage.targets]
+        return [_step(f"{id}.{n}", call, needs) for n, call in enumerate(calls, 1)]
+    return [_step(id, stage.call(), needs)]
+
+
+def _step(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
+    options = call.options
+    return Step(
+        id,
+        str(call.target),
+        call.text,
+        needs,
+        options.session_id,
+        options.context_window,
+        options.execute,
+        options.delimiter,
+        options.if_busy,
+    )

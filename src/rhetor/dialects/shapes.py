@@ -1,0 +1,60 @@
+"""Peers, sessions and plans as clients see them (wire page, section 0)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rhetor.domain.peer import Peer
+from rhetor.domain.session import Session
+from rhetor.store.base import Head, Spoken
+
+from .raw import timestamp
+
+
+def peer(peer: Peer, *, running: int, model: str | None = None) -> dict[str, Any]:
+    """A peer with its status and the evidence for it. What is not known is null."""
+    busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
+    return {
+        "id": peer.name,
+        "name": peer.title,
+        "kind": peer.kind,
+        "description": peer.description,
+        "status": "busy" if running else "idle",
+        "evidence": busy,
+        "host": None,
+        "port": None,
+        "pid": None,
+        "websocket_supported": False,
+        "model": model,
+        "capabilities": {
+            "streaming": True,
+            "scores": {c.name: c.score for c in peer.capabilities},
+            "primary": [c.name for c in peer.capabilities if c.primary],
+            "context_tokens": None,
+            "max_tokens": None,
+        },
+        "avg_response_time": None,
+        "success_rate": None,
+        "cost_per_1k_tokens": None,
+        "sessions": running,
+        "forwards": [],
+    }
+
+
+def session(session: Session, head: Head | None, spoken: Sequence[Spoken] = ()) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "specialist_id": session.peer,
+        "name": session.name,
+        "owner": session.owner,
+        "project_id": session.project_id,
+        "state": session.state,
+        "created_at": timestamp(session.created_at),
+        "used_at": timestamp(session.used_at),
+        "ttl": session.ttl,
+        "context_window": session.context_window,
+        "metadata": session.metadata,
+        "messages": [{"role": s.role, "content": s.content, "timestamp": timestamp(s.at)} for s in spoken],
+        "head": f"{head.epoch}:{head.head}" if head else None,
+    }

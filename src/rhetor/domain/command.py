@@ -1,0 +1,133 @@
+"""What can be asked of the hub, whatever door it came through: a closed union."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .plan import IfBusy, Step
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Say `content` to a peer (a name or `@capability`), or in a session, whose peer it then is.
+
+    Without a session, `context_window` opens one that is kept; without either the message has a session of
+    its own, over when it is answered. `command_id` is the idempotency key; `from_` is how the sender is
+    shown, never who it is; `via`: peers that the content has passed through.
+    """
+
+    content: str
+    target: str | None = None
+    session_id: str | None = None
+    context_window: int | None = None
+    execute: bool = False
+    delimiter: str | None = None
+    if_busy: IfBusy = "queue"
+    command_id: str | None = None
+    from_: str = ""
+    via: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartSession:
+    """`ttl` in seconds; None takes the configured one, and no end for a session that has a name."""
+
+    peer: str
+    context_window: int = 10
+    name: str | None = None
+    ttl: float | None = None
+    project_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    command_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSession:
+    """The running turn goes on; those that wait do, until the session is resumed."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSession:
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptSession:
+    """End the running turn, if there is one; those that wait come next."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSession:
+    """End the session: the running turn and all that wait are cancelled. A second time changes nothing."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeCheckpoint:
+    """Give a position (the head where `cursor` is None) a name."""
+
+    session_id: str
+    name: str = ""
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSession:
+    """Go back to a checkpoint or a cursor, by reference: a new epoch begins there, the old one is kept."""
+
+    session_id: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForkSession:
+    """A new session that stands on a position of this one (its head where `at` is None)."""
+
+    session_id: str
+    at: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """`stdin`: text that steps without needs are given after their own words."""
+
+    steps: tuple[Step, ...]
+    stdin: str = ""
+    command_id: str | None = None
+    from_: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlan:
+    plan_id: str
+
+
+Command = (
+    SendMessage
+    | StartSession
+    | PauseSession
+    | ResumeSession
+    | InterruptSession
+    | StopSession
+    | MakeCheckpoint
+    | RestoreSession
+    | ForkSession
+    | StartPlan
+    | StopPlan
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `local`: over the owner's own Unix socket."""
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    local: bool = False

@@ -1,0 +1,292 @@
+"""A whole line: a pipeline of stages, or a broadcast; and each part printed so that it parses to itself."""
+
+from .options import Options, interpret
+from .words import WORD, GrammarError, Token, Value, quoted, tokenize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal, TypeAlias
+
+    TargetKind: TypeAlias = Literal["peer", "capability", "team"]
+
+_MARKS: "dict[TargetKind, str]" = {"peer": "", "capability": "@", "team": "team:"}
+
+
+class Target(Value):
+    """Who is meant: a peer by name, whoever does a capability best, or all of a team."""
+
+    __slots__ = ("kind", "name")
+    kind: "TargetKind"
+    name: str
+
+    def __init__(self, name: str, kind: "TargetKind" = "peer") -> None:
+        self._fill(name=name, kind=kind)
+
+    def __str__(self) -> str:
+        return _MARKS[self.kind] + self.name
+
+
+class Call(Value):
+    """One message to one target. `text` is empty where the stage has none of its own."""
+
+    __slots__ = ("options", "target", "text")
+    target: Target
+    options: Options
+    text: str
+
+    def __init__(self, target: Target, text: str = "", options: Options | None = None) -> None:
+        self._fill(target=target, text=text, options=options or Options())
+
+    def __str__(self) -> str:
+        text = quoted(self.text) if self.text else ""
+        return " ".join(part for part in (str(self.target), str(self.options), text) if part)
+
+
+class Stage(Value):
+    """A stage that begins with a word: a call to a peer, a command, or a program's own text.
+
+    `raw` is what stands in the line, for `/bin/sh -c`; `word` is its first word, without quotes.
+    """
+
+    __slots__ = ("_tokens", "raw")
+    raw: str
+    _tokens: tuple[Token, ...]
+
+    def __init__(self, raw: str, tokens: "Sequence[Token]" = ()) -> None:
+        self._fill(raw=raw, _tokens=tuple(tokens) or tuple(tokenize(raw)))
+
+    # The columns in `_tokens` are those of a certain line; a stage is the same wherever it stands.
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Stage and other.raw == self.raw
+
+    def __hash__(self) -> int:
+        return hash((Stage, self.raw))
+
+    def __str__(self) -> str:
+        return self.raw
+
+    @property
+    def word(self) -> str:
+        return self._tokens[0].text
+
+    @property
+    def column(self) -> int:
+        return self._tokens[0].column
+
+    @property
+    def arguments(self) -> "list[str]":
+        """The words after the first, without quotes: what a command is given."""
+        return [token.text for token in self._tokens[1:] if token.kind == WORD]
+
+    def call(self) -> Call:
+        """The stage read as a call to a peer.
+
+        Raises:
+            GrammarError: the first word cannot be a target, an option before the text does not hold, or an
+                unquoted redirection or `||` stands in the text.
+        """
+        for token in self._tokens:
+            if token.kind != WORD:
+                raise GrammarError(_stray(token.kind), token.column)
+        head, *words = self._tokens
+        target = _target(head.text, head.column)
+        options, text = interpret(words)
+        return Call(target, text, options)
+
+
+class Group(Value):
+    """`{apollo|athena}`: all of them answer the same input at once."""
+
+    __slots__ = ("targets",)
+    targets: tuple[Target, ...]
+
+    def __init__(self, targets: "Sequence[Target]") -> None:
+        self._fill(targets=tuple(targets))
+
+    def __str__(self) -> str:
+        return "{" + "|".join(map(str, self.targets)) + "}"
+
+
+class Sink(Value):
+    """Where the line's output goes: a file, from its start or at its end."""
+
+    __slots__ = ("append", "path")
+    path: str
+    append: bool
+
+    def __init__(self, path: str, append: bool = False) -> None:
+        self._fill(path=path, append=append)
+
+    def __str__(self) -> str:
+        return (">> " if self.append else "> ") + quoted(self.path)
+
+
+class Pipeline(Value):
+    """Stages from left to right; `source` and `sink` are files as they were written, not expanded."""
+
+    __slots__ = ("sink", "source", "stages")
+    stages: tuple[Stage | Group, ...]
+    source: str | None
+    sink: Sink | None
+
+    def __init__(
+        self, stages: "Sequence[Stage | Group]", source: str | None = None, sink: Sink | None = None
+    ) -> None:
+        self._fill(stages=tuple(stages), source=source, sink=sink)
+
+    def __str__(self) -> str:
+        source = f"< {quoted(self.source)} " if self.source is not None else ""
+        sink = f" {self.sink}" if self.sink else ""
+        return source + " | ".join(map(str, self.stages)) + sink
+
+
+class Broadcast(Value):
+    """`a,b << text`: the same text to all targets at once."""
+
+    __slots__ = ("options", "targets", "text")
+    targets: tuple[Target, ...]
+    text: str
+    options: Options
+
+    def __init__(self, targets: "Sequence[Target]", text: str, options: Options | None = None) -> None:
+        self._fill(targets=tuple(targets), text=text, options=options or Options())
+
+    def __str__(self) -> str:
+        names = ",".join(map(str, self.targets))
+        return " ".join(part for part in (names, str(self.options), "<<", quoted(self.text)) if part)
+
+
+def parse(line: str) -> Pipeline | Broadcast:
+    """What a line says. `parse(str(parse(line))) == parse(line)` for every line that parses.
+
+    Raises:
+        GrammarError: the line is not of the grammar, whatever its words turn out to be.
+    """
+    tokens = tokenize(line)
+    if not tokens:
+        raise GrammarError("an empty line says nothing", 1)
+    return _broadcast(tokens) or _pipeline(line, tokens)
+
+
+def parse_targets(text: str) -> tuple[Target, ...]:
+    """The targets of `apollo,@code-analysis,team:reviewers`, in order.
+
+    Raises:
+        GrammarError: one is missing, or cannot be a target's name.
+    """
+    targets: list[Target] = []
+    column = 1
+    for part in text.split(","):
+        targets.append(_target(part.strip(), min(column, max(len(text), 1))))
+        column += len(part) + 1
+    return tuple(targets)
+
+
+def _pipeline(line: str, tokens: "Sequence[Token]") -> Pipeline:
+    source: str | None = None
+    if tokens[0].kind == "<":
+        if len(tokens) < 2 or tokens[1].kind != WORD:
+            raise GrammarError("< names no file", tokens[0].column)
+        source, tokens = tokens[1].text, tokens[2:]
+    last = tokens[-1] if tokens else None
+    sink: Sink | None = None
+    if last is not None and last.kind in (">", ">>"):
+        raise GrammarError(f"{last.kind} names no file", last.column)
+    if len(tokens) > 1 and tokens[-2].kind in (">", ">>") and tokens[-1].kind == WORD:
+        sink, tokens = Sink(tokens[-1].text, append=tokens[-2].kind == ">>"), tokens[:-2]
+    return Pipeline(_stages(line, tokens), source, sink)
+
+
+def _stages(line: str, tokens: "Sequence[Token]") -> "list[Stage | Group]":
+    stages: list[Stage | Group] = []
+    part: list[Token] = []
+    for token in tokens:
+        if token.kind != "|":
+            part.append(token)
+            continue
+        if not part:
+            raise GrammarError("a stage is missing in front of |", token.column)
+        stages.append(_stage(line, part))
+        part = []
+    if not part and tokens:
+        ends_line = not line[tokens[-1].end :].strip()
+        raise GrammarError("a stage is missing after |", tokens[-1].column, unfinished=ends_line)
+    if not part:
+        raise GrammarError("a line needs a stage besides its files", 1)
+    return [*stages, _stage(line, part)]
+
+
+def _stage(line: str, tokens: "Sequence[Token]") -> Stage | Group:
+    first = tokens[0]
+    if first.kind != WORD:
+        raise GrammarError("a stage begins with a name", first.column)
+    if first.bare and first.text[:1] == "{":
+        group = _group(first)
+        if group is not None:
+            if len(tokens) > 1:
+                raise GrammarError("a group takes no text; give it to a stage in front", tokens[1].column)
+            return group
+        if first.text[1:2].strip():  # `{ ls; }` with its blank is a block of sh
+            raise GrammarError("a group is written {peer|peer}", first.column)
+    return Stage(line[first.start : tokens[-1].end], tokens)
+
+
+def _group(word: Token) -> Group | None:
+    names = [name.strip() for name in word.text[1:-1].split("|")]
+    if word.text[-1:] != "}" or not all(map(_is_target, names)):
+        return None
+    return Group([_target(name, word.column) for name in names])
+
+
+def _broadcast(tokens: "Sequence[Token]") -> Broadcast | None:
+    """The line as a broadcast; None where `<<` is missing, or belongs to a program."""
+    at = next((at for at, token in enumerate(tokens) if token.kind != WORD), None)
+    if not at or tokens[at].kind != "<<":
+        return None
+    names, options = _addressees(tokens[:at])
+    if not names or ("," not in names and not _is_target(names)):
+        return None
+    stray = next((token for token in tokens[at + 1 :] if token.kind != WORD), None)
+    if stray is not None:
+        raise GrammarError(f"a broadcast is a line of its own: {_stray(stray.kind)}", stray.column)
+    targets = [_target(name, tokens[0].column) for name in names.split(",")]
+    head_options, head_text = interpret(options)
+    if head_text:
+        raise GrammarError("the text of a broadcast stands after <<", options[0].column)
+    tail_options, text = interpret(tokens[at + 1 :])
+    if not text:
+        raise GrammarError("a broadcast needs a text after <<", tokens[at].column)
+    return Broadcast(targets, text, tail_options.over(head_options))
+
+
+def _addressees(words: "Sequence[Token]") -> "tuple[str, Sequence[Token]]":
+    """`a, b -s` as the names, joined again over blanks at commas, and the words that follow them."""
+    names = words[0].text
+    at = 1
+    while at < len(words) and (names.endswith(",") or words[at].text.startswith(",")):
+        names += words[at].text
+        at += 1
+    return names, words[at:]
+
+
+def _target(text: str, column: int) -> Target:
+    if not text:
+        raise GrammarError("a target's name is missing", column)
+    if not _is_target(text):
+        raise GrammarError(f"{text!r} cannot be the name of a peer", column)
+    if text[0] == "@":
+        return Target(text[1:], "capability")
+    if text.startswith("team:"):
+        return Target(text[len("team:") :], "team")
+    return Target(text)
+
+
+def _is_target(text: str) -> bool:
+    """Letters, digits, `-`, `_` and `.`, and a letter or digit first."""
+    name = text.removeprefix("@") if text[:1] == "@" else text.removeprefix("team:")
+    return name[:1].isalnum() and all(char.isalnum() or char in "-_." for char in name)
+
+
+def _stray(operator: str) -> str:
+    return f"an unquoted {operator} is not text here; quote it"

@@ -1,0 +1,289 @@
+"""The options of a call: `-s 5`, `-x="\\r"`, `--timeout 3`. Where they may stand, and what they say.
+
+Options stand before the text or after it, as words of their own, and `--` ends them. After the text they are
+the longest row of last words that reads wholly as options; one in the middle of a text is text.
+"""
+
+from .words import WORD, GrammarError, Token, Value, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal, TypeAlias
+
+    IfBusy: TypeAlias = Literal["queue", "refuse", "interrupt"]
+    _Changes: TypeAlias = dict[str, object]
+
+DEFAULT_WINDOW = 10
+_WINDOW_DIGITS = 9
+
+_FLAGS: "dict[str, _Changes]" = {
+    "--json": {"json": True},
+    "--no-stream": {"no_stream": True},
+    "--quiet": {"quiet": True},
+    "--if-idle": {"if_busy": "refuse"},
+    "--queue": {"if_busy": "queue"},
+    "--interrupt": {"if_busy": "interrupt"},
+}
+_IF_BUSY_FLAGS = {"refuse": "--if-idle", "queue": "--queue", "interrupt": "--interrupt"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+_ESCAPED = {char: "\\" + letter for letter, char in _ESCAPES.items()} | {"\\": "\\x5c"}
+
+
+class Options(Value):
+    """What a call asks for besides its text.
+
+    `context_window`: keep a conversation, and give it this many messages; None keeps none. `delimiter`: what
+    is put after the text for a wrapped program, None leaves it to the peer; a delimiter implies `execute`.
+    `timeout`: seconds, more than 0.
+    """
+
+    __slots__ = (
+        "context_window",
+        "delimiter",
+        "execute",
+        "if_busy",
+        "json",
+        "no_stream",
+        "quiet",
+        "session_id",
+        "timeout",
+    )
+    context_window: int | None
+    session_id: str | None
+    execute: bool
+    delimiter: str | None
+    if_busy: "IfBusy"
+    timeout: float | None
+    json: bool
+    no_stream: bool
+    quiet: bool
+
+    def __init__(
+        self,
+        *,
+        context_window: int | None = None,
+        session_id: str | None = None,
+        execute: bool = False,
+        delimiter: str | None = None,
+        if_busy: "IfBusy" = "queue",
+        timeout: float | None = None,
+        json: bool = False,
+        no_stream: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self._fill(
+            context_window=context_window,
+            session_id=session_id,
+            execute=execute or delimiter is not None,
+            delimiter=delimiter,
+            if_busy=if_busy,
+            timeout=timeout,
+            json=json,
+            no_stream=no_stream,
+            quiet=quiet,
+        )
+
+    def __str__(self) -> str:
+        """The canonical words, each value joined by `=`, so that they can stand before any text."""
+        return " ".join(self._words())
+
+    def over(self, defaults: "Options") -> "Options":
+        """These options, and those of `defaults` where these say nothing else than the default."""
+        plain = Options()
+        changes = {
+            name: getattr(source, name)
+            for source in (defaults, self)
+            for name in self.__slots__
+            if getattr(source, name) != getattr(plain, name)
+        }
+        return Options(**changes)
+
+    def _words(self) -> "list[str]":
+        words: list[str] = []
+        if self.context_window is not None:
+            words.append(f"-s={self.context_window}")
+        if self.session_id is not None:
+            words.append(f"--session-id={quoted(self.session_id)}")
+        if self.delimiter is not None:
+            words.append(f"-x={quoted(_escaped(self.delimiter))}")
+        elif self.execute:
+            words.append("-x")
+        if self.if_busy != "queue":
+            words.append(_IF_BUSY_FLAGS[self.if_busy])
+        if self.timeout is not None:
+            words.append(f"--timeout={self.timeout!r}")
+        flags = {"--json": self.json, "--no-stream": self.no_stream, "--quiet": self.quiet}
+        return words + [flag for flag, is_set in flags.items() if is_set]
+
+
+def parse_words(words: "Sequence[str]") -> tuple[Options, str]:
+    """Options and text of an argv after its target: `-s 5 "msg" -x`. Each word is taken as it is.
+
+    Raises:
+        GrammarError: an option before the text does not hold; `column` counts as if the words were joined
+            by single spaces.
+    """
+    return interpret(_tokens(words))
+
+
+def leading_options(words: "Sequence[str]") -> tuple[Options, int]:
+    """The options that an argv begins with, and how many words they take.
+
+    Raises:
+        GrammarError: one of them does not hold.
+    """
+    changes, width = _leading(_tokens(words))
+    return _options(changes), width
+
+
+def interpret(words: "Sequence[Token]") -> tuple[Options, str]:
+    """Options and text of the words of a call after its target; the text's words are joined by one space.
+
+    Raises:
+        GrammarError: an option before the text does not hold.
+    """
+    dashes = next((at for at, word in enumerate(words) if word.bare and word.text == "--"), len(words))
+    head, after_dashes = words[:dashes], words[dashes + 1 :]
+    changes, begin = _leading(head)
+    end = _tail_begin(head, begin)
+    at = end
+    while at < len(head):
+        changed, width = _read(head, at, after_text=True)
+        changes |= changed
+        at += width
+    return _options(changes), " ".join(word.text for word in (*head[begin:end], *after_dashes))
+
+
+def _tokens(words: "Sequence[str]") -> "list[Token]":
+    tokens: list[Token] = []
+    at = 0
+    for word in words:
+        tokens.append(Token(WORD, word, at, at + len(word)))
+        at += len(word) + 1
+    return tokens
+
+
+def _options(changes: "_Changes") -> Options:
+    return Options(**changes)  # type: ignore[arg-type]  # the names and types are those of the tables here
+
+
+def _leading(words: "Sequence[Token]") -> "tuple[_Changes, int]":
+    changes: _Changes = {}
+    at = 0
+    while at < len(words) and _looks_like_option(words[at]):
+        changed, width = _read(words, at, after_text=False)
+        changes |= changed
+        at += width
+    return changes, at
+
+
+def _tail_begin(words: "Sequence[Token]", begin: int) -> int:
+    """Where the longest row of last words begins that reads wholly as options, after at least one of text.
+
+    It goes from the end to the front and looks at each word once. An option takes two words at most, so
+    after two places in a row from which no row of options begins, none can begin further in front.
+    """
+    whole = {len(words)}
+    for at in range(len(words) - 1, begin, -1):
+        if _looks_like_option(words[at]) and at + _width(words, at) in whole:
+            whole.add(at)
+        elif at + 1 not in whole:
+            break
+    return min(whole)
+
+
+def _width(words: "Sequence[Token]", at: int) -> int:
+    """How many words the option takes; one too many to fit anywhere where it does not hold."""
+    try:
+        return _read(words, at, after_text=True)[1]
+    except GrammarError:
+        return len(words) + 1
+
+
+def _looks_like_option(word: Token) -> bool:
+    """`-5` and a lone `-` are text, and so is all that is quoted."""
+    return word.bare and word.text[:1] == "-" and word.text.lstrip("-")[:1].isalpha()
+
+
+def _read(words: "Sequence[Token]", at: int, *, after_text: bool) -> "tuple[_Changes, int]":
+    """What the option at `at` changes, and how many words it takes."""
+    word = words[at]
+    name, given, value = word.text.partition("=")
+    following = words[at + 1] if at + 1 < len(words) else None
+    if name in _FLAGS and not given:
+        return _FLAGS[name], 1
+    if name in ("-s", "--session"):
+        if given:
+            return {"context_window": _window(value, word)}, 1
+        if following is not None and following.bare and _is_window(following.text):
+            return {"context_window": int(following.text)}, 2
+        return {"context_window": DEFAULT_WINDOW}, 1
+    if name in ("-x", "--execute"):
+        if given:
+            return {"execute": True, "delimiter": _delimiter(value, word)}, 1
+        if after_text and following and at + 2 == len(words) and not _looks_like_option(following):
+            return {"execute": True, "delimiter": _delimiter(following.text, word)}, 2
+        return {"execute": True}, 1
+    return _read_valued(name, value if given else None, word, following)
+
+
+def _read_valued(
+    name: str, value: str | None, word: Token, following: Token | None
+) -> "tuple[_Changes, int]":
+    if name not in ("--session-id", "--timeout", "-d", "--delimiter"):
+        wrong = f"{name} takes no value" if name in _FLAGS else f"unknown option {name}"
+        raise GrammarError(wrong, word.column)
+    width = 1
+    if value is None:
+        if following is None or _looks_like_option(following):
+            raise GrammarError(f"{name} needs a value", word.column)
+        value, width = following.text, 2
+    if name == "--session-id":
+        if not value:
+            raise GrammarError("a session's id is not empty", word.column)
+        return {"session_id": value}, width
+    if name == "--timeout":
+        return {"timeout": _seconds(value, word)}, width
+    return {"execute": True, "delimiter": _delimiter(value, word)}, width
+
+
+def _is_window(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _WINDOW_DIGITS
+
+
+def _window(text: str, word: Token) -> int:
+    if not _is_window(text):
+        raise GrammarError(f"a context window is a number of messages, not {text!r}", word.column)
+    return int(text)
+
+
+def _seconds(text: str, word: Token) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise GrammarError(f"a timeout is a number of seconds above 0, not {text!r}", word.column)
+    return seconds
+
+
+def _delimiter(text: str, word: Token) -> str:
+    """`\\n \\r \\t \\0 \\xHH` mean what they say; any other backslash is one."""
+    head, *parts = text.split("\\")
+    pieces = [head]
+    for part in parts:
+        if part[:1] == "x":
+            digits = part[1:3]
+            if len(digits) != 2 or digits.strip("0123456789abcdefABCDEF"):
+                raise GrammarError("\\x in a delimiter takes two hexadecimal digits", word.column)
+            pieces.append(chr(int(digits, 16)) + part[3:])
+        elif part[:1] in _ESCAPES:
+            pieces.append(_ESCAPES[part[0]] + part[1:])
+        else:
+            pieces.append("\\" + part)
+    return "".join(pieces)
+
+
+def _escaped(delimiter: str) -> str:
+    return "".join(_ESCAPED.get(char, char) for char in delimiter)

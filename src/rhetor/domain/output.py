@@ -1,0 +1,73 @@
+"""What a peer says while it answers: a closed union that drivers yield and turns take in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .event import Channel, PermissionOption, RunsAt
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """Where a driver knows which model answers, it says so first."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+    channel: Channel = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    call_id: str
+    name: str
+    arguments: Any
+    runs_at: RunsAt
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    call_id: str
+    result: Any
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    request_id: str
+    tool: str
+    detail: Any
+    options: tuple[PermissionOption, ...]
+    expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call to a model. `cost`: USD as a decimal string, None where the price is not known."""
+
+    model: str | None
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int | None = None
+    cost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A program's own JSON object as it came."""
+
+    record: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer is whole. `finish_reason` as OpenAI names them: stop, length, tool_calls, content_filter."""
+
+    finish_reason: str = "stop"
+
+
+Output = Began | Text | ToolUse | ToolResult | Permission | Usage | Record | Done

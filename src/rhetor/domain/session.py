@@ -1,0 +1,52 @@
+"""A session: a conversation with one peer, in turns, that has an owner and an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class SessionState(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+TAKES_MESSAGES = frozenset({SessionState.ACTIVE, SessionState.PAUSED, SessionState.WAITING})
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
+    None for never. `once`: opened for a single message, and over when that is answered."""
+
+    id: str
+    peer: str
+    owner: str
+    created_at: int
+    used_at: int
+    state: SessionState = SessionState.ACTIVE
+    ttl: float | None = None
+    context_window: int = 0
+    name: str | None = None
+    project_id: str | None = None
+    once: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def takes_messages(self) -> bool:
+        return self.state in TAKES_MESSAGES
+
+    def has_expired(self, now: int) -> bool:
+        """Whether it was left alone for longer than its `ttl`. `now`: Unix time in milliseconds."""
+        return self.takes_messages and self.ttl is not None and now - self.used_at > self.ttl * 1000
+
+    def used(self, now: int) -> Session:
+        return replace(self, used_at=now)
+
+    def become(self, state: SessionState) -> Session:
+        return replace(self, state=state)

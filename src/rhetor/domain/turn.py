@@ -1,0 +1,146 @@
+"""A turn: one message to one peer and what came of it. A state machine without clock or I/O."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import assert_never
+
+from . import event as ev
+from .output import Began, Done, Output, Permission, Record, Text, ToolResult, ToolUse, Usage
+
+
+class TurnState(StrEnum):
+    ACCEPTED = "accepted"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+OPEN = frozenset({TurnState.ACCEPTED, TurnState.QUEUED, TurnState.RUNNING, TurnState.WAITING})
+STARTED = frozenset({TurnState.RUNNING, TurnState.WAITING})
+UNSTARTED = OPEN - STARTED
+
+
+class TurnOver(Exception):
+    """A turn that has ended, or has not begun, was asked for more: a mistake of the caller."""
+
+
+class Turn:
+    """A turn as it unfolds. Each method takes what happened and gives the payloads that record it.
+
+    After a payload of `TurnEnd` was given, every further call raises `TurnOver`.
+    """
+
+    __slots__ = ("_parts", "_usage", "_waiting_for", "message_id", "peer", "state", "turn_id")
+
+    def __init__(self, turn_id: str, message_id: str, peer: str) -> None:
+        self.turn_id = turn_id
+        self.message_id = message_id
+        self.peer = peer
+        self.state = TurnState.ACCEPTED
+        self._parts: list[str] = []
+        self._usage: list[Usage] = []
+        self._waiting_for: set[str] = set()
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(self._parts)
+
+    def queue(self, position: int) -> ev.TurnQueued:
+        self._require(TurnState.ACCEPTED)
+        self.state = TurnState.QUEUED
+        return ev.TurnQueued(position)
+
+    def start(self, model: str | None = None) -> ev.TurnStarted:
+        self._require(*UNSTARTED)
+        self.state = TurnState.RUNNING
+        return ev.TurnStarted(self.peer, model)
+
+    def step(self, output: Output, seconds: float = 0.0) -> tuple[ev.Payload, ...]:
+        """What `output` means for the log. `seconds`: since the turn started."""
+        self._require(*STARTED)
+        match output:
+            case Text(text, channel):
+                if channel == "answer":
+                    self._parts.append(text)
+                return (ev.OutputDelta(text, channel),) if text else ()
+            case ToolUse(call_id, name, arguments, runs_at):
+                if runs_at == "client":
+                    self._wait_for(call_id)
+                return (ev.ToolCalled(call_id, name, arguments, runs_at),)
+            case ToolResult(call_id, result, is_error):
+                self._go_on(call_id)
+                return (ev.ToolReturned(call_id, result, is_error),)
+            case Permission(request_id, tool, detail, options, expires_at):
+                self._wait_for(request_id)
+                return (ev.PermissionAsked(request_id, tool, detail, options, expires_at),)
+            case Usage():
+                self._usage.append(output)
+                return (_usage_reported(output),)
+            case Record(record):
+                return (ev.AgentRecord(record),)
+            case Began():
+                return ()
+            case Done(finish_reason):
+                return (self._complete(finish_reason, seconds),)
+        assert_never(output)
+
+    def fail(
+        self, code: str, detail: str, retryable: bool, data: dict[str, object]
+    ) -> tuple[ev.Payload, ...]:
+        return self._break_off(TurnState.FAILED, ev.TurnFailed(code, detail, retryable, data))
+
+    def cancel(self, by: str) -> tuple[ev.Payload, ...]:
+        return self._break_off(TurnState.CANCELLED, ev.TurnCancelled(by))
+
+    def interrupt(self, reason: str) -> tuple[ev.Payload, ...]:
+        return self._break_off(TurnState.INTERRUPTED, ev.TurnInterrupted(reason))
+
+    def _complete(self, finish_reason: str, seconds: float) -> ev.TurnCompleted:
+        self.state = TurnState.COMPLETED
+        usage, cost = total_usage(self._usage)
+        return ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, round(seconds, 3))
+
+    def _break_off(self, state: TurnState, end: ev.TurnEnd) -> tuple[ev.Payload, ...]:
+        self._require(*OPEN)
+        self.state = state
+        return (ev.OutputPartial(self.text), end) if self._parts else (end,)
+
+    def _wait_for(self, id: str) -> None:
+        self._waiting_for.add(id)
+        self.state = TurnState.WAITING
+
+    def _go_on(self, id: str) -> None:
+        self._waiting_for.discard(id)
+        if not self._waiting_for:
+            self.state = TurnState.RUNNING
+
+    def _require(self, *states: TurnState) -> None:
+        if self.state not in states:
+            raise TurnOver(f"turn {self.turn_id} is {self.state}")
+
+
+def _usage_reported(usage: Usage) -> ev.UsageReported:
+    return ev.UsageReported(
+        usage.model, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cost
+    )
+
+
+def total_usage(calls: list[Usage]) -> tuple[dict[str, int | None] | None, str | None]:
+    """The tokens of a turn's model calls together, and their cost: None as soon as one of them is unknown."""
+    if not calls:
+        return None, None
+    cached = [c.cached_tokens for c in calls if c.cached_tokens is not None]
+    usage = {
+        "input_tokens": sum(c.input_tokens for c in calls),
+        "output_tokens": sum(c.output_tokens for c in calls),
+        "cached_tokens": sum(cached) if cached else None,
+    }
+    costs = [c.cost for c in calls if c.cost is not None]
+    return usage, str(sum(map(Decimal, costs))) if len(costs) == len(calls) else None

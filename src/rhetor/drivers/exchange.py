@@ -1,0 +1,123 @@
+"""One call to a model: `opened` makes it, `read` iterates its answer, and whatever goes wrong has a type.
+
+Nothing is tried twice here: a retry would repeat `opened` and the first step of `read`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rhetor.codec.sse import ServerSentEvent, SSEDecoder
+from rhetor.domain.output import Output
+from rhetor.drivers import provider_errors
+from rhetor.drivers.clients import Client
+from rhetor.drivers.patience import OutOfPatience, Patience, Timeouts
+from rhetor.drivers.target import Target
+from rhetor.errors import TooLarge, Unprocessable
+
+# Seconds that the end of a body is waited for when the answer is whole: then its connection serves again.
+_DRAIN = 0.02
+
+Call = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Answer(Protocol):
+    """An answer under way, in one provider's language. `over`: the provider has said that it is done."""
+
+    over: bool
+
+    def take(self, event: ServerSentEvent) -> Sequence[Output]: ...
+
+    def end(self) -> Sequence[Output]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """`clock`: Unix time, for what a provider says as a date."""
+
+    target: Target
+    client: Client
+    patience: Patience
+    timeouts: Timeouts
+    clock: Callable[[], float]
+
+    @asynccontextmanager
+    async def opened(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Make the call; the context has the body of its answer, and ends the call when it is left early.
+
+        Raises:
+            ProviderFailed: refused, not reached, or too late.
+        """
+        async with AsyncExitStack() as stack:
+            with self._typed():
+                response = await self.patience.wait(_entered(stack, call))
+            yield response.http_response.aiter_bytes()
+
+    async def read(self, body: AsyncIterator[bytes], answer: Answer) -> AsyncGenerator[Output, None]:
+        """The outputs of an answer, up to and with `Done`.
+
+        Raises:
+            ProviderFailed: it broke off; what was yielded until then stands.
+        """
+        decoder = SSEDecoder()
+        while not answer.over and (events := await self._next(body, decoder)) is not None:
+            for event in events:
+                for output in answer.take(event):
+                    yield output
+        if answer.over:
+            await self._drain(body)
+        for output in answer.end():
+            yield output
+
+    async def _next(self, body: AsyncIterator[bytes], decoder: SSEDecoder) -> list[ServerSentEvent] | None:
+        """The events in the next piece of the body, which may be none; None at its end."""
+        lines = decoder.lines
+        try:
+            piece = await self.patience.wait(anext(body, None))
+            events = None if piece is None else decoder.feed(piece)
+        except OutOfPatience as over:
+            raise self._too_late(over) from over
+        except TooLarge as error:
+            raise provider_errors.cut(self.target, error.detail) from error
+        except self.client.failures as error:
+            raise provider_errors.cut(self.target, provider_errors.reason(error)) from error
+        # bytes alone are no sign of life: a line that never ends is what a hanging relay sends
+        if decoder.lines != lines:
+            self.patience.alive()
+        return events
+
+    async def _drain(self, body: AsyncIterator[bytes]) -> None:
+        # before the last outputs, since a reader may leave as soon as it has them
+        with suppress(TimeoutError, *self.client.failures):
+            async with asyncio.timeout(_DRAIN):
+                async for _ in body:
+                    pass
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except OutOfPatience as over:
+            raise self._too_late(over) from over
+        except Unprocessable as error:
+            raise provider_errors.out_of_reach(self.target, error) from error
+        except self.client.failures as error:
+            connect = self.timeouts.connect
+            raise provider_errors.of_call(self.target, error, connect, self.clock()) from error
+
+    def _too_late(self, over: OutOfPatience) -> Exception:
+        return provider_errors.timed_out(self.target, over.phase, getattr(self.timeouts, over.phase))
+
+
+async def _entered(stack: AsyncExitStack, call: Call) -> Any:
+    return await stack.enter_async_context(call())

@@ -1,0 +1,128 @@
+"""Whether the hub may call a URL that a user configured: only the addresses that its entry allows.
+
+The address that was checked is the one to be called: `pinned` gives it, so that a name which resolves to
+something else a moment later gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from rhetor.errors import Unprocessable
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str], Awaitable[Sequence[Address]]]
+
+# WHATWG URL, "ends in a number": such a host is an address, however written (2130706433, 0x7f.1, 0177.1)
+_NUMERIC = re.compile(r"(?:^|\.)(?:0x[0-9a-f]*|[0-9]+)\.?$", re.IGNORECASE)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# cloud metadata outside the link-local range
+_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which addresses that are not public an entry may call; `private` takes in loopback."""
+
+    loopback: bool = False
+    private: bool = False
+
+    def allows(self, address: Address) -> bool:
+        """Link-local addresses (where clouds keep their metadata) are never allowed."""
+        address = _embedded(address)
+        if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
+            return False
+        if address.is_loopback:
+            return self.loopback or self.private
+        # not is_private: that leaves out 100.64.0.0/10, where overlay networks have their machines
+        return address.is_global or (self.private and not address.is_reserved)
+
+
+async def resolved(host: str) -> Sequence[Address]:
+    """What the machine's resolver makes of a name, IPv4 first: one address is called, and that one more
+    often works.
+
+    Raises:
+        OSError: nothing.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return sorted((ipaddress.ip_address(row[4][0]) for row in found), key=lambda address: address.version)
+
+
+async def check_url(url: str, reach: Reach, resolve: Resolve = resolved) -> Address:
+    """The address to call for `url`, when all that its host resolves to is within `reach`.
+
+    Raises:
+        Unprocessable: not http(s), written in a way that hides its host, or out of reach; or the name
+            does not resolve.
+    """
+    return await pinned(_parsed(url).hostname or "", reach, resolve)
+
+
+async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Address:
+    """The checked address of a host's name, or of an address as it is written in a URL."""
+    try:
+        addresses = [literal] if (literal := _literal(host)) else await resolve(host)
+    except (OSError, UnicodeError) as error:
+        raise Unprocessable(f"{host} cannot be resolved: {error}", host=host) from error
+    for address in addresses:
+        if not reach.allows(address):
+            raise Unprocessable(f"{host} is {address}, which its entry does not allow", host=host)
+    return addresses[0]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` names this machine by a loopback address or as localhost, which needs no resolver."""
+    try:
+        host = _parsed(url).hostname or ""
+        return host == "localhost" or bool((literal := _literal(host)) and literal.is_loopback)
+    except Unprocessable:
+        return False
+
+
+def _parsed(url: str) -> SplitResult:
+    # parsers differ in what they make of these, so none of them gets to see one
+    if re.search(r"[\x00-\x20\x7f\\]", url):
+        raise Unprocessable("a URL has no spaces, control characters or backslashes")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  raises where it is no number
+    except ValueError as error:
+        raise Unprocessable(f"not a URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or "%" in parts.hostname:
+        raise Unprocessable("a URL to call is http or https, with a host")
+    if parts.username is not None or parts.password is not None:
+        raise Unprocessable("a URL to call carries no credentials")
+    return parts
+
+
+def _literal(host: str) -> Address | None:
+    """The address that `host` is, None where it is a name.
+
+    Raises:
+        Unprocessable: an address in another notation than its usual one, or IPv4 dressed as IPv6.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if _NUMERIC.search(host) or ":" in host:
+            raise Unprocessable(f"{host} is not the usual notation of an address", host=host) from None
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        raise Unprocessable(f"{host} is an IPv4 address written as IPv6", host=host)
+    return address
+
+
+def _embedded(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, where it does: that one is what gets called."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address

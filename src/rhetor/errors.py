@@ -1,0 +1,256 @@
+"""Every failure that a caller can act on, named by its condition.
+
+Each class declares once its `code`, its HTTP status, its JSON-RPC code and the code that closes a
+WebSocket (None: the socket stays open). What went wrong is in `detail` (one sentence for a person) and
+`data` (JSON values for a program). Only transports turn these into answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+INVALID_REQUEST, INVALID_PARAMS, INTERNAL = -32600, -32602, -32603
+PROVIDER_FAILED, TIMED_OUT, LIMIT_REACHED, STORE_REFUSES = -32001, -32002, -32003, -32010
+
+
+class RhetorError(Exception):
+    """The root. `retryable` says whether the same request may succeed later without being changed."""
+
+    code: str = "internal"
+    status: int = 500
+    rpc: int = INTERNAL
+    close: int | None = None
+    retryable: bool = False
+
+    def __init__(self, detail: str, **data: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.data = data
+
+
+class Malformed(RhetorError):
+    """The request cannot be read: broken JSON, wrong types, a value out of its range."""
+
+    code, status, rpc = "malformed", 400, INVALID_REQUEST
+
+
+class Unprocessable(RhetorError):
+    """The request can be read and makes no sense: a cycle, an unknown dependency, a double id."""
+
+    code, status, rpc = "unprocessable", 422, INVALID_PARAMS
+
+
+class TooLarge(RhetorError):
+    code, status, rpc, close = "too_large", 413, LIMIT_REACHED, 1009
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"{what} is larger than {limit} bytes", limit=limit)
+
+
+class UnknownPeer(RhetorError):
+    code, status, rpc = "unknown_peer", 404, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"no peer is called {peer!r}", peer=peer)
+
+
+class NoCapablePeer(RhetorError):
+    code, status, rpc = "no_capable_peer", 404, INVALID_PARAMS
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(f"No AI found for capability: {capability}", capability=capability)
+
+
+class UnknownTeam(RhetorError):
+    code, status, rpc = "unknown_team", 404, INVALID_PARAMS
+
+    def __init__(self, team: str) -> None:
+        super().__init__(f"no team is called {team!r}", team=team)
+
+
+class NotFound(RhetorError):
+    """A session, plan, turn … that is not there, or not the caller's: the two look the same."""
+
+    code, status, rpc = "not_found", 404, INVALID_PARAMS
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"there is no {kind} {id!r}", kind=kind, id=id)
+
+
+class SessionOver(RhetorError):
+    """The session was stopped or has expired: it can be read, and takes no message."""
+
+    code, status, rpc = "session_over", 409, INVALID_PARAMS
+
+    def __init__(self, session_id: str, state: str) -> None:
+        super().__init__(f"session {session_id} is {state}", session_id=session_id, state=state)
+
+
+class NameTaken(RhetorError):
+    code, status, rpc = "name_taken", 409, INVALID_PARAMS
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is a {kind} called {name!r} already", kind=kind, name=name)
+
+
+class PeerBusy(RhetorError):
+    code, status, rpc = "peer_busy", 409, LIMIT_REACHED
+    retryable = True
+
+    def __init__(self, peer: str, turn_id: str) -> None:
+        super().__init__(f"{peer} is busy with turn {turn_id}", peer=peer, turn_id=turn_id)
+
+
+class StateConflict(RhetorError):
+    """Somebody else was first: what was expected of a row no longer holds."""
+
+    code, status, rpc = "conflict", 409, INVALID_PARAMS
+
+    def __init__(self, kind: str, id: str, state: str | None) -> None:
+        super().__init__(f"{kind} {id} is {state or 'not there'}", kind=kind, id=id, state=state)
+
+
+class KeyReused(RhetorError):
+    """An idempotency key came again with another body."""
+
+    code, status, rpc = "key_reused", 409, INVALID_PARAMS
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the idempotency key {key!r} was used for another request", key=key)
+
+
+class HopLimit(RhetorError):
+    code, status, rpc = "hop_limit", 422, LIMIT_REACHED
+
+    def __init__(self, hops: int, limit: int) -> None:
+        super().__init__(
+            f"the message would pass through {hops} peers; the limit is {limit}", hops=hops, limit=limit
+        )
+
+
+class MalformedCursor(RhetorError):
+    code, status, rpc = "malformed_cursor", 400, INVALID_PARAMS
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__('a cursor is "<epoch>:<seq>"', cursor=cursor[:100])
+
+
+class PositionLost(RhetorError):
+    """A reader's position is not part of the log as it is now: `outcome` says which way (reliability 3)."""
+
+    code, status, rpc, close = "position_lost", 410, INVALID_PARAMS, 4010
+
+    def __init__(self, outcome: str, *, epoch: str, head: int, earliest: int) -> None:
+        super().__init__(
+            f"the position cannot be resumed: {outcome}",
+            outcome=outcome,
+            recovered=False,
+            epoch=epoch,
+            head=head,
+            earliest=earliest,
+        )
+
+
+class StoreRefused(RhetorError):
+    """The store cannot take an append now (disk full, locked, I/O error). Nothing was stored."""
+
+    code, status, rpc = "store_refused", 503, STORE_REFUSES
+    retryable = True
+
+
+class StoreDamaged(RhetorError):
+    """The database file is not sound: `data` has its path and what the check found. Nothing was changed."""
+
+    code, status, rpc = "store_damaged", 503, STORE_REFUSES
+
+    def __init__(self, path: str, findings: list[str]) -> None:
+        super().__init__(f"the database {path} is damaged", path=path, findings=findings)
+
+
+class EnvironmentDiffers(RhetorError):
+    """The caller's provider variables are not the hub's: hand them over and ask again."""
+
+    code, status = "environment_differs", 409
+    retryable = True
+
+
+class Unauthenticated(RhetorError):
+    code, status, rpc, close = "unauthenticated", 401, -32003, 4500
+
+
+class Forbidden(RhetorError):
+    code, status, rpc, close = "forbidden", 403, -32003, 4003
+
+
+class Misdirected(RhetorError):
+    """The Host header names a server that this is not (RFC 9110, 15.5.20)."""
+
+    code, status, close = "misdirected", 421, 4003
+
+
+class InvalidSettings(RhetorError):
+    """The configuration does not hold up; `detail` names file, line, key and reason."""
+
+    code, status = "invalid_settings", 422
+
+
+class ShuttingDown(RhetorError):
+    code, status, close = "shutting_down", 503, 1012
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the hub is shutting down")
+
+
+class TurnFailure(RhetorError):
+    """A turn ended without its answer. Its message was accepted: it is not sent again by itself."""
+
+    code, status, rpc = "turn_failed", 502, PROVIDER_FAILED
+
+    def __init__(self, detail: str, *, retryable: bool = False, **data: Any) -> None:
+        super().__init__(detail, **data)
+        self.retryable = retryable
+
+
+class ProviderFailed(TurnFailure):
+    """A model provider refused or broke off. `data` has provider, model, status (HTTP, if any) and hint."""
+
+    code = "provider_failed"
+
+
+class ProviderUnreachable(ProviderFailed):
+    code = "provider_unreachable"
+
+
+class ProviderCut(ProviderFailed):
+    """The stream ended, or became unreadable, before the provider said that it was done."""
+
+    code = "provider_cut"
+
+
+class ProviderDenied(ProviderFailed):
+    """Wrong or missing key, or no right to the model (401, 403)."""
+
+    code = "provider_denied"
+
+
+class RateLimited(ProviderFailed):
+    """429 or 529; `data["retry_after"]` in seconds where the provider gave one."""
+
+    code = "rate_limited"
+
+
+class ContextOverflow(ProviderFailed):
+    code = "context_overflow"
+
+
+class ProviderTimeout(ProviderFailed):
+    """`data["phase"]`: connect, first_chunk, idle or total."""
+
+    code, status, rpc = "timeout", 504, TIMED_OUT
+
+
+class ModelUnknown(ProviderFailed):
+    """The configured model names no provider that is there."""
+
+    code = "model_unknown"

@@ -1,0 +1,144 @@
+"""The hub: one way in for every command, whatever door it came through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rhetor.domain import command as c
+from rhetor.drivers.base import Driver
+from rhetor.errors import NotFound, ShuttingDown
+from rhetor.store.base import Store
+
+from . import plans, sending, sessions
+from .ids import Ids
+from .peers import Peers
+from .reading import turn_end
+from .recovery import recover
+from .rows import session_of
+from .sending import Accepted
+from .state import Limits, State
+from .watching import Watching
+
+EXPIRY_SECONDS = 30.0
+DRAIN_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
+UseCase = Callable[[State, c.Principal, Any], Awaitable[Any]]
+USE_CASES: dict[type, UseCase] = {
+    c.SendMessage: sending.send,
+    c.StartSession: sessions.start,
+    c.PauseSession: sessions.pause,
+    c.ResumeSession: sessions.resume,
+    c.InterruptSession: sessions.interrupt,
+    c.StopSession: sessions.stop,
+    c.MakeCheckpoint: sessions.checkpoint,
+    c.RestoreSession: sessions.restore,
+    c.ForkSession: sessions.fork,
+    c.StartPlan: plans.start,
+    c.StopPlan: plans.stop,
+}
+
+
+class Hub:
+    """Made by `open_hub`. Doors call `execute` to change something, and read through `state.store`."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def execute(self, principal: c.Principal, command: c.Command) -> Any:
+        """Do what the command says and give its result: `Accepted`, `Session`, `Planned` …
+
+        Raises:
+            RhetorError: what the command cannot be done for; nothing was changed then.
+        """
+        return await USE_CASES[type(command)](self.state, principal, command)
+
+    async def answer(self, accepted: Accepted) -> tuple[Any, str]:
+        """The end of an accepted message's turn, and what it had said where it did not complete."""
+        with self.state.watching.reader(accepted.session_id) as reader:
+            try:
+                return await turn_end(
+                    self.state.store, accepted.session_id, accepted.turn_id, accepted.after
+                )
+            except asyncio.CancelledError:
+                if not reader.dismissed:
+                    raise
+                reader.task.uncancel()
+                raise ShuttingDown from None
+
+    async def may_read(self, principal: c.Principal, stream: str) -> None:
+        """Raises:
+        NotFound: there is no such stream, or it is somebody else's."""
+        if stream.startswith("p_"):
+            await plans.owned_plan(self.state, principal, stream)
+        elif stream != "hub":
+            await sessions.owned_session(self.state, principal, stream)
+        elif not principal.local:
+            raise NotFound("stream", stream)
+
+    async def aclose(self) -> None:
+        """Take nothing new, end what runs as interrupted, and wait for that to be in the log."""
+        state = self.state
+        if state.closing:
+            return
+        state.closing = True
+        for lane in list(state.lanes.values()):
+            if lane.current:
+                lane.current.stop(lambda turn: turn.interrupt("the hub was shut down"))
+        for plan in list(state.plans.values()):
+            plan.shut_down()
+        tasks = [*(lane.task for lane in state.lanes.values()), *(plan.task for plan in state.plans.values())]
+        running = [task for task in tasks if task is not None]
+        if running:
+            await asyncio.wait(running, timeout=DRAIN_SECONDS)
+        await asyncio.sleep(0.01)  # readers were woken by the last events: let them write those
+        state.watching.close()
+
+
+@asynccontextmanager
+async def open_hub(
+    store: Store,
+    peers: Peers,
+    drivers: Mapping[str, Driver],
+    *,
+    ids: Ids | None = None,
+    limits: Limits | None = None,
+) -> AsyncIterator[Hub]:
+    """A hub that has taken up what an earlier one left; at the end it is shut down in order."""
+    limits = limits or Limits()
+    async with asyncio.TaskGroup() as tasks:
+        watching = Watching(limits.abandon_after, lambda stream: _left_alone(state, stream))
+        state = State(store, peers, drivers, ids or Ids(), limits, tasks, watching)
+        hub = Hub(state)
+        await recover(state)
+        sweeper = tasks.create_task(_sweep(state), name="expiry")
+        try:
+            yield hub
+        finally:
+            sweeper.cancel()
+            await hub.aclose()
+            watching.close()
+
+
+def _left_alone(state: State, stream: str) -> None:
+    """Nobody waits for the answer any more: one that is not kept in a session need not be finished."""
+    state.tasks.create_task(_abandon(state, stream), name=f"abandon {stream}")
+
+
+async def _abandon(state: State, stream: str) -> None:
+    if plan := state.plans.get(stream):
+        plan.stop("its caller, who went away")
+    row = await state.store.get("session", stream)
+    lane = state.lanes.get(stream)
+    if row is not None and lane is not None and lane.current and session_of(row).once:
+        lane.current.stop(lambda turn: turn.interrupt("its caller went away"))
+
+
+async def _sweep(state: State) -> None:
+    while True:
+        await asyncio.sleep(EXPIRY_SECONDS)
+        await sessions.expire_old(state)

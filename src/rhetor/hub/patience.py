@@ -1,0 +1,28 @@
+"""Appending what has already happened: it cannot be refused, so it waits until the store takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from rhetor.errors import StoreRefused
+from rhetor.store.base import Committed, Draft, Row, Store
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+log = logging.getLogger(__name__)
+
+
+async def commit_patiently(
+    store: Store, stream: str, drafts: Sequence[Draft], rows: Sequence[Row] = ()
+) -> Committed:
+    """Commit, again and again while the store refuses. Who waits here reads nothing more from its peer, so
+    a store that stalls stops the reading of pipes and sockets, and nothing is dropped."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await store.commit(stream, drafts, rows=rows)
+        except StoreRefused as refusal:
+            log.warning("append refused", extra={"stream": stream, "why": refusal.detail})
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)

@@ -1,0 +1,70 @@
+"""The peers that are there, by name and by what they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rhetor.domain.peer import Peer, PeerKind, canonical_name
+from rhetor.domain.routing import THRESHOLD, Match, rank
+from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
+
+
+class Peers:
+    def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
+        self._peers = {peer.name: peer for peer in peers}
+        self._teams = dict(teams or {})
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, name: str) -> Peer:
+        """The peer of that name; `apollo-ai` and `apollo-ci` are `apollo`.
+
+        Raises:
+            UnknownPeer: there is none.
+        """
+        peer = self._peers.get(name) or self._peers.get(canonical_name(name))
+        if peer is None:
+            raise UnknownPeer(name)
+        return peer
+
+    def resolve(self, target: str) -> tuple[Peer, Match | None]:
+        """The peer for a name or for `@capability`; with the match where it was chosen by capability.
+
+        Raises:
+            UnknownPeer: no peer has that name.
+            NoCapablePeer: none reaches the threshold.
+        """
+        if not target.startswith("@"):
+            return self.get(target), None
+        matches = self.ranked(target[1:])
+        if not matches:
+            raise NoCapablePeer(target[1:])
+        return matches[0].peer, matches[0]
+
+    def ranked(self, capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
+        return rank(self._peers.values(), capability.replace("_", "-"), threshold)
+
+    def team(self, name: str) -> Sequence[str]:
+        """The members of a team; `all` is every specialist.
+
+        Raises:
+            UnknownTeam: there is none of that name.
+        """
+        if name in self._teams:
+            return self._teams[name]
+        if name == "all":
+            return [p.name for p in self._peers.values() if p.kind is PeerKind.SPECIALIST]
+        raise UnknownTeam(name)
+
+    @property
+    def teams(self) -> Mapping[str, Sequence[str]]:
+        return self._teams
+
+    def capabilities(self) -> dict[str, list[str]]:
+        """Each capability with the peers that have it, best first."""
+        names = sorted({c.name for p in self._peers.values() for c in p.capabilities})
+        return {name: [m.peer.name for m in self.ranked(name, 0.0)] for name in names}

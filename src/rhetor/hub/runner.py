@@ -1,0 +1,139 @@
+"""The lane of a session: runs its turns one at a time, in the order in which they were accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rhetor.domain.event import MessageAccepted, SessionStateChanged, TurnEnd
+from rhetor.domain.output import Output
+from rhetor.domain.session import Session, SessionState
+from rhetor.domain.turn import Turn, TurnState
+from rhetor.drivers.base import Prompt, Said
+from rhetor.errors import TurnFailure, UnknownPeer
+from rhetor.store.base import Draft
+
+from .reading import accepted_message
+from .rows import TurnRow, session_of, session_row
+from .running import Closing, TurnRun
+
+if TYPE_CHECKING:
+    from .state import State
+
+
+class Lane:
+    """There while a turn of its session runs or waits. Who waits is read from the catalog, not kept here."""
+
+    def __init__(self, state: State, session_id: str) -> None:
+        self._state = state
+        self._session_id = session_id
+        self.task: asyncio.Task[None] | None = None
+        self.current: TurnRun | None = None
+
+    def start(self, first: tuple[TurnRow, MessageAccepted] | None = None) -> None:
+        """Begin with `first`, whose start is in the log already, or with who waits."""
+        if self.task is None:
+            name = f"lane {self._session_id}"
+            self.task = self._state.tasks.create_task(self._run(first), name=name)
+
+    async def _run(self, first: tuple[TurnRow, MessageAccepted] | None) -> None:
+        try:
+            if first is not None:
+                await self._take(*first, started=True)
+            while not self._state.closing and (row := await self._next()) is not None:
+                await self._take(row, await accepted_message(self._state.store, row), started=False)
+        finally:
+            self._state.lanes.pop(self._session_id, None)
+            self._state.watching.forget(self._session_id)
+
+    async def _next(self) -> TurnRow | None:
+        session = await self._session()
+        if session is None or session.state is not SessionState.ACTIVE:
+            return None
+        waiting = await waiting_turns(self._state, self._session_id)
+        return waiting[0] if waiting else None
+
+    async def _take(self, row: TurnRow, message: MessageAccepted, *, started: bool) -> None:
+        session = await self._session()
+        assert session is not None
+        turn = Turn(row.id, row.message_id, row.peer)
+        self.current = TurnRun(
+            self._state.store, self._state.tasks, session.id, turn, None, _closing(row, session)
+        )
+        try:
+            start = turn.start()
+            if not started:
+                drafts, rows = [Draft(start, row.id)], [row.become(TurnState.RUNNING).row()]
+                await self._state.store.commit(session.id, drafts, rows=rows)
+            await self.current.run(self._outputs(session, message))
+        finally:
+            self.current = None
+
+    async def _outputs(self, session: Session, message: MessageAccepted) -> AsyncIterator[Output]:
+        history = await self._history(session)
+        prompt = Prompt(message.content, message.execute, message.delimiter)
+        async for output in ask(self._state, session.peer, prompt, history):
+            yield output
+
+    async def _history(self, session: Session) -> Sequence[Said]:
+        if not session.context_window:
+            return ()
+        spoken = await self._state.store.spoken(session.id, session.context_window)
+        return [Said("assistant" if s.role == "assistant" else "user", s.content) for s in spoken]
+
+    async def _session(self) -> Session | None:
+        row = await self._state.store.get("session", self._session_id)
+        return session_of(row) if row else None
+
+
+def _closing(row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], Closing]:
+    """What ends with a turn: its row, and the session where it was opened for this turn alone."""
+
+    def closing(end: TurnEnd, state: TurnState) -> Closing:
+        ended = row.become(state).row()
+        also = _over(session)
+        return Closing(also.drafts, [ended, *also.rows])
+
+    return closing
+
+
+def _over(session: Session) -> Closing:
+    if not session.once:
+        return Closing()
+    over = session.become(SessionState.EXPIRED)
+    return Closing([Draft(SessionStateChanged(over.state))], [session_row(over)])
+
+
+async def over_if_once(state: State, stream: str) -> Closing:
+    """What a turn's end means for the session it was in, where the stream is one."""
+    row = await state.store.get("session", stream)
+    return _over(session_of(row)) if row else Closing()
+
+
+async def ask(state: State, peer_name: str, prompt: Prompt, history: Sequence[Said]) -> AsyncIterator[Output]:
+    """One turn of a conversation that is opened for it."""
+    try:
+        peer = state.peers.get(peer_name)
+    except UnknownPeer as gone:
+        raise TurnFailure(gone.detail, peer=peer_name) from gone
+    conversation = await state.drivers[peer.driver].open(peer)
+    try:
+        async for output in conversation.send(prompt, history):
+            yield output
+    finally:
+        await conversation.aclose()
+
+
+async def waiting_turns(state: State, session_id: str) -> Sequence[TurnRow]:
+    """Turns that were accepted and have not started, in order of acceptance."""
+    rows = await state.store.find("turn", parent=session_id, state=TurnState.ACCEPTED)
+    return [TurnRow.of(row) for row in rows]
+
+
+def wake(state: State, session_id: str) -> None:
+    """Let the session's waiting turns run, where none of them does."""
+    if session_id not in state.lanes and not state.closing:
+        state.lanes[session_id] = Lane(state, session_id)
+    if lane := state.lanes.get(session_id):
+        lane.start()

@@ -1,0 +1,154 @@
+"""One turn, from its start to its end in the log, whoever asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from rhetor.domain.event import OutputDelta, Payload, TurnEnd
+from rhetor.domain.output import Output, Text
+from rhetor.domain.turn import Turn, TurnState
+from rhetor.errors import ProviderCut, TurnFailure
+from rhetor.store.base import Draft, Row, Store
+
+from .patience import commit_patiently
+
+GATHER_SECONDS = 0.020
+GATHER_BYTES = 4096
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What is committed together with a turn's end."""
+
+    drafts: Sequence[Draft] = ()
+    rows: Sequence[Row] = ()
+
+
+class TurnRun:
+    """Takes a peer's outputs into the log.
+
+    The first output goes at once; later ones are gathered for at most 20 ms or 4 KiB, and not at all when
+    the last append is longer ago. While the store refuses, nothing more is read from the peer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: asyncio.TaskGroup,
+        stream: str,
+        turn: Turn,
+        step: str | None,
+        closing: Callable[[TurnEnd, TurnState], Closing],
+    ) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._stream = stream
+        self._step = step
+        self._closing = closing
+        self.turn = turn
+        self._pending: list[Payload] = []
+        self._pending_bytes = 0
+        self._appending = asyncio.Lock()
+        self._appended_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._stopped: Callable[[Turn], tuple[Payload, ...]] | None = None
+
+    async def run(self, outputs: AsyncIterator[Output]) -> TurnEnd:
+        """The turn's end, after it is in the log."""
+        if self._stopped is None:
+            ending = await self._until_it_ends(outputs)
+        else:
+            ending = self._stopped(self.turn)
+        if self._timer:
+            self._timer.cancel()
+        end = ending[-1]
+        assert isinstance(end, TurnEnd)
+        also = self._closing(end, self.turn.state)
+        self._pending.extend(ending)
+        await self._append(also.drafts, also.rows)
+        return end
+
+    def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
+        """End the turn now, as `how` says; too late when its answer is complete already."""
+        if self._stopped is None and self.turn.state is not TurnState.COMPLETED:
+            self._stopped = how
+            if self._task is not None:
+                self._task.cancel()
+
+    async def _until_it_ends(self, outputs: AsyncIterator[Output]) -> tuple[Payload, ...]:
+        self._task = asyncio.current_task()
+        try:
+            return await self._pump(outputs)
+        except TurnFailure as failure:
+            return self.turn.fail(failure.code, failure.detail, failure.retryable, failure.data)
+        except asyncio.CancelledError:
+            if self._stopped is None or self._task is None:
+                raise
+            self._task.uncancel()  # the cancellation was ours, meant for the pump alone
+            return self._stopped(self.turn)
+        except Exception as error:
+            log.exception("driver failed", extra={"peer": self.turn.peer, "turn_id": self.turn.turn_id})
+            return self.turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
+        finally:
+            self._task = None
+
+    async def _pump(self, outputs: AsyncIterator[Output]) -> tuple[Payload, ...]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with aclosing(outputs) as stream:  # type: ignore[type-var]
+            async for output in stream:
+                payloads = self.turn.step(output, loop.time() - started)
+                if self.turn.state is TurnState.COMPLETED:
+                    return payloads
+                self._pending.extend(payloads)
+                if isinstance(output, Text):
+                    self._pending_bytes += len(output.text)
+                await self._keep_up(loop)
+        raise ProviderCut(f"{self.turn.peer} broke off without ending its answer", retryable=True)
+
+    async def _keep_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        quiet = loop.time() - self._appended_at
+        if quiet >= GATHER_SECONDS or self._pending_bytes >= GATHER_BYTES:
+            await self._append()
+        elif self._timer is None and self._pending:
+            self._timer = loop.call_later(GATHER_SECONDS - quiet, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._tasks.create_task(self._append(), name=f"append {self.turn.turn_id}")
+
+    async def _append(self, drafts: Sequence[Draft] = (), rows: Sequence[Row] = ()) -> None:
+        async with self._appending:
+            payloads, self._pending, self._pending_bytes = self._pending, [], 0
+            own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
+            if own or drafts:
+                await commit_patiently(self._store, self._stream, [*own, *drafts], rows)
+            self._appended_at = asyncio.get_running_loop().time()
+
+
+def _joined(payloads: Sequence[Payload]) -> Sequence[Payload]:
+    """Neighbouring chunks of one channel as one."""
+    out: list[Payload] = []
+    chunk: list[str] = []
+    channel = None
+    for payload in payloads:
+        if isinstance(payload, OutputDelta) and (channel is None or payload.channel == channel):
+            chunk.append(payload.text)
+            channel = payload.channel
+            continue
+        if channel is not None:
+            out.append(OutputDelta("".join(chunk), channel))
+            chunk, channel = [], None
+        if isinstance(payload, OutputDelta):
+            chunk, channel = [payload.text], payload.channel
+        else:
+            out.append(payload)
+    if channel is not None:
+        out.append(OutputDelta("".join(chunk), channel))
+    return out

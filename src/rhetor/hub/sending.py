@@ -1,0 +1,196 @@
+"""Saying something to a peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.event import (
+    MessageAccepted,
+    Payload,
+    Position,
+    SessionStateChanged,
+    TurnQueued,
+    TurnStarted,
+)
+from rhetor.domain.peer import Peer
+from rhetor.domain.routing import Match
+from rhetor.domain.session import Session, SessionState
+from rhetor.domain.turn import TurnState
+from rhetor.errors import (
+    Malformed,
+    PeerBusy,
+    RhetorError,
+    SessionOver,
+    StateConflict,
+    TooLarge,
+    Unprocessable,
+)
+from rhetor.store.base import Committed, Draft, Expect
+
+from .keys import command_key
+from .rows import TurnRow, session_row
+from .runner import Lane, waiting_turns, wake
+from .sessions import open_session, owned_session
+from .tasks import to_the_end
+
+if TYPE_CHECKING:
+    from .state import State
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is in the log. `after`: its turn's events stand behind that position of the stream."""
+
+    session_id: str
+    turn_id: str
+    peer: str
+    after: Position
+    once: bool
+    match: Match | None = None
+    replayed: bool = False
+
+
+async def send(state: State, principal: Principal, command: SendMessage) -> Accepted:
+    """Take a message in: when this returns it is durable, and its turn runs or waits.
+
+    Raises:
+        UnknownPeer, NoCapablePeer, NotFound: there is no such peer or session.
+        SessionOver, PeerBusy, KeyReused, TooLarge, Malformed, StoreRefused, ShuttingDown: as they say.
+    """
+    state.require_open()
+    check_content(command.content, state.limits.message_bytes)
+    return await to_the_end(state.tasks, _send(state, principal, command), "send")
+
+
+async def _send(state: State, principal: Principal, command: SendMessage) -> Accepted:
+    for _ in range(ATTEMPTS):
+        session, peer, match = await _session_for(state, principal, command)
+        try:
+            return await _accept(state, principal, command, session, peer, match)
+        except StateConflict:  # the session changed between our look and our commit: look again
+            continue
+    raise SessionOver(session.id, "changing too fast")
+
+
+def check_content(content: str, limit: int) -> None:
+    if not content.strip():
+        raise Malformed("the message is empty")
+    try:
+        size = len(content.encode())
+    except UnicodeEncodeError as error:
+        raise Malformed("the message has half a surrogate pair, which is no text") from error
+    if size > limit:
+        raise TooLarge("the message", limit)
+
+
+async def _session_for(
+    state: State, principal: Principal, command: SendMessage
+) -> tuple[Session, Peer, Match | None]:
+    if command.session_id is not None:
+        session = await owned_session(state, principal, command.session_id)
+        if not session.takes_messages:
+            raise SessionOver(session.id, session.state)
+        peer, match = state.peers.get(session.peer), None
+        if command.target and state.peers.resolve(command.target)[0] != peer:
+            raise Unprocessable(f"session {session.id} is with {peer.name}", session_id=session.id)
+        return session.used(state.ids.now()), peer, match
+    if not command.target:
+        raise Malformed("a message needs a peer or a session")
+    peer, match = state.peers.resolve(command.target)
+    window = command.context_window
+    session = open_session(state, principal, peer.name, context_window=window or 0, once=window is None)
+    return session, peer, match
+
+
+async def _accept(
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    session: Session,
+    peer: Peer,
+    match: Match | None,
+) -> Accepted:
+    lane = state.lanes.get(session.id)
+    if lane is not None:
+        await _when_busy(state, command, lane, peer)
+    direct = lane is None and session.state is SessionState.ACTIVE
+    turn, drafts = await _drafts(state, principal, command, session, peer, direct)
+    opened = command.session_id is None
+    message = next(d.payload for d in drafts if isinstance(d.payload, MessageAccepted))
+    mine = Lane(state, session.id) if direct else None
+    if mine is not None:
+        state.lanes[session.id] = mine  # before the commit, so that who comes meanwhile waits behind
+    try:
+        committed = await state.store.commit(
+            session.id,
+            drafts,
+            key=command_key(principal, command, {"session_id": session.id, "turn_id": turn.id}),
+            expect=None if opened else Expect("session", session.id, frozenset({session.state})),
+            rows=[session_row(session), turn.row()],
+        )
+    except RhetorError:
+        if mine is not None:
+            mine.start()  # somebody may wait behind this one
+        raise
+    if committed.replayed:
+        if mine is not None:
+            mine.start()
+        return await _first_time(state, committed, peer, match)
+    if mine is not None:
+        mine.start((turn, message))
+    else:
+        wake(state, session.id)
+    after = Position(committed.epoch, committed.first - 1)
+    return Accepted(session.id, turn.id, peer.name, after, session.once, match)
+
+
+async def _when_busy(state: State, command: SendMessage, lane: Lane, peer: Peer) -> None:
+    if command.if_busy == "refuse":
+        raise PeerBusy(peer.name, lane.current.turn.turn_id if lane.current else "")
+    if command.if_busy == "interrupt" and lane.current:
+        lane.current.stop(lambda turn: turn.interrupt("another message came first"))
+
+
+async def _drafts(
+    state: State, principal: Principal, command: SendMessage, session: Session, peer: Peer, direct: bool
+) -> tuple[TurnRow, list[Draft]]:
+    turn_id, message_id = state.ids.new("t"), state.ids.new("m")
+    sender = command.from_ or principal.subject
+    message = MessageAccepted(
+        message_id, "user", command.content, sender, command.via, command.execute, command.delimiter
+    )
+    payloads: list[Payload] = [message]
+    if direct:
+        payloads.append(TurnStarted(peer.name))
+    else:
+        before = len(await waiting_turns(state, session.id)) + (session.state is SessionState.ACTIVE)
+        payloads.append(TurnQueued(before))
+    head = await state.store.head(session.id)
+    drafts = [Draft(payload, turn_id) for payload in payloads]
+    if head is None:
+        drafts.insert(0, Draft(SessionStateChanged(session.state)))
+    began = TurnState.RUNNING if direct else TurnState.ACCEPTED
+    turn = TurnRow(
+        turn_id,
+        session.id,
+        peer.name,
+        began,
+        principal.subject,
+        message_id,
+        head.head if head else 0,
+        at=state.ids.now(),
+    )
+    return turn, drafts
+
+
+async def _first_time(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
+    """The same command came before: what it was told then."""
+    first = msgspec.json.decode(committed.result)
+    after = Position(committed.epoch, committed.first - 1)
+    return Accepted(first["session_id"], first["turn_id"], peer.name, after, False, match, replayed=True)

@@ -1,0 +1,59 @@
+"""What the use cases share: the store, the peers, who runs what now, and the owner of all tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rhetor.drivers.base import Driver
+from rhetor.errors import ShuttingDown
+from rhetor.store.base import Store
+
+from .ids import Ids
+from .peers import Peers
+from .watching import Watching
+
+if TYPE_CHECKING:
+    from .plans import PlanRun
+    from .runner import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`session_ttl` and `abandon_after` in seconds; `message_bytes` of UTF-8; `hops`: peers in a chain."""
+
+    session_ttl: float = 3600.0
+    context_window: int = 10
+    message_bytes: int = 1 << 20
+    hops: int = 8
+    abandon_after: float = 5.0
+
+
+@dataclass(slots=True)
+class State:
+    """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. Both only mirror what the
+    log says, for as long as something is going on."""
+
+    store: Store
+    peers: Peers
+    drivers: Mapping[str, Driver]
+    ids: Ids
+    limits: Limits
+    tasks: asyncio.TaskGroup
+    watching: Watching
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    plans: dict[str, PlanRun] = field(default_factory=dict)
+    closing: bool = False
+
+    def require_open(self) -> None:
+        """Raises:
+        ShuttingDown: nothing new is taken any more."""
+        if self.closing:
+            raise ShuttingDown
+
+    @property
+    def running(self) -> int:
+        """Turns and plans that run or wait to run."""
+        return len(self.lanes) + len(self.plans)

@@ -1,0 +1,73 @@
+"""Who still looks at a stream: a caller that went away for good need not be answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """A task that reads a stream. `dismissed`: it was cancelled because the hub ends, for nothing else."""
+
+    task: asyncio.Task[object]
+    dismissed: bool = False
+
+    def dismiss(self) -> None:
+        self.dismissed = True
+        self.task.cancel()
+
+
+class Watching:
+    """Counts the readers of streams, and tells when one was left alone.
+
+    `when_left(stream)` is called once a stream has had no reader for `patience` seconds after its last one
+    went; a reader that comes back in time stops that.
+    """
+
+    def __init__(self, patience: float, when_left: Callable[[str], None]) -> None:
+        self._patience = patience
+        self._when_left = when_left
+        self._count: Counter[str] = Counter()
+        self._readers: set[Reader] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @contextmanager
+    def reader(self, stream: str) -> Iterator[Reader]:
+        """For as long as the current task reads the stream."""
+        task = asyncio.current_task()
+        assert task is not None
+        reader = Reader(task)
+        self._readers.add(reader)
+        self._count[stream] += 1
+        if timer := self._timers.pop(stream, None):
+            timer.cancel()
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+            self._count[stream] -= 1
+            if not self._count[stream]:
+                del self._count[stream]
+                loop = asyncio.get_running_loop()
+                self._timers[stream] = loop.call_later(self._patience, self._left, stream)
+
+    def forget(self, stream: str) -> None:
+        """The stream has nothing left that could be stopped."""
+        if timer := self._timers.pop(stream, None):
+            timer.cancel()
+
+    def close(self) -> None:
+        """Dismiss who still reads; nobody is left alone any more."""
+        for reader in list(self._readers):
+            reader.dismiss()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _left(self, stream: str) -> None:
+        self._timers.pop(stream, None)
+        self._when_left(stream)

@@ -1,0 +1,132 @@
+"""One commit's request: encoded and checked before any store sees it, and the rules that admit it.
+
+The rules are written once, over the few questions of `Standing`; each store answers them from where it
+keeps its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rhetor.domain.event import Payload, Position
+from rhetor.errors import KeyReused, NameTaken, NotFound, StateConflict
+
+from .base import Committed, Draft, Expect, Key, Record, Row, SourceOffset
+from .encoding import encode, require_integer, require_text
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event that is ready to be stored, and has no number yet."""
+
+    payload: Payload
+    data: bytes
+    turn_id: str | None
+    step: str | None
+
+    @classmethod
+    def of(cls, draft: Draft) -> Entry:
+        require_text("a turn's id or step", (draft.turn_id, draft.step))
+        return cls(draft.payload, encode(draft.payload), draft.turn_id, draft.step)
+
+    def record(self, stream: str, epoch: str, seq: int, at: int) -> Record:
+        """The committed event that it becomes there."""
+        return Record(stream, epoch, seq, at, self.payload.type, self.turn_id, self.step, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """The arguments of `Store.commit`. `at`: Unix time in milliseconds, of all its events."""
+
+    stream: str
+    at: int
+    entries: Sequence[Entry]
+    key: Key | None = None
+    expect: Expect | None = None
+    rows: Sequence[Row] = ()
+    drop: Sequence[tuple[str, str]] = ()
+    source: SourceOffset | None = None
+    base: tuple[str, Position] | None = None
+
+    def require_storable(self) -> None:
+        """Raises:
+        Malformed: a text is not Unicode, or a number does not fit."""
+        require_text("a stream's name", (self.stream,))
+        for row in self.rows:
+            require_text("a row", (row.kind, row.id, row.state, row.owner, row.parent, row.name))
+            require_integer("a row's time", row.at)
+        for kind, id in self.drop:
+            require_text("a row", (kind, id))
+        if self.expect:
+            require_text("a row", (self.expect.kind, self.expect.id))
+        if self.key:
+            require_text("an idempotency key", (self.key.scope, self.key.key, self.key.fingerprint))
+        if self.source:
+            require_text("a source", (self.source.source,))
+            require_integer("an offset", self.source.offset)
+        if self.base:
+            require_text("a base", (self.base[0], self.base[1].epoch))
+            require_integer("a position", self.base[1].seq)
+
+
+class Standing(Protocol):
+    """What is stored when a commit's turn comes."""
+
+    def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
+        """The fingerprint and the result under an idempotency key."""
+        ...
+
+    def state(self, kind: str, id: str) -> str | None:
+        """A row's state."""
+        ...
+
+    def holder(self, kind: str, owner: str, name: str) -> str | None:
+        """The id of the row that has the name."""
+        ...
+
+    def reaches(self, stream: str, position: Position) -> bool:
+        """Whether the stream has, or had in an earlier incarnation, this position."""
+        ...
+
+
+def admit(append: Append, standing: Standing) -> Committed | None:
+    """What the key gave the first time; None where the commit is to be made.
+
+    The key comes first: a command that is sent again gets its first result, whatever holds by now.
+
+    Raises:
+        KeyReused, StateConflict, NameTaken, NotFound: as in `Store.commit`.
+    """
+    if append.key and (kept := standing.kept(append.key.scope, append.key.key)):
+        fingerprint, committed = kept
+        if fingerprint != append.key.fingerprint:
+            raise KeyReused(append.key.key)
+        return committed
+    if append.expect:
+        _require_state(append.expect, standing)
+    if append.base and not standing.reaches(*append.base):
+        raise NotFound("position", f"{append.base[0]}@{append.base[1]}")
+    _require_names(append, standing)
+    return None
+
+
+def _require_state(expect: Expect, standing: Standing) -> None:
+    state = standing.state(expect.kind, expect.id)
+    holds = state in expect.states if state is not None else not expect.states
+    if not holds:
+        raise StateConflict(expect.kind, expect.id, state)
+
+
+def _require_names(append: Append, standing: Standing) -> None:
+    # a row that this commit drops or puts again gives its old name free
+    moving = {*append.drop, *((row.kind, row.id) for row in append.rows)}
+    taken: dict[tuple[str, str, str], str] = {}
+    for row in append.rows:
+        if row.name is None:
+            continue
+        holder = standing.holder(row.kind, row.owner, row.name)
+        others = holder is not None and (row.kind, holder) not in moving
+        if others or taken.setdefault((row.kind, row.owner, row.name), row.id) != row.id:
+            raise NameTaken(row.kind, row.name)

@@ -1,0 +1,85 @@
+"""Moves what the write-ahead log holds into the database file, beside the writer and not in its way.
+
+With `wal_autocheckpoint` a commit now and then pays for a whole checkpoint: that is the tail of an append's
+latency. Here a thread with its own connection does it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Literal
+
+from .connection import connect, is_broken
+
+EVERY = 1.0  # seconds between passive checkpoints while there are commits
+IDLE = 5.0  # seconds without a commit after which a large log is given back to the file system
+LARGE_PAGES = 16_384  # of 4 KiB: 64 MiB
+KEEP_BYTES = 4 << 20  # a log of this size is not worth truncating: to write over it is faster than to extend
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """One thread. The writer calls `between` after each batch."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log_file = path.with_name(f"{path.name}-wal")
+        self._written = threading.Event()
+        self._closing = threading.Event()
+        self._restart_due = False
+        self._connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="store-checkpoint", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Blocks until a checkpoint that is under way is done."""
+        self._closing.set()
+        self._written.set()
+        self._thread.join()
+
+    def between(self, connection: sqlite3.Connection) -> None:
+        """For the writer, between two transactions."""
+        self._written.set()
+        if self._restart_due:
+            # A writer that never pauses is always a few pages ahead of the passive checkpoint, and the log
+            # would grow for ever. These few are moved here; then the next commit starts the log anew.
+            self._restart_due = False
+            try:
+                _checkpoint(connection, "PASSIVE")
+            except sqlite3.Error as error:
+                log.error("checkpoint failed", extra={"why": str(error)})
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            written = self._written.wait(IDLE)
+            self._written.clear()
+            if written:
+                self._closing.wait(EVERY)  # a pace, so that one checkpoint moves many commits
+            self._try_step("PASSIVE" if written else "TRUNCATE")
+        if self._connection:
+            self._connection.close()
+
+    def _try_step(self, how: Literal["PASSIVE", "TRUNCATE"]) -> None:
+        try:
+            if how == "PASSIVE" or self._log_file.stat().st_size > KEEP_BYTES:
+                self._connection = self._connection or connect(self._path)
+                self._restart_due = _checkpoint(self._connection, how) > LARGE_PAGES
+        except OSError as error:
+            log.debug("no log to look at", extra={"why": str(error)})
+        except sqlite3.Error as error:
+            # nothing is lost: the log keeps what was not moved, and the next step tries again
+            log.error("checkpoint failed", extra={"why": str(error)})
+            if self._connection and is_broken(error):
+                self._connection.close()
+                self._connection = None
+
+
+def _checkpoint(connection: sqlite3.Connection, how: Literal["PASSIVE", "TRUNCATE"]) -> int:
+    """Returns how many pages the log holds."""
+    _busy, pages, _moved = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+    return int(pages)

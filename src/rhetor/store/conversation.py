@@ -1,0 +1,104 @@
+"""What was said, seen through turns: pure functions over events and messages, shared by all stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rhetor.domain.event import (
+    Event,
+    Folded,
+    MessageAccepted,
+    OutputDelta,
+    OutputPartial,
+    Payload,
+    Position,
+    TurnCompleted,
+    TurnEnd,
+)
+
+from .base import Spoken
+
+ASSISTANT = "assistant"
+
+
+def said(payload: Payload) -> tuple[str, str] | None:
+    """The role and the text of a payload that is a message of the conversation."""
+    match payload:
+        case MessageAccepted(role=role, content=content):
+            return role, content
+        case TurnCompleted(text=text) | OutputPartial(text=text):
+            return ASSISTANT, text
+    return None
+
+
+def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> Sequence[Spoken]:
+    """The last `limit` messages, oldest first, of messages that come newest first.
+
+    Takes no more of `backwards` than it needs.
+    """
+    if limit <= 0:
+        return []
+    if answered:
+        return _answered(backwards, limit)
+    messages: list[Spoken] = []
+    for spoken in backwards:
+        messages.append(spoken)
+        if len(messages) == limit:
+            break
+    return messages[::-1]
+
+
+def _answered(backwards: Iterable[Spoken], limit: int) -> Sequence[Spoken]:
+    turns: dict[str, list[Spoken]] = {}  # newest answer first; each: its answer, then its question
+    whole = 0  # how many of them, from the newest, have their question
+    for spoken in backwards:
+        turn = turns.get(spoken.turn_id)
+        if spoken.role == ASSISTANT:
+            # an answer that was begun again: the last one stands
+            turns.setdefault(spoken.turn_id, [spoken])
+        elif turn is not None and len(turn) == 1:
+            turn.append(spoken)
+            whole = _whole(turns)
+            if 2 * whole >= limit:
+                break
+    messages = [spoken for turn in turns.values() for spoken in turn]
+    return messages[:limit][::-1]
+
+
+def _whole(turns: dict[str, list[Spoken]]) -> int:
+    for count, turn in enumerate(turns.values()):
+        if len(turn) == 1:
+            return count
+    return len(turns)
+
+
+def folded(turn: Iterable[Event]) -> list[Event]:
+    """The events that may stand for runs of neighbouring answer chunks, of a turn's events in order.
+
+    None for a turn that goes on, or whose text is not kept in a whole or partial answer. Reasoning and
+    stderr have no other place in the log, and are left.
+    """
+    runs: list[Event] = []
+    kept = False
+    for event in turn:
+        kept = kept or isinstance(event.payload, TurnCompleted | OutputPartial)
+        if isinstance(event.payload, TurnEnd):
+            return runs if kept else []
+        if isinstance(event.payload, OutputDelta) and event.payload.channel == "answer":
+            _join(runs, event)
+    return []
+
+
+def _join(runs: list[Event], chunk: Event) -> None:
+    first = chunk.seq
+    if runs and runs[-1].seq == chunk.seq - 1 and runs[-1].step == chunk.step:
+        last = runs.pop().payload
+        assert isinstance(last, Folded)
+        first = last.from_seq
+    position = Position(chunk.position.epoch, chunk.seq)
+    runs.append(Event(chunk.stream, position, chunk.at, Folded(first, chunk.seq), chunk.turn_id, chunk.step))
+
+
+def chunks(folds: Iterable[Event]) -> int:
+    """How many events the folded ones stand for."""
+    return sum(event.seq - event.prev for event in folds)

@@ -1,0 +1,252 @@
+"""The store without a disk: for tests, trials and whoever wants nothing kept. Complete against the contract.
+
+It lives in one event loop. A commit is one step without an await, which is what makes it atomic.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from rhetor.domain.event import Position
+from rhetor.errors import NotFound, StoreRefused
+
+from .append import Append, Entry, admit
+from .base import (
+    PAGE,
+    Committed,
+    Draft,
+    Expect,
+    Head,
+    Hit,
+    Key,
+    Record,
+    Row,
+    SourceOffset,
+    Spoken,
+    random_epoch,
+    require_position,
+)
+from .conversation import ASSISTANT, chunks, folded, last_spoken, said
+from .tail import behind, number, put_folds
+from .wakeups import Wakeups
+from .words import excerpt, rank, words_of
+
+
+@dataclass(slots=True)
+class _Incarnation:
+    """The events of one epoch. `said`: its messages, which outlive the events that brought them."""
+
+    stream: str
+    epoch: str
+    base: tuple[str, Position] | None
+    head: int = 0
+    earliest: int = 1
+    records: list[Record] = field(default_factory=list)
+    said: list[Spoken] = field(default_factory=list)
+
+    def standing(self) -> Head:
+        return Head(self.epoch, self.head, self.earliest, self.base)
+
+    def append(self, entry: Entry, at: int) -> None:
+        self.head += 1
+        self.records.append(entry.record(self.stream, self.epoch, self.head, at))
+        if message := said(entry.payload):
+            self.said.append(Spoken(entry.turn_id or "", *message, at, self.head))
+
+    def fold(self, turn_id: str) -> int:
+        asked = (s.seq for s in self.said if s.turn_id == turn_id and s.role != ASSISTANT)
+        records = behind(self.records, next(asked, 1) - 1, self.head)
+        folds = folded(r.event for r in records if r.turn_id == turn_id)
+        put_folds(self.records, [Record.of(event) for event in folds])
+        return chunks(folds)
+
+    def truncate(self, before: int) -> None:
+        self.earliest = max(self.earliest, min(before, self.head + 1))
+        del self.records[: bisect_right(self.records, self.earliest - 1, key=number)]
+
+
+class MemoryStore:
+    """A `Store` whose content ends with the process. `clock`: Unix time in milliseconds."""
+
+    def __init__(self, *, clock: Callable[[], int], new_epoch: Callable[[], str] = random_epoch) -> None:
+        self._clock = clock
+        self._new_epoch = new_epoch
+        self._streams: dict[str, _Incarnation] = {}
+        self._epochs: dict[str, _Incarnation] = {}
+        self._rows: dict[tuple[str, str], Row] = {}
+        self._names: dict[tuple[str, str, str], str] = {}
+        self._keys: dict[tuple[str, str], tuple[str, Committed]] = {}
+        self._sources: dict[str, int] = {}
+        self._wakeups = Wakeups()
+        self._closed = False
+
+    async def commit(
+        self,
+        stream: str,
+        drafts: Sequence[Draft],
+        *,
+        key: Key | None = None,
+        expect: Expect | None = None,
+        rows: Sequence[Row] = (),
+        drop: Sequence[tuple[str, str]] = (),
+        source: SourceOffset | None = None,
+        base: tuple[str, Position] | None = None,
+    ) -> Committed:
+        self._require_open()
+        entries = [Entry.of(draft) for draft in drafts]
+        append = Append(stream, self._clock(), entries, key, expect, rows, drop, source, base)
+        append.require_storable()
+        return admit(append, self) or self._store(append)
+
+    async def fold(self, stream: str, turn_id: str) -> int:
+        return self._require(stream).fold(turn_id)
+
+    async def truncate(self, stream: str, before: int) -> None:
+        self._require(stream).truncate(before)
+        self._wakeups.wake(stream)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._wakeups.wake_all()
+
+    # Log
+
+    async def head(self, stream: str) -> Head | None:
+        incarnation = self._streams.get(stream)
+        return incarnation.standing() if incarnation else None
+
+    async def page(self, stream: str, after: Position, limit: int = PAGE) -> Sequence[Record]:
+        self._require_open()
+        incarnation = self._require(stream)
+        require_position(incarnation.standing(), after)
+        return behind(incarnation.records, after.seq, limit)
+
+    async def wait(self, stream: str, after: Position) -> None:
+        incarnation = self._streams.get(stream)
+        if self._closed or incarnation is None or after != Position(incarnation.epoch, incarnation.head):
+            return
+        with self._wakeups.waiting(stream) as woken:
+            await woken
+
+    async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
+        return last_spoken(self._backwards(stream), limit, answered=answered)
+
+    async def search(
+        self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
+    ) -> Sequence[Hit]:
+        wanted = words_of(words)
+        if not wanted:
+            return []
+        found = [
+            (rank(spoken.content, wanted), _hit(incarnation, spoken, wanted))
+            for incarnation in self._epochs.values()
+            if streams is None or incarnation.stream in streams
+            for spoken in incarnation.said
+            if rank(spoken.content, wanted)
+        ]
+        found.sort(key=lambda ranked: ranked[0], reverse=True)
+        return [hit for _, hit in found[:limit]]
+
+    # Catalog
+
+    async def get(self, kind: str, id: str) -> Row | None:
+        return self._rows.get((kind, id))
+
+    async def find(
+        self,
+        kind: str,
+        *,
+        state: str | None = None,
+        owner: str | None = None,
+        parent: str | None = None,
+        name: str | None = None,
+        limit: int = 1000,
+    ) -> Sequence[Row]:
+        wanted = {"kind": kind, "state": state, "owner": owner, "parent": parent, "name": name}
+        given = [(column, value) for column, value in wanted.items() if value is not None]
+        rows = [r for r in self._rows.values() if all(getattr(r, column) == value for column, value in given)]
+        return sorted(rows, key=lambda row: (row.at, row.id))[:limit]
+
+    async def offset(self, source: str) -> int:
+        return self._sources.get(source, 0)
+
+    # Standing
+
+    def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
+        return self._keys.get((scope, key))
+
+    def state(self, kind: str, id: str) -> str | None:
+        row = self._rows.get((kind, id))
+        return row.state if row else None
+
+    def holder(self, kind: str, owner: str, name: str) -> str | None:
+        return self._names.get((kind, owner, name))
+
+    def reaches(self, stream: str, position: Position) -> bool:
+        incarnation = self._epochs.get(position.epoch)
+        return incarnation is not None and incarnation.stream == stream and position.seq <= incarnation.head
+
+    # ----
+
+    def _store(self, append: Append) -> Committed:
+        incarnation = self._incarnation(append)
+        first = incarnation.head + 1
+        for entry in append.entries:
+            incarnation.append(entry, append.at)
+        self._put_rows(append)
+        if append.source:
+            self._sources[append.source.source] = append.source.offset
+        committed = Committed(incarnation.epoch, first, incarnation.head)
+        if key := append.key:
+            committed = replace(committed, result=key.result)
+            self._keys[key.scope, key.key] = key.fingerprint, replace(committed, replayed=True)
+        if append.entries or append.base:
+            self._wakeups.wake(append.stream)
+        return committed
+
+    def _incarnation(self, append: Append) -> _Incarnation:
+        present = self._streams.get(append.stream)
+        if present is not None and append.base is None:
+            return present
+        begun = _Incarnation(append.stream, self._new_epoch(), append.base)
+        self._streams[append.stream] = self._epochs[begun.epoch] = begun
+        return begun
+
+    def _put_rows(self, append: Append) -> None:
+        rows = {(row.kind, row.id): row for row in append.rows}
+        for place in (*append.drop, *rows):
+            gone = self._rows.pop(place, None)
+            if gone and gone.name is not None:
+                del self._names[gone.kind, gone.owner, gone.name]
+        self._rows.update(rows)
+        for row in rows.values():
+            if row.name is not None:
+                self._names[row.kind, row.owner, row.name] = row.id
+
+    def _backwards(self, stream: str) -> Iterator[Spoken]:
+        incarnation = self._require(stream)
+        last = incarnation.head
+        while True:
+            yield from (spoken for spoken in reversed(incarnation.said) if spoken.seq <= last)
+            if incarnation.base is None:
+                return
+            last = incarnation.base[1].seq
+            incarnation = self._epochs[incarnation.base[1].epoch]
+
+    def _require(self, stream: str) -> _Incarnation:
+        incarnation = self._streams.get(stream)
+        if incarnation is None:
+            raise NotFound("stream", stream)
+        return incarnation
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreRefused("the store is closed")
+
+
+def _hit(incarnation: _Incarnation, spoken: Spoken, words: Sequence[str]) -> Hit:
+    position = Position(incarnation.epoch, spoken.seq)
+    shown = excerpt(spoken.content, words)
+    return Hit(incarnation.stream, position, spoken.turn_id or None, spoken.role, shown, spoken.at)

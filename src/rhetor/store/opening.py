@@ -1,0 +1,94 @@
+"""Opening and closing the database file: whose it is, whether it is sound, and in which schema.
+
+A store that was not closed is checked before it is used again. What to do about damage is not decided here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rhetor.errors import StoreDamaged, StoreRefused
+
+from .connection import atomic, connect, damage, refusal
+from .schema import migrate
+
+MAX_FINDINGS = 20
+
+
+class Ownership:
+    """The file beside the database that says that one process has it open. Ends with the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        StoreRefused: another process, or another store of this one, has the database open."""
+        # not the database itself: closing a second descriptor of it would drop SQLite's own locks
+        self._file = os.open(
+            path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise StoreRefused(f"{path} is in use by another process") from error
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+def prepare(path: Path) -> None:
+    """Make or check the database, bring it to the newest schema, and note that it is in use.
+
+    Raises:
+        StoreDamaged: it was not closed, and the check found damage; or it is no database.
+        StoreRefused: it cannot be opened now, or a newer program has written it.
+    """
+    with _translated(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would take the umask
+        with closing(connect(path)) as connection:
+            if not _was_closed(connection):
+                _require_sound(path, connection)
+            migrate(connection)
+            _note(connection, clean=False)
+
+
+def finish(path: Path) -> None:
+    """Note that the database was closed; the last connection takes the log into the file and removes it.
+
+    Raises:
+        StoreRefused: it cannot be written now; the next opening will check it.
+    """
+    with _translated(path), closing(connect(path)) as connection:
+        _note(connection, clean=True)
+
+
+def _was_closed(connection: sqlite3.Connection) -> bool:
+    if connection.execute("PRAGMA user_version").fetchone() == (0,):
+        return True  # new
+    (clean,) = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
+    return bool(clean)
+
+
+def _require_sound(path: Path, connection: sqlite3.Connection) -> None:
+    found = connection.execute(f"PRAGMA quick_check({MAX_FINDINGS})").fetchall()
+    if found != [("ok",)]:
+        raise StoreDamaged(str(path), [finding for (finding,) in found])
+
+
+def _note(connection: sqlite3.Connection, *, clean: bool) -> None:
+    with atomic(connection, "BEGIN IMMEDIATE"):
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', ?)", (int(clean),))
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise damage(path, error) or refusal(error) from error
+    except OSError as error:
+        raise StoreRefused(f"{path} cannot be opened: {error.strerror}") from error

@@ -1,0 +1,90 @@
+"""Reads, in a few threads: the event loop does not wait while a page of events is fetched from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from rhetor.errors import Malformed
+
+from .connection import atomic, connect, is_broken, refusal
+
+THREADS = 3
+T = TypeVar("T")
+
+
+class Readers:
+    """Each read sees one state of the database, from its first statement to its last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
+        self._idle: list[sqlite3.Connection] = []
+        self._near: sqlite3.Connection | None = None
+
+    async def point(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """The same for one statement that finds one row by its key.
+
+        It is made in the event loop: 6 µs there against 80 µs of CPU for the way through a thread. A reader
+        in WAL mode waits for no lock, and the pages of such a row are mostly in memory; where it would have
+        to wait, or fails, a thread does it.
+        """
+        try:
+            if self._near is None:
+                self._near = connect(self._path, query_only=True, busy_timeout=0.0)
+            return read(self._near)
+        except (sqlite3.Error, UnicodeEncodeError):
+            self._leave_near()
+            return await self.run(read)
+
+    async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Raises:
+        StoreRefused: the database cannot be read now."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
+
+    def close(self) -> None:
+        """Blocks until the reads that are under way are done."""
+        self._pool.shutdown()
+        self._leave_near()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _leave_near(self) -> None:
+        if self._near is not None:
+            self._near.close()
+            self._near = None
+
+    def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._take()
+            with self._given_back(connection), atomic(connection):
+                return read(connection)
+        except sqlite3.Error as error:
+            raise refusal(error) from error
+        except UnicodeEncodeError as error:
+            raise Malformed("a name holds a lone surrogate, which is no Unicode text") from error
+
+    def _take(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()  # atomic: no two threads have one connection, none waits for one
+        except IndexError:
+            return connect(self._path, query_only=True)
+
+    @contextmanager
+    def _given_back(self, connection: sqlite3.Connection) -> Iterator[None]:
+        sound = True
+        try:
+            yield
+        except sqlite3.Error as error:
+            sound = not is_broken(error)
+            raise
+        finally:
+            if sound:
+                self._idle.append(connection)
+            else:
+                connection.close()

@@ -1,0 +1,98 @@
+"""The tables, as an ordered list of migrations. `user_version` says how many of them a database has seen."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from rhetor.errors import StoreRefused
+
+_FIRST = """
+-- 'clean': 1 from a clean close to the next opening
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+-- One epoch of a stream. Its head is not kept here: it is the greater of earliest - 1 and its last event's
+-- number. base, base_seq: the position of another incarnation that it stands on.
+CREATE TABLE incarnations (
+    id INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    epoch TEXT NOT NULL UNIQUE,
+    present INTEGER NOT NULL DEFAULT 1,
+    earliest INTEGER NOT NULL DEFAULT 1,
+    base INTEGER REFERENCES incarnations (id),
+    base_seq INTEGER
+);
+CREATE INDEX incarnations_stream ON incarnations (stream);
+CREATE UNIQUE INDEX incarnations_present ON incarnations (stream) WHERE present;
+
+-- data: the payload as JSON. Numbers below the incarnation's earliest are waiting to be swept.
+CREATE TABLE events (
+    inc INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    turn_id TEXT,
+    step TEXT,
+    data BLOB NOT NULL,
+    PRIMARY KEY (inc, seq)
+) WITHOUT ROWID;
+
+-- What was said. It outlives the events that brought it.
+CREATE TABLE texts (
+    id INTEGER PRIMARY KEY,
+    inc INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    turn_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    content TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX texts_place ON texts (inc, seq);
+CREATE INDEX texts_turn ON texts (inc, turn_id);
+CREATE VIRTUAL TABLE words USING fts5 (content, content='texts', content_rowid='id');
+
+CREATE TABLE rows (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    doc BLOB NOT NULL,
+    owner TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    name TEXT,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX rows_name ON rows (kind, owner, name) WHERE name IS NOT NULL;
+CREATE INDEX rows_parent ON rows (kind, parent, state);
+CREATE INDEX rows_state ON rows (kind, state);
+
+CREATE TABLE keys (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    result BLOB NOT NULL,
+    epoch TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+
+CREATE TABLE sources (source TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to the newest schema; each step is made whole or not at all.
+
+    Raises:
+        StoreRefused: a newer program has written the database.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreRefused(
+            f"the database has schema {version}, this program knows {len(MIGRATIONS)}", schema=version
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,48 @@
+"""Who waits for which stream. A wake-up carries no data: who is woken reads the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Wakeups:
+    """Waiters by stream, in one event loop. A stream that nobody waits for takes no room."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @contextmanager
+    def waiting(self, stream: str) -> Iterator[asyncio.Future[None]]:
+        """A future that the next wake-up of the stream completes.
+
+        It counts from here on: look at the log after entering, and nothing is missed between the look and
+        the wait.
+        """
+        woken = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(stream, set()).add(woken)
+        try:
+            yield woken
+        finally:
+            self._leave(stream, woken)
+
+    def wake(self, stream: str) -> None:
+        for woken in self._waiting.pop(stream, ()):
+            if not woken.done():  # its waiter may have been cancelled since
+                woken.set_result(None)
+
+    def wake_all(self) -> None:
+        for stream in list(self._waiting):
+            self.wake(stream)
+
+    def _leave(self, stream: str, woken: asyncio.Future[None]) -> None:
+        others = self._waiting.get(stream)
+        if others is not None:
+            others.discard(woken)
+            if not others:
+                del self._waiting[stream]

@@ -1,0 +1,44 @@
+"""Plain words to search for: how a text is split into them, and how an excerpt shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+
+MARK_BEGIN, MARK_END = "\x02", "\x03"
+# about what FTS5's unicode61 takes for a token: letters and digits, without the underscore
+_WORD = re.compile(r"[^\W_]+")
+_BEFORE, _AFTER = 60, 120
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text or a query; none where it holds no letter or digit."""
+    return _WORD.findall(text)
+
+
+def fts_expression(words: Sequence[str]) -> str:
+    """An FTS5 expression that all the words match: quoted, so that none is read as an operator."""
+    return " AND ".join(f'"{word}"' for word in words)
+
+
+def rank(text: str, words: Sequence[str]) -> int:
+    """How often the words occur in the text; 0 unless all of them do."""
+    found = [word.casefold() for word in words_of(text)]
+    counts = [found.count(word.casefold()) for word in words]
+    return sum(counts) if all(counts) else 0
+
+
+def excerpt(text: str, words: Sequence[str]) -> str:
+    """A part of the text around the first of the words, each of them between the marks."""
+    wanted = {word.casefold() for word in words}
+    hits = (found for found in _WORD.finditer(text) if found[0].casefold() in wanted)
+    first = next(iter(islice(hits, 1)), None)
+    begin = max(0, first.start() - _BEFORE) if first else 0
+    end = (first.end() if first else 0) + _AFTER
+    part = _WORD.sub(lambda found: _marked(found[0], wanted), text[begin:end])
+    return f"{'…' if begin else ''}{part}{'…' if end < len(text) else ''}"
+
+
+def _marked(word: str, wanted: set[str]) -> str:
+    return f"{MARK_BEGIN}{word}{MARK_END}" if word.casefold() in wanted else word

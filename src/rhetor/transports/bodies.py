@@ -1,0 +1,148 @@
+"""What clients send, as pydantic models: the doors' own, turned into commands at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rhetor.domain.command import SendMessage, StartPlan, StartSession
+from rhetor.domain.plan import IfBusy, Step
+
+Window = Annotated[int, Field(ge=0, le=10_000)]
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class HowToSend(Body):
+    """What every way of sending takes."""
+
+    execute: bool = False
+    delimiter: str | None = None
+    if_busy: IfBusy = "queue"
+    command_id: Id | None = None
+    from_: Annotated[str, Field(alias="from", max_length=200)] = ""
+
+
+class MessageBody(HowToSend):
+    """`context_window` without `session_id` opens a session that is kept."""
+
+    content: str
+    session_id: Id | None = None
+    context_window: Window | None = None
+
+    def command(self, target: str, key: str | None) -> SendMessage:
+        return SendMessage(
+            self.content,
+            target,
+            self.session_id,
+            self.context_window,
+            self.execute,
+            self.delimiter,
+            self.if_busy,
+            key or self.command_id,
+            self.from_,
+        )
+
+
+class SessionMessageBody(HowToSend):
+    message: str
+
+    def command(self, session_id: str, key: str | None) -> SendMessage:
+        return SendMessage(
+            self.message,
+            None,
+            session_id,
+            None,
+            self.execute,
+            self.delimiter,
+            self.if_busy,
+            key or self.command_id,
+            self.from_,
+        )
+
+
+class SessionBody(Body):
+    specialist_id: Id
+    context_window: Window = 10
+    name: Name | None = None
+    ttl: Annotated[float, Field(gt=0, le=10**9, strict=False)] | None = None
+    project_id: Id | None = None
+    metadata: dict[str, Any] = {}
+    command_id: Id | None = None
+
+    def command(self, key: str | None) -> StartSession:
+        return StartSession(
+            self.specialist_id,
+            self.context_window,
+            self.name,
+            self.ttl,
+            self.project_id,
+            self.metadata,
+            key or self.command_id,
+        )
+
+
+class CheckpointBody(Body):
+    name: Name | None = None
+    cursor: Id | None = None
+
+
+class PlaceBody(Body):
+    """`at`: a checkpoint's id or name, or a cursor; the head where it is left out."""
+
+    at: Id | None = None
+    name: Name | None = None
+
+
+class RestoreBody(Body):
+    at: Id
+
+
+class StepBody(Body):
+    id: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+    ai: Id
+    message: str = ""
+    depends_on: Annotated[list[Id], Field(max_length=1000)] = []
+    session_id: Id | None = None
+    context_window: Window | None = None
+    execute: bool = False
+    delimiter: str | None = None
+    if_busy: IfBusy = "queue"
+
+    def step(self) -> Step:
+        return Step(
+            self.id,
+            self.ai,
+            self.message,
+            tuple(dict.fromkeys(self.depends_on)),
+            self.session_id,
+            self.context_window,
+            self.execute,
+            self.delimiter,
+            self.if_busy,
+        )
+
+
+class PlanBody(Body):
+    """`line`: a line of the shell's grammar, of peers only; or `steps`. `input`: what a program gave."""
+
+    line: Annotated[str, Field(max_length=1 << 20)] | None = None
+    steps: Annotated[list[StepBody], Field(max_length=1000)] | None = None
+    input: str = ""
+    command_id: Id | None = None
+    from_: Annotated[str, Field(alias="from", max_length=200)] = ""
+
+    def command(self, steps: tuple[Step, ...], key: str | None) -> StartPlan:
+        return StartPlan(steps, self.input, key or self.command_id, self.from_)
+
+
+class EnvironmentBody(Body):
+    variables: Annotated[dict[str, str], Field(max_length=100)]
+
+
+Control = Literal["pause", "resume", "interrupt", "stop"]

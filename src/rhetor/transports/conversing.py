@@ -1,0 +1,150 @@
+"""Sessions: `/api/v2/sessions`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Header, Query, Request, Response
+
+from rhetor.auth.policy import Policy
+from rhetor.dialects import raw, shapes
+from rhetor.domain import command as c
+from rhetor.domain.event import Position
+from rhetor.domain.session import Session
+from rhetor.hub import sessions
+from rhetor.store.base import Head, parse_cursor, require_position
+
+from . import events
+from .bodies import CheckpointBody, PlaceBody, RestoreBody, SessionBody, SessionMessageBody
+from .routes import Doors
+from .talking import Here, Key, Who, accept, streamed, whole_answer
+
+doors = Doors(tags=["sessions"])
+MESSAGES = 1000
+
+
+@doors.on("POST", "/api/v2/sessions", Policy.USER)
+async def start(body: SessionBody, who: Who, here: Here, key: Key = None) -> Response:
+    session = await here.hub.execute(who, body.command(key))
+    return await _shown(here, session)
+
+
+@doors.on("GET", "/api/v2/sessions", Policy.USER)
+async def list_sessions(
+    who: Who,
+    here: Here,
+    peer: str | None = None,
+    tool: str | None = None,
+    state: str | None = None,
+    project: str | None = None,
+) -> dict[str, Any]:
+    """The caller's sessions, the one used last first, without their messages."""
+    found = await sessions.listed(
+        here.hub.state, who, peer=peer or tool, session_state=state, project=project
+    )
+    return {"sessions": [shapes.session(s, await here.hub.state.store.head(s.id)) for s in found]}
+
+
+@doors.on("GET", "/api/v2/sessions/{id}", Policy.USER)
+async def one_session(id: str, who: Who, here: Here) -> Response:
+    return await _shown(here, await sessions.owned_session(here.hub.state, who, id))
+
+
+@doors.on("DELETE", "/api/v2/sessions/{id}", Policy.USER)
+async def end(id: str, who: Who, here: Here) -> Response:
+    """End the session. What was said in it stays."""
+    return await _shown(here, await here.hub.execute(who, c.StopSession(id)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/message", Policy.USER)
+async def message(
+    id: str, body: SessionMessageBody, request: Request, who: Who, here: Here, key: Key = None
+) -> Response:
+    accepted, headers = await accept(request, who, here, body.command(id, key))
+    return await whole_answer(request, here, accepted, headers)
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/stream", Policy.USER)
+async def stream(
+    id: str, body: SessionMessageBody, request: Request, who: Who, here: Here, key: Key = None
+) -> Response:
+    accepted, headers = await accept(request, who, here, body.command(id, key))
+    return streamed(request, here, accepted, headers)
+
+
+@doors.on("GET", "/api/v2/sessions/{id}/events", Policy.USER)
+async def read_events(
+    id: str,
+    request: Request,
+    who: Who,
+    here: Here,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A page of events; with `Accept: text/event-stream` all of them from there, and then live.
+
+    Where both are given, `Last-Event-ID` wins over `after`. A position that cannot be resumed is 410.
+    """
+    await here.hub.may_read(who, id)
+    head = await here.hub.state.store.head(id) or Head("", 0, 1)
+    cursor = last_event_id or after
+    position = parse_cursor(cursor) if cursor else Position(head.epoch, head.earliest - 1)
+    require_position(head, position)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return events.event_stream(here.hub, id, position, {"x-cursor": str(position)})
+    records = await here.hub.state.store.page(id, position, limit)
+    objects = [raw.encode(r, position.seq if i == 0 else None) for i, r in enumerate(records)]
+    answer = {"outcome": "ok", "recovered": True, "epoch": head.epoch, "head": head.head}
+    meta = msgspec.json.encode({**answer, "earliest": head.earliest})
+    return Response(b'%b,"events":[%b]}' % (meta[:-1], b",".join(objects)), media_type="application/json")
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/pause", Policy.USER)
+async def pause(id: str, who: Who, here: Here) -> Response:
+    return await _shown(here, await here.hub.execute(who, c.PauseSession(id)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/resume", Policy.USER)
+async def resume(id: str, who: Who, here: Here) -> Response:
+    return await _shown(here, await here.hub.execute(who, c.ResumeSession(id)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/interrupt", Policy.USER)
+async def interrupt(id: str, who: Who, here: Here) -> Response:
+    return await _shown(here, await here.hub.execute(who, c.InterruptSession(id)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/stop", Policy.USER)
+async def stop(id: str, who: Who, here: Here) -> Response:
+    return await _shown(here, await here.hub.execute(who, c.StopSession(id)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/checkpoint", Policy.USER)
+async def checkpoint(id: str, body: CheckpointBody, who: Who, here: Here) -> dict[str, Any]:
+    made = await here.hub.execute(who, c.MakeCheckpoint(id, body.name or "", body.cursor))
+    return {"checkpoint_id": made.checkpoint_id, "name": made.name, "parent": made.parent}
+
+
+@doors.on("GET", "/api/v2/sessions/{id}/checkpoints", Policy.USER)
+async def checkpoints(id: str, who: Who, here: Here) -> dict[str, Any]:
+    found = await sessions.checkpoints(here.hub.state, who, id)
+    return {"checkpoints": [{**made, "at": raw.timestamp(made["at"])} for made in found]}
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/restore", Policy.USER)
+async def restore(id: str, body: RestoreBody, who: Who, here: Here) -> Response:
+    return await _shown(here, await here.hub.execute(who, c.RestoreSession(id, body.at)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/fork", Policy.USER)
+async def fork(id: str, body: PlaceBody, who: Who, here: Here) -> Response:
+    return await _shown(here, await here.hub.execute(who, c.ForkSession(id, body.at, body.name)))
+
+
+async def _shown(here: Here, session: Session) -> Response:
+    store = here.hub.state.store
+    spoken = await store.spoken(session.id, MESSAGES, answered=False)
+    shape = shapes.session(session, await store.head(session.id), spoken)
+    return events.json_response(shape)

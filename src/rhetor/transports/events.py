@@ -1,0 +1,195 @@
+"""Server-sent events: a view of the log, written as it grows.
+
+One task reads and writes; others only wait for the client to go away, or for silence. What a slow client has
+not read yet is not kept for it anywhere: it is read from the log when the client comes to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rhetor.dialects import raw, specialist
+from rhetor.domain.event import Payload, PlanEnded, Position, TurnEnd
+from rhetor.errors import PositionLost
+from rhetor.hub.hub import Hub
+from rhetor.hub.sending import Accepted
+from rhetor.hub.watching import Reader
+from rhetor.store.base import Record, follow
+
+HEARTBEAT_SECONDS = 15.0
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class EventStream(Response):
+    """`batches` as the body, each written in one piece, with a comment every 15 s of silence."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        batches: AsyncIterator[bytes],
+        watching: AbstractContextManager[Reader],
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={**HEADERS, **(headers or {})}, media_type=self.media_type)
+        del self.headers["content-length"]
+        self._batches = batches
+        self._watching = watching
+        self._wrote_at = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._watching as reader, suppress(CallerGone):
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            try:
+                async with while_connected(receive), _owned(self._beat(send)):
+                    await self._write(send)
+            except asyncio.CancelledError:
+                if not reader.dismissed:
+                    raise
+                reader.task.uncancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, send: Send) -> None:
+        async for batch in self._batches:
+            await self._send(send, batch)
+
+    async def _beat(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        self._wrote_at = loop.time()
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS - (loop.time() - self._wrote_at))
+            if loop.time() - self._wrote_at >= HEARTBEAT_SECONDS:
+                await self._send(send, b":\n\n")
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._wrote_at = asyncio.get_running_loop().time()
+
+
+def json_response(content: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), headers=headers, media_type="application/json")
+
+
+class CallerGone(Exception):
+    """The client closed its connection before it had its answer: nobody is left to answer to."""
+
+
+@asynccontextmanager
+async def while_connected(receive: Receive) -> AsyncIterator[None]:
+    """What runs inside is cancelled when the client goes away.
+
+    Raises:
+        CallerGone: it went.
+    """
+    inside = asyncio.current_task()
+    assert inside is not None
+    gone = False
+
+    async def wait_for_the_end() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        inside.cancel()
+
+    async with _owned(wait_for_the_end()):
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            inside.uncancel()  # the cancellation was ours
+            raise CallerGone from None
+
+
+@asynccontextmanager
+async def _owned(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` beside what runs inside, and ended with it."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
+    """The turn of an accepted message as its peer's client reads it, up to the turn's end."""
+    watching = hub.state.watching.reader(accepted.session_id)
+    return EventStream(_turn(hub, accepted), watching, headers)
+
+
+def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
+    """The same as raw events of the turn."""
+    batches = _raw(
+        hub,
+        accepted.session_id,
+        accepted.after,
+        keep=lambda r: r.event.turn_id == accepted.turn_id,
+        ends=lambda p: isinstance(p, TurnEnd),
+    )
+    return EventStream(batches, hub.state.watching.reader(accepted.session_id), headers)
+
+
+def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]) -> EventStream:
+    """A plan's events up to its end."""
+    batches = _raw(hub, plan_id, after, ends=lambda p: isinstance(p, PlanEnded))
+    return EventStream(batches, hub.state.watching.reader(plan_id), headers)
+
+
+def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]) -> EventStream:
+    """A stream's events from there, and then live, without end."""
+    return EventStream(_raw(hub, stream, after), hub.state.watching.reader(stream), headers)
+
+
+async def _turn(hub: Hub, accepted: Accepted) -> AsyncIterator[bytes]:
+    prev = 0
+    async for records in follow(hub.state.store, accepted.session_id, accepted.after):
+        frames: list[bytes] = []
+        for record in records:
+            if record.event.turn_id != accepted.turn_id:
+                continue
+            if frame := specialist.sse(record, accepted.peer, prev):
+                frames.append(frame)
+                prev = record.event.seq
+            if isinstance(record.event.payload, TurnEnd):
+                yield b"".join(frames)
+                return
+        if frames:
+            yield b"".join(frames)
+
+
+async def _raw(
+    hub: Hub,
+    stream: str,
+    after: Position,
+    *,
+    keep: Callable[[Record], bool] | None = None,
+    ends: Callable[[Payload], bool] | None = None,
+) -> AsyncIterator[bytes]:
+    seen = after.seq
+    try:
+        async for records in follow(hub.state.store, stream, after):
+            frames: list[bytes] = []
+            for record in records:
+                if keep is not None and not keep(record):
+                    continue
+                # a reader may stand inside of what was folded since; under a filter numbers are missing
+                frames.append(raw.sse(record, seen))
+                seen = record.event.seq
+                if ends is not None and ends(record.event.payload):
+                    yield b"".join(frames)
+                    return
+            if frames:
+                yield b"".join(frames)
+    except PositionLost as lost:
+        yield b"event: reset\ndata: %b\n\n" % msgspec.json.encode(lost.data)

@@ -1,0 +1,151 @@
+"""The lock on every door: which host, which origin, who. Plain ASGI, out of the way of streams.
+
+It is passed before anything of a request's body is read. What a route asks beyond that is the route's policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from rhetor.auth.addresses import Addresses, Authority
+from rhetor.auth.logins import Logins
+from rhetor.auth.tokens import same
+from rhetor.domain.command import Principal
+from rhetor.errors import Forbidden, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
+
+from . import problems
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE = "rhetor"
+BODY_BYTES = 8 << 20
+SAFE = frozenset({"GET", "HEAD"})
+
+
+class Gate:
+    """`public`: paths that need no token. `owner`: the subject of who holds the hub's own token or socket."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        addresses: Callable[[], Addresses],
+        token: str,
+        logins: Logins,
+        owner: str,
+        public: frozenset[str],
+    ) -> None:
+        self._app = app
+        self._addresses = addresses
+        self._token = token
+        self._logins = logins
+        self._owner = owner
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = self._admit(scope)
+            _refuse_large(scope)
+        except RhetorError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, _bounded(receive), send)
+
+    def _admit(self, scope: Scope) -> Principal | None:
+        headers = _headers(scope)
+        if scope["state"].get("unix"):
+            _check_local(headers)
+            return Principal(self._owner, local=True)
+        addresses = self._addresses()
+        host = addresses.check_host(headers.get("host", ""))
+        if "origin" in headers:
+            addresses.check_origin(headers["origin"])
+        principal = self._who(scope, headers, host, addresses)
+        if principal is None and scope["path"] not in self._public:
+            raise Unauthenticated("a token is needed: `Authorization: Bearer …`")
+        return principal
+
+    def _who(
+        self, scope: Scope, headers: dict[str, str], host: Authority, addresses: Addresses
+    ) -> Principal | None:
+        if "authorization" in headers:
+            kind, _, token = headers["authorization"].partition(" ")
+            if kind.lower() != "bearer" or not same(token.strip(), self._token):
+                raise Unauthenticated("the token is not this hub's")
+            return Principal(self._owner)
+        if "cookie" in headers and host == addresses.console:
+            return self._by_cookie(scope, headers)
+        return None
+
+    def _by_cookie(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
+        try:
+            cookie = SimpleCookie(headers["cookie"]).get(COOKIE)
+        except CookieError:
+            return None
+        if cookie is None or not self._logins.holds(cookie.value):
+            return None
+        # a cookie is sent by the browser, whoever made it ask: only our own pages count
+        reads = scope["type"] == "http" and scope["method"] in SAFE
+        from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
+        if not from_us:
+            raise Forbidden("a cookie counts only for requests of the hub's own pages")
+        return Principal(self._owner)
+
+
+def _check_local(headers: dict[str, str]) -> None:
+    """A Unix socket may be forwarded to where browsers reach it: they are refused all the same."""
+    if headers.get("host") != "localhost":
+        raise Misdirected("on the Unix socket the host is localhost", host=headers.get("host", "")[:200])
+    if "origin" in headers:
+        raise Forbidden("no page may speak to the Unix socket", origin=headers["origin"][:200])
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Raises:
+    Malformed: a header that decides about trust is there twice."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        if key in found and key in ("host", "origin", "authorization", "content-length"):
+            raise Malformed(f"the header {key} is there twice")
+        found[key] = value.decode("latin-1")
+    return found
+
+
+def _refuse_large(scope: Scope) -> None:
+    length = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
+    if length.isdigit() and int(length) > BODY_BYTES:
+        raise TooLarge("the body", BODY_BYTES)
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same for a body that does not say its length."""
+    taken = 0
+
+    async def bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > BODY_BYTES:
+            raise TooLarge("the body", BODY_BYTES)
+        return message
+
+    return bounded
+
+
+async def _refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket is refused before its upgrade, so both get an HTTP answer."""
+    if scope["type"] == "http":
+        await problems.response(error)(scope, receive, send)
+    else:
+        await send({"type": "websocket.close", "code": error.close or 4003, "reason": error.code})

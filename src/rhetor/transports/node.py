@@ -1,0 +1,75 @@
+"""What the doors know of the process that they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastapi import Request
+
+from rhetor.auth.addresses import Addresses
+from rhetor.auth.logins import Logins
+from rhetor.errors import EnvironmentDiffers
+from rhetor.hub.hub import Hub
+
+ENVIRONMENT = "x-rhetor-env"
+NOTICE = "x-rhetor-notice"
+
+
+class Providers(Protocol):
+    """Which model answers where a specialist says `auto`, and with whose keys."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def take_over(self, variables: Mapping[str, str]) -> None:
+        """Answer with these provider variables from now on; they are never stored."""
+        ...
+
+    async def describe(self) -> dict[str, Any]:
+        """`{name, model, base_url?}` of what `auto` is now; name is `offline` for the embedded model."""
+        ...
+
+
+@dataclass(slots=True)
+class Node:
+    """`url`: of the TCP door; `console`: the name that browsers log in under; `by_itself`: a shell started
+    this hub, so a shell's provider variables may become its own."""
+
+    hub: Hub
+    providers: Providers
+    logins: Logins
+    version: str
+    home: str
+    owner: str
+    started_at: int
+    by_itself: bool
+    shut_down: Callable[[], None]
+    addresses: Addresses | None = None
+    url: str = ""
+    console: str = ""
+    sockets: tuple[str, ...] = ()
+    told_offline: bool = field(default=False)
+
+    def check_environment(self, request: Request) -> None:
+        """Raises:
+        EnvironmentDiffers: the shell has other provider variables, and nothing runs that needs ours."""
+        theirs = request.headers.get(ENVIRONMENT)
+        may_change = self.by_itself and request.state.principal.local and not self.hub.state.running
+        if theirs and may_change and theirs != self.providers.fingerprint:
+            raise EnvironmentDiffers("hand over the provider variables first")
+
+    async def notices(self) -> dict[str, str]:
+        """Headers that tell the shell what a person should know, each once in the life of the hub."""
+        if self.told_offline or (await self.providers.describe())["name"] != "offline":
+            return {}
+        self.told_offline = True
+        return {NOTICE: "offline"}
+
+
+def node(request: Request) -> Node:
+    """The node of the app that serves the request."""
+    found = request.app.state.node
+    assert isinstance(found, Node)
+    return found

@@ -1,0 +1,86 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from rhetor.errors import Malformed, RhetorError, Unprocessable
+
+from .events import CallerGone
+
+MEDIA_TYPE = "application/problem+json"
+log = logging.getLogger(__name__)
+
+
+def body(error: RhetorError) -> dict[str, Any]:
+    """The problem's members; the error's own data lies beside the standard ones and never over them."""
+    standard = {
+        "type": f"urn:rhetor:error:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "retryable": error.retryable,
+    }
+    extra = {f"provider_{k}" if k in standard else k: v for k, v in error.data.items()}
+    return {**extra, **standard}
+
+
+def response(error: RhetorError) -> Response:
+    headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(body(error)), error.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Every failure of every route as a problem."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RhetorError)
+        return response(error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return response(_invalid(error))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        # FastAPI says "error parsing the body" of whatever was raised while the body was read
+        cause = error.__cause__
+        return response(cause) if isinstance(cause, RhetorError) else _http(error)
+
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=499)  # nobody reads it
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        log.error("request failed", exc_info=error, extra={"path": request.url.path})
+        return response(RhetorError("the hub made a mistake; its log has the details"))
+
+    app.add_exception_handler(RhetorError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(CallerGone, gone)
+    app.add_exception_handler(Exception, unknown)
+
+
+def _invalid(error: RequestValidationError) -> RhetorError:
+    faults = [{"where": ".".join(map(str, f["loc"])), "why": f["msg"]} for f in error.errors()[:10]]
+    if any(f["type"] == "json_invalid" for f in error.errors()):
+        return Malformed("the body is not JSON", faults=faults)
+    return Unprocessable(f"{faults[0]['where']}: {faults[0]['why']}", faults=faults)
+
+
+def _http(error: HTTPException) -> Response:
+    phrase = HTTPStatus(error.status_code).phrase
+    code = phrase.lower().replace(" ", "_")
+    members = {"type": f"urn:rhetor:error:{code}", "title": phrase, "status": error.status_code}
+    content = {**members, "detail": str(error.detail), "code": code}
+    return Response(msgspec.json.encode(content), error.status_code, dict(error.headers or {}), MEDIA_TYPE)

@@ -1,0 +1,77 @@
+"""A route with a lock: it cannot be made without saying who may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from rhetor.auth.policy import Policy, require
+from rhetor.domain.command import Principal
+from rhetor.errors import Malformed
+
+POLICY = "x-policy"
+
+
+class StrictRequest(Request):
+    """JSON is read by a parser that takes what RFC 8259 says, and no more."""
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            self._json = decode(await self.body())
+        return self._json
+
+
+def decode(body: bytes) -> Any:
+    """Raises:
+    Malformed: it is not JSON, is nested too deep, or has half a surrogate pair."""
+    try:
+        value = msgspec.json.decode(body)
+        msgspec.json.encode(value)
+    except (msgspec.DecodeError, UnicodeError, ValueError) as error:
+        raise Malformed(f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise Malformed("the body is nested too deep") from error
+    return value
+
+
+class LockedRoute(APIRoute):
+    """Keeps its policy where the API's description shows it too, and checks it before the body is read."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        extra = options.get("openapi_extra") or {}
+        if POLICY not in extra:
+            raise TypeError(f"route {path} declares no policy")
+        self.policy = Policy(extra[POLICY])
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def locked(request: Request) -> Response:
+            require(self.policy, request.state.principal)
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return locked
+
+
+class Doors(APIRouter):
+    """Routes by their policy: `@doors.on("POST", "/path", Policy.USER)`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=LockedRoute, **options)
+
+    def on(
+        self, method: str, path: str, policy: Policy, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        return self.api_route(path, methods=[method], openapi_extra={POLICY: policy.value}, **options)
+
+
+def principal(request: Request) -> Principal:
+    """Who asks; the gate put it there."""
+    who = request.state.principal
+    assert isinstance(who, Principal)
+    return who

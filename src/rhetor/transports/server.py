@@ -1,0 +1,154 @@
+"""The sockets of the hub, and the server behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from rhetor.errors import InvalidSettings
+
+GRACE_SECONDS = 3
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+
+
+class OwnersProtocol(HttpToolsProtocol):
+    """HTTP/1.1; on the Unix socket only for processes of the hub's own user (SO_PEERCRED)."""
+
+    def connection_made(self, transport: Any) -> None:
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family == socket.AF_UNIX:
+            pid, uid, _ = _CREDENTIALS.unpack(
+                connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            )
+            if uid != os.getuid():
+                transport.abort()
+            self.app_state = {**self.app_state, "unix": True, "pid": pid}
+        super().connection_made(transport)
+
+
+class HubServer(uvicorn.Server):
+    """`listening` is called once the sockets take connections, `closing` before they are closed."""
+
+    def __init__(
+        self,
+        app: Any,
+        listening: Callable[[], None],
+        closing: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=OwnersProtocol,
+                ws="none",
+                loop="uvloop",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._listening = listening
+        self._closing = closing
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the server in order, a second one at once. uvicorn's own way raises the
+        signal again when it is done, which would end the process before the store is closed."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self._told_to_end)
+        try:
+            yield
+        finally:
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(signum)
+
+    def _told_to_end(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._closing()
+        await super().shutdown(sockets)
+
+    def idle(self) -> bool:
+        """Whether no client is connected."""
+        return not self.server_state.connections
+
+
+def unix_listener(path: Path) -> socket.socket:
+    """A listening socket that only its owner may connect to. The caller holds the home's lock, so that a
+    socket that lies there already is a dead one."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
+    """A listening socket on loopback; where the port is taken, on a free one if `or_any`.
+
+    Raises:
+        InvalidSettings: the address is not this machine's alone, or the port is taken.
+    """
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise InvalidSettings(
+            f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        _bind(listener, host, port, or_any)
+    except OSError as error:
+        listener.close()
+        raise InvalidSettings(f"hub.port: {host}:{port}: {error.strerror}") from error
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def _bind(listener: socket.socket, host: str, port: int, or_any: bool) -> None:
+    try:
+        listener.bind((host, port))
+    except OSError:
+        if not or_any:
+            raise
+        listener.bind((host, 0))
+
+
+async def stop_when_idle(server: HubServer, busy: Callable[[], bool], seconds: float) -> None:
+    """End the server after `seconds` in which nobody was connected and nothing ran."""
+    loop = asyncio.get_running_loop()
+    last_request, since = 0, loop.time()
+    while loop.time() - since < seconds:
+        await asyncio.sleep(min(seconds / 4, 30.0))
+        total = server.server_state.total_requests
+        if busy() or not server.idle() or total != last_request:
+            last_request, since = total, loop.time()
+    server.should_exit = True

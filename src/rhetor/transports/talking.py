@@ -1,0 +1,134 @@
+"""Peers and messages to them: `/api/v2/ai`, and what `/api/v1` keeps of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request, Response
+
+from rhetor.auth.policy import Policy
+from rhetor.dialects import shapes
+from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnEnd, TurnFailed
+from rhetor.domain.peer import Peer
+from rhetor.errors import ProviderTimeout, TurnFailure
+from rhetor.hub.sending import Accepted
+
+from . import events
+from .bodies import MessageBody
+from .node import Node, node
+from .routes import Doors, principal
+
+doors = Doors(tags=["peers"])
+Who = Annotated[Principal, Depends(principal)]
+Here = Annotated[Node, Depends(node)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
+
+
+@doors.on("GET", "/api/v2/ai", Policy.USER)
+async def list_peers(here: Here) -> dict[str, Any]:
+    """Every peer, with its status and the evidence for it."""
+    return {"peers": [_shape(here, peer) for peer in here.hub.state.peers]}
+
+
+@doors.on("GET", "/api/v2/ai/{id}", Policy.USER)
+async def one_peer(id: str, here: Here) -> dict[str, Any]:
+    return _shape(here, here.hub.state.peers.get(id))
+
+
+@doors.on("POST", "/api/v2/ai/{id}/message", Policy.USER)
+@doors.on("POST", "/api/v1/ai/{id}/message", Policy.USER)
+async def message(
+    id: str, body: MessageBody, request: Request, who: Who, here: Here, key: Key = None
+) -> Response:
+    """Send, and wait for the whole answer."""
+    accepted, headers = await accept(request, who, here, body.command(id, key))
+    return await whole_answer(request, here, accepted, headers)
+
+
+@doors.on("POST", "/api/v2/ai/{id}/stream", Policy.USER)
+async def stream(
+    id: str, body: MessageBody, request: Request, who: Who, here: Here, key: Key = None
+) -> Response:
+    """Send, and read the answer as it comes."""
+    accepted, headers = await accept(request, who, here, body.command(id, key))
+    return streamed(request, here, accepted, headers)
+
+
+@doors.on("GET", "/api/v2/capabilities/{name}", Policy.USER)
+async def capable(
+    name: str, here: Here, threshold: Annotated[float, Query(ge=0, le=1)] = 0.5
+) -> list[dict[str, Any]]:
+    """Peers at or above the threshold, primary first, then by score."""
+    matches = here.hub.state.peers.ranked(name, threshold)
+    return [
+        {
+            "ai_id": m.peer.name,
+            "score": m.capability.score,
+            "primary": m.capability.primary,
+            "origin": m.capability.origin,
+        }
+        for m in matches
+    ]
+
+
+async def accept(
+    request: Request, who: Principal, here: Node, command: SendMessage
+) -> tuple[Accepted, dict[str, str]]:
+    """Take the message in; with the headers that say where its turn is."""
+    here.check_environment(request)
+    accepted: Accepted = await here.hub.execute(who, command)
+    headers = {
+        "x-session-id": accepted.session_id,
+        "x-turn-id": accepted.turn_id,
+        "x-cursor": str(accepted.after),
+    }
+    if accepted.match is not None:
+        match = accepted.match
+        headers["x-routed-to"] = f"{match.peer.name}; {match.capability.name}; {match.capability.score:g}"
+    return accepted, {**headers, **await here.notices()}
+
+
+def streamed(request: Request, here: Node, accepted: Accepted, headers: dict[str, str]) -> Response:
+    raw = "events=raw" in request.headers.get("accept", "")
+    make = events.raw_turn_stream if raw else events.turn_stream
+    return make(here.hub, accepted, headers)
+
+
+async def whole_answer(request: Request, here: Node, accepted: Accepted, headers: dict[str, str]) -> Response:
+    """The answer when it is complete; a caller that goes away is not waited for."""
+    async with events.while_connected(request.receive):
+        end, said = await here.hub.answer(accepted)
+    if isinstance(end, TurnCompleted):
+        content = {
+            "response": end.text,
+            "ai": accepted.peer,
+            "session_id": accepted.session_id,
+            "turn_id": accepted.turn_id,
+            "usage": end.usage,
+            "execution_time": end.seconds,
+        }
+        return events.json_response(content, headers)
+    raise failure_of(end, accepted, said)
+
+
+def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
+    """A turn that did not complete, as the error of who waited for it."""
+    data = {"turn_id": accepted.turn_id, "session_id": accepted.session_id, "partial": partial}
+    match end:
+        case TurnFailed():
+            failure = TurnFailure(end.detail, retryable=end.retryable, **{**end.data, **data})
+            failure.code = end.code  # of what happened, which is more than the class says
+            failure.status = 504 if end.code == ProviderTimeout.code else TurnFailure.status
+            return failure
+        case TurnCancelled():
+            failure = TurnFailure(f"cancelled by {end.by}", retryable=True, **data)
+        case _:
+            failure = TurnFailure(getattr(end, "reason", ""), retryable=True, **data)
+    failure.code = end.type.removeprefix("turn.")
+    return failure
+
+
+def _shape(here: Node, peer: Peer) -> dict[str, Any]:
+    running = [lane.current for lane in here.hub.state.lanes.values() if lane.current]
+    return shapes.peer(peer, running=sum(run.turn.peer == peer.name for run in running), model=peer.model)

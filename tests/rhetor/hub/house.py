@@ -1,0 +1,73 @@
+"""A hub over a memory store and scripted peers, and what tests read from its log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.scripted import PEERS, ScriptedDriver
+
+from rhetor.domain.command import Command, Principal, SendMessage, StartPlan
+from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
+from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.peers import Peers
+from rhetor.hub.plans import Planned
+from rhetor.hub.sending import Accepted
+from rhetor.hub.state import Limits
+from rhetor.store.base import Store, follow
+from rhetor.store.memory import MemoryStore
+
+ME = Principal("me", local=True)
+OTHER = Principal("somebody else", local=True)
+
+
+class House:
+    def __init__(self, hub: Hub, driver: ScriptedDriver) -> None:
+        self.hub = hub
+        self.driver = driver
+        self.store = hub.state.store
+
+    async def send(self, command: SendMessage | None = None, **fields: object) -> Accepted:
+        found: Accepted = await self.hub.execute(ME, command or SendMessage(**fields))  # type: ignore[arg-type]
+        return found
+
+    async def execute(self, command: Command) -> object:
+        return await self.hub.execute(ME, command)
+
+    async def end_of(self, accepted: Accepted) -> TurnEnd:
+        end, _ = await self.hub.answer(accepted)
+        assert isinstance(end, TurnEnd)
+        return end
+
+    async def run_plan(self, command: StartPlan) -> list[Event]:
+        planned: Planned = await self.hub.execute(ME, command)
+        return await self.until(planned.plan_id, planned.after, PlanEnded)
+
+    async def until(self, stream: str, after: Position, kind: type[Payload]) -> list[Event]:
+        events: list[Event] = []
+        async for records in follow(self.store, stream, after):
+            events += [record.event for record in records]
+            if any(isinstance(event.payload, kind) for event in events):
+                return events
+        raise AssertionError("following does not end")
+
+    async def log(self, stream: str) -> list[Payload]:
+        head = await self.store.head(stream)
+        assert head is not None
+        records = await self.store.page(stream, Position(head.epoch, 0), 1000)
+        return [record.event.payload for record in records]
+
+
+@asynccontextmanager
+async def house(
+    *scripts: object,
+    store: Store | None = None,
+    limits: Limits | None = None,
+    driver: ScriptedDriver | None = None,
+) -> AsyncIterator[House]:
+    driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
+    store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
+    peers = Peers(PEERS, {"reviewers": ("apollo", "athena")})
+    async with asyncio.timeout(10), open_hub(store, peers, {"scripted": driver}, limits=limits) as hub:
+        yield House(hub, driver)

@@ -1,0 +1,162 @@
+"""What a hub finds that another one left, and what it leaves itself."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.rhetor.hub.house import ME, House, house
+from tests.rhetor.hub.test_plans import PIPELINE
+
+from rhetor.domain import event as ev
+from rhetor.domain.command import (
+    ForkSession,
+    MakeCheckpoint,
+    PauseSession,
+    RestoreSession,
+    ResumeSession,
+    StartPlan,
+    StartSession,
+)
+from rhetor.domain.output import Text
+from rhetor.domain.session import Session
+from rhetor.drivers.base import Said
+from rhetor.hub.ids import Ids
+from rhetor.hub.plans import Planned
+from rhetor.hub.recovery import REASON
+from rhetor.hub.sessions import expire_old, owned_session
+from rhetor.store.memory import MemoryStore
+from rhetor.store.sqlite import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_shutting_down_interrupts_what_runs_and_keeps_what_it_said() -> None:
+    store = MemoryStore(clock=lambda: 1)
+    async with house([Text("half"), asyncio.Event()], store=store) as home:
+        accepted = await home.send(target="apollo", content="hi")
+        await home.until(accepted.session_id, accepted.after, ev.OutputDelta)
+    payloads = await home.log(accepted.session_id)
+    assert ev.OutputPartial("half") in payloads
+    assert ev.TurnInterrupted("the hub was shut down") in payloads
+
+
+def _copy(folder: Path) -> None:
+    for file in folder.glob("hub.db*"):
+        shutil.copy(file, folder / f"copy-{file.name}")
+
+
+@asynccontextmanager
+async def crashed(folder: Path) -> AsyncIterator[House]:
+    """A new hub on what a power cut would have left of the other one's database."""
+    _copy(folder)
+    store = await SqliteStore.open(folder / "copy-hub.db", clock=lambda: 1)
+    try:
+        async with house(store=store) as again:
+            yield again
+    finally:
+        await store.aclose()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
+    yield opened
+    await opened.aclose()
+
+
+async def test_after_a_crash_running_turns_are_interrupted_and_waiting_ones_run(
+    tmp_path: Path, store: SqliteStore
+) -> None:
+    async with house([Text("half"), asyncio.Event()], store=store) as dead:
+        first = await dead.send(target="apollo", content="0", context_window=4)
+        await dead.until(first.session_id, first.after, ev.OutputDelta)
+        second = await dead.send(session_id=first.session_id, content="1")
+        async with crashed(tmp_path) as home:
+            events = await home.until(first.session_id, first.after, ev.TurnCompleted)
+            assert ev.OutputPartial("half") in [e.payload for e in events]
+            assert ev.TurnInterrupted(REASON) in [e.payload for e in events]
+            assert events[-1].turn_id == second.turn_id
+            assert home.driver.heard == [("apollo", "1")]
+            assert home.driver.histories == [[Said("user", "0"), Said("assistant", "half")]]
+
+
+async def test_after_a_crash_a_plan_ends_where_it_was(tmp_path: Path, store: SqliteStore) -> None:
+    async with house([Text("half"), asyncio.Event()], store=store) as dead:
+        planned = await dead.execute(StartPlan(PIPELINE))
+        assert isinstance(planned, Planned)
+        await dead.until(planned.plan_id, planned.after, ev.OutputDelta)
+        async with crashed(tmp_path) as home:
+            events = await home.until(planned.plan_id, planned.after, ev.PlanEnded)
+            assert [e.payload for e in events][-5:] == [
+                ev.OutputPartial("half"),
+                ev.TurnInterrupted(REASON),
+                ev.StepFailed("s1", "interrupted", REASON, True),
+                ev.StepSkipped("s2", "hub"),
+                ev.PlanEnded("interrupted"),
+            ]
+            assert home.driver.heard == []
+
+
+async def test_a_fork_remembers_until_its_place_and_leaves_its_parent_alone() -> None:
+    async with house() as home:
+        first = await home.send(target="apollo", content="one", context_window=10)
+        await home.end_of(first)
+        made = await home.execute(MakeCheckpoint(first.session_id, "here"))
+        assert isinstance(made, ev.CheckpointMade)
+        await home.end_of(await home.send(session_id=first.session_id, content="two"))
+        forked = await home.execute(ForkSession(first.session_id, "here"))
+        assert isinstance(forked, Session)
+        await home.end_of(await home.send(session_id=forked.id, content="other"))
+        await home.end_of(await home.send(session_id=first.session_id, content="three"))
+        words = [[s.content for s in history] for history in home.driver.histories]
+        one, two = ["one", "apollo heard: one"], ["two", "apollo heard: two"]
+        assert words == [[], one, one, one + two]
+
+
+async def test_a_restored_session_goes_on_from_its_place_in_a_new_epoch() -> None:
+    async with house() as home:
+        first = await home.send(target="apollo", content="one", context_window=10)
+        await home.end_of(first)
+        await home.execute(MakeCheckpoint(first.session_id, "here"))
+        await home.end_of(await home.send(session_id=first.session_id, content="two"))
+        before = await home.store.head(first.session_id)
+        await home.execute(RestoreSession(first.session_id, "here"))
+        after = await home.store.head(first.session_id)
+        assert before is not None
+        assert after is not None
+        assert (after.epoch != before.epoch, after.head) == (True, 1)
+        await home.end_of(await home.send(session_id=first.session_id, content="three"))
+        assert [s.content for s in home.driver.histories[-1]] == ["one", "apollo heard: one"]
+
+
+async def test_sessions_expire_when_they_are_not_used() -> None:
+    now = 0
+    store = MemoryStore(clock=lambda: now)
+    async with house(store=store) as home:
+        home.hub.state.ids = Ids(lambda: now)
+        short = await home.execute(StartSession("apollo", ttl=10))
+        named = await home.execute(StartSession("apollo", name="kept"))
+        assert isinstance(short, Session)
+        assert isinstance(named, Session)
+        now = 10_001
+        assert await expire_old(home.hub.state) == 1
+        states = [(await owned_session(home.hub.state, ME, s.id)).state for s in (short, named)]
+        assert states == ["expired", "active"]
+
+
+async def test_a_paused_session_still_waits_after_a_restart() -> None:
+    store = MemoryStore(clock=lambda: 1)
+    async with house(store=store) as home:
+        session = await home.execute(StartSession("apollo", name="kept"))
+        assert isinstance(session, Session)
+        await home.execute(PauseSession(session.id))
+        waiting = await home.send(session_id=session.id, content="later")
+    async with house(store=store) as again:
+        assert again.driver.heard == []
+        await again.execute(ResumeSession(session.id))
+        assert isinstance(await again.end_of(waiting), ev.TurnCompleted)

@@ -1,0 +1,75 @@
+"""A peer that says what a test tells it to, when the test lets it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+from rhetor.domain.output import Done, Output, Text
+from rhetor.domain.peer import Capability, Peer, PeerKind
+from rhetor.drivers.base import Prompt, Said
+from rhetor.errors import RhetorError
+
+Script = Sequence[Output | RhetorError | asyncio.Event]
+
+
+class ScriptedDriver:
+    """Plays one script a turn, in order; without any, a turn says `<peer> heard: <message>`.
+
+    An event in a script holds the turn until the test sets it; an error is raised.
+    """
+
+    sessions: Literal["many", "one"] = "many"
+
+    def __init__(self, *scripts: Script) -> None:
+        self.scripts = list(scripts)
+        self.heard: list[tuple[str, str]] = []
+        self.histories: list[list[Said]] = []
+        self.ended_early = 0
+
+    async def open(self, peer: Peer, resume: str | None = None) -> ScriptedConversation:
+        return ScriptedConversation(self, peer)
+
+    async def aclose(self) -> None: ...
+
+
+class ScriptedConversation:
+    def __init__(self, driver: ScriptedDriver, peer: Peer) -> None:
+        self._driver = driver
+        self._peer = peer
+
+    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncIterator[Output]:
+        self._driver.heard.append((self._peer.name, message.content))
+        self._driver.histories.append(list(history))
+        script: Script = [Text(f"{self._peer.name} heard: {message.content}"), Done()]
+        if self._driver.scripts:
+            script = self._driver.scripts.pop(0)
+        try:
+            for item in script:
+                if isinstance(item, asyncio.Event):
+                    await item.wait()
+                elif isinstance(item, RhetorError):
+                    raise item
+                else:
+                    yield item
+        except (GeneratorExit, asyncio.CancelledError):
+            self._driver.ended_early += 1
+            raise
+
+    async def answer(self, id: str, value: Any) -> None: ...
+
+    async def interrupt(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+def peer(name: str, *capabilities: Capability) -> Peer:
+    return Peer(name, PeerKind.SPECIALIST, "scripted", role=f"the {name}", capabilities=capabilities)
+
+
+PEERS = [
+    peer("apollo", Capability("code-analysis", 0.95, primary=True)),
+    peer("athena", Capability("code-analysis", 0.99), Capability("design", 0.4)),
+    peer("prometheus"),
+]
