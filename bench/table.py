@@ -1,0 +1,38 @@
+"""Figures beside their targets: a table on stdout, JSON beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row. `target` is empty and `holds` None where there is none."""
+
+    what: str
+    measured: str
+    target: str = ""
+    holds: bool | None = None
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The rows as a Markdown table."""
+    rows = [("what", "measured", "target", "")]
+    rows += [
+        (f.what, f.measured, f.target, {True: "holds", False: "misses", None: ""}[f.holds]) for f in figures
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return "\n".join(lines)
+
+
+def keep(figures: Sequence[Figure], file: Path) -> None:
+    """The rows as JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([asdict(f) for f in figures], indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,24 @@
+"""Fixtures of the tests that run what a user runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.home import Machine
+from tests.provider.process import ProviderProcess
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine on which no hub runs; one that was started meanwhile is ended."""
+    made = Machine(tmp_path / "home")
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ProviderProcess]:
+    with ProviderProcess("--port", "0") as process:
+        yield process

@@ -1,0 +1,84 @@
+"""A user's machine in a folder: the installed `aish`, a home of its own, a clean environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+SECONDS = 20.0
+
+
+class Machine:
+    """Commands of a user whose RHETOR_HOME is `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.environment = {**kept, "RHETOR_HOME": str(folder)}
+
+    def run(
+        self, *arguments: str, stdin: str | None = None, timeout: float = SECONDS, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """`aish` with these arguments, to its end."""
+        return subprocess.run(
+            [BIN / "aish", *arguments],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            env={**self.environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(
+        self, *arguments: str, stdout: Any = subprocess.PIPE, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """`aish` with these arguments, while it runs."""
+        return subprocess.Popen(
+            [BIN / "aish", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env={**self.environment, **variables},
+        )
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return found
+
+    def hub_pid(self) -> int:
+        return int((self.folder / "hub.pid").read_text())
+
+    def kill_hub(self) -> None:
+        """End the hub as a power cut would, and wait until its process is gone."""
+        pid = self.hub_pid()
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + SECONDS
+        while _alive(pid):
+            assert time.monotonic() < deadline, f"the hub {pid} did not end"
+
+    def end(self) -> None:
+        """End the hub, if one runs."""
+        if (self.folder / "hub.sock").exists():
+            self.run("shutdown")
+
+    def database(self) -> sqlite3.Connection:
+        """What is on the disk; for when no hub runs."""
+        return sqlite3.connect(self.folder / "hub.db")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

@@ -1,0 +1,80 @@
+"""A real model answers as soon as there is a key, also where the hub was running without one."""
+
+from __future__ import annotations
+
+from tests.e2e.home import Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Failure, Script
+
+LINE = 'echo "Design a cache" | athena | apollo'
+
+
+def _openai(provider: ProviderProcess) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "open-sesame", "RHETOR_MODEL": "m1"}
+
+
+def _anthropic(provider: ProviderProcess) -> dict[str, str]:
+    return {"ANTHROPIC_BASE_URL": provider.url, "ANTHROPIC_API_KEY": "sesame", "RHETOR_MODEL": "m2"}
+
+
+def test_the_line_answers_offline_then_through_openai_then_through_anthropic(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    provider.forget()
+    offline = machine.run("-c", LINE)
+    assert (offline.returncode, "offline model" in offline.stdout) == (0, True)
+    assert "No model provider is configured" in offline.stderr
+    pid = machine.hub_pid()
+    for variables, path, key in (
+        (_openai(provider), "/v1/chat/completions", "open-sesame"),
+        (_anthropic(provider), "/v1/messages", "sesame"),
+    ):
+        provider.forget()
+        provider.script(Script(chunks=("Two ", "levels.")), Script(chunks=("Fine", ".")))
+        answered = machine.run("-c", LINE, **variables)
+        assert (answered.returncode, answered.stdout, answered.stderr) == (0, "Fine.\n", "")
+        calls = [call for call in provider.calls() if call["path"] == path]
+        assert len(calls) == 2
+        assert key in str(calls[0]["headers"])
+        assert calls[0]["body"]["messages"][-1]["content"] == "Design a cache"
+        assert "[From Athena]" in calls[1]["body"]["messages"][-1]["content"]
+        assert "Two levels." in calls[1]["body"]["messages"][-1]["content"]
+    assert machine.hub_pid() == pid
+
+
+def test_a_hub_that_starts_with_the_key_uses_it(machine: Machine, provider: ProviderProcess) -> None:
+    provider.forget()
+    provider.script(Script(chunks=("Hello ", "there.")))
+    answered = machine.run("apollo", "hi", **_openai(provider))
+    assert (answered.returncode, answered.stdout, answered.stderr) == (0, "Hello there.\n", "")
+
+
+def test_a_failing_provider_ends_the_line_and_no_later_peer_is_called(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    provider.forget()
+    provider.script(Script(failure=Failure(401)))
+    failed = machine.run("-c", "apollo hi | athena | prometheus", **_openai(provider))
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "apollo" in failed.stderr
+    assert len([c for c in provider.calls() if c["path"] == "/v1/chat/completions"]) == 1
+
+
+def test_an_answer_that_breaks_off_shows_what_came_and_fails(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    provider.forget()
+    provider.script(Script(chunks=("half ", "and more"), cut_after=1))
+    failed = machine.run("apollo", "hi", **_openai(provider))
+    assert (failed.returncode, failed.stdout) == (1, "half \n")
+    assert "apollo failed" in failed.stderr
+
+
+def test_keys_are_never_stored(machine: Machine, provider: ProviderProcess) -> None:
+    provider.script(default=Script(chunks=("ok",)))
+    machine.run("apollo", "hi")
+    machine.run("apollo", "hi", **{**_openai(provider), "OPENAI_API_KEY": "canary-4711"})
+    machine.end()
+    for file in machine.folder.iterdir():
+        if file.is_file():
+            assert b"canary-4711" not in file.read_bytes(), file

@@ -1,0 +1,11 @@
+"""A model provider of the tests' own: real HTTP on loopback, scripted answers, every request kept.
+
+`async with ProviderServer() as provider:` runs one in this process; `python -m tests.provider` runs one
+as a process of its own, driven through its control routes.
+"""
+
+from tests.provider.gate import Gate
+from tests.provider.script import Asked, Failure, Script, Usage, echo
+from tests.provider.server import Call, ProviderServer
+
+__all__ = ["Asked", "Call", "Failure", "Gate", "ProviderServer", "Script", "Usage", "echo"]

@@ -1,0 +1,175 @@
+"""Anthropic messages, as https://platform.claude.com/docs/en/api/messages describes them."""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from tests.provider.dialect import Body, Frames, event, text_of
+from tests.provider.script import Asked, Failure, Script, Usage, usage_of
+
+_ID = "msg_1"
+
+# our word for the end → theirs
+_STOP_REASON = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+
+# status → (type, message); the words are those that the API was seen to use
+_WORDS: dict[int | str, tuple[str, str]] = {
+    401: ("authentication_error", "invalid x-api-key"),
+    403: ("permission_error", "Your API key does not have permission to use the specified resource."),
+    404: ("not_found_error", "Not found"),
+    429: ("rate_limit_error", "This request would exceed your organization's rate limit."),
+    529: ("overloaded_error", "Overloaded"),
+    "context_overflow": ("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
+    "quota": ("invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
+    "unknown_model": ("not_found_error", "model: unknown"),
+}
+_OTHER_CLIENT = ("invalid_request_error", "Invalid request.")
+_OTHER_SERVER = ("api_error", "Internal server error")
+
+
+def asked(body: Body, /) -> Asked:
+    """Model, last user message and options of a request."""
+    said = [text_of(message["content"]) for message in body["messages"]]
+    users = [text_of(message["content"]) for message in body["messages"] if message["role"] == "user"]
+    prompt = [text_of(body.get("system")), *said]
+    return Asked(
+        model=body["model"],
+        text=users[-1] if users else "",
+        words=sum(len(text.split()) for text in prompt),
+        stream=bool(body.get("stream")),
+    )
+
+
+def answer(script: Script, asked: Asked, /) -> bytes:
+    """The whole message as one JSON object."""
+    content: list[dict[str, Any]] = []
+    if script.reasoning:
+        thinking = "".join(script.reasoning)
+        content.append({"type": "thinking", "thinking": thinking, "signature": "c2ln"})
+    content.append({"type": "text", "text": "".join(script.chunks)})
+    usage = _usage(usage_of(script, asked))
+    return msgspec.json.encode(_message(asked.model, content, _stop_reason(script.finish), usage))
+
+
+def frames(script: Script, asked: Asked, /) -> Frames:
+    """The message as its event sequence, with the ping that the API sends after the first block's start."""
+    return _frames(script.reasoning, script.chunks, script.finish, asked.model, usage_of(script, asked))
+
+
+@lru_cache(maxsize=64)
+def _frames(
+    reasoning: tuple[str, ...], chunks: tuple[str, ...], finish: str, model: str, usage: Usage
+) -> Frames:
+    opening = (
+        _message_start(model, usage)
+        + _block_start(0, thinking=bool(reasoning))
+        + event("ping", {"type": "ping"})
+    )
+    thoughts = [_delta(0, {"type": "thinking_delta", "thinking": text}) for text in reasoning]
+    block = 1 if reasoning else 0
+    words = [_delta(block, {"type": "text_delta", "text": text}) for text in chunks]
+    if reasoning:
+        # the turn from one block to the next travels with the last thought, so that chunks stay countable
+        thoughts[-1] += _delta(0, {"type": "signature_delta", "signature": "c2ln"})
+        thoughts[-1] += _block_stop(0) + _block_start(1, thinking=False)
+    return Frames(opening, (*thoughts, *words), _block_stop(block) + _message_stop(finish, usage))
+
+
+def refusal(failure: Failure, /) -> bytes:
+    """An error's body."""
+    return msgspec.json.encode(_error(failure) | {"request_id": "req_1"})
+
+
+def stream_error(failure: Failure, /) -> bytes:
+    """An error as an event of a stream that has begun."""
+    return event("error", _error(failure))
+
+
+def malformed() -> bytes:
+    """An event whose data is cut JSON."""
+    return b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"br\n\n'
+
+
+def models(names: tuple[str, ...], /) -> bytes:
+    """The list of models."""
+    rows = [
+        {
+            "type": "model",
+            "id": name,
+            "display_name": name,
+            "created_at": "2026-09-21T00:00:00Z",
+            "lifecycle": "active",
+        }
+        for name in names
+    ]
+    edges = {"first_id": names[0], "last_id": names[-1]} if names else {"first_id": None, "last_id": None}
+    return msgspec.json.encode({"data": rows, "has_more": False} | edges)
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    other = _OTHER_SERVER if failure.status >= 500 else _OTHER_CLIENT
+    kind, message = _WORDS.get(failure.reason) or _WORDS.get(failure.status) or other
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def _stop_reason(finish: str) -> str:
+    return _STOP_REASON.get(finish, finish)
+
+
+def _message(
+    model: str, content: list[Any], stop_reason: str | None, usage: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "id": _ID,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def _message_start(model: str, usage: Usage) -> bytes:
+    # output tokens count up during the stream: at its start one is said
+    figures = _usage(usage) | {"output_tokens": 1}
+    figures.pop("output_tokens_details", None)
+    return event("message_start", {"type": "message_start", "message": _message(model, [], None, figures)})
+
+
+def _block_start(index: int, *, thinking: bool) -> bytes:
+    block = (
+        {"type": "thinking", "thinking": "", "signature": ""} if thinking else {"type": "text", "text": ""}
+    )
+    return event(
+        "content_block_start", {"type": "content_block_start", "index": index, "content_block": block}
+    )
+
+
+def _delta(index: int, delta: dict[str, str]) -> bytes:
+    return event("content_block_delta", {"type": "content_block_delta", "index": index, "delta": delta})
+
+
+def _block_stop(index: int) -> bytes:
+    return event("content_block_stop", {"type": "content_block_stop", "index": index})
+
+
+def _message_stop(finish: str, usage: Usage) -> bytes:
+    delta = {"stop_reason": _stop_reason(finish), "stop_sequence": None}
+    ending = {"type": "message_delta", "delta": delta, "usage": _usage(usage)}
+    return event("message_delta", ending) + event("message_stop", {"type": "message_stop"})
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Their `input_tokens` leaves out what was read from the cache."""
+    figures: dict[str, Any] = {
+        "input_tokens": usage.input - usage.cached,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+    }
+    if usage.reasoning:
+        figures["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return figures

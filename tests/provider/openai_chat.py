@@ -1,0 +1,140 @@
+"""OpenAI chat completions, as https://platform.openai.com/docs/api-reference/chat describes them."""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from tests.provider.dialect import Body, Frames, data, text_of
+from tests.provider.script import Asked, Failure, Script, Usage, usage_of
+
+_ID = "chatcmpl-1"
+_CREATED = 1_790_000_000
+
+# status → (message, type, code); the words are those that the API was seen to use
+_WORDS: dict[int | str, tuple[str, str, str | None]] = {
+    401: (
+        "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
+        "invalid_request_error",
+        "invalid_api_key",
+    ),
+    429: ("Rate limit reached for requests. Please try again later.", "requests", "rate_limit_exceeded"),
+    503: ("That model is currently overloaded with other requests.", "server_error", None),
+    "context_overflow": (
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens. "
+        "Please reduce the length of the messages.",
+        "invalid_request_error",
+        "context_length_exceeded",
+    ),
+    "quota": (
+        "You exceeded your current quota, please check your plan and billing details.",
+        "insufficient_quota",
+        "insufficient_quota",
+    ),
+    "unknown_model": (
+        "The model does not exist or you do not have access to it.",
+        "invalid_request_error",
+        "model_not_found",
+    ),
+}
+_OTHER_CLIENT = ("Invalid request.", "invalid_request_error", None)
+_OTHER_SERVER = (
+    "The server had an error while processing your request. Sorry about that!",
+    "server_error",
+    None,
+)
+
+
+def asked(body: Body, /) -> Asked:
+    """Model, last user message and options of a request."""
+    messages = body["messages"]
+    said = [text_of(message.get("content")) for message in messages]
+    users = [text for message, text in zip(messages, said, strict=True) if message["role"] == "user"]
+    options = body.get("stream_options") or {}
+    return Asked(
+        model=body["model"],
+        text=users[-1] if users else "",
+        words=sum(len(text.split()) for text in said),
+        stream=bool(body.get("stream")),
+        include_usage=bool(options.get("include_usage")),
+    )
+
+
+def answer(script: Script, asked: Asked, /) -> bytes:
+    """The whole completion as one JSON object."""
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(script.chunks), "refusal": None}
+    if script.reasoning:
+        message["reasoning_content"] = "".join(script.reasoning)
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": script.finish}
+    envelope = _envelope(asked.model) | {"object": "chat.completion"}
+    return msgspec.json.encode(envelope | {"choices": [choice], "usage": _usage(usage_of(script, asked))})
+
+
+def frames(script: Script, asked: Asked, /) -> Frames:
+    """The completion as a stream: a role, a delta a chunk, the reason, the usage if asked for, `[DONE]`."""
+    usage = usage_of(script, asked) if asked.include_usage else None
+    return _frames(script.reasoning, script.chunks, script.finish, asked.model, usage)
+
+
+@lru_cache(maxsize=64)
+def _frames(
+    reasoning: tuple[str, ...], chunks: tuple[str, ...], finish: str, model: str, usage: Usage | None
+) -> Frames:
+    envelope = _envelope(model) | ({} if usage is None else {"usage": None})
+    thoughts = tuple(_delta(envelope, {"reasoning_content": text}) for text in reasoning)
+    words = tuple(_delta(envelope, {"content": text}) for text in chunks)
+    closing = _delta(envelope, {}, finish)
+    if usage is not None:
+        closing += data(envelope | {"choices": [], "usage": _usage(usage)})
+    opening = _delta(envelope, {"role": "assistant", "content": "", "refusal": None})
+    return Frames(opening, thoughts + words, closing + b"data: [DONE]\n\n")
+
+
+def refusal(failure: Failure, /) -> bytes:
+    """An error's body."""
+    other = _OTHER_SERVER if failure.status >= 500 else _OTHER_CLIENT
+    words = _WORDS.get(failure.reason) or _WORDS.get(failure.status) or other
+    message, kind, code = words
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def stream_error(failure: Failure, /) -> bytes:
+    """An error as an event of a stream that has begun."""
+    return b"data: " + refusal(failure) + b"\n\n"
+
+
+def malformed() -> bytes:
+    """An event whose data is cut JSON."""
+    return b'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"content":"br\n\n'
+
+
+def models(names: tuple[str, ...], /) -> bytes:
+    """The list of models."""
+    rows = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "tests"} for name in names]
+    return msgspec.json.encode({"object": "list", "data": rows})
+
+
+def _envelope(model: str) -> dict[str, Any]:
+    return {
+        "id": _ID,
+        "object": "chat.completion.chunk",
+        "created": _CREATED,
+        "model": model,
+        "service_tier": "default",
+        "system_fingerprint": "fp_1",
+    }
+
+
+def _delta(envelope: dict[str, Any], delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return data(envelope | {"choices": [choice]})
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }

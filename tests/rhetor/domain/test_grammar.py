@@ -1,0 +1,397 @@
+"""The grammar of lines: each rule of the shell's page by example, and what holds for every text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rhetor.domain.grammar import (
+    Broadcast,
+    Call,
+    GrammarError,
+    Group,
+    Options,
+    Pipeline,
+    Sink,
+    Stage,
+    Target,
+    leading_options,
+    parse,
+    parse_targets,
+    parse_words,
+)
+
+
+def stages(line: str) -> list[str]:
+    parsed = parse(line)
+    assert isinstance(parsed, Pipeline)
+    return [str(stage) for stage in parsed.stages]
+
+
+def call(line: str) -> Call:
+    parsed = parse(line)
+    assert isinstance(parsed, Pipeline)
+    (stage,) = parsed.stages
+    assert isinstance(stage, Stage)
+    return stage.call()
+
+
+def apollo(text: str = "", **options: object) -> Call:
+    return Call(Target("apollo"), text, Options(**options))  # type: ignore[arg-type]
+
+
+# -- stages -----------------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_splits_at_pipes_and_keeps_each_stage_as_it_was_written() -> None:
+    parsed = parse('echo  "Design a cache" | athena | apollo -s 5')
+    assert parsed == Pipeline([Stage('echo  "Design a cache"'), Stage("athena"), Stage("apollo -s 5")])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('echo "a | b" | apollo', ['echo "a | b"', "apollo"]),
+        ("echo 'a | b' | apollo", ["echo 'a | b'", "apollo"]),
+        (r"echo a \| b | apollo", [r"echo a \| b", "apollo"]),
+        ("awk '{print $1}' f 2>&1 | apollo", ["awk '{print $1}' f 2>&1", "apollo"]),
+        ('grep "a|b" | apollo', ['grep "a|b"', "apollo"]),
+        ('grep "a\\"|b" | apollo', ['grep "a\\"|b"', "apollo"]),
+        ("echo $(ls | wc -l) | apollo", ["echo $(ls | wc -l)", "apollo"]),
+        ("echo `ls | wc -l` | apollo", ["echo `ls | wc -l`", "apollo"]),
+        ("(cd x; ls | wc) | apollo", ["(cd x; ls | wc)", "apollo"]),
+        ("{ ls | wc; } 2>&1 | apollo", ["{ ls | wc; } 2>&1", "apollo"]),
+        ("make || echo no | apollo", ["make || echo no", "apollo"]),
+        ("echo a >| f | apollo", ["echo a >| f", "apollo"]),
+        ("ls > a > b | apollo", ["ls > a > b", "apollo"]),
+        ("echo $( | apollo", ["echo $(", "apollo"]),
+        ("sort < f|apollo", ["sort < f", "apollo"]),
+    ],
+)
+def test_what_the_users_shell_binds_stays_in_one_stage(line: str, expected: list[str]) -> None:
+    assert stages(line) == expected
+
+
+def test_a_stage_says_its_word_and_arguments_without_quotes() -> None:
+    parsed = parse("'list' type \"greek\" > f | x")
+    assert isinstance(parsed, Pipeline)
+    stage = parsed.stages[0]
+    assert isinstance(stage, Stage)
+    assert (stage.word, stage.arguments) == ("list", ["type", "greek", "f"])
+
+
+def test_a_group_is_all_of_its_targets() -> None:
+    group = Group([Target("apollo"), Target("code-analysis", "capability"), Target("reviewers", "team")])
+    assert parse("{apollo| @code-analysis |team:reviewers} | prometheus") == Pipeline(
+        [group, Stage("prometheus")]
+    )
+
+
+def test_files_stand_in_front_and_at_the_end() -> None:
+    assert parse("< in.txt apollo | athena > 'out put'") == Pipeline(
+        [Stage("apollo"), Stage("athena")], "in.txt", Sink("out put")
+    )
+    assert parse("<in {a|b}>>out") == Pipeline([Group([Target("a"), Target("b")])], "in", Sink("out", True))
+
+
+@pytest.mark.parametrize("line", ["cmd > out 2>&1", "cmd 2> out", "cmd >& 2", "cmd >out more"])
+def test_other_redirections_stay_with_the_program(line: str) -> None:
+    assert parse(line) == Pipeline([Stage(line)])
+
+
+# -- calls ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("apollo", apollo()),
+        ('apollo "why is  this slow?"', apollo("why is  this slow?")),
+        ("apollo why   is this 'so  slow'?", apollo("why is this so  slow?")),
+        ('apollo "say \\"hi\\" for \\$5 in C:\\dir"', apollo('say "hi" for $5 in C:\\dir')),
+        (r"apollo \d+ \| it\'s C:\\", apollo("\\d+ | it's C:\\")),
+        ("apollo '\\n'", apollo("\\n")),
+        ("apollo 'a > b'", apollo("a > b")),
+        ("apollo {x} (y) tom & jerry; end", apollo("{x} (y) tom & jerry; end")),
+        ("@code-analysis look", Call(Target("code-analysis", "capability"), "look")),
+        ("team:reviewers look", Call(Target("reviewers", "team"), "look")),
+        ("claude-code_2.1 hi", Call(Target("claude-code_2.1"), "hi")),
+    ],
+)
+def test_the_text_of_a_call(line: str, expected: Call) -> None:
+    assert call(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-s hi", apollo("hi", context_window=10)),
+        ("--session hi", apollo("hi", context_window=10)),
+        ("-s 5 hi", apollo("hi", context_window=5)),
+        ("-s=0 hi", apollo("hi", context_window=0)),
+        ("hi -s 5", apollo("hi", context_window=5)),
+        ("-s '5' hi", apollo("5 hi", context_window=10)),
+        ("--session-id abc hi", apollo("hi", session_id="abc")),
+        ("hi --session-id=abc", apollo("hi", session_id="abc")),
+        ("-x ls -l", apollo("ls -l", execute=True)),
+        ("-x='\\r\\n' ls", apollo("ls", delimiter="\r\n")),
+        ("'ls' -x '\\r'", apollo("ls", delimiter="\r")),
+        ("ls -x \\r", apollo("ls", delimiter="\r")),
+        ("ls -x", apollo("ls", execute=True)),
+        ("ls -x -s", apollo("ls", execute=True, context_window=10)),
+        ("ls -x a b", apollo("ls -x a b")),
+        ("ls -x a -s", apollo("ls -x a", context_window=10)),
+        ("ls -x='\\0\\t\\x1b\\q'", apollo("ls", delimiter="\0\t\x1b\\q")),
+        ("-d ';' ls", apollo("ls", delimiter=";")),
+        ("--timeout 2.5 hi", apollo("hi", timeout=2.5)),
+        ("hi --timeout soon", apollo("hi --timeout soon")),
+        ("--json --quiet --no-stream hi", apollo("hi", json=True, quiet=True, no_stream=True)),
+        ("--if-idle hi", apollo("hi", if_busy="refuse")),
+        ("hi --interrupt --queue", apollo("hi", if_busy="queue")),
+        ("hi --interrupt", apollo("hi", if_busy="interrupt")),
+        ("what does -x in the middle mean", apollo("what does -x in the middle mean")),
+        ("what is -foo", apollo("what is -foo")),
+        ("-- -x is an option", apollo("-x is an option")),
+        ("explain -- -x", apollo("explain -x")),
+        ("-s ls -x -- -s", apollo("ls -s", context_window=10, execute=True)),
+        ("'-x' hi", apollo("-x hi")),
+        ("hi '-x'", apollo("hi -x")),
+        ("-5 + - 3", apollo("-5 + - 3")),
+    ],
+)
+def test_options_stand_before_or_after_the_text(words: str, expected: Call) -> None:
+    assert call(f"apollo {words}") == expected
+
+
+def test_the_words_of_an_argv_follow_the_same_rules_and_are_taken_as_they_are() -> None:
+    assert parse_words(["-s", "5", 'say "a  | b" > c', "-x"]) == (
+        Options(context_window=5, execute=True),
+        'say "a  | b" > c',
+    )
+    assert parse_words(["ls", "-x", "\\r"]) == (Options(delimiter="\r"), "ls")
+    assert parse_words([]) == (Options(), "")
+
+
+def test_the_options_an_argv_begins_with() -> None:
+    assert leading_options(["--quiet", "-s", "5", "apollo", "-x"]) == (
+        Options(quiet=True, context_window=5),
+        3,
+    )
+
+
+def test_options_over_others_keep_what_they_do_not_say() -> None:
+    assert Options(timeout=1.0).over(Options(timeout=2.0, quiet=True)) == Options(timeout=1.0, quiet=True)
+
+
+# -- broadcasts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "targets", "text", "options"),
+    [
+        ('a,b,c << "hi  all"', "a,b,c", "hi  all", Options()),
+        ("a, b ,c<<hi all", "a,b,c", "hi all", Options()),
+        ("@code-analysis << 'x | y'", "@code-analysis", "x | y", Options()),
+        ("a,team:t -s=5 << hi --quiet", "a,team:t", "hi", Options(context_window=5, quiet=True)),
+    ],
+)
+def test_a_broadcast(line: str, targets: str, text: str, options: Options) -> None:
+    assert parse(line) == Broadcast(parse_targets(targets), text, options)
+
+
+# -- refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "says"),
+    [
+        ("", 1, "says nothing"),
+        ("  \t", 1, "says nothing"),
+        ("apollo | | athena", 10, "in front of |"),
+        ("| apollo", 1, "in front of |"),
+        ("apollo |", 8, "after |"),
+        ('apollo "hi', 8, "not closed"),
+        ("apollo it's", 10, "not closed"),
+        ("apollo >", 8, "names no file"),
+        ("< ", 1, "names no file"),
+        ("< f > g", 1, "needs a stage"),
+        ("apollo | > g", 8, "after |"),
+        ("apollo | < f x", 10, "begins with a name"),
+        ("{apollo|} | x", 1, "{peer|peer}"),
+        ("x | {apollo|athena", 5, "{peer|peer}"),
+        ("{a|b} hi", 7, "a group takes no text"),
+        ("a,b <<", 5, "needs a text"),
+        ("a,,b << x", 1, "missing"),
+        ("a,./b << x", 1, "cannot be the name"),
+        ("a,b hi << x", 5, "after <<"),
+        ("a,b << x | c", 10, "line of its own"),
+        ("a,b --bogus << x", 5, "unknown option"),
+    ],
+)
+def test_a_line_that_does_not_hold_names_its_column(line: str, column: int, says: str) -> None:
+    with pytest.raises(GrammarError) as refused:
+        parse(line)
+    assert (refused.value.column, says in refused.value.message) == (column, True)
+    assert str(refused.value) == f"{refused.value.message} (column {column})"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "says"),
+    [
+        ("  apollo -foo hi", 10, "unknown option -foo"),
+        ("apollo --json=1 hi", 8, "takes no value"),
+        ("apollo --timeout", 8, "needs a value"),
+        ("apollo --timeout nan hi", 8, "above 0"),
+        ("apollo --timeout=0 hi", 8, "above 0"),
+        ("apollo -s=many hi", 8, "a number of messages"),
+        ("apollo -x=\\x4 hi", 8, "hexadecimal"),
+        ("apollo --session-id '' hi", 8, "not empty"),
+        ("apollo is 2>1", 11, "quote it"),
+        ("apollo a || b", 10, "quote it"),
+        ("apollo a > b c", 10, "quote it"),
+        ("./apollo hi", 1, "cannot be the name"),
+        ("a,b hi", 1, "cannot be the name"),
+        ("@ hi", 1, "cannot be the name"),
+    ],
+)
+def test_a_stage_that_cannot_be_a_call_is_refused_only_when_asked_to_be_one(
+    line: str, column: int, says: str
+) -> None:
+    parsed = parse(line)
+    assert isinstance(parsed, Pipeline) and isinstance(parsed.stages[0], Stage)
+    with pytest.raises(GrammarError) as refused:
+        parsed.stages[0].call()
+    assert (refused.value.column, says in refused.value.message) == (column, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "unfinished"), [('a "b', True), ("a |", True), ("a | > f", False), ("| a", False)]
+)
+def test_only_what_more_text_could_finish_is_unfinished(line: str, unfinished: bool) -> None:
+    with pytest.raises(GrammarError) as refused:
+        parse(line)
+    assert refused.value.unfinished is unfinished
+
+
+def test_an_option_of_an_argv_that_does_not_hold_is_refused() -> None:
+    with pytest.raises(GrammarError, match="unknown option --bogus"):
+        parse_words(["--quiet", "--bogus", "hi"])
+
+
+def test_parsed_values_are_frozen() -> None:
+    with pytest.raises(AttributeError, match="frozen"):
+        Sink("f").path = "g"
+
+
+# -- for every text ---------------------------------------------------------------------------------------
+
+names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True)
+targets = st.builds(Target, names, st.sampled_from(["peer", "capability", "team"]))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(
+    "ab |<>\"'\\$`{}()-x5,", max_size=12
+)
+options = st.builds(
+    Options,
+    context_window=st.none() | st.integers(0, 10**6),
+    session_id=st.none() | texts.filter(bool),
+    execute=st.booleans(),
+    delimiter=st.none() | texts,
+    if_busy=st.sampled_from(["queue", "refuse", "interrupt"]),
+    timeout=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
+    json=st.booleans(),
+    no_stream=st.booleans(),
+    quiet=st.booleans(),
+)
+calls = st.builds(Call, targets, texts, options)
+call_stages = calls.map(lambda made: Stage(str(made)))
+groups = st.builds(Group, st.lists(targets, min_size=1, max_size=3))
+sinks = st.builds(Sink, texts, st.booleans())
+pipelines = st.builds(
+    Pipeline, st.lists(call_stages | groups, min_size=1, max_size=4), st.none() | texts, st.none() | sinks
+)
+broadcasts = st.builds(Broadcast, st.lists(targets, min_size=1, max_size=3), texts.filter(bool), options)
+_chars = " \t|<>\"'\\`$(){},=-;&#2"
+_parts = ["<<", ">>", "||", "a", "b|c", "$(", "@cap", "team:t", "-x", "-s", "5", "--", "--timeout", "{a|b}"]
+_joints = [" | ", " > f", "<< hi", "\n"]
+raw_lines = st.lists(st.sampled_from([*_chars, *_parts, *_joints]), max_size=14).map("".join)
+
+
+@given(calls)
+def test_a_printed_call_parses_to_itself(made: Call) -> None:
+    assert call(str(made)) == made
+
+
+@given(pipelines | broadcasts)
+def test_a_printed_line_parses_to_itself(made: Pipeline | Broadcast) -> None:
+    assert parse(str(made)) == made
+
+
+@given(raw_lines | st.text(max_size=30))
+@example("< $(x apollo $(a | b)")
+@example("a \\")
+def test_any_text_is_a_line_that_prints_to_itself_or_an_error_within_it(line: str) -> None:
+    try:
+        parsed = parse(line)
+    except GrammarError as error:
+        assert 1 <= error.column <= max(len(line), 1)
+        return
+    assert parse(str(parsed)) == parsed
+    assert str(parse(str(parsed))) == str(parsed)
+    for stage in parsed.stages if isinstance(parsed, Pipeline) else ():
+        if isinstance(stage, Stage):
+            assert stage.raw in line
+            assert_reads_as_a_call_or_says_where_not(stage, line)
+
+
+def assert_reads_as_a_call_or_says_where_not(stage: Stage, line: str) -> None:
+    try:
+        made = stage.call()
+    except GrammarError as error:
+        assert 1 <= error.column <= len(line)
+    else:
+        assert call(str(made)) == made
+
+
+@given(st.lists(raw_lines | st.text(max_size=8), max_size=6))
+def test_any_argv_is_options_and_text_or_an_error_within_it(words: list[str]) -> None:
+    try:
+        parse_words(words)
+    except GrammarError as error:
+        assert 1 <= error.column <= len(" ".join(words))
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_targets_or_an_error_within_it(text: str) -> None:
+    try:
+        parsed = parse_targets(text)
+    except GrammarError as error:
+        assert 1 <= error.column <= max(len(text), 1)
+        return
+    assert parse_targets(",".join(map(str, parsed))) == parsed
+
+
+@pytest.mark.parametrize(
+    "line", ["a $(" * 20_000, "a" + " -x b" * 20_000, "a " + "`" * 20_001, "{(" * 20_000]
+)
+def test_a_long_line_takes_time_in_proportion(line: str) -> None:
+    try:
+        parsed = parse(line)
+    except GrammarError:
+        return
+    assert isinstance(parsed, Pipeline) and isinstance(parsed.stages[0], Stage)
+    parsed.stages[0].call()
+
+
+def test_importing_the_grammar_imports_nothing_that_is_slow() -> None:
+    slow = "{'re', 'typing', 'dataclasses', 'enum', 'collections', 'json'}"
+    program = f"import sys, rhetor.domain.grammar; sys.exit(bool({slow} & set(sys.modules)) * 3)"
+    assert (
+        subprocess.run(
+            [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {program}"]
+        ).returncode
+        == 0
+    )

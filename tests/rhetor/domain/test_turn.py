@@ -1,0 +1,117 @@
+"""A turn unfolds in one way, whatever order outputs come in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.domain import event as ev
+from rhetor.domain.output import (
+    Began,
+    Done,
+    Output,
+    Permission,
+    Record,
+    Text,
+    ToolResult,
+    ToolUse,
+    Usage,
+)
+from rhetor.domain.turn import OPEN, Turn, TurnOver, TurnState, total_usage
+
+OUTPUTS = st.one_of(
+    st.builds(Text, st.text(max_size=5), st.sampled_from(["answer", "reasoning", "stderr"])),
+    st.builds(ToolUse, st.sampled_from("ab"), st.just("tool"), st.none(), st.sampled_from(["hub", "client"])),
+    st.builds(ToolResult, st.sampled_from("ab"), st.none()),
+    st.builds(Permission, st.sampled_from("cd"), st.just("tool"), st.none(), st.just(())),
+    st.builds(Usage, st.just("m"), st.integers(0, 9), st.integers(0, 9)),
+    st.builds(Record, st.just({"type": "x"})),
+    st.just(Began("m")),
+)
+
+
+def started() -> Turn:
+    turn = Turn("t", "m", "apollo")
+    turn.start()
+    return turn
+
+
+@given(st.lists(OUTPUTS, max_size=20))
+def test_a_turn_ends_once_with_all_that_was_answered(outputs: list[Output]) -> None:
+    turn = started()
+    payloads = [payload for output in outputs for payload in turn.step(output)]
+    (end,) = turn.step(Done())
+    said = "".join(o.text for o in outputs if isinstance(o, Text) and o.channel == "answer")
+    assert isinstance(end, ev.TurnCompleted)
+    assert end.text == said
+    assert not any(isinstance(payload, ev.TurnEnd) for payload in payloads)
+    with pytest.raises(TurnOver):
+        turn.step(Text("more"))
+    with pytest.raises(TurnOver):
+        turn.cancel("me")
+
+
+@given(st.lists(OUTPUTS, max_size=20), st.sampled_from(["fail", "cancel", "interrupt"]))
+def test_what_was_said_until_then_stays_when_a_turn_breaks_off(outputs: list[Output], how: str) -> None:
+    turn = started()
+    for output in outputs:
+        turn.step(output)
+    said = turn.text
+    ways = {
+        "fail": lambda: turn.fail("code", "why", True, {}),
+        "cancel": lambda: turn.cancel("me"),
+        "interrupt": lambda: turn.interrupt("because"),
+    }
+    *partial, end = ways[how]()
+    assert isinstance(end, ev.TurnEnd)
+    anything = any(isinstance(o, Text) and o.channel == "answer" for o in outputs)
+    assert partial == ([ev.OutputPartial(said)] if anything else [])
+    assert turn.state not in OPEN
+
+
+def test_a_turn_waits_for_all_that_it_asked_its_client_and_goes_on_then() -> None:
+    turn = started()
+    turn.step(ToolUse("a", "look", {}, "client"))
+    turn.step(Permission("b", "write", {}, ()))
+    turn.step(ToolUse("c", "hub's own", {}, "hub"))
+    assert turn.state is TurnState.WAITING
+    turn.step(ToolResult("a", 1))
+    assert turn.state is TurnState.WAITING
+    turn.step(ToolResult("b", 1))
+    assert turn.state is TurnState.RUNNING
+
+
+def test_a_turn_that_has_not_started_says_nothing() -> None:
+    turn = Turn("t", "m", "apollo")
+    with pytest.raises(TurnOver):
+        turn.step(Text("early"))
+    assert turn.queue(3) == ev.TurnQueued(3)
+    assert turn.start("p/m") == ev.TurnStarted("apollo", "p/m")
+    with pytest.raises(TurnOver):
+        turn.start()
+
+
+def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
+    calls = [Usage("m", 1, 2, 1, "0.1"), Usage("m", 3, 4, None, "0.2")]
+    assert total_usage(calls) == ({"input_tokens": 4, "output_tokens": 6, "cached_tokens": 1}, "0.3")
+    assert total_usage([*calls, Usage("n", 0, 0)])[1] is None
+    assert total_usage([]) == (None, None)
+
+
+def test_every_payload_has_a_type_of_its_own_and_its_fields_as_data() -> None:
+    assert len({kind.type for kind in ev.PAYLOADS.values()}) == len(ev.PAYLOADS) == 29
+    message = ev.MessageAccepted("m", "user", "hi", "me")
+    assert ev.data_of(message)["from"] == "me"
+
+
+@given(st.text(max_size=60))
+def test_only_a_cursor_is_a_cursor(text: str) -> None:
+    position = ev.Position.parse(text)
+    assert position is None or str(position).partition(":")[0] == position.epoch
+
+
+@given(st.integers(0, 10**18 - 1))
+def test_a_position_is_read_as_it_was_printed(seq: int) -> None:
+    position = ev.Position("0123456789abcdef" * 2, seq)
+    assert ev.Position.parse(str(position)) == position

@@ -1,0 +1,69 @@
+"""What is documented is what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from rhetor import errors
+from rhetor.app import DOORS
+from rhetor.settings import ProviderSettings, Settings, SpecialistSettings
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def _keys(model: type[BaseModel], path: str = "") -> list[str]:
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += _keys(inner, f"{path}{name}.")
+        else:
+            found.append(path + name)
+    return found
+
+
+def test_every_setting_is_documented() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text()
+    keys = [key for key in _keys(Settings) if key not in ("providers", "specialists", "teams")]
+    keys += _keys(ProviderSettings, "providers.NAME.") + _keys(SpecialistSettings, "specialists.NAME.")
+    documented = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
+    assert documented == {*keys, "specialists.NAME", "teams.NAME"}
+
+
+def test_every_built_in_value_is_documented() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text()
+    rows = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)`", page, re.MULTILINE))
+    settings = Settings()
+    for key, shown in rows.items():
+        if "NAME" in key:
+            continue
+        section, name = key.split(".")
+        value = getattr(getattr(settings, section), name)
+        assert (key, shown) == (
+            key,
+            "[]" if value == () else f"{value:g}" if isinstance(value, float) else str(value),
+        )
+
+
+def test_every_route_is_documented() -> None:
+    page = (DOCS / "reference" / "rest.md").read_text()
+    last = {route.path.rsplit("/", 1)[1] for doors in DOORS for route in doors.routes}  # type: ignore[attr-defined]
+    assert [word for word in sorted(last) if word not in page] == []
+
+
+def test_every_error_that_a_client_can_see_is_documented() -> None:
+    page = (DOCS / "reference" / "rest.md").read_text()
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.RhetorError)]
+    hidden = {"internal", "turn_failed", "invalid_settings", "store_damaged"}
+    missing = [k.code for k in kinds if k.code not in hidden and f"`{k.code}`" not in page]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
