@@ -1,4 +1,4 @@
-"""How long an append takes until it is acknowledged, which is when it is on the disk.
+"""How long an append takes until it is acknowledged, which is when it is on the disk; and reading back.
 
     python -m bench.append [folder]
 
@@ -9,7 +9,6 @@ measured; how fast that one alone makes a small write durable is printed beside.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -17,31 +16,40 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from rhetor.domain.event import OutputDelta
+from bench.table import Figure, table
+from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Draft
 from rhetor.store.sqlite import SqliteStore
 
 SECONDS = 10.0
 STREAMS = 20
 TICK = 0.001
-CHUNK = Draft(OutputDelta("x" * 60), "turn_1")
 TARGETS_MS = {1_000: 3.0, 10_000: 5.0}
+REPLAYED = 100_000
+CHUNK = Draft(OutputDelta("x" * 60), "turn_1")
+T = TypeVar("T")
 
 
-def run(folder: str | None = None) -> dict[str, Any]:
-    """All figures; times in milliseconds."""
-    with tempfile.TemporaryDirectory(dir=folder or Path.cwd()) as place:
-        figures: dict[str, Any] = {"fdatasync": fdatasync(Path(place) / "file")}
-        for rate in TARGETS_MS:
-            figures[f"{rate}/s"] = asyncio.run(_with_store(place, partial(paced, rate=rate)))
-        figures["saturated"] = asyncio.run(_with_store(place, saturated))
+def run(folder: str | None = None) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix=".append-", dir=folder or Path.cwd()) as place:
+        figures = [Figure("fdatasync of 4 KiB, p50 · p99", milliseconds(fdatasync(Path(place) / "file")))]
+        for rate, target in TARGETS_MS.items():
+            took = asyncio.run(_with_store(place, partial(paced, rate=rate)))
+            holds = percentile(took, 0.99) * 1000 < target
+            figures.append(
+                Figure(f"append at {rate}/s, p50 · p99", milliseconds(took), f"p99 <{target:.0f} ms", holds)
+            )
+        most = asyncio.run(_with_store(place, saturated))
+        figures.append(Figure("appends, 500 callers at once", f"{most:,.0f} events/s"))
+        read = asyncio.run(_with_store(place, replayed))
+        figures.append(Figure("replay from the file, page by page", f"{read:,.0f} events/s"))
     return figures
 
 
-def fdatasync(path: Path, count: int = 2000) -> dict[str, float]:
-    """Appending 4 KiB and waiting for the disk, without any database."""
+def fdatasync(path: Path, count: int = 2_000) -> list[float]:
+    """Seconds: appending 4 KiB and waiting for the disk, without any database."""
     took = []
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     for _ in range(count):
@@ -50,11 +58,11 @@ def fdatasync(path: Path, count: int = 2000) -> dict[str, float]:
         os.fdatasync(file)
         took.append(time.perf_counter() - begun)
     os.close(file)
-    return percentiles(took)
+    return took
 
 
-async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> dict[str, float]:
-    """Single appends over some streams, `rate` a second."""
+async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> list[float]:
+    """Seconds: single appends over some streams, `rate` a second."""
     took: list[float] = []
     started = time.perf_counter()
     sent = 0
@@ -64,11 +72,11 @@ async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> dict
                 tasks.create_task(_append(store, sent, took), name="append")
                 sent += 1
             await asyncio.sleep(TICK)
-    return percentiles(took)
+    return took
 
 
-async def saturated(store: SqliteStore, writers: int = 500, each: int = 100) -> dict[str, float]:
-    """As fast as it goes: writers that each wait for their append before the next."""
+async def saturated(store: SqliteStore, writers: int = 500, each: int = 100) -> float:
+    """Events a second: writers that each wait for their append before the next."""
     took: list[float] = []
 
     async def write(number: int) -> None:
@@ -79,14 +87,26 @@ async def saturated(store: SqliteStore, writers: int = 500, each: int = 100) -> 
     async with asyncio.TaskGroup() as tasks:
         for number in range(writers):
             tasks.create_task(write(number), name="writer")
-    return percentiles(took) | {"events_per_second": round(len(took) / (time.perf_counter() - started))}
+    return len(took) / (time.perf_counter() - started)
 
 
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    ordered = sorted(seconds)
-    places = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
-    shown = {name: round(ordered[int(len(ordered) * q)] * 1000, 3) for name, q in places.items()}
-    return shown | {"max": round(ordered[-1] * 1000, 3)}
+async def replayed(store: SqliteStore) -> float:
+    """Events a second, of a stream that is read from its beginning."""
+    for _ in range(REPLAYED // 1_000):
+        done = await store.commit("s", [CHUNK] * 1_000)
+    position = Position(done.epoch, 0)
+    started = time.perf_counter()
+    while page := await store.page("s", position):
+        position = page[-1].position
+    return REPLAYED / (time.perf_counter() - started)
+
+
+def percentile(seconds: list[float], share: float) -> float:
+    return sorted(seconds)[int(len(seconds) * share)]
+
+
+def milliseconds(seconds: list[float]) -> str:
+    return " · ".join(f"{percentile(seconds, share) * 1000:.2f}" for share in (0.5, 0.99)) + " ms"
 
 
 async def _append(store: SqliteStore, number: int, took: list[float]) -> None:
@@ -95,25 +115,14 @@ async def _append(store: SqliteStore, number: int, took: list[float]) -> None:
     took.append(time.perf_counter() - begun)
 
 
-async def _with_store(
-    place: str, measure: Callable[[SqliteStore], Awaitable[dict[str, float]]]
-) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(dir=place) as inner:
-        store = await SqliteStore.open(Path(inner) / "db", clock=lambda: time.time_ns() // 1_000_000)
+async def _with_store(place: str, measure: Callable[[SqliteStore], Awaitable[T]]) -> T:
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        store = await SqliteStore.open(Path(folder) / "db", clock=lambda: time.time_ns() // 1_000_000)
         try:
             return await measure(store)
         finally:
             await store.aclose()
 
 
-def main() -> None:
-    figures = run(sys.argv[1] if len(sys.argv) > 1 else None)
-    print(f"{'ms':12}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}")
-    for name, row in figures.items():
-        print(f"{name:12}{row['p50']:9.3f}{row['p99']:9.3f}{row['p999']:9.3f}{row['max']:9.3f}")
-    print(f"saturated: {figures['saturated']['events_per_second']} events/s")
-    print(json.dumps(figures))
-
-
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(table(run(*sys.argv[1:])) + "\n")

@@ -43,7 +43,7 @@ def _providers(provider: ProviderProcess) -> dict[str, dict[str, str]]:
 
 
 def _figure(name: str, provider: ProviderProcess, environment: dict[str, str]) -> Figure:
-    command = [BIN / "rhetor", "serve", "--port", "0"]
+    command = [f"{BIN}/rhetor", "serve", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
         assert hub.stdout is not None
         hub.stdout.readline()
@@ -60,7 +60,7 @@ def _figure(name: str, provider: ProviderProcess, environment: dict[str, str]) -
 
 
 def _ask(environment: dict[str, str]) -> None:
-    subprocess.run([BIN / "aish", "apollo", "go"], env=environment, capture_output=True, check=True)
+    subprocess.run([f"{BIN}/aish", "apollo", "go"], env=environment, capture_output=True, check=True)
 
 
 def _cpu(pid: int) -> float:

@@ -54,7 +54,7 @@ def _cold(environment: dict[str, str]) -> list[Figure]:
 
 def _hub(environment: dict[str, str]) -> list[Figure]:
     started = time.perf_counter()
-    command = [BIN / "rhetor", "serve", "--port", "0"]
+    command = [f"{BIN}/rhetor", "serve", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
         assert hub.stdout is not None
         hub.stdout.readline()
@@ -71,21 +71,21 @@ def _hub(environment: dict[str, str]) -> list[Figure]:
 def _stream_twice(environment: dict[str, str]) -> tuple[float, float]:
     """A hub's first answer, after the first request has started it, and its second."""
     _shutdown(environment)
-    subprocess.run([BIN / "aish", "list"], env=environment, capture_output=True, check=True)
+    subprocess.run([f"{BIN}/aish", "list"], env=environment, capture_output=True, check=True)
     return _timed(lambda: _ask(environment)), _timed(lambda: _ask(environment))
 
 
 def _python(environment: dict[str, str]) -> None:
-    subprocess.run([BIN / "python", "-c", "pass"], env=environment, check=True)
+    subprocess.run([f"{BIN}/python", "-c", "pass"], env=environment, check=True)
 
 
 def _ask(environment: dict[str, str]) -> None:
-    command = [BIN / "aish", "apollo"]
+    command = [f"{BIN}/aish", "apollo"]
     subprocess.run(command, env=environment, input=b"hi\n", capture_output=True, check=True)
 
 
 def _shutdown(environment: dict[str, str]) -> None:
-    subprocess.run([BIN / "aish", "shutdown"], env=environment, capture_output=True, check=True)
+    subprocess.run([f"{BIN}/aish", "shutdown"], env=environment, capture_output=True, check=True)
 
 
 def _timed(work: Callable[[], None]) -> float:

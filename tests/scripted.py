@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal
 
 from rhetor.domain.output import Done, Output, Text
@@ -39,7 +39,7 @@ class ScriptedConversation:
         self._driver = driver
         self._peer = peer
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncIterator[Output]:
+    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
         self._driver.heard.append((self._peer.name, message.content))
         self._driver.histories.append(list(history))
         script: Script = [Text(f"{self._peer.name} heard: {message.content}"), Done()]
@@ -54,7 +54,7 @@ class ScriptedConversation:
                 else:
                     yield item
         except (GeneratorExit, asyncio.CancelledError):
-            self._driver.ended_early += 1
+            self._driver.ended_early += not isinstance(item, Done)
             raise
 
     async def answer(self, id: str, value: Any) -> None: ...

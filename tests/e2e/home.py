@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,18 @@ class Machine:
         self.environment = {**kept, "RHETOR_HOME": str(folder)}
 
     def run(
-        self, *arguments: str, stdin: str | None = None, timeout: float = SECONDS, **variables: str
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        timeout: float = SECONDS,
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """`aish` with these arguments, to its end."""
         return subprocess.run(
             [BIN / "aish", *arguments],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
-            env={**self.environment, **variables},
+            env={**self.environment, **(variables or {})},
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -40,7 +45,7 @@ class Machine:
         )
 
     def start(
-        self, *arguments: str, stdout: Any = subprocess.PIPE, **variables: str
+        self, *arguments: str, stdout: Any = subprocess.PIPE, variables: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """`aish` with these arguments, while it runs."""
         return subprocess.Popen(
@@ -48,7 +53,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
-            env={**self.environment, **variables},
+            env={**self.environment, **(variables or {})},
         )
 
     def status(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def _stream_until_killed(
 ) -> list[dict[str, Any]]:
     """Events that the client printed whole. The hub is one that the shell started."""
     with out.open("wb") as file:
-        shell = machine.start("apollo", "--json", "go", stdout=file, **key)
+        shell = machine.start("apollo", "--json", "go", stdout=file, variables=key)
         deadline = time.monotonic() + SECONDS
         while b'"output.delta"' not in out.read_bytes():
             assert shell.poll() is None, shell.stderr and shell.stderr.read()

@@ -31,7 +31,7 @@ def test_the_line_answers_offline_then_through_openai_then_through_anthropic(
     ):
         provider.forget()
         provider.script(Script(chunks=("Two ", "levels.")), Script(chunks=("Fine", ".")))
-        answered = machine.run("-c", LINE, **variables)
+        answered = machine.run("-c", LINE, variables=variables)
         assert (answered.returncode, answered.stdout, answered.stderr) == (0, "Fine.\n", "")
         calls = [call for call in provider.calls() if call["path"] == path]
         assert len(calls) == 2
@@ -45,7 +45,7 @@ def test_the_line_answers_offline_then_through_openai_then_through_anthropic(
 def test_a_hub_that_starts_with_the_key_uses_it(machine: Machine, provider: ProviderProcess) -> None:
     provider.forget()
     provider.script(Script(chunks=("Hello ", "there.")))
-    answered = machine.run("apollo", "hi", **_openai(provider))
+    answered = machine.run("apollo", "hi", variables=_openai(provider))
     assert (answered.returncode, answered.stdout, answered.stderr) == (0, "Hello there.\n", "")
 
 
@@ -54,7 +54,7 @@ def test_a_failing_provider_ends_the_line_and_no_later_peer_is_called(
 ) -> None:
     provider.forget()
     provider.script(Script(failure=Failure(401)))
-    failed = machine.run("-c", "apollo hi | athena | prometheus", **_openai(provider))
+    failed = machine.run("-c", "apollo hi | athena | prometheus", variables=_openai(provider))
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "apollo" in failed.stderr
     assert len([c for c in provider.calls() if c["path"] == "/v1/chat/completions"]) == 1
@@ -65,7 +65,7 @@ def test_an_answer_that_breaks_off_shows_what_came_and_fails(
 ) -> None:
     provider.forget()
     provider.script(Script(chunks=("half ", "and more"), cut_after=1))
-    failed = machine.run("apollo", "hi", **_openai(provider))
+    failed = machine.run("apollo", "hi", variables=_openai(provider))
     assert (failed.returncode, failed.stdout) == (1, "half \n")
     assert "apollo failed" in failed.stderr
 
@@ -73,7 +73,7 @@ def test_an_answer_that_breaks_off_shows_what_came_and_fails(
 def test_keys_are_never_stored(machine: Machine, provider: ProviderProcess) -> None:
     provider.script(default=Script(chunks=("ok",)))
     machine.run("apollo", "hi")
-    machine.run("apollo", "hi", **{**_openai(provider), "OPENAI_API_KEY": "canary-4711"})
+    machine.run("apollo", "hi", variables={**_openai(provider), "OPENAI_API_KEY": "canary-4711"})
     machine.end()
     for file in machine.folder.iterdir():
         if file.is_file():

@@ -33,10 +33,10 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one call is answered; chunks are counted from 0, those of `reasoning` come first.
 
     `hold` names a gate to wait at before a chunk is written: -1 is before the headers, 0 after the
-    headers and whatever the dialect sends ahead of the first chunk, the number of chunks before the dialect's closing
-    events, and one more before the end of the body.
-    `head_delay`, `first_delay` (before chunk 0) and `delay` (between chunks) are seconds; so is
-    `trickle`, between single bytes. `burst` chunks go out in one write.
+    headers and whatever the dialect sends ahead of the first chunk; the number of chunks is before the
+    dialect's closing events, and one more before the end of the body. `head_delay`, `first_delay` (before
+    chunk 0) and `delay` (between chunks) are seconds; so is `trickle`, between single bytes. `burst`
+    chunks go out in one write.
 
     At most one of these ends the stream early, after that many chunks: `cut_after` closes the
     connection, `end_after` ends the body in good order but without the dialect's closing events,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -30,7 +30,7 @@ class Prompt:
 class Conversation(Protocol):
     """One thread of talk with one peer. One `send` runs at a time."""
 
-    def send(self, message: Prompt, history: Sequence[Said]) -> AsyncIterator[Output]:
+    def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
         """The outputs of one turn, ending with `Done`.
 
         Closing the iterator early (`aclose`) ends the turn at the peer as well, as far as the peer can.

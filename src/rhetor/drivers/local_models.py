@@ -104,10 +104,10 @@ async def _get(url: str) -> bytes:
         answer = await _read(reader)
     finally:
         writer.close()
-    status, _, rest = answer.partition(b"\r\n")
-    if status.split()[1:2] != [b"200"]:
+    header, _, body = answer.partition(b"\r\n\r\n")
+    if header.split()[1:2] != [b"200"]:
         raise ValueError("not 200")
-    return rest.partition(b"\r\n\r\n")[2]
+    return body
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

@@ -17,6 +17,7 @@ from rhetor.drivers.base import Prompt, Said
 MODEL = "offline"
 _WORDS_A_CHUNK = 6
 _EXCERPT = 120  # characters of the message that are shown
+_FENCE = re.compile(r"^--- [0-9a-f]+ ---$", re.MULTILINE)  # around what another peer said
 
 
 class OfflineDriver:
@@ -59,18 +60,17 @@ class OfflineConversation:
 
 
 def _words(peer: Peer, message: str, earlier: int) -> str:
-    role = f" ({peer.role})" if peer.role else ""
-    context = f" Earlier messages in view: {earlier}." if earlier else ""
+    role = f", {peer.role}" if peer.role else ""
+    context = f" I was given {earlier} earlier messages." if earlier else ""
     return (
-        f"{peer.title}{role}, answering with the built-in offline model: no model provider is configured, "
-        f"so these words are made without any. You asked: “{_excerpt(message)}”.{context} For real answers "
-        "set OPENROUTER_API_KEY, ANTHROPIC_API_KEY or OPENAI_API_KEY, or start a model server on this "
-        "machine (Ollama, LM Studio, llama.cpp, vLLM) and reload the hub."
+        f"{peer.title}{role}, as the embedded offline model: no model provider is configured, so this is "
+        f"no real answer. I was asked: “{_excerpt(message)}”.{context} `aish doctor` says how to add a "
+        "provider; then I answer in earnest."
     )
 
 
 def _excerpt(message: str) -> str:
-    line = " ".join(message.split())
+    line = " ".join(_FENCE.sub("", message).split())
     return line if len(line) <= _EXCERPT else line[: _EXCERPT - 1].rstrip() + "…"
 
 

@@ -53,6 +53,7 @@ class Patience:
         self._phase: Phase = "first_chunk"
         self._waiting: asyncio.Task[object] | None = None
         self._reason: OutOfPatience | Interrupted | None = None
+        self._cancelled = False  # by us, and not taken back yet
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -61,8 +62,7 @@ class Patience:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
         """Await, but not for longer than there is time.
@@ -78,27 +78,38 @@ class Patience:
         self._begin(task)
         try:
             return await awaitable
-        except asyncio.CancelledError:
-            # as in asyncio.timeout: a cancellation from outside goes first
-            if self._reason is not None and task.uncancel() <= cancelling:
-                raise self._reason from None
+        except BaseException as error:
+            if (reason := self._meant(error, task, cancelling)) is not None:
+                raise reason from None
             raise
         finally:
             self._waiting = None
             self._left = self._loop.time()
+            if self._cancelled:  # and the awaitable took no notice
+                self._cancelled = False
+                task.uncancel()
+
+    def _meant(self, error: BaseException, task: asyncio.Task[object], cancelling: int) -> Exception | None:
+        """What an error of the awaitable means after this turn was given up: the reason for that.
+
+        As in asyncio.timeout, a cancellation from outside goes first.
+        """
+        if not self._cancelled:
+            return None
+        self._cancelled = False
+        outside = task.uncancel() > cancelling
+        return None if outside and isinstance(error, asyncio.CancelledError) else self._reason
 
     def alive(self) -> None:
         """The other side gave a sign of life: the waiting begins anew, as `idle`."""
         self._since = self._loop.time()
-        self._phase = "idle"
+        if self._phase != "idle":
+            self._phase = "idle"
+            self._stop_timer()  # it may be wound up for later than the new phase lasts
 
     def interrupt(self) -> None:
         """End the running wait, or else the next one."""
         self._give_up(Interrupted())
-
-    @property
-    def interrupted(self) -> bool:
-        return isinstance(self._reason, Interrupted)
 
     def _go_on(self, awaitable: Awaitable[object]) -> None:
         """Raise where the end has come already; nothing is begun then, and what was prepared is put away."""
@@ -129,8 +140,14 @@ class Patience:
         else:
             self._timer = self._loop.call_at(due, self._ring)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _give_up(self, reason: OutOfPatience | Interrupted) -> None:
         if self._reason is None:
             self._reason = reason
             if self._waiting is not None:
+                self._cancelled = True
                 self._waiting.cancel()

@@ -61,9 +61,7 @@ class Hub:
         """The end of an accepted message's turn, and what it had said where it did not complete."""
         with self.state.watching.reader(accepted.session_id) as reader:
             try:
-                return await turn_end(
-                    self.state.store, accepted.session_id, accepted.turn_id, accepted.after
-                )
+                return await turn_end(self.state.store, accepted.session_id, accepted.turn_id, accepted.after)
             except asyncio.CancelledError:
                 if not reader.dismissed:
                     raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import MessageAccepted, SessionStateChanged, TurnEnd
@@ -70,11 +71,12 @@ class Lane:
         finally:
             self.current = None
 
-    async def _outputs(self, session: Session, message: MessageAccepted) -> AsyncIterator[Output]:
+    async def _outputs(self, session: Session, message: MessageAccepted) -> AsyncGenerator[Output, None]:
         history = await self._history(session)
         prompt = Prompt(message.content, message.execute, message.delimiter)
-        async for output in ask(self._state, session.peer, prompt, history):
-            yield output
+        async with aclosing(ask(self._state, session.peer, prompt, history)) as outputs:
+            async for output in outputs:
+                yield output
 
     async def _history(self, session: Session) -> Sequence[Said]:
         if not session.context_window:
@@ -111,16 +113,19 @@ async def over_if_once(state: State, stream: str) -> Closing:
     return _over(session_of(row)) if row else Closing()
 
 
-async def ask(state: State, peer_name: str, prompt: Prompt, history: Sequence[Said]) -> AsyncIterator[Output]:
-    """One turn of a conversation that is opened for it."""
+async def ask(
+    state: State, peer_name: str, prompt: Prompt, history: Sequence[Said]
+) -> AsyncGenerator[Output, None]:
+    """One turn of a conversation that is opened for it, and closed with it."""
     try:
         peer = state.peers.get(peer_name)
     except UnknownPeer as gone:
         raise TurnFailure(gone.detail, peer=peer_name) from gone
     conversation = await state.drivers[peer.driver].open(peer)
     try:
-        async for output in conversation.send(prompt, history):
-            yield output
+        async with aclosing(conversation.send(prompt, history)) as outputs:
+            async for output in outputs:
+                yield output
     finally:
         await conversation.aclose()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class TurnRun:
         self._task: asyncio.Task[object] | None = None
         self._stopped: Callable[[Turn], tuple[Payload, ...]] | None = None
 
-    async def run(self, outputs: AsyncIterator[Output]) -> TurnEnd:
+    async def run(self, outputs: AsyncGenerator[Output, None]) -> TurnEnd:
         """The turn's end, after it is in the log."""
         if self._stopped is None:
             ending = await self._until_it_ends(outputs)
@@ -81,7 +81,7 @@ class TurnRun:
             if self._task is not None:
                 self._task.cancel()
 
-    async def _until_it_ends(self, outputs: AsyncIterator[Output]) -> tuple[Payload, ...]:
+    async def _until_it_ends(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
         self._task = asyncio.current_task()
         try:
             return await self._pump(outputs)
@@ -98,10 +98,10 @@ class TurnRun:
         finally:
             self._task = None
 
-    async def _pump(self, outputs: AsyncIterator[Output]) -> tuple[Payload, ...]:
+    async def _pump(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        async with aclosing(outputs) as stream:  # type: ignore[type-var]
+        async with aclosing(outputs) as stream:
             async for output in stream:
                 payloads = self.turn.step(output, loop.time() - started)
                 if self.turn.state is TurnState.COMPLETED:

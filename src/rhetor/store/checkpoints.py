@@ -22,10 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """One thread. The writer calls `between` after each batch."""
+    """One thread. The writer calls `between` after each batch. `every` and `idle` in seconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, every: float = EVERY, idle: float = IDLE, large_pages: int = LARGE_PAGES
+    ) -> None:
         self._path = path
+        self._every = every
+        self._idle = idle
+        self._large_pages = large_pages
         self._log_file = path.with_name(f"{path.name}-wal")
         self._written = threading.Event()
         self._closing = threading.Event()
@@ -56,10 +61,10 @@ class Checkpoints:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            written = self._written.wait(IDLE)
+            written = self._written.wait(self._idle)
             self._written.clear()
             if written:
-                self._closing.wait(EVERY)  # a pace, so that one checkpoint moves many commits
+                self._closing.wait(self._every)  # a pace, so that one checkpoint moves many commits
             self._try_step("PASSIVE" if written else "TRUNCATE")
         if self._connection:
             self._connection.close()
@@ -68,7 +73,7 @@ class Checkpoints:
         try:
             if how == "PASSIVE" or self._log_file.stat().st_size > KEEP_BYTES:
                 self._connection = self._connection or connect(self._path)
-                self._restart_due = _checkpoint(self._connection, how) > LARGE_PAGES
+                self._restart_due = _checkpoint(self._connection, how) > self._large_pages
         except OSError as error:
             log.debug("no log to look at", extra={"why": str(error)})
         except sqlite3.Error as error:

@@ -71,6 +71,11 @@ def is_broken(error: sqlite3.Error) -> bool:
     return _primary(error) in _BROKEN or isinstance(error, sqlite3.ProgrammingError)
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether a lock was in the way, so that nothing was written."""
+    return _primary(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def _primary(error: sqlite3.Error) -> int:
     # extended codes (SQLITE_IOERR_FSYNC …) keep the primary one in their lowest byte
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -20,6 +20,18 @@ from .schema import migrate
 MAX_FINDINGS = 20
 
 
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises:
+    StoreDamaged, StoreRefused: for what the database or the file system answers."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise damage(path, error) or refusal(error) from error
+    except OSError as error:
+        raise StoreRefused(f"{path} cannot be opened: {error.strerror}") from error
+
+
 class Ownership:
     """The file beside the database that says that one process has it open. Ends with the process."""
 
@@ -44,25 +56,25 @@ def prepare(path: Path) -> None:
     """Make or check the database, bring it to the newest schema, and note that it is in use.
 
     Raises:
-        StoreDamaged: it was not closed, and the check found damage; or it is no database.
-        StoreRefused: it cannot be opened now, or a newer program has written it.
+        StoreDamaged: it was not closed, and the check found damage.
+        StoreRefused: a newer program has written it.
+        OSError, sqlite3.Error: it cannot be opened.
     """
-    with _translated(path):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would take the umask
-        with closing(connect(path)) as connection:
-            if not _was_closed(connection):
-                _require_sound(path, connection)
-            migrate(connection)
-            _note(connection, clean=False)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would take the umask
+    with closing(connect(path)) as connection:
+        if not _was_closed(connection):
+            _require_sound(path, connection)
+        migrate(connection)
+        _note(connection, clean=False)
 
 
 def finish(path: Path) -> None:
     """Note that the database was closed; the last connection takes the log into the file and removes it.
 
     Raises:
-        StoreRefused: it cannot be written now; the next opening will check it.
+        sqlite3.Error: it cannot be written now; the next opening will check it.
     """
-    with _translated(path), closing(connect(path)) as connection:
+    with closing(connect(path)) as connection:
         _note(connection, clean=True)
 
 
@@ -82,13 +94,3 @@ def _require_sound(path: Path, connection: sqlite3.Connection) -> None:
 def _note(connection: sqlite3.Connection, *, clean: bool) -> None:
     with atomic(connection, "BEGIN IMMEDIATE"):
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', ?)", (int(clean),))
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise damage(path, error) or refusal(error) from error
-    except OSError as error:
-        raise StoreRefused(f"{path} cannot be opened: {error.strerror}") from error

@@ -27,6 +27,16 @@ class Readers:
         self._idle: list[sqlite3.Connection] = []
         self._near: sqlite3.Connection | None = None
 
+    def open(self) -> None:
+        """From here on the database always has readers: if the writer closed the last connection, because of
+        an error of the disk, the next one would have to write in order to read.
+
+        Raises:
+            sqlite3.Error: it cannot be opened.
+        """
+        self._idle.append(connect(self._path, query_only=True))
+        self._near = connect(self._path, query_only=True, busy_timeout=0.0)
+
     async def point(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """The same for one statement that finds one row by its key.
 

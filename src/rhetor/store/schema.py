@@ -7,7 +7,7 @@ import sqlite3
 from rhetor.errors import StoreRefused
 
 _FIRST = """
--- 'clean': 1 from a clean close to the next opening
+-- 'clean': 1 from a clean close to the next opening. 'refusals': how often a transaction failed.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 -- One epoch of a stream. Its head is not kept here: it is the greater of earliest - 1 and its last event's

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rhetor.domain.event import Position
-from rhetor.errors import RhetorError, StoreRefused
+from rhetor.errors import StoreRefused
 
 from . import reading
 from .append import Append, Entry
@@ -35,7 +36,7 @@ from .base import (
 )
 from .checkpoints import Checkpoints
 from .connection import BUSY_TIMEOUT, connect
-from .opening import Ownership, finish, prepare
+from .opening import Ownership, finish, prepare, translated
 from .readers import Readers, T
 from .requests import Fold, Landed, Request, Sweep, Truncate
 from .tail import Tail
@@ -197,15 +198,15 @@ class SqliteStore:
     # ----
 
     def _start(self) -> None:
-        self._ownership = Ownership(self._path)
-        try:
+        with translated(self._path), ExitStack() as undo:
+            self._ownership = Ownership(self._path)
+            undo.callback(self._ownership.release)
+            undo.callback(self._readers.close)
             prepare(self._path)
+            self._readers.open()
             self._writer.start()
             self._checkpoints.start()
-        except BaseException:
-            self._readers.close()
-            self._ownership.release()
-            raise
+            undo.pop_all()
 
     def _stop(self) -> None:
         assert self._ownership is not None
@@ -214,8 +215,8 @@ class SqliteStore:
         self._readers.close()
         try:
             finish(self._path)
-        except RhetorError as error:
-            log.error("not closed cleanly", extra={"why": error.detail})
+        except sqlite3.Error as error:
+            log.error("not closed cleanly", extra={"why": str(error)})
         finally:
             self._ownership.release()
 

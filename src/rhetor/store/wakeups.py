@@ -17,6 +17,11 @@ class Wakeups:
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
+    @property
+    def streams(self) -> int:
+        """How many streams are waited for."""
+        return len(self._waiting)
+
     @contextmanager
     def waiting(self, stream: str) -> Iterator[asyncio.Future[None]]:
         """A future that the next wake-up of the stream completes.

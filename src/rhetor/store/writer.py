@@ -18,7 +18,7 @@ from typing import Any
 from rhetor.errors import RhetorError
 
 from .append import Append
-from .connection import is_broken, refusal
+from .connection import is_broken, is_busy, refusal
 from .incarnation import Incarnation
 from .requests import Landed, Request
 from .transaction import Transaction
@@ -114,6 +114,8 @@ class Writer:
         except sqlite3.Error as error:
             log.error("commit refused", extra={"why": str(error), "requests": len(requests)})
             self._roll_back(broken=is_broken(error))
+            if not is_busy(error):
+                self._overwrite()
             # each its own: an exception raised in many tasks would gather all their tracebacks
             return [refusal(error) for _ in requests]
         except Exception as error:  # the thread's border: a bug fails its batch, not the store
@@ -148,6 +150,24 @@ class Writer:
             broken = True
         if broken:
             self._drop_connection()
+
+    def _overwrite(self) -> None:
+        """Write something else to where the refused transaction lies in the log.
+
+        When it was fsync that failed, all of it is there, down to its commit mark: after a crash SQLite would
+        take it for committed, and what was refused would be in the stream. To get one page of another
+        transaction over its first is enough, whether or not that one can be made durable now.
+        """
+        try:
+            connection = self._connection or self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "INSERT INTO meta VALUES ('refusals', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+            )
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.warning("refused transaction not overwritten", extra={"why": str(error)})
+            self._roll_back(broken=is_broken(error))
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()

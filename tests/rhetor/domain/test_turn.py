@@ -75,11 +75,11 @@ def test_a_turn_waits_for_all_that_it_asked_its_client_and_goes_on_then() -> Non
     turn.step(ToolUse("a", "look", {}, "client"))
     turn.step(Permission("b", "write", {}, ()))
     turn.step(ToolUse("c", "hub's own", {}, "hub"))
-    assert turn.state is TurnState.WAITING
-    turn.step(ToolResult("a", 1))
-    assert turn.state is TurnState.WAITING
-    turn.step(ToolResult("b", 1))
-    assert turn.state is TurnState.RUNNING
+    states = [turn.state]
+    for answered in ("a", "b"):
+        turn.step(ToolResult(answered, 1))
+        states.append(turn.state)
+    assert states == [TurnState.WAITING, TurnState.WAITING, TurnState.RUNNING]
 
 
 def test_a_turn_that_has_not_started_says_nothing() -> None:

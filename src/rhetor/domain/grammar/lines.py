@@ -54,7 +54,10 @@ class Stage(Value):
     _tokens: tuple[Token, ...]
 
     def __init__(self, raw: str, tokens: "Sequence[Token]" = ()) -> None:
-        self._fill(raw=raw, _tokens=tuple(tokens) or tuple(tokenize(raw)))
+        tokens = tuple(tokens) or tuple(tokenize(raw))
+        if not tokens:
+            raise GrammarError("a stage is missing", 1)
+        self._fill(raw=raw, _tokens=tokens)
 
     # The columns in `_tokens` are those of a certain line; a stage is the same wherever it stands.
     def __eq__(self, other: object) -> bool:

@@ -1,0 +1,280 @@
+"""The hub over its Unix socket: HTTP/1.1 by hand, one connection a request.
+
+It knows requests, answers and their framing, and starts the hub where none runs. It refuses to know what the
+requests mean. `socket`, `http.client` and the like cost more than the whole run of the shell may.
+"""
+
+import _socket
+import os
+from time import monotonic
+
+from aish import exits
+from aish.codec import Frames, decode, encode
+from aish.exits import Failure
+from aish.home import socket_path, state_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+NO_HUB = "no_hub"  # the `problem` of a failure: none runs, and none was to be started
+_MAX_HEAD_BYTES = 64 * 1024
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_CREDENTIAL_BYTES = 12  # struct ucred: pid, uid, gid
+
+
+class Answer:
+    """The answer to one request; its body is read as it comes. Closing it closes the connection."""
+
+    def __init__(self, connection: _socket.socket, deadline: float | None) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._buffer = b""
+        try:
+            self.status, self.headers = self._head()
+        except (ValueError, IndexError):
+            connection.close()
+            raise _no_hub_there() from None
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def chunks(self) -> "Iterator[bytes]":
+        """The body, in whatever pieces it comes.
+
+        Raises:
+            Failure: the body breaks off, or the deadline has passed.
+        """
+        if self.headers.get("transfer-encoding") == "chunked":
+            while size := int(self._line().split(b";")[0], 16):
+                yield from self._take(size)
+                self._line()
+        elif "content-length" in self.headers:
+            yield from self._take(int(self.headers["content-length"]))
+        else:
+            while self._buffer or self._receive():
+                piece, self._buffer = self._buffer, b""
+                yield piece
+
+    def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            Failure: as `chunks`, or it is larger than any answer of a hub.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        for piece in self.chunks():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MAX_ANSWER_BYTES:
+                raise Failure("the hub's answer has no end", exits.UNREACHABLE)
+        return b"".join(pieces)
+
+    def events(self) -> "Iterator[bytes]":
+        """The data of each event of an event stream, until the stream ends."""
+        frames = Frames()
+        try:
+            for piece in self.chunks():
+                yield from frames.feed(piece)
+        except ValueError:
+            raise _no_hub_there() from None
+
+    def _head(self) -> "tuple[int, dict[str, str]]":
+        while b"\r\n\r\n" not in self._buffer:
+            if len(self._buffer) > _MAX_HEAD_BYTES or not self._receive():
+                raise Failure("the hub closed the connection without an answer", exits.UNREACHABLE)
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        return int(status.split(" ", 2)[1]), {name.lower(): value.strip() for name, _, value in pairs}
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._buffer:
+            self._receive_more()
+        line, _, self._buffer = self._buffer.partition(b"\r\n")
+        return line
+
+    def _take(self, size: int) -> "Iterator[bytes]":
+        while size:
+            if not self._buffer:
+                self._receive_more()
+            piece, self._buffer = self._buffer[:size], self._buffer[size:]
+            size -= len(piece)
+            yield piece
+
+    def _receive_more(self) -> None:
+        if not self._receive():
+            raise Failure("the hub broke off in the middle of its answer", exits.UNREACHABLE)
+
+    def _receive(self) -> bool:
+        """One more piece into the buffer; False at the end of the connection."""
+        if self._deadline is not None:
+            self._connection.settimeout(max(self._deadline - monotonic(), 0.001))
+        try:
+            piece = self._connection.recv(65536)
+        except TimeoutError:
+            raise Failure("no answer in time", exits.TIMED_OUT) from None
+        except ConnectionError:
+            return False
+        self._buffer += piece
+        return bool(piece)
+
+
+class Hub:
+    """The hub of this user. `deadline` (on `time.monotonic`) bounds every wait for an answer, None waits."""
+
+    def __init__(self, home: str | None = None, *, may_start: bool = True) -> None:
+        self.home = home or state_home()
+        self.deadline: float | None = None
+        self._may_start = may_start
+        self._fingerprint = _fingerprint()
+
+    def open(self, method: str, path: str, body: "Any" = None, *, accept: str = "") -> Answer:
+        """Send a request; the answer's head is read and its status is below 400.
+
+        Raises:
+            Failure: the hub cannot be reached or refuses.
+        """
+        answer = self._send(method, path, body, accept)
+        if answer.status == 409 and self._fingerprint:
+            refused = _failure(answer)
+            if refused.problem != "environment_differs":
+                raise refused
+            self._hand_over_environment()
+            answer = self._send(method, path, body, accept)
+        if answer.status >= 400:
+            raise _failure(answer)
+        return answer
+
+    def ask(self, method: str, path: str, body: "Any" = None) -> "Any":
+        """Send a request; its answer as a JSON value, None where it is empty.
+
+        Raises:
+            Failure: the hub cannot be reached, refuses, or answers no JSON.
+        """
+        answer = self.open(method, path, body)
+        try:
+            content = answer.body()
+            return decode(content) if content else None
+        except ValueError:
+            raise Failure("the hub's answer is not JSON", exits.UNREACHABLE) from None
+        finally:
+            answer.close()
+
+    def connect(self) -> _socket.socket:
+        """A connection to the hub, which is started where none runs and it may be.
+
+        Raises:
+            Failure: there is none.
+        """
+        try:
+            return connect(self.home)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if not self._may_start:
+                raise Failure("No hub is running", exits.UNREACHABLE, problem=NO_HUB) from None
+            from aish.start import start_hub
+
+            return start_hub(self.home)
+        except OSError as error:
+            raise Failure(f"the hub cannot be reached: {error.strerror}", exits.UNREACHABLE) from None
+
+    def _send(self, method: str, path: str, body: "Any", accept: str) -> Answer:
+        connection = self.connect()
+        content = b"" if body is None else encode(body)
+        head = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+        if content:
+            head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+        if accept:
+            head.append(f"Accept: {accept}")
+        if self._fingerprint:
+            head.append(f"x-rhetor-env: {self._fingerprint}")
+        try:
+            connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
+        except ConnectionError:
+            pass  # refused while it was sent (too large): the answer says why
+        return Answer(connection, self.deadline)
+
+    def _hand_over_environment(self) -> None:
+        from aish.environment import provider_variables
+
+        answer = self._send("PUT", "/api/v2/environment", {"variables": provider_variables()}, "")
+        if answer.status >= 400:
+            raise _failure(answer)
+        answer.close()
+
+
+def connect(home: str) -> _socket.socket:
+    """A connection to the hub that listens in `home`.
+
+    Raises:
+        OSError: there is none.
+        Failure: whoever listens there is another user.
+    """
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.connect(socket_path(home))
+        uid = _peer_uid(connection)
+    except OSError:
+        connection.close()
+        raise
+    if uid not in (None, os.geteuid()):
+        connection.close()
+        raise Failure(f"the hub's socket is served by another user (uid {uid})", exits.DENIED)
+    return connection
+
+
+def quote(name: str) -> str:
+    """A name as one segment of a path."""
+    plain = "-_.~"
+    return "".join(
+        char if char.isascii() and (char.isalnum() or char in plain) else _percent(char) for char in name
+    )
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+
+
+def _peer_uid(connection: _socket.socket) -> int | None:
+    """Who serves the socket; None where the system does not say, and the folder's mode has to do."""
+    option = getattr(_socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    import sys
+
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, option, _CREDENTIAL_BYTES)
+    return int.from_bytes(credentials[4:8], sys.byteorder)
+
+
+def _fingerprint() -> str:
+    """Which provider variables this shell has, without their values; empty where it has none."""
+    for name in os.environ:
+        if name.startswith(("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_MODEL")):
+            from aish.environment import fingerprint
+
+            return fingerprint()
+    return ""
+
+
+def _no_hub_there() -> Failure:
+    return Failure("what answers on the hub's socket is no hub", exits.UNREACHABLE)
+
+
+def _failure(answer: Answer) -> Failure:
+    """What a refusing answer says, and the exit code for it."""
+    try:
+        problem = decode(answer.body())
+        code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
+    except (ValueError, AttributeError):
+        problem, code, detail = {}, "", f"the hub answered {answer.status}"
+    answer.close()
+    if code == "unknown_peer" and "peer" in problem:
+        failure = exits.unknown(str(problem["peer"]))
+        failure.status, failure.problem = answer.status, code
+        return failure
+    return Failure(detail, exits.exit_code(code, answer.status), status=answer.status, problem=code)

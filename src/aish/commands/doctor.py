@@ -1,0 +1,107 @@
+"""`aish doctor`: what is there, what is missing, and how to get it. It changes nothing and starts nothing."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+from time import monotonic
+
+from aish import exits
+from aish.client import NO_HUB, Hub
+from aish.commands import usage
+from aish.commands.status import PATIENCE, provider_line
+from aish.environment import provider_variables
+from aish.exits import Failure
+from aish.home import socket_path, state_home
+from aish.output import STDOUT, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeAlias
+
+    # A mark, what was looked at, and what was found
+    Finding: TypeAlias = tuple[str, str, str]
+
+_GOOD, _BAD, _NOTE = "✓", "✗", "–"
+_MIN_PYTHON = (3, 11)
+_PRIVATE_FOLDER = 0o700
+_HOW_TO_ADD = (
+    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run a local model server, or name one under"
+    " `providers:` in config.yaml"
+)
+
+
+def run(words: "list[str]") -> int:
+    """0 where nothing is wrong, 1 where something is.
+
+    Raises:
+        Failure: the words do not hold together.
+    """
+    if words:
+        raise usage("aish doctor")
+    from aish.render import cleaned
+
+    findings = list(_findings())
+    lines = (f"{mark} {what:<10} {cleaned(found)}" for mark, what, found in findings)
+    write(STDOUT, ("\n".join(lines) + "\n").encode("utf-8", "replace"))
+    return exits.FAILED if any(mark == _BAD for mark, _, _ in findings) else exits.DONE
+
+
+def _findings() -> "Iterator[Finding]":
+    home = state_home()
+    yield _python()
+    yield _sqlite()
+    yield _home(Path(home))
+    yield _NOTE, "socket", socket_path(home)
+    yield from _hub(home)
+    variables = ", ".join(provider_variables())
+    yield (_GOOD, "variables", variables) if variables else (_NOTE, "variables", f"none set; {_HOW_TO_ADD}")
+
+
+def _python() -> "Finding":
+    shown = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= _MIN_PYTHON:
+        return _GOOD, "python", shown
+    return _BAD, "python", f"{shown}; 3.11 or newer is needed"
+
+
+def _sqlite() -> "Finding":
+    try:
+        import sqlite3
+    except ImportError:
+        return _BAD, "sqlite", "this Python has no sqlite3 module; install one that has"
+    return _GOOD, "sqlite", sqlite3.sqlite_version
+
+
+def _home(home: Path) -> "Finding":
+    try:
+        found = home.stat()
+    except FileNotFoundError:
+        return _NOTE, "home", f"{home} (made by the first start of the hub)"
+    except OSError as error:
+        return _BAD, "home", f"{home}: {error.strerror}"
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid != os.geteuid():
+        return _BAD, "home", f"{home} belongs to uid {found.st_uid}; set RHETOR_HOME to a folder of yours"
+    if mode != _PRIVATE_FOLDER:
+        return _BAD, "home", f"{home} has mode {mode:04o}; chmod 700 makes it private"
+    return _GOOD, "home", str(home)
+
+
+def _hub(home: str) -> "Iterator[Finding]":
+    hub = Hub(home, may_start=False)
+    hub.deadline = monotonic() + PATIENCE
+    try:
+        status = hub.ask("GET", "/api/v2/status")
+    except Failure as failure:
+        if failure.problem == NO_HUB:
+            yield _NOTE, "hub", "not running; it starts with the first message"
+        else:
+            yield _BAD, "hub", f"{failure.message}; {home}/hub.log may say why"
+        return
+    yield _GOOD, "hub", f"version {status.get('version')}, pid {status.get('pid')}, {status.get('url')}"
+    line = provider_line(status)
+    yield (_NOTE if line.startswith("none") else _GOOD), "provider", line
+    if servers := status.get("local_servers"):
+        yield _GOOD, "local", ", ".join(map(str, servers))

@@ -1,0 +1,153 @@
+"""A shell of lines: `-c`, scripts and the prompt all run here. It keeps what lasts from line to line."""
+
+import os
+import sys
+
+from aish import exits
+from aish.client import Hub
+from aish.commands import run_command
+from aish.exits import Failure
+from aish.line import Line
+from aish.output import say
+from aish.plans import PlanRun, steps_of
+from aish.resolve import Command, Program, Resolver
+from rhetor.domain.grammar import Broadcast, Call, GrammarError, Options, Pipeline, Stage, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aish.resolve import Resolved
+
+
+class Exit(Exception):
+    """The line asks the shell to end."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Shell:
+    """`defaults`: options that every call of a line has, where it does not say otherwise."""
+
+    def __init__(self, hub: Hub | None = None, defaults: Options | None = None) -> None:
+        self.hub = hub or Hub()
+        self._defaults = defaults or Options()
+        self._sessions: dict[str, str] = {}
+        self._code = exits.DONE
+
+    def run(self, line: str, where: str = "") -> int:
+        """Run one line and say what went wrong, in front of it `where`. The exit code.
+
+        Raises:
+            Exit: the line is `exit`.
+            KeyboardInterrupt: the user stopped the line.
+        """
+        try:
+            self._code = self._run(line)
+        except GrammarError as error:
+            say(f"aish: {where}{error}")
+            self._code = exits.USAGE
+        except Failure as failure:
+            say(failure.shown)
+            self._code = failure.code
+        return self._code
+
+    def run_lines(self, lines: "Iterable[str]", name: str = "") -> int:
+        """Run all lines of a script, as `sh` does: one that fails does not end it. The last exit code."""
+        try:
+            for number, line in whole_lines(lines):
+                self.run(line, f"{name}:{number}: " if name else "")
+        except Exit as asked:
+            return asked.code
+        return self._code
+
+    def _run(self, line: str) -> int:
+        parsed = parse(line)
+        if isinstance(parsed, Broadcast):
+            return self._broadcast(parsed)
+        if (code := self._builtin(parsed)) is not None:
+            return code
+        resolver = Resolver(self.hub, self._defaults)
+        parts = [resolver.resolve(stage) for stage in parsed.stages]
+        has_files = parsed.source is not None or parsed.sink is not None
+        if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
+            return run_command(parts[0].words)
+        return Line(self.hub, parsed, [_without_command(part) for part in parts], self._sessions).run()
+
+    def _broadcast(self, broadcast: Broadcast) -> int:
+        options = broadcast.options.over(self._defaults)
+        calls = [Call(target, broadcast.text, options) for target in broadcast.targets]
+        return PlanRun(self.hub, steps_of([calls], self._sessions), options, None, self._sessions).run()
+
+    def _builtin(self, pipeline: Pipeline) -> int | None:
+        """What only the shell itself can do; None where the line asks for nothing of that."""
+        stage = pipeline.stages[0]
+        if len(pipeline.stages) > 1 or not isinstance(stage, Stage):
+            return None
+        if stage.word == "exit":
+            raise Exit(_exit_code(stage.arguments, self._code))
+        if stage.word == "cd":
+            return _change_folder(stage.arguments)
+        return None
+
+
+def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
+    """Lines with their numbers, without comments; one that is not finished takes the next ones in."""
+    held, begin = "", 0
+    for number, line in enumerate(lines, 1):
+        line = line.rstrip("\r\n")
+        if not held:
+            begin = number
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+        held += line
+        if _goes_on(held):
+            held = held[:-1]
+        elif is_unfinished(held):
+            held += "\n"
+        else:
+            yield begin, held
+            held = ""
+    if held.strip():
+        yield begin, held.rstrip("\n")
+
+
+def _goes_on(line: str) -> bool:
+    """Whether the line ends with a backslash that no other one escapes."""
+    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
+
+
+def is_unfinished(line: str) -> bool:
+    """Whether more text could make the line whole: an open quotation, a `|` at the end."""
+    try:
+        parse(line)
+    except GrammarError as error:
+        return error.unfinished
+    return False
+
+
+def _without_command(part: "Resolved") -> "Resolved":
+    """A command between pipes runs in a process of its own, like any other program there."""
+    if not isinstance(part, Command):
+        return part
+    interpreter = "'" + sys.executable.replace("'", "'\\''") + "'"
+    return Program(f"{interpreter} -m aish {part.raw}")
+
+
+def _exit_code(arguments: "list[str]", last: int) -> int:
+    if not arguments:
+        return last
+    if not (arguments[0].isascii() and arguments[0].isdigit()):
+        raise Failure(f"aish: exit: {arguments[0]}: a number is needed", exits.USAGE)
+    return int(arguments[0]) & 0xFF
+
+
+def _change_folder(arguments: "list[str]") -> int:
+    folder = os.path.expanduser(arguments[0] if arguments else "~")  # noqa: PTH111
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise Failure(f"aish: cd: {folder}: {error.strerror}") from None
+    return exits.DONE

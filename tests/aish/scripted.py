@@ -1,0 +1,221 @@
+"""A hub that says what a test wrote, and a shell that is run against it as a real process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Script: TypeAlias = Callable[[socket.socket], None]
+
+PROVIDER_PREFIXES = ("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_")
+TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+
+
+class ScriptedHub:
+    """Listens in `home`. Each request is answered by the next script for its route, the last one for ever."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.requests: list[Request] = []
+        self._scripts: defaultdict[str, deque[Script]] = defaultdict(deque)
+        self._arrived = threading.Condition()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(home / "hub.sock"))
+        self._listener.listen(64)
+        self._accepting = threading.Thread(target=self._serve, daemon=True)
+        self._accepting.start()
+
+    def on(self, route: str, *scripts: Script | bytes) -> None:
+        """`route` is `POST /path`. Bytes are sent as they are."""
+        self._scripts[route].extend(s if callable(s) else _sending(s) for s in scripts)
+
+    def wait_for(self, route: str) -> Request:
+        """The first request for a route, which may be still to come."""
+        with self._arrived:
+            found = self._arrived.wait_for(lambda: self._found(route), TIMEOUT)
+        assert found, f"no request for {route} among {[(r.method, r.path) for r in self.requests]}"
+        return found
+
+    def bodies(self, route: str) -> list[Any]:
+        return [r.body for r in self.requests if f"{r.method} {r.path}" == route]
+
+    def close(self) -> None:
+        if not self._accepting.is_alive():
+            return
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._accepting.join()
+        self._listener.close()
+
+    def _found(self, route: str) -> Request | None:
+        return next((r for r in self.requests if f"{r.method} {r.path}" == route), None)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            request = _read(connection)
+            if request is None:
+                return
+            route = f"{request.method} {request.path}"
+            with self._arrived:
+                scripts = self._scripts[route] or deque([_sending(problem(404, "not_found", f"no {route}"))])
+                script = scripts.popleft() if len(scripts) > 1 else scripts[0]
+                self.requests.append(request)
+                self._arrived.notify_all()
+            script(connection)
+
+
+def _sending(data: bytes) -> Script:
+    return lambda connection: connection.sendall(data)
+
+
+def _read(connection: socket.socket) -> Request | None:
+    """The request; None where somebody only looked whether the hub is there."""
+    with connection.makefile("rb") as reader:
+        begin = reader.readline().decode()
+        if not begin:
+            return None
+        method, path, _ = begin.split(" ")
+        headers: dict[str, str] = {}
+        while line := reader.readline().strip():
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        size = int(headers.get("content-length", 0))
+        return Request(method, path, headers, json.loads(reader.read(size)) if size else None)
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
+    body = json.dumps(value).encode()
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {text}" for name, text in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def problem(status: int, code: str, detail: str, **data: Any) -> bytes:
+    return answer({**data, "status": status, "code": code, "detail": detail}, status)
+
+
+def stream_head(headers: Mapping[str, str] | None = None) -> bytes:
+    lines = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked"]
+    lines += [f"{name}: {text}" for name, text in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def frame(value: Mapping[str, Any]) -> bytes:
+    """One event of a stream as one chunk."""
+    event = b"id: e:1\ndata: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+END = b"0\r\n\r\n"
+
+
+def stream(*events: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
+    return stream_head(headers) + b"".join(map(frame, events)) + END
+
+
+def content(text: str, **more: Any) -> dict[str, Any]:
+    return {"type": "content", "data": text, "specialist_id": "apollo", **more}
+
+
+DONE = {"type": "done", "specialist_id": "apollo"}
+
+
+def says(*texts: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """A good answer of a peer, in these pieces."""
+    return stream(*map(content, texts), DONE, headers=headers)
+
+
+def event(type: str, step: str | None = None, **data: Any) -> dict[str, Any]:
+    """A raw event of a plan's stream."""
+    data = {"step": step, **data} if type.startswith("step.") else data
+    return {"type": type, "plan_id": "p_1", "step": step, "turn_id": "t_1", "data": data}
+
+
+def plan(*events: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], status: str = "completed") -> bytes:
+    begin, end = event("plan.started", steps=list(steps)), event("plan.ended", status=status)
+    return stream(begin, *events, end, headers={"x-plan-id": "p_1"})
+
+
+def spoken(step: str, peer: str, *texts: str) -> list[dict[str, Any]]:
+    """All that a plan's stream has of a step that ends well."""
+    started = event("step.started", step, peer=peer, session_id=None, turn_id="t_1")
+    deltas = [event("output.delta", step, text=text, channel="answer") for text in texts]
+    return [started, *deltas, event("step.done", step, text="".join(texts))]
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """This process's own, without what would make a run depend on who runs it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PROVIDER_PREFIXES)}
+    kept.pop("NO_COLOR", None)
+    return {**kept, "RHETOR_HOME": str(home), **more}
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs `aish` as a process, with `home` as its state folder and `folder` as its working directory."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.home = home
+        self.folder = folder
+        self.environment = environment(home)
+
+    def __call__(self, *words: str, given: str | bytes = "", env: Mapping[str, str] | None = None) -> Ran:
+        data = given if isinstance(given, bytes) else given.encode()
+        ended = subprocess.run(
+            self.command(*words),
+            input=data,
+            capture_output=True,
+            cwd=self.folder,
+            env={**self.environment, **(env or {})},
+            timeout=TIMEOUT,
+        )
+        return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+    @contextlib.contextmanager
+    def running(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """A shell that has not ended yet; it is ended by its pid at the latest with the block."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(
+            self.command(*words), cwd=self.folder, env=self.environment, **{**pipes, **options}
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        return [sys.executable, "-m", "aish", *words]

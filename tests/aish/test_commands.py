@@ -1,0 +1,128 @@
+"""Commands of the shell, against a hub that is scripted or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.aish.scripted import Ran, ScriptedHub, Shell, answer
+
+STATUS = {
+    "version": "0.1.0",
+    "pid": 77,
+    "started_at": "2026-01-01T00:00:00.000Z",
+    "home": "/h",
+    "sockets": ["unix:/h/hub.sock", "http://127.0.0.1:8300"],
+    "url": "http://127.0.0.1:8300",
+    "peers": 2,
+    "sessions": 1,
+    "running": 0,
+    "provider": {"name": "local", "model": "m", "base_url": "http://127.0.0.1:11434/v1"},
+}
+
+
+def peer(id: str, kind: str, **more: Any) -> dict[str, Any]:
+    plain = {"id": id, "name": id.title(), "kind": kind, "description": f"{id} does", "status": "idle"}
+    nothing: dict[str, Any] = {
+        "port": None,
+        "pid": None,
+        "capabilities": {"scores": {}},
+        "sessions": 0,
+        "forwards": [],
+    }
+    return {**plain, **nothing, **more}
+
+
+PEERS = {
+    "peers": [
+        peer("shell", "terminal", pid=42, forwards=["jill"]),
+        peer("apollo", "specialist", description="analyst\x1b[2J"),
+    ]
+}
+
+
+def test_list_shows_peers_by_kind(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer(PEERS))
+    assert aish("list").out == (
+        "NAME    TYPE      STATUS  AT      DESCRIPTION\n"
+        "apollo  greek     idle            analyst\n"
+        "shell   terminal  idle    pid 42  shell does → jill\n"
+    )
+    assert [line.split()[0] for line in aish("list", "type", "terminal").out.splitlines()] == [
+        "NAME",
+        "shell",
+    ]
+    assert aish("list", "type", "tool").out == "No peers\n"
+
+
+def test_list_as_json_for_programs(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer(PEERS))
+    (shown,) = json.loads(aish("list", "type", "terminal", "json").out)
+    assert shown == {
+        "name": "shell",
+        "type": "terminal",
+        "description": "shell does",
+        "status": "idle",
+        "port": None,
+        "pid": 42,
+        "capabilities": {"scores": {}},
+        "sessions": 0,
+        "forwards": ["jill"],
+    }
+
+
+def test_status_of_a_hub_that_runs(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/status", answer(STATUS))
+    ran = aish("status")
+    assert (ran.code, ran.err) == (0, "")
+    assert "pid 77" in ran.out and "local m at http://127.0.0.1:11434/v1" in ran.out
+    assert json.loads(aish("status", "--json").out) == {"running": True, **STATUS}
+
+
+def test_status_says_so_where_none_runs_and_starts_none(aish: Shell, home: Path) -> None:
+    assert aish("status") == Ran(5, "hub  not running (it starts with the first message)\n", "")
+    assert json.loads(aish("status", "--json").out) == {"running": False}
+    assert list(home.iterdir()) == []
+
+
+def test_shutdown_waits_until_the_hub_is_gone(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("POST /api/v2/shutdown", answer({"status": "shutting down"}, 202))
+    with aish.running("shutdown") as process:
+        hub.wait_for("POST /api/v2/shutdown")
+        hub.close()
+        assert process.communicate(timeout=20) == (b"The hub has ended\n", b"")
+        assert process.returncode == 0
+
+
+def test_shutdown_where_no_hub_runs(aish: Shell, home: Path) -> None:
+    assert aish("shutdown") == Ran(0, "No hub is running\n", "")
+    assert list(home.iterdir()) == []
+
+
+def test_doctor_names_variables_and_never_their_values(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/status", answer(STATUS))
+    ran = aish("doctor", env={"OPENAI_API_KEY": "sk-secret"})
+    assert (ran.code, ran.err) == (0, "")
+    assert "✓ variables  OPENAI_API_KEY\n" in ran.out and "sk-secret" not in ran.out
+    assert "✓ provider   local m" in ran.out
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) -> None:
+    home.chmod(0o755)
+    ran = aish("doctor")
+    assert ran.code == 1
+    assert f"✗ home       {home} has mode 0755; chmod 700 makes it private\n" in ran.out
+    assert "– hub        not running" in ran.out
+    assert "– variables  none set; set OPENAI_API_KEY" in ran.out
+
+
+def test_a_command_that_is_written_wrong_says_how_it_is_written(aish: Shell) -> None:
+    for words in (("list", "type", "roman"), ("status", "x"), ("shutdown", "now"), ("doctor", "who")):
+        ran = aish(*words)
+        assert (ran.code, ran.err.startswith(f"aish: usage: aish {words[0]}")) == (2, True)
+
+
+def test_help_and_version(aish: Shell) -> None:
+    assert "commands: doctor list shutdown status" in aish("--help").out
+    assert aish("--version").out.startswith("aish ")

@@ -1,0 +1,381 @@
+"""Lines of the grammar, run by a real shell with real programs against a hub that is scripted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import pytest
+
+from tests.aish.scripted import (
+    Ran,
+    ScriptedHub,
+    Shell,
+    answer,
+    content,
+    event,
+    frame,
+    plan,
+    problem,
+    says,
+    spoken,
+    stream,
+    stream_head,
+)
+
+APOLLO = "POST /api/v2/ai/apollo/stream"
+PLANS = "POST /api/v2/plans"
+PEERS = ["apollo", "athena", "prometheus", "echo-peer"]
+
+
+@pytest.fixture(autouse=True)
+def peers(hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": name, "kind": "specialist"} for name in PEERS]}))
+
+
+def step(id: str, *needs: str, ai: str = "", **more: Any) -> dict[str, Any]:
+    return {"id": id, "ai": ai or id, "depends_on": list(needs), **more}
+
+
+# -- programs ---------------------------------------------------------------------------------------------
+
+
+def test_programs_alone_just_run(aish: Shell) -> None:
+    assert aish("-c", "printf 'b\\na\\n' | sort | tr ab xy") == Ran(0, "x\ny\n", "")
+    assert aish("-c", "cat", given="as in sh") == Ran(0, "as in sh", "")
+
+
+def test_programs_need_no_hub_to_be_there(aish: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    nowhere = {"RHETOR_HOME": str(tmp_path / "file" / "home")}
+    assert aish("-c", "echo hi", env=nowhere) == Ran(0, "hi\n", "")
+    assert aish("-c", "nosuch", env=nowhere).code == 5
+
+
+def test_a_closed_pipe_between_programs_is_no_failure(aish: Shell) -> None:
+    assert aish("-c", "yes | head -1") == Ran(0, "y\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("sh -c 'exit 3'", 1, "aish: sh -c 'exit 3': exit status 3\n"),
+        ("false | cat", 1, "aish: false: exit status 1\n"),
+        ("exec sh -c 'kill -9 $$'", 1, "aish: exec sh -c 'kill -9 $$': ended by signal 9\n"),
+    ],
+)
+def test_a_programs_own_code_is_said(aish: Shell, line: str, code: int, says: str) -> None:
+    assert aish("-c", line) == Ran(code, "", says)
+
+
+def test_an_own_folder_and_environment(aish: Shell) -> None:
+    (aish.folder / "sub").mkdir()
+    assert aish("-c", "cd sub\npwd\nX=1 sh -c 'echo $X$Y'", env={"Y": "2"}).out == f"{aish.folder}/sub\n12\n"
+
+
+def test_files_of_a_line_are_opened_by_the_shell(aish: Shell, hub: ScriptedHub) -> None:
+    (aish.folder / "in").write_text("given\n")
+    hub.on(APOLLO, says("said"))
+    env = {"OUT": "out"}
+    assert aish("-c", "< in apollo review > $OUT\n< in cat >> $OUT\n< in cat", env=env) == Ran(
+        0, "given\n", ""
+    )
+    assert (aish.folder / "out").read_text() == "said\ngiven\n"
+    assert hub.bodies(APOLLO) == [{"content": "review\n\ngiven"}]
+    assert aish("-c", "< nosuch apollo") == Ran(1, "", "aish: nosuch: No such file or directory\n")
+
+
+# -- programs and peers -----------------------------------------------------------------------------------
+
+
+def test_what_a_program_says_goes_to_the_peer_without_its_last_newline(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    assert aish("-c", 'echo "a | b" | apollo') == Ran(0, "ok\n", "")
+    aish("-c", "printf 'a\\n\\n' | tr a b | apollo look")
+    assert hub.bodies(APOLLO) == [{"content": "a | b"}, {"content": "look\n\nb\n"}]
+
+
+def test_no_peer_is_called_after_a_program_that_failed(aish: Shell, hub: ScriptedHub) -> None:
+    ran = aish("-c", "sh -c 'echo some; exit 4' | apollo")
+    assert ran == Ran(1, "", "aish: sh -c 'echo some; exit 4': exit status 4\n")
+    assert hub.bodies(APOLLO) == []
+
+
+def test_a_program_is_fed_while_the_peer_speaks(aish: Shell, hub: ScriptedHub) -> None:
+    seen = threading.Event()
+
+    def slowly(connection: socket) -> None:
+        connection.sendall(stream_head() + frame(content("first\n")))
+        assert seen.wait(20)
+        connection.sendall(frame(content("second\n")) + frame({"type": "done"}) + b"0\r\n\r\n")
+
+    hub.on(APOLLO, slowly)
+    with aish.running("-c", "apollo x | tee copy") as process:
+        assert process.stdout
+        assert os.read(process.stdout.fileno(), 100) == b"first\n"
+        seen.set()
+        assert process.communicate(timeout=20) == (b"second\n", b"")
+        assert process.returncode == 0
+    assert (aish.folder / "copy").read_text() == "first\nsecond\n"
+
+
+def test_peers_and_programs_by_turns(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("one\n" * 30_000))
+    hub.on("POST /api/v2/ai/athena/stream", says("three"))
+    assert aish("-c", "echo go | apollo | uniq | tr a-z A-Z | athena | sed s/t/T/") == Ran(0, "Three\n", "")
+    assert hub.bodies("POST /api/v2/ai/athena/stream") == [{"content": "ONE"}]
+
+
+def test_a_program_after_a_peer_that_failed_does_not_take_the_part_for_the_whole(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    broken = {"type": "error", "code": "provider_failed", "detail": "gone"}
+    hub.on(APOLLO, stream(content("half\n"), broken))
+    ran = aish("-c", "apollo x | (cat > got; touch finished)")
+    assert ran == Ran(1, "", "aish: apollo failed: gone\n")
+    assert not (aish.folder / "finished").exists()
+
+
+def test_a_program_that_closes_its_pipe_stops_the_peer_and_is_no_failure(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    def endless(connection: socket) -> None:
+        connection.sendall(stream_head({"x-session-id": "s_1"}))
+        while True:
+            connection.sendall(frame(content("line\n" * 1000)))
+
+    hub.on(APOLLO, endless)
+    hub.on("POST /api/v2/sessions/s_1/interrupt", answer({}))
+    assert aish("-c", "apollo x | head -1") == Ran(0, "line\n", "")
+    hub.wait_for("POST /api/v2/sessions/s_1/interrupt")
+
+
+def test_a_program_that_fails_after_a_peer_fails_the_line(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    assert aish("-c", "apollo x | grep nothing") == Ran(1, "", "aish: grep nothing: exit status 1\n")
+
+
+# -- peers ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_peers_is_one_request(aish: Shell, hub: ScriptedHub) -> None:
+    steps = [step("athena"), step("apollo", "athena"), step("athena-2", "apollo")]
+    said = [*spoken("athena", "athena", "first"), *spoken("apollo", "apollo", "second")]
+    hub.on(PLANS, plan(*said, *spoken("athena-2", "athena", "the ", "last"), steps=steps))
+    assert aish("-c", "echo go | athena | apollo improve -x | athena") == Ran(0, "the last\n", "")
+    assert hub.bodies(PLANS) == [
+        {
+            "steps": [
+                step("athena"),
+                step("apollo", "athena", execute=True, message="improve"),
+                step("athena-2", "apollo", ai="athena"),
+            ],
+            "input": "go",
+        }
+    ]
+    assert [r.path for r in hub.requests if r.method == "POST"] == ["/api/v2/plans"]
+
+
+def test_a_group_answers_the_same_input_and_the_next_gets_both(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(PLANS, plan(*spoken("prometheus", "prometheus", "sum"), steps=[step("prometheus")]))
+    assert aish("-c", "echo go | {apollo|athena} | prometheus") == Ran(0, "sum\n", "")
+    assert hub.bodies(PLANS)[0]["steps"] == [
+        step("apollo"),
+        step("athena"),
+        step("prometheus", "apollo", "athena"),
+    ]
+
+
+def test_several_last_answers_are_shown_whole_under_their_names(aish: Shell, hub: ScriptedHub) -> None:
+    first, second = spoken("apollo", "apollo", "A", "!"), spoken("athena", "athena", "B\n")
+    mixed = [first[0], second[0], first[1], *second[1:], *first[2:]]
+    hub.on(PLANS, plan(*mixed, steps=[step("apollo"), step("athena")]))
+    whole = Ran(0, "[From Athena]\nB\n\n[From Apollo]\nA!\n", "")
+    assert aish("-c", "apollo, athena << hi all") == whole
+    assert aish("apollo,athena", "hi all") == whole
+    expected = [step("apollo", message="hi all"), step("athena", message="hi all")]
+    assert hub.bodies(PLANS) == [{"steps": expected}] * 2
+
+
+def test_team_chat_asks_everyone(aish: Shell, hub: ScriptedHub) -> None:
+    said = [*spoken("team-chat.apollo", "apollo", "A"), *spoken("team-chat.athena", "athena", "B")]
+    hub.on(PLANS, plan(*said, steps=[step("team-chat.apollo"), step("team-chat.athena")]))
+    ran = aish("team-chat", "hi", given="all")
+    assert ran == Ran(0, "[From Apollo]\nA\n\n[From Athena]\nB\n", "")
+    assert hub.bodies(PLANS) == [{"steps": [step("team-chat", ai="team:all", message="hi")], "input": "all"}]
+    assert aish("team-chat") == Ran(2, "", "team-chat requires a message\n")
+
+
+def test_a_capability_says_whom_it_found(aish: Shell, hub: ScriptedHub) -> None:
+    started, *rest = spoken("code-analysis", "apollo", "ok")
+    started["data"].update(capability="code-analysis", score=0.95)
+    hub.on(PLANS, plan(started, *rest, steps=[step("code-analysis")]))
+    routed = "Routing to apollo (best match for code-analysis, 0.95)\n"
+    assert aish("@code-analysis", "x") == Ran(0, "ok\n", routed)
+    assert aish("-c", "@code-analysis << x") == Ran(0, "ok\n", routed)
+    hub.on(PLANS, problem(404, "no_capable_peer", "No AI found for capability: x"))
+
+
+def test_no_peer_for_a_capability(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(PLANS, problem(404, "no_capable_peer", "No AI found for capability: poetry"))
+    assert aish("@poetry", "x") == Ran(3, "", "No AI found for capability: poetry\n")
+
+
+def test_a_failed_stage_ends_the_line_and_says_why(aish: Shell, hub: ScriptedHub) -> None:
+    started, *_ = spoken("athena", "athena")
+    failed = event("step.failed", "athena", code="timeout", detail="too slow", retryable=True)
+    skipped = event("step.skipped", "apollo", because="athena")
+    steps = [step("athena"), step("apollo", "athena")]
+    hub.on(PLANS, plan(started, failed, skipped, steps=steps, status="failed"))
+    assert aish("-c", "athena x | apollo") == Ran(124, "", "aish: athena failed: too slow\n")
+
+
+def test_a_broadcast_with_a_failure_shows_the_other_answers(aish: Shell, hub: ScriptedHub) -> None:
+    failed = event("step.failed", "athena", code="timeout", detail="too slow", retryable=True)
+    said = [*spoken("athena", "athena")[:1], failed, *spoken("apollo", "apollo", "ok")]
+    hub.on(PLANS, plan(*said, steps=[step("athena"), step("apollo")], status="failed"))
+    assert aish("apollo,athena", "x") == Ran(1, "[From Apollo]\nok\n", "aish: athena failed: too slow\n")
+
+
+def test_a_step_in_a_session_has_no_deltas_and_is_shown_at_its_end(aish: Shell, hub: ScriptedHub) -> None:
+    started = event("step.started", "apollo", peer="apollo", session_id="s_1", turn_id="t_1")
+    steps = [step("athena"), step("apollo", "athena")]
+    done = event("step.done", "apollo", text="whole")
+    hub.on(PLANS, plan(*spoken("athena", "athena", "x"), started, done, steps=steps))
+    line = "athena x | apollo -s 4"
+    ran = aish("-c", f"{line}\n{line}")
+    assert ran == Ran(0, "whole\nwhole\n", "Session s_1 with apollo (go on with --session-id s_1)\n")
+    first, second = (body["steps"][1] for body in hub.bodies(PLANS))
+    assert (first["context_window"], second["session_id"]) == (4, "s_1")
+
+
+def test_a_conversation_is_kept_within_one_shell(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
+    ran = aish("-c", "apollo -s one\napollo -s two\napollo three")
+    assert ran.err == "Session s_1 (go on with --session-id s_1)\n"
+    assert hub.bodies(APOLLO) == [
+        {"content": "one", "context_window": 10},
+        {"content": "two", "context_window": 10, "session_id": "s_1"},
+        {"content": "three"},
+    ]
+
+
+def test_a_timeout_is_that_of_its_own_line(aish: Shell, hub: ScriptedHub) -> None:
+    over = threading.Event()
+
+    def never(connection: socket) -> None:
+        over.wait(20)
+
+    hub.on(APOLLO, says("in time"))
+    hub.on("POST /api/v2/ai/athena/stream", never)
+    ran = aish("-c", "apollo x --timeout 5\nathena y --timeout 0.1\napollo z")
+    over.set()
+    assert ran == Ran(0, "in time\nin time\n", "aish: no answer in time\n")
+
+
+def test_a_stage_that_no_program_can_be_started_with(aish: Shell) -> None:
+    ran = aish(given="echo a\0b\necho " + "x" * 200_000)
+    assert (ran.code, ran.out) == (1, "")
+    assert "null byte" in ran.err and "Argument list too long" in ran.err
+
+
+def test_json_of_a_plan_is_its_raw_events(aish: Shell, hub: ScriptedHub) -> None:
+    said = spoken("apollo", "apollo", "ok")
+    hub.on(PLANS, plan(*said, steps=[step("athena"), step("apollo", "athena")]))
+    ran = aish("-c", "athena x | apollo --json")
+    types = [json.loads(line)["type"] for line in ran.out.splitlines()]
+    expected = ["plan.started", "step.started", "output.delta", "step.done", "plan.ended"]
+    assert (ran.code, types) == (0, expected)
+
+
+def test_ctrl_c_stops_the_plan_and_the_programs(aish: Shell, hub: ScriptedHub) -> None:
+    over = threading.Event()
+
+    def never(connection: socket) -> None:
+        begun = event("plan.started", steps=[step("athena"), step("apollo", "athena")])
+        said = [*spoken("athena", "athena"), *spoken("apollo", "apollo", "well\n")[:2]]
+        connection.sendall(stream_head({"x-plan-id": "p_1"}) + b"".join(map(frame, [begun, *said])))
+        over.wait(20)
+
+    hub.on(PLANS, never)
+    hub.on("DELETE /api/v2/plans/p_1", answer({}))
+    with aish.running("-c", "athena x | apollo | (cat; echo not reached)") as process:
+        assert process.stdout
+        assert os.read(process.stdout.fileno(), 100) == b"well\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == (b"", b"")
+        assert process.returncode == 130
+    over.set()
+    hub.wait_for("DELETE /api/v2/plans/p_1")
+
+
+# -- words ------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_comes_before_a_program_of_its_name(aish: Shell, hub: ScriptedHub) -> None:
+    program = aish.folder / "apollo"
+    program.write_text("#!/bin/sh\necho the program\n")
+    program.chmod(0o755)
+    hub.on(APOLLO, says("the peer"))
+    hub.on("POST /api/v2/ai/apollo-ai/stream", says("the peer again"))
+    lines = "apollo x\napollo-ai x\n./apollo x\ncommand apollo x"
+    env = {"PATH": f"{aish.folder}:{os.environ['PATH']}"}
+    assert aish("-c", lines, env=env).out == "the peer\nthe peer again\nthe program\nthe program\n"
+
+
+def test_a_word_that_is_nothing(aish: Shell, hub: ScriptedHub) -> None:
+    assert aish("-c", "nosuch hi | apollo") == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
+
+
+def test_a_line_that_does_not_hold_says_its_column(aish: Shell, hub: ScriptedHub) -> None:
+    assert aish("-c", "apollo | | x") == Ran(2, "", "aish: a stage is missing in front of | (column 10)\n")
+    assert aish("-c", "apollo is 2>1").err == "aish: an unquoted 2> is not text here; quote it (column 11)\n"
+
+
+def test_a_peer_that_is_given_nothing(aish: Shell, hub: ScriptedHub) -> None:
+    ran = aish("-c", "true | apollo", given="not for it")
+    assert ran == Ran(2, "", "aish: no message for apollo: say something or pipe something in\n")
+
+
+def test_a_command_is_a_stage_too(aish: Shell, hub: ScriptedHub) -> None:
+    assert aish("-c", "list | grep -c specialist").out == "0\n"
+    assert aish("-c", "list | grep -c greek").out == f"{len(PEERS)}\n"
+    assert aish("-c", "list json > f").code == 0
+    assert [peer["name"] for peer in json.loads((aish.folder / "f").read_text())] == sorted(PEERS)
+
+
+# -- scripts ----------------------------------------------------------------------------------------------
+
+
+def test_a_script_runs_its_lines_and_ends_with_the_last_code(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    script = aish.folder / "review.aish"
+    script.write_text(
+        '#!/usr/bin/env aish\n\n# a comment\necho one |\n  apollo "two\nlines"\nnosuch\necho \\\n  end\n'
+    )
+    expected = Ran(0, "ok\nend\n", "Error: Unknown CI or command: nosuch\n")
+    assert aish("review.aish") == expected
+    assert aish(str(script)) == expected
+    assert aish(given=script.read_text()) == expected
+    assert hub.bodies(APOLLO)[0] == {"content": "two\nlines\n\none"}
+
+
+def test_a_script_names_file_and_line_of_what_does_not_hold(aish: Shell) -> None:
+    (aish.folder / "bad.aish").write_text("echo a\n\n| x\nexit 7\necho not reached\n")
+    ran = aish("bad.aish")
+    assert ran == Ran(7, "a\n", "aish: bad.aish:3: a stage is missing in front of | (column 1)\n")
+
+
+def test_an_open_quotation_at_the_end_of_a_script(aish: Shell) -> None:
+    assert aish("-c", 'apollo "hi') == Ran(
+        2, "", 'aish: the quotation that " opens is not closed (column 8)\n'
+    )
+
+
+def test_a_script_that_is_not_there(aish: Shell) -> None:
+    assert aish("./nosuch.aish") == Ran(3, "", "aish: ./nosuch.aish: No such file or directory\n")

@@ -1,0 +1,78 @@
+"""What a terminal is given of what models say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aish.render import DIM, RESET, Filter, cleaned, heading, table
+
+CORPUS = [
+    ("plain\ttext\nnew line", "plain\ttext\nnew line"),
+    ("grün 漢字 🎉", "grün 漢字 🎉"),
+    ("a\rb\bc\ad\x00e\x7ff", "abcdef"),
+    ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+    ("\x1b[1;38:5:196mx\x1b[m", "\x1b[1;38:5:196mx\x1b[m"),
+    ("\x1b[2Jcleared\x1b[1;1Hhome\x1b[?25l", "clearedhome"),
+    ("\x1b[>4;2mkeys\x1b[?1m\x1b[1 m", "keys"),
+    ("\x1b]0;title\x07after", "after"),
+    ("\x1b]52;c;ZXZpbA==\x1b\\after", "after"),
+    ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
+    ("\x1bPq#0;2;0;0;0\x1b\\dcs", "dcs"),
+    ("\x1b_apc\x1b\\\x1b^pm\x1b\\\x1bXsos\x1b\\x", "x"),
+    ("\x9b31mc1\x9d0;title\x9cosc\x90dcs\x9cend", "\x1b[31mc1oscend"),
+    ("\x85nel\x8dri", "nelri"),
+    ("\x1bcreset\x1b(Bcharset\x1b#8", "resetcharset"),
+    ("\x1b]unclosed title\nnext line", "\nnext line"),
+    ("\x1b[12\x1b[31mx", "\x1b[31mx"),
+    ("\x1b[12\nx", "\nx"),
+    ("\x1b\x1b[1mx", "\x1b[1mx"),
+    ("\x1b]a\x18b", "b"),
+    ("trojan\u202e\u2066\u200f source", "trojan source"),
+    ("\x1b[" + "1;" * 100 + "mlong", "long"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), CORPUS)
+def test_colours_pass_and_every_other_sequence_does_not(text: str, shown: str) -> None:
+    assert Filter(colours=True).feed(text) == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), CORPUS)
+def test_sequences_cut_at_every_place_are_filtered_the_same(text: str, shown: str) -> None:
+    for cut in range(len(text) + 1):
+        cut_filter = Filter(colours=True)
+        assert cut_filter.feed(text[:cut]) + cut_filter.feed(text[cut:]) == shown
+    one_by_one = Filter(colours=True)
+    assert "".join(map(one_by_one.feed, text)) == shown
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\x1b[]m0;\x07\\\x9b\n"), max_size=40)
+)
+def test_no_text_brings_a_control_to_the_terminal(text: str) -> None:
+    shown = cleaned(text)
+    assert all(char in "\n\t" or (char >= " " and not "\x7f" <= char <= "\x9f") for char in shown)
+
+
+def test_no_color_takes_colours_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Filter().feed("\x1b[31mred") == "red"
+    assert Filter(dim=True).feed("dim") == "dim"
+
+
+def test_an_answer_that_coloured_the_terminal_leaves_it_plain() -> None:
+    used = Filter(colours=True)
+    used.feed("\x1b[31mred")
+    assert (used.end(), used.end()) == (RESET, "")
+
+
+def test_text_on_the_way_is_dim_throughout() -> None:
+    dim = Filter(dim=True, colours=True)
+    assert [dim.feed("a"), dim.feed("\x1b[0mb"), dim.end()] == [f"{DIM}a", f"{RESET}{DIM}b", RESET]
+
+
+def test_headings_and_tables() -> None:
+    assert heading("apollo") == "[From Apollo]"
+    assert table([("NAME", "AT"), ("apollo", ""), ("x", "pid 1")]) == "NAME    AT\napollo\nx       pid 1"

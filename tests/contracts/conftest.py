@@ -1,0 +1,18 @@
+"""Each test of this folder that asks for a `store` runs over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rhetor.store.base import Store
+
+from .store_kit import KINDS, opened
+
+
+@pytest.fixture(params=KINDS)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    async with opened(request.param, tmp_path) as store:
+        yield store

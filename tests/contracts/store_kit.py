@@ -1,0 +1,90 @@
+"""What the suites over every store share: opening each, drafts in few words, reading all of a stream."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from rhetor.domain.event import (
+    Event,
+    MessageAccepted,
+    OutputDelta,
+    OutputPartial,
+    Payload,
+    Position,
+    TurnCompleted,
+    TurnFailed,
+)
+from rhetor.store.base import Draft, Store
+from rhetor.store.memory import MemoryStore
+from rhetor.store.sqlite import SqliteStore
+from rhetor.store.tail import Tail
+
+# the last one reads from the database what the one before it reads from memory
+KINDS = ("memory", "sqlite", "sqlite-without-tail")
+FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
+
+
+def ticking() -> Callable[[], int]:
+    """A clock that goes on by a millisecond whenever somebody looks."""
+    return itertools.count(1_000).__next__
+
+
+@asynccontextmanager
+async def opened(kind: str, folder: Path) -> AsyncIterator[Store]:
+    store = await open_store(kind, folder)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+async def open_store(kind: str, folder: Path) -> Store:
+    if kind == "memory":
+        return MemoryStore(clock=ticking())
+    tail = Tail(stream_records=2, total_bytes=0) if kind == "sqlite-without-tail" else None
+    return await SqliteStore.open(folder / "rhetor.db", clock=ticking(), tail=tail)
+
+
+def question(text: str, turn: str) -> Draft:
+    return Draft(MessageAccepted(f"m_{turn}", "user", text), turn)
+
+
+def chunk(text: str, turn: str) -> Draft:
+    return Draft(OutputDelta(text), turn)
+
+
+def answer(text: str, turn: str) -> Draft:
+    return Draft(TurnCompleted(f"m_{turn}", text, "stop"), turn)
+
+
+def partial(text: str, turn: str) -> Draft:
+    return Draft(OutputPartial(text), turn)
+
+
+def failure(turn: str) -> Draft:
+    return Draft(TurnFailed("provider_failed", "no", retryable=False), turn)
+
+
+async def events(store: Store, stream: str, after: int = 0, limit: int = 500) -> list[Event]:
+    """All that a reader gets behind `after`, page by page."""
+    head = await store.head(stream)
+    assert head is not None
+    position = Position(head.epoch, after)
+    found: list[Event] = []
+    while page := await store.page(stream, position, limit):
+        found += [record.event for record in page]
+        position = page[-1].position
+    return found
+
+
+async def shown(store: Store, stream: str, after: int = 0) -> list[tuple[int, Payload]]:
+    return [(event.seq, event.payload) for event in await events(store, stream, after)]
+
+
+def gapless(found: list[Event], after: int = 0) -> bool:
+    """Whether each event follows the one before it, the first one the number `after`."""
+    return [event.prev for event in found] == [after, *(event.seq for event in found[:-1])]

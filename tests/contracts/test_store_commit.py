@@ -1,0 +1,326 @@
+"""The one way in: all of a commit or none of it, once a key, first writer wins."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from rhetor.domain.event import AgentRecord, OutputDelta, Position
+from rhetor.errors import KeyReused, Malformed, NameTaken, NotFound, RhetorError, StateConflict, StoreRefused
+from rhetor.store.base import Committed, Draft, Expect, Head, Key, Row, SourceOffset, Store
+
+from .store_kit import chunk, events, question, shown
+
+pytestmark = pytest.mark.anyio
+
+ROW = Row("session", "s1", "active", b'{"a":1}', owner="me", parent="apollo", name="work", at=5)
+KEY = Key("me", "k1", "print", b'{"turn":"t"}')
+
+
+async def everything(store: Store) -> tuple[object, ...]:
+    """What a commit to `s` could have changed."""
+    head = await store.head("s")
+    found = await events(store, "s") if head else []
+    return head, found, await store.find("session"), await store.offset("spool")
+
+
+async def test_numbers_of_a_stream_are_gapless_from_one(store: Store) -> None:
+    first = await store.commit("s", [chunk("a", "t"), chunk("b", "t")])
+    second = await store.commit("s", [chunk("c", "t")])
+    other = await store.commit("other", [chunk("d", "t")])
+    assert first == Committed(first.epoch, 1, 2)
+    assert second == Committed(first.epoch, 3, 3)
+    assert (other.first, other.epoch != first.epoch) == (1, True)
+    assert await shown(store, "s") == [(1, OutputDelta("a")), (2, OutputDelta("b")), (3, OutputDelta("c"))]
+    assert await store.head("s") == Head(first.epoch, 3, 1)
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 1_000])
+async def test_a_large_commit_is_whole(store: Store, count: int) -> None:
+    rows = [Row("turn", f"t{n:04}", "x", b"{}", name=f"n{n}") for n in range(count)]
+    await store.commit("s", [question(f"word{n}", f"t{n}") for n in range(count)], rows=rows)
+    assert [event.payload for event in await events(store, "s")] == [
+        question(f"word{n}", f"t{n}").payload for n in range(count)
+    ]
+    assert await store.find("turn", limit=2_000) == rows
+    assert len(await store.spoken("s", 2_000, answered=False)) == count
+    assert len(await store.search(f"word{count - 1}")) == 1
+
+
+async def test_an_event_comes_back_as_it_was_given(store: Store) -> None:
+    draft = Draft(
+        AgentRecord({"deep": [1, {"x": None}], "big": 1 << 80, "text": "naïve \x00 🦉"}), "t", "step"
+    )
+    committed = await store.commit("s", [draft])
+    [event] = await events(store, "s")
+    assert (event.stream, event.position) == ("s", Position(committed.epoch, 1))
+    assert (event.payload, event.turn_id, event.step) == (draft.payload, "t", "step")
+    assert event.at >= 1_000
+
+
+async def test_a_stream_begins_with_its_first_commit_even_without_events(store: Store) -> None:
+    assert await store.head("s") is None
+    committed = await store.commit("s", [])
+    assert committed == Committed(committed.epoch, 1, 0)
+    assert await store.head("s") == Head(committed.epoch, 0, 1)
+    assert await store.page("s", Position(committed.epoch, 0)) == []
+
+
+async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
+    committed = await store.commit(
+        "s", [chunk("a", "t")], key=KEY, rows=[ROW], source=SourceOffset("spool", 77)
+    )
+    assert committed == Committed(committed.epoch, 1, 1, result=KEY.result)
+    assert await store.get("session", "s1") == ROW
+    assert await store.offset("spool") == 77
+    assert len(await events(store, "s")) == 1
+
+
+@pytest.mark.parametrize(
+    ("refused", "how"),
+    [
+        (KeyReused, {"key": replace(KEY, fingerprint="other")}),
+        (StateConflict, {"expect": Expect("session", "s1", frozenset({"paused"}))}),
+        (StateConflict, {"expect": Expect("session", "s1", frozenset())}),
+        (StateConflict, {"expect": Expect("session", "none", frozenset({"active"}))}),
+        (NameTaken, {"rows": [replace(ROW, state="gone"), replace(ROW, id="s2")]}),
+        (NotFound, {"base": ("s", Position("0" * 32, 1))}),
+        (Malformed, {"rows": [replace(ROW, id="\ud800")]}),
+        (Malformed, {"source": SourceOffset("spool", 1 << 63)}),
+    ],
+)
+async def test_what_is_refused_leaves_no_trace(
+    store: Store, refused: type[RhetorError], how: dict[str, object]
+) -> None:
+    await store.commit("s", [chunk("a", "t")], key=KEY, rows=[ROW], source=SourceOffset("spool", 1))
+    before = await everything(store)
+    arguments = {"rows": [replace(ROW, state="x")], "source": SourceOffset("spool", 2), **how}
+    with pytest.raises(refused):
+        await store.commit("s", [chunk("b", "t")], **arguments)  # type: ignore[arg-type]
+    assert await everything(store) == before
+    fresh = replace(KEY, key="fresh")
+    with pytest.raises(refused):
+        await store.commit("s", [], **{"key": fresh, **arguments})  # type: ignore[arg-type]
+    assert not (await store.commit("s", [], key=fresh)).replayed
+
+
+async def test_one_refusal_does_not_touch_its_neighbours(store: Store) -> None:
+    never = Expect("session", "none", frozenset({"x"}))
+    done = await asyncio.gather(
+        *(store.commit("s", [chunk(str(n), "t")], expect=never if n % 3 == 0 else None) for n in range(60)),
+        return_exceptions=True,
+    )
+    kept = [n for n in range(60) if n % 3]
+    assert [isinstance(outcome, StateConflict) for outcome in done] == [n % 3 == 0 for n in range(60)]
+    assert await shown(store, "s") == [(seq, OutputDelta(str(n))) for seq, n in enumerate(kept, start=1)]
+
+
+async def test_the_same_key_gives_the_first_result_whatever_holds_by_now(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    expect = Expect("session", "s1", frozenset({"active"}))
+    first = await store.commit(
+        "s", [chunk("a", "t")], key=KEY, expect=expect, rows=[replace(ROW, state="stopped")]
+    )
+    again = await store.commit("s", [chunk("a", "t")], key=replace(KEY, result=b"2"), expect=expect)
+    assert again == replace(first, replayed=True)
+    assert len(await events(store, "s")) == 1
+
+
+async def test_a_key_belongs_to_its_scope(store: Store) -> None:
+    await store.commit("s", [chunk("a", "t")], key=KEY)
+    other = await store.commit("s", [chunk("b", "t")], key=replace(KEY, scope="you", fingerprint="other"))
+    assert not other.replayed
+
+
+async def test_fifty_commits_with_one_key_make_one(store: Store) -> None:
+    done = await asyncio.gather(*(store.commit("s", [chunk("a", "t")], key=KEY) for _ in range(50)))
+    assert sorted(committed.replayed for committed in done) == [False] + [True] * 49
+    assert {(committed.first, committed.last, committed.result) for committed in done} == {(1, 1, KEY.result)}
+    assert len(await events(store, "s")) == 1
+
+
+async def test_of_fifty_concurrent_writers_the_first_wins(store: Store) -> None:
+    await store.commit("s", [], rows=[replace(ROW, state="open")])
+    expect = Expect("session", "s1", frozenset({"open", "waiting"}))
+
+    async def take(writer: int) -> bool:
+        try:
+            await store.commit(
+                "s", [chunk(str(writer), "t")], expect=expect, rows=[replace(ROW, state=f"taken {writer}")]
+            )
+        except StateConflict as conflict:
+            assert conflict.data["state"] == "taken 0"
+            return False
+        return True
+
+    assert await asyncio.gather(*map(take, range(50))) == [True] + [False] * 49
+    assert await shown(store, "s") == [(1, OutputDelta("0"))]
+
+
+async def test_no_states_expect_that_the_row_is_not_there(store: Store) -> None:
+    absent = Expect("session", "s1", frozenset())
+    await store.commit("s", [], expect=absent, rows=[ROW])
+    with pytest.raises(StateConflict):
+        await store.commit("s", [], expect=absent, rows=[ROW])
+    await store.commit("s", [], drop=[("session", "s1")])
+    await store.commit("s", [], expect=absent, rows=[ROW])
+
+
+async def test_a_name_is_one_rows_within_kind_and_owner(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    for free in (replace(ROW, owner="you", id="s2"), replace(ROW, kind="plan", id="s3"), ROW):
+        await store.commit("s", [], rows=[free])
+    with pytest.raises(NameTaken):
+        await store.commit("s", [], rows=[replace(ROW, id="s4")])
+    two = [replace(ROW, id=id, name="same") for id in ("s5", "s6")]
+    with pytest.raises(NameTaken):
+        await store.commit("s", [], rows=two)
+    unnamed = [replace(row, name=None) for row in two]
+    await store.commit("s", [], rows=unnamed)
+
+
+async def test_names_move_within_a_commit(store: Store) -> None:
+    one, two = ROW, replace(ROW, id="s2", name="play")
+    await store.commit("s", [], rows=[one, two])
+    swapped = [replace(one, name="play"), replace(two, name="work")]
+    await store.commit("s", [], rows=swapped)
+    assert await store.find("session") == swapped
+    heir = replace(ROW, id="s3", name="work")
+    await store.commit("s", [], rows=[heir], drop=[("session", "s2")])
+    assert await store.find("session") == [swapped[0], heir]
+    assert await store.find("session", name="work") == [heir]
+
+
+async def test_names_move_between_commits_of_one_moment(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    heir = replace(ROW, id="s2")
+    await asyncio.gather(
+        store.commit("s", [], rows=[replace(ROW, name="other")]),
+        store.commit("s", [], rows=[heir]),
+        store.commit("s", [], drop=[("session", "s1")]),
+        store.commit("s", [], rows=[replace(ROW, id="s3", name="other")]),
+    )
+    assert await store.find("session") == [heir, replace(ROW, id="s3", name="other")]
+    with pytest.raises(NameTaken):
+        await store.commit("s", [], rows=[ROW])
+
+
+async def test_rows_are_found_by_each_of_their_fields(store: Store) -> None:
+    rows = [
+        Row(
+            "turn",
+            f"t{n}",
+            "open" if n % 2 else "done",
+            b"",
+            f"o{n % 3}",
+            f"p{n % 4}",
+            f"n{n}",
+            at=10 - n // 2,
+        )
+        for n in range(10)
+    ]
+    await store.commit("s", [], rows=rows)
+    ordered = sorted(rows, key=lambda row: (row.at, row.id))
+    assert await store.find("turn") == ordered
+    assert await store.find("turn", limit=3) == ordered[:3]
+    assert await store.find("turn", state="open") == [r for r in ordered if r.state == "open"]
+    assert await store.find("turn", owner="o1", parent="p1") == [rows[1]]
+    assert await store.find("turn", name="n7") == [rows[7]]
+    assert await store.find("plan") == []
+    assert await store.get("turn", "none") is None
+
+
+async def test_drops_come_before_puts(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW], drop=[("session", "s1"), ("session", "none")])
+    assert await store.get("session", "s1") == ROW
+
+
+async def test_a_fork_stands_on_its_parent_and_leaves_it_alone(store: Store) -> None:
+    parent = await store.commit("s", [chunk("a", "t"), chunk("b", "t")])
+    base = ("s", Position(parent.epoch, 1))
+    fork = await store.commit("fork", [chunk("c", "t")], base=base)
+    assert await store.head("fork") == Head(fork.epoch, 1, 1, base)
+    assert await shown(store, "fork") == [(1, OutputDelta("c"))]
+    assert await shown(store, "s") == [(1, OutputDelta("a")), (2, OutputDelta("b"))]
+
+
+async def test_a_restore_begins_a_new_epoch_from_which_one_can_be_restored_again(store: Store) -> None:
+    old = await store.commit("s", [chunk("a", "t"), chunk("b", "t")])
+    base = ("s", Position(old.epoch, 1))
+    new = await store.commit("s", [], base=base)
+    assert await store.head("s") == Head(new.epoch, 0, 1, base)
+    assert (await store.commit("s", [chunk("c", "t")])).epoch == new.epoch
+    newest = await store.commit("s", [], base=("s", Position(old.epoch, 2)))
+    assert len({old.epoch, new.epoch, newest.epoch}) == 3
+    assert await shown(store, "s") == []
+
+
+async def test_a_base_must_be_there(store: Store) -> None:
+    done = await store.commit("s", [chunk("a", "t")])
+    other = await store.commit("other", [])
+    for base in [
+        ("s", Position(done.epoch, 2)),
+        ("s", Position(other.epoch, 0)),
+        ("none", Position(done.epoch, 1)),
+    ]:
+        with pytest.raises(NotFound):
+            await store.commit("fork", [], base=base)
+    assert await store.head("fork") is None
+
+
+async def test_a_base_may_be_of_the_same_moment(store: Store) -> None:
+    done = await store.commit("s", [])
+    appended, forked = await asyncio.gather(
+        store.commit("s", [chunk("a", "t")]),
+        store.commit("fork", [], base=("s", Position(done.epoch, 1))),
+    )
+    assert (await store.head("fork")) == Head(forked.epoch, 0, 1, ("s", Position(appended.epoch, 1)))
+
+
+async def test_a_cancelled_caller_does_not_take_its_commit_back(store: Store) -> None:
+    await store.commit("s", [])
+    caller = asyncio.create_task(store.commit("s", [chunk("a", "t")]), name="caller")
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await store.commit("s", [chunk("b", "t")])
+    assert await shown(store, "s") == [(1, OutputDelta("a")), (2, OutputDelta("b"))]
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), {1, 2, object()}])
+async def test_what_json_or_unicode_cannot_say_is_malformed(store: Store, value: object) -> None:
+    with pytest.raises(Malformed):
+        await store.commit("s", [chunk("fine", "t"), Draft(AgentRecord(value), "t")])
+    with pytest.raises(Malformed):
+        await store.commit("s", [chunk("fine", "t\ud800")])
+    with pytest.raises(Malformed):
+        await store.commit("s\ud800", [])
+    with pytest.raises(Malformed):
+        await store.commit("s", [], key=replace(KEY, key="\udc00"))
+    assert await store.head("s") is None
+
+
+async def test_what_is_nested_too_deeply_is_malformed(store: Store) -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Malformed):
+        await store.commit("s", [Draft(AgentRecord(deep), "t")])
+    while deep:  # CPython frees it one level after the other only if we take it apart
+        deep = deep.pop()  # type: ignore[assignment]
+
+
+async def test_a_closed_store_refuses(store: Store) -> None:
+    done = await store.commit("s", [chunk("a", "t")])
+    waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
+    await asyncio.sleep(0)
+    await store.aclose()
+    async with asyncio.timeout(5):
+        await waiting
+    with pytest.raises(StoreRefused):
+        await store.commit("s", [chunk("b", "t")])
+    with pytest.raises(StoreRefused):
+        await store.page("s", Position(done.epoch, 0))
+    await store.aclose()

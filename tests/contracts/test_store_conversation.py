@@ -1,0 +1,222 @@
+"""What was said, as models and searchers see it, whatever became of the events."""
+
+from __future__ import annotations
+
+import pytest
+
+from rhetor.domain.event import (
+    Folded,
+    OutputDelta,
+    OutputPartial,
+    Payload,
+    Position,
+    TurnCompleted,
+    TurnFailed,
+    TurnStarted,
+)
+from rhetor.store.base import Draft, Hit, Store
+
+from .store_kit import answer, chunk, events, failure, gapless, partial, question, shown
+
+pytestmark = pytest.mark.anyio
+
+
+async def said(store: Store, stream: str, limit: int = 100, *, answered: bool = True) -> list[str]:
+    return [spoken.content for spoken in await store.spoken(stream, limit, answered=answered)]
+
+
+async def turns(store: Store, stream: str, *names: str) -> None:
+    for name in names:
+        await store.commit(stream, [question(f"{name}?", name), answer(f"{name}!", name)])
+
+
+async def test_messages_come_oldest_first_with_all_that_is_known_of_them(store: Store) -> None:
+    done = await store.commit("s", [question("hi", "t"), chunk("yo", "t"), answer("yo", "t")])
+    asked, answered = await store.spoken("s", 10)
+    [first, _, last] = await events(store, "s")
+    assert (asked.turn_id, asked.role, asked.content, asked.at, asked.seq) == ("t", "user", "hi", first.at, 1)
+    assert (answered.role, answered.content, answered.at, answered.seq) == ("assistant", "yo", last.at, 3)
+    assert done.last == 3
+
+
+async def test_only_the_last_messages_are_given(store: Store) -> None:
+    await turns(store, "s", "a", "b", "c")
+    assert await said(store, "s", 4) == ["b?", "b!", "c?", "c!"]
+    assert await said(store, "s", 3) == ["b!", "c?", "c!"]
+    assert await said(store, "s", 0) == []
+    assert await said(store, "s", 3, answered=False) == ["b!", "c?", "c!"]
+
+
+async def test_a_question_without_an_answer_waits_outside_of_the_conversation(store: Store) -> None:
+    await store.commit("s", [question("a?", "a"), question("b?", "b"), question("c?", "c")])
+    await store.commit("s", [answer("a!", "a"), failure("b")])
+    assert await said(store, "s") == ["a?", "a!"]
+    await store.commit("s", [partial("c…", "c"), failure("c")])
+    assert await said(store, "s") == ["a?", "a!", "c?", "c…"]
+    assert await said(store, "s", answered=False) == ["a?", "b?", "c?", "a!", "c…"]
+
+
+async def test_of_an_answer_that_was_begun_again_the_last_one_stands(store: Store) -> None:
+    await store.commit("s", [question("a?", "a"), partial("a…", "a"), answer("a!", "a")])
+    assert await said(store, "s") == ["a?", "a!"]
+
+
+async def test_a_fork_remembers_its_parent_up_to_where_it_stands(store: Store) -> None:
+    await turns(store, "parent", "a", "b")
+    head = await store.head("parent")
+    assert head is not None
+    await store.commit("fork", [], base=("parent", Position(head.epoch, 2)))
+    await turns(store, "parent", "c")
+    await turns(store, "fork", "d")
+    fork = await store.head("fork")
+    assert fork is not None
+    await store.commit("twig", [question("e?", "e")], base=("fork", Position(fork.epoch, 2)))
+    await store.commit("twig", [answer("e!", "e")])
+    assert await said(store, "fork") == ["a?", "a!", "d?", "d!"]
+    assert await said(store, "twig") == ["a?", "a!", "d?", "d!", "e?", "e!"]
+    assert await said(store, "twig", 5) == ["a!", "d?", "d!", "e?", "e!"]
+    assert await said(store, "parent") == ["a?", "a!", "b?", "b!", "c?", "c!"]
+
+
+async def test_a_restore_forgets_what_came_later_and_can_be_taken_back(store: Store) -> None:
+    await turns(store, "s", "a", "b")
+    old = await store.head("s")
+    assert old is not None
+    await store.commit("s", [], base=("s", Position(old.epoch, 3)))  # in the middle of b
+    assert await said(store, "s") == ["a?", "a!"]
+    await turns(store, "s", "c")
+    assert await said(store, "s") == ["a?", "a!", "c?", "c!"]
+    await store.commit("s", [], base=("s", Position(old.epoch, old.head)))
+    assert await said(store, "s") == ["a?", "a!", "b?", "b!"]
+
+
+async def test_what_was_said_outlives_its_events(store: Store) -> None:
+    await turns(store, "s", "a", "b")
+    await store.truncate("s", 99)
+    assert await said(store, "s") == ["a?", "a!", "b?", "b!"]
+    assert len(await store.search("a")) == 2
+
+
+async def test_each_run_of_neighbouring_chunks_becomes_one_fold(store: Store) -> None:
+    await store.commit("s", [question("q", "t"), Draft(TurnStarted("apollo"), "t"), chunk("a", "t")])
+    await store.commit("s", [chunk("b", "t"), chunk("other", "u"), chunk("c", "t")])
+    end = answer("abc", "t")
+    await store.commit("s", [Draft(OutputDelta("hm", "reasoning"), "t"), chunk("d", "t"), end])
+    before = dict(await shown(store, "s"))
+    assert await store.fold("s", "t") == 4
+    after: dict[int, Payload] = dict(await shown(store, "s"))
+    expected = before | {4: Folded(3, 4), 6: Folded(6, 6), 8: Folded(8, 8)}
+    del expected[3]
+    assert after == expected
+    assert gapless(await events(store, "s"))
+    assert await store.fold("s", "t") == 0
+    assert dict(await shown(store, "s")) == expected
+
+
+@pytest.mark.parametrize(
+    ("end", "went"),
+    [
+        ([], 0),
+        ([partial("ab", "t")], 0),
+        ([failure("t")], 0),
+        ([partial("ab", "t"), failure("t")], 2),
+        ([answer("ab", "t")], 2),
+        ([answer("ab", "other")], 0),
+    ],
+)
+async def test_only_what_is_kept_elsewhere_is_folded(store: Store, end: list[Draft], went: int) -> None:
+    await store.commit("s", [question("q", "t"), chunk("a", "t"), chunk("b", "t"), *end])
+    before = await shown(store, "s")
+    assert await store.fold("s", "t") == went
+    assert (await shown(store, "s") == before) == (went == 0)
+
+
+async def test_a_fold_of_what_is_partly_truncated_begins_where_the_stream_does(store: Store) -> None:
+    await store.commit("s", [question("q", "t"), *(chunk(c, "t") for c in "abcd"), answer("abcd", "t")])
+    await store.truncate("s", 4)
+    assert await store.fold("s", "t") == 2
+    assert await shown(store, "s", after=3) == [
+        (5, Folded(4, 5)),
+        (6, TurnCompleted("m_t", "abcd", "stop")),
+    ]
+    await store.truncate("s", 5)
+    assert [seq for seq, _ in await shown(store, "s", after=4)] == [5, 6]
+
+
+async def test_folding_keeps_the_text_of_a_turn_that_broke_off(store: Store) -> None:
+    await store.commit("s", [question("q", "t"), chunk("ha", "t"), partial("ha", "t"), failure("t")])
+    await store.fold("s", "t")
+    assert [payload for _, payload in await shown(store, "s", after=1)] == [
+        Folded(2, 2),
+        OutputPartial("ha"),
+        TurnFailed("provider_failed", "no", retryable=False),
+    ]
+    assert await said(store, "s") == ["q", "ha"]
+
+
+async def places(store: Store, words: str, **how: list[str] | int) -> set[tuple[str, int]]:
+    hits = await store.search(words, **how)  # type: ignore[arg-type]
+    return {(hit.stream, hit.position.seq) for hit in hits}
+
+
+async def test_a_search_finds_messages_that_have_all_the_words(store: Store) -> None:
+    await store.commit("s", [question("The quick brown fox", "t"), answer("jumps over the lazy dog", "t")])
+    await store.commit("u", [question("a quick answer", "v"), partial("quick and BROWN", "v")])
+    assert await places(store, "quick") == {("s", 1), ("u", 1), ("u", 2)}
+    assert await places(store, "QUICK brown") == {("s", 1), ("u", 2)}
+    assert await places(store, "brown-quick!") == {("s", 1), ("u", 2)}
+    assert await places(store, "quick", streams=["u", "none"]) == {("u", 1), ("u", 2)}
+    assert await places(store, "quick", streams=[]) == set()
+    assert await places(store, "quick dog") == set()
+    assert len(await places(store, "quick", limit=2)) == 2
+
+
+async def test_a_hit_says_where_and_who_and_marks_the_words(store: Store) -> None:
+    done = await store.commit("s", [question("one two three", "t")])
+    [event] = await events(store, "s")
+    expected = Hit("s", Position(done.epoch, 1), "t", "user", "one \x02two\x03 three", event.at)
+    assert await store.search("TWO") == [expected]
+
+
+async def test_an_excerpt_of_a_long_text_is_short_and_shows_the_word(store: Store) -> None:
+    await store.commit("s", [question("before " * 500 + "needle" + " after" * 500, "t")])
+    [hit] = await store.search("needle")
+    assert "\x02needle\x03" in hit.excerpt
+    assert len(hit.excerpt) < 500
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"',
+        "'",
+        "AND",
+        "NOT x",
+        "a OR",
+        "NEAR(",
+        "*",
+        "col:x",
+        "^",
+        "(",
+        "x\x00y",
+        "",
+        "  ",
+        "-",
+        "🦉",
+        "\ud800",
+    ],
+)
+async def test_no_input_is_an_error_of_the_search(store: Store, words: str) -> None:
+    await store.commit("s", [question("nothing of that", "t")])
+    assert await store.search(words) == []
+
+
+async def test_operators_are_words_like_others(store: Store) -> None:
+    await store.commit("s", [question("this AND that OR \x00 nearby", "t")])
+    assert await places(store, "and or") == {("s", 1)}
+
+
+async def test_reasoning_is_not_part_of_the_conversation(store: Store) -> None:
+    await store.commit("s", [Draft(OutputDelta("secret", "reasoning"), "t"), chunk("chunked", "t")])
+    assert await store.search("secret") == []
+    assert await store.search("chunked") == []

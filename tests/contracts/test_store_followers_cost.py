@@ -1,0 +1,61 @@
+"""A follower that stopped reading holds nothing: there is no queue for it that could grow."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.event import Position
+from rhetor.store.base import Record, Store, follow
+
+from .store_kit import KINDS, chunk, opened
+
+pytestmark = pytest.mark.anyio
+
+FOLLOWERS = 1_000
+EVENTS = 3_000
+
+
+async def stopped(store: Store, count: int) -> list[AsyncIterator[Sequence[Record]]]:
+    """Followers that have taken a first event and were not heard of since."""
+    done = await store.commit("s", [chunk("first", "t")])
+    followers = [follow(store, "s", Position(done.epoch, 0)) for _ in range(count)]
+    for follower in followers:
+        assert len(await anext(follower)) == 1
+    return followers
+
+
+async def growth(store: Store) -> int:
+    """Bytes that the process has more after the stream has grown."""
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    for n in range(EVENTS // 100):
+        await asyncio.gather(*(store.commit("s", [chunk(f"{n} {m}", "t")]) for m in range(100)))
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] - before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_stopped_followers_add_no_memory_while_events_grow(kind: str, tmp_path: Path) -> None:
+    grown = []
+    tracemalloc.start()
+    try:
+        for count in (0, FOLLOWERS):
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            async with opened(kind, folder) as store:
+                followers = await stopped(store, count)
+                grown.append(await growth(store))
+                for follower in followers:
+                    await follower.aclose()  # type: ignore[attr-defined]
+    finally:
+        tracemalloc.stop()
+    alone, followed = grown
+    # A queue of references alone would take 8 bytes a follower and event: 24 MB. What is allowed is the
+    # noise of two runs.
+    assert followed - alone < 256 << 10

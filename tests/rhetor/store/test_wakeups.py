@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rhetor.store.wakeups import Wakeups
+
+pytestmark = pytest.mark.anyio
+
+
+async def waiter(wakeups: Wakeups, stream: str) -> None:
+    with wakeups.waiting(stream) as woken:
+        await woken
+
+
+async def begin(wakeups: Wakeups, stream: str, count: int) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.create_task(waiter(wakeups, stream), name=f"waiter {n}") for n in range(count)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_who_waits_for_a_stream_is_woken_and_forgotten() -> None:
+    wakeups = Wakeups()
+    here, there = await begin(wakeups, "here", 3), await begin(wakeups, "there", 2)
+    wakeups.wake("here")
+    await asyncio.gather(*here)
+    assert (len(wakeups), [task.done() for task in there]) == (2, [False, False])
+    wakeups.wake_all()
+    await asyncio.gather(*there)
+    assert (len(wakeups), wakeups.streams) == (0, 0)
+
+
+async def test_who_is_cancelled_leaves_nothing_behind_and_nobody_alone() -> None:
+    wakeups = Wakeups()
+    tasks = await begin(wakeups, "s", 4)
+    for task in tasks[:2]:
+        task.cancel()
+    await asyncio.gather(*tasks[:2], return_exceptions=True)
+    assert (len(wakeups), wakeups.streams) == (2, 1)
+    for task in tasks[2:]:
+        task.cancel()
+    wakeups.wake("s")  # in the same moment
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (len(wakeups), wakeups.streams) == (0, 0)
+
+
+async def test_a_wake_up_between_entering_and_waiting_counts() -> None:
+    wakeups = Wakeups()
+    with wakeups.waiting("s") as woken:
+        wakeups.wake("s")
+        async with asyncio.timeout(5):
+            await woken
+
+
+async def test_who_waits_anew_is_not_touched_by_who_leaves_late() -> None:
+    wakeups = Wakeups()
+    [first] = await begin(wakeups, "s", 1)
+    wakeups.wake("s")
+    with wakeups.waiting("s") as woken:  # enters before the first one has left
+        await first
+        assert len(wakeups) == 1
+        wakeups.wake("s")
+        await woken
