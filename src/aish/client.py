@@ -218,13 +218,13 @@ def connect(home: str) -> _socket.socket:
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.connect(socket_path(home))
-        uid = _peer_uid(connection)
+        server = server_of(connection)
     except OSError:
         connection.close()
         raise
-    if uid not in (None, os.geteuid()):
+    if server is not None and server[1] != os.geteuid():
         connection.close()
-        raise Failure(f"the hub's socket is served by another user (uid {uid})", exits.DENIED)
+        raise Failure(f"the hub's socket is served by another user (uid {server[1]})", exits.DENIED)
     return connection
 
 
@@ -240,15 +240,17 @@ def _percent(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
 
 
-def _peer_uid(connection: _socket.socket) -> int | None:
-    """Who serves the socket; None where the system does not say, and the folder's mode has to do."""
+def server_of(connection: _socket.socket) -> tuple[int, int] | None:
+    """Process id and user id of who serves the socket; None where the system does not say, and the folder's
+    mode has to do."""
     option = getattr(_socket, "SO_PEERCRED", None)
     if option is None:
         return None
     import sys
 
     credentials = connection.getsockopt(_socket.SOL_SOCKET, option, _CREDENTIAL_BYTES)
-    return int.from_bytes(credentials[4:8], sys.byteorder)
+    pid, uid = credentials[:4], credentials[4:8]
+    return int.from_bytes(pid, sys.byteorder), int.from_bytes(uid, sys.byteorder)
 
 
 def _fingerprint() -> str:

@@ -104,6 +104,7 @@ def _could_be_peer(word: str) -> bool:
 
 
 def _is_program(word: str) -> bool:
+    word = word.partition(";")[0].partition("&")[0]  # for sh they end the word: `cd x; ls`
     name, assigns, _ = word.partition("=")
     if word[:1] in ("(", "{") or (assigns and name.isidentifier()) or word in _SH_WORDS:
         return True

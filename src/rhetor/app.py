@@ -77,12 +77,12 @@ async def serve(start: Start) -> None:
         InvalidSettings: it cannot be started as configured.
     """
     async with AsyncExitStack() as stack:
+        hub_settings = start.settings.hub
+        tcp = stack.enter_context(tcp_listener(hub_settings.host, hub_settings.port, or_any=start.by_itself))
+        unix = stack.enter_context(unix_listener(start.home.socket))
         hub, access = await stack.enter_async_context(_hub(start))
         node = _node(start, hub, access)
         app = locked(routes(node), node, load_token(start.home.folder / "token"))
-        hub_settings = start.settings.hub
-        unix = stack.enter_context(unix_listener(start.home.socket))
-        tcp = stack.enter_context(tcp_listener(hub_settings.host, hub_settings.port, or_any=start.by_itself))
         _name(node, tcp.getsockname()[1], start)
         server = HubServer(app, lambda: _say(node), hub.aclose)
         node.shut_down = lambda: setattr(server, "should_exit", True)

@@ -156,7 +156,11 @@ def read_settings(file: Path | None, flags: Mapping[str, Any] | None = None) -> 
     except (ValidationError, TypeError) as error:
         raise InvalidSettings(_explained(error, file, text)) from error
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    return settings.model_copy(update={"hub": HubSettings(**{**settings.hub.model_dump(), **given})})
+    try:
+        return settings.model_copy(update={"hub": HubSettings(**{**settings.hub.model_dump(), **given})})
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise InvalidSettings(f"hub.{fault['loc'][0]}: {fault['msg']}") from error
 
 
 def peers_of(settings: Settings) -> list[Peer]:

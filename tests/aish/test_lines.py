@@ -65,6 +65,8 @@ def test_a_closed_pipe_between_programs_is_no_failure(aish: Shell) -> None:
     ("line", "code", "says"),
     [
         ("sh -c 'exit 3'", 1, "aish: sh -c 'exit 3': exit status 3\n"),
+        ("true; false", 1, "aish: true; false: exit status 1\n"),
+        ("true&&false", 1, "aish: true&&false: exit status 1\n"),
         ("false | cat", 1, "aish: false: exit status 1\n"),
         ("exec sh -c 'kill -9 $$'", 1, "aish: exec sh -c 'kill -9 $$': ended by signal 9\n"),
     ],

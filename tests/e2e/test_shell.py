@@ -104,6 +104,7 @@ def test_status_list_and_shutdown(offline: Machine) -> None:
     assert "apollo" in {peer["name"] for peer in listed}
     assert offline.status()["pid"] == offline.hub_pid()
     assert offline.run("shutdown").stdout == "The hub has ended\n"
+    assert hubs_of(offline.folder) == []
     assert offline.run("shutdown").stdout == "No hub is running\n"
     assert offline.run("status").returncode == 5
 

@@ -1,12 +1,11 @@
-"""`aish shutdown`: end the hub, and wait until it is gone."""
+"""`aish shutdown`: end the hub, and wait until its process is gone."""
 
-import fcntl
 import os
 import select
 from time import monotonic
 
 from aish import exits
-from aish.client import NO_HUB, Hub
+from aish.client import NO_HUB, Hub, connect, server_of
 from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, write
@@ -23,38 +22,52 @@ def run(words: "list[str]") -> int:
         raise usage("aish shutdown")
     hub = Hub(may_start=False)
     hub.deadline = monotonic() + _PATIENCE
+    process = _process(hub.home)
     try:
         hub.ask("POST", "/api/v2/shutdown")
+        is_gone = _ended(process, hub.deadline) if process is not None else _closed(hub.home, hub.deadline)
     except Failure as failure:
         if failure.problem != NO_HUB:
             raise
         write(STDOUT, b"No hub is running\n")
         return exits.DONE
-    _wait_until_gone(hub.home)
+    finally:
+        if process is not None:
+            os.close(process)
+    if not is_gone:
+        raise Failure(f"the hub still runs after {_PATIENCE:.0f} s", exits.FAILED)
     write(STDOUT, b"The hub has ended\n")
     return exits.DONE
 
 
-def _wait_until_gone(home: str) -> None:
-    """The hub holds a lock on its pid file until its store is closed. Nothing tells of a lock that is let
-    go, so it is tried, ever more rarely."""
-    deadline, pause = monotonic() + _PATIENCE, _FIRST_LOOK
-    while _is_locked(home + "/hub.pid"):
-        if monotonic() > deadline:
-            raise Failure(f"the hub still runs after {_PATIENCE:.0f} s", exits.FAILED)
+def _process(home: str) -> int | None:
+    """A descriptor that tells when the hub's process ends; None where no hub runs, or no system has such."""
+    try:
+        connection = connect(home)
+    except OSError:
+        return None
+    server = server_of(connection)
+    connection.close()
+    if server is None or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(server[0])
+    except OSError:
+        return None
+
+
+def _ended(process: int, deadline: float) -> bool:
+    return bool(select.select([process], [], [], max(deadline - monotonic(), 0))[0])
+
+
+def _closed(home: str, deadline: float) -> bool:
+    """Nothing tells when a socket goes, so it is looked for, ever more rarely."""
+    pause = _FIRST_LOOK
+    while monotonic() < deadline:
+        try:
+            connect(home).close()
+        except OSError:
+            return True
         select.select([], [], [], pause)
         pause = min(pause * 2, _LONGEST_WAIT)
-
-
-def _is_locked(path: str) -> bool:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
     return False

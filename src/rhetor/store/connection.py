@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rhetor.errors import StoreDamaged, StoreRefused
+from rhetor.errors import StoreRefused
 
 BUSY_TIMEOUT = 5.0  # seconds
 PREPARED = 256  # statements kept ready by a connection
@@ -61,9 +61,9 @@ def refusal(error: sqlite3.Error) -> StoreRefused:
     return StoreRefused(f"the database cannot be used now: {error}", reason=reason)
 
 
-def damage(path: Path, error: sqlite3.Error) -> StoreDamaged | None:
-    """The error as damage of the file, where it is that."""
-    return StoreDamaged(str(path), [str(error)]) if _primary(error) in _DAMAGED else None
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether it says that the file is not sound."""
+    return _primary(error) in _DAMAGED
 
 
 def is_broken(error: sqlite3.Error) -> bool:

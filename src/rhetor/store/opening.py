@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rhetor.errors import StoreDamaged, StoreRefused
 
-from .connection import atomic, connect, damage, refusal
+from .connection import atomic, connect, is_damage, refusal
 from .schema import migrate
 
 MAX_FINDINGS = 20
@@ -27,7 +27,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise damage(path, error) or refusal(error) from error
+        raise StoreDamaged(str(path), [str(error)]) if is_damage(error) else refusal(error) from error
     except OSError as error:
         raise StoreRefused(f"{path} cannot be opened: {error.strerror}") from error
 

@@ -12,20 +12,23 @@ from typing import TypeVar
 
 from rhetor.errors import Malformed
 
-from .connection import atomic, connect, is_broken, refusal
+from .connection import atomic, connect, is_broken, is_damage, refusal
 
 THREADS = 3
 T = TypeVar("T")
 
 
 class Readers:
-    """Each read sees one state of the database, from its first statement to its last."""
+    """Each read sees one state of the database, from its first statement to its last.
+
+    `damaged`: one of them has found that the file is not sound."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
         self._idle: list[sqlite3.Connection] = []
         self._near: sqlite3.Connection | None = None
+        self.damaged = False
 
     def open(self) -> None:
         """From here on the database always has readers: if the writer closed the last connection, because of
@@ -92,6 +95,7 @@ class Readers:
             yield
         except sqlite3.Error as error:
             sound = not is_broken(error)
+            self.damaged = self.damaged or is_damage(error)
             raise
         finally:
             if sound:

@@ -214,7 +214,8 @@ class SqliteStore:
         self._checkpoints.close()
         self._readers.close()
         try:
-            finish(self._path)
+            if not self._writer.damaged and not self._readers.damaged:  # else the next opening is to check it
+                finish(self._path)
         except sqlite3.Error as error:
             log.error("not closed cleanly", extra={"why": str(error)})
         finally:
@@ -250,7 +251,8 @@ class SqliteStore:
             self._waiting_bytes -= ticket.size
             if isinstance(outcome, Landed) and outcome.head is not None:
                 self._tail.take(outcome.stream, outcome.head, outcome.records, outcome.folds)
-                changed[outcome.stream] = None
+                if not outcome.folds:  # who waits is at the head, where a fold changes nothing
+                    changed[outcome.stream] = None
             ticket.settle(outcome)
         for stream in changed:
             self._wakeups.wake(stream)

@@ -137,7 +137,8 @@ class Transaction:
                 self._names[row.kind, row.owner, row.name] = row.id
         if append.source:
             self._sources[append.source.source] = append.source.offset
-        return Landed(committed, append.stream, after.standing(), records)
+        changed = records or append.base
+        return Landed(committed, append.stream, after.standing() if changed else None, records)
 
     def _begun(self, append: Append) -> Incarnation:
         """A new incarnation of the stream, in the place of the present one if there is any."""

@@ -18,7 +18,7 @@ from typing import Any
 from rhetor.errors import RhetorError
 
 from .append import Append
-from .connection import is_broken, is_busy, refusal
+from .connection import is_broken, is_busy, is_damage, refusal
 from .incarnation import Incarnation
 from .requests import Landed, Request
 from .transaction import Transaction
@@ -50,7 +50,7 @@ class Ticket:
 
 class Writer:
     """`hand_over` is called once a batch, after it is durable or was refused as a whole; then `between`,
-    with the writer's connection. Both are called in the writer's thread."""
+    with the writer's connection. Both are called in the writer's thread. `damaged`: the file is not sound."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Writer:
         self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
         self._known: dict[str, Incarnation] = {}
         self._text_id = 0
+        self.damaged = False
         self._connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
@@ -113,6 +114,7 @@ class Writer:
             return self._transact(self._connection or self._open(), requests)
         except sqlite3.Error as error:
             log.error("commit refused", extra={"why": str(error), "requests": len(requests)})
+            self.damaged = self.damaged or is_damage(error)
             self._roll_back(broken=is_broken(error))
             if not is_busy(error):
                 self._overwrite()

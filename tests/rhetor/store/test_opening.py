@@ -122,6 +122,21 @@ async def test_after_an_unclean_stop_damage_is_found_and_told(tmp_path: Path) ->
         await SqliteStore.open(path, clock=clock)
 
 
+async def test_damage_that_is_met_on_the_way_is_looked_into_at_the_next_opening(tmp_path: Path) -> None:
+    await (await filled(tmp_path / "db")).aclose()
+    pages = (tmp_path / "db").stat().st_size // 4096
+    for page in range(pages // 2, pages // 2 + 3):
+        flip(tmp_path / "db", page * 4096, 64)
+    store = await SqliteStore.open(tmp_path / "db", clock=clock)  # it was closed: not checked
+    head = await store.head("s")
+    assert head is not None
+    with pytest.raises(StoreRefused):
+        await store.page("s", Position(head.epoch, 0))
+    await store.aclose()
+    with pytest.raises(StoreDamaged):
+        await SqliteStore.open(tmp_path / "db", clock=clock)
+
+
 async def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"# a file of somebody else\n" * 1_000)
     with pytest.raises(StoreDamaged):
