@@ -11,13 +11,14 @@ from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.drivers.base import Prompt, Said
 from rhetor.errors import RhetorError
 
-Script = Sequence[Output | RhetorError | asyncio.Event]
+Script = Sequence[Output | RhetorError | asyncio.Event | asyncio.Barrier]
 
 
 class ScriptedDriver:
     """Plays one script a turn, in order; without any, a turn says `<peer> heard: <message>`.
 
-    An event in a script holds the turn until the test sets it; an error is raised.
+    An event in a script holds the turn until the test sets it, a barrier until as many turns as it is for
+    stand there; an error is raised.
     """
 
     sessions: Literal["many", "one"] = "many"
@@ -27,6 +28,8 @@ class ScriptedDriver:
         self.heard: list[tuple[str, str]] = []
         self.histories: list[list[Said]] = []
         self.ended_early = 0
+        self.running = 0
+        self.most_at_once = 0
 
     async def open(self, peer: Peer, resume: str | None = None) -> ScriptedConversation:
         return ScriptedConversation(self, peer)
@@ -45,9 +48,11 @@ class ScriptedConversation:
         script: Script = [Text(f"{self._peer.name} heard: {message.content}"), Done()]
         if self._driver.scripts:
             script = self._driver.scripts.pop(0)
+        self._driver.running += 1
+        self._driver.most_at_once = max(self._driver.most_at_once, self._driver.running)
         try:
             for item in script:
-                if isinstance(item, asyncio.Event):
+                if isinstance(item, asyncio.Event | asyncio.Barrier):
                     await item.wait()
                 elif isinstance(item, RhetorError):
                     raise item
@@ -56,6 +61,8 @@ class ScriptedConversation:
         except (GeneratorExit, asyncio.CancelledError):
             self._driver.ended_early += not isinstance(item, Done)
             raise
+        finally:
+            self._driver.running -= 1
 
     async def answer(self, id: str, value: Any) -> None: ...
 

@@ -3,7 +3,8 @@
 from aish import exits
 from aish.exits import Failure
 from aish.flags import parsed
-from aish.plans import TEAM_CHAT, PlanRun, steps_of
+from aish.plans import PlanRun
+from aish.steps import TEAM_CHAT, steps_of
 from aish.talk import joined, no_message, read_input
 from rhetor.domain.grammar import Call, GrammarError, Options, Target, parse_targets
 

@@ -1,128 +1,24 @@
-"""The hub over its Unix socket: HTTP/1.1 by hand, one connection a request.
+"""The hub over its Unix socket: one connection a request, HTTP/1.1 by hand.
 
-It knows requests, answers and their framing, and starts the hub where none runs. It refuses to know what the
-requests mean. `socket`, `http.client` and the like cost more than the whole run of the shell may.
+It finds the hub, starts it where none runs, and sends requests; what they mean it refuses to know. `socket`,
+`http.client` and the like cost more than the whole run of the shell may.
 """
 
 import _socket
 import os
-from time import monotonic
 
 from aish import exits
-from aish.codec import Frames, decode, encode
+from aish.answer import Answer
+from aish.codec import decode, encode
 from aish.exits import Failure
 from aish.home import socket_path, state_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 NO_HUB = "no_hub"  # the `problem` of a failure: none runs, and none was to be started
-_MAX_HEAD_BYTES = 64 * 1024
-_MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _CREDENTIAL_BYTES = 12  # struct ucred: pid, uid, gid
-
-
-class Answer:
-    """The answer to one request; its body is read as it comes. Closing it closes the connection."""
-
-    def __init__(self, connection: _socket.socket, deadline: float | None) -> None:
-        self._connection = connection
-        self._deadline = deadline
-        self._buffer = b""
-        try:
-            self.status, self.headers = self._head()
-        except (ValueError, IndexError):
-            connection.close()
-            raise _no_hub_there() from None
-        except BaseException:
-            connection.close()
-            raise
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def chunks(self) -> "Iterator[bytes]":
-        """The body, in whatever pieces it comes.
-
-        Raises:
-            Failure: the body breaks off, or the deadline has passed.
-        """
-        if self.headers.get("transfer-encoding") == "chunked":
-            while size := int(self._line().split(b";")[0], 16):
-                yield from self._take(size)
-                self._line()
-        elif "content-length" in self.headers:
-            yield from self._take(int(self.headers["content-length"]))
-        else:
-            while self._buffer or self._receive():
-                piece, self._buffer = self._buffer, b""
-                yield piece
-
-    def body(self) -> bytes:
-        """The whole body.
-
-        Raises:
-            Failure: as `chunks`, or it is larger than any answer of a hub.
-        """
-        pieces: list[bytes] = []
-        size = 0
-        for piece in self.chunks():
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MAX_ANSWER_BYTES:
-                raise Failure("the hub's answer has no end", exits.UNREACHABLE)
-        return b"".join(pieces)
-
-    def events(self) -> "Iterator[bytes]":
-        """The data of each event of an event stream, until the stream ends."""
-        frames = Frames()
-        try:
-            for piece in self.chunks():
-                yield from frames.feed(piece)
-        except ValueError:
-            raise _no_hub_there() from None
-
-    def _head(self) -> "tuple[int, dict[str, str]]":
-        while b"\r\n\r\n" not in self._buffer:
-            if len(self._buffer) > _MAX_HEAD_BYTES or not self._receive():
-                raise Failure("the hub closed the connection without an answer", exits.UNREACHABLE)
-        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
-        status, *lines = head.decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines)
-        return int(status.split(" ", 2)[1]), {name.lower(): value.strip() for name, _, value in pairs}
-
-    def _line(self) -> bytes:
-        while b"\r\n" not in self._buffer:
-            self._receive_more()
-        line, _, self._buffer = self._buffer.partition(b"\r\n")
-        return line
-
-    def _take(self, size: int) -> "Iterator[bytes]":
-        while size:
-            if not self._buffer:
-                self._receive_more()
-            piece, self._buffer = self._buffer[:size], self._buffer[size:]
-            size -= len(piece)
-            yield piece
-
-    def _receive_more(self) -> None:
-        if not self._receive():
-            raise Failure("the hub broke off in the middle of its answer", exits.UNREACHABLE)
-
-    def _receive(self) -> bool:
-        """One more piece into the buffer; False at the end of the connection."""
-        if self._deadline is not None:
-            self._connection.settimeout(max(self._deadline - monotonic(), 0.001))
-        try:
-            piece = self._connection.recv(65536)
-        except TimeoutError:
-            raise Failure("no answer in time", exits.TIMED_OUT) from None
-        except ConnectionError:
-            return False
-        self._buffer += piece
-        return bool(piece)
 
 
 class Hub:
@@ -261,10 +157,6 @@ def _fingerprint() -> str:
 
             return fingerprint()
     return ""
-
-
-def _no_hub_there() -> Failure:
-    return Failure("what answers on the hub's socket is no hub", exits.UNREACHABLE)
 
 
 def _failure(answer: Answer) -> Failure:

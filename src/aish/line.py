@@ -11,9 +11,10 @@ from itertools import groupby
 from aish import exits
 from aish.exits import Failure
 from aish.output import STDOUT, Sink
-from aish.plans import PlanRun, is_single_peer, shared_options, steps_of
+from aish.plans import PlanRun
 from aish.programs import Programs, collect, fed
 from aish.resolve import Peers, Program
+from aish.steps import is_single_peer, shared_options, steps_of
 from aish.talk import MAX_INPUT_BYTES, STDIN, Turn, as_text, joined, no_message
 from rhetor.domain.grammar import Call, Options, Pipeline
 

@@ -1,7 +1,6 @@
-"""A run of peers as one request: its steps, and its events as they are shown.
+"""A plan as the shell follows it: its request, and its events as they are shown.
 
-It knows how steps depend on each other and which answers are the line's own. What a step is told, and when
-it may run, is the hub's business.
+It knows which answers are the line's own and which are on the way. When a step may run is the hub's business.
 """
 
 from time import monotonic
@@ -12,82 +11,23 @@ from aish.exits import Failure
 from aish.output import STDERR, STDOUT, Sink, say, write
 from aish.talk import (
     broken_off,
-    message_fields,
     stop_quietly,
     tell_notice,
     tell_permission,
     turn_failure,
     understood,
 )
-from rhetor.domain.grammar import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any, TypeAlias
 
-    from aish.client import Answer
-    from rhetor.domain.grammar import Call
+    from aish.answer import Answer
+    from aish.steps import Step
+    from rhetor.domain.grammar import Options
 
-    Step: TypeAlias = dict[str, Any]
     Event: TypeAlias = dict[str, Any]
-
-TEAM_CHAT = "team-chat"
-EVERYONE = "team:all"
-
-
-def steps_of(stages: "Sequence[Sequence[Call]]", sessions: "Mapping[str, str] | None" = None) -> "list[Step]":
-    """Stages of calls, where the calls of one stage answer at once and each stage gets the one before.
-
-    Steps are called by their peers (`athena`, `athena-2`), so that a later text can place `{{athena}}`.
-    `sessions`: conversations to go on with, by peer.
-    """
-    steps: list[Step] = []
-    needs: list[str] = []
-    taken: set[str] = set()
-    for calls in stages:
-        made = [_step(call, needs, taken, sessions or {}) for call in calls]
-        needs = [step["id"] for step in made]
-        steps += made
-    return steps
-
-
-def _step(call: "Call", needs: "list[str]", taken: set[str], sessions: "Mapping[str, str]") -> "Step":
-    target = str(call.target)
-    fields = message_fields(call.options)
-    if "context_window" in fields and "session_id" not in fields and target in sessions:
-        fields["session_id"] = sessions[target]
-    step = {
-        "id": _free(call.target.name, taken),
-        "ai": EVERYONE if target == TEAM_CHAT else target,
-        "depends_on": needs,
-        **fields,
-    }
-    return {**step, "message": call.text} if call.text else step
-
-
-def _free(name: str, taken: set[str]) -> str:
-    number = 1
-    while (free := name if number == 1 else f"{name}-{number}") in taken:
-        number += 1
-    taken.add(free)
-    return free
-
-
-def is_single_peer(call: "Call") -> bool:
-    """Whether the call is one message to one peer that is named, for which no plan is needed."""
-    return call.target.kind == "peer" and call.target.name != TEAM_CHAT
-
-
-def shared_options(calls: "Sequence[Call]") -> Options:
-    """How a plan of these calls is shown, and how long it may take: the shortest time of all."""
-    options = [call.options for call in calls]
-    return Options(
-        timeout=min((one.timeout for one in options if one.timeout), default=None),
-        json=any(one.json for one in options),
-        quiet=any(one.quiet for one in options),
-        no_stream=any(one.no_stream for one in options),
-    )
 
 
 class PlanRun:
@@ -101,7 +41,7 @@ class PlanRun:
         self,
         hub: Hub,
         steps: "Sequence[Step]",
-        options: Options,
+        options: "Options",
         out: Sink | None = None,
         sessions: "dict[str, str] | None" = None,
     ) -> None:
@@ -185,8 +125,9 @@ class PlanRun:
     def _begin(self, steps: "Sequence[Step]") -> None:
         needed = {need for step in steps for need in step["depends_on"]}
         self._last = [step["id"] for step in steps if step["id"] not in needed]
-        depths = [tuple(step["depends_on"]) for step in steps if step["id"] in needed]
-        self._aside.one_at_a_time = len(set(depths)) == len(depths)
+        # Steps that wait for the same ones run at the same time.
+        on_the_way = [tuple(step["depends_on"]) for step in steps if step["id"] in needed]
+        self._aside.one_at_a_time = len(set(on_the_way)) == len(on_the_way)
 
     def _step_started(self, step: str, data: "dict[str, Any]") -> None:
         peer = self._peers[step] = data["peer"]
@@ -276,8 +217,7 @@ class _Aside:
         if self._speaker != peer:
             from aish.render import dimmed, heading
 
-            say_raw = dimmed(heading(peer))
-            write(STDERR, f"{say_raw}\n".encode())
+            write(STDERR, f"{dimmed(heading(peer))}\n".encode())
             self._speaker = peer
         self._sink.write(text)
 

@@ -5,7 +5,7 @@ import os
 
 from aish.commands import COMMANDS
 from aish.exits import Failure, unknown
-from aish.plans import TEAM_CHAT
+from aish.steps import TEAM_CHAT
 from rhetor.domain.grammar import Call, Group, Options, Stage
 
 TYPE_CHECKING = False

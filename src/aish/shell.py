@@ -9,8 +9,9 @@ from aish.commands import run_command
 from aish.exits import Failure
 from aish.line import Line
 from aish.output import say
-from aish.plans import PlanRun, steps_of
+from aish.plans import PlanRun
 from aish.resolve import Command, Program, Resolver
+from aish.steps import steps_of
 from rhetor.domain.grammar import Broadcast, Call, GrammarError, Options, Pipeline, Stage, parse
 
 TYPE_CHECKING = False

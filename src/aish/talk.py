@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from aish.client import Answer
+    from aish.answer import Answer
     from rhetor.domain.grammar import Options
 
     AnyOptions: TypeAlias = "Options | type[NoOptions]"

@@ -84,6 +84,12 @@ class TimeoutSettings(Section):
     total: Seconds = 600
 
 
+class BulkSettings(Section):
+    """`max_parallel`: operations of a bulk request that run at once, where it does not say."""
+
+    max_parallel: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
 class LimitSettings(Section):
     message_bytes: Annotated[int, Field(gt=0)] = 1_048_576
     hops: Annotated[int, Field(gt=0, le=64)] = 8
@@ -106,6 +112,7 @@ class Settings(BaseSettings):
     specialists: dict[PeerName, SpecialistSettings | None] = {}
     teams: dict[PeerName, tuple[str, ...]] = {}
     session: SessionSettings = SessionSettings()
+    bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()
 

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aish import exits
-from aish.client import Answer, Hub, connect, quote
+from aish.answer import Answer
+from aish.client import Hub, connect, quote
 from aish.environment import fingerprint, provider_variables
 from aish.exits import Failure
 from aish.home import socket_path, state_home

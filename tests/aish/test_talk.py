@@ -277,7 +277,16 @@ def test_the_way_of_one_message_imports_next_to_nothing(aish: Shell, hub: Script
     imported = {line.rsplit("|", 1)[1].strip() for line in ran.err.splitlines() if "|" in line}
     ours = {name for name in imported if name.startswith(("aish", "rhetor"))}
     assert ours == {
-        *("aish", "aish.cli", "aish.client", "aish.codec", "aish.commands", "aish.exits", "aish.home"),
+        *(
+            "aish",
+            "aish.answer",
+            "aish.cli",
+            "aish.client",
+            "aish.codec",
+            "aish.commands",
+            "aish.exits",
+            "aish.home",
+        ),
         *("aish.output", "aish.talk"),
     }
     slow = {

@@ -14,7 +14,7 @@ def steps_of_line(line: str) -> tuple[Step, ...]:
         parsed = parse(line)
         return _broadcast(parsed) if isinstance(parsed, Broadcast) else _pipeline(parsed)
     except GrammarError as error:
-        raise Unprocessable(f"column {error.column}: {error}", column=error.column) from error
+        raise Unprocessable(str(error), column=error.column) from error
 
 
 def _broadcast(line: Broadcast) -> tuple[Step, ...]:

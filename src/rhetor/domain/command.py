@@ -96,10 +96,12 @@ class ForkSession:
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """`stdin`: text that steps without needs are given after their own words."""
+    """`stdin`: text that steps without needs are given after their own words. `max_parallel`: how many steps
+    run at once, None for all that may."""
 
     steps: tuple[Step, ...]
     stdin: str = ""
+    max_parallel: int | None = None
     command_id: str | None = None
     from_: str = ""
 

@@ -85,9 +85,9 @@ class Progress:
     skipped: dict[str, str] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
 
-    def ready_steps(self) -> Sequence[Step]:
-        """Steps that may run and were not given out before."""
-        ready = [s for s in self.plan.steps if s.id not in self.started and self._may_run(s)]
+    def ready_steps(self, most: int | None = None) -> Sequence[Step]:
+        """Steps that may run and were not given out before, at most `most`, in the plan's order."""
+        ready = [s for s in self.plan.steps if s.id not in self.started and self._may_run(s)][:most]
         self.started.update(s.id for s in ready)
         return ready
 

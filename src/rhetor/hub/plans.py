@@ -183,11 +183,15 @@ class PlanRun:
 
     def _advance(self) -> None:
         if self._stopped_by is None and not self._state.closing:
-            for step in self._progress.ready_steps():
+            for step in self._progress.ready_steps(self._free_places()):
                 self._active.add(step.id)
                 self._state.tasks.create_task(self._run_step(step), name=f"step {self._row.id} {step.id}")
         if not self._active:
             self._nothing_left.set()
+
+    def _free_places(self) -> int | None:
+        most = self._command.max_parallel
+        return None if most is None else most - len(self._active)
 
     async def _run_step(self, step: Step) -> None:
         """One step to its end. Whatever it raises is its own failure, never the hub's."""

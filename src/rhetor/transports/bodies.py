@@ -103,8 +103,11 @@ class RestoreBody(Body):
     at: Id
 
 
+StepId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
 class StepBody(Body):
-    id: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+    id: StepId
     ai: Id
     message: str = ""
     depends_on: Annotated[list[Id], Field(max_length=1000)] = []
@@ -138,7 +141,35 @@ class PlanBody(Body):
     from_: Annotated[str, Field(alias="from", max_length=200)] = ""
 
     def command(self, steps: tuple[Step, ...], key: str | None) -> StartPlan:
-        return StartPlan(steps, self.input, key or self.command_id, self.from_)
+        return StartPlan(steps, self.input, None, key or self.command_id, self.from_)
+
+
+class OperationBody(Body):
+    """`ai`: a peer, `@capability` or `team:name`. `{{id}}` in `message` places that operation's answer."""
+
+    id: StepId
+    ai: Id
+    message: str = ""
+    depends_on: Annotated[list[Id], Field(max_length=1000)] = []
+    session_id: Id | None = None
+
+    def step(self) -> Step:
+        return Step(self.id, self.ai, self.message, tuple(dict.fromkeys(self.depends_on)), self.session_id)
+
+
+class BulkBody(Body):
+    """`sequential` runs one operation at a time, in the order given, as far as what they need allows."""
+
+    operations: Annotated[list[OperationBody], Field(min_length=1, max_length=1000)]
+    execution: Literal["parallel", "sequential"] = "parallel"
+    max_parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
+    command_id: Id | None = None
+    from_: Annotated[str, Field(alias="from", max_length=200)] = ""
+
+    def command(self, most: int, key: str | None) -> StartPlan:
+        steps = tuple(operation.step() for operation in self.operations)
+        most = 1 if self.execution == "sequential" else self.max_parallel or most
+        return StartPlan(steps, "", most, key or self.command_id, self.from_)
 
 
 class EnvironmentBody(Body):

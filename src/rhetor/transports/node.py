@@ -35,7 +35,8 @@ class Providers(Protocol):
 @dataclass(slots=True)
 class Node:
     """`url`: of the TCP door; `console`: the name that browsers log in under; `by_itself`: a shell started
-    this hub, so a shell's provider variables may become its own."""
+    this hub, so a shell's provider variables may become its own; `max_parallel`: of a bulk request that
+    does not say."""
 
     hub: Hub
     providers: Providers
@@ -50,6 +51,7 @@ class Node:
     url: str = ""
     console: str = ""
     sockets: tuple[str, ...] = ()
+    max_parallel: int = 20
     told_offline: bool = field(default=False)
 
     def check_environment(self, request: Request) -> None:

@@ -1,0 +1,72 @@
+"""Ten messages to peers of 0.2 s each, at once and one after the other, through the REST door."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+
+from bench.table import Figure
+
+BIN = Path(sys.executable).parent
+OPERATIONS, DELAY = 10, 0.2
+
+
+def run() -> list[Figure]:
+    with (
+        tempfile.TemporaryDirectory(prefix="aish-bench-") as folder,
+        ProviderProcess("--port", "0") as provider,
+    ):
+        environment = {
+            "PATH": os.environ["PATH"],
+            "RHETOR_HOME": f"{folder}/home",
+            "RHETOR_MODEL": "scripted",
+            "OPENAI_BASE_URL": f"{provider.url}/v1",
+            "OPENAI_API_KEY": "k",
+        }
+        provider.script(default=Script(chunks=("fine",), first_delay=DELAY))
+        command = [f"{BIN}/rhetor", "serve", "--port", "0"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
+            assert hub.stdout is not None
+            hub.stdout.readline()
+            _bulk(f"{folder}/home/hub.sock", {"max_parallel": 10})
+            parallel = min(_bulk(f"{folder}/home/hub.sock", {"max_parallel": 10}) for _ in range(5))
+            sequential = _bulk(f"{folder}/home/hub.sock", {"execution": "sequential"})
+            hub.terminate()
+    limit = 1.1 * DELAY + 0.005
+    return [
+        Figure(
+            f"bulk of {OPERATIONS}, {DELAY} s each, at once", f"{parallel:.3f} s", "≤0.25 s", parallel <= 0.25
+        ),
+        Figure("… the goal of 1.1 d + 5 ms", f"{parallel:.3f} s", f"≤{limit:.3f} s", parallel <= limit),
+        Figure(
+            "… as a part of sequential",
+            f"{parallel / sequential:.2f}×",
+            "≤0.15×",
+            parallel / sequential <= 0.15,
+        ),
+    ]
+
+
+def _bulk(path: str, options: dict[str, Any]) -> float:
+    """Seconds until the whole answer of one request was there."""
+    operations = [{"id": f"o{n}", "ai": "apollo", "message": "go"} for n in range(OPERATIONS)]
+    body = json.dumps({"operations": operations, **options}).encode()
+    head = "POST /api/v2/bulk HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    started = time.perf_counter()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.sendall(head.encode() + body)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.count(b'"completed"') == OPERATIONS, answer
+    return time.perf_counter() - started

@@ -1,0 +1,50 @@
+"""A plan's events as the results of a bulk request (wire page, section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from rhetor.domain import event as ev
+
+
+class Results:
+    """What each operation came to. Events are taken in the plan's order; results come as operations end."""
+
+    def __init__(self) -> None:
+        self._peers: dict[str, str] = {}
+        self._began: dict[str, int] = {}
+
+    def take(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The operation that this event ends, with its result: `{status, response, ai, execution_time,
+        error?}`; status is completed, failed or skipped, the time in seconds."""
+        match event.payload:
+            case ev.StepStarted(step=step, peer=peer):
+                self._peers[step], self._began[step] = peer, event.at
+            case ev.StepDone(step, text):
+                yield step, self._result(step, event.at, "completed", text)
+            case ev.StepFailed(step, code, detail, retryable):
+                error = {"code": code, "detail": detail, "retryable": retryable}
+                yield step, {**self._result(step, event.at, "failed", None), "error": error}
+            case ev.StepSkipped(step, because):
+                error = {"code": "skipped", "detail": f"{because} failed", "because": because}
+                yield step, {**self._result(step, event.at, "skipped", None), "error": error}
+
+    def _result(self, step: str, at: int, status: str, response: str | None) -> dict[str, Any]:
+        began = self._began.get(step)
+        seconds = 0.0 if began is None else (at - began) / 1000
+        return {
+            "status": status,
+            "response": response,
+            "ai": self._peers.get(step),
+            "execution_time": seconds,
+        }
+
+
+def sse(event: ev.Event, body: dict[str, Any], prev: int) -> bytes:
+    """A frame of the stream of results. `prev`: the number of the frame before it."""
+    position = event.position
+    body = {**body, "epoch": position.epoch, "seq": position.seq, "prev": prev}
+    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), msgspec.json.encode(body))

@@ -1,0 +1,63 @@
+"""Many messages at once: `/api/v2/bulk`, a plan like any other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import Request, Response
+
+from rhetor.auth.policy import Policy
+from rhetor.dialects.bulk import Results, sse
+from rhetor.domain.event import PlanEnded
+from rhetor.hub.hub import Hub
+from rhetor.hub.plans import Planned
+from rhetor.store.base import follow
+
+from . import events
+from .bodies import BulkBody
+from .routes import Doors
+from .talking import Here, Key, Who
+
+doors = Doors(tags=["plans"])
+
+
+@doors.on("POST", "/api/v2/bulk", Policy.USER)
+async def bulk(body: BulkBody, request: Request, who: Who, here: Here, key: Key = None) -> Response:
+    """All operations, each as soon as what it needs is answered, at most `max_parallel` at once.
+
+    A cycle, an unknown dependency, a double id or an unknown peer is refused before anything runs. With
+    `Accept: text/event-stream` each result comes when it is there.
+    """
+    here.check_environment(request)
+    planned: Planned = await here.hub.execute(who, body.command(here.max_parallel, key))
+    headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
+    watching = here.hub.state.watching.reader(planned.plan_id)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return events.EventStream(_frames(here.hub, planned), watching, headers)
+    with watching:
+        async with events.while_connected(request.receive):
+            return events.json_response({"results": await _results(here.hub, planned)}, headers)
+
+
+async def _results(hub: Hub, planned: Planned) -> dict[str, Any]:
+    results, found = Results(), dict[str, Any]()
+    async for records in follow(hub.state.store, planned.plan_id, planned.after):
+        for record in records:
+            found.update(results.take(record.event))
+            if isinstance(record.event.payload, PlanEnded):
+                return found
+    return found
+
+
+async def _frames(hub: Hub, planned: Planned) -> AsyncIterator[bytes]:
+    results, prev = Results(), 0
+    async for records in follow(hub.state.store, planned.plan_id, planned.after):
+        for record in records:
+            event = record.event
+            for id, result in results.take(event):
+                yield sse(event, {"type": "result", "id": id, **result}, prev)
+                prev = event.seq
+            if isinstance(event.payload, PlanEnded):
+                yield sse(event, {"type": "done", "status": event.payload.status}, prev)
+                return
