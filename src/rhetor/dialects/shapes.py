@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.store.base import Head, Spoken
@@ -12,7 +13,7 @@ from rhetor.store.base import Head, Spoken
 from .raw import timestamp
 
 
-def peer(peer: Peer, *, running: int, model: str | None = None) -> dict[str, Any]:
+def peer(peer: Peer, *, running: int, figures: Figures, model: str | None = None) -> dict[str, Any]:
     """A peer with its status and the evidence for it. What is not known is null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
@@ -34,9 +35,9 @@ def peer(peer: Peer, *, running: int, model: str | None = None) -> dict[str, Any
             "context_tokens": None,
             "max_tokens": None,
         },
-        "avg_response_time": None,
-        "success_rate": None,
-        "cost_per_1k_tokens": None,
+        "avg_response_time": figures.avg_response_time,
+        "success_rate": figures.success_rate,
+        "cost_per_1k_tokens": figures.cost_per_1k_tokens,
         "sessions": running,
         "forwards": [],
     }

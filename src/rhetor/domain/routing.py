@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from .figures import Figures
 from .peer import Capability, Peer
 
 THRESHOLD = 0.5
@@ -16,8 +18,28 @@ class Match:
     capability: Capability
 
 
-def rank(peers: Iterable[Peer], capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
-    """Peers that have the capability at or above the threshold: primary ones first, then by score, then by
-    name, so that the same question has the same answer."""
+def rank(
+    peers: Iterable[Peer],
+    capability: str,
+    threshold: float = THRESHOLD,
+    figures: Callable[[str], Figures] = lambda peer: Figures(),
+) -> Sequence[Match]:
+    """Peers that have the capability at or above the threshold: primary ones first, then by score. Between
+    equals what was measured decides: who answers more often, then who answers faster; at last the name, so
+    that the same question has the same answer."""
     found = [Match(p, c) for p in peers if (c := p.capability(capability)) and c.score >= threshold]
-    return sorted(found, key=lambda m: (not m.capability.primary, -m.capability.score, m.peer.name))
+
+    def order(match: Match) -> tuple[bool, float, float, float, str]:
+        measured = figures(match.peer.name)
+        rate, seconds = measured.success_rate, measured.avg_response_time
+        return (
+            not match.capability.primary,
+            -match.capability.score,
+            # in steps, so that one failure long ago does not outweigh being twice as fast; who was never
+            # asked is taken to answer, and to be slow
+            -round(1.0 if rate is None else rate, 1),
+            math.inf if seconds is None else seconds,
+            match.peer.name,
+        )
+
+    return sorted(found, key=order)

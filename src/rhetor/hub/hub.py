@@ -15,6 +15,7 @@ from rhetor.store.base import Store
 
 from . import plans, sending, sessions
 from .ids import Ids
+from .measured import Measured
 from .peers import Peers
 from .reading import turn_end
 from .recovery import recover
@@ -110,7 +111,10 @@ async def open_hub(
     limits = limits or Limits()
     async with asyncio.TaskGroup() as tasks:
         watching = Watching(limits.abandon_after, lambda stream: _left_alone(state, stream))
-        state = State(store, peers, drivers, ids or Ids(), limits, tasks, watching)
+        measured = Measured()
+        await measured.load(store)
+        peers.measured_by(measured.of)
+        state = State(store, peers, drivers, ids or Ids(), limits, tasks, watching, measured)
         hub = Hub(state)
         await recover(state)
         sweeper = tasks.create_task(_sweep(state), name="expiry")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
 from rhetor.domain.routing import THRESHOLD, Match, rank
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
@@ -13,6 +14,11 @@ class Peers:
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
         self._peers = {peer.name: peer for peer in peers}
         self._teams = dict(teams or {})
+        self._figures: Callable[[str], Figures] = lambda peer: Figures()
+
+    def measured_by(self, figures: Callable[[str], Figures]) -> None:
+        """Let what was measured decide between peers that are equally good for a capability."""
+        self._figures = figures
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -46,7 +52,7 @@ class Peers:
         return matches[0].peer, matches[0]
 
     def ranked(self, capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
-        return rank(self._peers.values(), capability.replace("_", "-"), threshold)
+        return rank(self._peers.values(), capability.replace("_", "-"), threshold, self._figures)
 
     def team(self, name: str) -> Sequence[str]:
         """The members of a team; `all` is every specialist.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -156,6 +156,11 @@ class PlanRun:
         self._nothing_left = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def runs(self) -> Collection[TurnRun]:
+        """The turns that run in the plan's own stream."""
+        return self._runs.values()
+
     async def run(self) -> None:
         """From the first steps to `plan.ended`."""
         try:
@@ -260,10 +265,11 @@ class PlanRun:
         )
 
     def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], Closing]:
-        def closing(end: TurnEnd, state: TurnState) -> Closing:
+        def closing(end: TurnEnd, became: TurnState) -> Closing:
             self._note(step, title, end)
+            figures = self._state.measured.note(row.peer, end, self._state.ids.now())
             drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
-            rows = [row.become(state).row()]
+            rows = [row.become(became).row(), figures]
             if self._active == {step.id} and (self._progress.over or self._stopped_by or self._state.closing):
                 self._end_is_logged = True
                 drafts.append(self._ended())

@@ -60,7 +60,7 @@ class Lane:
         assert session is not None
         turn = Turn(row.id, row.message_id, row.peer)
         self.current = TurnRun(
-            self._state.store, self._state.tasks, session.id, turn, None, _closing(row, session)
+            self._state.store, self._state.tasks, session.id, turn, None, _closing(self._state, row, session)
         )
         try:
             start = turn.start()
@@ -89,13 +89,13 @@ class Lane:
         return session_of(row) if row else None
 
 
-def _closing(row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], Closing]:
-    """What ends with a turn: its row, and the session where it was opened for this turn alone."""
+def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], Closing]:
+    """What ends with a turn: its row, its peer's figures, and the session that was for this turn alone."""
 
-    def closing(end: TurnEnd, state: TurnState) -> Closing:
-        ended = row.become(state).row()
+    def closing(end: TurnEnd, became: TurnState) -> Closing:
+        figures = state.measured.note(row.peer, end, state.ids.now())
         also = _over(session)
-        return Closing(also.drafts, [ended, *also.rows])
+        return Closing(also.drafts, [row.become(became).row(), figures, *also.rows])
 
     return closing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,14 @@ from rhetor.errors import ShuttingDown
 from rhetor.store.base import Store
 
 from .ids import Ids
+from .measured import Measured
 from .peers import Peers
 from .watching import Watching
 
 if TYPE_CHECKING:
     from .plans import PlanRun
     from .runner import Lane
+    from .running import TurnRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class State:
     limits: Limits
     tasks: asyncio.TaskGroup
     watching: Watching
+    measured: Measured
     lanes: dict[str, Lane] = field(default_factory=dict)
     plans: dict[str, PlanRun] = field(default_factory=dict)
     closing: bool = False
@@ -52,6 +55,12 @@ class State:
         ShuttingDown: nothing new is taken any more."""
         if self.closing:
             raise ShuttingDown
+
+    def running_turns(self) -> Iterator[TurnRun]:
+        """In sessions and in plans."""
+        yield from (lane.current for lane in self.lanes.values() if lane.current)
+        for plan in self.plans.values():
+            yield from plan.runs
 
     @property
     def running(self) -> int:

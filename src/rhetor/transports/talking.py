@@ -130,5 +130,6 @@ def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
 
 
 def _shape(here: Node, peer: Peer) -> dict[str, Any]:
-    running = [lane.current for lane in here.hub.state.lanes.values() if lane.current]
-    return shapes.peer(peer, running=sum(run.turn.peer == peer.name for run in running), model=peer.model)
+    state = here.hub.state
+    running = sum(run.turn.peer == peer.name for run in state.running_turns())
+    return shapes.peer(peer, running=running, figures=state.measured.of(peer.name), model=peer.model)

@@ -22,9 +22,10 @@ from rhetor.domain.command import (
     StartPlan,
     StartSession,
 )
-from rhetor.domain.output import Text
+from rhetor.domain.output import Done, Text
 from rhetor.domain.session import Session
 from rhetor.drivers.base import Said
+from rhetor.errors import ProviderCut
 from rhetor.hub.ids import Ids
 from rhetor.hub.plans import Planned
 from rhetor.hub.recovery import REASON
@@ -160,3 +161,14 @@ async def test_a_paused_session_still_waits_after_a_restart() -> None:
         assert again.driver.heard == []
         await again.execute(ResumeSession(session.id))
         assert isinstance(await again.end_of(waiting), ev.TurnCompleted)
+
+
+async def test_what_was_measured_of_a_peer_is_there_after_a_restart() -> None:
+    store = MemoryStore(clock=lambda: 1)
+    async with house([Text("x"), Done()], [ProviderCut("gone", retryable=True)], store=store) as home:
+        for _ in range(2):
+            await home.end_of(await home.send(target="apollo", content="hi"))
+        assert home.hub.state.measured.of("apollo").success_rate == 0.5
+    async with house(store=store) as again:
+        assert again.hub.state.measured.of("apollo").success_rate == 0.5
+        assert again.hub.state.measured.of("athena").success_rate is None

@@ -1,0 +1,74 @@
+"""What a peer was like lately: how often it answers, how fast, for how much. Old turns fade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from .event import TurnCompleted, TurnEnd, TurnFailed
+
+HALF_LIFE_MS = 7 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Sums over a peer's turns, each worth half as much after a week. `tokens` and `cost` (USD) are of those
+    turns whose price is known; `at`: Unix time in milliseconds of the last one."""
+
+    turns: float = 0.0
+    answered: float = 0.0
+    seconds: float = 0.0
+    tokens: float = 0.0
+    cost: float = 0.0
+    at: int = 0
+
+    def after(self, end: TurnEnd, now: int) -> Figures:
+        """With one more turn. What a person ended says nothing of the peer."""
+        if isinstance(end, TurnFailed):
+            faded = self._faded(now)
+            return replace(faded, turns=faded.turns + 1)
+        return self._answered(end, now) if isinstance(end, TurnCompleted) else self
+
+    @property
+    def success_rate(self) -> float | None:
+        return self.answered / self.turns if self.turns else None
+
+    @property
+    def avg_response_time(self) -> float | None:
+        """Seconds from the start of a turn to its end."""
+        return self.seconds / self.answered if self.answered else None
+
+    @property
+    def cost_per_1k_tokens(self) -> str | None:
+        """USD, as a decimal string; None where no price is known."""
+        if not self.tokens:
+            return None
+        return format(Decimal(self.cost / self.tokens * 1000).quantize(Decimal("0.000001")), "f")
+
+    def _answered(self, end: TurnCompleted, now: int) -> Figures:
+        faded = self._faded(now)
+        priced = _tokens(end.usage) if end.cost is not None else 0
+        return replace(
+            faded,
+            turns=faded.turns + 1,
+            answered=faded.answered + 1,
+            seconds=faded.seconds + end.seconds,
+            tokens=faded.tokens + priced,
+            cost=faded.cost + (float(end.cost) if end.cost is not None and priced else 0.0),
+        )
+
+    def _faded(self, now: int) -> Figures:
+        left = 0.5 ** (max(0, now - self.at) / HALF_LIFE_MS)
+        return Figures(
+            self.turns * left,
+            self.answered * left,
+            self.seconds * left,
+            self.tokens * left,
+            self.cost * left,
+            now,
+        )
+
+
+def _tokens(usage: dict[str, Any] | None) -> int:
+    return int(usage["input_tokens"] + usage["output_tokens"]) if usage else 0
