@@ -240,6 +240,12 @@ class RateLimited(ProviderFailed):
     code = "rate_limited"
 
 
+class ProviderCooling(ProviderFailed):
+    """It failed several turns in a row, so it was not asked; `data["retry_after"]`: seconds until it is."""
+
+    code = "provider_cooling"
+
+
 class ContextOverflow(ProviderFailed):
     code = "context_overflow"
 

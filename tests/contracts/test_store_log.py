@@ -178,7 +178,7 @@ async def test_followers_miss_nothing_and_see_nothing_twice_wherever_they_begin(
             await asyncio.sleep(0)
         return begun
 
-    async with asyncio.timeout(60 if FULL else 15), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(180 if FULL else 15), asyncio.TaskGroup() as tasks:
         writing = [tasks.create_task(write(writer), name=f"writer {writer}") for writer in range(writers)]
         followers = await subscribe(tasks)
         await asyncio.gather(*writing)

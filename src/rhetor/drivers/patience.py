@@ -43,7 +43,7 @@ class Patience:
     """Bounds the waits of one turn, made by one task at a time.
 
     Only time spent in `wait` can run out: a reader who takes long over what it got is not held against
-    the other side (but it counts for `total`).
+    the other side (but it counts for `total`). A turn may make several calls: `call` begins another one.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
@@ -51,6 +51,7 @@ class Patience:
         self._loop = asyncio.get_running_loop()
         self._began = self._since = self._left = self._loop.time()
         self._phase: Phase = "first_chunk"
+        self._pausing = False  # between two calls, where only the turn's own time runs
         self._waiting: asyncio.Task[object] | None = None
         self._reason: OutOfPatience | Interrupted | None = None
         self._cancelled = False  # by us, and not taken back yet
@@ -63,6 +64,33 @@ class Patience:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop_timer()
+
+    @property
+    def left(self) -> float:
+        """Seconds that the turn still has; not above 0 once its time is over."""
+        return self._began + self._timeouts.total - self._loop.time()
+
+    def call(self) -> None:
+        """A call begins: it has its own time for its first chunk, whatever became of the one before it."""
+        self._pausing = False
+        self._phase = "first_chunk"
+        self._since = self._left = self._loop.time()
+        if isinstance(self._reason, OutOfPatience) and self._reason.phase != "total":
+            self._reason = None
+        self._stop_timer()
+
+    async def pause(self, awaitable: Awaitable[T]) -> T:
+        """Await something that no provider is to blame for: only `total` goes on.
+
+        Raises:
+            OutOfPatience, Interrupted: as `wait`.
+        """
+        self._pausing = True
+        self._stop_timer()
+        try:
+            return await self.wait(awaitable)
+        finally:
+            self._pausing = False
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
         """Await, but not for longer than there is time.
@@ -127,8 +155,11 @@ class Patience:
 
     def _due(self) -> tuple[float, Phase]:
         """When the time is over, and which."""
+        total: tuple[float, Phase] = (self._began + self._timeouts.total, "total")
+        if self._pausing:
+            return total
         own = self._timeouts.first_chunk if self._phase == "first_chunk" else self._timeouts.idle
-        return min((self._since + own, self._phase), (self._began + self._timeouts.total, "total"))
+        return min((self._since + own, self._phase), total)
 
     def _ring(self) -> None:
         self._timer = None

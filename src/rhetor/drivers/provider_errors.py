@@ -17,6 +17,7 @@ from rhetor.drivers.target import Target
 from rhetor.errors import (
     ContextOverflow,
     ModelUnknown,
+    ProviderCooling,
     ProviderCut,
     ProviderDenied,
     ProviderFailed,
@@ -25,6 +26,9 @@ from rhetor.errors import (
     RateLimited,
     Unprocessable,
 )
+
+# `data["reason"]` of a failure that only the account's owner can end: its credit is used up
+QUOTA = "quota"
 
 _MAX_WORDS = 500  # characters of a provider's own words that are kept
 
@@ -113,6 +117,18 @@ def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
     )
 
 
+def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
+    """The error for a provider that is left alone. `seconds`: until it is tried again; 0 where another turn
+    does that now."""
+    when = f"is tried again in {seconds:.0f} s" if seconds >= 1 else "is being tried again"
+    hint = "ask again then, or name other models in models.fallbacks"
+    return ProviderCooling(
+        f"{target.provider.name} failed {failures} turns in a row and {when}",
+        retryable=True,
+        **_data(target, None, hint) | {"retry_after": round(max(seconds, 1.0), 1)},
+    )
+
+
 def not_found_in_time(ref: str | None, phase: str) -> ProviderTimeout:
     """The error for a search for a model that took all the time that the turn had."""
     hint = "ask again, or name a model in models.default"
@@ -198,12 +214,17 @@ def _words(body: bytes) -> tuple[str, _Error]:
 def _failure(target: Target, status: int, words: str, error: _Error) -> ProviderFailed:
     said = f"{words} {error.type} {error.code}"
     kind, retryable, hint = _condition(target, status, said)
+    reason = {"reason": QUOTA} if _is_quota(status, said) else {}
     # some providers repeat the key that they refuse
     told = words.replace(target.provider.key, "[key]") if target.provider.key else words
     detail = f"{target.provider.name} refused: {told or 'it gave no reason'}" + (
         f" ({status})" if status else ""
     )
-    return kind(detail, retryable=retryable, **_data(target, status or None, hint))
+    return kind(detail, retryable=retryable, **_data(target, status or None, hint), **reason)
+
+
+def _is_quota(status: int, said: str) -> bool:
+    return status == 402 or (status in (400, 429) and bool(_BILLING.search(said)))
 
 
 def _condition(target: Target, status: int, said: str) -> tuple[type[ProviderFailed], bool, str]:
@@ -211,7 +232,7 @@ def _condition(target: Target, status: int, said: str) -> tuple[type[ProviderFai
     if status in (401, 403):
         name = target.provider.key_env or "the key"
         return ProviderDenied, False, f"check {name}, and that it may use {target.model}"
-    if status == 402 or (status in (400, 429) and _BILLING.search(said)):
+    if _is_quota(status, said):
         return ProviderFailed, False, "check the plan and the credit of the provider's account"
     if status == 413 or (status in (0, 400, 422, 500) and _OVERFLOW.search(said)):
         return ContextOverflow, False, "shorten the message, start a new session, or lower its context window"

@@ -165,6 +165,17 @@ class Hit:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A message and what came of it. `answer`: whole or partial."""
+
+    stream: str
+    turn_id: str
+    at: int
+    question: str
+    answer: str
+
+
 class Log(Protocol):
     """Reading streams. All methods see committed events only."""
 
@@ -197,6 +208,11 @@ class Log(Protocol):
         Raises:
             NotFound: there is no such stream.
         """
+        ...
+
+    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
+        """The last questions with their answers, of all streams, newest first; those not answered yet have
+        an empty one. `before`: Unix time in milliseconds; older ones than that only."""
         ...
 
     async def search(

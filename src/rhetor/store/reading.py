@@ -10,13 +10,14 @@ from typing import Any
 from rhetor.domain.event import Event, Position
 from rhetor.errors import NotFound
 
-from .base import Head, Hit, Record, Row, Spoken, require_position
+from .base import Exchange, Head, Hit, Record, Row, Spoken, require_position
 from .conversation import ASSISTANT, folded, last_spoken
 from .incarnation import Incarnation, present
 from .words import MARK_BEGIN, MARK_END, fts_expression
 
 PAGE_BYTES = 4 << 20  # of payloads, after which a page ends
 EXCERPT_TOKENS = 24
+_FOREVER = 2**63 - 1
 _EVENT = "seq, at, type, turn_id, step, data"
 _ROW = "kind, id, state, doc, owner, parent, name, at"
 _TEXTS = """
@@ -111,6 +112,20 @@ def search(
         Hit(stream, Position(epoch, seq), turn_id or None, role, excerpt, at)
         for stream, epoch, seq, turn_id, role, excerpt, at in cursor
     ]
+
+
+def recent(connection: sqlite3.Connection, limit: int, before: int | None) -> Sequence[Exchange]:
+    cursor = connection.execute(
+        f"""
+        SELECT i.stream, q.turn_id, q.at, q.content,
+               coalesce((SELECT a.content FROM texts a WHERE a.inc = q.inc AND a.turn_id = q.turn_id
+                         AND a.role = '{ASSISTANT}' ORDER BY a.seq DESC LIMIT 1), '')
+        FROM texts q JOIN incarnations i ON i.id = q.inc
+        WHERE q.role <> '{ASSISTANT}' AND q.at < ? ORDER BY q.id DESC LIMIT ?
+        """,
+        (_FOREVER if before is None else before, limit),
+    )
+    return [Exchange(*found) for found in cursor]
 
 
 def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:

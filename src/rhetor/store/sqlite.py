@@ -24,6 +24,7 @@ from .base import (
     PAGE,
     Committed,
     Draft,
+    Exchange,
     Expect,
     Head,
     Hit,
@@ -164,6 +165,9 @@ class SqliteStore:
 
     async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
         return await self._read(partial(reading.spoken, stream=stream, limit=limit, answered=answered))
+
+    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
+        return await self._read(partial(reading.recent, limit=limit, before=before))
 
     async def search(
         self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
