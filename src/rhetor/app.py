@@ -27,13 +27,13 @@ from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
 from rhetor.settings import Settings, peers_of
 from rhetor.store.sqlite import SqliteStore
-from rhetor.transports import bulk, conversing, planning, problems, system, talking
+from rhetor.transports import bulk, conversing, looking_back, planning, problems, system, talking
 from rhetor.transports.gate import App, Gate
 from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, stop_when_idle, tcp_listener, unix_listener
 
 DISTRIBUTION = "tekton-aish"
-DOORS = (system.doors, talking.doors, conversing.doors, planning.doors, bulk.doors)
+DOORS = (system.doors, talking.doors, conversing.doors, planning.doors, bulk.doors, looking_back.doors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,3 +220,16 @@ async def test_reasoning_is_not_part_of_the_conversation(store: Store) -> None:
     await store.commit("s", [Draft(OutputDelta("secret", "reasoning"), "t"), chunk("chunked", "t")])
     assert await store.search("secret") == []
     assert await store.search("chunked") == []
+
+
+async def test_the_last_questions_of_all_streams_come_newest_first_with_their_answers(store: Store) -> None:
+    await turns(store, "s", "a")
+    await store.commit("other", [question("b?", "b"), partial("b…", "b"), failure("b")])
+    await store.commit("s", [question("c?", "c")])
+    found = [(e.stream, e.turn_id, e.question, e.answer) for e in await store.recent(10)]
+    assert sorted(found) == [("other", "b", "b?", "b…"), ("s", "a", "a?", "a!"), ("s", "c", "c?", "")]
+    assert [e.at for e in await store.recent(10)] == sorted(
+        (e.at for e in await store.recent(10)), reverse=True
+    )
+    assert len(await store.recent(2)) == 2
+    assert await store.recent(10, before=min(e.at for e in await store.recent(10))) == []

@@ -255,3 +255,17 @@ def test_a_message_larger_than_the_hub_takes(served: Machine) -> None:
     ran = served.run("apollo", stdin="x" * 2_000_000)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "larger than 1048576 bytes" in ran.stderr
+
+
+def test_what_was_said_is_found_again(served: Machine, model: ProviderProcess) -> None:
+    model.script(Script(chunks=("A swift ", "answer.")))
+    served.run("apollo", "why is a peregrine fast?")
+    assert "> why is a peregrine fast?\n  A swift answer.\n" in served.run("history").stdout
+    (line,) = served.run("history", "1", "json").stdout.splitlines()
+    assert json.loads(line)["message"] == "why is a peregrine fast?"
+    found = served.run("search", "peregrine")
+    assert (found.returncode, found.stdout.splitlines()[1:]) == (0, ["  why is a peregrine fast?"])
+    assert served.run("history", "search", "swift", "answer").stdout.endswith("A swift answer.\n")
+    assert served.run("search", "nowhere").returncode == 1
+    assert served.run("search").returncode == 2
+    assert served.run("history", "0").returncode == 2

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
         def run(self, words: "list[str]") -> int: ...
 
 
-COMMANDS = frozenset(("doctor", "list", "shutdown", "status"))
+COMMANDS = frozenset(("doctor", "history", "list", "search", "shutdown", "status"))
 
 
 def run_command(words: "list[str]") -> int:

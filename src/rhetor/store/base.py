@@ -18,6 +18,7 @@ from rhetor.errors import MalformedCursor, PositionLost
 from .encoding import decode, encode
 
 PAGE = 500
+MARK_BEGIN, MARK_END = "\x02", "\x03"  # around the words that a search found
 Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 
 
@@ -155,7 +156,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A place that a search found; `excerpt` has the words between U+0002 and U+0003."""
+    """A place that a search found; `excerpt` has the words between `MARK_BEGIN` and `MARK_END`."""
 
     stream: str
     position: Position

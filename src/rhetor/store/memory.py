@@ -17,6 +17,7 @@ from .base import (
     PAGE,
     Committed,
     Draft,
+    Exchange,
     Expect,
     Head,
     Hit,
@@ -54,6 +55,10 @@ class _Incarnation:
         self.records.append(entry.record(self.stream, self.epoch, self.head, at))
         if message := said(entry.payload):
             self.said.append(Spoken(entry.turn_id or "", *message, at, self.head))
+
+    def answers(self) -> dict[str, str]:
+        """By turn, the last that was said of its answer."""
+        return {spoken.turn_id: spoken.content for spoken in self.said if spoken.role == ASSISTANT}
 
     def fold(self, turn_id: str) -> int:
         asked = (s.seq for s in self.said if s.turn_id == turn_id and s.role != ASSISTANT)
@@ -132,6 +137,15 @@ class MemoryStore:
 
     async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
         return last_spoken(self._backwards(stream), limit, answered=answered)
+
+    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
+        found = [
+            Exchange(i.stream, q.turn_id, q.at, q.content, i.answers().get(q.turn_id, ""))
+            for i in self._epochs.values()
+            for q in i.said
+            if q.role != ASSISTANT and (before is None or q.at < before)
+        ]
+        return sorted(found, key=lambda exchange: exchange.at, reverse=True)[:limit]
 
     async def search(
         self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50

@@ -10,10 +10,10 @@ from typing import Any
 from rhetor.domain.event import Event, Position
 from rhetor.errors import NotFound
 
-from .base import Exchange, Head, Hit, Record, Row, Spoken, require_position
+from .base import MARK_BEGIN, MARK_END, Exchange, Head, Hit, Record, Row, Spoken, require_position
 from .conversation import ASSISTANT, folded, last_spoken
 from .incarnation import Incarnation, present
-from .words import MARK_BEGIN, MARK_END, fts_expression
+from .words import fts_expression
 
 PAGE_BYTES = 4 << 20  # of payloads, after which a page ends
 EXCERPT_TOKENS = 24

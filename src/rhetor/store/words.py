@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
-MARK_BEGIN, MARK_END = "\x02", "\x03"
+from .base import MARK_BEGIN, MARK_END
+
 # about what FTS5's unicode61 takes for a token: letters and digits, without the underscore
 _WORD = re.compile(r"[^\W_]+")
 _BEFORE, _AFTER = 60, 120

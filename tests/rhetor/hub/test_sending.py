@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.rhetor.hub.house import OTHER, House, house
+from tests.rhetor.hub.house import ME, OTHER, House, house
 
 from rhetor.domain import event as ev
 from rhetor.domain.command import (
@@ -13,10 +13,12 @@ from rhetor.domain.command import (
     PauseSession,
     ResumeSession,
     SendMessage,
+    StartPlan,
     StartSession,
     StopSession,
 )
 from rhetor.domain.output import Done, Text, Usage
+from rhetor.domain.plan import Step
 from rhetor.domain.session import Session
 from rhetor.errors import (
     KeyReused,
@@ -29,6 +31,7 @@ from rhetor.errors import (
     TooLarge,
     UnknownPeer,
 )
+from rhetor.hub import history
 from rhetor.hub.state import Limits
 
 pytestmark = pytest.mark.anyio
@@ -247,3 +250,21 @@ async def test_an_anonymous_turn_that_nobody_reads_is_interrupted_and_a_named_on
 
 async def _still_runs(home: House, session_id: str) -> bool:
     return (lane := home.hub.state.lanes.get(session_id)) is not None and lane.current is not None
+
+
+async def test_history_and_search_are_over_all_that_the_caller_said_and_nothing_else() -> None:
+    async with house() as home:
+        await home.end_of(await home.send(target="apollo", content="why is a bird fast"))
+        await home.run_plan(StartPlan((Step("s1", "athena", "a bird cache"),)))
+        theirs = await home.hub.execute(OTHER, SendMessage("their bird", "apollo"))
+        await home.end_of(theirs)
+        state = home.hub.state
+        found = await history.recent(state, ME, 10)
+        assert {(peer, e.question, e.answer) for e, peer in found} == {
+            ("athena", "a bird cache", "athena heard: a bird cache"),
+            ("apollo", "why is a bird fast", "apollo heard: why is a bird fast"),
+        }
+        assert len(await history.recent(state, ME, 1)) == 1
+        hits = await history.search(state, ME, "bird cache", 10)
+        assert {(peer, hit.role) for hit, peer in hits} == {("athena", "user"), ("athena", "assistant")}
+        assert not [hit for hit, _ in await history.search(state, ME, "their", 10)]

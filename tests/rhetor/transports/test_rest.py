@@ -324,6 +324,23 @@ async def test_capabilities_and_peers(tmp_path: Path) -> None:
         assert (peers[0]["status"], peers[0]["evidence"]) == ("idle", "no turn running")
 
 
+async def test_what_was_said_is_found_again_with_its_words_marked(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "why is a bird fast"})
+        (said,) = (await home.ask("GET", "/api/v2/history?limit=5")).json["history"]
+        assert (said["ai"], said["message"]) == ("apollo", "why is a bird fast")
+        assert said["response"] == "apollo heard: why is a bird fast"
+        hits = (await home.ask("GET", "/api/v2/search", params={"q": "BIRD fast"})).json["hits"]
+        assert {hit["role"] for hit in hits} == {"user", "assistant"}
+        for hit in hits:
+            words = [hit["excerpt"][start : start + length] for start, length in hit["highlights"]]
+            assert words == ["bird", "fast"]
+        for query in ('" OR *', "\x02", "NEAR(", "-"):
+            assert (await home.ask("GET", "/api/v2/search", params={"q": query})).status == 200
+        assert (await home.ask("GET", "/api/v2/search")).status == 422
+        assert (await home.ask("GET", "/api/v2/history?limit=0")).status == 422
+
+
 async def test_provider_variables_are_asked_for_when_they_differ_and_nothing_runs(tmp_path: Path) -> None:
     async with served(tmp_path, by_itself=True) as home:
         theirs = {"x-rhetor-env": "theirs"}
