@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.table import Figure, keep, table
 
-ALL = ("start", "append", "chunk", "bulk")
+ALL = ("start", "append", "chunk", "bulk", "replay")
 
 
 def main(names: list[str]) -> None:

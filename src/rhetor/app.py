@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import secrets
 import sys
@@ -33,6 +34,7 @@ from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, stop_when_idle, tcp_listener, unix_listener
 
 DISTRIBUTION = "tekton-aish"
+GC_THRESHOLDS = (20_000, 20, 50)
 DOORS = (system.doors, talking.doors, conversing.doors, planning.doors, bulk.doors, looking_back.doors)
 
 
@@ -76,6 +78,10 @@ async def serve(start: Start) -> None:
     Raises:
         InvalidSettings: it cannot be started as configured.
     """
+    # what was imported lives as long as the process: collections need not look at it again, and the pauses
+    # of a busy hub come from collections of the oldest generation
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     async with AsyncExitStack() as stack:
         hub_settings = start.settings.hub
         tcp = stack.enter_context(tcp_listener(hub_settings.host, hub_settings.port, or_any=start.by_itself))

@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
-import msgspec
-
-from rhetor.domain.event import Event
 from rhetor.store.base import Record
 
-_NAME = "raw"
-_encode = msgspec.json.encode
+_NAME = "raw.sse"
 
 
 def timestamp(at: int) -> str:
     """RFC 3339 in UTC, from Unix time in milliseconds."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(at: int) -> str:
+    """Events of one second share all but their milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat()[:19]
 
 
 def encode(record: Record, prev: int | None = None) -> bytes:
     """The event as one JSON object. `prev` where it is not the number before the event's own."""
-    event = record.event
-    if prev is None or prev == event.prev:
-        if (known := record.frames.get(_NAME)) is None:
-            known = record.frames[_NAME] = _object(event, event.prev, record.data)
-        return known
-    return _object(event, prev, record.data)
+    return _object(record, record.prev if prev is None else prev)
 
 
-def sse(record: Record, prev: int | None = None) -> bytes:
-    """The event as a frame of `text/event-stream`, its cursor as id."""
-    if prev is None or prev == record.event.prev:
-        if (known := record.frames.get("raw.sse")) is None:
-            known = record.frames["raw.sse"] = _frame(record, None)
-        return known
-    return _frame(record, prev)
+def sse(record: Record, prev: int) -> bytes:
+    """The event as a frame of `text/event-stream`, its cursor as id. `prev`: the number of the frame before
+    it on this subscription."""
+    if prev != record.prev:  # under a filter, or inside of what was folded since: for this reader alone
+        return _frame(record, prev)
+    if (known := record.frames.get(_NAME)) is None:
+        known = record.frames[_NAME] = _frame(record, prev)
+    return known
 
 
-def _frame(record: Record, prev: int | None) -> bytes:
-    return b"id: %b\ndata: %b\n\n" % (str(record.event.position).encode(), encode(record, prev))
+def _frame(record: Record, prev: int) -> bytes:
+    return b"id: %b:%d\ndata: %b\n\n" % (record.epoch.encode(), record.seq, _object(record, prev))
 
 
-def _object(event: Event, prev: int, data: bytes) -> bytes:
-    in_plan = event.stream.startswith("p_")
-    head = {
-        "epoch": event.position.epoch,
-        "seq": event.position.seq,
-        "prev": prev,
-        "cursor": str(event.position),
-        "session_id": event.stream if event.stream.startswith("s_") else None,
-        **({"plan_id": event.stream, "step": event.step} if in_plan else {}),
-        "turn_id": event.turn_id,
-        "at": timestamp(event.at),
-        "type": event.payload.type,
-    }
-    return b'%b,"data":%b}' % (_encode(head)[:-1], data)
+def _object(record: Record, prev: int) -> bytes:
+    # ids, types and step names hold nothing that JSON would have to escape
+    epoch, seq = record.epoch, record.seq
+    turn = f'"{record.turn_id}"' if record.turn_id else "null"
+    head = (
+        f'{{"epoch":"{epoch}","seq":{seq},"prev":{prev},"cursor":"{epoch}:{seq}",{_where(record)}'
+        f'"turn_id":{turn},"at":"{timestamp(record.at)}","type":"{record.type}","data":'
+    )
+    return b"%b%b}" % (head.encode(), record.data)
+
+
+def _where(record: Record) -> str:
+    if record.stream.startswith("s_"):
+        return f'"session_id":"{record.stream}",'
+    if not record.stream.startswith("p_"):
+        return '"session_id":null,'
+    step = f'"{record.step}"' if record.step else "null"
+    return f'"session_id":null,"plan_id":"{record.stream}","step":{step},'

@@ -24,9 +24,8 @@ def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
 
 
 def _start_of_frame(record: Record, body: dict[str, Any]) -> bytes:
-    position = record.event.position
-    body = {**body, "epoch": position.epoch, "seq": position.seq}
-    return b"id: %b\ndata: %b" % (str(position).encode(), _encode(body)[:-1])
+    body = {**body, "epoch": record.epoch, "seq": record.seq}
+    return b"id: %b:%d\ndata: %b" % (record.epoch.encode(), record.seq, _encode(body)[:-1])
 
 
 def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:

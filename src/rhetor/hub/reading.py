@@ -19,9 +19,9 @@ async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
     after = _from(head, turn.behind)
     while records := await log.page(turn.stream, after):
         for record in records:
-            if record.event.turn_id == turn.id:
+            if record.turn_id == turn.id:
                 yield record.event
-        after = records[-1].event.position
+        after = records[-1].position
 
 
 async def accepted_message(log: Log, turn: TurnRow) -> MessageAccepted:
@@ -52,7 +52,7 @@ async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tupl
     said: list[str] = []
     async for records in follow(log, stream, after):
         for record in records:
-            if record.event.turn_id != turn_id:
+            if record.turn_id != turn_id:
                 continue
             payload = record.event.payload
             if isinstance(payload, TurnEnd):

@@ -250,14 +250,16 @@ class SqliteStore:
             log.debug("outcomes without a loop", extra={"requests": len(tickets)})
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
-        changed: dict[str, None] = {}
+        # all answers first, so that no mistake below leaves a caller waiting; callers run after this step
         for ticket, outcome in zip(tickets, outcomes, strict=True):
             self._waiting_bytes -= ticket.size
+            ticket.settle(outcome)
+        changed: dict[str, None] = {}
+        for outcome in outcomes:
             if isinstance(outcome, Landed) and outcome.head is not None:
                 self._tail.take(outcome.stream, outcome.head, outcome.records, outcome.folds)
                 if not outcome.folds:  # who waits is at the head, where a fold changes nothing
                     changed[outcome.stream] = None
-            ticket.settle(outcome)
         for stream in changed:
             self._wakeups.wake(stream)
 

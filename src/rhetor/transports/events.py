@@ -7,23 +7,25 @@ not read yet is not kept for it anywhere: it is read from the log when the clien
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rhetor.dialects import raw, specialist
-from rhetor.domain.event import Payload, PlanEnded, Position, TurnEnd
+from rhetor.domain.event import PlanEnded, Position, TurnEnd
 from rhetor.errors import PositionLost
 from rhetor.hub.hub import Hub
 from rhetor.hub.sending import Accepted
 from rhetor.hub.watching import Reader
-from rhetor.store.base import Record, follow
+from rhetor.store.base import follow
 
 HEARTBEAT_SECONDS = 15.0
+TURN_ENDS = frozenset(kind.type for kind in get_args(TurnEnd))
+PLAN_ENDS = frozenset({PlanEnded.type})
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -130,19 +132,13 @@ def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventS
 
 def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
     """The same as raw events of the turn."""
-    batches = _raw(
-        hub,
-        accepted.session_id,
-        accepted.after,
-        keep=lambda r: r.event.turn_id == accepted.turn_id,
-        ends=lambda p: isinstance(p, TurnEnd),
-    )
+    batches = _raw(hub, accepted.session_id, accepted.after, turn_id=accepted.turn_id, ends=TURN_ENDS)
     return EventStream(batches, hub.state.watching.reader(accepted.session_id), headers)
 
 
 def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]) -> EventStream:
     """A plan's events up to its end."""
-    batches = _raw(hub, plan_id, after, ends=lambda p: isinstance(p, PlanEnded))
+    batches = _raw(hub, plan_id, after, ends=PLAN_ENDS)
     return EventStream(batches, hub.state.watching.reader(plan_id), headers)
 
 
@@ -156,12 +152,12 @@ async def _turn(hub: Hub, accepted: Accepted) -> AsyncIterator[bytes]:
     async for records in follow(hub.state.store, accepted.session_id, accepted.after):
         frames: list[bytes] = []
         for record in records:
-            if record.event.turn_id != accepted.turn_id:
+            if record.turn_id != accepted.turn_id:
                 continue
             if frame := specialist.sse(record, accepted.peer, prev):
                 frames.append(frame)
-                prev = record.event.seq
-            if isinstance(record.event.payload, TurnEnd):
+                prev = record.seq
+            if record.type in TURN_ENDS:
                 yield b"".join(frames)
                 return
         if frames:
@@ -173,20 +169,20 @@ async def _raw(
     stream: str,
     after: Position,
     *,
-    keep: Callable[[Record], bool] | None = None,
-    ends: Callable[[Payload], bool] | None = None,
+    turn_id: str | None = None,
+    ends: frozenset[str] = frozenset(),
 ) -> AsyncIterator[bytes]:
+    """Frames of a stream behind `after`, of one turn where it is given, up to a type in `ends`."""
     seen = after.seq
     try:
         async for records in follow(hub.state.store, stream, after):
             frames: list[bytes] = []
             for record in records:
-                if keep is not None and not keep(record):
+                if turn_id is not None and record.turn_id != turn_id:
                     continue
-                # a reader may stand inside of what was folded since; under a filter numbers are missing
                 frames.append(raw.sse(record, seen))
-                seen = record.event.seq
-                if ends is not None and ends(record.event.payload):
+                seen = record.seq
+                if record.type in ends:
                     yield b"".join(frames)
                     return
             if frames:

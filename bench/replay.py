@@ -1,0 +1,69 @@
+"""Replay of a long session over server-sent events, from a hub that has it on disk only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.table import Figure
+from rhetor.domain.event import OutputDelta
+from rhetor.domain.session import Session
+from rhetor.hub.ids import wall_clock
+from rhetor.hub.rows import session_row
+from rhetor.store.base import Draft
+from rhetor.store.sqlite import SqliteStore
+
+BIN = Path(sys.executable).parent
+EVENTS = 100_000
+
+
+def run() -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
+        home = Path(folder) / "home"
+        home.mkdir(mode=0o700)
+        asyncio.run(_fill(home / "hub.db"))
+        environment = {"PATH": os.environ["PATH"], "RHETOR_HOME": str(home)}
+        command = [f"{BIN}/rhetor", "serve", "--port", "0"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
+            assert hub.stdout is not None
+            hub.stdout.readline()
+            rate = max(_replay(str(home / "hub.sock")) for _ in range(3))
+            hub.terminate()
+    return [Figure("replay of 100,000 events over SSE", f"{rate:,.0f}/s", "≥300,000/s", rate >= 300_000)]
+
+
+async def _fill(path: Path) -> None:
+    store = await SqliteStore.open(path, clock=wall_clock)
+    now = wall_clock()
+    session = Session("s_bench", "apollo", _me(), now, now)
+    await store.commit("s_bench", [], rows=[session_row(session)])
+    for _ in range(EVENTS // 500):
+        await store.commit("s_bench", [Draft(OutputDelta("some words "), "t_1")] * 500)
+    await store.aclose()
+
+
+def _me() -> str:
+    import getpass
+
+    return getpass.getuser()
+
+
+def _replay(path: str) -> float:
+    """Events a second, from the request to the last of them."""
+    head = (
+        "GET /api/v2/sessions/s_bench/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    )
+    last, tail = f'"seq":{EVENTS},'.encode(), b""
+    started = time.perf_counter()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.sendall(head.encode())
+        while last not in tail:
+            tail = tail[-1000:] + connection.recv(1 << 20)
+    return EVENTS / (time.perf_counter() - started)
