@@ -26,6 +26,7 @@ options of a call, before or after the message:
   --json                one event a line
   --no-stream           the answer whole, when it is complete
   --quiet               nothing on stderr but failures
+  --usage               after the answer, on stderr: model, tokens, cost, seconds
 
 exit codes: 0 done, 1 the peer failed, 2 wrong usage, 3 unknown peer or command, 4 no permission,
 5 hub unreachable, 124 timed out, 130 interrupted

@@ -14,6 +14,7 @@ from aish.talk import (
     stop_quietly,
     tell_notice,
     tell_permission,
+    tell_usage,
     turn_failure,
     understood,
 )
@@ -56,6 +57,7 @@ class PlanRun:
         self._last: list[str] = []
         self._peers: dict[str, str] = {}
         self._spoke: set[str] = set()
+        self._completed: dict[str, dict[str, Any]] = {}
         self._shown = 0
         self._failures: list[Failure] = []
 
@@ -98,6 +100,8 @@ class PlanRun:
                     self._out.pass_on(data + b"\n")
                 self._take(event)
                 if event.get("type") == "plan.ended":
+                    self._out.end()
+                    self._tell_usage()
                     return self._exit_code(event["data"]["status"])
         finally:
             self._err.end()
@@ -117,6 +121,8 @@ class PlanRun:
                 self._step_said(step, data)
             case "permission.asked":
                 tell_permission(self._peers[step], data)
+            case "turn.completed":
+                self._completed[step] = data
             case "step.done":
                 self._step_done(step, data["text"])
             case "step.failed":
@@ -192,6 +198,10 @@ class PlanRun:
             say(f"aish: the line was {status}")
             return exits.FAILED
         return exits.DONE
+
+    def _tell_usage(self) -> None:
+        for step, data in self._completed.items() if self._options.usage else ():
+            tell_usage(self._peers[step], data, data.get("seconds"))
 
     def _stop(self) -> None:
         if self._plan_id:

@@ -67,4 +67,5 @@ def shared_options(calls: "Sequence[Call]") -> Options:
         json=any(one.json for one in options),
         quiet=any(one.quiet for one in options),
         no_stream=any(one.no_stream for one in options),
+        usage=any(one.usage for one in options),
     )

@@ -41,6 +41,7 @@ class NoOptions:
     json = False
     no_stream = False
     quiet = False
+    usage = False
 
 
 def talk(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptions) -> int:
@@ -118,6 +119,9 @@ class Turn:
                     self._show(frame)
                 elif kind == "done":
                     self._out.write("".join(self._held))
+                    self._out.end()
+                    if self._options.usage:
+                        tell_usage(self._peer, frame, frame.get("execution_time"))
                     return exits.DONE
                 elif kind == "error":
                     self._out.write("".join(self._held))
@@ -219,6 +223,18 @@ def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
     """Why a turn has no answer, from the event that says so."""
     detail = data.get("detail") or data.get("reason") or f"cancelled by {data.get('by', 'the hub')}"
     return Failure(f"aish: {peer} failed: {detail}", exits.exit_code(str(data.get("code", ""))))
+
+
+def tell_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:
+    """What an answer took: `apollo: 120 tokens in (30 cached), 45 out, $0.0012, 1.3 s`. A price that is not
+    known is said to be unknown: it is not nothing."""
+    usage = data.get("usage") or {}
+    tokens = "tokens unknown"
+    if usage:
+        cached = f" ({usage['cached_tokens']} cached)" if usage.get("cached_tokens") else ""
+        tokens = f"{usage['input_tokens']} tokens in{cached}, {usage['output_tokens']} out"
+    cost = data.get("cost")
+    say(f"{peer}: {tokens}, {'cost unknown' if cost is None else f'${cost}'}, {seconds or 0.0:.1f} s")
 
 
 def broken_off() -> Failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
-from tests.provider.script import Script
+from tests.provider.script import Script, Usage
 
 SHELLS = 10
 
@@ -269,3 +270,15 @@ def test_what_was_said_is_found_again(served: Machine, model: ProviderProcess) -
     assert served.run("search", "nowhere").returncode == 1
     assert served.run("search").returncode == 2
     assert served.run("history", "0").returncode == 2
+
+
+def test_what_an_answer_took_is_told_on_request(served: Machine, model: ProviderProcess) -> None:
+    model.script(Script(chunks=("ok",), usage=Usage(120, 45, cached=30)))
+    ran = served.run("apollo", "hi", "--usage")
+    assert ran.stdout == "ok\n"
+    told = r"apollo: 120 tokens in \(30 cached\), 45 out, cost unknown, \d+\.\d s\n"
+    assert re.fullmatch(told, ran.stderr)
+    model.script(Script(chunks=("one",)), Script(chunks=("two",)))
+    ran = served.run("-c", "apollo hi | athena --usage")
+    assert ran.stdout == "two\n"
+    assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["apollo", "athena"]

@@ -150,6 +150,7 @@ def test_the_text_of_a_call(line: str, expected: Call) -> None:
         ("--timeout 2.5 hi", apollo("hi", timeout=2.5)),
         ("hi --timeout soon", apollo("hi --timeout soon")),
         ("--json --quiet --no-stream hi", apollo("hi", json=True, quiet=True, no_stream=True)),
+        ("hi --usage", apollo("hi", usage=True)),
         ("--if-idle hi", apollo("hi", if_busy="refuse")),
         ("hi --interrupt --queue", apollo("hi", if_busy="queue")),
         ("hi --interrupt", apollo("hi", if_busy="interrupt")),
@@ -305,6 +306,7 @@ options = st.builds(
     json=st.booleans(),
     no_stream=st.booleans(),
     quiet=st.booleans(),
+    usage=st.booleans(),
 )
 calls = st.builds(Call, targets, texts, options)
 call_stages = calls.map(lambda made: Stage(str(made)))

@@ -21,6 +21,7 @@ _FLAGS: "dict[str, _Changes]" = {
     "--json": {"json": True},
     "--no-stream": {"no_stream": True},
     "--quiet": {"quiet": True},
+    "--usage": {"usage": True},
     "--if-idle": {"if_busy": "refuse"},
     "--queue": {"if_busy": "queue"},
     "--interrupt": {"if_busy": "interrupt"},
@@ -48,6 +49,7 @@ class Options(Value):
         "quiet",
         "session_id",
         "timeout",
+        "usage",
     )
     context_window: int | None
     session_id: str | None
@@ -58,6 +60,7 @@ class Options(Value):
     json: bool
     no_stream: bool
     quiet: bool
+    usage: bool
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Options(Value):
         json: bool = False,
         no_stream: bool = False,
         quiet: bool = False,
+        usage: bool = False,
     ) -> None:
         self._fill(
             context_window=context_window,
@@ -82,6 +86,7 @@ class Options(Value):
             json=json,
             no_stream=no_stream,
             quiet=quiet,
+            usage=usage,
         )
 
     def __str__(self) -> str:
@@ -113,7 +118,12 @@ class Options(Value):
             words.append(_IF_BUSY_FLAGS[self.if_busy])
         if self.timeout is not None:
             words.append(f"--timeout={self.timeout!r}")
-        flags = {"--json": self.json, "--no-stream": self.no_stream, "--quiet": self.quiet}
+        flags = {
+            "--json": self.json,
+            "--no-stream": self.no_stream,
+            "--quiet": self.quiet,
+            "--usage": self.usage,
+        }
         return words + [flag for flag, is_set in flags.items() if is_set]
 
 
