@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ import aiohttp
 from rhetor.app import locked, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
+from rhetor.domain.peer import Peer
+from rhetor.drivers.base import Driver
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
@@ -99,11 +101,13 @@ async def served(
     store: Store | None = None,
     limits: Limits | None = None,
     by_itself: bool = False,
+    drivers: Mapping[str, Driver] | None = None,
+    also: Sequence[Peer] = (),
 ) -> AsyncIterator[Served]:
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
-    peers = Peers(PEERS, {"reviewers": ("apollo", "athena")})
-    async with open_hub(store, peers, {"scripted": driver}, limits=limits) as hub:
+    peers = Peers([*PEERS, *also], {"reviewers": ("apollo", "athena")})
+    async with open_hub(store, peers, {"scripted": driver, **(drivers or {})}, limits=limits) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         with unix_listener(folder / "hub.sock") as unix, tcp_listener("127.0.0.1", 0, or_any=False) as tcp:
             port = tcp.getsockname()[1]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from rhetor import errors
 from rhetor.app import DOORS
-from rhetor.settings import ProviderSettings, Settings, SpecialistSettings
+from rhetor.settings import McpServerSettings, ProviderSettings, Settings, SpecialistSettings
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -28,8 +28,9 @@ def _keys(model: type[BaseModel], path: str = "") -> list[str]:
 
 def test_every_setting_is_documented() -> None:
     page = (DOCS / "reference" / "configuration.md").read_text()
-    keys = [key for key in _keys(Settings) if key not in ("providers", "specialists", "teams")]
+    keys = [key for key in _keys(Settings) if key not in ("providers", "specialists", "teams", "mcp_servers")]
     keys += _keys(ProviderSettings, "providers.NAME.") + _keys(SpecialistSettings, "specialists.NAME.")
+    keys += _keys(McpServerSettings, "mcp_servers.NAME.")
     documented = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
     assert documented == {*keys, "specialists.NAME", "teams.NAME"}
 

@@ -14,13 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import load_token
 from rhetor.drivers.access import ModelAccess
+from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.models import ProviderEntry
 from rhetor.drivers.patience import Timeouts
+from rhetor.drivers.prices import Price
+from rhetor.drivers.tool_servers import ToolServers
+from rhetor.drivers.tooling import with_tools
 from rhetor.home import Home
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.ids import wall_clock
@@ -28,14 +33,30 @@ from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
 from rhetor.settings import Settings, peers_of
 from rhetor.store.sqlite import SqliteStore
-from rhetor.transports import bulk, conversing, looking_back, planning, problems, system, talking
+from rhetor.transports import answering, bulk, conversing, looking_back, planning, problems, system, talking
 from rhetor.transports.gate import App, Gate
 from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, stop_when_idle, tcp_listener, unix_listener
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
-DOORS = (system.doors, talking.doors, conversing.doors, planning.doors, bulk.doors, looking_back.doors)
+# nothing of what is asked here leaves this machine, whatever variables of the environment would have
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+DOORS = (
+    system.doors,
+    talking.doors,
+    conversing.doors,
+    answering.doors,
+    planning.doors,
+    bulk.doors,
+    looking_back.doors,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +72,12 @@ class Start:
 def routes(node: Node | None = None) -> FastAPI:
     """All routes of all doors, without their lock."""
     app = FastAPI(
-        title="rhetor", version=version(DISTRIBUTION), openapi_url=None, docs_url=None, redoc_url=None
+        title="rhetor",
+        version=version(DISTRIBUTION),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=NO_TELEMETRY,
     )
     for doors in DOORS:
         app.include_router(doors)
@@ -106,11 +132,6 @@ async def serve(start: Start) -> None:
 @asynccontextmanager
 async def _hub(start: Start) -> AsyncIterator[tuple[Hub, ModelAccess]]:
     settings = start.settings
-    entries = {
-        name: ProviderEntry(p.kind, p.base_url, p.api_key_env, p.allow_private)
-        for name, p in settings.providers.items()
-    }
-    timeouts = Timeouts(**settings.timeouts.model_dump())
     limits = Limits(
         settings.session.ttl,
         settings.session.context_window,
@@ -119,13 +140,37 @@ async def _hub(start: Start) -> AsyncIterator[tuple[Hub, ModelAccess]]:
     )
     peers = Peers(peers_of(settings), settings.teams)
     store = await SqliteStore.open(Path(start.home.folder) / "hub.db", clock=wall_clock)
-    access = ModelAccess(start.environment, entries, settings.models.default, timeouts)
+    access, servers = model_access(start), _tool_servers(start)
     try:
-        async with open_hub(store, peers, access.drivers, limits=limits) as hub:
+        drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
+        async with open_hub(store, peers, drivers, limits=limits) as hub:
             yield hub, access
     finally:
+        await servers.aclose()
         await access.aclose()
         await store.aclose()
+
+
+def _tool_servers(start: Start) -> ToolServers:
+    entries = {
+        name: ServerEntry(s.command, s.env, s.pass_env, s.url, s.allow_private, s.approve)
+        for name, s in start.settings.mcp_servers.items()
+    }
+    return ToolServers(entries, start.environment, str(start.home.folder))
+
+
+def model_access(start: Start) -> ModelAccess:
+    """How models are reached, as configured."""
+    settings, models = start.settings, start.settings.models
+    entries = {
+        name: ProviderEntry(p.kind, p.base_url, p.api_key_env, p.allow_private)
+        for name, p in settings.providers.items()
+    }
+    prices = {
+        ref: Price(p.input_per_1m, p.output_per_1m, p.cached_per_1m) for ref, p in models.prices.items()
+    }
+    timeouts = Timeouts(**settings.timeouts.model_dump())
+    return ModelAccess(start.environment, entries, models.default, timeouts, models.fallbacks, prices)
 
 
 def _node(start: Start, hub: Hub, access: ModelAccess) -> Node:

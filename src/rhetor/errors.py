@@ -260,3 +260,22 @@ class ModelUnknown(ProviderFailed):
     """The configured model names no provider that is there."""
 
     code = "model_unknown"
+
+
+class ToolCallRefused(TurnFailure):
+    """The model asked for tools in a way that cannot be passed on: too much, or not understood again and
+    again."""
+
+    code = "tool_call_refused"
+
+
+class ToolUnanswered(TurnFailure):
+    """The client did not give a tool's result in time."""
+
+    code, status, rpc = "tool_unanswered", 504, TIMED_OUT
+
+
+class ToolServerFailed(TurnFailure):
+    """An MCP server of the peer cannot be used; `data` has its name and a hint."""
+
+    code = "tool_server_failed"

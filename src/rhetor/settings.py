@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rhetor.domain.peer import Capability, Peer, PeerKind
@@ -19,6 +20,8 @@ from rhetor.errors import InvalidSettings
 from rhetor.specialists import BUILT_IN
 
 Seconds = Annotated[float, Field(gt=0)]
+Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+ModelRef = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
 PeerName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -53,8 +56,21 @@ class ProviderSettings(Section):
     allow_private: bool = False
 
 
+class PriceSettings(Section):
+    """USD for a million tokens. `cached_per_1m`: of input that the provider had in its cache."""
+
+    input_per_1m: Amount
+    output_per_1m: Amount
+    cached_per_1m: Amount | None = None
+
+
 class ModelSettings(Section):
+    """`fallbacks`: asked in this order where a peer's own model fails before it begins to answer. `prices`:
+    by `provider/model`, before the prices that are known."""
+
     default: str = "auto"
+    fallbacks: tuple[ModelRef, ...] = ()
+    prices: dict[ModelRef, PriceSettings] = {}
 
 
 class SpecialistSettings(Section):
@@ -66,6 +82,25 @@ class SpecialistSettings(Section):
     model: str | None = None
     capabilities: dict[str, float | bool] | None = None
     primary: tuple[str, ...] | None = None
+    mcp_servers: tuple[PeerName, ...] = ()
+
+
+class McpServerSettings(Section):
+    """A `command` (the program and its arguments, no shell) or a `url`. `env` and `pass_env`: what the
+    program gets besides PATH, HOME and LANG. `approve`: tools that a person is asked about first."""
+
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    url: str | None = None
+    allow_private: bool = False
+    approve: Literal["all"] | tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("a server has a command or a url, one of them")
+        return self
 
 
 class SessionSettings(Section):
@@ -111,6 +146,7 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     specialists: dict[PeerName, SpecialistSettings | None] = {}
     teams: dict[PeerName, tuple[str, ...]] = {}
+    mcp_servers: dict[PeerName, McpServerSettings] = {}
     session: SessionSettings = SessionSettings()
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -174,13 +210,17 @@ def peers_of(settings: Settings) -> list[Peer]:
     """The specialists: built-in ones, with what the user changed, without what the user took away.
 
     Raises:
-        InvalidSettings: a team has a member that is no peer, or a score is out of its range.
+        InvalidSettings: a team has a member that is no peer, a specialist a server that is not configured,
+            or a score is out of its range.
     """
     names = [*BUILT_IN, *(name for name in settings.specialists if name not in BUILT_IN)]
     kept = [n for n in names if not (n in settings.specialists and settings.specialists[n] is None)]
     peers = [
         _specialist(name, settings.specialists.get(name) or SpecialistSettings(), settings) for name in kept
     ]
+    for peer in peers:
+        if missing := [name for name in peer.mcp_servers if name not in settings.mcp_servers]:
+            raise InvalidSettings(f"specialists.{peer.name}.mcp_servers: mcp_servers has no {missing[0]!r}")
     for team, members in settings.teams.items():
         if unknown := [m for m in members if m not in kept]:
             raise InvalidSettings(f"teams.{team}: no peer is called {unknown[0]!r}")
@@ -201,6 +241,7 @@ def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
         own.prompt or (base.prompt if base else f"You are {name}, {role}."),
         own.model or settings.models.default,
         tuple(_capability(name, c, score, c in primary) for c, score in scores.items()),
+        own.mcp_servers,
     )
 
 

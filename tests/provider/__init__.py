@@ -5,7 +5,7 @@ as a process of its own, driven through its control routes.
 """
 
 from tests.provider.gate import Gate
-from tests.provider.script import Asked, Failure, Script, Usage, echo
+from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, echo
 from tests.provider.server import Call, ProviderServer
 
-__all__ = ["Asked", "Call", "Failure", "Gate", "ProviderServer", "Script", "Usage", "echo"]
+__all__ = ["Asked", "Call", "Failure", "Gate", "ProviderServer", "Script", "ToolCall", "Usage", "echo"]

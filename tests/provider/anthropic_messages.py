@@ -6,12 +6,17 @@ from typing import Any
 import msgspec
 
 from tests.provider.dialect import Body, Frames, event, text_of
-from tests.provider.script import Asked, Failure, Script, Usage, usage_of
+from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage_of
 
 _ID = "msg_1"
 
 # our word for the end → theirs
-_STOP_REASON = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+_STOP_REASON = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+    "tool_calls": "tool_use",
+}
 
 # status → (type, message); the words are those that the API was seen to use
 _WORDS: dict[int | str, tuple[str, str]] = {
@@ -47,33 +52,63 @@ def answer(script: Script, asked: Asked, /) -> bytes:
     if script.reasoning:
         thinking = "".join(script.reasoning)
         content.append({"type": "thinking", "thinking": thinking, "signature": "c2ln"})
-    content.append({"type": "text", "text": "".join(script.chunks)})
+    if script.chunks or not script.tool_calls:
+        content.append({"type": "text", "text": "".join(script.chunks)})
+    content += [
+        _tool_use(call) | {"input": msgspec.json.decode(call.arguments)} for call in script.tool_calls
+    ]
     usage = _usage(usage_of(script, asked))
-    return msgspec.json.encode(_message(asked.model, content, _stop_reason(script.finish), usage))
+    return msgspec.json.encode(_message(asked.model, content, _stop_reason(_finish(script)), usage))
 
 
 def frames(script: Script, asked: Asked, /) -> Frames:
     """The message as its event sequence, with the ping that the API sends after the first block's start."""
-    return _frames(script.reasoning, script.chunks, script.finish, asked.model, usage_of(script, asked))
+    usage = usage_of(script, asked)
+    return _frames(script.reasoning, script.chunks, script.tool_calls, _finish(script), asked.model, usage)
 
 
 @lru_cache(maxsize=64)
 def _frames(
-    reasoning: tuple[str, ...], chunks: tuple[str, ...], finish: str, model: str, usage: Usage
+    reasoning: tuple[str, ...],
+    chunks: tuple[str, ...],
+    calls: tuple[ToolCall, ...],
+    finish: str,
+    model: str,
+    usage: Usage,
 ) -> Frames:
-    opening = (
-        _message_start(model, usage)
-        + _block_start(0, thinking=bool(reasoning))
-        + event("ping", {"type": "ping"})
-    )
-    thoughts = [_delta(0, {"type": "thinking_delta", "thinking": text}) for text in reasoning]
-    block = 1 if reasoning else 0
-    words = [_delta(block, {"type": "text_delta", "text": text}) for text in chunks]
+    blocks: list[tuple[dict[str, Any], list[dict[str, str]]]] = []
     if reasoning:
-        # the turn from one block to the next travels with the last thought, so that chunks stay countable
-        thoughts[-1] += _delta(0, {"type": "signature_delta", "signature": "c2ln"})
-        thoughts[-1] += _block_stop(0) + _block_start(1, thinking=False)
-    return Frames(opening, (*thoughts, *words), _block_stop(block) + _message_stop(finish, usage))
+        thoughts = [{"type": "thinking_delta", "thinking": text} for text in reasoning]
+        blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, thoughts))
+    if chunks or not calls:
+        words = [{"type": "text_delta", "text": text} for text in chunks]
+        blocks.append(({"type": "text", "text": ""}, words))
+    for call in calls:
+        pieces = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *call.pieces)]
+        blocks.append((_tool_use(call), pieces))
+    opening = _message_start(model, usage) + _block_start(0, blocks[0][0]) + event("ping", {"type": "ping"})
+    chunked = [chunk for index in range(len(blocks)) for chunk in _block(index, blocks)]
+    return Frames(opening, tuple(chunked), _block_stop(len(blocks) - 1) + _message_stop(finish, usage))
+
+
+def _block(index: int, blocks: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> list[bytes]:
+    """A block's chunks. The turn to the next block travels with the last of them, so that chunks stay
+    countable."""
+    start, deltas = blocks[index]
+    chunks = [_delta(index, delta) for delta in deltas]
+    if index + 1 < len(blocks):
+        if start["type"] == "thinking":
+            chunks[-1] += _delta(index, {"type": "signature_delta", "signature": "c2ln"})
+        chunks[-1] += _block_stop(index) + _block_start(index + 1, blocks[index + 1][0])
+    return chunks
+
+
+def _finish(script: Script) -> str:
+    return "tool_calls" if script.tool_calls and script.finish == "stop" else script.finish
+
+
+def _tool_use(call: ToolCall) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
 
 
 def refusal(failure: Failure, /) -> bytes:
@@ -139,10 +174,7 @@ def _message_start(model: str, usage: Usage) -> bytes:
     return event("message_start", {"type": "message_start", "message": _message(model, [], None, figures)})
 
 
-def _block_start(index: int, *, thinking: bool) -> bytes:
-    block = (
-        {"type": "thinking", "thinking": "", "signature": ""} if thinking else {"type": "text", "text": ""}
-    )
+def _block_start(index: int, block: dict[str, Any]) -> bytes:
     return event(
         "content_block_start", {"type": "content_block_start", "index": index, "content_block": block}
     )

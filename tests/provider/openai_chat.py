@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tests.provider.dialect import Body, Frames, data, text_of
-from tests.provider.script import Asked, Failure, Script, Usage, usage_of
+from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage_of
 
 _ID = "chatcmpl-1"
 _CREATED = 1_790_000_000
@@ -65,7 +65,9 @@ def answer(script: Script, asked: Asked, /) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": "".join(script.chunks), "refusal": None}
     if script.reasoning:
         message["reasoning_content"] = "".join(script.reasoning)
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": script.finish}
+    if script.tool_calls:
+        message["tool_calls"] = [_tool_call(call, call.arguments) for call in script.tool_calls]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(script)}
     envelope = _envelope(asked.model) | {"object": "chat.completion"}
     return msgspec.json.encode(envelope | {"choices": [choice], "usage": _usage(usage_of(script, asked))})
 
@@ -73,12 +75,17 @@ def answer(script: Script, asked: Asked, /) -> bytes:
 def frames(script: Script, asked: Asked, /) -> Frames:
     """The completion as a stream: a role, a delta a chunk, the reason, the usage if asked for, `[DONE]`."""
     usage = usage_of(script, asked) if asked.include_usage else None
-    return _frames(script.reasoning, script.chunks, script.finish, asked.model, usage)
+    return _frames(script.reasoning, script.chunks, script.tool_calls, _finish(script), asked.model, usage)
 
 
 @lru_cache(maxsize=64)
 def _frames(
-    reasoning: tuple[str, ...], chunks: tuple[str, ...], finish: str, model: str, usage: Usage | None
+    reasoning: tuple[str, ...],
+    chunks: tuple[str, ...],
+    calls: tuple[ToolCall, ...],
+    finish: str,
+    model: str,
+    usage: Usage | None,
 ) -> Frames:
     envelope = _envelope(model) | ({} if usage is None else {"usage": None})
     thoughts = tuple(_delta(envelope, {"reasoning_content": text}) for text in reasoning)
@@ -87,7 +94,26 @@ def _frames(
     if usage is not None:
         closing += data(envelope | {"choices": [], "usage": _usage(usage)})
     opening = _delta(envelope, {"role": "assistant", "content": "", "refusal": None})
-    return Frames(opening, thoughts + words, closing + b"data: [DONE]\n\n")
+    wishes = tuple(
+        _delta(envelope, {"tool_calls": [part]})
+        for index, call in enumerate(calls)
+        for part in _parts(index, call)
+    )
+    return Frames(opening, thoughts + words + wishes, closing + b"data: [DONE]\n\n")
+
+
+def _finish(script: Script) -> str:
+    return "tool_calls" if script.tool_calls and script.finish == "stop" else script.finish
+
+
+def _tool_call(call: ToolCall, arguments: str) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _parts(index: int, call: ToolCall) -> list[dict[str, Any]]:
+    """The first one names the call, the others have only pieces of its arguments."""
+    rest = [{"index": index, "function": {"arguments": piece}} for piece in call.pieces]
+    return [{"index": index, **_tool_call(call, "")}, *rest]
 
 
 def refusal(failure: Failure, /) -> bytes:

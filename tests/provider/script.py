@@ -29,8 +29,24 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: str | None = None
 
 
+class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that the answer ends with. `arguments` go out as they stand, JSON or not, in pieces of
+    `piece` characters, each a chunk."""
+
+    name: str
+    arguments: str = "{}"
+    id: str = "call_1"
+    piece: int = 1 << 16
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        starts = range(0, len(self.arguments), self.piece)
+        return tuple(self.arguments[start : start + self.piece] for start in starts)
+
+
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one call is answered; chunks are counted from 0, those of `reasoning` come first.
+    """How one call is answered; chunks are counted from 0: those of `reasoning` come first, those of
+    `tool_calls` (one that names it, then its arguments) last.
 
     `hold` names a gate to wait at before a chunk is written: -1 is before the headers, 0 after the
     headers and whatever the dialect sends ahead of the first chunk; the number of chunks is before the
@@ -48,6 +64,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     chunks: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
     finish: str = "stop"
     usage: Usage | None = None
     head_delay: float = 0.0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer
-from rhetor.domain.session import Session
+from rhetor.domain.session import Session, SessionState
 from rhetor.store.base import Head, Spoken
 
 from .raw import timestamp
@@ -43,19 +45,23 @@ def peer(peer: Peer, *, running: int, figures: Figures, model: str | None = None
     }
 
 
-def session(session: Session, head: Head | None, spoken: Sequence[Spoken] = ()) -> dict[str, Any]:
+def session(
+    session: Session, state: SessionState, head: Head | None, spoken: Sequence[Spoken] = ()
+) -> dict[str, Any]:
+    """`state`: the session's own, or `waiting`, which only who runs its turn knows."""
     return {
         "id": session.id,
         "specialist_id": session.peer,
         "name": session.name,
         "owner": session.owner,
         "project_id": session.project_id,
-        "state": session.state,
+        "state": state,
         "created_at": timestamp(session.created_at),
         "used_at": timestamp(session.used_at),
         "ttl": session.ttl,
         "context_window": session.context_window,
         "metadata": session.metadata,
+        "tools": msgspec.to_builtins(session.tools),
         "messages": [{"role": s.role, "content": s.content, "timestamp": timestamp(s.at)} for s in spoken],
         "head": f"{head.epoch}:{head.head}" if head else None,
     }

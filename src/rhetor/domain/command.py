@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .plan import IfBusy, Step
+from .tool import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class StartSession:
     project_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     command_id: str | None = None
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,28 @@ class StopPlan:
     plan_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerTool:
+    """The result (any JSON value) of a tool call that the caller's turn waits for. `stream`: the id of the
+    session, or of the plan, where one of its steps asked."""
+
+    stream: str
+    call_id: str
+    result: Any
+    is_error: bool = False
+    command_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPermission:
+    """The option chosen, one of those that were offered. `stream`: as for `AnswerTool`."""
+
+    stream: str
+    request_id: str
+    option_id: str
+    command_id: str | None = None
+
+
 Command = (
     SendMessage
     | StartSession
@@ -123,6 +147,8 @@ Command = (
     | ForkSession
     | StartPlan
     | StopPlan
+    | AnswerTool
+    | AnswerPermission
 )
 
 

@@ -10,7 +10,7 @@ from .event import Channel, PermissionOption, RunsAt
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """Where a driver knows which model answers, it says so first."""
+    """Which model is asked now, where a driver knows; again for each one that is asked after it failed."""
 
     model: str
 

@@ -27,7 +27,8 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`model`: None where the peer is no model; `auto` or `provider/model` otherwise."""
+    """`model`: None where the peer is no model; `auto` or `provider/model` otherwise. `mcp_servers`: names
+    of those whose tools it has."""
 
     name: str
     kind: PeerKind
@@ -37,6 +38,7 @@ class Peer:
     prompt: str = ""
     model: str | None = None
     capabilities: tuple[Capability, ...] = field(default=())
+    mcp_servers: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from .tool import Tool
+
 
 class SessionState(StrEnum):
     ACTIVE = "active"
@@ -22,7 +24,8 @@ TAKES_MESSAGES = frozenset({SessionState.ACTIVE, SessionState.PAUSED, SessionSta
 @dataclass(frozen=True, slots=True)
 class Session:
     """`created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
-    None for never. `once`: opened for a single message, and over when that is answered."""
+    None for never. `once`: opened for a single message, and over when that is answered. `tools`: what its
+    owner runs for the model, beside what the peer has."""
 
     id: str
     peer: str
@@ -36,6 +39,7 @@ class Session:
     project_id: str | None = None
     once: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+    tools: tuple[Tool, ...] = ()
 
     @property
     def takes_messages(self) -> bool:

@@ -75,7 +75,7 @@ class Turn:
                     self._wait_for(call_id)
                 return (ev.ToolCalled(call_id, name, arguments, runs_at),)
             case ToolResult(call_id, result, is_error):
-                self._go_on(call_id)
+                self.told(call_id)
                 return (ev.ToolReturned(call_id, result, is_error),)
             case Permission(request_id, tool, detail, options, expires_at):
                 self._wait_for(request_id)
@@ -90,6 +90,12 @@ class Turn:
             case Done(finish_reason):
                 return (self._complete(finish_reason, seconds),)
         assert_never(output)
+
+    def told(self, id: str) -> None:
+        """What it waited for under `id` is in the log; a turn that has ended does not mind."""
+        self._waiting_for.discard(id)
+        if self.state is TurnState.WAITING and not self._waiting_for:
+            self.state = TurnState.RUNNING
 
     def fail(
         self, code: str, detail: str, retryable: bool, data: dict[str, object]
@@ -116,11 +122,6 @@ class Turn:
         self._waiting_for.add(id)
         self.state = TurnState.WAITING
 
-    def _go_on(self, id: str) -> None:
-        self._waiting_for.discard(id)
-        if not self._waiting_for:
-            self.state = TurnState.RUNNING
-
     def _require(self, *states: TurnState) -> None:
         if self.state not in states:
             raise TurnOver(f"turn {self.turn_id} is {self.state}")
@@ -143,4 +144,4 @@ def total_usage(calls: list[Usage]) -> tuple[dict[str, int | None] | None, str |
         "cached_tokens": sum(cached) if cached else None,
     }
     costs = [c.cost for c in calls if c.cost is not None]
-    return usage, str(sum(map(Decimal, costs))) if len(costs) == len(calls) else None
+    return usage, f"{sum(map(Decimal, costs)):f}" if len(costs) == len(calls) else None

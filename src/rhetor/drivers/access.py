@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rhetor.errors import TurnFailure
@@ -15,13 +15,15 @@ from .clients import Clients
 from .environment import fingerprint, provider_variables
 from .models import AUTO, OFFLINE, Models, ProviderEntry
 from .patience import Timeouts
-
-# how long "there is no provider" holds before a server that was started meanwhile is looked for
-OFFLINE_SECONDS = 10.0
+from .prices import Price, Prices
 
 
 class ModelAccess:
-    """`environment`: the process's own at first; a shell's provider variables may take its place."""
+    """`environment`: the process's own at first; a shell's provider variables may take its place.
+
+    `fallbacks`: references of models, in the order in which they are asked when a peer's own one fails.
+    `prices`: by reference; they go before what is known.
+    """
 
     def __init__(
         self,
@@ -29,14 +31,17 @@ class ModelAccess:
         providers: Mapping[str, ProviderEntry],
         default: str,
         timeouts: Timeouts,
+        fallbacks: Sequence[str] = (),
+        prices: Mapping[str, Price] = MappingProxyType({}),
     ) -> None:
         self._environment = dict(environment)
         self._clients = Clients(timeouts.connect)
         self._models = Models(
             self._environment, self._clients.list_models, providers=providers, default=default
         )
-        self._chat = ChatDriver(self._models, self._clients, timeouts)
-        self._looked_at = 0.0
+        self._chat = ChatDriver(
+            self._models, self._clients, timeouts, fallbacks=fallbacks, prices=Prices(prices)
+        )
 
     @property
     def drivers(self) -> Mapping[str, Driver]:
@@ -54,13 +59,11 @@ class ModelAccess:
 
     async def describe(self) -> dict[str, Any]:
         """What `auto` is now; where it cannot be told, why."""
-        self._look_again_when_offline()
         try:
             target = await self._models.resolve(AUTO)
         except TurnFailure as failure:
             return {"name": "unknown", "model": None, "error": failure.detail}
         if target is None:
-            self._looked_at = self._looked_at or asyncio.get_running_loop().time()
             return {"name": OFFLINE, "model": OFFLINE}
         return {"name": target.provider.name, "model": target.model, "base_url": target.provider.base_url}
 
@@ -71,9 +74,3 @@ class ModelAccess:
 
     async def aclose(self) -> None:
         await self._chat.aclose()
-
-    def _look_again_when_offline(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._looked_at and now - self._looked_at > OFFLINE_SECONDS:
-            self._looked_at = 0.0
-            self._models.reset(self._environment)

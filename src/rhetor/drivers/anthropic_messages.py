@@ -95,6 +95,10 @@ class Message:
         self._stop: str | None = None
         self._figures: dict[str, int] = {}
 
+    @property
+    def cache_written(self) -> int:
+        return self._figures.get("cache_creation_input_tokens", 0)
+
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
         """What an event says; kinds that are not known say nothing.
 
@@ -137,8 +141,7 @@ class Message:
         """Their input tokens leave out those that the cache took part in; ours count all of them."""
         figures = self._figures
         read = figures.get("cache_read_input_tokens", 0)
-        written = figures.get("cache_creation_input_tokens", 0)
-        total = figures.get("input_tokens", 0) + read + written
+        total = figures.get("input_tokens", 0) + read + self.cache_written
         cached = figures.get("cache_read_input_tokens")
         return Usage(self._target.ref, total, figures.get("output_tokens", 0), cached)
 

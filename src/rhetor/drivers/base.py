@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
+from rhetor.domain.tool import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The message to answer. `execute` and `delimiter` matter to programs only."""
+    """The message to answer. `execute` and `delimiter` matter to programs only; `tools` are the sender's."""
 
     content: str
     execute: bool = False
     delimiter: str | None = None
+    tools: tuple[Tool, ...] = ()
 
 
 class Conversation(Protocol):
@@ -32,6 +34,9 @@ class Conversation(Protocol):
 
     def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
         """The outputs of one turn, ending with `Done`.
+
+        For a `ToolUse` that runs at the client, and for a `Permission`, an `answer` is waited for. Their ids
+        are unique in the session, whatever the peer calls them.
 
         Closing the iterator early (`aclose`) ends the turn at the peer as well, as far as the peer can.
 
@@ -41,7 +46,8 @@ class Conversation(Protocol):
         ...
 
     async def answer(self, id: str, value: Any) -> None:
-        """Give the result of a tool call, or the option chosen for a permission request."""
+        """Give the `ToolResult` of a call, or the id of the option chosen for a permission request (None:
+        nobody chose in time). One that nobody waits for (any more) is no error."""
         ...
 
     async def interrupt(self) -> None:

@@ -1,33 +1,32 @@
 """Plain turns with a model: the peer's prompt, what was said before and the message go out, words come back.
 
-It knows no provider's language (openai_chat, anthropic_messages), does not choose models (models), and
-does no I/O of its own (exchange).
+It keeps what all turns share. Which model is asked, how often and in which language is `answering`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
-from functools import partial
+from contextlib import aclosing
 from typing import Any, Literal
 
-from rhetor.domain.output import Began, Output
+from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
-from rhetor.drivers import anthropic_messages, openai_chat, provider_errors
+from rhetor.drivers.answering import Answering, Means, Question
+from rhetor.drivers.backoff import Backoff
 from rhetor.drivers.base import Prompt, Said
-from rhetor.drivers.clients import Client, Clients
-from rhetor.drivers.exchange import Answer, Exchange
+from rhetor.drivers.clients import Clients
+from rhetor.drivers.cooldown import Cooldowns
 from rhetor.drivers.models import Models
 from rhetor.drivers.offline import OfflineConversation
-from rhetor.drivers.patience import Interrupted, OutOfPatience, Patience, Timeouts
-from rhetor.drivers.target import Target
+from rhetor.drivers.patience import Interrupted, Patience, Timeouts
+from rhetor.drivers.prices import Prices
 
 
 class ChatDriver:
     """Opens conversations with models; clients are kept for all of them, and closed with the driver.
 
-    `clock`: Unix time, for what a provider says as a date.
+    `clock`: Unix time, for what a provider says as a date. `fallbacks`: references of models.
     """
 
     sessions: Literal["many", "one"] = "many"
@@ -38,72 +37,51 @@ class ChatDriver:
         clients: Clients,
         timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
         clock: Callable[[], float] = time.time,
+        *,
+        fallbacks: Sequence[str] = (),
+        backoff: Backoff = Backoff(),  # noqa: B008  frozen
+        cooldowns: Cooldowns | None = None,
+        prices: Prices | None = None,
     ) -> None:
-        self.models = models
-        self._clients = clients
-        self._timeouts = timeouts
-        self._clock = clock
+        cooldowns, prices = cooldowns or Cooldowns(), prices or Prices(clock=clock)
+        self.means = Means(models, clients, timeouts, clock, tuple(fallbacks), backoff, cooldowns, prices)
 
     async def open(self, peer: Peer, resume: str | None = None) -> ChatConversation:
-        return ChatConversation(peer, self)
+        return ChatConversation(peer, self.means)
 
     async def preload(self) -> None:
-        """Make the client of the model that `auto` stands for now, so that the first turn need not.
+        """Make ready for the model that `auto` stands for now, so that the first turn need not.
 
         Raises:
             ProviderFailed: there is no such model; a turn would say the same.
         """
-        if target := await self.models.resolve(None):
-            await self._clients.get(target.provider)
-
-    async def exchange(self, target: Target, patience: Patience) -> Exchange:
-        """What a call to that model is made with."""
-        client = await patience.wait(self._clients.get(target.provider))
-        return Exchange(target, client, patience, self._timeouts, self._clock)
-
-    def patience(self) -> Patience:
-        """The time that a turn has, from now."""
-        return Patience(self._timeouts)
+        if target := await self.means.models.resolve(None):
+            await self.means.clients.get(target.provider)
+            self.means.prices.prepare(target)
 
     async def aclose(self) -> None:
-        await self._clients.aclose()
+        await self.means.clients.aclose()
 
 
 class ChatConversation:
     """One thread of talk; what was said is handed over with each message, and not kept here."""
 
-    def __init__(self, peer: Peer, driver: ChatDriver) -> None:
+    def __init__(self, peer: Peer, means: Means) -> None:
         self._peer = peer
-        self._driver = driver
+        self._means = means
         self._offline = OfflineConversation(peer)
         self._patience: Patience | None = None
 
     async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
-        with self._driver.patience() as self._patience:
+        question = Question(self._peer, message, history, self._offline)
+        with Patience(self._means.timeouts) as self._patience:
+            answering = Answering(self._means, question, self._patience)
             try:
-                async with aclosing(self._answer(message, history, self._patience)) as outputs:
+                async with aclosing(answering.outputs()) as outputs:
                     async for output in outputs:
                         yield output
             except Interrupted:
                 return
-            except OutOfPatience as over:
-                raise provider_errors.not_found_in_time(self._peer.model, over.phase) from over
-
-    async def _answer(
-        self, message: Prompt, history: Sequence[Said], patience: Patience
-    ) -> AsyncGenerator[Output, None]:
-        target = await patience.wait(self._driver.models.resolve(self._peer.model))
-        if target is None:
-            async with aclosing(self._offline.send(message, history)) as outputs:
-                async for output in outputs:
-                    yield output
-            return
-        yield Began(target.ref)
-        exchange = await self._driver.exchange(target, patience)
-        call, answer = _spoken(exchange.client, target, self._peer.prompt, history, message.content)
-        async with exchange.opened(call) as body, aclosing(exchange.read(body, answer)) as outputs:
-            async for output in outputs:
-                yield output
 
     async def answer(self, id: str, value: Any) -> None:
         """A plain turn asks for nothing, so there is nothing to answer."""
@@ -115,16 +93,3 @@ class ChatConversation:
 
     async def aclose(self) -> None:
         pass
-
-
-def _spoken(
-    client: Client, target: Target, system: str, history: Sequence[Said], message: str
-) -> tuple[Callable[[], AbstractAsyncContextManager[Any]], Answer]:
-    """The call, and what reads its answer, in the provider's language."""
-    if target.provider.kind == "anthropic":
-        call = partial(anthropic_messages.ask, client, target, system, history, message)
-        return call, anthropic_messages.Message(target)
-    return (
-        partial(openai_chat.ask, client, target, system, history, message),
-        openai_chat.Completion(target),
-    )

@@ -1,6 +1,6 @@
 """One call to a model: `opened` makes it, `read` iterates its answer, and whatever goes wrong has a type.
 
-Nothing is tried twice here: a retry would repeat `opened` and the first step of `read`.
+Nothing is tried twice here: that is `answering`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,13 @@ Call = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class Answer(Protocol):
-    """An answer under way, in one provider's language. `over`: the provider has said that it is done."""
+    """An answer under way, in one provider's language. `over`: the provider has said that it is done.
+    `cache_written`: tokens of its input that the provider has put into its cache."""
 
     over: bool
+
+    @property
+    def cache_written(self) -> int: ...
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]: ...
 

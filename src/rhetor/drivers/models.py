@@ -6,11 +6,15 @@ The environment is a mapping that is handed over; nothing here reads the process
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from rhetor.drivers import provider_errors
+from rhetor.drivers.built_in import BUILT_IN, BuiltIn
 from rhetor.drivers.local_models import LocalServer, local_servers, search
 from rhetor.drivers.target import Kind, Provider, Target
 from rhetor.drivers.urls import Reach, Resolve, check_url, is_loopback, resolved
@@ -33,51 +37,28 @@ class ProviderEntry:
     allow_private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _BuiltIn:
-    """`url_env`: the variable that moves it elsewhere. `model`: what `auto` takes."""
-
-    kind: Kind
-    base_url: str
-    key_envs: tuple[str, ...]
-    url_env: str
-    model: str
-
-
-# in the order in which `auto` takes them
-_BUILT_IN: Mapping[str, _BuiltIn] = MappingProxyType(
-    {
-        "openrouter": _BuiltIn(
-            "openrouter",
-            "https://openrouter.ai/api/v1",
-            ("OPENROUTER_API_KEY",),
-            "OPENROUTER_BASE_URL",
-            "openrouter/auto",
-        ),
-        "anthropic": _BuiltIn(
-            "anthropic",
-            "https://api.anthropic.com",
-            ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
-            "ANTHROPIC_BASE_URL",
-            "claude-sonnet-5-5",
-        ),
-        "openai": _BuiltIn(
-            "openai", "https://api.openai.com/v1", ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.4-mini"
-        ),
-    }
-)
-
 # loopback may be named by the environment, or found; everything else needs an entry that allows it
 _FROM_ENVIRONMENT = Reach(loopback=True)
+
+# how long "there is no provider" holds, before a server that was started meanwhile is looked for
+OFFLINE_SECONDS = 10.0
 
 ListModels = Callable[[Provider], Awaitable[Sequence[str]]]
 LocalServers = Callable[[Mapping[str, str]], Sequence[LocalServer]]
 
 
+class _Found(NamedTuple):
+    """What a reference stands for, until the clock says `until`."""
+
+    target: Target | None
+    until: float = math.inf
+
+
 class Models:
-    """Resolves references, and keeps what it found until `reset`.
+    """Resolves references, and keeps what it found until `reset`; that there is no provider, for a moment.
 
     `list_models` asks a provider for its models; `servers` says where on this machine to look for some.
+    `clock`: monotonic seconds.
     """
 
     def __init__(
@@ -89,7 +70,9 @@ class Models:
         default: str = AUTO,
         servers: LocalServers = local_servers,
         resolve: Resolve = resolved,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._list_models = list_models
         self._servers = servers
         self._resolve = resolve
@@ -111,7 +94,7 @@ class Models:
             self._entries = dict(providers)
         self._default = default or self._default
         # a new dict, so that a search under way fills the one that nobody reads any more
-        self._found: dict[str, Target | None] = {}
+        self._found: dict[str, _Found] = {}
 
     async def resolve(self, ref: str | None) -> Target | None:
         """The target that `ref` stands for; None is the offline model. No `ref` is `auto`.
@@ -123,17 +106,24 @@ class Models:
         """
         ref = ref or AUTO
         found = self._found
-        if ref not in found:
+        if not self._holds(found.get(ref)):
             async with self._searching:
-                if ref not in found:
+                if not self._holds(found.get(ref)):
                     found[ref] = await self._search(ref)
-        return found[ref]
+        return found[ref].target
 
-    async def _search(self, ref: str) -> Target | None:
+    def _holds(self, found: _Found | None) -> bool:
+        # online nothing ever runs out, so that a turn does not even look at the clock
+        return found is not None and (found.until == math.inf or self._clock() < found.until)
+
+    async def _search(self, ref: str) -> _Found:
         ref = self._default if ref == AUTO else ref
         if ref == OFFLINE:
-            return None
-        return await self._auto() if ref == AUTO else await self._explicit(ref)
+            return _Found(None)
+        if ref != AUTO:
+            return _Found(await self._explicit(ref))
+        target = await self._auto()
+        return _Found(target) if target else _Found(None, self._clock() + OFFLINE_SECONDS)
 
     async def _auto(self) -> Target | None:
         for provider in self._with_keys():
@@ -158,30 +148,30 @@ class Models:
 
     def _known(self) -> str:
         local = (server.name for server in self._servers(self._environment))
-        return ", ".join(sorted({*self._entries, *_BUILT_IN, *local}))
+        return ", ".join(sorted({*self._entries, *BUILT_IN, *local}))
 
     def _provider(self, name: str) -> Provider | None:
         """The provider of that name, with or without its key; the configuration goes first."""
         if entry := self._entries.get(name):
             return self._configured(name, entry)
-        if built := _BUILT_IN.get(name):
+        if built := BUILT_IN.get(name):
             return self._built_in(name, built)
         servers = self._servers(self._environment)
         return next((_local(server) for server in servers if server.name == name), None)
 
     def _with_keys(self) -> Iterator[Provider]:
         """Those that `auto` may take: their key is there, or they are on this machine and need none."""
-        names = [*self._entries, *(name for name in _BUILT_IN if name not in self._entries)]
+        names = [*self._entries, *(name for name in BUILT_IN if name not in self._entries)]
         for name in names:
             provider = self._provider(name)
             if provider is None:
                 continue
-            here = name in _BUILT_IN and provider.reach is not None and is_loopback(provider.base_url)
+            here = name in BUILT_IN and provider.reach is not None and is_loopback(provider.base_url)
             if provider.key or here:
                 yield provider
 
     def _configured(self, name: str, entry: ProviderEntry) -> Provider:
-        built = _BUILT_IN[entry.kind]
+        built = BUILT_IN[entry.kind]
         if entry.base_url is None:
             key_envs = (entry.api_key_env,) if entry.api_key_env else built.key_envs
             key_env, key = self._key(key_envs)
@@ -190,7 +180,7 @@ class Models:
         reach = Reach(private=entry.allow_private)
         return _elsewhere(name, entry.kind, entry.base_url, key, key_env, reach)
 
-    def _built_in(self, name: str, built: _BuiltIn) -> Provider:
+    def _built_in(self, name: str, built: BuiltIn) -> Provider:
         key_env, key = self._key(built.key_envs)
         url = self._environment.get(built.url_env, "").strip()
         if not url or url.rstrip("/") == built.base_url:
@@ -209,10 +199,10 @@ class Models:
         if model := self._environment.get("RHETOR_MODEL", "").strip():
             return model
         if provider.reach is None:
-            return _BUILT_IN[provider.kind].model
+            return BUILT_IN[provider.kind].model
         names = await self._list_models(provider)
         # a relay may not list anything, but is known to take its kind's names
-        return _chosen(names) if names else _BUILT_IN[provider.kind].model
+        return _chosen(names) if names else BUILT_IN[provider.kind].model
 
     async def _check(self, provider: Provider, model: str) -> None:
         if provider.reach is None:

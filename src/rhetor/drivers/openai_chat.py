@@ -40,7 +40,10 @@ class _Choice(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
+    """`cache_write_tokens` is OpenRouter's, where the model's own provider charges for it."""
+
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -85,6 +88,7 @@ class Completion:
 
     def __init__(self, target: Target) -> None:
         self.over = False
+        self.cache_written = 0
         self._target = target
         self._finish: str | None = None
         self._usage: _Usage | None = None
@@ -104,7 +108,8 @@ class Completion:
             raise cut(self._target, f"an event that cannot be read: {error}") from error
         if chunk.error is not None:
             raise failed_in_stream(self._target, event.data)
-        self._usage = chunk.usage or self._usage
+        if chunk.usage is not None:
+            self._count(chunk.usage)
         return self._said(chunk.choices[0]) if chunk.choices else ()
 
     def end(self) -> Sequence[Output]:
@@ -117,6 +122,11 @@ class Completion:
             raise cut(self._target, "the stream ended early")
         done = Done(_FINISH.get(self._finish or "stop", self._finish or "stop"))
         return (done,) if self._usage is None else (_usage(self._target, self._usage), done)
+
+    def _count(self, usage: _Usage) -> None:
+        self._usage = usage
+        if details := usage.prompt_tokens_details:
+            self.cache_written = details.cache_write_tokens or 0
 
     def _said(self, choice: _Choice) -> Sequence[Output]:
         self._finish = choice.finish_reason or self._finish

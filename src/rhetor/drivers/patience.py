@@ -86,7 +86,6 @@ class Patience:
             OutOfPatience, Interrupted: as `wait`.
         """
         self._pausing = True
-        self._stop_timer()
         try:
             return await self.wait(awaitable)
         finally:

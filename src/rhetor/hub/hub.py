@@ -13,7 +13,7 @@ from rhetor.drivers.base import Driver
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.store.base import Store
 
-from . import plans, sending, sessions
+from . import answering, plans, sending, sessions
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
@@ -41,6 +41,8 @@ USE_CASES: dict[type, UseCase] = {
     c.ForkSession: sessions.fork,
     c.StartPlan: plans.start,
     c.StopPlan: plans.stop,
+    c.AnswerTool: answering.answer_tool,
+    c.AnswerPermission: answering.answer_permission,
 }
 
 

@@ -8,13 +8,20 @@ from typing import Any
 
 import msgspec
 
-from rhetor.domain.command import Principal, SendMessage, StartPlan, StartSession
+from rhetor.domain.command import (
+    AnswerPermission,
+    AnswerTool,
+    Principal,
+    SendMessage,
+    StartPlan,
+    StartSession,
+)
 from rhetor.store.base import Key
 
+Keyed = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission
 
-def command_key(
-    principal: Principal, command: SendMessage | StartSession | StartPlan, result: Any
-) -> Key | None:
+
+def command_key(principal: Principal, command: Keyed, result: Any) -> Key | None:
     """The key under which the command's `result` is kept; None where the caller gave no `command_id`."""
     if command.command_id is None:
         return None

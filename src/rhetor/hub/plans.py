@@ -34,6 +34,7 @@ from rhetor.drivers.base import Prompt
 from rhetor.errors import NotFound, RhetorError
 from rhetor.store.base import Draft, Row
 
+from .asking import Asking
 from .keys import command_key
 from .patience import commit_patiently
 from .reading import turn_end
@@ -239,14 +240,15 @@ class PlanRun:
             turn.start(),
         ]
         await self._commit([Draft(p, turn.turn_id, step.id) for p in begun], [row.row()])
-        run = TurnRun(
-            state.store, state.tasks, self._row.id, turn, step.id, self._closing(step, row, peer.title)
-        )
+        asking = Asking(state, self._row.id, self._row.owner, turn, step.id)
+        closing = self._closing(step, row, peer.title)
+        run = TurnRun(state.store, state.tasks, self._row.id, turn, step.id, closing, asking)
         self._runs[step.id] = run
         if self._stopped_by is not None:
             self.stop(self._stopped_by)
         try:
-            await run.run(ask(state, peer.name, Prompt(message, step.execute, step.delimiter), ()))
+            prompt = Prompt(message, step.execute, step.delimiter)
+            await run.run(ask(state, peer.name, prompt, (), asking))
         finally:
             del self._runs[step.id]
 

@@ -12,6 +12,7 @@ from rhetor.domain.event import OutputPartial, Payload, PlanEnded, StepFailed, S
 from rhetor.domain.turn import STARTED, TurnState
 from rhetor.store.base import Draft, Row
 
+from .asking import left_open
 from .reading import said_so_far
 from .rows import PlanRow, TurnRow
 from .runner import over_if_once, wake
@@ -33,16 +34,18 @@ async def recover(state: State) -> None:
 
 
 async def _interrupt(state: State, turn: TurnRow) -> None:
-    drafts = [Draft(p, turn.id, turn.step) for p in await _ending(state, turn)]
+    drafts, rows = await _ending(state, turn)
     also = await over_if_once(state, turn.stream)
-    rows = [turn.become(TurnState.INTERRUPTED).row(), *also.rows]
-    await state.store.commit(turn.stream, [*drafts, *also.drafts], rows=rows)
+    await state.store.commit(turn.stream, [*drafts, *also.drafts], rows=[*rows, *also.rows])
 
 
-async def _ending(state: State, turn: TurnRow) -> list[Payload]:
+async def _ending(state: State, turn: TurnRow) -> tuple[list[Draft], list[Row]]:
+    """The end of a turn, and of what it had asked."""
+    drafts, rows = await left_open(state, turn.stream, turn.id)
     said = await said_so_far(state.store, turn)
     end: list[Payload] = [OutputPartial(said)] if said else []
-    return [*end, TurnInterrupted(REASON)]
+    drafts += [Draft(p, turn.id, turn.step) for p in (*end, TurnInterrupted(REASON))]
+    return drafts, [*rows, turn.become(TurnState.INTERRUPTED).row()]
 
 
 async def _end_plan(state: State, plan: PlanRow) -> None:
@@ -52,9 +55,10 @@ async def _end_plan(state: State, plan: PlanRow) -> None:
     turns = [TurnRow.of(row) for row in await state.store.find("turn", parent=plan.id)]
     for turn in turns:
         if turn.state in STARTED:
-            drafts += [Draft(p, turn.id, turn.step) for p in await _ending(state, turn)]
+            ending, ended = await _ending(state, turn)
+            drafts += ending
             drafts.append(Draft(StepFailed(turn.step or "", "interrupted", REASON, True), turn.id, turn.step))
-            rows.append(turn.become(TurnState.INTERRUPTED).row())
+            rows += ended
     drafts += [Draft(StepSkipped(id, "hub"), step=id) for id in await _unended(state, plan, turns)]
     await state.store.commit(plan.id, [*drafts, Draft(PlanEnded("interrupted"))], rows=rows)
 

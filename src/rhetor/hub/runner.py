@@ -15,6 +15,7 @@ from rhetor.drivers.base import Prompt, Said
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.store.base import Draft
 
+from .asking import Asking
 from .reading import accepted_message
 from .rows import TurnRow, session_of, session_row
 from .running import Closing, TurnRun
@@ -59,22 +60,24 @@ class Lane:
         session = await self._session()
         assert session is not None
         turn = Turn(row.id, row.message_id, row.peer)
-        self.current = TurnRun(
-            self._state.store, self._state.tasks, session.id, turn, None, _closing(self._state, row, session)
-        )
+        asking = Asking(self._state, session.id, session.owner, turn)
+        closing = _closing(self._state, row, session)
+        self.current = TurnRun(self._state.store, self._state.tasks, session.id, turn, None, closing, asking)
         try:
             start = turn.start()
             if not started:
                 drafts, rows = [Draft(start, row.id)], [row.become(TurnState.RUNNING).row()]
                 await self._state.store.commit(session.id, drafts, rows=rows)
-            await self.current.run(self._outputs(session, message))
+            await self.current.run(self._outputs(session, message, asking))
         finally:
             self.current = None
 
-    async def _outputs(self, session: Session, message: MessageAccepted) -> AsyncGenerator[Output, None]:
+    async def _outputs(
+        self, session: Session, message: MessageAccepted, asking: Asking
+    ) -> AsyncGenerator[Output, None]:
         history = await self._history(session)
-        prompt = Prompt(message.content, message.execute, message.delimiter)
-        async with aclosing(ask(self._state, session.peer, prompt, history)) as outputs:
+        prompt = Prompt(message.content, message.execute, message.delimiter, session.tools)
+        async with aclosing(ask(self._state, session.peer, prompt, history, asking)) as outputs:
             async for output in outputs:
                 yield output
 
@@ -114,14 +117,14 @@ async def over_if_once(state: State, stream: str) -> Closing:
 
 
 async def ask(
-    state: State, peer_name: str, prompt: Prompt, history: Sequence[Said]
+    state: State, peer_name: str, prompt: Prompt, history: Sequence[Said], asking: Asking
 ) -> AsyncGenerator[Output, None]:
-    """One turn of a conversation that is opened for it, and closed with it."""
+    """One turn of a conversation that is opened for it, and closed with it; answers reach it by `asking`."""
     try:
         peer = state.peers.get(peer_name)
     except UnknownPeer as gone:
         raise TurnFailure(gone.detail, peer=peer_name) from gone
-    conversation = await state.drivers[peer.driver].open(peer)
+    conversation = asking.conversation = await state.drivers[peer.driver].open(peer)
     try:
         async with aclosing(conversation.send(prompt, history)) as outputs:
             async for output in outputs:

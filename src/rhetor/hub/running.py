@@ -14,6 +14,7 @@ from rhetor.domain.turn import Turn, TurnState
 from rhetor.errors import ProviderCut, TurnFailure
 from rhetor.store.base import Draft, Row, Store
 
+from .asking import Asking
 from .patience import commit_patiently
 
 GATHER_SECONDS = 0.020
@@ -44,16 +45,17 @@ class TurnRun:
         turn: Turn,
         step: str | None,
         closing: Callable[[TurnEnd, TurnState], Closing],
+        asking: Asking,
     ) -> None:
         self._store = store
         self._tasks = tasks
         self._stream = stream
         self._step = step
         self._closing = closing
+        self._asking = asking
         self.turn = turn
         self._pending: list[Payload] = []
         self._pending_bytes = 0
-        self._appending = asyncio.Lock()
         self._appended_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
@@ -61,17 +63,16 @@ class TurnRun:
 
     async def run(self, outputs: AsyncGenerator[Output, None]) -> TurnEnd:
         """The turn's end, after it is in the log."""
-        if self._stopped is None:
-            ending = await self._until_it_ends(outputs)
-        else:
-            ending = self._stopped(self.turn)
-        if self._timer:
-            self._timer.cancel()
-        end = ending[-1]
-        assert isinstance(end, TurnEnd)
-        also = self._closing(end, self.turn.state)
-        self._pending.extend(ending)
-        await self._append(also.drafts, also.rows)
+        with self._asking:
+            if self._stopped is None:
+                ending = await self._until_it_ends(outputs)
+            else:
+                ending = self._stopped(self.turn)
+            if self._timer:
+                self._timer.cancel()
+            end = ending[-1]
+            assert isinstance(end, TurnEnd)
+            await self._append(ending, self._closing(end, self.turn.state))
         return end
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
@@ -106,7 +107,7 @@ class TurnRun:
                 payloads = self.turn.step(output, loop.time() - started)
                 if self.turn.state is TurnState.COMPLETED:
                     return payloads
-                self._pending.extend(payloads)
+                self._pending.extend(map(self._asking.dated, payloads))
                 if isinstance(output, Text):
                     self._pending_bytes += len(output.text)
                 await self._keep_up(loop)
@@ -123,12 +124,19 @@ class TurnRun:
         self._timer = None
         self._tasks.create_task(self._append(), name=f"append {self.turn.turn_id}")
 
-    async def _append(self, drafts: Sequence[Draft] = (), rows: Sequence[Row] = ()) -> None:
-        async with self._appending:
+    async def _append(self, ending: Sequence[Payload] = (), closing: Closing | None = None) -> None:
+        """Commit what is pending; with the turn's end, also what ends with it."""
+        async with self._asking.lock:
             payloads, self._pending, self._pending_bytes = self._pending, [], 0
+            rows = self._asking.opened(payloads)
+            if closing is not None:
+                withdrawn, closed = self._asking.withdrawn()
+                payloads += [*withdrawn, *ending]
+                rows += [*closed, *closing.rows]
             own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
-            if own or drafts:
-                await commit_patiently(self._store, self._stream, [*own, *drafts], rows)
+            if own or closing:
+                drafts = [*own, *(closing.drafts if closing else ())]
+                await commit_patiently(self._store, self._stream, drafts, rows)
             self._appended_at = asyncio.get_running_loop().time()
 
 

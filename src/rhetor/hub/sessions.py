@@ -21,6 +21,7 @@ from rhetor.domain.command import (
 )
 from rhetor.domain.event import CheckpointMade, Position, SessionStateChanged, TurnCancelled
 from rhetor.domain.session import Session, SessionState
+from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
 from rhetor.errors import Malformed, NotFound, PeerBusy, SessionOver
 from rhetor.store.base import Draft, Expect, Head, Row, parse_cursor, require_position
@@ -77,11 +78,12 @@ async def owned_session(state: State, principal: Principal, session_id: str) -> 
 
 async def start(state: State, principal: Principal, command: StartSession) -> Session:
     """Raises:
-    UnknownPeer, NameTaken, KeyReused, StoreRefused: as they say; nothing was opened."""
+    UnknownPeer, NameTaken, KeyReused, Unprocessable, StoreRefused: as they say; nothing was opened."""
     state.require_open()
     peer, _ = state.peers.resolve(command.peer)
     if command.context_window < 0 or (command.ttl is not None and not command.ttl > 0):
         raise Malformed("context_window is at least 0 and ttl more than 0 seconds")
+    check_tools(command.tools)
     session = open_session(
         state,
         principal,
@@ -90,7 +92,7 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         name=command.name,
         ttl=command.ttl,
     )
-    session = replace(session, project_id=command.project_id, metadata=command.metadata)
+    session = replace(session, project_id=command.project_id, metadata=command.metadata, tools=command.tools)
     key = command_key(principal, command, session.id)
     drafts = [Draft(SessionStateChanged(session.state))]
     committed = await state.store.commit(session.id, drafts, key=key, rows=[session_row(session)])
@@ -210,7 +212,7 @@ async def fork(state: State, principal: Principal, command: ForkSession) -> Sess
     session = open_session(
         state, principal, parent.peer, context_window=parent.context_window, name=command.name
     )
-    session = replace(session, project_id=parent.project_id, metadata=parent.metadata)
+    session = replace(session, project_id=parent.project_id, metadata=parent.metadata, tools=parent.tools)
     made = CheckpointMade(state.ids.new("c"), "forked", f"{parent.id}@{position}")
     drafts = [Draft(SessionStateChanged(session.state)), Draft(made)]
     await state.store.commit(session.id, drafts, base=(parent.id, position), rows=[session_row(session)])

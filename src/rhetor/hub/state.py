@@ -17,6 +17,7 @@ from .peers import Peers
 from .watching import Watching
 
 if TYPE_CHECKING:
+    from .asking import Asking
     from .plans import PlanRun
     from .runner import Lane
     from .running import TurnRun
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`session_ttl` and `abandon_after` in seconds; `message_bytes` of UTF-8; `hops`: peers in a chain."""
+    """`session_ttl` and `abandon_after` in seconds; `message_bytes` of UTF-8; `hops`: peers in a chain;
+    `permission_seconds`: how long a person has to answer a request."""
 
     session_ttl: float = 3600.0
     context_window: int = 10
     message_bytes: int = 1 << 20
     hops: int = 8
     abandon_after: float = 5.0
+    permission_seconds: float = 600.0
 
 
 @dataclass(slots=True)
 class State:
-    """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. Both only mirror what the
+    """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. `asking`: what
+    running turns (by id) wait to be told. All only mirror what the
     log says, for as long as something is going on."""
 
     store: Store
@@ -48,6 +52,7 @@ class State:
     measured: Measured
     lanes: dict[str, Lane] = field(default_factory=dict)
     plans: dict[str, PlanRun] = field(default_factory=dict)
+    asking: dict[str, Asking] = field(default_factory=dict)
     closing: bool = False
 
     def require_open(self) -> None:

@@ -6,8 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rhetor.domain.command import SendMessage, StartPlan, StartSession
+from rhetor.domain.command import (
+    AnswerPermission,
+    AnswerTool,
+    SendMessage,
+    StartPlan,
+    StartSession,
+)
 from rhetor.domain.plan import IfBusy, Step
+from rhetor.domain.tool import MOST, Tool
 
 Window = Annotated[int, Field(ge=0, le=10_000)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
@@ -66,6 +73,18 @@ class SessionMessageBody(HowToSend):
         )
 
 
+class ToolBody(Body):
+    """A tool that the client runs. `parameters`: a JSON Schema of an object."""
+
+    name: Annotated[str, Field(max_length=64)]
+    description: Annotated[str, Field(max_length=16_384)] = ""
+    parameters: dict[str, Any] = {}
+    needs_approval: bool = False
+
+    def tool(self) -> Tool:
+        return Tool(self.name, self.description, self.parameters, self.needs_approval)
+
+
 class SessionBody(Body):
     specialist_id: Id
     context_window: Window = 10
@@ -73,6 +92,7 @@ class SessionBody(Body):
     ttl: Annotated[float, Field(gt=0, le=10**9, strict=False)] | None = None
     project_id: Id | None = None
     metadata: dict[str, Any] = {}
+    tools: Annotated[list[ToolBody], Field(max_length=MOST)] = []
     command_id: Id | None = None
 
     def command(self, key: str | None) -> StartSession:
@@ -84,6 +104,7 @@ class SessionBody(Body):
             self.project_id,
             self.metadata,
             key or self.command_id,
+            tuple(each.tool() for each in self.tools),
         )
 
 
@@ -170,6 +191,25 @@ class BulkBody(Body):
         steps = tuple(operation.step() for operation in self.operations)
         most = 1 if self.execution == "sequential" else self.max_parallel or most
         return StartPlan(steps, "", most, key or self.command_id, self.from_)
+
+
+class ToolResultBody(Body):
+    """`result`: any JSON value. With `is_error` the model is told that the tool failed."""
+
+    result: Any
+    is_error: bool = False
+    command_id: Id | None = None
+
+    def command(self, stream: str, call_id: str, key: str | None) -> AnswerTool:
+        return AnswerTool(stream, call_id, self.result, self.is_error, key or self.command_id)
+
+
+class OptionBody(Body):
+    option_id: Id
+    command_id: Id | None = None
+
+    def command(self, stream: str, request_id: str, key: str | None) -> AnswerPermission:
+        return AnswerPermission(stream, request_id, self.option_id, key or self.command_id)
 
 
 class EnvironmentBody(Body):

@@ -11,8 +11,8 @@ from rhetor.auth.policy import Policy
 from rhetor.dialects import raw, shapes
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
-from rhetor.domain.session import Session
-from rhetor.hub import sessions
+from rhetor.domain.session import Session, SessionState
+from rhetor.hub import answering, sessions
 from rhetor.store.base import Head, parse_cursor, require_position
 
 from . import events
@@ -40,10 +40,12 @@ async def list_sessions(
     project: str | None = None,
 ) -> dict[str, Any]:
     """The caller's sessions, the one used last first, without their messages."""
-    found = await sessions.listed(
-        here.hub.state, who, peer=peer or tool, session_state=state, project=project
-    )
-    return {"sessions": [shapes.session(s, await here.hub.state.store.head(s.id)) for s in found]}
+    hub = here.hub.state
+    kept = SessionState.ACTIVE if state == SessionState.WAITING else state
+    found = await sessions.listed(hub, who, peer=peer or tool, session_state=kept, project=project)
+    shown = [(s, answering.shown_state(hub, s)) for s in found]
+    listed = [shapes.session(s, now, await hub.store.head(s.id)) for s, now in shown if state in (None, now)]
+    return {"sessions": listed}
 
 
 @doors.on("GET", "/api/v2/sessions/{id}", Policy.USER)
@@ -146,5 +148,6 @@ async def fork(id: str, body: PlaceBody, who: Who, here: Here) -> Response:
 async def _shown(here: Here, session: Session) -> Response:
     store = here.hub.state.store
     spoken = await store.spoken(session.id, MESSAGES, answered=False)
-    shape = shapes.session(session, await store.head(session.id), spoken)
+    state = answering.shown_state(here.hub.state, session)
+    shape = shapes.session(session, state, await store.head(session.id), spoken)
     return events.json_response(shape)

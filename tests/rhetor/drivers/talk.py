@@ -1,14 +1,18 @@
 """What the drivers' tests share: a peer, a driver set up for a scripted provider, and a whole turn."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any
 
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.drivers.backoff import Backoff
 from rhetor.drivers.base import Conversation, Prompt, Said
 from rhetor.drivers.chat import ChatDriver
 from rhetor.drivers.clients import Clients
-from rhetor.drivers.models import Models
+from rhetor.drivers.models import Models, ProviderEntry
 from rhetor.drivers.patience import Timeouts
 from rhetor.drivers.urls import Resolve, resolved
 from rhetor.errors import TurnFailure
@@ -28,15 +32,44 @@ def anthropic_at(provider: ProviderServer) -> dict[str, str]:
     return {"ANTHROPIC_API_KEY": "sk-1", "ANTHROPIC_BASE_URL": provider.url, "RHETOR_MODEL": "m"}
 
 
+class Naps(list[float]):
+    """A sleep that takes no time: the seconds that it was asked for."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+        await asyncio.sleep(0)
+
+
+def backoff(naps: Naps) -> Backoff:
+    """A back-off without chance: each pause is half of what it may be."""
+    return Backoff(dice=lambda: 0.5, sleep=naps)
+
+
+def here(provider: ProviderServer) -> ProviderEntry:
+    """The configuration of a provider without a key, which `auto` never takes."""
+    return ProviderEntry("openai", f"{provider.url}/v1", allow_private=True)
+
+
 @asynccontextmanager
 async def chat_driver(
-    environment: Mapping[str, str], timeouts: Timeouts | None = None, resolve: Resolve = resolved
+    environment: Mapping[str, str],
+    timeouts: Timeouts | None = None,
+    resolve: Resolve = resolved,
+    providers: Mapping[str, ProviderEntry] = MappingProxyType({}),
+    **more: Any,
 ) -> AsyncIterator[ChatDriver]:
-    """A driver that finds nothing but what `environment` names."""
+    """A driver that finds nothing but what `environment` and `providers` name, and never waits long."""
     timeouts = timeouts or Timeouts()
     clients = Clients(timeouts.connect, resolve)
-    models = Models(environment, clients.list_models, servers=lambda environment: (), resolve=resolve)
-    driver = ChatDriver(models, clients, timeouts, clock=lambda: NOW)
+    models = Models(
+        environment,
+        clients.list_models,
+        servers=lambda environment: (),
+        resolve=resolve,
+        providers=providers,
+    )
+    settled: dict[str, Any] = {"clock": lambda: NOW, "backoff": backoff(Naps())}
+    driver = ChatDriver(models, clients, timeouts, **settled | more)
     try:
         yield driver
     finally:
@@ -57,8 +90,8 @@ async def turn(
 
 
 async def apollo_says(
-    environment: Mapping[str, str], timeouts: Timeouts | None = None
+    environment: Mapping[str, str], timeouts: Timeouts | None = None, **more: Any
 ) -> tuple[list[Output], TurnFailure | None]:
     """One turn with a driver of its own."""
-    async with chat_driver(environment, timeouts) as driver:
+    async with chat_driver(environment, timeouts, **more) as driver:
         return await turn(await driver.open(APOLLO), "Design a cache")

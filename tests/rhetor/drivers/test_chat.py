@@ -143,13 +143,11 @@ async def test_the_reason_for_the_end_is_told_in_openais_words(at: At, theirs: s
         (Failure(502, headers={"content-type": "text/html"}, body="<h1>no</h1>"), ProviderFailed, True),
     ],
 )
-async def test_a_refusal_is_a_typed_error_after_one_attempt(
+async def test_a_refusal_is_a_typed_error(
     at: At, ref: str, refusal: Failure, kind: type[ProviderFailed], retryable: bool
 ) -> None:
-    async with ProviderServer() as provider:
-        provider.script(Script(failure=refusal))
+    async with ProviderServer(default=lambda asked: Script(failure=refusal)) as provider:
         outputs, failure = await apollo_says(at(provider))
-        assert len(provider.calls) == 1
     assert outputs == [Began(ref)]
     assert failure is not None
     assert (type(failure), failure.retryable) == (kind, retryable)
@@ -206,8 +204,8 @@ async def test_a_key_that_a_provider_repeats_is_masked() -> None:
 )
 async def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert NOW == 1_790_000_000.0  # Mon, 21 Sep 2026 14:13:20 GMT
-    async with ProviderServer() as provider:
-        provider.script(Script(failure=Failure(429, headers=headers)))
+    refused = Script(failure=Failure(429, headers=headers))
+    async with ProviderServer(default=lambda asked: refused) as provider:
         _, failure = await apollo_says(openai_at(provider))
     assert failure is not None
     assert failure.data.get("retry_after") == seconds
@@ -289,6 +287,7 @@ async def test_waiting_has_an_end(at: At, ref: str, script: Script, phase: str) 
             await driver.preload()  # the import is not what is timed
             outputs, failure = await turn(await driver.open(APOLLO), "Design a cache")
             assert await provider.calls[0].ended() == "left"
+        assert len(provider.calls) == 1
     assert outputs[0] == Began(ref)
     assert isinstance(failure, ProviderTimeout)
     assert (failure.data["phase"], failure.retryable) == (phase, True)

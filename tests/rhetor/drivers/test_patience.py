@@ -49,6 +49,46 @@ async def test_the_total_holds_however_lively_the_other_side_is() -> None:
             patience.alive()
 
 
+async def test_each_call_has_its_own_time_for_the_first_chunk() -> None:
+    with Patience(Timeouts(first_chunk=4 * SOON, idle=LATE, total=LATE)) as patience:
+        for _ in range(3):
+            patience.call()
+            await patience.wait(asyncio.sleep(2 * SOON))
+        assert await phase_of(patience) == "first_chunk"
+        patience.call()
+        await patience.wait(asyncio.sleep(0))
+
+
+async def test_a_call_after_an_idle_one_waits_for_its_first_chunk_again() -> None:
+    with Patience(Timeouts(first_chunk=SOON, idle=LATE, total=LATE)) as patience:
+        patience.alive()
+        await patience.wait(asyncio.sleep(0))
+        patience.call()
+        assert await phase_of(patience) == "first_chunk"
+
+
+async def test_a_pause_is_bounded_by_the_total_alone() -> None:
+    with Patience(Timeouts(first_chunk=SOON, idle=SOON, total=6 * SOON)) as patience:
+        await patience.pause(asyncio.sleep(2 * SOON))
+        assert 0 < patience.left < 5 * SOON
+        with pytest.raises(OutOfPatience, match="total"):
+            await patience.pause(forever())
+        assert patience.left <= 0
+        patience.call()
+        with pytest.raises(OutOfPatience, match="total"):
+            await patience.wait(asyncio.sleep(0))
+
+
+async def test_interrupting_ends_a_pause_and_no_call_goes_on_after_it() -> None:
+    with Patience(Timeouts()) as patience:
+        asyncio.get_running_loop().call_soon(patience.interrupt)
+        with pytest.raises(Interrupted):
+            await patience.pause(forever())
+        patience.call()
+        with pytest.raises(Interrupted):
+            await patience.wait(forever())
+
+
 async def test_time_between_waits_is_the_readers_own() -> None:
     with Patience(Timeouts(first_chunk=4 * SOON, idle=LATE, total=LATE)) as patience:
         await patience.wait(asyncio.sleep(0))

@@ -14,6 +14,8 @@ from tests.rhetor.hub.test_plans import PIPELINE
 
 from rhetor.domain import event as ev
 from rhetor.domain.command import (
+    AnswerPermission,
+    AnswerTool,
     ForkSession,
     MakeCheckpoint,
     PauseSession,
@@ -22,10 +24,11 @@ from rhetor.domain.command import (
     StartPlan,
     StartSession,
 )
-from rhetor.domain.output import Done, Text
+from rhetor.domain.output import Done, Permission, Text, ToolUse
 from rhetor.domain.session import Session
 from rhetor.drivers.base import Said
-from rhetor.errors import ProviderCut
+from rhetor.errors import ProviderCut, StateConflict
+from rhetor.hub.answering import open_permissions
 from rhetor.hub.ids import Ids
 from rhetor.hub.plans import Planned
 from rhetor.hub.recovery import REASON
@@ -172,3 +175,31 @@ async def test_what_was_measured_of_a_peer_is_there_after_a_restart() -> None:
     async with house(store=store) as again:
         assert again.hub.state.measured.of("apollo").success_rate == pytest.approx(0.5)
         assert again.hub.state.measured.of("athena").success_rate is None
+
+
+async def test_what_a_turn_had_asked_is_closed_with_it(store: SqliteStore, tmp_path: Path) -> None:
+    options = (ev.PermissionOption("allow", "Allow", "allow_once"),)
+    script = [
+        ToolUse("call_1", "weather", {"place": 1}, "client"),
+        Permission("perm_1", "weather", {}, options),
+        asyncio.Event(),
+    ]
+    async with house(script, store=store) as home:
+        session = await home.execute(StartSession("apollo"))
+        assert isinstance(session, Session)
+        accepted = await home.send(session_id=session.id, content="hi")
+        await home.until(session.id, accepted.after, ev.PermissionAsked)
+        async with crashed(tmp_path) as again:
+            log = await again.log(session.id)
+            assert log[-2:] == [
+                ev.PermissionAnswered("perm_1", None, "the turn's end"),
+                ev.TurnInterrupted(REASON),
+            ]
+            for command in (
+                AnswerTool(session.id, "call_1", 1),
+                AnswerPermission(session.id, "perm_1", "allow"),
+            ):
+                with pytest.raises(StateConflict):
+                    await again.execute(command)
+            assert await open_permissions(again.hub.state, ME) == []
+            assert await again.log(session.id) == log

@@ -1,0 +1,43 @@
+"""A tool that a model may ask for, as whoever offers it describes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rhetor.errors import Unprocessable
+
+MOST = 128
+# what both big providers take; others are less strict
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+ALLOW, DENY = "allow", "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """`parameters`: a JSON Schema of an object. `needs_approval`: a person is asked before each call."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    needs_approval: bool = False
+
+
+def check_tools(tools: Sequence[Tool]) -> None:
+    """Raises:
+    Unprocessable: too many, a name that providers refuse or that comes twice, or parameters that do not
+        describe an object."""
+    if len(tools) > MOST:
+        raise Unprocessable(f"a session has at most {MOST} tools, not {len(tools)}")
+    seen: set[str] = set()
+    for tool in tools:
+        if not NAME.fullmatch(tool.name):
+            raise Unprocessable("a tool's name is 1 to 64 letters, digits, _ and -", tool=tool.name[:100])
+        if tool.name in seen:
+            raise Unprocessable(f"two tools are called {tool.name!r}", tool=tool.name)
+        seen.add(tool.name)
+        if tool.parameters.get("type", "object") != "object":
+            raise Unprocessable("a tool's parameters are a JSON Schema of an object", tool=tool.name)

@@ -1,0 +1,139 @@
+"""An MCP server as a program of its own: started by its argument list, spoken to over its stdin and stdout.
+
+The SDK's own transport takes over variables that nobody allowed and has no bound for a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from mcp.client import Transport
+    from mcp.shared.message import SessionMessage
+
+LINE_BYTES = 16 << 20
+COMPLAINT_BYTES = 2048  # of stderr that are kept, for the error
+PATIENCE_SECONDS = 1.0  # after its stdin was closed, and again after SIGTERM
+
+# what a program gets without being allowed anything
+INHERITED = ("PATH", "HOME", "LANG")
+
+
+def allowed(
+    environment: Mapping[str, str], pass_env: Sequence[str], own: Mapping[str, str]
+) -> dict[str, str]:
+    """The child's environment: the few that every program needs, those that its entry names, its own."""
+    names = (*INHERITED, *pass_env)
+    return {name: environment[name] for name in names if name in environment} | dict(own)
+
+
+class Program:
+    """A server that was started; `complaint` is the end of what it wrote to stderr."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
+        self.over = asyncio.Event()
+        self._argv = argv
+        self._environment = dict(environment)
+        self._folder = folder
+        self._complaint = bytearray()
+
+    @property
+    def complaint(self) -> str:
+        return " ".join(self._complaint.decode("utf-8", "replace").split())
+
+    def transport(self) -> Transport:
+        """Starts the program when it is entered, and ends it, with all its descendants, when it is left.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        return self._spawned()
+
+    @asynccontextmanager
+    async def _spawned(self) -> AsyncIterator[tuple[Any, Any]]:
+        process = await asyncio.create_subprocess_exec(
+            *self._argv,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=self._environment,
+            cwd=self._folder,
+            start_new_session=True,
+            limit=LINE_BYTES,
+        )
+        inbox, heard = anyio.create_memory_object_stream[Any](0)
+        said, outbox = anyio.create_memory_object_stream[Any](0)
+        async with asyncio.TaskGroup() as tasks:
+            beside = [
+                tasks.create_task(self._listen(process, inbox), name=f"mcp stdout {process.pid}"),
+                tasks.create_task(self._speak(process, outbox), name=f"mcp stdin {process.pid}"),
+                tasks.create_task(self._overhear(process), name=f"mcp stderr {process.pid}"),
+            ]
+            try:
+                yield heard, said
+            finally:
+                await _end(process)
+                for task in beside:
+                    task.cancel()
+                for stream in (inbox, heard, said, outbox):
+                    stream.close()
+
+    async def _listen(
+        self, process: Process, inbox: MemoryObjectSendStream[SessionMessage | Exception]
+    ) -> None:
+        from mcp.shared.message import SessionMessage
+        from mcp.types import jsonrpc_message_adapter
+
+        assert process.stdout is not None
+        try:
+            # a line that is too long is a ValueError: nothing after it can be trusted
+            with suppress(ValueError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                while line := await process.stdout.readline():
+                    try:
+                        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+                    except ValueError:
+                        continue  # programs print all kinds of things where they should not
+                    await inbox.send(SessionMessage(message))
+        finally:
+            self.over.set()
+            inbox.close()
+
+    async def _speak(self, process: Process, outbox: MemoryObjectReceiveStream[SessionMessage]) -> None:
+        assert process.stdin is not None
+        with suppress(OSError):
+            async for said in outbox:
+                line = said.message.model_dump_json(by_alias=True, exclude_unset=True)
+                process.stdin.write(line.encode() + b"\n")
+                await process.stdin.drain()
+
+    async def _overhear(self, process: Process) -> None:
+        assert process.stderr is not None
+        while piece := await process.stderr.read(1 << 16):
+            self._complaint += piece
+            del self._complaint[:-COMPLAINT_BYTES]
+
+
+async def _end(process: Process) -> None:
+    """Close its stdin, then TERM, then KILL for its whole group; each only if the one before did not do."""
+    assert process.stdin is not None
+    process.stdin.close()
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        if number is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await process.wait()
+                break
+    # what it has left behind in its group
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

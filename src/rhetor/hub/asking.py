@@ -1,0 +1,208 @@
+"""What a turn has asked of its client or of a person until it is told: tool calls, requests for permission.
+
+Each is a row of the catalog (open, then answered or closed), so that the first answer wins, and one that
+comes too late is told so, also after a restart. It does not know who may answer (answering).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
+
+from rhetor.domain.event import (
+    Payload,
+    PermissionAnswered,
+    PermissionAsked,
+    ToolCalled,
+    ToolReturned,
+    data_of,
+)
+from rhetor.domain.turn import Turn
+from rhetor.drivers.base import Conversation
+from rhetor.errors import StateConflict, StoreRefused
+from rhetor.store.base import Committed, Draft, Expect, Key, Row
+
+if TYPE_CHECKING:
+    from .state import State
+
+Kind = Literal["call", "permission"]
+KINDS: tuple[Kind, ...] = ("call", "permission")
+OPEN, ANSWERED, CLOSED = "open", "answered", "closed"
+EXPIRED, ENDED = "expiry", "the turn's end"  # who answers a request that nobody answers
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question as it is in the log. `data`: what its event says; `step`: of a plan, where one asked."""
+
+    kind: Kind
+    id: str
+    stream: str
+    turn_id: str
+    owner: str
+    peer: str
+    data: dict[str, Any]
+    step: str | None = None
+    state: str = OPEN
+    at: int = 0
+
+    @property
+    def row_id(self) -> str:
+        return row_id(self.stream, self.id)
+
+    def row(self, state: str) -> Row:
+        doc = msgspec.json.encode(replace(self, state=state))
+        return Row(self.kind, self.row_id, state, doc, owner=self.owner, parent=self.stream, at=self.at)
+
+    @classmethod
+    def of(cls, row: Row) -> Asked:
+        return msgspec.json.decode(row.doc, type=cls)
+
+
+def row_id(stream: str, id: str) -> str:
+    """A peer's ids are its own only within a stream."""
+    return f"{stream}/{id}"
+
+
+class Asking:
+    """The questions of one running turn; entered for as long as it runs.
+
+    `lock`: one commit of the turn at a time, so that an answer and the turn's end cannot pass each other.
+    """
+
+    def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
+        self.lock = asyncio.Lock()
+        self.conversation: Conversation | None = None
+        self._state = state
+        self._stream = stream
+        self._owner = owner
+        self._turn = turn
+        self._step = step
+        self._open: dict[str, Asked] = {}
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def __enter__(self) -> Self:
+        self._state.asking[self._turn.turn_id] = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._state.asking[self._turn.turn_id]
+        for timer in self._timers:
+            timer.cancel()
+
+    def dated(self, payload: Payload) -> Payload:
+        """A request for permission with its end, where the peer set none."""
+        if not isinstance(payload, PermissionAsked) or payload.expires_at is not None:
+            return payload
+        end = self._state.ids.now() / 1000 + self._state.limits.permission_seconds
+        text = datetime.fromtimestamp(end, UTC).isoformat(timespec="milliseconds")
+        return replace(payload, expires_at=text.replace("+00:00", "Z"))
+
+    def opened(self, payloads: Sequence[Payload]) -> list[Row]:
+        """The rows of the questions among `payloads`, to be committed with them."""
+        found = [asked for payload in payloads if (asked := self._asked(payload))]
+        self._open |= {asked.id: asked for asked in found}
+        for asked in found:
+            if asked.kind == "permission":
+                self._expire_later(asked)
+        return [asked.row(OPEN) for asked in found]
+
+    def withdrawn(self) -> tuple[list[Payload], list[Row]]:
+        """What ends with the turn: requests are answered with no option, and nothing can be answered any
+        more. To be called with the lock held."""
+        payloads: list[Payload] = [
+            PermissionAnswered(asked.id, None, ENDED)
+            for asked in self._open.values()
+            if asked.kind == "permission"
+        ]
+        rows = [asked.row(CLOSED) for asked in self._open.values()]
+        self._open.clear()
+        return payloads, rows
+
+    async def answer(
+        self, asked: Asked, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
+    ) -> Committed:
+        """Commit the answer, and let the turn go on with it.
+
+        Raises:
+            StateConflict: it was answered, or its turn ended.
+            StoreRefused: nothing was taken; it may be answered again.
+        """
+        async with self.lock:
+            committed = await commit_answer(self._state, asked, payload, key)
+            if committed.replayed:
+                return committed
+            self._open.pop(asked.id, None)
+            self._turn.told(asked.id)
+        if self.conversation is not None:
+            await self.conversation.answer(asked.id, value)
+        return committed
+
+    def _asked(self, payload: Payload) -> Asked | None:
+        match payload:
+            case ToolCalled(call_id=id, runs_at="client"):
+                kind: Kind = "call"
+            case PermissionAsked(request_id=id):
+                kind = "permission"
+            case _:
+                return None
+        turn, now = self._turn, self._state.ids.now()
+        data = msgspec.to_builtins(data_of(payload))
+        return Asked(
+            kind, id, self._stream, turn.turn_id, self._owner, turn.peer, data, self._step, OPEN, now
+        )
+
+    def _expire_later(self, asked: Asked) -> None:
+        def expire() -> None:
+            self._state.tasks.create_task(self._expire(asked), name=f"expiry {asked.id}")
+
+        end = datetime.fromisoformat(asked.data["expires_at"]).timestamp()
+        seconds = max(0.0, end - self._state.ids.now() / 1000)
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, expire))
+
+    async def _expire(self, asked: Asked) -> None:
+        while asked.id in self._open:
+            try:
+                await self.answer(asked, PermissionAnswered(asked.id, None, EXPIRED), None)
+            except StateConflict:
+                return  # somebody was first
+            except StoreRefused:
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+async def commit_answer(
+    state: State, asked: Asked, payload: ToolReturned | PermissionAnswered, key: Key | None
+) -> Committed:
+    """Raises:
+    StateConflict: it is not open any more."""
+    return await state.store.commit(
+        asked.stream,
+        [Draft(payload, asked.turn_id, asked.step)],
+        key=key,
+        expect=Expect(asked.kind, asked.row_id, frozenset({OPEN})),
+        rows=[asked.row(ANSWERED)],
+    )
+
+
+async def left_open(state: State, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
+    """What an earlier hub's turn had asked and was not told: closed, as at a turn's end."""
+    drafts: list[Draft] = []
+    rows: list[Row] = []
+    for kind in KINDS:
+        for row in await state.store.find(kind, state=OPEN, parent=stream, limit=100_000):
+            asked = Asked.of(row)
+            if asked.turn_id != turn_id:
+                continue
+            rows.append(asked.row(CLOSED))
+            if kind == "permission":
+                drafts.append(Draft(PermissionAnswered(asked.id, None, ENDED), turn_id, asked.step))
+    return drafts, rows
