@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
 
+import uvicorn
 from mcp.server import MCPServer
 
 server = MCPServer("small")
@@ -62,6 +65,15 @@ def die() -> str:
     os._exit(3)
 
 
+def serve_http() -> None:
+    """On a free port of this machine; its URL is the first line."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(server.streamable_http_app(), log_level="error")
+    asyncio.run(uvicorn.Server(config).serve([listener]))
+
+
 def main() -> None:
     if "broken" in sys.argv:
         sys.stderr.write("no licence found\n")
@@ -71,7 +83,10 @@ def main() -> None:
     if "noisy" in sys.argv:
         sys.stderr.write("warming up\n" * 100)
         print("Welcome to the small server!", flush=True)  # noqa: T201  what such programs do
-    server.run("stdio")
+    if "http" in sys.argv:
+        serve_http()
+    else:
+        server.run("stdio")
 
 
 if __name__ == "__main__":

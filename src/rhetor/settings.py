@@ -19,6 +19,7 @@ from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.errors import InvalidSettings
 from rhetor.specialists import BUILT_IN
 
+MASK = "(masked)"
 Seconds = Annotated[float, Field(gt=0)]
 Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 ModelRef = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
@@ -309,6 +310,8 @@ def origins(settings: Settings, file: Path) -> list[tuple[str, Any, str]]:
     for path, value in _leaves(settings.model_dump(mode="json")):
         key = ".".join(path)
         variable, line = _in_environment(key), _line_of(text, list(path))
+        if "env" in path[:-1]:
+            value = MASK  # what programs are given may be a secret
         in_file = line is not None and _depth_in_file(text, path) == len(path)
         found.append((key, value, variable or (f"{file}:{line}" if in_file else "built in")))
     return found

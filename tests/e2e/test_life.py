@@ -130,7 +130,8 @@ def test_a_socket_that_a_killed_hub_left_is_in_nobodys_way(machine: Machine) -> 
 
 def test_the_configuration_in_force_is_shown_with_where_it_is_from(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
-    (machine.folder / "config.yaml").write_text("session:\n  ttl: 60\n")
+    server = "mcp_servers:\n  files: {command: [ls], env: {KEY: canary}}\n"
+    (machine.folder / "config.yaml").write_text("session:\n  ttl: 60\n" + server)
     machine.environment["RHETOR_HUB__PORT"] = "0"
     shown = subprocess.run(
         [f"{BIN}/rhetor", "config", "show"],
@@ -143,6 +144,7 @@ def test_the_configuration_in_force_is_shown_with_where_it_is_from(machine: Mach
     assert f"session.ttl: 60.0  ({machine.folder}/config.yaml:2)" in lines
     assert "hub.port: 0  (RHETOR_HUB__PORT)" in lines
     assert "limits.hops: 8  (built in)" in lines
+    assert "canary" not in shown.stdout
 
 
 def test_the_token_opens_the_tcp_door(machine: Machine) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rhetor.drivers.mcp_stdio import Program, allowed
 from rhetor.drivers.urls import Reach, Resolve, pinned
@@ -60,17 +61,25 @@ class Way:
         """Raises:
         FileNotFoundError: there is no such program."""
         if self.entry.url is not None:
-            from mcp.client.streamable_http import streamable_http_client
-
-            client = _http_client(Reach(private=self.entry.allow_private), self._resolve)
-            return streamable_http_client(self.entry.url, http_client=client)
+            return _called(self.entry.url, Reach(private=self.entry.allow_private), self._resolve)
         name, *arguments = self.entry.command
-        # by the PATH that the program itself gets, and never from the current folder
+        # by the PATH that the program itself gets, which may not be the hub's
         found = shutil.which(name, path=self._environment.get("PATH", ""))
         if found is None:
             raise FileNotFoundError(f"there is no program {name!r}")
         self.program = Program([found, *arguments], self._environment, self._folder)
         return self.program.transport()
+
+
+@asynccontextmanager
+async def _called(url: str, reach: Reach, resolve: Resolve) -> AsyncIterator[tuple[Any, Any]]:
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with (
+        _http_client(reach, resolve) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams
 
 
 def _http_client(reach: Reach, resolve: Resolve) -> httpx2.AsyncClient:
