@@ -18,7 +18,7 @@ from .watching import Watching
 
 if TYPE_CHECKING:
     from .asking import Asking
-    from .plans import PlanRun
+    from .plan_run import PlanRun
     from .runner import Lane
     from .running import TurnRun
 
