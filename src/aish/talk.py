@@ -222,7 +222,8 @@ def understood(data: bytes) -> "dict[str, Any]":
 def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
     """Why a turn has no answer, from the event that says so."""
     detail = data.get("detail") or data.get("reason") or f"cancelled by {data.get('by', 'the hub')}"
-    return Failure(f"aish: {peer} failed: {detail}", exits.exit_code(str(data.get("code", ""))))
+    again = " (retryable)" if data.get("retryable") else ""
+    return Failure(f"aish: {peer} failed: {detail}{again}", exits.exit_code(str(data.get("code", ""))))
 
 
 def tell_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:

@@ -234,14 +234,16 @@ def test_a_failed_stage_ends_the_line_and_says_why(aish: Shell, hub: ScriptedHub
     skipped = event("step.skipped", "apollo", because="athena")
     steps = [step("athena"), step("apollo", "athena")]
     hub.on(PLANS, plan(started, failed, skipped, steps=steps, status="failed"))
-    assert aish("-c", "athena x | apollo") == Ran(124, "", "aish: athena failed: too slow\n")
+    assert aish("-c", "athena x | apollo") == Ran(124, "", "aish: athena failed: too slow (retryable)\n")
 
 
 def test_a_broadcast_with_a_failure_shows_the_other_answers(aish: Shell, hub: ScriptedHub) -> None:
     failed = event("step.failed", "athena", code="timeout", detail="too slow", retryable=True)
     said = [*spoken("athena", "athena")[:1], failed, *spoken("apollo", "apollo", "ok")]
     hub.on(PLANS, plan(*said, steps=[step("athena"), step("apollo")], status="failed"))
-    assert aish("apollo,athena", "x") == Ran(1, "[From Apollo]\nok\n", "aish: athena failed: too slow\n")
+    assert aish("apollo,athena", "x") == Ran(
+        1, "[From Apollo]\nok\n", "aish: athena failed: too slow (retryable)\n"
+    )
 
 
 def test_a_step_in_a_session_has_no_deltas_and_is_shown_at_its_end(aish: Shell, hub: ScriptedHub) -> None:

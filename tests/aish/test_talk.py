@@ -106,7 +106,7 @@ def test_json_of_a_failed_turn_exits_non_zero(aish: Shell, hub: ScriptedHub) -> 
     failed = event("turn.failed", code="provider_failed", detail="overloaded", retryable=True)
     hub.on(APOLLO, stream(failed))
     ran = aish("apollo", "x", "--json")
-    assert (ran.code, ran.err) == (1, "aish: apollo failed: overloaded\n")
+    assert (ran.code, ran.err) == (1, "aish: apollo failed: overloaded (retryable)\n")
 
 
 def test_an_answer_is_shown_as_it_comes(aish: Shell, hub: ScriptedHub) -> None:
