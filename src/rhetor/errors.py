@@ -47,6 +47,33 @@ class TooLarge(RhetorError):
         super().__init__(f"{what} is larger than {limit} bytes", limit=limit)
 
 
+class HeadTooLarge(RhetorError):
+    """The target and the headers of a request together."""
+
+    code, status = "head_too_large", 431
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the head of the request is larger than {limit} bytes", limit=limit)
+
+
+class UnsupportedMedia(RhetorError):
+    """The body says that it is something else than JSON, or does not say what it is."""
+
+    code, status = "unsupported_media", 415
+
+    def __init__(self, media_type: str) -> None:
+        super().__init__("a body is JSON, with `Content-Type: application/json`", media_type=media_type[:100])
+
+
+class Late(RhetorError):
+    """The client did not send the rest of its request in time; nothing of it was done."""
+
+    code, status = "late", 408
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} did not come within {seconds:g} s", seconds=seconds)
+
+
 class UnknownPeer(RhetorError):
     code, status, rpc = "unknown_peer", 404, INVALID_PARAMS
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from rhetor.domain.command import (
     AnswerPermission,
@@ -15,10 +16,46 @@ from rhetor.domain.command import (
 )
 from rhetor.domain.plan import IfBusy, Step
 from rhetor.domain.tool import MOST, Tool
+from rhetor.errors import Unprocessable
 
 Window = Annotated[int, Field(ge=0, le=10_000)]
-Id = Annotated[str, Field(min_length=1, max_length=200)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"  # no control characters: names are shown, and written to logs
+Id = Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)]
+Name = Id
+Sender = Annotated[str, Field(alias="from", max_length=200, pattern=PLAIN)]
+Delimiter = Annotated[str, Field(max_length=100)]
+KEPT_BYTES, KEPT_DEPTH = 64 << 10, 32
+MOST_STEPS, MOST_NEEDS = 1000, 10_000
+
+
+def _of_bounded_size(value: dict[str, Any]) -> dict[str, Any]:
+    """What is kept with a session is read with it, each time."""
+    if len(msgspec.json.encode(value)) > KEPT_BYTES:
+        raise ValueError(f"it is larger than {KEPT_BYTES} bytes of JSON")
+    level: list[Any] = [value]
+    for _ in range(KEPT_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+    if level:
+        raise ValueError(f"it is nested more than {KEPT_DEPTH} levels deep")
+    return value
+
+
+def _inside(value: Any) -> list[Any]:
+    """The objects and lists directly in a value."""
+    items = value.values() if isinstance(value, dict) else value
+    return [item for item in items if isinstance(item, dict | list)]
+
+
+Kept = Annotated[dict[str, Any], AfterValidator(_of_bounded_size)]
+
+
+def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """A plan is checked in one go, while everybody else waits."""
+    if len(steps) > MOST_STEPS:
+        raise Unprocessable(f"a plan has at most {MOST_STEPS} steps, not {len(steps)}")
+    if sum(len(step.needs) for step in steps) > MOST_NEEDS:
+        raise Unprocessable(f"the steps of a plan have at most {MOST_NEEDS} dependencies in all")
+    return steps
 
 
 class Body(BaseModel):
@@ -29,10 +66,10 @@ class HowToSend(Body):
     """What every way of sending takes."""
 
     execute: bool = False
-    delimiter: str | None = None
+    delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
-    from_: Annotated[str, Field(alias="from", max_length=200)] = ""
+    from_: Sender = ""
 
 
 class MessageBody(HowToSend):
@@ -78,7 +115,7 @@ class ToolBody(Body):
 
     name: Annotated[str, Field(max_length=64)]
     description: Annotated[str, Field(max_length=16_384)] = ""
-    parameters: dict[str, Any] = {}
+    parameters: Kept = {}
     needs_approval: bool = False
 
     def tool(self) -> Tool:
@@ -89,9 +126,9 @@ class SessionBody(Body):
     specialist_id: Id
     context_window: Window = 10
     name: Name | None = None
-    ttl: Annotated[float, Field(gt=0, le=10**9, strict=False)] | None = None
+    ttl: Annotated[float, Field(gt=0, le=10**9)] | None = None
     project_id: Id | None = None
-    metadata: dict[str, Any] = {}
+    metadata: Kept = {}
     tools: Annotated[list[ToolBody], Field(max_length=MOST)] = []
     command_id: Id | None = None
 
@@ -135,7 +172,7 @@ class StepBody(Body):
     session_id: Id | None = None
     context_window: Window | None = None
     execute: bool = False
-    delimiter: str | None = None
+    delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
 
     def step(self) -> Step:
@@ -155,14 +192,14 @@ class StepBody(Body):
 class PlanBody(Body):
     """`line`: a line of the shell's grammar, of peers only; or `steps`. `input`: what a program gave."""
 
-    line: Annotated[str, Field(max_length=1 << 20)] | None = None
+    line: Annotated[str, Field(max_length=64 << 10)] | None = None
     steps: Annotated[list[StepBody], Field(max_length=1000)] | None = None
     input: str = ""
     command_id: Id | None = None
-    from_: Annotated[str, Field(alias="from", max_length=200)] = ""
+    from_: Sender = ""
 
     def command(self, steps: tuple[Step, ...], key: str | None) -> StartPlan:
-        return StartPlan(steps, self.input, None, key or self.command_id, self.from_)
+        return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_)
 
 
 class OperationBody(Body):
@@ -185,12 +222,12 @@ class BulkBody(Body):
     execution: Literal["parallel", "sequential"] = "parallel"
     max_parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
     command_id: Id | None = None
-    from_: Annotated[str, Field(alias="from", max_length=200)] = ""
+    from_: Sender = ""
 
     def command(self, most: int, key: str | None) -> StartPlan:
         steps = tuple(operation.step() for operation in self.operations)
         most = 1 if self.execution == "sequential" else self.max_parallel or most
-        return StartPlan(steps, "", most, key or self.command_id, self.from_)
+        return StartPlan(_bounded(steps), "", most, key or self.command_id, self.from_)
 
 
 class ToolResultBody(Body):

@@ -36,7 +36,7 @@ async def list_sessions(
     here: Here,
     peer: str | None = None,
     tool: str | None = None,
-    state: str | None = None,
+    state: SessionState | None = None,
     project: str | None = None,
 ) -> dict[str, Any]:
     """The caller's sessions, the one used last first, without their messages."""

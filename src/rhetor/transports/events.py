@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from rhetor.dialects import raw, specialist
 from rhetor.domain.event import PlanEnded, Position, TurnEnd
-from rhetor.errors import PositionLost
+from rhetor.errors import PositionLost, RhetorError
 from rhetor.hub.hub import Hub
 from rhetor.hub.sending import Accepted
 from rhetor.hub.watching import Reader
@@ -98,8 +98,9 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
 
     async def wait_for_the_end() -> None:
         nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        with suppress(RhetorError):  # a body that nobody asked for, and that has no end
+            while (await receive())["type"] != "http.disconnect":
+                pass
         gone = True
         inside.cancel()
 

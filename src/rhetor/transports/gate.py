@@ -5,6 +5,7 @@ It is passed before anything of a request's body is read. What a route asks beyo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -13,7 +14,7 @@ from rhetor.auth.addresses import Addresses, Authority
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import same
 from rhetor.domain.command import Principal
-from rhetor.errors import Forbidden, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
+from rhetor.errors import Forbidden, Late, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
 
 from . import problems
 
@@ -25,6 +26,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "rhetor"
 BODY_BYTES = 8 << 20
+BODY_SECONDS = 60.0
+ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -112,11 +115,11 @@ def _check_local(headers: dict[str, str]) -> None:
 
 def _headers(scope: Scope) -> dict[str, str]:
     """Raises:
-    Malformed: a header that decides about trust is there twice."""
+    Malformed: a header that decides something is there twice."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
-        if key in found and key in ("host", "origin", "authorization", "content-length"):
+        if key in found and key in ONCE:
             raise Malformed(f"the header {key} is there twice")
         found[key] = value.decode("latin-1")
     return found
@@ -129,18 +132,30 @@ def _refuse_large(scope: Scope) -> None:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """The same for a body that does not say its length."""
-    taken = 0
+    """The same for a body that does not say its length; and all of it within `BODY_SECONDS`."""
+    taken, whole = 0, False
+    ends = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def bounded() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, whole
+        if whole:
+            return await receive()
+        message = await _in_time(receive, ends)
         taken += len(message.get("body", b""))
         if taken > BODY_BYTES:
             raise TooLarge("the body", BODY_BYTES)
+        whole = not message.get("more_body", False)
         return message
 
     return bounded
+
+
+async def _in_time(receive: Receive, ends: float) -> Message:
+    try:
+        async with asyncio.timeout_at(ends):
+            return await receive()
+    except TimeoutError:
+        raise Late("the body", BODY_SECONDS) from None
 
 
 async def _refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:

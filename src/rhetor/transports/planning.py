@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Header, Request, Response
 
 from rhetor.auth.policy import Policy
 from rhetor.dialects.lines import steps_of_line
@@ -47,11 +47,17 @@ async def one_plan(id: str, who: Who, here: Here) -> dict[str, Any]:
 
 
 @doors.on("GET", "/api/v2/plans/{id}/events", Policy.USER)
-async def read_events(id: str, request: Request, who: Who, here: Here, after: str | None = None) -> Response:
+async def read_events(
+    id: str,
+    who: Who,
+    here: Here,
+    after: str | None = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
     """Follow a plan again, from a cursor, up to its end."""
     await here.hub.may_read(who, id)
     head = await here.hub.state.store.head(id) or Head("", 0, 1)
-    cursor = request.headers.get("last-event-id") or after
+    cursor = last_event_id or after
     position = parse_cursor(cursor) if cursor else Position(head.epoch, head.earliest - 1)
     require_position(head, position)
     return events.plan_stream(here.hub, id, position, {"x-plan-id": id})

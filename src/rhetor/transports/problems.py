@@ -64,6 +64,7 @@ def install(app: FastAPI) -> None:
         log.error("request failed", exc_info=error, extra={"path": request.url.path})
         return response(RhetorError("the hub made a mistake; its log has the details"))
 
+    app.router.redirect_slashes = False  # a path that is nearly one is told so, too
     app.add_exception_handler(RhetorError, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
@@ -82,5 +83,5 @@ def _http(error: HTTPException) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_")
     members = {"type": f"urn:rhetor:error:{code}", "title": phrase, "status": error.status_code}
-    content = {**members, "detail": str(error.detail), "code": code}
+    content = {**members, "detail": str(error.detail), "code": code, "retryable": False}
     return Response(msgspec.json.encode(content), error.status_code, dict(error.headers or {}), MEDIA_TYPE)

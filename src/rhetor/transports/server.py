@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rhetor.errors import InvalidSettings
+
+from .heads import BoundedProtocol
 
 GRACE_SECONDS = 3
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
-class OwnersProtocol(HttpToolsProtocol):
-    """HTTP/1.1; on the Unix socket only for processes of the hub's own user (SO_PEERCRED)."""
+class OwnersProtocol(BoundedProtocol):
+    """On the Unix socket only for processes of the hub's own user (SO_PEERCRED)."""
 
     def connection_made(self, transport: Any) -> None:
         connection = transport.get_extra_info("socket")

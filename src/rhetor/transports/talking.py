@@ -22,7 +22,7 @@ from .routes import Doors, principal
 doors = Doors(tags=["peers"])
 Who = Annotated[Principal, Depends(principal)]
 Here = Annotated[Node, Depends(node)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 
 
 @doors.on("GET", "/api/v2/ai", Policy.USER)

@@ -1,0 +1,269 @@
+"""What clients are answered, as the hub's page describes it. The answers themselves are made elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+Cursor = Annotated[str, Field(pattern=r"^[0-9a-f]{32}:[0-9]+$")]
+Time = Annotated[str, Field(description="RFC 3339 in UTC, with milliseconds")]
+Cost = Annotated[str | None, Field(description="USD as a decimal string; null where the price is unknown")]
+SessionState = Literal["active", "paused", "waiting", "stopped", "failed", "expired"]
+
+
+class Problem(BaseModel):
+    """RFC 9457. The error's own data lies beside these members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+
+
+class Frame(BaseModel):
+    """One event of a stream. `data`: JSON in one line; `event`: `reset` where the position was lost."""
+
+    data: str
+    id: Cursor | None = None
+    event: str | None = None
+
+
+class Status(BaseModel):
+    status: str
+
+
+class Capabilities(BaseModel):
+    """`capabilities`: each with the peers that have it, best first."""
+
+    version: str
+    doors: list[str]
+    features: list[str]
+    capabilities: dict[str, list[str]]
+
+
+class HubStatus(BaseModel):
+    version: str
+    pid: int
+    started_at: Time
+    home: str
+    sockets: list[str]
+    url: str
+    peers: int
+    sessions: int
+    running: int
+    provider: dict[str, Any]
+
+
+class Fingerprint(BaseModel):
+    fingerprint: str
+
+
+class Code(BaseModel):
+    """`expires_in`: seconds."""
+
+    code: str
+    url: str
+    expires_in: float
+
+
+class PeerCapabilities(BaseModel):
+    streaming: bool
+    scores: dict[str, float]
+    primary: list[str]
+    context_tokens: int | None
+    max_tokens: int | None
+
+
+class Peer(BaseModel):
+    """What is not known is null."""
+
+    id: str
+    name: str
+    kind: str
+    description: str
+    status: str
+    evidence: str
+    host: str | None
+    port: int | None
+    pid: int | None
+    websocket_supported: bool
+    model: str | None
+    capabilities: PeerCapabilities
+    avg_response_time: float | None
+    success_rate: float | None
+    cost_per_1k_tokens: Cost
+    sessions: int
+    forwards: list[Any]
+
+
+class Peers(BaseModel):
+    peers: list[Peer]
+
+
+class Match(BaseModel):
+    ai_id: str
+    score: float
+    primary: bool
+    origin: str
+
+
+class Reply(BaseModel):
+    """`execution_time`: seconds."""
+
+    response: str
+    ai: str
+    session_id: str
+    turn_id: str
+    usage: dict[str, int | None] | None
+    execution_time: float
+
+
+class Said(BaseModel):
+    role: Literal["user", "assistant"]
+    content: str
+    timestamp: Time
+
+
+class Session(BaseModel):
+    """`ttl`: seconds without use, null for no end."""
+
+    id: str
+    specialist_id: str
+    name: str | None
+    owner: str
+    project_id: str | None
+    state: SessionState
+    created_at: Time
+    used_at: Time
+    ttl: float | None
+    context_window: int
+    metadata: dict[str, Any]
+    tools: list[dict[str, Any]]
+    messages: list[Said]
+    head: Cursor | None
+
+
+class Sessions(BaseModel):
+    sessions: list[Session]
+
+
+class Event(BaseModel):
+    epoch: str
+    seq: int
+    prev: int
+    cursor: Cursor
+    session_id: str | None
+    turn_id: str | None
+    at: Time
+    type: str
+    data: dict[str, Any]
+
+
+class Page(BaseModel):
+    outcome: Literal["ok"]
+    recovered: bool
+    epoch: str
+    head: int
+    earliest: int
+    events: list[Event]
+
+
+class Checkpoint(BaseModel):
+    checkpoint_id: str
+    name: str
+    parent: str
+
+
+class KeptCheckpoint(BaseModel):
+    checkpoint_id: str
+    name: str
+    cursor: Cursor
+    at: Time
+
+
+class Checkpoints(BaseModel):
+    checkpoints: list[KeptCheckpoint]
+
+
+class ToolAnswered(BaseModel):
+    call_id: str
+    turn_id: str
+    cursor: Cursor
+
+
+class PermissionAnswered(BaseModel):
+    request_id: str
+    turn_id: str
+    cursor: Cursor
+
+
+class Permission(BaseModel):
+    request_id: str
+    session_id: str
+    turn_id: str
+    peer: str
+    tool: str
+    detail: Any
+    options: list[dict[str, Any]]
+    expires_at: Time | None
+    asked_at: Time
+
+
+class Permissions(BaseModel):
+    permissions: list[Permission]
+
+
+class Plan(BaseModel):
+    id: str
+    status: str
+    steps: list[dict[str, Any]]
+    head: Cursor | None
+
+
+class PlanStopped(BaseModel):
+    id: str
+    status: str
+
+
+class Result(BaseModel):
+    status: Literal["completed", "failed", "skipped"]
+    response: str | None
+    ai: str | None
+    execution_time: float
+
+
+class Results(BaseModel):
+    results: dict[str, Result]
+
+
+class Exchange(BaseModel):
+    at: Time
+    ai: str
+    stream: str
+    turn_id: str
+    message: str
+    response: str
+
+
+class History(BaseModel):
+    history: list[Exchange]
+
+
+class Hit(BaseModel):
+    """`highlights`: start and length of the words in `excerpt`, in characters."""
+
+    at: Time
+    ai: str
+    stream: str
+    cursor: Cursor
+    turn_id: str | None
+    role: str
+    excerpt: str
+    highlights: list[list[int]]
+
+
+class Hits(BaseModel):
+    hits: list[Hit]

@@ -1,0 +1,27 @@
+"""A small disk of a test's own, where the system lets it make one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(folder: Path, size: str, mode: str = "rw") -> Iterator[Path]:
+    """A file system in memory at `folder`, until the end."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={size},mode=700,{mode}", "tmpfs", str(folder)]
+    try:
+        made = subprocess.run(["mount", *options], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount")
+    if made.returncode:
+        pytest.skip("a test may not mount here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], capture_output=True, check=True)

@@ -1,0 +1,87 @@
+"""Bytes to the hub's socket as they are, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.served import Served
+
+ANSWER_SECONDS = 5.0
+MESSAGE = "/api/v2/ai/apollo/message"
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def request(
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    content_type: str | None = "application/json",
+    more: bytes = b"",
+) -> bytes:
+    """A request that ends its connection. `more`: further lines of the head, each with its CRLF."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    if body is not None:
+        head += f"Content-Length: {len(body)}\r\n"
+        head += f"Content-Type: {content_type}\r\n" if content_type is not None else ""
+    return head.encode() + more + b"\r\n" + (body or b"")
+
+
+async def replies(home: Served, data: bytes) -> list[Reply]:
+    """All that is answered to these bytes before the hub ends the connection."""
+    reader, writer = await asyncio.open_unix_connection(str(home.socket), limit=1 << 24)
+    try:
+        writer.write(data)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            found = []
+            while reply := await one_reply(reader):
+                found.append(reply)
+            return found
+    finally:
+        writer.close()
+
+
+async def one_reply(reader: asyncio.StreamReader) -> Reply | None:
+    """The next answer; None at the end of the connection."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError as error:
+        assert error.partial == b""
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Reply(int(first.split(" ")[1]), headers, body)
+
+
+async def refusal(home: Served, data: bytes) -> tuple[int, str]:
+    """Status and code of the one problem that answers these bytes."""
+    (reply,) = await replies(home, data)
+    return of_problem(reply)
+
+
+def of_problem(reply: Reply) -> tuple[int, str]:
+    assert reply.headers["content-type"] == "application/problem+json", reply
+    problem = reply.json
+    assert {"type", "title", "status", "detail", "code", "retryable"} <= set(problem)
+    assert (problem["status"], problem["type"]) == (reply.status, f"urn:rhetor:error:{problem['code']}")
+    return reply.status, problem["code"]
+
+
+async def require_well(home: Served) -> None:
+    """The hub goes on: it takes a message and answers it."""
+    answer = await home.ask("POST", MESSAGE, {"content": "still there?"})
+    assert (answer.status, answer.json["response"]) == (200, "apollo heard: still there?")

@@ -1,0 +1,53 @@
+"""The installed hub in a process of its own, over TCP with its token."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+from tests.e2e.home import BIN, SECONDS, Machine
+
+LINE = re.compile(r"rhetor listening on (http://127\.0\.0\.1:\d+) ")
+
+
+@dataclass(frozen=True)
+class RunningHub:
+    """`session` carries the token; `plan_id`: of a plan that has run."""
+
+    url: str
+    session: requests.Session
+    plan_id: str
+    process: subprocess.Popen[str]
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self.session.request(method, f"{self.url}{path}", timeout=SECONDS, **options)
+
+
+@contextmanager
+def running_hub(folder: Path) -> Iterator[RunningHub]:
+    machine = Machine(folder)
+    environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}
+    command = [f"{BIN}/rhetor", "serve", "--port", "0"]
+    with (
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process,
+        requests.Session() as session,
+    ):
+        assert process.stdout is not None
+        found = LINE.match(process.stdout.readline())
+        assert found is not None
+        session.headers["authorization"] = f"Bearer {(folder / 'token').read_text().strip()}"
+        session.trust_env = False
+        planned = session.post(f"{found[1]}/api/v2/plans", json={"line": "apollo hi"}, timeout=SECONDS)
+        try:
+            yield RunningHub(found[1], session, planned.headers["x-plan-id"], process)
+        finally:
+            process.terminate()
+            process.wait(SECONDS)

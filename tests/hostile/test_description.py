@@ -1,0 +1,93 @@
+"""The page that describes the doors is true: what it says is what requests made from it meet."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.generation import GenerationMode
+from tests.hostile.running import RunningHub
+
+from rhetor.app import routes
+from rhetor.transports import described
+
+PAGE = described.page(routes())
+# what the page does not name is ignored; the token has tests of its own
+GENERATION = {"allow-extra-parameters": False, "with-security-parameters": False}
+CONFIG = schemathesis.Config.from_dict({"generation": GENERATION})
+SCHEMA = schemathesis.openapi.from_dict(PAGE, config=CONFIG)
+EXAMPLES = 25
+REQUEST_SECONDS = 5.0
+load_all_checks()
+MET = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+REFUSED = (*MET, "negative_data_rejection")
+
+
+def test_every_route_is_described_and_says_who_may_use_it() -> None:
+    operations = {f"{m.upper()} {path}": op for path, ms in PAGE["paths"].items() for m, op in ms.items()}
+    assert set(operations) == set(described.OPERATIONS)
+    public = {label for label, operation in operations.items() if operation["security"] == []}
+    assert public == {"GET /healthz", "GET /login"}
+
+
+def test_the_page_is_served_as_it_is(hub: RunningHub) -> None:
+    assert hub.ask("GET", "/openapi.json").json() == PAGE
+
+
+@pytest.mark.parametrize("label", described.OPERATIONS)
+def test_what_the_page_allows_is_answered_as_it_says(hub: RunningHub, label: str) -> None:
+    meet(hub, label, GenerationMode.POSITIVE, MET)
+
+
+def _forbids(label: str) -> bool:
+    """Whether the page says of a request that it is wrong; any text is an id."""
+    method, path = label.split(" ")
+    operation = PAGE["paths"][path][method.lower()]
+    named = [one for one in operation.get("parameters", []) if one["in"] != "path"]
+    return bool(named) or "requestBody" in operation
+
+
+@pytest.mark.parametrize("label", [label for label in described.OPERATIONS if _forbids(label)])
+def test_what_the_page_forbids_is_refused_as_it_says(hub: RunningHub, label: str) -> None:
+    meet(hub, label, GenerationMode.NEGATIVE, REFUSED)
+
+
+def meet(hub: RunningHub, label: str, mode: GenerationMode, checks: tuple[str, ...]) -> None:
+    """Requests of one operation, and after them one that is fine."""
+    method, path = label.split(" ")
+    strategy = SCHEMA[path][method].as_strategy(generation_mode=mode, path_parameters=_there(path, hub))
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def ask(case: Case[Any]) -> None:
+        response = case.call(base_url=hub.url, session=hub.session, timeout=REQUEST_SECONDS)
+        case.validate_response(response, checks=cast("list[Any]", CHECKS.get_by_names(list(checks))))
+
+    ask()
+    assert hub.ask("POST", "/api/v2/ai/apollo/message", json={"content": "hi"}).status_code == 200
+
+
+def _there(path: str, hub: RunningHub) -> dict[str, str] | None:
+    """The id of something that is there."""
+    if "{id}" not in path:
+        return None
+    if "/sessions/" in path:
+        return {"id": str(hub.ask("POST", "/api/v2/sessions", json={"specialist_id": "apollo"}).json()["id"])}
+    return {"id": "apollo" if "/ai/" in path else hub.plan_id}

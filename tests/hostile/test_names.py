@@ -1,0 +1,139 @@
+"""Paths, ids, queries and methods that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.hostile.raw import of_problem, refusal, replies, request, require_well
+from tests.served import served
+
+from rhetor.transports.described import OPERATIONS
+
+pytestmark = pytest.mark.anyio
+
+# ids of nothing, as they stand in a path
+IDS = (
+    "nobody",
+    "%00",
+    "a%00b",
+    "a%0d%0aX-Evil:%201",
+    "%2e%2e",
+    "%2e%2e%5c%2e%2e",
+    "%ff%fe",
+    "%ed%a0%80",
+    "%f0%9f%98%80",
+    "%25%32%65",
+    "a%20b",
+    "'%20OR%201=1%20--",
+    "a" * 20_000,
+    "%",
+    "%zz",
+)
+WITH_ID = [label for label in OPERATIONS if "{id}" in label]
+BODY = b'{"content": "x", "message": "x", "at": "x", "result": 1, "option_id": "x"}'
+
+
+@pytest.mark.parametrize("label", WITH_ID)
+async def test_an_id_of_nothing_is_404_and_is_no_header_and_no_path(tmp_path: Path, label: str) -> None:
+    method, path = label.split(" ")
+    path = path.replace("{call_id}", "c").replace("{request_id}", "r")
+    async with served(tmp_path) as home:
+        for id in IDS:
+            body = BODY if method == "POST" else None
+            (reply,) = await replies(home, request(method, path.replace("{id}", id), body))
+            status, code = of_problem(reply)
+            assert (id[:30], status, code in ("not_found", "unknown_peer")) == (id[:30], 404, True)
+            assert "x-evil" not in reply.headers
+        assert home.driver.heard == []
+        await require_well(home)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v2/sessions/../../../etc/passwd",
+        "/api/v2/sessions/%2e%2e/%2e%2e/openapi.json",
+        "/api/v2/ai/apollo/..%2fapollo",
+        "//healthz",
+        "/healthz/",
+        "/HEALTHZ",
+        "/healthz;x=1",
+        "/" + "a" * 50_000,
+        "/%00",
+        "/?",
+    ],
+)
+async def test_a_path_that_no_route_has_is_404(tmp_path: Path, path: str) -> None:
+    async with served(tmp_path) as home:
+        assert await refusal(home, request("GET", path)) == (404, "not_found")
+
+
+QUERIES = [
+    ("/api/v2/history?limit=0", 422),
+    ("/api/v2/history?limit=1001", 422),
+    ("/api/v2/history?limit=-1", 422),
+    ("/api/v2/history?limit=1e2", 422),
+    ("/api/v2/history?limit=%00", 422),
+    ("/api/v2/history?limit=" + "9" * 5000, 422),
+    ("/api/v2/history?limit=١", 400),
+    ("/api/v2/history?limit=%D9%A1", 422),
+    ("/api/v2/search", 422),
+    ("/api/v2/search?q=", 422),
+    ("/api/v2/search?q=" + "q" * 1001, 422),
+    ("/api/v2/capabilities/x?threshold=nan", 422),
+    ("/api/v2/capabilities/x?threshold=inf", 422),
+    ("/api/v2/capabilities/x?threshold=-0.1", 422),
+    ("/api/v2/capabilities/x?threshold=1e999", 422),
+    ("/api/v2/sessions?state=nonsense", 422),
+    ("/api/v2/sessions?state=%00", 422),
+    ("/api/v2/sessions/hub/events?after=nonsense", 400),
+    ("/api/v2/sessions/hub/events?after=" + "0" * 32 + ":" + "9" * 5000, 400),
+    ("/api/v2/sessions/hub/events?after=" + "0" * 32 + ":-1", 400),
+    ("/api/v2/sessions/hub/events?after=%00:1", 400),
+    ("/login?code=" + "c" * 201, 422),
+]
+
+
+@pytest.mark.parametrize(("path", "status"), QUERIES, ids=[path[:60] for path, _ in QUERIES])
+async def test_a_query_that_is_out_of_its_range_is_a_problem(tmp_path: Path, path: str, status: int) -> None:
+    async with served(tmp_path) as home:
+        assert (await refusal(home, request("GET", path)))[0] == status
+
+
+@pytest.mark.parametrize("query", ["%00", "%ff", '%22"', "a%0db", "NEAR(a,b)", "*", "-%20-", "%ed%a0%80"])
+async def test_any_words_can_be_searched_for(tmp_path: Path, query: str) -> None:
+    async with served(tmp_path) as home:
+        (reply,) = await replies(home, request("GET", f"/api/v2/search?q={query}"))
+        assert (reply.status, reply.json) == (200, {"hits": []})
+
+
+async def test_a_method_that_a_route_does_not_have_is_405_and_says_which_it_has(tmp_path: Path) -> None:
+    methods: dict[str, set[str]] = {}
+    for label in OPERATIONS:
+        method, path = label.split(" ")
+        methods.setdefault(path, set()).add(method)
+    async with served(tmp_path) as home:
+        for path, there in methods.items():
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - there:
+                (reply,) = await replies(home, request(method, path.replace("{", "").replace("}", "")))
+                assert (method, path, of_problem(reply)) == (method, path, (405, "method_not_allowed"))
+                assert set(reply.headers["allow"].split(", ")) <= there
+
+
+async def test_head_and_methods_that_http_does_not_have_are_refused(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        data = await _all_bytes(home.socket, request("HEAD", "/healthz"))
+        assert data.startswith(b"HTTP/1.1 405 ") and data.endswith(b"\r\n\r\n")
+        for method in ("BREW", "get", "G\0T"):
+            assert await refusal(home, request(method, "/healthz")) == (400, "malformed")
+
+
+async def _all_bytes(socket: Path, data: bytes) -> bytes:
+    import asyncio
+
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    writer.write(data)
+    found = await reader.read()
+    writer.close()
+    return found
