@@ -21,7 +21,7 @@ def run(words: "list[str]") -> int:
     for word in words:
         if word in ("json", "--json"):
             as_json = True
-        elif word.isdecimal() and 0 < int(word) <= 1000:
+        elif word.isdecimal() and len(word) <= 4 and 0 < int(word) <= 1000:
             limit = int(word)
         else:
             raise usage("aish history [N] [json] | history search WORDS")

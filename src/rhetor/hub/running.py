@@ -114,10 +114,12 @@ class TurnRun:
         raise ProviderCut(f"{self.turn.peer} broke off without ending its answer", retryable=True)
 
     async def _keep_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._pending:  # an output that says nothing does not make the next one wait
+            return
         quiet = loop.time() - self._appended_at
         if quiet >= GATHER_SECONDS or self._pending_bytes >= GATHER_BYTES:
             await self._append()
-        elif self._timer is None and self._pending:
+        elif self._timer is None:
             self._timer = loop.call_later(GATHER_SECONDS - quiet, self._tick)
 
     def _tick(self) -> None:
@@ -137,7 +139,7 @@ class TurnRun:
             if own or closing:
                 drafts = [*own, *(closing.drafts if closing else ())]
                 await commit_patiently(self._store, self._stream, drafts, rows)
-            self._appended_at = asyncio.get_running_loop().time()
+                self._appended_at = asyncio.get_running_loop().time()
 
 
 def _joined(payloads: Sequence[Payload]) -> Sequence[Payload]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from tests.rhetor.hub.house import ME, OTHER, House, house
@@ -17,7 +18,7 @@ from rhetor.domain.command import (
     StartSession,
     StopSession,
 )
-from rhetor.domain.output import Done, Text, Usage
+from rhetor.domain.output import Began, Done, Text, Usage
 from rhetor.domain.plan import Step
 from rhetor.domain.session import Session
 from rhetor.errors import (
@@ -268,3 +269,13 @@ async def test_history_and_search_are_over_all_that_the_caller_said_and_nothing_
         hits = await history.search(state, ME, "bird cache", 10)
         assert {(peer, hit.role) for hit, peer in hits} == {("athena", "user"), ("athena", "assistant")}
         assert not [hit for hit, _ in await history.search(state, ME, "their", 10)]
+
+
+async def test_the_first_words_go_at_once_whatever_came_before_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rhetor.hub.running.GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 7200.0 + time.monotonic())
+    async with house([Began("m"), Text("now"), asyncio.Event()]) as home:
+        accepted = await home.send(target="apollo", content="hi")
+        await home.until(accepted.session_id, accepted.after, ev.OutputDelta)
