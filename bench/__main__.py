@@ -1,4 +1,7 @@
-"""`python -m bench [NAME …]`: measure, print a table, and keep the figures as JSON under bench/out/."""
+"""`python -m bench [NAME …]`: measure, print a table, and keep the figures as JSON under bench/out/.
+
+`python -m bench --docs` measures nothing, and writes what was kept to docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,35 @@ import importlib
 import sys
 from pathlib import Path
 
-from bench.table import Figure, keep, table
+from bench.page import page
+from bench.process import ROOT
+from bench.table import keep, kept, table
 
-ALL = ("start", "append", "chunk", "bulk", "replay")
+ALL = (
+    "start",
+    "append",
+    "chunk",
+    "first_chunk",
+    "bulk",
+    "replay",
+    "gateway",
+    "sse_fanout",
+    "memory",
+)
+OUT = Path(__file__).parent / "out" / "figures.json"
+DOCS = ROOT / "docs" / "benchmarks.md"
 
 
-def main(names: list[str]) -> None:
-    figures: list[Figure] = []
-    for name in names or ALL:
-        found = importlib.import_module(f"bench.{name}").run()
-        figures += found
-        sys.stdout.write(f"\n## {name}\n\n{table(found)}\n")
+def main(arguments: list[str]) -> None:
+    if arguments == ["--docs"]:
+        found = kept(OUT)
+        DOCS.write_text(page({name: found[name] for name in ALL if name in found}))
+        return
+    for name in arguments or ALL:
+        figures = importlib.import_module(f"bench.{name}").run()
+        sys.stdout.write(f"\n## {name}\n\n{table(figures)}\n")
         sys.stdout.flush()
-    keep(figures, Path(__file__).parent / "out" / "figures.json")
+        keep({name: figures}, OUT)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ measured; how fast that one alone makes a small write durable is printed beside.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -18,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from bench.disk import disk_figure
+from bench.stats import milliseconds, percentile
 from bench.table import Figure, table
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Draft
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 def run(folder: str | None = None) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix=".append-", dir=folder or Path.cwd()) as place:
-        figures = [Figure("fdatasync of 4 KiB, p50 · p99", milliseconds(fdatasync(Path(place) / "file")))]
+        figures = [disk_figure(place)]
         for rate, target in TARGETS_MS.items():
             took = asyncio.run(_with_store(place, partial(paced, rate=rate)))
             holds = percentile(took, 0.99) * 1000 < target
@@ -46,19 +47,6 @@ def run(folder: str | None = None) -> list[Figure]:
         read = asyncio.run(_with_store(place, replayed))
         figures.append(Figure("replay from the file, page by page", f"{read:,.0f} events/s"))
     return figures
-
-
-def fdatasync(path: Path, count: int = 2_000) -> list[float]:
-    """Seconds: appending 4 KiB and waiting for the disk, without any database."""
-    took = []
-    file = os.open(path, os.O_RDWR | os.O_CREAT)
-    for _ in range(count):
-        os.write(file, b"x" * 4096)
-        begun = time.perf_counter()
-        os.fdatasync(file)
-        took.append(time.perf_counter() - begun)
-    os.close(file)
-    return took
 
 
 async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> list[float]:
@@ -99,14 +87,6 @@ async def replayed(store: SqliteStore) -> float:
     while page := await store.page("s", position):
         position = page[-1].position
     return REPLAYED / (time.perf_counter() - started)
-
-
-def percentile(seconds: list[float], share: float) -> float:
-    return sorted(seconds)[int(len(seconds) * share)]
-
-
-def milliseconds(seconds: list[float]) -> str:
-    return " · ".join(f"{percentile(seconds, share) * 1000:.2f}" for share in (0.5, 0.99)) + " ms"
 
 
 async def _append(store: SqliteStore, number: int, took: list[float]) -> None:

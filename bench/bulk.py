@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
 
+from bench.process import openai_variables, running_hub
 from bench.table import Figure
 
-BIN = Path(sys.executable).parent
 OPERATIONS, DELAY = 10, 0.2
 
 
 def run() -> list[Figure]:
-    with (
-        tempfile.TemporaryDirectory(prefix="aish-bench-") as folder,
-        ProviderProcess("--port", "0") as provider,
-    ):
-        environment = {
-            "PATH": os.environ["PATH"],
-            "RHETOR_HOME": f"{folder}/home",
-            "RHETOR_MODEL": "scripted",
-            "OPENAI_BASE_URL": f"{provider.url}/v1",
-            "OPENAI_API_KEY": "k",
-        }
+    with ProviderProcess("--port", "0") as provider, running_hub(openai_variables(provider.url)) as hub:
         provider.script(default=Script(chunks=("fine",), first_delay=DELAY))
-        command = [f"{BIN}/rhetor", "serve", "--port", "0"]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
-            assert hub.stdout is not None
-            hub.stdout.readline()
-            _bulk(f"{folder}/home/hub.sock", {"max_parallel": 10})
-            parallel = min(_bulk(f"{folder}/home/hub.sock", {"max_parallel": 10}) for _ in range(5))
-            sequential = _bulk(f"{folder}/home/hub.sock", {"execution": "sequential"})
-            hub.terminate()
+        _bulk(hub.socket, {"max_parallel": 10})
+        parallel = min(_bulk(hub.socket, {"max_parallel": 10}) for _ in range(5))
+        sequential = _bulk(hub.socket, {"execution": "sequential"})
     limit = 1.1 * DELAY + 0.005
     return [
         Figure(

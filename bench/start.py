@@ -5,25 +5,24 @@ All figures of a run are taken in turn with `python -c pass`, on the same machin
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from bench.peers import LLM, Unavailable, python_peer
+from bench.process import BIN, clean_environment, resident
 from bench.table import Figure
 
-BIN = Path(sys.executable).parent
 WARM_RUNS, COLD_RUNS = 60, 7
+LLM_RUNS = 12
 
 
 def run() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
-        environment = {"PATH": os.environ["PATH"], "HOME": folder, "RHETOR_HOME": f"{folder}/home"}
-        return [*_warm(environment), *_cold(environment), *_hub(environment)]
+        environment = clean_environment(folder)
+        return [*_warm(environment), *_beside_llm(environment), *_cold(environment), *_hub(environment)]
 
 
 def _warm(environment: dict[str, str]) -> list[Figure]:
@@ -40,6 +39,28 @@ def _warm(environment: dict[str, str]) -> list[Figure]:
         Figure("echo hi | aish apollo, hub warm", f"{warm * 1e3:.1f} ms", "", None),
         Figure("… as a multiple of python -c pass", f"{warm / base:.2f}×", "≤2.5×", warm / base <= 2.5),
         Figure("first · second stream after a start", f"{first * 1e3:.1f} · {second * 1e3:.1f} ms", "", None),
+    ]
+
+
+def _beside_llm(environment: dict[str, str]) -> list[Figure]:
+    """The same question to `llm` with a model that only echoes."""
+    try:
+        command = [f"{python_peer('llm', *LLM)}/llm", "-m", "echo"]
+    except Unavailable as why:
+        return [why.figure("echo hi | llm -m echo")]
+    environment = {**environment, "LLM_USER_PATH": f"{environment['HOME']}/llm"}
+    _ask(environment)
+    _say_hi(command, environment)
+    ours, theirs = [], []
+    for _ in range(LLM_RUNS):
+        ours.append(_timed(lambda: _ask(environment)))
+        theirs.append(_timed(lambda: _say_hi(command, environment)))
+    _shutdown(environment)
+    other = statistics.median(theirs)
+    ratio = statistics.median(ours) / other
+    return [
+        Figure("echo hi | llm -m echo", f"{other * 1e3:.0f} ms"),
+        Figure("echo hi | aish apollo, as a part of that", f"{ratio:.3f}×", "≤0.05×", ratio <= 0.05),
     ]
 
 
@@ -60,11 +81,11 @@ def _hub(environment: dict[str, str]) -> list[Figure]:
         hub.stdout.readline()
         listening = time.perf_counter() - started
         _ask(environment)
-        megabytes = _resident(hub.pid)
+        megabytes = resident(hub.pid) / 1024
         hub.terminate()
     return [
         Figure("hub listening", f"{listening:.2f} s", "≤0.7 s", listening <= 0.7),
-        Figure("hub resident, idle", f"{megabytes:.0f} MB", "≤90 MB", megabytes <= 90),
+        Figure("hub resident, after one answer", f"{megabytes:.0f} MB", "≤90 MB", megabytes <= 90),
     ]
 
 
@@ -80,7 +101,10 @@ def _python(environment: dict[str, str]) -> None:
 
 
 def _ask(environment: dict[str, str]) -> None:
-    command = [f"{BIN}/aish", "apollo"]
+    _say_hi([f"{BIN}/aish", "apollo"], environment)
+
+
+def _say_hi(command: list[str], environment: dict[str, str]) -> None:
     subprocess.run(command, env=environment, input=b"hi\n", capture_output=True, check=True)
 
 
@@ -92,9 +116,3 @@ def _timed(work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _resident(pid: int) -> float:
-    """Megabytes of resident memory."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +32,14 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def keep(figures: Sequence[Figure], file: Path) -> None:
-    """The rows as JSON."""
+def keep(tables: Mapping[str, Sequence[Figure]], file: Path) -> None:
+    """The rows as JSON, by table; tables that were kept before and are not measured now stay."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([asdict(f) for f in figures], indent=1, ensure_ascii=False) + "\n")
+    rows = {name: [asdict(f) for f in figures] for name, figures in {**kept(file), **tables}.items()}
+    file.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+def kept(file: Path) -> dict[str, list[Figure]]:
+    """What `keep` wrote."""
+    rows = json.loads(file.read_text()) if file.exists() else {}
+    return {name: [Figure(**row) for row in figures] for name, figures in rows.items()}

@@ -1,0 +1,92 @@
+"""The hub's doors and log as a process of its own, told on stdin what to commit to its one session.
+
+    python -m bench.fanout_hub HOME
+
+Says `PORT TOKEN SESSION` first. A line `COUNT` is that many events at once; each is a commit of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+
+from rhetor.app import Start, locked, model_access, routes
+from rhetor.auth.addresses import Addresses
+from rhetor.auth.logins import Logins
+from rhetor.auth.tokens import load_token
+from rhetor.domain.command import Principal, StartSession
+from rhetor.domain.event import OutputDelta
+from rhetor.home import Home
+from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.ids import wall_clock
+from rhetor.hub.peers import Peers
+from rhetor.settings import peers_of, read_settings
+from rhetor.store.base import Draft
+from rhetor.store.sqlite import SqliteStore
+from rhetor.transports.node import Node
+from rhetor.transports.server import HubServer, tcp_listener
+
+OWNER = "bench"
+TEXT = "x" * 40
+
+
+async def _serve(home: Home) -> None:
+    with tcp_listener("127.0.0.1", 0, or_any=True) as tcp:
+        async with _open(home) as hub:
+            port, token = tcp.getsockname()[1], load_token(home.folder / "token")
+            session = await hub.execute(Principal(OWNER), StartSession("apollo"))
+            app = locked(routes(node := _node(home, hub, port)), node, token)
+            server = HubServer(app, lambda: _say(f"{port} {token} {session.id}"), hub.aclose)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[tcp]), name="server")
+                await _obey(hub, session.id)
+                server.should_exit = True
+
+
+@asynccontextmanager
+async def _open(home: Home) -> AsyncIterator[Hub]:
+    settings = read_settings(None)
+    store = await SqliteStore.open(home.folder / "hub.db", clock=wall_clock)
+    try:
+        async with open_hub(store, Peers(peers_of(settings), settings.teams), {}) as hub:
+            yield hub
+    finally:
+        await store.aclose()
+
+
+def _node(home: Home, hub: Hub, port: int) -> Node:
+    access = model_access(Start(read_settings(None), home, {}))
+    node = Node(hub, access, Logins(), "", str(home.folder), OWNER, wall_clock(), False, lambda: None)
+    node.addresses = Addresses(port, "bench.localhost", [], [])
+    return node
+
+
+async def _obey(hub: Hub, stream: str) -> None:
+    loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while line := await lines.readline():
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(int(line)):
+                tasks.create_task(hub.state.store.commit(stream, [_draft()]), name="commit")
+
+
+def _draft() -> Draft:
+    """In the envelope that every event has, about as long as what the other server sends."""
+    return Draft(OutputDelta(f"@{time.perf_counter_ns():020d}@{TEXT}"), "t_bench")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    found = Home(Path(sys.argv[1]), {})
+    found.prepare()
+    uvloop.run(_serve(found))

@@ -1,0 +1,146 @@
+"""One call to a model through the hub, beside LiteLLM's proxy: both in front of one scripted provider.
+
+What the hub adds is the time to an answer's first chunk less that of a call straight to the provider, all
+of them taken in turn. The hub's answers are in its log, durably; the proxy keeps nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from contextlib import ExitStack
+
+from tests.provider.process import ProviderProcess
+
+from bench import litellm
+from bench.disk import disk_figure
+from bench.load import Plan, Timings, post, put_load
+from bench.peers import LITELLM, Unavailable
+from bench.process import RunningHub, openai_variables, resident, running_hub
+from bench.stats import percentile
+from bench.table import Figure
+
+ROUNDS, CALLS = 5, 60
+AT_ONCE, MANY = 16, 320
+CHUNKS = 4
+MARKER = "xxxxxxxx"
+DIRECT, HUB, UNIX, PROXY = (
+    "straight to the provider",
+    "the hub, TCP",
+    "the hub, Unix socket",
+    "LiteLLM's proxy",
+)
+# ratios to LiteLLM's that must hold
+ADDED, RATE = 0.25, 6.0
+Ways = dict[str, tuple[Plan, Plan]]
+
+
+def run() -> list[Figure]:
+    with ExitStack() as stack:
+        provider = stack.enter_context(ProviderProcess("--chunks", str(CHUNKS)))
+        hub = stack.enter_context(running_hub(openai_variables(provider.url)))
+        ways = {DIRECT: _chat(int(provider.url.rsplit(":", 1)[1]), "k"), **_hub_ways(hub)}
+        pids = {HUB: hub.pid}
+        skipped = []
+        try:
+            proxy = stack.enter_context(litellm.running_proxy(provider.url))
+            ways[PROXY], pids[PROXY] = _chat(proxy.port, litellm.KEY), proxy.pid
+        except Unavailable as why:
+            skipped.append(why.figure(f"{PROXY} ({LITELLM})"))
+        _warm(ways)
+        figures = [*_one_at_a_time(ways), *_at_once(ways)]
+        memory = " · ".join(f"{resident(pid) / 1024:.0f} MB" for pid in pids.values())
+    return [disk_figure(), *skipped, *figures, Figure(f"resident after that: {' · '.join(pids)}", memory)]
+
+
+def _hub_ways(hub: RunningHub) -> Ways:
+    body: dict[str, object] = {"content": "go"}
+    host = f"127.0.0.1:{hub.port}"
+    stream, whole = (
+        Plan(post(f"/api/v2/ai/apollo/{what}", body, hub.token, host), MARKER, CALLS, port=hub.port)
+        for what in ("stream", "message")
+    )
+    local, local_whole = (
+        Plan(post(f"/api/v2/ai/apollo/{what}", body), MARKER, CALLS, unix=hub.socket)
+        for what in ("stream", "message")
+    )
+    return {HUB: (stream, whole), UNIX: (local, local_whole)}
+
+
+def _chat(port: int, key: str) -> tuple[Plan, Plan]:
+    body: dict[str, object] = {"model": "scripted", "messages": [{"role": "user", "content": "go"}]}
+    stream, whole = (
+        Plan(post("/v1/chat/completions", {**body, "stream": streamed}, key), MARKER, CALLS, port=port)
+        for streamed in (True, False)
+    )
+    return stream, whole
+
+
+def _warm(ways: Ways) -> None:
+    for stream, whole in ways.values():
+        for plan in (stream, whole):
+            put_load(replace_calls(plan, 2 * AT_ONCE, AT_ONCE))
+
+
+def _one_at_a_time(ways: Ways) -> list[Figure]:
+    """Time to the first chunk and to the whole answer, each less that of a direct call."""
+    first: dict[str, list[float]] = {way: [] for way in ways}
+    whole: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, (stream, message) in ways.items():
+            first[way] += put_load(stream).first
+            whole[way] += put_load(message).whole
+    return [
+        *_added("first chunk", {way: percentile(found, 0.5) for way, found in first.items()}),
+        *_added("whole answer", {way: percentile(found, 0.5) for way, found in whole.items()}),
+    ]
+
+
+def _added(what: str, p50: dict[str, float]) -> list[Figure]:
+    base = p50.pop(DIRECT)
+    figures = [Figure(f"{what}, {DIRECT}, p50", f"{base * 1e3:.2f} ms")]
+    for way, seconds in p50.items():
+        added = seconds - base
+        ratio = added / (p50[PROXY] - base) if PROXY in p50 and way != PROXY else None
+        figures.append(
+            _beside(f"{what}, added by {way}, p50", f"{added * 1e3:.2f} ms", ratio, ADDED, most=True)
+        )
+    return figures
+
+
+def _at_once(ways: Ways) -> list[Figure]:
+    """Calls a second, 16 callers at once: the median of some rounds."""
+    figures = []
+    for number, kind in enumerate(("streamed", "whole")):
+        rates: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(ROUNDS):
+            for way, plans in ways.items():
+                calls = MANY if way != PROXY else MANY // 4
+                rates[way].append(_rate(put_load(replace_calls(plans[number], calls, AT_ONCE))))
+        figures += _rates(f"calls/s at {AT_ONCE} at once, {kind}", rates)
+    return figures
+
+
+def _rates(what: str, rates: dict[str, list[float]]) -> list[Figure]:
+    typical = {way: statistics.median(found) for way, found in rates.items()}
+    figures = []
+    for way, rate in typical.items():
+        ratio = rate / typical[PROXY] if PROXY in typical and way in (HUB, UNIX) else None
+        figures.append(_beside(f"{what}, {way}", f"{rate:,.0f}/s", ratio, RATE, most=False))
+    return figures
+
+
+def _beside(what: str, measured: str, ratio: float | None, limit: float, *, most: bool) -> Figure:
+    """A row; with the ratio to LiteLLM's where there is one."""
+    if ratio is None:
+        return Figure(what, measured)
+    holds = ratio <= limit if most else ratio >= limit
+    return Figure(what, f"{measured} ({ratio:.2f}×)", f"{'≤' if most else '≥'}{limit:g}× LiteLLM's", holds)
+
+
+def _rate(timings: Timings) -> float:
+    return len(timings.whole) / timings.elapsed
+
+
+def replace_calls(plan: Plan, calls: int, at_once: int) -> Plan:
+    """The same load, of another size."""
+    return Plan(plan.request, plan.marker, calls, at_once, plan.unix, plan.port)

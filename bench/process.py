@@ -1,0 +1,72 @@
+"""What a process has used, as Linux counts it; and the hub as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[1]
+TICK = os.sysconf("SC_CLK_TCK")
+# what children get of this process's environment: enough to be found, nothing that configures them
+PASSED = ("PATH", "PYTHONPATH")
+
+
+def cpu(pid: int) -> float:
+    """Seconds of processor time that the process has used, in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident(pid: int) -> float:
+    """Kilobytes of resident memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+def clean_environment(folder: str) -> dict[str, str]:
+    """An environment in which everything that is kept lies in the folder."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return {**passed, "HOME": folder, "RHETOR_HOME": f"{folder}/home"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHub:
+    """`socket`: path of its Unix socket; `port`: of its TCP door, which asks for `token`."""
+
+    pid: int
+    folder: str
+    environment: Mapping[str, str]
+    port: int
+    token: str
+
+    @property
+    def socket(self) -> str:
+        return f"{self.folder}/home/hub.sock"
+
+
+@contextmanager
+def running_hub(variables: Mapping[str, str] | None = None) -> Iterator[RunningHub]:
+    """`rhetor serve` with a home of its own, from `with` to the end of it."""
+    with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
+        environment = {**clean_environment(folder), **(variables or {})}
+        command = [f"{BIN}/rhetor", "serve", "--port", "0"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
+            assert hub.stdout is not None
+            port = int(hub.stdout.readline().split(" and ")[0].rsplit(":", 1)[1])
+            token = Path(folder, "home", "token").read_text().strip()
+            try:
+                yield RunningHub(hub.pid, folder, environment, port, token)
+            finally:
+                hub.terminate()
+
+
+def openai_variables(url: str) -> dict[str, str]:
+    """What makes every specialist ask the scripted provider at `url`."""
+    return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
