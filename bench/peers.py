@@ -75,5 +75,5 @@ def _install(command: list[str], folder: Path) -> None:
         subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=INSTALL_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(
-            f"`{command[0]}` could not install {command[-1]} ({type(error).__name__})"
+            f"`{Path(command[0]).name}` could not install {command[-1]} ({type(error).__name__})"
         ) from error

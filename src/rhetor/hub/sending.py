@@ -171,7 +171,7 @@ async def _drafts(
     else:
         before = len(await waiting_turns(state, session.id)) + (session.state is SessionState.ACTIVE)
         payloads.append(TurnQueued(before))
-    head = await state.store.head(session.id)
+    head = await state.store.head(session.id) if command.session_id else None
     drafts = [Draft(payload, turn_id) for payload in payloads]
     if head is None:
         drafts.insert(0, Draft(SessionStateChanged(session.state)))

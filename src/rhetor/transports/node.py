@@ -70,8 +70,8 @@ class Node:
         return {NOTICE: "offline"}
 
 
-def node(request: Request) -> Node:
-    """The node of the app that serves the request."""
+async def node(request: Request) -> Node:
+    """The node of the app that serves the request. Without `async` FastAPI would go to a thread for it."""
     found = request.app.state.node
     assert isinstance(found, Node)
     return found

@@ -94,8 +94,8 @@ class Doors(APIRouter):
         return self.api_route(path, methods=[method], openapi_extra={POLICY: policy.value}, **options)
 
 
-def principal(request: Request) -> Principal:
-    """Who asks; the gate put it there."""
+async def principal(request: Request) -> Principal:
+    """Who asks; the gate put it there. Without `async` FastAPI would go to a thread for it."""
     who = request.state.principal
     assert isinstance(who, Principal)
     return who
