@@ -17,7 +17,7 @@ import msgspec
 from rhetor.drivers import provider_errors
 from rhetor.drivers.local_models import ModelList
 from rhetor.drivers.target import Provider, Target
-from rhetor.drivers.urls import Reach, Resolve, pinned, resolved
+from rhetor.drivers.urls import Resolve, pin, resolved
 
 if TYPE_CHECKING:
     import httpx2
@@ -162,16 +162,6 @@ def _preparing(provider: Provider, resolve: Resolve) -> Preparing:
         for name in ("openai-organization", "openai-project"):
             request.headers.pop(name, None)
         if provider.reach is not None:
-            await _pin(request, provider.reach, resolve)
+            await pin(request, provider.reach, resolve)
 
     return prepare
-
-
-async def _pin(request: httpx2.Request, reach: Reach, resolve: Resolve) -> None:
-    """Call the address that was checked, by the name that it was asked for with (in TLS as well)."""
-    host = request.url.host
-    address = await pinned(host, reach, resolve)
-    # on this machine a server may listen on either of the two loopback addresses: let the client try both
-    if host != "localhost":
-        request.url = request.url.copy_with(host=str(address))
-        request.extensions = {**request.extensions, "sni_hostname": host}

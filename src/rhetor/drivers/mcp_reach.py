@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rhetor.drivers.mcp_stdio import Program, allowed
-from rhetor.drivers.urls import Reach, Resolve, pinned
+from rhetor.drivers.urls import Reach, Resolve, pin
 
 if TYPE_CHECKING:
     import httpx2
@@ -85,16 +85,12 @@ async def _called(url: str, reach: Reach, resolve: Resolve) -> AsyncIterator[tup
 def _http_client(reach: Reach, resolve: Resolve) -> httpx2.AsyncClient:
     import httpx2
 
-    async def pin(request: httpx2.Request) -> None:
-        host = request.url.host
-        address = await pinned(host, reach, resolve)
-        if host != "localhost":
-            request.url = request.url.copy_with(host=str(address))
-            request.extensions = {**request.extensions, "sni_hostname": host}
+    async def prepare(request: httpx2.Request) -> None:
+        await pin(request, reach, resolve)
 
     return httpx2.AsyncClient(
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(HTTP_SECONDS),
-        event_hooks={"request": [pin]},
+        event_hooks={"request": [prepare]},
     )

@@ -12,9 +12,13 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from rhetor.errors import Unprocessable
+
+if TYPE_CHECKING:
+    import httpx2
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
@@ -126,3 +130,13 @@ def _embedded(address: Address) -> Address:
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+async def pin(request: httpx2.Request, reach: Reach, resolve: Resolve) -> None:
+    """Call the address that was checked, by the name that it was asked for with (in TLS as well)."""
+    host = request.url.host
+    address = await pinned(host, reach, resolve)
+    # on this machine a server may listen on either of the two loopback addresses: let the client try both
+    if host != "localhost":
+        request.url = request.url.copy_with(host=str(address))
+        request.extensions = {**request.extensions, "sni_hostname": host}

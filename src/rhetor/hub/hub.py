@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from rhetor.domain import command as c
+from rhetor.domain.event import Position
 from rhetor.drivers.base import Driver
 from rhetor.errors import NotFound, ShuttingDown
-from rhetor.store.base import Store
+from rhetor.store.base import Head, Store, parse_cursor, require_position
 
 from . import answering, plans, sending, sessions
 from .ids import Ids
@@ -80,6 +81,20 @@ class Hub:
             await sessions.owned_session(self.state, principal, stream)
         elif not principal.local:
             raise NotFound("stream", stream)
+
+    async def position(
+        self, principal: c.Principal, stream: str, cursor: str | None
+    ) -> tuple[Head, Position]:
+        """Where the stream is, and where a reader with this cursor begins: at the earliest event without one.
+
+        Raises:
+            NotFound, MalformedCursor, PositionLost: as they say.
+        """
+        await self.may_read(principal, stream)
+        head = await self.state.store.head(stream) or Head("", 0, 1)
+        after = parse_cursor(cursor) if cursor else Position(head.epoch, head.earliest - 1)
+        require_position(head, after)
+        return head, after
 
     async def aclose(self) -> None:
         """Take nothing new, end what runs as interrupted, and wait for that to be in the log."""

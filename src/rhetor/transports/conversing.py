@@ -10,10 +10,8 @@ from fastapi import Header, Query, Request, Response
 from rhetor.auth.policy import Policy
 from rhetor.dialects import raw, shapes
 from rhetor.domain import command as c
-from rhetor.domain.event import Position
 from rhetor.domain.session import Session, SessionState
 from rhetor.hub import answering, sessions
-from rhetor.store.base import Head, parse_cursor, require_position
 
 from . import events
 from .bodies import CheckpointBody, PlaceBody, RestoreBody, SessionBody, SessionMessageBody
@@ -89,11 +87,7 @@ async def read_events(
 
     Where both are given, `Last-Event-ID` wins over `after`. A position that cannot be resumed is 410.
     """
-    await here.hub.may_read(who, id)
-    head = await here.hub.state.store.head(id) or Head("", 0, 1)
-    cursor = last_event_id or after
-    position = parse_cursor(cursor) if cursor else Position(head.epoch, head.earliest - 1)
-    require_position(head, position)
+    head, position = await here.hub.position(who, id, last_event_id or after)
     if "text/event-stream" in request.headers.get("accept", ""):
         return events.event_stream(here.hub, id, position, {"x-cursor": str(position)})
     records = await here.hub.state.store.page(id, position, limit)

@@ -9,10 +9,8 @@ from fastapi import Header, Request, Response
 from rhetor.auth.policy import Policy
 from rhetor.dialects.lines import steps_of_line
 from rhetor.domain.command import StopPlan
-from rhetor.domain.event import Position
 from rhetor.errors import Malformed
 from rhetor.hub.plans import Planned, owned_plan
-from rhetor.store.base import Head, parse_cursor, require_position
 
 from . import events
 from .bodies import PlanBody
@@ -55,11 +53,7 @@ async def read_events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Follow a plan again, from a cursor, up to its end."""
-    await here.hub.may_read(who, id)
-    head = await here.hub.state.store.head(id) or Head("", 0, 1)
-    cursor = last_event_id or after
-    position = parse_cursor(cursor) if cursor else Position(head.epoch, head.earliest - 1)
-    require_position(head, position)
+    _, position = await here.hub.position(who, id, last_event_id or after)
     return events.plan_stream(here.hub, id, position, {"x-plan-id": id})
 
 
