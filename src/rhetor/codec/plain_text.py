@@ -1,0 +1,185 @@
+"""Terminal output as text: as a person would read it in a log, or with its colours and nothing else.
+
+It knows one line and what rewrites it (carriage return, backspace, cursor left, erase), so that a progress
+bar leaves one line; it has no screen.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from rhetor.codec.ansi import Control, Csi, Text, Token, Tokenizer
+
+MAX_LINE: Final = 1 << 20
+
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_COLOUR = re.compile("[0-9:;]{0,64}")
+
+
+class PlainText:
+    """Takes bytes in any pieces and gives whole lines, each ended by LF; `line` is the one under way.
+
+    With `columns` a line that is longer than the terminal is wide counts as one line, and what a line editor
+    does to its rows (carriage return, cursor up) is followed. A line of more than 1 Mi characters is given
+    out as it stands.
+    """
+
+    def __init__(self, columns: int | None = None) -> None:
+        self._tokenizer = Tokenizer()
+        self._columns = columns
+        self._cells: list[str] = []  # one a column; the second column of a wide character is ""
+        self._at = 0
+        self._wraps = False  # the last column of a row was just written, the cursor still stands on it
+
+    @property
+    def line(self) -> str:
+        """What stands on the line that has not ended."""
+        return "".join(self._cells)
+
+    @property
+    def at_end(self) -> bool:
+        """Nothing stands behind the cursor."""
+        return self._at >= len(self._cells)
+
+    def feed(self, data: bytes) -> str:
+        """The lines that `data` ends."""
+        return "".join([self.take(token) for token in self._tokenizer.feed(data)])
+
+    def take(self, token: Token) -> str:
+        """The same for one token, where the caller has a tokenizer of its own."""
+        if isinstance(token, Text):
+            self._write(token.text)
+            return self._over(end="") if len(self._cells) > MAX_LINE else ""
+        if isinstance(token, Control):
+            return self._control(token.char)
+        if isinstance(token, Csi) and not token.prefix and not token.intermediates:
+            self._sequence(token.final, token.numbers()[0])
+        return ""
+
+    def finish(self) -> str:
+        """The line that has not ended; then it starts anew."""
+        return self._over(end="")
+
+    def _over(self, end: str = "\n") -> str:
+        line = self.line + end
+        self._cells, self._at, self._wraps = [], 0, False
+        return line
+
+    def _write(self, text: str) -> None:
+        cells = list(text) if text.isascii() else _cells(text, self._cells[: self._at])
+        at = self._at
+        if at > len(self._cells):
+            self._cells.extend(" " * (at - len(self._cells)))
+        self._cells[at : at + len(cells)] = cells
+        self._at = at + len(cells)
+        self._wraps = bool(self._columns and cells and self._at % self._columns == 0)
+
+    def _control(self, char: str) -> str:
+        if char in "\n\v\f":
+            return self._line_feed()
+        if char == "\r":
+            self._at = self._row_start()
+        elif char == "\b":
+            self._at = max(self._at - 1, 0)
+        elif char == "\t":
+            self._write("\t")
+        if char in "\r\b":
+            self._wraps = False
+        return ""
+
+    def _line_feed(self) -> str:
+        columns = self._columns
+        if columns and self._row_start() + columns < len(self._cells) and not self._wraps:
+            self._at += columns  # down within a line that has several rows
+            return ""
+        return self._over()
+
+    def _row_start(self) -> int:
+        if not self._columns:
+            return 0
+        at = self._at - 1 if self._wraps else self._at
+        return at - at % self._columns
+
+    def _sequence(self, final: str, number: int) -> None:
+        count = min(number or 1, 4096)
+        if final == "K":
+            self._erase(number)
+        elif final == "J" and number == 0:
+            del self._cells[self._at :]
+        elif final == "D":
+            self._at = max(self._at - count, self._row_start())
+        elif final == "C":
+            self._at += count
+        elif final == "G":
+            self._at = self._row_start() + count - 1
+        elif final == "A" and self._columns:
+            self._at = max(self._at - count * self._columns, self._at % self._columns)
+        elif final == "B" and self._columns:
+            below = max(len(self._cells) - 1 - self._row_start(), 0) // self._columns
+            self._at += min(count, below) * self._columns
+        elif final == "P":
+            del self._cells[self._at : self._at + count]
+        elif final == "@":
+            self._cells[self._at : self._at] = " " * count
+        elif final == "X":
+            self._blank(self._at, self._at + count)
+        else:
+            return
+        self._wraps = False
+
+    def _erase(self, how: int) -> None:
+        start = self._row_start()
+        if how == 0:
+            del self._cells[self._at :]
+        elif how == 1:
+            self._blank(start, self._at + 1)
+        elif how == 2:
+            del self._cells[start:]
+
+    def _blank(self, start: int, end: int) -> None:
+        end = min(end, len(self._cells))
+        if start < end:
+            self._cells[start:end] = " " * (end - start)
+
+
+def _cells(text: str, before: list[str]) -> list[str]:
+    cells: list[str] = []
+    for char in text:
+        if unicodedata.combining(char) or char in "\u200d\ufe0e\ufe0f":
+            if cells:
+                cells[-1] += char
+            else:
+                cells.append(char)  # without a column of its own it would be lost
+        elif unicodedata.east_asian_width(char) in "WF":
+            cells += (char, "")
+        else:
+            cells.append(char)
+    return cells
+
+
+class Colours:
+    """Terminal output for a pane of text: printable characters, LF, tab and colours (SGR) pass, everything
+    else is taken out: OSC (clipboard, title, links), DCS, APC, PM, SOS, C1, cursor movement, bidi
+    controls."""
+
+    def __init__(self) -> None:
+        self._tokenizer = Tokenizer()
+
+    def feed(self, data: bytes) -> str:
+        return "".join([_shown(token) for token in self._tokenizer.feed(data)])
+
+    def feed_text(self, text: str) -> str:
+        """The same where the bytes are decoded already."""
+        return "".join([_shown(token) for token in self._tokenizer.feed_text(text)])
+
+
+def _shown(token: Token) -> str:
+    if isinstance(token, Text):
+        return token.text if token.text.isascii() else _BIDI.sub("", token.text)
+    if isinstance(token, Control):
+        return token.char if token.char in "\n\t" else ""
+    if isinstance(token, Csi) and token.final == "m" and not token.prefix and not token.intermediates:
+        return f"\x1b[{token.parameters}m" if _COLOUR.fullmatch(token.parameters) else ""
+    return ""

@@ -1,0 +1,139 @@
+"""What clients write to the program: one write after the other, each whole, however many write at once.
+
+A client has one piece here at most, so nothing grows. How bytes get into a terminal is `typist.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+
+from rhetor.codec import host_frames as frames
+
+from .loop import Loop, Timer
+from .typist import WRITABLE, PipeInput, Typist
+
+_SHUT = -1  # beside frames.KEYS and frames.TEXT: no bytes, but their end
+TURN_SECONDS = 10.0  # for the next piece of a write that was begun
+
+Answer = Callable[[int], None]  # 0, or why it failed
+
+
+class _Piece:
+    __slots__ = ("answer", "data", "kind", "last", "writer")
+
+    def __init__(self, writer: object, kind: int, last: bool, data: bytes, answer: Answer) -> None:
+        self.writer = writer
+        self.kind = kind
+        self.last = last
+        self.data = data
+        self.answer = answer
+
+
+class Input:
+    """`sink` None: the program takes nothing (any more)."""
+
+    def __init__(self, loop: Loop, sink: Typist | PipeInput) -> None:
+        self._loop = loop
+        self._sink: Typist | PipeInput | None = sink
+        self._waiting: deque[_Piece] = deque()
+        self._begun: object | None = None  # whose write is under way
+        self._turn: Timer | None = None
+        self._again: Timer | None = None
+
+    def write(self, writer: object, kind: int, last: bool, data: bytes, answer: Answer) -> None:
+        """Take a piece of a write. `answer` is called when all of it was taken, or it cannot be."""
+        if self._sink is None:
+            answer(frames.STDIN_CLOSED)
+            return
+        self._waiting.append(_Piece(writer, kind, last, data, answer))
+        self._advance()
+
+    def shut(self, writer: object, answer: Answer) -> None:
+        """End the input after all that is being written."""
+        if self._sink is None:
+            answer(frames.STDIN_CLOSED)
+            return
+        self._waiting.append(_Piece(writer, _SHUT, True, b"", answer))
+        self._advance()
+
+    def gone(self, writer: object) -> None:
+        """What this one still wanted to write is dropped."""
+        self._waiting = deque(piece for piece in self._waiting if piece.writer is not writer)
+        if self._begun is writer:
+            self._pass_turn()
+
+    def close(self, reason: int) -> None:
+        """No more input: whoever waits is told `reason`."""
+        if self._sink is not None:
+            self._loop.on_writable(self._sink.fd, None)
+        self._sink = None
+        self._loop.cancel(self._again)
+        self._loop.cancel(self._turn)
+        waiting, self._waiting = self._waiting, deque()
+        for piece in waiting:
+            piece.answer(reason)
+
+    def _advance(self) -> None:
+        self._loop.cancel(self._again)
+        self._again = None
+        while self._sink is not None and (piece := self._current()) is not None:
+            if not self._give(self._sink, piece):
+                return
+        if self._sink is not None:
+            self._loop.on_writable(self._sink.fd, None)
+
+    def _current(self) -> _Piece | None:
+        if self._begun is None:
+            return self._waiting[0] if self._waiting else None
+        return next((piece for piece in self._waiting if piece.writer is self._begun), None)
+
+    def _give(self, sink: Typist | PipeInput, piece: _Piece) -> bool:
+        """Whether the piece is done; if not, this goes on by itself."""
+        self._begin(piece)
+        try:
+            while piece.data:
+                taken = sink.take(piece.data, piece.kind)
+                piece.data = piece.data[taken:]
+                if sink.wait:
+                    break
+            if piece.data or not sink.idle():
+                self._come_again(sink)
+                return False
+        except OSError as error:
+            self.close(frames.STDIN_CLOSED if error.errno == errno.EPIPE else frames.PROGRAM_OVER)
+            return False
+        self._done(piece)
+        return self._sink is not None
+
+    def _begin(self, piece: _Piece) -> None:
+        self._begun = piece.writer
+        self._loop.cancel(self._turn)
+        self._turn = None
+
+    def _come_again(self, sink: Typist | PipeInput) -> None:
+        if sink.wait == WRITABLE:
+            self._loop.on_writable(sink.fd, self._advance)
+        else:
+            self._loop.on_writable(sink.fd, None)
+            self._again = self._loop.after(sink.wait, self._advance)
+
+    def _done(self, piece: _Piece) -> None:
+        self._waiting.remove(piece)
+        if piece.last:
+            self._begun = None
+        else:
+            self._turn = self._loop.after(TURN_SECONDS, self._pass_turn)
+        if piece.kind == _SHUT and self._sink is not None:
+            self._loop.on_writable(self._sink.fd, None)
+            self._sink.shut()
+            if isinstance(self._sink, PipeInput):
+                self.close(frames.STDIN_CLOSED)
+        piece.answer(0)
+
+    def _pass_turn(self) -> None:
+        self._begun = None
+        self._loop.cancel(self._turn)
+        self._turn = None
+        self._advance()

@@ -1,0 +1,113 @@
+"""From a process that the hub waits for to one that it does not: reads the spec, forks the host, reports.
+
+The launcher is over as soon as the host has said whether the program runs. The host is then nobody's child.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+
+from rhetor.codec import host_frames as frames
+
+from . import system
+from .desk import listening
+from .keeper import Keeper, write_whole
+from .program import NotStarted, Program
+from .spec import Spec
+
+_SPEC_BYTES = 8 << 20
+
+
+def main() -> None:
+    """Read a spec from stdin and write one report to stdout: `started`, or stage, errno and reason."""
+    spec = Spec(_read_all(0, _SPEC_BYTES))
+    heard, tell = os.pipe()
+    if not os.fork():
+        os.close(heard)
+        _keep(spec, tell)
+        os._exit(0)
+    os.close(tell)
+    _write_all(1, _read_all(heard, 1 << 16))
+    os._exit(0)
+
+
+def _keep(spec: Spec, tell: int) -> None:
+    _detach(spec, tell)
+    try:
+        sock = listening(spec.socket)
+    except OSError as error:
+        _report_failure(tell, "socket", error.errno or 0)
+        return
+    try:
+        program = Program(spec)
+    except NotStarted as failure:
+        os.unlink(spec.socket)  # noqa: PTH108
+        _report_failure(tell, failure.stage, failure.errno)
+        return
+    keeper = Keeper(spec, program, sock)
+    write_whole(f"{spec.folder}/identity", _identity(spec, program))
+    try:
+        _write_all(tell, frames.pack_fields([("started", b"")]))
+    except BrokenPipeError:
+        os.kill(os.getpid(), signal.SIGTERM)  # whoever asked is gone
+    os.close(tell)
+    del spec.env, spec.argv
+    keeper.run()
+
+
+def _detach(spec: Spec, tell: int) -> None:
+    os.setsid()
+    os.umask(0o077)
+    os.chdir("/")
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    log = os.open(f"{spec.folder}/host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for target, fd in ((0, nothing), (1, nothing), (2, log)):
+        os.dup2(fd, target)
+    os.closerange(3, tell)
+    os.closerange(tell + 1, 4096)
+    system.adopt_orphans()
+
+
+def _identity(spec: Spec, program: Program) -> bytes:
+    pid = os.getpid()
+    return frames.pack_fields(
+        [
+            ("host_pid", b"%d" % pid),
+            ("host_start", b"%d" % system.start_time(pid)),
+            ("program_pid", b"%d" % program.pid),
+            ("program_start", b"%d" % program.start),
+            ("boot_id", system.boot_id()),
+            ("nonce", spec.nonce.hex().encode()),
+            ("mode", b"pty" if program.terminal else b"pipes"),
+            ("socket", spec.socket.encode()),
+        ]
+    )
+
+
+def _report_failure(tell: int, stage: str, number: int) -> None:
+    reason = [
+        ("stage", stage.encode()),
+        ("errno", errno.errorcode.get(number, "").encode()),
+        ("reason", os.strerror(number).encode()),
+    ]
+    _write_all(tell, frames.pack_fields(reason))
+
+
+def _read_all(fd: int, limit: int) -> bytes:
+    parts = []
+    while part := os.read(fd, 1 << 16):
+        parts.append(part)
+        limit -= len(part)
+        if limit < 0:
+            sys.exit("the spec is too long")
+    return b"".join(parts)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

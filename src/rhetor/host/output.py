@@ -1,0 +1,161 @@
+"""What the program writes: read as fast as it comes, spooled, and followed by any number of readers.
+
+stderr has a path of its own, so that however much comes there the output is not held up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Callable
+
+from rhetor.codec import host_frames as frames
+
+from .loop import Loop
+from .program import Program
+from .recent import Recent
+from .spool import Spool
+
+RETRY_SECONDS = 1.0  # after the disk refused
+_DRAIN_BYTES = 4 << 20  # of what was written before the end; kernels hold at most 1 MiB of a pipe
+
+
+class Output:
+    """Reads both streams of a program until it is drained; `news` is called when there is more to follow."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        program: Program,
+        spool: Spool,
+        complaints: Recent,
+        clock: Callable[[], int],
+        news: Callable[[], None],
+    ) -> None:
+        self.waiting = False
+        self._loop = loop
+        self._program = program
+        self._spool = spool
+        self._complaints = complaints
+        self._clock = clock
+        self._news = news
+        self._pending = b""  # read, and not yet on the disk
+        self._over = False
+        loop.on_readable(program.output, self._read)
+        if program.complaints is not None:
+            loop.on_readable(program.complaints, self._read_complaints)
+
+    def resume(self) -> None:
+        """After an acknowledgement: read on if the program had to wait."""
+        if self.waiting and not self._spool.full and not self._over:
+            self.waiting = False
+            self._loop.on_readable(self._program.output, self._read)
+
+    def _read(self) -> None:
+        data = self._taken()
+        if data is None:
+            self._loop.forget(self._program.output)
+            self._over = True
+        elif data:
+            self._keep(data)
+
+    def _taken(self) -> bytes | None:
+        """What is there, at most one piece; None: the end."""
+        parts: list[bytes] = []
+        size = 0
+        # a terminal gives 4 KiB at a time
+        while size <= frames.MAX_PIECE_BYTES - 4096:
+            try:
+                data = os.read(self._program.output, frames.MAX_PIECE_BYTES - size)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                return b"".join(parts) if parts else None
+            parts.append(data)
+            size += len(data)
+            if not self._program.terminal:
+                break
+        return b"".join(parts)
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            self._spool.append(self._clock(), data)
+        except OSError:
+            self._pending = data
+            self._loop.on_readable(self._program.output, None)
+            self._loop.after(RETRY_SECONDS, self._retry)
+            return
+        if self._spool.full and not self._over:
+            self.waiting = True
+            self._loop.on_readable(self._program.output, None)
+        self._news()
+
+    def _retry(self) -> None:
+        data, self._pending = self._pending, b""
+        if not data:
+            return
+        if not self._over:
+            self._loop.on_readable(self._program.output, self._read)
+        self._keep(data)
+
+    def _read_complaints(self) -> None:
+        assert self._program.complaints is not None
+        try:
+            data = os.read(self._program.complaints, frames.MAX_PIECE_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            self._complaints.append(self._clock(), data)
+            self._news()
+        else:
+            self._loop.forget(self._program.complaints)
+            self._program.close_complaints()
+
+    def drain(self) -> bool:
+        """After the program's end: keep all that it had written, over the limit too. False: the disk refuses;
+        to be called again.
+
+        What its descendants write later is not waited for.
+        """
+        self._loop.forget(self._program.output)
+        try:
+            if self._pending:
+                self._spool.append(self._clock(), self._pending)
+                self._pending = b""
+            self._drain_output()
+        except OSError:
+            return False
+        self._drain_complaints()
+        self._over = True
+        self._complaints.over = True
+        return True
+
+    def _drain_output(self) -> None:
+        left = _DRAIN_BYTES if self._program.terminal else _held(self._program.output)
+        while left > 0 and not self._over:
+            data = self._taken()
+            if not data:
+                return
+            left -= len(data)
+            self._pending = data
+            self._spool.append(self._clock(), data)
+            self._pending = b""
+
+    def _drain_complaints(self) -> None:
+        if self._program.complaints is None:
+            return
+        left = _held(self._program.complaints)
+        while left > 0 and self._program.complaints is not None:
+            left -= frames.MAX_PIECE_BYTES
+            self._read_complaints()
+        if self._program.complaints is not None:
+            self._loop.forget(self._program.complaints)
+
+
+def _held(fd: int) -> int:
+    """Bytes that the pipe holds now."""
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0])

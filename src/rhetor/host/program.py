@@ -1,0 +1,176 @@
+"""The wrapped program: started with a terminal or three pipes of its own, sized, signalled.
+
+What it writes and reads goes through others; ending it for good is `ending.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import struct
+import termios
+
+from . import system
+from .spec import Spec
+
+_IUTF8 = 0o40000  # asm-generic/termbits.h; the termios module lacks it
+
+
+class NotStarted(Exception):
+    """`stage` (cwd, exec, …) and the `errno` that it failed with."""
+
+    def __init__(self, stage: str, number: int) -> None:
+        super().__init__(stage, number)
+        self.stage = stage
+        self.errno = number
+
+
+class Program:
+    """A program that runs. On a terminal `output` and `input` are its master's descriptor, `slave` its other
+    side (held so that nothing written is lost when the program closes it) and `complaints` is None; on pipes
+    they are its stdout, stdin and stderr. All are non-blocking."""
+
+    def __init__(self, spec: Spec) -> None:
+        """
+        Raises:
+            NotStarted: it does not run.
+        """
+        self.terminal = spec.terminal
+        self.output: int
+        self.input: int | None
+        self.complaints: int | None = None
+        self.slave: int | None = None
+        self.rows, self.cols = spec.rows, spec.cols
+        theirs = self._open_terminal() if spec.terminal else self._open_pipes()
+        try:
+            self.pid = _start(spec, theirs)
+        finally:
+            for fd in set(theirs) - {self.slave}:
+                os.close(fd)
+        self.start = system.start_time(self.pid)
+
+    def _open_terminal(self) -> tuple[int, int, int]:
+        master, slave = os.openpty()
+        self.output = self.input = master
+        self.slave = slave
+        modes = termios.tcgetattr(slave)
+        modes[0] |= _IUTF8
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+        self.resize(self.rows, self.cols)
+        os.set_blocking(master, False)
+        return slave, slave, slave
+
+    def _open_pipes(self) -> tuple[int, int, int]:
+        stdin, self.input = os.pipe()
+        self.output, stdout = os.pipe()
+        self.complaints, stderr = os.pipe()
+        for fd in (self.input, self.output, self.complaints):
+            os.set_blocking(fd, False)
+        return stdin, stdout, stderr
+
+    def resize(self, rows: int, cols: int) -> None:
+        self.rows, self.cols = rows, cols
+        fcntl.ioctl(self.output, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+
+    def signal(self, number: int) -> None:
+        """To the foreground group of the terminal, or to the program's."""
+        try:
+            os.killpg(self.foreground(), number)
+        except ProcessLookupError:
+            pass
+
+    def foreground(self) -> int:
+        if self.terminal:
+            try:
+                # 0: the kernel knows none
+                return os.tcgetpgrp(self.output) or self.pid
+            except OSError:
+                pass
+        return self.pid
+
+    def modes(self) -> tuple[bool, bool]:
+        """Whether the terminal echoes, and whether it gathers lines."""
+        if not self.terminal:
+            return False, False
+        flags = termios.tcgetattr(self.output)[3]
+        return bool(flags & termios.ECHO), bool(flags & termios.ICANON)
+
+    def close_input(self) -> None:
+        """Pipes only: the program reads an end of file."""
+        if self.input is not None and not self.terminal:
+            os.close(self.input)
+            self.input = None
+
+    def close(self) -> None:
+        """All that is open; the terminal hangs up."""
+        for fd in {self.output, self.input, self.complaints, self.slave} - {None, -1}:
+            assert fd is not None
+            os.close(fd)
+        self.output, self.input, self.complaints, self.slave = -1, None, None, None
+
+    def close_complaints(self) -> None:
+        if self.complaints is not None:
+            os.close(self.complaints)
+            self.complaints = None
+
+
+def _start(spec: Spec, stdio: tuple[int, int, int]) -> int:
+    told, tell = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if not pid:
+        _become(spec, stdio, tell, parent)
+    os.close(tell)
+    failure = os.read(told, 64).decode()
+    os.close(told)
+    if failure:
+        os.waitpid(pid, 0)
+        stage, _, number = failure.partition(" ")
+        raise NotStarted(stage, int(number))
+    return pid
+
+
+def _become(spec: Spec, stdio: tuple[int, int, int], tell: int, parent: int) -> None:
+    """In the child: never returns. What fails is told through `tell`, which exec closes."""
+    stage = "start"
+    try:
+        os.setsid()
+        system.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(127)
+        if spec.terminal:
+            fcntl.ioctl(stdio[0], termios.TIOCSCTTY, 0)
+        for number in range(1, signal.NSIG):
+            if number not in (signal.SIGKILL, signal.SIGSTOP) and not 32 <= number < signal.SIGRTMIN:
+                signal.signal(number, signal.SIG_DFL)
+        for target, fd in enumerate(stdio):
+            os.dup2(fd, target)
+        stage = "cwd"
+        os.chdir(spec.cwd)
+        stage = "exec"
+        os.umask(0o022)
+        _exec(spec.argv, spec.env)
+    except OSError as error:
+        os.write(tell, f"{stage} {error.errno}".encode())
+    except ValueError:
+        os.write(tell, f"{stage} {errno.EINVAL}".encode())
+    finally:
+        os._exit(127)
+
+
+def _exec(argv: list[bytes], env: dict[bytes, bytes]) -> None:
+    """Run it in the place of this process, found along its own PATH; folders there that are not absolute
+    are passed over, so that what lies in the working folder is never taken for a program of that name."""
+    if b"/" in argv[0]:
+        os.execve(argv[0], argv, env)
+    failure = OSError(errno.ENOENT, "")
+    for folder in env.get(b"PATH", os.defpath.encode()).split(b":"):
+        if folder.startswith(b"/"):
+            try:
+                os.execve(folder + b"/" + argv[0], argv, env)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    failure = error
+    raise failure

@@ -1,0 +1,33 @@
+"""The last part of a stream, in memory: what a program complains about on its stderr."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Recent:
+    """Keeps the last `limit` bytes, in whole pieces; `total` counts all that came, `lost` what fell out."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: deque[tuple[int, int, bytes]] = deque()  # offset, time in ms, data
+        self.total = 0
+        self.over = False
+
+    @property
+    def lost(self) -> int:
+        return self._pieces[0][0] if self._pieces else self.total
+
+    def append(self, at_ms: int, data: bytes) -> None:
+        self._pieces.append((self.total, at_ms, data))
+        self.total += len(data)
+        while self.total - self.lost > self._limit and len(self._pieces) > 1:
+            self._pieces.popleft()
+
+    def after(self, offset: int) -> tuple[int, int, bytes] | None:
+        """The first piece that holds something from `offset` on: offset, time in ms, data."""
+        for begin, at_ms, data in self._pieces:
+            if begin + len(data) > offset:
+                skip = max(offset - begin, 0)
+                return begin + skip, at_ms, data[skip:]
+        return None

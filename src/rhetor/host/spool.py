@@ -1,0 +1,148 @@
+"""The output of a program, on the disk: append-only segments of records, read from any offset.
+
+It counts bytes of the stream, not of files. Who reads, and when the program has to wait, is decided outside.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections import deque
+
+from rhetor.codec import host_frames as frames
+
+_INDEX_BYTES = 1 << 18  # of a segment's file between two places that are remembered
+_READ_BYTES = frames.MAX_PIECE_BYTES + frames.RECORD_HEAD_BYTES
+
+Piece = tuple[int, int, bytes]  # offset, time in ms, data
+
+
+class _Segment:
+    __slots__ = ("begin", "end", "path", "places", "size")
+
+    def __init__(self, path: str, begin: int) -> None:
+        self.path = path
+        self.begin = self.end = begin
+        self.size = 0
+        self.places: list[tuple[int, int]] = [(begin, 0)]  # offset, where in the file
+
+    def place(self, offset: int) -> int:
+        """Where in the file to begin the search for `offset`."""
+        index = bisect_right(self.places, (offset, 1 << 62)) - 1
+        return self.places[max(index, 0)][1]
+
+
+class Spool:
+    """`head`: how much was written; `acknowledged`: up to where it may be deleted. Of that, the last
+    `keep_bytes` stay for a replay, in whole segments."""
+
+    def __init__(self, folder: str, *, limit: int, keep_bytes: int, segment_bytes: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._keep = keep_bytes
+        self._segment_bytes = segment_bytes
+        self.acknowledged = 0
+        self._segments: list[_Segment] = []
+        self._fd = -1
+        self._open()
+
+    @property
+    def head(self) -> int:
+        return self._segments[-1].end
+
+    @property
+    def earliest(self) -> int:
+        return self._segments[0].begin
+
+    @property
+    def full(self) -> bool:
+        """Too much is not acknowledged: the program is to wait."""
+        return self.head - self.acknowledged >= self._limit
+
+    def append(self, at_ms: int, data: bytes) -> None:
+        """At most 64 KiB.
+
+        Raises:
+            OSError: nothing of it was kept; it may be tried again.
+        """
+        if self._segments[-1].size >= self._segment_bytes:
+            self._open()
+        segment = self._segments[-1]
+        rest = memoryview(frames.record(segment.end, at_ms, data))
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            os.ftruncate(self._fd, segment.size)
+            raise
+        if segment.size - segment.places[-1][1] >= _INDEX_BYTES:
+            segment.places.append((segment.end, segment.size))
+        segment.size += size
+        segment.end += len(data)
+
+    def acknowledge(self, offset: int) -> None:
+        """Up to `head`; an older one than before changes nothing."""
+        self.acknowledged = max(self.acknowledged, offset)
+        gone = min(self.acknowledged, self.head - self._keep)
+        while len(self._segments) > 1 and self._segments[0].end <= gone:
+            os.unlink(self._segments.pop(0).path)  # noqa: PTH108 (pathlib costs memory)
+
+    def segment(self, offset: int) -> _Segment:
+        """The one that holds the byte at `offset`, or comes next."""
+        index = bisect_right([segment.begin for segment in self._segments], offset) - 1
+        return self._segments[max(index, 0)]
+
+    def _open(self) -> None:
+        begin = self._segments[-1].end if self._segments else 0
+        path = f"{self._folder}/out.{begin:020d}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        self._segments.append(_Segment(path, begin))
+
+
+class SpoolReader:
+    """Reads on from `offset`; what was deleted before it came there is passed over."""
+
+    def __init__(self, spool: Spool, offset: int) -> None:
+        self.offset = max(offset, spool.earliest)
+        self._spool = spool
+        self._segment: _Segment | None = None
+        self._fd = -1
+        self._at = 0
+        self._ready: deque[Piece] = deque()
+
+    def next(self) -> Piece | None:
+        """The next piece; None: there is no more yet."""
+        while not self._ready:
+            if self.offset >= self._spool.head:
+                return None
+            self._fill()
+        begin, at_ms, data = self._ready.popleft()
+        data = data[self.offset - begin :]
+        begin, self.offset = self.offset, self.offset + len(data)
+        return begin, at_ms, data
+
+    def _fill(self) -> None:
+        if self._segment is None or self.offset >= self._segment.end:
+            self._enter(self._spool.segment(self.offset))
+        data = os.pread(self._fd, _READ_BYTES, self._at)
+        place = self._at
+        for after, begin, at_ms, piece in frames.records(data):
+            self._at = place + after
+            if begin + len(piece) > self.offset:
+                self._ready.append((begin, at_ms, piece))
+
+    def _enter(self, segment: _Segment) -> None:
+        self.close()
+        self.offset = max(self.offset, segment.begin)
+        self._fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._segment = segment
+        self._at = segment.place(self.offset)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

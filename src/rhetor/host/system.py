@@ -1,0 +1,103 @@
+"""What the kernel is asked beyond Python's os: prctl, who is whose child, since when (proc(5), prctl(2))."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_PDEATHSIG = 1
+_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# where a process sleeps that waits for input: read, select, poll, epoll (names of kernel functions)
+_WAITS = ("n_tty_read", "wait_woken", "do_select", "do_poll", "do_sys_poll", "poll_schedule", "ep_poll")
+
+
+def die_with_parent(signum: int) -> None:
+    """This process gets `signum` when the thread that forked it ends; kept over exec, but for set-uid."""
+    _prctl(_PDEATHSIG, signum)
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent dies become children of this process, also those in other sessions."""
+    _prctl(_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def boot_id() -> bytes:
+    return _read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def start_time(pid: int) -> int:
+    """In clock ticks since boot; 0 where there is no such process."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def name(pid: int) -> bytes:
+    return _read(f"/proc/{pid}/comm").strip()
+
+
+def descendants(pid: int) -> list[int]:
+    """The living processes below `pid`, nearest first; zombies are not living."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 (pathlib costs memory)
+        if entry.isdigit() and (fields := _stat(int(entry))):
+            children.setdefault(int(fields[1]), []).append(int(entry))
+    found: list[int] = []
+    layer = [pid]
+    while layer:
+        layer = [child for parent in layer for child in children.get(parent, ())]
+        found += layer
+    return [child for child in found if (_stat(child) or (b"Z",))[0] not in (b"Z", b"X")]
+
+
+def input_awaited(group: int) -> bool | None:
+    """Whether a process of the group sleeps until input comes; None where the kernel does not say.
+
+    A process that sleeps for a socket looks the same: it is evidence, not proof.
+    """
+    if _awaits_input(group):  # mostly its leader; to look at all takes a while
+        return True
+    known = None
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        fields = _stat(int(entry)) if entry.isdigit() else []
+        if fields and int(fields[2]) == group:
+            awaits = _awaits_input(int(entry))
+            if awaits:
+                return True
+            known = awaits if known is None else known
+    return known
+
+
+def _awaits_input(pid: int) -> bool | None:
+    fields = _stat(pid)
+    if not fields or fields[0] != b"S":
+        return False
+    where = _read(f"/proc/{pid}/wchan").decode(errors="replace")
+    return None if where in ("", "0") else where.startswith(_WAITS)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of stat after the name, from the state on."""
+    stat = _read(f"/proc/{pid}/stat")
+    # the name, in parentheses, may hold anything
+    return stat[stat.rindex(b")") + 2 :].split() if b")" in stat else []
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
