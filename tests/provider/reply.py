@@ -44,7 +44,8 @@ def damaged(script: Script, frames: Frames, dialect: Dialect) -> Frames:
 
 async def _pieces(script: Script, frames: Frames, gates: Gates) -> AsyncIterator[bytes]:
     """Each piece is one write; the pauses and gates before it are over when it is yielded."""
-    yield frames.opening
+    if frames.opening:
+        yield frames.opening
     if script.first_delay:
         await asyncio.sleep(script.first_delay)
     for at in range(0, len(frames.chunks), script.burst):

@@ -46,7 +46,7 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one call is answered; chunks are counted from 0: those of `reasoning` come first, those of
-    `tool_calls` (one that names it, then its arguments) last.
+    `tool_calls` (one that names it, then its arguments; with Gemini one in all) last.
 
     `hold` names a gate to wait at before a chunk is written: -1 is before the headers, 0 after the
     headers and whatever the dialect sends ahead of the first chunk; the number of chunks is before the

@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 from aiohttp import web
 
-from tests.provider import anthropic_messages, openai_chat
+from tests.provider import anthropic_messages, gemini, openai_chat, openai_responses
 from tests.provider.dialect import Dialect
 from tests.provider.gate import Gate
 from tests.provider.reply import damaged, stream
@@ -37,7 +37,7 @@ class Call:
     def key(self) -> str:
         """The key that the caller showed, or "" where there was none."""
         bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
-        return bearer or self.headers.get("x-api-key", "")
+        return bearer or self.headers.get("x-api-key", "") or self.headers.get("x-goog-api-key", "")
 
     def end(self, outcome: str) -> None:
         """Settle how it went."""
@@ -58,7 +58,8 @@ class _Control(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ProviderServer:
-    """An OpenAI and Anthropic provider; `url` is its root, to which a client adds `/v1`.
+    """An OpenAI, Anthropic and Gemini provider; `url` is its root, to which a client adds `/v1` (or
+    `/v1beta`).
 
     Scripts are used up in the order of arrival of the calls that they answer; when none is left,
     `default` decides. `models` are listed at `/v1/models`. `key` is what a call without a script must
@@ -123,8 +124,13 @@ class ProviderServer:
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._serve(openai_chat)),
+                web.post("/v1/responses", self._serve(openai_responses)),
                 web.post("/v1/messages", self._serve(anthropic_messages)),
+                web.post("/v1beta/models/{model:[^:]+}:generateContent", self._serve(gemini)),
+                web.post("/v1beta/models/{model:[^:]+}:{stream:streamGenerateContent}", self._serve(gemini)),
+                web.post("/v1beta/models/{model:[^:]+}:countTokens", self._count_tokens),
                 web.get("/v1/models", self._list_models),
+                web.get("/v1beta/models", self._list_models),
                 web.post("/_script", self._control),
                 web.get("/_requests", self._recorded),
                 web.delete("/_requests", self._forget),
@@ -137,7 +143,8 @@ class ProviderServer:
     def _serve(self, dialect: Dialect) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             call = await self._record(request)
-            asked = dialect.asked(call.body or {})
+            # where a dialect says it in the path, it is read from there as if the body had it
+            asked = dialect.asked((call.body or {}) | dict(request.match_info))
             script = self._queue.popleft() if self._queue else self.default(asked)
             return await self._settle(call, self._answer(request, call, dialect, asked, script))
 
@@ -191,11 +198,23 @@ class ProviderServer:
     async def _list_models(self, request: web.Request) -> web.Response:
         call = await self._record(request)
         dialect: Dialect = anthropic_messages if "anthropic-version" in request.headers else openai_chat
+        if request.path.startswith("/v1beta/"):
+            dialect = gemini
         if refused := self._refusal(call, Script()):
             call.end("refused")
             return _failed(refused, dialect)
         call.end("answered")
         return web.Response(body=dialect.models(self.models), content_type="application/json")
+
+    async def _count_tokens(self, request: web.Request) -> web.Response:
+        """No script is used up for it."""
+        call = await self._record(request)
+        asked = gemini.asked((call.body or {}) | dict(request.match_info))
+        if refused := self._refusal(call, Script()):
+            call.end("refused")
+            return _failed(refused, gemini)
+        call.end("answered")
+        return web.Response(body=gemini.counted(asked), content_type="application/json")
 
     async def _control(self, request: web.Request) -> web.Response:
         try:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.peer import Peer
 from rhetor.drivers import anthropic_messages, openai_chat, provider_errors
 from rhetor.drivers.backoff import Backoff
 from rhetor.drivers.base import Conversation, Prompt, Said
-from rhetor.drivers.clients import Client, Clients
+from rhetor.drivers.client import Request
+from rhetor.drivers.clients import Clients
 from rhetor.drivers.cooldown import Admission, Cooldowns
 from rhetor.drivers.exchange import Answer, Exchange
 from rhetor.drivers.models import AUTO, Models
@@ -88,7 +88,8 @@ class Answering:
                 continue
             self._ref = ref
             try:
-                async with aclosing(self._from(ref)) as outputs:
+                found = self._from(await self._resolved(ref))
+                async with aclosing(found) as outputs:
                     async for output in outputs:
                         yield output
                 return
@@ -113,14 +114,12 @@ class Answering:
         all_[0].data["tried"] = [{"model": ref, "code": each.code} for ref, each in failures.items()]
         return all_[0]
 
-    async def _from(self, ref: str) -> AsyncGenerator[Output, None]:
+    def _from(self, target: Target | None) -> AsyncGenerator[Output, None]:
         """The outputs of one model."""
-        target = await self._resolved(ref)
-        offline, message, history = self._question.offline, self._question.message, self._question.history
-        found = offline.send(message, history) if target is None else self._online(target)
-        async with aclosing(found) as outputs:
-            async for output in outputs:
-                yield output
+        question = self._question
+        if target is None:
+            return question.offline.send(question.message, question.history)
+        return self._online(target)
 
     async def _online(self, target: Target) -> AsyncGenerator[Output, None]:
         self._ref = target.ref
@@ -171,8 +170,8 @@ class Answering:
     async def _call(self, target: Target) -> AsyncIterator[tuple[AsyncGenerator[Output, None], Answer]]:
         self._patience.call()
         exchange = await self._exchange(target)
-        call, answer = _spoken(exchange.client, target, self._question)
-        async with exchange.opened(call) as body, aclosing(exchange.read(body, answer)) as outputs:
+        request, answer = _spoken(target, self._question)
+        async with exchange.opened(request) as body, aclosing(exchange.read(body, answer)) as outputs:
             yield outputs, answer
 
     async def _exchange(self, target: Target) -> Exchange:
@@ -214,11 +213,9 @@ class Answering:
             return output  # the answer is whole, and its price no reason to lose it
 
 
-def _spoken(
-    client: Client, target: Target, question: Question
-) -> tuple[Callable[[], AbstractAsyncContextManager[Any]], Answer]:
+def _spoken(target: Target, question: Question) -> tuple[Request, Answer]:
     """The call, and what reads its answer, in the provider's language."""
     asked = (question.peer.prompt, question.history, question.message.content)
     if target.provider.kind == "anthropic":
-        return partial(anthropic_messages.ask, client, target, *asked), anthropic_messages.Message(target)
-    return partial(openai_chat.ask, client, target, *asked), openai_chat.Completion(target)
+        return anthropic_messages.request(target, *asked), anthropic_messages.Message(target)
+    return openai_chat.request(target, *asked), openai_chat.Completion(target)

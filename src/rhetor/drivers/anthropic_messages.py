@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from itertools import dropwhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
 from rhetor.domain.output import Done, Output, Text, Usage
 from rhetor.drivers.base import Said
-from rhetor.drivers.clients import Client
+from rhetor.drivers.client import Request
 from rhetor.drivers.provider_errors import cut, failed_in_stream
 from rhetor.drivers.target import Target
-
-if TYPE_CHECKING:
-    from anthropic import AsyncAPIResponse
 
 # The API wants a limit; this one is above what an answer needs and below what its models refuse.
 MAX_TOKENS = 16_384
@@ -62,19 +58,17 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-def ask(
-    client: Client, target: Target, system: str, history: Sequence[Said], message: str
-) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-    """The streamed call; it is made when the context is entered, and ended when it is left."""
-    assert client.anthropic is not None
-    prompt: dict[str, Any] = {"system": system} if system else {}
-    return client.anthropic.messages.with_streaming_response.create(
-        model=target.model,
-        max_tokens=MAX_TOKENS,
-        messages=_messages(history, message),
-        stream=True,
+def request(target: Target, system: str, history: Sequence[Said], message: str) -> Request:
+    """The streamed call."""
+    prompt = {"system": system} if system else {}
+    body = {
+        "model": target.model,
+        "max_tokens": MAX_TOKENS,
+        "messages": _messages(history, message),
+        "stream": True,
         **prompt,
-    )
+    }
+    return Request("/v1/messages", msgspec.json.encode(body))
 
 
 def _messages(history: Sequence[Said], message: str) -> Any:

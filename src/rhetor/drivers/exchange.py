@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from rhetor.codec.sse import ServerSentEvent, SSEDecoder
 from rhetor.domain.output import Output
 from rhetor.drivers import provider_errors
-from rhetor.drivers.clients import Client
+from rhetor.drivers.client import Client, Request, is_success, whole
 from rhetor.drivers.patience import OutOfPatience, Patience, Timeouts
 from rhetor.drivers.target import Target
 from rhetor.errors import TooLarge, Unprocessable
@@ -28,7 +22,13 @@ from rhetor.errors import TooLarge, Unprocessable
 # Seconds that the end of a body is waited for when the answer is whole: then its connection serves again.
 _DRAIN = 0.02
 
-Call = Callable[[], AbstractAsyncContextManager[Any]]
+
+class Body(Protocol):
+    """The bytes of an answer. `readany` gives what is there, and nothing at the end only."""
+
+    async def readany(self) -> bytes: ...
+
+    def at_eof(self) -> bool: ...
 
 
 class Answer(Protocol):
@@ -56,18 +56,26 @@ class Exchange:
     clock: Callable[[], float]
 
     @asynccontextmanager
-    async def opened(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def opened(self, request: Request) -> AsyncIterator[Body]:
         """Make the call; the context has the body of its answer, and ends the call when it is left early.
 
         Raises:
             ProviderFailed: refused, not reached, or too late.
         """
-        async with AsyncExitStack() as stack:
-            with self._typed():
-                response = await self.patience.wait(_entered(stack, call))
-            yield response.http_response.aiter_bytes()
+        with self._typed():
+            response = await self.patience.wait(self.client.post(request))
+        try:
+            if not is_success(response.status):
+                with self._typed():
+                    words = await self.patience.wait(whole(response))
+                raise provider_errors.refused(
+                    self.target, response.status, words, response.headers, self.clock()
+                )
+            yield response.content
+        finally:
+            response.close()
 
-    async def read(self, body: AsyncIterator[bytes], answer: Answer) -> AsyncGenerator[Output, None]:
+    async def read(self, body: Body, answer: Answer) -> AsyncGenerator[Output, None]:
         """The outputs of an answer, up to and with `Done`.
 
         Raises:
@@ -83,12 +91,12 @@ class Exchange:
         for output in answer.end():
             yield output
 
-    async def _next(self, body: AsyncIterator[bytes], decoder: SSEDecoder) -> list[ServerSentEvent] | None:
+    async def _next(self, body: Body, decoder: SSEDecoder) -> list[ServerSentEvent] | None:
         """The events in the next piece of the body, which may be none; None at its end."""
         lines = decoder.lines
         try:
-            piece = await self.patience.wait(anext(body, None))
-            events = None if piece is None else decoder.feed(piece)
+            piece = await self.patience.wait(body.readany())
+            events = decoder.feed(piece) if piece else None
         except OutOfPatience as over:
             raise self._too_late(over) from over
         except TooLarge as error:
@@ -100,11 +108,13 @@ class Exchange:
             self.patience.alive()
         return events
 
-    async def _drain(self, body: AsyncIterator[bytes]) -> None:
+    async def _drain(self, body: Body) -> None:
         # before the last outputs, since a reader may leave as soon as it has them
+        if body.at_eof():
+            return
         with suppress(TimeoutError, *self.client.failures):
             async with asyncio.timeout(_DRAIN):
-                async for _ in body:
+                while await body.readany():
                     pass
 
     @contextmanager
@@ -121,7 +131,3 @@ class Exchange:
 
     def _too_late(self, over: OutOfPatience) -> Exception:
         return provider_errors.timed_out(self.target, over.phase, getattr(self.timeouts, over.phase))
-
-
-async def _entered(stack: AsyncExitStack, call: Call) -> Any:
-    return await stack.enter_async_context(call())
