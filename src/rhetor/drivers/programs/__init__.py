@@ -1,0 +1,1 @@
+"""Programs that are peers: wrapped by a host, and what their output says."""

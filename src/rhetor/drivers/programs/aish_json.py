@@ -1,0 +1,145 @@
+"""Programs on pipes that speak `aish-json`: one JSON object a line, both ways (configuration page).
+
+In: `{"type": "command", "content", "context", "session_id"}` and `{"type": "capability_query", "version"}`.
+Out: `chunk` (a piece of an answer), `response` (all of it, or its end after chunks), `done`, `error`; an
+object with `content` alone is a response, one with `capabilities` says what the program is good at. Others
+are kept as they came and end nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import msgspec
+
+from rhetor.codec.lines import Cut, Lines
+from rhetor.domain.output import Done, Plain, Record, Spooled, Text
+from rhetor.drivers.base import Prompt
+from rhetor.errors import TurnFailure
+
+from .failures import HostLost, ProgramOver
+from .feed import Stderr
+from .running import clock, of_stderr
+from .stdio import StdioProgram
+from .values import Chunk, Exited
+
+QUERY = {"type": "capability_query", "version": "1.0"}
+_TEXTS = ("content", "text", "message", "data", "detail")
+
+
+class JsonProgram(StdioProgram):
+    """Its answers end where it says so."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._lines = Lines()
+        self._error: str | None = None
+        self._asked = self.feed.offset > 0
+        self._capabilities: dict[str, float] = {}
+
+    @property
+    def capabilities(self) -> Mapping[str, float]:
+        return self._capabilities
+
+    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+        await self._ask_for_capabilities()
+        while self.ended is None:
+            item = await self.feed.overheard(None)
+            if item is None:
+                return
+            if isinstance(item, Stderr):
+                yield of_stderr(self.source, item)
+                continue
+            said = self._taken(item)
+            yield self._spooled([output for line in said for output in self._meant(line)[0]])
+
+    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        await self.link.write(_command(message.content), "text")
+        finished, heard, spoken, self._error = False, clock(), "", None
+        while not finished:
+            item = await self.feed.next(self.stuck_at(heard))
+            if isinstance(item, Stderr):
+                yield of_stderr(self.source, item)
+                continue
+            if item is None:
+                self.become("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                heard = clock()
+                continue
+            heard, outputs = clock(), list[Plain]()
+            for line in self._taken(item):
+                meant, ends = self._meant(line, spoken)
+                outputs += meant
+                spoken += "".join(output.text for output in meant if isinstance(output, Text))
+                finished = finished or ends
+            yield self._spooled(outputs)
+            if self.ended is not None and not finished:
+                raise self.failure()
+        if self._error is not None:
+            raise TurnFailure(f"{self.peer.name}: {self._error}")
+        yield Done()
+
+    def _taken(self, item: Chunk | Exited | HostLost) -> list[bytes | Cut]:
+        if isinstance(item, Chunk):
+            return self._lines.feed(item.data)
+        self.over(item)
+        return self._lines.finish()
+
+    def _spooled(self, outputs: list[Plain]) -> Spooled:
+        return Spooled(self.source, self.feed.offset - self._lines.held, tuple(outputs))
+
+    def _meant(self, line: bytes | Cut, spoken: str = "") -> tuple[list[Plain], bool]:
+        """What a line says, and whether it ends the answer. `spoken`: the answer so far."""
+        said = _object(line)
+        if said is None:
+            return [_unread(line)] if line else [], False
+        text = next((value for key in _TEXTS if isinstance(value := said.get(key), str)), "")
+        match said.get("type", "response" if "content" in said else ""):
+            case "chunk" | "content":
+                return [Text(text), Record(said)], False
+            case "response" | "result":
+                return [Text("" if spoken and spoken == text else text), Record(said)], True
+            case "done":
+                return [Record(said)], True
+            case "error":
+                self._error = text or "it reports an error"
+                return [Record(said)], True
+        self._note_capabilities(said.get("capabilities"))
+        return [Record(said)], False
+
+    def _note_capabilities(self, said: Any) -> None:
+        if isinstance(said, dict):
+            for name, score in said.items():
+                if isinstance(score, bool | int | float) and 0 <= score <= 1:
+                    self._capabilities[str(name).replace("_", "-")] = float(score)
+
+    async def _ask_for_capabilities(self) -> None:
+        if not self._asked:
+            self._asked = True
+            try:
+                await self.link.write(msgspec.json.encode(QUERY) + b"\n", "text")
+            except (HostLost, ProgramOver):
+                pass  # the end of its output tells it
+
+
+def _command(content: str) -> bytes:
+    said: dict[str, Any] = {"type": "command", "content": content, "context": {}, "session_id": None}
+    return msgspec.json.encode(said) + b"\n"
+
+
+def _object(line: bytes | Cut) -> dict[str, Any] | None:
+    if isinstance(line, Cut):
+        return None
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _unread(line: bytes | Cut) -> Record:
+    """A line that is no JSON object, or too long for one, as it came."""
+    start = line.start if isinstance(line, Cut) else line
+    note = {"cut": line.bytes} if isinstance(line, Cut) else None
+    return Record(note, base64.b64encode(start).decode())

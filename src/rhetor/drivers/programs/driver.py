@@ -1,0 +1,133 @@
+"""The driver of programs: starts them under hosts, finds them again, and opens conversations with them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Exit, Launch, Program
+from rhetor.drivers.base import Left, Running
+from rhetor.errors import ProgramMissing, ProgramRefused
+
+from .aish_json import JsonProgram
+from .failures import HostLost
+from .feed import Feed
+from .hosts import HostGone, Hosts
+from .link import HostLink
+from .marked import MarkedShells
+from .running import RunningProgram, exit_of
+from .spec import Mode, ProgramSpec
+from .stdio import StdioProgram
+
+Kind = Callable[[Peer, HostLink, Feed, str, Callable[[RunningProgram], None]], RunningProgram]
+
+
+class Programs:
+    """Programs of one kind. `mode`: on a terminal of their own, or on pipes; `shells`: what makes shells mark
+    their commands."""
+
+    sessions: Literal["many", "one"] = "one"
+    continues = False
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        kind: Kind,
+        mode: Mode,
+        shells: MarkedShells | None = None,
+    ) -> None:
+        self._hosts = hosts
+        self._kind = kind
+        self._mode = mode
+        self._shells = shells
+
+    async def start(
+        self,
+        peer: Peer,
+        host_id: str,
+        launch: Launch,
+        memory: dict[str, Any],
+        changed: Callable[[Running], None],
+    ) -> Running:
+        program = program_of(peer)
+        path = executable(program, launch)
+        argv: tuple[str, ...] = program.argv
+        env: Mapping[str, str] = launch.env
+        if self._shells is not None:
+            argv, env = self._shells.prepare(peer, launch, host_id)
+        spec = ProgramSpec(
+            (path, *argv[1:]), launch.cwd, env, self._mode, launch.rows, launch.cols, program.on_exit
+        )
+        link = await self._hosts.start(host_id, spec)
+        return self._take(peer, link, 0, 0 if self._mode == "pipes" else None, changed)
+
+    async def find(
+        self, peer: Peer, host_id: str, left: Left, changed: Callable[[Running], None]
+    ) -> Running | Exit:
+        found = await self._hosts.find(host_id)
+        if isinstance(found, HostGone):
+            link = found.link()
+            if link is not None and self._mode == "pipes":
+                return self._take(peer, link, left.offset, None, changed)  # it has more to say
+            return end_of(found)
+        status = await found.status()
+        offset = max(left.offset, status.acknowledged)
+        stderr = status.stderr_total if self._mode == "pipes" else None
+        return self._take(peer, found, offset, stderr, changed)
+
+    def forget(self, host_id: str) -> None:
+        self._hosts.forget(host_id)
+        if self._shells is not None:
+            self._shells.forget(host_id)
+
+    def _take(
+        self,
+        peer: Peer,
+        link: HostLink,
+        offset: int,
+        stderr: int | None,
+        changed: Callable[[Running], None],
+    ) -> RunningProgram:
+        feed = Feed(link, offset, stderr)
+        return self._kind(peer, link, feed, f"host:{link.host_id}", changed)
+
+
+def on_pipes(peer: Peer, *arguments: Any) -> RunningProgram:
+    """A program on pipes, by the protocol that it speaks."""
+    json = peer.program is not None and peer.program.protocol == "aish-json"
+    return (JsonProgram if json else StdioProgram)(peer, *arguments)
+
+
+def end_of(gone: HostGone) -> Exit:
+    """How the program of a host that is no more ended."""
+    return exit_of(gone.exited) if gone.exited else Exit(lost=HostLost(gone.host_id).detail)
+
+
+def executable(program: Program, launch: Launch) -> str:
+    """The file that is run: found as the program's own environment says, from its own folder.
+
+    Raises:
+        ProgramMissing: there is none.
+        ProgramRefused: its folder is not there.
+    """
+    name = program.argv[0]
+    if not Path(launch.cwd).is_dir():
+        raise ProgramRefused(f"{launch.cwd} is no folder", cwd=launch.cwd)
+    if os.sep in name:
+        path = Path(launch.cwd) / Path(name).expanduser()
+        found = str(path) if os.access(path, os.X_OK) and path.is_file() else None
+    else:
+        found = shutil.which(name, path=launch.env.get("PATH", os.defpath))
+    if found is None:
+        raise ProgramMissing(name, program.hint)
+    return found
+
+
+def program_of(peer: Peer) -> Program:
+    """The program of a peer that is one."""
+    assert peer.program is not None
+    return peer.program

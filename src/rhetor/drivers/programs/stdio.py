@@ -1,0 +1,83 @@
+"""Programs on pipes: a message goes to stdin, and what follows on stdout is the answer."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncGenerator
+
+from rhetor.codec.utf8 import Decoder
+from rhetor.domain.output import Done, Plain, Spooled
+from rhetor.drivers.base import Prompt
+
+from .failures import HostLost, ProgramOver
+from .feed import Stderr
+from .running import RunningProgram, clock, of_stderr, plain
+from .stdio_turn import StdioTurn
+from .values import Chunk, Exited
+
+DELIMITER = "\n"
+
+
+class StdioProgram(RunningProgram):
+    """Its answer ends with the delimiter that it was given, else when it falls silent; and when it ends."""
+
+    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+        decoder = Decoder()
+        while self.ended is None:
+            item = await self.feed.overheard(None)
+            if isinstance(item, Chunk):
+                outputs = tuple(plain(decoder.feed(item.data)))
+                yield Spooled(self.source, self.feed.offset - decoder.held, outputs)
+            elif isinstance(item, Stderr):
+                yield of_stderr(self.source, item)
+            else:
+                if rest := plain(decoder.finish()):
+                    yield Spooled(self.source, self.feed.offset, tuple(rest))
+                if item is None:
+                    return
+                self.over(item)
+
+    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
+        text = message.content + (ends or DELIMITER if message.execute else "")
+        turn = StdioTurn(ends.encode() if ends else None)
+        await self.link.write(text.encode(), "text")
+        turn.started(clock())
+        if message.execute:
+            async for spooled in self._answer(turn):
+                yield spooled
+        yield Done()
+
+    async def _answer(self, turn: StdioTurn) -> AsyncGenerator[Spooled, None]:
+        began, heard = self.feed.offset, clock()
+        while turn.ended is None:
+            due = self.stuck_at(heard) if turn.due is None else turn.due
+            item = await self.feed.next(due)
+            if item is None:
+                if turn.due is None:
+                    self.become("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                    heard = clock()
+                pieces = turn.tick(clock())
+            elif isinstance(item, Chunk):
+                heard = clock()
+                self.become("busy", "a turn is running")
+                pieces = turn.received(item.data, heard)
+                surplus = self.feed.offset - began - turn.taken
+                if surplus:  # only where the turn has ended
+                    self.feed.give_back(item.data[len(item.data) - surplus :])
+            elif isinstance(item, Stderr):
+                yield of_stderr(self.source, item)
+                continue
+            else:
+                self.over(item)
+                ended = item if isinstance(item, Exited) else None
+                pieces = turn.exited(ended.code if ended else None, ended.signal if ended else None, clock())
+            yield Spooled(self.source, self.feed.offset - turn.held, tuple(plain(pieces)))
+        if self.has_ended_badly():
+            raise self.failure()
+
+    async def interrupt(self) -> None:
+        try:
+            await self.link.signal(signal.SIGINT)
+        except (HostLost, ProgramOver):
+            pass  # there is nothing left to stop

@@ -1,0 +1,109 @@
+"""What a host tells about its program: pieces of output, its end, its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rhetor.codec import host_frames as frames
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of output. `offset_after`: of its last byte's successor, in the stream that the program wrote;
+    reading from there gives what follows. `at_ms`: when the host read it, in ms since 1970."""
+
+    offset_after: int
+    at_ms: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Of stderr only the last part is kept: `count` bytes before `offset_after` fell out unread."""
+
+    offset_after: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The program's end: by itself with a code 0–255, or by a signal. `head`: where its output ends."""
+
+    code: int | None
+    signal: int | None
+    at_ms: int
+    head: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """`earliest` to `head` of the output can be read; up to `acknowledged` it may be deleted. `echo` and
+    `canonical` are the terminal's (False on pipes). `reader_waits`: a process of the foreground group is
+    blocked until input comes; None where that cannot be seen. `waiting`: the spool is full, so the program
+    waits."""
+
+    host_pid: int
+    host_start: int
+    program_pid: int
+    program_start: int
+    boot_id: str
+    mode: Literal["pty", "pipes"]
+    exited: Exited | None
+    rows: int
+    cols: int
+    earliest: int
+    head: int
+    acknowledged: int
+    waiting: bool
+    stderr_total: int
+    stderr_lost: int
+    echo: bool
+    canonical: bool
+    foreground_pid: int | None
+    foreground_name: str
+    reader_waits: bool | None
+
+
+def exited(body: bytes) -> Exited:
+    return Exited(*frames.unpack_exited(body))
+
+
+def status(body: bytes) -> HostStatus:
+    """
+    Raises:
+        ValueError: something is missing.
+    """
+    facts = dict(frames.unpack_fields(body))
+    try:
+        numbers: dict[str, Any] = {name: int(facts[name]) for name in _NUMBERS}
+        flags: dict[str, Any] = {name: facts[name] == b"1" for name in ("waiting", "echo", "canonical")}
+        waits = {b"1": True, b"0": False}.get(facts["reader_waits"])
+        mode: Literal["pty", "pipes"] = "pty" if facts["mode"] == b"pty" else "pipes"
+        return HostStatus(
+            **numbers,
+            **flags,
+            boot_id=facts["boot_id"].decode(),
+            mode=mode,
+            exited=exited(facts["exited"]) if facts["exited"] else None,
+            foreground_pid=int(facts["foreground_pid"]) or None,
+            foreground_name=facts["foreground_name"].decode(errors="replace"),
+            reader_waits=waits,
+        )
+    except KeyError as error:
+        raise ValueError(f"a status without {error}") from None
+
+
+_NUMBERS = (
+    "host_pid",
+    "host_start",
+    "program_pid",
+    "program_start",
+    "rows",
+    "cols",
+    "earliest",
+    "head",
+    "acknowledged",
+    "stderr_total",
+    "stderr_lost",
+)

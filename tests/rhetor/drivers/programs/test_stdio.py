@@ -1,0 +1,76 @@
+"""Programs on pipes: stderr beside the answers, bytes that are no text, and a write that cannot be."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rhetor.domain import event as ev
+from tests.rhetor.drivers.programs.hosting import FULL, PYTHON
+from tests.served import with_programs
+
+pytestmark = pytest.mark.anyio
+
+STDERR_BYTES = (1 << 30) if FULL else (8 << 20)
+# floods stderr from a thread, and answers lines; a line `flooded` when all of it went
+FLOODS = """
+import os, sys, threading
+def flood():
+    for _ in range(int(sys.argv[1]) >> 16):
+        os.write(2, b"e" * 65535 + b"\\n")
+    print("flooded", flush=True)
+threading.Thread(target=flood).start()
+for line in sys.stdin:
+    print("heard", line, end="", flush=True)
+"""
+
+
+@pytest.mark.long
+async def test_a_flood_on_stderr_holds_nothing_up_and_what_is_not_kept_is_told() -> None:
+    async with with_programs(seconds=600) as home:
+        await home.announce("p", *PYTHON, FLOODS, str(STDERR_BYTES), delimiter="\n")
+        answered = 0
+        session = await home.standing("p")
+        began = time.monotonic()
+        while "flooded" not in str(await home.log(session)):
+            assert f"heard {answered}\n" in (await home.say("p", f"{answered}")).json["response"]
+            answered += 1
+            assert time.monotonic() - began < 500
+        assert answered
+        payloads = await home.seen(session, lambda p: "were not kept" in getattr(p, "text", ""))
+        kept = [p.text for p in payloads if isinstance(p, ev.OutputDelta) and p.channel == "stderr"]
+        assert sum(map(len, kept)) < STDERR_BYTES / 2
+
+
+async def test_bytes_that_are_no_text_are_kept_beside_a_mark() -> None:
+    says = "import sys; sys.stdin.readline(); sys.stdout.buffer.write(b'a\\xff\\xfeb\\xc3\\xa4\\n')"
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, says)
+        assert (await home.say("p", "go")).json["response"] == "a\ufffdb\xe4\n"
+        log = await home.log(await home.standing("p"))
+        assert [p.raw for p in log if isinstance(p, ev.AgentRecord)] == ["//4="]
+
+
+async def test_the_delimiter_is_found_wherever_the_answer_is_cut_and_what_follows_is_the_next_ones() -> None:
+    says = (
+        "import os, sys\n"
+        "for line in sys.stdin:\n"
+        "    for byte in b'one <E' + b'ND> two <END> late': os.write(1, bytes([byte]))"
+    )
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, says, delimiter="<END>")
+        # its own delimiter has no newline: the message brings one
+        assert (await home.say("p", "go\n")).json["response"] == "one "
+        session = await home.standing("p")
+        await home.seen(session, lambda p: "late" in getattr(p, "text", "") or getattr(p, "text", "") == "e")
+
+
+async def test_a_program_that_takes_no_input_any_more_fails_the_turn() -> None:
+    deaf = "import os, time; os.close(0); print('deaf', flush=True); time.sleep(600)"
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, deaf)
+        await home.seen(await home.standing("p"), lambda p: "deaf" in getattr(p, "text", ""))
+        answer = await home.say("p", "hi")
+        assert (answer.status, answer.json["code"]) == (502, "stdin_closed")
+        assert (await home.condition("p"))["status"] == "idle"
