@@ -1,0 +1,112 @@
+"""The coding agents that are known without being configured: how each is run, and how to get it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NPM = "install it with: npm install -g {}"
+
+
+def _agent(
+    display_name: str,
+    driver: str,
+    executable: str,
+    args: tuple[str, ...],
+    pass_env: tuple[str, ...],
+    install: str,
+    capabilities: dict[str, float],
+    env: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "display_name": display_name,
+        "driver": driver,
+        "executable": executable,
+        "args": args,
+        "env": env or {},
+        "pass_env": pass_env,
+        "cwd": "caller",
+        "description": f"the coding agent {display_name}",
+        "install": install,
+        "capabilities": capabilities,
+    }
+
+
+# what every one of them may need: where its own state is, and the way to its provider
+_PASSED = (
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_STATE_HOME",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+)
+_ANTHROPIC = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+_OPENAI = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+_GOOGLE = (
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_CLOUD_LOCATION",
+    "GOOGLE_GENAI_USE_VERTEXAI",
+    "GOOGLE_GEMINI_BASE_URL",
+)
+
+# by name, as a user would write them under `tools:` in config.yaml
+CODING_AGENTS: dict[str, dict[str, Any]] = {
+    "claude-code": _agent(
+        "Claude Code",
+        "claude",
+        "claude",
+        (),
+        (
+            *_PASSED,
+            *_ANTHROPIC,
+            "ANTHROPIC_MODEL",
+            "CLAUDE_CONFIG_DIR",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        ),
+        _NPM.format("@anthropic-ai/claude-code"),
+        {"coding": 0.95, "refactoring": 0.92, "code-analysis": 0.9, "debugging": 0.9},
+        {"DISABLE_AUTOUPDATER": "1"},
+    ),
+    "codex": _agent(
+        "Codex",
+        "codex",
+        "codex",
+        (),
+        (*_PASSED, *_OPENAI, "CODEX_HOME", "CODEX_API_KEY"),
+        _NPM.format("@openai/codex"),
+        {"coding": 0.93, "refactoring": 0.9, "code-analysis": 0.88, "debugging": 0.88},
+    ),
+    "opencode": _agent(
+        "OpenCode",
+        "acp",
+        "opencode",
+        ("acp",),
+        (*_PASSED, *_ANTHROPIC, *_OPENAI, *_GOOGLE, "OPENROUTER_API_KEY", "OPENCODE_CONFIG"),
+        _NPM.format("opencode-ai"),
+        {"coding": 0.88, "refactoring": 0.85, "code-analysis": 0.82},
+    ),
+    "gemini": _agent(
+        "Gemini CLI",
+        "acp",
+        "gemini",
+        ("--acp",),
+        (*_PASSED, *_GOOGLE),
+        _NPM.format("@google/gemini-cli"),
+        {"coding": 0.88, "code-analysis": 0.85, "refactoring": 0.82},
+    ),
+    "goose": _agent(
+        "Goose",
+        "acp",
+        "goose",
+        ("acp",),
+        (*_PASSED, *_ANTHROPIC, *_OPENAI, *_GOOGLE, "OPENROUTER_API_KEY", "GOOSE_PROVIDER", "GOOSE_MODEL"),
+        "see https://block.github.io/goose for how to install it",
+        {"coding": 0.85, "refactoring": 0.8},
+    ),
+}

@@ -1,0 +1,1 @@
+"""Coding agents as peers: their protocols, and the programs that speak them."""

@@ -1,0 +1,255 @@
+"""A coding agent that runs: its lines are read, what they mean goes to the turn, its questions are answered.
+
+The protocol is a `Speech`; this is who runs it. An agent is told to stop when its turn is given up, and is
+spoken to again only after it has said that it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+from rhetor.codec.lines import Cut, Lines
+from rhetor.domain.output import Done, Permission, Plain, Record, Remembered, Spooled
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Status
+from rhetor.drivers.base import Prompt
+from rhetor.drivers.programs.failures import HostLost, ProgramOver
+from rhetor.drivers.programs.feed import Feed, Stderr
+from rhetor.drivers.programs.link import HostLink
+from rhetor.drivers.programs.running import RunningProgram, clock, of_stderr
+from rhetor.drivers.programs.values import Chunk, Exited, Lost
+from rhetor.errors import ProgramEnded, TurnFailure
+
+from .speech import Heard, Speech
+
+STOP_SECONDS = 10.0  # how long one that was told to stop may take for it
+KEPT_STDERR = 2000
+LAST_WORDS_SECONDS = 1.0  # how long after its end its stderr is read
+
+
+class AgentProgram(RunningProgram):
+    """`fresh`: it was started now, and has not been spoken to. `in_turn`: a turn that an earlier hub began is
+    running, and is to be taken up with `proceed`; `asked`: the ids of the requests that wait in it.
+    `stderr`: from where on that is read."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        link: HostLink,
+        feed: Feed,
+        source: str,
+        changed: Callable[[RunningProgram], None],
+        speech: Speech,
+        *,
+        fresh: bool,
+        in_turn: bool = False,
+        asked: Collection[str] = (),
+        stderr: int = 0,
+    ) -> None:
+        super().__init__(peer, link, feed, source, changed)
+        self._speech = speech
+        self._lines = Lines()
+        self._fresh = fresh
+        self._memory = dict(speech.memory)
+        self._asked = set(asked)
+        self._stderr = ""
+        self._stderr_at = stderr
+        self._at_rest = asyncio.Event()
+        self._taken_up = asyncio.Event()
+        if not in_turn:
+            self._at_rest.set()
+            self._taken_up.set()
+        self._show_condition()
+
+    async def unasked(self) -> AsyncGenerator[Spooled, None]:
+        await self._taken_up.wait()  # what comes first belongs to the turn
+        async with aclosing(super().unasked()) as said:
+            async for spooled in said:
+                yield spooled
+
+    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+        await self._introduce()
+        while self.ended is None:
+            item = await self.feed.overheard(None)
+            if item is None:
+                return
+            if isinstance(item, Stderr):
+                self._note_stderr(item)
+                yield of_stderr(self.source, item)
+                continue
+            outputs, ends = await self._taken(item)
+            if ends is not None:
+                self._at_rest.set()
+            yield self._spooled(outputs)
+            if not isinstance(item, Chunk):  # it has ended
+                for words in await self._last_words():
+                    yield words
+
+    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        await self._introduce()
+        self._at_rest.clear()
+        await self._write(self._speech.say(message.content))
+        async with aclosing(self.rest()) as said:
+            async for output in said:
+                yield output
+
+    async def rest(self) -> AsyncGenerator[Spooled | Plain, None]:
+        self._taken_up.set()
+        self._show_condition()
+        known = "session_id" in self._memory
+        heard = clock()
+        ends: Heard | None = None
+        while ends is None:
+            item = await self.feed.next(self.stuck_at(heard))
+            if isinstance(item, Stderr):
+                self._note_stderr(item)
+                yield of_stderr(self.source, item)
+                continue
+            if item is None:
+                if not self._asked:
+                    self.become("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                heard = clock()
+                continue
+            heard = clock()
+            outputs, ends = await self._taken(item)
+            self._show_condition()
+            yield self._spooled(outputs)
+            if self.ended is not None and ends is None:
+                for words in await self._last_words():
+                    yield words
+                raise self.failure()
+        self._at_rest.set()
+        if ends.failure is not None:
+            if known and "session_id" not in self._memory:
+                await self._end_now()
+            raise ends.failure
+        yield Done()
+
+    async def ready(self) -> None:
+        """Return once it has ended the turn that it was told to stop.
+
+        Raises:
+            TurnFailure: it does not."""
+        if self.ended is not None or self._at_rest.is_set():
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._at_rest.wait()
+        except TimeoutError:
+            raise TurnFailure(
+                f"{self.peer.name} has not stopped what it was told to stop", retryable=True
+            ) from None
+
+    async def answer(self, id: str, value: Any) -> None:
+        self._asked.discard(id)
+        self._show_condition()
+        await self._write_if_there(self._speech.answer(id, value if isinstance(value, str) else None))
+
+    async def interrupt(self) -> None:
+        self._asked.clear()
+        await self._write_if_there(self._speech.interrupt())
+
+    def failure(self) -> ProgramEnded:
+        failure = super().failure()
+        last = self._stderr.strip().rpartition("\n")[2]
+        if last:
+            failure.detail += f"; it said: {last[:300]}"
+        return failure
+
+    @property
+    def capabilities(self) -> Mapping[str, float]:
+        return {}
+
+    async def _introduce(self) -> None:
+        if self._fresh:
+            self._fresh = False
+            await self._write_if_there(self._speech.open())
+
+    async def _taken(self, item: Chunk | Exited | HostLost) -> tuple[list[Plain], Heard | None]:
+        """What an item means, and what ended the turn, where it did."""
+        if isinstance(item, Chunk):
+            lines = self._lines.feed(item.data)
+        else:
+            self.over(item)
+            lines = self._lines.finish()
+        outputs: list[Plain] = []
+        ends: Heard | None = None
+        for line in lines:
+            if isinstance(line, Cut):
+                outputs.append(_too_long(line))
+                continue
+            if not line.strip():
+                continue
+            heard = self._speech.take(line)
+            outputs += heard.outputs
+            self._asked |= {o.request_id for o in heard.outputs if isinstance(o, Permission)}
+            if heard.writes:
+                await self._write_if_there(heard.writes)
+            if heard.ended:
+                ends = heard
+                self._asked.clear()
+        if self._speech.memory != self._memory:
+            self._memory = dict(self._speech.memory)
+            outputs.append(Remembered(self._memory))
+        return outputs, ends
+
+    def _spooled(self, outputs: list[Plain]) -> Spooled:
+        return Spooled(self.source, self.feed.offset - self._lines.held, tuple(outputs))
+
+    def _show_condition(self) -> None:
+        if self.ended is not None or self._at_rest.is_set():
+            return
+        self.become("busy", "a turn is running")
+
+    def become(self, status: Status, evidence: str) -> None:
+        """A turn in which a request waits is blocked, whoever says that it runs."""
+        if status == "busy" and self._asked:
+            status, evidence = "blocked", f"asks for permission ({len(self._asked)} open)"
+        super().become(status, evidence)
+
+    async def _end_now(self) -> None:
+        """What it was to go on with is lost: the next message has another process."""
+        await self.end()
+        while self.ended is None:
+            item = await self.feed.next(None)
+            if isinstance(item, Exited | HostLost):
+                self.over(item)
+
+    async def _last_words(self) -> list[Spooled]:
+        """What it wrote to stderr and was not read before its end was: why it ended, mostly."""
+        words: list[Spooled] = []
+        with suppress(HostLost, TimeoutError):
+            async with (
+                asyncio.timeout(LAST_WORDS_SECONDS),
+                aclosing(self.link.read_stderr(self._stderr_at)) as left,
+            ):
+                async for item in left:
+                    lost = item.count if isinstance(item, Lost) else 0
+                    data = b"" if isinstance(item, Lost) else item.data
+                    piece = Stderr(data, lost, item.offset_after)
+                    self._note_stderr(piece)
+                    words.append(of_stderr(self.source, piece))
+        return words
+
+    def _note_stderr(self, item: Stderr) -> None:
+        self._stderr_at = item.offset
+        self._stderr = (self._stderr + item.data.decode(errors="replace"))[-KEPT_STDERR:]
+
+    async def _write(self, lines: tuple[bytes, ...]) -> None:
+        if lines:
+            await self.link.write(b"".join(line + b"\n" for line in lines), "text")
+
+    async def _write_if_there(self, lines: tuple[bytes, ...]) -> None:
+        try:
+            await self._write(lines)
+        except (HostLost, ProgramOver, TurnFailure):
+            pass  # the end of its output tells it
+
+
+def _too_long(line: Cut) -> Record:
+    """A line longer than is taken: its beginning, and how long it was."""
+    return Record({"cut": line.bytes}, base64.b64encode(line.start).decode())

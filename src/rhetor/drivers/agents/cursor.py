@@ -1,0 +1,119 @@
+"""Cursor's own protocol, `cursor-agent -p --output-format stream-json`: one process a turn.
+
+**Not observed**: the program is not to be had from a package registry. This is by its documentation
+(https://cursor.com/docs/cli/reference/output-format): `system/init` with `session_id` and `model`, `user`,
+`assistant` with a whole piece of the answer, `tool_call` `started` and `completed`, `thinking` deltas, and
+one `result` at the end. A turn that fails has no `result`: the process ends, and says why on stderr.
+
+The prompt is an argument, so what a turn's process is started with is `turn_arguments`, not `arguments`,
+and nothing is ever written to it. It asks for no permissions: without `--force` in its configured arguments
+it does not change files. To interrupt it, its process is ended. It cannot go on with a copy of a
+conversation: a fork begins with nothing. Each line becomes a `Record`, but for the deltas of `thinking`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
+from rhetor.errors import TurnFailure
+
+from .failures import Interrupted, failed
+from .records import object_of, record_of, rows, table, text
+from .speech import Heard, Opening, Speech
+
+AGENT = "cursor"
+
+
+class Cursor(Speech):
+    """`memory`: `session_id`, and `model` as it was last said."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._in_turn = False
+        self._stopping = False
+        self._said = False
+
+    def arguments(self) -> tuple[str, ...]:
+        return ("-p", "--output-format", "stream-json")
+
+    def turn_arguments(self, content: str) -> tuple[str, ...]:
+        """What is appended for a turn with this message."""
+        model = () if self.opening.model is None else ("--model", self.opening.model)
+        earlier = text(self.memory, "session_id")
+        resume = ("--resume", earlier) if earlier else ()
+        return (*self.arguments(), *model, *resume, "--", content)
+
+    def open(self) -> tuple[bytes, ...]:
+        return ()
+
+    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        self._in_turn = in_turn
+        # what it said before is not known: the end repeats it all, and once too few is better than twice
+        self._said = in_turn
+
+    def say(self, content: str) -> tuple[bytes, ...]:
+        self._in_turn, self._stopping, self._said = True, False, False
+        return ()
+
+    def take(self, line: bytes) -> Heard:
+        found = object_of(line)
+        record = record_of(line, found)
+        kind = text(found, "type")
+        if kind == "thinking" and text(found, "subtype") == "delta" and text(found, "text"):
+            return Heard((Text(text(found, "text"), "reasoning"),))
+        if session_id := text(found, "session_id"):
+            self.memory["session_id"] = session_id
+        if kind == "system" and text(found, "model"):
+            self.memory["model"] = text(found, "model")
+        if kind == "result" and self._in_turn:
+            return self._ended(found, record)
+        if kind == "tool_call":
+            return Heard((record, *_call(found)))
+        if kind == "assistant":
+            return Heard((record, *self._text(_words(found))))
+        return Heard((record,))
+
+    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+        return ()
+
+    def interrupt(self) -> tuple[bytes, ...]:
+        self._stopping = self._in_turn
+        return ()
+
+    def _text(self, words: str) -> list[Plain]:
+        self._said = self._said or bool(words)
+        return [Text(words)] if words else []
+
+    def _ended(self, found: Any, record: Plain) -> Heard:
+        whole = text(found, "result")
+        is_error = found.get("is_error") is True or text(found, "subtype") not in ("", "success")
+        failure: TurnFailure | None = None
+        if self._stopping:
+            failure = Interrupted(AGENT)
+        elif is_error:
+            failure = failed(AGENT, whole)
+        rest = [] if failure or self._said else self._text(whole)
+        self._in_turn = self._stopping = False
+        return Heard((record, *rest), ended=True, failure=failure)
+
+
+def _words(found: Any) -> str:
+    return "".join(text(part, "text") for part in rows(table(found, "message"), "content"))
+
+
+def _call(found: Any) -> list[Plain]:
+    """`{"readToolCall": {"args": …, "result": …}}`, or `{"function": {"name": …, "arguments": …}}`."""
+    id = text(found, "call_id")
+    named = [(key, value) for key, value in table(found, "tool_call").items() if isinstance(value, dict)]
+    if not id or not named:
+        return []
+    key, call = named[0]
+    if text(found, "subtype") == "started":
+        name = text(call, "name") or key.removesuffix("ToolCall")
+        return [ToolUse(id, name, call.get("args", call.get("arguments")), "agent")]
+    if text(found, "subtype") == "completed":
+        result = table(call, "result")
+        succeeded = result.get("success")
+        return [ToolResult(id, call.get("result") if succeeded is None else succeeded, succeeded is None)]
+    return []

@@ -1,0 +1,71 @@
+"""The driver of coding agents that speak lines: each conversation is a process of its own, under a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Exit, Launch
+from rhetor.drivers.base import Left, Running
+from rhetor.drivers.programs.driver import end_of, executable, program_of
+from rhetor.drivers.programs.feed import Feed
+from rhetor.drivers.programs.hosts import HostGone, Hosts
+from rhetor.drivers.programs.spec import ProgramSpec
+
+from .agent import AgentProgram
+from .speech import Opening, Speech
+
+
+class Agents:
+    """`speech`: how this kind of agent is spoken to."""
+
+    sessions: Literal["many", "one"] = "many"
+    continues = True
+
+    def __init__(self, hosts: Hosts, speech: Callable[[Opening], Speech]) -> None:
+        self._hosts = hosts
+        self._speech = speech
+
+    async def start(
+        self,
+        peer: Peer,
+        host_id: str,
+        launch: Launch,
+        memory: dict[str, Any],
+        changed: Callable[[Running], None],
+    ) -> Running:
+        program = program_of(peer)
+        path = executable(program, launch)
+        speech = self._speech(Opening(launch.cwd, memory))
+        argv = (path, *program.argv[1:], *speech.arguments())
+        spec = ProgramSpec(argv, launch.cwd, launch.env, "pipes", on_exit=program.on_exit)
+        link = await self._hosts.start(host_id, spec)
+        return AgentProgram(peer, link, Feed(link, 0, 0), f"host:{host_id}", changed, speech, fresh=True)
+
+    async def find(
+        self, peer: Peer, host_id: str, left: Left, changed: Callable[[Running], None]
+    ) -> Running | Exit:
+        found = await self._hosts.find(host_id)
+        if isinstance(found, HostGone):
+            return end_of(found)
+        status = await found.status()
+        speech = self._speech(Opening(program_of(peer).cwd, left.memory))
+        speech.reopen(left.in_turn, left.asked)
+        stderr = status.stderr_total
+        feed = Feed(found, max(left.offset, status.acknowledged), stderr)
+        return AgentProgram(
+            peer,
+            found,
+            feed,
+            f"host:{host_id}",
+            changed,
+            speech,
+            fresh=False,
+            in_turn=left.in_turn,
+            asked=left.asked if left.in_turn else (),
+            stderr=stderr,
+        )
+
+    def forget(self, host_id: str) -> None:
+        self._hosts.forget(host_id)

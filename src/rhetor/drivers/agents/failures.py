@@ -1,0 +1,84 @@
+"""What an agent says of a turn that came to nothing, as a failure with its condition and a remedy. It knows
+no agent's protocol."""
+
+from __future__ import annotations
+
+import re
+
+from rhetor.errors import (
+    ContextOverflow,
+    ModelUnknown,
+    ProviderCut,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderUnreachable,
+    RateLimited,
+    TurnFailure,
+)
+
+_MAX_WORDS = 500  # characters of the agent's own words that are kept
+# claude 2.1, codex 0.169, gemini 0.61
+_LOST = re.compile(
+    r"no conversation found|no rollout found|no previous sessions found|invalid session identifier",
+    re.IGNORECASE,
+)
+_OVERFLOW = re.compile(r"prompt is too long|context (?:window|length|limit)|room in the model", re.IGNORECASE)
+
+
+class Interrupted(TurnFailure):
+    """The agent ended the turn because it was told to."""
+
+    code = "interrupted"
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(f"{agent} was interrupted", retryable=True)
+
+
+def failed(agent: str, said: str, *, retryable: bool = False) -> TurnFailure:
+    """The failure for an end that has nothing to do with a model provider."""
+    return TurnFailure(f"{agent} failed: {_words(said)}", retryable=retryable)
+
+
+def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
+    """Whether the agent does not know the conversation any more that it was to go on with. The failure then
+    says that the next message begins a new one."""
+    if failure is None or not _LOST.search(failure.detail):
+        return False
+    failure.detail += "; the next message begins a new conversation"
+    return True
+
+
+def refused(agent: str, said: str, status: int | None, model: str | None) -> ProviderFailed:
+    """The failure for a provider's error that the agent passes on after its own attempts. `status`: of HTTP,
+    None where there was no answer."""
+    kind, retryable, hint = _condition(status, said)
+    return kind(
+        f"{agent} got no answer from its model: {_words(said)}",
+        retryable=retryable,
+        provider=agent,
+        model=model,
+        status=status,
+        hint=hint,
+    )
+
+
+def _condition(status: int | None, said: str) -> tuple[type[ProviderFailed], bool, str]:
+    if status == 413 or (status in (None, 400, 422) and _OVERFLOW.search(said)):
+        return ContextOverflow, False, "start a new session, or let the agent compact this one"
+    if status in (401, 403):
+        return ProviderDenied, False, "log the agent in again, or check its key"
+    if status == 404:
+        return ModelUnknown, False, "check the model that the agent is to use"
+    if status in (429, 529):
+        return RateLimited, True, "wait a little and ask again"
+    if status is None and "disconnected" in said:
+        return ProviderCut, True, "ask again; what was said until then is kept"
+    if status is None:
+        return ProviderUnreachable, True, "see whether the agent's provider can be reached from here"
+    if status == 408 or status >= 500:
+        return ProviderFailed, True, "ask again later; the fault is the provider's"
+    return ProviderFailed, False, "the provider does not take such a request; see its words"
+
+
+def _words(said: str) -> str:
+    return " ".join(said.split())[:_MAX_WORDS] or "it gave no reason"

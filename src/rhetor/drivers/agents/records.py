@@ -1,0 +1,84 @@
+"""An agent's lines as JSON objects, and their fields without trust in their shape: what is missing or of
+another type is empty. It knows no agent, and never raises."""
+
+from __future__ import annotations
+
+import base64
+import re
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from rhetor.domain.output import Record
+
+MAX_COUNT = (1 << 63) - 1
+
+# a lone surrogate as an escape: programs that cut a text between two UTF-16 units write it, though UTF-8 has
+# none; an escaped backslash is passed over, so that what follows it is read as text
+_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
+
+
+def object_of(line: bytes) -> dict[str, Any] | None:
+    """The line's JSON object, lone surrogates replaced; None where it is none."""
+    found = _decoded(line)
+    if found is None and b"\\u" in line:
+        return _decoded(_ESCAPES.sub(_without_lone, line))
+    return found
+
+
+def record_of(line: bytes, found: dict[str, Any] | None) -> Record:
+    """What is kept of a line whose object is `found`."""
+    return Record(raw=base64.b64encode(line).decode()) if found is None else Record(found)
+
+
+def text(of: Any, key: str) -> str:
+    value = of.get(key) if isinstance(of, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def table(of: Any, key: str) -> dict[str, Any]:
+    value = of.get(key) if isinstance(of, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def rows(of: Any, key: str) -> list[dict[str, Any]]:
+    """The objects of a list; what else is in it is left out."""
+    value = of.get(key) if isinstance(of, dict) else None
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def count(of: Any, key: str) -> int:
+    """A number of tokens, from 0 to 2^63 - 1; what is none is 0."""
+    value = of.get(key) if isinstance(of, dict) else None
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
+
+
+class Said:
+    """The pieces of a text that were passed on, without the text: what comes again as a whole is not said
+    twice. It takes the same room however long the text is."""
+
+    def __init__(self) -> None:
+        self._characters = 0
+        self._hash = blake2b(digest_size=16)
+
+    def add(self, piece: str) -> None:
+        self._characters += len(piece)
+        self._hash.update(piece.encode())
+
+    def rest(self, whole: str) -> str:
+        """What of the whole was not in the pieces; all of it where it does not begin with them."""
+        beginning = blake2b(whole[: self._characters].encode(), digest_size=16)
+        return whole[self._characters :] if beginning.digest() == self._hash.digest() else whole
+
+
+def _decoded(line: bytes) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found
+
+
+def _without_lone(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape[1] else escape[0]

@@ -1,0 +1,80 @@
+"""How a coding agent is spoken to, as a state machine without I/O: lines in, outputs and lines to write out.
+
+One speech is one conversation in one process. Who runs it writes the lines, reads the program's, keeps what
+is to be remembered, and knows sessions and turns; a speech knows its agent's protocol alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from rhetor.domain.output import Plain
+from rhetor.errors import TurnFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a line means. `outputs`: for the log, in order, a `Record` of the line as it came among them;
+    `writes`: lines for the program, without newline; `ended`: the running turn is over, with `failure` where
+    it has no answer (an interrupted one: a failure whose code is `interrupted`)."""
+
+    outputs: tuple[Plain, ...] = ()
+    writes: tuple[bytes, ...] = ()
+    ended: bool = False
+    failure: TurnFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a conversation begins with. `memory`: of an earlier process of it, empty for a new one; `fork`: go
+    on from there as another conversation; `model`: the agent's own name for one, None for its default."""
+
+    cwd: str
+    memory: dict[str, Any] = field(default_factory=dict)
+    fork: bool = False
+    model: str | None = None
+
+
+class Speech(ABC):
+    """`memory`: what another process, or another hub, needs to go on (the agent's own id of the conversation
+    first of all, as `session_id`): small, JSON, and changed only within the methods here.
+
+    A speech never raises on what an agent says: what it does not know becomes a `Record` and nothing else.
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
+
+    @abstractmethod
+    def arguments(self) -> tuple[str, ...]:
+        """What is appended to the configured arguments of the program."""
+
+    @abstractmethod
+    def open(self) -> tuple[bytes, ...]:
+        """The lines that the program is sent once it runs."""
+
+    @abstractmethod
+    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        """The program runs already, under an earlier hub: its `memory` is here, the lines of `open` went
+        then. `in_turn`: a turn is running; `asked`: the permission requests that wait, by id, with their
+        `detail`."""
+
+    @abstractmethod
+    def say(self, content: str) -> tuple[bytes, ...]:
+        """Begin a turn. Where the agent is not ready yet, nothing: the lines come with what makes it so."""
+
+    @abstractmethod
+    def take(self, line: bytes) -> Heard:
+        """One line of its output, without its newline."""
+
+    @abstractmethod
+    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+        """The option chosen for a permission request; None: it was cancelled or has expired."""
+
+    @abstractmethod
+    def interrupt(self) -> tuple[bytes, ...]:
+        """End the running turn; requests that wait are answered as cancelled. What it says next tells that it
+        ended."""

@@ -1,0 +1,49 @@
+"""Fixtures of the tests with real coding agents. `RHETOR_TEST_AGENTS` names those that are wanted."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.interop.agents import AGENTS, Agent
+from tests.interop.home import House
+from tests.provider.process import ProviderProcess
+
+WANTED = os.environ.get("RHETOR_TEST_AGENTS", "").replace(",", " ").split()
+# `make interop` installs and names them; without it there is nothing to run
+collect_ignore_glob = [] if WANTED else ["test_*.py"]
+
+
+@pytest.fixture(params=[agent for agent in AGENTS if agent.name in WANTED], ids=lambda agent: agent.name)
+def agent(request: pytest.FixtureRequest) -> Agent:
+    found: Agent = request.param
+    if not (found.bin / found.executable).exists():
+        pytest.fail(f"{found.package} is not installed in {found.folder}: see make interop")
+    return found
+
+
+@pytest.fixture
+def provider(agent: Agent) -> Iterator[ProviderProcess]:
+    with ProviderProcess("--port", "0") as process:
+        yield process
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="ai", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def house(place: Path, provider: ProviderProcess) -> Iterator[House]:
+    """A machine with all agents that are installed, of which nothing is left behind."""
+    made = House(place, provider)
+    try:
+        yield made
+    finally:
+        left = made.close()
+    assert left == []

@@ -1,0 +1,253 @@
+"""A user's machine with coding agents: the installed `aish`, a scratch home, a scripted provider."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.aish.scripted import Ran, Shell
+from tests.e2e.home import Machine
+from tests.interop.agents import AGENTS, Agent, environment
+from tests.provider.process import ProviderProcess
+
+SECONDS = 30.0  # for what takes a second on a machine that does nothing else
+Event = dict[str, Any]
+
+
+class Speaking:
+    """`aish --json …` while it runs: the raw events of its turn as they come."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.events: list[Event] = []
+        self._coming: queue.Queue[Event | None] = queue.Queue()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def until(self, type: str, text: str = "") -> Event:
+        """The next event of that type, of which that text is a part."""
+        while (event := self._next()) is not None:
+            if event["type"] == type and text in json.dumps(event["data"]):
+                return event
+        raise AssertionError(f"no {type} came, but {[e['type'] for e in self.events]}; {self.stderr()}")
+
+    def end(self) -> str:
+        """What the turn ended with, after the last event."""
+        while self._next() is not None:
+            pass
+        self.process.wait(SECONDS)
+        ends = [e["type"] for e in self.events if e["type"].startswith("turn.")]
+        return ends[-1] if ends else self.stderr()
+
+    @property
+    def answer(self) -> str:
+        return answer_of(self.events)
+
+    def stderr(self) -> str:
+        assert self.process.stderr is not None
+        self.process.wait(SECONDS)
+        return self.process.stderr.read().decode()
+
+    def close(self) -> None:
+        """End it, where it has not ended by itself."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self._reading.join(SECONDS)
+
+    def _next(self) -> Event | None:
+        try:
+            event = self._coming.get(timeout=SECONDS)
+        except queue.Empty:
+            raise AssertionError(f"nothing more came after {[e['type'] for e in self.events]}") from None
+        if event is not None:
+            self.events.append(event)
+        return event
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._coming.put(json.loads(line))
+        self._coming.put(None)
+
+
+class House:
+    """`kinds`: the agents that are there. All of their processes, and the hub, end with `close`."""
+
+    def __init__(self, folder: Path, provider: ProviderProcess, kinds: tuple[Agent, ...] = AGENTS) -> None:
+        self.home = folder / "home"
+        self.state = self.home / "state"
+        self.work = folder / "work"
+        self.provider = provider
+        for made in (self.home, self.state, self.work):
+            made.mkdir(mode=0o700)
+        for agent in AGENTS:
+            agent.prepare(self.home, provider.url)
+        self.environment = environment(self.home, provider.url, self._executables(folder / "bin", kinds))
+        self.configure({agent.name: agent.settings for agent in kinds if agent.settings})
+        self.machine = Machine(self.state)
+        self._pids: set[int] = set()
+
+    @staticmethod
+    def _executables(bin: Path, kinds: tuple[Agent, ...]) -> tuple[Path, ...]:
+        """A folder with nothing but what agents need: node, and git where it is."""
+        bin.mkdir()
+        for program in ("node", "git"):
+            if found := shutil.which(program):
+                (bin / program).symlink_to(found)
+        return (*(agent.bin for agent in kinds), bin)
+
+    def configure(self, tools: dict[str, Any]) -> None:
+        (self.state / "config.yaml").write_text(yaml.safe_dump({"tools": json.loads(json.dumps(tools))}))
+
+    def aish(self, *words: str, folder: Path | None = None) -> Ran:
+        """`aish` to its end, in the folder `work` where no other is named."""
+        return self._shell(folder)(*words)
+
+    def say(self, *words: str) -> Ran:
+        """A message that must be answered well."""
+        ran = self.aish(*words)
+        assert ran.code == 0, (ran, self.log())
+        return ran
+
+    @contextlib.contextmanager
+    def speaking(self, *words: str) -> Iterator[Speaking]:
+        """`aish --json` with these words, while it runs."""
+        with self._shell().running("--json", *words) as process:
+            turn = Speaking(process)
+            try:
+                yield turn
+            finally:
+                turn.close()
+
+    def tool(self, agent: Agent) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.say("tools", "status", agent.name, "--json").out)
+        return found
+
+    def pid(self, agent: Agent) -> int:
+        pid = int(self.tool(agent)["pid"])
+        self._pids.add(pid)
+        return pid
+
+    def open_requests(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.say("approve", "--json").out)
+        return found
+
+    def asked(self, agent: Agent) -> list[Any]:
+        """The bodies of what it has asked its model, each as text."""
+        return [json.dumps(call["body"]) for call in self.provider.calls() if agent.asks(call)]
+
+    def kill_hub(self) -> None:
+        """As a power cut would, until nothing listens any more: threads of it may end after its first one."""
+        self.machine.kill_hub()
+        deadline = time.monotonic() + SECONDS
+        while _listens(self.state / "hub.sock"):
+            assert time.monotonic() < deadline, "something still listens"
+
+    def turn(self, session_id: str, turn_id: str) -> list[Event]:
+        """All events of a turn, which is waited for, from the log."""
+        events: list[Event] = []
+        for event in self.follow(session_id):
+            if event["turn_id"] != turn_id:
+                continue
+            events.append(event)
+            if event["type"] in ("turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted"):
+                return events
+        raise AssertionError(f"the stream ended after {[event['type'] for event in events]}")
+
+    def follow(self, session_id: str) -> Iterator[Event]:
+        """The events of a session from its beginning, and then as they come."""
+        with self._events(session_id, "text/event-stream") as answer:
+            for line in answer:
+                if line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+    def events(self, session_id: str) -> list[Event]:
+        """Those that are in the log now."""
+        with self._events(session_id, "application/json") as answer:
+            found: list[Event] = json.loads(answer.read())["events"]
+            return found
+
+    @contextlib.contextmanager
+    def _events(self, session_id: str, accept: str) -> Iterator[http.client.HTTPResponse]:
+        connection = _Local(str(self.state / "hub.sock"))
+        try:
+            path = f"/api/v2/sessions/{session_id}/events"
+            connection.request("GET", path, headers={"Accept": accept})
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            yield answer
+        finally:
+            connection.close()
+
+    def log(self) -> str:
+        path = self.state / "hub.log"
+        return path.read_text()[-2000:] if path.exists() else ""
+
+    def close(self) -> list[int]:
+        """End all; what is left of its processes then."""
+        if (self.state / "hub.sock").exists():
+            for tool in json.loads(self.say("tools", "list", "--json").out):
+                if tool.get("pid"):
+                    self._pids.add(int(tool["pid"]))
+                    self.aish("tools", "terminate", tool["name"])
+            self.aish("shutdown")
+        return left_of(self.home)
+
+    def _shell(self, folder: Path | None = None) -> Shell:
+        shell = Shell(self.state, folder or self.work)
+        shell.environment = self.environment
+        return shell
+
+
+def answer_of(events: list[Event]) -> str:
+    return "".join(
+        e["data"]["text"] for e in events if e["type"] == "output.delta" and e["data"]["channel"] == "answer"
+    )
+
+
+def left_of(home: Path) -> list[int]:
+    """The processes that have this home."""
+    mark, found = f"HOME={home}".encode(), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as trial:
+        try:
+            trial.connect(str(path))
+        except ConnectionError:
+            return False
+    return True
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+class _Local(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(self._path)

@@ -1,0 +1,79 @@
+"""What real coding agents ask for: answered with `aish approve` and `aish deny`, and by nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from tests.interop.agents import Agent
+from tests.interop.home import House
+from tests.provider.script import Script
+
+
+def test_what_is_granted_is_done(agent: Agent, house: House) -> None:
+    house.provider.script(
+        Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        asked = turn.until("permission.asked")["data"]
+        assert house.tool(agent)["status"] == "blocked"
+        assert [request["request_id"] for request in house.open_requests()] == [asked["request_id"]]
+        assert not (house.work / "made").exists()
+        assert house.aish("approve", asked["request_id"]).code == 0
+        assert turn.until("permission.answered")["data"]["request_id"] == asked["request_id"]
+        assert (turn.end(), turn.answer) == ("turn.completed", "It is made")
+    assert (house.work / "made").exists()
+    assert (house.tool(agent)["status"], house.open_requests()) == ("idle", [])
+    returned = [event["data"]["is_error"] for event in turn.events if event["type"] == "tool.returned"]
+    assert returned == [False]
+
+
+def test_what_is_denied_is_not_done(agent: Agent, house: House) -> None:
+    house.provider.script(
+        Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("I leave it",))
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        asked = turn.until("permission.asked")["data"]
+        assert house.aish("deny", asked["request_id"]).code == 0
+        assert turn.end() == "turn.completed"
+    assert not (house.work / "made").exists()
+    # one that ends its turn with the denial does not ask its model again
+    assert turn.answer == ("I leave it" if agent.goes_on_after_denial else "")
+    assert house.open_requests() == []
+
+
+def test_what_is_said_meanwhile_answers_nothing(agent: Agent, house: House) -> None:
+    house.provider.script(
+        Script(tool_calls=(agent.command("touch made", "1"),)),
+        Script(chunks=("It is made",)),
+        Script(chunks=("Yes to what?",)),
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        asked = turn.until("permission.asked")["data"]
+        with house.speaking(agent.name, "yes") as later:
+            later.until("turn.queued")
+            assert [request["request_id"] for request in house.open_requests()] == [asked["request_id"]]
+            assert (house.tool(agent)["status"], (house.work / "made").exists()) == ("blocked", False)
+            assert house.aish("approve", asked["request_id"]).code == 0
+            assert (turn.end(), turn.answer) == ("turn.completed", "It is made")
+            assert (later.end(), later.answer) == ("turn.completed", "Yes to what?")
+
+
+@pytest.mark.parametrize("verdict", ["approve", "deny"])
+def test_what_was_asked_before_the_hub_was_killed_is_answered_after(
+    agent: Agent, house: House, verdict: str
+) -> None:
+    house.provider.script(
+        Script(chunks=("I look. ",), tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("Done",))
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        asked = turn.until("permission.asked")
+        pid = house.pid(agent)
+        house.kill_hub()
+    house.say("list")  # it starts the next one
+    assert [r["request_id"] for r in house.open_requests()] == [asked["data"]["request_id"]]
+    assert (house.pid(agent), house.tool(agent)["status"]) == (pid, "blocked")
+    assert house.aish(verdict, asked["data"]["request_id"]).code == 0
+    events = house.turn(asked["session_id"], asked["turn_id"])
+    assert events[-1]["type"] == "turn.completed", events[-1]
+    goes_on = verdict == "approve" or agent.goes_on_after_denial
+    assert events[-1]["data"]["text"] == "I look. Done" if goes_on else "I look. "
+    assert (house.work / "made").exists() is (verdict == "approve")

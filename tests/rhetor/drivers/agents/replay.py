@@ -1,0 +1,108 @@
+"""Recordings of real agents, replayed through a speech: every line that it writes must be the one recorded.
+
+A recording has a line for each thing that happened: `start` (what the speech was opened with), `do` (what its
+user called), `in` (what it wrote), `out` (what the agent said)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rhetor.codec.lines import Cut, Lines
+from rhetor.domain.output import Plain, Record, Text
+from rhetor.drivers.agents.speech import Heard, Opening, Speech
+
+DATA = Path(__file__).parents[3] / "data" / "agents"
+
+Make = Callable[[Opening], Speech]
+
+
+@dataclass
+class Replayed:
+    """What came of one process. `ends`: for each turn that ended the class of its failure, "" for none."""
+
+    speech: Speech
+    outputs: list[Plain] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    written: list[Any] = field(default_factory=list)
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        self.written += [msgspec.json.decode(line) for line in lines]
+
+    def hear(self, line: bytes) -> Heard:
+        heard = self.speech.take(line)
+        self.outputs += heard.outputs
+        self.write(heard.writes)
+        if heard.ended:
+            self.ends.append("" if heard.failure is None else type(heard.failure).__name__)
+        return heard
+
+    def told(self) -> list[Any]:
+        """The outputs but for the records, as plain values."""
+        return [plain(output) for output in self.outputs if not isinstance(output, Record)]
+
+    def answer(self) -> str:
+        return "".join(o.text for o in self.outputs if isinstance(o, Text) and o.channel == "answer")
+
+
+def plain(output: Plain) -> list[Any]:
+    """An output as JSON has it: its class, and its fields in order."""
+    values = [getattr(output, one.name) for one in fields(output)]
+    kept: list[Any] = msgspec.json.decode(msgspec.json.encode([type(output).__name__, *values]))
+    return kept
+
+
+def entries(name: str) -> list[tuple[str, Any]]:
+    """Kind and message of each line; a file of bare lines is all `out`."""
+    found = [msgspec.json.decode(line) for line in (DATA / name).read_bytes().splitlines()]
+    return [(one["dir"], one["msg"]) if "dir" in one else ("out", one) for one in found]
+
+
+def said_by(name: str) -> list[bytes]:
+    """The agent's lines alone."""
+    return [msgspec.json.encode(message) for kind, message in entries(name) if kind == "out"]
+
+
+def processes(make: Make, name: str, cwd: str) -> Iterator[Replayed]:
+    """Replay each process of a recording; what it writes is compared on the way."""
+    replayed: Replayed | None = None
+    recorded: list[Any] = []
+    for kind, message in entries(name):
+        if kind == "start":
+            if replayed is not None:
+                yield _checked(replayed, recorded)
+            replayed, recorded = Replayed(make(Opening(cwd, **message))), []
+            replayed.write(replayed.speech.open())
+            continue
+        assert replayed is not None
+        if kind == "do":
+            called, *arguments = message
+            replayed.write(getattr(replayed.speech, called)(*arguments))
+        elif kind == "in":
+            recorded.append(message)
+        else:
+            replayed.hear(msgspec.json.encode(message))
+    assert replayed is not None
+    yield _checked(replayed, recorded)
+
+
+def heard_in_pieces(speech: Speech, data: bytes, cuts: Iterable[int]) -> Replayed:
+    """What a speech makes of bytes that come in pieces, with a new turn after each that ended."""
+    replayed = Replayed(speech)
+    replayed.write((*speech.open(), *speech.say("go on")))
+    lines, ends = Lines(), sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
+    pieces = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    for line in [line for piece in pieces for line in lines.feed(piece)] + lines.finish():
+        assert not isinstance(line, Cut)
+        if replayed.hear(line).ended:
+            replayed.write(speech.say("go on"))
+    return replayed
+
+
+def _checked(replayed: Replayed, recorded: list[Any]) -> Replayed:
+    assert replayed.written == recorded
+    return replayed

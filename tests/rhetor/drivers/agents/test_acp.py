@@ -1,0 +1,540 @@
+"""The ACP speech over recordings of the real agents, and over what none of them says.
+
+A recording is a dialogue: `do`, what the speech was asked; `write`, what it wrote; `read`, a line of the
+agent's. Beside each lies what it means, an output a line.
+"""
+
+import json
+import random
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.codec.lines import Lines
+from rhetor.domain.event import PermissionOption
+from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.drivers.agents.acp import MAX_ASKED, Acp
+from rhetor.drivers.agents.acp_updates import MAX_CALLS, Calls
+from rhetor.drivers.agents.speech import Heard, Opening
+
+DATA = Path(__file__).parents[3] / "data" / "agents"
+CWD = "/home/user/work"
+RECORDINGS = [
+    f"{agent}_{kind}" for agent in ("opencode", "gemini") for kind in ("turns", "resume", "fork", "model")
+]
+ONCE = {"optionId": "once", "name": "Allow once", "kind": "allow_once"}
+
+Step = dict[str, Any]
+
+
+def steps(name: str) -> list[Step]:
+    return [json.loads(line) for line in (DATA / f"acp_{name}.jsonl").read_text().splitlines()]
+
+
+def opening(name: str) -> Opening:
+    """What the conversation of a recording began with."""
+    agent, _, kind = name.partition("_")
+    if kind == "turns":
+        return Opening(CWD)
+    if kind == "model":
+        return Opening(CWD, model="stub/other" if agent == "opencode" else "gemini-2.5-pro")
+    opened = (step["read"].get("result", {}) for step in steps(f"{agent}_turns") if "read" in step)
+    session_id = next(result["sessionId"] for result in opened if "sessionId" in result)
+    return Opening(CWD, {"session_id": session_id, "prompts": 8, "open": True}, fork=kind == "fork")
+
+
+class Dialogue:
+    """A speech, what it wrote and what it gave, all in order."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.speech = Acp(opening)
+        self.written: list[Any] = []
+        self.outputs: list[Plain] = []
+        self.ends: list[str] = []
+
+    def do(self, name: str, *arguments: Any) -> list[Any]:
+        return self.write(getattr(self.speech, name)(*arguments))
+
+    def write(self, lines: tuple[bytes, ...]) -> list[Any]:
+        written = [json.loads(line) for line in lines]
+        self.written += written
+        return written
+
+    def take(self, line: bytes) -> Heard:
+        heard = self.speech.take(line)
+        self.write(heard.writes)
+        self.outputs += heard.outputs
+        if heard.ended:
+            self.ends.append(
+                "done" if heard.failure is None else f"{heard.failure.code}: {heard.failure.detail}"
+            )
+        return heard
+
+    def hear(self, **message: Any) -> Heard:
+        return self.take(json.dumps({"jsonrpc": "2.0"} | message).encode())
+
+    def update(self, kind: str, **fields: Any) -> Heard:
+        params = {"sessionId": "s", "update": {"sessionUpdate": kind, **fields}}
+        return self.hear(method="session/update", params=params)
+
+    def ready(self, can: dict[str, Any] | None = None, **result: Any) -> "Dialogue":
+        """Say the first message of a new conversation, and let the agent become ready."""
+        self.do("open")
+        self.do("say", "hello")
+        self.hear(id="initialize", result={"protocolVersion": 1, "agentCapabilities": can or {}})
+        self.hear(id="session", result={"sessionId": "s", **result})
+        return self
+
+    def ask(self, id: Any, options: list[Any] | None = None) -> Heard:
+        params = {
+            "toolCall": {"toolCallId": "c", "title": "rm x"},
+            "options": [ONCE] if options is None else options,
+        }
+        return self.hear(id=id, method="session/request_permission", params=params)
+
+
+def replay(name: str, cuts: random.Random | None = None, damage: Any = None) -> Dialogue:
+    """The dialogue of a recording. `cuts`: how its lines come in pieces; `damage`: what is done to a line."""
+    dialogue, lines, unread = Dialogue(opening(name)), Lines(), b""
+    for step in [*steps(name), {"do": None}]:
+        if "read" in step:
+            line = json.dumps(step["read"]).encode()
+            unread += (line if damage is None else damage(line)) + b"\n"
+        elif "do" in step:
+            for piece in pieces(unread, cuts):
+                for whole in lines.feed(piece):
+                    assert isinstance(whole, bytes)
+                    dialogue.take(whole)
+            unread = b""
+            if step["do"]:
+                dialogue.do(*step["do"])
+    return dialogue
+
+
+def pieces(data: bytes, cuts: random.Random | None) -> list[bytes]:
+    if cuts is None:
+        return [data]
+    places = sorted({0, len(data), *(cuts.randrange(len(data) + 1) for _ in range(40))})
+    return [data[a:b] for a, b in pairwise(places)]
+
+
+def shown(dialogue: Dialogue) -> list[str]:
+    rows = [_shown(output) for output in dialogue.outputs]
+    return [*rows, *(f"end {end}" for end in dialogue.ends), f"memory {json.dumps(dialogue.speech.memory)}"]
+
+
+def _shown(output: Plain) -> str:
+    if not isinstance(output, Record):
+        return f"{type(output).__name__} {json.dumps(asdict(output))}"
+    record = output.record
+    what = (
+        record.get("params", {}).get("update", {}).get("sessionUpdate")
+        or record.get("method")
+        or record["id"]
+    )
+    return f"Record {what}"
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recording_means_what_it_meant(name: str) -> None:
+    dialogue = replay(name)
+    assert shown(dialogue) == (DATA / f"acp_{name}.meaning.txt").read_text().splitlines()
+    assert dialogue.written == [step["write"] for step in steps(name) if "write" in step]
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_each_line_is_kept_once_but_for_deltas_and_history(name: str) -> None:
+    kept = [output.record for output in replay(name).outputs if isinstance(output, Record)]
+    read = [step["read"] for step in steps(name) if "read" in step]
+    left_out = [message for message in read if message not in kept]
+    kinds = {message["params"]["update"]["sessionUpdate"] for message in left_out}
+    assert kept == [message for message in read if message in kept]
+    repeats = name in ("gemini_resume", "opencode_fork")
+    history = {"user_message_chunk", "tool_call", "tool_call_update"} if repeats else set()
+    assert kinds - history <= {"agent_message_chunk", "agent_thought_chunk"}
+
+
+@given(name=st.sampled_from(RECORDINGS), cuts=st.randoms(use_true_random=False))
+def test_any_pieces_mean_the_same(name: str, cuts: random.Random) -> None:
+    assert shown(replay(name, cuts)) == shown(replay(name))
+
+
+def test_single_bytes_mean_the_same() -> None:
+    whole = replay("opencode_turns")
+    lines, speech = Lines(), Dialogue(opening("opencode_turns"))
+    for step in steps("opencode_turns"):
+        if "do" in step:
+            speech.do(*step["do"])
+        for byte in json.dumps(step["read"]).encode() + b"\n" if "read" in step else b"":
+            for line in lines.feed(bytes((byte,))):
+                assert isinstance(line, bytes)
+                speech.take(line)
+    assert shown(speech) == shown(whole)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(name=st.sampled_from(RECORDINGS), extra=st.dictionaries(st.text(min_size=1).map("_x".__add__), values))
+def test_unknown_fields_break_nothing(name: str, extra: dict[str, Any]) -> None:
+    def added(line: bytes) -> bytes:
+        message = json.loads(line)
+        update = message.get("params", {}).get("update", {})
+        update |= extra
+        return json.dumps(extra | message).encode()
+
+    plain = [output for output in replay(name).outputs if not isinstance(output, Record)]
+    with_more = [output for output in replay(name, damage=added).outputs if not isinstance(output, Record)]
+    assert with_more == plain
+
+
+@given(name=st.sampled_from(RECORDINGS), keep=st.floats(0, 1))
+def test_cut_lines_are_kept_raw_and_never_raise(name: str, keep: float) -> None:
+    dialogue = replay(name, damage=lambda line: line[: int(len(line) * keep)])
+    assert len(dialogue.outputs) <= len(replay(name).outputs) + len(steps(name))
+
+
+@given(
+    name=st.sampled_from(RECORDINGS),
+    at=st.randoms(use_true_random=False),
+    value=values,
+)
+def test_a_value_of_another_type_never_raises(name: str, at: random.Random, value: Any) -> None:
+    def changed(line: bytes) -> bytes:
+        message = json.loads(line)
+        place, key = message, at.choice(list(message))
+        while isinstance(place[key], dict | list) and place[key] and at.random() < 0.8:
+            place = place[key]
+            key = at.choice(list(place)) if isinstance(place, dict) else at.randrange(len(place))
+        place[key] = value
+        return json.dumps(message).encode()
+
+    replay(name, damage=changed)
+
+
+@given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))
+def test_lines_that_are_no_message_become_records(lines: list[bytes]) -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    before = len(dialogue.outputs)
+    for line in lines:
+        dialogue.take(line)
+    assert all(isinstance(output, Record) for output in dialogue.outputs[before:])
+    assert len(dialogue.outputs) == before + len(lines)
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "gemini", "opencode"])
+def test_the_updates_of_four_agents_give_each_call_once(agent: str) -> None:
+    # what follows was heard while a second process loaded the conversation
+    lines, _, _ = (DATA / f"acp_{agent}.jsonl").read_text().partition("user_message_chunk")
+    dialogue = Dialogue(Opening(CWD)).ready()
+    for line in lines.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        row = json.loads(line)
+        if row["kind"] == "update":
+            dialogue.hear(method="session/update", params={"update": row["msg"]})
+        elif row["kind"] == "prompt_response":
+            dialogue.hear(id="prompt-1", result=row["msg"])
+            dialogue.do("say", "next")
+    outputs = dialogue.outputs
+    told = [output.call_id for output in outputs if isinstance(output, ToolUse)]
+    returned = [output.call_id for output in outputs if isinstance(output, ToolResult)]
+    assert len(told) == len(set(told)) > 0
+    assert len(returned) == len(set(returned)) > 0
+    assert set(returned) <= set(told)
+    assert "first" in "".join(output.text for output in outputs if isinstance(output, Text))
+
+
+def test_a_message_waits_until_the_agent_is_ready() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    assert [message["method"] for message in dialogue.do("open")] == ["initialize"]
+    assert dialogue.do("say", "hello") == []
+    dialogue.hear(id="initialize", result={"protocolVersion": 1})
+    dialogue.hear(id="session", result={"sessionId": "s"})
+    prompt = {"sessionId": "s", "prompt": [{"type": "text", "text": "hello"}]}
+    assert dialogue.written[1:] == [
+        {
+            "jsonrpc": "2.0",
+            "id": "session",
+            "method": "session/new",
+            "params": {"cwd": CWD, "mcpServers": []},
+        },
+        {"jsonrpc": "2.0", "id": "prompt-1", "method": "session/prompt", "params": prompt},
+    ]
+
+
+def test_files_and_terminals_are_not_lent() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.hear(id=7, method="fs/read_text_file", params={"path": "/etc/passwd"})
+    dialogue.hear(id="t", method="terminal/create", params={})
+    answers = [(answer["id"], answer["error"]["code"]) for answer in dialogue.written[-2:]]
+    assert answers == [(7, -32601), ("t", -32601)]
+    assert dialogue.written[0]["params"]["clientCapabilities"] == {}
+
+
+@pytest.mark.parametrize("id", [0, 7, -1, "a/b c", "ü" * 20])
+def test_a_permission_is_answered_under_the_id_it_came_with(id: Any) -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    asked = dialogue.ask(id).outputs[-1]
+    assert isinstance(asked, Permission)
+    assert (asked.tool, asked.detail) == ("rm x", {"toolCallId": "c", "title": "rm x"})
+    assert asked.options == (PermissionOption("once", "Allow once", "allow_once"),)
+    assert asked.request_id.replace("-", "").replace("_", "").isalnum()
+    later = Dialogue(Opening(CWD, dialogue.speech.memory))
+    later.speech.reopen(True, {asked.request_id: asked.detail})
+    for speaking in (dialogue, later):
+        chosen = {"outcome": {"outcome": "selected", "optionId": "once"}}
+        assert speaking.do("answer", asked.request_id, "once") == [
+            {"jsonrpc": "2.0", "id": id, "result": chosen}
+        ]
+        assert speaking.do("answer", asked.request_id, "once") == []
+
+
+def test_the_ids_of_permissions_differ_from_turn_to_turn() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    first = dialogue.ask(0).outputs[-1]
+    dialogue.hear(id="prompt-1", result={"stopReason": "end_turn"})
+    dialogue.do("say", "again")
+    second = dialogue.ask(0).outputs[-1]
+    assert isinstance(first, Permission)
+    assert isinstance(second, Permission)
+    assert first.request_id != second.request_id
+
+
+@pytest.mark.parametrize(
+    "content", [{"type": "text"}, {"type": "text", "text": 1}, {"type": "image", "data": "x"}]
+)
+def test_a_chunk_that_is_no_text_is_kept_as_it_came(content: Any) -> None:
+    heard = Dialogue(Opening(CWD)).ready().update("agent_message_chunk", content=content)
+    assert [type(output) for output in heard.outputs] == [Record]
+
+
+def test_an_expired_permission_is_answered_as_cancelled() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    asked = dialogue.ask(0).outputs[-1]
+    assert isinstance(asked, Permission)
+    (answer,) = dialogue.do("answer", asked.request_id, None)
+    assert answer["result"] == {"outcome": {"outcome": "cancelled"}}
+
+
+@pytest.mark.parametrize("options", [[], [{"name": "no id"}], "none"])
+def test_a_permission_that_leaves_no_choice_is_cancelled_at_once(options: Any) -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    heard = dialogue.ask(3, options)
+    assert [type(output) for output in heard.outputs] == [Record]
+    assert dialogue.written[-1]["result"] == {"outcome": {"outcome": "cancelled"}}
+
+
+def test_more_permissions_than_may_wait_are_cancelled() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    for id in range(MAX_ASKED + 1):
+        dialogue.ask(id)
+    asked = [output for output in dialogue.outputs if isinstance(output, Permission)]
+    assert len(asked) == MAX_ASKED
+    assert dialogue.written[-1]["id"] == MAX_ASKED
+
+
+def test_an_interrupt_tells_the_agent_first_and_cancels_what_it_asks_then() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.ask(0)
+    cancel, answer = dialogue.do("interrupt")
+    assert cancel == {"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": "s"}}
+    assert (answer["id"], answer["result"]) == (0, {"outcome": {"outcome": "cancelled"}})
+    assert [type(output) for output in dialogue.ask(1).outputs] == [Record]
+    assert dialogue.written[-1]["id"] == 1
+    dialogue.hear(id="prompt-1", error={"code": -32603, "message": "aborted"})
+    assert dialogue.ends == ["interrupted: the agent was interrupted"]
+    assert dialogue.do("interrupt") == []
+
+
+def test_an_interrupt_before_it_is_ready_ends_the_turn_when_it_is() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    dialogue.do("open")
+    dialogue.do("say", "hello")
+    assert dialogue.do("interrupt") == []
+    dialogue.hear(id="initialize", result={"protocolVersion": 1})
+    dialogue.hear(id="session", result={"sessionId": "s"})
+    assert dialogue.ends == ["interrupted: the agent was interrupted"]
+    assert dialogue.do("say", "again")[0]["method"] == "session/prompt"
+
+
+def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.ask(5)
+    heard = dialogue.hear(id="prompt-1", result={"stopReason": "end_turn"})
+    assert [json.loads(line)["id"] for line in heard.writes] == [5]
+    assert dialogue.ends == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("result", "end"),
+    [
+        ({"stopReason": "end_turn"}, "done"),
+        ({"stopReason": "a_new_one"}, "done"),
+        ({"stopReason": "cancelled"}, "interrupted: the agent was interrupted"),
+        (
+            {"stopReason": "max_tokens"},
+            "turn_failed: the agent failed: the answer ends where its model's limit of tokens was reached",
+        ),
+        (
+            {"stopReason": "refusal"},
+            "turn_failed: the agent failed: it refuses to go on with this conversation",
+        ),
+    ],
+)
+def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.hear(id="prompt-1", result=result)
+    assert dialogue.ends == [end]
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (
+            {"code": -32603, "message": "Internal error", "data": {"details": "no disk"}},
+            "turn_failed: the agent failed: Internal error no disk",
+        ),
+        (
+            {"code": 429, "message": "slower"},
+            "rate_limited: the agent got no answer from its model: slower",
+        ),
+        (
+            {"code": -32000, "message": "Authentication required"},
+            "turn_failed: the agent failed: it wants to be logged in: Authentication required "
+            "(ways to do so: none that it names)",
+        ),
+        ("odd", "turn_failed: the agent failed: it gave no reason"),
+    ],
+)
+def test_an_error_ends_the_turn_as_a_failure(error: Any, end: str) -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.hear(id="prompt-1", error=error)
+    assert dialogue.ends == [end]
+
+
+def test_what_it_refused_while_opening_is_tried_again_with_the_next_message() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    dialogue.do("open")
+    dialogue.do("say", "hello")
+    ways = [{"id": "key", "name": "An API key"}]
+    dialogue.hear(
+        id="initialize", result={"protocolVersion": 1, "authMethods": ways, "agentInfo": {"name": "ag"}}
+    )
+    dialogue.hear(id="session", error={"code": -32000, "message": "no key"})
+    assert dialogue.ends == [
+        "turn_failed: ag failed: it wants to be logged in: no key (ways to do so: An API key)"
+    ]
+    assert [message["method"] for message in dialogue.do("say", "again")] == ["session/new"]
+    dialogue.hear(id="session", result={"sessionId": "s"})
+    assert dialogue.written[-1]["params"]["prompt"] == [{"type": "text", "text": "again"}]
+
+
+def test_another_version_of_the_protocol_is_said_to_be_one() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    dialogue.do("open")
+    dialogue.do("say", "hello")
+    dialogue.hear(id="initialize", result={"protocolVersion": 2})
+    assert dialogue.ends == ["turn_failed: the agent failed: it speaks version 2 of its protocol, not 1"]
+
+
+@pytest.mark.parametrize(
+    ("can", "method"),
+    [
+        ({"loadSession": True}, "session/load"),
+        ({"loadSession": True, "sessionCapabilities": {"resume": {}}}, "session/resume"),
+        ({}, None),
+    ],
+)
+def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
+    can: dict[str, Any], method: str | None
+) -> None:
+    dialogue = Dialogue(Opening(CWD, {"session_id": "old", "open": True}))
+    dialogue.do("open")
+    dialogue.do("say", "hello")
+    dialogue.hear(id="initialize", result={"protocolVersion": 1, "agentCapabilities": can})
+    if method is None:
+        assert dialogue.ends == [
+            "turn_failed: the agent failed: it cannot go on with an earlier conversation"
+        ]
+        return
+    assert (dialogue.written[-1]["method"], dialogue.written[-1]["params"]["sessionId"]) == (method, "old")
+    dialogue.hear(id="session", result={})
+    dialogue.update("agent_message_chunk", content={"type": "text", "text": "history"})
+    dialogue.hear(id="barrier", error={"code": -32601})
+    dialogue.update("agent_message_chunk", content={"type": "text", "text": "new"})
+    assert [output for output in dialogue.outputs if isinstance(output, Text)] == [Text("new")]
+    assert dialogue.written[-1]["method"] == "session/prompt"
+
+
+def test_a_later_hub_goes_on_with_a_running_turn() -> None:
+    first = Dialogue(Opening(CWD)).ready()
+    later = Dialogue(Opening(CWD, first.speech.memory))
+    later.speech.reopen(True, {})
+    later.update("agent_message_chunk", content={"type": "text", "text": "on"})
+    later.hear(id="prompt-1", result={"stopReason": "end_turn"})
+    assert (later.outputs[0], later.ends) == (Text("on"), ["done"])
+    assert later.do("say", "next")[0]["id"] == "prompt-2"
+
+
+def test_a_message_that_was_lost_with_a_hub_is_said_to_be() -> None:
+    first = Dialogue(Opening(CWD))
+    first.do("open")
+    later = Dialogue(Opening(CWD, first.speech.memory))
+    later.speech.reopen(True, {})
+    later.hear(id="initialize", result={"protocolVersion": 1})
+    later.hear(id="session", result={"sessionId": "s"})
+    assert later.ends == ["turn_failed: the hub ended before the message was handed over; send it again"]
+
+
+def test_the_model_is_chosen_by_the_agents_own_option() -> None:
+    option = {"id": "m", "category": "model", "currentValue": "small"}
+    dialogue = Dialogue(Opening(CWD, model="large")).ready(configOptions=[option])
+    choice = dialogue.written[-1]
+    assert (choice["method"], choice["params"]) == (
+        "session/set_config_option",
+        {"sessionId": "s", "configId": "m", "value": "large"},
+    )
+    dialogue.hear(id="model", error={"code": -32602, "message": "no such model"})
+    assert dialogue.ends == ["turn_failed: the agent failed: no such model"]
+
+
+def test_the_cost_of_a_turn_is_what_the_conversation_cost_more() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    spent = {"inputTokens": 5, "outputTokens": 1}
+    for number, total in enumerate((0.25, 0.75, 0), 1):
+        dialogue.update("usage_update", cost={"amount": total, "currency": "USD"})
+        dialogue.hear(id=f"prompt-{number}", result={"stopReason": "end_turn", "usage": spent})
+        dialogue.do("say", "next")
+    usages = [output for output in dialogue.outputs if isinstance(output, Usage)]
+    assert usages == [Usage(None, 5, 1, None, "0.25"), Usage(None, 5, 1, None, "0.50"), Usage(None, 5, 1)]
+
+
+def test_a_call_is_told_when_its_arguments_are_whole() -> None:
+    calls = Calls()
+    assert calls.take({"toolCallId": "c", "title": "bash", "status": "pending", "rawInput": {}}) == []
+    whole = {"toolCallId": "c", "title": "ls", "status": "in_progress", "rawInput": {"command": "ls"}}
+    assert calls.take(whole) == [ToolUse("c", "bash", {"command": "ls"}, "agent")]
+    content = [{"type": "content", "content": {"type": "text", "text": "x"}}]
+    ended = {"toolCallId": "c", "status": "failed", "content": content}
+    assert calls.take(ended) == [ToolResult("c", "x", is_error=True)]
+    assert calls.take(ended) == []
+    assert calls.take({"toolCallId": "d", "kind": "read"}) == []
+    assert calls.over() == [ToolUse("d", "read", {"kind": "read"}, "agent")]
+    assert calls.take({"toolCallId": "d", "kind": "read", "status": "in_progress"}) != []
+
+
+def test_calls_are_bounded() -> None:
+    calls = Calls()
+    for number in range(MAX_CALLS + 10):
+        calls.take({"toolCallId": str(number)})
+    assert len(calls.over()) == MAX_CALLS

@@ -1,0 +1,422 @@
+"""Claude Code's protocol, from recordings of the real program (2.1.197) and from lines that it might say."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rhetor.domain.output import Permission, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.drivers.agents.claude import ARGUMENTS, ClaudeCode
+from rhetor.drivers.agents.speech import Heard, Opening
+
+from .replay import DATA, Replayed, heard_in_pieces, processes, said_by
+
+RECORDINGS = ["claude_plain.jsonl", "claude_tool.jsonl", "claude_turns.jsonl", "claude_resumed.jsonl"]
+MODEL = "claude-opus-4-8[1m]"
+INIT = {"type": "system", "subtype": "init", "session_id": "s1", "model": "m"}
+ASKED = {
+    "subtype": "can_use_tool",
+    "tool_name": "Bash",
+    "input": {"command": "ls"},
+    "permission_suggestions": [
+        {"type": "addRules", "rules": [{"toolName": "Bash", "ruleContent": "ls *"}], "behavior": "allow"}
+        | {"destination": "localSettings"},
+        {"type": "setMode", "mode": "acceptEdits", "destination": "session"},
+    ],
+}
+
+
+def speech(**opening: Any) -> ClaudeCode:
+    return ClaudeCode(Opening("/home/user", **opening))
+
+
+def take(claude: ClaudeCode, **line: Any) -> Heard:
+    return claude.take(msgspec.json.encode(line))
+
+
+def whole(text: str, model: str = "m", **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "model": model, "content": [{"type": "text", "text": text}]}
+    return {"type": "assistant", "message": message, "parent_tool_use_id": None} | more
+
+
+def event(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "stream_event", "event": {"type": kind} | fields, "parent_tool_use_id": None}
+
+
+def delta(text: str) -> dict[str, Any]:
+    return event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+
+def result(**fields: Any) -> dict[str, Any]:
+    return {"type": "result", "subtype": "success", "is_error": False, "num_turns": 1} | fields
+
+
+def texts(*heard: Heard) -> list[Text]:
+    return [output for one in heard for output in one.outputs if isinstance(output, Text)]
+
+
+def sent(lines: tuple[bytes, ...]) -> list[Any]:
+    return [msgspec.json.decode(line) for line in lines]
+
+
+@pytest.mark.parametrize("name", ["claude_turns", "claude_resumed"])
+def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_written(name: str) -> None:
+    found = [
+        {"ends": one.ends, "memory": one.speech.memory, "told": one.told()}
+        for one in processes(ClaudeCode, f"{name}.jsonl", "/home/user/claude")
+    ]
+    assert found == msgspec.json.decode((DATA / f"{name}.outputs.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "claude_plain.jsonl",
+            [
+                *map(Text, ["Stub ", "reply ", "#1 ", "to: ", "hello ", "there"]),
+                Usage(MODEL, 11, 7, 0, "0.00023"),
+            ],
+        ),
+        (
+            "claude_tool.jsonl",
+            [
+                ToolUse("toolu_7", "Bash", {"command": "echo hi"}, "agent"),
+                ToolResult("toolu_7", "hi"),
+                *map(Text, ["Tool ", "said: ", "hi"]),
+                Usage(MODEL, 22, 14, 0, "0.00046"),
+            ],
+        ),
+    ],
+)
+def test_a_turn_is_told_in_order(name: str, told: list[Any]) -> None:
+    replayed = Replayed(speech())
+    for line in said_by(name):
+        replayed.hear(line)
+    assert [one for one in replayed.outputs if not isinstance(one, Record)] == told
+    assert replayed.ends == [""]
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: str) -> None:
+    claude = speech()
+    for line in said_by(name):
+        message = msgspec.json.decode(line)
+        outputs = claude.take(line).outputs
+        if message["type"] == "stream_event" and message["event"]["type"] == "content_block_delta":
+            assert not any(isinstance(output, Record) for output in outputs)
+        else:
+            assert outputs[0] == Record(message)
+            assert not any(isinstance(output, Record) for output in outputs[1:])
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
+    data = b"\n".join(said_by(name))
+    together = heard_in_pieces(speech(), data, [])
+    apart = heard_in_pieces(speech(), data, range(len(data)))
+    assert (apart.outputs, apart.ends) == (together.outputs, together.ends)
+    assert together.ends
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 130_000), max_size=40), st.sampled_from(RECORDINGS))
+def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None:
+    data = b"\r\n".join(said_by(name))
+    together, apart = heard_in_pieces(speech(), data, []), heard_in_pieces(speech(), data, cuts)
+    assert (apart.outputs, apart.written) == (together.outputs, together.written)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(RECORDINGS))
+    anything = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=2))
+    plainly, mixed = Replayed(speech()), Replayed(speech())
+    for line in said_by(name):
+        plainly.hear(line)
+        if data.draw(st.integers(0, 9)) == 0:
+            mixed.hear(msgspec.json.encode({"type": "of_tomorrow", "session_id": data.draw(anything)}))
+        mixed.hear(msgspec.json.encode(msgspec.json.decode(line) | {"of_tomorrow": data.draw(anything)}))
+    assert (mixed.told(), mixed.ends) == (plainly.told(), plainly.ends)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
+    """Lines of the recordings cut short, with a value replaced, or of any bytes."""
+    claude = speech()
+    lines = said_by(data.draw(st.sampled_from(RECORDINGS)))
+    for _ in range(20):
+        line = data.draw(st.sampled_from(lines))
+        match data.draw(st.integers(0, 2)):
+            case 0:
+                line = line[: data.draw(st.integers(0, len(line)))]
+            case 1:
+                message = msgspec.json.decode(line)
+                spoil(message, data)
+                line = msgspec.json.encode(message)
+            case 2:
+                line = data.draw(st.binary(max_size=40))
+        claude.take(line)
+
+
+def spoil(message: Any, data: st.DataObject) -> None:
+    """Replace a value somewhere in it by one of another type."""
+    keys = list(message) if isinstance(message, dict) else list(range(len(message)))
+    key = data.draw(st.sampled_from(keys))
+    if isinstance(message[key], dict | list) and message[key] and data.draw(st.booleans()):
+        spoil(message[key], data)
+    else:
+        message[key] = data.draw(st.sampled_from([None, 1, -1, 2.5, True, "x", [], ["x"], {}, {"x": 1}]))
+
+
+def test_what_is_no_object_is_kept_as_bytes() -> None:
+    for line in (b"plain words", b"[1]", b'{"type": "result"', b"\xff", b'{"a":' + b"[" * 5000):
+        kept = Record(raw=base64.b64encode(line).decode())
+        assert speech().take(line) == Heard((kept,))
+
+
+def test_a_lone_surrogate_does_not_hide_the_end_of_a_turn() -> None:
+    line = rb'{"type":"result","subtype":"success","result":"\ud83d \\ud83d \ud83d\ude00"}'
+    heard = speech().take(line)
+    assert heard.ended
+    assert texts(heard) == [Text("� \\ud83d 😀")]
+
+
+def test_arguments_resume_fork_and_name_the_model() -> None:
+    known = {"session_id": "s1"}
+    assert speech().arguments() == ARGUMENTS
+    assert speech(memory=known).arguments() == (*ARGUMENTS, "--resume", "s1")
+    assert speech(memory=known, fork=True, model="opus").arguments() == (
+        *ARGUMENTS,
+        *("--resume", "s1", "--fork-session", "--model", "opus"),
+    )
+    assert speech(memory={"session_id": "--dangerous"}).arguments() == ARGUMENTS
+
+
+def test_a_text_that_came_only_whole_is_said_once() -> None:
+    claude = speech()
+    claude.say("hi")
+    heard = [
+        take(claude, **whole("one ")),
+        take(claude, **whole("two")),
+        take(claude, **result(result="two")),
+    ]
+    assert texts(*heard) == [Text("one "), Text("two")]
+
+
+def test_a_text_that_came_in_pieces_is_not_said_again_but_what_they_lacked_is() -> None:
+    claude = speech()
+    start = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    lines = [
+        event("message_start"),
+        start,
+        delta("one "),
+        start,
+        delta("two"),
+        whole("one "),
+        whole("two, three"),
+    ]
+    assert texts(*(take(claude, **line) for line in lines)) == [Text("one "), Text("two"), Text(", three")]
+
+
+def test_what_was_said_of_a_stream_that_broke_off_does_not_shorten_the_whole() -> None:
+    claude = speech()
+    heard = [
+        take(claude, **line)
+        for line in (event("message_start"), delta("part1 part2 "), whole("whole answer"))
+    ]
+    assert texts(*heard) == [Text("part1 part2 "), Text("whole answer")]
+
+
+def test_the_words_of_a_hook_are_the_answer_where_there_is_no_other() -> None:
+    claude = speech()
+    claude.say("hi")
+    heard = take(claude, **result(num_turns=0, result="blocked by hook"))
+    assert texts(heard) == [Text("blocked by hook")]
+    assert heard.ended
+
+
+def test_a_sub_agent_says_nothing_of_the_answer() -> None:
+    claude = speech()
+    inner = {"parent_tool_use_id": "toolu_1"}
+    heard = [take(claude, **delta("sub") | inner), take(claude, **whole("sub text") | inner)]
+    assert texts(*heard, take(claude, **whole("main"))) == [Text("main")]
+
+
+def test_a_turn_that_the_agent_began_itself_does_not_end_ours() -> None:
+    claude = speech()
+    take(claude, type="user", isReplay=True)
+    take(claude, **INIT)
+    claude.say("mine")
+    theirs = [take(claude, **delta("of itself")), take(claude, **result(result="of itself"))]
+    assert texts(*theirs) == [Text("of itself", "reasoning")]
+    assert not theirs[1].ended
+    take(claude, **INIT)
+    take(claude, type="user", isReplay=True, message={"role": "user", "content": "mine"})
+    ours = [take(claude, **delta("asked for")), take(claude, **result(result="asked for"))]
+    assert texts(*ours) == [Text("asked for")]
+    assert ours[1].ended
+
+
+def test_the_cost_is_of_the_turn_also_under_another_hub_and_in_another_process() -> None:
+    used = {
+        "input_tokens": 1,
+        "output_tokens": 2,
+        "cache_read_input_tokens": 4,
+        "cache_creation_input_tokens": 8,
+    }
+
+    def cost(claude: ClaudeCode, total: float) -> list[Any]:
+        return list(take(claude, **result(usage=used, total_cost_usd=total)).outputs[1:])
+
+    first = speech()
+    assert cost(first, 0.1) == [Usage(None, 13, 2, 4, "0.1")]
+    assert cost(first, 0.30000000000000004) == [Usage(None, 13, 2, 4, "0.2")]
+    later = speech(memory=dict(first.memory))
+    later.reopen(False, {})
+    assert cost(later, 0.35) == [Usage(None, 13, 2, 4, "0.05")]
+    resumed = speech(memory=dict(later.memory))
+    resumed.open()
+    assert cost(resumed, 0.5) == [Usage(None, 13, 2, 4, "0.5")]
+    assert take(resumed, **result(usage=used)).outputs[1:] == (Usage(None, 13, 2, 4, None),)
+
+
+def ask(claude: ClaudeCode, **request: Any) -> Permission:
+    heard = take(claude, type="control_request", request_id="r1", request=ASKED | request)
+    [permission] = [output for output in heard.outputs if isinstance(output, Permission)]
+    return permission
+
+
+@pytest.mark.parametrize(
+    ("chosen", "answer"),
+    [
+        ("allow", {"behavior": "allow", "updatedInput": {"command": "ls"}}),
+        (
+            "allow_always",
+            {"behavior": "allow", "updatedInput": {"command": "ls"}}
+            | {"updatedPermissions": [ASKED["permission_suggestions"][0]]},  # type: ignore[index]
+        ),
+        (
+            "allow_always_2",
+            {"behavior": "allow", "updatedInput": {"command": "ls"}}
+            | {"updatedPermissions": [ASKED["permission_suggestions"][1]]},  # type: ignore[index]
+        ),
+        ("deny", {"behavior": "deny", "message": "The user does not want this to be done."}),
+        (None, {"behavior": "deny", "message": "The user did not answer."}),
+        ("allow_always_9", {"behavior": "deny", "message": "The user did not answer."}),
+        ("yes, do it", {"behavior": "deny", "message": "The user did not answer."}),
+    ],
+)
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_permission_is_answered_once_and_with_the_input_as_it_was(
+    chosen: str | None, answer: dict[str, Any], reopened: bool
+) -> None:
+    claude = speech()
+    permission = ask(claude)
+    assert [(one.option_id, one.kind) for one in permission.options] == [
+        ("allow", "allow_once"),
+        ("allow_always", "allow_always"),
+        ("allow_always_2", "allow_always"),
+        ("deny", "reject_once"),
+    ]
+    if reopened:
+        claude = speech()
+        claude.reopen(True, {"r1": permission.detail})
+    response = {"subtype": "success", "request_id": "r1", "response": answer}
+    assert sent(claude.answer("r1", chosen)) == [{"type": "control_response", "response": response}]
+    assert claude.answer("r1", chosen) == ()
+
+
+def test_a_question_is_answered_with_one_of_its_answers() -> None:
+    claude = speech()
+    asked = {"questions": [{"question": "Which?", "options": [{"label": "Red"}, {"label": "Blue"}]}]}
+    permission = ask(claude, tool_name="AskUserQuestion", input=asked)
+    assert [(one.option_id, one.name) for one in permission.options] == [
+        ("choose", "Red"),
+        ("choose_2", "Blue"),
+        ("deny", "Deny"),
+    ]
+    [answer] = sent(claude.answer("r1", "choose_2"))
+    assert answer["response"]["response"] == {
+        "behavior": "allow",
+        "updatedInput": asked | {"answers": {"Which?": "Blue"}},
+    }
+
+
+def test_a_request_that_was_withdrawn_takes_no_answer() -> None:
+    claude = speech()
+    ask(claude)
+    take(claude, type="control_cancel_request", request_id="r1")
+    assert claude.answer("r1", "allow") == ()
+
+
+def test_an_interrupt_is_one_request_and_what_was_asked_takes_no_answer_after_it() -> None:
+    claude = speech()
+    ask(claude)
+    [order] = sent(claude.interrupt())
+    assert (order["type"], order["request"]) == ("control_request", {"subtype": "interrupt"})
+    assert sent(claude.interrupt())[0]["request_id"] != order["request_id"]
+    assert claude.answer("r1", "allow") == ()
+
+
+def test_a_control_request_that_is_not_known_is_refused() -> None:
+    heard = take(speech(), type="control_request", request_id="r2", request={"subtype": "of_tomorrow"})
+    assert sent(heard.writes) == [
+        {
+            "type": "control_response",
+            "response": {"subtype": "error", "request_id": "r2", "error": "not supported"},
+        }
+    ]
+
+
+def test_what_an_earlier_hub_had_told_of_a_message_is_not_told_again() -> None:
+    claude = speech(memory={"session_id": "s1"})
+    claude.reopen(True, {})
+    heard = [take(claude, **line) for line in (delta("the rest"), whole("the beginning and the rest"))]
+    heard += [take(claude, **line) for line in (event("message_start"), whole("another"))]
+    heard.append(take(claude, **result(result="another")))
+    assert texts(*heard) == [Text("the rest"), Text("another")]
+    assert heard[-1].ended
+
+
+@pytest.mark.parametrize(
+    ("ended", "failure"),
+    [
+        ({"is_error": True, "api_error_status": 429, "result": "slow down"}, ("rate_limited", True)),
+        ({"is_error": True, "api_error_status": 529, "result": "overloaded"}, ("rate_limited", True)),
+        ({"is_error": True, "api_error_status": 500, "result": "oops"}, ("provider_failed", True)),
+        ({"is_error": True, "api_error_status": 401, "result": "bad key"}, ("provider_denied", False)),
+        ({"is_error": True, "api_error_status": 404, "result": "model"}, ("model_unknown", False)),
+        (
+            {"is_error": True, "api_error_status": 400, "result": "Prompt is too long"},
+            ("context_overflow", False),
+        ),
+        ({"is_error": True, "result": "API Error: Unable to connect to API"}, ("provider_unreachable", True)),
+        ({"is_error": True, "result": "API Error: unable to respond to this"}, ("turn_failed", False)),
+        ({"subtype": "error_max_turns", "is_error": True}, ("turn_failed", False)),
+        ({"subtype": "error_during_execution", "terminal_reason": "aborted_tools"}, ("interrupted", True)),
+    ],
+)
+def test_an_end_without_an_answer_says_why(ended: dict[str, Any], failure: tuple[str, bool]) -> None:
+    claude = speech()
+    claude.say("hi")
+    heard = take(claude, **result(**ended))
+    assert heard.ended
+    assert heard.failure is not None
+    assert (heard.failure.code, heard.failure.retryable) == failure
+
+
+def test_an_error_after_an_interrupt_is_the_interrupt() -> None:
+    claude = speech()
+    claude.say("hi")
+    claude.interrupt()
+    heard = take(claude, **result(subtype="error_during_execution", is_error=True))
+    assert heard.failure is not None
+    assert heard.failure.code == "interrupted"

@@ -1,0 +1,236 @@
+"""The speech of `cn serve` over recordings of the real program: requests made of it, and what it answered."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.domain.event import PermissionOption
+from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.drivers.agents.continue_serve import ContinueServe
+from rhetor.drivers.agents.speech import Heard, Opening
+
+DATA = Path(__file__).parents[3] / "data" / "agents"
+RECORDINGS = ["cn_turns", "cn_asked", "cn_serve"]
+ANSWER = {
+    "message": {"role": "assistant", "content": "hi", "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+}
+
+
+def exchanges(name: str) -> list[tuple[str, Any, Any]]:
+    """Path, body and answer of each request of a recording."""
+    rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
+    return [(row["req"][1], row["req"][2], row["res"]) for row in rows]
+
+
+class Dialogue:
+    def __init__(self, memory: dict[str, Any] | None = None) -> None:
+        self.speech = ContinueServe(Opening("/home/user/work", memory or {}))
+        self.outputs: list[Plain] = []
+        self.ends: list[str] = []
+
+    def state(self, *history: Any, busy: bool = False, **more: Any) -> Heard:
+        session = {"sessionId": "s", "history": list(history)}
+        return self.take({"session": session, "isProcessing": busy, "messageQueueLength": 0, **more})
+
+    def take(self, answer: Any) -> Heard:
+        heard = self.speech.take(json.dumps(answer).encode())
+        self.outputs += heard.outputs
+        if heard.ended:
+            self.ends.append(
+                "done" if heard.failure is None else f"{heard.failure.code}: {heard.failure.detail}"
+            )
+        return heard
+
+
+def replay(name: str, damage: Any = None, every: int = 1, reopen: bool = False) -> Dialogue:
+    """What a recording means. `every`: of the states that show a turn running, how many are one asked for;
+    `reopen`: each answer is taken by a hub of its own."""
+    dialogue = Dialogue()
+    dialogue.speech.open()
+    for number, (path, body, answer) in enumerate(exchanges(name)):
+        if path == "/message":
+            dialogue.speech.say(body["message"])
+        elif path == "/pause":
+            dialogue.speech.interrupt()
+        elif path == "/state" and (number % every == 0 or not answer["isProcessing"]):
+            dialogue.take(answer if damage is None else damage(answer))
+        if reopen:
+            later = ContinueServe(Opening("/home/user/work", json.loads(json.dumps(dialogue.speech.memory))))
+            later.reopen(dialogue.speech._in_turn, {})
+            later._stopping = dialogue.speech._stopping
+            dialogue.speech = later
+    return dialogue
+
+
+def shown(dialogue: Dialogue) -> list[str]:
+    rows = [_shown(output) for output in dialogue.outputs]
+    return [*rows, *(f"end {end}" for end in dialogue.ends)]
+
+
+def _shown(output: Plain) -> str:
+    if not isinstance(output, Record):
+        return f"{type(output).__name__} {json.dumps(asdict(output))}"
+    return f"Record {output.record['message']['role']} {output.record['message']['content']!r}"
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recording_means_what_it_meant(name: str) -> None:
+    assert shown(replay(name)) == (DATA / f"{name}.meaning.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("every", [2, 3, 1000])
+def test_how_often_it_is_asked_changes_nothing_of_the_answers(name: str, every: int) -> None:
+    seldom, often = replay(name, every=every), replay(name)
+    assert seldom.ends == often.ends
+    assert sorted(shown(seldom)) == sorted(shown(often))
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_later_hub_goes_on_where_the_earlier_one_was(name: str) -> None:
+    assert shown(replay(name, reopen=True)) == shown(replay(name))
+
+
+def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> None:
+    dialogue = Dialogue()
+    dialogue.speech.open()
+    assert dialogue.speech.say("hello") == (
+        b'{"method":"POST","path":"/message","body":{"message":"hello"}}',
+    )
+    user = {"message": {"role": "user", "content": "hello"}}
+    assert not dialogue.state().ended
+    assert not dialogue.state(user, busy=True).ended
+    assert dialogue.state(user, ANSWER).ended
+    assert dialogue.outputs == [Record(user), Record(ANSWER), Text("hi"), Usage(None, 3, 1)]
+    assert not dialogue.state(user, ANSWER).ended
+
+
+def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
+    dialogue = Dialogue()
+    dialogue.speech.say("hello")
+    user = {"message": {"role": "user", "content": "hello"}}
+    for said in ("on", "one", "one two"):
+        dialogue.state(user, {"message": {"role": "assistant", "content": said}}, busy=True)
+    texts = [output.text for output in dialogue.outputs if isinstance(output, Text)]
+    assert texts == ["on", "e", " two"]
+
+
+def test_what_an_interrupted_turn_leaves_behind_is_not_of_the_next() -> None:
+    dialogue = Dialogue()
+    dialogue.speech.say("one")
+    one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
+    dialogue.state(one, busy=True)
+    assert dialogue.speech.interrupt() == (b'{"method":"POST","path":"/pause","body":{}}',)
+    dialogue.state(one)
+    dialogue.speech.say("two")
+    dialogue.state(one, ANSWER, two, busy=True)
+    dialogue.state(one, ANSWER, two)
+    assert dialogue.ends == ["interrupted: continue was interrupted", "done"]
+    assert [output for output in dialogue.outputs if not isinstance(output, Record)] == []
+
+
+def test_a_permission_is_asked_once_and_answered() -> None:
+    pending = {
+        "toolName": "Bash",
+        "toolArgs": {"command": "ls"},
+        "requestId": "tool-request-1",
+        "timestamp": 1,
+    }
+    dialogue = Dialogue()
+    dialogue.speech.say("run")
+    user = {"message": {"role": "user", "content": "run"}}
+    for _ in range(2):
+        dialogue.state(user, busy=True, pendingPermission=pending)
+    options = (
+        PermissionOption("allow", "Allow", "allow_once"),
+        PermissionOption("deny", "Deny", "reject_once"),
+    )
+    assert dialogue.outputs[1:] == [Record(pending), Permission("1-tool-request-1", "Bash", pending, options)]
+    assert [json.loads(line) for line in dialogue.speech.answer("1-tool-request-1", "allow")] == [
+        {"method": "POST", "path": "/permission", "body": {"requestId": "tool-request-1", "approved": True}}
+    ]
+    assert dialogue.speech.answer("1-tool-request-1", "deny") == ()
+
+
+def test_an_interrupt_denies_what_waits() -> None:
+    dialogue = Dialogue()
+    dialogue.speech.say("run")
+    user = {"message": {"role": "user", "content": "run"}}
+    dialogue.state(user, busy=True, pendingPermission={"toolName": "Bash", "requestId": "r"})
+    written = [json.loads(line) for line in dialogue.speech.interrupt()]
+    assert [request["path"] for request in written] == ["/pause", "/permission"]
+    assert written[1]["body"] == {"requestId": "r", "approved": False}
+
+
+def test_a_history_that_was_made_shorter_is_gone_on_with() -> None:
+    dialogue = Dialogue()
+    dialogue.speech.say("one")
+    one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
+    dialogue.state(one, ANSWER, ANSWER)
+    dialogue.speech.say("two")
+    dialogue.state(one, busy=True)
+    dialogue.state(one, two, ANSWER)
+    assert dialogue.ends == ["done", "done"]
+    assert [output.text for output in dialogue.outputs if isinstance(output, Text)] == ["hi", "hi", "hi"]
+
+
+def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
+    call = {"id": "c", "function": {"name": "Bash", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "", "toolCalls": [call]}
+    dialogue = Dialogue()
+    dialogue.speech.say("run")
+    states = [{"toolCallId": "c", "status": "done"}]
+    dialogue.state(
+        {"message": {"role": "user", "content": "run"}}, {"message": message, "toolCallStates": states}
+    )
+    assert dialogue.outputs[2:] == [ToolUse("c", "Bash", "{}", "agent"), ToolResult("c", "")]
+
+
+def test_a_new_process_begins_anew() -> None:
+    dialogue = Dialogue({"session_id": "old", "turns": 4, "seen": 9})
+    dialogue.speech.open()
+    assert dialogue.speech.memory == {"turns": 4, "seen": 0}
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(name=st.sampled_from(RECORDINGS), at=st.randoms(use_true_random=False), value=values)
+def test_a_value_of_another_type_never_raises(name: str, at: Any, value: Any) -> None:
+    def changed(answer: Any) -> Any:
+        answer = json.loads(json.dumps(answer))
+        place, key = answer, at.choice(list(answer))
+        while isinstance(place[key], dict | list) and place[key] and at.random() < 0.9:
+            place = place[key]
+            key = at.choice(list(place)) if isinstance(place, dict) else at.randrange(len(place))
+        place[key] = value
+        return answer
+
+    replay(name, changed)
+
+
+@given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))
+def test_what_is_no_state_becomes_a_record(lines: list[bytes]) -> None:
+    speech = ContinueServe(Opening("/home/user/work"))
+    heard = [speech.take(line) for line in lines]
+    assert all([type(output) for output in one.outputs] == [Record] for one in heard)
+
+
+def test_calls_that_were_refused_are_errors() -> None:
+    outputs = replay("cn_asked").outputs
+    assert [output.call_id for output in outputs if isinstance(output, ToolUse)] == [
+        "call_x",
+        "call_y",
+        "call_z",
+    ][:2]
+    results = [(output.result, output.is_error) for output in outputs if isinstance(output, ToolResult)]
+    assert results == [("Command blocked by security policy", True)] * 2

@@ -1,0 +1,167 @@
+"""The speech of `cursor-agent`, over what its documentation shows."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.domain.output import Plain, Record, Text, ToolResult, ToolUse
+from rhetor.drivers.agents.cursor import Cursor
+from rhetor.drivers.agents.speech import Opening
+
+INIT = {"type": "system", "subtype": "init", "session_id": "s1", "model": "auto", "cwd": "/w"}
+USER = {
+    "type": "user",
+    "message": {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+    "session_id": "s1",
+}
+READING = {"readToolCall": {"args": {"path": "a"}}}
+READ = {"readToolCall": {"args": {"path": "a"}, "result": {"success": {"content": "x"}}}}
+FAILED = {"shellToolCall": {"args": {}, "result": {"rejected": {"command": "ls"}}}}
+RESULT: dict[str, Any] = {
+    "type": "result",
+    "subtype": "success",
+    "is_error": False,
+    "result": "one two",
+    "session_id": "s1",
+}
+
+
+def assistant(words: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": [{"type": "text", "text": words}]}
+    return {"type": "assistant", "message": message, "session_id": "s1"}
+
+
+def call(kind: str, tool_call: Any) -> dict[str, Any]:
+    return {"type": "tool_call", "subtype": kind, "call_id": "c", "tool_call": tool_call, "session_id": "s1"}
+
+
+TURN: list[dict[str, Any]] = [
+    INIT,
+    USER,
+    assistant("one "),
+    call("started", READING),
+    call("completed", READ),
+    assistant("two"),
+    RESULT,
+]
+
+
+def heard(lines: list[Any], speech: Cursor | None = None) -> tuple[list[Plain], list[str]]:
+    """Outputs and ends of a turn."""
+    speech = speech or Cursor(Opening("/w"))
+    speech.say("hi")
+    outputs: list[Plain] = []
+    ends: list[str] = []
+    for line in lines:
+        one = speech.take(line if isinstance(line, bytes) else json.dumps(line).encode())
+        outputs += one.outputs
+        if one.ended:
+            ends.append("done" if one.failure is None else f"{one.failure.code}: {one.failure.detail}")
+    return outputs, ends
+
+
+def test_a_turn_is_told_as_it_came() -> None:
+    speech = Cursor(Opening("/w"))
+    outputs, ends = heard(TURN, speech)
+    assert outputs == [
+        Record(INIT),
+        Record(USER),
+        Record(TURN[2]),
+        Text("one "),
+        Record(TURN[3]),
+        ToolUse("c", "read", {"path": "a"}, "agent"),
+        Record(TURN[4]),
+        ToolResult("c", {"content": "x"}),
+        Record(TURN[5]),
+        Text("two"),
+        Record(RESULT),
+    ]
+    assert ends == ["done"]
+    assert speech.memory == {"session_id": "s1", "model": "auto"}
+
+
+def test_each_turn_is_a_process_that_goes_on_with_the_one_before() -> None:
+    speech = Cursor(Opening("/w", model="gpt"))
+    common = ("-p", "--output-format", "stream-json", "--model", "gpt")
+    assert speech.turn_arguments("-x") == (*common, "--", "-x")
+    heard(TURN, speech)
+    assert speech.turn_arguments("on") == (*common, "--resume", "s1", "--", "on")
+    assert Cursor(Opening("/w", speech.memory, fork=True)).turn_arguments("on")[3:] == ("--", "on")
+
+
+def test_an_answer_that_came_only_at_the_end_is_given_once() -> None:
+    assert heard([INIT, RESULT])[0][-1] == Text("one two")
+
+
+def test_thoughts_are_no_part_of_the_answer() -> None:
+    thought = {"type": "thinking", "subtype": "delta", "text": "hm", "session_id": "s1"}
+    assert heard([thought])[0] == [Text("hm", "reasoning")]
+
+
+def test_a_call_that_did_not_succeed_is_an_error() -> None:
+    assert heard([call("completed", FAILED)])[0][1] == ToolResult(
+        "c", {"rejected": {"command": "ls"}}, is_error=True
+    )
+
+
+def test_tools_without_a_kind_of_their_own_have_a_name() -> None:
+    named = {"function": {"name": "grep", "arguments": "{}"}}
+    assert heard([call("started", named)])[0][1] == ToolUse("c", "grep", "{}", "agent")
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ({"is_error": True, "result": "no credit"}, "turn_failed: cursor failed: no credit"),
+        ({"subtype": "error_max_turns"}, "turn_failed: cursor failed: one two"),
+    ],
+)
+def test_a_result_that_is_an_error_is_a_failure(end: dict[str, Any], told: str) -> None:
+    assert heard([INIT, RESULT | end])[1] == [told]
+
+
+def test_what_ends_after_an_interrupt_was_interrupted() -> None:
+    speech = Cursor(Opening("/w"))
+    speech.say("hi")
+    assert speech.interrupt() == ()
+    assert speech.take(json.dumps(RESULT).encode()).failure is not None
+
+
+def test_a_later_hub_does_not_say_it_twice() -> None:
+    speech = Cursor(Opening("/w", {"session_id": "s1"}))
+    speech.reopen(True, {})
+    assert speech.take(json.dumps(RESULT).encode()).outputs == (Record(RESULT),)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(at=st.randoms(use_true_random=False), value=values, number=st.integers(0, len(TURN) - 1))
+def test_a_value_of_another_type_never_raises(at: Any, value: Any, number: int) -> None:
+    line = json.loads(json.dumps(TURN[number]))
+    place, key = line, at.choice(list(line))
+    while isinstance(place[key], dict | list) and place[key] and at.random() < 0.8:
+        place = place[key]
+        key = at.choice(list(place)) if isinstance(place, dict) else at.randrange(len(place))
+    place[key] = value
+    outputs, _ = heard([*TURN[:number], line, *TURN[number + 1 :]])
+    assert sum(isinstance(output, Record) for output in outputs) >= len(TURN) - 1
+
+
+@given(extra=st.dictionaries(st.text(min_size=1).map("_x".__add__), values), keep=st.floats(0, 1))
+def test_unknown_fields_and_cut_lines_break_nothing(extra: dict[str, Any], keep: float) -> None:
+    plain = [output for output in heard(TURN)[0] if not isinstance(output, Record)]
+    more = [
+        output for output in heard([{**line, **extra} for line in TURN])[0] if not isinstance(output, Record)
+    ]
+    assert more == plain
+    lines = [json.dumps(line).encode() for line in TURN]
+    cut, _ = heard([line[: int(len(line) * keep)] for line in lines])
+    assert sum(isinstance(output, Record) for output in cut) == len(TURN)
