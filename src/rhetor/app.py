@@ -17,13 +17,23 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from rhetor.auth.addresses import Addresses
+from rhetor.auth.lineage import peer_of
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import load_token
 from rhetor.drivers.access import ModelAccess
+from rhetor.drivers.agents.acp import Acp
+from rhetor.drivers.agents.claude import ClaudeCode
+from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.driver import Agents
+from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.models import ProviderEntry
 from rhetor.drivers.patience import Timeouts
 from rhetor.drivers.prices import Price
+from rhetor.drivers.programs.driver import Programs, on_pipes
+from rhetor.drivers.programs.hosts import Hosts
+from rhetor.drivers.programs.marked import MarkedShells
+from rhetor.drivers.programs.terminal import TerminalProgram
 from rhetor.drivers.tool_servers import ToolServers
 from rhetor.drivers.tooling import with_tools
 from rhetor.home import Home
@@ -31,11 +41,26 @@ from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.ids import wall_clock
 from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
-from rhetor.settings import Settings, peers_of
+from rhetor.programs import ConfiguredPrograms
+from rhetor.settings import Settings, peers_of, tools_of
 from rhetor.store.sqlite import SqliteStore
-from rhetor.transports import answering, bulk, conversing, looking_back, planning, problems, system, talking
+from rhetor.transports import (
+    answering,
+    attaching,
+    bulk,
+    conversing,
+    interactive,
+    looking_back,
+    peer_sockets,
+    planning,
+    problems,
+    programs,
+    system,
+    talking,
+)
 from rhetor.transports.gate import App, Gate
 from rhetor.transports.node import Node
+from rhetor.transports.routes import no_such_route
 from rhetor.transports.server import HubServer, stop_when_idle, tcp_listener, unix_listener
 
 DISTRIBUTION = "tekton-aish"
@@ -56,6 +81,10 @@ DOORS = (
     planning.doors,
     bulk.doors,
     looking_back.doors,
+    programs.doors,
+    attaching.doors,
+    peer_sockets.doors,
+    interactive.doors,
 )
 
 
@@ -82,6 +111,7 @@ def routes(node: Node | None = None) -> FastAPI:
     for doors in DOORS:
         app.include_router(doors)
     problems.install(app)
+    app.router.default = no_such_route
     app.state.node = node
     return app
 
@@ -93,8 +123,17 @@ def locked(app: FastAPI, node: Node, token: str) -> App:
         assert node.addresses is not None
         return node.addresses
 
+    def agent(pid: int) -> str | None:
+        return peer_of(pid, {seat.running.host_pid: seat.peer.name for seat in node.hub.state.seats.values()})
+
     return Gate(
-        app, addresses=addresses, token=token, logins=node.logins, owner=node.owner, public=system.PUBLIC
+        app,
+        addresses=addresses,
+        token=token,
+        logins=node.logins,
+        owner=node.owner,
+        public=system.PUBLIC,
+        agent=agent,
     )
 
 
@@ -112,8 +151,9 @@ async def serve(start: Start) -> None:
         hub_settings = start.settings.hub
         tcp = stack.enter_context(tcp_listener(hub_settings.host, hub_settings.port, or_any=start.by_itself))
         unix = stack.enter_context(unix_listener(start.home.socket))
-        hub, access = await stack.enter_async_context(_hub(start))
-        node = _node(start, hub, access)
+        configured = ConfiguredPrograms(tools_of(start.settings), start.environment)
+        hub, access = await stack.enter_async_context(_hub(start, configured))
+        node = _node(start, hub, access, configured)
         app = locked(routes(node), node, load_token(start.home.folder / "token"))
         _name(node, tcp.getsockname()[1], start)
         server = HubServer(app, lambda: _say(node), hub.aclose)
@@ -121,7 +161,9 @@ async def serve(start: Start) -> None:
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(access.warm_up(), name="warm-up")]
             if start.by_itself:
-                idle = stop_when_idle(server, lambda: bool(hub.state.running), hub_settings.idle_exit)
+                idle = stop_when_idle(
+                    server, lambda: bool(hub.state.running or hub.state.seats), hub_settings.idle_exit
+                )
                 beside.append(tasks.create_task(idle, name="idle-exit"))
             await server.serve(sockets=[unix, tcp])
             for task in beside:
@@ -130,25 +172,47 @@ async def serve(start: Start) -> None:
 
 
 @asynccontextmanager
-async def _hub(start: Start) -> AsyncIterator[tuple[Hub, ModelAccess]]:
+async def _hub(start: Start, configured: ConfiguredPrograms) -> AsyncIterator[tuple[Hub, ModelAccess]]:
     settings = start.settings
     limits = Limits(
         settings.session.ttl,
         settings.session.context_window,
         settings.limits.message_bytes,
         settings.limits.hops,
+        detach_ttl=settings.session.detach_ttl,
+        default_peer=settings.session.default_peer,
     )
     peers = Peers(peers_of(settings), settings.teams)
     store = await SqliteStore.open(Path(start.home.folder) / "hub.db", clock=wall_clock)
     access, servers = model_access(start), _tool_servers(start)
     try:
         drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
-        async with open_hub(store, peers, drivers, limits=limits) as hub:
+        async with open_hub(
+            store,
+            peers,
+            drivers,
+            limits=limits,
+            program_drivers=program_drivers(start.home),
+            launches=configured.launch,
+        ) as hub:
             yield hub, access
     finally:
         await servers.aclose()
         await access.aclose()
         await store.aclose()
+
+
+def program_drivers(home: Home) -> dict[str, ProgramDriver]:
+    """How programs are reached, by the name that the configuration has for it."""
+    hosts = Hosts(home.folder / "hosts", home.runtime)
+    shells = MarkedShells(home.folder / "startup")
+    return {
+        "stdio": Programs(hosts, on_pipes, "pipes"),
+        "terminal": Programs(hosts, TerminalProgram, "pty", shells),
+        "claude": Agents(hosts, ClaudeCode),
+        "codex": Agents(hosts, Codex),
+        "acp": Agents(hosts, Acp),
+    }
 
 
 def _tool_servers(start: Start) -> ToolServers:
@@ -173,7 +237,7 @@ def model_access(start: Start) -> ModelAccess:
     return ModelAccess(start.environment, entries, models.default, timeouts, models.fallbacks, prices)
 
 
-def _node(start: Start, hub: Hub, access: ModelAccess) -> Node:
+def _node(start: Start, hub: Hub, access: ModelAccess, configured: ConfiguredPrograms) -> Node:
     return Node(
         hub,
         access,
@@ -185,6 +249,7 @@ def _node(start: Start, hub: Hub, access: ModelAccess) -> Node:
         start.by_itself,
         lambda: None,
         max_parallel=start.settings.bulk.max_parallel,
+        programs=configured,
     )
 
 

@@ -7,7 +7,7 @@ WebSocket (None: the socket stays open). What went wrong is in `detail` (one sen
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 INVALID_REQUEST, INVALID_PARAMS, INTERNAL = -32600, -32602, -32603
 PROVIDER_FAILED, TIMED_OUT, LIMIT_REACHED, STORE_REFUSES = -32001, -32002, -32003, -32010
@@ -128,6 +128,75 @@ class PeerBusy(RhetorError):
         super().__init__(f"{peer} is busy with turn {turn_id}", peer=peer, turn_id=turn_id)
 
 
+class ProgramMissing(RhetorError):
+    """A program is not on this machine, or not where it was looked for; `data["hint"]`: how to get it."""
+
+    code, status, rpc = "program_missing", 422, INVALID_PARAMS
+
+    def __init__(self, executable: str, hint: str = "") -> None:
+        said = f"there is no program {executable!r} on the PATH"
+        super().__init__(f"{said}: {hint}" if hint else said, executable=executable, hint=hint)
+
+
+class ProgramRefused(RhetorError):
+    """The system did not start a program; `detail` says why."""
+
+    code, status, rpc = "program_refused", 422, INVALID_PARAMS
+
+
+class NotRunning(RhetorError):
+    code, status, rpc = "not_running", 409, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"no program runs for {peer}", peer=peer)
+
+
+class NoTerminal(RhetorError):
+    """A peer that has no terminal was to be attached to."""
+
+    code, status, rpc = "no_terminal", 409, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} has no terminal", peer=peer)
+
+
+class TooSlow(RhetorError):
+    """A reader left more unread than is kept for it; it may come again from where it is."""
+
+    code, status, close = "too_slow", 408, 4008
+    retryable = True
+
+
+class RateExceeded(RhetorError):
+    """More messages than are taken from one caller; `data["per_second"]`, and `burst` at once."""
+
+    code, status, rpc, close = "rate_exceeded", 429, LIMIT_REACHED, 4013
+    retryable = True
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        said = f"at most {per_second:g} messages a second are taken, and {burst} at once"
+        super().__init__(said, per_second=per_second, burst=burst)
+
+
+class TooManyFaults(RhetorError):
+    """A client sent one frame after the other that could not be understood."""
+
+    code, status, close = "too_many_faults", 400, 4501
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} frames could not be understood", limit=limit)
+
+
+class TooMuchAtOnce(RhetorError):
+    """A connection has as much under way as it may; `data["limit"]`."""
+
+    code, status, rpc = "too_much_at_once", 429, LIMIT_REACHED
+    retryable = True
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"a connection has at most {limit} {what} at once", limit=limit)
+
+
 class StateConflict(RhetorError):
     """Somebody else was first: what was expected of a row no longer holds."""
 
@@ -207,6 +276,11 @@ class Unauthenticated(RhetorError):
 
 class Forbidden(RhetorError):
     code, status, rpc, close = "forbidden", 403, -32003, 4003
+
+    @classmethod
+    def to_agents(cls, subject: str) -> Self:
+        """A peer's program asks for what only a person may."""
+        return cls("what runs as a peer may not do this: only a person may", subject=subject)
 
 
 class Misdirected(RhetorError):
@@ -306,3 +380,23 @@ class ToolServerFailed(TurnFailure):
     """An MCP server of the peer cannot be used; `data` has its name and a hint."""
 
     code = "tool_server_failed"
+
+
+class ProgramEnded(TurnFailure):
+    """The peer's program ended, or was lost with its host, before its answer was complete; `data` has
+    `exit_code` or `signal`."""
+
+    code = "program_ended"
+
+
+class ProgramBlocked(TurnFailure):
+    """The program's screen shows a question that typed text would answer, so nothing was typed; `data` has
+    the question."""
+
+    code = "program_blocked"
+
+
+class NotEchoed(TurnFailure):
+    """The terminal did not show what was typed, so it was not submitted."""
+
+    code = "not_echoed"

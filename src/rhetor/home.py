@@ -39,11 +39,14 @@ class Home:
         """Where the Unix socket is: in the folder, or, where that path is too long for the kernel, in a
         folder of the runtime directory that is named after it."""
         near = self.folder / "hub.sock"
-        if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH:
-            return near
+        return near if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH else self.runtime / "hub.sock"
+
+    @property
+    def runtime(self) -> Path:
+        """The folder of the runtime directory for sockets whose paths would be too long here."""
         base = self._environment.get("XDG_RUNTIME_DIR") or "/tmp"
         name = f"rhetor-{os.getuid()}-{zlib.crc32(os.fsencode(os.path.realpath(self.folder))):08x}"
-        return Path(base) / name / "hub.sock"
+        return Path(base) / name
 
     def lock(self) -> None:
         """Hold the home for this process's life; its pid is in `hub.pid`.

@@ -6,16 +6,27 @@ Read once at start. A file that does not hold up is refused with its line, key a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from rhetor.coding_agents import CODING_AGENTS
 from rhetor.domain.peer import Capability, Peer, PeerKind
+from rhetor.domain.program import Program
 from rhetor.errors import InvalidSettings
 from rhetor.specialists import BUILT_IN
 
@@ -86,6 +97,45 @@ class SpecialistSettings(Section):
     mcp_servers: tuple[PeerName, ...] = ()
 
 
+class ToolSettings(Section):
+    """A program that can be launched by name. `env` and `pass_env` (names of the hub's own variables): what
+    it gets besides those that every program needs. `cwd`: absolute, from the home (`~`), or `caller` for the
+    sender's own folder. `prompt`: a pattern for the line on which it waits. `install`: how to get it."""
+
+    display_name: str = ""
+    driver: Literal["terminal", "stdio", "claude", "codex", "acp"] = "terminal"
+    executable: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
+    args: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("args", "launch_args"))] = ()
+    env: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    cwd: str = "~"
+    description: str = ""
+    health_check: str | tuple[str, ...] = "version"
+    delimiter: str | None = None
+    protocol: Literal["text", "aish-json"] = "text"
+    prompt: str | None = None
+    on_exit: Literal["survive", "reap"] = "survive"
+    capabilities: dict[str, float | bool] = {}
+    primary: tuple[str, ...] = ()
+    install: str = ""
+
+    @field_validator("prompt")
+    @classmethod
+    def _is_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
+        return pattern
+
+    @field_validator("cwd")
+    @classmethod
+    def _is_place(cls, cwd: str) -> str:
+        if cwd != "caller" and not cwd.startswith(("/", "~")):
+            raise ValueError("a folder is absolute, begins with ~, or is `caller`")
+        return cwd
+
+
 class McpServerSettings(Section):
     """A `command` (the program and its arguments, no shell) or a `url`. `env` and `pass_env`: what the
     program gets besides PATH, HOME and LANG. `approve`: tools that a person is asked about first."""
@@ -105,10 +155,14 @@ class McpServerSettings(Section):
 
 
 class SessionSettings(Section):
-    """`ttl`: seconds without use; `context_window`: messages that a model is given."""
+    """`ttl`: seconds without use; `detach_ttl`: seconds that a session of the interactive loop waits for its
+    client to come back; `context_window`: messages that a model is given; `default_peer`: of sessions of the
+    loop that name none."""
 
     ttl: Seconds = 3600
+    detach_ttl: Seconds = 60
     context_window: Annotated[int, Field(ge=0, le=10_000)] = 10
+    default_peer: PeerName = "numa"
 
 
 class TimeoutSettings(Section):
@@ -146,6 +200,7 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = {}
     models: ModelSettings = ModelSettings()
     specialists: dict[PeerName, SpecialistSettings | None] = {}
+    tools: dict[PeerName, ToolSettings | None] = {}
     teams: dict[PeerName, tuple[str, ...]] = {}
     mcp_servers: dict[PeerName, McpServerSettings] = {}
     session: SessionSettings = SessionSettings()
@@ -208,7 +263,8 @@ def read_settings(file: Path | None, flags: Mapping[str, Any] | None = None) -> 
 
 
 def peers_of(settings: Settings) -> list[Peer]:
-    """The specialists: built-in ones, with what the user changed, without what the user took away.
+    """The specialists: built-in ones, with what the user changed, without what the user took away; and the
+    tools.
 
     Raises:
         InvalidSettings: a team has a member that is no peer, a specialist a server that is not configured,
@@ -222,10 +278,34 @@ def peers_of(settings: Settings) -> list[Peer]:
     for peer in peers:
         if missing := [name for name in peer.mcp_servers if name not in settings.mcp_servers]:
             raise InvalidSettings(f"specialists.{peer.name}.mcp_servers: mcp_servers has no {missing[0]!r}")
+    tools = tools_of(settings)
+    peers += [_tool(name, tool) for name, tool in tools.items()]
+    if twice := [name for name in tools if name in kept]:
+        raise InvalidSettings(f"tools.{twice[0]}: there is a specialist of that name")
     for team, members in settings.teams.items():
-        if unknown := [m for m in members if m not in kept]:
+        if unknown := [m for m in members if m not in kept and m not in tools]:
             raise InvalidSettings(f"teams.{team}: no peer is called {unknown[0]!r}")
     return peers
+
+
+def tools_of(settings: Settings) -> dict[str, ToolSettings]:
+    """The programs that can be launched by name: the coding agents that are known, with what the user
+    changed, without what the user took away; and the user's own.
+
+    Raises:
+        InvalidSettings: one has no executable.
+    """
+    found = {name: ToolSettings(**entry) for name, entry in CODING_AGENTS.items()}
+    for name, own in settings.tools.items():
+        if own is None:
+            found.pop(name, None)
+            continue
+        base = found.get(name)
+        said = own.model_dump(exclude_unset=True)
+        found[name] = base.model_copy(update=said) if base else own
+        if not found[name].executable:
+            raise InvalidSettings(f"tools.{name}.executable: it is missing")
+    return found
 
 
 def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
@@ -241,15 +321,39 @@ def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
         role,
         own.prompt or (base.prompt if base else f"You are {name}, {role}."),
         own.model or settings.models.default,
-        tuple(_capability(name, c, score, c in primary) for c, score in scores.items()),
+        tuple(_capability(f"specialists.{name}", c, score, c in primary) for c, score in scores.items()),
         own.mcp_servers,
     )
 
 
-def _capability(peer: str, name: str, score: float | bool, primary: bool) -> Capability:
+def _tool(name: str, own: ToolSettings) -> Peer:
+    program = Program(
+        (own.executable, *own.args),
+        own.cwd,
+        own.delimiter,
+        own.protocol,
+        own.prompt,
+        own.on_exit,
+        own.install,
+    )
+    capabilities = tuple(
+        _capability(f"tools.{name}", c, score, c in own.primary) for c, score in own.capabilities.items()
+    )
+    return Peer(
+        name,
+        PeerKind.TOOL,
+        own.driver,
+        own.description or own.display_name or own.executable,
+        capabilities=capabilities,
+        program=program,
+        display_name=own.display_name,
+    )
+
+
+def _capability(where: str, name: str, score: float | bool, primary: bool) -> Capability:
     value = 1.0 if score is True else float(score)
     if not 0 <= value <= 1:
-        raise InvalidSettings(f"specialists.{peer}.capabilities.{name}: a score is from 0 to 1, not {value}")
+        raise InvalidSettings(f"{where}.capabilities.{name}: a score is from 0 to 1, not {value}")
     return Capability(name.replace("_", "-"), value, primary)
 
 

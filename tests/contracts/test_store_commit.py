@@ -70,7 +70,7 @@ async def test_a_stream_begins_with_its_first_commit_even_without_events(store: 
 
 async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
     committed = await store.commit(
-        "s", [chunk("a", "t")], key=KEY, rows=[ROW], source=SourceOffset("spool", 77)
+        "s", [chunk("a", "t")], key=KEY, rows=[ROW], sources=[SourceOffset("spool", 77)]
     )
     assert committed == Committed(committed.epoch, 1, 1, result=KEY.result)
     assert await store.get("session", "s1") == ROW
@@ -88,15 +88,15 @@ async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
         (NameTaken, {"rows": [replace(ROW, state="gone"), replace(ROW, id="s2")]}),
         (NotFound, {"base": ("s", Position("0" * 32, 1))}),
         (Malformed, {"rows": [replace(ROW, id="\ud800")]}),
-        (Malformed, {"source": SourceOffset("spool", 1 << 63)}),
+        (Malformed, {"sources": [SourceOffset("spool", 1 << 63)]}),
     ],
 )
 async def test_what_is_refused_leaves_no_trace(
     store: Store, refused: type[RhetorError], how: dict[str, object]
 ) -> None:
-    await store.commit("s", [chunk("a", "t")], key=KEY, rows=[ROW], source=SourceOffset("spool", 1))
+    await store.commit("s", [chunk("a", "t")], key=KEY, rows=[ROW], sources=[SourceOffset("spool", 1)])
     before = await everything(store)
-    arguments = {"rows": [replace(ROW, state="x")], "source": SourceOffset("spool", 2), **how}
+    arguments = {"rows": [replace(ROW, state="x")], "sources": [SourceOffset("spool", 2)], **how}
     with pytest.raises(refused):
         await store.commit("s", [chunk("b", "t")], **arguments)  # type: ignore[arg-type]
     assert await everything(store) == before

@@ -28,3 +28,5 @@ def require(policy: Policy, principal: Principal | None) -> None:
         raise Unauthenticated("a token is needed: `Authorization: Bearer …`")
     if policy is Policy.OWNER and not principal.local:
         raise Forbidden("only over the hub's own Unix socket")
+    if policy is Policy.OWNER and principal.is_agent:
+        raise Forbidden.to_agents(principal.subject)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from .plan import IfBusy, Step
+from .program import Launch, OnExit
+from .session import Voice
 from .tool import Tool
 
 
@@ -15,7 +17,8 @@ class SendMessage:
 
     Without a session, `context_window` opens one that is kept; without either the message has a session of
     its own, over when it is answered. `command_id` is the idempotency key; `from_` is how the sender is
-    shown, never who it is; `via`: peers that the content has passed through.
+    shown, never who it is; `via`: peers that the content has passed through; `cwd`: the sender's folder, for
+    programs that run there.
     """
 
     content: str
@@ -28,11 +31,13 @@ class SendMessage:
     command_id: str | None = None
     from_: str = ""
     via: tuple[str, ...] = ()
+    cwd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StartSession:
-    """`ttl` in seconds; None takes the configured one, and no end for a session that has a name."""
+    """`peer`: empty for the configured one. `ttl` in seconds; None takes the configured one, and no end for a
+    session that has a name. `attended`: it is stopped some time after its last attendant has left."""
 
     peer: str
     context_window: int = 10
@@ -42,6 +47,8 @@ class StartSession:
     metadata: dict[str, Any] = field(default_factory=dict)
     command_id: str | None = None
     tools: tuple[Tool, ...] = ()
+    voice: Voice | None = None
+    attended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +106,14 @@ class ForkSession:
 @dataclass(frozen=True, slots=True)
 class StartPlan:
     """`stdin`: text that steps without needs are given after their own words. `max_parallel`: how many steps
-    run at once, None for all that may."""
+    run at once, None for all that may; `cwd`: the sender's folder, for programs that run there."""
 
     steps: tuple[Step, ...]
     stdin: str = ""
     max_parallel: int | None = None
     command_id: str | None = None
     from_: str = ""
+    cwd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,39 @@ class AnswerPermission:
     command_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AnnounceProgram:
+    """Start a program as a peer. `kind` terminal: in a terminal of its own; stdio: on pipes."""
+
+    name: str
+    kind: Literal["terminal", "stdio"]
+    argv: tuple[str, ...]
+    launch: Launch
+    delimiter: str | None = None
+    protocol: Literal["text", "aish-json"] = "text"
+    prompt: str | None = None
+    on_exit: OnExit = "survive"
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchTool:
+    """Start a configured program; one that runs goes on. `session`: the name of a conversation, which is
+    opened where there is none, of a program that has one each; `cwd`: the caller's folder, for those that
+    run there."""
+
+    name: str
+    session: str | None = None
+    cwd: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndProgram:
+    """End a peer's program: TERM, 5 seconds, KILL. One that is no configured tool is forgotten."""
+
+    name: str
+
+
 Command = (
     SendMessage
     | StartSession
@@ -149,7 +190,11 @@ Command = (
     | StopPlan
     | AnswerTool
     | AnswerPermission
+    | AnnounceProgram
+    | LaunchTool
+    | EndProgram
 )
+AGENT = "agent"  # the scope of callers that descend from a peer's program
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +204,8 @@ class Principal:
     subject: str
     scopes: frozenset[str] = frozenset()
     local: bool = False
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether a peer's program asks: it cannot approve, start programs, or see others' sessions."""
+        return AGENT in self.scopes

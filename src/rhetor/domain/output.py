@@ -58,9 +58,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A program's own JSON object as it came."""
+    """A program's own JSON object as it came; where it was none, `raw`: its bytes as base64."""
 
-    record: Any
+    record: Any = None
+    raw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a driver needs to go on with this conversation in another process, or under another hub: small,
+    and JSON. The last one counts; it is kept with the session, and is no event."""
+
+    memory: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +79,15 @@ class Done:
     finish_reason: str = "stop"
 
 
-Output = Began | Text | ToolUse | ToolResult | Permission | Usage | Record | Done
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """What a program's spool held up to `offset` (bytes), so that both go into the log together: each byte
+    once, whoever dies in between."""
+
+    source: str
+    offset: int
+    outputs: tuple[Plain, ...] = ()
+
+
+Plain = Began | Text | ToolUse | ToolResult | Permission | Usage | Record | Remembered | Done
+Output = Plain | Spooled

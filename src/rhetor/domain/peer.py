@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from .program import Program
+
 
 class PeerKind(StrEnum):
     SPECIALIST = "specialist"
@@ -28,7 +30,7 @@ class Capability:
 @dataclass(frozen=True, slots=True)
 class Peer:
     """`model`: None where the peer is no model; `auto` or `provider/model` otherwise. `mcp_servers`: names
-    of those whose tools it has."""
+    of those whose tools it has. `program`: of a peer that is one. `display_name`: how it is shown."""
 
     name: str
     kind: PeerKind
@@ -39,11 +41,13 @@ class Peer:
     model: str | None = None
     capabilities: tuple[Capability, ...] = field(default=())
     mcp_servers: tuple[str, ...] = ()
+    program: Program | None = None
+    display_name: str = ""
 
     @property
     def title(self) -> str:
         """How the peer is shown in attributions: `apollo` as `Apollo`."""
-        return self.name[:1].upper() + self.name[1:]
+        return self.display_name or self.name[:1].upper() + self.name[1:]
 
     def capability(self, name: str) -> Capability | None:
         return next((c for c in self.capabilities if c.name == name), None)

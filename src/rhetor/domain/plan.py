@@ -123,16 +123,20 @@ class Progress:
         return list(placed.values())
 
 
-def compose(template: str, given: Sequence[tuple[str, Answer]], nonce: str, stdin: str = "") -> str:
+def compose(
+    template: str, given: Sequence[tuple[str, Answer]], nonce: str, stdin: str = "", *, plain: bool = False
+) -> str:
     """The message of a step: answers of others as attributed data, then its own words, then plain input.
+    `plain`: for programs that take what they read as it is; answers stand there without fence, as in a pipe.
 
     Data stands between two fence lines that carry `nonce`, which no answer can know, so none can forge the
     end of its fence. `{{step}}` in the template places an answer there instead, once.
     """
-    waiting = {name: _fenced(answer, nonce) for name, answer in given}
+    waiting = {name: answer.text if plain else _fenced(answer, nonce) for name, answer in given}
     placed = _PLACE.sub(lambda m: waiting.pop(m[1], m[0]), template)
     parts = [*waiting.values(), placed, stdin]
-    return "\n\n".join(part for part in parts if part)
+    whole = "\n\n".join(part for part in parts if part)
+    return whole.removesuffix("\n") if plain else whole
 
 
 def _fenced(answer: Answer, nonce: str) -> str:

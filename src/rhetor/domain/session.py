@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from .peer import Peer
 from .tool import Tool
 
 
@@ -22,10 +23,29 @@ TAKES_MESSAGES = frozenset({SessionState.ACTIVE, SessionState.PAUSED, SessionSta
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """How a specialist is to speak in one session. `prompt`: in the place of its own; `besides`: said after
+    it; `model`: `auto` or `provider/model`, in the place of its own."""
+
+    prompt: str | None = None
+    besides: str = ""
+    model: str | None = None
+
+    def of(self, peer: Peer) -> Peer:
+        """The peer, speaking so; a program speaks as it does."""
+        if peer.program is not None:
+            return peer
+        own = peer.prompt if self.prompt is None else self.prompt
+        prompt = "\n\n".join(part for part in (own, self.besides) if part)
+        return replace(peer, prompt=prompt, model=self.model or peer.model)
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """`created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
     None for never. `once`: opened for a single message, and over when that is answered. `tools`: what its
-    owner runs for the model, beside what the peer has."""
+    owner runs for the model, beside what the peer has. `detach_ttl`: seconds after which it is stopped when
+    nobody attends to it any more, None where that does not matter."""
 
     id: str
     peer: str
@@ -40,6 +60,8 @@ class Session:
     once: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
+    voice: Voice | None = None
+    detach_ttl: float | None = None
 
     @property
     def takes_messages(self) -> bool:

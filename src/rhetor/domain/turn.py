@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
 
 from . import event as ev
-from .output import Began, Done, Output, Permission, Record, Text, ToolResult, ToolUse, Usage
+from .output import (
+    Began,
+    Done,
+    Output,
+    Permission,
+    Record,
+    Remembered,
+    Spooled,
+    Text,
+    ToolResult,
+    ToolUse,
+    Usage,
+)
 
 
 class TurnState(StrEnum):
@@ -83,13 +96,24 @@ class Turn:
             case Usage():
                 self._usage.append(output)
                 return (_usage_reported(output),)
-            case Record(record):
-                return (ev.AgentRecord(record),)
-            case Began():
+            case Record(record, raw):
+                return (ev.AgentRecord(record, raw, "base64" if raw is not None else None),)
+            case Spooled(outputs=outputs):
+                return tuple(payload for inner in outputs for payload in self.step(inner, seconds))
+            case Began() | Remembered():
                 return ()
             case Done(finish_reason):
                 return (self._complete(finish_reason, seconds),)
         assert_never(output)
+
+    def take_up(self, text: str, waiting_for: Iterable[str]) -> None:
+        """The turn runs already: it has said `text`, and waits for these."""
+        self._require(*UNSTARTED)
+        self.state = TurnState.RUNNING
+        if text:
+            self._parts.append(text)
+        for id in waiting_for:
+            self._wait_for(id)
 
     def told(self, id: str) -> None:
         """What it waited for under `id` is in the log; a turn that has ended does not mind."""

@@ -13,17 +13,15 @@ from rhetor.domain.event import PermissionAnswered, Position, ToolReturned
 from rhetor.domain.output import ToolResult
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
-from rhetor.errors import Forbidden, NotFound, TooLarge, Unprocessable
+from rhetor.errors import NotFound, TooLarge, Unprocessable
 
 from .asking import OPEN, Asked, Kind, commit_answer, row_id
 from .keys import command_key
+from .programs import require_person
 from .tasks import to_the_end
 
 if TYPE_CHECKING:
     from .state import State
-
-# the scope of callers that are programs of this hub: only a person approves
-AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ async def answer_permission(state: State, principal: Principal, command: AnswerP
     Forbidden: the caller is a program.
     Unprocessable: the option was not offered.
     StateConflict: it was answered, has expired, or its turn is over."""
-    if AGENT in principal.scopes:
-        raise Forbidden("only a person approves")
+    require_person(principal)
     asked = await _asked(state, principal, "permission", command.stream, command.request_id)
     offered = [option["option_id"] for option in asked.data["options"]]
     if command.option_id not in offered:

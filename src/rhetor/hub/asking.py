@@ -28,6 +28,8 @@ from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused
 from rhetor.store.base import Committed, Draft, Expect, Key, Row
 
+from .seats import memory_row
+
 if TYPE_CHECKING:
     from .state import State
 
@@ -81,8 +83,10 @@ class Asking:
         self.lock = asyncio.Lock()
         self.conversation: Conversation | None = None
         self._state = state
-        self._stream = stream
-        self._owner = owner
+        self.stream = stream
+        self.owner = owner
+        self.seat = ""
+        self.cwd: str | None = None
         self._turn = turn
         self._step = step
         self._open: dict[str, Asked] = {}
@@ -98,6 +102,17 @@ class Asking:
         del self._state.asking[self._turn.turn_id]
         for timer in self._timers:
             timer.cancel()
+
+    def taken_up(self, asked: Sequence[Asked]) -> None:
+        """Questions that the turn asked under an earlier hub."""
+        self._open |= {each.id: each for each in asked}
+        for each in asked:
+            if each.kind == "permission":
+                self._expire_later(each)
+
+    def remembered(self, memory: dict[str, Any]) -> list[Row]:
+        """What the turn's conversation leaves to the next program of it."""
+        return [memory_row(self._state, self.seat, memory)] if self.seat else []
 
     def dated(self, payload: Payload) -> Payload:
         """A request for permission with its end, where the peer set none."""
@@ -157,9 +172,7 @@ class Asking:
                 return None
         turn, now = self._turn, self._state.ids.now()
         data = msgspec.to_builtins(data_of(payload))
-        return Asked(
-            kind, id, self._stream, turn.turn_id, self._owner, turn.peer, data, self._step, OPEN, now
-        )
+        return Asked(kind, id, self.stream, turn.turn_id, self.owner, turn.peer, data, self._step, OPEN, now)
 
     def _expire_later(self, asked: Asked) -> None:
         def expire() -> None:
@@ -193,16 +206,21 @@ async def commit_answer(
     )
 
 
+async def asked_by(state: State, stream: str, turn_id: str) -> list[Asked]:
+    """What a turn has asked and was not told yet, also that of an earlier hub."""
+    found: list[Asked] = []
+    for kind in KINDS:
+        rows = await state.store.find(kind, state=OPEN, parent=stream, limit=100_000)
+        found += [asked for asked in map(Asked.of, rows) if asked.turn_id == turn_id]
+    return found
+
+
 async def left_open(state: State, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
     """What an earlier hub's turn had asked and was not told: closed, as at a turn's end."""
     drafts: list[Draft] = []
     rows: list[Row] = []
-    for kind in KINDS:
-        for row in await state.store.find(kind, state=OPEN, parent=stream, limit=100_000):
-            asked = Asked.of(row)
-            if asked.turn_id != turn_id:
-                continue
-            rows.append(asked.row(CLOSED))
-            if kind == "permission":
-                drafts.append(Draft(PermissionAnswered(asked.id, None, ENDED), turn_id, asked.step))
+    for asked in await asked_by(state, stream, turn_id):
+        rows.append(asked.row(CLOSED))
+        if asked.kind == "permission":
+            drafts.append(Draft(PermissionAnswered(asked.id, None, ENDED), turn_id, asked.step))
     return drafts, rows

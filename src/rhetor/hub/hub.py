@@ -10,19 +10,22 @@ from typing import Any
 
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
-from rhetor.drivers.base import Driver
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Launch
+from rhetor.drivers.base import Driver, ProgramDriver
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.store.base import Head, Store, parse_cursor, require_position
 
-from . import answering, plans, sending, sessions
+from . import answering, plans, programs, sending, sessions
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
 from .reading import turn_end
 from .recovery import recover
 from .rows import session_of
+from .seats import let_go, release
 from .sending import Accepted
-from .state import Limits, State
+from .state import Limits, State, no_launches
 from .watching import Watching
 
 EXPIRY_SECONDS = 30.0
@@ -44,6 +47,9 @@ USE_CASES: dict[type, UseCase] = {
     c.StopPlan: plans.stop,
     c.AnswerTool: answering.answer_tool,
     c.AnswerPermission: answering.answer_permission,
+    c.AnnounceProgram: programs.announce,
+    c.LaunchTool: programs.launch,
+    c.EndProgram: programs.end,
 }
 
 
@@ -79,7 +85,7 @@ class Hub:
             await plans.owned_plan(self.state, principal, stream)
         elif stream != "hub":
             await sessions.owned_session(self.state, principal, stream)
-        elif not principal.local:
+        elif not principal.local or principal.is_agent:
             raise NotFound("stream", stream)
 
     async def position(
@@ -102,6 +108,8 @@ class Hub:
         if state.closing:
             return
         state.closing = True
+        state.attendance.close()
+        release(state)
         for lane in list(state.lanes.values()):
             if lane.current:
                 lane.current.stop(lambda turn: turn.interrupt("the hub was shut down"))
@@ -111,6 +119,7 @@ class Hub:
         running = [task for task in tasks if task is not None]
         if running:
             await asyncio.wait(running, timeout=DRAIN_SECONDS)
+        await let_go(state)
         await asyncio.sleep(0.01)  # readers were woken by the last events: let them write those
         state.watching.close()
 
@@ -123,6 +132,8 @@ async def open_hub(
     *,
     ids: Ids | None = None,
     limits: Limits | None = None,
+    program_drivers: Mapping[str, ProgramDriver] | None = None,
+    launches: Callable[[Peer, str | None], Launch] = no_launches,
 ) -> AsyncIterator[Hub]:
     """A hub that has taken up what an earlier one left; at the end it is shut down in order."""
     limits = limits or Limits()
@@ -131,7 +142,19 @@ async def open_hub(
         measured = Measured()
         await measured.load(store)
         peers.measured_by(measured.of)
-        state = State(store, peers, drivers, ids or Ids(), limits, tasks, watching, measured)
+        programs = program_drivers or {}
+        state = State(
+            store,
+            peers,
+            drivers,
+            ids or Ids(),
+            limits,
+            tasks,
+            watching,
+            measured,
+            program_drivers=programs,
+            launches=launches,
+        )
         hub = Hub(state)
         await recover(state)
         sweeper = tasks.create_task(_sweep(state), name="expiry")

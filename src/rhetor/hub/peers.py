@@ -14,11 +14,24 @@ class Peers:
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
         self._peers = {peer.name: peer for peer in peers}
         self._teams = dict(teams or {})
+        self._put: set[str] = set()
         self._figures: Callable[[str], Figures] = lambda peer: Figures()
 
     def measured_by(self, figures: Callable[[str], Figures]) -> None:
         """Let what was measured decide between peers that are equally good for a capability."""
         self._figures = figures
+
+    def put(self, peer: Peer) -> None:
+        """A peer that is not configured: a program that was announced. One of that name is replaced."""
+        self._peers[peer.name] = peer
+        self._put.add(peer.name)
+
+    def remove(self, name: str) -> None:
+        del self._peers[name]
+        self._put.discard(name)
+
+    def is_put(self, name: str) -> bool:
+        return name in self._put
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rhetor.domain.command import Principal, SendMessage, StartPlan
@@ -35,6 +36,7 @@ from .reading import turn_end
 from .rows import PlanRow, TurnRow
 from .runner import ask
 from .running import Closing, TurnRun
+from .seats import acknowledge
 from .sending import check_content, send
 
 if TYPE_CHECKING:
@@ -123,7 +125,15 @@ class PlanRun:
 
     def _message(self, step: Step) -> str:
         given = self._progress.inputs(step)
-        return compose(step.template, given, secrets.token_hex(8), "" if given else self._command.stdin)
+        stdin = "" if given else self._command.stdin
+        return compose(step.template, given, secrets.token_hex(8), stdin, plain=self._reads_plain(step))
+
+    def _reads_plain(self, step: Step) -> bool:
+        """Whether the step's peer is a program that takes its input as it is."""
+        if step.target:
+            program = self._state.peers.resolve(step.target)[0].program
+            return program is not None and program.reads_plain
+        return False
 
     def _passed_through(self, step: Step) -> tuple[str, ...]:
         """The peers that the step's message has come through: of several ways the longest."""
@@ -146,8 +156,18 @@ class PlanRun:
         ]
         await self._commit([Draft(p, turn.turn_id, step.id) for p in begun], [row.row()])
         asking = Asking(state, self._row.id, self._row.owner, turn, step.id)
+        asking.cwd = self._command.cwd if self._principal.local else None
         closing = self._closing(step, row, peer.title)
-        run = TurnRun(state.store, state.tasks, self._row.id, turn, step.id, closing, asking)
+        run = TurnRun(
+            state.store,
+            state.tasks,
+            self._row.id,
+            turn,
+            step.id,
+            closing,
+            asking,
+            partial(acknowledge, state),
+        )
         self._runs[step.id] = run
         if self._stopped_by is not None:
             self.stop(self._stopped_by)
@@ -156,6 +176,7 @@ class PlanRun:
             await run.run(ask(state, peer.name, prompt, (), asking))
         finally:
             del self._runs[step.id]
+            state.bell.ring()
 
     async def _turn_row(self, step: Step, turn: Turn) -> TurnRow:
         head = await self._state.store.head(self._row.id)
@@ -197,6 +218,7 @@ class PlanRun:
             step.if_busy,
             from_=self._command.from_,
             via=via,
+            cwd=self._command.cwd,
         )
         accepted = await send(self._state, self._principal, command)
         self._via[step.id] = (*via, accepted.peer)

@@ -1,7 +1,8 @@
 """What a hub that ended without notice left behind, and how it goes on.
 
-Turns are not repeated by themselves: what ran is `interrupted`, with what it had said; what was accepted and
-had not started runs now; plans end where they were.
+Turns are not repeated by themselves: what ran is `interrupted`, with what it had said, unless its program
+goes on with it; what was accepted and had not started runs now, but for what was to be typed into a terminal;
+programs are found again; plans end where they were.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import OutputPartial, Payload, PlanEnded, StepFailed, StepSkipped, TurnInterrupted
+from rhetor.domain.peer import PeerKind
 from rhetor.domain.turn import STARTED, TurnState
+from rhetor.errors import UnknownPeer
 from rhetor.store.base import Draft, Row
 
 from .asking import left_open
-from .reading import said_so_far
-from .rows import PlanRow, TurnRow
-from .runner import over_if_once, wake
+from .attending import await_attendants
+from .programs import adopt, register
+from .reading import accepted_message, said_so_far
+from .rows import PlanRow, TurnRow, session_of
+from .runner import Lane, over_if_once, wake
+from .seats import seats_of
 
 if TYPE_CHECKING:
     from .state import State
@@ -24,13 +30,56 @@ REASON = "the hub ended before the answer was complete"
 
 
 async def recover(state: State) -> None:
+    await register(state)
     for row in await state.store.find("plan", state="running", limit=100_000):
         await _end_plan(state, PlanRow.of(row))
-    for started in STARTED:
-        for row in await state.store.find("turn", state=started, limit=100_000):
-            await _interrupt(state, TurnRow.of(row))
+    running = [
+        TurnRow.of(row)
+        for started in STARTED
+        for row in await state.store.find("turn", state=started, limit=100_000)
+    ]
+    for turn in running:
+        if not _continues(state, turn.peer):
+            await _interrupt(state, turn)
+    await adopt(state)
+    for turn in running:
+        if _continues(state, turn.peer) and not await _take_up(state, turn):
+            await _interrupt(state, turn)
     for row in await state.store.find("turn", state=TurnState.ACCEPTED, limit=100_000):
-        wake(state, row.parent)
+        turn = TurnRow.of(row)
+        if _types(state, turn.peer):
+            await _interrupt(state, turn)
+        else:
+            wake(state, row.parent)
+    await await_attendants(state)
+
+
+def _continues(state: State, peer: str) -> bool:
+    """Whether the peer's program goes on with its turn, whatever becomes of the hub."""
+    try:
+        driver = state.program_drivers.get(state.peers.get(peer).driver)
+    except UnknownPeer:
+        return False
+    return driver is not None and driver.continues
+
+
+async def _take_up(state: State, turn: TurnRow) -> bool:
+    """Go on with the turn, where its program is still there."""
+    row = await state.store.get("session", turn.stream)
+    seat = next((s for s in seats_of(state, turn.peer) if s.entry.session_id == turn.stream), None)
+    if row is None or seat is None:
+        return False
+    lane = state.lanes[turn.stream] = Lane(state, turn.stream)
+    lane.take_up(session_of(row), turn, seat, await accepted_message(state.store, turn))
+    return True
+
+
+def _types(state: State, peer: str) -> bool:
+    """Whether a message is typed into a terminal, where by now something else may be going on."""
+    try:
+        return state.peers.get(peer).kind is PeerKind.TERMINAL
+    except UnknownPeer:
+        return False
 
 
 async def _interrupt(state: State, turn: TurnRow) -> None:

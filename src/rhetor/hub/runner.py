@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import MessageAccepted, SessionStateChanged, TurnEnd
 from rhetor.domain.output import Output
-from rhetor.domain.session import Session, SessionState
+from rhetor.domain.peer import Peer
+from rhetor.domain.session import Session, SessionState, Voice
 from rhetor.domain.turn import Turn, TurnState
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import Conversation, Prompt, Said
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.store.base import Draft
 
-from .asking import Asking
-from .reading import accepted_message
+from .asking import Asking, asked_by
+from .programs import seat_for, standing_session
+from .reading import accepted_message, said_so_far
 from .rows import TurnRow, session_of, session_row
 from .running import Closing, TurnRun
+from .seats import Seat, acknowledge
 
 if TYPE_CHECKING:
     from .state import State
@@ -32,37 +36,65 @@ class Lane:
         self._session_id = session_id
         self.task: asyncio.Task[None] | None = None
         self.current: TurnRun | None = None
+        self._looked = False
 
-    def start(self, first: tuple[TurnRow, MessageAccepted] | None = None) -> None:
-        """Begin with `first`, whose start is in the log already, or with who waits."""
+    def start(self, first: tuple[Session, TurnRow, MessageAccepted] | None = None) -> None:
+        """Begin with `first`, whose start is in the log already, or with who waits. The session is as it was
+        committed with that."""
+        self._looked = False  # whoever waits now may have come after the last look
         if self.task is None:
             name = f"lane {self._session_id}"
             self.task = self._state.tasks.create_task(self._run(first), name=name)
 
-    async def _run(self, first: tuple[TurnRow, MessageAccepted] | None) -> None:
+    async def _run(self, first: tuple[Session, TurnRow, MessageAccepted] | None) -> None:
         try:
             if first is not None:
                 await self._take(*first, started=True)
-            while not self._state.closing and (row := await self._next()) is not None:
-                await self._take(row, await accepted_message(self._state.store, row), started=False)
+                if first[0].once:
+                    return  # the session ended with it
+            while not self._looked:
+                self._looked = True
+                while (found := await self._next()) is not None:
+                    message = await accepted_message(self._state.store, found[1])
+                    await self._take(*found, message, started=False)
         finally:
             self._state.lanes.pop(self._session_id, None)
+            self._state.bell.ring()
             self._state.watching.forget(self._session_id)
 
-    async def _next(self) -> TurnRow | None:
+    def take_up(self, session: Session, row: TurnRow, seat: Seat, message: MessageAccepted) -> None:
+        """Go on with a turn that runs in a program since before this hub."""
+        name = f"lane {self._session_id}"
+        self.task = self._state.tasks.create_task(self._go_on(session, row, seat, message), name=name)
+
+    async def _go_on(self, session: Session, row: TurnRow, seat: Seat, message: MessageAccepted) -> None:
+        try:
+            said = await said_so_far(self._state.store, row)
+            asked = await asked_by(self._state, row.stream, row.id)
+            turn = Turn(row.id, row.message_id, row.peer)
+            turn.take_up(said, [each.id for each in asked])
+            asking = Asking(self._state, session.id, session.owner, turn)
+            asking.seat, asking.conversation = seat.entry.key, seat.running.conversation()
+            asking.taken_up(asked)
+            self.current = self._turn_run(session, row, turn, asking)
+            await self.current.run(seat.running.proceed())
+        finally:
+            self.current = None
+        await self._run(None)
+
+    async def _next(self) -> tuple[Session, TurnRow] | None:
+        if self._state.closing:
+            return None
         session = await self._session()
         if session is None or session.state is not SessionState.ACTIVE:
             return None
         waiting = await waiting_turns(self._state, self._session_id)
-        return waiting[0] if waiting else None
+        return (session, waiting[0]) if waiting else None
 
-    async def _take(self, row: TurnRow, message: MessageAccepted, *, started: bool) -> None:
-        session = await self._session()
-        assert session is not None
+    async def _take(self, session: Session, row: TurnRow, message: MessageAccepted, *, started: bool) -> None:
         turn = Turn(row.id, row.message_id, row.peer)
         asking = Asking(self._state, session.id, session.owner, turn)
-        closing = _closing(self._state, row, session)
-        self.current = TurnRun(self._state.store, self._state.tasks, session.id, turn, None, closing, asking)
+        self.current = self._turn_run(session, row, turn, asking)
         try:
             start = turn.start()
             if not started:
@@ -72,12 +104,28 @@ class Lane:
         finally:
             self.current = None
 
+    def _turn_run(self, session: Session, row: TurnRow, turn: Turn, asking: Asking) -> TurnRun:
+        state = self._state
+        return TurnRun(
+            state.store,
+            state.tasks,
+            session.id,
+            turn,
+            None,
+            _closing(state, row, session),
+            asking,
+            partial(acknowledge, state),
+            partial(state.watching.is_hurried, session.id),
+        )
+
     async def _outputs(
         self, session: Session, message: MessageAccepted, asking: Asking
     ) -> AsyncGenerator[Output, None]:
         history = await self._history(session)
         prompt = Prompt(message.content, message.execute, message.delimiter, session.tools)
-        async with aclosing(ask(self._state, session.peer, prompt, history, asking)) as outputs:
+        async with aclosing(
+            ask(self._state, session.peer, prompt, history, asking, session.voice)
+        ) as outputs:
             async for output in outputs:
                 yield output
 
@@ -117,20 +165,37 @@ async def over_if_once(state: State, stream: str) -> Closing:
 
 
 async def ask(
-    state: State, peer_name: str, prompt: Prompt, history: Sequence[Said], asking: Asking
+    state: State,
+    peer_name: str,
+    prompt: Prompt,
+    history: Sequence[Said],
+    asking: Asking,
+    voice: Voice | None = None,
 ) -> AsyncGenerator[Output, None]:
     """One turn of a conversation that is opened for it, and closed with it; answers reach it by `asking`."""
     try:
         peer = state.peers.get(peer_name)
     except UnknownPeer as gone:
         raise TurnFailure(gone.detail, peer=peer_name) from gone
-    conversation = asking.conversation = await state.drivers[peer.driver].open(peer)
+    peer = voice.of(peer) if voice else peer
+    conversation = asking.conversation = await _conversation(state, peer, asking)
     try:
         async with aclosing(conversation.send(prompt, history)) as outputs:
             async for output in outputs:
                 yield output
     finally:
         await conversation.aclose()
+
+
+async def _conversation(state: State, peer: Peer, asking: Asking) -> Conversation:
+    if peer.program is None:
+        return await state.drivers[peer.driver].open(peer)
+    session_id = asking.stream
+    if await state.store.get("session", session_id) is None:  # a plan's: its program has a session beside it
+        session_id = (await standing_session(state, asking.owner, peer, asking.cwd)).id
+    seat = await seat_for(state, peer, asking.owner, session_id)
+    asking.seat = seat.entry.key
+    return seat.running.conversation()
 
 
 async def waiting_turns(state: State, session_id: str) -> Sequence[TurnRow]:

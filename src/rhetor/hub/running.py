@@ -7,12 +7,13 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from rhetor.domain.event import OutputDelta, Payload, TurnEnd
-from rhetor.domain.output import Output, Text
+from rhetor.domain.output import Output, Remembered, Spooled, Text
 from rhetor.domain.turn import Turn, TurnState
-from rhetor.errors import ProviderCut, TurnFailure
-from rhetor.store.base import Draft, Row, Store
+from rhetor.errors import ProviderCut, RhetorError
+from rhetor.store.base import Draft, Row, SourceOffset, Store
 
 from .asking import Asking
 from .patience import commit_patiently
@@ -34,7 +35,8 @@ class TurnRun:
     """Takes a peer's outputs into the log.
 
     The first output goes at once; later ones are gathered for at most 20 ms or 4 KiB, and not at all when
-    the last append is longer ago. While the store refuses, nothing more is read from the peer.
+    the last append is longer ago. While nobody is `hurried`, the first one may be gathered, too. While the
+    store refuses, nothing more is read from the peer.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class TurnRun:
         step: str | None,
         closing: Callable[[TurnEnd, TurnState], Closing],
         asking: Asking,
+        stored: Callable[[Sequence[SourceOffset]], None] = lambda sources: None,
+        hurried: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._tasks = tasks
@@ -53,9 +57,13 @@ class TurnRun:
         self._step = step
         self._closing = closing
         self._asking = asking
+        self._stored = stored
+        self._hurried = hurried
         self.turn = turn
         self._pending: list[Payload] = []
         self._pending_bytes = 0
+        self._taken: dict[str, int] = {}
+        self._memory: dict[str, Any] | None = None
         self._appended_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
@@ -86,7 +94,7 @@ class TurnRun:
         self._task = asyncio.current_task()
         try:
             return await self._pump(outputs)
-        except TurnFailure as failure:
+        except RhetorError as failure:
             return self.turn.fail(failure.code, failure.detail, failure.retryable, failure.data)
         except asyncio.CancelledError:
             if self._stopped is None or self._task is None:
@@ -105,22 +113,31 @@ class TurnRun:
         async with aclosing(outputs) as stream:
             async for output in stream:
                 payloads = self.turn.step(output, loop.time() - started)
+                if isinstance(output, Spooled):
+                    self._note(output)
                 if self.turn.state is TurnState.COMPLETED:
                     return payloads
                 self._pending.extend(map(self._asking.dated, payloads))
-                if isinstance(output, Text):
-                    self._pending_bytes += len(output.text)
+                self._pending_bytes += _length(output)
                 await self._keep_up(loop)
         raise ProviderCut(f"{self.turn.peer} broke off without ending its answer", retryable=True)
+
+    def _note(self, spooled: Spooled) -> None:
+        self._taken[spooled.source] = spooled.offset
+        for output in spooled.outputs:
+            if isinstance(output, Remembered):
+                self._memory = output.memory
 
     async def _keep_up(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._pending:  # an output that says nothing does not make the next one wait
             return
         quiet = loop.time() - self._appended_at
-        if quiet >= GATHER_SECONDS or self._pending_bytes >= GATHER_BYTES:
+        late = quiet >= GATHER_SECONDS
+        if self._pending_bytes >= GATHER_BYTES or (late and self._hurried()):
             await self._append()
+            await asyncio.sleep(0)  # who follows has this before more is read
         elif self._timer is None:
-            self._timer = loop.call_later(GATHER_SECONDS - quiet, self._tick)
+            self._timer = loop.call_later(GATHER_SECONDS - (0.0 if late else quiet), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -131,15 +148,27 @@ class TurnRun:
         async with self._asking.lock:
             payloads, self._pending, self._pending_bytes = self._pending, [], 0
             rows = self._asking.opened(payloads)
+            if self._memory is not None:
+                rows += self._asking.remembered(self._memory)
+                self._memory = None
             if closing is not None:
                 withdrawn, closed = self._asking.withdrawn()
                 payloads += [*withdrawn, *ending]
                 rows += [*closed, *closing.rows]
             own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
-            if own or closing:
+            if own or closing or rows:
                 drafts = [*own, *(closing.drafts if closing else ())]
-                await commit_patiently(self._store, self._stream, drafts, rows)
+                sources = [SourceOffset(*place) for place in self._taken.items()]
+                self._taken = {}
+                await commit_patiently(self._store, self._stream, drafts, rows, sources)
+                self._stored(sources)
                 self._appended_at = asyncio.get_running_loop().time()
+
+
+def _length(output: Output) -> int:
+    if isinstance(output, Spooled):
+        return sum(map(_length, output.outputs))
+    return len(output.text) if isinstance(output, Text) else 0
 
 
 def _joined(payloads: Sequence[Payload]) -> Sequence[Payload]:

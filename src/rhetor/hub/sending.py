@@ -31,10 +31,13 @@ from rhetor.errors import (
 )
 from rhetor.store.base import Committed, Draft, Expect
 
+from .conditions import require_rest
 from .keys import command_key
+from .opening import open_session
+from .programs import standing_session
 from .rows import TurnRow, session_row
 from .runner import Lane, waiting_turns, wake
-from .sessions import open_session, owned_session
+from .sessions import owned_session
 from .tasks import to_the_end
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class Accepted:
     once: bool
     match: Match | None = None
     replayed: bool = False
+    message_id: str = ""
 
 
 async def send(state: State, principal: Principal, command: SendMessage) -> Accepted:
@@ -104,8 +108,29 @@ async def _session_for(
         raise Malformed("a message needs a peer or a session")
     peer, match = state.peers.resolve(command.target)
     window = command.context_window
-    session = open_session(state, principal, peer.name, context_window=window or 0, once=window is None)
+    if not _opens_session(command, peer):
+        standing = await standing_session(state, principal.subject, peer, _folder(principal, command))
+        return standing.used(state.ids.now()), peer, match
+    session = open_session(
+        state,
+        principal,
+        peer.name,
+        context_window=window or 0,
+        once=window is None,
+        cwd=_folder(principal, command) if peer.program else None,
+    )
     return session, peer, match
+
+
+def _folder(principal: Principal, command: SendMessage) -> str | None:
+    """The sender's folder, where the sender is on this machine."""
+    return command.cwd if principal.local else None
+
+
+def _opens_session(command: SendMessage, peer: Peer) -> bool:
+    """Whether the message begins a session; one for a program without any goes to its standing one."""
+    stands = peer.program is not None and command.context_window is None
+    return command.session_id is None and not stands
 
 
 async def _accept(
@@ -119,9 +144,11 @@ async def _accept(
     lane = state.lanes.get(session.id)
     if lane is not None:
         await _when_busy(state, command, lane, peer)
+    elif command.if_busy == "refuse" and peer.program is not None:
+        require_rest(state, peer, session.id)
     direct = lane is None and session.state is SessionState.ACTIVE
     turn, drafts = await _drafts(state, principal, command, session, peer, direct)
-    opened = command.session_id is None
+    opened = _opens_session(command, peer)
     message = next(d.payload for d in drafts if isinstance(d.payload, MessageAccepted))
     mine = Lane(state, session.id) if direct else None
     if mine is not None:
@@ -130,7 +157,11 @@ async def _accept(
         committed = await state.store.commit(
             session.id,
             drafts,
-            key=command_key(principal, command, {"session_id": session.id, "turn_id": turn.id}),
+            key=command_key(
+                principal,
+                command,
+                {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
+            ),
             expect=None if opened else Expect("session", session.id, frozenset({session.state})),
             rows=[session_row(session), turn.row()],
         )
@@ -143,11 +174,11 @@ async def _accept(
             mine.start()
         return await _first_time(state, committed, peer, match)
     if mine is not None:
-        mine.start((turn, message))
+        mine.start((session, turn, message))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
-    return Accepted(session.id, turn.id, peer.name, after, session.once, match)
+    return Accepted(session.id, turn.id, peer.name, after, session.once, match, message_id=turn.message_id)
 
 
 async def _when_busy(state: State, command: SendMessage, lane: Lane, peer: Peer) -> None:
@@ -171,7 +202,7 @@ async def _drafts(
     else:
         before = len(await waiting_turns(state, session.id)) + (session.state is SessionState.ACTIVE)
         payloads.append(TurnQueued(before))
-    head = await state.store.head(session.id) if command.session_id else None
+    head = None if _opens_session(command, peer) else await state.store.head(session.id)
     drafts = [Draft(payload, turn_id) for payload in payloads]
     if head is None:
         drafts.insert(0, Draft(SessionStateChanged(session.state)))
@@ -193,4 +224,13 @@ async def _first_time(state: State, committed: Committed, peer: Peer, match: Mat
     """The same command came before: what it was told then."""
     first = msgspec.json.decode(committed.result)
     after = Position(committed.epoch, committed.first - 1)
-    return Accepted(first["session_id"], first["turn_id"], peer.name, after, False, match, replayed=True)
+    return Accepted(
+        first["session_id"],
+        first["turn_id"],
+        peer.name,
+        after,
+        False,
+        match,
+        replayed=True,
+        message_id=first.get("message_id", ""),
+    )

@@ -27,38 +27,12 @@ from rhetor.errors import Malformed, NotFound, PeerBusy, SessionOver
 from rhetor.store.base import Draft, Expect, Head, Row, parse_cursor, require_position
 
 from .keys import command_key
+from .opening import open_session
 from .rows import session_of, session_row
 from .runner import waiting_turns, wake
 
 if TYPE_CHECKING:
     from .state import State
-
-
-def open_session(
-    state: State,
-    principal: Principal,
-    peer: str,
-    *,
-    context_window: int,
-    once: bool = False,
-    name: str | None = None,
-    ttl: float | None = None,
-) -> Session:
-    """A session that is not in the store yet. One that has a name has no end of its own."""
-    now = state.ids.now()
-    if ttl is None and name is None:
-        ttl = state.limits.session_ttl
-    return Session(
-        state.ids.new("s"),
-        peer,
-        principal.subject,
-        now,
-        now,
-        ttl=ttl,
-        context_window=context_window,
-        once=once,
-        name=name,
-    )
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
@@ -80,7 +54,7 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
     """Raises:
     UnknownPeer, NameTaken, KeyReused, Unprocessable, StoreRefused: as they say; nothing was opened."""
     state.require_open()
-    peer, _ = state.peers.resolve(command.peer)
+    peer, _ = state.peers.resolve(command.peer or state.limits.default_peer)
     if command.context_window < 0 or (command.ttl is not None and not command.ttl > 0):
         raise Malformed("context_window is at least 0 and ttl more than 0 seconds")
     check_tools(command.tools)
@@ -92,7 +66,14 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         name=command.name,
         ttl=command.ttl,
     )
-    session = replace(session, project_id=command.project_id, metadata=command.metadata, tools=command.tools)
+    session = replace(
+        session,
+        project_id=command.project_id,
+        metadata=command.metadata,
+        tools=command.tools,
+        voice=command.voice,
+        detach_ttl=state.limits.detach_ttl if command.attended else None,
+    )
     key = command_key(principal, command, session.id)
     drafts = [Draft(SessionStateChanged(session.state))]
     committed = await state.store.commit(session.id, drafts, key=key, rows=[session_row(session)])

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
-from rhetor.drivers.base import Driver
-from rhetor.errors import ShuttingDown
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Exit, Launch
+from rhetor.drivers.base import Driver, ProgramDriver
+from rhetor.errors import NotRunning, ShuttingDown
 from rhetor.store.base import Store
 
+from .attendance import Attendance
+from .bell import Bell
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
@@ -21,12 +27,14 @@ if TYPE_CHECKING:
     from .plan_run import PlanRun
     from .runner import Lane
     from .running import TurnRun
+    from .seats import Seat
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`session_ttl` and `abandon_after` in seconds; `message_bytes` of UTF-8; `hops`: peers in a chain;
-    `permission_seconds`: how long a person has to answer a request."""
+    `permission_seconds`: how long a person has to answer a request; `detach_ttl`: seconds that a session
+    which somebody is to attend to waits for one; `default_peer`: of sessions that name none."""
 
     session_ttl: float = 3600.0
     context_window: int = 10
@@ -34,12 +42,20 @@ class Limits:
     hops: int = 8
     abandon_after: float = 5.0
     permission_seconds: float = 600.0
+    detach_ttl: float = 60.0
+    default_peer: str = "numa"
+
+
+def no_launches(peer: Peer, cwd: str | None) -> Launch:
+    """How configured programs are started where none is configured."""
+    raise NotRunning(peer.name)
 
 
 @dataclass(slots=True)
 class State:
     """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. `asking`: what
-    running turns (by id) wait to be told. All only mirror what the
+    running turns (by id) wait to be told. `seats`: programs that run, by peer; `gone`: how those that ended
+    did, and when. `launches`: what a configured program is started with. All only mirror what the
     log says, for as long as something is going on."""
 
     store: Store
@@ -53,7 +69,21 @@ class State:
     lanes: dict[str, Lane] = field(default_factory=dict)
     plans: dict[str, PlanRun] = field(default_factory=dict)
     asking: dict[str, Asking] = field(default_factory=dict)
+    program_drivers: Mapping[str, ProgramDriver] = field(default_factory=dict)
+    launches: Callable[[Peer, str | None], Launch] = no_launches
+    seats: dict[str, Seat] = field(default_factory=dict)
+    gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
+    bell: Bell = field(default_factory=Bell)
+    attendance: Attendance = field(default_factory=Attendance)
     closing: bool = False
+    _starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @asynccontextmanager
+    async def starting(self, seat: str) -> AsyncIterator[None]:
+        """One start for a seat at a time."""
+        lock = self._starting.setdefault(seat, asyncio.Lock())
+        async with lock:
+            yield
 
     def require_open(self) -> None:
         """Raises:

@@ -32,6 +32,7 @@ class Watching:
         self._patience = patience
         self._when_left = when_left
         self._count: Counter[str] = Counter()
+        self._for_the_end: Counter[str] = Counter()
         self._readers: set[Reader] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -54,6 +55,22 @@ class Watching:
                 del self._count[stream]
                 loop = asyncio.get_running_loop()
                 self._timers[stream] = loop.call_later(self._patience, self._left, stream)
+
+    @contextmanager
+    def only_for_the_end(self, stream: str) -> Iterator[None]:
+        """For as long as a reader of the stream waits for an end, and does not look at what comes before."""
+        self._for_the_end[stream] += 1
+        try:
+            yield
+        finally:
+            self._for_the_end[stream] -= 1
+            if not self._for_the_end[stream]:
+                del self._for_the_end[stream]
+
+    def is_hurried(self, stream: str) -> bool:
+        """Whether what comes may be wanted at once; else all who read the stream only wait for an end."""
+        patient = self._for_the_end[stream]
+        return not patient or self._count[stream] > patient
 
     def forget(self, stream: str) -> None:
         """The stream has nothing left that could be stopped."""

@@ -47,7 +47,7 @@ class Append:
     expect: Expect | None = None
     rows: Sequence[Row] = ()
     drop: Sequence[tuple[str, str]] = ()
-    source: SourceOffset | None = None
+    sources: Sequence[SourceOffset] = ()
     base: tuple[str, Position] | None = None
 
     def require_storable(self) -> None:
@@ -63,9 +63,9 @@ class Append:
             require_text("a row", (self.expect.kind, self.expect.id))
         if self.key:
             require_text("an idempotency key", (self.key.scope, self.key.key, self.key.fingerprint))
-        if self.source:
-            require_text("a source", (self.source.source,))
-            require_integer("an offset", self.source.offset)
+        for source in self.sources:
+            require_text("a source", (source.source,))
+            require_integer("an offset", source.offset)
         if self.base:
             require_text("a base", (self.base[0], self.base[1].epoch))
             require_integer("a position", self.base[1].seq)

@@ -257,10 +257,10 @@ class Store(Log, Catalog, Protocol):
         expect: Expect | None = None,
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
-        source: SourceOffset | None = None,
+        sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
-        """Append the drafts, put and drop the rows, keep key and offset: all of it, or none of it.
+        """Append the drafts, put and drop the rows, keep key and offsets: all of it, or none of it.
 
         It returns after the whole is durable; only then followers are woken. A stream begins with its first
         commit. `base` begins a new incarnation that stands on that position (stream, position). With no

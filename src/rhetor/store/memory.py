@@ -96,12 +96,12 @@ class MemoryStore:
         expect: Expect | None = None,
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
-        source: SourceOffset | None = None,
+        sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
         self._require_open()
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expect, rows, drop, source, base)
+        append = Append(stream, self._clock(), entries, key, expect, rows, drop, sources, base)
         append.require_storable()
         return admit(append, self) or self._store(append)
 
@@ -210,8 +210,8 @@ class MemoryStore:
         for entry in append.entries:
             incarnation.append(entry, append.at)
         self._put_rows(append)
-        if append.source:
-            self._sources[append.source.source] = append.source.offset
+        for source in append.sources:
+            self._sources[source.source] = source.offset
         committed = Committed(incarnation.epoch, first, incarnation.head)
         if key := append.key:
             committed = replace(committed, result=key.result)

@@ -118,11 +118,11 @@ class SqliteStore:
         expect: Expect | None = None,
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
-        source: SourceOffset | None = None,
+        sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expect, rows, drop, source, base)
+        append = Append(stream, self._clock(), entries, key, expect, rows, drop, sources, base)
         append.require_storable()
         committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))
         return committed

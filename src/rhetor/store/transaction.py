@@ -135,8 +135,8 @@ class Transaction:
             self._rows[row.kind, row.id] = row
             if row.name is not None:
                 self._names[row.kind, row.owner, row.name] = row.id
-        if append.source:
-            self._sources[append.source.source] = append.source.offset
+        for source in append.sources:
+            self._sources[source.source] = source.offset
         changed = records or append.base
         return Landed(committed, append.stream, after.standing() if changed else None, records)
 

@@ -28,7 +28,7 @@ async def append(store: SqliteStore, stream: str) -> None:
             stream,
             [Draft(OutputDelta(text), f"t{number}")],
             rows=[Row("count", stream, str(number), b"")],
-            source=SourceOffset(stream, number),
+            sources=[SourceOffset(stream, number)],
         )
         assert done.last == number
         sys.stdout.write(f"{stream} {done.last} {text}\n")

@@ -37,7 +37,7 @@ async def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None
         store = await SqliteStore.open(tmp_path / "db", clock=clock)
         stack.push_async_callback(store.aclose)
         first = await store.commit("s", [asked("hello"), asked("world")], key=key, rows=[row])
-        await store.commit("s", [], source=SourceOffset("spool", 9))
+        await store.commit("s", [], sources=[SourceOffset("spool", 9)])
         fork = await store.commit("fork", [], base=("s", Position(first.epoch, 1)))
         await store.truncate("s", 2)
         before = (

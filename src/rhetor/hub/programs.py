@@ -1,0 +1,275 @@
+"""Programs as peers: started, found again after a restart, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Principal
+from rhetor.domain.event import SessionStateChanged
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.program import Exit, Launch, Program
+from rhetor.domain.session import Session
+from rhetor.domain.turn import STARTED
+from rhetor.drivers.base import Left
+from rhetor.errors import (
+    Forbidden,
+    Malformed,
+    NameTaken,
+    NotRunning,
+    StateConflict,
+    UnknownPeer,
+    Unprocessable,
+)
+from rhetor.store.base import Draft, Expect, Row
+
+from .asking import asked_by
+from .opening import CWD, open_session
+from .rows import session_of, session_row
+from .seats import HUB_STREAM, Seat, SeatRow, end_told, forget, memory_of, noticed, seats_of, take
+
+if TYPE_CHECKING:
+    from .state import State
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+CALLER = "caller"  # of a program that runs where who launches it is
+DRIVERS = {"terminal": "terminal", "stdio": "stdio"}
+KINDS = {"terminal": PeerKind.TERMINAL, "stdio": PeerKind.TOOL}
+
+
+def require_person(principal: Principal) -> None:
+    """Raises:
+    Forbidden: a peer's program asks for what only a person may."""
+    if principal.is_agent:
+        raise Forbidden.to_agents(principal.subject)
+
+
+async def announce(state: State, principal: Principal, command: AnnounceProgram) -> Peer:
+    """Raises:
+    Forbidden, Malformed, NameTaken, ProgramMissing, ProgramRefused: as they say; nothing runs then."""
+    state.require_open()
+    require_person(principal)
+    peer = _announced(command)
+    async with state.starting(peer.name):
+        if seats_of(state, peer.name) or _is_configured(state, peer.name):
+            raise NameTaken("peer", peer.name)
+        session = await standing_session(state, principal.subject, peer)
+        await _start(state, peer, session, command.launch, announced=True)
+        state.peers.put(peer)
+    return peer
+
+
+async def launch(state: State, principal: Principal, command: LaunchTool) -> Peer:
+    """Raises:
+    UnknownPeer, Unprocessable, ProgramMissing, ProgramRefused: as they say."""
+    state.require_open()
+    require_person(principal)
+    peer = state.peers.get(command.name)
+    cwd = command.cwd if principal.local else None
+    if command.session is None:
+        session = await standing_session(state, principal.subject, peer, cwd)
+    else:
+        session = await _named_session(state, principal, peer, command.session, cwd)
+    await seat_for(state, peer, principal.subject, session.id)
+    return peer
+
+
+async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
+    """Raises:
+    UnknownPeer: there is none of that name.
+    NotRunning: its program does not run."""
+    require_person(principal)
+    peer = state.peers.get(command.name)
+    seats = seats_of(state, peer.name)
+    configured = _is_configured(state, peer.name)
+    if not seats and (configured or peer.name not in state.gone):
+        raise NotRunning(peer.name)
+    await asyncio.gather(*(_end(seat) for seat in seats))
+    ended, _ = state.gone.get(peer.name, (Exit(), 0))
+    if not configured:
+        state.gone.pop(peer.name, None)
+        state.peers.remove(peer.name)
+    return ended
+
+
+async def _end(seat: Seat) -> None:
+    await seat.running.end()
+    await seat.left.wait()
+
+
+async def _named_session(
+    state: State, principal: Principal, peer: Peer, name: str, cwd: str | None
+) -> Session:
+    for row in await state.store.find("session", owner=principal.subject, name=name):
+        if row.parent != peer.name:
+            raise NameTaken("session", name)
+        return session_of(row)
+    session = open_session(state, principal, peer.name, context_window=0, name=name, cwd=cwd)
+    drafts = [Draft(SessionStateChanged(session.state))]
+    await state.store.commit(session.id, drafts, rows=[session_row(session)])
+    return session
+
+
+async def seat_for(state: State, peer: Peer, owner: str, session_id: str | None = None) -> Seat:
+    """The seat of a peer's program, which is started where it does not run and is known well enough. Of a
+    peer that has a program for each conversation, that of the session; of the owner's standing one without.
+
+    Raises:
+        NotRunning: it does not, and only its owner can start it.
+        ProgramMissing, ProgramRefused: it cannot be started.
+    """
+    if peer.program is None:
+        raise Unprocessable(f"{peer.name} is no program", peer=peer.name)
+    session = await _session(state, peer, owner, session_id)
+    key = seat_key(state, peer, session.id)
+    async with state.starting(key):
+        seat = state.seats.get(key)
+        if seat and seat.running.ended is not None and _is_configured(state, peer.name):
+            await seat.left.wait()  # its end is being told; the message is for the next one
+            seat = None
+        if seat:
+            return seat
+        if not _is_configured(state, peer.name):
+            raise NotRunning(peer.name)
+        launch = state.launches(peer, session.metadata.get(CWD))
+        return await _start(state, peer, session, launch, announced=False)
+
+
+def seat_key(state: State, peer: Peer, session_id: str) -> str:
+    """The name of a seat: the peer's, or, where each conversation has its own program, that of the one."""
+    each = state.program_drivers[peer.driver].sessions == "many"
+    return f"{peer.name}/{session_id}" if each else peer.name
+
+
+async def _session(state: State, peer: Peer, owner: str, session_id: str | None) -> Session:
+    """The session whose turns the program answers, where it answers one session's only."""
+    row = await state.store.get("session", session_id) if session_id else None
+    session = session_of(row) if row is not None else None
+    if session is not None and state.program_drivers[peer.driver].sessions == "many":
+        return session
+    cwd = session.metadata.get(CWD) if session is not None else None
+    return await standing_session(state, owner, peer, cwd)
+
+
+async def standing_session(state: State, owner: str, peer: Peer, cwd: str | None = None) -> Session:
+    """The session in which an owner talks to a program without naming one: one for each folder (`cwd`) where
+    the program runs in its caller's."""
+    if peer.program is None or peer.program.cwd != CALLER:
+        cwd = None
+    id = f"{owner}/{peer.name}" + (f"/{cwd}" if cwd else "")
+    kept = await state.store.get("standing", id)
+    row = await state.store.get("session", kept.parent) if kept else None
+    if row is not None and session_of(row).takes_messages:
+        return session_of(row)
+    session = open_session(state, Principal(owner), peer.name, context_window=0, endless=True, cwd=cwd)
+    mark = Row("standing", id, "open", b"{}", owner=owner, parent=session.id, at=state.ids.now())
+    expect = Expect("standing", id, frozenset({kept.state} if kept else ()))
+    try:
+        drafts = [Draft(SessionStateChanged(session.state))]
+        await state.store.commit(session.id, drafts, expect=expect, rows=[session_row(session), mark])
+    except StateConflict:  # somebody opened it at the same time
+        return await standing_session(state, owner, peer, cwd)
+    return session
+
+
+async def register(state: State) -> None:
+    """Make the peers known that were announced to an earlier hub, before anything asks for them."""
+    for row in await state.store.find("program", state="running", limit=10_000):
+        entry = SeatRow.of(row)
+        if entry.announced:
+            state.peers.put(entry.peer)
+
+
+async def adopt(state: State) -> None:
+    """Find the programs again that ran under an earlier hub."""
+    for row in await state.store.find("program", state="running", limit=10_000):
+        await _adopt(state, SeatRow.of(row))
+
+
+async def _adopt(state: State, entry: SeatRow) -> None:
+    driver = state.program_drivers.get(entry.peer.driver)
+    found = None
+    if driver is not None:
+        left = await _left(state, entry)
+        found = await driver.find(entry.peer, entry.host_id, left, lambda r: noticed(state, r))
+    if found is None or isinstance(found, Exit):
+        await _was_lost(state, entry, found or Exit(lost="its driver is no longer there"))
+    else:
+        take(state, entry, found)
+
+
+def source_of(host_id: str) -> str:
+    """The name of a program's spool in the catalog."""
+    return f"host:{host_id}"
+
+
+async def _was_lost(state: State, entry: SeatRow, ended: Exit) -> None:
+    name = entry.peer.name
+    end, rows = end_told(name, ended), [entry.ended(ended)]
+    await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
+    await state.store.commit(HUB_STREAM, [Draft(end)])
+    state.gone[name] = (ended, state.ids.now())
+    if entry.peer.driver in state.program_drivers:
+        forget(state, entry)
+
+
+async def _left(state: State, entry: SeatRow) -> Left:
+    """What an earlier hub left of a program, the turn in its session included."""
+    offset = await state.store.offset(source_of(entry.host_id))
+    memory = await memory_of(state, entry.key)
+    for started in STARTED:
+        for row in await state.store.find("turn", state=started, parent=entry.session_id):
+            asked = {
+                each.id: each.data.get("detail")
+                for each in await asked_by(state, entry.session_id, row.id)
+                if each.kind == "permission"
+            }
+            return Left(offset, memory, True, asked)
+    return Left(offset, memory)
+
+
+async def _start(state: State, peer: Peer, session: Session, launch: Launch, *, announced: bool) -> Seat:
+    key, owner = seat_key(state, peer, session.id), session.owner
+    entry = SeatRow(state.ids.new("h"), key, peer, owner, session.id, announced, state.ids.now())
+    await state.store.commit(HUB_STREAM, [], rows=[entry.row("running")])  # known before it runs
+    driver = state.program_drivers[peer.driver]
+    try:
+        memory = await memory_of(state, key)
+        running = await driver.start(peer, entry.host_id, launch, memory, lambda r: noticed(state, r))
+    except BaseException:
+        await state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)])
+        raise
+    state.gone.pop(peer.name, None)
+    return take(state, entry, running)
+
+
+def _is_configured(state: State, name: str) -> bool:
+    try:
+        peer = state.peers.get(name)
+    except UnknownPeer:
+        return False
+    return not state.peers.is_put(peer.name)
+
+
+def _announced(command: AnnounceProgram) -> Peer:
+    if not NAME.fullmatch(command.name):
+        raise Malformed(
+            f"{command.name!r} is no name: a letter, then up to 63 letters, digits, `_`, `.` or `-`"
+        )
+    if not command.argv or any("\0" in word for word in command.argv):
+        raise Malformed("a program has a name and arguments without NUL")
+    try:
+        re.compile(command.prompt or "")
+    except re.error as error:
+        raise Malformed(f"the prompt is no regular expression: {error}") from error
+    program = Program(
+        command.argv,
+        command.launch.cwd,
+        command.delimiter,
+        command.protocol,
+        command.prompt,
+        command.on_exit,
+    )
+    description = command.description or " ".join(" ".join(command.argv).split())[:200]
+    return Peer(command.name, KINDS[command.kind], DRIVERS[command.kind], description, program=program)

@@ -1,0 +1,99 @@
+"""The configured programs: what each is started with, whether it is there, and whether it works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Launch
+from rhetor.drivers.programs.driver import executable
+from rhetor.errors import ProgramMissing, ProgramRefused
+from rhetor.settings import ToolSettings
+
+# what every program needs to find its way; nothing else of the hub's own environment reaches one
+PASSED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_RUNTIME_DIR",
+)
+CHECK_SECONDS = 10.0
+SHOWN_BYTES = 4096
+
+
+class ConfiguredPrograms:
+    """`environment`: the hub's own, of which a program gets what its entry lets through."""
+
+    def __init__(self, entries: Mapping[str, ToolSettings], environment: Mapping[str, str]) -> None:
+        self._entries = entries
+        self._environment = environment
+
+    def launch(self, peer: Peer, cwd: str | None = None) -> Launch:
+        """What the program of a configured peer is started with. `cwd`: the sender's own folder."""
+        entry = self._entries[peer.name]
+        names = (*PASSED, *entry.pass_env)
+        env = {name: self._environment[name] for name in names if name in self._environment}
+        env = {"TERM": "xterm-256color", "PATH": os.defpath, **env, **entry.env}
+        place = cwd if entry.cwd == "caller" and cwd else "~" if entry.cwd == "caller" else entry.cwd
+        home = Path(env.get("HOME") or Path.home())
+        folder = home / place[2:] if place.startswith("~/") else home if place == "~" else Path(place)
+        return Launch(str(folder.expanduser()), env)
+
+    def place(self, peer: Peer) -> str | None:
+        """The file that would be run; None where it is missing."""
+        assert peer.program is not None
+        try:
+            return executable(peer.program, self.launch(peer))
+        except (ProgramMissing, ProgramRefused):
+            return None
+
+    async def health(self, peer: Peer) -> dict[str, Any]:
+        """What the entry's check says: `{check, ok, detail, version}`."""
+        entry, path = self._entries[peer.name], self.place(peer)
+        given = entry.health_check
+        check = given if isinstance(given, str) else shlex.join(given)
+        if path is None:
+            missing = ProgramMissing(entry.executable, entry.install)
+            return {"check": check, "ok": False, "detail": missing.detail, "version": None}
+        if check in ("status", "ping"):
+            return {"check": check, "ok": True, "detail": f"{path} can be run", "version": None}
+        argv = [path, "--version"] if check == "version" else shlex.split(check)
+        ok, said = await _run(argv, self.launch(peer))
+        version = said.partition("\n")[0].strip() if ok and check == "version" else None
+        return {"check": check, "ok": ok, "detail": said, "version": version}
+
+
+async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:
+    """Whether a command ends with 0, and what it said."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=launch.env, cwd=launch.cwd
+        )
+    except OSError as error:
+        return False, f"{argv[0]}: {error.strerror}"
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            said = await process.stdout.read(SHOWN_BYTES)
+            code = await process.wait() if len(said) < SHOWN_BYTES else 0
+    except TimeoutError:
+        return False, f"it said nothing for {CHECK_SECONDS:g} s"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return code == 0, said.decode(errors="replace").strip()
