@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +17,30 @@ import aiohttp
 from rhetor.app import locked, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
+from rhetor.domain.event import Payload, Position
 from rhetor.domain.peer import Peer
-from rhetor.drivers.base import Driver
+from rhetor.drivers.base import Driver, ProgramDriver
+from rhetor.drivers.programs.driver import Programs, on_pipes
+from rhetor.drivers.programs.hosts import Hosts
+from rhetor.drivers.programs.marked import MarkedShells
+from rhetor.drivers.programs.terminal import TerminalProgram
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
-from rhetor.store.base import Store
+from rhetor.programs import ConfiguredPrograms
+from rhetor.settings import Settings, ToolSettings, peers_of
+from rhetor.store.base import Store, follow
 from rhetor.store.memory import MemoryStore
 from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, tcp_listener, unix_listener
+from tests.rhetor.drivers.programs.hosting import hosting
 from tests.scripted import PEERS, ScriptedDriver
 
 TOKEN = "f" * 64
 CONSOLE = "c0ffee.localhost"
+SECONDS = 10.0
+# all that a program of a test sees
+PROGRAM_ENVIRONMENT = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/"}
 
 
 class KnownProviders:
@@ -93,6 +106,54 @@ class Served:
                 if line.startswith(b"data: "):
                     yield json.loads(line[6:])
 
+    async def announce(self, name: str, *argv: str, kind: str = "stdio", **more: Any) -> dict[str, Any]:
+        """A program as a peer; it must start."""
+        body = {"name": name, "kind": kind, "argv": argv, "cwd": "/", "env": PROGRAM_ENVIRONMENT, **more}
+        answer = await self.ask("POST", "/api/v2/programs", body)
+        assert answer.status == 200, answer.text
+        found: dict[str, Any] = answer.json
+        return found
+
+    async def say(self, peer: str, content: str, **more: Any) -> Answer:
+        """A message that the program is to run, and its answer."""
+        body = {"content": content, "execute": True, **more}
+        return await self.ask("POST", f"/api/v2/ai/{peer}/message", body)
+
+    async def condition(self, peer: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.ask("GET", f"/api/v2/ai/{peer}/status")).json
+        return found
+
+    async def standing(self, peer: str) -> str:
+        """The session in which the owner's program says what nobody asked for."""
+        row = await self.hub.state.store.get("standing", f"{self.node.owner}/{peer}")
+        assert row is not None
+        return row.parent
+
+    async def log(self, stream: str) -> list[Payload]:
+        head = await self.hub.state.store.head(stream)
+        if head is None:
+            return []
+        records = await self.hub.state.store.page(stream, Position(head.epoch, 0), 100_000)
+        return [record.event.payload for record in records]
+
+    async def seen(
+        self, stream: str, wanted: Callable[[Payload], bool], seconds: float = SECONDS
+    ) -> list[Payload]:
+        """What is in the stream up to the first event of which that is true."""
+        head = await self.hub.state.store.head(stream)
+        assert head is not None
+        payloads: list[Payload] = []
+        try:
+            async with asyncio.timeout(seconds):
+                async for records in follow(self.hub.state.store, stream, Position(head.epoch, 0)):
+                    for record in records:
+                        payloads.append(record.event.payload)
+                        if wanted(payloads[-1]):
+                            return payloads
+        except TimeoutError:
+            raise AssertionError(f"it did not come; there was {payloads[-20:]}") from None
+        raise AssertionError("following does not end")
+
 
 @asynccontextmanager
 async def served(
@@ -103,12 +164,26 @@ async def served(
     by_itself: bool = False,
     drivers: Mapping[str, Driver] | None = None,
     also: Sequence[Peer] = (),
+    hosts: Hosts | None = None,
+    tools: Mapping[str, ToolSettings] | None = None,
+    environment: Mapping[str, str] = PROGRAM_ENVIRONMENT,
+    seconds: float = 30.0,
 ) -> AsyncIterator[Served]:
+    """`hosts`: of the programs, where there are to be any; `tools`: those that are configured."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
-    peers = Peers([*PEERS, *also], {"reviewers": ("apollo", "athena")})
-    async with open_hub(store, peers, {"scripted": driver, **(drivers or {})}, limits=limits) as hub:
+    configured = ConfiguredPrograms(tools or {}, environment)
+    peers = Peers([*PEERS, *_tools(tools or {}), *also], {"reviewers": ("apollo", "athena")})
+    async with open_hub(
+        store,
+        peers,
+        {"scripted": driver, **(drivers or {})},
+        limits=limits,
+        program_drivers=program_drivers(folder, hosts) if hosts else {},
+        launches=configured.launch,
+    ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
+        node.programs = configured
         with unix_listener(folder / "hub.sock") as unix, tcp_listener("127.0.0.1", 0, or_any=False) as tcp:
             port = tcp.getsockname()[1]
             node.addresses = Addresses(port, CONSOLE)
@@ -116,13 +191,42 @@ async def served(
             listening = asyncio.Event()
             server = HubServer(locked(routes(node), node, TOKEN), listening.set, hub.aclose)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(server.serve([unix, tcp]))
+                serving = tasks.create_task(server.serve([unix, tcp]))
                 await listening.wait()
                 connector = aiohttp.UnixConnector(str(folder / "hub.sock"), limit=0)
                 async with (
                     aiohttp.ClientSession(connector=connector) as local,
                     aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as remote,
-                    asyncio.timeout(30),
+                    asyncio.timeout(seconds),
                 ):
-                    yield Served(hub, node, driver, folder / "hub.sock", port, local, remote)
-                server.should_exit = True
+                    try:
+                        yield Served(hub, node, driver, folder / "hub.sock", port, local, remote)
+                    finally:  # in order, also where the test has failed
+                        server.should_exit = True
+                        await asyncio.wait((serving,))
+
+
+@asynccontextmanager
+async def with_programs(
+    *scripts: Any, spools: Mapping[str, int] | None = None, **options: Any
+) -> AsyncIterator[Served]:
+    """The same in a folder of its own, with programs; none outlives it. `spools`: settings of the hosts."""
+    with tempfile.TemporaryDirectory(prefix="rt") as name:
+        folder = Path(name)
+        async with (
+            hosting(folder, **(spools or {})) as hosts,
+            served(folder, *scripts, hosts=hosts, **options) as home,
+        ):
+            yield home
+
+
+def program_drivers(folder: Path, hosts: Hosts) -> dict[str, ProgramDriver]:
+    return {
+        "stdio": Programs(hosts, on_pipes, "pipes"),
+        "terminal": Programs(hosts, TerminalProgram, "pty", MarkedShells(folder / "startup")),
+    }
+
+
+def _tools(tools: Mapping[str, ToolSettings]) -> list[Peer]:
+    names = {peer.name for peer in peers_of(Settings())}
+    return [peer for peer in peers_of(Settings(tools=dict(tools))) if peer.name not in names]

@@ -65,6 +65,9 @@ NO_HTTP: dict[str, bytes] = {
 }
 
 
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
 @pytest.mark.parametrize("name", NO_HTTP)
 async def test_what_is_no_http_is_a_problem_and_the_end_of_the_connection(tmp_path: Path, name: str) -> None:
     async with served(tmp_path) as home:
@@ -80,16 +83,27 @@ async def test_a_host_that_is_missing_is_421(tmp_path: Path) -> None:
             assert of_problem(reply) == (421, "misdirected")
 
 
-async def test_an_upgrade_that_is_not_offered_is_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        (b"Upgrade: h2c\r\n", (404, "not_found")),
+        (b"Upgrade: websocket\r\n", (400, "malformed")),
+        (b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", (400, "malformed")),
+        (b"Upgrade: websocket\r\nSec-WebSocket-Version: 8\r\n" + KEY, (400, "malformed")),
+        (b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" + KEY, (404, "not_found")),
+    ],
+    ids=["another protocol", "bare", "no key", "an old version", "no such socket"],
+)
+async def test_an_upgrade_that_is_not_offered_is_not_followed(
+    tmp_path: Path, lines: bytes, refused: tuple[int, str]
+) -> None:
     async with served(tmp_path) as home:
-        for protocol in (b"h2c", b"websocket"):
-            data = get(b"/ws", lines=b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n")
-            reader, writer = await asyncio.open_unix_connection(str(home.socket))
-            writer.write(data)
-            reply = await one_reply(reader)
-            writer.close()
-            assert reply is not None
-            assert of_problem(reply) == (404, "not_found")
+        reader, writer = await asyncio.open_unix_connection(str(home.socket))
+        writer.write(get(b"/ws/nowhere", lines=b"Connection: Upgrade\r\n" + lines))
+        reply = await one_reply(reader)
+        writer.close()
+        assert reply is not None
+        assert of_problem(reply) == refused
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer
+from rhetor.domain.program import Condition, Exit
 from rhetor.domain.session import Session, SessionState
 from rhetor.store.base import Head, Spoken
 
 from .raw import timestamp
 
 
-def peer(peer: Peer, *, running: int, figures: Figures, model: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A peer's program: its process, None where none runs, and how it is."""
+
+    pid: int | None
+    condition: Condition
+
+
+def peer(
+    peer: Peer, *, running: int, figures: Figures, model: str | None = None, seated: Seated | None = None
+) -> dict[str, Any]:
     """A peer with its status and the evidence for it. What is not known is null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
@@ -23,12 +35,13 @@ def peer(peer: Peer, *, running: int, figures: Figures, model: str | None = None
         "name": peer.title,
         "kind": peer.kind,
         "description": peer.description,
-        "status": "busy" if running else "idle",
-        "evidence": busy,
+        "status": seated.condition.status if seated else "busy" if running else "idle",
+        "evidence": seated.condition.evidence if seated else busy,
         "host": None,
         "port": None,
-        "pid": None,
-        "websocket_supported": False,
+        "pid": seated.pid if seated else None,
+        "delimiter": peer.program.delimiter if peer.program else None,
+        "websocket_supported": True,
         "model": model,
         "capabilities": {
             "streaming": True,
@@ -64,4 +77,26 @@ def session(
         "tools": msgspec.to_builtins(session.tools),
         "messages": [{"role": s.role, "content": s.content, "timestamp": timestamp(s.at)} for s in spoken],
         "head": f"{head.epoch}:{head.head}" if head else None,
+    }
+
+
+def condition(peer: Peer, seated: Seated, ended: Exit | None, running: int, waiting: int) -> dict[str, Any]:
+    """Why a program is thought to be as it is."""
+    how = seated.condition
+    dialog = {"text": how.dialog.text, "options": list(how.dialog.options)} if how.dialog else None
+    return {
+        "name": peer.name,
+        "kind": peer.kind,
+        "driver": peer.driver,
+        "status": how.status,
+        "evidence": how.evidence,
+        "since": timestamp(how.since),
+        "pid": seated.pid,
+        "exit_code": ended.exit_code if ended else None,
+        "signal": ended.signal if ended else None,
+        "reasons": list(how.reasons),
+        "screen": list(how.screen) if how.screen is not None else None,
+        "dialog": dialog,
+        "running": running,
+        "waiting": waiting,
     }

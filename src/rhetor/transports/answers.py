@@ -89,6 +89,7 @@ class Peer(BaseModel):
     host: str | None
     port: int | None
     pid: int | None
+    delimiter: str | None
     websocket_supported: bool
     model: str | None
     capabilities: PeerCapabilities
@@ -186,6 +187,82 @@ class KeptCheckpoint(BaseModel):
 
 class Checkpoints(BaseModel):
     checkpoints: list[KeptCheckpoint]
+
+
+class Dialog(BaseModel):
+    text: str
+    options: list[str]
+
+
+class Condition(BaseModel):
+    """Why a peer is thought to be as it is. `screen`: the lines of its terminal, where it has one."""
+
+    name: str
+    kind: str
+    driver: str
+    status: str
+    evidence: str
+    since: Time
+    pid: int | None
+    exit_code: int | None
+    signal: int | None
+    reasons: list[str]
+    screen: list[str] | None
+    dialog: Dialog | None
+    running: int
+    waiting: int
+
+
+class Ended(BaseModel):
+    """How a program ended: with a code, or by a signal; neither where that is not known."""
+
+    name: str
+    exit_code: int | None
+    signal: int | None
+
+
+class Waited(BaseModel):
+    idle: list[str]
+    waiting: list[str]
+    timed_out: bool
+
+
+class Health(BaseModel):
+    check: str
+    ok: bool
+    detail: str
+    version: str | None
+
+
+class Tool(BaseModel):
+    name: str
+    display_name: str
+    description: str
+    driver: str
+    executable: str
+    installed: bool
+    path: str | None
+    how_to_install: str | None
+    status: str
+    evidence: str
+    pid: int | None
+    capabilities: dict[str, float]
+    sessions: int
+
+
+class CheckedTool(Tool):
+    health: Health
+
+
+class Tools(BaseModel):
+    tools: list[Tool]
+
+
+class ToolCapabilities(BaseModel):
+    name: str
+    static: dict[str, float]
+    dynamic: dict[str, float]
+    capabilities: dict[str, float]
 
 
 class ToolAnswered(BaseModel):

@@ -8,6 +8,7 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from rhetor.domain.command import (
+    AnnounceProgram,
     AnswerPermission,
     AnswerTool,
     SendMessage,
@@ -15,6 +16,7 @@ from rhetor.domain.command import (
     StartSession,
 )
 from rhetor.domain.plan import IfBusy, Step
+from rhetor.domain.program import Launch
 from rhetor.domain.tool import MOST, Tool
 from rhetor.errors import Unprocessable
 
@@ -23,6 +25,7 @@ PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"  # no control characters: names are shown, a
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)]
 Name = Id
 Sender = Annotated[str, Field(alias="from", max_length=200, pattern=PLAIN)]
+Folder = Annotated[str, Field(max_length=4096, pattern=r"^/[^\x00]*$")]
 Delimiter = Annotated[str, Field(max_length=100)]
 KEPT_BYTES, KEPT_DEPTH = 64 << 10, 32
 MOST_STEPS, MOST_NEEDS = 1000, 10_000
@@ -70,6 +73,7 @@ class HowToSend(Body):
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
     from_: Sender = ""
+    cwd: Folder | None = None
 
 
 class MessageBody(HowToSend):
@@ -90,6 +94,7 @@ class MessageBody(HowToSend):
             self.if_busy,
             key or self.command_id,
             self.from_,
+            cwd=self.cwd,
         )
 
 
@@ -197,9 +202,10 @@ class PlanBody(Body):
     input: str = ""
     command_id: Id | None = None
     from_: Sender = ""
+    cwd: Folder | None = None
 
     def command(self, steps: tuple[Step, ...], key: str | None) -> StartPlan:
-        return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_)
+        return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_, self.cwd)
 
 
 class OperationBody(Body):
@@ -251,6 +257,56 @@ class OptionBody(Body):
 
 class EnvironmentBody(Body):
     variables: Annotated[dict[str, str], Field(max_length=100)]
+
+
+Word = Annotated[str, Field(max_length=128 << 10, pattern=r"^[^\x00]*$")]
+Variable = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00=]+$")]
+Side = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class ProgramBody(Body):
+    """`argv`: the program and its arguments, no shell; `env`: all that it is to see."""
+
+    name: Name
+    kind: Literal["terminal", "stdio"]
+    argv: Annotated[list[Word], Field(min_length=1, max_length=10_000)]
+    cwd: Folder
+    env: Annotated[dict[Variable, Word], Field(max_length=10_000)] = {}
+    rows: Side = 24
+    cols: Side = 80
+    delimiter: Delimiter | None = None
+    protocol: Literal["text", "aish-json"] = "text"
+    prompt: Annotated[str, Field(max_length=1000)] | None = None
+    on_exit: Literal["survive", "reap"] = "survive"
+    description: Annotated[str, Field(max_length=1000, pattern=PLAIN)] = ""
+
+    def command(self) -> AnnounceProgram:
+        return AnnounceProgram(
+            self.name,
+            self.kind,
+            tuple(self.argv),
+            Launch(self.cwd, self.env, self.rows, self.cols),
+            self.delimiter or None,
+            self.protocol,
+            self.prompt,
+            self.on_exit,
+            self.description,
+        )
+
+
+class LaunchBody(Body):
+    """`cwd`: the sender's own folder, for programs that run there."""
+
+    cwd: Folder | None = None
+    session: Name | None = None
+
+
+class WaitBody(Body):
+    """`timeout`: seconds; without one the wait has no end."""
+
+    peers: Annotated[list[Id], Field(min_length=1, max_length=1000)]
+    mode: Literal["any", "all"] = "all"
+    timeout: Annotated[float, Field(ge=0, le=10**6)] | None = None
 
 
 Control = Literal["pause", "resume", "interrupt", "stop"]

@@ -57,7 +57,7 @@ async def end(id: str, who: Who, here: Here) -> Response:
     return await _shown(here, await here.hub.execute(who, c.StopSession(id)))
 
 
-@doors.on("POST", "/api/v2/sessions/{id}/message", Policy.USER)
+@doors.on("POST", "/api/v2/sessions/{id}/message", Policy.USER, short=SessionMessageBody)
 async def message(
     id: str, body: SessionMessageBody, request: Request, who: Who, here: Here, key: Key = None
 ) -> Response:
@@ -65,7 +65,7 @@ async def message(
     return await whole_answer(request, here, accepted, headers)
 
 
-@doors.on("POST", "/api/v2/sessions/{id}/stream", Policy.USER)
+@doors.on("POST", "/api/v2/sessions/{id}/stream", Policy.USER, short=SessionMessageBody)
 async def stream(
     id: str, body: SessionMessageBody, request: Request, who: Who, here: Here, key: Key = None
 ) -> Response:

@@ -51,6 +51,8 @@ CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 
+STARTED: Errors = (e.ProgramMissing, e.ProgramRefused, *STORED)
+
 TURN_HEADERS = ("x-session-id", "x-turn-id", "x-cursor")
 PLAN_HEADERS = ("x-plan-id", "x-cursor")
 
@@ -110,6 +112,15 @@ OPERATIONS: dict[str, Gives] = {
     "DELETE /api/v2/plans/{id}": Gives(a.PlanStopped, (e.NotFound, *STORED)),
     "GET /api/v2/plans/{id}/events": Gives(None, CURSOR, stream=True, headers=("x-plan-id",)),
     "POST /api/v2/bulk": Gives(a.Results, PLANNED, stream=True, headers=PLAN_HEADERS),
+    "POST /api/v2/programs": Gives(a.Peer, (e.NameTaken, *STARTED)),
+    "DELETE /api/v2/programs/{name}": Gives(a.Ended, (e.UnknownPeer, e.NotRunning, *STORED)),
+    "GET /api/v2/ai/{id}/status": Gives(a.Condition, PEER),
+    "POST /api/v2/wait": Gives(a.Waited, (e.UnknownPeer,)),
+    "GET /api/v2/tools": Gives(a.Tools),
+    "GET /api/v2/tools/{name}": Gives(a.CheckedTool, (e.UnknownPeer,)),
+    "POST /api/v2/tools/{name}/launch": Gives(a.Tool, (e.UnknownPeer, *STARTED)),
+    "POST /api/v2/tools/{name}/terminate": Gives(a.Ended, (e.UnknownPeer, e.NotRunning, *STORED)),
+    "GET /api/v2/tools/{name}/capabilities": Gives(a.ToolCapabilities, (e.UnknownPeer,)),
     "GET /api/v2/history": Gives(a.History),
     "GET /api/v2/search": Gives(a.Hits),
 }

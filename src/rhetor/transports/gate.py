@@ -13,10 +13,11 @@ from typing import Any
 from rhetor.auth.addresses import Addresses, Authority
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import same
-from rhetor.domain.command import Principal
+from rhetor.domain.command import AGENT, Principal
 from rhetor.errors import Forbidden, Late, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
 
 from . import problems
+from .routes import refuse_socket
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,7 +33,8 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 class Gate:
-    """`public`: paths that need no token. `owner`: the subject of who holds the hub's own token or socket."""
+    """`public`: paths that need no token. `owner`: the subject of who holds the hub's own token or socket;
+    `agent`: the peer whose program a process descends from, which is not its owner then."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Gate:
         logins: Logins,
         owner: str,
         public: frozenset[str],
+        agent: Callable[[int], str | None] = lambda pid: None,
     ) -> None:
         self._app = app
         self._addresses = addresses
@@ -50,6 +53,7 @@ class Gate:
         self._logins = logins
         self._owner = owner
         self._public = public
+        self._agent = agent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,6 +72,9 @@ class Gate:
         headers = _headers(scope)
         if scope["state"].get("unix"):
             _check_local(headers)
+            agent = self._agent(scope["state"].get("pid", 0))
+            if agent is not None:
+                return Principal(f"agent:{agent}", frozenset({AGENT}), local=True)
             return Principal(self._owner, local=True)
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))
@@ -163,4 +170,4 @@ async def _refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send
     if scope["type"] == "http":
         await problems.response(error)(scope, receive, send)
     else:
-        await send({"type": "websocket.close", "code": error.close or 4003, "reason": error.code})
+        await refuse_socket(error, send)

@@ -10,8 +10,11 @@ from fastapi import Request
 
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
+from rhetor.domain.peer import Peer
 from rhetor.errors import EnvironmentDiffers
 from rhetor.hub.hub import Hub
+
+from .rates import Rates
 
 ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
@@ -30,6 +33,28 @@ class Providers(Protocol):
     async def describe(self) -> dict[str, Any]:
         """`{name, model, base_url?}` of what `auto` is now; name is `offline` for the embedded model."""
         ...
+
+
+class Programs(Protocol):
+    """The programs that are configured, on this machine."""
+
+    def place(self, peer: Peer) -> str | None:
+        """The file that would be run; None where it is missing."""
+        ...
+
+    async def health(self, peer: Peer) -> dict[str, Any]:
+        """What its check says: `{check, ok, detail, version}`."""
+        ...
+
+
+class NoPrograms:
+    """None is configured."""
+
+    def place(self, peer: Peer) -> str | None:
+        return None
+
+    async def health(self, peer: Peer) -> dict[str, Any]:
+        return {"check": "none", "ok": False, "detail": "it is not configured", "version": None}
 
 
 @dataclass(slots=True)
@@ -52,6 +77,8 @@ class Node:
     console: str = ""
     sockets: tuple[str, ...] = ()
     max_parallel: int = 20
+    programs: Programs = field(default_factory=NoPrograms)
+    rates: Rates = field(default_factory=Rates)
     told_offline: bool = field(default=False)
 
     def check_environment(self, request: Request) -> None:

@@ -1,21 +1,36 @@
-"""A route with a lock: it cannot be made without saying who may use it."""
+"""A route with a lock: it cannot be made without saying who may use it.
+
+Routes that are asked often have a short way to their endpoint, for requests that are as they should be. All
+others take FastAPI's, which tells what is wrong with them.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from rhetor.auth.policy import Policy, require
 from rhetor.domain.command import Principal
-from rhetor.errors import Malformed, UnsupportedMedia
+from rhetor.errors import Malformed, NotFound, RhetorError, UnsupportedMedia
+
+from . import problems
+from .events import CallerGone
+from .node import node
 
 POLICY = "x-policy"
+Endpoint = Callable[[WebSocket], Awaitable[None]]
+_READ = "rhetor.request"  # where the scope has a request whose body was read already
 
 
 class StrictRequest(Request):
@@ -63,7 +78,13 @@ def _is_json(content_type: str) -> bool:
 
 
 class LockedRoute(APIRoute):
-    """Keeps its policy where the API's description shows it too, and checks it before the body is read."""
+    """Keeps its policy where the API's description shows it too, and checks it before the body is read.
+
+    `short`: the model of the body, where there is a short way to the endpoint. That takes the path's
+    parameters, `request`, `body`, `who`, `here` and, not needed, `key` (of the header Idempotency-Key).
+    """
+
+    short: type[BaseModel] | None = None
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         extra = options.get("openapi_extra") or {}
@@ -77,21 +98,106 @@ class LockedRoute(APIRoute):
 
         async def locked(request: Request) -> Response:
             require(self.policy, request.state.principal)
-            return await handle(StrictRequest(request.scope, request.receive))
+            read = request.scope.get(_READ)
+            return await handle(read or StrictRequest(request.scope, request.receive))
 
         return locked
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.short is not None and scope["method"] in (self.methods or ()):
+            request = scope[_READ] = StrictRequest(scope, receive)
+            require(self.policy, request.state.principal)
+            body = await _body(request, self.short)
+            if body is not None and "idempotency-key" not in request.headers:
+                given = {"body": body, "who": await principal(request), "here": await node(request)}
+                response = await self.endpoint(**scope["path_params"], request=request, **given)
+                await response(scope, receive, send)
+                return
+        await super().handle(scope, receive, send)
+
+
+async def _body(request: StrictRequest, model: type[BaseModel]) -> BaseModel | None:
+    """The body where it is right, None where there is something to be told about it."""
+    try:
+        return model.model_validate(await request.json()) if await request.body() else None
+    except ValidationError:
+        return None
+    except ClientDisconnect:
+        raise CallerGone from None
+
 
 class Doors(APIRouter):
-    """Routes by their policy: `@doors.on("POST", "/path", Policy.USER)`."""
+    """Routes by their policy: `@doors.on("POST", "/path", Policy.USER)`. `short`: as of `LockedRoute`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=LockedRoute, **options)
 
     def on(
-        self, method: str, path: str, policy: Policy, **options: Any
+        self,
+        method: str,
+        path: str,
+        policy: Policy,
+        *,
+        short: type[BaseModel] | None = None,
+        **options: Any,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        return self.api_route(path, methods=[method], openapi_extra={POLICY: policy.value}, **options)
+        add = self.api_route(path, methods=[method], openapi_extra={POLICY: policy.value}, **options)
+
+        def added(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+            add(endpoint)
+            route = self.routes[-1]
+            assert isinstance(route, LockedRoute)
+            route.short = short
+            return endpoint
+
+        return added
+
+    def socket(self, path: str, policy: Policy) -> Callable[[Endpoint], Endpoint]:
+        """A WebSocket; what is refused before it is accepted is refused as a request is."""
+
+        def register(endpoint: Endpoint) -> Endpoint:
+            self.routes.append(LockedSocket(path, endpoint, policy))
+            return endpoint
+
+        return register
+
+
+class LockedSocket(WebSocketRoute):
+    """The same for a WebSocket."""
+
+    def __init__(self, path: str, endpoint: Endpoint, policy: Policy) -> None:
+        self.policy = policy
+
+        async def locked(socket: WebSocket) -> None:
+            try:
+                require(policy, socket.state.principal)
+                await endpoint(socket)
+            except RhetorError as error:
+                await refuse_socket(error, socket.send)
+
+        super().__init__(path, locked, name=endpoint.__name__)
+
+
+async def no_such_route(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """What answers for a path that no door has."""
+    error = NotFound("route", scope["path"])
+    if scope["type"] == "websocket":
+        await refuse_socket(error, send)
+    else:
+        await problems.response(error)(scope, receive, send)
+
+
+async def refuse_socket(error: RhetorError, send: Callable[[Any], Awaitable[None]]) -> None:
+    """Answer the request for an upgrade with a problem (ASGI, WebSocket Denial Response)."""
+    answer = problems.response(error)
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": answer.status_code,
+            "headers": answer.raw_headers,
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
 
 
 async def principal(request: Request) -> Principal:

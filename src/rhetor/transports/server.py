@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,11 +15,13 @@ from typing import Any
 
 import uvicorn
 
-from rhetor.errors import InvalidSettings
+from rhetor.errors import InvalidSettings, Malformed, RhetorError
 
 from .heads import BoundedProtocol
 
 GRACE_SECONDS = 3
+FRAME_BYTES = 16 << 20
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
@@ -36,6 +39,30 @@ class OwnersProtocol(BoundedProtocol):
             self.app_state = {**self.app_state, "unix": True, "pid": pid}
         super().connection_made(transport)
 
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """The WebSocket library is loaded when one is first asked for: a hub listens sooner without it."""
+        if error := _handshake_fault(self.scope["method"], dict(self.headers)):
+            self._refuse(error)
+            return
+        from .socket_protocol import SocketProtocol
+
+        self.ws_protocol_class = SocketProtocol
+        super().handle_websocket_upgrade()
+
+
+def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:
+    """What is wrong with the request for a WebSocket (RFC 6455, 4.2.1)."""
+    if method != "GET":
+        return Malformed("a WebSocket is asked for with GET")
+    if headers.get(b"sec-websocket-version") != b"13":
+        return Malformed("Sec-WebSocket-Version is 13")
+    if not _KEY.fullmatch(headers.get(b"sec-websocket-key", b"")):
+        return Malformed("Sec-WebSocket-Key is 16 bytes in base64")
+    return None
+
 
 class HubServer(uvicorn.Server):
     """`listening` is called once the sockets take connections, `closing` before they are closed."""
@@ -51,6 +78,8 @@ class HubServer(uvicorn.Server):
                 app,
                 http=OwnersProtocol,
                 ws="none",
+                ws_max_size=FRAME_BYTES,
+                ws_per_message_deflate=False,
                 loop="uvloop",
                 lifespan="off",
                 log_config=None,

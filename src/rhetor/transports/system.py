@@ -39,7 +39,7 @@ async def capabilities(here: Here) -> dict[str, Any]:
     """What this hub speaks, and which peer is good at what."""
     return {
         "version": here.version,
-        "doors": ["rest", "sse"],
+        "doors": ["rest", "sse", "ws"],
         "features": list(FEATURES),
         "capabilities": here.hub.state.peers.capabilities(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -12,6 +13,8 @@ from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnEnd, TurnFailed
 from rhetor.domain.peer import Peer
 from rhetor.errors import ProviderTimeout, TurnFailure
+from rhetor.hub.conditions import condition_of, running_turns
+from rhetor.hub.seats import seats_of
 from rhetor.hub.sending import Accepted
 
 from . import events
@@ -28,16 +31,16 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 @doors.on("GET", "/api/v2/ai", Policy.USER)
 async def list_peers(here: Here) -> dict[str, Any]:
     """Every peer, with its status and the evidence for it."""
-    return {"peers": [_shape(here, peer) for peer in here.hub.state.peers]}
+    return {"peers": [shape(here, peer) for peer in here.hub.state.peers]}
 
 
 @doors.on("GET", "/api/v2/ai/{id}", Policy.USER)
 async def one_peer(id: str, here: Here) -> dict[str, Any]:
-    return _shape(here, here.hub.state.peers.get(id))
+    return shape(here, here.hub.state.peers.get(id))
 
 
-@doors.on("POST", "/api/v2/ai/{id}/message", Policy.USER)
-@doors.on("POST", "/api/v1/ai/{id}/message", Policy.USER)
+@doors.on("POST", "/api/v2/ai/{id}/message", Policy.USER, short=MessageBody)
+@doors.on("POST", "/api/v1/ai/{id}/message", Policy.USER, short=MessageBody)
 async def message(
     id: str, body: MessageBody, request: Request, who: Who, here: Here, key: Key = None
 ) -> Response:
@@ -46,7 +49,7 @@ async def message(
     return await whole_answer(request, here, accepted, headers)
 
 
-@doors.on("POST", "/api/v2/ai/{id}/stream", Policy.USER)
+@doors.on("POST", "/api/v2/ai/{id}/stream", Policy.USER, short=MessageBody)
 async def stream(
     id: str, body: MessageBody, request: Request, who: Who, here: Here, key: Key = None
 ) -> Response:
@@ -86,7 +89,9 @@ async def accept(
     if accepted.match is not None:
         match = accepted.match
         headers["x-routed-to"] = f"{match.peer.name}; {match.capability.name}; {match.capability.score:g}"
-    return accepted, {**headers, **await here.notices()}
+    if here.hub.state.peers.get(accepted.peer).model is not None:
+        headers |= await here.notices()
+    return accepted, headers
 
 
 def streamed(request: Request, here: Node, accepted: Accepted, headers: dict[str, str]) -> Response:
@@ -97,8 +102,10 @@ def streamed(request: Request, here: Node, accepted: Accepted, headers: dict[str
 
 async def whole_answer(request: Request, here: Node, accepted: Accepted, headers: dict[str, str]) -> Response:
     """The answer when it is complete; a caller that goes away is not waited for."""
-    async with events.while_connected(request.receive):
-        end, said = await here.hub.answer(accepted)
+    watching = here.hub.state.watching
+    with watching.only_for_the_end(accepted.session_id):
+        async with events.while_connected(request.receive):
+            end, said = await here.hub.answer(accepted)
     if isinstance(end, TurnCompleted):
         content = {
             "response": end.text,
@@ -129,7 +136,22 @@ def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
     return failure
 
 
-def _shape(here: Node, peer: Peer) -> dict[str, Any]:
+def shape(here: Node, peer: Peer) -> dict[str, Any]:
+    """A peer as clients see it."""
     state = here.hub.state
-    running = sum(run.turn.peer == peer.name for run in state.running_turns())
-    return shapes.peer(peer, running=running, figures=state.measured.of(peer.name), model=peer.model)
+    return shapes.peer(
+        peer,
+        running=running_turns(state, peer),
+        figures=state.measured.of(peer.name),
+        model=peer.model,
+        seated=seated(here, peer) if peer.program else None,
+    )
+
+
+def seated(here: Node, peer: Peer) -> shapes.Seated:
+    """A peer's program, and how it is."""
+    state = here.hub.state
+    seats, how = seats_of(state, peer.name), condition_of(state, peer)
+    if how.status == "available" and here.programs.place(peer) is None:
+        how = replace(how, status="gone", evidence="it is not installed")
+    return shapes.Seated(seats[0].running.pid if seats else None, how)

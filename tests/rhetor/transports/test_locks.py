@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from rhetor.app import DOORS, routes
 from rhetor.auth.policy import Policy
 from rhetor.errors import InvalidSettings
 from rhetor.transports.gate import BODY_BYTES
-from rhetor.transports.routes import Doors, LockedRoute
+from rhetor.transports.routes import Doors, LockedRoute, LockedSocket
 from rhetor.transports.server import tcp_listener
 
 pytestmark = pytest.mark.anyio
@@ -25,15 +26,27 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 PUBLIC = {"/healthz", "/login"}
 
 
-def _all_routes() -> list[LockedRoute]:
+def _all_routes() -> list[LockedRoute | LockedSocket]:
     found = [route for doors in DOORS for route in doors.routes]
-    assert all(isinstance(route, LockedRoute) for route in found)
-    return [route for route in found if isinstance(route, LockedRoute)]
+    assert all(isinstance(route, LockedRoute | LockedSocket) for route in found)
+    return [route for route in found if isinstance(route, LockedRoute | LockedSocket)]
 
 
 def test_every_route_declares_who_may_use_it() -> None:
     assert len(routes().routes) == len(DOORS)  # nothing stands beside the doors
     assert {r.path for r in _all_routes() if r.policy is Policy.PUBLIC} == PUBLIC
+
+
+async def _upgrade(home: Served, path: str, **headers: str) -> int:
+    """The status that the request for a WebSocket gets over TCP."""
+    asked = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    }
+    return (await home.ask_tcp("GET", path, headers=asked)).status
 
 
 def test_a_route_without_a_policy_cannot_be_made() -> None:
@@ -48,8 +61,12 @@ def test_a_route_without_a_policy_cannot_be_made() -> None:
 async def test_every_route_but_the_public_ones_is_401_without_a_token(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for route in _all_routes():
+            path = re.sub(r"\{\w+\}", "x", route.path)
+            if isinstance(route, LockedSocket):
+                assert (path, await _upgrade(home, path)) == (path, 401)
+                continue
             for method in route.methods or ():
-                answer = await home.ask_tcp(method, route.path.replace("{id}", "x").replace("{name}", "x"))
+                answer = await home.ask_tcp(method, path)
                 expected = {"/healthz": 200, "/login": 421}.get(route.path, 401)
                 if route.path == "/login":
                     expected = 422  # no code was given

@@ -1,0 +1,159 @@
+"""One peer over a WebSocket: calls as commands, and what follows as notices (wire page, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from rhetor.codec.jsonrpc import METHOD_NOT_FOUND, Call, Refused, notice, params_of
+from rhetor.domain import event as ev
+from rhetor.domain.command import SendMessage
+from rhetor.domain.plan import IfBusy
+from rhetor.store.base import Record
+
+from . import raw
+from .notices import TURN_ENDS, numbered, shared
+
+PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
+Sender = Annotated[str, Meta(max_length=200, pattern=PLAIN)]
+Delimiter = Annotated[str, Meta(max_length=100)]
+Window = Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class _Message(msgspec.Struct, rename={"from_": "from"}):
+    message: str
+    session_id: Id | None = None
+    context_window: Window | None = None
+    execute: bool = False
+    delimiter: Delimiter | None = None
+    if_busy: IfBusy = "queue"
+    command_id: Id | None = None
+    from_: Sender = ""
+
+    def command(self, peer: str) -> SendMessage:
+        return SendMessage(
+            self.message,
+            peer,
+            self.session_id,
+            self.context_window,
+            self.execute,
+            self.delimiter,
+            self.if_busy,
+            self.command_id,
+            self.from_,
+        )
+
+
+class _Place(msgspec.Struct):
+    session_id: Id
+    cursor: Id | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Send, and reply with the whole answer."""
+
+    command: SendMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Send, reply that it was accepted, and tell the answer as it comes."""
+
+    command: SendMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    session_id: str
+    cursor: str | None = None
+
+
+def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
+    """What a call asks of `peer`.
+
+    Raises:
+        Refused: there is no such method, or these are not its params.
+    """
+    match call.method:
+        case "chat":
+            return Chat(params_of(call, _Message).command(peer))
+        case "stream":
+            return Stream(params_of(call, _Message).command(peer))
+        case "subscribe":
+            place = params_of(call, _Place)
+            return Subscribe(place.session_id, place.cursor)
+    raise Refused(METHOD_NOT_FOUND, f"there is no method {call.method[:100]!r}")
+
+
+class TurnView:
+    """One turn, up to its end, which is the last frame."""
+
+    def __init__(self, peer: str, turn_id: str) -> None:
+        self._peer = peer
+        self._turn_id = turn_id
+        self._name = f"ws.turn.{peer}"
+        self._prev = 0
+        self.is_over = False
+
+    def take(self, record: Record) -> bytes:
+        if record.turn_id != self._turn_id:
+            return b""
+        self.is_over = self.is_over or record.type in TURN_ENDS
+        frames = shared(record, self._name, self._prev, self._frames)
+        self._prev = record.seq if frames else self._prev
+        return frames
+
+    def _frames(self, record: Record, prev: int) -> Iterator[bytes]:
+        if told := _told(record.event.payload):
+            kind, params = told
+            place = {"session_id": record.stream, "turn_id": record.turn_id, **numbered(record, prev)}
+            yield notice(f"stream.{kind}", {**params, "specialist_id": self._peer, **place})
+
+
+def _told(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
+    match payload:
+        case ev.OutputDelta(text, "answer"):
+            return "chunk", {"content": text}
+        case ev.OutputDelta(text, channel):
+            return "chunk", {"content": text, "channel": channel}
+        case ev.TurnCompleted():
+            end = {"finish_reason": payload.finish_reason, "usage": payload.usage, "cost": payload.cost}
+            return "complete", {**end, "execution_time": payload.seconds}
+        case ev.TurnFailed(code, detail, retryable, data):
+            return "error", {**data, "code": code, "detail": detail, "retryable": retryable}
+        case ev.TurnCancelled(by):
+            return "error", {"code": "cancelled", "detail": f"cancelled by {by}", "retryable": True}
+        case ev.TurnInterrupted(reason):
+            return "error", {"code": "interrupted", "detail": reason, "retryable": True}
+        case ev.ToolCalled():
+            return "tool_call", ev.data_of(payload)
+        case ev.ToolReturned():
+            return "tool_result", ev.data_of(payload)
+        case ev.PermissionAsked():
+            return "permission", ev.data_of(payload)
+    return None
+
+
+class RawView:
+    """Every event of a session as it is, as `event` notices. `seen`: the number of the last one that the
+    reader has, 0 for none."""
+
+    is_over = False
+
+    def __init__(self, seen: int) -> None:
+        self._prev = seen
+
+    def take(self, record: Record) -> bytes:
+        frames = shared(record, "ws.raw", self._prev, _raw)
+        self._prev = record.seq
+        return frames
+
+
+def _raw(record: Record, prev: int) -> Iterator[bytes]:
+    yield b'{"jsonrpc":"2.0","method":"event","params":%b}' % raw.encode(record, prev)

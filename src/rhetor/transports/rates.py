@@ -1,0 +1,34 @@
+"""How many messages a caller may send through a door: so many a second, and some at once."""
+
+from __future__ import annotations
+
+from rhetor.errors import RateExceeded
+
+PER_SECOND, BURST = 50.0, 200
+MOST_CALLERS = 10_000
+
+
+class Rates:
+    """A bucket for each caller and door, filled with `per_second` up to `burst`. Whoever has not been heard
+    of for long has a full one, which is the same as none: the oldest are forgotten."""
+
+    def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def take(self, subject: str, door: str, now: float, messages: int = 1) -> None:
+        """`now`: seconds of a clock that does not go back.
+
+        Raises:
+            RateExceeded: it is more than may be; nothing was taken.
+        """
+        key = (subject, door)
+        left, at = self._buckets.pop(key, (float(self._burst), now))
+        left = min(float(self._burst), left + (now - at) * self._per_second)
+        refused = messages > left
+        self._buckets[key] = (left if refused else left - messages, now)
+        if len(self._buckets) > MOST_CALLERS:
+            del self._buckets[next(iter(self._buckets))]
+        if refused:
+            raise RateExceeded(self._per_second, self._burst)

@@ -1,0 +1,102 @@
+"""The server's end of a WebSocket, with what a broadcast needs beside ASGI: frames that were made once are
+written as they are, what a client does not read is bounded, and one that is gone is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
+from websockets.protocol import State
+
+from rhetor.errors import TooSlow
+
+from .websocket import EXTENSION
+
+MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """Heartbeat: a ping every `ping_seconds`, and `pong_seconds` for its answer. What breaks the protocol is
+    closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`."""
+
+    ping_seconds = 15.0
+    pong_seconds = 20.0
+    linger_seconds = 10.0  # for a client to read that it is closed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
+        super().connection_made(transport)
+
+    async def run_asgi(self) -> None:
+        extensions: Any = self.scope["extensions"]
+        extensions[EXTENSION] = self
+        await super().run_asgi()
+
+    @property
+    def is_open(self) -> bool:
+        closed = self.disconnected or self.close_sent or self.transport.is_closing()
+        return not closed and self.conn.state is State.OPEN
+
+    def write_frames(self, frames: bytes) -> None:
+        """Write what are whole frames; nothing where the socket is closed. Does not wait: `drained` does."""
+        if self.is_open:
+            self.transport.write(frames)
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until the client has read so much that more may be written, or the socket is closed.
+
+        Raises:
+            TooSlow: it read nothing for `seconds`.
+        """
+        while not self.writable.is_set():
+            unread = self.transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.writable.wait()
+            except TimeoutError:
+                if self.transport.get_write_buffer_size() >= unread:
+                    raise TooSlow(f"nothing was read for {seconds:g} s") from None
+
+    def end(self, code: int, reason: str) -> None:
+        """Close, also where nothing is read: then the connection is dropped a little later."""
+        if not self.is_open:
+            return
+        try:
+            self.conn.send_close(code, reason.encode()[:120].decode(errors="ignore"))
+        except InvalidState:
+            return
+        self.stop_keepalive()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self._drop_later()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._drop_later()
+
+    def handle_ping(self) -> None:
+        output = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():  # who reads no answers is given none
+            self.transport.write(output)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MOST_FRAGMENTS:
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def _drop_later(self) -> None:
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(self.linger_seconds, self._drop)
+
+    def _drop(self) -> None:
+        transport: Any = self.transport
+        transport.abort()

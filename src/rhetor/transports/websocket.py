@@ -1,0 +1,215 @@
+"""One client's WebSocket: what every door over one shares.
+
+It reads with limits, follows sessions, and writes all that is new in one go. What a client has not read yet
+is not kept for it anywhere: a follower reads from the log what comes after its position when the client has
+room for it. It knows no dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocket
+
+from rhetor.codec.websocket_frames import text_frame
+from rhetor.dialects.notices import View
+from rhetor.domain.command import Principal
+from rhetor.domain.event import Position
+from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
+from rhetor.store.base import follow
+
+from .node import Node
+
+if TYPE_CHECKING:  # the library behind it is loaded when a WebSocket is first asked for
+    from .socket_protocol import SocketProtocol
+
+EXTENSION = "rhetor.socket"  # of the scope: the server's end of the socket
+TEXT_BYTES = 8 << 20  # of one message: what a body may have, too
+PIECE_BYTES = 256 << 10
+STALL_SECONDS = 10.0
+MOST_FAULTS = 10
+MOST_TASKS = 200  # sessions that are followed, and calls that wait, of one connection
+log = logging.getLogger(__name__)
+
+
+class Hold:
+    """Holds a follower back, so that what it would say comes after what is being said."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._count += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._free.set()
+
+    async def passed(self) -> None:
+        await self._free.wait()
+
+
+class Wire:
+    """Made by `talk`."""
+
+    def __init__(self, socket: WebSocket, door: str, tasks: asyncio.TaskGroup) -> None:
+        self.node: Node = socket.app.state.node
+        self.hub = self.node.hub
+        self.who: Principal = socket.state.principal
+        self._socket = socket
+        self._door = door
+        self._tasks = tasks
+        self._protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
+        self._writing = asyncio.Lock()
+        self._running = 0
+        self._faults = 0
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """What the client sends, up to its end.
+
+        Raises:
+            TooLarge: a text is more than is taken.
+        """
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            text = message.get("text")
+            if text is None:
+                yield message["bytes"]
+            elif len(text) > TEXT_BYTES:
+                raise TooLarge("a text message", TEXT_BYTES)
+            else:
+                yield text
+
+    def charge(self, messages: int) -> None:
+        """Count what the client asks for. The owner's Unix socket is exempt.
+
+        Raises:
+            RateExceeded: it is too much.
+        """
+        if not self.who.local or self.who.is_agent:
+            now = asyncio.get_running_loop().time()
+            self.node.rates.take(self.who.subject, self._door, now, messages)
+
+    def count_fault(self) -> None:
+        """One more message that could not be understood.
+
+        Raises:
+            TooManyFaults: it was the tenth.
+        """
+        self._faults += 1
+        if self._faults >= MOST_FAULTS:
+            raise TooManyFaults(MOST_FAULTS)
+
+    async def say(self, *texts: bytes) -> None:
+        """Each as a message, all at once."""
+        await self._write(b"".join(map(text_frame, texts)))
+
+    def require_room(self) -> None:
+        """To be asked before what will `start` something.
+
+        Raises:
+            TooMuchAtOnce: there is as much under way as may be.
+        """
+        if self._running >= MOST_TASKS:
+            raise TooMuchAtOnce("sessions and calls", MOST_TASKS)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Let something go on beside the reading; it ends with the connection, at the latest."""
+        self._running += 1
+        task = self._tasks.create_task(work, name=name)
+        task.add_done_callback(self._done)
+        return task
+
+    async def follow(self, stream: str, after: Position, view: View, hold: Hold | None = None) -> None:
+        """Show the client what is behind `after`, and then what comes, until the view is over; nothing while
+        it is held.
+
+        Raises:
+            PositionLost: the position is not, or is no longer, part of the log.
+            TooSlow: the client does not read.
+            ShuttingDown: the hub ends.
+        """
+        state = self.hub.state
+        with state.watching.reader(stream) as reader:
+            try:
+                async for records in follow(state.store, stream, after):
+                    for piece in _pieces(map(view.take, records)):
+                        if hold is not None:
+                            await hold.passed()
+                        await self._write(piece)
+                    if view.is_over:
+                        return
+            except asyncio.CancelledError:
+                if not reader.dismissed:
+                    raise
+                reader.task.uncancel()
+                raise ShuttingDown from None
+
+    def end(self, error: RhetorError) -> None:
+        """Close for this reason."""
+        lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
+        self._protocol.end(error.close or 1011, error.code + lost)
+
+    async def _write(self, frames: bytes) -> None:
+        if frames:
+            async with self._writing:  # one after the other: what waits is never more than one piece
+                self._protocol.write_frames(frames)
+                await self._protocol.drained(STALL_SECONDS)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running -= 1
+
+
+def _pieces(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """The same in as few pieces as may be: a piece is what is written in one go."""
+    gathered: list[bytes] = []
+    size = 0
+    for frame in frames:
+        gathered.append(frame)
+        size += len(frame)
+        if size >= PIECE_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)
+
+
+class _Gone(Exception):
+    """The client closed its end: what went on for it ends."""
+
+
+async def talk(socket: WebSocket, door: str, answer: Callable[[Wire], Awaitable[None]]) -> None:
+    """Accept the socket, let `answer` take what is said on it, and close it with the code of what ended
+    it."""
+    await socket.accept()
+    protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            wire = Wire(socket, door, tasks)
+            await answer(wire)
+            raise _Gone  # a group ends what is in it only for an error
+    except* _Gone:
+        protocol.end(1000, "")
+    except* RhetorError as group:
+        wire.end(_first(group))
+    except* Exception as group:
+        # the border of a connection's tasks: what is not named is a mistake of ours, and ends this one only
+        log.exception("a connection failed", exc_info=group, extra={"door": door})
+        protocol.end(1011, "internal")
+
+
+def _first(group: ExceptionGroup[RhetorError]) -> RhetorError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, RhetorError)
+    return found

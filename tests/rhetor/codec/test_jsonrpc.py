@@ -1,0 +1,183 @@
+"""JSON-RPC 2.0: the standard's own examples, and what is no request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.codec.jsonrpc import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    Call,
+    Fault,
+    Refused,
+    batch,
+    decode,
+    error,
+    notice,
+    params_of,
+    refusal,
+    result,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures"
+EXAMPLES = json.loads((FIXTURES / "jsonrpc_examples.json").read_text())
+
+
+def _subtract(params: Any) -> int:
+    first, second = params if isinstance(params, list) else (params["minuend"], params["subtrahend"])
+    return int(first - second)
+
+
+METHODS: dict[str, Callable[[Any], Any]] = {
+    "subtract": _subtract,
+    "sum": sum,
+    "get_data": lambda params: ["hello", 5],
+    "update": lambda params: None,
+    "notify_hello": lambda params: None,
+    "notify_sum": lambda params: None,
+}
+
+
+def served(text: str) -> Any:
+    """What a server with those methods answers, None for nothing."""
+    incoming = decode(text)
+    replies = [reply for item in incoming.items if (reply := _reply(item))]
+    if not replies:
+        return None
+    return json.loads(batch(replies) if incoming.is_batch else replies[0])
+
+
+def _reply(item: Call | Fault) -> bytes:
+    if isinstance(item, Fault):
+        return refusal(item)
+    method = METHODS.get(item.method)
+    reply = error(item.id, METHOD_NOT_FOUND) if method is None else result(item.id, method(item.params))
+    return b"" if item.is_notice else reply
+
+
+def _without_data(answer: Any) -> Any:
+    """The standard leaves it open what an error says beside code and message."""
+    for reply in answer if isinstance(answer, list) else [answer]:
+        if reply and "error" in reply:
+            reply["error"].pop("data", None)
+    return answer
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["what"])
+def test_the_examples_of_the_standard_are_answered_as_it_says(example: dict[str, Any]) -> None:
+    assert _without_data(served(example["sent"])) == example["answered"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\x00",
+        "nonsense",
+        "NaN",
+        '{"jsonrpc":"2.0","method":"m","params":[NaN],"id":1}',
+        '{"jsonrpc":"2.0","method":"m","params":[-Infinity],"id":1}',
+        '{"jsonrpc":"2.0","method":"m","params":[1e999],"id":1}',
+        '{"jsonrpc":"2.0","method":"m","id":' + "9" * 5000 + "}",
+        '{"jsonrpc":"2.0","method":"m","params":["\\ud800"],"id":1}',
+        '{"jsonrpc":"2.0","method":"\\udfff and more"}',
+        "[" * 100_000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 100_000,
+        '{"jsonrpc":"2.0","method":"m"} {"jsonrpc":"2.0","method":"m"}',
+        '\ufeff{"jsonrpc":"2.0","method":"m","id":1}',
+    ],
+    ids=lambda text: repr(text[:40]),
+)
+def test_what_is_no_json_is_a_parse_error(text: str) -> None:
+    [fault] = decode(text).items
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.id) == (PARSE_ERROR, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("1", None),
+        ('"text"', None),
+        ("null", None),
+        ('{"jsonrpc":"1.0","method":"m","id":1}', 1),
+        ('{"jsonrpc":2.0,"method":"m","id":"a"}', "a"),
+        ('{"method":"m","id":1}', 1),
+        ('{"jsonrpc":"2.0","id":1}', 1),
+        ('{"jsonrpc":"2.0","method":null,"id":1}', 1),
+        ('{"jsonrpc":"2.0","method":"m","params":null,"id":1}', 1),
+        ('{"jsonrpc":"2.0","method":"m","params":"p","id":1}', 1),
+        ('{"jsonrpc":"2.0","method":"m","id":true}', None),
+        ('{"jsonrpc":"2.0","method":"m","id":[1]}', None),
+        ('{"jsonrpc":"2.0","method":"m","id":{}}', None),
+        ('{"jsonrpc":"2.0","method":"m","method":"n","id":1}', None),
+        ('{"jsonrpc":"2.0","method":"m","params":{"a":1,"a":2},"id":1}', None),
+        ("[" + ",".join(["1"] * 101) + "]", None),
+    ],
+)
+def test_json_that_is_no_request_is_told_so_with_its_id_where_it_has_one(text: str, id: Any) -> None:
+    [fault] = decode(text).items
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.id) == (INVALID_REQUEST, id)
+
+
+@pytest.mark.parametrize("id", [0, -1, 1.5, "", "ä", None])
+def test_an_id_comes_back_as_it_was(id: Any) -> None:
+    [call] = decode(json.dumps({"jsonrpc": "2.0", "method": "m", "id": id})).items
+    assert call == Call("m", None, id)
+    assert json.loads(result(id, [1])) == {"jsonrpc": "2.0", "id": id, "result": [1]}
+
+
+def test_a_call_without_an_id_is_a_notice_and_one_with_null_is_not() -> None:
+    [notified] = decode('{"jsonrpc":"2.0","method":"m"}').items
+    [asked] = decode('{"jsonrpc":"2.0","method":"m","id":null}').items
+    assert (notified, asked) == (Call("m", is_notice=True), Call("m"))
+
+
+class Place(msgspec.Struct):
+    where: str
+    number: int = 0
+
+
+def test_params_are_taken_by_name() -> None:
+    assert params_of(Call("m", {"where": "here", "unknown": 1}), Place) == Place("here")
+
+
+@pytest.mark.parametrize("params", [None, [], ["here"], {"where": 1}, {}, {"where": "here", "number": "1"}])
+def test_params_that_do_not_fit_are_refused(params: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        params_of(Call("m", params), Place)
+    assert refused.value.code == INVALID_PARAMS
+
+
+def test_a_notice_has_no_id() -> None:
+    assert json.loads(notice("m", {"a": 1})) == {"jsonrpc": "2.0", "method": "m", "params": {"a": 1}}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(text=st.text() | JSON.map(json.dumps))
+def test_any_text_is_calls_or_faults(text: str) -> None:
+    items = decode(text).items
+    assert items
+    assert {type(item) for item in items} <= {Call, Fault}
+    assert served(text) is None or {r["jsonrpc"] for r in _listed(served(text))} == {"2.0"}
+
+
+def _listed(answer: Any) -> list[Any]:
+    return answer if isinstance(answer, list) else [answer]

@@ -1,0 +1,89 @@
+"""What configured programs are started with, and whether they work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.domain.peer import Peer
+from rhetor.programs import ConfiguredPrograms
+from rhetor.settings import Settings, ToolSettings, peers_of
+
+pytestmark = pytest.mark.anyio
+
+HUBS_OWN = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/root",
+    "OPENAI_API_KEY": "secret",
+    "LD_PRELOAD": "/evil.so",
+    "EXTRA": "1",
+}
+
+
+def configured(**entry: Any) -> tuple[ConfiguredPrograms, Peer]:
+    settings = Settings(tools={"box": ToolSettings(**{"executable": sys.executable, **entry})})
+    peer = next(peer for peer in peers_of(settings) if peer.name == "box")
+    entries = {name: tool for name, tool in settings.tools.items() if tool is not None}
+    return ConfiguredPrograms(entries, HUBS_OWN), peer
+
+
+def test_a_program_sees_what_all_need_and_what_its_entry_says() -> None:
+    programs, peer = configured(env={"OWN": "2", "PATH": "/own"}, pass_env=("EXTRA", "MISSING"))
+    assert programs.launch(peer).env == {
+        "TERM": "xterm-256color",
+        "PATH": "/own",
+        "HOME": "/root",
+        "EXTRA": "1",
+        "OWN": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cwd", "senders", "folder"),
+    [
+        ("~", None, "/root"),
+        ("~", "/srv", "/root"),
+        ("~/src", None, "/root/src"),
+        ("/opt", "/srv", "/opt"),
+        ("caller", "/srv", "/srv"),
+        ("caller", None, "/root"),
+    ],
+)
+def test_a_program_runs_in_the_folder_of_its_entry_or_of_its_caller(
+    cwd: str, senders: str | None, folder: str
+) -> None:
+    programs, peer = configured(cwd=cwd)
+    assert programs.launch(peer, senders).cwd == folder
+
+
+@pytest.mark.parametrize(
+    ("entry", "ok", "detail", "version"),
+    [
+        ({}, True, "Python 3.", True),
+        ({"health_check": "status"}, True, f"{sys.executable} can be run", False),
+        ({"health_check": (sys.executable, "-c", "print(7)")}, True, "7", False),
+        ({"health_check": (sys.executable, "-c", "import sys; sys.exit('bad')")}, False, "bad", False),
+        ({"health_check": ("/no/such/check",)}, False, "/no/such/check: No such file", False),
+        ({"executable": "no-such-program", "install": "get it"}, False, "get it", False),
+        ({"cwd": "/no/such/folder"}, False, "", False),
+    ],
+)
+async def test_a_health_check_says_whether_and_why(
+    entry: dict[str, Any], ok: bool, detail: str, version: bool
+) -> None:
+    programs, peer = configured(**{"cwd": "/", **entry})
+    found = await programs.health(peer)
+    assert (found["ok"], detail in found["detail"], bool(found["version"])) == (ok, True, version)
+
+
+def test_the_file_that_would_be_run_is_told(tmp_path: Path) -> None:
+    for entry, place in (
+        ({"executable": "sh", "env": {"PATH": "/usr/bin:/bin"}}, {"/usr/bin/sh", "/bin/sh"}),
+        ({"executable": "no-such-program"}, {None}),
+        ({"executable": str(tmp_path)}, {None}),
+    ):
+        programs, peer = configured(cwd="/", **entry)
+        assert programs.place(peer) in place

@@ -1,0 +1,111 @@
+"""A client of the JSON-RPC doors, with the `websockets` package, that keeps what it was told in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.served import TOKEN, Served
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import ConnectionClosed
+
+SECONDS = 5.0
+Frame = dict[str, Any]
+
+
+class Caller:
+    """`told`: the notices, in the order in which they came; `all`: every frame."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.all: list[Any] = []
+        self._last_id = 0
+
+    @property
+    def told(self) -> list[Frame]:
+        return [frame for frame in self.all if isinstance(frame, dict) and "method" in frame]
+
+    async def read(self) -> Any:
+        """The next frame, whatever it is."""
+        async with asyncio.timeout(SECONDS):
+            self.all.append(json.loads(await self.socket.recv()))
+        return self.all[-1]
+
+    async def send(self, frame: Any) -> None:
+        await self.socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
+
+    async def ask(self, method: str, params: Any = None, **named: Any) -> Frame:
+        """The reply to a call; what is told meanwhile is in `told`."""
+        self._last_id += 1
+        body = {"jsonrpc": "2.0", "id": self._last_id, "method": method}
+        await self.send({**body, "params": named if params is None else params})
+        return await self.reply(self._last_id)
+
+    async def reply(self, id: Any) -> Frame:
+        while True:
+            frame = await self.read()
+            if isinstance(frame, dict) and "method" not in frame and frame["id"] == id:
+                assert frame["jsonrpc"] == "2.0"
+                return dict(frame)
+
+    async def result(self, method: str, params: Any = None, **named: Any) -> Any:
+        reply = await self.ask(method, params, **named)
+        assert "result" in reply, reply
+        return reply["result"]
+
+    async def code(self, method: str, params: Any = None, **named: Any) -> int:
+        reply = await self.ask(method, params, **named)
+        assert "error" in reply, reply
+        return int(reply["error"]["code"])
+
+    async def until(self, wanted: Callable[[Frame], bool]) -> Frame:
+        """The first notice of which that is true, of those that came and those that come."""
+        for frame in self.told:
+            if wanted(frame):
+                return frame
+        while True:
+            frame = await self.read()
+            if isinstance(frame, dict) and "method" in frame and wanted(frame):
+                return dict(frame)
+
+    async def final(self, count: int = 1) -> list[Frame]:
+        """The params of the chunks up to the `count`th final one."""
+        while sum(chunk["isFinal"] for chunk in self.chunks()) < count:
+            await self.read()
+        return self.chunks()
+
+    def chunks(self) -> list[Frame]:
+        return [f["params"] for f in self.told if f["method"] == "AIMessageChunkNotification"]
+
+    def statuses(self) -> list[tuple[int, str]]:
+        found = [f["params"] for f in self.told if f["method"] == "SessionStatusNotification"]
+        return [(params["status"], params["reason"]) for params in found]
+
+    async def closed(self) -> tuple[int | None, str]:
+        """Read to the end; the code and the reason that the server closed with."""
+        try:
+            while True:
+                await self.read()
+        except ConnectionClosed as closed:
+            end = closed.rcvd
+            return (end.code, end.reason) if end else (None, "")
+
+
+@asynccontextmanager
+async def calling(home: Served, path: str, **options: Any) -> AsyncIterator[Caller]:
+    """Over the owner's Unix socket."""
+    async with unix_connect(
+        str(home.socket), uri=f"ws://localhost{path}", max_size=None, **options
+    ) as socket:
+        yield Caller(socket)
+
+
+@asynccontextmanager
+async def calling_tcp(home: Served, path: str, **options: Any) -> AsyncIterator[Caller]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    url = f"ws://127.0.0.1:{home.port}{path}"
+    async with connect(url, additional_headers=headers, max_size=None, **options) as socket:
+        yield Caller(socket)
