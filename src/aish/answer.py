@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+UNANSWERED = "unanswered"  # the `problem` of a failure: the connection ended before any answer
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -81,7 +82,8 @@ class Answer:
     def _head(self) -> "tuple[int, dict[str, str]]":
         while b"\r\n\r\n" not in self._buffer:
             if len(self._buffer) > _MAX_HEAD_BYTES or not self._receive():
-                raise Failure("the hub closed the connection without an answer", exits.UNREACHABLE)
+                said = "the hub closed the connection without an answer"
+                raise Failure(said, exits.UNREACHABLE, problem=UNANSWERED)
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)

@@ -8,7 +8,7 @@ import _socket
 import os
 
 from aish import exits
-from aish.answer import Answer
+from aish.answer import UNANSWERED, Answer
 from aish.codec import decode, encode
 from aish.exits import Failure
 from aish.home import socket_path, state_home
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NO_HUB = "no_hub"  # the `problem` of a failure: none runs, and none was to be started
+_DYING_SECONDS = 0.2
 _CREDENTIAL_BYTES = 12  # struct ucred: pid, uid, gid
 
 
@@ -36,7 +37,7 @@ class Hub:
         Raises:
             Failure: the hub cannot be reached or refuses.
         """
-        answer = self._send(method, path, body, accept)
+        answer = self._answered(method, path, body, accept)
         if answer.status == 409 and self._fingerprint:
             refused = _failure(answer)
             if refused.problem != "environment_differs":
@@ -78,6 +79,19 @@ class Hub:
             return start_hub(self.home)
         except OSError as error:
             raise Failure(f"the hub cannot be reached: {error.strerror}", exits.UNREACHABLE) from None
+
+    def _answered(self, method: str, path: str, body: "Any", accept: str) -> Answer:
+        """A hub that was killed may take connections for a moment yet; what only asks is then asked again."""
+        if method == "GET":
+            try:
+                return self._send(method, path, body, accept)
+            except Failure as failure:
+                if failure.problem != UNANSWERED:
+                    raise
+            import time
+
+            time.sleep(_DYING_SECONDS)
+        return self._send(method, path, body, accept)
 
     def _send(self, method: str, path: str, body: "Any", accept: str) -> Answer:
         connection = self.connect()

@@ -16,6 +16,16 @@ aish -i PEER                         a conversation with one peer
 
 commands: {commands}
 
+programs as peers:
+  ci-terminal -n NAME [-d DELIM] [--detach] [--on-exit survive|reap] [--prompt PATTERN] -- CMD…
+                        run a terminal program, here or in the background (&); Ctrl-] leaves it running
+  ci-tool -n NAME [-d DELIM] [--json-protocol] [--on-exit survive|reap] -- CMD…
+                        the same for a program on stdin and stdout
+  tools list | status [NAME] | launch NAME [--session S] | terminate NAME | capabilities NAME
+  tools attach NAME [-r]   put one into this terminal; -r only looks at it
+  explain NAME [--screen]  why the hub thinks that it is idle, busy, blocked or stuck
+  wait [--any|--all] PEER… [--timeout S]   until they are idle
+
 options of a call, before or after the message:
   -s, --session [N]     keep a conversation; the peer is given its last N messages (10)
   --session-id ID       go on with a conversation
@@ -105,9 +115,9 @@ def _run_mode(words: "list[str]", options: Options) -> int:
 
 
 def _usage() -> str:
-    from aish.commands import COMMANDS
+    from aish.commands import COMMANDS, PROGRAM_COMMANDS
 
-    return USAGE.format(commands=" ".join(sorted(COMMANDS)))
+    return USAGE.format(commands=" ".join(sorted(COMMANDS - PROGRAM_COMMANDS)))
 
 
 def _version() -> str:

@@ -11,6 +11,7 @@ from aish.exits import Failure
 from aish.output import STDERR, STDOUT, Sink, say, write
 from aish.talk import (
     broken_off,
+    folder,
     stop_quietly,
     tell_notice,
     tell_permission,
@@ -71,7 +72,7 @@ class PlanRun:
         self._hub.deadline = monotonic() + self._options.timeout if self._options.timeout else None
         answer = None
         try:
-            body = {"steps": list(self._steps), **({"input": given} if given else {})}
+            body = {"steps": list(self._steps), **folder(), **({"input": given} if given else {})}
             answer = self._hub.open("POST", "/api/v2/plans", body)
             self._plan_id = answer.headers.get("x-plan-id")
             if not self._options.quiet:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from signal import SIG_IGN, SIGINT, signal
 
 from aish import exits
 from aish.client import Hub
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aish.resolve import Resolved
+
+
+_WRAPPERS = ("ci-terminal", "ci-tool")
+_AT_TERMINAL = ("ci-terminal", "tools")
 
 
 class Exit(Exception):
@@ -74,7 +79,7 @@ class Shell:
         parts = [resolver.resolve(stage) for stage in parsed.stages]
         has_files = parsed.source is not None or parsed.sink is not None
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
-            return run_command(parts[0].words)
+            return _run_command(parts[0])
         return Line(self.hub, parsed, [_without_command(part) for part in parts], self._sessions).run()
 
     def _broadcast(self, broadcast: Broadcast) -> int:
@@ -127,6 +132,35 @@ def is_unfinished(line: str) -> bool:
     except GrammarError as error:
         return error.unfinished
     return False
+
+
+def _run_command(command: Command) -> int:
+    words = command.words
+    if words[0] in _WRAPPERS and command.raw.endswith("&"):  # in quotes it would end with those
+        words = [words[0], "--detach", *words[1:-1], *filter(None, (words[-1][:-1],))]
+    if words[0] in _AT_TERMINAL and "readline" in sys.modules:
+        return _run_apart(words)
+    return run_command(words)
+
+
+def _run_apart(words: "list[str]") -> int:
+    """A command that has the terminal to itself, in a process of its own: the line editor has a handler for
+    the window's size, which Python cannot put back once there was another one."""
+    from aish.cli import main
+
+    child = os.fork()
+    if child == 0:
+        code = exits.FAILED
+        try:
+            code = main(words)
+        finally:
+            os._exit(code)
+    previous = signal(SIGINT, SIG_IGN)
+    try:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        signal(SIGINT, previous)
+    return status if status >= 0 else exits.FAILED
 
 
 def _without_command(part: "Resolved") -> "Resolved":

@@ -80,7 +80,7 @@ class Turn:
             answer = self._hub.open(
                 "POST",
                 f"/api/v2/ai/{quote(self._peer)}/stream",
-                {"content": content, **message_fields(options)},
+                {"content": content, **folder(), **message_fields(options)},
                 accept=RAW_EVENTS if options.json else "",
             )
             self._begun(answer)
@@ -156,6 +156,14 @@ class Turn:
         """Tell the peer that nobody waits any more. It is a courtesy: that it fails is not said."""
         if self.session_id:
             stop_quietly(self._hub, "POST", f"/api/v2/sessions/{quote(self.session_id)}/interrupt")
+
+
+def folder() -> "dict[str, str]":
+    """Where the person is: programs that run in their caller's folder run there."""
+    try:
+        return {"cwd": os.getcwd()}  # noqa: PTH109
+    except OSError:  # it is no more
+        return {}
 
 
 def message_fields(options: "AnyOptions") -> "dict[str, Any]":

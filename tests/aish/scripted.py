@@ -55,7 +55,14 @@ class ScriptedHub:
         return found
 
     def bodies(self, route: str) -> list[Any]:
-        return [r.body for r in self.requests if f"{r.method} {r.path}" == route]
+        """What was sent there; of messages without the folder that each says it comes from (`folders`)."""
+        found = [r.body for r in self.requests if f"{r.method} {r.path}" == route]
+        if route.endswith(("/stream", "/plans")):
+            return [{key: value for key, value in body.items() if key != "cwd"} for body in found]
+        return found
+
+    def folders(self, route: str) -> list[Any]:
+        return [r.body.get("cwd") for r in self.requests if f"{r.method} {r.path}" == route]
 
     def close(self) -> None:
         if not self._accepting.is_alive():

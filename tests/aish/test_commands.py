@@ -115,5 +115,5 @@ def test_a_command_that_is_written_wrong_says_how_it_is_written(aish: Shell) -> 
 
 
 def test_help_and_version(aish: Shell) -> None:
-    assert "commands: doctor history list search shutdown status" in aish("--help").out
+    assert "commands: approve deny doctor history list search shutdown status" in aish("--help").out
     assert aish("--version").out.startswith("aish ")

@@ -38,6 +38,7 @@ def test_the_message_goes_out_and_the_answer_comes_to_stdout(aish: Shell, hub: S
     hub.on(APOLLO, says("It is ", "the loop: ü\n"))
     assert aish("apollo", "why is", "this slow?") == Ran(0, "It is the loop: ü\n", "")
     assert hub.bodies(APOLLO) == [{"content": "why is this slow?"}]
+    assert hub.folders(APOLLO) == [str(aish.folder)]
 
 
 def test_what_is_piped_in_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:

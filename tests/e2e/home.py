@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -67,9 +68,26 @@ class Machine:
         """End the hub as a power cut would, and wait until its process is gone."""
         pid = self.hub_pid()
         os.kill(pid, signal.SIGKILL)
+        self._wait_for_end(pid)
+        while _takes_connections(self.folder / "hub.sock"):  # its last threads may still be ending
+            time.sleep(0.005)
+
+    def wait_for_end(self) -> None:
+        """Until the hub that was told to end has done so."""
+        self._wait_for_end(self.hub_pid())
+
+    def _wait_for_end(self, pid: int) -> None:
         deadline = time.monotonic() + SECONDS
         while _alive(pid):
             assert time.monotonic() < deadline, f"the hub {pid} did not end"
+
+    def end_programs(self) -> None:
+        """End all programs that are peers of the hub, with what they have started."""
+        listed = self.run("list", "json")
+        peers = json.loads(listed.stdout) if listed.returncode == 0 else []
+        for peer in peers:
+            if peer.get("pid"):
+                os.kill(peer["pid"], signal.SIGKILL)
 
     def end(self) -> None:
         """End the hub, if one runs."""
@@ -79,6 +97,15 @@ class Machine:
     def database(self) -> sqlite3.Connection:
         """What is on the disk; for when no hub runs."""
         return sqlite3.connect(self.folder / "hub.db")
+
+
+def _takes_connections(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _alive(pid: int) -> bool:

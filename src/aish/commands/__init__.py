@@ -10,7 +10,9 @@ if TYPE_CHECKING:
         def run(self, words: "list[str]") -> int: ...
 
 
-COMMANDS = frozenset(("doctor", "history", "list", "search", "shutdown", "status"))
+# Those that have to do with programs as peers; `aish --help` says how each is written.
+PROGRAM_COMMANDS = frozenset(("ci-terminal", "ci-tool", "explain", "tools", "wait"))
+COMMANDS = PROGRAM_COMMANDS | {"approve", "deny", "doctor", "history", "list", "search", "shutdown", "status"}
 
 
 def run_command(words: "list[str]") -> int:
@@ -19,7 +21,7 @@ def run_command(words: "list[str]") -> int:
     Raises:
         Failure: it fails, or its words do not hold together.
     """
-    name, *rest = words
+    name, rest = words[0].replace("-", "_"), words[1:]
     noun: Noun = getattr(__import__(f"aish.commands.{name}").commands, name)
     return noun.run(rest)
 

@@ -1,0 +1,87 @@
+"""Requests for permission: found by the beginning of their id, and answered with one of their own options."""
+
+from aish import exits
+from aish.client import Hub, quote
+from aish.exits import Failure
+from aish.render import cleaned
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DETAIL_CHARACTERS = 200
+
+
+def open_requests(hub: Hub) -> "list[dict[str, Any]]":
+    """All that wait, the oldest first."""
+    return list(hub.ask("GET", "/api/v2/permissions")["permissions"])
+
+
+def found(hub: Hub, id: str) -> "dict[str, Any]":
+    """The request that waits under an id, or its beginning.
+
+    Raises:
+        Failure: there is none, or there are several.
+    """
+    requests = open_requests(hub)
+    same = [r for r in requests if r["request_id"] == id] or [
+        r for r in requests if r["request_id"].startswith(id)
+    ]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise Failure(f"aish: {len(same)} requests begin with {id!r}: give more of the id", exits.USAGE)
+    raise Failure(f"aish: no request {id!r} waits (aish approve lists those that do)", exits.UNKNOWN)
+
+
+def answer(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]") -> str:
+    """Choose an option; what was chosen, for a person.
+
+    Raises:
+        Failure: somebody was first, or the hub refuses.
+    """
+    path = f"/api/v2/sessions/{quote(request['session_id'])}/permissions/{quote(request['request_id'])}"
+    hub.ask("POST", path, {"option_id": option["option_id"]})
+    return f"{request['peer']}: {cleaned(option['name'])} ({cleaned(str(request['tool']))})"
+
+
+def option_named(request: "dict[str, Any]", name: str) -> "dict[str, Any]":
+    """The option with that id, name or kind.
+
+    Raises:
+        Failure: it was not offered.
+    """
+    for option in request["options"]:
+        if name.lower() in (option["option_id"].lower(), option["name"].lower(), option["kind"].lower()):
+            return dict(option)
+    raise Failure(f"aish: {name!r} was not offered, but: {offered(request)}", exits.USAGE)
+
+
+def option_of_kind(request: "dict[str, Any]", *kinds: str) -> "dict[str, Any]":
+    """The first option of the first of these kinds that is offered.
+
+    Raises:
+        Failure: none is.
+    """
+    for kind in kinds:
+        for option in request["options"]:
+            if option["kind"] == kind:
+                return dict(option)
+    raise Failure(f"aish: choose one of its options: {offered(request)}", exits.USAGE)
+
+
+def offered(request: "dict[str, Any]") -> str:
+    return ", ".join(f"{o['option_id']} ({o['name']})" for o in request["options"])
+
+
+def shown(request: "dict[str, Any]") -> str:
+    """A request for a person: who asks, for what, and what may be answered."""
+    from aish.codec import encode
+
+    detail = request["detail"]
+    text = detail if isinstance(detail, str) else encode(detail).decode("utf-8", "replace")
+    if len(text) > DETAIL_CHARACTERS:
+        text = text[:DETAIL_CHARACTERS] + "…"
+    head = f"{request['request_id']}  {request['peer']} asks to use {request['tool']}"
+    head += f", until {request['expires_at']}"
+    return cleaned(f"{head}\n    {' '.join(text.split())}\n    {offered(request)}")

@@ -1,0 +1,115 @@
+"""Requests for permission in the shell: listed, approved, denied."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, problem
+
+LIST = "GET /api/v2/permissions"
+ONCE = {"option_id": "allow", "name": "Allow", "kind": "allow_once"}
+ALWAYS = {"option_id": "always", "name": "Always allow", "kind": "allow_always"}
+DENY = {"option_id": "deny", "name": "Deny", "kind": "reject_once"}
+
+
+def _request(id: str, *options: dict[str, str]) -> dict[str, Any]:
+    return {
+        "request_id": id,
+        "session_id": "s_1",
+        "turn_id": "t_1",
+        "peer": "claude-code",
+        "tool": "Bash",
+        "detail": {"command": "rm \x1b[31m-r x"},
+        "options": list(options),
+        "expires_at": "2026-11-21T00:10:00.000Z",
+        "asked_at": "2026-11-21T00:00:00.000Z",
+    }
+
+
+BASH, EDIT = _request("toolu_1", ONCE, ALWAYS, DENY), _request("toolu_22", DENY, ALWAYS)
+
+
+def _answered(id: str) -> str:
+    return f"POST /api/v2/sessions/s_1/permissions/{id}"
+
+
+@pytest.fixture
+def asking(hub: ScriptedHub) -> ScriptedHub:
+    hub.on(LIST, answer({"permissions": [BASH, EDIT]}))
+    for request in (BASH, EDIT):
+        hub.on(_answered(request["request_id"]), answer({"request_id": request["request_id"]}))
+    return hub
+
+
+def test_without_an_id_they_are_listed_and_none_is_approved(aish: Shell, asking: ScriptedHub) -> None:
+    ran = aish("approve")
+    assert (ran.code, ran.err) == (0, "")
+    assert "toolu_1  claude-code asks to use Bash, until 2026-11-21T00:10:00.000Z" in ran.out
+    assert "allow (Allow), always (Always allow), deny (Deny)" in ran.out
+    assert "\x1b" not in ran.out
+    assert json.loads(aish("approve", "--json").out) == [BASH, EDIT]
+    assert asking.bodies(_answered("toolu_1")) == []
+
+
+def test_nothing_waits(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(LIST, answer({"permissions": []}))
+    assert aish("approve") == Ran(0, "No requests wait\n", "")
+    ran = aish("approve", "toolu")
+    assert (ran.code, ran.out) == (3, "")
+    assert "no request 'toolu' waits" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "id", "option"),
+    [
+        (("approve", "toolu_1"), "toolu_1", "allow"),
+        (("approve", "toolu_22"), "toolu_22", "always"),
+        (("approve", "toolu_2"), "toolu_22", "always"),
+        (("approve", "toolu_1", "always allow"), "toolu_1", "always"),
+        (("approve", "toolu_1", "DENY"), "toolu_1", "deny"),
+        (("deny", "toolu_1"), "toolu_1", "deny"),
+    ],
+)
+def test_one_is_answered_with_one_of_its_own_options(
+    aish: Shell, asking: ScriptedHub, words: tuple[str, ...], id: str, option: str
+) -> None:
+    ran = aish(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("✓ claude-code: ")
+    assert asking.bodies(_answered(id)) == [{"option_id": option}]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("approve", "toolu"), "2 requests begin with 'toolu'"),
+        (("approve", "toolu_1", "maybe"), "'maybe' was not offered, but: allow (Allow)"),
+        (("approve", "a", "b", "c"), "usage: aish approve"),
+        (("approve", "a", "--json"), "usage: aish approve"),
+        (("deny",), "usage: aish deny"),
+    ],
+)
+def test_what_does_not_hold_together_is_wrong_usage(
+    aish: Shell, asking: ScriptedHub, words: tuple[str, ...], said: str
+) -> None:
+    ran = aish(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_a_no_that_was_not_offered_is_no_yes(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(LIST, answer({"permissions": [_request("r", ALWAYS)]}))
+    ran = aish("deny", "r")
+    assert (ran.code, ran.out) == (2, "")
+    assert "choose one of its options: always (Always allow)" in ran.err
+
+
+def test_who_was_not_first_is_told(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(LIST, answer({"permissions": [BASH]}))
+    hub.on(_answered("toolu_1"), problem(409, "conflict", "permission toolu_1 is answered"))
+    ran = aish("approve", "toolu_1")
+    assert (ran.code, ran.out) == (1, "")
+    assert "is answered" in ran.err

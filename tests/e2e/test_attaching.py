@@ -1,0 +1,137 @@
+"""Programs in the user's terminal, through the real hub and the real hosts of programs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.aish.attachable import Window, window
+from tests.aish.scripted import Ran, Shell
+from tests.e2e.home import Machine
+
+DETACHED = "Detached from box (aish tools attach box goes on)\n"
+# Says how large its window is, echoes lines, and ends with the code that it is told.
+PROGRAM = """
+import os, signal, sys
+size = lambda *_: print("size %d %d" % tuple(reversed(os.get_terminal_size())), flush=True)
+signal.signal(signal.SIGWINCH, size)
+size()
+for line in sys.stdin:
+    if line.startswith("end "):
+        sys.exit(int(line.split()[1]))
+    print("heard", line.strip(), flush=True)
+"""
+
+
+@pytest.fixture
+def aish(machine: Machine, tmp_path: Path) -> Iterator[Shell]:
+    """The shell, in a folder of its own; programs that it started are ended."""
+    shell = Shell(machine.folder, tmp_path)
+    shell.environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}
+    yield shell
+    for line in shell("list", "type", "terminal").out.splitlines()[1:]:
+        shell("tools", "terminate", line.split()[0])
+
+
+def program(aish: Shell, *options: str) -> list[str]:
+    return ["ci-terminal", "-n", "box", *options, "--", sys.executable, "-c", PROGRAM]
+
+
+def detach(shown: Window) -> None:
+    shown.press(b"\x1d")
+    assert shown.wait_for_end() == 0
+    assert shown.screen.endswith(DETACHED)
+    assert not shown.is_raw()
+
+
+def test_a_program_goes_on_behind_its_terminal_and_ends_in_another_one(aish: Shell) -> None:
+    with window(aish, *program(aish), rows=31, columns=91) as shown:
+        shown.wait_for("size 31 91")
+        shown.press(b"first\r")
+        shown.wait_for("heard first")
+        detach(shown)
+    with window(aish, "tools", "attach", "box", rows=40, columns=100) as shown:
+        shown.wait_for("heard first")  # the screen is drawn again
+        shown.wait_for("size 40 100")
+        shown.resize(20, 60)
+        shown.wait_for("size 20 60")
+        shown.press(b"end 7\r")
+        assert shown.wait_for_end() == 1
+        assert shown.screen.endswith("\nbox has ended with exit code 7\n")
+    assert aish("tools", "attach", "box").code == 1
+    assert "ended     with exit code 7\n" in aish("explain", "box").out
+
+
+def test_a_program_survives_its_hub_and_the_terminal_does_too(aish: Shell, machine: Machine) -> None:
+    with window(aish, *program(aish)) as shown:
+        shown.wait_for("size 30 100")
+        machine.kill_hub()
+        shown.wait_until(lambda: not has_socket(shown.process.pid))  # it has noticed
+        shown.press(b"typed meanwhile\r")
+        assert aish("list", "type", "terminal").code == 0  # it starts the next hub
+        shown.wait_for("heard typed meanwhile")
+        detach(shown)
+
+
+def has_socket(pid: int) -> bool:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if str(entry.readlink()).startswith("socket:"):
+                return True
+    return False
+
+
+def test_two_windows_show_the_same_and_the_smaller_one_counts(aish: Shell) -> None:
+    assert aish(*program(aish, "--detach")).out.startswith("✓ box is running (pid ")
+    with (
+        window(aish, "tools", "attach", "box", rows=40, columns=120) as large,
+        window(aish, "tools", "attach", "box", "-r", rows=10, columns=50) as looking,
+    ):
+        large.wait_for("size 40 120")
+        looking.wait_for("size 40 120")
+        with window(aish, "tools", "attach", "box", rows=25, columns=90) as small:
+            large.wait_for("size 25 90")
+            small.press(b"from here\r")
+            large.wait_for("heard from here")
+            looking.wait_for("heard from here")
+            detach(small)
+        large.wait_for("size 40 120", count=2)
+        os.kill(large.process.pid, signal.SIGKILL)
+        large.wait_until(lambda: not large.is_raw())
+        looking.press(b"not heard\r\x1d")
+        assert looking.wait_for_end() == 0
+    assert "not heard" not in aish("explain", "box", "--screen").out
+
+
+def test_what_a_pipe_sees(aish: Shell) -> None:
+    aish(*program(aish, "--detach"))
+    assert aish("wait", "box", "--timeout", "20").code == 0
+    ran = aish("-c", "tools attach box | head -c 30")
+    assert (ran.code, ran.err, len(ran.out)) == (0, "", 30)
+    assert "size 24 80" in ran.out
+    assert aish("tools", "attach", "nobody") == Ran(3, "", "Error: Unknown CI or command: nobody\n")
+    assert aish("tools", "attach", "apollo").code == 1
+
+
+def test_names_and_programs_that_cannot_be(aish: Shell) -> None:
+    aish(*program(aish, "--detach"))
+    taken = aish(*program(aish, "--detach"))
+    assert (taken.code, "box" in taken.err) == (1, True)
+    missing = aish("ci-tool", "-n", "none", "--", "no-such-program-here")
+    assert (missing.code, "no-such-program-here" in missing.err) == (1, True)
+
+
+def test_a_tool_is_spoken_to_waited_for_and_ended(aish: Shell) -> None:
+    echo = 'while read line; do echo "got $line"; done'
+    ran = aish("ci-tool", "-n", "solver", "-d", "\\n", "--", "/bin/sh", "-c", echo)
+    assert ran.out.startswith("✓ solver is running (pid ")
+    assert aish("solver", "hello", "-x").out == "got hello\n"
+    assert aish("wait", "solver", "--timeout", "20") == Ran(0, "solver\n", "")
+    assert aish("explain", "solver").out.startswith("peer      solver, tool (stdio)\nstatus    idle since ")
+    assert aish("tools", "terminate", "solver").out.startswith("✓ solver has ended (")
+    assert aish("explain", "solver").code == 3

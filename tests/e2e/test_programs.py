@@ -1,0 +1,216 @@
+"""Programs as peers of a real hub: over its sudden ends, in pipelines, and as callers themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import SECONDS, Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+from tests.rhetor.drivers.programs.hosting import FULL
+
+PYTHON = (sys.executable, "-I", "-S", "-c")
+KILLS = 20 if FULL else 3
+LINES = 100_000 if FULL else 10_000
+# in about three seconds, so that the hub is killed while it prints; then it answers each line
+COUNTS = """
+import sys, time
+for number in range(1, int(sys.argv[1]) + 1):
+    print(number, flush=number % 10 == 0)
+    if number % (int(sys.argv[1]) // 300) == 0:
+        time.sleep(0.01 if int(sys.argv[2]) < 5 else 0.1)
+for line in sys.stdin:
+    print("heard", line, end="", flush=True)
+"""
+# asks the hub what it is told to (a line of JSON), and says the status and the answer's code
+ASKS = """
+import http.client, json, socket, sys
+class Local(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(sys.argv[1])
+for line in sys.stdin:
+    method, path, body, headers = json.loads(line)
+    link = Local("localhost", timeout=20)
+    link.request(method, path, json.dumps(body) if body is not None else None,
+        {"content-type": "application/json", **headers})
+    answer = link.getresponse()
+    said = answer.read(100_000) if answer.status != 101 else b"{}"
+    try:
+        code = json.loads(said).get("code")
+    except (ValueError, AttributeError):
+        code = None
+    print(json.dumps([answer.status, code]), flush=True)
+    link.close()
+"""
+UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.fixture
+def machine(machine: Machine) -> Iterator[Machine]:
+    machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
+    yield machine
+    machine.end_programs()
+
+
+def wrapped(machine: Machine, kind: str, name: str, *argv: str, options: tuple[str, ...] = ()) -> int:
+    """A program as a peer; its pid."""
+    made = machine.run(f"ci-{kind}", "-n", name, "--detach", *options, "--", *argv)
+    assert made.returncode == 0, made.stderr
+    return int(made.stdout.rsplit("(pid ", 1)[1].rstrip(")\n"))
+
+
+def said(machine: Machine, name: str) -> str:
+    """All that a peer has said in its standing session, asked or not."""
+    with contextlib.closing(sqlite3.connect(f"file:{machine.folder}/hub.db?mode=ro", uri=True)) as database:
+        (stream,) = database.execute(
+            "SELECT parent FROM rows WHERE kind = 'standing' AND id LIKE ?", (f"%/{name}",)
+        ).fetchone()
+        found = database.execute(
+            "SELECT data FROM events JOIN incarnations i ON i.id = inc"
+            " WHERE i.stream = ? AND type = 'output.delta' ORDER BY seq",
+            (stream,),
+        ).fetchall()
+    return "".join(json.loads(data)["text"] for (data,) in found)
+
+
+def test_each_line_is_in_the_log_once_though_the_hub_is_killed_again_and_again(machine: Machine) -> None:
+    pid = wrapped(machine, "tool", "count", *PYTHON, COUNTS, str(LINES), str(KILLS), options=("-d", "\\n"))
+    dice = random.Random(7)
+    cut = 0
+    for _ in range(KILLS):
+        end = time.monotonic() + dice.uniform(0.0, 0.4)
+        while time.monotonic() < end:
+            os.sched_yield()
+        cut += not said(machine, "count").endswith(f"\n{LINES}\n")
+        machine.kill_hub()
+        explained = machine.run("explain", "count", "--json")
+        assert explained.returncode == 0, explained.stderr + (machine.folder / "hub.log").read_text()[-3000:]
+        found = json.loads(explained.stdout)
+        assert (found["pid"], found["status"]) == (pid, "idle")
+    assert cut, "it had printed all before the first kill"
+    assert machine.run("count", "-x", "hello").returncode == 0
+    deadline = time.monotonic() + 6 * SECONDS
+    while not (text := said(machine, "count")).endswith("heard hello\n"):
+        assert time.monotonic() < deadline, text[-100:]
+        assert machine.run("explain", "count").returncode == 0
+    lines = text.split("\n")
+    wanted = [*map(str, range(1, LINES + 1)), "heard hello", ""]
+    assert len(lines) == len(wanted)
+    assert next((pair for pair in zip(lines, wanted, strict=True) if pair[0] != pair[1]), None) is None
+
+
+def test_a_terminal_an_interpreter_a_script_and_a_specialist_make_one_pipeline(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    provider.script(Script(chunks=("6 ", "* 7")))
+    machine.environment |= {
+        "OPENAI_BASE_URL": f"{provider.url}/v1",
+        "OPENAI_API_KEY": "k",
+        "RHETOR_MODEL": "m",
+    }
+    del machine.environment["RHETOR_MODELS__DEFAULT"]
+    wrapped(machine, "terminal", "box", "bash", "--norc")
+    wrapped(machine, "terminal", "calc", "python3")
+    wrapped(
+        machine,
+        "tool",
+        "upper",
+        *PYTHON,
+        "import sys\nfor l in sys.stdin: print('GOT', l, end='', flush=True)",
+    )
+    ran = machine.run("-c", 'box -x "echo six times seven" | apollo | calc -x | upper -x', timeout=60)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "GOT 42"), ran.stderr
+
+
+def test_a_program_that_calls_the_hub_may_talk_and_nothing_else(machine: Machine) -> None:
+    wrapped(machine, "tool", "asks", *PYTHON, ASKS, str(machine.folder / "hub.sock"), options=("-d", "\\n"))
+    wrapped(machine, "terminal", "box", "bash", "--norc")
+    session = json.loads(machine.run("apollo", "--json", "-s", "hi").stdout.splitlines()[0])
+
+    def asked(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> list[Any]:
+        ran = machine.run("asks", "-x", "--", json.dumps([method, path, body, headers or {}]))
+        assert ran.returncode == 0, ran.stderr
+        found: list[Any] = json.loads(ran.stdout)
+        return found
+
+    new = {"name": "evil", "kind": "stdio", "argv": ["cat"], "cwd": "/"}
+    assert asked("POST", "/api/v2/programs", new) == [403, "forbidden"]
+    assert asked("DELETE", "/api/v2/programs/box") == [403, "forbidden"]
+    choice = {"option_id": "allow"}
+    asks = f"/api/v2/sessions/{session['session_id']}/permissions/perm_1"
+    assert asked("POST", asks, choice) == [403, "forbidden"]
+    assert asked("GET", f"/api/v2/sessions/{session['session_id']}") == [404, "not_found"]
+    assert asked("GET", "/ws/attach/box?mode=rw", None, UPGRADE) == [403, "forbidden"]
+    assert asked("GET", "/ws/attach/box?mode=r", None, UPGRADE)[0] == 101
+    assert asked("POST", "/api/v2/ai/apollo/message", {"content": "hi"}) == [200, None]
+
+
+def test_programs_go_on_when_the_hub_is_told_to_end_and_the_next_one_hears_them(
+    machine: Machine, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    says = (
+        "import sys; open(sys.argv[1]).read(); print('meanwhile', flush=True)\n"
+        "for line in sys.stdin: print('heard', line, end='', flush=True)"
+    )
+    pid = wrapped(machine, "tool", "p", *PYTHON, says, str(gate))
+    os.kill(machine.hub_pid(), signal.SIGTERM)
+    machine.wait_for_end()
+    gate.write_text("go")
+    answer = machine.run("p", "-x", "hello")
+    assert (answer.returncode, answer.stdout) == (0, "heard hello\n")
+    assert said(machine, "p") == "meanwhile\nheard hello\n"
+    assert json.loads(machine.run("explain", "p", "--json").stdout)["pid"] == pid
+
+
+LONG = """
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    if said["type"] == "command":
+        size = int(said["content"])
+        if size > 16 << 20:
+            for _ in range(size >> 20):
+                sys.stdout.write("x" * (1 << 20))
+            sys.stdout.write("\\n")
+            size = 1
+        print(json.dumps({"type": "response", "content": "y" * size}), flush=True)
+"""
+
+
+def test_a_long_line_is_taken_whole_and_a_longer_one_is_cut_and_told(machine: Machine) -> None:
+    size, longer = 10_000_000, (200 << 20) if FULL else (40 << 20)
+    wrapped(machine, "tool", "long", *PYTHON, LONG, options=("--json-protocol",))
+    assert machine.run("long", "5").stdout == "yyyyy\n"
+    before = _resident(machine.hub_pid())
+    assert machine.run("long", str(longer), timeout=120).stdout == "y\n"
+    assert machine.run("explain", "long").returncode == 0
+    assert _resident(machine.hub_pid()) - before <= 64 << 10
+    assert machine.run("long", str(size), timeout=120).stdout == "y" * size + "\n"
+    with contextlib.closing(sqlite3.connect(f"file:{machine.folder}/hub.db?mode=ro", uri=True)) as database:
+        records = database.execute("SELECT data FROM events WHERE type = 'agent.record'").fetchall()
+    assert [cut for (data,) in records if (cut := (json.loads(data)["record"] or {}).get("cut"))] == [longer]
+
+
+def _resident(pid: int) -> int:
+    """Kilobytes of memory that the process has in use."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))

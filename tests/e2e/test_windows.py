@@ -1,0 +1,92 @@
+"""vim, htop and a Python REPL in two terminals at once, through the real shell: both show the same screen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from tests.aish.attachable import Window, window
+from tests.aish.scripted import Shell
+from tests.e2e.home import Machine
+
+from rhetor.drivers.programs.screen import Screen
+
+ROWS, COLUMNS, SECONDS = 24, 80, 15.0
+# how it is started, what it shows then, keys, what it shows after them
+PROGRAMS = {
+    "vim": (["vim", "-n", "-u", "NONE", "-N"], "VIM", b"ihello from here\x1b", "hello from here"),
+    "htop": (["htop"], "Load average", b"?", "htop"),
+    "python3": (["python3", "-q"], ">>>", b"print(6 * 7 * 1001)\r", "42042"),
+}
+
+
+@pytest.fixture
+def aish(machine: Machine, tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(machine.folder, tmp_path)
+    shell.environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}
+    yield shell
+    shell("tools", "terminate", "box")
+
+
+class Seen:
+    """A window as its terminal would draw it."""
+
+    def __init__(self, shown: Window) -> None:
+        self.window = shown
+        self._screen = Screen(ROWS, COLUMNS)
+        self._fed = 0
+
+    def text(self) -> list[str]:
+        data, self._fed = self.window.shown[self._fed :], len(self.window.shown)
+        self._screen.feed(data)
+        return self._screen.text()
+
+    def has(self, text: str) -> bool:
+        return any(text in line for line in self.text())
+
+
+def wait_for(windows: list[Seen], text: str) -> None:
+    for seen in windows:
+        seen.window.wait_until(partial(seen.has, text))
+
+
+def same_screen(windows: list[Seen]) -> None:
+    """Both show the same, in the end: one that draws itself anew every second may be in between."""
+    ends = monotonic() + SECONDS
+    first, second = windows
+    while True:
+        for seen in windows:
+            seen.window.wait_until(lambda: True)
+            while seen.window._read(monotonic() + 0.02):
+                pass
+        one, other = first.text(), second.text()
+        if one == other:
+            return
+        assert monotonic() < ends, [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_two_terminals_show_one_program_alike(aish: Shell, name: str) -> None:
+    argv, begins, keys, shows = PROGRAMS[name]
+    if not shutil.which(argv[0]):
+        pytest.skip(f"{argv[0]} is not installed")
+    with ExitStack() as stack:
+        first = stack.enter_context(
+            window(aish, "ci-terminal", "-n", "box", "--", *argv, rows=ROWS, columns=COLUMNS)
+        )
+        wait_for([one := Seen(first)], begins)
+        second = stack.enter_context(window(aish, "tools", "attach", "box", rows=ROWS, columns=COLUMNS))
+        both = [one, Seen(second)]
+        wait_for(both, begins)
+        same_screen(both)
+        second.press(keys)
+        wait_for(both, shows)
+        same_screen(both)
+        first.press(b"\x1d")
+        assert first.wait_for_end() == 0
+        assert not first.is_raw()
