@@ -1,12 +1,14 @@
 # Works where only Python (3.11 or newer), git and make are.
 SHELL := /bin/sh
+# The coding agents that `make interop` installs and runs
+AGENTS ?= claude-code codex opencode gemini
 VENV := .venv
 PY := $(VENV)/bin/python
 # uv from the PATH where there is one, else a copy of our own under .tools
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-long check bench lock clean
+.PHONY: setup demo test test-long interop check bench lock clean
 
 setup: $(STAMP)
 
@@ -32,6 +34,11 @@ test: setup
 
 test-long: setup
 	RHETOR_TEST_SCALE=full $(PY) -m pytest -q
+
+# The real coding agents, in their newest versions, against a scripted provider; needs npm.
+interop: setup
+	$(PY) -m tests.interop.install $(AGENTS)
+	RHETOR_TEST_AGENTS="$(AGENTS)" $(PY) -m pytest -q tests/interop
 
 check: setup
 	$(VENV)/bin/ruff check .

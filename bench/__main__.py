@@ -23,6 +23,7 @@ ALL = (
     "gateway",
     "sse_fanout",
     "memory",
+    "programs",
 )
 OUT = Path(__file__).parent / "out" / "figures.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

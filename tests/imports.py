@@ -1,11 +1,13 @@
 """The import rule of the house, as data and as one function over a module's source.
 
 `errors` ← `domain`, `codec` ← `dialects`, `store`, `drivers`, `auth` ← `hub` ← `transports` ← `app` ← `cli`.
+`host` is a process of its own: it imports `codec` and the standard library, and nobody imports it.
 """
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,8 +17,9 @@ LAYERS = [
     {"dialects", "store", "drivers", "auth"},
     {"hub"},
     {"transports"},
-    {"specialists"},
+    {"specialists", "coding_agents"},
     {"settings", "home", "logs"},
+    {"programs"},
     {"app"},
     {"cli"},
     {"__main__"},
@@ -35,9 +38,11 @@ NARROW = {
     "dialects": {"store": {"store.base"}},
 }
 # what stands at the top is only for the composition root and the commands
-ROOT_ONLY = {"specialists", "settings", "home", "logs"}
+ROOT_ONLY = {"specialists", "coding_agents", "settings", "home", "logs", "programs"}
 # the client is to start fast: of the hub's code it may use the grammar, for lines of the grammar
 CLIENT_MAY = "rhetor.domain.grammar"
+# small, isolated and alone: started as a file
+HOST = ["rhetor", "host"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,10 @@ def _absolute(module: str, node: ast.ImportFrom, is_package: bool) -> str:
 
 def _allowed(module: str, imported: str) -> bool:
     ours, theirs = module.split("."), imported.split(".")
+    if ours[:2] == HOST:
+        return theirs[:2] in (HOST, ["rhetor", "codec"]) or theirs[0] in sys.stdlib_module_names
+    if theirs[:2] == HOST:
+        return False
     if theirs[0] not in ("aish", "rhetor"):
         return True
     if ours[0] == "aish":

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from rhetor import errors
 from rhetor.app import DOORS
-from rhetor.settings import McpServerSettings, ProviderSettings, Settings, SpecialistSettings
+from rhetor.coding_agents import CODING_AGENTS
+from rhetor.settings import McpServerSettings, ProviderSettings, Settings, SpecialistSettings, ToolSettings
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -28,9 +29,10 @@ def _keys(model: type[BaseModel], path: str = "") -> list[str]:
 
 def test_every_setting_is_documented() -> None:
     page = (DOCS / "reference" / "configuration.md").read_text()
-    keys = [key for key in _keys(Settings) if key not in ("providers", "specialists", "teams", "mcp_servers")]
+    named = ("providers", "specialists", "teams", "mcp_servers", "tools")
+    keys = [key for key in _keys(Settings) if key not in named]
     keys += _keys(ProviderSettings, "providers.NAME.") + _keys(SpecialistSettings, "specialists.NAME.")
-    keys += _keys(McpServerSettings, "mcp_servers.NAME.")
+    keys += _keys(McpServerSettings, "mcp_servers.NAME.") + _keys(ToolSettings, "tools.NAME.")
     documented = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
     assert documented == {*keys, "specialists.NAME", "teams.NAME"}
 
@@ -48,6 +50,22 @@ def test_every_built_in_value_is_documented() -> None:
             key,
             "[]" if value == () else f"{value:g}" if isinstance(value, float) else str(value),
         )
+
+
+def test_every_coding_agent_that_is_known_is_documented() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text()
+    rows = re.findall(r"^\| ([a-z][a-z-]*) \| `([^`]+)` \| `([^`]+)` \| (.*) \|$", page, re.MULTILINE)
+    (shared,) = re.findall(r"^All pass (.*)\.$", page, re.MULTILINE)
+    documented = {
+        name: (driver, run, set(re.findall(r"`(\w+)`", passed + shared)))
+        for name, driver, run, passed in rows
+    }
+    assert documented == {
+        name: (entry["driver"], " ".join((entry["executable"], *entry["args"])), set(entry["pass_env"]))
+        for name, entry in CODING_AGENTS.items()
+    }
+    how_to = (DOCS / "how-to" / "agents.md").read_text()
+    assert [name for name in CODING_AGENTS if f"| `{name}` |" not in how_to] == []
 
 
 def test_every_route_is_documented() -> None:

@@ -38,6 +38,12 @@ def test_every_module_keeps_the_import_rule() -> None:
         ("rhetor.auth.tokens", "async def f():\n    from rhetor import settings\n", "rhetor.settings"),
         ("aish.shell", "from rhetor.domain.event import Event", "rhetor.domain.event.Event"),
         ("rhetor.cli", "from aish import cli", "aish.cli"),
+        ("rhetor.host.keeper", "from rhetor.errors import TooLarge", "rhetor.errors.TooLarge"),
+        ("rhetor.host.keeper", "from rhetor import settings", "rhetor.settings"),
+        ("rhetor.host.desk", "import msgspec", "msgspec"),
+        ("rhetor.drivers.programs.hosts", "from rhetor.host.spool import Spool", "rhetor.host.spool.Spool"),
+        ("rhetor.app", "import rhetor.host.keeper", "rhetor.host.keeper"),
+        ("aish.shell", "from rhetor import host", "rhetor.host"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, source: str, imported: str) -> None:
@@ -48,3 +54,5 @@ def test_what_the_rule_allows_is_not_found() -> None:
     fine = "from rhetor.domain.plan import Step\nfrom rhetor.store.base import Store\nimport asyncio\n"
     assert violations("rhetor.hub.sending", fine) == []
     assert violations("aish.shell", "from rhetor.domain.grammar import parse") == []
+    own = "import os\nfrom rhetor.codec import host_frames\nfrom . import system\n"
+    assert violations("rhetor.host.keeper", own) == []
