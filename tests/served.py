@@ -38,7 +38,7 @@ from tests.scripted import PEERS, ScriptedDriver
 
 TOKEN = "f" * 64
 CONSOLE = "c0ffee.localhost"
-SECONDS = 10.0
+SECONDS = 20.0
 # all that a program of a test sees
 PROGRAM_ENVIRONMENT = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/"}
 

@@ -317,7 +317,7 @@ async def test_a_closed_store_refuses(store: Store) -> None:
     waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
     await asyncio.sleep(0)
     await store.aclose()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await waiting
     with pytest.raises(StoreRefused):
         await store.commit("s", [chunk("b", "t")])

@@ -104,7 +104,7 @@ async def test_records_carry_what_doors_need_and_share_their_frames(store: Store
 
 async def test_waiting_returns_at_once_where_there_is_something_or_nothing_to_wait_for(store: Store) -> None:
     done = await fill(store, 3)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await store.wait("s", Position(done.epoch, 2))
         await store.wait("s", Position(done.epoch, 9))
         await store.wait("s", Position("0" * 32, 3))
@@ -118,7 +118,7 @@ async def test_a_commit_wakes_who_waits_for_its_stream_and_nobody_else(store: St
     ]
     await asyncio.sleep(0)
     await store.commit("s", [chunk("x", "t")])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(*waiting[:2])
     assert not waiting[2].done()
     waiting[2].cancel()
@@ -130,7 +130,7 @@ async def test_a_new_epoch_wakes_who_waits(store: Store) -> None:
     waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
     await asyncio.sleep(0)
     await store.commit("s", [], base=("s", Position(done.epoch, 1)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await waiting
 
 
@@ -145,7 +145,7 @@ async def test_one_waiter_that_is_cancelled_does_not_touch_the_others(store: Sto
     await asyncio.gather(*waiting[::2], return_exceptions=True)
     assert not any(waiter.done() for waiter in waiting[1::2])
     await store.commit("s", [chunk("x", "t")])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(*waiting[1::2])
 
 
@@ -196,7 +196,7 @@ async def test_a_follower_of_a_restored_stream_is_told(store: Store) -> None:
     upcoming = asyncio.ensure_future(anext(batches))
     await asyncio.sleep(0)
     await store.commit("s", [], base=("s", Position(done.epoch, 1)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(PositionLost) as lost:
             await upcoming
     assert lost.value.data["outcome"] == "epoch_changed"

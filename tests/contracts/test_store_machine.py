@@ -71,7 +71,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         async def limited() -> T:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 return await what
 
         return self.runner.run(limited())

@@ -244,9 +244,10 @@ async def test_a_pause_that_the_turn_has_no_time_for_is_not_begun() -> None:
 @BOTH
 async def test_each_call_has_its_own_time_for_the_first_chunk(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
-        slow = Script(failure=Failure(503), head_delay=SHORT * 0.7)
-        provider.script(slow, Script(chunks=("a",), head_delay=SHORT * 0.7))
-        async with chat_driver(at(provider), Timeouts(first_chunk=SHORT)) as driver:
+        first_chunk = 2.0  # less than both calls take, and far more than one
+        slow = Script(failure=Failure(503), head_delay=first_chunk * 0.6)
+        provider.script(slow, Script(chunks=("a",), head_delay=first_chunk * 0.6))
+        async with chat_driver(at(provider), Timeouts(first_chunk=first_chunk)) as driver:
             await driver.preload()
             outputs, failure = await turn(await driver.open(APOLLO), "Design a cache")
         assert len(provider.calls) == 2

@@ -52,7 +52,7 @@ class Observed:
         }
 
     async def until_all_is_out(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.gather(self.waiter, self.follower, *self.commits)
 
 
@@ -60,7 +60,7 @@ async def first_wait(descriptor: int) -> None:
     """Until a call of fsync waits at the gate."""
     waits = asyncio.Event()
     asyncio.get_running_loop().add_reader(descriptor, waits.set)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await waits.wait()
     asyncio.get_running_loop().remove_reader(descriptor)
 

@@ -49,7 +49,7 @@ async def test_a_wake_up_between_entering_and_waiting_counts() -> None:
     wakeups = Wakeups()
     with wakeups.waiting("s") as woken:
         wakeups.wake("s")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await woken
 
 

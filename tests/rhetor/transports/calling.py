@@ -12,7 +12,7 @@ from tests.served import TOKEN, Served
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed
 
-SECONDS = 5.0
+SECONDS = 20.0
 Frame = dict[str, Any]
 
 

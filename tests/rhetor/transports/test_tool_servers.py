@@ -152,7 +152,7 @@ async def test_the_end_of_the_hub_ends_servers_and_what_they_started(tmp_path: P
         handle, ended = os.pidfd_open(child), asyncio.Event()
         asyncio.get_running_loop().add_reader(handle, ended.set)
         await house.servers.aclose()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 20)
         asyncio.get_running_loop().remove_reader(handle)
         os.close(handle)
         assert "shutting down" in str((await house.servers.call("small", "c", "add", {})).result)

@@ -16,7 +16,7 @@ from rhetor.drivers.programs.echo import Echo
 from rhetor.drivers.programs.screen import Screen
 from rhetor.drivers.programs.terminal_turn import TerminalTurn
 
-TIMEOUT = 5.0
+TIMEOUT = 20.0
 
 
 class Program:

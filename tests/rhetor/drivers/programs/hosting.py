@@ -18,7 +18,7 @@ from rhetor.drivers.programs.spec import Mode, ProgramSpec
 from rhetor.drivers.programs.values import Chunk, Exited
 
 FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
-SECONDS = 5.0
+SECONDS = 20.0
 
 # no site packages: a program of a test starts in 10 ms
 PYTHON = (sys.executable, "-I", "-S", "-c")
