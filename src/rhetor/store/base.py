@@ -8,7 +8,7 @@ incarnation may stand on a base: a position of another one (a fork) or of an ear
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -299,6 +299,29 @@ class Store(Log, Catalog, Protocol):
 
     async def aclose(self) -> None:
         """Finish what was asked for, wake who waits, and refuse (`StoreRefused`) what comes later."""
+        ...
+
+
+class Blobs(Protocol):
+    """Binary content beside the log, by what it is: the same bytes are kept once. Who may read which is the
+    catalog's."""
+
+    async def keep(self, content: bytes) -> str:
+        """Its id, of 64 hex digits; it is durable then.
+
+        Raises:
+            StoreRefused: it cannot be written; nothing is left of it.
+        """
+        ...
+
+    async def read(self, id: str) -> bytes:
+        """Raises:
+        NotFound: it is not there (any more), or is no longer what was kept."""
+        ...
+
+    async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
+        """Take away what nobody wants, and what was never written whole; how much that was. To be called
+        while nothing is kept."""
         ...
 
 
