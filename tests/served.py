@@ -30,6 +30,7 @@ from rhetor.hub.state import Limits
 from rhetor.programs import ConfiguredPrograms
 from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import Store, follow
+from rhetor.store.blobs import FileBlobs
 from rhetor.store.memory import MemoryStore
 from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, tcp_listener, unix_listener
@@ -181,6 +182,7 @@ async def served(
         limits=limits,
         program_drivers=program_drivers(folder, hosts) if hosts else {},
         launches=configured.launch,
+        kept=FileBlobs(folder / "blobs"),
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured

@@ -43,6 +43,7 @@ from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
 from rhetor.programs import ConfiguredPrograms
 from rhetor.settings import Settings, peers_of, tools_of
+from rhetor.store.blobs import FileBlobs
 from rhetor.store.sqlite import SqliteStore
 from rhetor.transports import (
     answering,
@@ -51,10 +52,12 @@ from rhetor.transports import (
     conversing,
     interactive,
     looking_back,
+    named_sockets,
     peer_sockets,
     planning,
     problems,
     programs,
+    sockets,
     system,
     talking,
 )
@@ -85,6 +88,8 @@ DOORS = (
     attaching.doors,
     peer_sockets.doors,
     interactive.doors,
+    named_sockets.doors,
+    sockets.doors,
 )
 
 
@@ -194,6 +199,7 @@ async def _hub(start: Start, configured: ConfiguredPrograms) -> AsyncIterator[tu
             limits=limits,
             program_drivers=program_drivers(start.home),
             launches=configured.launch,
+            kept=FileBlobs(start.home.folder / "blobs"),
         ) as hub:
             yield hub, access
     finally:

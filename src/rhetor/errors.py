@@ -88,11 +88,11 @@ class NoCapablePeer(RhetorError):
         super().__init__(f"No AI found for capability: {capability}", capability=capability)
 
 
-class UnknownTeam(RhetorError):
-    code, status, rpc = "unknown_team", 404, INVALID_PARAMS
+class UnknownTeam(UnknownPeer):
+    code = "unknown_team"
 
     def __init__(self, team: str) -> None:
-        super().__init__(f"no team is called {team!r}", team=team)
+        RhetorError.__init__(self, f"no team is called {team!r}", team=team)
 
 
 class NotFound(RhetorError):
@@ -118,6 +118,24 @@ class NameTaken(RhetorError):
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"there is a {kind} called {name!r} already", kind=kind, name=name)
+
+
+class TeamConfigured(RhetorError):
+    """The team is one of the configuration: it is changed there, and nowhere else."""
+
+    code, status, rpc = "team_configured", 409, INVALID_PARAMS
+
+    def __init__(self, team: str) -> None:
+        super().__init__(f"team {team!r} is part of the configuration", team=team)
+
+
+class TextOnly(RhetorError):
+    """Bytes were to be said to a peer that reads text, and nothing of them was kept."""
+
+    code, status, rpc = "text_only", 415, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} takes text, no binary content", peer=peer)
 
 
 class PeerBusy(RhetorError):

@@ -80,7 +80,7 @@ class _NotOnce(ValueError):
 def decode(text: str, max_batch: int = MAX_BATCH) -> Incoming:
     """What a client said. Never raises: what is wrong is a `Fault` in its place, which is to be sent back."""
     try:
-        value = _parse(text)
+        value = parse(text)
     except RecursionError:
         return Incoming((Fault(PARSE_ERROR, "it is nested too deep"),))
     except _NotOnce as error:
@@ -132,7 +132,13 @@ def batch(replies: Iterable[bytes]) -> bytes:
     return b"[%b]" % b",".join(replies)
 
 
-def _parse(text: str) -> Any:
+def parse(text: str) -> Any:
+    """A text as JSON, as strictly as RFC 8259 has it.
+
+    Raises:
+        ValueError, msgspec.MsgspecError: it is none, or names a member twice.
+        RecursionError: it is nested too deep.
+    """
     value = msgspec.json.decode(text)
     _UNIQUE.decode(text)
     return value

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import struct
 
-_TEXT = b"\x81"  # a whole message
+_TEXT, _BINARY = b"\x81", b"\x82"  # whole messages
 
 
 def text_frame(payload: bytes) -> bytes:
     """A text message; `payload` is UTF-8."""
     return _TEXT + _length(len(payload)) + payload
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """A binary message."""
+    return _BINARY + _length(len(payload)) + payload
 
 
 def _length(size: int) -> bytes:

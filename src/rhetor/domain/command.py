@@ -176,6 +176,52 @@ class EndProgram:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """A socket on a peer (a name or `@capability`), with a session of its own. `voice`: how a specialist is
+    to speak there."""
+
+    peer: str
+    voice: Voice | None = None
+    command_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    socket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBlob:
+    """Say bytes in a session, to all who read it."""
+
+    session_id: str
+    media_type: str
+    content: bytes = field(repr=False)
+    from_: str = ""
+    command_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MakeTeam:
+    """Peers under one name, `team:<name>` from then on."""
+
+    name: str
+    members: tuple[str, ...]
+    command_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeTeam:
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropTeam:
+    name: str
+
+
 Command = (
     SendMessage
     | StartSession
@@ -193,6 +239,12 @@ Command = (
     | AnnounceProgram
     | LaunchTool
     | EndProgram
+    | OpenSocket
+    | CloseSocket
+    | KeepBlob
+    | MakeTeam
+    | ChangeTeam
+    | DropTeam
 )
 AGENT = "agent"  # the scope of callers that descend from a peer's program
 

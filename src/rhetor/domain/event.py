@@ -129,10 +129,13 @@ class AgentRecord:
 
 @dataclass(frozen=True, slots=True)
 class BlobKept:
+    """Binary content lies beside the log, under `blob_id`."""
+
     type: ClassVar[str] = "blob.kept"
     blob_id: str
     media_type: str
     bytes: int
+    from_: str = ""
 
 
 @dataclass(frozen=True, slots=True)

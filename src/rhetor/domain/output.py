@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .event import Channel, PermissionOption, RunsAt
+from .event import Channel, PermissionOption, RunsAt, StepDone, StepFailed, StepStarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,13 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What became of one member's part, of several that answer together."""
+
+    event: StepStarted | StepDone | StepFailed
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What a driver needs to go on with this conversation in another process, or under another hub: small,
     and JSON. The last one counts; it is kept with the session, and is no event."""
@@ -89,5 +96,5 @@ class Spooled:
     outputs: tuple[Plain, ...] = ()
 
 
-Plain = Began | Text | ToolUse | ToolResult | Permission | Usage | Record | Remembered | Done
+Plain = Began | Text | ToolUse | ToolResult | Permission | Usage | Record | Shared | Remembered | Done
 Output = Plain | Spooled

@@ -15,6 +15,7 @@ class PeerKind(StrEnum):
     TERMINAL = "terminal"
     PROJECT = "project"
     TEAM = "team"
+    HUB = "hub"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from .output import (
     Permission,
     Record,
     Remembered,
+    Shared,
     Spooled,
     Text,
     ToolResult,
@@ -98,6 +99,8 @@ class Turn:
                 return (_usage_reported(output),)
             case Record(record, raw):
                 return (ev.AgentRecord(record, raw, "base64" if raw is not None else None),)
+            case Shared(event):
+                return (event,)
             case Spooled(outputs=outputs):
                 return tuple(payload for inner in outputs for payload in self.step(inner, seconds))
             case Began() | Remembered():

@@ -12,11 +12,13 @@ from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
-from rhetor.drivers.base import Driver, ProgramDriver
+from rhetor.drivers.base import Conversation, Driver, ProgramDriver
 from rhetor.errors import NotFound, ShuttingDown
-from rhetor.store.base import Head, Store, parse_cursor, require_position
+from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
-from . import answering, plans, programs, sending, sessions
+from . import answering, blobs, plans, programs, sending, sessions, sockets, teams
+from .asking import Asking
+from .concierge import Concierge
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
@@ -25,9 +27,14 @@ from .recovery import recover
 from .rows import session_of
 from .seats import let_go, release
 from .sending import Accepted
-from .state import Limits, State, no_launches
+from .state import Limits, NoBlobs, State, no_launches
+from .team_turn import TeamConversation
 from .watching import Watching
 
+JOINT: dict[str, Callable[[State, Peer, Asking], Conversation]] = {
+    "team": TeamConversation,
+    "hub": Concierge,
+}
 EXPIRY_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 log = logging.getLogger(__name__)
@@ -50,6 +57,12 @@ USE_CASES: dict[type, UseCase] = {
     c.AnnounceProgram: programs.announce,
     c.LaunchTool: programs.launch,
     c.EndProgram: programs.end,
+    c.OpenSocket: sockets.open_socket,
+    c.CloseSocket: sockets.close,
+    c.KeepBlob: blobs.keep,
+    c.MakeTeam: teams.make,
+    c.ChangeTeam: teams.change,
+    c.DropTeam: teams.drop,
 }
 
 
@@ -134,8 +147,10 @@ async def open_hub(
     limits: Limits | None = None,
     program_drivers: Mapping[str, ProgramDriver] | None = None,
     launches: Callable[[Peer, str | None], Launch] = no_launches,
+    kept: Blobs | None = None,
 ) -> AsyncIterator[Hub]:
-    """A hub that has taken up what an earlier one left; at the end it is shut down in order."""
+    """A hub that has taken up what an earlier one left; at the end it is shut down in order. `kept`: where
+    binary content is."""
     limits = limits or Limits()
     async with asyncio.TaskGroup() as tasks:
         watching = Watching(limits.abandon_after, lambda stream: _left_alone(state, stream))
@@ -154,8 +169,12 @@ async def open_hub(
             measured,
             program_drivers=programs,
             launches=launches,
+            blobs=kept or NoBlobs(),
+            joint=JOINT,
         )
         hub = Hub(state)
+        await teams.load_teams(state)
+        await blobs.sweep(state)
         await recover(state)
         sweeper = tasks.create_task(_sweep(state), name="expiry")
         try:

@@ -11,6 +11,8 @@ import msgspec
 from rhetor.domain.command import (
     AnswerPermission,
     AnswerTool,
+    MakeTeam,
+    OpenSocket,
     Principal,
     SendMessage,
     StartPlan,
@@ -18,7 +20,7 @@ from rhetor.domain.command import (
 )
 from rhetor.store.base import Key
 
-Keyed = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission
+Keyed = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission | OpenSocket | MakeTeam
 
 
 def command_key(principal: Principal, command: Keyed, result: Any) -> Key | None:

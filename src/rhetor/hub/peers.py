@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
 from rhetor.domain.routing import THRESHOLD, Match, rank
+from rhetor.domain.socket import HUB_PEER, TEAM
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
 
 
 class Peers:
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
         self._peers = {peer.name: peer for peer in peers}
-        self._teams = dict(teams or {})
+        self._teams = {name: tuple(members) for name, members in (teams or {}).items()}
+        self._configured_teams = frozenset(self._teams)
         self._put: set[str] = set()
         self._figures: Callable[[str], Figures] = lambda peer: Figures()
 
@@ -40,11 +42,14 @@ class Peers:
         return len(self._peers)
 
     def get(self, name: str) -> Peer:
-        """The peer of that name; `apollo-ai` and `apollo-ci` are `apollo`.
+        """The peer of that name; `apollo-ai` and `apollo-ci` are `apollo`. All of a team together are one,
+        `team:<name>`, and so is the hub itself.
 
         Raises:
-            UnknownPeer: there is none.
+            UnknownPeer, UnknownTeam: there is none.
         """
+        if ":" in name:
+            return self._joint(name)
         peer = self._peers.get(name) or self._peers.get(canonical_name(name))
         if peer is None:
             raise UnknownPeer(name)
@@ -82,6 +87,24 @@ class Peers:
     @property
     def teams(self) -> Mapping[str, Sequence[str]]:
         return self._teams
+
+    def is_configured_team(self, name: str) -> bool:
+        return name in self._configured_teams
+
+    def put_team(self, name: str, members: Sequence[str]) -> None:
+        """A team that is not configured. One of that name is replaced."""
+        self._teams[name] = tuple(members)
+
+    def remove_team(self, name: str) -> None:
+        del self._teams[name]
+
+    def _joint(self, name: str) -> Peer:
+        if name == HUB_PEER:
+            return Peer(name, PeerKind.HUB, "hub", "the hub itself", display_name="Rhetor")
+        if not name.startswith(TEAM):
+            raise UnknownPeer(name)
+        members = self.team(name.removeprefix(TEAM))
+        return Peer(name, PeerKind.TEAM, "team", ", ".join(members), display_name=name)
 
     def capabilities(self) -> dict[str, list[str]]:
         """Each capability with the peers that have it, best first."""

@@ -52,7 +52,8 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
     require_person(principal)
     peer = _announced(command)
     async with state.starting(peer.name):
-        if seats_of(state, peer.name) or _is_configured(state, peer.name):
+        taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
+        if taken or seats_of(state, peer.name):
             raise NameTaken("peer", peer.name)
         session = await standing_session(state, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)

@@ -188,6 +188,8 @@ async def ask(
 
 
 async def _conversation(state: State, peer: Peer, asking: Asking) -> Conversation:
+    if speak := state.joint.get(peer.driver):
+        return speak(state, peer, asking)
     if peer.program is None:
         return await state.drivers[peer.driver].open(peer)
     session_id = asking.stream

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,15 +11,16 @@ from weakref import WeakValueDictionary
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
-from rhetor.drivers.base import Driver, ProgramDriver
-from rhetor.errors import NotRunning, ShuttingDown
-from rhetor.store.base import Store
+from rhetor.drivers.base import Conversation, Driver, ProgramDriver
+from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
+from rhetor.store.base import Blobs, Store
 
 from .attendance import Attendance
 from .bell import Bell
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
+from .readership import Readership
 from .watching import Watching
 
 if TYPE_CHECKING:
@@ -51,12 +52,26 @@ def no_launches(peer: Peer, cwd: str | None) -> Launch:
     raise NotRunning(peer.name)
 
 
+class NoBlobs:
+    """Binary content where there is no place for any."""
+
+    async def keep(self, content: bytes) -> str:
+        raise StoreRefused("there is no place for binary content")
+
+    async def read(self, id: str) -> bytes:
+        raise NotFound("blob", id)
+
+    async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
+        return 0
+
+
 @dataclass(slots=True)
 class State:
     """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. `asking`: what
     running turns (by id) wait to be told. `seats`: programs that run, by peer; `gone`: how those that ended
-    did, and when. `launches`: what a configured program is started with. All only mirror what the
-    log says, for as long as something is going on."""
+    did, and when. `launches`: what a configured program is started with. `joint`: who speaks for
+    teams and for the hub, by driver. All else only mirrors what the log says, for as long as something is
+    going on."""
 
     store: Store
     peers: Peers
@@ -73,6 +88,9 @@ class State:
     launches: Callable[[Peer, str | None], Launch] = no_launches
     seats: dict[str, Seat] = field(default_factory=dict)
     gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
+    blobs: Blobs = field(default_factory=NoBlobs)
+    joint: Mapping[str, Callable[[State, Peer, Asking], Conversation]] = field(default_factory=dict)
+    readership: Readership = field(default_factory=Readership)
     bell: Bell = field(default_factory=Bell)
     attendance: Attendance = field(default_factory=Attendance)
     closing: bool = False

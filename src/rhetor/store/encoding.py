@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from rhetor.domain.event import PAYLOADS, MessageAccepted, Payload, data_of
+from rhetor.domain.event import PAYLOADS, BlobKept, MessageAccepted, Payload, data_of
 from rhetor.errors import Malformed
 
 MAX_INTEGER = (1 << 63) - 1
@@ -60,12 +60,15 @@ def _decoder(kind: type[Payload]) -> Callable[[bytes], Payload]:
     return cast("Callable[[bytes], Payload]", msgspec.json.Decoder(kind).decode)
 
 
-def _decode_accepted(data: bytes) -> Payload:
-    values: dict[str, Any] = msgspec.json.decode(data)
-    values["from_"] = values.pop("from")  # Python keeps the word that clients see
-    return msgspec.convert(values, MessageAccepted)
+def _decoder_with_sender(kind: type[Payload]) -> Callable[[bytes], Payload]:
+    def decode_one(data: bytes) -> Payload:
+        values: dict[str, Any] = msgspec.json.decode(data)
+        values["from_"] = values.pop("from")  # Python keeps the word that clients see
+        return msgspec.convert(values, kind)
+
+    return decode_one
 
 
 _DECODERS = {name: _decoder(kind) for name, kind in PAYLOADS.items()} | {
-    MessageAccepted.type: _decode_accepted
+    kind.type: _decoder_with_sender(kind) for kind in (MessageAccepted, BlobKept)
 }

@@ -344,3 +344,51 @@ class Hit(BaseModel):
 
 class Hits(BaseModel):
     hits: list[Hit]
+
+
+class OpenedSocket(BaseModel):
+    socket_id: str
+    websocket_url: str
+    session_id: str
+    ai: str
+
+
+class Socket(BaseModel):
+    """`session_id`, `created_at`, `head`: null where nobody has used it yet; `readers`: connections;
+    `waiting`: whole messages that none of them was given."""
+
+    socket_id: str
+    websocket_url: str
+    ai: str
+    session_id: str | None
+    created_at: Time | None
+    binary: bool
+    readers: int
+    waiting: int
+    head: Cursor | None
+
+
+class Sockets(BaseModel):
+    sockets: list[Socket]
+
+
+class SocketClosed(BaseModel):
+    socket_id: str
+    status: str
+
+
+class Group(BaseModel):
+    name: str
+    members: list[str]
+    origin: Literal["configured", "made"]
+    socket_id: str
+    websocket_url: str
+
+
+class Groups(BaseModel):
+    groups: list[Group]
+
+
+class GroupDeleted(BaseModel):
+    name: str
+    status: str

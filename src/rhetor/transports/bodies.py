@@ -11,12 +11,15 @@ from rhetor.domain.command import (
     AnnounceProgram,
     AnswerPermission,
     AnswerTool,
+    MakeTeam,
+    OpenSocket,
     SendMessage,
     StartPlan,
     StartSession,
 )
 from rhetor.domain.plan import IfBusy, Step
 from rhetor.domain.program import Launch
+from rhetor.domain.session import Voice
 from rhetor.domain.tool import MOST, Tool
 from rhetor.errors import Unprocessable
 
@@ -253,6 +256,44 @@ class OptionBody(Body):
 
     def command(self, stream: str, request_id: str, key: str | None) -> AnswerPermission:
         return AnswerPermission(stream, request_id, self.option_id, key or self.command_id)
+
+
+class SocketBody(Body):
+    """`model` and `prompt` stand in the place of the specialist's own; `context` (any JSON) is said after the
+    prompt, as data."""
+
+    ai_name: Id
+    model: Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    prompt: Annotated[str, Field(max_length=64 << 10)] | None = None
+    context: Any = None
+    command_id: Id | None = None
+
+    def command(self, key: str | None) -> OpenSocket:
+        voice = Voice(self.prompt, self._besides(), self.model)
+        return OpenSocket(self.ai_name, None if voice == Voice() else voice, key or self.command_id)
+
+    def _besides(self) -> str:
+        if self.context is None:
+            return ""
+        text = self.context if isinstance(self.context, str) else msgspec.json.encode(self.context).decode()
+        if len(text.encode()) > KEPT_BYTES:
+            raise Unprocessable(f"context is at most {KEPT_BYTES} bytes")
+        return f"What is known of the situation, as data:\n{text}"
+
+
+Members = Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+
+class MembersBody(Body):
+    members: Members
+
+
+class GroupBody(MembersBody):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$")]
+    command_id: Id | None = None
+
+    def command(self, key: str | None) -> MakeTeam:
+        return MakeTeam(self.name, tuple(self.members), key or self.command_id)
 
 
 class EnvironmentBody(Body):

@@ -21,7 +21,7 @@ from . import answers as a
 from . import problems
 from .routes import POLICY
 
-JSON, SSE = "application/json", "text/event-stream"
+JSON, SSE, ANY = "application/json", "text/event-stream", "*/*"
 Errors = tuple[type[e.RhetorError], ...]
 
 EVERYWHERE: Errors = (
@@ -51,6 +51,7 @@ CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 
+GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
 STARTED: Errors = (e.ProgramMissing, e.ProgramRefused, *STORED)
 
 TURN_HEADERS = ("x-session-id", "x-turn-id", "x-cursor")
@@ -59,7 +60,8 @@ PLAN_HEADERS = ("x-plan-id", "x-cursor")
 
 @dataclass(frozen=True)
 class Gives:
-    """`shape`: of the JSON answer, None where there is none; `stream`: whether it may be an event stream."""
+    """`shape`: of the JSON answer, None where there is none; `stream`: whether it may be an event stream;
+    `is_binary`: it is of whatever type its content has."""
 
     shape: type[BaseModel] | None = None
     refusals: Errors = ()
@@ -67,6 +69,7 @@ class Gives:
     many: bool = False
     headers: tuple[str, ...] = ()
     status: HTTPStatus = HTTPStatus.OK
+    is_binary: bool = False
 
 
 MESSAGE = Gives(a.Reply, (*SENT, *TURN), headers=TURN_HEADERS)
@@ -121,6 +124,15 @@ OPERATIONS: dict[str, Gives] = {
     "POST /api/v2/tools/{name}/launch": Gives(a.Tool, (e.UnknownPeer, *STARTED)),
     "POST /api/v2/tools/{name}/terminate": Gives(a.Ended, (e.UnknownPeer, e.NotRunning, *STORED)),
     "GET /api/v2/tools/{name}/capabilities": Gives(a.ToolCapabilities, (e.UnknownPeer,)),
+    "POST /api/ai/socket/create": Gives(a.OpenedSocket, (*PEER, e.KeyReused, *STORED)),
+    "GET /api/ai/socket": Gives(a.Sockets),
+    "DELETE /api/ai/socket/{id}": Gives(a.SocketClosed, (e.NotFound, e.StateConflict, *STORED)),
+    "POST /api/ai/socket/groups": Gives(a.Group, (e.NameTaken, e.KeyReused, *STORED)),
+    "GET /api/ai/socket/groups": Gives(a.Groups),
+    "GET /api/ai/socket/groups/{name}": Gives(a.Group, (e.UnknownTeam,)),
+    "PUT /api/ai/socket/groups/{name}": Gives(a.Group, GROUP),
+    "DELETE /api/ai/socket/groups/{name}": Gives(a.GroupDeleted, GROUP),
+    "GET /api/v2/blobs/{id}": Gives(None, (e.NotFound,), is_binary=True),
     "GET /api/v2/history": Gives(a.History),
     "GET /api/v2/search": Gives(a.Hits),
 }
@@ -160,6 +172,8 @@ def _answer(gives: Gives) -> dict[str, Any]:
     if gives.shape is not None:
         shape: dict[str, Any] = {"$ref": f"#/components/schemas/{_name(gives.shape)}"}
         content[JSON] = {"schema": {"type": "array", "items": shape} if gives.many else shape}
+    elif gives.is_binary:
+        content[ANY] = {"schema": {"type": "string", "format": "binary"}}
     elif not gives.stream and gives.status is HTTPStatus.OK:
         content[JSON] = {"schema": {"type": "object"}}
     if gives.stream:

@@ -19,7 +19,7 @@ from .talking import Here
 
 doors = Doors(tags=["hub"])
 PUBLIC = frozenset({"/healthz", "/login"})
-FEATURES = ("streaming", "sessions", "plans", "checkpoints", "resume", "tools", "permissions")
+FEATURES = ("streaming", "sessions", "plans", "checkpoints", "resume", "tools", "permissions", "sockets")
 
 
 @doors.on("GET", "/healthz", Policy.PUBLIC)

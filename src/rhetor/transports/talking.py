@@ -30,8 +30,10 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 
 @doors.on("GET", "/api/v2/ai", Policy.USER)
 async def list_peers(here: Here) -> dict[str, Any]:
-    """Every peer, with its status and the evidence for it."""
-    return {"peers": [shape(here, peer) for peer in here.hub.state.peers]}
+    """Every peer and every team, with its status and the evidence for it."""
+    peers = here.hub.state.peers
+    teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
+    return {"peers": [shape(here, peer) for peer in (*peers, *teams)]}
 
 
 @doors.on("GET", "/api/v2/ai/{id}", Policy.USER)

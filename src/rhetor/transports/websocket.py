@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from rhetor.dialects.notices import View
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
 from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
-from rhetor.store.base import follow
+from rhetor.store.base import Record, follow
 
 from .node import Node
 
@@ -129,9 +129,17 @@ class Wire:
         task.add_done_callback(self._done)
         return task
 
-    async def follow(self, stream: str, after: Position, view: View, hold: Hold | None = None) -> None:
+    async def follow(
+        self,
+        stream: str,
+        after: Position,
+        view: View,
+        hold: Hold | None = None,
+        batches: AsyncIterator[Sequence[Record]] | None = None,
+    ) -> None:
         """Show the client what is behind `after`, and then what comes, until the view is over; nothing while
-        it is held.
+        it is held. `batches`: the same records, from who has to do something with them; the next one is asked
+        for when the one before is written.
 
         Raises:
             PositionLost: the position is not, or is no longer, part of the log.
@@ -141,7 +149,7 @@ class Wire:
         state = self.hub.state
         with state.watching.reader(stream) as reader:
             try:
-                async for records in follow(state.store, stream, after):
+                async for records in batches or follow(state.store, stream, after):
                     for piece in _pieces(map(view.take, records)):
                         if hold is not None:
                             await hold.passed()
@@ -153,6 +161,10 @@ class Wire:
                     raise
                 reader.task.uncancel()
                 raise ShuttingDown from None
+
+    def close(self) -> None:
+        """Close: there is nothing more to say."""
+        self._protocol.end(1000, "")
 
     def end(self, error: RhetorError) -> None:
         """Close for this reason."""

@@ -320,7 +320,7 @@ async def test_capabilities_and_peers(tmp_path: Path) -> None:
         described = (await home.ask("GET", "/api/capabilities")).json
         assert described["capabilities"] == {"code-analysis": ["apollo", "athena"], "design": ["athena"]}
         peers = (await home.ask("GET", "/api/v2/ai")).json["peers"]
-        assert [p["id"] for p in peers] == ["apollo", "athena", "prometheus"]
+        assert [p["id"] for p in peers] == ["apollo", "athena", "prometheus", "team:reviewers"]
         assert (peers[0]["status"], peers[0]["evidence"]) == ("idle", "no turn running")
 
 

@@ -1,0 +1,121 @@
+"""Sockets with names as frames: what is written, with the bytes that belong to it, and what is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.rhetor.dialects.reading import EPOCH, STREAM, fixture, record
+from websockets.frames import Opcode
+from websockets.protocol import CLIENT, Protocol
+
+from rhetor.dialects.socket_reading import PartView, SocketView, Wishes
+from rhetor.dialects.socket_writing import Writing
+from rhetor.domain.command import KeepBlob
+from rhetor.domain.event import Position
+from rhetor.domain.socket import Socket
+from rhetor.errors import Malformed, RhetorError
+
+FIXTURE = fixture("socket")
+VIEWS = {view["what"]: view for view in FIXTURE["views"]}
+
+
+def socket(peer: str) -> Socket:
+    return Socket("x", "me", peer, STREAM, 0)
+
+
+def frame(said: Any) -> str | bytes:
+    """As the fixture has it: bytes as `{"bytes": text}`."""
+    return said["bytes"].encode() if isinstance(said, dict) and list(said) == ["bytes"] else json.dumps(said)
+
+
+def shown(said: Any) -> list[Any]:
+    """What is asked for, without what was left out; an error as its code."""
+    if isinstance(said, RhetorError):
+        return [said.code]
+    fields = {name: getattr(said, name) for name in said.__dataclass_fields__}
+    if isinstance(said, KeepBlob):
+        fields["content"] = said.content.decode()
+    return [type(said).__name__, {k: v for k, v in fields.items() if v not in (None, "", (), False)}]
+
+
+def read(frames: bytes) -> list[Any]:
+    """The messages in what is written to a socket; bytes as the fixture has them."""
+    protocol = Protocol(CLIENT, max_size=None)
+    protocol.receive_data(frames)
+    found: list[Any] = protocol.events_received()
+    texts: dict[Opcode, Callable[[bytes], Any]] = {
+        Opcode.TEXT: json.loads,
+        Opcode.BINARY: lambda data: {"bytes": bytes(data).decode()},
+    }
+    said = [texts[each.opcode](each.data) for each in found]
+    for each in said:
+        if "type" in each:
+            assert (each.pop("epoch"), each.pop("session_id")) == (EPOCH, STREAM)
+    return said
+
+
+@pytest.mark.parametrize("example", FIXTURE["writing"], ids=lambda example: str(example["what"]))
+def test_frames_are_commands_or_refused(example: dict[str, Any]) -> None:
+    writing = Writing(socket(example["peer"]))
+    found = [[shown(said) for said in writing.take(frame(said))] for said in example["frames"]]
+    assert found == example["is"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"type":"write","content":"a","content":"b"}'])
+def test_what_is_no_json_is_told_so(text: str) -> None:
+    [said] = Writing(socket("apollo")).take(text)
+    assert isinstance(said, Malformed)
+
+
+@pytest.mark.parametrize("example", FIXTURE["queries"], ids=lambda example: json.dumps(example["query"]))
+def test_an_address_says_what_is_wished(example: dict[str, Any]) -> None:
+    try:
+        wishes = Wishes.of(example["query"])
+        found: Any = [wishes.stream, wishes.echo, wishes.cursor]
+    except Malformed as error:
+        found = error.code
+    assert found == example["is"]
+
+
+@pytest.mark.parametrize("what", VIEWS)
+def test_events_are_told_as_the_page_says(what: str) -> None:
+    example = VIEWS[what]
+    view = SocketView(socket(example["peer"]), Wishes.of(example["query"]))
+    view.content = example["content"].encode() if "content" in example else None
+    found = [read(view.take(record(event, seq))) for seq, event in enumerate(example["events"], 11)]
+    assert found == example["told"]
+    given = example["given"]
+    assert view.given == (Position(EPOCH, given) if given else None)
+    assert view.is_over == example.get("over", False)
+
+
+def test_after_a_cursor_the_first_frame_says_what_it_goes_on_from() -> None:
+    example = VIEWS["the hub's own answers"]
+    view = SocketView(socket("apollo"), Wishes(), 10)
+    [said] = read(view.take(record(example["events"][0], 11)))
+    assert said["prev"] == 10
+
+
+def test_a_part_is_one_members_chunks_up_to_the_end_of_its_turn() -> None:
+    events = VIEWS["chunks"]["events"]
+    view, other = PartView("athena", "t_1"), PartView("athena", "t_2")
+    told = [read(view.take(record(event, seq))) for seq, event in enumerate(events, 11)]
+    chunks = [each for frames in told for each in frames]
+    assert [(c["type"], c["content"], c["headers"], c["seq"], c["prev"]) for c in chunks] == [
+        ("chunk", "He ", ["team-chat-from-athena"], 13, 0),
+        ("chunk", "hm", ["team-chat-from-athena"], 14, 13),
+        ("chunk", "llo", ["team-chat-from-athena"], 15, 14),
+    ]
+    assert view.is_over
+    assert [other.take(record(event, seq)) for seq, event in enumerate(events, 11)] == [b""] * len(events)
+    assert not other.is_over
+
+
+def test_connections_with_the_same_wishes_share_one_frame_and_others_do_not() -> None:
+    event = record(VIEWS["chunks"]["events"][2], 13)
+    streams = [SocketView(socket("apollo"), Wishes(stream=True)).take(event) for _ in range(2)]
+    assert streams[0] is streams[1]
+    assert SocketView(socket("apollo"), Wishes()).take(event) == b""

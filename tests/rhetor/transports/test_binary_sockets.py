@@ -1,0 +1,219 @@
+"""Binary content on sockets: announced and sent, read as the same pair, kept beside the log."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.rhetor.transports.talking_on import Frame, Talker, created, talking_on
+from tests.served import Served, served
+
+from rhetor.domain.command import KeepBlob, Principal, StartSession
+from rhetor.errors import StoreRefused
+from rhetor.store.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+OTHER = Principal("somebody else", local=True)
+WAV = b"RIFF\x00\xff" * 1000
+GROUP = "group:reviewers"
+
+
+def id_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def blobs_in(folder: Path) -> dict[str, bytes]:
+    kept = folder / "blobs"
+    return {path.name: path.read_bytes() for path in kept.iterdir()} if kept.exists() else {}
+
+
+async def head_of(home: Served, socket_id: str) -> Any:
+    listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+    return next(s["head"] for s in listed if s["socket_id"] == socket_id)
+
+
+@pytest.mark.parametrize("socket_id", ["team-chat-all", GROUP])
+async def test_all_connections_of_a_socket_read_the_pair_that_one_wrote(
+    tmp_path: Path, socket_id: str
+) -> None:
+    async with (
+        served(tmp_path) as home,
+        talking_on(home, socket_id) as one,
+        talking_on(home, socket_id) as two,
+    ):
+        await one.write_bytes(WAV, **{"from": "ann"})
+        frames = [await one.read(), await two.read()]
+        assert frames[0] == frames[1]
+        place = {name: frames[0][name] for name in ("session_id", "epoch", "seq")}
+        assert frames[0] == {
+            "type": "read",
+            "media_type": "audio/wav",
+            "bytes": len(WAV),
+            "blob_id": id_of(WAV),
+            "from": "ann",
+            "headers": ["team-chat-from-ann"],
+            "prev": 0,
+            "content": WAV,
+            **place,
+        }
+        await two.write("and text after it")
+        assert [frame["prev"] for frame in await one.reads(1)] == [place["seq"]]
+        assert home.driver.heard[0][1] == "and text after it"
+        assert blobs_in(tmp_path) == {id_of(WAV): WAV}
+        modes = [
+            path.stat().st_mode & 0o777 for path in (tmp_path / "blobs", tmp_path / "blobs" / id_of(WAV))
+        ]
+        assert modes == [0o700, 0o600]
+        events = (await home.ask("GET", f"/api/v2/sessions/{place['session_id']}/events")).json["events"]
+        assert [e["data"] for e in events if e["type"] == "blob.kept"] == [
+            {"blob_id": id_of(WAV), "media_type": "audio/wav", "bytes": len(WAV), "from": "ann"}
+        ]
+
+
+async def test_what_was_written_while_nobody_read_waits_and_comes_in_order(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    parts = [bytes([n]) * (n + 1) for n in range(5)]
+    async with served(tmp_path, store=store) as home, talking_on(home, GROUP) as one:
+        for part in parts:
+            await one.write_bytes(part)
+        assert [frame["content"] for frame in await one.reads(5)] == parts
+        cursor = f"{one.all[1]['epoch']}:{one.all[1]['seq']}"
+    async with served(tmp_path, store=store) as home, talking_on(home, GROUP, cursor=cursor) as two:
+        assert (await two.read())["outcome"] == "ok"
+        assert [frame["content"] for frame in await two.reads(3)] == parts[2:]
+
+
+async def test_the_largest_frame_is_taken_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    largest = os.urandom(1 << 20) * 16
+    async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
+        await talker.write_bytes(largest)
+        frame = await talker.read()
+        assert (frame["bytes"], id_of(frame["content"])) == (16 << 20, id_of(largest))
+        await talker.send({"type": "write", "media_type": "a/b", "bytes": (16 << 20) + 1})
+        frame = await talker.read()
+        assert (frame["type"], frame["code"], frame["limit"]) == ("error", "too_large", 16 << 20)
+        await talker.write_bytes(b"small")
+        assert (await talker.read())["content"] == b"small"
+
+
+async def test_a_peer_that_reads_text_refuses_bytes_and_nothing_is_kept(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        await created(home)
+        for socket_id, peer in (("apollo-1", "apollo"), ("rhetor", "hub:rhetor")):
+            async with talking_on(home, socket_id) as talker:
+                before = await head_of(home, socket_id)
+                for _ in range(12):  # it is understood, so it is no fault
+                    await talker.write_bytes(WAV)
+                    frame = await talker.read()
+                    assert (frame["type"], frame["code"], frame["peer"]) == ("error", "text_only", peer)
+                assert await head_of(home, socket_id) == before
+                await talker.write("help")
+                assert (await talker.read())["type"] == "read"
+        assert blobs_in(tmp_path) == {}
+
+
+ANNOUNCED = {"type": "write", "media_type": "audio/wav", "bytes": 3}
+
+
+async def test_pairs_that_are_none_are_told_so_and_the_socket_goes_on(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
+        for frames in ([ANNOUNCED, b"1234"], [ANNOUNCED, b""], [b"123"]):
+            await talker.send(*frames)
+            assert await code_of(talker) == "malformed"
+        await talker.send(ANNOUNCED, ANNOUNCED, b"123")
+        assert await code_of(talker) == "malformed"
+        assert (await talker.read())["content"] == b"123"
+        await talker.send(ANNOUNCED)
+        await talker.write("text in between")
+        assert await code_of(talker) == "malformed"
+        assert {frame["content"] for frame in await talker.reads(2)} == {
+            f"{name} heard: text in between" for name in ("apollo", "athena")
+        }
+        await talker.send(b"123")
+        assert await code_of(talker) == "malformed"
+        assert blobs_in(tmp_path) == {id_of(b"123"): b"123"}
+        for _ in range(3):
+            await talker.send(b"123")
+            assert await code_of(talker) == "malformed"
+        await talker.send(b"123")
+        assert await talker.closed() == (4501, "too_many_faults")
+
+
+async def code_of(talker: Talker) -> Any:
+    frame = await talker.read()
+    assert frame["type"] == "error"
+    return frame["code"]
+
+
+async def test_the_same_key_keeps_one(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
+        await talker.write_bytes(WAV, command_id="k")
+        await talker.write_bytes(WAV, command_id="k")
+        frames: list[Frame] = [await talker.read() for _ in range(3)]
+        accepted = [frame for frame in frames if frame["type"] == "accepted"]
+        assert accepted == [{"type": "accepted", "command_id": "k", "blob_id": id_of(WAV)}] * 2
+        await talker.write_bytes(b"other", command_id="k")
+        assert await code_of(talker) == "key_reused"
+
+
+async def test_only_its_owner_reads_a_blob_as_something_to_save(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        team = await home.hub.execute(OTHER, StartSession("team:all"))
+        theirs = await home.hub.execute(OTHER, KeepBlob(team.id, "text/html", b"<script>"))
+        assert (await home.ask("GET", f"/api/v2/blobs/{theirs}")).status == 404
+        async with talking_on(home, "team-chat-all") as talker:
+            await talker.write_bytes(b"<script>", "text/html;charset=utf-8")
+            assert (await talker.read())["media_type"] == "text/html;charset=utf-8"
+        answer = await home.ask("GET", f"/api/v2/blobs/{theirs}")
+        assert (answer.status, answer.text) == (200, "<script>")
+        shown = {name: answer.headers[name] for name in ("content-type", "x-content-type-options")}
+        assert shown == {"content-type": "text/html;charset=utf-8", "x-content-type-options": "nosniff"}
+        assert answer.headers["content-disposition"] == f'attachment; filename="{theirs}"'
+        for id in ("x", "0" * 64, "..%2Fhub.db"):
+            assert (await home.ask("GET", f"/api/v2/blobs/{id}")).status == 404
+
+
+async def test_content_that_is_no_longer_there_is_told_in_its_place(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        async with talking_on(home, GROUP) as talker:
+            await talker.write_bytes(b"gone")
+            await talker.write_bytes(b"here")
+            first, _ = await talker.reads(2)
+        for content, damage in ((b"gone", None), (b"here", b"her3")):
+            file = tmp_path / "blobs" / id_of(content)
+            file.unlink()
+            if damage is not None:
+                file.write_bytes(damage)
+        async with talking_on(home, GROUP, cursor=f"{first['epoch']}:{first['seq'] - 1}") as talker:
+            await talker.read()
+            lost = [await talker.read() for _ in range(2)]
+        assert [(f["type"], f["code"], f["blob_id"]) for f in lost] == [
+            ("error", "not_found", id_of(content)) for content in (b"gone", b"here")
+        ]
+
+
+async def test_what_no_event_tells_of_is_taken_away_at_the_start(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with served(tmp_path, store=store) as home, talking_on(home, GROUP) as talker:
+        await talker.write_bytes(WAV)
+        await talker.read()
+    left = {id_of(b"left over"): b"left over", f"{id_of(b'x')}.0a0b0c0d": b"half"}
+    for name, content in left.items():
+        (tmp_path / "blobs" / name).write_bytes(content)
+    async with served(tmp_path, store=store):
+        assert blobs_in(tmp_path) == {id_of(WAV): WAV}
+
+
+async def test_where_nothing_can_be_written_it_is_refused_whole(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
+        (tmp_path / "blobs").write_text("a file where the folder would be")
+        await talker.write_bytes(WAV)
+        frame = await talker.read()
+        assert (frame["code"], frame["retryable"]) == (StoreRefused.code, True)
+        assert (await head_of(home, GROUP)).endswith(":1")
+        (tmp_path / "blobs").unlink()
+        await talker.write_bytes(WAV)
+        assert (await talker.read())["content"] == WAV
