@@ -86,6 +86,22 @@ def test_status_says_so_where_none_runs_and_starts_none(aish: Shell, home: Path)
     assert list(home.iterdir()) == []
 
 
+SOCKETS: list[dict[str, Any]] = [
+    {"socket_id": "rhetor", "ai": "rhetor", "readers": 0, "waiting": 0, "head": None},
+    {"socket_id": "apollo-1", "ai": "apollo", "readers": 2, "waiting": 3, "head": "e" * 32 + ":17"},
+]
+
+
+def test_sockets_says_who_reads_and_what_waits(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/ai/socket", answer({"sockets": SOCKETS}))
+    assert aish("sockets").out == (
+        "NAME      PEER    READERS  WAITING  HEAD\n"
+        "rhetor    rhetor  0        0        -\n"
+        "apollo-1  apollo  2        3        17\n"
+    )
+    assert json.loads(aish("sockets", "--json").out) == SOCKETS
+
+
 def test_shutdown_where_no_hub_runs(aish: Shell, home: Path) -> None:
     assert aish("shutdown") == Ran(0, "No hub is running\n", "")
     assert list(home.iterdir()) == []
@@ -109,11 +125,17 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) 
 
 
 def test_a_command_that_is_written_wrong_says_how_it_is_written(aish: Shell) -> None:
-    for words in (("list", "type", "roman"), ("status", "x"), ("shutdown", "now"), ("doctor", "who")):
+    for words in (
+        ("list", "type", "roman"),
+        ("status", "x"),
+        ("sockets", "x"),
+        ("shutdown", "now"),
+        ("doctor", "who"),
+    ):
         ran = aish(*words)
         assert (ran.code, ran.err.startswith(f"aish: usage: aish {words[0]}")) == (2, True)
 
 
 def test_help_and_version(aish: Shell) -> None:
-    assert "commands: approve deny doctor history list search shutdown status" in aish("--help").out
+    assert "commands: approve deny doctor history list search shutdown sockets status" in aish("--help").out
     assert aish("--version").out.startswith("aish ")

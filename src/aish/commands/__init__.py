@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 # Those that have to do with programs as peers; `aish --help` says how each is written.
 PROGRAM_COMMANDS = frozenset(("ci-terminal", "ci-tool", "explain", "tools", "wait"))
-COMMANDS = PROGRAM_COMMANDS | {"approve", "deny", "doctor", "history", "list", "search", "shutdown", "status"}
+COMMANDS = PROGRAM_COMMANDS | {
+    "approve",
+    "deny",
+    "doctor",
+    "history",
+    "list",
+    "search",
+    "shutdown",
+    "sockets",
+    "status",
+}
 
 
 def run_command(words: "list[str]") -> int:
