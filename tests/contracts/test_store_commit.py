@@ -324,3 +324,11 @@ async def test_a_closed_store_refuses(store: Store) -> None:
     with pytest.raises(StoreRefused):
         await store.page("s", Position(done.epoch, 0))
     await store.aclose()
+
+
+async def test_of_many_rows_the_first_ones_are_found_or_the_newest(store: Store) -> None:
+    rows = [replace(ROW, id=f"s{at}", name=None, at=at) for at in (3, 1, 2)]
+    await store.commit("s", [], rows=rows)
+    assert [row.at for row in await store.find("session", limit=2)] == [1, 2]
+    assert [row.at for row in await store.find("session", limit=2, newest=True)] == [2, 3]
+    assert [row.at for row in await store.find("session", limit=5, newest=True)] == [1, 2, 3]

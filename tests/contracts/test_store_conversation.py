@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rhetor.domain.event import (
@@ -233,3 +235,15 @@ async def test_the_last_questions_of_all_streams_come_newest_first_with_their_an
     )
     assert len(await store.recent(2)) == 2
     assert await store.recent(10, before=min(e.at for e in await store.recent(10))) == []
+
+
+async def test_what_happened_earlier_keeps_its_time(store: Store) -> None:
+    await store.commit("s", [question("new?", "n")])
+    drafts = [replace(question("old?", "o"), at=7), replace(answer("old!", "o"), at=9)]
+    await store.commit("s", drafts)
+    assert [event.at for event in await events(store, "s")][1:] == [7, 9]
+    assert [(s.turn_id, s.at) for s in await store.spoken("s", 2)] == [("o", 7), ("o", 9)]
+    assert [hit.at for hit in await store.search("old")] in ([7, 9], [9, 7])
+    found = await store.recent(10)
+    assert [(e.turn_id, e.answer) for e in found] == [("n", ""), ("o", "old!")]
+    assert [e.turn_id for e in await store.recent(10, before=found[0].at)] == ["o"]

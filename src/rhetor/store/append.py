@@ -25,20 +25,25 @@ class Entry:
     data: bytes
     turn_id: str | None
     step: str | None
+    at: int | None = None
 
     @classmethod
     def of(cls, draft: Draft) -> Entry:
         require_text("a turn's id or step", (draft.turn_id, draft.step))
-        return cls(draft.payload, encode(draft.payload), draft.turn_id, draft.step)
+        if draft.at is not None:
+            require_integer("an event's time", draft.at)
+        return cls(draft.payload, encode(draft.payload), draft.turn_id, draft.step, draft.at)
 
     def record(self, stream: str, epoch: str, seq: int, at: int) -> Record:
-        """The committed event that it becomes there."""
+        """The committed event that it becomes there. `at`: of those that do not say when they happened."""
+        at = at if self.at is None else self.at
         return Record(stream, epoch, seq, at, self.payload.type, self.turn_id, self.step, self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """The arguments of `Store.commit`. `at`: Unix time in milliseconds, of all its events."""
+    """The arguments of `Store.commit`. `at`: Unix time in milliseconds, of events that have none of their
+    own."""
 
     stream: str
     at: int

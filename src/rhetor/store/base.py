@@ -24,11 +24,13 @@ Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event that has no number yet."""
+    """An event that has no number yet. `at`: when it happened (Unix time in milliseconds), where that was not
+    now."""
 
     payload: Payload
     turn_id: str | None = None
     step: str | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +214,8 @@ class Log(Protocol):
         ...
 
     async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        """The last questions with their answers, of all streams, newest first; those not answered yet have
-        an empty one. `before`: Unix time in milliseconds; older ones than that only."""
+        """The last questions with their answers, of all streams, newest first by their time; those not
+        answered yet have an empty one. `before`: Unix time in milliseconds; older ones than that only."""
         ...
 
     async def search(
@@ -238,8 +240,10 @@ class Catalog(Protocol):
         parent: str | None = None,
         name: str | None = None,
         limit: int = 1000,
+        newest: bool = False,
     ) -> Sequence[Row]:
-        """Rows that match all that is given, by `at`, then id."""
+        """Rows that match all that is given, by `at`, then id; of more than `limit` the first ones, or with
+        `newest` the last ones."""
         ...
 
     async def offset(self, source: str) -> int:

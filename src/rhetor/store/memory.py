@@ -52,9 +52,10 @@ class _Incarnation:
 
     def append(self, entry: Entry, at: int) -> None:
         self.head += 1
-        self.records.append(entry.record(self.stream, self.epoch, self.head, at))
+        record = entry.record(self.stream, self.epoch, self.head, at)
+        self.records.append(record)
         if message := said(entry.payload):
-            self.said.append(Spoken(entry.turn_id or "", *message, at, self.head))
+            self.said.append(Spoken(entry.turn_id or "", *message, record.at, self.head))
 
     def answers(self) -> dict[str, str]:
         """By turn, the last that was said of its answer."""
@@ -177,11 +178,13 @@ class MemoryStore:
         parent: str | None = None,
         name: str | None = None,
         limit: int = 1000,
+        newest: bool = False,
     ) -> Sequence[Row]:
         wanted = {"kind": kind, "state": state, "owner": owner, "parent": parent, "name": name}
         given = [(column, value) for column, value in wanted.items() if value is not None]
         rows = [r for r in self._rows.values() if all(getattr(r, column) == value for column, value in given)]
-        return sorted(rows, key=lambda row: (row.at, row.id))[:limit]
+        rows.sort(key=lambda row: (row.at, row.id))
+        return rows[-limit:] if newest and limit else rows[:limit]
 
     async def offset(self, source: str) -> int:
         return self._sources.get(source, 0)

@@ -121,7 +121,7 @@ def recent(connection: sqlite3.Connection, limit: int, before: int | None) -> Se
                coalesce((SELECT a.content FROM texts a WHERE a.inc = q.inc AND a.turn_id = q.turn_id
                          AND a.role = '{ASSISTANT}' ORDER BY a.seq DESC LIMIT 1), '')
         FROM texts q JOIN incarnations i ON i.id = q.inc
-        WHERE q.role <> '{ASSISTANT}' AND q.at < ? ORDER BY q.id DESC LIMIT ?
+        WHERE q.role <> '{ASSISTANT}' AND q.at < ? ORDER BY q.at DESC, q.id DESC LIMIT ?
         """,
         (_FOREVER if before is None else before, limit),
     )
@@ -133,11 +133,15 @@ def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:
     return Row(*found) if found else None
 
 
-def rows(connection: sqlite3.Connection, columns: dict[str, str], limit: int) -> Sequence[Row]:
+def rows(
+    connection: sqlite3.Connection, columns: dict[str, str], limit: int, newest: bool = False
+) -> Sequence[Row]:
     """The rows in which each of the columns has its value."""
     where = " AND ".join(f"{column} = ?" for column in columns)
-    sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY at, id LIMIT ?"
-    return [Row(*found) for found in connection.execute(sql, (*columns.values(), limit))]
+    order = "at DESC, id DESC" if newest else "at, id"
+    sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY {order} LIMIT ?"
+    found = [Row(*found) for found in connection.execute(sql, (*columns.values(), limit))]
+    return found[::-1] if newest else found
 
 
 def offset(connection: sqlite3.Connection, source: str) -> int:

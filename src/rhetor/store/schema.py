@@ -80,7 +80,12 @@ CREATE TABLE keys (
 CREATE TABLE sources (source TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_QUESTIONS_BY_TIME = """
+-- What was asked last is not what was stored last: conversations are taken in that were held elsewhere.
+CREATE INDEX texts_asked ON texts (at, id) WHERE role <> 'assistant';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -191,10 +191,11 @@ class SqliteStore:
         parent: str | None = None,
         name: str | None = None,
         limit: int = 1000,
+        newest: bool = False,
     ) -> Sequence[Row]:
         wanted = {"kind": kind, "state": state, "owner": owner, "parent": parent, "name": name}
         given = {column: value for column, value in wanted.items() if value is not None}
-        return await self._read(partial(reading.rows, columns=given, limit=limit))
+        return await self._read(partial(reading.rows, columns=given, limit=limit, newest=newest))
 
     async def offset(self, source: str) -> int:
         return await self._point(partial(reading.offset, source=source))

@@ -125,7 +125,7 @@ class Transaction:
         after = before.grown(len(records))
         self.touched[append.stream] = after
         self._events.extend((before.id, r.seq, r.at, r.type, r.turn_id, r.step, r.data) for r in records)
-        self._add_texts(before, append)
+        self._add_texts(before, append, records)
         committed = Committed(before.epoch, before.head + 1, after.head)
         if key := append.key:
             committed = replace(committed, result=key.result)
@@ -154,10 +154,11 @@ class Transaction:
         assert cursor.lastrowid is not None
         return Incarnation(cursor.lastrowid, append.stream, epoch, head=0, earliest=1, base=append.base)
 
-    def _add_texts(self, before: Incarnation, append: Append) -> None:
-        for seq, entry in enumerate(append.entries, start=before.head + 1):
+    def _add_texts(self, before: Incarnation, append: Append, records: Sequence[Record]) -> None:
+        for entry, record in zip(append.entries, records, strict=True):
             if message := said(entry.payload):
-                self._texts.append((self.text_id, before.id, seq, entry.turn_id or "", *message, append.at))
+                place = self.text_id, before.id, record.seq, entry.turn_id or ""
+                self._texts.append((*place, *message, record.at))
                 self.text_id += 1
 
     def _fold(self, present: Incarnation, folds: Sequence[Event]) -> Landed:
