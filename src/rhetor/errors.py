@@ -169,6 +169,15 @@ class NotRunning(RhetorError):
         super().__init__(f"no program runs for {peer}", peer=peer)
 
 
+class ForkUnsupported(RhetorError):
+    """The peer's program cannot go on with a copy of a conversation."""
+
+    code, status, rpc = "fork_unsupported", 409, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} cannot go on with a copy of a conversation", peer=peer)
+
+
 class NoTerminal(RhetorError):
     """A peer that has no terminal was to be attached to."""
 

@@ -37,7 +37,8 @@ class SendMessage:
 @dataclass(frozen=True, slots=True)
 class StartSession:
     """`peer`: empty for the configured one. `ttl` in seconds; None takes the configured one, and no end for a
-    session that has a name. `attended`: it is stopped some time after its last attendant has left."""
+    session that has a name. `attended`: it is stopped some time after its last attendant has left. `cwd`: the
+    folder in which a program of its own runs."""
 
     peer: str
     context_window: int = 10
@@ -49,6 +50,7 @@ class StartSession:
     tools: tuple[Tool, ...] = ()
     voice: Voice | None = None
     attended: bool = False
+    cwd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,20 @@ class PauseSession:
 
 @dataclass(frozen=True, slots=True)
 class ResumeSession:
+    """`standing`: what is said to its peer without a session goes on in it from now on; where the peer's
+    programs run in their callers' folders, from the folder `cwd`."""
+
     session_id: str
+    standing: bool = False
+    cwd: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSession:
+    """Keep it: it has no end of its own any more, and is called `name` where one is given."""
+
+    session_id: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +242,7 @@ Command = (
     | StartSession
     | PauseSession
     | ResumeSession
+    | SaveSession
     | InterruptSession
     | StopSession
     | MakeCheckpoint

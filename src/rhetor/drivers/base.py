@@ -195,6 +195,15 @@ class ProgramDriver(Protocol):
         `Exit`: nothing is left of it."""
         ...
 
+    def copied(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
+        """The memory with which a program goes on with a copy of the conversation that left `memory`; empty
+        where that had not begun.
+
+        Raises:
+            ForkUnsupported: it cannot.
+        """
+        ...
+
     def forget(self, host_id: str) -> None:
         """Remove what an ended program's host left behind."""
         ...

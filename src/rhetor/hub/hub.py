@@ -16,7 +16,7 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
-from . import answering, blobs, plans, programs, sending, sessions, sockets, teams
+from . import answering, blobs, branching, plans, programs, sending, sessions, sockets, teams
 from .asking import Asking
 from .concierge import Concierge
 from .ids import Ids
@@ -46,10 +46,11 @@ USE_CASES: dict[type, UseCase] = {
     c.PauseSession: sessions.pause,
     c.ResumeSession: sessions.resume,
     c.InterruptSession: sessions.interrupt,
+    c.SaveSession: sessions.save,
     c.StopSession: sessions.stop,
-    c.MakeCheckpoint: sessions.checkpoint,
-    c.RestoreSession: sessions.restore,
-    c.ForkSession: sessions.fork,
+    c.MakeCheckpoint: branching.checkpoint,
+    c.RestoreSession: branching.restore,
+    c.ForkSession: branching.fork,
     c.StartPlan: plans.start,
     c.StopPlan: plans.stop,
     c.AnswerTool: answering.answer_tool,
@@ -91,15 +92,18 @@ class Hub:
                 reader.task.uncancel()
                 raise ShuttingDown from None
 
-    async def may_read(self, principal: c.Principal, stream: str) -> None:
-        """Raises:
-        NotFound: there is no such stream, or it is somebody else's."""
+    async def may_read(self, principal: c.Principal, stream: str) -> str:
+        """The id of a stream; a session is also found by its name.
+
+        Raises:
+            NotFound: there is no such stream, or it is somebody else's."""
         if stream.startswith("p_"):
-            await plans.owned_plan(self.state, principal, stream)
-        elif stream != "hub":
-            await sessions.owned_session(self.state, principal, stream)
-        elif not principal.local or principal.is_agent:
+            return (await plans.owned_plan(self.state, principal, stream)).id
+        if stream != "hub":
+            return (await sessions.owned_session(self.state, principal, stream)).id
+        if not principal.local or principal.is_agent:
             raise NotFound("stream", stream)
+        return stream
 
     async def position(
         self, principal: c.Principal, stream: str, cursor: str | None
@@ -109,7 +113,7 @@ class Hub:
         Raises:
             NotFound, MalformedCursor, PositionLost: as they say.
         """
-        await self.may_read(principal, stream)
+        stream = await self.may_read(principal, stream)
         head = await self.state.store.head(stream) or Head("", 0, 1)
         after = parse_cursor(cursor) if cursor else Position(head.epoch, head.earliest - 1)
         require_position(head, after)

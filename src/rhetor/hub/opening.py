@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .state import State
 
 CWD = "cwd"
+IMPORTED = "imported"  # where a conversation was held before, in its metadata
 
 
 def open_session(

@@ -156,9 +156,9 @@ async def _session(state: State, peer: Peer, owner: str, session_id: str | None)
 async def standing_session(state: State, owner: str, peer: Peer, cwd: str | None = None) -> Session:
     """The session in which an owner talks to a program without naming one: one for each folder (`cwd`) where
     the program runs in its caller's."""
-    if peer.program is None or peer.program.cwd != CALLER:
+    if not _runs_at_caller(peer):
         cwd = None
-    id = f"{owner}/{peer.name}" + (f"/{cwd}" if cwd else "")
+    id = _standing_id(owner, peer, cwd)
     kept = await state.store.get("standing", id)
     row = await state.store.get("session", kept.parent) if kept else None
     if row is not None and session_of(row).takes_messages:
@@ -172,6 +172,25 @@ async def standing_session(state: State, owner: str, peer: Peer, cwd: str | None
     except StateConflict:  # somebody opened it at the same time
         return await standing_session(state, owner, peer, cwd)
     return session
+
+
+async def take_up(state: State, session: Session, cwd: str | None) -> None:
+    """Make a session the standing one of its owner (in a folder). Of a peer without programs, or with one
+    that all conversations share, there is none to take up."""
+    peer = state.peers.get(session.peer)
+    if peer.program is None or state.program_drivers[peer.driver].sessions == "one":
+        return
+    id = _standing_id(session.owner, peer, cwd if _runs_at_caller(peer) else None)
+    mark = Row("standing", id, "open", b"{}", owner=session.owner, parent=session.id, at=state.ids.now())
+    await state.store.commit(session.id, [], rows=[mark])
+
+
+def _runs_at_caller(peer: Peer) -> bool:
+    return peer.program is not None and peer.program.cwd == CALLER
+
+
+def _standing_id(owner: str, peer: Peer, cwd: str | None) -> str:
+    return f"{owner}/{peer.name}" + (f"/{cwd}" if cwd else "")
 
 
 async def register(state: State) -> None:

@@ -81,6 +81,7 @@ class PlanRow:
 
 
 def session_row(session: Session) -> Row:
+    """One that is over has given its name free: another one may have it."""
     return Row(
         "session",
         session.id,
@@ -88,7 +89,7 @@ def session_row(session: Session) -> Row:
         msgspec.json.encode(session),
         owner=session.owner,
         parent=session.peer,
-        name=session.name,
+        name=session.name if session.takes_messages else None,
         at=session.used_at,
     )
 

@@ -1,33 +1,32 @@
-"""Conversations: opened, found, held up, ended, and gone back to."""
+"""Conversations: opened, named, found, held up and ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from rhetor.domain.command import (
-    ForkSession,
     InterruptSession,
-    MakeCheckpoint,
     PauseSession,
     Principal,
-    RestoreSession,
     ResumeSession,
+    SaveSession,
     StartSession,
     StopSession,
 )
-from rhetor.domain.event import CheckpointMade, Position, SessionStateChanged, TurnCancelled
+from rhetor.domain.event import SessionStateChanged, TurnCancelled
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
-from rhetor.errors import Malformed, NotFound, PeerBusy, SessionOver
-from rhetor.store.base import Draft, Expect, Head, Row, parse_cursor, require_position
+from rhetor.errors import Malformed, NotFound, SessionOver
+from rhetor.store.base import Draft, Expect, Row
 
 from .keys import command_key
-from .opening import open_session
+from .opening import CWD, open_session
+from .programs import seat_key, take_up
 from .rows import session_of, session_row
 from .runner import waiting_turns, wake
 
@@ -36,14 +35,17 @@ if TYPE_CHECKING:
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
-    """The caller's session of that id; one whose time is over is expired by this look.
+    """The caller's session of that id, or of that name; one whose time is over is expired by this look.
 
     Raises:
         NotFound: there is none, or it is somebody else's.
     """
     row = await state.store.get("session", session_id)
     if row is None or row.owner != principal.subject:
-        raise NotFound("session", session_id)
+        named = await state.store.find("session", owner=principal.subject, name=session_id)
+        if not named:
+            raise NotFound("session", session_id)
+        row = named[0]
     session = session_of(row)
     if session.has_expired(state.ids.now()) and session.id not in state.lanes:
         session = await _become(state, session, SessionState.EXPIRED)
@@ -66,10 +68,11 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         name=command.name,
         ttl=command.ttl,
     )
+    cwd = {CWD: command.cwd} if peer.program and principal.local and command.cwd else {}
     session = replace(
         session,
         project_id=command.project_id,
-        metadata=command.metadata,
+        metadata=command.metadata | cwd,
         tools=command.tools,
         voice=command.voice,
         detach_ttl=state.limits.detach_ttl if command.attended else None,
@@ -89,12 +92,19 @@ async def listed(
     peer: str | None = None,
     session_state: str | None = None,
     project: str | None = None,
+    name: str | None = None,
     limit: int = 1000,
 ) -> Sequence[Session]:
     """The caller's sessions, the one used last first; those opened for one message only when asked for by
-    their state."""
+    their state. `name`: the one that has it; those that are over have given theirs free."""
     rows = await state.store.find(
-        "session", owner=principal.subject, parent=peer, state=session_state, limit=limit
+        "session",
+        owner=principal.subject,
+        parent=peer,
+        state=session_state,
+        name=name,
+        limit=limit,
+        newest=True,
     )
     sessions = [session_of(row) for row in rows]
     shown = [s for s in sessions if session_state or not (s.once and not s.takes_messages)]
@@ -102,15 +112,28 @@ async def listed(
 
 
 async def pause(state: State, principal: Principal, command: PauseSession) -> Session:
-    session = await _open_one(state, principal, command.session_id)
+    session = await open_one(state, principal, command.session_id)
     return await _become(state, session, SessionState.PAUSED)
 
 
 async def resume(state: State, principal: Principal, command: ResumeSession) -> Session:
-    session = await _become(state, await _open_one(state, principal, command.session_id), SessionState.ACTIVE)
+    """Let its turns run; with `standing` also let what is said to its peer without a session go on in it."""
+    session = await _become(state, await open_one(state, principal, command.session_id), SessionState.ACTIVE)
+    if command.standing:
+        await take_up(state, session, command.cwd if principal.local else None)
     if await waiting_turns(state, session.id):
         wake(state, session.id)
     return session
+
+
+async def save(state: State, principal: Principal, command: SaveSession) -> Session:
+    """Raises:
+    NotFound, SessionOver, NameTaken: as they say; nothing was changed."""
+    session = await open_one(state, principal, command.session_id)
+    kept = replace(session, name=command.name or session.name, ttl=None, used_at=state.ids.now())
+    expect = Expect("session", session.id, frozenset({session.state}))
+    await state.store.commit(session.id, [], expect=expect, rows=[session_row(kept)])
+    return kept
 
 
 async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
@@ -136,70 +159,6 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
     return stopped
 
 
-async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint) -> CheckpointMade:
-    """Raises:
-    NotFound, PositionLost, MalformedCursor: as they say."""
-    session = await owned_session(state, principal, command.session_id)
-    position = await _position(state, session.id, command.cursor)
-    id = state.ids.new("c")
-    made = CheckpointMade(id, command.name or id, f"{session.id}@{position}")
-    doc = {"name": made.name, "cursor": str(position)}
-    row = Row(
-        "checkpoint",
-        id,
-        "made",
-        msgspec.json.encode(doc),
-        owner=session.owner,
-        parent=session.id,
-        at=state.ids.now(),
-    )
-    await state.store.commit(session.id, [Draft(made)], rows=[row])
-    return made
-
-
-async def checkpoints(state: State, principal: Principal, session_id: str) -> Sequence[dict[str, Any]]:
-    session = await owned_session(state, principal, session_id)
-    rows = await state.store.find("checkpoint", parent=session.id)
-    return [{"checkpoint_id": row.id, "at": row.at, **msgspec.json.decode(row.doc)} for row in rows]
-
-
-async def restore(state: State, principal: Principal, command: RestoreSession) -> Session:
-    """The session as it was at a checkpoint or cursor, in a new epoch; what came later is kept in the old.
-
-    Raises:
-        PeerBusy: a turn runs or waits.
-    """
-    session = await _open_one(state, principal, command.session_id)
-    if lane := state.lanes.get(session.id):
-        raise PeerBusy(session.peer, lane.current.turn.turn_id if lane.current else "")
-    position = await _place(state, session.id, command.at)
-    id = state.ids.new("c")
-    made = CheckpointMade(id, "restored", f"{session.id}@{position}")
-    used = session.used(state.ids.now())
-    await state.store.commit(
-        session.id,
-        [Draft(made)],
-        base=(session.id, position),
-        expect=Expect("session", session.id, frozenset({session.state})),
-        rows=[session_row(used)],
-    )
-    return used
-
-
-async def fork(state: State, principal: Principal, command: ForkSession) -> Session:
-    """A session of its own that remembers what this one had said until there."""
-    parent = await owned_session(state, principal, command.session_id)
-    position = await _place(state, parent.id, command.at)
-    session = open_session(
-        state, principal, parent.peer, context_window=parent.context_window, name=command.name
-    )
-    session = replace(session, project_id=parent.project_id, metadata=parent.metadata, tools=parent.tools)
-    made = CheckpointMade(state.ids.new("c"), "forked", f"{parent.id}@{position}")
-    drafts = [Draft(SessionStateChanged(session.state)), Draft(made)]
-    await state.store.commit(session.id, drafts, base=(parent.id, position), rows=[session_row(session)])
-    return session
-
-
 async def expire_old(state: State) -> int:
     """Expire the sessions whose time is over; how many there were."""
     now, expired = state.ids.now(), 0
@@ -211,7 +170,9 @@ async def expire_old(state: State) -> int:
     return expired
 
 
-async def _open_one(state: State, principal: Principal, session_id: str) -> Session:
+async def open_one(state: State, principal: Principal, session_id: str) -> Session:
+    """Raises:
+    NotFound, SessionOver: as they say."""
     session = await owned_session(state, principal, session_id)
     if not session.takes_messages:
         raise SessionOver(session.id, session.state)
@@ -234,22 +195,14 @@ async def _become(
         expect=Expect("session", session.id, frozenset({session.state})),
         rows=[*rows, session_row(changed)],
     )
+    if not changed.takes_messages:
+        _end_program(state, changed)
     return changed
 
 
-async def _place(state: State, session_id: str, at: str | None) -> Position:
-    """The position of a checkpoint's id or name, or of a cursor."""
-    for row in await state.store.find("checkpoint", parent=session_id):
-        kept = msgspec.json.decode(row.doc)
-        if at is not None and at in (row.id, kept["name"]):
-            return parse_cursor(kept["cursor"])
-    return await _position(state, session_id, at)
-
-
-async def _position(state: State, session_id: str, cursor: str | None) -> Position:
-    head = await state.store.head(session_id) or Head("", 0, 1)
-    if cursor is None:
-        return Position(head.epoch, head.head)
-    position = parse_cursor(cursor)
-    require_position(head, position)
-    return position
+def _end_program(state: State, session: Session) -> None:
+    """A program that ran for this conversation alone has nothing left to do."""
+    for seat in list(state.seats.values()):
+        peer = seat.peer
+        if seat.entry.key == seat_key(state, peer, session.id) != peer.name:
+            state.tasks.create_task(seat.running.end(), name=f"end {peer.name}")

@@ -13,6 +13,7 @@ from rhetor.domain.command import (
     AnswerTool,
     MakeTeam,
     OpenSocket,
+    ResumeSession,
     SendMessage,
     StartPlan,
     StartSession,
@@ -137,6 +138,7 @@ class SessionBody(Body):
     ttl: Annotated[float, Field(gt=0, le=10**9)] | None = None
     project_id: Id | None = None
     metadata: Kept = {}
+    cwd: Folder | None = None
     tools: Annotated[list[ToolBody], Field(max_length=MOST)] = []
     command_id: Id | None = None
 
@@ -150,7 +152,22 @@ class SessionBody(Body):
             self.metadata,
             key or self.command_id,
             tuple(each.tool() for each in self.tools),
+            cwd=self.cwd,
         )
+
+
+class ResumeBody(Body):
+    """`standing`: what is said to its peer without a session goes on in it; `cwd`: from that folder."""
+
+    standing: bool = False
+    cwd: Folder | None = None
+
+    def command(self, session_id: str) -> ResumeSession:
+        return ResumeSession(session_id, self.standing, self.cwd)
+
+
+class SaveBody(Body):
+    name: Name | None = None
 
 
 class CheckpointBody(Body):

@@ -11,15 +11,24 @@ from rhetor.auth.policy import Policy
 from rhetor.dialects import raw, shapes
 from rhetor.domain import command as c
 from rhetor.domain.session import Session, SessionState
-from rhetor.hub import answering, sessions
+from rhetor.hub import answering, branching, sessions
 
 from . import events
-from .bodies import CheckpointBody, PlaceBody, RestoreBody, SessionBody, SessionMessageBody
+from .bodies import (
+    CheckpointBody,
+    PlaceBody,
+    RestoreBody,
+    ResumeBody,
+    SaveBody,
+    SessionBody,
+    SessionMessageBody,
+)
 from .routes import Doors
 from .talking import Here, Key, Who, accept, streamed, whole_answer
 
 doors = Doors(tags=["sessions"])
 MESSAGES = 1000
+NO_WISH = ResumeBody()
 
 
 @doors.on("POST", "/api/v2/sessions", Policy.USER)
@@ -36,24 +45,29 @@ async def list_sessions(
     tool: str | None = None,
     state: SessionState | None = None,
     project: str | None = None,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """The caller's sessions, the one used last first, without their messages."""
     hub = here.hub.state
     kept = SessionState.ACTIVE if state == SessionState.WAITING else state
-    found = await sessions.listed(hub, who, peer=peer or tool, session_state=kept, project=project)
+    found = await sessions.listed(hub, who, peer=peer or tool, session_state=kept, project=project, name=name)
     shown = [(s, answering.shown_state(hub, s)) for s in found]
     listed = [shapes.session(s, now, await hub.store.head(s.id)) for s, now in shown if state in (None, now)]
     return {"sessions": listed}
 
 
 @doors.on("GET", "/api/v2/sessions/{id}", Policy.USER)
-async def one_session(id: str, who: Who, here: Here) -> Response:
-    return await _shown(here, await sessions.owned_session(here.hub.state, who, id))
+async def one_session(
+    id: str, who: Who, here: Here, messages: Annotated[int, Query(ge=0, le=100_000)] = MESSAGES
+) -> Response:
+    """A session with its last messages."""
+    return await _shown(here, await sessions.owned_session(here.hub.state, who, id), messages)
 
 
 @doors.on("DELETE", "/api/v2/sessions/{id}", Policy.USER)
 async def end(id: str, who: Who, here: Here) -> Response:
-    """End the session. What was said in it stays."""
+    """End the session, and its program where it has one of its own. What was said in it stays; its name is
+    free."""
     return await _shown(here, await here.hub.execute(who, c.StopSession(id)))
 
 
@@ -87,6 +101,7 @@ async def read_events(
 
     Where both are given, `Last-Event-ID` wins over `after`. A position that cannot be resumed is 410.
     """
+    id = await here.hub.may_read(who, id)
     head, position = await here.hub.position(who, id, last_event_id or after)
     if "text/event-stream" in request.headers.get("accept", ""):
         return events.event_stream(here.hub, id, position, {"x-cursor": str(position)})
@@ -103,8 +118,14 @@ async def pause(id: str, who: Who, here: Here) -> Response:
 
 
 @doors.on("POST", "/api/v2/sessions/{id}/resume", Policy.USER)
-async def resume(id: str, who: Who, here: Here) -> Response:
-    return await _shown(here, await here.hub.execute(who, c.ResumeSession(id)))
+async def resume(id: str, who: Who, here: Here, body: ResumeBody = NO_WISH) -> Response:
+    return await _shown(here, await here.hub.execute(who, body.command(id)))
+
+
+@doors.on("POST", "/api/v2/sessions/{id}/save", Policy.USER)
+async def save(id: str, body: SaveBody, who: Who, here: Here) -> Response:
+    """Keep the session: it does not expire any more, and has the name that is given."""
+    return await _shown(here, await here.hub.execute(who, c.SaveSession(id, body.name)))
 
 
 @doors.on("POST", "/api/v2/sessions/{id}/interrupt", Policy.USER)
@@ -125,7 +146,7 @@ async def checkpoint(id: str, body: CheckpointBody, who: Who, here: Here) -> dic
 
 @doors.on("GET", "/api/v2/sessions/{id}/checkpoints", Policy.USER)
 async def checkpoints(id: str, who: Who, here: Here) -> dict[str, Any]:
-    found = await sessions.checkpoints(here.hub.state, who, id)
+    found = await branching.checkpoints(here.hub.state, who, id)
     return {"checkpoints": [{**made, "at": raw.timestamp(made["at"])} for made in found]}
 
 
@@ -139,9 +160,9 @@ async def fork(id: str, body: PlaceBody, who: Who, here: Here) -> Response:
     return await _shown(here, await here.hub.execute(who, c.ForkSession(id, body.at, body.name)))
 
 
-async def _shown(here: Here, session: Session) -> Response:
+async def _shown(here: Here, session: Session, messages: int = MESSAGES) -> Response:
     store = here.hub.state.store
-    spoken = await store.spoken(session.id, MESSAGES, answered=False)
+    spoken = await store.spoken(session.id, messages, answered=False)
     state = answering.shown_state(here.hub.state, session)
     shape = shapes.session(session, state, await store.head(session.id), spoken)
     return events.json_response(shape)

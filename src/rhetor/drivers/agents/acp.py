@@ -13,6 +13,7 @@ to stop.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -42,7 +43,8 @@ _State = Literal["opening", "ready", "refused"]
 
 class Acp(Speech):
     """`memory`: `session_id`; `prompts`, how many there were; `open`, whether this process has the
-    conversation; `model`; `cost`, USD of the whole conversation."""
+    conversation; `forks`, whether the agent can go on with a copy; `model`; `cost`, USD of the whole
+    conversation."""
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
@@ -60,6 +62,9 @@ class Acp(Speech):
         self._asked: dict[str, int | str] = {}
         self._calls = updates.Calls()
         self._cost: str | None = None
+
+    def can_fork(self) -> bool:
+        return self.memory.get("forks") is not False
 
     def arguments(self) -> tuple[str, ...]:
         return ()
@@ -195,6 +200,7 @@ class Acp(Speech):
 
     def _initialized(self, result: dict[str, Any], record: Plain) -> Heard:
         self._can = table(result, "agentCapabilities")
+        self.memory["forks"] = isinstance(table(self._can, "sessionCapabilities").get("fork"), dict)
         self._agent = text(table(result, "agentInfo"), "name") or self._agent
         self._ways_in = [text(way, "name") or text(way, "id") for way in rows(result, "authMethods")]
         if result.get("protocolVersion") != VERSION:
@@ -214,7 +220,7 @@ class Acp(Speech):
             return _request("session", "session/new", params)
         params["sessionId"] = earlier
         if self.opening.fork:
-            if not isinstance(sessions.get("fork"), dict):
+            if not self.can_fork():
                 return failed(self._agent, "it cannot go on with a copy of a conversation")
             return _request("session", "session/fork", params)
         if isinstance(sessions.get("resume"), dict):
@@ -264,8 +270,9 @@ class Acp(Speech):
         """It cannot be spoken to; the next message tries what was refused once more, or begins anew where the
         conversation is lost."""
         self._state = "refused"
-        if not self.opening.fork and is_of_lost_conversation(failure):
+        if is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
+            self.opening = replace(self.opening, memory={}, fork=False)
             request = self._opening_request()
             self._step = request if isinstance(request, bytes) else self._step
         if not self._in_turn:

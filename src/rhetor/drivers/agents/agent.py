@@ -24,7 +24,7 @@ from rhetor.drivers.programs.running import RunningProgram, clock, of_stderr
 from rhetor.drivers.programs.values import Chunk, Exited, Lost
 from rhetor.errors import ProgramEnded, TurnFailure
 
-from .speech import Heard, Speech
+from .speech import COPY_OF, Heard, Speech
 
 STOP_SECONDS = 10.0  # how long one that was told to stop may take for it
 KEPT_STDERR = 2000
@@ -54,7 +54,7 @@ class AgentProgram(RunningProgram):
         self._speech = speech
         self._lines = Lines()
         self._fresh = fresh
-        self._memory = dict(speech.memory)
+        self._memory = speech.kept
         self._asked = set(asked)
         self._stderr = ""
         self._stderr_at = stderr
@@ -100,7 +100,7 @@ class AgentProgram(RunningProgram):
     async def rest(self) -> AsyncGenerator[Spooled | Plain, None]:
         self._taken_up.set()
         self._show_condition()
-        known = "session_id" in self._memory
+        known = self._goes_on
         heard = clock()
         ends: Heard | None = None
         while ends is None:
@@ -124,7 +124,7 @@ class AgentProgram(RunningProgram):
                 raise self.failure()
         self._at_rest.set()
         if ends.failure is not None:
-            if known and "session_id" not in self._memory:
+            if known and not self._goes_on:
                 await self._end_now()
             raise ends.failure
         yield Done()
@@ -161,6 +161,11 @@ class AgentProgram(RunningProgram):
         return failure
 
     @property
+    def _goes_on(self) -> bool:
+        """Whether there is a conversation to go on with, its own or one to copy."""
+        return "session_id" in self._memory or bool(self._memory.get(COPY_OF))
+
+    @property
     def capabilities(self) -> Mapping[str, float]:
         return {}
 
@@ -192,8 +197,8 @@ class AgentProgram(RunningProgram):
             if heard.ended:
                 ends = heard
                 self._asked.clear()
-        if self._speech.memory != self._memory:
-            self._memory = dict(self._speech.memory)
+        if self._speech.kept != self._memory:
+            self._memory = self._speech.kept
             outputs.append(Remembered(self._memory))
         return outputs, ends
 

@@ -12,6 +12,7 @@ once more as a whole, and what was said of it before cannot be taken back."""
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -72,6 +73,9 @@ class ClaudeCode(Speech):
         self._spoke = False  # of the answer, in this turn
         self._is_busy = False
         self._foreign = False  # a turn of its own runs before ours: what it says is not our answer
+
+    def can_fork(self) -> bool:
+        return True
 
     def arguments(self) -> tuple[str, ...]:
         known = text(self.opening.memory, "session_id")
@@ -231,6 +235,7 @@ class ClaudeCode(Speech):
         failure = failure_of(found, self._stopped, self.memory.get("model"))
         if is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
+            self.opening = replace(self.opening, memory={})
         if self._await_replay and not self._stopped and failure is None and count(found, "num_turns"):
             return Heard(tuple(outputs))  # a turn that the agent began by itself; ours follows
         if failure is None and not self._spoke and (said := text(found, "result")):

@@ -67,6 +67,9 @@ class Codex(Speech):
         self._items = Items()
         self._asked: dict[str, dict[str, Any]] = {}
 
+    def can_fork(self) -> bool:
+        return True
+
     def arguments(self) -> tuple[str, ...]:
         return ("app-server",)
 

@@ -12,9 +12,10 @@ from rhetor.drivers.programs.driver import end_of, executable, program_of
 from rhetor.drivers.programs.feed import Feed
 from rhetor.drivers.programs.hosts import HostGone, Hosts
 from rhetor.drivers.programs.spec import ProgramSpec
+from rhetor.errors import ForkUnsupported
 
 from .agent import AgentProgram
-from .speech import Opening, Speech
+from .speech import COPY_OF, Opening, Speech
 
 
 class Agents:
@@ -37,7 +38,7 @@ class Agents:
     ) -> Running:
         program = program_of(peer)
         path = executable(program, launch)
-        speech = self._speech(Opening(launch.cwd, memory))
+        speech = self._speech(opening(launch.cwd, memory))
         argv = (path, *program.argv[1:], *speech.arguments())
         spec = ProgramSpec(argv, launch.cwd, launch.env, "pipes", on_exit=program.on_exit)
         link = await self._hosts.start(host_id, spec)
@@ -50,7 +51,9 @@ class Agents:
         if isinstance(found, HostGone):
             return end_of(found)
         status = await found.status()
-        speech = self._speech(Opening(program_of(peer).cwd, left.memory))
+        speech = self._speech(opening(program_of(peer).cwd, left.memory))
+        if speech.opening.fork:
+            speech.memory |= {key: value for key, value in left.memory.items() if key != COPY_OF}
         speech.reopen(left.in_turn, left.asked)
         stderr = status.stderr_total
         feed = Feed(found, max(left.offset, status.acknowledged), stderr)
@@ -67,5 +70,18 @@ class Agents:
             stderr=stderr,
         )
 
+    def copied(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
+        if not self._speech(Opening("", memory)).can_fork():
+            raise ForkUnsupported(peer.name)
+        return {COPY_OF: memory} if "session_id" in memory else {}
+
     def forget(self, host_id: str) -> None:
         self._hosts.forget(host_id)
+
+
+def opening(cwd: str, memory: dict[str, Any]) -> Opening:
+    """With a memory as it was kept: of a copy that is not made yet it holds what is to be copied."""
+    parent = memory.get(COPY_OF)
+    if "session_id" not in memory and isinstance(parent, dict):
+        return Opening(cwd, parent, fork=True)
+    return Opening(cwd, memory)

@@ -13,6 +13,8 @@ from typing import Any
 from rhetor.domain.output import Plain
 from rhetor.errors import TurnFailure
 
+COPY_OF = "copy_of"  # in a kept memory: that of the conversation which is to be copied, until it was
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -47,6 +49,17 @@ class Speech(ABC):
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
         self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
+
+    def can_fork(self) -> bool:
+        """Whether the agent can go on with a copy of the conversation, as far as is known."""
+        return False
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The memory as it is kept. One that goes on with a copy needs the original until it has its own."""
+        if self.opening.fork and "session_id" not in self.memory:
+            return {**self.memory, COPY_OF: self.opening.memory}
+        return dict(self.memory)
 
     @abstractmethod
     def arguments(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch, Program
 from rhetor.drivers.base import Left, Running
-from rhetor.errors import ProgramMissing, ProgramRefused
+from rhetor.errors import ForkUnsupported, ProgramMissing, ProgramRefused
 
 from .aish_json import JsonProgram
 from .failures import HostLost
@@ -78,6 +78,9 @@ class Programs:
         offset = max(left.offset, status.acknowledged)
         stderr = status.stderr_total if self._mode == "pipes" else None
         return self._take(peer, found, offset, stderr, changed)
+
+    def copied(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
+        raise ForkUnsupported(peer.name)
 
     def forget(self, host_id: str) -> None:
         self._hosts.forget(host_id)
