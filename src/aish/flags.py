@@ -26,9 +26,15 @@ programs as peers:
   explain NAME [--screen]  why the hub thinks that it is idle, busy, blocked or stuck
   wait [--any|--all] PEER… [--timeout S]   until they are idle
 
+conversations (session or sessions; NAME may be an id):
+  session create NAME --tool T [--cwd DIR] [-s N] | resume NAME | save NAME [ID] [--tool T] | delete NAME
+  session fork NAME [NEW] | show NAME | export NAME [--format md|json|jsonl]
+  sessions list [--tool T] [--all] [--json]
+  sessions import [--tool T] [--since 7d] [--dry-run] [PATH…]   what coding agents have kept themselves
+
 options of a call, before or after the message:
   -s, --session [N]     keep a conversation; the peer is given its last N messages (10)
-  --session-id ID       go on with a conversation
+  -s=NAME, --session-id NAME    go on with a conversation, by its name or id
   -x, --execute[=DELIM] let a wrapped program run what it was sent; DELIM may hold \\n \\r \\t \\0 \\xHH
   -d, --delimiter DELIM the same, with its delimiter
   --if-idle | --queue | --interrupt    when the peer is busy: refuse, wait (the default), or stop it
@@ -115,9 +121,10 @@ def _run_mode(words: "list[str]", options: Options) -> int:
 
 
 def _usage() -> str:
-    from aish.commands import COMMANDS, PROGRAM_COMMANDS
+    from aish.commands import COMMANDS, PROGRAM_COMMANDS, SESSION_COMMANDS
 
-    return USAGE.format(commands=" ".join(sorted(COMMANDS - PROGRAM_COMMANDS)))
+    shown = COMMANDS - PROGRAM_COMMANDS - SESSION_COMMANDS
+    return USAGE.format(commands=" ".join(sorted(shown)))
 
 
 def _version() -> str:

@@ -12,17 +12,12 @@ if TYPE_CHECKING:
 
 # Those that have to do with programs as peers; `aish --help` says how each is written.
 PROGRAM_COMMANDS = frozenset(("ci-terminal", "ci-tool", "explain", "tools", "wait"))
-COMMANDS = PROGRAM_COMMANDS | {
-    "approve",
-    "deny",
-    "doctor",
-    "history",
-    "list",
-    "search",
-    "shutdown",
-    "sockets",
-    "status",
-}
+SESSION_COMMANDS = frozenset(("session", "sessions"))
+COMMANDS = (
+    PROGRAM_COMMANDS
+    | SESSION_COMMANDS
+    | {"approve", "deny", "doctor", "history", "list", "search", "shutdown", "sockets", "status"}
+)
 
 
 def run_command(words: "list[str]") -> int:
@@ -32,6 +27,8 @@ def run_command(words: "list[str]") -> int:
         Failure: it fails, or its words do not hold together.
     """
     name, rest = words[0].replace("-", "_"), words[1:]
+    if name == "session":
+        name = "sessions"
     noun: Noun = getattr(__import__(f"aish.commands.{name}").commands, name)
     return noun.run(rest)
 

@@ -107,10 +107,12 @@ async def test_a_session_is_opened_used_listed_and_ended(tmp_path: Path) -> None
         ]
         listed = (await home.ask("GET", "/api/v2/sessions?peer=apollo&state=active")).json["sessions"]
         assert [s["id"] for s in listed] == [made["id"]]
+        taken = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "mine"})
+        assert (taken.status, taken.json["code"]) == (409, "name_taken")
         assert (await home.ask("DELETE", path)).json["state"] == "stopped"
         assert (await home.ask("POST", f"{path}/message", {"message": "hi"})).json["code"] == "session_over"
-        taken = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "mine"})
-        assert taken.status == 409
+        again = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "mine"})
+        assert (again.status, again.json["id"] != made["id"]) == (200, True)
 
 
 async def test_what_is_not_there_is_404_with_a_code(tmp_path: Path) -> None:

@@ -224,8 +224,10 @@ def _read(words: "Sequence[Token]", at: int, *, after_text: bool) -> "tuple[_Cha
     if name in _FLAGS and not given:
         return _FLAGS[name], 1
     if name in ("-s", "--session"):
+        if given and _is_window(value):
+            return {"context_window": int(value)}, 1
         if given:
-            return {"context_window": _window(value, word)}, 1
+            return {"session_id": _session(value, word)}, 1
         if following is not None and following.bare and _is_window(following.text):
             return {"context_window": int(following.text)}, 2
         return {"context_window": DEFAULT_WINDOW}, 1
@@ -250,9 +252,7 @@ def _read_valued(
             raise GrammarError(f"{name} needs a value", word.column)
         value, width = following.text, 2
     if name == "--session-id":
-        if not value:
-            raise GrammarError("a session's id is not empty", word.column)
-        return {"session_id": value}, width
+        return {"session_id": _session(value, word)}, width
     if name == "--timeout":
         return {"timeout": _seconds(value, word)}, width
     return {"execute": True, "delimiter": _delimiter(value, word)}, width
@@ -262,10 +262,10 @@ def _is_window(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _WINDOW_DIGITS
 
 
-def _window(text: str, word: Token) -> int:
-    if not _is_window(text):
-        raise GrammarError(f"a context window is a number of messages, not {text!r}", word.column)
-    return int(text)
+def _session(text: str, word: Token) -> str:
+    if not text:
+        raise GrammarError("a session's name or id is not empty", word.column)
+    return text
 
 
 def _seconds(text: str, word: Token) -> float:

@@ -1,0 +1,93 @@
+"""Conversations by name, as a person keeps them: over a killed hub, copied, taken elsewhere, ended."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.e2e.home import Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+
+
+def said(machine: Machine, *words: str) -> str:
+    ran = machine.run(*words)
+    assert ran.returncode == 0, ran
+    return ran.stdout
+
+
+def asked(provider: ProviderProcess) -> list[str]:
+    """The texts of the messages that the model was given last."""
+    body: dict[str, Any] = provider.calls()[-1]["body"]
+    return [message["content"] for message in body["messages"] if message["role"] != "system"]
+
+
+def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provider: ProviderProcess) -> None:
+    machine.environment |= {
+        "OPENAI_BASE_URL": f"{provider.url}/v1",
+        "OPENAI_API_KEY": "k",
+        "RHETOR_MODEL": "scripted",
+    }
+    provider.script(*(Script(chunks=(f"answer {number}",)) for number in range(1, 5)))
+    assert said(machine, "session", "create", "design", "--tool", "apollo").startswith(
+        "✓ design is a session"
+    )
+    assert said(machine, "apollo", "one", "-s=design") == "answer 1\n"
+    machine.kill_hub()
+    assert "aish apollo --session-id design" in said(machine, "session", "resume", "design")
+    assert said(machine, "apollo", "--session-id", "design", "two") == "answer 2\n"
+    assert asked(provider) == ["one", "answer 1", "two"]
+
+    assert said(machine, "session", "fork", "design").startswith("✓ design-2 goes on from design (")
+    assert said(machine, "apollo", "three", "-s=design-2") == "answer 3\n"
+    assert said(machine, "apollo", "four", "-s=design") == "answer 4\n"
+    assert asked(provider) == ["one", "answer 1", "two", "answer 2", "four"]
+
+    read = said(machine, "session", "export", "design")
+    assert [line for line in read.splitlines() if line in ("one", "answer 1", "two", "four", "# design")] == [
+        *("# design", "one", "answer 1", "two", "four")
+    ]
+    whole = json.loads(said(machine, "session", "export", "design", "--format", "json"))
+    lines = said(machine, "session", "export", "design", "--format=jsonl").splitlines()
+    assert whole["events"] == [json.loads(line) for line in lines]
+    assert [event["seq"] for event in whole["events"]] == list(range(1, len(lines) + 1))
+    assert [m["content"] for m in whole["messages"]][-2:] == ["four", "answer 4"]
+
+    assert "design-2" in said(machine, "sessions", "list")
+    assert said(machine, "session", "delete", "design").startswith("✓ design has ended")
+    assert machine.run("session", "show", "design").returncode == 3
+    assert machine.run("apollo", "five", "-s=design").returncode == 1
+    kept = [s["name"] for s in json.loads(said(machine, "sessions", "list", "--json"))]
+    assert kept == ["design-2"]
+    said(machine, "session", "create", "design", "--tool", "apollo")
+
+
+def test_a_conversation_that_has_no_name_is_given_one(machine: Machine, provider: ProviderProcess) -> None:
+    machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
+    said(machine, "apollo", "hello", "-s")
+    assert "is called work" in said(machine, "session", "save", "work")
+    assert "checkpoint c_" in said(machine, "session", "save", "work")
+    (session,) = json.loads(said(machine, "sessions", "list", "--tool", "apollo", "--json"))
+    assert (session["name"], session["ttl"]) == ("work", None)
+    assert machine.run("session", "save", "other", "--tool", "apollo").returncode == 3
+
+
+def test_what_cannot_be_done_has_an_exit_code_that_says_so(machine: Machine) -> None:
+    machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
+    said(machine, "session", "create", "work", "--tool", "apollo")
+    codes = {
+        ("session", "create", "work", "--tool", "apollo"): 1,
+        ("session", "create", "other"): 2,
+        ("session", "create", "other", "--tool", "nobody"): 3,
+        ("session", "create", "other", "--tool", "apollo", "--cwd", "/no/such/folder"): 2,
+        ("session", "fly"): 2,
+        ("session", "show", "none"): 3,
+        ("session", "fork", "none"): 3,
+        ("session", "resume", "athena", "work"): 2,
+        ("session", "export", "work", "--format", "pdf"): 2,
+        ("sessions", "list", "--tool", "nobody"): 3,
+        ("sessions", "import", "--since", "yesterday"): 2,
+        ("sessions", "import", "--tool", "apollo"): 2,
+        ("sessions", "import", "/no/such/file.jsonl"): 1,
+    }
+    assert {words: machine.run(*words).returncode for words in codes} == codes
