@@ -133,6 +133,14 @@ class Running(Protocol):
         """What the program itself says that it is good at, 0 to 1."""
         ...
 
+    async def begun(self) -> None:
+        """Return once what is said in the conversation that it was copied from is no part of its own.
+
+        Raises:
+            TurnFailure: it cannot begin.
+        """
+        ...
+
     async def looked_at(self) -> Condition:
         """Its condition with reasons, dialog and screen."""
         ...

@@ -132,7 +132,8 @@ async def _copied_memory(state: State, peer: Peer, parent: Session, position: Po
 async def _begin_copy(state: State, principal: Principal, peer: Peer, session: Session) -> None:
     """The program begins now: what its parent says from now on is not to be part of the copy."""
     try:
-        await seat_for(state, peer, principal.subject, session.id)
+        seat = await seat_for(state, peer, principal.subject, session.id)
+        await seat.running.begun()
     except RhetorError:
         await stop(state, principal, StopSession(session.id))
         raise

@@ -270,6 +270,7 @@ class Acp(Speech):
         """It cannot be spoken to; the next message tries what was refused once more, or begins anew where the
         conversation is lost."""
         self._state = "refused"
+        self.refused = failure
         if is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={}, fork=False)

@@ -26,6 +26,7 @@ from rhetor.errors import ProgramEnded, TurnFailure
 
 from .speech import COPY_OF, Heard, Speech
 
+BEGIN_SECONDS = 60.0  # how long one may take until it has a copy of a conversation
 STOP_SECONDS = 10.0  # how long one that was told to stop may take for it
 KEPT_STDERR = 2000
 LAST_WORDS_SECONDS = 1.0  # how long after its end its stderr is read
@@ -60,6 +61,7 @@ class AgentProgram(RunningProgram):
         self._stderr_at = stderr
         self._at_rest = asyncio.Event()
         self._taken_up = asyncio.Event()
+        self._heard = asyncio.Event()
         if not in_turn:
             self._at_rest.set()
             self._taken_up.set()
@@ -144,6 +146,19 @@ class AgentProgram(RunningProgram):
                 f"{self.peer.name} has not stopped what it was told to stop", retryable=True
             ) from None
 
+    async def begun(self) -> None:
+        try:
+            async with asyncio.timeout(BEGIN_SECONDS):
+                while not self._speech.has_copy:
+                    if self.ended is not None:
+                        raise self.failure()
+                    if self._speech.refused is not None:
+                        raise self._speech.refused
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError:
+            raise TurnFailure(f"{self.peer.name} did not begin its copy of the conversation") from None
+
     async def answer(self, id: str, value: Any) -> None:
         self._asked.discard(id)
         self._show_condition()
@@ -197,6 +212,7 @@ class AgentProgram(RunningProgram):
             if heard.ended:
                 ends = heard
                 self._asked.clear()
+        self._heard.set()
         if self._speech.kept != self._memory:
             self._memory = self._speech.kept
             outputs.append(Remembered(self._memory))

@@ -1,8 +1,9 @@
 """Claude Code's own protocol: its stream-json on stdin and stdout, as version 2.1.197 was seen to speak it.
 
 Each line becomes a `Record`, but for the `content_block_delta` events of text, thinking, signatures and tool
-input: what they hold is in the outputs made from them, or in the whole `assistant` line that follows. What a
-sub-agent says (`parent_tool_use_id`) is kept as records, its tools as tools; it is no part of the answer.
+input: what they hold is in the outputs made from them, or in the whole `assistant` line that follows; and but
+for the answer to `initialize`, which tells of the user's account. What a sub-agent says
+(`parent_tool_use_id`) is kept as records, its tools as tools; it is no part of the answer.
 
 Seen, and relied on: `system/init` comes in every turn. A user's message is replayed before the `result` of
 its turn; slash commands and messages that a hook stopped are not, and have `num_turns` 0. When a background
@@ -29,6 +30,7 @@ ARGUMENTS = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
     *("--include-partial-messages", "--permission-prompt-tool", "stdio", "--replay-user-messages"),
 )
+_READY = "rhetor-ready"  # the id of the request whose answer says that it has begun
 _SYNTHETIC = "<synthetic>"  # the model of messages that no model said
 _MAX_BLOCKS = 256  # of one message, whose whole lines have not come yet
 
@@ -72,6 +74,7 @@ class ClaudeCode(Speech):
         self._stopped = False
         self._spoke = False  # of the answer, in this turn
         self._is_busy = False
+        self._is_ready = not opening.fork
         self._foreign = False  # a turn of its own runs before ours: what it says is not our answer
 
     def can_fork(self) -> bool:
@@ -88,7 +91,12 @@ class ClaudeCode(Speech):
     def open(self) -> tuple[bytes, ...]:
         for old in ("spent", "replays"):
             self.memory.pop(old, None)
-        return ()
+        return (_order(_READY, "initialize"),) if self.opening.fork else ()
+
+    @property
+    def has_copy(self) -> bool:
+        """It reads what it is to go on with before it answers, and says its own id only in its first turn."""
+        return self._is_ready
 
     def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
@@ -109,6 +117,9 @@ class ClaudeCode(Speech):
         if found is None:
             return Heard((record,))
         match text(found, "type"):
+            case "control_response" if text(table(found, "response"), "request_id") == _READY:
+                self._is_ready = True
+                return Heard()  # it says much of the user and the machine, and nothing of the conversation
             case "result":
                 return self._result(found, record)
             case "control_request":
@@ -138,8 +149,7 @@ class ClaudeCode(Speech):
         self._stopped = True
         self._asked.clear()
         self._orders += 1
-        request = {"type": "control_request", "request_id": f"interrupt-{self._orders}"}
-        return (msgspec.json.encode(request | {"request": {"subtype": "interrupt"}}),)
+        return (_order(f"interrupt-{self._orders}", "interrupt"),)
 
     def _rest_up(self) -> None:
         self._await_replay = self._stopped = self._spoke = False
@@ -244,6 +254,11 @@ class ClaudeCode(Speech):
         self._catching_up = False
         self._rest_up()
         return Heard(tuple(outputs), ended=True, failure=failure)
+
+
+def _order(request_id: str, what: str) -> bytes:
+    request = {"type": "control_request", "request_id": request_id, "request": {"subtype": what}}
+    return msgspec.json.encode(request)
 
 
 def _response(request_id: str, answer: dict[str, Any]) -> bytes:

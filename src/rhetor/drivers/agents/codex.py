@@ -184,6 +184,8 @@ class Codex(Speech):
             is_late = self._waiting is not None
             self._waiting = None
         failure = not_started(text(error, "message"))
+        if purpose in ("thread", "initialize"):
+            self.refused = failure
         if purpose == "thread" and is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={})

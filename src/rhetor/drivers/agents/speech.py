@@ -48,11 +48,17 @@ class Speech(ABC):
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
+        self.refused: TurnFailure | None = None  # why it does not go on with the conversation that it was to
         self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
 
     def can_fork(self) -> bool:
         """Whether the agent can go on with a copy of the conversation, as far as is known."""
         return False
+
+    @property
+    def has_copy(self) -> bool:
+        """Whether what its original says from now on is no part of the conversation any more."""
+        return "session_id" in self.memory
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -76,6 +76,9 @@ class RunningProgram(ABC):
     def capabilities(self) -> Mapping[str, float]:
         return {}
 
+    async def begun(self) -> None:
+        return  # it is no copy of anything
+
     async def looked_at(self) -> Condition:
         return self._condition
 

@@ -110,6 +110,8 @@ def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: s
         outputs = claude.take(line).outputs
         if message["type"] == "stream_event" and message["event"]["type"] == "content_block_delta":
             assert not any(isinstance(output, Record) for output in outputs)
+        elif message["type"] == "control_response":
+            assert outputs == ()  # it tells of the user's account
         else:
             assert outputs[0] == Record(message)
             assert not any(isinstance(output, Record) for output in outputs[1:])
@@ -364,6 +366,26 @@ def test_an_interrupt_is_one_request_and_what_was_asked_takes_no_answer_after_it
     assert (order["type"], order["request"]) == ("control_request", {"subtype": "interrupt"})
     assert sent(claude.interrupt())[0]["request_id"] != order["request_id"]
     assert claude.answer("r1", "allow") == ()
+
+
+def test_a_copy_is_its_own_when_the_agent_has_begun_with_it() -> None:
+    opening = Opening("/", {"session_id": "parent"}, fork=True)
+    claude = ClaudeCode(opening)
+    assert (claude.can_fork(), claude.has_copy) == (True, False)
+    assert claude.kept == {"copy_of": {"session_id": "parent"}}
+    (asked,) = sent(claude.open())
+    response = {"subtype": "success", "request_id": asked["request_id"], "response": {"account": {}}}
+    assert take(claude, type="control_response", response=response) == Heard()
+    assert claude.has_copy
+    take(claude, type="system", subtype="init", session_id="child", model="m")
+    assert claude.kept == {"session_id": "child", "model": "m"}
+
+
+def test_a_copy_of_what_is_lost_is_given_up() -> None:
+    claude = ClaudeCode(Opening("/", {"session_id": "parent"}, fork=True))
+    said = ["No conversation found with session ID: parent"]
+    heard = take(claude, **result(subtype="error_during_execution", errors=said))
+    assert (heard.ended, claude.kept) == (True, {"copy_of": {}})
 
 
 def test_a_control_request_that_is_not_known_is_refused() -> None:
