@@ -14,11 +14,14 @@ from typing import Any
 
 import aiohttp
 
-from rhetor.app import locked, routes
+from rhetor.app import TRANSCRIPTS, locked, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.domain.event import Payload, Position
 from rhetor.domain.peer import Peer
+from rhetor.drivers.agents.claude import ClaudeCode
+from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.base import Driver, ProgramDriver
 from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.hosts import Hosts
@@ -183,6 +186,7 @@ async def served(
         program_drivers=program_drivers(folder, hosts) if hosts else {},
         launches=configured.launch,
         kept=FileBlobs(folder / "blobs"),
+        transcripts=TRANSCRIPTS,
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured
@@ -226,6 +230,8 @@ def program_drivers(folder: Path, hosts: Hosts) -> dict[str, ProgramDriver]:
     return {
         "stdio": Programs(hosts, on_pipes, "pipes"),
         "terminal": Programs(hosts, TerminalProgram, "pty", MarkedShells(folder / "startup")),
+        "claude": Agents(hosts, ClaudeCode),
+        "codex": Agents(hosts, Codex),
     }
 
 

@@ -1,0 +1,131 @@
+"""Copies of an agent's conversations: made at once, over restarts of the agent, or refused with a reason.
+
+The agent is a script that speaks as Claude Code does, and keeps what it is told in a file a conversation.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.served import Served, with_programs
+
+from rhetor.domain.event import PeerExited, TurnStarted
+from rhetor.settings import ToolSettings
+
+pytestmark = pytest.mark.anyio
+
+SCRIPT = """#!{python} -IS
+import json, os, sys
+argv, folder = sys.argv[1:], {folder!r}
+resumed = argv[argv.index("--resume") + 1] if "--resume" in argv else ""
+own = "" if "--fork-session" in argv else resumed
+def place(id): return os.path.join(folder, id + ".json")
+def tell(**said): print(json.dumps(said), flush=True)
+if resumed and not os.path.exists(place(resumed)):
+    tell(type="result", subtype="error_during_execution", is_error=True, num_turns=0,
+         errors=["No conversation found with session ID: " + resumed])
+    sys.exit(1)
+memory = json.load(open(place(resumed))) if resumed else []
+for line in sys.stdin:
+    found = json.loads(line)
+    if found["type"] == "control_request":
+        if {deaf!r}:
+            sys.exit(4)
+        tell(type="control_response", response=dict(subtype="success", request_id=found["request_id"]))
+        continue
+    own = own or "c%d" % len(os.listdir(folder))
+    memory.append(found["message"]["content"][0]["text"])
+    json.dump(memory, open(place(own), "w"))
+    tell(type="system", subtype="init", session_id=own, model="m")
+    tell(type="result", subtype="success", is_error=False, num_turns=1, result=own + ": " + " ".join(memory))
+"""
+
+
+@asynccontextmanager
+async def with_scribe(folder: Path, *, deaf: bool = False) -> AsyncIterator[Served]:
+    """`deaf`: it ends where it is to begin with a copy."""
+    kept = folder / "kept"
+    kept.mkdir(exist_ok=True)
+    script = folder / "scribe"
+    script.write_text(SCRIPT.format(python=sys.executable, folder=str(kept), deaf=deaf))
+    script.chmod(0o700)
+    async with with_programs(tools={"scribe": ToolSettings(driver="claude", executable=str(script))}) as home:
+        made = {"specialist_id": "scribe", "name": "work"}
+        assert (await home.ask("POST", "/api/v2/sessions", made)).status == 200
+        yield home
+
+
+async def told(home: Served, session: str, content: str) -> str:
+    answer = await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": content})
+    assert answer.status == 200, answer.text
+    return str(answer.json["response"])
+
+
+async def copied(home: Served, name: str, **wishes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = (
+        await home.ask("POST", "/api/v2/sessions/work/fork", {"name": name, **wishes})
+    ).json
+    return found
+
+
+async def test_what_the_original_is_told_later_is_no_part_of_the_copy(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        assert await told(home, "work", "one") == "c0: one"
+        assert (await copied(home, "copy"))["name"] == "copy"
+        assert await told(home, "work", "two") == "c0: one two"
+        assert await told(home, "copy", "three") == "c1: one three"
+        assert await told(home, "work", "four") == "c0: one two four"
+        await home.ask("POST", "/api/v2/tools/scribe/terminate")
+        assert await told(home, "copy", "five") == "c1: one three five"
+        assert await told(home, "work", "six") == "c0: one two four six"
+
+
+async def test_a_copy_of_what_has_not_begun_is_a_new_conversation(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        assert (await copied(home, "copy"))["state"] == "active"
+        assert await told(home, "copy", "one") == "c0: one"
+        assert await told(home, "work", "two") == "c1: two"
+
+
+async def test_what_cannot_be_copied_is_said_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path, deaf=True) as home:
+        await told(home, "work", "one")
+        refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})
+        assert (refused.status, refused.json["code"]) == (502, "program_ended")
+        assert (await home.ask("GET", "/api/v2/sessions/copy")).status == 404
+        assert await told(home, "work", "two") == "c0: one two"
+
+
+async def test_an_agent_is_copied_as_it_is_and_not_as_it_was(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        made = (await home.ask("POST", "/api/v2/sessions/work/checkpoint", {"name": "here"})).json
+        await told(home, "work", "two")
+        refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"at": made["checkpoint_id"]})
+        assert (refused.status, refused.json["code"]) == (422, "unprocessable")
+
+
+async def test_a_copy_whose_original_the_agent_has_lost_begins_anew(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        (tmp_path / "kept" / "c0.json").unlink()
+        refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})
+        assert (refused.status, (await home.ask("GET", "/api/v2/sessions/copy")).status) == (502, 404)
+
+
+async def test_the_program_of_a_conversation_ends_with_it_and_others_go_on(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        other = await copied(home, "copy")
+        await told(home, "copy", "two")
+        work = (await home.ask("DELETE", "/api/v2/sessions/work")).json
+        assert work["state"] == "stopped"
+        await home.seen(work["id"], lambda payload: isinstance(payload, PeerExited))
+        assert await told(home, "copy", "three") == "c1: one two three"
+        payloads = await home.log(other["id"])
+        assert [type(p) for p in payloads if isinstance(p, PeerExited | TurnStarted)] == [TurnStarted] * 2
