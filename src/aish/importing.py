@@ -32,7 +32,7 @@ def run_import(words: "list[str]", wrong: Exception) -> int:
         body["since"] = instant(options["--since"])
     if "--dry-run" in options:
         body["dry_run"] = True
-    answer = Hub().ask("POST", "/api/v2/sessions/import", body)
+    answer = Hub().ask("POST", "/api/v2/imports", body)
     if "--json" in options:
         import json
 

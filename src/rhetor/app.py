@@ -23,8 +23,11 @@ from rhetor.auth.tokens import load_token
 from rhetor.drivers.access import ModelAccess
 from rhetor.drivers.agents.acp import Acp
 from rhetor.drivers.agents.claude import ClaudeCode
+from rhetor.drivers.agents.claude_transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.codex_transcript import CodexTranscript
 from rhetor.drivers.agents.driver import Agents
+from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.models import ProviderEntry
@@ -50,6 +53,7 @@ from rhetor.transports import (
     attaching,
     bulk,
     conversing,
+    importing,
     interactive,
     looking_back,
     named_sockets,
@@ -79,6 +83,7 @@ NO_TELEMETRY: TelemetryConfig = {
 DOORS = (
     system.doors,
     talking.doors,
+    importing.doors,
     conversing.doors,
     answering.doors,
     planning.doors,
@@ -91,6 +96,13 @@ DOORS = (
     named_sockets.doors,
     sockets.doors,
 )
+
+
+# what agents keep themselves, by the driver that they are reached with
+TRANSCRIPTS = {
+    "claude": AgentTranscripts(claude_folder, 1, ClaudeTranscript),
+    "codex": AgentTranscripts(codex_folder, 3, CodexTranscript),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +212,7 @@ async def _hub(start: Start, configured: ConfiguredPrograms) -> AsyncIterator[tu
             program_drivers=program_drivers(start.home),
             launches=configured.launch,
             kept=FileBlobs(start.home.folder / "blobs"),
+            transcripts=TRANSCRIPTS,
         ) as hub:
             yield hub, access
     finally:

@@ -162,6 +162,15 @@ class ProgramRefused(RhetorError):
     code, status, rpc = "program_refused", 422, INVALID_PARAMS
 
 
+class TranscriptUnreadable(RhetorError):
+    """A file that an agent's conversation was to be read from cannot be read, or is none."""
+
+    code, status, rpc = "transcript_unreadable", 422, INVALID_PARAMS
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be read: {reason}", path=path, reason=reason)
+
+
 class NotRunning(RhetorError):
     code, status, rpc = "not_running", 409, INVALID_PARAMS
 

@@ -94,7 +94,7 @@ def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> Non
         {**plain, "path": "/b.jsonl", "error": "it is no regular file"},
     ]
     report = {"dry_run": False, "files": files, "unchanged": 7, "more": True}
-    hub.on("POST /api/v2/sessions/import", answer(report))
+    hub.on("POST /api/v2/imports", answer(report))
     ran = aish("sessions", "import", "--tool", "apollo", "--since", "2026-01-02", "x.jsonl")
     assert (ran.code, ran.out) == (
         1,
@@ -104,7 +104,7 @@ def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> Non
         "✓ 3 turns of 1 conversation taken in\n"
         "There are more than are read at a time: run it again\n",
     )
-    (body,) = hub.bodies("POST /api/v2/sessions/import")
+    (body,) = hub.bodies("POST /api/v2/imports")
     assert (body["tool"], body["paths"]) == ("apollo", [str(aish.folder / "x.jsonl")])
     assert datetime.fromisoformat(body["since"]).utcoffset() is not None
 

@@ -119,6 +119,18 @@ class ForkSession:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportSessions:
+    """Take conversations in that coding agents have kept themselves: those of `tool`, None for all that are
+    known. `since`: files that were written later (Unix time in milliseconds); `paths`: these files, or what
+    is in these folders, in the place of the agents' own; `dry_run`: only say what there is."""
+
+    tool: str | None = None
+    since: int | None = None
+    paths: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StartPlan:
     """`stdin`: text that steps without needs are given after their own words. `max_parallel`: how many steps
     run at once, None for all that may; `cwd`: the sender's folder, for programs that run there."""
@@ -248,6 +260,7 @@ Command = (
     | MakeCheckpoint
     | RestoreSession
     | ForkSession
+    | ImportSessions
     | StartPlan
     | StopPlan
     | AnswerTool

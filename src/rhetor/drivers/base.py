@@ -6,7 +6,7 @@ nobody asks it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Condition, Exit, Launch
 from rhetor.domain.tool import Tool
+from rhetor.domain.transcript import Excerpt, TranscriptFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,4 +215,35 @@ class ProgramDriver(Protocol):
 
     def forget(self, host_id: str) -> None:
         """Remove what an ended program's host left behind."""
+        ...
+
+
+class Transcripts(Protocol):
+    """The conversations that a kind of agent keeps itself, in files. They are read and never written; the
+    methods block."""
+
+    def kept(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
+        """Those of an agent that has this environment."""
+        ...
+
+    def at(self, path: str) -> Sequence[TranscriptFile]:
+        """The file, or those in the folder.
+
+        Raises:
+            TranscriptUnreadable: it is not there, no regular file, or another user's.
+        """
+        ...
+
+    def recognises(self, path: str) -> bool:
+        """Raises:
+        TranscriptUnreadable: as `at`."""
+        ...
+
+    def read(self, path: str) -> Iterator[Excerpt]:
+        """From its beginning to its present end, a bounded piece at a time; the last one says whether all was
+        read. A passage that goes on is no part of it yet.
+
+        Raises:
+            TranscriptUnreadable: as `at`.
+        """
         ...

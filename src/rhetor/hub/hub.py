@@ -12,11 +12,22 @@ from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
-from rhetor.drivers.base import Conversation, Driver, ProgramDriver
+from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
-from . import answering, blobs, branching, plans, programs, sending, sessions, sockets, teams
+from . import (
+    answering,
+    blobs,
+    branching,
+    importing,
+    plans,
+    programs,
+    sending,
+    sessions,
+    sockets,
+    teams,
+)
 from .asking import Asking
 from .concierge import Concierge
 from .ids import Ids
@@ -51,6 +62,7 @@ USE_CASES: dict[type, UseCase] = {
     c.MakeCheckpoint: branching.checkpoint,
     c.RestoreSession: branching.restore,
     c.ForkSession: branching.fork,
+    c.ImportSessions: importing.take_in,
     c.StartPlan: plans.start,
     c.StopPlan: plans.stop,
     c.AnswerTool: answering.answer_tool,
@@ -152,6 +164,7 @@ async def open_hub(
     program_drivers: Mapping[str, ProgramDriver] | None = None,
     launches: Callable[[Peer, str | None], Launch] = no_launches,
     kept: Blobs | None = None,
+    transcripts: Mapping[str, Transcripts] | None = None,
 ) -> AsyncIterator[Hub]:
     """A hub that has taken up what an earlier one left; at the end it is shut down in order. `kept`: where
     binary content is."""
@@ -175,6 +188,7 @@ async def open_hub(
             launches=launches,
             blobs=kept or NoBlobs(),
             joint=JOINT,
+            transcripts=transcripts or {},
         )
         hub = Hub(state)
         await teams.load_teams(state)

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
-from rhetor.drivers.base import Conversation, Driver, ProgramDriver
+from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
 from rhetor.store.base import Blobs, Store
 
@@ -69,9 +69,9 @@ class NoBlobs:
 class State:
     """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. `asking`: what
     running turns (by id) wait to be told. `seats`: programs that run, by peer; `gone`: how those that ended
-    did, and when. `launches`: what a configured program is started with. `joint`: who speaks for
-    teams and for the hub, by driver. All else only mirrors what the log says, for as long as something is
-    going on."""
+    did, and when. `launches`: what a configured program is started with; `transcripts`: what agents keep
+    themselves, by driver. `joint`: who speaks for teams and for the hub, by driver. All else only mirrors
+    what the log says, for as long as something is going on."""
 
     store: Store
     peers: Peers
@@ -86,6 +86,7 @@ class State:
     asking: dict[str, Asking] = field(default_factory=dict)
     program_drivers: Mapping[str, ProgramDriver] = field(default_factory=dict)
     launches: Callable[[Peer, str | None], Launch] = no_launches
+    transcripts: Mapping[str, Transcripts] = field(default_factory=dict)
     seats: dict[str, Seat] = field(default_factory=dict)
     gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
     blobs: Blobs = field(default_factory=NoBlobs)

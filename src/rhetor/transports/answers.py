@@ -151,6 +151,30 @@ class Sessions(BaseModel):
     sessions: list[Session]
 
 
+class ImportedFile(BaseModel):
+    """`known`: turns that the log had; `malformed`: lines that cannot be read; `skipped`, `error`: why
+    nothing was taken of it."""
+
+    path: str
+    tool: str
+    conversation: str
+    session_id: str | None
+    new: int
+    known: int
+    malformed: int
+    skipped: str | None
+    error: str | None
+
+
+class Imported(BaseModel):
+    """`unchanged`: files that were read before; `more`: some are left for the next run."""
+
+    dry_run: bool
+    files: list[ImportedFile]
+    unchanged: int
+    more: bool
+
+
 class Event(BaseModel):
     epoch: str
     seq: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from rhetor.domain.command import (
     AnnounceProgram,
     AnswerPermission,
     AnswerTool,
+    ImportSessions,
     MakeTeam,
     OpenSocket,
     ResumeSession,
@@ -22,7 +24,7 @@ from rhetor.domain.plan import IfBusy, Step
 from rhetor.domain.program import Launch
 from rhetor.domain.session import Voice
 from rhetor.domain.tool import MOST, Tool
-from rhetor.errors import Unprocessable
+from rhetor.errors import Malformed, Unprocessable
 
 Window = Annotated[int, Field(ge=0, le=10_000)]
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"  # no control characters: names are shown, and written to logs
@@ -180,6 +182,29 @@ class PlaceBody(Body):
 
     at: Id | None = None
     name: Name | None = None
+
+
+class ImportBody(Body):
+    """`since`: RFC 3339; what was written before is left out. `paths`: absolute, of files or folders."""
+
+    tool: Id | None = None
+    since: Annotated[str, Field(max_length=40)] | None = None
+    paths: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=1000)] = []
+    dry_run: bool = False
+
+    def command(self) -> ImportSessions:
+        """Raises:
+        Malformed: `since` is no time."""
+        return ImportSessions(self.tool, self._since(), tuple(self.paths), self.dry_run)
+
+    def _since(self) -> int | None:
+        if self.since is None:
+            return None
+        try:
+            given = datetime.fromisoformat(self.since)
+            return int((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError) as error:
+            raise Malformed(f"{self.since!r} is no time of RFC 3339") from error
 
 
 class RestoreBody(Body):

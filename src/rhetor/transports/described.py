@@ -52,6 +52,16 @@ PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 
 GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
+COPIED: Errors = (
+    e.NameTaken,
+    e.ForkUnsupported,
+    e.PeerBusy,
+    e.UnknownPeer,
+    e.Unprocessable,
+    e.ProgramMissing,
+    e.ProgramRefused,
+    e.TurnFailure,
+)
 STARTED: Errors = (e.ProgramMissing, e.ProgramRefused, *STORED)
 
 TURN_HEADERS = ("x-session-id", "x-turn-id", "x-cursor")
@@ -96,6 +106,8 @@ OPERATIONS: dict[str, Gives] = {
     "GET /api/v2/sessions": Gives(a.Sessions),
     "GET /api/v2/sessions/{id}": Gives(a.Session, (e.NotFound, *STORED)),
     "DELETE /api/v2/sessions/{id}": CONTROL,
+    "POST /api/v2/imports": Gives(a.Imported, (e.UnknownPeer, e.Unprocessable, *STORED)),
+    "POST /api/v2/sessions/{id}/save": Gives(a.Session, (*CHANGED, e.NameTaken)),
     "POST /api/v2/sessions/{id}/message": MESSAGE,
     "POST /api/v2/sessions/{id}/stream": STREAM,
     "GET /api/v2/sessions/{id}/events": Gives(a.Page, CURSOR, stream=True),
@@ -106,7 +118,7 @@ OPERATIONS: dict[str, Gives] = {
     "POST /api/v2/sessions/{id}/checkpoint": Gives(a.Checkpoint, CURSOR),
     "GET /api/v2/sessions/{id}/checkpoints": Gives(a.Checkpoints, (e.NotFound, *STORED)),
     "POST /api/v2/sessions/{id}/restore": Gives(a.Session, (*CHANGED, *CURSOR, e.PeerBusy)),
-    "POST /api/v2/sessions/{id}/fork": Gives(a.Session, (*CURSOR, e.NameTaken)),
+    "POST /api/v2/sessions/{id}/fork": Gives(a.Session, (*CURSOR, *COPIED)),
     "POST /api/v2/sessions/{id}/tool-results/{call_id}": Gives(a.ToolAnswered, ANSWERED),
     "POST /api/v2/sessions/{id}/permissions/{request_id}": Gives(a.PermissionAnswered, ANSWERED),
     "GET /api/v2/permissions": Gives(a.Permissions),

@@ -1,0 +1,169 @@
+"""The files in which coding agents keep their conversations: found, and read in pieces. Never written.
+
+What the lines mean is for a `Transcript` to know. All of this blocks: it is for a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rhetor.codec.lines import Lines
+from rhetor.domain.transcript import Excerpt, Passage, TranscriptFile
+from rhetor.errors import TranscriptUnreadable
+
+from .transcript import Transcript
+
+CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 4 << 20  # in which a file must have said what it is
+QUIET_SECONDS = 3600.0  # after which nobody is thought to be writing any more
+MAX_DEPTH = 5
+MOST_FOUND = 100_000
+
+
+class AgentTranscripts:
+    """`folder`: where the agent keeps them, from its environment; `depth`: of folders below it."""
+
+    def __init__(
+        self,
+        folder: Callable[[Mapping[str, str]], Path],
+        depth: int,
+        transcript: Callable[[], Transcript],
+    ) -> None:
+        self._folder = folder
+        self._depth = depth
+        self._transcript = transcript
+
+    def kept(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
+        return list(_below(self._folder(environment), self._depth))
+
+    def at(self, path: str) -> Sequence[TranscriptFile]:
+        try:
+            if Path(path).is_dir():
+                return list(_below(Path(path), MAX_DEPTH))
+            with _opened(path) as file:
+                return [_described(path, os.fstat(file.fileno()))]
+        except (OSError, ValueError) as error:
+            raise TranscriptUnreadable(path, _reason(error)) from error
+
+    def recognises(self, path: str) -> bool:
+        """Whether the file is one of this agent's."""
+        transcript, lines = self._transcript(), Lines()
+        try:
+            with _opened(path) as file:
+                for line in lines.feed(file.read(HEAD_BYTES)):
+                    transcript.take(line, 0)
+                    if transcript.conversation or transcript.is_foreign:
+                        return True
+        except (OSError, ValueError) as error:
+            raise TranscriptUnreadable(path, _reason(error)) from error
+        return False
+
+    def read(self, path: str) -> Iterator[Excerpt]:
+        try:
+            with _opened(path) as file:
+                yield from self._excerpts(file)
+        except (OSError, ValueError) as error:
+            raise TranscriptUnreadable(path, _reason(error)) from error
+
+    def _excerpts(self, file: _File) -> Iterator[Excerpt]:
+        transcript, lines, offset, malformed = self._transcript(), Lines(), 0, 0
+        while chunk := file.read(CHUNK_BYTES):
+            passages: list[Passage] = []
+            for line in lines.feed(chunk):
+                passages += transcript.take(line, offset)
+                offset += (len(line) if isinstance(line, bytes) else line.bytes) + 1
+            yield _excerpt(transcript, passages, transcript.malformed - malformed)
+            malformed = transcript.malformed
+        is_quiet = time.time() - os.fstat(file.fileno()).st_mtime > QUIET_SECONDS
+        last = transcript.finish(is_quiet=is_quiet)
+        yield _excerpt(transcript, last, 0, is_whole=not (transcript.is_open or lines.held))
+
+
+class _File:
+    """A regular file of this user's own: a pipe would be waited for, a device could answer to be read."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(self._descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise ValueError("it is no regular file")
+            if found.st_uid != os.geteuid():
+                raise ValueError("it is another user's")
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> _File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def read(self, size: int) -> bytes:
+        return os.read(self._descriptor, size)
+
+
+def _opened(path: str) -> _File:
+    return _File(path)
+
+
+def claude_folder(environment: Mapping[str, str]) -> Path:
+    home = environment.get("CLAUDE_CONFIG_DIR") or f"{environment.get('HOME') or Path.home()}/.claude"
+    return Path(home) / "projects"
+
+
+def codex_folder(environment: Mapping[str, str]) -> Path:
+    home = environment.get("CODEX_HOME") or f"{environment.get('HOME') or Path.home()}/.codex"
+    return Path(home) / "sessions"
+
+
+def _below(folder: Path, depth: int) -> Iterator[TranscriptFile]:
+    """The `.jsonl` files in it and in its folders. No link is followed: what it leads to is elsewhere."""
+    waiting, count = [(str(folder), 0)], 0
+    while waiting:
+        place, deep = waiting.pop()
+        for entry in _entries(place):
+            if entry.is_dir(follow_symlinks=False) and deep < depth:
+                waiting.append((entry.path, deep + 1))
+            elif entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
+                count += 1
+                if count > MOST_FOUND:
+                    return
+                yield _described(entry.path, entry.stat(follow_symlinks=False))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # it is not there, is no more, or is nobody's business
+        return []
+
+
+def _described(path: str, found: os.stat_result) -> TranscriptFile:
+    return TranscriptFile(path, found.st_size, found.st_mtime_ns // 1_000_000)
+
+
+def _excerpt(
+    transcript: Transcript, passages: Sequence[Passage], malformed: int, *, is_whole: bool = True
+) -> Excerpt:
+    return Excerpt(
+        transcript.conversation,
+        transcript.cwd,
+        tuple(passages),
+        malformed,
+        transcript.is_foreign,
+        is_whole,
+    )
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
