@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from rhetor.domain.event import MessageAccepted, Position
 from rhetor.errors import StoreDamaged, StoreRefused
 from rhetor.store.base import Draft, Key, Row, SourceOffset
+from rhetor.store.schema import MIGRATIONS
 from rhetor.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +143,23 @@ async def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"# a file of somebody else\n" * 1_000)
     with pytest.raises(StoreDamaged):
         await SqliteStore.open(tmp_path / "db", clock=clock)
+
+
+async def test_an_older_programs_database_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "rhetor.db"
+    await (await filled(path)).aclose()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP INDEX texts_asked")
+        other.execute("PRAGMA user_version = 1")
+    store = await SqliteStore.open(path, clock=itertools.count(5_000).__next__)
+    await store.commit("s", [replace(asked("before all"), at=1)])
+    assert [exchange.question for exchange in await store.recent(10_000)][-1] == "before all"
+    await store.aclose()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        plan = "SELECT id FROM texts WHERE role <> 'assistant' AND at < 9 ORDER BY at DESC, id DESC LIMIT 1"
+        (step,) = other.execute(f"EXPLAIN QUERY PLAN {plan}").fetchall()
+        assert "INDEX texts_asked" in step[-1]
 
 
 async def test_a_newer_programs_database_is_left_alone(tmp_path: Path) -> None:
