@@ -1,0 +1,28 @@
+"""What a user can set, and what follows from it."""
+
+from .origins import MASK, origins
+from .peers import peers_of, tools_of
+from .reading import read_settings, state_home
+from .sections import (
+    HubSettings,
+    McpServerSettings,
+    ProviderSettings,
+    Settings,
+    SpecialistSettings,
+    ToolSettings,
+)
+
+__all__ = [
+    "MASK",
+    "HubSettings",
+    "McpServerSettings",
+    "ProviderSettings",
+    "Settings",
+    "SpecialistSettings",
+    "ToolSettings",
+    "origins",
+    "peers_of",
+    "read_settings",
+    "state_home",
+    "tools_of",
+]
