@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rhetor.domain.permission import Rules
 from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.mcp_server import Limits
 from rhetor.drivers.tool_servers import ToolServers
@@ -85,11 +86,12 @@ async def tooled(
     at: At = openai_at,
     entries: Mapping[str, ServerEntry] | None = None,
     patience: Limits = Limits(10, 2),  # noqa: B008  frozen
+    rules: Rules = Rules(),  # noqa: B008  frozen
     **options: Any,
 ) -> AsyncIterator[Tooled]:
-    """`nestor` has the tools of all `entries`. `options`: those of `served`."""
+    """`nestor` has the tools of all `entries`, approved by `rules`. `options`: those of `served`."""
     entries = entries or {}
-    peer = replace(NESTOR, mcp_servers=tuple(entries))
+    peer = replace(NESTOR, mcp_servers=tuple(entries), permissions=rules)
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(ProviderServer())
         chat = await stack.enter_async_context(chat_driver(at(provider)))

@@ -40,6 +40,29 @@ def test_what_is_denied_is_not_done(agent: Agent, house: House) -> None:
     assert house.open_requests() == []
 
 
+# what each calls the tool that runs commands, when it asks
+SHELL = {"claude-code": "Bash", "codex": "shell"}
+
+
+@pytest.mark.parametrize("verdict", ["allow", "deny"])
+def test_a_rule_answers_for_its_user(agent: Agent, house: House, verdict: str) -> None:
+    rules = {"allow": ["*"], "deny": []} | {verdict: [SHELL.get(agent.name, "exec*")]}
+    house.configure({agent.name: {**agent.settings, "permissions": rules}})
+    house.provider.script(
+        Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("That was it",))
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        answered = turn.until("permission.answered")["data"]
+        assert turn.end() == "turn.completed"
+    asked = next(event["data"] for event in turn.events if event["type"] == "permission.asked")
+    kind = {"allow": "allow_once", "deny": "reject_once"}[verdict]
+    chosen = next(o["option_id"] for o in asked["options"] if o["kind"] == kind)
+    assert answered == {"request_id": asked["request_id"], "option_id": chosen, "by": "policy"}
+    goes_on = verdict == "allow" or agent.goes_on_after_denial
+    assert turn.answer == ("That was it" if goes_on else "")
+    assert (house.work / "made").exists() is (verdict == "allow")
+
+
 def test_what_is_said_meanwhile_answers_nothing(agent: Agent, house: House) -> None:
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)),

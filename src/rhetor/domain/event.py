@@ -92,7 +92,8 @@ class PermissionAsked:
 
 @dataclass(frozen=True, slots=True)
 class PermissionAnswered:
-    """`option_id` None: cancelled or expired."""
+    """`option_id` None: nobody chose one. `by`: a person, `policy`, `expiry`, the peer that withdrew its
+    request, or the turn's end."""
 
     type: ClassVar[str] = "permission.answered"
     request_id: str

@@ -38,11 +38,21 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
+    """`tool`: the program's own name for what it is to be used, never words that a model may choose: rules go
+    by it. What a person is to know besides is in `detail`."""
+
     request_id: str
     tool: str
     detail: Any
     options: tuple[PermissionOption, ...]
     expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The peer does not wait any more for the answer to that request for permission."""
+
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +106,7 @@ class Spooled:
     outputs: tuple[Plain, ...] = ()
 
 
-Plain = Began | Text | ToolUse | ToolResult | Permission | Usage | Record | Shared | Remembered | Done
+Plain = (
+    Began | Text | ToolUse | ToolResult | Permission | Withdrawn | Usage | Record | Shared | Remembered | Done
+)
 Output = Plain | Spooled

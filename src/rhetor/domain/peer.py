@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from .permission import Rules
 from .program import Program
 
 
@@ -31,7 +32,8 @@ class Capability:
 @dataclass(frozen=True, slots=True)
 class Peer:
     """`model`: None where the peer is no model; `auto` or `provider/model` otherwise. `mcp_servers`: names
-    of those whose tools it has. `program`: of a peer that is one. `display_name`: how it is shown."""
+    of those whose tools it has. `program`: of a peer that is one. `display_name`: how it is shown.
+    `permissions`: what is answered for its user."""
 
     name: str
     kind: PeerKind
@@ -44,6 +46,7 @@ class Peer:
     mcp_servers: tuple[str, ...] = ()
     program: Program | None = None
     display_name: str = ""
+    permissions: Rules = field(default_factory=Rules)
 
     @property
     def title(self) -> str:

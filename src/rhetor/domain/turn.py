@@ -21,6 +21,7 @@ from .output import (
     ToolResult,
     ToolUse,
     Usage,
+    Withdrawn,
 )
 
 
@@ -94,6 +95,11 @@ class Turn:
             case Permission(request_id, tool, detail, options, expires_at):
                 self._wait_for(request_id)
                 return (ev.PermissionAsked(request_id, tool, detail, options, expires_at),)
+            case Withdrawn(request_id):
+                if request_id not in self._waiting_for:
+                    return ()
+                self.told(request_id)
+                return (ev.PermissionAnswered(request_id, None, self.peer),)
             case Usage():
                 self._usage.append(output)
                 return (_usage_reported(output),)

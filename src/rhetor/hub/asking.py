@@ -1,5 +1,7 @@
 """What a turn has asked of its client or of a person until it is told: tool calls, requests for permission.
 
+A request that the user's rules decide is asked and answered in one commit, so that nobody sees it wait.
+
 Each is a row of the catalog (open, then answered or closed), so that the first answer wins, and one that
 comes too late is told so, also after a restart. It does not know who may answer (answering).
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -23,9 +25,10 @@ from rhetor.domain.event import (
     ToolReturned,
     data_of,
 )
+from rhetor.domain.permission import Rules, decided
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
-from rhetor.errors import StateConflict, StoreRefused
+from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
 from rhetor.store.base import Committed, Draft, Expect, Key, Row
 
 from .seats import memory_row
@@ -73,6 +76,16 @@ def row_id(stream: str, id: str) -> str:
     return f"{stream}/{id}"
 
 
+@dataclass(slots=True)
+class Settled:
+    """What is committed for some payloads of a turn: those that count, and what they make of its questions.
+    `given`: what the rules answered."""
+
+    payloads: list[Payload] = field(default_factory=list)
+    rows: dict[str, Row] = field(default_factory=dict)
+    given: list[PermissionAnswered] = field(default_factory=list)
+
+
 class Asking:
     """The questions of one running turn; entered for as long as it runs.
 
@@ -91,6 +104,10 @@ class Asking:
         self._step = step
         self._open: dict[str, Asked] = {}
         self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def turn_id(self) -> str:
+        return self._turn.turn_id
 
     def __enter__(self) -> Self:
         self._state.asking[self._turn.turn_id] = self
@@ -122,14 +139,24 @@ class Asking:
         text = datetime.fromtimestamp(end, UTC).isoformat(timespec="milliseconds")
         return replace(payload, expires_at=text.replace("+00:00", "Z"))
 
-    def opened(self, payloads: Sequence[Payload]) -> list[Row]:
-        """The rows of the questions among `payloads`, to be committed with them."""
-        found = [asked for payload in payloads if (asked := self._asked(payload))]
-        self._open |= {asked.id: asked for asked in found}
-        for asked in found:
-            if asked.kind == "permission":
-                self._expire_later(asked)
-        return [asked.row(OPEN) for asked in found]
+    def settled(self, payloads: Sequence[Payload]) -> Settled:
+        """What `payloads` open and close. To be called with the lock held, and committed."""
+        settled = Settled()
+        for payload in payloads:
+            if isinstance(payload, PermissionAnswered):
+                self._withdraw(payload, settled)
+                continue
+            settled.payloads.append(payload)
+            if asked := self._asked(payload):
+                self._open_or_decide(asked, payload, settled)
+        return settled
+
+    def tell(self, given: Sequence[PermissionAnswered]) -> None:
+        """Let the turn go on with what the rules answered, which is in the log."""
+        if self.conversation is not None:
+            for each in given:
+                answer = self.conversation.answer(each.request_id, each.option_id)
+                self._state.tasks.create_task(answer, name=f"answer {each.request_id}")
 
     def withdrawn(self) -> tuple[list[Payload], list[Row]]:
         """What ends with the turn: requests are answered with no option, and nothing can be answered any
@@ -161,6 +188,32 @@ class Asking:
         if self.conversation is not None:
             await self.conversation.answer(asked.id, value)
         return committed
+
+    def _withdraw(self, payload: PermissionAnswered, settled: Settled) -> None:
+        """The peer waits no more; where somebody has answered before, that stands."""
+        asked = self._open.pop(payload.request_id, None)
+        if asked is not None:
+            settled.payloads.append(payload)
+            settled.rows[asked.id] = asked.row(CLOSED)
+
+    def _open_or_decide(self, asked: Asked, payload: Payload, settled: Settled) -> None:
+        answer = decided(self._rules, payload) if isinstance(payload, PermissionAsked) else None
+        settled.rows[asked.id] = asked.row(OPEN if answer is None else ANSWERED)
+        if answer is not None:
+            settled.payloads.append(answer)
+            settled.given.append(answer)
+            self._turn.told(asked.id)
+            return
+        self._open[asked.id] = asked
+        if asked.kind == "permission":
+            self._expire_later(asked)
+
+    @property
+    def _rules(self) -> Rules:
+        try:
+            return self._state.peers.get(self._turn.peer).permissions
+        except UnknownPeer:
+            return Rules()
 
     def _asked(self, payload: Payload) -> Asked | None:
         match payload:

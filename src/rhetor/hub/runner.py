@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import MessageAccepted, SessionStateChanged, TurnEnd
-from rhetor.domain.output import Output
+from rhetor.domain.output import Done, Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState, Voice
 from rhetor.domain.turn import Turn, TurnState
@@ -179,12 +179,25 @@ async def ask(
         raise TurnFailure(gone.detail, peer=peer_name) from gone
     peer = voice.of(peer) if voice else peer
     conversation = asking.conversation = await _conversation(state, peer, asking)
+    finished = False
     try:
         async with aclosing(conversation.send(prompt, history)) as outputs:
             async for output in outputs:
+                finished = isinstance(output, Done)
                 yield output
+    except (GeneratorExit, asyncio.CancelledError):
+        if not finished:
+            _give_up(state, asking)
+        raise
     finally:
         await conversation.aclose()
+
+
+def _give_up(state: State, asking: Asking) -> None:
+    """The turn ends now; its program may have something to say of it yet."""
+    seat = state.seats.get(asking.seat)
+    if seat is not None and seat.entry.session_id == asking.stream:
+        seat.given_up = asking.turn_id
 
 
 async def _conversation(state: State, peer: Peer, asking: Asking) -> Conversation:
@@ -197,6 +210,7 @@ async def _conversation(state: State, peer: Peer, asking: Asking) -> Conversatio
         session_id = (await standing_session(state, asking.owner, peer, asking.cwd)).id
     seat = await seat_for(state, peer, asking.owner, session_id)
     asking.seat = seat.entry.key
+    seat.given_up = None
     return seat.running.conversation()
 
 

@@ -146,8 +146,9 @@ class TurnRun:
     async def _append(self, ending: Sequence[Payload] = (), closing: Closing | None = None) -> None:
         """Commit what is pending; with the turn's end, also what ends with it."""
         async with self._asking.lock:
-            payloads, self._pending, self._pending_bytes = self._pending, [], 0
-            rows = self._asking.opened(payloads)
+            settled = self._asking.settled(self._pending)
+            self._pending, self._pending_bytes = [], 0
+            payloads, rows = settled.payloads, [*settled.rows.values()]
             if self._memory is not None:
                 rows += self._asking.remembered(self._memory)
                 self._memory = None
@@ -162,6 +163,7 @@ class TurnRun:
                 self._taken = {}
                 await commit_patiently(self._store, self._stream, drafts, rows, sources)
                 self._stored(sources)
+                self._asking.tell(settled.given)
                 self._appended_at = asyncio.get_running_loop().time()
 
 

@@ -19,12 +19,12 @@ from rhetor.domain.event import (
     AgentRecord,
     OutputDelta,
     OutputPartial,
-    Payload,
     PeerExited,
     PeerLost,
     PeerStatusChanged,
+    UsageReported,
 )
-from rhetor.domain.output import Output, Record, Remembered, Spooled, Text
+from rhetor.domain.output import Output, Record, Remembered, Spooled, Text, Usage
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Condition, Exit
 from rhetor.drivers.base import Running
@@ -68,13 +68,15 @@ class SeatRow:
 
 @dataclass(slots=True)
 class Seat:
-    """A program that runs, and the tasks that hear it. `left`: after its end was told to all."""
+    """A program that runs, and the tasks that hear it. `left`: after its end was told to all. `given_up`: its
+    last turn, where that ended without its answer: what it took may be told only then."""
 
     entry: SeatRow
     running: Running
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    given_up: str | None = None
 
     @property
     def peer(self) -> Peer:
@@ -165,7 +167,7 @@ async def _hear(state: State, seat: Seat) -> None:
 
 
 async def _keep(state: State, seat: Seat, spooled: Spooled) -> None:
-    drafts = [Draft(payload) for output in spooled.outputs if (payload := _payload(output))]
+    drafts = [draft for output in spooled.outputs if (draft := _draft(seat, output))]
     kept = [o.memory for o in spooled.outputs if isinstance(o, Remembered)]
     rows = [memory_row(state, seat.entry.key, memory) for memory in kept[-1:]]
     if drafts or rows:
@@ -227,12 +229,15 @@ def _gone(peer: str, ended: Exit) -> PeerStatusChanged:
     return PeerStatusChanged(peer, "gone", ended.detail)
 
 
-def _payload(output: Output) -> Payload | None:
+def _draft(seat: Seat, output: Output) -> Draft | None:
     match output:
         case Text(text, channel) if text:
-            return OutputDelta(text, channel)
+            return Draft(OutputDelta(text, channel))
         case Record(record, raw):
-            return AgentRecord(record, raw, "base64" if raw is not None else None)
+            return Draft(AgentRecord(record, raw, "base64" if raw is not None else None))
+        case Usage(model, taken, given, cached, cost):
+            turn_id, seat.given_up = seat.given_up, None
+            return Draft(UsageReported(model, taken, given, cached, cost), turn_id)
     return None
 
 

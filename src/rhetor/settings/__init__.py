@@ -6,6 +6,7 @@ from .reading import read_settings, state_home
 from .sections import (
     HubSettings,
     McpServerSettings,
+    PermissionSettings,
     ProviderSettings,
     Settings,
     SpecialistSettings,
@@ -16,6 +17,7 @@ __all__ = [
     "MASK",
     "HubSettings",
     "McpServerSettings",
+    "PermissionSettings",
     "ProviderSettings",
     "Settings",
     "SpecialistSettings",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rhetor.coding_agents import CODING_AGENTS
 from rhetor.domain.peer import Capability, Peer, PeerKind
+from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
 from rhetor.errors import InvalidSettings
 from rhetor.specialists import BUILT_IN
 
-from .sections import Settings, SpecialistSettings, ToolSettings
+from .sections import PermissionSettings, Settings, SpecialistSettings, ToolSettings
 
 
 def peers_of(settings: Settings) -> list[Peer]:
@@ -29,6 +32,7 @@ def peers_of(settings: Settings) -> list[Peer]:
             raise InvalidSettings(f"specialists.{peer.name}.mcp_servers: mcp_servers has no {missing[0]!r}")
     tools = tools_of(settings)
     peers += [_tool(name, tool) for name, tool in tools.items()]
+    peers = [replace(peer, permissions=peer.permissions + _rules(settings.permissions)) for peer in peers]
     if twice := [name for name in tools if name in kept]:
         raise InvalidSettings(f"tools.{twice[0]}: there is a specialist of that name")
     for team, members in settings.teams.items():
@@ -50,7 +54,7 @@ def tools_of(settings: Settings) -> dict[str, ToolSettings]:
             found.pop(name, None)
             continue
         base = found.get(name)
-        said = own.model_dump(exclude_unset=True)
+        said = {key: getattr(own, key) for key in own.model_fields_set}
         found[name] = base.model_copy(update=said) if base else own
         if not found[name].executable:
             raise InvalidSettings(f"tools.{name}.executable: it is missing")
@@ -72,6 +76,7 @@ def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
         own.model or settings.models.default,
         tuple(_capability(f"specialists.{name}", c, score, c in primary) for c, score in scores.items()),
         own.mcp_servers,
+        permissions=_rules(own.permissions),
     )
 
 
@@ -96,7 +101,12 @@ def _tool(name: str, own: ToolSettings) -> Peer:
         capabilities=capabilities,
         program=program,
         display_name=own.display_name,
+        permissions=_rules(own.permissions),
     )
+
+
+def _rules(own: PermissionSettings) -> Rules:
+    return Rules(own.allow, own.ask, own.deny)
 
 
 def _capability(where: str, name: str, score: float | bool, primary: bool) -> Capability:

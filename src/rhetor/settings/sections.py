@@ -9,12 +9,29 @@ import re
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
 Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 ModelRef = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
+
+
+def _is_rule(rule: str) -> str:
+    if not rule or len(rule) > 200 or re.search(r"[\s()]|\*.", rule):
+        raise ValueError("a rule is a tool's name, or its beginning and *; arguments are not looked at")
+    return rule
+
+
+Rule = Annotated[str, AfterValidator(_is_rule)]
 PeerName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -66,6 +83,14 @@ class ModelSettings(Section):
     prices: dict[ModelRef, PriceSettings] = {}
 
 
+class PermissionSettings(Section):
+    """What is answered for the user when a tool asks: names of tools, or the beginning of names and `*`."""
+
+    allow: tuple[Rule, ...] = ()
+    ask: tuple[Rule, ...] = ()
+    deny: tuple[Rule, ...] = ()
+
+
 class SpecialistSettings(Section):
     """What is left out is taken from the built-in specialist of that name, where there is one."""
 
@@ -76,6 +101,7 @@ class SpecialistSettings(Section):
     capabilities: dict[str, float | bool] | None = None
     primary: tuple[str, ...] | None = None
     mcp_servers: tuple[PeerName, ...] = ()
+    permissions: PermissionSettings = PermissionSettings()
 
 
 class ToolSettings(Section):
@@ -99,6 +125,7 @@ class ToolSettings(Section):
     capabilities: dict[str, float | bool] = {}
     primary: tuple[str, ...] = ()
     install: str = ""
+    permissions: PermissionSettings = PermissionSettings()
 
     @field_validator("prompt")
     @classmethod
@@ -184,6 +211,7 @@ class Settings(BaseSettings):
     tools: dict[PeerName, ToolSettings | None] = {}
     teams: dict[PeerName, tuple[str, ...]] = {}
     mcp_servers: dict[PeerName, McpServerSettings] = {}
+    permissions: PermissionSettings = PermissionSettings()
     session: SessionSettings = SessionSettings()
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

@@ -16,6 +16,7 @@ from tests.rhetor.drivers.talk import anthropic_at, openai_at
 from tests.rhetor.transports.test_tools import RAINS, results_of
 from tests.tooled import WEATHER, At, tooled
 
+from rhetor.domain.permission import Rules
 from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.mcp_server import Limits
 
@@ -83,6 +84,29 @@ async def test_a_servers_tool_is_run_only_when_it_is_allowed(tmp_path: Path, app
         [returned] = await house.asked("tool.returned")
         assert returned["result"] == {"result": 3}
         assert (await turn).status == 200
+
+
+@pytest.mark.parametrize(
+    ("rules", "option", "result"),
+    [
+        (Rules(allow=("small__*",)), "allow", "result"),
+        (
+            Rules(allow=("*",), deny=("small__add",)),
+            "deny",
+            "nobody allowed this call",
+        ),
+    ],
+)
+async def test_a_servers_tool_is_allowed_or_denied_by_the_users_rules(
+    tmp_path: Path, rules: Rules, option: str, result: str
+) -> None:
+    async with tooled(tmp_path, entries={"small": replace(SMALL, approve="all")}, rules=rules) as house:
+        house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
+        await house.open()
+        assert (await house.say()).status == 200
+        [answered] = await house.asked("permission.answered")
+        assert (answered["option_id"], answered["by"]) == (option, "policy")
+        assert result in json.dumps(house.provider.calls[-1].body)
 
 
 async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path: Path) -> None:

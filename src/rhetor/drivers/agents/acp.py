@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from rhetor.domain.output import Permission, Plain
+from rhetor.domain.output import Permission, Plain, Withdrawn
 from rhetor.errors import TurnFailure
 
 from . import acp_permissions as permissions
@@ -31,9 +31,10 @@ from .speech import Heard, Opening, Speech
 VERSION = 1
 MAX_ASKED = 64  # permission requests that wait at a time; further ones are answered as cancelled
 
+CANCELLED = -32800  # by who had asked
 _LOGIN_WANTED = -32000
+_FINISH = {"max_tokens": "length"}
 _CUT_SHORT = {
-    "max_tokens": "the answer ends where its model's limit of tokens was reached",
     "max_turn_requests": "it was not done within as many calls to its model as it may make",
     "refusal": "it refuses to go on with this conversation",
 }
@@ -96,6 +97,8 @@ class Acp(Speech):
         method = text(message, "method")
         if method == "session/update":
             return self._updated(table(table(message, "params"), "update"), record)
+        if method == "$/cancel_request":
+            return self._withdrawn(table(message, "params").get("requestId"), record)
         if method and "id" in message:
             return self._requested(message["id"], method, table(message, "params"), record)
         if not method and "id" in message:
@@ -133,8 +136,17 @@ class Acp(Speech):
         if mute or not offered or request_id is None:
             return Heard((record,), (self._lines.reply(id, permissions.outcome(None)),))
         self._asked[request_id] = id
-        tool = text(call, "title") or text(call, "kind") or "tool"
+        # its title are words that its model chose: the command itself, mostly
+        tool = text(call, "kind") or "other"
         return Heard((record, *self._calls.asked(call), Permission(request_id, tool, call, offered)))
+
+    def _withdrawn(self, id: Any, record: Plain) -> Heard:
+        """It must be answered all the same (https://agentclientprotocol.com/rfds/request-cancellation)."""
+        gone = [ours for ours, own in self._asked.items() if own == id and type(own) is type(id)]
+        for ours in gone:
+            del self._asked[ours]
+        refusals = tuple(self._lines.refusal(id, "the request was cancelled", CANCELLED) for _ in gone)
+        return Heard((record, *map(Withdrawn, gone)), refusals)
 
     # what it tells
 
@@ -180,7 +192,8 @@ class Acp(Speech):
         elif reason in _CUT_SHORT:
             failure = failed(self._agent, _CUT_SHORT[reason])
         outputs = (record, *self._calls.over(), *self._usages(result))
-        return Heard(outputs, self._at_rest(), ended=True, failure=failure)
+        ends = _FINISH.get(reason, "stop")
+        return Heard(outputs, self._at_rest(), ended=True, failure=failure, finish_reason=ends)
 
     def _usages(self, result: dict[str, Any]) -> list[Plain]:
         before = text(self.memory, "cost") or None

@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from rhetor.codec.lines import Cut, Lines
-from rhetor.domain.output import Done, Permission, Plain, Record, Remembered, Spooled
+from rhetor.domain.output import Done, Permission, Plain, Record, Remembered, Spooled, Withdrawn
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Status
 from rhetor.drivers.base import Prompt
@@ -129,7 +129,7 @@ class AgentProgram(RunningProgram):
             if known and not self._goes_on:
                 await self._end_now()
             raise ends.failure
-        yield Done()
+        yield Done(ends.finish_reason)
 
     async def ready(self) -> None:
         """Return once it has ended the turn that it was told to stop.
@@ -207,6 +207,7 @@ class AgentProgram(RunningProgram):
             heard = self._speech.take(line)
             outputs += heard.outputs
             self._asked |= {o.request_id for o in heard.outputs if isinstance(o, Permission)}
+            self._asked -= {o.request_id for o in heard.outputs if isinstance(o, Withdrawn)}
             if heard.writes:
                 await self._write_if_there(heard.writes)
             if heard.ended:

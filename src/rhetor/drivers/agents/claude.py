@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse
+from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
 
 from .claude_permissions import answer_to, options_of
-from .claude_results import failure_of, usage_of
+from .claude_results import failure_of, finish_reason_of, usage_of
 from .failures import is_of_lost_conversation
 from .records import Said, count, object_of, record_of, rows, table, text
 from .speech import Heard, Opening, Speech
@@ -125,7 +125,7 @@ class ClaudeCode(Speech):
             case "control_request":
                 return self._requested(found, record)
             case "control_cancel_request":
-                self._asked.pop(text(found, "request_id"), None)
+                return Heard((record, *self._withdrawn(text(found, "request_id"))))
             case "stream_event":
                 self._stream_event(found)
             case "system":
@@ -239,6 +239,9 @@ class ClaudeCode(Speech):
         self._asked[id] = request
         return Heard((record, Permission(id, text(request, "tool_name"), request, options_of(request))))
 
+    def _withdrawn(self, id: str) -> list[Plain]:
+        return [] if self._asked.pop(id, None) is None else [Withdrawn(id)]
+
     def _result(self, found: dict[str, Any], record: Plain) -> Heard:
         self._is_busy = self._foreign = False
         outputs = [record, *usage_of(found, self.memory)]
@@ -253,7 +256,7 @@ class ClaudeCode(Speech):
         self._asked.clear()
         self._catching_up = False
         self._rest_up()
-        return Heard(tuple(outputs), ended=True, failure=failure)
+        return Heard(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
 
 
 def _order(request_id: str, what: str) -> bytes:

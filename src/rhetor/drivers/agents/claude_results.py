@@ -17,6 +17,7 @@ from .records import count, table, text
 
 AGENT = "claude-code"
 _MAX_USD = 1e9
+_FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "content_filter"}
 _NO_CONNECTION = re.compile(r"connect|network|socket|timed out|terminated", re.IGNORECASE)
 
 
@@ -30,6 +31,10 @@ def failure_of(result: dict[str, Any], was_stopped: bool, model: str | None) -> 
     errors = result.get("errors")
     told = [str(error) for error in errors] if isinstance(errors, list) else []
     return failed(AGENT, "; ".join(told) or said or kind)
+
+
+def finish_reason_of(result: dict[str, Any]) -> str:
+    return _FINISH.get(text(result, "stop_reason"), "stop")
 
 
 def usage_of(result: dict[str, Any], memory: dict[str, Any]) -> list[Usage]:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.event import Channel
-from rhetor.domain.output import Permission, Plain, Text, Usage
+from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn
 
 from .codex_failures import AGENT, failure_of, not_started
 from .codex_items import Items
@@ -212,6 +212,8 @@ class Codex(Speech):
         return (self._end_turn(),) if self._stopped else ()
 
     def _notified(self, method: str, params: dict[str, Any], record: Plain) -> Heard:
+        if method == "serverRequest/resolved":
+            return Heard((record, *self._withdrawn(params.get("requestId"))))
         if not self._is_ours(text(params, "threadId")):
             return Heard((record,))
         match method:
@@ -227,8 +229,6 @@ class Codex(Speech):
                 return Heard((record, *self._usage(params)))
             case "model/rerouted":
                 self.memory["model"] = text(params, "toModel") or self.memory.get("model")
-            case "serverRequest/resolved":
-                self._withdraw(params.get("requestId"))
         return Heard((record,))
 
     def _usage(self, params: dict[str, Any]) -> list[Plain]:
@@ -249,9 +249,12 @@ class Codex(Speech):
         self._asked.clear()
         return Heard((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))
 
-    def _withdraw(self, number: Any) -> None:
-        for id in [id for id in self._asked if _number_of(id) == number]:
+    def _withdrawn(self, number: Any) -> list[Plain]:
+        """Told of every request; of one that was answered from here there is nothing left."""
+        gone = [id for id in self._asked if _number_of(id) == number]
+        for id in gone:
             del self._asked[id]
+        return [Withdrawn(id) for id in gone]
 
 
 def _tokens(breakdown: dict[str, Any]) -> list[int]:

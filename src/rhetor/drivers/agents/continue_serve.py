@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.event import PermissionOption
-from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage, Withdrawn
 from rhetor.errors import TurnFailure
 
 from .failures import Interrupted, refused
@@ -160,6 +160,9 @@ class ContinueServe(Speech):
     def _question(self, state: dict[str, Any]) -> list[Plain]:
         pending = table(state, "pendingPermission")
         request_id = f"{count(self.memory, 'turns')}-{text(pending, 'requestId')}"
+        if not pending and self._asked is not None:
+            gone, self._asked = self._asked, None
+            return [Withdrawn(gone)]
         if not pending or not self._in_turn or self._stopping or request_id == self._asked:
             return []
         self._asked = request_id

@@ -20,12 +20,14 @@ COPY_OF = "copy_of"  # in a kept memory: that of the conversation which is to be
 class Heard:
     """What a line means. `outputs`: for the log, in order, a `Record` of the line as it came among them;
     `writes`: lines for the program, without newline; `ended`: the running turn is over, with `failure` where
-    it has no answer (an interrupted one: a failure whose code is `interrupted`)."""
+    it has no answer (an interrupted one: a failure whose code is `interrupted`), else with the
+    `finish_reason` of `Done`."""
 
     outputs: tuple[Plain, ...] = ()
     writes: tuple[bytes, ...] = ()
     ended: bool = False
     failure: TurnFailure | None = None
+    finish_reason: str = "stop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,9 @@ class Dialogue:
         self.write(heard.writes)
         self.outputs += heard.outputs
         if heard.ended:
+            done = "done" if heard.finish_reason == "stop" else heard.finish_reason
             self.ends.append(
-                "done" if heard.failure is None else f"{heard.failure.code}: {heard.failure.detail}"
+                done if heard.failure is None else f"{heard.failure.code}: {heard.failure.detail}"
             )
         return heard
 
@@ -92,7 +93,7 @@ class Dialogue:
 
     def ask(self, id: Any, options: list[Any] | None = None) -> Heard:
         params = {
-            "toolCall": {"toolCallId": "c", "title": "rm x"},
+            "toolCall": {"toolCallId": "c", "title": "rm x", "kind": "execute"},
             "options": [ONCE] if options is None else options,
         }
         return self.hear(id=id, method="session/request_permission", params=params)
@@ -286,7 +287,7 @@ def test_a_permission_is_answered_under_the_id_it_came_with(id: Any) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     asked = dialogue.ask(id).outputs[-1]
     assert isinstance(asked, Permission)
-    assert (asked.tool, asked.detail) == ("rm x", {"toolCallId": "c", "title": "rm x"})
+    assert (asked.tool, asked.detail) == ("execute", {"toolCallId": "c", "title": "rm x", "kind": "execute"})
     assert asked.options == (PermissionOption("once", "Allow once", "allow_once"),)
     assert asked.request_id.replace("-", "").replace("_", "").isalnum()
     later = Dialogue(Opening(CWD, dialogue.speech.memory))
@@ -381,10 +382,7 @@ def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
         ({"stopReason": "end_turn"}, "done"),
         ({"stopReason": "a_new_one"}, "done"),
         ({"stopReason": "cancelled"}, "interrupted: the agent was interrupted"),
-        (
-            {"stopReason": "max_tokens"},
-            "turn_failed: the agent failed: the answer ends where its model's limit of tokens was reached",
-        ),
+        ({"stopReason": "max_tokens"}, "length"),
         (
             {"stopReason": "refusal"},
             "turn_failed: the agent failed: it refuses to go on with this conversation",

@@ -1,0 +1,66 @@
+"""Which requests are answered by rules, and how."""
+
+from __future__ import annotations
+
+import pytest
+
+from rhetor.domain.event import PermissionAnswered, PermissionAsked, PermissionOption
+from rhetor.domain.permission import Rules, Verdict, decided
+
+ONCE = PermissionOption("once", "Once", "allow_once")
+ALWAYS = PermissionOption("always", "Always", "allow_always")
+NO = PermissionOption("no", "No", "reject_once")
+NEVER = PermissionOption("never", "Never", "reject_always")
+
+
+def asking(*options: PermissionOption, tool: str = "Bash") -> PermissionAsked:
+    return PermissionAsked("r", tool, {}, options)
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        (Rules(), "ask"),
+        (Rules(allow=("Bash",)), "allow"),
+        (Rules(allow=("Ba*",)), "allow"),
+        (Rules(allow=("*",)), "allow"),
+        (Rules(allow=("bash", "Bas", "BashOutput", "Bash(ls)")), "ask"),
+        (Rules(allow=("Bash",), ask=("B*",)), "ask"),
+        (Rules(allow=("Bash",), ask=("Bash",), deny=("*",)), "deny"),
+        (Rules(allow=("Bash",)) + Rules(deny=("Bash",)), "deny"),
+        (Rules(deny=("Read",)) + Rules(allow=("*",)), "allow"),
+    ],
+)
+def test_what_is_denied_goes_before_what_is_asked_and_that_before_what_is_allowed(
+    rules: Rules, verdict: Verdict
+) -> None:
+    assert rules.verdict("Bash") == verdict
+
+
+def test_a_tool_without_a_name_is_never_allowed() -> None:
+    assert (Rules(allow=("*",)).verdict(""), Rules(deny=("*",)).verdict("")) == ("ask", "deny")
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ((ALWAYS, ONCE, NO), "once"),
+        ((ALWAYS, NO), None),  # what it would grant is more than was asked for
+        ((ONCE, PermissionOption("other", "Another", "allow_once"), NO), None),
+        ((), None),
+    ],
+)
+def test_what_is_allowed_is_allowed_once_or_left_to_a_person(
+    options: tuple[PermissionOption, ...], chosen: str | None
+) -> None:
+    answer = decided(Rules(allow=("Bash",)), asking(*options))
+    assert answer == (PermissionAnswered("r", chosen, "policy") if chosen else None)
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"), [((ONCE, NEVER, NO), "no"), ((ONCE, NEVER), None), ((), None)]
+)
+def test_what_is_denied_is_refused_once_whatever_is_offered(
+    options: tuple[PermissionOption, ...], chosen: str | None
+) -> None:
+    assert decided(Rules(deny=("Bash",)), asking(*options)) == PermissionAnswered("r", chosen, "policy")

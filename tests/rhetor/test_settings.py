@@ -1,0 +1,42 @@
+"""What the settings make of peers: their rules for permissions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.peer import Peer
+from rhetor.domain.permission import Rules
+from rhetor.errors import InvalidSettings
+from rhetor.settings import peers_of, read_settings
+
+
+def peers(folder: Path, text: str) -> dict[str, Peer]:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return {peer.name: peer for peer in peers_of(read_settings(file))}
+
+
+def test_nothing_is_allowed_where_nothing_is_said(tmp_path: Path) -> None:
+    assert {peer.permissions for peer in peers(tmp_path, "").values()} == {Rules()}
+
+
+def test_a_peers_rules_are_its_own_and_those_for_all(tmp_path: Path) -> None:
+    found = peers(
+        tmp_path,
+        "permissions: {deny: [WebFetch], allow: [Read]}\n"
+        "tools:\n  claude-code: {args: [--verbose], permissions: {allow: [Edit], ask: ['mcp__*']}}\n"
+        "specialists:\n  apollo: {permissions: {allow: [files__read]}}\n",
+    )
+    assert found["claude-code"].permissions == Rules(("Edit", "Read"), ("mcp__*",), ("WebFetch",))
+    assert found["apollo"].permissions == Rules(("files__read", "Read"), (), ("WebFetch",))
+    assert found["codex"].permissions == Rules(("Read",), (), ("WebFetch",))
+
+
+@pytest.mark.parametrize(
+    "rule", ["Bash(git status)", "Bash(*)", "*Bash", "a*b", "", "two words", "**", "x" * 201]
+)
+def test_a_rule_about_arguments_or_with_another_pattern_is_refused(tmp_path: Path, rule: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"line 1: permissions\.allow.*a rule is a tool's name"):
+        peers(tmp_path, f"permissions: {{allow: ['{rule}']}}\n")
