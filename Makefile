@@ -24,10 +24,13 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@$(PY) -m compileall -q src  # so that the first run is as fast as the second
 	@touch $(STAMP)
 
-# The main job, on a fresh machine: a message goes through two peers, the last one's answer streams.
+# The main job, on a fresh machine: a message goes through two peers, the last one's answer streams. It has a
+# home of its own, and asks no coding agent that may be logged in here.
 demo: setup
 	@echo '$$ echo "Design a cache" | athena | apollo'
-	@$(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'
+	@RHETOR_HOME=$$(mktemp -d) && export RHETOR_HOME RHETOR_MODELS__AGENTS='[]' && \
+	{ $(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'; status=$$?; \
+	$(VENV)/bin/aish shutdown >/dev/null; rm -rf "$$RHETOR_HOME"; exit $$status; }
 
 test: setup
 	$(PY) -m pytest -q

@@ -33,7 +33,7 @@ def resident(pid: int) -> float:
 def clean_environment(folder: str) -> dict[str, str]:
     """An environment in which everything that is kept lies in the folder."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
-    return {**passed, "HOME": folder, "RHETOR_HOME": f"{folder}/home"}
+    return {**passed, "HOME": folder, "RHETOR_HOME": f"{folder}/home", "RHETOR_MODELS__AGENTS": "[]"}
 
 
 @dataclass(frozen=True, slots=True)

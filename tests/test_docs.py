@@ -48,8 +48,14 @@ def test_every_built_in_value_is_documented() -> None:
         value = getattr(getattr(settings, section), name)
         assert (key, shown) == (
             key,
-            "[]" if value == () else f"{value:g}" if isinstance(value, float) else str(value),
+            _shown(value),
         )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_every_coding_agent_that_is_known_is_documented() -> None:

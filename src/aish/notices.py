@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 _OFFLINE = """\
 No model provider is configured: the embedded offline model answers. To add one, set OPENAI_API_KEY,
-ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or run Ollama, LM Studio, llama.cpp or vLLM on this machine, or name
-one under `providers:` in config.yaml."""
+ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or run Ollama, LM Studio, llama.cpp or vLLM on this machine, or log
+in with claude, codex or gemini, or name one under `providers:` in config.yaml."""
 _told: set[str] = set()
 
 

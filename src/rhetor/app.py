@@ -7,9 +7,10 @@ import gc
 import getpass
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from rhetor.auth.lineage import peer_of
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import load_token
 from rhetor.drivers.access import ModelAccess
+from rhetor.drivers.agent_models import AgentEntry, AgentModels
 from rhetor.drivers.agents.acp import Acp
 from rhetor.drivers.agents.claude import ClaudeCode
 from rhetor.drivers.agents.claude_transcript import ClaudeTranscript
@@ -28,6 +30,7 @@ from rhetor.drivers.agents.codex import Codex
 from rhetor.drivers.agents.codex_transcript import CodexTranscript
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
+from rhetor.drivers.agents.speech import Opening, Speech
 from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.models import ProviderEntry
@@ -80,6 +83,8 @@ NO_TELEMETRY: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
+# how coding agents are spoken to, by the name that the configuration has for it
+SPEECHES: dict[str, Callable[[Opening], Speech]] = {"claude": ClaudeCode, "codex": Codex, "acp": Acp}
 DOORS = (
     system.doors,
     talking.doors,
@@ -201,7 +206,9 @@ async def _hub(start: Start, configured: ConfiguredPrograms) -> AsyncIterator[tu
     )
     peers = Peers(peers_of(settings), settings.teams)
     store = await SqliteStore.open(Path(start.home.folder) / "hub.db", clock=wall_clock)
-    access, servers = model_access(start), _tool_servers(start)
+    agents = agent_models(start, peers, configured)
+    agents.forget()
+    access, servers = model_access(start, agents), _tool_servers(start)
     try:
         drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
         async with open_hub(
@@ -228,10 +235,20 @@ def program_drivers(home: Home) -> dict[str, ProgramDriver]:
     return {
         "stdio": Programs(hosts, on_pipes, "pipes"),
         "terminal": Programs(hosts, TerminalProgram, "pty", shells),
-        "claude": Agents(hosts, ClaudeCode),
-        "codex": Agents(hosts, Codex),
-        "acp": Agents(hosts, Acp),
+        **{driver: Agents(hosts, speech) for driver, speech in SPEECHES.items()},
     }
+
+
+def agent_models(start: Start, peers: Peers, configured: ConfiguredPrograms) -> AgentModels:
+    """The coding agents that may answer as models."""
+    entries = {
+        peer.name: AgentEntry(peer.driver, peer.program, partial(configured.launch, peer))
+        for peer in peers
+        if peer.program is not None
+    }
+    hosts = Hosts(start.home.folder / "models", start.home.runtime)
+    folder, automatic = start.home.folder / "empty", start.settings.models.agents
+    return AgentModels(entries, SPEECHES, hosts, folder, automatic)
 
 
 def _tool_servers(start: Start) -> ToolServers:
@@ -242,7 +259,7 @@ def _tool_servers(start: Start) -> ToolServers:
     return ToolServers(entries, start.environment, str(start.home.folder))
 
 
-def model_access(start: Start) -> ModelAccess:
+def model_access(start: Start, agents: AgentModels | None = None) -> ModelAccess:
     """How models are reached, as configured."""
     settings, models = start.settings, start.settings.models
     entries = {
@@ -253,7 +270,7 @@ def model_access(start: Start) -> ModelAccess:
         ref: Price(p.input_per_1m, p.output_per_1m, p.cached_per_1m) for ref, p in models.prices.items()
     }
     timeouts = Timeouts(**settings.timeouts.model_dump())
-    return ModelAccess(start.environment, entries, models.default, timeouts, models.fallbacks, prices)
+    return ModelAccess(start.environment, entries, models.default, timeouts, models.fallbacks, prices, agents)
 
 
 def _node(start: Start, hub: Hub, access: ModelAccess, configured: ConfiguredPrograms) -> Node:

@@ -24,7 +24,8 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.environment = {**kept, "RHETOR_HOME": str(folder)}
+        # whoever runs this may be logged in with a coding agent, which is not to be asked
+        self.environment = {**kept, "RHETOR_HOME": str(folder), "RHETOR_MODELS__AGENTS": "[]"}
 
     def run(
         self,

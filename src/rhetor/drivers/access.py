@@ -9,20 +9,22 @@ from typing import Any
 
 from rhetor.errors import TurnFailure
 
+from .agent_models import AgentModels
 from .base import Driver
 from .chat import ChatDriver
 from .clients import Clients
 from .environment import fingerprint, provider_variables
-from .models import AUTO, OFFLINE, Models, ProviderEntry
+from .models import AUTO, CLI, OFFLINE, Models, ProviderEntry
 from .patience import Timeouts
 from .prices import Price, Prices
+from .target import AgentTarget
 
 
 class ModelAccess:
     """`environment`: the process's own at first; a shell's provider variables may take its place.
 
     `fallbacks`: references of models, in the order in which they are asked when a peer's own one fails.
-    `prices`: by reference; they go before what is known.
+    `prices`: by reference; they go before what is known. `agents`: those that may answer as models.
     """
 
     def __init__(
@@ -33,14 +35,24 @@ class ModelAccess:
         timeouts: Timeouts,
         fallbacks: Sequence[str] = (),
         prices: Mapping[str, Price] = MappingProxyType({}),
+        agents: AgentModels | None = None,
     ) -> None:
         self._environment = dict(environment)
         self._clients = Clients(timeouts.connect)
         self._models = Models(
-            self._environment, self._clients.list_models, providers=providers, default=default
+            self._environment,
+            self._clients.list_models,
+            providers=providers,
+            default=default,
+            agents=agents,
         )
         self._chat = ChatDriver(
-            self._models, self._clients, timeouts, fallbacks=fallbacks, prices=Prices(prices)
+            self._models,
+            self._clients,
+            timeouts,
+            fallbacks=fallbacks,
+            prices=Prices(prices),
+            agents=agents,
         )
 
     @property
@@ -65,6 +77,8 @@ class ModelAccess:
             return {"name": "unknown", "model": None, "error": failure.detail}
         if target is None:
             return {"name": OFFLINE, "model": OFFLINE}
+        if isinstance(target, AgentTarget):
+            return {"name": f"{CLI}{target.name}", "model": target.model}
         return {"name": target.provider.name, "model": target.model, "base_url": target.provider.base_url}
 
     async def warm_up(self) -> None:

@@ -7,14 +7,15 @@ is that model's, and ends as it ends. What a failure calls for is said by `remed
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.peer import Peer
 from rhetor.drivers import anthropic_messages, openai_chat, provider_errors
+from rhetor.drivers.agent_models import AgentModels, too_late
 from rhetor.drivers.backoff import Backoff
 from rhetor.drivers.base import Conversation, Prompt, Said
 from rhetor.drivers.client import Request
@@ -25,9 +26,10 @@ from rhetor.drivers.models import AUTO, Models
 from rhetor.drivers.patience import OutOfPatience, Patience, Timeouts
 from rhetor.drivers.prices import Prices
 from rhetor.drivers.remedies import is_elsewhere_better
-from rhetor.drivers.target import Provider, Target
+from rhetor.drivers.target import AgentTarget, Provider, Target
 from rhetor.errors import ProviderFailed
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,7 @@ class Means:
     backoff: Backoff
     cooldowns: Cooldowns
     prices: Prices
+    agents: AgentModels | None = None
 
 
 class Question(NamedTuple):
@@ -114,12 +117,37 @@ class Answering:
         all_[0].data["tried"] = [{"model": ref, "code": each.code} for ref, each in failures.items()]
         return all_[0]
 
-    def _from(self, target: Target | None) -> AsyncGenerator[Output, None]:
+    def _from(self, target: Target | AgentTarget | None) -> AsyncGenerator[Output, None]:
         """The outputs of one model."""
         question = self._question
         if target is None:
             return question.offline.send(question.message, question.history)
+        if isinstance(target, AgentTarget):
+            return self._through(target)
         return self._online(target)
+
+    async def _through(self, target: AgentTarget) -> AsyncGenerator[Output, None]:
+        """The outputs of a coding agent, which makes its own attempts. It is given no tools."""
+        agents, (peer, message, history, _) = self._means.agents, self._question
+        assert agents is not None  # who named it
+        self._ref = target.ref
+        yield Began(target.ref)
+        await self._in_time(target, self._patience.pause(agents.places.acquire()))
+        try:
+            self._patience.call()
+            async with aclosing(agents.outputs(target, peer.prompt, message, history)) as outputs:
+                while output := await self._in_time(target, self._patience.wait(anext(outputs, None))):
+                    self._patience.alive()
+                    self._begun = self._begun or isinstance(output, Text)
+                    yield output
+        finally:
+            agents.places.release()
+
+    async def _in_time(self, target: AgentTarget, awaitable: Awaitable[T]) -> T:
+        try:
+            return await awaitable
+        except OutOfPatience as over:
+            raise too_late(target, over.phase, getattr(self._means.timeouts, over.phase)) from over
 
     async def _online(self, target: Target) -> AsyncGenerator[Output, None]:
         self._ref = target.ref
@@ -138,7 +166,7 @@ class Answering:
                     yield output
                     output = await anext(begun.outputs, None)
 
-    async def _resolved(self, ref: str) -> Target | None:
+    async def _resolved(self, ref: str) -> Target | AgentTarget | None:
         made = 0
         while True:
             made += 1

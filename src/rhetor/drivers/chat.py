@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
+from rhetor.drivers.agent_models import AgentModels
 from rhetor.drivers.answering import Answering, Means, Question
 from rhetor.drivers.backoff import Backoff
 from rhetor.drivers.base import Prompt, Said
@@ -21,6 +22,7 @@ from rhetor.drivers.models import Models
 from rhetor.drivers.offline import OfflineConversation
 from rhetor.drivers.patience import Interrupted, Patience, Timeouts
 from rhetor.drivers.prices import Prices
+from rhetor.drivers.target import Target
 
 
 class ChatDriver:
@@ -42,9 +44,12 @@ class ChatDriver:
         backoff: Backoff = Backoff(),  # noqa: B008  frozen
         cooldowns: Cooldowns | None = None,
         prices: Prices | None = None,
+        agents: AgentModels | None = None,
     ) -> None:
         cooldowns, prices = cooldowns or Cooldowns(), prices or Prices(clock=clock)
-        self.means = Means(models, clients, timeouts, clock, tuple(fallbacks), backoff, cooldowns, prices)
+        self.means = Means(
+            models, clients, timeouts, clock, tuple(fallbacks), backoff, cooldowns, prices, agents
+        )
 
     async def open(self, peer: Peer, resume: str | None = None) -> ChatConversation:
         return ChatConversation(peer, self.means)
@@ -55,7 +60,8 @@ class ChatDriver:
         Raises:
             ProviderFailed: there is no such model; a turn would say the same.
         """
-        if target := await self.means.models.resolve(None):
+        target = await self.means.models.resolve(None)
+        if isinstance(target, Target):
             await self.means.clients.get(target.provider)
             self.means.prices.prepare(target)
 

@@ -1,4 +1,4 @@
-"""Which model answers: from a reference (`auto`, `provider/model`) to a provider that can be called.
+"""Which model answers: from a reference (`auto`, `provider/model`, `cli:agent`) to what can be asked.
 
 The environment is a mapping that is handed over; nothing here reads the process's own.
 """
@@ -11,17 +11,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rhetor.drivers import provider_errors
 from rhetor.drivers.built_in import BUILT_IN, BuiltIn
 from rhetor.drivers.local_models import LocalServer, local_servers, search
-from rhetor.drivers.target import Kind, Provider, Target
+from rhetor.drivers.target import AgentTarget, Kind, Provider, Target
 from rhetor.drivers.urls import Reach, Resolve, check_url, is_loopback, resolved
 from rhetor.errors import ModelUnknown, ProviderDenied, Unprocessable
 
 AUTO = "auto"
 OFFLINE = "offline"
+CLI = "cli:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,23 @@ ListModels = Callable[[Provider], Awaitable[Sequence[str]]]
 LocalServers = Callable[[Mapping[str, str]], Sequence[LocalServer]]
 
 
+class Agents(Protocol):
+    """The coding agents that may answer as models."""
+
+    def named(self, ref: str) -> AgentTarget:
+        """Raises:
+        ProviderFailed: there is none of that name, or it cannot be asked."""
+        ...
+
+    def ready(self) -> AgentTarget | None:
+        """One that `auto` may take."""
+        ...
+
+
 class _Found(NamedTuple):
     """What a reference stands for, until the clock says `until`."""
 
-    target: Target | None
+    target: Target | AgentTarget | None
     until: float = math.inf
 
 
@@ -58,7 +72,8 @@ class Models:
     """Resolves references, and keeps what it found until `reset`; that there is no provider, for a moment.
 
     `list_models` asks a provider for its models; `servers` says where on this machine to look for some.
-    `clock`: monotonic seconds.
+    `agents`: those that are
+    there too. `clock`: monotonic seconds.
     """
 
     def __init__(
@@ -69,12 +84,14 @@ class Models:
         providers: Mapping[str, ProviderEntry] = MappingProxyType({}),
         default: str = AUTO,
         servers: LocalServers = local_servers,
+        agents: Agents | None = None,
         resolve: Resolve = resolved,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._list_models = list_models
         self._servers = servers
+        self._agents = agents
         self._resolve = resolve
         self._searching = asyncio.Lock()
         self._entries = dict(providers)
@@ -96,7 +113,7 @@ class Models:
         # a new dict, so that a search under way fills the one that nobody reads any more
         self._found: dict[str, _Found] = {}
 
-    async def resolve(self, ref: str | None) -> Target | None:
+    async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
         """The target that `ref` stands for; None is the offline model. No `ref` is `auto`.
 
         Raises:
@@ -120,23 +137,30 @@ class Models:
         ref = self._default if ref == AUTO else ref
         if ref == OFFLINE:
             return _Found(None)
+        if ref.startswith(CLI):
+            return _Found(self._agent(ref))
         if ref != AUTO:
             return _Found(await self._explicit(ref))
         target = await self._auto()
         return _Found(target) if target else _Found(None, self._clock() + OFFLINE_SECONDS)
 
-    async def _auto(self) -> Target | None:
+    def _agent(self, ref: str) -> AgentTarget:
+        if self._agents is None:
+            raise _unknown(f"{ref!r} is no model", ref, "", "no coding agent can be a model here")
+        return self._agents.named(ref)
+
+    async def _auto(self) -> Target | AgentTarget | None:
         for provider in self._with_keys():
             await self._check(provider, AUTO)
             return Target(provider, await self._model_of(provider))
         for server, names in await search(self._servers(self._environment)):
             return Target(_local(server), _chosen(names, self._environment.get("RHETOR_MODEL")))
-        return None
+        return self._agents.ready() if self._agents is not None else None
 
     async def _explicit(self, ref: str) -> Target:
         name, _, model = ref.partition("/")
         if not (name and model):
-            raise _unknown(f"{ref!r} is no model", name, model, "write provider/model, or auto")
+            raise _unknown(f"{ref!r} is no model", name, model, "write provider/model, cli:agent, or auto")
         provider = self._provider(name)
         if provider is None:
             raise _unknown(f"no provider is called {name!r}", name, model, f"there are {self._known()}")

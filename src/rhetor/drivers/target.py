@@ -23,6 +23,20 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentTarget:
+    """A coding agent as a plain model. `name`: what its reference calls it; `peer`: its entry among the
+    tools; `model`: its own name for one, None for its default."""
+
+    name: str
+    peer: str
+    model: str | None = None
+
+    @property
+    def ref(self) -> str:
+        return f"cli:{self.name}/{self.model}" if self.model else f"cli:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model of one provider."""
 

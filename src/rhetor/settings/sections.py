@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 Seconds = Annotated[float, Field(gt=0)]
 Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-ModelRef = Annotated[str, Field(pattern=r"^[^/\s]+/\S+$")]
+ModelRef = Annotated[str, Field(pattern=r"^(cli:[^/\s]+|[^/\s]+/\S+)$")]
 
 
 def _is_rule(rule: str) -> str:
@@ -75,10 +75,12 @@ class PriceSettings(Section):
 
 
 class ModelSettings(Section):
-    """`fallbacks`: asked in this order where a peer's own model fails before it begins to answer. `prices`:
+    """`agents`: those that `auto` may take where there is no provider, once they are logged in. `fallbacks`:
+    asked in this order where a peer's own model fails before it begins to answer. `prices`:
     by `provider/model`, before the prices that are known."""
 
     default: str = "auto"
+    agents: tuple[PeerName, ...] = ("claude-code", "codex", "gemini", "opencode")
     fallbacks: tuple[ModelRef, ...] = ()
     prices: dict[ModelRef, PriceSettings] = {}
 

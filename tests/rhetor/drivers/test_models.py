@@ -145,7 +145,7 @@ async def test_the_configured_default_goes_first(default: str, found: str | None
 async def test_a_model_can_be_named(wanted: str, url: str, model: str) -> None:
     environment = {"OPENAI_API_KEY": "k", "OPENROUTER_API_KEY": "k", "RHETOR_MODEL": "not this one"}
     target = await models(environment, servers=local_servers).resolve(wanted)
-    assert target is not None
+    assert isinstance(target, Target)
     assert (target.provider.base_url, target.model, target.ref) == (url, model, wanted)
 
 

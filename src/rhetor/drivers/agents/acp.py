@@ -81,6 +81,8 @@ class Acp(Speech):
 
     def say(self, content: str) -> tuple[bytes, ...]:
         self._in_turn, self._stopping = True, False
+        if self.opening.persona is not None:  # the protocol has no word for it
+            content = f"{self.opening.persona}\n\n{content}"
         if self._state == "ready":
             return (self._prompt(content),)
         self._waiting = content

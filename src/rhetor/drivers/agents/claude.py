@@ -31,6 +31,10 @@ ARGUMENTS = (
     *("--include-partial-messages", "--permission-prompt-tool", "stdio", "--replay-user-messages"),
 )
 _READY = "rhetor-ready"  # the id of the request whose answer says that it has begun
+_PLAIN = (
+    *("--tools", "", "--strict-mcp-config", "--disable-slash-commands", "--no-session-persistence"),
+    *("--setting-sources", "user", "--settings", '{"disableAllHooks": true}'),
+)
 _SYNTHETIC = "<synthetic>"  # the model of messages that no model said
 _MAX_BLOCKS = 256  # of one message, whose whole lines have not come yet
 
@@ -86,7 +90,15 @@ class ClaudeCode(Speech):
             known = ""  # it is not to be an option
         resume = ("--resume", known) if known else ()
         fork = ("--fork-session",) if known and self.opening.fork else ()
-        return (*ARGUMENTS, *resume, *fork, *(("--model", self.opening.model) if self.opening.model else ()))
+        persona = self.opening.persona
+        plain = () if persona is None else (*_PLAIN, f"--system-prompt={persona}")
+        return (
+            *ARGUMENTS,
+            *plain,
+            *resume,
+            *fork,
+            *(("--model", self.opening.model) if self.opening.model else ()),
+        )
 
     def open(self) -> tuple[bytes, ...]:
         for old in ("spent", "replays"):
@@ -105,6 +117,8 @@ class ClaudeCode(Speech):
     def say(self, content: str) -> tuple[bytes, ...]:
         self._rest_up()
         self._foreign = self._is_busy
+        if self.opening.persona is not None and content.startswith("/"):
+            content = f"\n{content}"  # or it would be a command of the program
         self._await_replay = "replays" in self.memory and not content.startswith("/")
         message = {"role": "user", "content": [{"type": "text", "text": content}]}
         return (msgspec.json.encode({"type": "user", "message": message}),)

@@ -19,6 +19,7 @@ import msgspec
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn
 
+from . import codex_plain
 from .codex_failures import AGENT, failure_of, not_started
 from .codex_items import Items
 from .codex_permissions import METHODS, answer_to, cancelled, options_of, tool_of
@@ -65,6 +66,7 @@ class Codex(Speech):
         self._waiting: str | None = None  # a message that waits for the thread
         self._stopped = False
         self._items = Items()
+        self._servers: list[str] = []
         self._asked: dict[str, dict[str, Any]] = {}
 
     def can_fork(self) -> bool:
@@ -77,7 +79,10 @@ class Codex(Speech):
         for old in ("turn", "hubs"):
             self.memory.pop(old, None)
         hello = self._out.request("initialize", {"clientInfo": CLIENT}, "initialize")
-        return hello, self._out.notification("initialized"), self._thread()
+        ready = self._out.notification("initialized")
+        if self.opening.persona is not None:
+            return hello, ready, self._out.request("config/read", {}, "config")
+        return hello, ready, self._thread()
 
     def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
         hubs = count(self.memory, "hubs") + 1
@@ -92,7 +97,7 @@ class Codex(Speech):
         if self._is_ready:
             return (self._turn(content),)
         self._waiting = content
-        return () if self._out.awaits("thread") else (self._thread(),)
+        return () if self._out.awaits("thread") or self._out.awaits("config") else (self._thread(),)
 
     def take(self, line: bytes) -> Heard:
         if (heard := self._delta(line)) is not None:
@@ -127,6 +132,8 @@ class Codex(Speech):
         params: dict[str, Any] = {"cwd": self.opening.cwd}
         if self.opening.model:
             params["model"] = self.opening.model
+        if self.opening.persona is not None:
+            params |= codex_plain.params(self.opening.persona, self._servers)
         known = text(self.memory, "session_id") or text(self.opening.memory, "session_id")
         if not known:
             return self._out.request("thread/start", params, "thread")
@@ -171,6 +178,9 @@ class Codex(Speech):
     def _answered(self, found: dict[str, Any], record: Plain) -> Heard:
         purpose, result = self._out.settled(found.get("id")), table(found, "result")
         error = found.get("error")
+        if purpose == "config":
+            self._servers = codex_plain.servers_of(result)
+            return Heard((record,), (self._thread(),))
         if error is not None:
             return self._refused(purpose, error, record)
         if thread := text(table(result, "thread"), "id"):

@@ -33,12 +33,15 @@ class Heard:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What a conversation begins with. `memory`: of an earlier process of it, empty for a new one; `fork`: go
-    on from there as another conversation; `model`: the agent's own name for one, None for its default."""
+    on from there as another conversation; `model`: the agent's own name for one, None for its default.
+    `persona`: it is to be a plain model with this system prompt, without tools as far as it can be told so,
+    and for this process only."""
 
     cwd: str
     memory: dict[str, Any] = field(default_factory=dict)
     fork: bool = False
     model: str | None = None
+    persona: str | None = None
 
 
 class Speech(ABC):

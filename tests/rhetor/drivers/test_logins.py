@@ -1,0 +1,78 @@
+"""Whether coding agents are logged in, by what is in a home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.drivers.agents.logins import login_of
+
+
+def home(folder: Path, files: dict[str, Any]) -> dict[str, str]:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return {"HOME": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("program", "files", "known"),
+    [
+        ("claude", {}, "no"),
+        ("/opt/bin/claude", {".claude/.credentials.json": {"claudeAiOauth": {}}}, "yes"),
+        ("claude", {".claude/.credentials.json": {"mcpOAuth": {}}}, "no"),
+        ("claude", {".claude/.credentials.json": "no json"}, "no"),
+        ("claude", {".claude/settings.json": {"apiKeyHelper": "/bin/key"}}, "yes"),
+        ("codex", {}, "no"),
+        ("codex", {".codex/auth.json": {"OPENAI_API_KEY": None, "tokens": {"access_token": "t"}}}, "yes"),
+        ("codex", {".codex/auth.json": {"OPENAI_API_KEY": None, "tokens": None}}, "no"),
+        ("codex", {".codex/config.toml": 'model_provider = "mine"'}, "unknown"),
+        ("codex", {".codex/config.toml": 'cli_auth_credentials_store = "keyring"'}, "unknown"),
+        ("codex", {".codex/config.toml": "no toml"}, "no"),
+        ("gemini", {}, "no"),
+        ("gemini", {".gemini/oauth_creds.json": {"refresh_token": "t"}}, "yes"),
+        ("gemini", {".gemini/settings.json": {"security": {"auth": {}}}}, "unknown"),
+        ("opencode", {".local/share/opencode/auth.json": {"anthropic": {}}}, "yes"),
+        ("opencode", {}, "unknown"),
+        ("my-agent", {}, "unknown"),
+    ],
+)
+def test_a_login_is_known_by_the_files_that_it_leaves(
+    tmp_path: Path, program: str, files: dict[str, Any], known: str
+) -> None:
+    assert login_of(program, home(tmp_path, files)).known == known
+
+
+@pytest.mark.parametrize(
+    ("program", "variable", "known"),
+    [
+        ("claude", "ANTHROPIC_API_KEY", "yes"),
+        ("claude", "CLAUDE_CODE_OAUTH_TOKEN", "yes"),
+        ("claude", "OPENAI_API_KEY", "no"),
+        ("codex", "OPENAI_API_KEY", "no"),
+        ("gemini", "GEMINI_API_KEY", "yes"),
+        ("cursor-agent", "CURSOR_API_KEY", "yes"),
+    ],
+)
+def test_a_login_may_be_a_variable_that_the_program_is_given(
+    tmp_path: Path, program: str, variable: str, known: str
+) -> None:
+    assert login_of(program, {**home(tmp_path, {}), variable: "x"}).known == known
+    assert login_of(program, {**home(tmp_path, {}), variable: ""}).known != "yes"
+
+
+def test_a_home_of_its_own_is_where_its_login_is(tmp_path: Path) -> None:
+    home(tmp_path, {"own/.credentials.json": {"claudeAiOauth": {}}, "own/auth.json": {"OPENAI_API_KEY": "k"}})
+    for program, variable in (("claude", "CLAUDE_CONFIG_DIR"), ("codex", "CODEX_HOME")):
+        login = login_of(program, {"HOME": "/nowhere", variable: str(tmp_path / "own")})
+        assert (login.known, str(tmp_path / "own") in login.how) == ("yes", True)
+
+
+def test_what_the_credential_is_is_not_told(tmp_path: Path) -> None:
+    environment = home(tmp_path, {".codex/auth.json": {"OPENAI_API_KEY": "canary"}})
+    assert "canary" not in login_of("codex", environment).how
+    assert "canary" not in login_of("claude", {**environment, "ANTHROPIC_API_KEY": "canary"}).how
