@@ -1,4 +1,4 @@
-"""The hub's own commands: `rhetor serve`, `rhetor token`, `rhetor config show`."""
+"""The hub's own commands: `rhetor serve`, `rhetor token`, `rhetor config show`, `rhetor doctor`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     shown = config.add_subparsers(required=True, metavar="ACTION")
     show = shown.add_parser("show", help="what is in force, and where each value is from")
     show.set_defaults(run=_config_show)
-    for command in (serve, token, show):
+    doctor = commands.add_parser(
+        "doctor", help="which programs of `tools:` are there, work and are logged in"
+    )
+    doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
+    doctor.set_defaults(run=_doctor)
+    for command in (serve, token, show, doctor):
         command.add_argument("--home", type=Path, help="state folder (RHETOR_HOME)")
         command.add_argument("--config", type=Path, help="configuration file (HOME/config.yaml)")
     return parser
@@ -120,4 +125,26 @@ def _config_show(arguments: argparse.Namespace) -> int:
     settings = read_settings(file)
     for key, value, origin in origins(settings, file):
         sys.stdout.write(f"{key}: {value}  ({origin})\n")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    """Needs no hub, and makes nothing: it looks at what this environment would give one."""
+    import json
+
+    from rhetor.programs import ConfiguredPrograms
+    from rhetor.settings import peers_of, read_settings, state_home, tools_of
+
+    folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    settings = read_settings(arguments.config or folder / "config.yaml")
+    tools = tools_of(settings)
+    peers = [peer for peer in peers_of(settings) if peer.name in tools]
+    found = asyncio.run(ConfiguredPrograms(tools, os.environ).checked(peers))
+    if arguments.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return 0
+    for each in found:
+        place = each["path"] or f"not installed; {each['how_to_install'] or 'put it on the PATH'}"
+        login = f"; logged in: {each['login']['known']} ({each['login']['how']})" if each["path"] else ""
+        sys.stdout.write(f"{each['name']}: {each['health']['version'] or ''} {place}{login}\n")
     return 0

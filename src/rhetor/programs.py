@@ -1,17 +1,20 @@
-"""The configured programs: what each is started with, whether it is there, and whether it works."""
+"""The configured programs: what each is started with, whether it is there, works, and is logged in."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
+from rhetor.drivers.agents.logins import login_of
 from rhetor.drivers.programs.driver import executable
 from rhetor.errors import ProgramMissing, ProgramRefused
 from rhetor.settings import ToolSettings
@@ -31,8 +34,9 @@ PASSED = (
     "USER",
     "XDG_RUNTIME_DIR",
 )
-CHECK_SECONDS = 10.0
+CHECK_SECONDS = 5.0
 SHOWN_BYTES = 4096
+_NUMBER = re.compile(r"\d+\.\d+")
 
 
 class ConfiguredPrograms:
@@ -61,6 +65,30 @@ class ConfiguredPrograms:
         except (ProgramMissing, ProgramRefused):
             return None
 
+    def login(self, peer: Peer) -> dict[str, str]:
+        """Whether it is logged in: `{known: yes | no | unknown, how}`."""
+        entry = self._entries[peer.name]
+        return asdict(login_of(entry.executable, self.launch(peer).env))
+
+    async def checked(self, peers: Sequence[Peer]) -> list[dict[str, Any]]:
+        """All of them, looked at at once: `{name, installed, path, how_to_install, login, health}`."""
+        healths = await asyncio.gather(*map(self.health, peers))
+        return [
+            {"name": peer.name, **self.found(peer), "health": health}
+            for peer, health in zip(peers, healths, strict=True)
+        ]
+
+    def found(self, peer: Peer) -> dict[str, Any]:
+        """What can be told without running it: `{installed, path, how_to_install, login}`."""
+        assert peer.program is not None
+        place = self.place(peer)
+        return {
+            "installed": place is not None,
+            "path": place,
+            "how_to_install": peer.program.hint or None,
+            "login": self.login(peer),
+        }
+
     async def health(self, peer: Peer) -> dict[str, Any]:
         """What the entry's check says: `{check, ok, detail, version}`."""
         entry, path = self._entries[peer.name], self.place(peer)
@@ -73,8 +101,14 @@ class ConfiguredPrograms:
             return {"check": check, "ok": True, "detail": f"{path} can be run", "version": None}
         argv = [path, "--version"] if check == "version" else shlex.split(check)
         ok, said = await _run(argv, self.launch(peer))
-        version = said.partition("\n")[0].strip() if ok and check == "version" else None
+        version = _version(said) if ok and check == "version" else None
         return {"check": check, "ok": ok, "detail": said, "version": version}
+
+
+def _version(said: str) -> str:
+    """The line that looks like one, as some warn of other things first; else the first."""
+    lines = [line.strip() for line in said.splitlines()]
+    return next((line for line in lines if _NUMBER.search(line)), lines[0] if lines else "")
 
 
 async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:

@@ -109,10 +109,34 @@ def test_shutdown_where_no_hub_runs(aish: Shell, home: Path) -> None:
 
 def test_doctor_names_variables_and_never_their_values(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/status", answer(STATUS))
+    hub.on("GET /api/v2/tools?check=true", answer({"tools": []}))
     ran = aish("doctor", env={"OPENAI_API_KEY": "sk-secret"})
     assert (ran.code, ran.err) == (0, "")
     assert "✓ variables  OPENAI_API_KEY\n" in ran.out and "sk-secret" not in ran.out
     assert "✓ provider   local m" in ran.out
+
+
+def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None:
+    well = {"check": "version", "ok": True, "detail": "2.1", "version": "2.1"}
+    broken = {"check": "version", "ok": False, "detail": "it said nothing for 5 s", "version": None}
+    there = {"installed": True, "path": "/bin/it", "how_to_install": "get it"}
+    tools = [
+        {"name": "one", **there, "health": well, "login": {"known": "yes", "how": "K is set"}},
+        {"name": "two", **there, "health": well, "login": {"known": "no", "how": "log in"}},
+        {"name": "three", **there, "health": broken, "login": {"known": "unknown", "how": "ask it"}},
+        {"name": "four", "installed": False, "path": None, "how_to_install": "get it"},
+    ]
+    hub.on("GET /api/v2/status", answer(STATUS))
+    hub.on("GET /api/v2/tools?check=true", answer({"tools": tools}))
+    ran = aish("doctor")
+    assert ran.code == 0
+    rows = [line for line in ran.out.splitlines() if line.split()[1] in ("one", "two", "three", "four")]
+    assert rows == [
+        "✓ one        2.1; /bin/it; logged in: yes (K is set)",
+        "– two        2.1; /bin/it; logged in: no (log in)",
+        "– three      does not answer: it said nothing for 5 s; /bin/it; logged in: unknown (ask it)",
+        "– four       not installed; get it",
+    ]
 
 
 def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) -> None:

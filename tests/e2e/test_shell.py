@@ -124,6 +124,26 @@ def test_doctor_finds_nothing_wrong_with_a_hub_that_runs(offline: Machine) -> No
     assert (ran.returncode, "✗" in ran.stdout) == (0, False)
 
 
+def test_doctor_needs_no_hub_to_look_at_agents(machine: Machine, tmp_path: Path) -> None:
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\necho a warning\necho 9.8.7\n")
+    program.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "CLAUDE_CODE_OAUTH_TOKEN": "t"}
+    ran = machine.run("doctor", variables=variables)
+    login = "logged in: yes (CLAUDE_CODE_OAUTH_TOKEN is set)"
+    assert f"✓ claude-code 9.8.7; {program}; {login}\n" in ran.stdout
+    assert "– codex      not installed; install it with: npm install -g @openai/codex\n" in ran.stdout
+    assert (ran.returncode, machine.folder.exists()) == (0, False)
+
+
+def test_doctor_says_where_the_configuration_does_not_hold(machine: Machine) -> None:
+    machine.folder.mkdir(mode=0o700)
+    (machine.folder / "config.yaml").write_text("hub: {prot: 1}\n")
+    ran = machine.run("doctor")
+    assert ran.returncode == 1
+    assert "✗ agents     " in ran.stdout and "line 1: hub.prot: there is no such setting" in ran.stdout
+
+
 # -- talking ----------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rhetor import programs as programs_module
 from rhetor.domain.peer import Peer
 from rhetor.programs import ConfiguredPrograms
 from rhetor.settings import Settings, ToolSettings, peers_of
@@ -77,6 +78,27 @@ async def test_a_health_check_says_whether_and_why(
     programs, peer = configured(**{"cwd": "/", **entry})
     found = await programs.health(peer)
     assert (found["ok"], detail in found["detail"], bool(found["version"])) == (ok, True, version)
+
+
+async def test_all_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(programs_module, "CHECK_SECONDS", 30.0)
+    # each is done when all three have begun
+    meets = f"touch {tmp_path}/$$; while [ $(ls {tmp_path} | wc -l) -lt 3 ]; do sleep 0.05; done"
+    tool = ToolSettings(executable="sh", cwd="/", health_check=("sh", "-c", meets))
+    tools = {"one": tool, "two": tool, "three": tool}
+    peers = [peer for peer in peers_of(Settings(tools=dict(tools))) if peer.name in tools]
+    found = await ConfiguredPrograms(tools, HUBS_OWN).checked(peers)
+    assert [(each["name"], each["installed"], each["health"]["ok"]) for each in found] == [
+        (name, True, True) for name in tools
+    ]
+    assert {each["login"]["known"] for each in found} == {"unknown"}
+
+
+async def test_a_check_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs_module, "CHECK_SECONDS", 0.2)
+    programs, peer = configured(cwd="/", health_check=("sleep", "600"))
+    found = await programs.health(peer)
+    assert (found["ok"], found["detail"]) == (False, "it said nothing for 0.2 s")
 
 
 def test_the_file_that_would_be_run_is_told(tmp_path: Path) -> None:

@@ -18,12 +18,13 @@ from aish.output import STDOUT, write
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     # A mark, what was looked at, and what was found
     Finding: TypeAlias = tuple[str, str, str]
 
 _GOOD, _BAD, _NOTE = "✓", "✗", "–"
+CHECK_PATIENCE = 20.0  # seconds; each program has five, all at once
 _MIN_PYTHON = (3, 11)
 _PRIVATE_FOLDER = 0o700
 _HOW_TO_ADD = (
@@ -55,6 +56,7 @@ def _findings() -> "Iterator[Finding]":
     yield _home(Path(home))
     yield _NOTE, "socket", socket_path(home)
     yield from _hub(home)
+    yield from _agents(home)
     variables = ", ".join(provider_variables())
     yield (_GOOD, "variables", variables) if variables else (_NOTE, "variables", f"none set; {_HOW_TO_ADD}")
 
@@ -105,3 +107,49 @@ def _hub(home: str) -> "Iterator[Finding]":
     yield (_NOTE if line.startswith("none") else _GOOD), "provider", line
     if servers := status.get("local_servers"):
         yield _GOOD, "local", ", ".join(map(str, servers))
+
+
+def _agents(home: str) -> "Iterator[Finding]":
+    """The programs of `tools:`: as the hub that runs sees them, else as one would that was started here."""
+    hub = Hub(home, may_start=False)
+    hub.deadline = monotonic() + CHECK_PATIENCE
+    try:
+        tools = hub.ask("GET", "/api/v2/tools?check=true")["tools"]
+    except Failure as failure:
+        if failure.problem != NO_HUB:
+            yield _BAD, "agents", failure.message
+            return
+        tools, fault = _looked_at(home)
+        if fault:
+            yield _BAD, "agents", fault
+    for tool in tools:
+        yield _agent(tool)
+
+
+def _looked_at(home: str) -> "tuple[list[dict[str, Any]], str]":
+    """What `rhetor doctor` finds, or why it does not."""
+    import json
+    import subprocess
+
+    command = [sys.executable, "-m", "rhetor", "doctor", "--json"]
+    environment = {**os.environ, "RHETOR_HOME": home}
+    try:
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHECK_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return [], f"they were not looked at in {CHECK_PATIENCE:g} s"
+    if ran.returncode != 0:
+        return [], ran.stderr.strip().removeprefix("rhetor: ") or f"rhetor doctor ended with {ran.returncode}"
+    return json.loads(ran.stdout), ""
+
+
+def _agent(tool: "dict[str, Any]") -> "Finding":
+    name, health, login = tool["name"], tool.get("health") or {}, tool.get("login") or {}
+    if not tool.get("installed"):
+        return _NOTE, name, f"not installed; {tool.get('how_to_install') or 'put it on the PATH'}"
+    version = health.get("version") or (
+        "" if health.get("ok") else f"does not answer: {health.get('detail')}"
+    )
+    known = f"logged in: {login.get('known')} ({login.get('how')})"
+    good = health.get("ok") and login.get("known") != "no"
+    facts = (version or "", str(tool.get("path")), known)
+    return (_GOOD if good else _NOTE), name, "; ".join(fact for fact in facts if fact)

@@ -74,6 +74,7 @@ def _status(name: str, as_json: bool) -> int:
         "driver": tool.get("driver"),
         "program": tool.get("path") or tool.get("executable"),
         "install": None if tool.get("installed") else tool.get("how_to_install"),
+        "login": _login(tool),
         "health": f"{'✓' if health.get('ok') else '✗'} {health.get('detail') or ''}{version}"
         if health
         else None,
@@ -156,6 +157,11 @@ def _state(tool: "Tool") -> str:
 
 def _hint(tool: "Tool") -> str:
     return str(tool.get("how_to_install") or f"{tool.get('executable')} is not on the PATH")
+
+
+def _login(tool: "Tool") -> "str | None":
+    login = tool.get("login") or {}
+    return f"{login['known']}: {login['how']}" if tool.get("installed") and login else None
 
 
 def _word(fact: object) -> str:

@@ -258,6 +258,13 @@ class Health(BaseModel):
     version: str | None
 
 
+class Login(BaseModel):
+    """`how`: what it is known by, or how to log in."""
+
+    known: Literal["yes", "no", "unknown"]
+    how: str
+
+
 class Tool(BaseModel):
     name: str
     display_name: str
@@ -267,6 +274,7 @@ class Tool(BaseModel):
     installed: bool
     path: str | None
     how_to_install: str | None
+    login: Login
     status: str
     evidence: str
     pid: int | None
@@ -279,7 +287,7 @@ class CheckedTool(Tool):
 
 
 class Tools(BaseModel):
-    tools: list[Tool]
+    tools: list[CheckedTool | Tool]
 
 
 class ToolCapabilities(BaseModel):

@@ -42,6 +42,10 @@ class Programs(Protocol):
         """The file that would be run; None where it is missing."""
         ...
 
+    def found(self, peer: Peer) -> dict[str, Any]:
+        """What can be told without running it: `{installed, path, how_to_install, login: {known, how}}`."""
+        ...
+
     async def health(self, peer: Peer) -> dict[str, Any]:
         """What its check says: `{check, ok, detail, version}`."""
         ...
@@ -52,6 +56,10 @@ class NoPrograms:
 
     def place(self, peer: Peer) -> str | None:
         return None
+
+    def found(self, peer: Peer) -> dict[str, Any]:
+        login = {"known": "unknown", "how": "it is not configured"}
+        return {"installed": False, "path": None, "how_to_install": None, "login": login}
 
     async def health(self, peer: Peer) -> dict[str, Any]:
         return {"check": "none", "ok": False, "detail": "it is not configured", "version": None}

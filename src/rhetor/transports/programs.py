@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from rhetor.auth.policy import Policy
@@ -53,10 +54,14 @@ async def wait(body: WaitBody, here: Here) -> dict[str, Any]:
 
 
 @doors.on("GET", "/api/v2/tools", Policy.USER)
-async def tools(here: Here) -> dict[str, Any]:
-    """The programs that can be launched by name."""
+async def tools(here: Here, check: bool = False) -> dict[str, Any]:
+    """The programs that can be launched by name; with `check`, also what each one's health check says."""
     peers = [peer for peer in here.hub.state.peers if _is_tool(here, peer)]
-    return {"tools": [_tool(here, peer) for peer in peers]}
+    found = [_tool(here, peer) for peer in peers]
+    if check:
+        healths = await asyncio.gather(*map(here.programs.health, peers))
+        found = [{**tool, "health": health} for tool, health in zip(found, healths, strict=True)]
+    return {"tools": found}
 
 
 @doors.on("GET", "/api/v2/tools/{name}", Policy.USER)
@@ -113,16 +118,14 @@ def _is_tool(here: Node, peer: Peer) -> bool:
 
 def _tool(here: Node, peer: Peer) -> dict[str, Any]:
     assert peer.program is not None
-    place, how = here.programs.place(peer), seated(here, peer)
+    how = seated(here, peer)
     return {
         "name": peer.name,
         "display_name": peer.title,
         "description": peer.description,
         "driver": peer.driver,
         "executable": peer.program.argv[0],
-        "installed": place is not None,
-        "path": place,
-        "how_to_install": peer.program.hint or None,
+        **here.programs.found(peer),
         "status": how.condition.status,
         "evidence": how.condition.evidence,
         "pid": how.pid,
