@@ -294,17 +294,19 @@ def test_one_tool_and_its_health(aish: Shell, hub: ScriptedHub) -> None:
 def test_capabilities_best_first(aish: Shell, hub: ScriptedHub) -> None:
     found = {
         "name": "codex",
-        "static": {"streaming": True, "models": ["a", "b"]},
-        "dynamic": {},
+        "static": {"tests": 0.5, "code-generation": 0.9},
+        "dynamic": {"code-generation": 0.95},
         "capabilities": {"tests": 0.5, "code-generation": 0.95},
+        "origins": {"tests": "declared", "code-generation": "reported"},
+        "reported": {"model": "a", "models": ["a", "b"]},
     }
     hub.on("GET /api/v2/tools/codex/capabilities", answer(found))
     assert aish("tools", "capabilities", "codex").out == (
-        "CAPABILITY       SCORE\n"
-        "code-generation  0.95\n"
-        "tests            0.5\n"
-        "static: streaming yes\n"
-        "static: models a, b\n"
+        "CAPABILITY       SCORE  ORIGIN\n"
+        "code-generation  0.95   reported\n"
+        "tests            0.5    declared\n"
+        "model     a\n"
+        "models    a, b\n"
     )
     assert json.loads(aish("tools", "capabilities", "codex", "--json").out) == found
 

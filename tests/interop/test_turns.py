@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -19,6 +20,14 @@ def test_a_message_is_answered(agent: Agent, house: House) -> None:
     assert house.say(agent.name, "say hello").out == "Hello from the model\n"
     assert "say hello" in house.asked(agent)[-1]
     assert (house.tool(agent)["status"], house.pid(agent) > 0) == ("idle", True)
+
+
+def test_what_it_tells_of_itself_is_told_of_it(agent: Agent, house: House) -> None:
+    house.provider.script(Script(chunks=("Hello",)))
+    house.say(agent.name, "say hello")
+    found = json.loads(house.say("tools", "capabilities", agent.name, "--json").out)
+    assert found["reported"].get("model") or found["reported"].get("models")
+    assert set(found["origins"].values()) == {"declared"}
 
 
 def test_an_answer_comes_as_it_is_said(agent: Agent, house: House) -> None:

@@ -92,12 +92,10 @@ def _capabilities(name: str, as_json: bool) -> int:
     if as_json:
         return _print_json(found)
     scores = sorted((found.get("capabilities") or {}).items(), key=lambda pair: (-pair[1], pair[0]))
-    lines = [table([("CAPABILITY", "SCORE"), *(_cleaned((name, f"{score:g}")) for name, score in scores)])]
-    for origin in ("static", "dynamic"):
-        lines += [
-            " ".join(_cleaned((f"{origin}: {key}", _word(fact))))
-            for key, fact in (found.get(origin) or {}).items()
-        ]
+    origins, reported = found.get("origins") or {}, found.get("reported") or {}
+    rows = [_cleaned((name, f"{score:g}", origins.get(name, ""))) for name, score in scores]
+    lines = [table([("CAPABILITY", "SCORE", "ORIGIN"), *rows])]
+    lines += [f"{key:<9} {_cleaned((_word(fact),))[0]}" for key, fact in reported.items() if fact]
     return _print("\n".join(lines))
 
 

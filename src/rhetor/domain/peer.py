@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -21,12 +22,13 @@ class PeerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """`score`: 0 to 1. `origin` measured: from what the log shows; declared: from the configuration."""
+    """`score`: 0 to 1. `origin`: declared by the configuration, reported by the peer's own program, or
+    measured by what the log shows."""
 
     name: str
     score: float
     primary: bool = False
-    origin: Literal["declared", "measured"] = "declared"
+    origin: Literal["declared", "reported", "measured"] = "declared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class Peer:
     def title(self) -> str:
         """How the peer is shown in attributions: `apollo` as `Apollo`."""
         return self.display_name or self.name[:1].upper() + self.name[1:]
+
+    def reporting(self, said: Mapping[str, float]) -> Peer:
+        """The peer as its program says it is: a score that it reports counts before the configured one."""
+        own = {c.name: c for c in self.capabilities}
+        told = {n: Capability(n, s, n in own and own[n].primary, "reported") for n, s in said.items()}
+        return replace(self, capabilities=tuple((own | told).values())) if said else self
 
     def capability(self, name: str) -> Capability | None:
         return next((c for c in self.capabilities if c.name == name), None)

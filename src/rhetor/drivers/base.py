@@ -142,6 +142,11 @@ class Running(Protocol):
         """
         ...
 
+    @property
+    def reported(self) -> Mapping[str, Any]:
+        """What it tells of itself besides: model, mode (text), models, modes, commands, tools (names)."""
+        ...
+
     async def looked_at(self) -> Condition:
         """Its condition with reasons, dialog and screen."""
         ...

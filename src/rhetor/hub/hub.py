@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from rhetor.domain import command as c
@@ -36,7 +37,7 @@ from .peers import Peers
 from .reading import turn_end
 from .recovery import recover
 from .rows import session_of
-from .seats import let_go, release
+from .seats import let_go, release, reports
 from .sending import Accepted
 from .state import Limits, NoBlobs, State, no_launches
 from .team_turn import TeamConversation
@@ -190,6 +191,7 @@ async def open_hub(
             joint=JOINT,
             transcripts=transcripts or {},
         )
+        peers.reported_by(partial(reports, state))
         hub = Hub(state)
         await teams.load_teams(state)
         await blobs.sweep(state)

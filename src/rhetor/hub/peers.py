@@ -10,6 +10,8 @@ from rhetor.domain.routing import THRESHOLD, Match, rank
 from rhetor.domain.socket import HUB_PEER, TEAM
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
 
+Reports = Mapping[str, Mapping[str, float]]  # by peer: what its program says, 0 to 1
+
 
 class Peers:
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -18,6 +20,11 @@ class Peers:
         self._configured_teams = frozenset(self._teams)
         self._put: set[str] = set()
         self._figures: Callable[[str], Figures] = lambda peer: Figures()
+        self._reported: Callable[[], Reports] = dict
+
+    def reported_by(self, reports: Callable[[], Reports]) -> None:
+        """Let what programs that run say they are good at count before what is configured."""
+        self._reported = reports
 
     def measured_by(self, figures: Callable[[str], Figures]) -> None:
         """Let what was measured decide between peers that are equally good for a capability."""
@@ -69,8 +76,13 @@ class Peers:
             raise NoCapablePeer(target[1:])
         return matches[0].peer, matches[0]
 
+    def as_reported(self) -> list[Peer]:
+        """All peers, with the capabilities that they have now."""
+        reports = self._reported()
+        return [peer.reporting(reports.get(peer.name, {})) for peer in self]
+
     def ranked(self, capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
-        return rank(self._peers.values(), capability.replace("_", "-"), threshold, self._figures)
+        return rank(self.as_reported(), capability.replace("_", "-"), threshold, self._figures)
 
     def team(self, name: str) -> Sequence[str]:
         """The members of a team; `all` is every specialist.
@@ -108,5 +120,5 @@ class Peers:
 
     def capabilities(self) -> dict[str, list[str]]:
         """Each capability with the peers that have it, best first."""
-        names = sorted({c.name for p in self._peers.values() for c in p.capabilities})
+        names = sorted({c.name for p in self.as_reported() for c in p.capabilities})
         return {name: [m.peer.name for m in self.ranked(name, 0.0)] for name in names}

@@ -116,6 +116,15 @@ def seats_of(state: State, peer: str) -> list[Seat]:
     return [seat for seat in state.seats.values() if seat.peer.name == peer]
 
 
+def reports(state: State) -> dict[str, dict[str, float]]:
+    """What the programs that run say they are good at, by peer; of several of a peer the last one counts."""
+    found: dict[str, dict[str, float]] = {}
+    for seat in state.seats.values():
+        if said := seat.running.capabilities:
+            found.setdefault(seat.peer.name, {}).update(said)
+    return found
+
+
 def memory_row(state: State, key: str, memory: dict[str, Any]) -> Row:
     """What the conversation of a seat leaves to the next program."""
     return Row("memory", key, "kept", msgspec.json.encode(memory), at=state.ids.now())

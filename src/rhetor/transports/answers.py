@@ -290,11 +290,26 @@ class Tools(BaseModel):
     tools: list[CheckedTool | Tool]
 
 
+class Reported(BaseModel):
+    """What a program that runs tells of itself; a key that it does not name is left out."""
+
+    model: str = ""
+    mode: str = ""
+    models: list[str] = []
+    modes: list[str] = []
+    commands: list[str] = []
+    tools: list[str] = []
+
+
 class ToolCapabilities(BaseModel):
+    """`origins`: of each capability, whether it is declared or reported."""
+
     name: str
     static: dict[str, float]
     dynamic: dict[str, float]
     capabilities: dict[str, float]
+    origins: dict[str, str]
+    reported: Reported
 
 
 class ToolAnswered(BaseModel):

@@ -12,7 +12,7 @@ from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
 from rhetor.errors import UnknownPeer
 from rhetor.hub.conditions import condition_of, running_turns, until_idle, waiting_messages
-from rhetor.hub.seats import seats_of
+from rhetor.hub.seats import reports, seats_of
 
 from .bodies import LaunchBody, ProgramBody, WaitBody
 from .node import Node
@@ -85,16 +85,21 @@ async def terminate(name: str, who: Who, here: Here) -> dict[str, Any]:
 
 @doors.on("GET", "/api/v2/tools/{name}/capabilities", Policy.USER)
 async def capabilities(name: str, here: Here) -> dict[str, Any]:
-    """What it is configured to be good at, and what it says itself; the latter counts where both do."""
-    peer = _tool_peer(here, name)
-    static = {c.name: c.score for c in peer.capabilities}
-    seats = seats_of(here.hub.state, peer.name)
-    dynamic = {name: score for seat in seats for name, score in seat.running.capabilities.items()}
+    """What it is configured to be good at, and what it says itself, which counts where both do; `reported`:
+    what else it tells of itself while it runs."""
+    peer, state = _tool_peer(here, name), here.hub.state
+    dynamic = reports(state).get(peer.name, {})
+    now = peer.reporting(dynamic)
+    told: dict[str, Any] = {}
+    for seat in seats_of(state, peer.name):
+        told |= seat.running.reported
     return {
         "name": peer.name,
-        "static": static,
+        "static": {c.name: c.score for c in peer.capabilities},
         "dynamic": dynamic,
-        "capabilities": {**static, **dynamic},
+        "capabilities": {c.name: c.score for c in now.capabilities},
+        "origins": {c.name: c.origin for c in now.capabilities},
+        "reported": told,
     }
 
 

@@ -14,7 +14,7 @@ from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnEnd, TurnFaile
 from rhetor.domain.peer import Peer
 from rhetor.errors import ProviderTimeout, TurnFailure
 from rhetor.hub.conditions import condition_of, running_turns
-from rhetor.hub.seats import seats_of
+from rhetor.hub.seats import reports, seats_of
 from rhetor.hub.sending import Accepted
 
 from . import events
@@ -142,7 +142,7 @@ def shape(here: Node, peer: Peer) -> dict[str, Any]:
     """A peer as clients see it."""
     state = here.hub.state
     return shapes.peer(
-        peer,
+        peer.reporting(reports(state).get(peer.name, {})),
         running=running_turns(state, peer),
         figures=state.measured.of(peer.name),
         model=peer.model,

@@ -198,6 +198,8 @@ async def test_tools_are_launched_and_terminated_by_name() -> None:
             "static": {"maths": 0.9},
             "dynamic": {},
             "capabilities": {"maths": 0.9},
+            "origins": {"maths": "declared"},
+            "reported": {},
         }
         ended = await home.ask("POST", "/api/v2/tools/box/terminate")
         assert ended.json == {"name": "box", "exit_code": None, "signal": signal.SIGTERM}
@@ -233,3 +235,49 @@ async def test_a_configured_program_sees_only_what_its_entry_lets_through() -> N
         names = sorted({*PROGRAM_ENVIRONMENT, "OWN", "OTHER", "LC_CTYPE"} & set(said.split("'")))
         assert said == f"{names} /usr\n"
         assert {"OWN", "OTHER", "PATH"} <= set(names)
+
+
+# reports what it is good at when it is asked
+JSON_PROGRAM = """
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    if said["type"] == "capability_query":
+        told = {"capabilities": {"maths": 0.9, "code_analysis": 0.6, "wrong": 7}}
+    else:
+        told = {"type": "response", "content": "seven"}
+    print(json.dumps(told), flush=True)
+"""
+
+
+async def test_what_a_program_says_it_is_good_at_counts_where_one_is_chosen_by_that() -> None:
+    async with with_programs() as home:
+        await home.announce("box", *PYTHON, JSON_PROGRAM, protocol="aish-json")
+        assert (await home.say("box", "what is 3 + 4?")).json["response"] == "seven"
+        ranked = (await home.ask("GET", "/api/v2/capabilities/maths")).json
+        assert ranked == [{"ai_id": "box", "score": 0.9, "primary": False, "origin": "reported"}]
+        both = (await home.ask("GET", "/api/v2/capabilities/code-analysis")).json
+        assert [(each["ai_id"], each["origin"]) for each in both] == [
+            ("apollo", "declared"),
+            ("athena", "declared"),
+            ("box", "reported"),
+        ]
+        shown = (await home.ask("GET", "/api/v2/ai/box")).json["capabilities"]["scores"]
+        assert shown == {"maths": 0.9, "code-analysis": 0.6}
+        assert (await home.say("@maths", "and now?")).json["ai"] == "box"
+        await home.ask("DELETE", "/api/v2/programs/box")
+        assert (await home.ask("GET", "/api/v2/capabilities/maths")).json == []
+
+
+async def test_what_a_program_says_counts_before_what_is_configured() -> None:
+    box = tool(JSON_PROGRAM, protocol="aish-json", capabilities={"maths": 0.2, "poetry": 0.8})
+    async with with_programs(tools={"box": box}) as home:
+        await home.say("box", "what is 3 + 4?")
+        assert (await home.ask("GET", "/api/v2/tools/box/capabilities")).json == {
+            "name": "box",
+            "static": {"maths": 0.2, "poetry": 0.8},
+            "dynamic": {"maths": 0.9, "code-analysis": 0.6},
+            "capabilities": {"maths": 0.9, "poetry": 0.8, "code-analysis": 0.6},
+            "origins": {"maths": "reported", "poetry": "declared", "code-analysis": "reported"},
+            "reported": {},
+        }

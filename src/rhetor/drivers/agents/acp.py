@@ -23,6 +23,7 @@ from rhetor.errors import TurnFailure
 
 from . import acp_permissions as permissions
 from . import acp_updates as updates
+from . import reports
 from .failures import Interrupted, failed, is_of_lost_conversation, refused
 from .jsonrpc import Outgoing
 from .records import object_of, record_of, rows, table, text
@@ -154,6 +155,7 @@ class Acp(Speech):
 
     def _updated(self, update: dict[str, Any], record: Plain) -> Heard:
         kind = text(update, "sessionUpdate")
+        self.reported |= reports.of_acp_update(update)
         if self._state != "ready" and (kind.endswith("_chunk") or kind.startswith(("tool_call", "plan"))):
             return Heard()
         if (delta := updates.delta(update)) is not None:
@@ -247,6 +249,7 @@ class Acp(Speech):
     def _opened(self, result: dict[str, Any]) -> None:
         self.memory["session_id"] = text(result, "sessionId") or self._session_id
         self._note_model(result)
+        self.reported |= reports.of_acp(result)
         wanted = self.opening.model
         self._steps.clear()
         if wanted is not None and wanted != self.memory.get("model"):

@@ -181,8 +181,8 @@ class AgentProgram(RunningProgram):
         return "session_id" in self._memory or bool(self._memory.get(COPY_OF))
 
     @property
-    def capabilities(self) -> Mapping[str, float]:
-        return {}
+    def reported(self) -> Mapping[str, Any]:
+        return self._speech.reported
 
     async def _introduce(self) -> None:
         if self._fresh:
@@ -214,8 +214,8 @@ class AgentProgram(RunningProgram):
                 ends = heard
                 self._asked.clear()
         self._heard.set()
-        if self._speech.kept != self._memory:
-            self._memory = self._speech.kept
+        if (kept := self._speech.kept) != self._memory:
+            self._memory = kept
             outputs.append(Remembered(self._memory))
         return outputs, ends
 

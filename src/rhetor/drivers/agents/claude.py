@@ -20,6 +20,7 @@ import msgspec
 
 from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
 
+from . import reports
 from .claude_permissions import answer_to, options_of
 from .claude_results import failure_of, finish_reason_of, usage_of
 from .failures import is_of_lost_conversation
@@ -212,6 +213,7 @@ class ClaudeCode(Speech):
     def _system(self, found: dict[str, Any]) -> None:
         if found.get("subtype") == "init":
             self._is_busy = True
+            self.reported |= reports.of_claude(found)
             for kept in ("session_id", "model"):
                 if known := text(found, kept):
                     self.memory[kept] = known

@@ -19,7 +19,7 @@ import msgspec
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn
 
-from . import codex_plain
+from . import codex_plain, reports
 from .codex_failures import AGENT, failure_of, not_started
 from .codex_items import Items
 from .codex_permissions import METHODS, answer_to, cancelled, options_of, tool_of
@@ -184,6 +184,7 @@ class Codex(Speech):
         if error is not None:
             return self._refused(purpose, error, record)
         if thread := text(table(result, "thread"), "id"):
+            self.reported |= reports.of_codex(result)
             return self._opened(thread, text(result, "model"), record)
         return Heard((record,))
 

@@ -13,7 +13,10 @@ from typing import Any
 from rhetor.domain.output import Plain
 from rhetor.errors import TurnFailure
 
+from .reports import Report
+
 COPY_OF = "copy_of"  # in a kept memory: that of the conversation which is to be copied, until it was
+REPORTED = "reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Opening:
 
 class Speech(ABC):
     """`memory`: what another process, or another hub, needs to go on (the agent's own id of the conversation
-    first of all, as `session_id`): small, JSON, and changed only within the methods here.
+    first of all, as `session_id`): small, JSON, and changed only within the methods here. `reported`: what
+    the agent tells of itself (reports).
 
     A speech never raises on what an agent says: what it does not know becomes a `Record` and nothing else.
     """
@@ -55,6 +59,7 @@ class Speech(ABC):
         self.opening = opening
         self.refused: TurnFailure | None = None  # why it does not go on with the conversation that it was to
         self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
+        self.reported: Report = self.memory.pop(REPORTED, {})
 
     def can_fork(self) -> bool:
         """Whether the agent can go on with a copy of the conversation, as far as is known."""
@@ -67,10 +72,12 @@ class Speech(ABC):
 
     @property
     def kept(self) -> dict[str, Any]:
-        """The memory as it is kept. One that goes on with a copy needs the original until it has its own."""
+        """What an `Opening` is to have for `memory`. One that goes on with a copy needs the original until it
+        has its own."""
+        kept = {**self.memory, REPORTED: dict(self.reported)} if self.reported else dict(self.memory)
         if self.opening.fork and "session_id" not in self.memory:
-            return {**self.memory, COPY_OF: self.opening.memory}
-        return dict(self.memory)
+            kept[COPY_OF] = self.opening.memory
+        return kept
 
     @abstractmethod
     def arguments(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from .running import clock, of_stderr
 from .stdio import StdioProgram
 from .values import Chunk, Exited
 
+MAX_CAPABILITIES, MAX_NAME = 100, 100
 QUERY = {"type": "capability_query", "version": "1.0"}
 _TEXTS = ("content", "text", "message", "data", "detail")
 
@@ -111,8 +112,9 @@ class JsonProgram(StdioProgram):
     def _note_capabilities(self, said: Any) -> None:
         if isinstance(said, dict):
             for name, score in said.items():
-                if isinstance(score, bool | int | float) and 0 <= score <= 1:
-                    self._capabilities[str(name).replace("_", "-")] = float(score)
+                known = len(self._capabilities) < MAX_CAPABILITIES or name in self._capabilities
+                if known and isinstance(score, bool | int | float) and 0 <= score <= 1:
+                    self._capabilities[str(name)[:MAX_NAME].replace("_", "-")] = float(score)
 
     async def _ask_for_capabilities(self) -> None:
         if not self._asked:

@@ -79,6 +79,10 @@ class RunningProgram(ABC):
     async def begun(self) -> None:
         return  # it is no copy of anything
 
+    @property
+    def reported(self) -> Mapping[str, Any]:
+        return {}
+
     async def looked_at(self) -> Condition:
         return self._condition
 

@@ -1,0 +1,82 @@
+"""What agents tell of themselves, out of recordings of the real ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.drivers.agents.acp import Acp
+from rhetor.drivers.agents.claude import ClaudeCode
+from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.reports import MAX_NAME, MAX_NAMES
+from rhetor.drivers.agents.speech import Opening
+from tests.rhetor.drivers.agents import test_acp as acp
+
+DATA = Path(__file__).parents[3] / "data" / "agents"
+
+
+def lines_out(name: str) -> list[bytes]:
+    """What the program of a recording said."""
+    steps = map(json.loads, (DATA / f"{name}.jsonl").read_text().splitlines())
+    return [json.dumps(step["msg"]).encode() for step in steps if step.get("dir") == "out"]
+
+
+def test_claude_tells_its_model_mode_commands_and_tools() -> None:
+    speech = ClaudeCode(Opening("/"))
+    for line in lines_out("claude_turns"):
+        speech.take(line)
+    assert speech.reported == {
+        "model": "claude-opus-4-8[1m]",
+        "mode": "acceptEdits",
+        "commands": ["deep-research", "update-config"],
+        "tools": ["Task", "AskUserQuestion"],
+    }
+
+
+def test_codex_tells_its_model_and_when_it_asks() -> None:
+    speech = Codex(Opening("/"))
+    for line in lines_out("codex_turns"):
+        speech.take(line)
+    assert speech.reported == {"model": "stub", "mode": "on-request"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gemini_turns", {"modes": ["default", "autoEdit", "yolo", "plan"], "mode": "default"}),
+        ("opencode_turns", {"commands": ["customize-opencode", "init", "review"]}),
+    ],
+)
+def test_an_acp_agent_tells_its_models_modes_and_commands(name: str, told: dict[str, Any]) -> None:
+    reported = acp.replay(name).speech.reported
+    assert {key: reported[key] for key in told} == told
+    assert reported["model"] and reported["models"]
+
+
+def test_what_an_agent_tells_is_given_to_the_next_process_and_is_bounded() -> None:
+    first = ClaudeCode(Opening("/"))
+    init = {
+        "type": "system",
+        "subtype": "init",
+        "session_id": "s",
+        "tools": [f"t{n:0200}" for n in range(500)],
+    }
+    first.take(json.dumps(init).encode())
+    tools = first.reported["tools"]
+    assert (len(tools), {len(name) for name in tools}) == (MAX_NAMES, {MAX_NAME})
+    assert ClaudeCode(Opening("/", first.kept)).reported == first.reported
+    assert "reported" not in ClaudeCode(Opening("/", first.kept)).memory
+    assert ClaudeCode(Opening("/", first.kept, fork=True)).reported == {}
+
+
+@pytest.mark.parametrize("said", [None, 7, "x", [], {}, [7], [None], {"a": 1}])
+def test_what_is_of_another_shape_is_left_out(said: Any) -> None:
+    claude, agent = ClaudeCode(Opening("/")), Acp(Opening("/"))
+    claude.take(json.dumps({"type": "system", "subtype": "init", "tools": said, "model": said}).encode())
+    update = {"sessionUpdate": "available_commands_update", "availableCommands": said}
+    agent.take(json.dumps({"method": "session/update", "params": {"update": update}}).encode())
+    assert set(claude.reported) <= {"model"}
+    assert agent.reported == {}
