@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .event import PermissionAnswered, PermissionAsked
+from .output import Permission
 
 POLICY = "policy"  # who answered, where a rule did
 Verdict = Literal["allow", "ask", "deny"]
@@ -35,7 +36,7 @@ class Rules:
         return "allow" if _names(self.allow, tool) else "ask"
 
 
-def decided(rules: Rules, asked: PermissionAsked) -> PermissionAnswered | None:
+def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnswered | None:
     """The answer that the rules give; None where a person is to give it. What they allow is allowed once; a
     request that cannot be granted once, or in several ways, is a person's."""
     verdict = rules.verdict(asked.tool)

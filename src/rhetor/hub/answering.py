@@ -15,7 +15,7 @@ from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import NotFound, TooLarge, Unprocessable
 
-from .asking import OPEN, Asked, Kind, commit_answer, row_id
+from .asked import OPEN, Asked, Kind, commit_answer, row_id
 from .keys import command_key
 from .programs import require_person
 from .tasks import to_the_end

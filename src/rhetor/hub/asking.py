@@ -1,9 +1,7 @@
 """What a turn has asked of its client or of a person until it is told: tool calls, requests for permission.
 
-A request that the user's rules decide is asked and answered in one commit, so that nobody sees it wait.
-
-Each is a row of the catalog (open, then answered or closed), so that the first answer wins, and one that
-comes too late is told so, also after a restart. It does not know who may answer (answering).
+A request that the user's rules decide is asked and answered in one commit, so that nobody sees it wait. What
+a question is in the catalog, `asked` knows; who may answer, `answering`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -29,51 +27,16 @@ from rhetor.domain.permission import Rules, decided
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
-from rhetor.store.base import Committed, Draft, Expect, Key, Row
+from rhetor.store.base import Committed, Key, Row
 
+from .asked import ANSWERED, CLOSED, ENDED, OPEN, Asked, Kind, commit_answer
 from .seats import memory_row
 
 if TYPE_CHECKING:
     from .state import State
 
-Kind = Literal["call", "permission"]
-KINDS: tuple[Kind, ...] = ("call", "permission")
-OPEN, ANSWERED, CLOSED = "open", "answered", "closed"
-EXPIRED, ENDED = "expiry", "the turn's end"  # who answers a request that nobody answers
+EXPIRED = "expiry"  # who answers a request that nobody answers in time
 RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One question as it is in the log. `data`: what its event says; `step`: of a plan, where one asked."""
-
-    kind: Kind
-    id: str
-    stream: str
-    turn_id: str
-    owner: str
-    peer: str
-    data: dict[str, Any]
-    step: str | None = None
-    state: str = OPEN
-    at: int = 0
-
-    @property
-    def row_id(self) -> str:
-        return row_id(self.stream, self.id)
-
-    def row(self, state: str) -> Row:
-        doc = msgspec.json.encode(replace(self, state=state))
-        return Row(self.kind, self.row_id, state, doc, owner=self.owner, parent=self.stream, at=self.at)
-
-    @classmethod
-    def of(cls, row: Row) -> Asked:
-        return msgspec.json.decode(row.doc, type=cls)
-
-
-def row_id(stream: str, id: str) -> str:
-    """A peer's ids are its own only within a stream."""
-    return f"{stream}/{id}"
 
 
 @dataclass(slots=True)
@@ -243,37 +206,3 @@ class Asking:
                 return  # somebody was first
             except StoreRefused:
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-async def commit_answer(
-    state: State, asked: Asked, payload: ToolReturned | PermissionAnswered, key: Key | None
-) -> Committed:
-    """Raises:
-    StateConflict: it is not open any more."""
-    return await state.store.commit(
-        asked.stream,
-        [Draft(payload, asked.turn_id, asked.step)],
-        key=key,
-        expect=Expect(asked.kind, asked.row_id, frozenset({OPEN})),
-        rows=[asked.row(ANSWERED)],
-    )
-
-
-async def asked_by(state: State, stream: str, turn_id: str) -> list[Asked]:
-    """What a turn has asked and was not told yet, also that of an earlier hub."""
-    found: list[Asked] = []
-    for kind in KINDS:
-        rows = await state.store.find(kind, state=OPEN, parent=stream, limit=100_000)
-        found += [asked for asked in map(Asked.of, rows) if asked.turn_id == turn_id]
-    return found
-
-
-async def left_open(state: State, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
-    """What an earlier hub's turn had asked and was not told: closed, as at a turn's end."""
-    drafts: list[Draft] = []
-    rows: list[Row] = []
-    for asked in await asked_by(state, stream, turn_id):
-        rows.append(asked.row(CLOSED))
-        if asked.kind == "permission":
-            drafts.append(Draft(PermissionAnswered(asked.id, None, ENDED), turn_id, asked.step))
-    return drafts, rows

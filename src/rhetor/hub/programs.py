@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Principal
@@ -24,7 +25,7 @@ from rhetor.errors import (
 )
 from rhetor.store.base import Draft, Expect, Row
 
-from .asking import asked_by
+from .asked import asked_by
 from .opening import CWD, open_session
 from .rows import session_of, session_row
 from .seats import HUB_STREAM, Seat, SeatRow, end_told, forget, memory_of, noticed, seats_of, take
@@ -209,7 +210,7 @@ async def adopt(state: State) -> None:
 
 async def _adopt(state: State, entry: SeatRow) -> None:
     driver = state.program_drivers.get(entry.peer.driver)
-    found = None
+    entry, found = _with_rules_of_now(state, entry), None
     if driver is not None:
         left = await _left(state, entry)
         found = await driver.find(entry.peer, entry.host_id, left, lambda r: noticed(state, r))
@@ -217,6 +218,14 @@ async def _adopt(state: State, entry: SeatRow) -> None:
         await _was_lost(state, entry, found or Exit(lost="its driver is no longer there"))
     else:
         take(state, entry, found)
+
+
+def _with_rules_of_now(state: State, entry: SeatRow) -> SeatRow:
+    """What a program asks for is judged by the configuration of this hub, not of the one that started it."""
+    if not _is_configured(state, entry.peer.name):
+        return entry
+    rules = state.peers.get(entry.peer.name).permissions
+    return replace(entry, peer=replace(entry.peer, permissions=rules))
 
 
 def source_of(host_id: str) -> str:

@@ -15,7 +15,7 @@ from rhetor.domain.turn import STARTED, TurnState
 from rhetor.errors import UnknownPeer
 from rhetor.store.base import Draft, Row
 
-from .asking import left_open
+from .asked import left_open
 from .attending import await_attendants
 from .programs import adopt, register
 from .reading import accepted_message, said_so_far

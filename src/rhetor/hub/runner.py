@@ -17,7 +17,8 @@ from rhetor.drivers.base import Conversation, Prompt, Said
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.store.base import Draft
 
-from .asking import Asking, asked_by
+from .asked import asked_by
+from .asking import Asking
 from .programs import seat_for, standing_session
 from .reading import accepted_message, said_so_far
 from .rows import TurnRow, session_of, session_row

@@ -8,7 +8,7 @@ from rhetor.auth.policy import Policy
 from rhetor.dialects.raw import timestamp
 from rhetor.hub import answering
 from rhetor.hub.answering import Answered
-from rhetor.hub.asking import Asked
+from rhetor.hub.asked import Asked
 
 from .bodies import OptionBody, ToolResultBody
 from .routes import Doors

@@ -17,6 +17,7 @@ from rhetor.domain.event import (
     Event,
     OutputDelta,
     Payload,
+    PeerStatusChanged,
     PermissionAnswered,
     PermissionAsked,
     Position,
@@ -30,6 +31,7 @@ from rhetor.drivers.programs.hosts import Hosts
 from rhetor.errors import StateConflict
 from rhetor.hub.answering import open_permissions
 from rhetor.hub.hub import Hub
+from rhetor.hub.seats import HUB_STREAM
 from rhetor.hub.sending import Accepted
 from rhetor.store.base import follow
 
@@ -64,16 +66,16 @@ async def end_of(hub: Hub, accepted: Accepted) -> TurnCompleted:
     return end
 
 
-async def log_of(hub: Hub, accepted: Accepted) -> list[Payload]:
-    head = await hub.state.store.head(accepted.session_id)
+async def log_of(hub: Hub, stream: str) -> list[Payload]:
+    head = await hub.state.store.head(stream)
     assert head is not None
-    records = await hub.state.store.page(accepted.session_id, Position(head.epoch, 0), 1000)
+    records = await hub.state.store.page(stream, Position(head.epoch, 0), 1000)
     return [record.event.payload for record in records]
 
 
 async def questions(hub: Hub, accepted: Accepted) -> list[tuple[str, str | None, str]]:
     """Each request of the log with what came of it, and who said so; it must be answered once."""
-    log = await log_of(hub, accepted)
+    log = await log_of(hub, accepted.session_id)
     asked = [p for p in log if isinstance(p, PermissionAsked)]
     answers = [p for p in log if isinstance(p, PermissionAnswered)]
     assert [p.request_id for p in asked] == [p.request_id for p in answers]
@@ -109,6 +111,8 @@ async def test_what_the_rules_allow_is_allowed_once_and_what_they_deny_is_refuse
         assert (await end_of(hub, second)).text == no
         assert await questions(hub, second) == [(granted, yes, "policy"), (refused, no, "policy")]
         assert await open_permissions(hub.state, ME) == []
+        statuses = [p.status for p in await log_of(hub, HUB_STREAM) if isinstance(p, PeerStatusChanged)]
+        assert "busy" in statuses and "blocked" not in statuses
 
 
 @pytest.mark.parametrize("peer", TOOLS)
@@ -160,5 +164,9 @@ async def test_what_a_turn_took_is_told_though_it_was_interrupted_before() -> No
         await hub.execute(ME, InterruptSession(accepted.session_id))
         told = await event(hub, accepted, UsageReported)
         assert (told.turn_id, told.payload) == (accepted.turn_id, UsageReported("m", 7, 2, 0))
-        ends = [type(payload) for payload in await log_of(hub, accepted) if isinstance(payload, TurnEnd)]
+        ends = [
+            type(payload)
+            for payload in await log_of(hub, accepted.session_id)
+            if isinstance(payload, TurnEnd)
+        ]
         assert ends == [TurnInterrupted]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
 from rhetor.codec.lines import Cut, Lines
 from rhetor.domain.output import Done, Permission, Plain, Record, Remembered, Spooled, Withdrawn
 from rhetor.domain.peer import Peer
+from rhetor.domain.permission import decided
 from rhetor.domain.program import Status
 from rhetor.drivers.base import Prompt
 from rhetor.drivers.programs.failures import HostLost, ProgramOver
@@ -206,7 +207,7 @@ class AgentProgram(RunningProgram):
                 continue
             heard = self._speech.take(line)
             outputs += heard.outputs
-            self._asked |= {o.request_id for o in heard.outputs if isinstance(o, Permission)}
+            self._asked |= self._left_to_a_person(heard.outputs)
             self._asked -= {o.request_id for o in heard.outputs if isinstance(o, Withdrawn)}
             if heard.writes:
                 await self._write_if_there(heard.writes)
@@ -218,6 +219,11 @@ class AgentProgram(RunningProgram):
             self._memory = kept
             outputs.append(Remembered(self._memory))
         return outputs, ends
+
+    def _left_to_a_person(self, outputs: Iterable[Plain]) -> set[str]:
+        """The requests that no rule will answer in a moment."""
+        asked = [output for output in outputs if isinstance(output, Permission)]
+        return {each.request_id for each in asked if decided(self.peer.permissions, each) is None}
 
     def _spooled(self, outputs: list[Plain]) -> Spooled:
         return Spooled(self.source, self.feed.offset - self._lines.held, tuple(outputs))
