@@ -1,4 +1,4 @@
-"""What the settings make of peers: their rules for permissions."""
+"""What the settings make of peers: their rules for permissions, and their models."""
 
 from __future__ import annotations
 
@@ -40,3 +40,11 @@ def test_a_peers_rules_are_its_own_and_those_for_all(tmp_path: Path) -> None:
 def test_a_rule_about_arguments_or_with_another_pattern_is_refused(tmp_path: Path, rule: str) -> None:
     with pytest.raises(InvalidSettings, match=r"line 1: permissions\.allow.*a rule is a tool's name"):
         peers(tmp_path, f"permissions: {{allow: ['{rule}']}}\n")
+
+
+def test_an_agent_can_be_a_model_wherever_one_is_named(tmp_path: Path) -> None:
+    text = "models: {default: 'cli:codex', fallbacks: ['cli:claude', 'cli:claude/opus']}"
+    found = peers(tmp_path, f"{text}\nspecialists: {{athena: {{model: 'cli:gemini'}}}}\n")
+    assert (found["apollo"].model, found["athena"].model) == ("cli:codex", "cli:gemini")
+    with pytest.raises(InvalidSettings, match=r"models\.fallbacks\.0"):
+        peers(tmp_path, "models: {fallbacks: [claude]}\n")

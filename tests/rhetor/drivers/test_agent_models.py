@@ -17,6 +17,8 @@ import pytest
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.program import Launch, Program
+from rhetor.domain.tool import Tool
+from rhetor.drivers.access import ModelAccess
 from rhetor.drivers.agent_models import AT_ONCE, AgentEntry, AgentModels, with_history
 from rhetor.drivers.agents.claude import ClaudeCode
 from rhetor.drivers.base import Prompt, Said
@@ -26,6 +28,8 @@ from rhetor.drivers.local_models import LocalServer
 from rhetor.drivers.models import Models, ProviderEntry
 from rhetor.drivers.patience import Timeouts
 from rhetor.drivers.programs.folder import start_time
+from rhetor.drivers.tool_servers import ToolServers
+from rhetor.drivers.tooling import with_tools
 from rhetor.errors import TurnFailure
 from tests.provider import ProviderServer, Script
 from tests.rhetor.drivers.programs.hosting import hosting
@@ -33,7 +37,7 @@ from tests.rhetor.drivers.talk import APOLLO, turn
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 30.0
+SECONDS = 60.0
 # says what it is asked; what it was started with, and where, it notes in its home
 CLAUDE = """#!{python}
 import json, os, sys
@@ -201,7 +205,7 @@ async def test_an_agent_that_cannot_answer_says_what_to_do(
     ("message", "code", "words"),
     [
         ("logged out", "provider_denied", "Not logged in"),
-        ("crash", "provider_failed", "no disk left"),
+        ("crash", "provider_failed", "it exited with 1"),
     ],
 )
 async def test_an_agent_that_fails_is_a_provider_that_fails(message: str, code: str, words: str) -> None:
@@ -223,6 +227,21 @@ async def test_one_that_says_nothing_is_given_up_and_ended() -> None:
         assert (failure.code, failure.data["phase"]) == ("timeout", "first_chunk")
         [(_, _, _, pid)] = here.started()
         assert start_time(pid) is None
+
+
+async def test_one_whose_turn_is_given_up_is_ended() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        turning = asyncio.create_task(here.say("hang"))
+        while not here.started():  # noqa: ASYNC110 (of another process's files nobody tells)
+            await asyncio.sleep(0.01)
+        turning.cancel()
+        await asyncio.wait([turning])
+        [(_, _, _, pid)] = here.started()
+        agents = here.driver.means.agents
+        assert agents is not None
+        assert (turning.cancelled(), start_time(pid), agents.places.locked()) == (True, None, False)
 
 
 async def test_another_model_is_asked_where_the_agent_fails() -> None:
@@ -247,6 +266,28 @@ async def test_auto_takes_an_agent_where_there_is_no_provider() -> None:
         here.install()
         here.log_in()
         assert (await here.say("hello", "auto"))[0][0] == Began("cli:claude")
+
+
+async def test_an_agent_can_be_what_auto_stands_for_and_is_named_as_that() -> None:
+    async with machine(automatic=()) as here:
+        here.install()
+        here.log_in()
+        here.models.reset({}, default="cli:claude")
+        assert (await here.say("hello", "auto"))[0][0] == Began("cli:claude")
+        access = ModelAccess({}, {}, "cli:claude/opus", Timeouts(), agents=here.driver.means.agents)
+        assert await access.describe() == {"name": "cli:claude", "model": "opus"}
+        await access.aclose()
+
+
+async def test_a_turn_with_tools_is_answered_without_them() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        driver = with_tools(here.driver, ToolServers({}, {}, "/"))
+        conversation = await driver.open(replace(APOLLO, model="cli:claude"))
+        message = Prompt("hello", tools=(Tool("weather", "", {}),))
+        outputs = [output async for output in conversation.send(message, ())]
+        assert (outputs[2], outputs[-1]) == (Text("hello"), Done())
 
 
 @pytest.mark.parametrize("missing", ["program", "login", "setting"])

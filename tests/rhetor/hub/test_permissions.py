@@ -37,7 +37,7 @@ from rhetor.store.base import follow
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 30.0
+SECONDS = 60.0
 ME = Principal("me", local=True)
 # what each asks for as one tool, and as another; what it is then told
 TOOLS = {

@@ -251,7 +251,7 @@ for line in sys.stdin:
 
 
 async def test_what_a_program_says_it_is_good_at_counts_where_one_is_chosen_by_that() -> None:
-    async with with_programs() as home:
+    async with with_programs(seconds=120) as home:
         await home.announce("box", *PYTHON, JSON_PROGRAM, protocol="aish-json")
         assert (await home.say("box", "what is 3 + 4?")).json["response"] == "seven"
         ranked = (await home.ask("GET", "/api/v2/capabilities/maths")).json
@@ -271,7 +271,7 @@ async def test_what_a_program_says_it_is_good_at_counts_where_one_is_chosen_by_t
 
 async def test_what_a_program_says_counts_before_what_is_configured() -> None:
     box = tool(JSON_PROGRAM, protocol="aish-json", capabilities={"maths": 0.2, "poetry": 0.8})
-    async with with_programs(tools={"box": box}) as home:
+    async with with_programs(tools={"box": box}, seconds=120) as home:
         await home.say("box", "what is 3 + 4?")
         assert (await home.ask("GET", "/api/v2/tools/box/capabilities")).json == {
             "name": "box",

@@ -100,7 +100,8 @@ async def test_a_servers_tool_is_run_only_when_it_is_allowed(tmp_path: Path, app
 async def test_a_servers_tool_is_allowed_or_denied_by_the_users_rules(
     tmp_path: Path, rules: Rules, option: str, result: str
 ) -> None:
-    async with tooled(tmp_path, entries={"small": replace(SMALL, approve="all")}, rules=rules) as house:
+    entries, patient = {"small": replace(SMALL, approve="all")}, Limits(60, 60)
+    async with tooled(tmp_path, entries=entries, rules=rules, patience=patient, seconds=120) as house:
         house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
         await house.open()
         assert (await house.say()).status == 200
