@@ -7,8 +7,8 @@ Nothing is lent to the agent, neither files nor terminals: it has its own, and a
 there are none. Ids of our requests say what they ask for, so that an answer is understood by a later hub too.
 
 Seen, and relied on: history may come after the answer to `session/load`, so a request that no agent knows
-follows it, and what comes before its answer is history. An agent may ask for a permission after it was told
-to stop.
+follows it, and what comes before its answer is history; `session/resume` repeats nothing. An agent may ask
+for a permission after it was told to stop.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Acp(Speech):
         self._lines = Outgoing()
         self._step = _initialize()  # of those that make it ready, the one that was sent last
         self._steps: list[bytes] = []
-        self._begun_before = True
+        self._repeats = True  # its history, while it opens the conversation
         self._waiting: str | None = None
         self._in_turn = False
         self._stopping = False
@@ -233,7 +233,7 @@ class Acp(Speech):
         params: dict[str, Any] = {"cwd": self.opening.cwd, "mcpServers": []}
         earlier = text(self.opening.memory, "session_id") if self.opening.fork else self._session_id
         if not earlier:
-            self._begun_before = False
+            self._repeats = False
             return _request("session", "session/new", params)
         params["sessionId"] = earlier
         if self.opening.fork:
@@ -241,6 +241,7 @@ class Acp(Speech):
                 return failed(self._agent, "it cannot go on with a copy of a conversation")
             return _request("session", "session/fork", params)
         if isinstance(sessions.get("resume"), dict):
+            self._repeats = False
             return _request("session", "session/resume", params)
         if self._can.get("loadSession") is True:
             return _request("session", "session/load", params)
@@ -254,7 +255,7 @@ class Acp(Speech):
         self._steps.clear()
         if wanted is not None and wanted != self.memory.get("model"):
             self._steps.append(self._model_request(wanted, text(updates.model_option(result), "id")))
-        if self._begun_before:
+        if self._repeats:
             self._steps.append(_request("barrier", "_rhetor/barrier", {}))
 
     def _model_request(self, model: str, option: str) -> bytes:

@@ -467,8 +467,9 @@ def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
         return
     assert (dialogue.written[-1]["method"], dialogue.written[-1]["params"]["sessionId"]) == (method, "old")
     dialogue.hear(id="session", result={})
-    dialogue.update("agent_message_chunk", content={"type": "text", "text": "history"})
-    dialogue.hear(id="barrier", error={"code": -32601})
+    if method != "session/resume":  # that repeats nothing
+        dialogue.update("agent_message_chunk", content={"type": "text", "text": "history"})
+        dialogue.hear(id="barrier", error={"code": -32601})
     dialogue.update("agent_message_chunk", content={"type": "text", "text": "new"})
     assert [output for output in dialogue.outputs if isinstance(output, Text)] == [Text("new")]
     assert dialogue.written[-1]["method"] == "session/prompt"
