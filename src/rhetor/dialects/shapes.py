@@ -44,7 +44,7 @@ def peer(
         "websocket_supported": True,
         "model": model,
         "capabilities": {
-            "streaming": True,
+            "streaming": peer.streams,
             "scores": {c.name: c.score for c in peer.capabilities},
             "primary": [c.name for c in peer.capabilities if c.primary],
             "context_tokens": None,

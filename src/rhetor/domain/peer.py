@@ -35,7 +35,8 @@ class Capability:
 class Peer:
     """`model`: None where the peer is no model; `auto` or `provider/model` otherwise. `mcp_servers`: names
     of those whose tools it has. `program`: of a peer that is one. `display_name`: how it is shown.
-    `permissions`: what is answered for its user."""
+    `permissions`: what is answered for its user. `streams`: whether an answer comes as it is said, else in
+    whole messages."""
 
     name: str
     kind: PeerKind
@@ -49,6 +50,7 @@ class Peer:
     program: Program | None = None
     display_name: str = ""
     permissions: Rules = field(default_factory=Rules)
+    streams: bool = True
 
     @property
     def title(self) -> str:

@@ -13,6 +13,8 @@ from rhetor.specialists import BUILT_IN
 
 from .sections import PermissionSettings, Settings, SpecialistSettings, ToolSettings
 
+STREAMING = "streaming"  # of the configured capabilities the one that is no score
+
 
 def peers_of(settings: Settings) -> list[Peer]:
     """The specialists: built-in ones, with what the user changed, without what the user took away; and the
@@ -90,8 +92,9 @@ def _tool(name: str, own: ToolSettings) -> Peer:
         own.on_exit,
         own.install,
     )
+    scores = {c: score for c, score in own.capabilities.items() if c != STREAMING}
     capabilities = tuple(
-        _capability(f"tools.{name}", c, score, c in own.primary) for c, score in own.capabilities.items()
+        _capability(f"tools.{name}", c, score, c in own.primary) for c, score in scores.items()
     )
     return Peer(
         name,
@@ -101,6 +104,7 @@ def _tool(name: str, own: ToolSettings) -> Peer:
         capabilities=capabilities,
         program=program,
         display_name=own.display_name,
+        streams=own.capabilities.get(STREAMING) is not False,
         permissions=_rules(own.permissions),
     )
 

@@ -109,7 +109,8 @@ class SpecialistSettings(Section):
 class ToolSettings(Section):
     """A program that can be launched by name. `env` and `pass_env` (names of the hub's own variables): what
     it gets besides those that every program needs. `cwd`: absolute, from the home (`~`), or `caller` for the
-    sender's own folder. `prompt`: a pattern for the line on which it waits. `install`: how to get it."""
+    sender's own folder. `prompt`: a pattern for the line on which it waits. `install`: how to get it. Of the
+    `capabilities` one is no score: `streaming`, false where answers come whole."""
 
     display_name: str = ""
     driver: Literal["terminal", "stdio", "claude", "codex", "acp"] = "terminal"

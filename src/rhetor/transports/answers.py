@@ -305,7 +305,7 @@ class ToolCapabilities(BaseModel):
     """`origins`: of each capability, whether it is declared or reported."""
 
     name: str
-    static: dict[str, float]
+    static: dict[str, bool | float]
     dynamic: dict[str, float]
     capabilities: dict[str, float]
     origins: dict[str, str]

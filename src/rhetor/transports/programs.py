@@ -95,7 +95,7 @@ async def capabilities(name: str, here: Here) -> dict[str, Any]:
         told |= seat.running.reported
     return {
         "name": peer.name,
-        "static": {c.name: c.score for c in peer.capabilities},
+        "static": {"streaming": peer.streams, **{c.name: c.score for c in peer.capabilities}},
         "dynamic": dynamic,
         "capabilities": {c.name: c.score for c in now.capabilities},
         "origins": {c.name: c.origin for c in now.capabilities},

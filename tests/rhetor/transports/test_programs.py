@@ -186,7 +186,8 @@ async def test_a_configured_program_is_started_by_its_first_message_and_again_af
 
 
 async def test_tools_are_launched_and_terminated_by_name() -> None:
-    tools = {"box": tool(capabilities={"maths": 0.9}, display_name="The Box", install="make it")}
+    scores = {"maths": 0.9, "streaming": False}
+    tools = {"box": tool(capabilities=scores, display_name="The Box", install="make it")}
     async with with_programs(tools=tools) as home:
         launched = (await home.ask("POST", "/api/v2/tools/box/launch", {})).json
         assert (launched["status"], launched["display_name"]) == ("idle", "The Box")
@@ -195,12 +196,14 @@ async def test_tools_are_launched_and_terminated_by_name() -> None:
         assert [t["name"] for t in (await home.ask("GET", "/api/v2/tools")).json["tools"]] == ["box"]
         assert (await home.ask("GET", "/api/v2/tools/box/capabilities")).json == {
             "name": "box",
-            "static": {"maths": 0.9},
+            "static": {"streaming": False, "maths": 0.9},
             "dynamic": {},
             "capabilities": {"maths": 0.9},
             "origins": {"maths": "declared"},
             "reported": {},
         }
+        described = (await home.ask("GET", "/api/v2/ai/box")).json["capabilities"]
+        assert (described["streaming"], described["scores"]) == (False, {"maths": 0.9})
         ended = await home.ask("POST", "/api/v2/tools/box/terminate")
         assert ended.json == {"name": "box", "exit_code": None, "signal": signal.SIGTERM}
         twice = await home.ask("POST", "/api/v2/tools/box/terminate")
