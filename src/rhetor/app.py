@@ -28,6 +28,7 @@ from rhetor.drivers.agents.claude import ClaudeCode
 from rhetor.drivers.agents.claude_transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex import Codex
 from rhetor.drivers.agents.codex_transcript import CodexTranscript
+from rhetor.drivers.agents.continue_serve import ContinueServe
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.agents.speech import Opening, Speech
@@ -84,7 +85,12 @@ NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 # how coding agents are spoken to, by the name that the configuration has for it
-SPEECHES: dict[str, Callable[[Opening], Speech]] = {"claude": ClaudeCode, "codex": Codex, "acp": Acp}
+SPEECHES: dict[str, Callable[[Opening], Speech]] = {
+    "claude": ClaudeCode,
+    "codex": Codex,
+    "acp": Acp,
+    "continue": ContinueServe,
+}
 DOORS = (
     system.doors,
     talking.doors,

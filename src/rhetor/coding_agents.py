@@ -14,7 +14,7 @@ def _agent(
     args: tuple[str, ...],
     pass_env: tuple[str, ...],
     install: str,
-    capabilities: dict[str, float],
+    capabilities: dict[str, float | bool],
     env: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     return {
@@ -99,6 +99,16 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         (*_PASSED, *_GOOGLE),
         _NPM.format("@google/gemini-cli"),
         {"coding": 0.88, "code-analysis": 0.85, "refactoring": 0.82},
+    ),
+    "continue": _agent(
+        "Continue",
+        "continue",
+        "cn",
+        (),
+        # no keys: given Anthropic's, it would write it into its configuration
+        (*_PASSED, "CONTINUE_GLOBAL_DIR", "CONTINUE_CLI_ENABLE_TELEMETRY"),
+        _NPM.format("@continuedev/cli"),
+        {"coding": 0.85, "refactoring": 0.82, "code-analysis": 0.8, "streaming": False},
     ),
     "goose": _agent(
         "Goose",

@@ -40,6 +40,8 @@ class Agent:
     """`name`: the peer; `path`: where its requests to the provider go; `said`: what a request holds of the
     conversation; `command`: a call of its shell tool. `settings`: its entry under `tools:`.
     `goes_on_after_denial`: whether it tells its model that a call was denied, or ends the turn.
+    `streams`: whether what it says comes while its model says it; `thinks`: whether it passes thoughts on;
+    `asks_first`: whether it can ask for a permission in this way of running it.
     `kept`: where in the home it keeps conversations, if it says that one is lost. `age`: makes them older,
     where it cannot go on with new ones."""
 
@@ -52,6 +54,9 @@ class Agent:
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     goes_on_after_denial: bool = True
+    streams: bool = True
+    thinks: bool = True
+    asks_first: bool = True
     kept: str = ""
     age: Callable[[Path], None] = lambda home: None
 
@@ -99,6 +104,14 @@ def _gemini(home: Path, url: str) -> None:
     _write(home / ".gemini" / "settings.json", _GEMINI)
 
 
+def _continue(home: Path, url: str) -> None:
+    """JSON is YAML as well."""
+    what = {"name": "stub", "roles": ["chat"], "capabilities": ["tool_use"]}
+    where = {"provider": "openai", "model": "stub", "apiBase": f"{url}/v1", "apiKey": "dummy"}
+    config = {"name": "Stub", "version": "1.0.0", "schema": "v1", "models": [what | where]}
+    _write(home / ".continue" / "config.yaml", config)
+
+
 def _age_gemini(home: Path) -> None:
     """0.61 loads a conversation into the file that is named for this minute; one that began in it is written
     over, and then not found."""
@@ -122,6 +135,10 @@ def _codex_command(command: str, id: str) -> ToolCall:
 
 def _opencode_command(command: str, id: str) -> ToolCall:
     return ToolCall("bash", json.dumps({"command": command, "description": "a command"}), id=f"call_{id}")
+
+
+def _continue_command(command: str, id: str) -> ToolCall:
+    return ToolCall("Bash", json.dumps({"command": command}), id=f"call_{id}")
 
 
 def _gemini_command(command: str, id: str) -> ToolCall:
@@ -175,6 +192,19 @@ AGENTS = (
         {"args": ["--acp", "-m", "gemini-2.5-flash"]},
         kept=".gemini/tmp",
         age=_age_gemini,
+    ),
+    Agent(
+        "continue",
+        "@continuedev/cli",
+        "cn",
+        "/v1/chat/completions",
+        _continue,
+        _continue_command,
+        goes_on_after_denial=False,
+        streams=False,
+        thinks=False,
+        asks_first=False,
+        kept=".continue/sessions",
     ),
 )
 

@@ -132,6 +132,15 @@ class House:
             finally:
                 turn.close()
 
+    def held(self, agent: Agent, turn: Speaking, words: str, gate: str) -> Event:
+        """An event of a turn whose model has said these words and waits at the gate: with them, where the
+        agent tells what is said as it comes."""
+        if agent.streams:
+            return turn.until("output.delta", words)
+        started = turn.until("turn.started")
+        self.provider.reached(gate)
+        return started
+
     def tool(self, agent: Agent) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.say("tools", "status", agent.name, "--json").out)
         return found

@@ -8,7 +8,16 @@ from tests.interop.home import House
 from tests.provider.script import Script
 
 
-def test_what_is_granted_is_done(agent: Agent, house: House) -> None:
+@pytest.fixture
+def asking(agent: Agent) -> Agent:
+    """One that asks before it does something."""
+    if not agent.asks_first:
+        pytest.skip("cn 1.5 asks for no permission but at its own terminal: what it is to ask for is refused")
+    return agent
+
+
+def test_what_is_granted_is_done(asking: Agent, house: House) -> None:
+    agent = asking
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))
     )
@@ -26,7 +35,8 @@ def test_what_is_granted_is_done(agent: Agent, house: House) -> None:
     assert returned == [False]
 
 
-def test_what_is_denied_is_not_done(agent: Agent, house: House) -> None:
+def test_what_is_denied_is_not_done(asking: Agent, house: House) -> None:
+    agent = asking
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("I leave it",))
     )
@@ -45,7 +55,8 @@ SHELL = {"claude-code": "Bash", "codex": "shell"}
 
 
 @pytest.mark.parametrize("verdict", ["allow", "deny"])
-def test_a_rule_answers_for_its_user(agent: Agent, house: House, verdict: str) -> None:
+def test_a_rule_answers_for_its_user(asking: Agent, house: House, verdict: str) -> None:
+    agent = asking
     rules = {"allow": ["*"], "deny": []} | {verdict: [SHELL.get(agent.name, "exec*")]}
     house.configure({agent.name: {**agent.settings, "permissions": rules}})
     house.provider.script(
@@ -63,7 +74,8 @@ def test_a_rule_answers_for_its_user(agent: Agent, house: House, verdict: str) -
     assert (house.work / "made").exists() is (verdict == "allow")
 
 
-def test_what_is_said_meanwhile_answers_nothing(agent: Agent, house: House) -> None:
+def test_what_is_said_meanwhile_answers_nothing(asking: Agent, house: House) -> None:
+    agent = asking
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)),
         Script(chunks=("It is made",)),
@@ -82,8 +94,9 @@ def test_what_is_said_meanwhile_answers_nothing(agent: Agent, house: House) -> N
 
 @pytest.mark.parametrize("verdict", ["approve", "deny"])
 def test_what_was_asked_before_the_hub_was_killed_is_answered_after(
-    agent: Agent, house: House, verdict: str
+    asking: Agent, house: House, verdict: str
 ) -> None:
+    agent = asking
     house.provider.script(
         Script(chunks=("I look. ",), tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("Done",))
     )
@@ -100,3 +113,27 @@ def test_what_was_asked_before_the_hub_was_killed_is_answered_after(
     goes_on = verdict == "approve" or agent.goes_on_after_denial
     assert events[-1]["data"]["text"] == "I look. Done" if goes_on else "I look. "
     assert (house.work / "made").exists() is (verdict == "approve")
+
+
+def test_one_that_cannot_ask_does_not_do_what_it_is_to_ask_for(agent: Agent, house: House) -> None:
+    if agent.asks_first:
+        pytest.skip("it asks")
+    house.configure({agent.name: {"args": ["--ask", "Bash"]}})
+    house.provider.script(Script(tool_calls=(agent.command("touch made", "1"),)))
+    with house.speaking(agent.name, "make it") as turn:
+        assert turn.end() == "turn.completed"
+    returned = [event["data"]["is_error"] for event in turn.events if event["type"] == "tool.returned"]
+    assert (returned, turn.answer, house.open_requests()) == ([True], "", [])
+    assert not (house.work / "made").exists()
+
+
+def test_what_it_may_do_without_asking_is_done(agent: Agent, house: House) -> None:
+    if agent.asks_first:
+        pytest.skip("it asks")
+    house.provider.script(
+        Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        assert (turn.end(), turn.answer) == ("turn.completed", "It is made")
+    returned = [event["data"]["is_error"] for event in turn.events if event["type"] == "tool.returned"]
+    assert (returned, (house.work / "made").exists()) == ([False], True)

@@ -31,6 +31,8 @@ def test_what_it_tells_of_itself_is_told_of_it(agent: Agent, house: House) -> No
 
 
 def test_an_answer_comes_as_it_is_said(agent: Agent, house: House) -> None:
+    if not agent.streams:
+        pytest.skip("cn 1.5 tells an answer when it is whole")
     chunks = ("One ", "two ", "three")
     house.provider.script(Script(chunks=chunks, hold={1: "first", 2: "second"}))
     with house.speaking(agent.name, "count") as turn:
@@ -42,6 +44,8 @@ def test_an_answer_comes_as_it_is_said(agent: Agent, house: House) -> None:
 
 
 def test_thoughts_are_told_apart_from_the_answer(agent: Agent, house: House) -> None:
+    if not agent.thinks:
+        pytest.skip("cn 1.5 does not keep its model's thoughts")
     house.provider.script(Script(reasoning=("Let me ", "think"), chunks=("Done",)))
     with house.speaking(agent.name, "think") as turn:
         assert turn.end() == "turn.completed"
@@ -54,12 +58,13 @@ def test_thoughts_are_told_apart_from_the_answer(agent: Agent, house: House) -> 
 def test_what_was_interrupted_is_over_and_the_next_message_is_answered(agent: Agent, house: House) -> None:
     house.provider.script(Script(chunks=("Working ", "on"), hold={1: "held"}), Script(chunks=("Next",)))
     with house.speaking(agent.name, "work") as turn:
-        said = turn.until("output.delta", "Working")
+        said = house.held(agent, turn, "Working", "held")
         turn.process.send_signal(signal.SIGINT)
         turn.process.wait(20)
         assert turn.process.returncode == 130
     events = house.turn(said["session_id"], said["turn_id"])
-    assert (events[-1]["type"], answer_of(events)) == ("turn.interrupted", "Working ")
+    heard = "Working " if agent.streams else ""
+    assert (events[-1]["type"], answer_of(events)) == ("turn.interrupted", heard)
     assert house.say(agent.name, "next").out == "Next\n"
     house.provider.release("held")
 
@@ -98,9 +103,9 @@ def test_sessions_of_one_agent_do_not_cross(agent: Agent, house: House) -> None:
         Script(chunks=("Third answer",)),
     )
     with house.speaking(agent.name, "the first question") as first:
-        first.until("output.delta", "First")
+        house.held(agent, first, "First", "first")
         with house.speaking(agent.name, "the second question", "-s") as second:
-            said = second.until("output.delta", "Second")
+            said = house.held(agent, second, "Second", "second")
             house.provider.release("second")
             assert (second.end(), second.answer) == ("turn.completed", "Second answer")
         house.provider.release("first")
@@ -120,9 +125,9 @@ def test_sessions_of_two_agents_do_not_cross(agent: Agent, house: House) -> None
         Script(chunks=("Second ", "answer"), hold={1: "second"}),
     )
     with house.speaking(agent.name, "the first question", "-s") as first:
-        first.until("output.delta", "First")
+        house.held(agent, first, "First", "first")
         with house.speaking(other.name, "the second question", "-s") as second:
-            second.until("output.delta", "Second")
+            house.held(other, second, "Second", "second")
             house.provider.release("second")
             assert (second.end(), second.answer) == ("turn.completed", "Second answer")
         house.provider.release("first")

@@ -1,58 +1,83 @@
-"""Continue's `cn serve`, as version 1.5 was seen to do: its state, asked for again and again, as what is new.
+"""Continue's `cn serve`, as version 1.5 was seen to do, on pipes: what is new in its state, a line each.
 
-Whoever runs it polls `GET /state` and gives each answer's body to `take`, as a line; what this writes are
-requests, each an object with `method`, `path` and `body`: `POST /message {message}`, `POST /permission
-{requestId, approved}`, `POST /pause`. A state holds the whole history, so not states are kept as records
-but each entry of the history, once, where it is first seen. There are no deltas: an answer comes whole.
+It would listen on every interface and ask nobody for a key. Instead `continue_pipes.cjs` is loaded into its
+process: nothing listens, what is written here are requests (`path` and `body` of a POST: `/message
+{message}`, `/permission {requestId, approved}`, `/pause`), and each line is its state, with the history from
+entry number `from` on. Where that module is not taken, the port that it is told makes `serve` end. Not
+states are kept as records, but each entry of the history, once, where it is first seen. There are no deltas:
+an answer comes whole.
 
-Seen, and relied on: `/message` has its message in the history, and is processing, before it answers.
-`/pause` says at once that nothing runs. A provider's error is an answer without `usage` that begins with
-`Error: `. A tool that is to be asked for (`--ask`) is refused instead, with the end of the turn:
-`pendingPermission` was read in its source, and not seen. A conversation ends with its process: there is no
-way to go on with it, nor with a copy.
-
-It listens on every interface, asks nobody for a key, and ends after 300 s without a request (`--timeout`).
+Seen, and relied on: `/message` has its message in the history, and is processing, before it answers. A
+provider's error is an answer without `usage` that begins with `Error: `. A tool that is to be asked for
+(`--ask`) is refused instead, with the end of the turn: `pendingPermission` was read in its source, and not
+seen. `--id=ID` goes on with a conversation, or begins one of that name; as `--id ID` it would also tell
+Continue's servers of every turn. It cannot go on with a copy of one: a fork begins with nothing.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rhetor.domain.event import PermissionOption
-from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage, Withdrawn
+from rhetor.domain.output import Permission, Plain, Record, Withdrawn
 from rhetor.errors import TurnFailure
 
-from .failures import Interrupted, refused
+from . import continue_entries as entries
+from .failures import Interrupted, failed, is_of_lost_conversation, refused
 from .records import count, object_of, record_of, rows, table, text
 from .speech import Heard, Opening, Speech
 
 AGENT = "continue"
+PIPES = Path(__file__).with_name("continue_pipes.cjs")
+NO_PORT = "65536"  # the one whose place is taken by `PIPES`
+NEVER = "2000000000"  # seconds without a request after which it ends
+ARGUMENTS = (
+    "--exclude",
+    "Exit",
+    "serve",
+    "--port",
+    NO_PORT,
+    "--timeout",
+    NEVER,
+)  # that tool ends the process
 _OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
-_RETURNED = ("done", "errored", "canceled")
 _ERROR = re.compile(r"Error: (?:(\d{3})\b)?")
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 class ContinueServe(Speech):
-    """`memory`: `session_id`; `turns`, how many there were; `begun`, whether the running one is in the
-    history; `seen`, how many of its entries are done with; of the next one `said` (characters), `told` and
-    `returned` (ids of calls), `kept` (whether as a record), `used` (whether its usage was told); `failed`,
-    why the turn did."""
+    """`memory`: `session_id`; `open`, whether this process has said how far the conversation is; `had`,
+    whether an earlier process of it left something; `turns`, how many there were; `begun`, whether the
+    running one is in the history; `seen`, how many of its entries are done with, and what was told of the
+    next one; `failed`, why the turn did."""
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
+        self._waiting: str | None = None
         self._in_turn = False
         self._stopping = False
         self._asked: str | None = None
 
     def arguments(self) -> tuple[str, ...]:
-        return ()
+        known = text(self.memory, "session_id")
+        return (*ARGUMENTS, *((f"--id={known}",) if _ID.fullmatch(known) else ()))
+
+    def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """With what loads `PIPES`, which takes itself out again. A path is quoted there as in JSON."""
+        load = f"--require {msgspec.json.encode(str(PIPES)).decode()}"
+        return {**given, "NODE_OPTIONS": " ".join(filter(None, (load, given.get("NODE_OPTIONS"))))}
 
     def open(self) -> tuple[bytes, ...]:
-        self.memory = {"turns": count(self.memory, "turns"), "seen": 0}
+        had = bool(self.memory.get("had") or count(self.memory, "seen"))
+        known = text(self.memory, "session_id")
+        self.memory = {"turns": count(self.memory, "turns"), "seen": 0, "had": had, "open": False}
+        if known:
+            self.memory["session_id"] = known
         return ()
 
     def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
@@ -63,22 +88,24 @@ class ContinueServe(Speech):
         self._in_turn, self._stopping = True, False
         self.memory["turns"] = count(self.memory, "turns") + 1
         self.memory["begun"] = False
-        return (_request("/message", {"message": content}),)
+        if self.memory.get("open"):
+            return (_request("/message", {"message": content}),)
+        self._waiting = content
+        return ()
 
     def take(self, line: bytes) -> Heard:
         state = object_of(line)
         if state is None or not isinstance(state.get("session"), dict):
-            return Heard((record_of(line, state),))
-        session = state["session"]
-        self._follow(text(session, "sessionId"))
+            return self._refused(state, record_of(line, state))
+        history, first = rows(state["session"], "history"), count(state, "from")
+        if not self.memory.get("open"):
+            return self._opened(text(state["session"], "sessionId"), first + len(history))
+        self._follow(text(state["session"], "sessionId"))
         idle = state.get("isProcessing") is not True and not count(state, "messageQueueLength")
-        outputs = self._news(rows(session, "history"), idle)
+        outputs = self._news(history, first, idle)
         if not (self._in_turn and idle and self.memory.get("begun")):
             return Heard((*outputs, *self._question(state)))
-        self._in_turn = False
-        self._asked = None
-        failure: TurnFailure | None = Interrupted(AGENT) if self._stopping else self._failure()
-        return Heard(tuple(outputs), ended=True, failure=failure)
+        return self._ended(Interrupted(AGENT) if self._stopping else self._failure(), *outputs)
 
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
         if request_id != self._asked:
@@ -91,25 +118,61 @@ class ContinueServe(Speech):
         if not self._in_turn:
             return ()
         self._stopping = True
+        if not self.memory.get("open"):
+            return ()
         left = () if self._asked is None else self.answer(self._asked, None)
         return (_request("/pause", {}), *left)
+
+    def _opened(self, session_id: str, length: int) -> Heard:
+        """The first that a process says: how many entries its conversation has."""
+        known = text(self.memory, "session_id")
+        self.memory |= {"session_id": session_id, "seen": length, "open": True}
+        waiting, self._waiting = self._waiting, None
+        if self.memory.get("had") and not length:
+            self.memory["had"] = False
+            failure = failed(AGENT, f"no conversation found with the id {known}")
+            if is_of_lost_conversation(failure):
+                self.memory.pop("session_id")
+            return self._ended(failure)
+        if self._stopping:
+            return self._ended(Interrupted(AGENT))
+        if self._in_turn and waiting is None:
+            said = "the hub ended before the message was handed over; send it again"
+            return self._ended(TurnFailure(said, retryable=True))
+        return Heard(writes=() if waiting is None else (_request("/message", {"message": waiting}),))
+
+    def _ended(self, failure: TurnFailure | None, *outputs: Plain) -> Heard:
+        ended, self._in_turn, self._stopping, self._asked = self._in_turn, False, False, None
+        self.memory |= {"begun": False, "failed": None}  # a later hub may begin with what is kept now
+        return Heard(outputs, ended=ended, failure=failure if ended else None)
+
+    def _refused(self, said: dict[str, Any] | None, record: Record) -> Heard:
+        """A message that it does not take begins no turn."""
+        if text(said, "path") != "/message" or not self._in_turn or self.memory.get("begun"):
+            return Heard((record,))
+        return self._ended(failed(AGENT, text(said, "refused")), record)
 
     def _follow(self, session_id: str) -> None:
         if session_id != self.memory.get("session_id"):
             self.memory |= {"session_id": session_id, "seen": 0}
-            self._next_entry()
+            entries.next_one(self.memory)
 
-    def _news(self, history: list[dict[str, Any]], idle: bool) -> list[Plain]:
+    def _news(self, history: list[dict[str, Any]], first: int, idle: bool) -> list[Plain]:
         outputs: list[Plain] = []
-        if len(history) < count(self.memory, "seen"):  # it was made shorter, to fit the model
-            self.memory["seen"] = len(history)
-            self._next_entry()
-        for index in range(count(self.memory, "seen"), len(history)):
-            outputs += self._entry(history[index])
-            if index + 1 < len(history) or idle:
-                self.memory["seen"] = index + 1
-                self._next_entry()
+        seen, total = count(self.memory, "seen"), first + len(history)
+        if total < seen or first > seen:  # it was made shorter, to fit the model; or an entry is as it was
+            self._done_with(total if total < seen else first)
+        for index in range(max(count(self.memory, "seen"), first), total):
+            outputs += self._entry(history[index - first])
+            if index + 1 < total:
+                self._done_with(index + 1)
+        if idle and total != count(self.memory, "seen"):
+            self._done_with(total)
         return outputs
+
+    def _done_with(self, seen: int) -> None:
+        self.memory["seen"] = seen
+        entries.next_one(self.memory)
 
     def _entry(self, entry: dict[str, Any]) -> list[Plain]:
         message, outputs = table(entry, "message"), list[Plain]()
@@ -121,41 +184,11 @@ class ContinueServe(Speech):
             self.memory |= {"begun": True, "failed": None}
         if role != "assistant" or not (self._in_turn and self.memory.get("begun")):
             return outputs  # what an earlier turn left behind is not of this one
-        said = _words(message)
+        said = entries.words(message)
         if _ERROR.match(said) and not isinstance(message.get("usage"), dict):
             self.memory["failed"] = said
             return outputs
-        return [*outputs, *self._text(said), *self._calls(entry, message), *self._usage(message)]
-
-    def _text(self, said: str) -> list[Plain]:
-        new = said[count(self.memory, "said") :]
-        self.memory["said"] = max(len(said), count(self.memory, "said"))
-        return [Text(new)] if new else []
-
-    def _calls(self, entry: dict[str, Any], message: dict[str, Any]) -> list[Plain]:
-        outputs: list[Plain] = []
-        states = {text(state, "toolCallId"): state for state in rows(entry, "toolCallStates")}
-        for call in rows(message, "toolCalls"):
-            id = text(call, "id")
-            state = states.get(id, {})
-            if self._is_new("told", id):
-                outputs.append(
-                    ToolUse(id, text(table(call, "function"), "name"), _arguments(call, state), "agent")
-                )
-            status = text(state, "status")
-            if status in _RETURNED and self._is_new("returned", id):
-                result = "".join(text(piece, "content") for piece in rows(state, "output"))
-                outputs.append(ToolResult(id, result, status != "done"))
-        return outputs
-
-    def _usage(self, message: dict[str, Any]) -> list[Plain]:
-        usage = table(message, "usage")
-        if not usage or self.memory.get("used"):
-            return []
-        self.memory["used"] = True
-        taken, given = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
-        cached = count(table(usage, "prompt_tokens_details"), "cached_tokens") or None
-        return [Usage(text(usage, "model") or None, taken, given, cached, _cost(usage.get("cost_cents")))]
+        return [*outputs, *entries.news(self.memory, entry, said)]
 
     def _question(self, state: dict[str, Any]) -> list[Plain]:
         pending = table(state, "pendingPermission")
@@ -169,17 +202,6 @@ class ContinueServe(Speech):
         tool = text(pending, "toolName") or "tool"
         return [Record(pending), Permission(request_id, tool, pending, _OPTIONS)]
 
-    def _is_new(self, key: str, id: str) -> bool:
-        known = self.memory.setdefault(key, [])
-        if id in known:
-            return False
-        self.memory[key] = [*known, id]
-        return True
-
-    def _next_entry(self) -> None:
-        for key in ("said", "told", "returned", "kept", "used"):
-            self.memory.pop(key, None)
-
     def _failure(self) -> TurnFailure | None:
         said = text(self.memory, "failed")
         status = _ERROR.match(said)
@@ -189,21 +211,4 @@ class ContinueServe(Speech):
 
 
 def _request(path: str, body: dict[str, Any]) -> bytes:
-    return msgspec.json.encode({"method": "POST", "path": path, "body": body})
-
-
-def _words(message: dict[str, Any]) -> str:
-    """Its content is a text, or parts of which some are."""
-    return text(message, "content") or "".join(text(part, "text") for part in rows(message, "content"))
-
-
-def _arguments(call: dict[str, Any], state: dict[str, Any]) -> Any:
-    parsed = state.get("parsedArgs")
-    return parsed if parsed is not None else text(table(call, "function"), "arguments")
-
-
-def _cost(cents: Any) -> str | None:
-    """USD; None where the price is not known, which they write as 0."""
-    if isinstance(cents, bool) or not isinstance(cents, int | float) or cents <= 0:
-        return None
-    return f"{Decimal(str(cents)) / 100:f}"
+    return msgspec.json.encode({"path": path, "body": body})

@@ -40,7 +40,8 @@ class Agents:
         path = executable(program, launch)
         speech = self._speech(opening(launch.cwd, memory))
         argv = (path, *program.argv[1:], *speech.arguments())
-        spec = ProgramSpec(argv, launch.cwd, launch.env, "pipes", on_exit=program.on_exit)
+        env = speech.environment(launch.env)
+        spec = ProgramSpec(argv, launch.cwd, env, "pipes", on_exit=program.on_exit)
         link = await self._hosts.start(host_id, spec)
         return AgentProgram(peer, link, Feed(link, 0, 0), f"host:{host_id}", changed, speech, fresh=True)
 

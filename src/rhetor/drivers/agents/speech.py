@@ -7,6 +7,7 @@ is to be remembered, and knows sessions and turns; a speech knows its agent's pr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +83,10 @@ class Speech(ABC):
     @abstractmethod
     def arguments(self) -> tuple[str, ...]:
         """What is appended to the configured arguments of the program."""
+
+    def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """All that it sees of one. `given`: what its entry lets through."""
+        return given
 
     @abstractmethod
     def open(self) -> tuple[bytes, ...]:

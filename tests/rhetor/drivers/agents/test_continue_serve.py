@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
-from rhetor.drivers.agents.continue_serve import ContinueServe
+from rhetor.drivers.agents.continue_serve import ARGUMENTS, PIPES, ContinueServe
 from rhetor.drivers.agents.speech import Heard, Opening
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
@@ -27,6 +27,11 @@ def exchanges(name: str) -> list[tuple[str, Any, Any]]:
     return [(row["req"][1], row["req"][2], row["res"]) for row in rows]
 
 
+def state(history: list[Any], *, first: int = 0, session_id: str = "s", busy: bool = False) -> dict[str, Any]:
+    session = {"sessionId": session_id, "history": history}
+    return {"session": session, "from": first, "isProcessing": busy, "messageQueueLength": 0}
+
+
 class Dialogue:
     def __init__(self, memory: dict[str, Any] | None = None) -> None:
         self.speech = ContinueServe(Opening("/home/user/work", memory or {}))
@@ -34,8 +39,7 @@ class Dialogue:
         self.ends: list[str] = []
 
     def state(self, *history: Any, busy: bool = False, **more: Any) -> Heard:
-        session = {"sessionId": "s", "history": list(history)}
-        return self.take({"session": session, "isProcessing": busy, "messageQueueLength": 0, **more})
+        return self.take({**state(list(history), busy=busy), **more})
 
     def take(self, answer: Any) -> Heard:
         heard = self.speech.take(json.dumps(answer).encode())
@@ -45,6 +49,14 @@ class Dialogue:
                 "done" if heard.failure is None else f"{heard.failure.code}: {heard.failure.detail}"
             )
         return heard
+
+
+def opened(memory: dict[str, Any] | None = None) -> Dialogue:
+    """One whose process has said that its conversation is empty."""
+    dialogue = Dialogue(memory)
+    dialogue.speech.open()
+    dialogue.state()
+    return dialogue
 
 
 def replay(name: str, damage: Any = None, every: int = 1, reopen: bool = False) -> Dialogue:
@@ -97,11 +109,8 @@ def test_a_later_hub_goes_on_where_the_earlier_one_was(name: str) -> None:
 
 
 def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> None:
-    dialogue = Dialogue()
-    dialogue.speech.open()
-    assert dialogue.speech.say("hello") == (
-        b'{"method":"POST","path":"/message","body":{"message":"hello"}}',
-    )
+    dialogue = opened()
+    assert dialogue.speech.say("hello") == (b'{"path":"/message","body":{"message":"hello"}}',)
     user = {"message": {"role": "user", "content": "hello"}}
     assert not dialogue.state().ended
     assert not dialogue.state(user, busy=True).ended
@@ -111,7 +120,7 @@ def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> No
 
 
 def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
-    dialogue = Dialogue()
+    dialogue = opened()
     dialogue.speech.say("hello")
     user = {"message": {"role": "user", "content": "hello"}}
     for said in ("on", "one", "one two"):
@@ -121,11 +130,11 @@ def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
 
 
 def test_what_an_interrupted_turn_leaves_behind_is_not_of_the_next() -> None:
-    dialogue = Dialogue()
+    dialogue = opened()
     dialogue.speech.say("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
     dialogue.state(one, busy=True)
-    assert dialogue.speech.interrupt() == (b'{"method":"POST","path":"/pause","body":{}}',)
+    assert dialogue.speech.interrupt() == (b'{"path":"/pause","body":{}}',)
     dialogue.state(one)
     dialogue.speech.say("two")
     dialogue.state(one, ANSWER, two, busy=True)
@@ -141,7 +150,7 @@ def test_a_permission_is_asked_once_and_answered() -> None:
         "requestId": "tool-request-1",
         "timestamp": 1,
     }
-    dialogue = Dialogue()
+    dialogue = opened()
     dialogue.speech.say("run")
     user = {"message": {"role": "user", "content": "run"}}
     for _ in range(2):
@@ -152,13 +161,13 @@ def test_a_permission_is_asked_once_and_answered() -> None:
     )
     assert dialogue.outputs[1:] == [Record(pending), Permission("1-tool-request-1", "Bash", pending, options)]
     assert [json.loads(line) for line in dialogue.speech.answer("1-tool-request-1", "allow")] == [
-        {"method": "POST", "path": "/permission", "body": {"requestId": "tool-request-1", "approved": True}}
+        {"path": "/permission", "body": {"requestId": "tool-request-1", "approved": True}}
     ]
     assert dialogue.speech.answer("1-tool-request-1", "deny") == ()
 
 
 def test_an_interrupt_denies_what_waits() -> None:
-    dialogue = Dialogue()
+    dialogue = opened()
     dialogue.speech.say("run")
     user = {"message": {"role": "user", "content": "run"}}
     dialogue.state(user, busy=True, pendingPermission={"toolName": "Bash", "requestId": "r"})
@@ -168,7 +177,7 @@ def test_an_interrupt_denies_what_waits() -> None:
 
 
 def test_a_history_that_was_made_shorter_is_gone_on_with() -> None:
-    dialogue = Dialogue()
+    dialogue = opened()
     dialogue.speech.say("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
     dialogue.state(one, ANSWER, ANSWER)
@@ -182,7 +191,7 @@ def test_a_history_that_was_made_shorter_is_gone_on_with() -> None:
 def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
     call = {"id": "c", "function": {"name": "Bash", "arguments": "{}"}}
     message = {"role": "assistant", "content": "", "toolCalls": [call]}
-    dialogue = Dialogue()
+    dialogue = opened()
     dialogue.speech.say("run")
     states = [{"toolCallId": "c", "status": "done"}]
     dialogue.state(
@@ -191,10 +200,87 @@ def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
     assert dialogue.outputs[2:] == [ToolUse("c", "Bash", "{}", "agent"), ToolResult("c", "")]
 
 
-def test_a_new_process_begins_anew() -> None:
-    dialogue = Dialogue({"session_id": "old", "turns": 4, "seen": 9})
+def test_a_new_process_goes_on_with_the_conversation() -> None:
+    known = {"session_id": "s-1", "turns": 4, "seen": 2, "told": ["c"], "begun": True, "open": True}
+    dialogue = Dialogue(known)
+    assert dialogue.speech.arguments() == (*ARGUMENTS, "--id=s-1")
     dialogue.speech.open()
-    assert dialogue.speech.memory == {"turns": 4, "seen": 0}
+    assert dialogue.speech.say("on") == ()
+    heard = dialogue.take(state([], first=2, session_id="s-1"))
+    assert (heard.outputs, heard.writes) == ((), (b'{"path":"/message","body":{"message":"on"}}',))
+    user = {"message": {"role": "user", "content": "on"}}
+    dialogue.take(state([user], first=2, session_id="s-1", busy=True))
+    assert dialogue.take(state([ANSWER], first=3, session_id="s-1")).ended
+    assert dialogue.outputs == [Record(user), Record(ANSWER), Text("hi"), Usage(None, 3, 1)]
+    assert (dialogue.speech.memory["session_id"], dialogue.speech.memory["seen"]) == ("s-1", 4)
+
+
+def test_a_conversation_that_is_not_there_any_more_is_said_to_be_lost() -> None:
+    dialogue = Dialogue({"session_id": "s-1", "turns": 4, "seen": 2})
+    dialogue.speech.open()
+    dialogue.speech.say("on")
+    heard = dialogue.take(state([], session_id="s-1"))
+    assert (heard.ended, heard.writes, "session_id" in dialogue.speech.memory) == (True, (), False)
+    assert dialogue.ends == [
+        "turn_failed: continue failed: no conversation found with the id s-1;"
+        " the next message begins a new conversation"
+    ]
+
+
+def test_a_message_that_was_not_handed_over_is_not_by_a_later_hub() -> None:
+    dialogue = Dialogue({"turns": 1, "seen": 0, "open": False})
+    dialogue.speech.reopen(True, {})
+    assert dialogue.take(state([])).ended
+    assert dialogue.ends == ["turn_failed: the hub ended before the message was handed over; send it again"]
+
+
+def test_a_turn_of_which_nothing_is_kept_yet_is_taken_up_without_the_one_before() -> None:
+    dialogue = opened()
+    dialogue.speech.say("one")
+    one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
+    refusal = {"message": {"role": "assistant", "content": "Error: 401 no"}}
+    dialogue.state(one, refusal)
+    later = Dialogue(json.loads(json.dumps(dialogue.speech.memory)))
+    later.speech.reopen(True, {})
+    later.take(state([two], first=2, busy=True))
+    assert later.take(state([ANSWER], first=3)).ended
+    assert ([end.partition(":")[0] for end in dialogue.ends], later.ends) == (["provider_denied"], ["done"])
+
+
+def test_what_is_interrupted_before_it_is_ready_is_not_begun() -> None:
+    dialogue = Dialogue()
+    dialogue.speech.open()
+    assert (dialogue.speech.say("long"), dialogue.speech.interrupt()) == ((), ())
+    heard = dialogue.take(state([]))
+    assert (heard.writes, dialogue.ends) == ((), ["interrupted: continue was interrupted"])
+
+
+def test_a_message_that_it_does_not_take_ends_its_turn() -> None:
+    dialogue = opened()
+    dialogue.speech.say("")
+    refusal = {"path": "/message", "status": 400, "refused": "Message field is required"}
+    assert dialogue.take(refusal).ended
+    assert dialogue.ends == ["turn_failed: continue failed: Message field is required"]
+    assert not dialogue.take(refusal | {"path": "/pause"}).ended
+
+
+def test_entries_that_are_as_they_were_are_not_told_again() -> None:
+    dialogue = opened()
+    dialogue.speech.say("run")
+    user = {"message": {"role": "user", "content": "run"}}
+    first = {"message": {"role": "assistant", "content": "one"}}
+    dialogue.take(state([user, first], busy=True))
+    dialogue.take(state([ANSWER], first=2, busy=True))
+    assert dialogue.take(state([], first=3)).ended
+    assert [output.text for output in dialogue.outputs if isinstance(output, Text)] == ["one", "hi"]
+
+
+def test_the_module_is_loaded_before_what_the_user_loads() -> None:
+    speech = ContinueServe(Opening("/w"))
+    load = f'--require "{PIPES}"'
+    assert PIPES.is_file()
+    assert speech.environment({"A": "1"}) == {"A": "1", "NODE_OPTIONS": load}
+    assert speech.environment({"NODE_OPTIONS": "-r x"}) == {"NODE_OPTIONS": f"{load} -r x"}
 
 
 values = st.recursive(
