@@ -29,6 +29,7 @@ from rhetor.drivers.agents.claude_transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex import Codex
 from rhetor.drivers.agents.codex_transcript import CodexTranscript
 from rhetor.drivers.agents.continue_serve import ContinueServe
+from rhetor.drivers.agents.cursor import Cursor
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.agents.speech import Opening, Speech
@@ -90,7 +91,9 @@ SPEECHES: dict[str, Callable[[Opening], Speech]] = {
     "codex": Codex,
     "acp": Acp,
     "continue": ContinueServe,
+    "cursor": Cursor,
 }
+PLAIN = ("claude", "codex", "acp")  # those that can be told to use no tools, or ask before they use one
 DOORS = (
     system.doors,
     talking.doors,
@@ -254,7 +257,8 @@ def agent_models(start: Start, peers: Peers, configured: ConfiguredPrograms) -> 
     }
     hosts = Hosts(start.home.folder / "models", start.home.runtime)
     folder, automatic = start.home.folder / "empty", start.settings.models.agents
-    return AgentModels(entries, SPEECHES, hosts, folder, automatic)
+    speeches = {driver: SPEECHES[driver] for driver in PLAIN}
+    return AgentModels(entries, speeches, hosts, folder, automatic)
 
 
 def _tool_servers(start: Start) -> ToolServers:

@@ -110,6 +110,15 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         _NPM.format("@continuedev/cli"),
         {"coding": 0.85, "refactoring": 0.82, "code-analysis": 0.8, "streaming": False},
     ),
+    "cursor": _agent(
+        "Cursor",
+        "cursor",
+        "cursor-agent",
+        (),
+        (*_PASSED, "CURSOR_API_KEY"),
+        "see https://cursor.com/cli for how to install it",
+        {"coding": 0.9, "refactoring": 0.88, "code-analysis": 0.85, "debugging": 0.85, "streaming": False},
+    ),
     "goose": _agent(
         "Goose",
         "acp",

@@ -113,7 +113,7 @@ class ToolSettings(Section):
     `capabilities` one is no score: `streaming`, false where answers come whole."""
 
     display_name: str = ""
-    driver: Literal["terminal", "stdio", "claude", "codex", "acp", "continue"] = "terminal"
+    driver: Literal["terminal", "stdio", "claude", "codex", "acp", "continue", "cursor"] = "terminal"
     executable: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
     args: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("args", "launch_args"))] = ()
     env: dict[str, str] = {}

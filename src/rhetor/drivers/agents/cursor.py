@@ -5,56 +5,69 @@
 `assistant` with a whole piece of the answer, `tool_call` `started` and `completed`, `thinking` deltas, and
 one `result` at the end. A turn that fails has no `result`: the process ends, and says why on stderr.
 
-The prompt is an argument, so what a turn's process is started with is `turn_arguments`, not `arguments`,
-and nothing is ever written to it. It asks for no permissions: without `--force` in its configured arguments
-it does not change files. To interrupt it, its process is ended. It cannot go on with a copy of a
-conversation: a fork begins with nothing. Each line becomes a `Record`, but for the deltas of `thinking`.
+The prompt is an argument, so what runs as long as the conversation is `each_turn.py`, which is told each
+turn's. It asks for no permissions: without `--force` in its configured arguments it does not change files. To
+interrupt it, its process is ended. It cannot go on with a copy of a conversation: a fork begins with nothing.
+Each line becomes a `Record`, but for the deltas of `thinking`.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
 from rhetor.errors import TurnFailure
 
 from .failures import Interrupted, failed
-from .records import object_of, record_of, rows, table, text
+from .records import count, object_of, record_of, rows, table, text
 from .speech import Heard, Opening, Speech
 
 AGENT = "cursor"
+EACH_TURN = Path(__file__).with_name("each_turn.py")
 
 
 class Cursor(Speech):
-    """`memory`: `session_id`, and `model` as it was last said."""
+    """`memory`: `session_id`; `turns`, how many there were; `model`, as it was last said."""
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._in_turn = False
         self._stopping = False
         self._said = False
+        self._turn = 0  # the number of the running one, or a lower one
+
+    def command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        return (sys.executable, "-I", "-S", str(EACH_TURN), *argv, *self.arguments())
 
     def arguments(self) -> tuple[str, ...]:
         return ("-p", "--output-format", "stream-json")
 
     def turn_arguments(self, content: str) -> tuple[str, ...]:
-        """What is appended for a turn with this message."""
+        """What is appended to those for a turn with this message."""
         model = () if self.opening.model is None else ("--model", self.opening.model)
         earlier = text(self.memory, "session_id")
-        resume = ("--resume", earlier) if earlier else ()
-        return (*self.arguments(), *model, *resume, "--", content)
+        resume = ("--resume", earlier) if earlier and earlier[0] != "-" else ()
+        return (*model, *resume, "--", content)
 
     def open(self) -> tuple[bytes, ...]:
         return ()
 
     def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._in_turn = in_turn
+        # the turn that runs may be one that was not remembered; the next is to have another number
+        self._turn = count(self.memory, "turns")
+        self.memory["turns"] = self._turn + 1
         # what it said before is not known: the end repeats it all, and once too few is better than twice
         self._said = in_turn
 
     def say(self, content: str) -> tuple[bytes, ...]:
         self._in_turn, self._stopping, self._said = True, False, False
-        return ()
+        self._turn = self.memory["turns"] = count(self.memory, "turns") + 1
+        return (msgspec.json.encode({"turn": self._turn, "arguments": self.turn_arguments(content)}),)
 
     def take(self, line: bytes) -> Heard:
         found = object_of(line)
@@ -68,6 +81,8 @@ class Cursor(Speech):
             self.memory["model"] = text(found, "model")
         if kind == "result" and self._in_turn:
             return self._ended(found, record)
+        if kind == "process.exited" and self._in_turn and count(found, "turn") >= self._turn:
+            return self._over(record, self._without_result(found))
         if kind == "tool_call":
             return Heard((record, *_call(found)))
         if kind == "assistant":
@@ -79,7 +94,7 @@ class Cursor(Speech):
 
     def interrupt(self) -> tuple[bytes, ...]:
         self._stopping = self._in_turn
-        return ()
+        return (msgspec.json.encode({"stop": True}),) if self._in_turn else ()
 
     def _text(self, words: str) -> list[Plain]:
         self._said = self._said or bool(words)
@@ -94,6 +109,15 @@ class Cursor(Speech):
         elif is_error:
             failure = failed(AGENT, whole)
         rest = [] if failure or self._said else self._text(whole)
+        return self._over(record, failure, *rest)
+
+    def _without_result(self, found: Any) -> TurnFailure:
+        if self._stopping:
+            return Interrupted(AGENT)
+        last = text(found, "said").strip().rpartition("\n")[2]
+        return failed(AGENT, last or "it ended without a result")
+
+    def _over(self, record: Plain, failure: TurnFailure | None, *rest: Plain) -> Heard:
         self._in_turn = self._stopping = False
         return Heard((record, *rest), ended=True, failure=failure)
 

@@ -39,7 +39,7 @@ class Agents:
         program = program_of(peer)
         path = executable(program, launch)
         speech = self._speech(opening(launch.cwd, memory))
-        argv = (path, *program.argv[1:], *speech.arguments())
+        argv = speech.command((path, *program.argv[1:]))
         env = speech.environment(launch.env)
         spec = ProgramSpec(argv, launch.cwd, env, "pipes", on_exit=program.on_exit)
         link = await self._hosts.start(host_id, spec)

@@ -84,6 +84,10 @@ class Speech(ABC):
     def arguments(self) -> tuple[str, ...]:
         """What is appended to the configured arguments of the program."""
 
+    def command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """What is run. `argv`: the program's file, and its configured arguments."""
+        return (*argv, *self.arguments())
+
     def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """All that it sees of one. `given`: what its entry lets through."""
         return given

@@ -1,6 +1,7 @@
 """The speech of `cursor-agent`, over what its documentation shows."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhetor.domain.output import Plain, Record, Text, ToolResult, ToolUse
-from rhetor.drivers.agents.cursor import Cursor
+from rhetor.drivers.agents.cursor import EACH_TURN, Cursor
 from rhetor.drivers.agents.speech import Opening
 
 INIT = {"type": "system", "subtype": "init", "session_id": "s1", "model": "auto", "cwd": "/w"}
@@ -63,6 +64,12 @@ def heard(lines: list[Any], speech: Cursor | None = None) -> tuple[list[Plain], 
     return outputs, ends
 
 
+def told(lines: tuple[bytes, ...]) -> Any:
+    """The one order that is given."""
+    (line,) = lines
+    return json.loads(line)
+
+
 def test_a_turn_is_told_as_it_came() -> None:
     speech = Cursor(Opening("/w"))
     outputs, ends = heard(TURN, speech)
@@ -80,16 +87,23 @@ def test_a_turn_is_told_as_it_came() -> None:
         Record(RESULT),
     ]
     assert ends == ["done"]
-    assert speech.memory == {"session_id": "s1", "model": "auto"}
+    assert speech.memory == {"session_id": "s1", "turns": 1, "model": "auto"}
 
 
 def test_each_turn_is_a_process_that_goes_on_with_the_one_before() -> None:
     speech = Cursor(Opening("/w", model="gpt"))
-    common = ("-p", "--output-format", "stream-json", "--model", "gpt")
-    assert speech.turn_arguments("-x") == (*common, "--", "-x")
+    runner = (sys.executable, "-I", "-S", str(EACH_TURN))
+    own = ("-p", "--output-format", "stream-json")
+    assert speech.command(("/bin/cursor-agent", "-f")) == (*runner, "/bin/cursor-agent", "-f", *own)
+    assert told(speech.say("-x")) == {"turn": 1, "arguments": ["--model", "gpt", "--", "-x"]}
     heard(TURN, speech)
-    assert speech.turn_arguments("on") == (*common, "--resume", "s1", "--", "on")
-    assert Cursor(Opening("/w", speech.memory, fork=True)).turn_arguments("on")[3:] == ("--", "on")
+    assert told(speech.say("on")) == {
+        "turn": 3,
+        "arguments": ["--model", "gpt", "--resume", "s1", "--", "on"],
+    }
+    anew = {"turn": 1, "arguments": ["--", "on"]}
+    assert told(Cursor(Opening("/w", speech.memory, fork=True)).say("on")) == anew
+    assert told(Cursor(Opening("/w", {"session_id": "--force"})).say("on")) == anew
 
 
 def test_an_answer_that_came_only_at_the_end_is_given_once() -> None:
@@ -123,10 +137,35 @@ def test_a_result_that_is_an_error_is_a_failure(end: dict[str, Any], told: str) 
     assert heard([INIT, RESULT | end])[1] == [told]
 
 
+@pytest.mark.parametrize(
+    ("said", "why"), [("\nwarning\nno credit\n", "no credit"), ("", "it ended without a result")]
+)
+def test_a_process_that_ends_without_a_result_has_failed(said: str, why: str) -> None:
+    end = {"type": "process.exited", "turn": 1, "code": 1, "signal": None, "said": said}
+    assert heard([INIT, end])[1] == [f"turn_failed: cursor failed: {why}"]
+    assert heard([*TURN, end])[1] == ["done"]
+
+
+def test_the_end_of_an_earlier_turns_process_is_not_that_of_this_one() -> None:
+    speech = Cursor(Opening("/w"))
+    heard(TURN, speech)
+    end = {"type": "process.exited", "turn": 1, "code": 0, "signal": None, "said": ""}
+    assert heard([end, *TURN], speech)[1] == ["done"]
+
+
+def test_a_process_that_was_stopped_was_interrupted() -> None:
+    speech = Cursor(Opening("/w"))
+    speech.say("hi")
+    speech.interrupt()
+    end = {"type": "process.exited", "turn": 1, "code": None, "signal": 15, "said": ""}
+    failure = speech.take(json.dumps(end).encode()).failure
+    assert (failure and failure.code, speech.interrupt()) == ("interrupted", ())
+
+
 def test_what_ends_after_an_interrupt_was_interrupted() -> None:
     speech = Cursor(Opening("/w"))
     speech.say("hi")
-    assert speech.interrupt() == ()
+    assert told(speech.interrupt()) == {"stop": True}
     assert speech.take(json.dumps(RESULT).encode()).failure is not None
 
 
