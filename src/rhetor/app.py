@@ -31,8 +31,8 @@ from rhetor.drivers.agents.codex_transcript import CodexTranscript
 from rhetor.drivers.agents.continue_serve import ContinueServe
 from rhetor.drivers.agents.cursor import Cursor
 from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.agents.speech import Opening, Speech
+from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.mcp_reach import ServerEntry
 from rhetor.drivers.models import ProviderEntry

@@ -378,7 +378,7 @@ def test_a_copy_is_its_own_when_the_agent_has_begun_with_it() -> None:
     assert take(claude, type="control_response", response=response) == Heard()
     assert claude.has_copy
     take(claude, type="system", subtype="init", session_id="child", model="m")
-    assert claude.kept == {"session_id": "child", "model": "m"}
+    assert claude.memory == {"session_id": "child", "model": "m"}
 
 
 def test_a_copy_of_what_is_lost_is_given_up() -> None:
