@@ -25,7 +25,8 @@ ENDED = "the turn's end"  # who answers a request that nobody answered until the
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question as it is in the log. `data`: what its event says; `step`: of a plan, where one asked."""
+    """One question as it is in the log. `data`: what its event says; `step`: of a plan, where one asked;
+    `answer`: what a request was answered, and by whom."""
 
     kind: Kind
     id: str
@@ -37,6 +38,7 @@ class Asked:
     step: str | None = None
     state: str = OPEN
     at: int = 0
+    answer: dict[str, Any] | None = None
 
     @property
     def row_id(self) -> str:
@@ -45,6 +47,11 @@ class Asked:
     def row(self, state: str) -> Row:
         doc = msgspec.json.encode(replace(self, state=state))
         return Row(self.kind, self.row_id, state, doc, owner=self.owner, parent=self.stream, at=self.at)
+
+    def answered(self, payload: ToolReturned | PermissionAnswered) -> Asked:
+        if isinstance(payload, ToolReturned):
+            return self
+        return replace(self, answer={"option_id": payload.option_id, "by": payload.by})
 
     @classmethod
     def of(cls, row: Row) -> Asked:
@@ -61,13 +68,16 @@ async def commit_answer(
 ) -> Committed:
     """Raises:
     StateConflict: it is not open any more."""
-    return await state.store.commit(
+    committed = await state.store.commit(
         asked.stream,
         [Draft(payload, asked.turn_id, asked.step)],
         key=key,
         expect=Expect(asked.kind, asked.row_id, frozenset({OPEN})),
-        rows=[asked.row(ANSWERED)],
+        rows=[asked.answered(payload).row(ANSWERED)],
     )
+    if asked.kind == "permission":
+        state.asked.ring()
+    return committed
 
 
 async def asked_by(state: State, stream: str, turn_id: str) -> list[Asked]:

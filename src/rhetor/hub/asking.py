@@ -133,6 +133,11 @@ class Asking:
         self._open.clear()
         return payloads, rows
 
+    def ring(self, rows: Sequence[Row]) -> None:
+        """That these rows are committed: who watches requests for permission looks again."""
+        if any(row.kind == "permission" for row in rows):
+            self._state.asked.ring()
+
     async def answer(
         self, asked: Asked, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
     ) -> Committed:
@@ -157,7 +162,7 @@ class Asking:
         asked = self._open.pop(payload.request_id, None)
         if asked is not None:
             settled.payloads.append(payload)
-            settled.rows[asked.id] = asked.row(CLOSED)
+            settled.rows[asked.id] = asked.answered(payload).row(CLOSED)
 
     def _open_or_decide(self, asked: Asked, payload: Payload, settled: Settled) -> None:
         answer = decided(self._rules, payload) if isinstance(payload, PermissionAsked) else None

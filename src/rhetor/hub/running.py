@@ -162,6 +162,7 @@ class TurnRun:
                 sources = [SourceOffset(*place) for place in self._taken.items()]
                 self._taken = {}
                 await commit_patiently(self._store, self._stream, drafts, rows, sources)
+                self._asking.ring(rows)
                 self._stored(sources)
                 self._asking.tell(settled.given)
                 self._appended_at = asyncio.get_running_loop().time()

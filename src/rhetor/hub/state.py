@@ -69,8 +69,9 @@ class NoBlobs:
 class State:
     """`lanes`: sessions with a turn that runs or waits. `plans`: plans that run. `asking`: what
     running turns (by id) wait to be told. `seats`: programs that run, by peer; `gone`: how those that ended
-    did, and when. `launches`: what a configured program is started with; `transcripts`: what agents keep
-    themselves, by driver. `joint`: who speaks for teams and for the hub, by driver. All else only mirrors
+    did, and when. `asked`: rung when requests for permission come or go. `launches`: what a configured
+    program is started with; `transcripts`: what agents keep themselves, by driver. `joint`: who speaks for
+    teams and for the hub, by driver. All else only mirrors
     what the log says, for as long as something is going on."""
 
     store: Store
@@ -93,6 +94,7 @@ class State:
     joint: Mapping[str, Callable[[State, Peer, Asking], Conversation]] = field(default_factory=dict)
     readership: Readership = field(default_factory=Readership)
     bell: Bell = field(default_factory=Bell)
+    asked: Bell = field(default_factory=Bell)
     attendance: Attendance = field(default_factory=Attendance)
     closing: bool = False
     _starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)

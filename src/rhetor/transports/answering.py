@@ -40,14 +40,16 @@ async def permissions(who: Who, here: Here) -> dict[str, Any]:
     """The caller's requests for permission that wait, the oldest first. A plan's has the plan's id as its
     `session_id`."""
     found = await answering.open_permissions(here.hub.state, who)
-    return {"permissions": [_shape(asked) for asked in found]}
+    return {"permissions": [permission_asked(asked) for asked in found]}
 
 
-def _shape(asked: Asked) -> dict[str, Any]:
+def permission_asked(asked: Asked) -> dict[str, Any]:
+    """A request for permission as clients see it; one that was answered says so."""
     return {
         **asked.data,
         "session_id": asked.stream,
         "turn_id": asked.turn_id,
         "peer": asked.peer,
         "asked_at": timestamp(asked.at),
+        **(asked.answer or {}),
     }

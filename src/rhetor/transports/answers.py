@@ -122,6 +122,15 @@ class Reply(BaseModel):
     execution_time: float
 
 
+class Accepted(BaseModel):
+    """A message whose answer will stand behind `cursor`."""
+
+    ai: str
+    session_id: str
+    turn_id: str
+    cursor: Cursor
+
+
 class Said(BaseModel):
     role: Literal["user", "assistant"]
     content: str

@@ -6,7 +6,7 @@ Paths, parameters and bodies come from the routes; what is answered, and what ma
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -71,7 +71,8 @@ PLAN_HEADERS = ("x-plan-id", "x-cursor")
 @dataclass(frozen=True)
 class Gives:
     """`shape`: of the JSON answer, None where there is none; `stream`: whether it may be an event stream;
-    `is_binary`: it is of whatever type its content has."""
+    `is_binary`: it is of whatever type its content has; `at_once`: what is answered (202) where the client
+    prefers not to wait."""
 
     shape: type[BaseModel] | None = None
     refusals: Errors = ()
@@ -80,9 +81,10 @@ class Gives:
     headers: tuple[str, ...] = ()
     status: HTTPStatus = HTTPStatus.OK
     is_binary: bool = False
+    at_once: type[BaseModel] | None = None
 
 
-MESSAGE = Gives(a.Reply, (*SENT, *TURN), headers=TURN_HEADERS)
+MESSAGE = Gives(a.Reply, (*SENT, *TURN), headers=TURN_HEADERS, at_once=a.Accepted)
 STREAM = Gives(None, SENT, stream=True, headers=TURN_HEADERS)
 CONTROL = Gives(a.Session, CHANGED)
 
@@ -176,7 +178,11 @@ def _complete(operation: dict[str, Any], gives: Gives) -> None:
         refusals.append(e.Unprocessable)
     if "requestBody" in operation:
         refusals.append(e.UnsupportedMedia)
-    operation["responses"] = {str(gives.status.value): _answer(gives), **_refusals(refusals)}
+    answers = {str(gives.status.value): _answer(gives)}
+    if gives.at_once is not None:
+        later = replace(gives, shape=gives.at_once, status=HTTPStatus.ACCEPTED)
+        answers[str(later.status.value)] = _answer(later)
+    operation["responses"] = {**answers, **_refusals(refusals)}
 
 
 def _answer(gives: Gives) -> dict[str, Any]:
@@ -218,7 +224,7 @@ def _shapes() -> dict[str, Any]:
     used: list[type[BaseModel]] = [
         a.Problem,
         a.Frame,
-        *(g.shape for g in OPERATIONS.values() if g.shape is not None),
+        *(shape for g in OPERATIONS.values() for shape in (g.shape, g.at_once) if shape is not None),
     ]
     _, found = models_json_schema(
         [(shape, "serialization") for shape in dict.fromkeys(used)],

@@ -77,8 +77,8 @@ class EventStream(Response):
         self._wrote_at = asyncio.get_running_loop().time()
 
 
-def json_response(content: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(content), headers=headers, media_type="application/json")
+def json_response(content: Any, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
 
 
 class CallerGone(Exception):

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket
 
 from rhetor.auth.policy import Policy
 from rhetor.codec.jsonrpc import Call
+from rhetor.dialects import streams
 from rhetor.dialects.interactive import OK, STATUS, Echo, LoopView, Resume, Status, decode
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
@@ -22,6 +23,7 @@ from rhetor.store.base import Head, resumed
 
 from .routes import Doors
 from .rpc import Reply, Turnstile, serve
+from .streams import StreamDesk
 from .websocket import Hold, Wire, talk
 
 doors = Doors(tags=["sessions"])
@@ -50,9 +52,12 @@ class LoopDesk:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._hub = wire.hub
+        self._streams = StreamDesk(wire)
         self._attended: dict[str, Attended] = {}
 
     async def answer(self, call: Call, turnstile: Turnstile) -> Reply:
+        if call.method in streams.METHODS:
+            return await self._streams.answer(call)
         match decode(call):
             case c.StartSession() as command:
                 return await self._start(command, turnstile)

@@ -103,7 +103,12 @@ def streamed(request: Request, here: Node, accepted: Accepted, headers: dict[str
 
 
 async def whole_answer(request: Request, here: Node, accepted: Accepted, headers: dict[str, str]) -> Response:
-    """The answer when it is complete; a caller that goes away is not waited for."""
+    """The answer when it is complete; a caller that goes away is not waited for. Who prefers not to wait for
+    it (RFC 7240, 4.1) is told where it will be."""
+    if "respond-async" in request.headers.get("prefer", ""):
+        place = {"ai": accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
+        applied = {**headers, "preference-applied": "respond-async"}
+        return events.json_response({**place, "cursor": str(accepted.after)}, applied, status=202)
     watching = here.hub.state.watching
     with watching.only_for_the_end(accepted.session_id):
         async with events.while_connected(request.receive):

@@ -1,0 +1,191 @@
+"""Many streams on one connection of `/ws`, and permissions as they come and go, through the real door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.rhetor.transports.calling import Caller, Frame, calling
+from tests.served import Served, served
+
+from rhetor.domain.event import PermissionOption, TurnCompleted
+from rhetor.domain.output import Done, Permission, Text
+
+pytestmark = pytest.mark.anyio
+OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
+BASH = Permission("req_1", "Bash", {"command": "ls"}, OPTIONS)
+
+
+@asynccontextmanager
+async def connected(folder: Path, *scripts: Any) -> AsyncIterator[tuple[Served, Caller]]:
+    async with served(folder, *scripts) as home, calling(home, "/ws") as caller:
+        yield home, caller
+
+
+async def opened(home: Served, peer: str = "apollo") -> str:
+    answer = await home.ask("POST", "/api/v2/sessions", {"specialist_id": peer})
+    return str(answer.json["id"])
+
+
+async def said(home: Served, session: str, message: str = "hi") -> None:
+    answer = await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": message})
+    assert answer.status == 200, answer.text
+
+
+async def page(home: Served, session: str) -> list[Frame]:
+    found: list[Frame] = (await home.ask("GET", f"/api/v2/sessions/{session}/events")).json["events"]
+    return found
+
+
+def events(caller: Caller, subscription: str) -> list[Frame]:
+    """What was told under a name, as the log has it."""
+    told = [f["params"] for f in caller.told if f["params"]["subscription"] == subscription]
+    return [{name: value for name, value in event.items() if name != "subscription"} for event in told]
+
+
+async def until_told(caller: Caller, subscription: str, seq: int) -> None:
+    await caller.until(lambda f: (f["params"]["subscription"], f["params"].get("seq")) == (subscription, seq))
+
+
+async def test_several_sessions_are_followed_each_as_its_log_has_it(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        sessions = [await opened(home, peer) for peer in ("apollo", "athena", "apollo")]
+        for number, session in enumerate(sessions):
+            answer = await caller.result("subscribe", stream=session, subscription=str(number))
+            assert (answer["outcome"], answer["head"]) == ("ok", 1)
+            assert answer["cursor"] == f"{answer['epoch']}:0"
+        await asyncio.gather(*(said(home, session) for session in sessions))
+        for number, session in enumerate(sessions):
+            log = await page(home, session)
+            await until_told(caller, str(number), log[-1]["seq"])
+            assert events(caller, str(number)) == log
+
+
+async def test_one_session_is_followed_twice_from_two_places(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        session = await opened(home)
+        await said(home, session)
+        log = await page(home, session)
+        await caller.result("subscribe", stream=session, subscription="all")
+        await caller.result("subscribe", stream=session, subscription="rest", cursor=log[2]["cursor"])
+        for name in ("all", "rest"):
+            await until_told(caller, name, log[-1]["seq"])
+        assert (events(caller, "all"), events(caller, "rest")) == (log, log[3:])
+        assert await caller.code("subscribe", stream=session, subscription="all") == -32602
+
+
+async def test_nothing_of_a_subscription_comes_after_it_was_left(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        left, kept = await opened(home), await opened(home)
+        for session, name in ((left, "left"), (kept, "kept")):
+            await caller.result("subscribe", stream=session, subscription=name)
+        assert await caller.result("unsubscribe", subscription="left") == {"subscription": "left"}
+        await said(home, left)
+        await said(home, kept)
+        await until_told(caller, "kept", (await page(home, kept))[-1]["seq"])
+        assert len(events(caller, "left")) <= 1
+        await caller.result("unsubscribe", subscription="never was")
+        await caller.result("subscribe", stream=left, subscription="left")
+
+
+async def test_a_subscription_that_a_batch_leaves_at_once_never_begins(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        session = await opened(home)
+        params = {"stream": session, "subscription": "x"}
+        calls = [
+            {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": params},
+            {"jsonrpc": "2.0", "id": 2, "method": "unsubscribe", "params": {"subscription": "x"}},
+        ]
+        await caller.send(calls)
+        assert [reply["id"] for reply in await caller.read()] == [1, 2]
+        await caller.result("subscribe", stream=session, subscription="y")
+        await until_told(caller, "y", 1)
+        assert events(caller, "x") == []
+
+
+async def test_a_session_that_is_restored_ends_its_own_subscription_only(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        restored, other = await opened(home), await opened(home)
+        for session, name in ((restored, "restored"), (other, "other")):
+            await caller.result("subscribe", stream=session, subscription=name)
+        place = (await page(home, restored))[0]["cursor"]
+        await said(home, restored)
+        answer = await home.ask("POST", f"/api/v2/sessions/{restored}/restore", {"at": place})
+        assert answer.status == 200, answer.text
+        told = await caller.until(lambda frame: frame["method"] == "subscription.lost")
+        assert told["params"]["subscription"] == "restored"
+        assert (told["params"]["outcome"], told["params"]["recovered"]) == ("epoch_changed", False)
+        await said(home, other)
+        await until_told(caller, "other", (await page(home, other))[-1]["seq"])
+
+
+async def test_a_position_that_is_lost_is_the_answer_and_a_wrong_one_an_error(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        session = await opened(home)
+        ahead = (await page(home, session))[0]["cursor"][:-1] + "9"
+        lost = await caller.result("subscribe", stream=session, subscription="a", cursor=ahead)
+        assert (lost["outcome"], lost["recovered"]) == ("ahead", False)
+        for params in ({"stream": "s_never"}, {"stream": session, "cursor": "nonsense"}):
+            assert await caller.code("subscribe", subscription="a", **params) == -32602
+        assert await caller.code("subscribe", stream=session) == -32602
+
+
+async def test_requests_for_permission_are_told_as_they_come_and_go(tmp_path: Path) -> None:
+    async with connected(tmp_path, [BASH, asyncio.Event(), Done()]) as (home, caller):
+        assert await caller.result("watchPermissions", subscription="p") == {"permissions": []}
+        session = await opened(home)
+        asking = asyncio.create_task(said(home, session))
+        asked = (await caller.until(lambda f: f["method"] == "permission.asked"))["params"]
+        shown = {name: asked[name] for name in ("request_id", "session_id", "peer", "tool", "detail")}
+        assert shown == {
+            "request_id": "req_1",
+            "session_id": session,
+            "peer": "apollo",
+            "tool": "Bash",
+            "detail": {"command": "ls"},
+        }
+        async with calling(home, "/ws") as later:
+            waiting = (await later.result("watchPermissions", subscription="p"))["permissions"]
+            assert waiting == [{name: asked[name] for name in asked if name != "subscription"}]
+        path = f"/api/v2/sessions/{session}/permissions/req_1"
+        assert (await home.ask("POST", path, {"option_id": "allow"})).status == 200
+        told = (await caller.until(lambda f: f["method"] == "permission.answered"))["params"]
+        assert told == {**asked, "option_id": "allow", "by": home.node.owner}
+        asking.cancel()
+
+
+async def test_a_request_that_ends_with_its_turn_is_told_to_be_over(tmp_path: Path) -> None:
+    async with connected(tmp_path, [BASH, asyncio.Event()]) as (home, caller):
+        await caller.result("watchPermissions", subscription="p")
+        session = await opened(home)
+        body = {"message": "hi"}
+        answer = await home.ask(
+            "POST", f"/api/v2/sessions/{session}/message", body, headers={"Prefer": "respond-async"}
+        )
+        assert answer.status == 202
+        await caller.until(lambda f: f["method"] == "permission.asked")
+        await home.ask("POST", f"/api/v2/sessions/{session}/interrupt")
+        told = (await caller.until(lambda f: f["method"] == "permission.answered"))["params"]
+        assert (told["request_id"], told["option_id"], told["by"]) == ("req_1", None, "the turn's end")
+
+
+async def test_who_prefers_not_to_wait_is_told_where_the_answer_will_be(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    async with served(tmp_path, [go, Text("late"), Done()]) as home:
+        session = await opened(home)
+        headers = {"Prefer": "respond-async", "Idempotency-Key": "k"}
+        path = f"/api/v2/sessions/{session}/message"
+        first = await home.ask("POST", path, {"message": "hi"}, headers=headers)
+        again = await home.ask("POST", path, {"message": "hi"}, headers=headers)
+        assert (first.status, first.headers["preference-applied"]) == (202, "respond-async")
+        assert first.json == again.json
+        assert (first.json["ai"], first.json["session_id"]) == ("apollo", session)
+        go.set()
+        payloads = await home.seen(session, lambda payload: isinstance(payload, TurnCompleted))
+        assert sum(isinstance(payload, TurnCompleted) for payload in payloads) == 1
+        head = await home.hub.state.store.head(session)
+        assert head is not None and first.json["cursor"] == f"{head.epoch}:1"
