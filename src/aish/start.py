@@ -112,3 +112,17 @@ def _log_end(path: str, begin: int) -> str:
         log.seek(max(begin, size - _SHOWN_BYTES))
         lines = log.read().decode("utf-8", "replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+
+
+def main() -> int:
+    """`python -m aish.start HOME`: for those who cannot fork. 0 when the hub listens."""
+    try:
+        start_hub(sys.argv[1]).close()
+    except Failure as failure:
+        print(failure.message, file=sys.stderr)  # noqa: T201
+        return failure.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -71,8 +71,8 @@ class State:
     running turns (by id) wait to be told. `seats`: programs that run, by peer; `gone`: how those that ended
     did, and when. `asked`: rung when requests for permission come or go. `launches`: what a configured
     program is started with; `transcripts`: what agents keep themselves, by driver. `joint`: who speaks for
-    teams and for the hub, by driver. All else only mirrors
-    what the log says, for as long as something is going on."""
+    teams and for the hub, by driver. All else only mirrors what the log says, for as long as something is
+    going on."""
 
     store: Store
     peers: Peers

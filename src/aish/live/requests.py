@@ -1,0 +1,102 @@
+"""Requests to the hub over HTTP: asked again where that is safe, refused with a typed error."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from aish.environment import provider_variables
+
+from .errors import HubError, HubUnreachable, error_of
+from .patience import Patience
+from .place import Place
+
+_SAFE = frozenset({"GET", "PUT", "DELETE"})
+_COMES_BACK = "shutting_down"
+
+
+class Requests:
+    """`patience`: seconds that a request waits for a hub that is away."""
+
+    def __init__(self, place: Place, http: aiohttp.ClientSession, patience: float | None) -> None:
+        self._place = place
+        self._http = http
+        self._patience = patience
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
+    ) -> Any:
+        """The answer as a JSON value.
+
+        Where the connection breaks it is asked again if that cannot do anything twice: it only reads, or it
+        has an idempotency `key`, or nothing was sent.
+
+        Raises:
+            HubUnreachable: there is no hub, or what it did is not known.
+            HubError: it refuses.
+        """
+        headers = {"Idempotency-Key": key} if key else {}
+        if prefer:
+            headers["Prefer"] = prefer
+        patience = Patience(self._patience)
+        while True:
+            try:
+                return await self._asked(method, path, body, headers)
+            except HubUnreachable as away:
+                if not (key or method in _SAFE or away.retryable):
+                    raise
+                await patience.pause(away)
+                await self._start()
+            except HubError as refused:
+                if refused.code == _COMES_BACK:
+                    await patience.pause(refused)
+                elif refused.code == "environment_differs":
+                    await self._hand_over_environment()
+                else:
+                    raise
+
+    async def _asked(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+        data = None if body is None else msgspec.json.encode(body)
+        if data is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+        try:
+            url = self._place.url + path
+            async with self._http.request(method, url, data=data, headers=headers) as response:
+                return _value(await response.read(), response.status)
+        except aiohttp.ClientConnectorError as error:
+            raise HubUnreachable(f"the hub cannot be reached: {error}", retryable=True) from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise HubUnreachable(f"the hub broke off: {str(error) or type(error).__name__}") from error
+
+    async def _start(self) -> None:
+        if self._place.starts:
+            await self._place.start()
+
+    async def _hand_over_environment(self) -> None:
+        await self.ask("PUT", "/api/v2/environment", {"variables": provider_variables()})
+
+
+def new_key() -> str:
+    """An idempotency key that nobody else has."""
+    return secrets.token_hex(16)
+
+
+def path(*segments: str) -> str:
+    """A path of the API; each segment may be any text."""
+    return "/api/v2/" + "/".join(quote(segment, safe="@") for segment in segments)
+
+
+def _value(content: bytes, status: int) -> Any:
+    try:
+        value = msgspec.json.decode(content) if content else None
+    except msgspec.DecodeError:
+        value = None if status >= 400 else HubUnreachable
+    if status >= 400:
+        raise error_of(value if isinstance(value, dict) else {}, status)
+    if value is HubUnreachable:
+        raise HubUnreachable("what answers there is no hub")
+    return value
