@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 DETAIL_CHARACTERS = 200
+_SUMMARY_CHARACTERS = 60
+_TELLING = ("command", "cmd", "file_path", "path", "url", "pattern", "query")
+ANSWERED_HERE: set[str] = set()  # requests that this process answered
 
 
 def open_requests(hub: Hub) -> "list[dict[str, Any]]":
@@ -41,6 +44,7 @@ def answer(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]") -> str
         Failure: somebody was first, or the hub refuses.
     """
     path = f"/api/v2/sessions/{quote(request['session_id'])}/permissions/{quote(request['request_id'])}"
+    ANSWERED_HERE.add(request["request_id"])  # before: who watches may hear of it sooner than we
     hub.ask("POST", path, {"option_id": option["option_id"]})
     return f"{request['peer']}: {cleaned(option['name'])} ({cleaned(str(request['tool']))})"
 
@@ -72,6 +76,18 @@ def option_of_kind(request: "dict[str, Any]", *kinds: str) -> "dict[str, Any]":
 
 def offered(request: "dict[str, Any]") -> str:
     return ", ".join(f"{o['option_id']} ({o['name']})" for o in request["options"])
+
+
+def summary(tool: str, detail: "Any") -> str:
+    """What is asked for, in a few words of one line: `Bash(ls -l)`."""
+    from aish.codec import encode
+
+    if isinstance(detail, dict):
+        detail = next((detail[name] for name in _TELLING if isinstance(detail.get(name), str)), detail)
+    text = detail if isinstance(detail, str) else encode(detail).decode("utf-8", "replace") if detail else ""
+    line = " ".join(text.split())
+    cut = line[:_SUMMARY_CHARACTERS] + "…" if len(line) > _SUMMARY_CHARACTERS else line
+    return cleaned(f"{tool}({cut})" if cut else tool)
 
 
 def shown(request: "dict[str, Any]") -> str:

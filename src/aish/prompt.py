@@ -1,15 +1,20 @@
 """The shell where a person sits: lines of the grammar, or a conversation with one peer."""
 
-import os
-import sys
+from contextlib import contextmanager
 
 from aish import exits
-from aish.client import Hub
+from aish.client import Hub, quote
+from aish.commands import COMMANDS
+from aish.editor import Editor, LineEditor, editor
 from aish.exits import Failure
 from aish.output import STDOUT, say, write
 from aish.shell import Exit, Shell, is_unfinished
-from aish.talk import STDIN, Turn
+from aish.talk import Turn
 from rhetor.domain.grammar import DEFAULT_WINDOW, Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MORE = "> "
 _LEAVES = ("exit", "quit")
@@ -18,17 +23,21 @@ _LEAVES = ("exit", "quit")
 def run_prompt(defaults: Options | None = None) -> int:
     """`aish> ` until `exit` or the end of the input. Ctrl-C ends the line and not the shell."""
     shell = Shell(defaults=defaults)
-    while True:
-        try:
-            line = _whole_line("aish> ")
-            if line.strip():
-                shell.run(line)
-        except KeyboardInterrupt:
-            write(STDOUT, b"\n")
-        except EOFError:
-            return exits.DONE
-        except Exit as asked:
-            return asked.code
+    with _at_prompt(shell.hub) as lines:
+        while True:
+            try:
+                line = _whole_line(lines, "aish> ")
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return exits.DONE
+            try:
+                if line.strip():
+                    shell.run(line)
+            except KeyboardInterrupt:
+                write(STDOUT, b"\n")
+            except Exit as asked:
+                return asked.code
 
 
 def run_conversation(peer: str, options: Options) -> int:
@@ -38,21 +47,36 @@ def run_conversation(peer: str, options: Options) -> int:
         Failure: the peer is not there, or the hub cannot be reached.
     """
     hub = Hub()
-    hub.ask("GET", f"/api/v2/ai/{peer}")
+    hub.ask("GET", f"/api/v2/ai/{quote(peer)}")
     if options.context_window is None:
         options = Options(context_window=DEFAULT_WINDOW).over(options)
-    while True:
-        try:
-            line = _line(f"{peer}> ")
-        except KeyboardInterrupt:
-            write(STDOUT, b"\n")
-            continue
-        except EOFError:
-            return exits.DONE
-        if line.strip() in _LEAVES:
-            return exits.DONE
-        if line.strip():
-            options = _turn(hub, peer, line, options)
+    with _at_prompt(hub) as lines:
+        while True:
+            try:
+                line = lines.read(f"{peer}> ")
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return exits.DONE
+            if line.strip() in _LEAVES:
+                return exits.DONE
+            if line.strip():
+                options = _turn(hub, peer, line, options)
+
+
+@contextmanager
+def _at_prompt(hub: Hub) -> "Iterator[Editor]":
+    """Where a person sits there, peers that ask for permission ring meanwhile."""
+    found = editor()
+    if not found.is_for_person:
+        yield found
+        return
+    from aish.ringing import Ringing
+
+    with Ringing(hub.home) as ringing:
+        if isinstance(found, LineEditor):
+            found.words = lambda: COMMANDS | ringing.names()
+        yield found
 
 
 def _turn(hub: Hub, peer: str, line: str, options: Options) -> Options:
@@ -67,22 +91,8 @@ def _turn(hub: Hub, peer: str, line: str, options: Options) -> Options:
     return Options(session_id=turn.session_id).over(options) if turn.session_id else options
 
 
-def _whole_line(prompt: str) -> str:
-    line = _line(prompt)
+def _whole_line(lines: Editor, prompt: str) -> str:
+    line = lines.read(prompt)
     while is_unfinished(line):
-        line = f"{line}\n{_line(_MORE)}"
+        line = f"{line}\n{lines.read(_MORE)}"
     return line
-
-
-def _line(prompt: str) -> str:
-    """Raises:
-    EOFError: the input is over.
-    """
-    if os.isatty(STDIN) and os.isatty(STDOUT):
-        import readline  # noqa: F401  # it gives `input` its line editing and its history
-
-        return input(prompt)
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line.rstrip("\r\n")

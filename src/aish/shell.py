@@ -2,7 +2,6 @@
 
 import os
 import sys
-from signal import SIG_IGN, SIGINT, signal
 
 from aish import exits
 from aish.client import Hub
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 
 _WRAPPERS = ("ci-terminal", "ci-tool")
-_AT_TERMINAL = ("ci-terminal", "tools")
 
 
 class Exit(Exception):
@@ -138,29 +136,7 @@ def _run_command(command: Command) -> int:
     words = command.words
     if words[0] in _WRAPPERS and command.raw.endswith("&"):  # in quotes it would end with those
         words = [words[0], "--detach", *words[1:-1], *filter(None, (words[-1][:-1],))]
-    if words[0] in _AT_TERMINAL and "readline" in sys.modules:
-        return _run_apart(words)
     return run_command(words)
-
-
-def _run_apart(words: "list[str]") -> int:
-    """A command that has the terminal to itself, in a process of its own: the line editor has a handler for
-    the window's size, which Python cannot put back once there was another one."""
-    from aish.cli import main
-
-    child = os.fork()
-    if child == 0:
-        code = exits.FAILED
-        try:
-            code = main(words)
-        finally:
-            os._exit(code)
-    previous = signal(SIGINT, SIG_IGN)
-    try:
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    finally:
-        signal(SIGINT, previous)
-    return status if status >= 0 else exits.FAILED
 
 
 def _without_command(part: "Resolved") -> "Resolved":

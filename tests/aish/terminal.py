@@ -9,8 +9,10 @@ import pty
 import select
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
+
+import pyte
 
 from tests.aish.scripted import TIMEOUT, Shell
 
@@ -24,6 +26,21 @@ class Terminal:
         self._shown = b""
 
     @property
+    def bells(self) -> int:
+        return self._shown.count(b"\x07")
+
+    @property
+    def rows(self) -> list[str]:
+        """What stands on the screen of 80 columns and 24 rows, as a person sees it, without empty rows."""
+        screen = pyte.Screen(80, 24)
+        pyte.ByteStream(screen).feed(self._shown)
+        return [row.rstrip() for row in screen.display if row.strip()]
+
+    def wait_for_rows(self, *rows: str) -> None:
+        """Until these are the last rows of the screen."""
+        self._wait(lambda: self.rows[-len(rows) :] == [*rows], repr(rows))
+
+    @property
     def screen(self) -> str:
         return self._shown.decode("utf-8", "replace").replace("\r\n", "\n")
 
@@ -32,10 +49,13 @@ class Terminal:
 
     def wait_for(self, text: str, count: int = 1) -> None:
         """Until the screen has shown `text` that many times."""
+        self._wait(lambda: self.screen.count(text) >= count, f"{text!r} ({count})")
+
+    def _wait(self, is_there: Callable[[], bool], what: str) -> None:
         deadline = monotonic() + TIMEOUT
-        while self.screen.count(text) < count:
+        while not is_there():
             if not self._read(deadline):
-                raise AssertionError(f"{text!r} ({count}) did not come; the screen has {self.screen!r}")
+                raise AssertionError(f"{what} did not come; the screen has {self.screen!r}")
 
     def interrupt(self, prompt: str) -> None:
         """Ctrl-C, until the prompt comes anew. A line editor that was just about to wait for a key does not
@@ -68,9 +88,9 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def at_terminal(aish: Shell, *words: str, echo: bool = False) -> Iterator[Terminal]:
+def at_terminal(aish: Shell, *words: str, echo: bool = False, term: str = "dumb") -> Iterator[Terminal]:
     """`aish` with a terminal as stdin, stdout and stderr, which also sends it Ctrl-C. `echo`: what is typed
-    is shown, as it is for a person."""
+    is shown, as it is for a person; `term`: what kind of terminal it says that it is."""
     ours, theirs = pty.openpty()
     attributes = termios.tcgetattr(theirs)
     if not echo:
@@ -82,7 +102,7 @@ def at_terminal(aish: Shell, *words: str, echo: bool = False) -> Iterator[Termin
         stdout=theirs,
         stderr=theirs,
         cwd=aish.folder,
-        env={**aish.environment, "TERM": "dumb"},
+        env={**aish.environment, "TERM": term},
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
