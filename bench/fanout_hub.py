@@ -19,7 +19,7 @@ import uvloop
 from rhetor.app import Start, locked, model_access, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
-from rhetor.auth.tokens import load_token
+from rhetor.auth.tokens import TokenFile
 from rhetor.domain.command import Principal, StartSession
 from rhetor.domain.event import OutputDelta
 from rhetor.home import Home
@@ -29,19 +29,22 @@ from rhetor.hub.peers import Peers
 from rhetor.settings import peers_of, read_settings
 from rhetor.store.base import Draft
 from rhetor.store.sqlite import SqliteStore
+from rhetor.transports.connections import Connections
 from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, tcp_listener
 
 OWNER = "bench"
+PROFILE = (1_000_000, 1_000_000)  # new connections a minute, and at once: no limit that is met
 TEXT = "x" * 40
 
 
 async def _serve(home: Home) -> None:
     with tcp_listener("127.0.0.1", 0, or_any=True) as tcp:
         async with _open(home) as hub:
-            port, token = tcp.getsockname()[1], load_token(home.folder / "token")
+            port, tokens = tcp.getsockname()[1], TokenFile(home.folder / "token")
+            token = (home.folder / "token").read_text().strip()
             session = await hub.execute(Principal(OWNER), StartSession("apollo"))
-            app = locked(routes(node := _node(home, hub, port)), node, token)
+            app = locked(routes(node := _node(home, hub, port)), node, tokens)
             server = HubServer(app, lambda: _say(f"{port} {token} {session.id}"), hub.aclose)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[tcp]), name="server")
@@ -63,6 +66,7 @@ async def _open(home: Home) -> AsyncIterator[Hub]:
 def _node(home: Home, hub: Hub, port: int) -> Node:
     access = model_access(Start(read_settings(None), home, {}))
     node = Node(hub, access, Logins(), "", str(home.folder), OWNER, wall_clock(), False, lambda: None)
+    node.connections = Connections(*PROFILE)
     node.addresses = Addresses(port, "bench.localhost", [], [])
     return node
 

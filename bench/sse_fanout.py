@@ -2,7 +2,8 @@
 
 Ours is server-sent events over TCP for now; the other one is WebSockets, keeps nothing, and sends each event
 by itself, where ours writes all that is new to a client in one piece. Both are asked in turn, by clients that
-only look for the events' stamps. A message is one event to one client.
+only look for the events' stamps. A message is one event to one client. The hub runs without its limits of
+connections, which are 20 a minute and 100 at once.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import aiohttp
 from rhetor.app import TRANSCRIPTS, locked, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
+from rhetor.auth.tokens import TokenFile
 from rhetor.domain.event import Payload, Position
 from rhetor.domain.peer import Peer
 from rhetor.drivers.agents.claude import ClaudeCode
@@ -35,6 +36,7 @@ from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import Store, follow
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.memory import MemoryStore
+from rhetor.transports.connections import Connections
 from rhetor.transports.node import Node
 from rhetor.transports.server import HubServer, tcp_listener, unix_listener
 from tests.rhetor.drivers.programs.hosting import hosting
@@ -43,6 +45,7 @@ from tests.scripted import PEERS, ScriptedDriver
 TOKEN = "f" * 64
 CONSOLE = "c0ffee.localhost"
 SECONDS = 20.0
+MANY = (1_000_000, 1_000_000)  # new connections a minute, and at once: a profile for tests of other things
 # all that a program of a test sees
 PROGRAM_ENVIRONMENT = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/"}
 
@@ -83,6 +86,7 @@ class Served:
     port: int
     local: aiohttp.ClientSession
     remote: aiohttp.ClientSession
+    server: HubServer
 
     async def ask(self, method: str, path: str, json: Any = None, **options: Any) -> Answer:
         """Over the owner's Unix socket."""
@@ -171,9 +175,11 @@ async def served(
     hosts: Hosts | None = None,
     tools: Mapping[str, ToolSettings] | None = None,
     environment: Mapping[str, str] = PROGRAM_ENVIRONMENT,
+    connections: Connections | None = None,
     seconds: float = 30.0,
 ) -> AsyncIterator[Served]:
-    """`hosts`: of the programs, where there are to be any; `tools`: those that are configured."""
+    """`hosts`: of the programs, where there are to be any; `tools`: those that are configured; `connections`:
+    how many a caller over TCP may have, `MANY` if it is left out."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     configured = ConfiguredPrograms(tools or {}, environment)
@@ -190,13 +196,20 @@ async def served(
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured
+        node.connections = connections or Connections(*MANY)
+        token_file = folder / "token"
+        token_file.touch(0o600)
+        token_file.write_text(TOKEN)
+        tokens = TokenFile(token_file, changed=node.logins.end_all)
         with unix_listener(folder / "hub.sock") as unix, tcp_listener("127.0.0.1", 0, or_any=False) as tcp:
             port = tcp.getsockname()[1]
             node.addresses = Addresses(port, CONSOLE)
             node.url, node.console = f"http://127.0.0.1:{port}", f"http://{CONSOLE}:{port}"
             listening = asyncio.Event()
-            server = HubServer(locked(routes(node), node, TOKEN), listening.set, hub.aclose)
+            server = HubServer(locked(routes(node), node, tokens), listening.set, hub.aclose)
             async with asyncio.TaskGroup() as tasks:
+                checking = tasks.create_task(node.connections.keep_checking(), name="connections")
+                node.shut_down = lambda: setattr(server, "should_exit", True)
                 serving = tasks.create_task(server.serve([unix, tcp]))
                 await listening.wait()
                 connector = aiohttp.UnixConnector(str(folder / "hub.sock"), limit=0)
@@ -206,10 +219,11 @@ async def served(
                     asyncio.timeout(seconds),
                 ):
                     try:
-                        yield Served(hub, node, driver, folder / "hub.sock", port, local, remote)
+                        yield Served(hub, node, driver, folder / "hub.sock", port, local, remote, server)
                     finally:  # in order, also where the test has failed
                         server.should_exit = True
                         await asyncio.wait((serving,))
+                        checking.cancel()
 
 
 @asynccontextmanager

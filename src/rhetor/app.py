@@ -20,7 +20,7 @@ from fastapi.telemetry import TelemetryConfig
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.lineage import peer_of
 from rhetor.auth.logins import Logins
-from rhetor.auth.tokens import load_token
+from rhetor.auth.tokens import TokenFile
 from rhetor.drivers.access import ModelAccess
 from rhetor.drivers.agent_models import AgentEntry, AgentModels
 from rhetor.drivers.agents.acp import Acp
@@ -70,8 +70,10 @@ from rhetor.transports import (
     system,
     talking,
 )
+from rhetor.transports.connections import Connections
 from rhetor.transports.gate import App, Gate
 from rhetor.transports.node import Node
+from rhetor.transports.rates import Rates
 from rhetor.transports.routes import no_such_route
 from rhetor.transports.server import HubServer, stop_when_idle, tcp_listener, unix_listener
 
@@ -147,7 +149,7 @@ def routes(node: Node | None = None) -> FastAPI:
     return app
 
 
-def locked(app: FastAPI, node: Node, token: str) -> App:
+def locked(app: FastAPI, node: Node, tokens: TokenFile) -> App:
     """The app behind its gate."""
 
     def addresses() -> Addresses:
@@ -160,8 +162,9 @@ def locked(app: FastAPI, node: Node, token: str) -> App:
     return Gate(
         app,
         addresses=addresses,
-        token=token,
+        tokens=tokens,
         logins=node.logins,
+        tally=node.tally,
         owner=node.owner,
         public=system.PUBLIC,
         agent=agent,
@@ -185,12 +188,17 @@ async def serve(start: Start) -> None:
         configured = ConfiguredPrograms(tools_of(start.settings), start.environment)
         hub, access = await stack.enter_async_context(_hub(start, configured))
         node = _node(start, hub, access, configured)
-        app = locked(routes(node), node, load_token(start.home.folder / "token"))
+        # who had the old token may have logged in with it
+        tokens = TokenFile(start.home.folder / "token", changed=node.logins.end_all)
+        app = locked(routes(node), node, tokens)
         _name(node, tcp.getsockname()[1], start)
         server = HubServer(app, lambda: _say(node), hub.aclose)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(access.warm_up(), name="warm-up")]
+            beside = [
+                tasks.create_task(access.warm_up(), name="warm-up"),
+                tasks.create_task(node.connections.keep_checking(), name="connections"),
+            ]
             if start.by_itself:
                 idle = stop_when_idle(
                     server, lambda: bool(hub.state.running or hub.state.seats), hub_settings.idle_exit
@@ -284,6 +292,7 @@ def model_access(start: Start, agents: AgentModels | None = None) -> ModelAccess
 
 
 def _node(start: Start, hub: Hub, access: ModelAccess, configured: ConfiguredPrograms) -> Node:
+    limits = start.settings.limits
     return Node(
         hub,
         access,
@@ -296,6 +305,8 @@ def _node(start: Start, hub: Hub, access: ModelAccess, configured: ConfiguredPro
         lambda: None,
         max_parallel=start.settings.bulk.max_parallel,
         programs=configured,
+        rates=Rates(limits.messages_per_second, limits.messages_burst),
+        connections=Connections(limits.connections_per_minute, limits.connections_at_once),
     )
 
 

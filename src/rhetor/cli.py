@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--auto", action="store_true", help=argparse.SUPPRESS)  # how a shell starts it
     serve.set_defaults(run=_serve)
     token = commands.add_parser("token", help="print the token of the TCP door")
+    token.add_argument("--rotate", action="store_true", help="replace it: a hub that runs takes it at once")
     token.set_defaults(run=_token)
     config = commands.add_parser("config", help="look at the configuration")
     shown = config.add_subparsers(required=True, metavar="ACTION")
@@ -112,9 +113,10 @@ def _wait_for_other(home: Home) -> int:
 
 
 def _token(arguments: argparse.Namespace) -> int:
-    from rhetor.auth.tokens import load_token
+    from rhetor.auth.tokens import load_token, rotate_token
 
-    sys.stdout.write(load_token(_home(arguments).folder / "token") + "\n")
+    read = rotate_token if arguments.rotate else load_token
+    sys.stdout.write(read(_home(arguments).folder / "token") + "\n")
     return 0
 
 

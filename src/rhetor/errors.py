@@ -214,6 +214,16 @@ class RateExceeded(RhetorError):
         super().__init__(said, per_second=per_second, burst=burst)
 
 
+class TooManyConnections(RhetorError):
+    """More connections than one caller may open, or hold at once; `data["retry_after"]` in seconds."""
+
+    code, status, close = "too_many_connections", 429, 4013
+    retryable = True
+
+    def __init__(self, what: str, limit: int, retry_after: float) -> None:
+        super().__init__(f"at most {limit} connections {what}", limit=limit, retry_after=retry_after)
+
+
 class TooManyFaults(RhetorError):
     """A client sent one frame after the other that could not be understood."""
 
@@ -308,6 +318,12 @@ class EnvironmentDiffers(RhetorError):
 
 class Unauthenticated(RhetorError):
     code, status, rpc, close = "unauthenticated", 401, -32003, 4500
+
+
+class LoginExpired(RhetorError):
+    """What a browser got in with is too old; another login makes it good."""
+
+    code, status, rpc, close = "login_expired", 401, -32003, 4001
 
 
 class Forbidden(RhetorError):

@@ -147,20 +147,31 @@ def test_the_configuration_in_force_is_shown_with_where_it_is_from(machine: Mach
     assert "canary" not in shown.stdout
 
 
-def test_the_token_opens_the_tcp_door(machine: Machine) -> None:
+def bearer(machine: Machine, *flags: str) -> dict[str, str]:
+    """The header with what `rhetor token` says."""
+    command = [f"{BIN}/rhetor", "token", *flags]
+    said = subprocess.run(command, env=machine.environment, capture_output=True, text=True, check=True)
+    return {"Authorization": f"Bearer {said.stdout.strip()}"}
+
+
+def test_the_token_opens_the_tcp_door_until_it_is_another_one(machine: Machine) -> None:
     import urllib.error
     import urllib.request
 
     hub = running(machine, "--port", "0")
     url = machine.status()["url"]
-    token = subprocess.run(
-        [f"{BIN}/rhetor", "token"], env=machine.environment, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    request = urllib.request.Request(f"{url}/api/v2/ai", headers={"Authorization": f"Bearer {token}"})
+    request = urllib.request.Request(f"{url}/api/v2/ai", headers=bearer(machine))
     with urllib.request.urlopen(request) as answer:
         assert answer.status == 200
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
         urllib.request.urlopen(f"{url}/api/v2/ai")
     refused.value.close()
+    rotated = bearer(machine, "--rotate")
+    assert rotated == bearer(machine)
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        urllib.request.urlopen(request)
+    refused.value.close()
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/api/v2/ai", headers=rotated)) as answer:
+        assert answer.status == 200
     machine.end()
     assert ended(hub) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,11 @@ from typing import Any
 import requests
 from tests.e2e.home import BIN, SECONDS, Machine
 
+# more connections than any test has
+PROFILE = {
+    "RHETOR_LIMITS__CONNECTIONS_PER_MINUTE": "1000000",
+    "RHETOR_LIMITS__CONNECTIONS_AT_ONCE": "1000000",
+}
 LINE = re.compile(r"rhetor listening on (http://127\.0\.0\.1:\d+) ")
 
 
@@ -30,9 +35,10 @@ class RunningHub:
 
 
 @contextmanager
-def running_hub(folder: Path) -> Iterator[RunningHub]:
+def running_hub(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[RunningHub]:
+    """`settings`: as variables of the environment."""
     machine = Machine(folder)
-    environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}
+    environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline", **PROFILE, **(settings or {})}
     command = [f"{BIN}/rhetor", "serve", "--port", "0"]
     with (
         subprocess.Popen(

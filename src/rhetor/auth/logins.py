@@ -31,6 +31,18 @@ class Logins:
     def holds(self, cookie: str) -> bool:
         return self._cookies.get(cookie, 0.0) > self._clock()
 
+    def expiry(self, cookie: str) -> float:
+        """When a cookie that holds will hold no longer, by the clock."""
+        return self._cookies[cookie]
+
+    def is_past(self, time: float) -> bool:
+        return time <= self._clock()
+
+    def end_all(self) -> None:
+        """No code and no cookie that was given opens anything any more."""
+        self._codes.clear()
+        self._cookies.clear()
+
     def _new(self, kept: dict[str, float], seconds: float) -> str:
         now = self._clock()
         for old in [key for key, expires in kept.items() if expires <= now]:

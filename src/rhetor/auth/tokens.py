@@ -1,13 +1,69 @@
-"""The token that opens the TCP door: 256 bits in a file that only its owner reads."""
+"""The token that opens the TCP door: 256 bits in a file that only its owner reads. Another one in its place
+is in force at once."""
 
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from rhetor.errors import InvalidSettings
+
+log = logging.getLogger(__name__)
+
+
+class TokenFile:
+    """The token as its file has it now. A file that is gone, or that others may read, opens nothing until
+    there is a good one. `changed` is called with each change that is found; `generation` counts them."""
+
+    def __init__(self, path: Path, changed: Callable[[], None] = lambda: None) -> None:
+        """Raises:
+        InvalidSettings: as `load_token`."""
+        self._path = path
+        self._changed = changed
+        self._token: str | None = load_token(path)
+        self._seen = _signature(path)
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        self._look()
+        return self._generation
+
+    def opens(self, given: str) -> bool:
+        self._look()
+        return self._token is not None and same(given, self._token)
+
+    def _look(self) -> None:
+        """A look costs one call of the system: the file is read when it is another one."""
+        seen = _signature(self._path)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        found = self._found()
+        if found != self._token:
+            self._token = found
+            self._generation += 1
+            log.info("token changed", extra={"usable": found is not None})
+            self._changed()
+
+    def _found(self) -> str | None:
+        try:
+            return _read(self._path)
+        except (InvalidSettings, OSError, UnicodeDecodeError) as error:
+            log.error("token unusable", extra={"why": str(error)})
+            return None
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # asked with each request over TCP
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns, found.st_size
 
 
 def load_token(path: Path) -> str:
@@ -20,9 +76,23 @@ def load_token(path: Path) -> str:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _read(path)
+    return _write(fd)
+
+
+def rotate_token(path: Path) -> str:
+    """A new token in the place of the one in `path`. A hub that runs takes it at once, and no other."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    token = _write(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    fresh.replace(path)
+    return token
+
+
+def _write(fd: int) -> str:
     token = secrets.token_hex(32)
     with os.fdopen(fd, "w") as file:
         file.write(token + "\n")
+        file.flush()
+        os.fsync(fd)
     return token
 
 

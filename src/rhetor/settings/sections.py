@@ -192,8 +192,15 @@ class BulkSettings(Section):
 
 
 class LimitSettings(Section):
+    """Of one caller over TCP: `connections_per_minute` (new ones) and `connections_at_once`, WebSockets and
+    event streams; `messages_per_second` over a WebSocket, and `messages_burst` at once."""
+
     message_bytes: Annotated[int, Field(gt=0)] = 1_048_576
     hops: Annotated[int, Field(gt=0, le=64)] = 8
+    connections_per_minute: Annotated[int, Field(gt=0)] = 20
+    connections_at_once: Annotated[int, Field(gt=0)] = 100
+    messages_per_second: Annotated[float, Field(gt=0)] = 50
+    messages_burst: Annotated[int, Field(gt=0)] = 200
 
 
 class Settings(BaseSettings):

@@ -24,7 +24,8 @@ class Problem(BaseModel):
 
 
 class Frame(BaseModel):
-    """One event of a stream. `data`: JSON in one line; `event`: `reset` where the position was lost."""
+    """One event of a stream. `data`: JSON in one line; `event`: `reset` where the position was lost, `error`
+    where the hub ended the stream before its time."""
 
     data: str
     id: Cursor | None = None

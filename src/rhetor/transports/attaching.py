@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from rhetor.auth.policy import Policy
 from rhetor.domain.command import Principal
-from rhetor.errors import Malformed, RhetorError
+from rhetor.errors import Malformed
 from rhetor.hub.viewing import Viewer, view
 
 from .node import Node
 from .routes import Doors
+from .websocket import Wire, talk
 
 doors = Doors(tags=["programs"])
+DOOR = "ws.attach"
 MOST_SIDE = 1000
-MOST_MISTAKES = 10  # frames that make no sense, until the socket is closed
+KEYS = 1 / 20  # of a message: a hand on a mouse makes some hundred frames a second
 
 
 @doors.socket("/ws/attach/{peer}", Policy.USER)
@@ -30,61 +31,43 @@ async def attach(socket: WebSocket) -> None:
     if mode not in ("rw", "r"):
         raise Malformed("mode is rw or r")
     viewer = await view(here.hub.state, who, socket.path_params["peer"], writes=mode == "rw")
+
+    async def answer(wire: Wire) -> None:
+        wire.start(_show(wire, viewer), f"show {viewer.id}")
+        await _type(wire, viewer)
+
     try:
-        await socket.accept()
-        await _copy(socket, viewer)
+        await talk(socket, DOOR, answer)
     finally:
         await viewer.aclose()
 
 
-async def _copy(socket: WebSocket, viewer: Viewer) -> None:
-    showing = asyncio.create_task(_show(socket, viewer), name=f"show {viewer.id}")
-    typing = asyncio.create_task(_type(socket, viewer), name=f"type {viewer.id}")
-    try:
-        done, _ = await asyncio.wait((showing, typing), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            await task
-        code, reason = 1000, ""
-    except WebSocketDisconnect:
-        return
-    except Malformed as error:
-        code, reason = 4501, error.code
-    except RhetorError as error:
-        code, reason = error.close or 1011, error.code
-    finally:
-        for task in (showing, typing):
-            task.cancel()
-        await asyncio.gather(showing, typing, return_exceptions=True)
-    if socket.application_state is WebSocketState.CONNECTED:
-        await socket.close(code, reason)
-
-
-async def _show(socket: WebSocket, viewer: Viewer) -> None:
+async def _show(wire: Wire, viewer: Viewer) -> None:
+    """Raises:
+    TooSlow: the terminal reads nothing, or is so far behind that what follows is no longer kept."""
     async for item in viewer:
         if isinstance(item, bytes):
-            await socket.send_bytes(item)
+            await wire.show(item)
         else:
-            await socket.send_text(msgspec.json.encode(item).decode())
+            await wire.say(msgspec.json.encode(item))
+    wire.close()
 
 
-async def _type(socket: WebSocket, viewer: Viewer) -> None:
+async def _type(wire: Wire, viewer: Viewer) -> None:
     """Raises:
-    Malformed: the tenth frame that makes no sense; the ones before are answered."""
-    mistakes = 0
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", 1005))
-        if (keys := message.get("bytes")) is not None:
-            await viewer.press(keys)
+    RateExceeded, TooManyFaults: the terminal sends too much, or what makes no sense."""
+    async for message in wire.messages():
+        wire.charge(KEYS)
+        if isinstance(message, bytes):
+            await viewer.press(message)
         else:
             try:
-                await viewer.resize(*_size(message["text"]))
+                await viewer.resize(*_size(message))
             except Malformed as error:
-                mistakes += 1
-                if mistakes == MOST_MISTAKES:
-                    raise
-                await socket.send_json({"type": "error", "code": error.code, "detail": error.detail})
+                wire.fault(error.code)
+                said = {"type": "error", "code": error.code, "detail": error.detail}
+                await wire.say(msgspec.json.encode(said))
+                wire.count_fault()
 
 
 def _size(text: str) -> tuple[int, int]:

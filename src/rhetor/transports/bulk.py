@@ -16,13 +16,13 @@ from rhetor.store.base import follow
 
 from . import events
 from .bodies import BulkBody
-from .routes import Doors
+from .routes import Doors, Streams
 from .talking import Here, Key, Who
 
 doors = Doors(tags=["plans"])
 
 
-@doors.on("POST", "/api/v2/bulk", Policy.USER)
+@doors.on("POST", "/api/v2/bulk", Policy.USER, streams=Streams.ASKED)
 async def bulk(body: BulkBody, request: Request, who: Who, here: Here, key: Key = None) -> Response:
     """All operations, each as soon as what it needs is answered, at most `max_parallel` at once.
 
@@ -34,7 +34,7 @@ async def bulk(body: BulkBody, request: Request, who: Who, here: Here, key: Key 
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
     watching = here.hub.state.watching.reader(planned.plan_id)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return events.EventStream(_frames(here.hub, planned), watching, headers)
+        return events.EventStream(lambda reader: _frames(here.hub, planned), watching, headers)
     with watching:
         async with events.while_connected(request.receive):
             return events.json_response({"results": await _results(here.hub, planned)}, headers)

@@ -23,7 +23,7 @@ from .bodies import (
     SessionBody,
     SessionMessageBody,
 )
-from .routes import Doors
+from .routes import Doors, Streams
 from .talking import Here, Key, Who, accept, streamed, whole_answer
 
 doors = Doors(tags=["sessions"])
@@ -79,7 +79,9 @@ async def message(
     return await whole_answer(request, here, accepted, headers)
 
 
-@doors.on("POST", "/api/v2/sessions/{id}/stream", Policy.USER, short=SessionMessageBody)
+@doors.on(
+    "POST", "/api/v2/sessions/{id}/stream", Policy.USER, short=SessionMessageBody, streams=Streams.ALWAYS
+)
 async def stream(
     id: str, body: SessionMessageBody, request: Request, who: Who, here: Here, key: Key = None
 ) -> Response:
@@ -87,7 +89,7 @@ async def stream(
     return streamed(request, here, accepted, headers)
 
 
-@doors.on("GET", "/api/v2/sessions/{id}/events", Policy.USER)
+@doors.on("GET", "/api/v2/sessions/{id}/events", Policy.USER, streams=Streams.ASKED)
 async def read_events(
     id: str,
     request: Request,

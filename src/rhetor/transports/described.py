@@ -21,7 +21,7 @@ from . import answers as a
 from . import problems
 from .routes import POLICY
 
-JSON, SSE, ANY = "application/json", "text/event-stream", "*/*"
+JSON, SSE, TEXT, ANY = "application/json", "text/event-stream", "text/plain", "*/*"
 Errors = tuple[type[e.RhetorError], ...]
 
 EVERYWHERE: Errors = (
@@ -71,12 +71,13 @@ PLAN_HEADERS = ("x-plan-id", "x-cursor")
 @dataclass(frozen=True)
 class Gives:
     """`shape`: of the JSON answer, None where there is none; `stream`: whether it may be an event stream;
-    `is_binary`: it is of whatever type its content has; `at_once`: what is answered (202) where the client
-    prefers not to wait."""
+    `text`: it is plain text; `is_binary`: it is of whatever type its content has; `at_once`: what is answered
+    (202) where the client prefers not to wait."""
 
     shape: type[BaseModel] | None = None
     refusals: Errors = ()
     stream: bool = False
+    text: bool = False
     many: bool = False
     headers: tuple[str, ...] = ()
     status: HTTPStatus = HTTPStatus.OK
@@ -178,6 +179,8 @@ def _complete(operation: dict[str, Any], gives: Gives) -> None:
         refusals.append(e.Unprocessable)
     if "requestBody" in operation:
         refusals.append(e.UnsupportedMedia)
+    if gives.stream:
+        refusals.append(e.TooManyConnections)
     answers = {str(gives.status.value): _answer(gives)}
     if gives.at_once is not None:
         later = replace(gives, shape=gives.at_once, status=HTTPStatus.ACCEPTED)
@@ -192,6 +195,8 @@ def _answer(gives: Gives) -> dict[str, Any]:
         content[JSON] = {"schema": {"type": "array", "items": shape} if gives.many else shape}
     elif gives.is_binary:
         content[ANY] = {"schema": {"type": "string", "format": "binary"}}
+    elif gives.text:
+        content[TEXT] = {"schema": {"type": "string"}}
     elif not gives.stream and gives.status is HTTPStatus.OK:
         content[JSON] = {"schema": {"type": "object"}}
     if gives.stream:

@@ -11,13 +11,15 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from rhetor.auth.addresses import Addresses, Authority
+from rhetor.auth.credentials import ByCookie, ByToken, Credential
 from rhetor.auth.logins import Logins
-from rhetor.auth.tokens import same
+from rhetor.auth.tokens import TokenFile
 from rhetor.domain.command import AGENT, Principal
 from rhetor.errors import Forbidden, Late, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
 
 from . import problems
-from .routes import refuse_socket
+from .routes import door_of, refuse_socket
+from .tally import REST, Tally
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,16 +43,18 @@ class Gate:
         app: App,
         *,
         addresses: Callable[[], Addresses],
-        token: str,
+        tokens: TokenFile,
         logins: Logins,
+        tally: Tally,
         owner: str,
         public: frozenset[str],
         agent: Callable[[int], str | None] = lambda pid: None,
     ) -> None:
         self._app = app
         self._addresses = addresses
-        self._token = token
+        self._tokens = tokens
         self._logins = logins
+        self._tally = tally
         self._owner = owner
         self._public = public
         self._agent = agent
@@ -59,14 +63,20 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        state = scope.setdefault("state", {})
+        state["credential"] = None
         try:
-            principal = self._admit(scope)
+            state["principal"] = self._admit(scope)
             _refuse_large(scope)
         except RhetorError as error:
+            self._tally.fault(door_of(scope), error.code)
             await _refuse(error, scope, receive, send)
             return
-        scope.setdefault("state", {})["principal"] = principal
-        await self._app(scope, _bounded(receive), send)
+        if scope["type"] == "websocket":  # its bytes are counted where its frames are made
+            await self._app(scope, receive, send)
+            return
+        state["traffic"] = self._tally.traffic[REST]
+        await self._app(scope, _bounded(receive, state), _counted(send, state))
 
     def _admit(self, scope: Scope) -> Principal | None:
         headers = _headers(scope)
@@ -90,8 +100,9 @@ class Gate:
     ) -> Principal | None:
         if "authorization" in headers:
             kind, _, token = headers["authorization"].partition(" ")
-            if kind.lower() != "bearer" or not same(token.strip(), self._token):
+            if kind.lower() != "bearer" or not self._tokens.opens(token.strip()):
                 raise Unauthenticated("the token is not this hub's")
+            _remember(scope, ByToken(self._tokens))
             return Principal(self._owner)
         if "cookie" in headers and host == addresses.console:
             return self._by_cookie(scope, headers)
@@ -109,7 +120,13 @@ class Gate:
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
             raise Forbidden("a cookie counts only for requests of the hub's own pages")
+        _remember(scope, ByCookie(self._logins, cookie.value))
         return Principal(self._owner)
+
+
+def _remember(scope: Scope, credential: Credential) -> None:
+    """What the caller came with is asked again while its connection is open."""
+    scope["state"]["credential"] = credential
 
 
 def _check_local(headers: dict[str, str]) -> None:
@@ -138,7 +155,16 @@ def _refuse_large(scope: Scope) -> None:
         raise TooLarge("the body", BODY_BYTES)
 
 
-def _bounded(receive: Receive) -> Receive:
+def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:
+    async def counted(message: Message) -> None:
+        if body := message.get("body"):
+            state["traffic"].sent += len(body)
+        await send(message)
+
+    return counted
+
+
+def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
     """The same for a body that does not say its length; and all of it within `BODY_SECONDS`."""
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
@@ -148,6 +174,7 @@ def _bounded(receive: Receive) -> Receive:
         if whole:
             return await receive()
         message = await _in_time(receive, ends)
+        state["traffic"].received += len(message.get("body", b""))
         taken += len(message.get("body", b""))
         if taken > BODY_BYTES:
             raise TooLarge("the body", BODY_BYTES)

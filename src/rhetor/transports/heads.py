@@ -1,6 +1,7 @@
-"""The head of a request: how large it may be, how long it may take, and what is no HTTP at all.
+"""The head of a request: how large it may be, how long it may take, and what is no HTTP at all; and the end
+of an answer that is not complete.
 
-What it says is the gate's to judge. Whatever is refused here is a problem like any other, and ends its
+What a head says is the gate's to judge. Whatever is refused here is a problem like any other, and ends its
 connection; an answer that is on its way is never written into.
 """
 
@@ -15,10 +16,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from rhetor.errors import HeadTooLarge, Late, Malformed, RhetorError
 
 from . import problems
+from .draining import drained
+from .events import EXTENSION
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
 LINGER_SECONDS = 1.0
+PARTING_SECONDS = 10.0  # for a client to read how its stream ended
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -31,11 +35,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes, self._heads = True, 0, 0
         self._refused: RhetorError | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._parting: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._parting is not None:
+            self._parting.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -50,6 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        scope: Any = self.scope
+        scope["extensions"] = {EXTENSION: self}
         self._in_head, self._head_bytes = True, 0
 
     def on_headers_complete(self) -> None:
@@ -61,6 +70,21 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.url.startswith(b"/"):  # a host in it would be another one than the header's
             self._fail(Malformed("the target of a request is a path"))
         super().on_headers_complete()
+
+    async def drained(self, seconds: float) -> None:
+        """As of `draining`."""
+        if self.flow.write_paused:
+            await drained(self.transport, lambda: not self.flow.write_paused, self.flow.drain, seconds)
+
+    def end_stream(self, last: bytes) -> None:
+        """End the answer that is under way with this last piece, and its connection; also where the client
+        does not read: then it is dropped a little later."""
+        if self.cycle.disconnected or self.transport.is_closing():
+            return
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+        self.cycle.disconnected = True  # to uvicorn: nothing more is to come
+        self.transport.close()
+        self._parting = self.loop.call_later(PARTING_SECONDS, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._refused or Malformed("this is no HTTP/1.1 request"))

@@ -94,6 +94,7 @@ class SocketDesk:
             await self._wire.say(dialect.accepted(command.command_id, _place(done)))
 
     async def _refuse(self, error: RhetorError) -> None:
+        self._wire.fault(error.code)
         await self._wire.say(dialect.told(error))
 
     async def _read(self) -> None:

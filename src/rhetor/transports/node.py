@@ -14,7 +14,9 @@ from rhetor.domain.peer import Peer
 from rhetor.errors import EnvironmentDiffers
 from rhetor.hub.hub import Hub
 
+from .connections import Connections
 from .rates import Rates
+from .tally import Tally
 
 ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
@@ -87,6 +89,8 @@ class Node:
     max_parallel: int = 20
     programs: Programs = field(default_factory=NoPrograms)
     rates: Rates = field(default_factory=Rates)
+    connections: Connections = field(default_factory=Connections)
+    tally: Tally = field(default_factory=Tally)
     told_offline: bool = field(default=False)
 
     def check_environment(self, request: Request) -> None:

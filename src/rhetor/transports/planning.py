@@ -14,13 +14,13 @@ from rhetor.hub.plans import Planned, owned_plan
 
 from . import events
 from .bodies import PlanBody
-from .routes import Doors
+from .routes import Doors, Streams
 from .talking import Here, Key, Who
 
 doors = Doors(tags=["plans"])
 
 
-@doors.on("POST", "/api/v2/plans", Policy.USER)
+@doors.on("POST", "/api/v2/plans", Policy.USER, streams=Streams.ALWAYS)
 async def start(body: PlanBody, request: Request, who: Who, here: Here, key: Key = None) -> Response:
     """Run the steps, and read the events of all of them as they come, each with its `step`."""
     here.check_environment(request)
@@ -44,7 +44,7 @@ async def one_plan(id: str, who: Who, here: Here) -> dict[str, Any]:
     }
 
 
-@doors.on("GET", "/api/v2/plans/{id}/events", Policy.USER)
+@doors.on("GET", "/api/v2/plans/{id}/events", Policy.USER, streams=Streams.ALWAYS)
 async def read_events(
     id: str,
     who: Who,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from rhetor.errors import Malformed, RhetorError, Unprocessable
 
 from .events import CallerGone
+from .tally import REST
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ def body(error: RhetorError) -> dict[str, Any]:
 
 def response(error: RhetorError) -> Response:
     headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        headers["Retry-After"] = str(math.ceil(error.data.get("retry_after", 1)))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(msgspec.json.encode(body(error)), error.status, headers, MEDIA_TYPE)
@@ -45,24 +49,28 @@ def install(app: FastAPI) -> None:
 
     async def known(request: Request, error: Exception) -> Response:
         assert isinstance(error, RhetorError)
+        return answered(error)
+
+    def answered(error: RhetorError) -> Response:
+        app.state.node.tally.fault(REST, error.code)
         return response(error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return response(_invalid(error))
+        return answered(_invalid(error))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         # FastAPI says "error parsing the body" of whatever was raised while the body was read
         cause = error.__cause__
-        return response(cause) if isinstance(cause, RhetorError) else _http(error)
+        return answered(cause) if isinstance(cause, RhetorError) else _http(error)
 
     async def gone(request: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it
 
     async def unknown(request: Request, error: Exception) -> Response:
         log.error("request failed", exc_info=error, extra={"path": request.url.path})
-        return response(RhetorError("the hub made a mistake; its log has the details"))
+        return answered(RhetorError("the hub made a mistake; its log has the details"))
 
     app.router.redirect_slashes = False  # a path that is nearly one is told so, too
     app.add_exception_handler(RhetorError, known)

@@ -17,7 +17,7 @@ class Rates:
         self._burst = burst
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
-    def take(self, subject: str, door: str, now: float, messages: int = 1) -> None:
+    def take(self, subject: str, door: str, now: float, messages: float = 1) -> None:
         """`now`: seconds of a clock that does not go back.
 
         Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from rhetor.auth.policy import Policy, require
 from rhetor.domain.command import Principal
@@ -26,9 +27,11 @@ from rhetor.errors import Malformed, NotFound, RhetorError, UnsupportedMedia
 
 from . import problems
 from .events import CallerGone
-from .node import node
+from .node import Node, node
+from .tally import REST, SSE
 
 POLICY = "x-policy"
+EXTENSION = "rhetor.socket"  # of the scope: the server's end of the socket
 Endpoint = Callable[[WebSocket], Awaitable[None]]
 _READ = "rhetor.request"  # where the scope has a request whose body was read already
 
@@ -77,6 +80,14 @@ def _is_json(content_type: str) -> bool:
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
+class Streams(StrEnum):
+    """Whether what a route answers is an event stream, which stays open and counts among the connections."""
+
+    NEVER = "never"
+    ASKED = "asked"  # with `Accept: text/event-stream`
+    ALWAYS = "always"
+
+
 class LockedRoute(APIRoute):
     """Keeps its policy where the API's description shows it too, and checks it before the body is read.
 
@@ -85,6 +96,7 @@ class LockedRoute(APIRoute):
     """
 
     short: type[BaseModel] | None = None
+    streams: Streams = Streams.NEVER
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         extra = options.get("openapi_extra") or {}
@@ -104,6 +116,24 @@ class LockedRoute(APIRoute):
         return locked
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()) or not self._is_stream(scope):
+            await self._answer(scope, receive, send)
+            return
+        state, here = scope["state"], scope["app"].state.node
+        require(self.policy, state["principal"])
+        is_new = scope["method"] == "GET"  # the answer to a message is no more than its message
+        with here.connections.opened(
+            SSE, state["principal"], state["credential"], is_new=is_new
+        ) as connection:
+            state["connection"], state["traffic"] = connection, here.tally.traffic[SSE]
+            await self._answer(scope, receive, send)
+
+    def _is_stream(self, scope: Scope) -> bool:
+        if self.streams is Streams.ASKED:
+            return b"text/event-stream" in dict(scope["headers"]).get(b"accept", b"")
+        return self.streams is Streams.ALWAYS
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.short is not None and scope["method"] in (self.methods or ()):
             request = scope[_READ] = StrictRequest(scope, receive)
             require(self.policy, request.state.principal)
@@ -127,7 +157,8 @@ async def _body(request: StrictRequest, model: type[BaseModel]) -> BaseModel | N
 
 
 class Doors(APIRouter):
-    """Routes by their policy: `@doors.on("POST", "/path", Policy.USER)`. `short`: as of `LockedRoute`."""
+    """Routes by their policy: `@doors.on("POST", "/path", Policy.USER)`. `short`, `streams`: as of
+    `LockedRoute`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=LockedRoute, **options)
@@ -139,6 +170,7 @@ class Doors(APIRouter):
         policy: Policy,
         *,
         short: type[BaseModel] | None = None,
+        streams: Streams = Streams.NEVER,
         **options: Any,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         add = self.api_route(path, methods=[method], openapi_extra={POLICY: policy.value}, **options)
@@ -147,7 +179,7 @@ class Doors(APIRouter):
             add(endpoint)
             route = self.routes[-1]
             assert isinstance(route, LockedRoute)
-            route.short = short
+            route.short, route.streams = short, streams
             return endpoint
 
         return added
@@ -163,24 +195,43 @@ class Doors(APIRouter):
 
 
 class LockedSocket(WebSocketRoute):
-    """The same for a WebSocket."""
+    """The same for a WebSocket. Its door is called as its path, without what stands for names in it."""
 
     def __init__(self, path: str, endpoint: Endpoint, policy: Policy) -> None:
         self.policy = policy
+        self.door = ".".join(part for part in path.split("/") if part and "{" not in part)
 
         async def locked(socket: WebSocket) -> None:
+            here: Node = socket.app.state.node
             try:
                 require(policy, socket.state.principal)
-                await endpoint(socket)
+                with here.connections.opened(self.door, socket.state.principal, socket.state.credential):
+                    socket.scope["extensions"][EXTENSION].traffic = here.tally.traffic[self.door]
+                    await endpoint(socket)
             except RhetorError as error:
-                await refuse_socket(error, socket.send)
+                await self._end(socket, here, error)
 
         super().__init__(path, locked, name=endpoint.__name__)
+
+    async def _end(self, socket: WebSocket, here: Node, error: RhetorError) -> None:
+        """It is refused; or closed, where it is open already."""
+        if socket.application_state is WebSocketState.CONNECTED:
+            here.tally.end(self.door, error.code)
+            socket.scope["extensions"][EXTENSION].end(error.close or 1011, error.code)
+        else:
+            here.tally.fault(self.door, error.code)
+            await refuse_socket(error, socket.send)
+
+
+def door_of(scope: MutableMapping[str, Any]) -> str:
+    """Of a request that has reached no route."""
+    return "ws" if scope["type"] == "websocket" else REST
 
 
 async def no_such_route(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     """What answers for a path that no door has."""
     error = NotFound("route", scope["path"])
+    scope["app"].state.node.tally.fault(door_of(scope), error.code)
     if scope["type"] == "websocket":
         await refuse_socket(error, send)
     else:

@@ -60,7 +60,7 @@ async def serve(wire: Wire, answer: Answer) -> None:
 async def _take(wire: Wire, answer: Answer, incoming: jsonrpc.Incoming) -> None:
     async with AsyncExitStack() as stack:
         turnstile = Turnstile(stack)
-        done = [await _done(item, answer, turnstile) for item in incoming.items]
+        done = [await _done(wire, item, answer, turnstile) for item in incoming.items]
         if any(reply.later for _, reply in done if isinstance(reply, Reply)):
             wire.start(_finish(wire, done, incoming.is_batch), "calls")
         else:
@@ -73,10 +73,11 @@ async def _take(wire: Wire, answer: Answer, incoming: jsonrpc.Incoming) -> None:
 Done = tuple[Call | Fault, Reply | bytes]
 
 
-async def _done(item: Call | Fault, answer: Answer, turnstile: Turnstile) -> Done:
+async def _done(wire: Wire, item: Call | Fault, answer: Answer, turnstile: Turnstile) -> Done:
     if isinstance(item, Fault):
+        wire.fault(errors.Malformed.code)
         return item, jsonrpc.refusal(item)
-    return item, await _tried(item, answer(item, turnstile))
+    return item, await _tried(wire, item, answer(item, turnstile))
 
 
 async def _finish(wire: Wire, done: list[Done], is_batch: bool) -> None:
@@ -84,7 +85,7 @@ async def _finish(wire: Wire, done: list[Done], is_batch: bool) -> None:
 
     async def settled(item: Call | Fault, reply: Reply | bytes) -> bytes:
         if isinstance(item, Call) and isinstance(reply, Reply) and reply.later:
-            found = await _tried(item, reply.later())
+            found = await _tried(wire, item, reply.later())
             reply = found if isinstance(found, bytes) else Reply(found)
         return _written(item, reply)
 
@@ -93,18 +94,21 @@ async def _finish(wire: Wire, done: list[Done], is_batch: bool) -> None:
     await _say(wire, [reply.result() for reply in replies], is_batch)
 
 
-async def _tried(call: Call, work: Awaitable[Any]) -> Any:
+async def _tried(wire: Wire, call: Call, work: Awaitable[Any]) -> Any:
     """What the work gives; the error to reply with where it cannot be done."""
     try:
         return await work
     except jsonrpc.Refused as refused:
+        wire.fault(errors.Malformed.code)
         return jsonrpc.error(call.id, refused.code, data={"detail": refused.why})
     except RhetorError as error:
         if isinstance(error, errors.ShuttingDown | errors.TooSlow):
             raise  # the connection's end, not this call's
+        wire.fault(error.code)
         return _error(call, error)
     except Exception:  # one call's mistake is not the connection's
         log.exception("call failed", extra={"method": call.method})
+        wire.fault(RhetorError.code)
         return jsonrpc.error(call.id, INTERNAL_ERROR)
 
 

@@ -20,6 +20,10 @@ from rhetor.errors import InvalidSettings, Malformed, RhetorError
 from .heads import BoundedProtocol
 
 GRACE_SECONDS = 3
+# A client behind a cable that was pulled is gone at the latest so long after something was written to it (an
+# event stream's heartbeat, every 15 s), or after as long a silence (tcp(7)).
+UNACKNOWLEDGED_SECONDS = 20.0
+PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
 FRAME_BYTES = 16 << 20
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
@@ -153,6 +157,7 @@ def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _expect_acknowledgements(listener)
     try:
         _bind(listener, host, port, or_any)
     except OSError as error:
@@ -161,6 +166,19 @@ def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
     listener.listen(2048)
     listener.setblocking(False)
     return listener
+
+
+def _expect_acknowledgements(listener: socket.socket) -> None:
+    """Its connections inherit these. Where the system has no such options, it decides when they are gone."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_USER_TIMEOUT": round(UNACKNOWLEDGED_SECONDS * 1000),
+        "TCP_KEEPIDLE": PROBE_AFTER_SECONDS,
+        "TCP_KEEPINTVL": PROBE_EVERY_SECONDS,
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _bind(listener: socket.socket, host: str, port: int, or_any: bool) -> None:

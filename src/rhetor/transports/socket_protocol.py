@@ -12,20 +12,23 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.protocol import State
 
-from rhetor.errors import TooSlow
-
-from .websocket import EXTENSION
+from .draining import drained
+from .routes import EXTENSION
+from .tally import Traffic
 
 MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Heartbeat: a ping every `ping_seconds`, and `pong_seconds` for its answer. What breaks the protocol is
-    closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`."""
+    closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`.
+    `traffic`: of its door, once that is known."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
     linger_seconds = 10.0  # for a client to read that it is closed
+    parting_seconds = 2.0  # for one that answers no ping
+    traffic = Traffic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
@@ -44,7 +47,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def write_frames(self, frames: bytes) -> None:
         """Write what are whole frames; nothing where the socket is closed. Does not wait: `drained` does."""
         if self.is_open:
+            self.traffic.sent += len(frames)
             self.transport.write(frames)
+
+    def data_received(self, data: bytes) -> None:
+        self.traffic.received += len(data)
+        super().data_received(data)
 
     async def drained(self, seconds: float) -> None:
         """Wait until the client has read so much that more may be written, or the socket is closed.
@@ -52,14 +60,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         Raises:
             TooSlow: it read nothing for `seconds`.
         """
-        while not self.writable.is_set():
-            unread = self.transport.get_write_buffer_size()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.writable.wait()
-            except TimeoutError:
-                if self.transport.get_write_buffer_size() >= unread:
-                    raise TooSlow(f"nothing was read for {seconds:g} s") from None
+        await drained(self.transport, self.writable.is_set, self.writable.wait, seconds)
 
     def end(self, code: int, reason: str) -> None:
         """Close, also where nothing is read: then the connection is dropped a little later."""
@@ -75,11 +76,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self._drop_later()
+        self._drop_later(self.linger_seconds)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
-        self._drop_later()
+        self._drop_later(self.parting_seconds)
 
     def handle_ping(self) -> None:
         output = b"".join(self.conn.data_to_send())
@@ -93,9 +94,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return
         super().handle_cont(event)
 
-    def _drop_later(self) -> None:
+    def _drop_later(self, seconds: float) -> None:
         if self.close_timer is None:
-            self.close_timer = self.loop.call_later(self.linger_seconds, self._drop)
+            self.close_timer = self.loop.call_later(seconds, self._drop)
 
     def _drop(self) -> None:
         transport: Any = self.transport

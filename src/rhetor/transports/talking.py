@@ -20,7 +20,7 @@ from rhetor.hub.sending import Accepted
 from . import events
 from .bodies import MessageBody
 from .node import Node, node
-from .routes import Doors, principal
+from .routes import Doors, Streams, principal
 
 doors = Doors(tags=["peers"])
 Who = Annotated[Principal, Depends(principal)]
@@ -51,7 +51,7 @@ async def message(
     return await whole_answer(request, here, accepted, headers)
 
 
-@doors.on("POST", "/api/v2/ai/{id}/stream", Policy.USER, short=MessageBody)
+@doors.on("POST", "/api/v2/ai/{id}/stream", Policy.USER, short=MessageBody, streams=Streams.ALWAYS)
 async def stream(
     id: str, body: MessageBody, request: Request, who: Who, here: Here, key: Key = None
 ) -> Response:

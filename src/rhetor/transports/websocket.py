@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket
 
-from rhetor.codec.websocket_frames import text_frame
+from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.dialects.notices import View
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
 from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
 from rhetor.store.base import Record, follow
 
+from .connections import is_limited
+from .draining import STALL_SECONDS
 from .node import Node
+from .routes import EXTENSION
 
 if TYPE_CHECKING:  # the library behind it is loaded when a WebSocket is first asked for
     from .socket_protocol import SocketProtocol
 
-EXTENSION = "rhetor.socket"  # of the scope: the server's end of the socket
 TEXT_BYTES = 8 << 20  # of one message: what a body may have, too
 PIECE_BYTES = 256 << 10
-STALL_SECONDS = 10.0
 MOST_FAULTS = 10
 MOST_TASKS = 200  # sessions that are followed, and calls that wait, of one connection
 log = logging.getLogger(__name__)
@@ -89,15 +90,19 @@ class Wire:
             else:
                 yield text
 
-    def charge(self, messages: int) -> None:
+    def charge(self, messages: float = 1) -> None:
         """Count what the client asks for. The owner's Unix socket is exempt.
 
         Raises:
             RateExceeded: it is too much.
         """
-        if not self.who.local or self.who.is_agent:
+        if is_limited(self.who):
             now = asyncio.get_running_loop().time()
             self.node.rates.take(self.who.subject, self._door, now, messages)
+
+    def fault(self, code: str) -> None:
+        """Note that the client was told this error."""
+        self.node.tally.fault(self._door, code)
 
     def count_fault(self) -> None:
         """One more message that could not be understood.
@@ -112,6 +117,10 @@ class Wire:
     async def say(self, *texts: bytes) -> None:
         """Each as a message, all at once."""
         await self._write(b"".join(map(text_frame, texts)))
+
+    async def show(self, data: bytes) -> None:
+        """As one binary message."""
+        await self._write(binary_frame(data))
 
     def require_room(self) -> None:
         """To be asked before what will `start` something.
@@ -148,12 +157,14 @@ class Wire:
         """
         state = self.hub.state
         with state.watching.reader(stream) as reader:
+            reader.at = after.seq
             try:
                 async for records in batches or follow(state.store, stream, after):
                     for piece in _pieces(map(view.take, records)):
                         if hold is not None:
                             await hold.passed()
                         await self._write(piece)
+                    reader.at = records[-1].seq
                     if view.is_over:
                         return
             except asyncio.CancelledError:
@@ -168,6 +179,7 @@ class Wire:
 
     def end(self, error: RhetorError) -> None:
         """Close for this reason."""
+        self.node.tally.end(self._door, error.code)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
 

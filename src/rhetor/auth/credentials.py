@@ -1,0 +1,45 @@
+"""What a caller got in with, asked again for as long as its connection is open."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
+
+from .logins import Logins
+from .tokens import TokenFile
+
+
+class Credential(Protocol):
+    def fault(self) -> RhetorError | None:
+        """Why it holds no longer; None while it does."""
+        ...
+
+
+class ByToken:
+    """The token as it was when the caller came."""
+
+    def __init__(self, tokens: TokenFile) -> None:
+        self._tokens = tokens
+        self._generation = tokens.generation
+
+    def fault(self) -> RhetorError | None:
+        if self._tokens.generation == self._generation:
+            return None
+        return Unauthenticated("the token was replaced")
+
+
+class ByCookie:
+    """A browser's login, which holds now."""
+
+    def __init__(self, logins: Logins, cookie: str) -> None:
+        self._logins = logins
+        self._cookie = cookie
+        self._expires = logins.expiry(cookie)
+
+    def fault(self) -> RhetorError | None:
+        if self._logins.is_past(self._expires):
+            return LoginExpired("the login has expired; log in again")
+        if self._logins.holds(self._cookie):
+            return None
+        return Unauthenticated("the login was ended")

@@ -1,0 +1,125 @@
+"""The connections that stay open, WebSockets and event streams: how many a caller may have, and for how long.
+
+Each is asked again and again whether what its caller came with still holds. What goes over one is its door's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rhetor.auth.credentials import Credential
+from rhetor.domain.command import Principal
+from rhetor.errors import RhetorError, TooManyConnections
+
+WINDOW_SECONDS = 60.0
+RECHECK_SECONDS = 1.0
+PER_MINUTE, AT_ONCE = 20, 100
+MOST_CALLERS = 10_000
+RETRY_SECONDS = 5.0  # for who has as many open as may be: when one ends is not known
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One of them. `ended`: why the hub ended it, where it did."""
+
+    door: str
+    principal: Principal
+    credential: Credential | None
+    task: asyncio.Task[object]
+    ended: RhetorError | None = None
+
+    def end(self, error: RhetorError) -> None:
+        """Cancel what serves it; its door then tells the client."""
+        if self.ended is None:
+            self.ended = error
+            self.task.cancel()
+
+
+def is_limited(principal: Principal) -> bool:
+    """The owner's own Unix socket is exempt; what runs as a peer is not."""
+    return not principal.local or principal.is_agent
+
+
+class Connections:
+    """`per_minute`: new ones of one caller, in any 60 seconds; `at_once`: that it has open."""
+
+    def __init__(self, per_minute: int = PER_MINUTE, at_once: int = AT_ONCE) -> None:
+        self._per_minute = per_minute
+        self._at_once = at_once
+        self._open: set[Connection] = set()
+        self._held: Counter[str] = Counter()
+        self._begun: dict[str, deque[float]] = {}
+
+    def by_door(self) -> Counter[str]:
+        return Counter(connection.door for connection in self._open)
+
+    @contextmanager
+    def opened(
+        self, door: str, principal: Principal, credential: Credential | None, *, is_new: bool = True
+    ) -> Iterator[Connection]:
+        """For as long as the current task serves the connection. `is_new`: it counts among those of the
+        minute, which the answer to a message does not.
+
+        Raises:
+            TooManyConnections: the caller may not have this one, too.
+            RhetorError: `Connection.end` was called with it.
+        """
+        subject = principal.subject if is_limited(principal) else None
+        if subject is not None:
+            self._admit(subject, asyncio.get_running_loop().time(), is_new=is_new)
+            self._held[subject] += 1
+        task = asyncio.current_task()
+        assert task is not None
+        connection = Connection(door, principal, credential, task)
+        self._open.add(connection)
+        try:
+            yield connection
+        except asyncio.CancelledError:
+            if connection.ended is None:
+                raise
+            raise connection.ended from None
+        finally:
+            self._close(connection, subject)
+
+    def recheck(self) -> None:
+        """End those whose callers may no longer be here."""
+        for connection in list(self._open):
+            fault = connection.credential.fault() if connection.credential else None
+            if fault is not None:
+                connection.end(fault)
+
+    async def keep_checking(self) -> None:
+        """Without end."""
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            self.recheck()
+
+    def _admit(self, subject: str, now: float, *, is_new: bool) -> None:
+        if self._held[subject] >= self._at_once:
+            raise TooManyConnections("are open at once", self._at_once, RETRY_SECONDS)
+        if not is_new:
+            return
+        begun = self._begun.pop(subject, None) or deque()
+        while begun and begun[0] <= now - WINDOW_SECONDS:
+            begun.popleft()
+        self._begun[subject] = begun  # the oldest are forgotten first: their minute is over, or nearly
+        if len(self._begun) > MOST_CALLERS:
+            del self._begun[next(iter(self._begun))]
+        if len(begun) >= self._per_minute:
+            wait = math.ceil(begun[0] + WINDOW_SECONDS - now)
+            raise TooManyConnections("a minute are opened", self._per_minute, max(1.0, wait))
+        begun.append(now)
+
+    def _close(self, connection: Connection, subject: str | None) -> None:
+        self._open.discard(connection)
+        if connection.ended is not None and connection.task.cancelling():
+            connection.task.uncancel()  # the cancellation was ours
+        if subject is not None:
+            self._held[subject] -= 1
+            if not self._held[subject]:
+                del self._held[subject]

@@ -1,0 +1,78 @@
+"""The token's file, and what becomes of callers when another one is put in its place."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from rhetor.auth.credentials import ByCookie, ByToken
+from rhetor.auth.logins import COOKIE_SECONDS, Logins
+from rhetor.auth.tokens import TokenFile, load_token, rotate_token
+from rhetor.errors import InvalidSettings, LoginExpired, Unauthenticated
+
+
+def test_a_rotated_token_opens_at_once_and_the_old_one_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    tokens, old = TokenFile(path), load_token(path)
+    assert (tokens.opens(old), tokens.generation) == (True, 0)
+    new = rotate_token(path)
+    assert (tokens.opens(new), tokens.opens(old), tokens.generation) == (True, False, 1)
+    assert load_token(path) == new
+    assert (len(new), stat.S_IMODE(path.stat().st_mode), list(tmp_path.iterdir())) == (64, 0o600, [path])
+
+
+def test_a_token_file_that_is_gone_or_open_to_others_opens_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    tokens, token = TokenFile(path), load_token(path)
+    path.chmod(0o644)
+    assert not tokens.opens(token)
+    path.chmod(0o600)
+    assert tokens.opens(token)
+    path.unlink()
+    assert not tokens.opens(token)
+    assert not tokens.opens("")
+    path.touch(0o600)
+    path.write_text("short")
+    assert not tokens.opens("short")
+    path.unlink()
+    assert tokens.opens(load_token(path))
+
+
+def test_a_hub_does_not_start_with_a_token_that_others_may_read(tmp_path: Path) -> None:
+    load_token(tmp_path / "token")
+    (tmp_path / "token").chmod(0o640)
+    with pytest.raises(InvalidSettings):
+        TokenFile(tmp_path / "token")
+
+
+def test_what_was_opened_with_the_token_holds_until_that_is_another_one(tmp_path: Path) -> None:
+    told: list[str] = []
+    tokens = TokenFile(tmp_path / "token", changed=lambda: told.append("changed"))
+    credential = ByToken(tokens)
+    (tmp_path / "token").touch()
+    assert (credential.fault(), told) == (None, [])
+    rotate_token(tmp_path / "token")
+    assert isinstance(credential.fault(), Unauthenticated)
+    assert isinstance(credential.fault(), Unauthenticated)
+    assert (ByToken(tokens).fault(), told) == (None, ["changed"])
+
+
+def test_a_login_holds_until_it_expires_or_is_ended() -> None:
+    now = 100.0
+    logins = Logins(lambda: now)
+    cookies = [logins.redeem(logins.issue()) for _ in range(2)]
+    first, second = (ByCookie(logins, cookie) for cookie in cookies if cookie)
+    now += COOKIE_SECONDS - 1
+    assert first.fault() is None
+    now += 1
+    assert isinstance(first.fault(), LoginExpired)
+    logins.issue()  # what is too old is forgotten meanwhile
+    assert isinstance(second.fault(), LoginExpired)
+    third = ByCookie(logins, logins.redeem(logins.issue()) or "")
+    unused = logins.issue()
+    logins.end_all()
+    assert isinstance(third.fault(), Unauthenticated)
+    assert not isinstance(third.fault(), LoginExpired)
+    assert logins.redeem(unused) is None
