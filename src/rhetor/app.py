@@ -61,6 +61,7 @@ from rhetor.transports import (
     importing,
     interactive,
     looking_back,
+    metrics,
     named_sockets,
     peer_sockets,
     planning,
@@ -98,6 +99,7 @@ SPEECHES: dict[str, Callable[[Opening], Speech]] = {
 PLAIN = ("claude", "codex", "acp")  # those that can be told to use no tools, or ask before they use one
 DOORS = (
     system.doors,
+    metrics.doors,
     talking.doors,
     importing.doors,
     conversing.doors,

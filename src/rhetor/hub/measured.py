@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from rhetor.domain.event import TurnEnd
@@ -12,9 +14,11 @@ KIND = "figures"
 
 
 class Measured:
-    """In memory by peer; the catalog has the same as soon as the commit of `note`'s row is in."""
+    """In memory by peer; the catalog has the same as soon as the commit of `note`'s row is in. `turns`: how
+    many ended since the hub started, by peer and outcome."""
 
     def __init__(self) -> None:
+        self.turns: Counter[tuple[str, str]] = Counter()
         self._figures: dict[str, Figures] = {}
 
     async def load(self, catalog: Catalog) -> None:
@@ -26,5 +30,6 @@ class Measured:
 
     def note(self, peer: str, end: TurnEnd, now: int) -> Row:
         """Count a turn, and give the row to commit with its end. `now`: Unix time in milliseconds."""
+        self.turns[peer, end.type.removeprefix("turn.")] += 1
         figures = self._figures[peer] = self.of(peer).after(end, now)
         return Row(KIND, peer, "kept", msgspec.json.encode(figures), at=now)

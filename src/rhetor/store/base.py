@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from rhetor.domain.event import Event, Folded, Payload, Position
 from rhetor.errors import MalformedCursor, PositionLost
 
+from .commits import Commits
 from .encoding import decode, encode
 
 PAGE = 500
@@ -252,6 +253,11 @@ class Catalog(Protocol):
 
 
 class Store(Log, Catalog, Protocol):
+    @property
+    def commit_figures(self) -> Commits:
+        """What was committed since it was opened."""
+        ...
+
     async def commit(
         self,
         stream: str,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from rhetor.domain.event import Position
@@ -36,6 +37,7 @@ from .base import (
     random_epoch,
 )
 from .checkpoints import Checkpoints
+from .commits import Commits
 from .connection import BUSY_TIMEOUT, connect
 from .opening import Ownership, finish, prepare, translated
 from .readers import Readers, T
@@ -74,6 +76,7 @@ class SqliteStore:
         opened = partial(connect, path, busy_timeout=busy_timeout)
         self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between)
         self._waiting_bytes = 0
+        self.commit_figures = Commits()
         self._closed = False
         self._ownership: Ownership | None = None
 
@@ -124,7 +127,9 @@ class SqliteStore:
         entries = [Entry.of(draft) for draft in drafts]
         append = Append(stream, self._clock(), entries, key, expect, rows, drop, sources, base)
         append.require_storable()
+        began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
         committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))
+        self.commit_figures.note(0 if committed.replayed else len(entries), perf_counter() - began)
         return committed
 
     async def fold(self, stream: str, turn_id: str) -> int:

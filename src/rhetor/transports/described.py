@@ -92,6 +92,7 @@ CONTROL = Gives(a.Session, CHANGED)
 OPERATIONS: dict[str, Gives] = {
     "GET /healthz": Gives(a.Status),
     "GET /readyz": Gives(a.Status, (e.ShuttingDown,)),
+    "GET /metrics": Gives(text=True),
     "GET /api/capabilities": Gives(a.Capabilities),
     "GET /api/v2/status": Gives(a.HubStatus),
     "PUT /api/v2/environment": Gives(a.Fingerprint),
