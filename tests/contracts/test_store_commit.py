@@ -159,6 +159,18 @@ async def test_of_fifty_concurrent_writers_the_first_wins(store: Store) -> None:
     assert await shown(store, "s") == [(1, OutputDelta("0"))]
 
 
+async def test_of_several_expectations_each_has_to_hold(store: Store) -> None:
+    other = replace(ROW, id="s2", name=None)
+    await store.commit("s", [], rows=[ROW, other])
+    holds = [Expect("session", id, frozenset({"active"})) for id in ("s1", "s2")]
+    await store.commit("s", [chunk("a", "t")], expect=holds, rows=[replace(other, state="gone")])
+    with pytest.raises(StateConflict) as refused:
+        await store.commit("s", [chunk("b", "t")], expect=holds, rows=[replace(ROW, state="x")])
+    assert refused.value.data == {"kind": "session", "id": "s2", "state": "gone"}
+    assert await store.get("session", "s1") == ROW
+    assert await shown(store, "s") == [(1, OutputDelta("a"))]
+
+
 async def test_no_states_expect_that_the_row_is_not_there(store: Store) -> None:
     absent = Expect("session", "s1", frozenset())
     await store.commit("s", [], expect=absent, rows=[ROW])

@@ -49,7 +49,7 @@ class Append:
     at: int
     entries: Sequence[Entry]
     key: Key | None = None
-    expect: Expect | None = None
+    expect: Sequence[Expect] = ()
     rows: Sequence[Row] = ()
     drop: Sequence[tuple[str, str]] = ()
     sources: Sequence[SourceOffset] = ()
@@ -64,8 +64,8 @@ class Append:
             require_integer("a row's time", row.at)
         for kind, id in self.drop:
             require_text("a row", (kind, id))
-        if self.expect:
-            require_text("a row", (self.expect.kind, self.expect.id))
+        for expect in self.expect:
+            require_text("a row", (expect.kind, expect.id))
         if self.key:
             require_text("an idempotency key", (self.key.scope, self.key.key, self.key.fingerprint))
         for source in self.sources:
@@ -74,6 +74,13 @@ class Append:
         if self.base:
             require_text("a base", (self.base[0], self.base[1].epoch))
             require_integer("a position", self.base[1].seq)
+
+
+def expected(expect: Expect | Sequence[Expect] | None) -> Sequence[Expect]:
+    """All that a commit expects, of none, one or several."""
+    if expect is None:
+        return ()
+    return (expect,) if isinstance(expect, Expect) else expect
 
 
 class Standing(Protocol):
@@ -109,8 +116,8 @@ def admit(append: Append, standing: Standing) -> Committed | None:
         if fingerprint != append.key.fingerprint:
             raise KeyReused(append.key.key)
         return committed
-    if append.expect:
-        _require_state(append.expect, standing)
+    for expect in append.expect:
+        _require_state(expect, standing)
     if append.base and not standing.reaches(*append.base):
         raise NotFound("position", f"{append.base[0]}@{append.base[1]}")
     _require_names(append, standing)

@@ -264,7 +264,7 @@ class Store(Log, Catalog, Protocol):
         drafts: Sequence[Draft],
         *,
         key: Key | None = None,
-        expect: Expect | None = None,
+        expect: Expect | Sequence[Expect] | None = None,
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
@@ -280,7 +280,7 @@ class Store(Log, Catalog, Protocol):
         Raises:
             Malformed: a text has no form in UTF-8, a payload none in JSON, or a number does not fit 63 bits.
             KeyReused: the key was used with another fingerprint.
-            StateConflict: `expect` does not hold.
+            StateConflict: `expect`, or one of several, does not hold.
             NameTaken: a row's name is another row's.
             NotFound: the base is not there.
             StoreRefused: the store cannot take it now; nothing was stored.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from rhetor.domain.event import Position
 from rhetor.errors import NotFound, StoreRefused
 
-from .append import Append, Entry, admit
+from .append import Append, Entry, admit, expected
 from .base import (
     PAGE,
     Committed,
@@ -96,7 +96,7 @@ class MemoryStore:
         drafts: Sequence[Draft],
         *,
         key: Key | None = None,
-        expect: Expect | None = None,
+        expect: Expect | Sequence[Expect] | None = None,
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
@@ -104,7 +104,7 @@ class MemoryStore:
     ) -> Committed:
         self._require_open()
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expect, rows, drop, sources, base)
+        append = Append(stream, self._clock(), entries, key, expected(expect), rows, drop, sources, base)
         append.require_storable()
         return admit(append, self) or self._store(append)
 

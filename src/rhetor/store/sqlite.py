@@ -20,7 +20,7 @@ from rhetor.domain.event import Position
 from rhetor.errors import StoreRefused
 
 from . import reading
-from .append import Append, Entry
+from .append import Append, Entry, expected
 from .base import (
     PAGE,
     Committed,
@@ -118,14 +118,14 @@ class SqliteStore:
         drafts: Sequence[Draft],
         *,
         key: Key | None = None,
-        expect: Expect | None = None,
+        expect: Expect | Sequence[Expect] | None = None,
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expect, rows, drop, sources, base)
+        append = Append(stream, self._clock(), entries, key, expected(expect), rows, drop, sources, base)
         append.require_storable()
         began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
         committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))
