@@ -57,7 +57,9 @@ from rhetor.transports import (
     answering,
     attaching,
     bulk,
+    chaining,
     conversing,
+    forwarding,
     importing,
     interactive,
     looking_back,
@@ -113,6 +115,8 @@ DOORS = (
     interactive.doors,
     named_sockets.doors,
     sockets.doors,
+    forwarding.doors,
+    chaining.doors,
 )
 
 

@@ -18,6 +18,17 @@ _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _COLOUR = re.compile("[0-9:;]{0,64}")
 
 
+def as_text(text: str) -> str:
+    """A whole text with newlines and tabs, and no other control, sequence or mark of direction."""
+    tokens = Tokenizer().feed_text(text)
+    shown = (token.text if isinstance(token, Text) else _kept(token) for token in tokens)
+    return _BIDI.sub("", "".join(shown))
+
+
+def _kept(token: Token) -> str:
+    return token.char if isinstance(token, Control) and token.char in "\n\t" else ""
+
+
 class PlainText:
     """Takes bytes in any pieces and gives whole lines, each ended by LF; `line` is the one under way.
 

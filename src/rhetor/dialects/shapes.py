@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from rhetor.domain.arrangement import Forward
 from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Condition, Exit
@@ -26,7 +27,13 @@ class Seated:
 
 
 def peer(
-    peer: Peer, *, running: int, figures: Figures, model: str | None = None, seated: Seated | None = None
+    peer: Peer,
+    *,
+    running: int,
+    figures: Figures,
+    model: str | None = None,
+    seated: Seated | None = None,
+    forward: Forward | None = None,
 ) -> dict[str, Any]:
     """A peer with its status and the evidence for it. What is not known is null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
@@ -54,7 +61,7 @@ def peer(
         "success_rate": figures.success_rate,
         "cost_per_1k_tokens": figures.cost_per_1k_tokens,
         "sessions": running,
-        "forwards": [],
+        "forwards": [forward.to] if forward else [],
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .arranging import Arranging
+from .event import ContextInjected
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
 from .session import Voice
@@ -18,7 +20,7 @@ class SendMessage:
     Without a session, `context_window` opens one that is kept; without either the message has a session of
     its own, over when it is answered. `command_id` is the idempotency key; `from_` is how the sender is
     shown, never who it is; `via`: peers that the content has passed through; `cwd`: the sender's folder, for
-    programs that run there.
+    programs that run there; `context`: what is said in front of it.
     """
 
     content: str
@@ -32,6 +34,7 @@ class SendMessage:
     from_: str = ""
     via: tuple[str, ...] = ()
     cwd: str | None = None
+    context: tuple[ContextInjected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,7 @@ Command = (
     | MakeTeam
     | ChangeTeam
     | DropTeam
+    | Arranging
 )
 AGENT = "agent"  # the scope of callers that descend from a peer's program
 
@@ -290,3 +294,8 @@ class Principal:
     def is_agent(self) -> bool:
         """Whether a peer's program asks: it cannot approve, start programs, or see others' sessions."""
         return AGENT in self.scopes
+
+    @property
+    def peer(self) -> str | None:
+        """The peer whose program asks; None for a person."""
+        return self.subject.removeprefix(f"{AGENT}:") if self.is_agent else None

@@ -109,6 +109,34 @@ class ContextInjected:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageForwarded:
+    """What a peer has said, as it is shown at a terminal. `via`: the peers that it came through, who said it
+    last; `time`: when; `source`: where it was said, `{session_id | plan_id, turn_id}`; `as_json`: whether it
+    is to be shown as an object with all that."""
+
+    type: ClassVar[str] = "message.forwarded"
+    from_: str
+    to: str
+    via: tuple[str, ...]
+    content: str
+    time: str
+    purpose: str | None = None
+    as_json: bool = False
+    source: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardFailed:
+    """What a peer has said was to be passed on, and was not; in the stream where it was said."""
+
+    type: ClassVar[str] = "forward.failed"
+    from_: str
+    to: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """`cost`: USD as a decimal string, None where the price is not known (never 0 for unknown)."""
 
@@ -283,6 +311,8 @@ Payload = (
     | PermissionAsked
     | PermissionAnswered
     | ContextInjected
+    | MessageForwarded
+    | ForwardFailed
     | UsageReported
     | AgentRecord
     | BlobKept

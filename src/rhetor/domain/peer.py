@@ -10,6 +10,8 @@ from typing import Literal
 from .permission import Rules
 from .program import Program
 
+PLAIN = frozenset({"stdio", "terminal"})  # drivers of programs that are no agents
+
 
 class PeerKind(StrEnum):
     SPECIALIST = "specialist"
@@ -62,6 +64,17 @@ class Peer:
         own = {c.name: c for c in self.capabilities}
         told = {n: Capability(n, s, n in own and own[n].primary, "reported") for n, s in said.items()}
         return replace(self, capabilities=tuple((own | told).values())) if said else self
+
+    @property
+    def reads_plain(self) -> bool:
+        """Whether it is a program that takes what it is sent as it is: a fence around it would be part of its
+        input. A coding agent reads what it is told, as a model does."""
+        return self.program is not None and self.program.protocol == "text" and self.driver in PLAIN
+
+    @property
+    def takes_envelopes(self) -> bool:
+        """Whether it is told of context apart from the message."""
+        return self.program is not None and self.program.protocol == "aish-json" and self.driver in PLAIN
 
     def capability(self, name: str) -> Capability | None:
         return next((c for c in self.capabilities if c.name == name), None)

@@ -9,6 +9,8 @@ from typing import Literal
 
 from rhetor.errors import HopLimit, Unprocessable
 
+from .event import ContextInjected
+
 IfBusy = Literal["queue", "refuse", "interrupt"]
 _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
 
@@ -16,7 +18,7 @@ _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
 @dataclass(frozen=True, slots=True)
 class Step:
     """One send. `target`: a peer's name, `@capability` or `team:name`; `template`: the step's own words;
-    `needs`: the steps whose answers it is given."""
+    `needs`: the steps whose answers it is given; `context`: what is said in front of its message."""
 
     id: str
     target: str
@@ -27,6 +29,7 @@ class Step:
     execute: bool = False
     delimiter: str | None = None
     if_busy: IfBusy = "queue"
+    context: tuple[ContextInjected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,17 @@ def compose(
     Data stands between two fence lines that carry `nonce`, which no answer can know, so none can forge the
     end of its fence. `{{step}}` in the template places an answer there instead, once.
     """
-    waiting = {name: answer.text if plain else _fenced(answer, nonce) for name, answer in given}
+    waiting = {name: answer.text if plain else _attributed(answer, nonce) for name, answer in given}
     placed = _PLACE.sub(lambda m: waiting.pop(m[1], m[0]), template)
     parts = [*waiting.values(), placed, stdin]
     whole = "\n\n".join(part for part in parts if part)
     return whole.removesuffix("\n") if plain else whole
 
 
-def _fenced(answer: Answer, nonce: str) -> str:
-    return f"[From {answer.title}]\n--- {nonce} ---\n{answer.text}\n--- {nonce} ---"
+def _attributed(answer: Answer, nonce: str) -> str:
+    return fenced(f"From {answer.title}", answer.text, nonce)
+
+
+def fenced(heading: str, text: str, nonce: str) -> str:
+    """`text` between two fence lines, which say with `heading` whose words it is."""
+    return f"[{heading}]\n--- {nonce} ---\n{text}\n--- {nonce} ---"

@@ -26,11 +26,6 @@ class Program:
     on_exit: OnExit = "survive"
     hint: str = ""
 
-    @property
-    def reads_plain(self) -> bool:
-        """Whether it takes what it is sent as it is: a fence around it would be part of its input."""
-        return self.protocol == "text"
-
 
 @dataclass(frozen=True, slots=True)
 class Launch:

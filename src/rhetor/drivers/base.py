@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from rhetor.domain.event import ContextInjected
 from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Condition, Exit, Launch
@@ -27,12 +28,14 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The message to answer. `execute` and `delimiter` matter to programs only; `tools` are the sender's."""
+    """The message to answer. `execute` and `delimiter` matter to programs only; `tools` are the sender's.
+    `context`: for programs that are told it apart from the message; for all others it is in `content`."""
 
     content: str
     execute: bool = False
     delimiter: str | None = None
     tools: tuple[Tool, ...] = ()
+    context: tuple[ContextInjected, ...] = ()
 
 
 class Conversation(Protocol):

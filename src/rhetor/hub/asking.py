@@ -53,6 +53,7 @@ class Asking:
     """The questions of one running turn; entered for as long as it runs.
 
     `lock`: one commit of the turn at a time, so that an answer and the turn's end cannot pass each other.
+    `via`: the peers that the turn's question has come through.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -63,6 +64,7 @@ class Asking:
         self.owner = owner
         self.seat = ""
         self.cwd: str | None = None
+        self.via: tuple[str, ...] = ()
         self._turn = turn
         self._step = step
         self._open: dict[str, Asked] = {}
@@ -82,6 +84,11 @@ class Asking:
         del self._state.asking[self._turn.turn_id]
         for timer in self._timers:
             timer.cancel()
+
+    @property
+    def peer(self) -> str:
+        """Who answers."""
+        return self._turn.peer
 
     def taken_up(self, asked: Sequence[Asked]) -> None:
         """Questions that the turn asked under an earlier hub."""

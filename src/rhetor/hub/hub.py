@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from rhetor.domain import arranging as a
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
@@ -21,16 +22,21 @@ from . import (
     answering,
     blobs,
     branching,
+    forwards,
     importing,
     plans,
     programs,
+    routes,
     sending,
     sessions,
     sockets,
+    staging,
     teams,
+    terminals,
 )
 from .asking import Asking
 from .concierge import Concierge
+from .courier import carry
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
@@ -77,6 +83,17 @@ USE_CASES: dict[type, UseCase] = {
     c.MakeTeam: teams.make,
     c.ChangeTeam: teams.change,
     c.DropTeam: teams.drop,
+    a.PutForward: forwards.put,
+    a.RemoveForward: forwards.remove,
+    a.PutTerminal: terminals.put,
+    a.RemoveTerminal: terminals.remove,
+    a.PutRoute: routes.put,
+    a.RemoveRoute: routes.remove,
+    a.SendRoute: routes.send,
+    a.StageContext: staging.stage,
+    a.PromoteContext: staging.promote,
+    a.ClearContext: staging.clear,
+    a.PutPurpose: staging.put_purpose,
 }
 
 
@@ -112,6 +129,8 @@ class Hub:
             NotFound: there is no such stream, or it is somebody else's."""
         if stream.startswith("p_"):
             return (await plans.owned_plan(self.state, principal, stream)).id
+        if terminals.is_terminals_stream(self.state, principal, stream):
+            return stream
         if stream != "hub":
             return (await sessions.owned_session(self.state, principal, stream)).id
         if not principal.local or principal.is_agent:
@@ -195,12 +214,17 @@ async def open_hub(
         hub = Hub(state)
         await teams.load_teams(state)
         await blobs.sweep(state)
+        await state.arranged.load(store)
         await recover(state)
-        sweeper = tasks.create_task(_sweep(state), name="expiry")
+        beside = [
+            tasks.create_task(_sweep(state), name="expiry"),
+            tasks.create_task(carry(state), name="mail"),
+        ]
         try:
             yield hub
         finally:
-            sweeper.cancel()
+            for task in beside:
+                task.cancel()
             await hub.aclose()
             watching.close()
 

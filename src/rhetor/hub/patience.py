@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from rhetor.errors import StoreRefused
-from rhetor.store.base import Committed, Draft, Row, SourceOffset, Store
+from rhetor.store.base import Committed, Draft, Expect, Row, SourceOffset, Store
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 log = logging.getLogger(__name__)
@@ -19,13 +19,14 @@ async def commit_patiently(
     drafts: Sequence[Draft],
     rows: Sequence[Row] = (),
     sources: Sequence[SourceOffset] = (),
+    expects: Sequence[Expect] = (),
 ) -> Committed:
     """Commit, again and again while the store refuses. Who waits here reads nothing more from its peer, so
     a store that stalls stops the reading of pipes and sockets, and nothing is dropped."""
     pause = FIRST_PAUSE
     while True:
         try:
-            return await store.commit(stream, drafts, rows=rows, sources=sources)
+            return await store.commit(stream, drafts, expect=expects, rows=rows, sources=sources)
         except StoreRefused as refusal:
             log.warning("append refused", extra={"stream": stream, "why": refusal.detail})
             await asyncio.sleep(pause)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from rhetor.domain.command import Principal, SendMessage, StartPlan
 from rhetor.domain.event import (
+    ContextInjected,
     MessageAccepted,
     Payload,
     PlanEnded,
@@ -24,17 +24,21 @@ from rhetor.domain.event import (
     TurnFailed,
     TurnInterrupted,
 )
+from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Prompt
-from rhetor.errors import RhetorError
-from rhetor.store.base import Draft, Row
+from rhetor.errors import RhetorError, StateConflict
+from rhetor.store.base import Draft, Expect, Row
 
 from .asking import Asking
+from .contexts import settle, take
+from .forwards import marks
 from .patience import commit_patiently
+from .provenance import attributed, nonce, passed_through, require_hops
 from .reading import turn_end
 from .rows import PlanRow, TurnRow
-from .runner import ask
+from .runner import ask, tell_courier
 from .running import Closing, TurnRun
 from .seats import acknowledge
 from .sending import check_content, send
@@ -58,6 +62,7 @@ class PlanRun:
         self._active: set[str] = set()
         self._runs: dict[str, TurnRun] = {}
         self._sessions: dict[str, str] = {}
+        self._begins_via = passed_through(state, principal)
         self._via: dict[str, tuple[str, ...]] = {}
         self._stopped_by: str | None = None
         self._end_is_logged = False
@@ -111,6 +116,7 @@ class PlanRun:
         try:
             message = self._message(step)
             check_content(message, self._state.limits.message_bytes)
+            require_hops(self._passed_through(step), self._state.limits.hops)
             if step.session_id or step.context_window is not None:
                 await self._in_session(step, message)
             else:
@@ -126,18 +132,14 @@ class PlanRun:
     def _message(self, step: Step) -> str:
         given = self._progress.inputs(step)
         stdin = "" if given else self._command.stdin
-        return compose(step.template, given, secrets.token_hex(8), stdin, plain=self._reads_plain(step))
-
-    def _reads_plain(self, step: Step) -> bool:
-        """Whether the step's peer is a program that takes its input as it is."""
-        if step.target:
-            program = self._state.peers.resolve(step.target)[0].program
-            return program is not None and program.reads_plain
-        return False
+        peer = self._state.peers.resolve(step.target)[0]
+        message = compose(step.template, given, nonce(), stdin, plain=peer.reads_plain)
+        own_words = step.template or not given
+        return attributed(self._state, self._principal, message, peer) if own_words else message
 
     def _passed_through(self, step: Step) -> tuple[str, ...]:
         """The peers that the step's message has come through: of several ways the longest."""
-        return max((self._via[need] for need in step.needs), key=len, default=())
+        return max((self._via[need] for need in step.needs), key=len, default=self._begins_via)
 
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
@@ -147,15 +149,13 @@ class PlanRun:
         self._via[step.id] = (*via, peer.name)
         row = await self._turn_row(step, turn)
         capability, score = (match.capability.name, match.capability.score) if match else (None, None)
-        begun: list[Payload] = [
-            StepStarted(step.id, peer.name, None, turn.turn_id, capability, score),
-            MessageAccepted(
-                turn.message_id, "user", message, self._sender, via, step.execute, step.delimiter
-            ),
-            turn.start(),
-        ]
-        await self._commit([Draft(p, turn.turn_id, step.id) for p in begun], [row.row()])
+        started = StepStarted(step.id, peer.name, None, turn.turn_id, capability, score)
+        accepted = MessageAccepted(
+            turn.message_id, "user", message, self._sender, via, step.execute, step.delimiter
+        )
+        context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
         asking = Asking(state, self._row.id, self._row.owner, turn, step.id)
+        asking.via = via
         asking.cwd = self._command.cwd if self._principal.local else None
         closing = self._closing(step, row, peer.title)
         run = TurnRun(
@@ -172,11 +172,27 @@ class PlanRun:
         if self._stopped_by is not None:
             self.stop(self._stopped_by)
         try:
-            prompt = Prompt(message, step.execute, step.delimiter)
+            prompt = Prompt(message, step.execute, step.delimiter, context=context)
             await run.run(ask(state, peer.name, prompt, (), asking))
+            tell_courier(state, row)
         finally:
             del self._runs[step.id]
             state.bell.ring()
+
+    async def _begin_turn(
+        self, step: Step, peer: Peer, row: TurnRow, payloads: Sequence[Payload], started: StepStarted
+    ) -> tuple[ContextInjected, ...]:
+        """Commit the step's message, with what is said in front of it, which is given back."""
+        while True:
+            sender = "" if step.needs else self._command.from_
+            taken = await take(self._state, self._row.owner, peer, sender, step.context)
+            drafts = [Draft(p, row.id, step.id) for p in (started, *taken.payloads, *payloads)]
+            try:
+                await self._commit(drafts, [row.row(), *taken.rows], taken.expects)
+            except StateConflict:  # another message took the context
+                continue
+            settle(self._state, taken)
+            return taken.payloads
 
     async def _turn_row(self, step: Step, turn: Turn) -> TurnRow:
         head = await self._state.store.head(self._row.id)
@@ -197,7 +213,7 @@ class PlanRun:
             self._note(step, title, end)
             figures = self._state.measured.note(row.peer, end, self._state.ids.now())
             drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
-            rows = [row.become(became).row(), figures]
+            rows = [row.become(became).row(), figures, *marks(self._state, row, end)]
             if self._active == {step.id} and (self._progress.over or self._stopped_by or self._state.closing):
                 self._end_is_logged = True
                 drafts.append(self._ended())
@@ -219,6 +235,7 @@ class PlanRun:
             from_=self._command.from_,
             via=via,
             cwd=self._command.cwd,
+            context=step.context,
         )
         accepted = await send(self._state, self._principal, command)
         self._via[step.id] = (*via, accepted.peer)
@@ -258,8 +275,10 @@ class PlanRun:
     def _sender(self) -> str:
         return self._command.from_ or self._principal.subject
 
-    async def _commit(self, drafts: Sequence[Draft], rows: Sequence[Row] = ()) -> None:
-        await commit_patiently(self._state.store, self._row.id, drafts, rows)
+    async def _commit(
+        self, drafts: Sequence[Draft], rows: Sequence[Row] = (), expects: Sequence[Expect] = ()
+    ) -> None:
+        await commit_patiently(self._state.store, self._row.id, drafts, rows, expects=expects)
 
 
 def _step_end(step: Step, end: TurnEnd) -> StepDone | StepFailed:

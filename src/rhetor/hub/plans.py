@@ -16,6 +16,7 @@ from rhetor.store.base import Draft
 
 from .keys import command_key
 from .plan_run import PlanRun
+from .provenance import passed_through
 from .rows import PlanRow
 from .sending import check_content
 from .sessions import owned_session
@@ -44,7 +45,7 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
     state.require_open()
     steps = expanded(state, command.steps)
     plan = Plan(steps)
-    plan.check(state.limits.hops)
+    plan.check(state.limits.hops - len(passed_through(state, principal)))
     for step in steps:
         await _check_step(state, principal, step, command.stdin)
     return await to_the_end(state.tasks, _begin(state, principal, command, plan), "plan")

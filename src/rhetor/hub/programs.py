@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rhetor.domain.arrangement import RESERVED
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Principal
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer, PeerKind
@@ -56,6 +57,8 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
         taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
         if taken or seats_of(state, peer.name):
             raise NameTaken("peer", peer.name)
+        if peer.name in RESERVED or peer.name in state.arranged.terminals:
+            raise NameTaken("command" if peer.name in RESERVED else "terminal", peer.name)
         session = await standing_session(state, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)
         state.peers.put(peer)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
-from rhetor.domain.event import Event, MessageAccepted, OutputDelta, Position, TurnEnd
-from rhetor.errors import NotFound
+from rhetor.domain.event import ContextInjected, Event, MessageAccepted, OutputDelta, Position, TurnEnd
+from rhetor.errors import NotFound, PositionLost
 from rhetor.store.base import Head, Log, follow
 
 from .rows import TurnRow
+
+CATCH_UP_SECONDS = 10.0
 
 
 async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
@@ -24,16 +29,47 @@ async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
         after = records[-1].position
 
 
-async def accepted_message(log: Log, turn: TurnRow) -> MessageAccepted:
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message, and what is said in front of it."""
+
+    message: MessageAccepted
+    context: tuple[ContextInjected, ...] = ()
+
+
+async def received(log: Log, turn: TurnRow) -> Received:
     """The message that the turn answers.
 
     Raises:
         NotFound: it is no longer kept.
     """
-    async for event in turn_events(log, turn):
-        if isinstance(event.payload, MessageAccepted):
-            return event.payload
+    events = await committed(log, turn, MessageAccepted)
+    payloads = [event.payload for event in events]
+    for payload in payloads:
+        if isinstance(payload, MessageAccepted):
+            return Received(payload, tuple(p for p in payloads if isinstance(p, ContextInjected)))
     raise NotFound("message", turn.message_id)
+
+
+async def committed(log: Log, turn: TurnRow, until: type[MessageAccepted | TurnEnd]) -> Sequence[Event]:
+    """The message of a turn with what is said in front of it, and the first event of the kind `until`, which
+    the catalog says is there; empty where it is not.
+
+    The catalog may say so a moment before readers of the log can see it, so it is waited for.
+    """
+    head = await log.head(turn.stream)
+    if head is None:
+        return []
+    found: list[Event] = []
+    with suppress(TimeoutError, PositionLost):
+        async with asyncio.timeout(CATCH_UP_SECONDS):
+            async for records in follow(log, turn.stream, _from(head, turn.behind)):
+                for event in (record.event for record in records if record.turn_id == turn.id):
+                    if isinstance(event.payload, (ContextInjected, MessageAccepted, until)):
+                        found.append(event)
+                    if isinstance(event.payload, until):
+                        return found
+    return []
 
 
 async def said_so_far(log: Log, turn: TurnRow) -> str:

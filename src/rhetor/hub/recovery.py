@@ -18,7 +18,7 @@ from rhetor.store.base import Draft, Row
 from .asked import left_open
 from .attending import await_attendants
 from .programs import adopt, register
-from .reading import accepted_message, said_so_far
+from .reading import received, said_so_far
 from .rows import PlanRow, TurnRow, session_of
 from .runner import Lane, over_if_once, wake
 from .seats import seats_of
@@ -70,7 +70,7 @@ async def _take_up(state: State, turn: TurnRow) -> bool:
     if row is None or seat is None:
         return False
     lane = state.lanes[turn.stream] = Lane(state, turn.stream)
-    lane.take_up(session_of(row), turn, seat, await accepted_message(state.store, turn))
+    lane.take_up(session_of(row), turn, seat, await received(state.store, turn))
     return True
 
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rhetor.domain.event import MessageAccepted, SessionStateChanged, TurnEnd
+from rhetor.domain.event import SessionStateChanged, TurnEnd
 from rhetor.domain.output import Done, Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState, Voice
@@ -19,8 +19,10 @@ from rhetor.store.base import Draft
 
 from .asked import asked_by
 from .asking import Asking
+from .forwards import marks
 from .programs import seat_for, standing_session
-from .reading import accepted_message, said_so_far
+from .provenance import with_context
+from .reading import Received, received, said_so_far
 from .rows import TurnRow, session_of, session_row
 from .running import Closing, TurnRun
 from .seats import Seat, acknowledge
@@ -39,7 +41,7 @@ class Lane:
         self.current: TurnRun | None = None
         self._looked = False
 
-    def start(self, first: tuple[Session, TurnRow, MessageAccepted] | None = None) -> None:
+    def start(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
         """Begin with `first`, whose start is in the log already, or with who waits. The session is as it was
         committed with that."""
         self._looked = False  # whoever waits now may have come after the last look
@@ -47,7 +49,7 @@ class Lane:
             name = f"lane {self._session_id}"
             self.task = self._state.tasks.create_task(self._run(first), name=name)
 
-    async def _run(self, first: tuple[Session, TurnRow, MessageAccepted] | None) -> None:
+    async def _run(self, first: tuple[Session, TurnRow, Received] | None) -> None:
         try:
             if first is not None:
                 await self._take(*first, started=True)
@@ -56,19 +58,19 @@ class Lane:
             while not self._looked:
                 self._looked = True
                 while (found := await self._next()) is not None:
-                    message = await accepted_message(self._state.store, found[1])
+                    message = await received(self._state.store, found[1])
                     await self._take(*found, message, started=False)
         finally:
             self._state.lanes.pop(self._session_id, None)
             self._state.bell.ring()
             self._state.watching.forget(self._session_id)
 
-    def take_up(self, session: Session, row: TurnRow, seat: Seat, message: MessageAccepted) -> None:
+    def take_up(self, session: Session, row: TurnRow, seat: Seat, message: Received) -> None:
         """Go on with a turn that runs in a program since before this hub."""
         name = f"lane {self._session_id}"
         self.task = self._state.tasks.create_task(self._go_on(session, row, seat, message), name=name)
 
-    async def _go_on(self, session: Session, row: TurnRow, seat: Seat, message: MessageAccepted) -> None:
+    async def _go_on(self, session: Session, row: TurnRow, seat: Seat, message: Received) -> None:
         try:
             said = await said_so_far(self._state.store, row)
             asked = await asked_by(self._state, row.stream, row.id)
@@ -76,9 +78,11 @@ class Lane:
             turn.take_up(said, [each.id for each in asked])
             asking = Asking(self._state, session.id, session.owner, turn)
             asking.seat, asking.conversation = seat.entry.key, seat.running.conversation()
+            asking.via = message.message.via
             asking.taken_up(asked)
             self.current = self._turn_run(session, row, turn, asking)
             await self.current.run(seat.running.proceed())
+            tell_courier(self._state, row)
         finally:
             self.current = None
         await self._run(None)
@@ -92,9 +96,10 @@ class Lane:
         waiting = await waiting_turns(self._state, self._session_id)
         return (session, waiting[0]) if waiting else None
 
-    async def _take(self, session: Session, row: TurnRow, message: MessageAccepted, *, started: bool) -> None:
+    async def _take(self, session: Session, row: TurnRow, message: Received, *, started: bool) -> None:
         turn = Turn(row.id, row.message_id, row.peer)
         asking = Asking(self._state, session.id, session.owner, turn)
+        asking.via = message.message.via
         self.current = self._turn_run(session, row, turn, asking)
         try:
             start = turn.start()
@@ -102,6 +107,7 @@ class Lane:
                 drafts, rows = [Draft(start, row.id)], [row.become(TurnState.RUNNING).row()]
                 await self._state.store.commit(session.id, drafts, rows=rows)
             await self.current.run(self._outputs(session, message, asking))
+            tell_courier(self._state, row)
         finally:
             self.current = None
 
@@ -120,10 +126,11 @@ class Lane:
         )
 
     async def _outputs(
-        self, session: Session, message: MessageAccepted, asking: Asking
+        self, session: Session, received: Received, asking: Asking
     ) -> AsyncGenerator[Output, None]:
         history = await self._history(session)
-        prompt = Prompt(message.content, message.execute, message.delimiter, session.tools)
+        message = received.message
+        prompt = Prompt(message.content, message.execute, message.delimiter, session.tools, received.context)
         async with aclosing(
             ask(self._state, session.peer, prompt, history, asking, session.voice)
         ) as outputs:
@@ -147,7 +154,7 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
     def closing(end: TurnEnd, became: TurnState) -> Closing:
         figures = state.measured.note(row.peer, end, state.ids.now())
         also = _over(session)
-        return Closing(also.drafts, [row.become(became).row(), figures, *also.rows])
+        return Closing(also.drafts, [row.become(became).row(), figures, *marks(state, row, end), *also.rows])
 
     return closing
 
@@ -179,6 +186,7 @@ async def ask(
     except UnknownPeer as gone:
         raise TurnFailure(gone.detail, peer=peer_name) from gone
     peer = voice.of(peer) if voice else peer
+    prompt = with_context(peer, prompt)
     conversation = asking.conversation = await _conversation(state, peer, asking)
     finished = False
     try:
@@ -213,6 +221,12 @@ async def _conversation(state: State, peer: Peer, asking: Asking) -> Conversatio
     asking.seat = seat.entry.key
     seat.given_up = None
     return seat.running.conversation()
+
+
+def tell_courier(state: State, row: TurnRow) -> None:
+    """The turn has ended: its answer may be one that is to be passed on."""
+    if (row.owner, row.peer) in state.arranged.forwards:
+        state.arranged.mail.ring()
 
 
 async def waiting_turns(state: State, session_id: str) -> Sequence[TurnRow]:

@@ -10,16 +10,11 @@ import msgspec
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import (
     MessageAccepted,
-    Payload,
     Position,
-    SessionStateChanged,
-    TurnQueued,
-    TurnStarted,
 )
 from rhetor.domain.peer import Peer
 from rhetor.domain.routing import Match
 from rhetor.domain.session import Session, SessionState
-from rhetor.domain.turn import TurnState
 from rhetor.errors import (
     Malformed,
     PeerBusy,
@@ -29,14 +24,18 @@ from rhetor.errors import (
     TooLarge,
     Unprocessable,
 )
-from rhetor.store.base import Committed, Draft, Expect
+from rhetor.store.base import Committed, Expect
 
 from .conditions import require_rest
+from .contexts import settle, take
 from .keys import command_key
+from .offering import Mark, Offer, drafts_of, opens_session
 from .opening import open_session
 from .programs import standing_session
-from .rows import TurnRow, session_row
-from .runner import Lane, waiting_turns, wake
+from .provenance import attributed, passed_through, require_hops
+from .reading import Received
+from .rows import session_row
+from .runner import Lane, wake
 from .sessions import owned_session
 from .tasks import to_the_end
 
@@ -60,23 +59,43 @@ class Accepted:
     message_id: str = ""
 
 
-async def send(state: State, principal: Principal, command: SendMessage) -> Accepted:
-    """Take a message in: when this returns it is durable, and its turn runs or waits.
+async def send(
+    state: State, principal: Principal, command: SendMessage, fulfils: Mark | None = None
+) -> Accepted:
+    """Take a message in: when this returns it is durable, and its turn runs or waits. `fulfils`: a row of the
+    catalog (kind, id, state) that goes with its acceptance; where it is gone, this is a `StateConflict`.
 
     Raises:
         UnknownPeer, NoCapablePeer, NotFound: there is no such peer or session.
         SessionOver, PeerBusy, KeyReused, TooLarge, Malformed, StoreRefused, ShuttingDown: as they say.
+        HopLimit: it has come through as many peers as may be.
     """
     state.require_open()
     check_content(command.content, state.limits.message_bytes)
-    return await to_the_end(state.tasks, _send(state, principal, command), "send")
+    return await to_the_end(state.tasks, _send(state, principal, command, fulfils), "send")
 
 
-async def _send(state: State, principal: Principal, command: SendMessage) -> Accepted:
+async def _send(state: State, principal: Principal, command: SendMessage, fulfils: Mark | None) -> Accepted:
+    via = command.via or passed_through(state, principal)
+    require_hops(via, state.limits.hops)
     for _ in range(ATTEMPTS):
         session, peer, match = await _session_for(state, principal, command)
+        content = command.content if command.via else attributed(state, principal, command.content, peer)
+        check_content(content, state.limits.message_bytes)
+        message = MessageAccepted(
+            state.ids.new("m"),
+            "user",
+            content,
+            command.from_ or principal.subject,
+            via,
+            command.execute,
+            command.delimiter,
+        )
+        sender = "" if command.via else command.from_
+        taken = await take(state, principal.subject, peer, sender, command.context)
         try:
-            return await _accept(state, principal, command, session, peer, match)
+            offer = Offer(session, peer, match, message, taken, fulfils)
+            return await _accept(state, principal, command, offer)
         except StateConflict:  # the session changed between our look and our commit: look again
             continue
     raise SessionOver(session.id, "changing too fast")
@@ -108,7 +127,7 @@ async def _session_for(
         raise Malformed("a message needs a peer or a session")
     peer, match = state.peers.resolve(command.target)
     window = command.context_window
-    if not _opens_session(command, peer):
+    if not opens_session(command, peer):
         standing = await standing_session(state, principal.subject, peer, _folder(principal, command))
         return standing.used(state.ids.now()), peer, match
     session = open_session(
@@ -127,29 +146,21 @@ def _folder(principal: Principal, command: SendMessage) -> str | None:
     return command.cwd if principal.local else None
 
 
-def _opens_session(command: SendMessage, peer: Peer) -> bool:
-    """Whether the message begins a session; one for a program without any goes to its standing one."""
-    stands = peer.program is not None and command.context_window is None
-    return command.session_id is None and not stands
-
-
 async def _accept(
     state: State,
     principal: Principal,
     command: SendMessage,
-    session: Session,
-    peer: Peer,
-    match: Match | None,
+    offer: Offer,
 ) -> Accepted:
+    session, peer, match, taken = offer.session, offer.peer, offer.match, offer.taken
     lane = state.lanes.get(session.id)
     if lane is not None:
         await _when_busy(state, command, lane, peer)
     elif command.if_busy == "refuse" and peer.program is not None:
         require_rest(state, peer, session.id)
     direct = lane is None and session.state is SessionState.ACTIVE
-    turn, drafts = await _drafts(state, principal, command, session, peer, direct)
-    opened = _opens_session(command, peer)
-    message = next(d.payload for d in drafts if isinstance(d.payload, MessageAccepted))
+    turn, drafts = await drafts_of(state, principal, command, offer, direct)
+    opened = opens_session(command, peer)
     mine = Lane(state, session.id) if direct else None
     if mine is not None:
         state.lanes[session.id] = mine  # before the commit, so that who comes meanwhile waits behind
@@ -162,8 +173,9 @@ async def _accept(
                 command,
                 {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
             ),
-            expect=None if opened else Expect("session", session.id, frozenset({session.state})),
-            rows=[session_row(session), turn.row()],
+            expect=[*([] if opened else [_unchanged(session)]), *taken.expects, *offer.still_due],
+            rows=[session_row(session), turn.row(), *taken.rows],
+            drop=offer.dropped,
         )
     except RhetorError:
         if mine is not None:
@@ -173,12 +185,17 @@ async def _accept(
         if mine is not None:
             mine.start()
         return await _first_time(state, committed, peer, match)
+    settle(state, taken)
     if mine is not None:
-        mine.start((session, turn, message))
+        mine.start((session, turn, Received(offer.message, taken.payloads)))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
     return Accepted(session.id, turn.id, peer.name, after, session.once, match, message_id=turn.message_id)
+
+
+def _unchanged(session: Session) -> Expect:
+    return Expect("session", session.id, frozenset({session.state}))
 
 
 async def _when_busy(state: State, command: SendMessage, lane: Lane, peer: Peer) -> None:
@@ -186,38 +203,6 @@ async def _when_busy(state: State, command: SendMessage, lane: Lane, peer: Peer)
         raise PeerBusy(peer.name, lane.current.turn.turn_id if lane.current else "")
     if command.if_busy == "interrupt" and lane.current:
         lane.current.stop(lambda turn: turn.interrupt("another message came first"))
-
-
-async def _drafts(
-    state: State, principal: Principal, command: SendMessage, session: Session, peer: Peer, direct: bool
-) -> tuple[TurnRow, list[Draft]]:
-    turn_id, message_id = state.ids.new("t"), state.ids.new("m")
-    sender = command.from_ or principal.subject
-    message = MessageAccepted(
-        message_id, "user", command.content, sender, command.via, command.execute, command.delimiter
-    )
-    payloads: list[Payload] = [message]
-    if direct:
-        payloads.append(TurnStarted(peer.name))
-    else:
-        before = len(await waiting_turns(state, session.id)) + (session.state is SessionState.ACTIVE)
-        payloads.append(TurnQueued(before))
-    head = None if _opens_session(command, peer) else await state.store.head(session.id)
-    drafts = [Draft(payload, turn_id) for payload in payloads]
-    if head is None:
-        drafts.insert(0, Draft(SessionStateChanged(session.state)))
-    began = TurnState.RUNNING if direct else TurnState.ACCEPTED
-    turn = TurnRow(
-        turn_id,
-        session.id,
-        peer.name,
-        began,
-        principal.subject,
-        message_id,
-        head.head if head else 0,
-        at=state.ids.now(),
-    )
-    return turn, drafts
 
 
 async def _first_time(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:

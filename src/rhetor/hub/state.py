@@ -15,6 +15,7 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
 from rhetor.store.base import Blobs, Store
 
+from .arranged import Arranged
 from .attendance import Attendance
 from .bell import Bell
 from .ids import Ids
@@ -71,8 +72,8 @@ class State:
     running turns (by id) wait to be told. `seats`: programs that run, by peer; `gone`: how those that ended
     did, and when. `asked`: rung when requests for permission come or go. `launches`: what a configured
     program is started with; `transcripts`: what agents keep themselves, by driver. `joint`: who speaks for
-    teams and for the hub, by driver. All else only mirrors what the log says, for as long as something is
-    going on."""
+    teams and for the hub, by driver. `arranged`: forwards, routes and their like. All else only mirrors what
+    log and catalog say, for as long as something is going on."""
 
     store: Store
     peers: Peers
@@ -96,6 +97,7 @@ class State:
     bell: Bell = field(default_factory=Bell)
     asked: Bell = field(default_factory=Bell)
     attendance: Attendance = field(default_factory=Attendance)
+    arranged: Arranged = field(default_factory=Arranged)
     closing: bool = False
     _starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

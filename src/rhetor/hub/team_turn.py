@@ -53,6 +53,7 @@ class TeamConversation:
         self._team = peer.name
         self._stream = asking.stream
         self._principal = Principal(asking.owner)
+        self._via = asking.via
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
@@ -113,7 +114,9 @@ class TeamConversation:
         if ours is not None and not ours.once and peer.program is None:
             kept = await member_session(state, self._principal, ours, peer)
         target = None if kept else name
-        command = SendMessage(message.content, target, kept, None, message.execute, message.delimiter)
+        command = SendMessage(
+            message.content, target, kept, None, message.execute, message.delimiter, via=self._via
+        )
         return await send(state, self._principal, command)
 
     def _shown(self, event: StepDone | StepFailed, *, first: bool) -> Text:

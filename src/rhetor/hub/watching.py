@@ -81,6 +81,10 @@ class Watching:
         patient = self._for_the_end[stream]
         return not patient or self._count[stream] > patient
 
+    def readers(self, stream: str) -> int:
+        """How many read the stream now."""
+        return self._count[stream]
+
     def forget(self, stream: str) -> None:
         """The stream has nothing left that could be stopped."""
         if timer := self._timers.pop(stream, None):

@@ -7,7 +7,15 @@ from typing import Any, cast
 
 import msgspec
 
-from rhetor.domain.event import PAYLOADS, BlobKept, MessageAccepted, Payload, data_of
+from rhetor.domain.event import (
+    PAYLOADS,
+    BlobKept,
+    ForwardFailed,
+    MessageAccepted,
+    MessageForwarded,
+    Payload,
+    data_of,
+)
 from rhetor.errors import Malformed
 
 MAX_INTEGER = (1 << 63) - 1
@@ -69,6 +77,7 @@ def _decoder_with_sender(kind: type[Payload]) -> Callable[[bytes], Payload]:
     return decode_one
 
 
+_WITH_SENDER = (MessageAccepted, BlobKept, MessageForwarded, ForwardFailed)
 _DECODERS = {name: _decoder(kind) for name, kind in PAYLOADS.items()} | {
-    kind.type: _decoder_with_sender(kind) for kind in (MessageAccepted, BlobKept)
+    kind.type: _decoder_with_sender(kind) for kind in _WITH_SENDER
 }

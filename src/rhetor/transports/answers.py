@@ -98,7 +98,7 @@ class Peer(BaseModel):
     success_rate: float | None
     cost_per_1k_tokens: Cost
     sessions: int
-    forwards: list[Any]
+    forwards: list[str]
 
 
 class Peers(BaseModel):
@@ -360,6 +360,75 @@ class Plan(BaseModel):
 class PlanStopped(BaseModel):
     id: str
     status: str
+
+
+class ForwardFailed(BaseModel):
+    code: str
+    detail: str
+    at: Time
+
+
+class Forward(BaseModel):
+    """`kind`: of where it goes. `circle`: the way on which its words come back to it, if they do; `failed`:
+    why the last of them was not passed on."""
+
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    kind: Literal["terminal", "peer"]
+    as_json: Annotated[bool, Field(alias="json")]
+    execute: bool
+    session_id: str | None
+    circle: list[str]
+    failed: ForwardFailed | None
+    created_at: Time
+
+
+class Forwards(BaseModel):
+    forwards: list[Forward]
+
+
+class Terminal(BaseModel):
+    """`attached`: how many shells follow it now; `seen`: up to where it was shown."""
+
+    name: str
+    attached: int
+    head: Cursor | None
+    seen: Cursor | None
+    created_at: Time
+
+
+class Terminals(BaseModel):
+    terminals: list[Terminal]
+
+
+class Hop(BaseModel):
+    ai: str
+    purpose: str | None
+
+
+class Route(BaseModel):
+    name: str
+    hops: list[Hop]
+    created_at: Time
+
+
+class Routes(BaseModel):
+    routes: list[Route]
+
+
+class Staged(BaseModel):
+    ai: str
+    staged: list[str]
+    next: list[str]
+
+
+class Purpose(BaseModel):
+    name: str
+    purpose: str | None
+
+
+class Purposes(BaseModel):
+    purposes: list[Purpose]
 
 
 class Result(BaseModel):

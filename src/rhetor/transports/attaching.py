@@ -8,9 +8,12 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from rhetor.auth.policy import Policy
+from rhetor.codec.plain_text import as_text
 from rhetor.domain.command import Principal
+from rhetor.domain.event import MessageForwarded, Position
 from rhetor.errors import Malformed
-from rhetor.hub.viewing import Viewer, view
+from rhetor.hub.provenance import title_of
+from rhetor.hub.viewing import Viewer, shown_beside, view
 
 from .node import Node
 from .routes import Doors
@@ -24,16 +27,18 @@ KEYS = 1 / 20  # of a message: a hand on a mouse makes some hundred frames a sec
 
 @doors.socket("/ws/attach/{peer}", Policy.USER)
 async def attach(socket: WebSocket) -> None:
-    """`?mode=rw` (the default) types, `r` only looks."""
+    """`?mode=rw` (the default) types, `r` only looks; `after`: the cursor of the last notice that came."""
     here: Node = socket.app.state.node
     who: Principal = socket.state.principal
     mode = socket.query_params.get("mode", "rw")
     if mode not in ("rw", "r"):
         raise Malformed("mode is rw or r")
-    viewer = await view(here.hub.state, who, socket.path_params["peer"], writes=mode == "rw")
+    peer, after = socket.path_params["peer"], Position.parse(socket.query_params.get("after", ""))
+    viewer = await view(here.hub.state, who, peer, writes=mode == "rw")
 
     async def answer(wire: Wire) -> None:
         wire.start(_show(wire, viewer), f"show {viewer.id}")
+        wire.start(_tell(wire, here, who, peer, after), f"tell {viewer.id}")
         await _type(wire, viewer)
 
     try:
@@ -51,6 +56,26 @@ async def _show(wire: Wire, viewer: Viewer) -> None:
         else:
             await wire.say(msgspec.json.encode(item))
     wire.close()
+
+
+async def _tell(wire: Wire, here: Node, who: Principal, peer: str, after: Position | None) -> None:
+    """What is forwarded to this terminal, as notices: text, without any control character or sequence."""
+    state = here.hub.state
+    async for event in shown_beside(state, who, peer, after):
+        message = event.payload
+        assert isinstance(message, MessageForwarded)
+        notice = {
+            "type": "notice",
+            "cursor": str(event.position),
+            "from": message.from_,
+            "title": title_of(state, message.from_),
+            "via": message.via,
+            "text": as_text(message.content),
+            "time": message.time,
+            "purpose": message.purpose,
+            "json": message.as_json,
+        }
+        await wire.say(msgspec.json.encode(notice))
 
 
 async def _type(wire: Wire, viewer: Viewer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import Header, Query, Request, Response
 
 from rhetor.auth.policy import Policy
@@ -13,7 +12,7 @@ from rhetor.domain import command as c
 from rhetor.domain.session import Session, SessionState
 from rhetor.hub import answering, branching, sessions
 
-from . import events
+from . import events, pages
 from .bodies import (
     CheckpointBody,
     PlaceBody,
@@ -105,13 +104,7 @@ async def read_events(
     """
     id = await here.hub.may_read(who, id)
     head, position = await here.hub.position(who, id, last_event_id or after)
-    if "text/event-stream" in request.headers.get("accept", ""):
-        return events.event_stream(here.hub, id, position, {"x-cursor": str(position)})
-    records = await here.hub.state.store.page(id, position, limit)
-    objects = [raw.encode(r, position.seq if i == 0 else None) for i, r in enumerate(records)]
-    answer = {"outcome": "ok", "recovered": True, "epoch": head.epoch, "head": head.head}
-    meta = msgspec.json.encode({**answer, "earliest": head.earliest})
-    return Response(b'%b,"events":[%b]}' % (meta[:-1], b",".join(objects)), media_type="application/json")
+    return await pages.events_of(here.hub, request, id, head, position, limit)
 
 
 @doors.on("POST", "/api/v2/sessions/{id}/pause", Policy.USER)

@@ -49,6 +49,7 @@ TURN: Errors = (e.TurnFailure, e.ProviderTimeout)
 CURSOR: Errors = (e.NotFound, e.MalformedCursor, e.PositionLost, *STORED)
 CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
+ROUTED: Errors = (*PEER, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 
 GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
@@ -149,6 +150,30 @@ OPERATIONS: dict[str, Gives] = {
     "PUT /api/ai/socket/groups/{name}": Gives(a.Group, GROUP),
     "DELETE /api/ai/socket/groups/{name}": Gives(a.GroupDeleted, GROUP),
     "GET /api/v2/blobs/{id}": Gives(None, (e.NotFound,), is_binary=True),
+    "GET /api/v2/forwards": Gives(a.Forwards),
+    "POST /api/v2/forwards": Gives(a.Forward, (e.UnknownPeer, *STORED)),
+    "GET /api/v2/forwards/{source}": Gives(a.Forward, (e.NotFound,)),
+    "PUT /api/v2/forwards/{source}": Gives(a.Forward, (e.UnknownPeer, *STORED)),
+    "DELETE /api/v2/forwards/{source}": Gives(a.Forward, (e.NotFound, *STORED)),
+    "GET /api/v2/terminals": Gives(a.Terminals),
+    "PUT /api/v2/terminals/{name}": Gives(a.Terminal, (e.NameTaken, *CURSOR)),
+    "GET /api/v2/terminals/{name}": Gives(a.Terminal, (e.NotFound,)),
+    "DELETE /api/v2/terminals/{name}": Gives(a.Terminal, (e.NotFound, *STORED)),
+    "GET /api/v2/terminals/{name}/events": Gives(a.Page, CURSOR, stream=True),
+    "GET /api/v2/routes": Gives(a.Routes),
+    "POST /api/v2/routes": Gives(a.Route, (*ROUTED, e.NameTaken, e.StateConflict)),
+    "GET /api/v2/routes/{name}": Gives(a.Route, (e.NotFound,)),
+    "PUT /api/v2/routes/{name}": Gives(a.Route, ROUTED),
+    "DELETE /api/v2/routes/{name}": Gives(a.Route, (e.NotFound, *STORED)),
+    "POST /api/v2/routes/{name}/send": Gives(None, PLANNED, stream=True, headers=PLAN_HEADERS),
+    "GET /api/v2/context/{peer}": Gives(a.Staged, PEER),
+    "POST /api/v2/context/{peer}/stage": Gives(a.Staged, (*PEER, e.Unprocessable, *STORED)),
+    "POST /api/v2/context/{peer}/promote": Gives(a.Staged, (*PEER, e.Unprocessable, *STORED)),
+    "DELETE /api/v2/context/{peer}": Gives(a.Staged, (*PEER, *STORED)),
+    "GET /api/v2/purposes": Gives(a.Purposes),
+    "GET /api/v2/purposes/{peer}": Gives(a.Purpose, (e.UnknownPeer,)),
+    "PUT /api/v2/purposes/{peer}": Gives(a.Purpose, (e.UnknownPeer, *STORED)),
+    "DELETE /api/v2/purposes/{peer}": Gives(a.Purpose, (e.UnknownPeer, *STORED)),
     "GET /api/v2/history": Gives(a.History),
     "GET /api/v2/search": Gives(a.Hits),
 }

@@ -84,7 +84,7 @@ class Gate:
             _check_local(headers)
             agent = self._agent(scope["state"].get("pid", 0))
             if agent is not None:
-                return Principal(f"agent:{agent}", frozenset({AGENT}), local=True)
+                return Principal(f"{AGENT}:{agent}", frozenset({AGENT}), local=True)
             return Principal(self._owner, local=True)
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))

@@ -152,6 +152,7 @@ def shape(here: Node, peer: Peer) -> dict[str, Any]:
         figures=state.measured.of(peer.name),
         model=peer.model,
         seated=seated(here, peer) if peer.program else None,
+        forward=state.arranged.forward_of(here.owner, peer.name),
     )
 
 

@@ -1,6 +1,7 @@
 """Programs on pipes that speak `aish-json`: one JSON object a line, both ways (configuration page).
 
-In: `{"type": "command", "content", "context", "session_id"}` and `{"type": "capability_query", "version"}`.
+In: `{"type": "command", "content", "context", "session_id"}`, before it `{"type": "context_injection",
+"prompts", "metadata"}` where there is some, and `{"type": "capability_query", "version"}`.
 Out: `chunk` (a piece of an answer), `response` (all of it, or its end after chunks), `done`, `error`; an
 object with `content` alone is a response, one with `capabilities` says what the program is good at. Others
 are kept as they came and end nothing.
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from rhetor.codec.lines import Cut, Lines
+from rhetor.domain.event import ContextInjected
 from rhetor.domain.output import Done, Plain, Record, Spooled, Text
 from rhetor.drivers.base import Prompt
 from rhetor.errors import TurnFailure
@@ -57,7 +59,8 @@ class JsonProgram(StdioProgram):
             yield self._spooled([output for line in said for output in self._meant(line)[0]])
 
     async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
-        await self.link.write(_command(message.content), "text")
+        envelopes = b"".join(map(_injection, message.context)) + _command(message.content)
+        await self.link.write(envelopes, "text")
         finished, heard, spoken, self._error = False, clock(), "", None
         while not finished:
             item = await self.feed.next(self.stuck_at(heard))
@@ -123,6 +126,11 @@ class JsonProgram(StdioProgram):
                 await self.link.write(msgspec.json.encode(QUERY) + b"\n", "text")
             except (HostLost, ProgramOver):
                 pass  # the end of its output tells it
+
+
+def _injection(context: ContextInjected) -> bytes:
+    said = {"type": "context_injection", "prompts": context.prompts, "metadata": context.metadata}
+    return msgspec.json.encode(said) + b"\n"
 
 
 def _command(content: str) -> bytes:

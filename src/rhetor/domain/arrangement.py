@@ -1,0 +1,134 @@
+"""What an owner has arranged between peers: forwards, terminals, routes, contexts, purposes.
+
+Values only. Who may arrange them, and what is done with them, is the hub's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rhetor.errors import Unprocessable
+
+ROUTE = "route:"  # in front of a hop that is another route
+MOST_HOPS = 100
+# Words of the shell: neither a program nor a terminal can be called so.
+RESERVED = frozenset(
+    (
+        *("alias", "approve", "cd", "ci-terminal", "ci-tool", "config", "context", "deny", "doctor", "exit"),
+        *("explain", "export", "forward", "help", "history", "import", "inbox", "list", "logout", "project"),
+        *("purpose", "quit", "rhetor", "route", "search", "session", "sessions", "shutdown", "sockets"),
+        *("status", "team-chat", "terminals", "tools", "unforward", "usage", "wait", "whoami"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why something was not passed on the last time. `at`: Unix time in milliseconds."""
+
+    code: str
+    detail: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What `source` says in its owner's sessions is shown at the terminal `to`, or sent to the peer `to`: a
+    standing plan of one step. `session_id`: where a model hears it, once it was sent something."""
+
+    owner: str
+    source: str
+    to: str
+    as_json: bool = False
+    execute: bool = False
+    at: int = 0
+    session_id: str | None = None
+    failed: Failed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A shell that has a name. `stream`: of what is shown there; `seen`: the number of the last event that
+    was."""
+
+    name: str
+    owner: str
+    stream: str
+    at: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """`target`: a peer, `@capability`, `team:name` or `route:name`. `purpose`: told to who is there."""
+
+    target: str
+    purpose: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    owner: str
+    name: str
+    hops: tuple[Hop, ...]
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a peer is to be told. `staged`: not yet; `next`: in front of the next message. `version` counts
+    the changes; `source` has put it there, at `at` (Unix time in milliseconds)."""
+
+    owner: str
+    peer: str
+    staged: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+    source: str = ""
+    at: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    owner: str
+    name: str
+    text: str
+    at: int = 0
+
+
+def flattened(route: Route, routes: Mapping[str, Route]) -> tuple[Hop, ...]:
+    """The hops of a route with those of the routes in it in their places, where a hop without a purpose has
+    that of the route around it.
+
+    Raises:
+        Unprocessable: a route is in itself, or one of them is not there.
+    """
+    return tuple(_hops(route, routes, (route.name,)))
+
+
+def _hops(route: Route, routes: Mapping[str, Route], inside: tuple[str, ...]) -> list[Hop]:
+    found: list[Hop] = []
+    for hop in route.hops:
+        if not hop.target.startswith(ROUTE):
+            found.append(hop)
+            continue
+        name = hop.target.removeprefix(ROUTE)
+        if name in inside:
+            raise Unprocessable("a route cannot lead through itself", circle=[*inside, name])
+        if name not in routes:
+            raise Unprocessable(f"there is no route {name!r}", route=name)
+        inner = _hops(routes[name], routes, (*inside, name))
+        found += [Hop(each.target, each.purpose or hop.purpose) for each in inner]
+        if len(found) > MOST_HOPS:
+            raise Unprocessable(f"a route has at most {MOST_HOPS} hops")
+    return found
+
+
+def circle(source: str, forwards: Mapping[str, str]) -> tuple[str, ...]:
+    """The peers through which what `source` says comes back to it; empty where it does not. `forwards`: to
+    whom, by who says it."""
+    way = [source]
+    while (to := forwards.get(way[-1])) is not None and to not in way:
+        way.append(to)
+    return (*way, source) if forwards.get(way[-1]) == source else ()

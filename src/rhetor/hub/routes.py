@@ -1,0 +1,98 @@
+"""Routes: named chains of peers, each of whom is given what the one before has said. Sent as plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rhetor.domain.arrangement import Route, flattened
+from rhetor.domain.arranging import PutRoute, RemoveRoute, SendRoute
+from rhetor.domain.command import Principal, StartPlan
+from rhetor.domain.plan import Plan, Step
+from rhetor.errors import NameTaken, NotFound
+from rhetor.store.base import Expect
+
+from .arranged import row_id, row_of
+from .contexts import purpose_context
+from .plans import Planned, expanded, start
+from .programs import require_person
+from .seats import HUB_STREAM
+from .sending import check_content
+
+if TYPE_CHECKING:
+    from .state import State
+
+KIND = "route"
+PURPOSE_BYTES = 4096
+
+
+async def put(state: State, principal: Principal, command: PutRoute) -> Route:
+    """Raises:
+    UnknownPeer, NoCapablePeer, UnknownTeam: nobody is called so who is to be on it.
+    Unprocessable, HopLimit: it leads through itself, through a route that is not there, or too far.
+    NameTaken: it is to be new, and is there already.
+    """
+    state.require_open()
+    require_person(principal)
+    route = Route(principal.subject, command.name, command.hops, state.ids.now())
+    if command.new and (route.owner, route.name) in state.arranged.routes:
+        raise NameTaken(KIND, command.name)
+    _check(state, principal, route)
+    expect = Expect(KIND, row_id(route), frozenset()) if command.new else None
+    await state.store.commit(HUB_STREAM, [], expect=expect, rows=[row_of(route)])
+    state.arranged.routes[principal.subject, route.name] = route
+    return route
+
+
+async def remove(state: State, principal: Principal, command: RemoveRoute) -> Route:
+    """Raises:
+    NotFound: the caller has none of that name."""
+    require_person(principal)
+    route = route_of(state, principal, command.name)
+    await state.store.commit(HUB_STREAM, [], drop=[(KIND, row_id(route))])
+    state.arranged.routes.pop((route.owner, route.name), None)
+    return route
+
+
+async def send(state: State, principal: Principal, command: SendRoute) -> Planned:
+    """Raises:
+    NotFound: the caller has no such route.
+    The rest as a plan that is started."""
+    route = route_of(state, principal, command.name)
+    check_content(command.content, state.limits.message_bytes)
+    steps = _steps(state, principal, route)
+    plan = StartPlan(steps, command.content, None, command.command_id, command.from_, command.cwd)
+    return await start(state, principal, plan)
+
+
+def route_of(state: State, principal: Principal, name: str) -> Route:
+    """Raises:
+    NotFound: the caller has none of that name."""
+    route = state.arranged.routes.get((principal.subject, name))
+    if route is None:
+        raise NotFound(KIND, name)
+    return route
+
+
+def routes_of(state: State, principal: Principal) -> Sequence[Route]:
+    return sorted(state.arranged.routes_of(principal.subject).values(), key=lambda route: route.name)
+
+
+def _steps(state: State, principal: Principal, route: Route) -> tuple[Step, ...]:
+    hops = flattened(route, state.arranged.routes_of(principal.subject))
+    steps: list[Step] = []
+    for number, hop in enumerate(hops, 1):
+        needs = (steps[-1].id,) if steps else ()
+        context = (purpose_context(hop.purpose, f"route {route.name}", route.at),) if hop.purpose else ()
+        steps.append(Step(f"h{number}", hop.target, "", needs, context=context))
+    return tuple(steps)
+
+
+def _check(state: State, principal: Principal, route: Route) -> None:
+    for hop in route.hops:
+        if hop.purpose:
+            check_content(hop.purpose, PURPOSE_BYTES)
+    steps = expanded(state, _steps(state, principal, route))
+    Plan(steps).check(state.limits.hops)
+    for step in steps:
+        state.peers.resolve(step.target)
