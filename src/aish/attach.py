@@ -15,6 +15,7 @@ from aish.codec import decode, encode
 from aish.detach import DETACH_SECONDS, Keys
 from aish.exits import Failure
 from aish.output import STDOUT, say, write
+from aish.overlay import Overlay
 from aish.terminal import PLAIN, RawTerminal, window_size
 from aish.websocket import WebSocket, open_websocket
 from aish.websocket_frames import BINARY, BROKEN_OFF, FORBIDDEN, LEAVING, RESTARTING, TOO_SLOW, Closed
@@ -62,6 +63,8 @@ def attach(hub: Hub, name: str, mode: "Mode" = "rw") -> int:
             ended = attachment.run(None)
     finally:
         attachment.close()
+    for notice in attachment.notices:
+        say(notice)
     if ended is not None:
         return told(name, ended)
     if has_person:
@@ -97,10 +100,16 @@ class Attachment:
         self._lost_at = self._next_try = 0.0
         self._keys = Keys()
         self._release_at = 0.0
+        self._overlay = Overlay()
         self._kept = bytearray()
         self._is_over = False
         self._ended: Ended | None = None
         self._pipe = [STDOUT] if stat.S_ISFIFO(os.fstat(STDOUT).st_mode) else []
+
+    @property
+    def notices(self) -> "list[str]":
+        """What was forwarded to the program's terminal meanwhile."""
+        return self._overlay.told
 
     def close(self) -> None:
         if self._socket is not None:
@@ -143,6 +152,7 @@ class Attachment:
             self._typed()
         elif self._keys.held and monotonic() >= self._release_at:
             self._send_keys(self._keys.release())
+        self._show_notices()
         if STDOUT in readable:
             raise BrokenPipeError  # a pipe's writing end can be read when nobody reads at the other one
 
@@ -150,6 +160,8 @@ class Attachment:
         due = [self._release_at] if self._keys.held else []
         if self._socket is None:
             due.append(self._next_try)
+        if self._overlay.due is not None and self._terminal is not None:
+            due.append(self._overlay.due)
         return max(min(due) - monotonic(), 0.0) if due else None
 
     def _typed(self) -> None:
@@ -190,11 +202,13 @@ class Attachment:
     def _show(self) -> None:
         """Write what the program has written by now, and hear what the hub says of it."""
         if self._socket is None:
-            self._connect_again()
+            self._connect_again()  # whose answer may have brought frames with it
+        if self._socket is None:
             return
         try:
             for kind, data in self._socket.messages():
                 if kind == BINARY:
+                    self._overlay.disturbed(monotonic())
                     self._draw(data)
                 else:
                     self._hear(data)
@@ -210,8 +224,22 @@ class Attachment:
             raise Failure("the hub sent what cannot be read", exits.UNREACHABLE) from None
         if kind == "exited":
             self._is_over, self._ended = True, Ended(said.get("exit_code"), said.get("signal"))
+        elif kind == "notice":
+            self._overlay.take(said, monotonic())
         elif kind == "lost":
             raise Failure(f"{self._name} is lost: {said.get('reason')}")
+
+    def _show_notices(self) -> None:
+        """What was forwarded here: for a few seconds, and then the hub draws the screen again."""
+        if self._terminal is None:
+            return
+        now = monotonic()
+        if line := self._overlay.drawn(now, *window_size(STDOUT)):
+            self._draw(line)
+        if self._overlay.is_over(now) and self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._lost_at = self._next_try = now
 
     def _lose(self, closed: Closed) -> None:
         if closed.code == FORBIDDEN:
@@ -227,7 +255,8 @@ class Attachment:
         if now < self._next_try:
             return
         try:
-            self._socket = open_websocket(self._hub, self._path, _PATIENCE)
+            after = f"&after={self._overlay.cursor}" if self._overlay.cursor else ""
+            self._socket = open_websocket(self._hub, self._path + after, _PATIENCE)
         except Failure as failure:
             if failure.code not in (exits.UNREACHABLE, exits.TIMED_OUT):
                 raise

@@ -4,6 +4,7 @@ import os
 
 from aish import exits
 from aish.exits import Failure
+from aish.talk import NAME
 from rhetor.domain.grammar import GrammarError, Options, leading_options, parse_words
 
 USAGE = """\
@@ -13,6 +14,7 @@ aish -c 'LINE'                       a line of the grammar: echo "Design a cache
 aish FILE.aish                       a script of such lines
 aish                                 the interactive shell
 aish -i PEER                         a conversation with one peer
+aish --name NAME                     the shell as a terminal that peers can be forwarded to
 
 commands: {commands}
 
@@ -31,6 +33,14 @@ conversations (session or sessions; NAME may be an id):
   session fork NAME [NEW] | show NAME | export NAME [--format md|json|jsonl]
   sessions list [--tool T] [--all] [--json]
   sessions import [--tool T] [--since 7d] [--dry-run] [PATH…]   what coding agents have kept themselves
+
+who is told what:
+  forward SRC DST [json] [-x]   what SRC says is shown at the terminal DST, or sent to the peer DST
+  forward list · unforward SRC  what is forwarded · no longer
+  route name R HOP [purpose "t"] … DST   a named chain of peers; route R "message" sends along it
+  route list · show R · remove R
+  context stage NAME "text" · show NAME · promote NAME · clear NAME   said once before the next message
+  purpose [NAME] "text"         what a peer, or this terminal, is for
 
 options of a call, before or after the message:
   -s, --session [N]     keep a conversation; the peer is given its last N messages (10)
@@ -58,6 +68,8 @@ def run_flags(words: "list[str]") -> int:
     """
     if not words:
         return _run_bare(Options())
+    if words[0].partition("=")[0] == "--name":
+        return _run_named(words)
     if words[0] in ("-h", "--help"):
         return _show(_usage())
     if words[0] in ("-V", "--version"):
@@ -72,6 +84,27 @@ def run_flags(words: "list[str]") -> int:
     from aish.cli import run_words
 
     return run_words(rest, options)
+
+
+def _run_named(words: "list[str]") -> int:
+    """A run whose terminal has a name, and what runs in it: where a person sits, what peers say that are
+    forwarded to the name is shown there.
+
+    Raises:
+        Failure: there is no name, or it is taken.
+    """
+    _, given, name = words[0].partition("=")
+    name, rest = (name, words[1:]) if given else ("".join(words[1:2]), words[2:])
+    if not name or name[:1] == "-":
+        raise Failure("aish: --name needs a name", exits.USAGE)
+    os.environ[NAME] = name
+    if not os.isatty(0) or (rest and "-i" not in rest):
+        return run_flags(rest)
+    from aish.above import show_above
+    from aish.arrivals import Arrivals
+
+    with Arrivals(name, show_above):
+        return run_flags(rest)
 
 
 def parsed(words: "list[str]") -> tuple[Options, str]:
@@ -121,9 +154,9 @@ def _run_mode(words: "list[str]", options: Options) -> int:
 
 
 def _usage() -> str:
-    from aish.commands import COMMANDS, PROGRAM_COMMANDS, SESSION_COMMANDS
+    from aish.commands import CHAIN_COMMANDS, COMMANDS, PROGRAM_COMMANDS, SESSION_COMMANDS
 
-    shown = COMMANDS - PROGRAM_COMMANDS - SESSION_COMMANDS
+    shown = COMMANDS - PROGRAM_COMMANDS - SESSION_COMMANDS - CHAIN_COMMANDS
     return USAGE.format(commands=" ".join(sorted(shown)))
 
 

@@ -11,7 +11,7 @@ from aish.exits import Failure
 from aish.output import STDERR, STDOUT, Sink, say, write
 from aish.talk import (
     broken_off,
-    folder,
+    sender,
     stop_quietly,
     tell_notice,
     tell_permission,
@@ -36,7 +36,8 @@ class PlanRun:
     """One plan, from its request to its end. The last steps' answers go to `out`.
 
     A single last step is shown as it speaks; several are shown whole, in the order in which they end, under
-    their names. `sessions` learns the conversations that steps opened and asked to keep.
+    their names. `sessions` learns the conversations that steps opened and asked to keep. `request`: path and
+    body of what starts the plan, where that is no list of steps.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class PlanRun:
         options: "Options",
         out: Sink | None = None,
         sessions: "dict[str, str] | None" = None,
+        request: "tuple[str, Event] | None" = None,
     ) -> None:
         self._hub = hub
+        self._request = request
         self._steps = steps
         self._options = options
         self._out = out or Sink(STDOUT)
@@ -72,8 +75,7 @@ class PlanRun:
         self._hub.deadline = monotonic() + self._options.timeout if self._options.timeout else None
         answer = None
         try:
-            body = {"steps": list(self._steps), **folder(), **({"input": given} if given else {})}
-            answer = self._hub.open("POST", "/api/v2/plans", body)
+            answer = self._hub.open("POST", *(self._request or self._plan(given)))
             self._plan_id = answer.headers.get("x-plan-id")
             if not self._options.quiet:
                 tell_notice(answer)
@@ -92,6 +94,10 @@ class PlanRun:
             self._hub.deadline = None
             if answer is not None:
                 answer.close()
+
+    def _plan(self, given: str) -> "tuple[str, Event]":
+        body = {"steps": list(self._steps), **sender(), **({"input": given} if given else {})}
+        return "/api/v2/plans", body
 
     def _follow(self, answer: "Answer") -> int:
         try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     AnyOptions: TypeAlias = "Options | type[NoOptions]"
 
 STDIN = 0
+NAME = "AISH_NAME"  # what this terminal is called, for what runs in it
 # The hub takes no body over 8 MiB; what a pipe holds beyond that need not be read.
 MAX_INPUT_BYTES = 8 * 1024 * 1024
 _INTERRUPT_SECONDS = 2.0
@@ -80,7 +81,7 @@ class Turn:
             answer = self._hub.open(
                 "POST",
                 f"/api/v2/ai/{quote(self._peer)}/stream",
-                {"content": content, **folder(), **message_fields(options)},
+                {"content": content, **sender(), **message_fields(options)},
                 accept=RAW_EVENTS if options.json else "",
             )
             self._begun(answer)
@@ -164,6 +165,12 @@ def folder() -> "dict[str, str]":
         return {"cwd": os.getcwd()}  # noqa: PTH109
     except OSError:  # it is no more
         return {}
+
+
+def sender() -> "dict[str, str]":
+    """Where the person is, and how the terminal is called that they sit at."""
+    name = os.environ.get(NAME)
+    return {**folder(), "from": name} if name else folder()
 
 
 def message_fields(options: "AnyOptions") -> "dict[str, Any]":

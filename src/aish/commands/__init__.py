@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 # Those that have to do with programs as peers; `aish --help` says how each is written.
 PROGRAM_COMMANDS = frozenset(("ci-terminal", "ci-tool", "explain", "tools", "wait"))
 SESSION_COMMANDS = frozenset(("session", "sessions"))
+# Those that arrange what is said to whom.
+CHAIN_COMMANDS = frozenset(("context", "forward", "purpose", "route", "unforward"))
 COMMANDS = (
     PROGRAM_COMMANDS
     | SESSION_COMMANDS
+    | CHAIN_COMMANDS
     | {"approve", "deny", "doctor", "history", "list", "search", "shutdown", "sockets", "status"}
 )
 

@@ -1,0 +1,189 @@
+"""Forwards, routes, context and purposes as they are typed, against a hub that is scripted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.aish.scripted import ScriptedHub, Shell, answer, plan, problem, says, spoken
+
+FORWARD: dict[str, Any] = {
+    "from": "apollo",
+    "to": "jill",
+    "kind": "terminal",
+    "json": True,
+    "circle": [],
+    "failed": None,
+}
+HOPS = [
+    {"ai": "numa", "purpose": None},
+    {"ai": "apollo", "purpose": "find\x1b[2J bugs"},
+    {"ai": "tekton", "purpose": None},
+]
+ROUTE = {"name": "review", "hops": HOPS}
+
+
+def test_a_forward_is_made_with_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("PUT /api/v2/forwards/apollo", answer(FORWARD))
+    assert (
+        aish("forward", "apollo", "jill", "json").out == "✓ Forwarding apollo messages to jill (JSON mode)\n"
+    )
+    assert aish("forward", "apollo", "jill", "-x").out == "✓ Forwarding apollo messages to jill\n"
+    assert hub.bodies("PUT /api/v2/forwards/apollo") == [
+        {"to": "jill", "json": True, "execute": False},
+        {"to": "jill", "json": False, "execute": True},
+    ]
+
+
+def test_a_forward_that_comes_back_is_told(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("PUT /api/v2/forwards/apollo", answer({**FORWARD, "circle": ["apollo", "jill", "apollo"]}))
+    ran = aish("forward", "apollo", "jill")
+    assert (ran.code, "apollo → jill → apollo is a circle" in ran.err) == (0, True)
+
+
+def test_forwards_are_listed_with_what_went_wrong(aish: Shell, hub: ScriptedHub) -> None:
+    failed = {"code": "hop_limit", "detail": "too\x1b[2J far"}
+    hub.on("GET /api/v2/forwards", answer({"forwards": [{**FORWARD, "failed": failed}]}))
+    shown = "FROM    TO               MODE  LAST FAILURE\napollo  jill (terminal)  json  hop_limit: too far\n"
+    assert aish("forward", "list").out == aish("forward").out == shown
+    assert json.loads(aish("forward", "list", "json").out) == [{**FORWARD, "failed": failed}]
+
+
+def test_a_forward_is_stopped_with_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("DELETE /api/v2/forwards/apollo", answer(FORWARD))
+    assert aish("unforward", "apollo").out == "✓ Stopped forwarding apollo (was going to jill)\n"
+
+
+def test_nothing_is_there_yet(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/forwards", answer({"forwards": []}))
+    hub.on("GET /api/v2/routes", answer({"routes": []}))
+    hub.on("GET /api/v2/purposes", answer({"purposes": []}))
+    hub.on("GET /api/v2/context/apollo", answer({"ai": "apollo", "staged": [], "next": []}))
+    assert aish("forward", "list").out == "No forwards defined\n"
+    assert aish("route", "list").out == aish("route").out == "No routes defined\n"
+    assert aish("purpose").out == "No purposes\n"
+    assert aish("context", "show", "apollo").out == "Nothing is staged for apollo\n"
+
+
+def test_a_route_is_named_shown_and_removed(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("PUT /api/v2/routes/review", answer(ROUTE))
+    hub.on("GET /api/v2/routes/review", answer(ROUTE))
+    hub.on("GET /api/v2/routes", answer({"routes": [ROUTE]}))
+    hub.on("DELETE /api/v2/routes/review", answer(ROUTE))
+    made = aish("route", "name", "review", "numa", "apollo", "purpose", "find bugs", "tekton")
+    assert made.out == "Route 'review' created: numa → apollo → tekton\n"
+    assert hub.bodies("PUT /api/v2/routes/review") == [
+        {"hops": [{"ai": "numa"}, {"ai": "apollo", "purpose": "find bugs"}, {"ai": "tekton"}]}
+    ]
+    assert aish("route", "show", "review").out == (
+        "Route 'review': numa → apollo → tekton\n  numa\n  apollo  purpose: \"find bugs\"\n  tekton\n"
+    )
+    assert aish("route", "list").out == "review: numa → apollo → tekton\n"
+    assert json.loads(aish("route", "list", "json").out) == [ROUTE]
+    assert aish("route", "remove", "review").out == "✓ Removed route 'review'\n"
+
+
+STEPS = [
+    {"id": "h1", "ai": "numa", "depends_on": []},
+    {"id": "h2", "ai": "apollo", "depends_on": ["h1"]},
+]
+
+
+def test_a_route_is_sent_and_its_last_answer_streams_as_that_of_a_pipeline(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    said = [*spoken("h1", "numa", "on the way"), *spoken("h2", "apollo", "the ", "end")]
+    hub.on("POST /api/v2/routes/review/send", plan(*said, steps=STEPS))
+    ran = aish("route", "review", "check", given="piped")
+    assert (ran.code, ran.out, ran.err) == (0, "the end\n", "")
+    (body,) = hub.bodies("POST /api/v2/routes/review/send")
+    assert {name: body[name] for name in body if name != "cwd"} == {"message": "check\n\npiped"}
+
+
+def test_a_route_that_fails_has_the_exit_code_of_its_first_failure(aish: Shell, hub: ScriptedHub) -> None:
+    failed = {
+        "type": "step.failed",
+        "step": "h1",
+        "data": {"step": "h1", "code": "timeout", "detail": "late"},
+    }
+    hub.on("POST /api/v2/routes/review/send", plan(failed, steps=STEPS, status="failed"))
+    ran = aish("route", "review", "x")
+    assert (ran.code, ran.out, ran.err) == (124, "", "aish: h1 failed: late\n")
+    assert aish("route", "review").code == 2
+
+
+def test_context_is_staged_shown_promoted_and_cleared(aish: Shell, hub: ScriptedHub) -> None:
+    staged = {"ai": "apollo", "staged": ["we use\x1b[2J Postgres"], "next": ["and Redis"]}
+    hub.on("POST /api/v2/context/apollo/stage", answer(staged))
+    hub.on("POST /api/v2/context/apollo/promote", answer({**staged, "staged": [], "next": ["a", "b"]}))
+    hub.on("GET /api/v2/context/apollo", answer(staged))
+    hub.on("DELETE /api/v2/context/apollo", answer(staged))
+    assert aish("context", "stage", "apollo", "we", "use").out == "✓ Staged for apollo: staged 1, next 1\n"
+    assert aish("context", "stage", "apollo", given="piped\n").code == 0
+    assert hub.bodies("POST /api/v2/context/apollo/stage") == [{"text": "we use"}, {"text": "piped"}]
+    assert aish("context", "show", "apollo").out == "next: and Redis\nstaged: we use Postgres\n"
+    assert json.loads(aish("context", "show", "apollo", "json").out) == staged
+    assert "staged 0, next 2" in aish("context", "promote", "apollo").out
+    assert aish("context", "clear", "apollo").out == "✓ Nothing is staged for apollo\n"
+
+
+def test_a_purpose_is_a_peers_or_that_of_the_terminal_that_has_a_name(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("PUT /api/v2/purposes/apollo", answer({"name": "apollo", "purpose": "reviews"}))
+    hub.on("PUT /api/v2/purposes/jill", answer({"name": "jill", "purpose": None}))
+    hub.on("GET /api/v2/purposes", answer({"purposes": [{"name": "apollo", "purpose": "reviews\x07"}]}))
+    assert aish("purpose", "apollo", "reviews").out == "✓ apollo is for: reviews\n"
+    assert aish("purpose", "", env={"AISH_NAME": "jill"}).out == "✓ jill has no purpose\n"
+    assert aish("purpose").out == "NAME    PURPOSE\napollo  reviews\n"
+    nameless = aish("purpose", "text", env={"AISH_NAME": ""})
+    assert (nameless.code, "aish --name NAME" in nameless.err) == (2, True)
+
+
+def test_a_terminal_that_has_a_name_says_it_with_each_message(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo"}]}))
+    hub.on("POST /api/v2/ai/apollo/stream", says("x"))
+    aish("apollo", "hi", env={"AISH_NAME": "jill"})
+    aish("--name", "jack", "-c", "apollo hi", given="")
+    aish("apollo", "hi")
+    bodies = hub.bodies("POST /api/v2/ai/apollo/stream")
+    assert [body.get("from") for body in bodies] == ["jill", "jack", None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("forward", "apollo"),
+        ("forward", "a", "b", "c"),
+        ("forward", "list", "x"),
+        ("forward", "apollo", "jill", "--now"),
+        ("unforward",),
+        ("unforward", "a", "b"),
+        ("route", "name", "r"),
+        ("route", "name", "r", "apollo"),
+        ("route", "name", "list", "apollo", "athena"),
+        ("route", "name", "r", "purpose", "x", "apollo", "athena"),
+        ("route", "name", "r", "apollo", "athena", "purpose"),
+        ("route", "show"),
+        ("route", "remove"),
+        ("route", "list", "x"),
+        ("context",),
+        ("context", "stage", "apollo"),
+        ("context", "promote", "apollo", "x"),
+        ("context", "lose", "apollo"),
+        ("--name",),
+        ("--name", "-i"),
+    ],
+)
+def test_what_does_not_hold_together_is_wrong_usage(aish: Shell, words: tuple[str, ...]) -> None:
+    ran = aish(*words)
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_who_is_not_known_is_exit_3(aish: Shell, hub: ScriptedHub) -> None:
+    refusal = problem(404, "unknown_peer", "no peer is called 'x'", peer="x")
+    hub.on("PUT /api/v2/forwards/apollo", refusal)
+    hub.on("POST /api/v2/context/x/stage", refusal)
+    for words in (("forward", "apollo", "x"), ("context", "stage", "x", "text")):
+        ran = aish(*words)
+        assert (ran.code, ran.err) == (3, "Error: Unknown CI or command: x\n")

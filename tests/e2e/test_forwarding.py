@@ -1,0 +1,147 @@
+"""Forwards, routes and context as a user has them, with a hub that is killed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import sqlite3
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from tests.e2e.home import SECONDS, Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+
+KILLS = 8
+OFFLINE = {"RHETOR_MODELS__DEFAULT": "offline"}
+
+
+@pytest.fixture
+def key(provider: ProviderProcess) -> dict[str, str]:
+    provider.script(default=Script(chunks=("said",)))
+    return {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
+
+
+def test_a_route_is_named_sent_and_shown(machine: Machine) -> None:
+    named = machine.run("route", "name", "review", "numa", "apollo", "purpose", "find bugs", "athena")
+    assert named.stdout == "Route 'review' created: numa → apollo → athena\n"
+    sent = machine.run("route", "review", "Design a cache", "--json", variables=OFFLINE)
+    assert sent.returncode == 0
+    events = [json.loads(line) for line in sent.stdout.splitlines()]
+    messages = [e["data"] for e in events if e["type"] == "message.accepted"]
+    assert [message["via"] for message in messages] == [[], ["numa"], ["numa", "apollo"]]
+    contexts = [(e["step"], e["data"]["prompts"]) for e in events if e["type"] == "context.injected"]
+    assert contexts == [("h2", ["find bugs"])]
+    assert machine.run("route", "nowhere", "x").returncode == 1
+    assert machine.run("route", "name", "r", "apollo", "nobody").returncode == 3
+    machine.kill_hub()
+    assert machine.run("route", "list").stdout == "review: numa → apollo → athena\n"
+
+
+def test_two_peers_that_are_forwarded_to_each_other_stop_after_eight(machine: Machine) -> None:
+    assert machine.run("forward", "apollo", "athena").stdout == "✓ Forwarding apollo messages to athena\n"
+    assert "is a circle" in machine.run("forward", "athena", "apollo").stderr
+    machine.run("apollo", "begin", variables=OFFLINE)
+    deadline = time.monotonic() + SECONDS
+    while not (failed := _failures(machine)):
+        assert time.monotonic() < deadline, "nobody was told of an end"
+    assert failed == {"athena": "hop_limit"}
+    spoken = json.loads(f"[{','.join(machine.run('history', '50', 'json').stdout.splitlines())}]")
+    assert [one["ai"] for one in spoken] == ["apollo", "athena"] * 4
+    assert machine.run("unforward", "apollo").stdout == "✓ Stopped forwarding apollo (was going to athena)\n"
+
+
+def _failures(machine: Machine) -> dict[str, str]:
+    listed = json.loads(machine.run("forward", "list", "json").stdout)
+    return {one["from"]: one["failed"]["code"] for one in listed if one["failed"]}
+
+
+def test_context_is_sent_once_though_the_hub_is_killed(machine: Machine) -> None:
+    machine.run("context", "stage", "apollo", "we use Postgres")
+    machine.run("context", "promote", "apollo")
+    machine.kill_hub()
+    sent = [machine.run("apollo", "hi", "--json", variables=OFFLINE) for _ in range(2)]
+    events = [[json.loads(line) for line in one.stdout.splitlines()] for one in sent]
+    prompts = [[e["data"]["prompts"] for e in run if e["type"] == "context.injected"] for run in events]
+    assert prompts == [[["we use Postgres"]], []]
+
+
+def test_each_answer_is_passed_on_once_though_the_hub_is_killed_again_and_again(
+    machine: Machine, key: dict[str, str]
+) -> None:
+    dice = random.Random(7)
+    _register(machine, "jill")
+    assert machine.run("forward", "apollo", "jill").returncode == 0
+    assert machine.run("forward", "athena", "prometheus").returncode == 0
+    for _ in range(KILLS):
+        machine.run("list")  # a hub runs
+        talking = [machine.start(peer, "go", variables=key) for peer in ("apollo", "athena") * 3]
+        time.sleep(dice.uniform(0.0, 0.7))  # the moment of the kill is what is tried here
+        machine.kill_hub()
+        _end(talking)
+    assert machine.run("apollo", "the last one", variables=key).returncode == 0
+    assert machine.run("athena", "the last one", variables=key).returncode == 0
+    deadline = time.monotonic() + SECONDS
+    while _due(machine):
+        assert time.monotonic() < deadline, "something is still due"
+        time.sleep(0.05)
+    machine.end()
+    machine.wait_for_end()
+    assert _passed_on(machine, "message.forwarded", "$.source.turn_id") == _answers(machine, "apollo")
+    heard = _sent_to_prometheus(machine)
+    assert heard == len(_answers(machine, "athena"))
+    assert len(_answers(machine, "apollo")) > 0 < heard
+
+
+def _register(machine: Machine, name: str) -> None:
+    machine.run("list")  # a hub runs
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(machine.folder / "hub.sock"))
+    connection.request("PUT", f"/api/v2/terminals/{name}", "{}", {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def _end(talking: list[subprocess.Popen[bytes]]) -> None:
+    for shell in talking:
+        shell.communicate(timeout=SECONDS)
+
+
+def _due(machine: Machine) -> int:
+    database = sqlite3.connect(f"file:{machine.folder / 'hub.db'}?mode=ro", uri=True)
+    try:
+        found: tuple[int] = database.execute("SELECT count(*) FROM rows WHERE kind = 'delivery'").fetchone()
+    finally:
+        database.close()
+    return found[0]
+
+
+def _query(machine: Machine, query: str, *values: str) -> list[Any]:
+    database = machine.database()
+    try:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [row[0] for row in database.execute(query, values)]
+    finally:
+        database.close()
+
+
+def _passed_on(machine: Machine, kind: str, what: str) -> list[str]:
+    return sorted(_query(machine, "SELECT json_extract(data, ?) FROM events WHERE type = ?", what, kind))
+
+
+def _answers(machine: Machine, peer: str) -> list[str]:
+    """The turns of the peer that completed."""
+    started = "SELECT turn_id FROM events WHERE type = 'turn.started' AND json_extract(data, '$.peer') = ?"
+    ended = f"SELECT turn_id FROM events WHERE type = 'turn.completed' AND turn_id IN ({started})"
+    return sorted(_query(machine, ended, peer))
+
+
+def _sent_to_prometheus(machine: Machine) -> int:
+    accepted = "SELECT count(*) FROM events WHERE type = 'message.accepted'"
+    (count,) = _query(machine, f"{accepted} AND json_extract(data, '$.from') = 'athena'")
+    return int(count)
