@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rhetor.domain import event as ev
+from rhetor.store.base import Record
 
 
 class Results:
@@ -43,7 +44,26 @@ class Results:
         }
 
 
-def sse(event: ev.Event, body: dict[str, Any], prev: int) -> bytes:
+class SseResults:
+    """The results as a stream of frames, up to the plan's end."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._results = Results()
+        self._prev = 0
+
+    def take(self, record: Record) -> bytes:
+        event, frames = record.event, list[bytes]()
+        for id, result in self._results.take(event):
+            frames.append(_frame(event, {"type": "result", "id": id, **result}, self._prev))
+            self._prev = event.seq
+        if isinstance(event.payload, ev.PlanEnded):
+            frames.append(_frame(event, {"type": "done", "status": event.payload.status}, self._prev))
+            self.is_over = True
+        return b"".join(frames)
+
+
+def _frame(event: ev.Event, body: dict[str, Any], prev: int) -> bytes:
     """A frame of the stream of results. `prev`: the number of the frame before it."""
     position = event.position
     body = {**body, "epoch": position.epoch, "seq": position.seq, "prev": prev}

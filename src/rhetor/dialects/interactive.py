@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -172,42 +173,47 @@ def _message(said: _Message) -> c.SendMessage:
     )
 
 
+@dataclass(slots=True)
 class LoopView:
     """A session as the loop shows it: chunks, of which one a turn is final, calls for tools that the client
     runs, and how the session is.
 
-    `seen`: the number of the last frame that the reader has, 0 for none; `running`: turns whose end is still
-    to come. A turn that did not complete is told by two frames, and a number is a frame's own: the first, the
-    status, has the number before the turn's last.
-    """
+    `prev`: the number of the last frame that the reader has, 0 for none; `running`: turns whose end is still
+    to come; `folded`: those of which chunks are no longer kept one by one. A turn that did not complete is
+    told by two frames, and a number is a frame's own: the first, the status, has the number before the
+    turn's last."""
 
-    def __init__(self, seen: int = 0, running: Iterable[str] = ()) -> None:
-        self._prev = seen
-        self._open = set(running)
-        self._folded: set[str] = set()
-        self._ended = False
+    prev: int = 0
+    running: frozenset[str] = frozenset()
+    folded: frozenset[str] = frozenset()
+    has_ended: bool = False
 
     @property
     def is_over(self) -> bool:
-        return self._ended and not self._open
+        return self.has_ended and not self.running
 
     def take(self, record: Record) -> bytes:
         turn = record.turn_id
-        if turn is not None:
-            self._open.add(turn)
-        if record.type == ev.Folded.type and turn is not None:
-            self._folded.add(turn)
         name, make = "loop", _frames
-        if record.type in TURN_ENDS and turn is not None:
-            self._open.discard(turn)
-            if turn in self._folded:
-                self._folded.discard(turn)
-                name, make = "loop.whole", _whole
+        if turn is not None and self._follow(turn, record.type):
+            name, make = "loop.whole", _whole
         if record.type == ev.SessionStateChanged.type:
-            self._ended = _state(record.event.payload) in OVER
-        frames = shared(record, name, self._prev, make)
-        self._prev = record.seq if frames else self._prev
+            self.has_ended = _state(record.event.payload) in OVER
+        frames = shared(record, name, self.prev, make)
+        self.prev = record.seq if frames else self.prev
         return frames
+
+    def _follow(self, turn: str, type: str) -> bool:
+        """Whether that was the end of a turn of which chunks were left out."""
+        if type in TURN_ENDS:
+            was_folded = turn in self.folded
+            self.running, self.folded = self.running - {turn}, self.folded - {turn}
+            return was_folded
+        if turn not in self.running:
+            self.running |= {turn}
+        if type == ev.Folded.type:
+            self.folded |= {turn}
+        return False
 
 
 def _state(payload: ev.Payload) -> SessionState:

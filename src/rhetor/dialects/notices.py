@@ -7,26 +7,13 @@ themselves are made once for all who read the same, and lie beside the event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from rhetor.codec.websocket_frames import text_frame
 from rhetor.store.base import Record
 
 TURN_ENDS = frozenset({"turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted"})
 Make = Callable[[Record, int], Iterable[bytes]]
-
-
-class View(Protocol):
-    """What one subscriber is shown of a stream, in its order."""
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing will come any more, as far as what was taken shows."""
-        ...
-
-    def take(self, record: Record) -> bytes:
-        """The event as WebSocket frames, one after the other; empty where it is left out."""
-        ...
 
 
 def shared(record: Record, name: str, prev: int, make: Make) -> bytes:

@@ -91,29 +91,28 @@ def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
     raise Refused(METHOD_NOT_FOUND, f"there is no method {call.method[:100]!r}")
 
 
+@dataclass(slots=True)
 class TurnView:
     """One turn, up to its end, which is the last frame."""
 
-    def __init__(self, peer: str, turn_id: str) -> None:
-        self._peer = peer
-        self._turn_id = turn_id
-        self._name = f"ws.turn.{peer}"
-        self._prev = 0
-        self.is_over = False
+    peer: str
+    turn_id: str
+    prev: int = 0
+    is_over: bool = False
 
     def take(self, record: Record) -> bytes:
-        if record.turn_id != self._turn_id:
+        if record.turn_id != self.turn_id:
             return b""
         self.is_over = self.is_over or record.type in TURN_ENDS
-        frames = shared(record, self._name, self._prev, self._frames)
-        self._prev = record.seq if frames else self._prev
+        frames = shared(record, f"ws.turn.{self.peer}", self.prev, self._frames)
+        self.prev = record.seq if frames else self.prev
         return frames
 
     def _frames(self, record: Record, prev: int) -> Iterator[bytes]:
         if told := _told(record.event.payload):
             kind, params = told
             place = {"session_id": record.stream, "turn_id": record.turn_id, **numbered(record, prev)}
-            yield notice(f"stream.{kind}", {**params, "specialist_id": self._peer, **place})
+            yield notice(f"stream.{kind}", {**params, "specialist_id": self.peer, **place})
 
 
 def _told(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
@@ -140,18 +139,17 @@ def _told(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+@dataclass(slots=True)
 class RawView:
-    """Every event of a session as it is, as `event` notices. `seen`: the number of the last one that the
+    """Every event of a session as it is, as `event` notices. `prev`: the number of the last one that the
     reader has, 0 for none."""
 
-    is_over = False
-
-    def __init__(self, seen: int) -> None:
-        self._prev = seen
+    prev: int
+    is_over: bool = False
 
     def take(self, record: Record) -> bytes:
-        frames = shared(record, "ws.raw", self._prev, _raw)
-        self._prev = record.seq
+        frames = shared(record, "ws.raw", self.prev, _raw)
+        self.prev = record.seq
         return frames
 
 

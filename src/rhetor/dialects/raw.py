@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -34,6 +35,24 @@ def sse(record: Record, prev: int) -> bytes:
     if (known := record.frames.get(_NAME)) is None:
         known = record.frames[_NAME] = _frame(record, prev)
     return known
+
+
+@dataclass(slots=True)
+class SseView:
+    """Every event as it is; of one turn where it is given, and up to a type in `ends`. `prev`: the number of
+    the last event that the reader has, 0 for none."""
+
+    prev: int
+    turn_id: str | None = None
+    ends: frozenset[str] = frozenset()
+    is_over: bool = False
+
+    def take(self, record: Record) -> bytes:
+        if self.is_over or (self.turn_id is not None and record.turn_id != self.turn_id):
+            return b""
+        frame = sse(record, self.prev)
+        self.prev, self.is_over = record.seq, record.type in self.ends
+        return frame
 
 
 def _frame(record: Record, prev: int) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from rhetor.domain import event as ev
 from rhetor.store.base import Record
+
+from .notices import TURN_ENDS
 
 _encode = msgspec.json.encode
 
@@ -21,6 +24,24 @@ def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
         body = _body(record.event.payload, specialist_id)
         known = record.frames[name] = _start_of_frame(record, body) if body else b""
     return b'%b,"prev":%d}\n\n' % (known, prev) if known else None
+
+
+@dataclass(slots=True)
+class SseTurn:
+    """A turn of the specialist, up to its end, which is the last frame."""
+
+    specialist_id: str
+    turn_id: str
+    prev: int = 0
+    is_over: bool = False
+
+    def take(self, record: Record) -> bytes:
+        if record.turn_id != self.turn_id:
+            return b""
+        frame = sse(record, self.specialist_id, self.prev)
+        self.is_over = self.is_over or record.type in TURN_ENDS
+        self.prev = record.seq if frame else self.prev
+        return frame or b""
 
 
 def _start_of_frame(record: Record, body: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from rhetor.store.base import Blobs, Store
 from .arranged import Arranged
 from .attendance import Attendance
 from .bell import Bell
+from .cohorts import Cohorts
 from .ids import Ids
 from .measured import Measured
 from .peers import Peers
@@ -96,10 +97,14 @@ class State:
     readership: Readership = field(default_factory=Readership)
     bell: Bell = field(default_factory=Bell)
     asked: Bell = field(default_factory=Bell)
+    cohorts: Cohorts = field(init=False)
     attendance: Attendance = field(default_factory=Attendance)
     arranged: Arranged = field(default_factory=Arranged)
     closing: bool = False
     _starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def __post_init__(self) -> None:
+        self.cohorts = Cohorts(self.store)
 
     @asynccontextmanager
     async def starting(self, seat: str) -> AsyncIterator[None]:

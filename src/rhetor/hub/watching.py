@@ -11,13 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Reader:
-    """A task that reads a stream. `dismissed`: it was cancelled because the hub ends, for nothing else. `at`:
-    the number up to which its client has what it follows; None where it follows nothing."""
+    """A task that reads a stream. `dismissed`: it was cancelled because the hub ends, for nothing else."""
 
     task: asyncio.Task[object]
-    stream: str
     dismissed: bool = False
-    at: int | None = None
 
     def dismiss(self) -> None:
         self.dismissed = True
@@ -44,7 +41,7 @@ class Watching:
         """For as long as the current task reads the stream."""
         task = asyncio.current_task()
         assert task is not None
-        reader = Reader(task, stream)
+        reader = Reader(task)
         self._readers.add(reader)
         self._count[stream] += 1
         if timer := self._timers.pop(stream, None):
@@ -58,12 +55,6 @@ class Watching:
                 del self._count[stream]
                 loop = asyncio.get_running_loop()
                 self._timers[stream] = loop.call_later(self._patience, self._left, stream)
-
-    def followers(self) -> Iterator[tuple[str, int]]:
-        """Stream and place of each reader that follows one."""
-        for reader in self._readers:
-            if reader.at is not None:
-                yield reader.stream, reader.at
 
     @contextmanager
     def only_for_the_end(self, stream: str) -> Iterator[None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import Request, Response
 
 from rhetor.auth.policy import Policy
-from rhetor.dialects.bulk import Results, sse
+from rhetor.dialects.bulk import Results, SseResults
 from rhetor.domain.event import PlanEnded
 from rhetor.hub.hub import Hub
 from rhetor.hub.plans import Planned
@@ -32,10 +31,9 @@ async def bulk(body: BulkBody, request: Request, who: Who, here: Here, key: Key 
     here.check_environment(request)
     planned: Planned = await here.hub.execute(who, body.command(here.max_parallel, key))
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
-    watching = here.hub.state.watching.reader(planned.plan_id)
     if "text/event-stream" in request.headers.get("accept", ""):
-        return events.EventStream(lambda reader: _frames(here.hub, planned), watching, headers)
-    with watching:
+        return events.EventStream(here.hub, planned.plan_id, planned.after, SseResults(), headers)
+    with here.hub.state.watching.reader(planned.plan_id):
         async with events.while_connected(request.receive):
             return events.json_response({"results": await _results(here.hub, planned)}, headers)
 
@@ -48,16 +46,3 @@ async def _results(hub: Hub, planned: Planned) -> dict[str, Any]:
             if isinstance(record.event.payload, PlanEnded):
                 return found
     return found
-
-
-async def _frames(hub: Hub, planned: Planned) -> AsyncIterator[bytes]:
-    results, prev = Results(), 0
-    async for records in follow(hub.state.store, planned.plan_id, planned.after):
-        for record in records:
-            event = record.event
-            for id, result in results.take(event):
-                yield sse(event, {"type": "result", "id": id, **result}, prev)
-                prev = event.seq
-            if isinstance(event.payload, PlanEnded):
-                yield sse(event, {"type": "done", "status": event.payload.status}, prev)
-                return

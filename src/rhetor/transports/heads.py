@@ -71,6 +71,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._fail(Malformed("the target of a request is a path"))
         super().on_headers_complete()
 
+    def put(self, data: bytes) -> bool:
+        """Write a piece of the answer that is under way at once; False, and nothing is written, where the client
+        has not read what it was given before."""
+        if self.flow.write_paused:
+            return False
+        if not self.transport.is_closing():
+            self.transport.write(data)
+        return True
+
     async def drained(self, seconds: float) -> None:
         """As of `draining`."""
         if self.flow.write_paused:

@@ -124,10 +124,11 @@ class LoopDesk:
             self._attend(session, after, view, turnstile)
         return Reply({**_status(session), **resumed(head, after)})
 
-    def _running(self, session_id: str) -> list[str]:
+    def _running(self, session_id: str) -> frozenset[str]:
         """The turn that runs in the session: its end is still to come."""
         lane = self._hub.state.lanes.get(session_id)
-        return [lane.current.turn.turn_id] if lane is not None and lane.current is not None else []
+        current = lane.current if lane is not None else None
+        return frozenset() if current is None else frozenset({current.turn.turn_id})
 
     def _hold(self, session_id: str, turnstile: Turnstile) -> None:
         if attended := self._attended.get(session_id):

@@ -36,7 +36,7 @@ async def metrics(here: Here) -> Response:
 
 async def _lags(state: State) -> list[int]:
     """Of each reader that follows a stream, how many numbers it is behind."""
-    followed = list(state.watching.followers())
+    followed = list(state.cohorts.followers())
     heads = {stream: await state.store.head(stream) for stream in dict(followed)}
     return [max(0, head.head - at) for stream, at in followed if (head := heads[stream]) is not None]
 

@@ -29,6 +29,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     linger_seconds = 10.0  # for a client to read that it is closed
     parting_seconds = 2.0  # for one that answers no ping
     traffic = Traffic()
+    is_full = False  # more is written than the client has read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
@@ -53,6 +54,21 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         self.traffic.received += len(data)
         super().data_received(data)
+
+    def put_frames(self, frames: bytes) -> bool:
+        """The same; False, and nothing is written, where the client has not read what it was given before."""
+        if self.is_full:
+            return False
+        self.write_frames(frames)
+        return True
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        super().resume_writing()
 
     async def drained(self, seconds: float) -> None:
         """Wait until the client has read so much that more may be written, or the socket is closed.

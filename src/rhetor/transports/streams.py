@@ -46,10 +46,11 @@ class StreamDesk:
     async def _subscribe(self, asked: Subscribe) -> Reply:
         self._require_room(asked.subscription)
         try:
-            head, after = await self._hub.position(self._wire.who, asked.stream, asked.cursor)
+            stream = await self._hub.may_read(self._wire.who, asked.stream)
+            head, after = await self._hub.position(self._wire.who, stream, asked.cursor)
         except PositionLost as why:
             return Reply(why.data)
-        then = self._begin(asked.subscription, lambda: self._follow(asked, after))
+        then = self._begin(asked.subscription, lambda: self._follow(asked.subscription, stream, after))
         return Reply({**resumed(head, after), "cursor": str(after)}, then=then)
 
     async def _unsubscribe(self, subscription: str) -> Reply:
@@ -89,11 +90,11 @@ class StreamDesk:
 
         return begin
 
-    async def _follow(self, asked: Subscribe, after: Position) -> None:
+    async def _follow(self, subscription: str, stream: str, after: Position) -> None:
         try:
-            await self._wire.follow(asked.stream, after, NamedView(asked.subscription, after.seq))
+            await self._wire.follow(stream, after, NamedView(subscription, after.seq))
         except (PositionLost, NotFound) as why:  # this one's end, and not the connection's
-            await self._wire.say(lost(asked.subscription, {"outcome": "gone", **why.data}))
+            await self._wire.say(lost(subscription, {"outcome": "gone", **why.data}))
 
     async def _tell(self, watch: PermissionWatch, subscription: str) -> None:
         while True:

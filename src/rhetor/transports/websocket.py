@@ -1,8 +1,7 @@
 """One client's WebSocket: what every door over one shares.
 
-It reads with limits, follows sessions, and writes all that is new in one go. What a client has not read yet
-is not kept for it anywhere: a follower reads from the log what comes after its position when the client has
-room for it. It knows no dialect.
+It reads with limits, and writes what is new of the sessions that it follows when the client has room for it.
+It knows no dialect.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket
 
 from rhetor.codec.websocket_frames import binary_frame, text_frame
-from rhetor.dialects.notices import View
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
 from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
-from rhetor.store.base import Record, follow
+from rhetor.hub.cohorts import View
+from rhetor.store.base import Record
 
 from .connections import is_limited
 from .draining import STALL_SECONDS
@@ -31,7 +30,6 @@ if TYPE_CHECKING:  # the library behind it is loaded when a WebSocket is first a
     from .socket_protocol import SocketProtocol
 
 TEXT_BYTES = 8 << 20  # of one message: what a body may have, too
-PIECE_BYTES = 256 << 10
 MOST_FAULTS = 10
 MOST_TASKS = 200  # sessions that are followed, and calls that wait, of one connection
 log = logging.getLogger(__name__)
@@ -56,6 +54,10 @@ class Hold:
             if not self._count:
                 self._free.set()
 
+    @property
+    def is_free(self) -> bool:
+        return not self._count
+
     async def passed(self) -> None:
         await self._free.wait()
 
@@ -71,6 +73,7 @@ class Wire:
         self._door = door
         self._tasks = tasks
         self._protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
+        self.put = self._protocol.put_frames
         self._writing = asyncio.Lock()
         self._running = 0
         self._faults = 0
@@ -116,11 +119,11 @@ class Wire:
 
     async def say(self, *texts: bytes) -> None:
         """Each as a message, all at once."""
-        await self._write(b"".join(map(text_frame, texts)))
+        await self.write(b"".join(map(text_frame, texts)))
 
     async def show(self, data: bytes) -> None:
         """As one binary message."""
-        await self._write(binary_frame(data))
+        await self.write(binary_frame(data))
 
     def require_room(self) -> None:
         """To be asked before what will `start` something.
@@ -157,16 +160,12 @@ class Wire:
         """
         state = self.hub.state
         with state.watching.reader(stream) as reader:
-            reader.at = after.seq
             try:
-                async for records in batches or follow(state.store, stream, after):
-                    for piece in _pieces(map(view.take, records)):
-                        if hold is not None:
-                            await hold.passed()
-                        await self._write(piece)
-                    reader.at = records[-1].seq
-                    if view.is_over:
-                        return
+                outlet = _Outlet(self, hold)
+                if batches is None:
+                    await state.cohorts.follow(stream, after, view, outlet)
+                else:
+                    await state.cohorts.show(stream, after, batches, view, outlet)
             except asyncio.CancelledError:
                 if not reader.dismissed:
                     raise
@@ -183,28 +182,40 @@ class Wire:
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
 
-    async def _write(self, frames: bytes) -> None:
-        if frames:
-            async with self._writing:  # one after the other: what waits is never more than one piece
-                self._protocol.write_frames(frames)
-                await self._protocol.drained(STALL_SECONDS)
+    async def write(self, frames: bytes) -> None:
+        """Write whole frames when there is room for them.
+
+        Raises:
+            TooSlow: the client does not read.
+        """
+        async with self._writing:  # one after the other: what waits is never more than one piece
+            self._protocol.write_frames(frames)
+            await self._protocol.drained(STALL_SECONDS)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running -= 1
 
 
-def _pieces(frames: Iterator[bytes]) -> Iterator[bytes]:
-    """The same in as few pieces as may be: a piece is what is written in one go."""
-    gathered: list[bytes] = []
-    size = 0
-    for frame in frames:
-        gathered.append(frame)
-        size += len(frame)
-        if size >= PIECE_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if size:
-        yield b"".join(gathered)
+class _Outlet:
+    """Where a followed session's frames go: nowhere, while they are held back."""
+
+    __slots__ = ("_hold", "_put", "_wire")
+
+    def __init__(self, wire: Wire, hold: Hold | None) -> None:
+        self._wire = wire
+        self._put = wire.put
+        self._hold = hold
+
+    def enclose(self, frames: bytes) -> bytes:
+        return frames
+
+    def put(self, enclosed: bytes) -> bool:
+        return (self._hold is None or self._hold.is_free) and self._put(enclosed)
+
+    async def write(self, frames: bytes) -> None:
+        if self._hold is not None:
+            await self._hold.passed()
+        await self._wire.write(frames)
 
 
 class _Gone(Exception):

@@ -103,7 +103,7 @@ def test_a_view_is_over_when_the_session_and_its_last_turn_are() -> None:
 
 def test_a_view_that_begins_in_a_silent_turn_waits_for_its_end() -> None:
     *_, stopped, partial, cancelled = VIEWS["a stop while an answer streams"]["events"]
-    view, seen = LoopView(13, ["t_1"]), []
+    view, seen = LoopView(13, frozenset({"t_1"})), []
     for seq, event in enumerate((stopped, partial, cancelled), 14):
         view.take(record(event, seq))
         seen.append(view.is_over)

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.rhetor.transports.watched import BEARER, session, terminal, watching
 from tests.served import Served, served, with_programs
 
-from rhetor.domain.event import OutputDelta
+from rhetor.domain.event import OutputDelta, Position
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderDenied
 from rhetor.hub.ids import wall_clock
@@ -108,15 +109,16 @@ async def _append(home: Served, stream: str, count: int) -> None:
 async def test_followers_that_lag_are_seen(tmp_path: Path) -> None:
     async with served(tmp_path) as home, watching(home, "sse") as quick:
         assert of(await scrape(home), "rhetor_followers") == {(): 1}
-        (reader,) = home.hub.state.watching._readers
+        (follower,) = home.hub.state.cohorts._followers
         await _append(home, quick.session, 20)
         head = await home.hub.state.store.head(quick.session)
         assert head is not None
         async with asyncio.timeout(10):
-            while reader.at != head.head:  # noqa: ASYNC110  # nobody is told how far a reader is
+            while follower.place.seq != head.head:  # noqa: ASYNC110  # nobody is told how far a reader is
                 await asyncio.sleep(0.01)
         assert of(await scrape(home), "rhetor_follower_lag_events") == {(): 0}
-        reader.at = head.head - 15  # as one has that waits for its client
+        behind = Position(head.epoch, head.head - 15)  # as one has that waits for its client
+        follower.place = replace(follower.place, after=behind)
         samples = await scrape(home)
         assert of(samples, "rhetor_follower_lag_events") == {(): 15}
         assert of(samples, "rhetor_followers_behind") == {(): 1}
