@@ -21,7 +21,7 @@ ALL = (
     "bulk",
     "replay",
     "gateway",
-    "sse_fanout",
+    "fanout",
     "memory",
     "programs",
 )

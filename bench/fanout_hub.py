@@ -2,7 +2,8 @@
 
     python -m bench.fanout_hub HOME
 
-Says `PORT TOKEN SESSION` first. A line `COUNT` is that many events at once; each is a commit of its own.
+Says `PORT TOKEN SESSION` first. A line `COUNT` is that many events at once, `COUNT RATE` so many a second;
+each is a commit of its own.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ from rhetor.store.base import Draft
 from rhetor.store.sqlite import SqliteStore
 from rhetor.transports.connections import Connections
 from rhetor.transports.node import Node
+from rhetor.transports.rates import Rates
 from rhetor.transports.server import HubServer, tcp_listener
+from rhetor.transports.socket_protocol import SocketProtocol
 
 OWNER = "bench"
 PROFILE = (1_000_000, 1_000_000)  # new connections a minute, and at once: no limit that is met
-TEXT = "x" * 40
+TEXT = "x" * 20
 
 
 async def _serve(home: Home) -> None:
@@ -67,6 +70,7 @@ def _node(home: Home, hub: Hub, port: int) -> Node:
     access = model_access(Start(read_settings(None), home, {}))
     node = Node(hub, access, Logins(), "", str(home.folder), OWNER, wall_clock(), False, lambda: None)
     node.connections = Connections(*PROFILE)
+    node.rates = Rates(per_second=1e9, burst=1_000_000)
     node.addresses = Addresses(port, "bench.localhost", [], [])
     return node
 
@@ -75,14 +79,22 @@ async def _obey(hub: Hub, stream: str) -> None:
     loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
+        count, *rate = map(int, line.split())
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(int(line)):
-                tasks.create_task(hub.state.store.commit(stream, [_draft()]), name="commit")
+            began = loop.time()
+            for n in range(count):
+                if rate and (early := began + n / rate[0] - loop.time()) > 0:
+                    await asyncio.sleep(early)
+                tasks.create_task(_commit(hub, stream), name="commit")
+
+
+async def _commit(hub: Hub, stream: str) -> None:
+    await hub.state.store.commit(stream, [_draft()])
 
 
 def _draft() -> Draft:
     """In the envelope that every event has, about as long as what the other server sends."""
-    return Draft(OutputDelta(f"@{time.perf_counter_ns():020d}@{TEXT}"), "t_bench")
+    return Draft(OutputDelta(f"|{time.perf_counter_ns():020d}|{TEXT}"), "t_bench")
 
 
 def _say(line: str) -> None:
@@ -91,6 +103,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    SocketProtocol.ping_seconds = 3600.0  # the followers answer none
     found = Home(Path(sys.argv[1]), {})
     found.prepare()
     uvloop.run(_serve(found))

@@ -1,32 +1,39 @@
 """Many clients that follow one stream, as a process of its own: whatever the frames, they look for stamps.
 
-An event holds `@NANOSECONDS@`, when it was made by the clock that all processes of a machine share, and no
-other `@`. Says `ready` when all are connected; a line `COUNT` on stdin waits until everybody has that many
-events more, and is answered with what that took.
-"""
+An event holds `|NANOSECONDS|`, when it was made by the clock that all processes of a machine share, and no
+other `|`; nor does the length of its frame. Says `ready` when all are connected. A line `COUNT` on stdin
+waits until everybody has that many events more, and is answered with what that took; in `COUNT STOPPED` the
+last STOPPED of them read nothing any more, and are not waited for."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 import sys
 import time
-from functools import partial
 from typing import cast
 
 import msgspec
 import uvloop
 
 NEVER = 1 << 62
-STAMP = re.compile(rb"@(\d{20})@")
+SMALL_BUFFER = 4096  # bytes
+LIMIT_SECONDS = 60.0
+GREETINGS = (b"HTTP/1.1 200", b"HTTP/1.1 101", b'"result"')
+STAMP = re.compile(rb"\|(\d{20})\|")
 
 
 class Followers(msgspec.Struct, frozen=True):
-    """`request`: what each of `count` connections to `port` sends first."""
+    """`request`: what each of `count` connections to `port` sends first; `call`: what it says on the
+    WebSocket that it then has. The last `stopping` of them take in little that they do not read."""
 
     port: int
     request: str
     count: int
+    call: str = ""
+    stopping: int = 0
 
 
 class Heard(msgspec.Struct):
@@ -40,20 +47,20 @@ class Heard(msgspec.Struct):
 class _Follower(asyncio.Protocol):
     """One connection. What is before an event's stamp is not looked at."""
 
-    def __init__(self, crowd: _Crowd, request: bytes) -> None:
+    def __init__(self, crowd: _Crowd, plan: Followers) -> None:
         self._crowd = crowd
-        self._request = request
+        self._says = [plan.request.encode(), *([_masked(plan.call.encode())] if plan.call else [])]
         self._stamps = 0  # halves of them
-        self._greeted = False
+        self._is_greeted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).write(self._request)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._says.pop(0))
 
     def data_received(self, data: bytes) -> None:
-        if not self._greeted:
-            self._greeted = True
-            self._crowd.greet(data)
-        stamps = data.count(b"@")
+        if not self._is_greeted:
+            self._greet(data)
+        stamps = data.count(b"|")
         if stamps:
             self._stamps += stamps
             self._crowd.take(data, self._stamps)
@@ -61,9 +68,22 @@ class _Follower(asyncio.Protocol):
     def reset(self) -> None:
         self._stamps = 0
 
+    def stop(self) -> None:
+        self._transport.pause_reading()
 
-def _itself(member: _Follower) -> _Follower:
-    return member
+    def _greet(self, data: bytes) -> None:
+        if not any(sign in data for sign in GREETINGS):
+            raise RuntimeError(data[:500].decode(errors="replace"))
+        if self._says:
+            self._transport.write(self._says.pop(0))
+        else:
+            self._is_greeted = True
+            self._crowd.greet()
+
+
+def _masked(text: bytes) -> bytes:
+    """A client's text frame (RFC 6455, 5.2), masked with zeros: the text stays as it is."""
+    return b"\x81" + struct.pack("!BHI", 0x80 | 126, len(text), 0) + text
 
 
 class _Crowd:
@@ -71,7 +91,7 @@ class _Crowd:
 
     def __init__(self, plan: Followers) -> None:
         self._plan = plan
-        self._members = [_Follower(self, plan.request.encode()) for _ in range(plan.count)]
+        self._members = [_Follower(self, plan) for _ in range(plan.count)]
         self._greeted = 0
         self._all_greeted = asyncio.Event()
         self._done = asyncio.Event()
@@ -81,13 +101,20 @@ class _Crowd:
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
-        for member in self._members:
-            await loop.create_connection(partial(_itself, member), "127.0.0.1", self._plan.port)
+        for n, member in enumerate(self._members):
+            connection = socket.socket()
+            connection.setblocking(False)
+            if n >= len(self._members) - self._plan.stopping:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+            await loop.sock_connect(connection, ("127.0.0.1", self._plan.port))
+            await loop.create_connection(lambda made=member: made, sock=connection)  # type: ignore[misc]
         await self._all_greeted.wait()
 
-    def prepare(self, events: int) -> None:
-        """From now on, everybody is to get so many."""
-        self._events, self._waiting = events, len(self._members)
+    def prepare(self, events: int, stopped: int = 0) -> None:
+        """From now on, everybody is to get so many, but for those who stop reading."""
+        for member in self._members[len(self._members) - stopped :]:
+            member.stop()
+        self._events, self._waiting = events, len(self._members) - stopped
         self._first, self._last = NEVER, 0
         self._latencies = []
         self._done.clear()
@@ -95,13 +122,16 @@ class _Crowd:
             member.reset()
 
     async def hear(self) -> Heard:
-        """When everybody has them."""
-        await self._done.wait()
+        """When everybody has them.
+
+        Raises:
+            TimeoutError: somebody did not get them all.
+        """
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await self._done.wait()
         return Heard(self._latencies, (self._last - self._first) / 1e9)
 
-    def greet(self, data: bytes) -> None:
-        if b" 200 " not in data[:20] and b" 101 " not in data[:20]:
-            raise RuntimeError(data[:500].decode())
+    def greet(self) -> None:
         self._greeted += 1
         if self._greeted == len(self._members):
             self._all_greeted.set()
@@ -127,7 +157,7 @@ async def _run(plan: Followers) -> None:
     loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
-        crowd.prepare(int(line))
+        crowd.prepare(*map(int, line.split()))
         _say(b"prepared")
         _say(msgspec.json.encode(await crowd.hear()))
 

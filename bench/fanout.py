@@ -1,0 +1,149 @@
+"""One event to many clients that follow one session, log included, beside a bare broadcast on Node's `ws`.
+
+An event is a frame of 350 bytes. Node's server keeps nothing, and sends each event by itself, where ours
+writes all that is new to a client in one piece. All are asked in turn, by clients that only look for the
+events' stamps. A message is one event to one client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from bench.disk import disk_figure
+from bench.fanout_sides import NODE, SOCKET, SSE, Side, node_side, our_side
+from bench.peers import WS, Unavailable
+from bench.process import cpu
+from bench.stats import milliseconds, percentile
+from bench.table import Figure
+
+ROUNDS = 3
+BURST = 1_000
+# by clients: events one by one in a round, seconds between two, and the limit of p99 in ms
+SIZES = {100: (400, 0.008, 5.0), 1_000: (80, 0.05, 40.0)}
+SINGLE_RATIO, BURST_RATIO = 1.6, 0.5
+RATE, RATE_SECONDS, RATE_LIMIT = 1_500, 5, 10.0
+STALL_RATE, STALL_SECONDS, STALL_RATIO = 500, 4, 1.5
+
+
+def run() -> list[Figure]:
+    figures = [disk_figure(), *(figure for clients in SIZES for figure in _sized(clients))]
+    return [*figures, *_sustained(), *_stalled()]
+
+
+def _sized(clients: int) -> list[Figure]:
+    skipped = []
+    with ExitStack() as stack:
+        sides = {name: stack.enter_context(our_side(name, clients)) for name in (SOCKET, SSE)}
+        try:
+            sides[NODE] = stack.enter_context(node_side(clients))
+        except Unavailable as why:
+            skipped.append(why.figure(f"{NODE}, {WS}"))
+        for _ in range(ROUNDS):
+            for side in sides.values():
+                _one_by_one(side, clients)
+                _burst(side, clients)
+    return [*skipped, *_figures(clients, sides)]
+
+
+def _one_by_one(side: Side, clients: int) -> None:
+    events, pause, _ = SIZES[clients]
+    before = cpu(side.server.pid)
+    side.prepare(events)
+    for _ in range(events):
+        side.send(1)
+        time.sleep(pause)
+    side.latencies += side.heard().latencies
+    side.single_us.append((cpu(side.server.pid) - before) / (events * clients) * 1e6)
+
+
+def _burst(side: Side, clients: int) -> None:
+    before = cpu(side.server.pid)
+    side.prepare(BURST)
+    side.send(BURST)
+    messages = BURST * clients
+    side.burst_rate.append(messages / side.heard().elapsed)
+    side.burst_us.append((cpu(side.server.pid) - before) / messages * 1e6)
+
+
+def _figures(clients: int, sides: Mapping[str, Side]) -> list[Figure]:
+    one, burst = f"one event to {clients:,}", f"{BURST:,} events at once to {clients:,}"
+    single = {name: side.single_us for name, side in sides.items()}
+    at_once = {name: side.burst_us for name, side in sides.items()}
+    return [
+        *(_latency(one, name, side, SIZES[clients][2]) for name, side in sides.items()),
+        *_cpu(one, single, SINGLE_RATIO),
+        *_cpu(burst, at_once, BURST_RATIO),
+        *(Figure(f"{burst}, {name}", f"{max(s.burst_rate):,.0f} messages/s") for name, s in sides.items()),
+        *(
+            Figure(f"a connection, of {clients:,}, {n}", f"{s.connection_kb:.0f} KB")
+            for n, s in sides.items()
+        ),
+    ]
+
+
+def _latency(what: str, name: str, side: Side, limit: float) -> Figure:
+    what, took = f"{what}, {name}, p50 · p99", milliseconds(side.latencies)
+    if name == NODE:
+        return Figure(what, took)
+    return Figure(what, took, f"p99 <{limit:.0f} ms", percentile(side.latencies, 0.99) * 1e3 < limit)
+
+
+def _cpu(what: str, spent: Mapping[str, list[float]], limit: float) -> list[Figure]:
+    """CPU of the server a message: the best round of each."""
+    figures = []
+    theirs = min(spent[NODE]) if NODE in spent else None
+    for name, rounds in spent.items():
+        label, ours = f"{what}, CPU a message, {name}", min(rounds)
+        if theirs is None or name == NODE:
+            figures.append(Figure(label, f"{ours:.1f} µs"))
+        else:
+            ratio = ours / theirs
+            figures.append(
+                Figure(label, f"{ours:.1f} µs ({ratio:.2f}×)", f"≤{limit}× {NODE}", ratio <= limit)
+            )
+    return figures
+
+
+def _sustained() -> list[Figure]:
+    """100 clients, and an event each 2/3 ms; that all of them came is what ends the measurement."""
+    what = f"100 clients × {RATE:,} events/s, nothing lost"
+    figures = []
+    for name in (SOCKET, SSE):
+        with our_side(name, 100) as side:
+            took = _paced(side, RATE, RATE_SECONDS)
+        holds = percentile(took, 0.99) * 1e3 < RATE_LIMIT
+        figures.append(
+            Figure(f"{what}, {name}, p50 · p99", milliseconds(took), f"p99 <{RATE_LIMIT:.0f} ms", holds)
+        )
+    try:
+        with node_side(100) as side:
+            figures.append(
+                Figure(f"{what}, {NODE}, p50 · p99", milliseconds(_paced(side, RATE, RATE_SECONDS)))
+            )
+    except Unavailable as why:
+        figures.append(why.figure(f"{what}, {NODE}"))
+    return figures
+
+
+def _stalled() -> list[Figure]:
+    """The same clients before and after one of them stops reading, in two rounds."""
+    figures = []
+    for name in (SOCKET, SSE):
+        before, after = list[float](), list[float]()
+        for _ in range(2):
+            with our_side(name, 100, stopping=1) as side:
+                before += _paced(side, STALL_RATE, STALL_SECONDS)
+                after += _paced(side, STALL_RATE, STALL_SECONDS, stopped=1)
+        ratio = percentile(after, 0.99) / percentile(before, 0.99)
+        measured = f"{milliseconds(after)} ({ratio:.2f}×)"
+        what = f"100 clients × {STALL_RATE} events/s, one of them stopped, {name}"
+        figures.append(Figure(what, measured, f"p99 ≤{STALL_RATIO}× of none", ratio <= STALL_RATIO))
+    return figures
+
+
+def _paced(side: Side, rate: int, seconds: int, stopped: int = 0) -> list[float]:
+    """Latencies (seconds) of a steady load."""
+    side.prepare(rate * seconds, stopped)
+    side.send(rate * seconds, rate)
+    return side.heard().latencies
