@@ -1,0 +1,180 @@
+"""Clients that others wrote follow a session while its turns run, are cut, come back, and have it all
+once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clients.browser import browsing
+from tests.clients.having import BROWSERS, node_with_ws, program
+from tests.clients.relay import Relay, relayed
+from tests.served import CONSOLE, TOKEN, Served, served
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from rhetor.auth.addresses import Addresses
+from rhetor.codec.sse import ServerSentEvent, SSEDecoder
+
+pytestmark = pytest.mark.anyio
+TURNS = 30
+ENDS = (-15, 18, 56)  # of curl: ended by us, or cut (CURLE_PARTIAL_FILE, CURLE_RECV_ERROR)
+CUTS = (1_500, 7_001)  # bytes; of about 40,000
+SCRIPT = Path(__file__).with_name("follow.js")
+
+
+@dataclass
+class Watched:
+    """A session behind a cable. `door`: where clients find the hub."""
+
+    home: Served
+    relay: Relay
+    session: str
+
+    @property
+    def door(self) -> str:
+        return f"127.0.0.1:{self.relay.port}"
+
+    @property
+    def events(self) -> str:
+        return f"/api/v2/sessions/{self.session}/events"
+
+    async def talk(self) -> None:
+        """Turns, the cuts among them, and the session's end."""
+        self.relay.cuts.extend(CUTS)
+        for n in range(TURNS):
+            body = {"message": f"message {n} ✓"}
+            answer = await self.home.ask("POST", f"/api/v2/sessions/{self.session}/message", body)
+            assert answer.status == 200, answer.text
+        assert (await self.home.ask("DELETE", f"/api/v2/sessions/{self.session}")).status == 200
+
+    async def log(self) -> list[Any]:
+        found: list[Any] = (await self.home.ask("GET", f"{self.events}?limit=1000")).json["events"]
+        return found
+
+
+@asynccontextmanager
+async def watched(folder: Path) -> AsyncIterator[Watched]:
+    async with served(folder, seconds=120.0) as home, relayed(home.port) as relay:
+        home.node.addresses = Addresses(relay.port, CONSOLE)
+        home.node.console = f"http://{CONSOLE}:{relay.port}"
+        made = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})
+        yield Watched(home, relay, made.json["id"])
+
+
+async def test_the_websockets_library(tmp_path: Path) -> None:
+    async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(_follow(there))
+        await there.talk()
+        assert await following == await there.log()
+        assert there.relay.made == len(CUTS)
+
+
+async def _follow(there: Watched) -> list[Any]:
+    seen: list[Any] = []
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "subscribe"}
+    async for socket in connect(f"ws://{there.door}/ws/ai/apollo", additional_headers=headers):
+        cursor = seen[-1]["cursor"] if seen else None
+        params = {"session_id": there.session, "cursor": cursor}
+        try:
+            await socket.send(json.dumps({**call, "params": params}))
+            assert json.loads(await socket.recv())["result"]["outcome"] == "ok"
+            while not seen or not _is_end(seen[-1]):
+                seen.append(json.loads(await socket.recv())["params"])
+            return seen
+        except ConnectionClosed:
+            continue
+    raise AssertionError("connecting does not end")
+
+
+def _is_end(event: Any) -> bool:
+    return bool(event["type"] == "session.state" and event["data"]["state"] == "stopped")
+
+
+async def test_nodes_ws(tmp_path: Path) -> None:
+    node, folder = node_with_ws()
+    async with watched(tmp_path) as there:
+        process = await asyncio.create_subprocess_exec(
+            node,
+            *(str(SCRIPT), str(folder), f"ws://{there.door}/ws/ai/apollo", TOKEN, there.session),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            await there.talk()
+            out, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert json.loads(out) == await there.log()
+        assert there.relay.made == len(CUTS)
+
+
+async def test_curl(tmp_path: Path) -> None:
+    curl = program("curl")
+    async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(_curled(curl, there))
+        await there.talk()
+        assert await following == await there.log()
+        assert there.relay.made == len(CUTS)
+
+
+async def _curled(curl: str, there: Watched) -> list[Any]:
+    """Run after run, each from the last event that the one before has shown whole."""
+    seen: list[ServerSentEvent] = []
+    while not seen or not _is_end(json.loads(seen[-1].data)):
+        last = ["--header", f"Last-Event-ID: {seen[-1].id}"] if seen else []
+        process = await asyncio.create_subprocess_exec(
+            *(curl, "--no-buffer", "--silent", "--fail", "--header", f"Authorization: Bearer {TOKEN}"),
+            *("--header", "Accept: text/event-stream", *last, f"http://{there.door}{there.events}"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        decoder = SSEDecoder()
+        while data := await process.stdout.read(1 << 16):
+            seen += decoder.feed(data)
+            if seen and _is_end(json.loads(seen[-1].data)):
+                process.terminate()
+                break
+        assert await process.wait() in ENDS
+    return [json.loads(event.data) for event in seen]
+
+
+@pytest.mark.parametrize("way", ["WebSocket", "EventSource"])
+async def test_a_browser_that_is_logged_in(tmp_path: Path, way: str) -> None:
+    chromium = program(*BROWSERS)
+    async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
+        login = (await there.home.ask("POST", "/api/auth/code")).json["url"]
+        await page.open(login)
+        await page.run(SCRIPT.read_text())
+        async with asyncio.TaskGroup() as tasks:
+            script = {
+                "WebSocket": "follow(WebSocket, `ws://${location.host}/ws/ai/apollo`, [], SESSION)",
+                "EventSource": "follow_source(EventSource, `/api/v2/sessions/${SESSION}/events`)",
+            }[way]
+            following = tasks.create_task(page.run(script.replace("SESSION", f"'{there.session}'")))
+            await there.talk()
+            assert await following == await there.log()
+        assert there.relay.made == len(CUTS)
+
+
+async def test_a_browser_that_is_not_logged_in_is_told_nothing(tmp_path: Path) -> None:
+    chromium = program(*BROWSERS)
+    async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
+        await page.open(f"http://{CONSOLE}:{there.relay.port}/healthz")
+        refused = await page.run(f"fetch('{there.events}').then((answer) => answer.status)")
+        closed = await page.run(
+            "new Promise((done) => {"
+            " const socket = new WebSocket(`ws://${location.host}/ws`);"
+            " socket.onclose = (event) => done(event.code);"
+            "})"
+        )
+        assert (refused, closed) == (401, 1006)
