@@ -80,6 +80,9 @@ async def _obey(hub: Hub, stream: str) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
         count, *rate = map(int, line.split())
+        if count == 1:
+            await _commit(hub, stream)
+            continue
         async with asyncio.TaskGroup() as tasks:
             began = loop.time()
             for n in range(count):

@@ -1,13 +1,14 @@
-"""How long a provider's first chunk takes to a client that reads server-sent events over the Unix socket.
+"""How long a provider's first chunk takes to a client, through each door, over the Unix socket.
 
-The provider holds its first chunk until the client has its answer's head, and then lets it go: what is
-measured is from there to the client's bytes, the commit in between included.
+The provider holds its first chunk until the client knows that its message was accepted, and then lets it go:
+what is measured is from there to the client's bytes, the commit in between included.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import uvloop
 from tests.provider import ProviderServer, Script
@@ -17,10 +18,12 @@ from bench.load import post
 from bench.process import RunningHub, openai_variables, running_hub
 from bench.stats import milliseconds, percentile
 from bench.table import Figure
+from bench.websocket_client import JsonRpc
 
 CALLS, WARM = 300, 20
 BESIDE, PACE = 8, 0.02
 MARKER = b"first words"
+Reading = Callable[[], Awaitable[None]]
 
 
 def run() -> list[Figure]:
@@ -28,15 +31,17 @@ def run() -> list[Figure]:
 
 
 async def _run() -> list[Figure]:
+    figures: list[Figure] = []
     async with ProviderServer() as provider:
         with running_hub(openai_variables(provider.url)) as hub:
-            await _timed(provider, hub, WARM)
-            alone = await _timed(provider, hub, CALLS)
-            busy = await _beside_others(provider, hub)
-    return [
-        *_figures("a provider's first chunk → SSE", alone),
-        *_figures(f"… beside {BESIDE} answers of {1 / PACE:.0f} chunks/s", busy),
-    ]
+            for name, door in DOORS.items():
+                await _timed(provider, hub, door, WARM)
+                alone = await _timed(provider, hub, door, CALLS)
+                figures += _figures(f"a provider's first chunk → {name}", alone)
+            for name, door in DOORS.items():
+                busy = await _beside_others(provider, hub, door)
+                figures += _figures(f"… beside {BESIDE} answers of {1 / PACE:.0f} chunks/s, {name}", busy)
+    return figures
 
 
 def _figures(what: str, took: list[float]) -> list[Figure]:
@@ -47,19 +52,19 @@ def _figures(what: str, took: list[float]) -> list[Figure]:
     ]
 
 
-async def _timed(provider: ProviderServer, hub: RunningHub, calls: int) -> list[float]:
+async def _timed(provider: ProviderServer, hub: RunningHub, door: Door, calls: int) -> list[float]:
     """Seconds, of so many calls one after the other."""
-    return [await _first_chunk(provider, hub, f"gate {time.monotonic_ns()}") for _ in range(calls)]
+    return [await _first_chunk(provider, hub, door, f"gate {time.monotonic_ns()}") for _ in range(calls)]
 
 
-async def _beside_others(provider: ProviderServer, hub: RunningHub) -> list[float]:
+async def _beside_others(provider: ProviderServer, hub: RunningHub, door: Door) -> list[float]:
     """The same while other answers stream, each to a client of its own."""
     other = Script(chunks=("words ",) * 100_000, delay=PACE)
     provider.script(*[other] * BESIDE)
     async with asyncio.TaskGroup() as tasks:
         others = [tasks.create_task(_read_on(hub), name="reader") for _ in range(BESIDE)]
         await asyncio.sleep(0.5)  # for all of them to have begun
-        took = await _timed(provider, hub, CALLS)
+        took = await _timed(provider, hub, door, CALLS)
         for task in others:
             task.cancel()
     return took
@@ -74,19 +79,17 @@ async def _read_on(hub: RunningHub) -> None:
         writer.close()
 
 
-async def _first_chunk(provider: ProviderServer, hub: RunningHub, gate: str) -> float:
+async def _first_chunk(provider: ProviderServer, hub: RunningHub, door: Door, gate: str) -> float:
     """Seconds from the provider's letting go to the client's bytes; more comes only after that."""
     provider.script(Script(chunks=(MARKER.decode(), " and more"), hold={0: gate, 1: f"{gate} end"}))
-    reader, writer = await _ask(hub)
-    await reader.readuntil(b"\r\n\r\n")
+    first, end = await door(hub)
     await provider.gate(gate).reached()
     began = time.perf_counter()
     provider.gate(gate).release()
-    await reader.readuntil(MARKER)
+    await first()
     took = time.perf_counter() - began
     provider.gate(f"{gate} end").release()
-    await reader.read()
-    writer.close()
+    await end()
     return took
 
 
@@ -94,3 +97,50 @@ async def _ask(hub: RunningHub) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     reader, writer = await asyncio.open_unix_connection(hub.socket)
     writer.write(post("/api/v2/ai/apollo/stream", {"content": "go"}, close=True).encode())
     return reader, writer
+
+
+Door = Callable[[RunningHub], Awaitable[tuple[Reading, Reading]]]
+
+
+async def _sse(hub: RunningHub) -> tuple[Reading, Reading]:
+    """How to read the first chunk of an accepted message, and how to read the rest."""
+    reader, writer = await _ask(hub)
+    await reader.readuntil(b"\r\n\r\n")
+
+    async def first() -> None:
+        await reader.readuntil(MARKER)
+
+    async def end() -> None:
+        await reader.read()
+        writer.close()
+
+    return first, end
+
+
+async def _peer(hub: RunningHub) -> tuple[Reading, Reading]:
+    socket = await JsonRpc.connect(hub.socket, "/ws/ai/apollo")
+    await socket.ask("stream", message="go")
+    return _reading(socket, b'"stream.complete"')
+
+
+async def _loop(hub: RunningHub) -> tuple[Reading, Reading]:
+    socket = await JsonRpc.connect(hub.socket, "/ws")
+    session = (await socket.ask("startSession", userId="bench", sessionParams={"peer": "apollo"}))[
+        "sessionId"
+    ]
+    await socket.ask("sendUserMessage", sessionId=session, message="go")
+    return _reading(socket, b'"isFinal":true')
+
+
+def _reading(socket: JsonRpc, last: bytes) -> tuple[Reading, Reading]:
+    async def first() -> None:
+        await socket.until(MARKER)
+
+    async def end() -> None:
+        await socket.until(last)
+        await socket.aclose()
+
+    return first, end
+
+
+DOORS: dict[str, Door] = {"SSE": _sse, "/ws/ai": _peer, "/ws": _loop}

@@ -1,13 +1,20 @@
-"""What the hub holds in memory: by itself, and for each session that waits for its next message."""
+"""What the hub holds in memory: by itself, and for each session that waits for its next message.
+
+Attended sessions are those of the interactive loop, up to 100 of them on a connection.
+"""
 
 from __future__ import annotations
+
+import uvloop
 
 from bench.load import Plan, post, put_load
 from bench.process import RunningHub, resident, running_hub
 from bench.table import Figure
+from bench.websocket_client import JsonRpc
 
 STEPS = (10, 100, 1_000)
 WARM, AT_ONCE = 30, 5
+ON_A_CONNECTION = 100
 LIMIT_KB = 30.0
 
 
@@ -22,11 +29,40 @@ def run() -> list[Figure]:
             opened = step
             each[step] = (resident(hub.pid) - before) / step
     first = Figure("hub resident, idle", f"{idle / 1024:.0f} MB", "≤90 MB", idle / 1024 <= 90)
-    return [first, *(_figure(step, kilobytes) for step, kilobytes in each.items())]
+    return [
+        first,
+        *(_figure("a waiting session", step, kilobytes) for step, kilobytes in each.items()),
+        *(_figure("… that is attended", step, kb) for step, kb in uvloop.run(_attended()).items()),
+    ]
 
 
-def _figure(sessions: int, each: float) -> Figure:
-    what = f"a waiting session, of {sessions:,}"
+async def _attended() -> dict[int, float]:
+    """Kilobytes of each, by how many there are."""
+    with running_hub() as hub:
+        sockets = [await _attend(hub, WARM)]
+        before, opened = resident(hub.pid), 0
+        each: dict[int, float] = {}
+        for step in STEPS:
+            while opened < step:
+                count = min(ON_A_CONNECTION, step - opened)
+                sockets.append(await _attend(hub, count))
+                opened += count
+            each[step] = (resident(hub.pid) - before) / step
+        for socket in sockets:
+            await socket.aclose()
+    return each
+
+
+async def _attend(hub: RunningHub, count: int) -> JsonRpc:
+    """A connection with so many sessions."""
+    socket = await JsonRpc.connect(hub.socket, "/ws")
+    for _ in range(count):
+        await socket.ask("startSession", userId="bench", sessionParams={"peer": "apollo"})
+    return socket
+
+
+def _figure(name: str, sessions: int, each: float) -> Figure:
+    what = f"{name}, of {sessions:,}"
     if sessions < 100:  # one page more or less is too much of so few
         return Figure(what, f"{each:.1f} KB")
     return Figure(what, f"{each:.1f} KB", f"≤{LIMIT_KB:.0f} KB", each <= LIMIT_KB)
