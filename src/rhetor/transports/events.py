@@ -84,8 +84,8 @@ class EventStream(Response):
 
 
 class _Body:
-    """The body of a response that has no end yet, as an outlet. What can go at once is written to the connection
-    as the chunk of the body that it is (RFC 9112, 7.1)."""
+    """The body of a response that has no end yet, as an outlet. What can go at once is written to the
+    connection as the chunk of the body that it is (RFC 9112, 7.1)."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._server: BoundedProtocol = scope["extensions"][EXTENSION]

@@ -72,8 +72,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def put(self, data: bytes) -> bool:
-        """Write a piece of the answer that is under way at once; False, and nothing is written, where the client
-        has not read what it was given before."""
+        """Write a piece of the answer that is under way at once; False, and nothing is written, where the
+        client has not read what it was given before."""
         if self.flow.write_paused:
             return False
         if not self.transport.is_closing():

@@ -110,8 +110,8 @@ class LoopDesk:
 
     async def _resume(self, command: c.ResumeSession, cursor: str | None, turnstile: Turnstile) -> Reply:
         self._wire.require_room()
-        id = command.session_id
-        session = await owned_session(self._hub.state, self._wire.who, id)
+        session = await owned_session(self._hub.state, self._wire.who, command.session_id)
+        id = session.id
         try:
             head, after = await self._hub.position(self._wire.who, id, cursor)
         except PositionLost as lost:

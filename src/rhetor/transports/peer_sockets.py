@@ -71,6 +71,7 @@ class PeerDesk:
         self._wire.start(self._wire.follow(accepted.session_id, accepted.after, view), "stream")
 
     async def _subscribe(self, session_id: str, cursor: str | None) -> Reply:
+        session_id = await self._hub.may_read(self._wire.who, session_id)
         try:
             head, after = await self._hub.position(self._wire.who, session_id, cursor)
         except PositionLost as lost:
