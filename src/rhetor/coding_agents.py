@@ -104,7 +104,7 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         "Continue",
         "continue",
         "cn",
-        (),
+        ("--exclude", "Bash"),  # it would run any command without asking
         # no keys: given Anthropic's, it would write it into its configuration
         (*_PASSED, "CONTINUE_GLOBAL_DIR", "CONTINUE_CLI_ENABLE_TELEMETRY"),
         _NPM.format("@continuedev/cli"),

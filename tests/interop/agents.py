@@ -41,7 +41,8 @@ class Agent:
     conversation; `command`: a call of its shell tool. `settings`: its entry under `tools:`.
     `goes_on_after_denial`: whether it tells its model that a call was denied, or ends the turn.
     `streams`: whether what it says comes while its model says it; `thinks`: whether it passes thoughts on;
-    `asks_first`: whether it can ask for a permission in this way of running it.
+    `asks_first`: whether it can ask for a permission in this way of running it; `reports`: whether it tells
+    its model.
     `kept`: where in the home it keeps conversations, if it says that one is lost. `age`: makes them older,
     where it cannot go on with new ones."""
 
@@ -57,6 +58,7 @@ class Agent:
     streams: bool = True
     thinks: bool = True
     asks_first: bool = True
+    reports: bool = True
     kept: str = ""
     age: Callable[[Path], None] = lambda home: None
 
@@ -204,6 +206,7 @@ AGENTS = (
         streams=False,
         thinks=False,
         asks_first=False,
+        reports=False,
         kept=".continue/sessions",
     ),
 )

@@ -127,9 +127,24 @@ def test_one_that_cannot_ask_does_not_do_what_it_is_to_ask_for(agent: Agent, hou
     assert not (house.work / "made").exists()
 
 
+def test_one_that_cannot_ask_runs_no_command_as_it_comes(agent: Agent, house: House) -> None:
+    if agent.asks_first:
+        pytest.skip("it asks")
+    house.provider.script(
+        Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("I cannot",))
+    )
+    with house.speaking(agent.name, "make it") as turn:
+        assert turn.end() == "turn.completed"
+    assert not (house.work / "made").exists()
+    asked = [call["body"] for call in house.provider.calls() if agent.asks(call)]
+    offered = [tool["function"]["name"] for tool in asked[-1]["tools"]]
+    assert ("Read" in offered, "Bash" in offered) == (True, False)
+
+
 def test_what_it_may_do_without_asking_is_done(agent: Agent, house: House) -> None:
     if agent.asks_first:
         pytest.skip("it asks")
+    house.configure({agent.name: {"args": ["--allow", "Bash"]}})
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))
     )

@@ -26,6 +26,8 @@ def test_what_it_tells_of_itself_is_told_of_it(agent: Agent, house: House) -> No
     house.provider.script(Script(chunks=("Hello",)))
     house.say(agent.name, "say hello")
     found = json.loads(house.say("tools", "capabilities", agent.name, "--json").out)
+    if not agent.reports:
+        pytest.skip("cn 1.5 tells nothing of itself")
     assert found["reported"].get("model") or found["reported"].get("models")
     assert set(found["origins"].values()) == {"declared"}
 
