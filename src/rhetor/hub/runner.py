@@ -32,19 +32,30 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """There while a turn of its session runs or waits. Who waits is read from the catalog, not kept here."""
+    """There while a turn of its session runs or waits. Who waits is read from the catalog, not kept here.
+    `held`: for a turn that is about to be committed as the one that runs; until that `begin`s nobody does."""
 
-    def __init__(self, state: State, session_id: str) -> None:
+    def __init__(self, state: State, session_id: str, *, held: bool = False) -> None:
         self._state = state
         self._session_id = session_id
         self.task: asyncio.Task[None] | None = None
         self.current: TurnRun | None = None
         self._looked = False
+        self._held = held
 
-    def start(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
-        """Begin with `first`, whose start is in the log already, or with who waits. The session is as it was
-        committed with that."""
+    def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
+        """With `first`, whose start is in the log already, or, where that came to nothing, with who waits.
+        The session is as it was committed with that."""
+        self._held = False
+        self._start(first)
+
+    def look(self) -> None:
+        """Let who waits run, behind those before."""
         self._looked = False  # whoever waits now may have come after the last look
+        if not self._held:
+            self._start(None)
+
+    def _start(self, first: tuple[Session, TurnRow, Received] | None) -> None:
         if self.task is None:
             name = f"lane {self._session_id}"
             self.task = self._state.tasks.create_task(self._run(first), name=name)
@@ -240,4 +251,4 @@ def wake(state: State, session_id: str) -> None:
     if session_id not in state.lanes and not state.closing:
         state.lanes[session_id] = Lane(state, session_id)
     if lane := state.lanes.get(session_id):
-        lane.start()
+        lane.look()

@@ -18,7 +18,6 @@ from rhetor.domain.session import Session, SessionState
 from rhetor.errors import (
     Malformed,
     PeerBusy,
-    RhetorError,
     SessionOver,
     StateConflict,
     TooLarge,
@@ -155,16 +154,16 @@ async def _accept(
     session, peer, match, taken = offer.session, offer.peer, offer.match, offer.taken
     lane = state.lanes.get(session.id)
     if lane is not None:
-        await _when_busy(state, command, lane, peer)
+        _when_busy(command, lane, peer)
     elif command.if_busy == "refuse" and peer.program is not None:
         require_rest(state, peer, session.id)
     direct = lane is None and session.state is SessionState.ACTIVE
-    turn, drafts = await drafts_of(state, principal, command, offer, direct)
     opened = opens_session(command, peer)
-    mine = Lane(state, session.id) if direct else None
+    mine = Lane(state, session.id, held=True) if direct else None
     if mine is not None:
-        state.lanes[session.id] = mine  # before the commit, so that who comes meanwhile waits behind
+        state.lanes[session.id] = mine  # at once, so that who comes meanwhile waits behind
     try:
+        turn, drafts = await drafts_of(state, principal, command, offer, direct)
         committed = await state.store.commit(
             session.id,
             drafts,
@@ -177,17 +176,17 @@ async def _accept(
             rows=[session_row(session), turn.row(), *taken.rows],
             drop=offer.dropped,
         )
-    except RhetorError:
+    except BaseException:
         if mine is not None:
-            mine.start()  # somebody may wait behind this one
+            mine.begin()  # somebody may wait behind this one
         raise
     if committed.replayed:
         if mine is not None:
-            mine.start()
+            mine.begin()
         return await _first_time(state, committed, peer, match)
     settle(state, taken)
     if mine is not None:
-        mine.start((session, turn, Received(offer.message, taken.payloads)))
+        mine.begin((session, turn, Received(offer.message, taken.payloads)))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
@@ -198,7 +197,7 @@ def _unchanged(session: Session) -> Expect:
     return Expect("session", session.id, frozenset({session.state}))
 
 
-async def _when_busy(state: State, command: SendMessage, lane: Lane, peer: Peer) -> None:
+def _when_busy(command: SendMessage, lane: Lane, peer: Peer) -> None:
     if command.if_busy == "refuse":
         raise PeerBusy(peer.name, lane.current.turn.turn_id if lane.current else "")
     if command.if_busy == "interrupt" and lane.current:

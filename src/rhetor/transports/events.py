@@ -105,6 +105,7 @@ class _Body:
         return True
 
     async def write(self, frames: bytes) -> None:
+        await self._server.drained(draining.STALL_SECONDS)  # the server itself would wait without end
         await self._send({"type": "http.response.body", "body": frames, "more_body": True})
         self._wrote_at = self._time()
         await self._server.drained(draining.STALL_SECONDS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from typing import Any
 
 import pytest
 from tests.rhetor.hub.house import ME, OTHER, House, house
@@ -34,6 +36,8 @@ from rhetor.errors import (
 )
 from rhetor.hub import history
 from rhetor.hub.state import Limits
+from rhetor.store.base import Committed, Head
+from rhetor.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +125,42 @@ async def test_messages_to_a_busy_session_wait_and_run_in_order_of_acceptance() 
         for accepted in rest:
             assert isinstance(await home.end_of(accepted), ev.TurnCompleted)
         assert [text for _, text in home.driver.heard] == ["0", "1", "2", "3"]
+
+
+class Unhurried(MemoryStore):
+    """Everything takes its time, and no two things the same."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: 1_700_000_000_000)
+        self._dice = random.Random(7)
+
+    async def _wait(self) -> None:
+        for _ in range(self._dice.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def head(self, stream: str) -> Head | None:
+        await self._wait()
+        return await super().head(stream)
+
+    async def commit(self, *args: Any, **options: Any) -> Committed:
+        await self._wait()
+        committed = await super().commit(*args, **options)
+        await self._wait()
+        return committed
+
+
+async def test_messages_that_come_at_once_run_one_after_the_other_and_none_is_left() -> None:
+    async with house(store=Unhurried()) as home:
+        for _ in range(50):
+            session = await home.execute(StartSession("apollo"))
+            assert isinstance(session, Session)
+            texts = [f"message {n}" for n in range(8)]
+            sent = await asyncio.gather(*(home.send(session_id=session.id, content=text) for text in texts))
+            ends = await asyncio.gather(*map(home.end_of, sent))
+            assert [getattr(end, "text", end) for end in ends] == [f"apollo heard: {text}" for text in texts]
+            kinds = [payload.type for payload in await home.log(session.id)]
+            turns = [kind for kind in kinds if kind in ("turn.started", "turn.completed")]
+            assert turns == ["turn.started", "turn.completed"] * len(texts)
 
 
 async def test_a_busy_session_can_refuse() -> None:

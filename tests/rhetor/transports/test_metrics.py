@@ -129,7 +129,7 @@ async def test_the_process_and_what_runs_in_it_are_told() -> None:
         samples = await scrape(home)
         assert of(samples, "rhetor_programs_running") == {(): 1}
         assert of(samples, "rhetor_turns_running") == {(): 0}
-        assert 20e6 < of(samples, "process_resident_memory_bytes")[()] < 2e9
+        assert of(samples, "process_resident_memory_bytes")[()] > 20e6
         for name in (
             "process_open_fds",
             "rhetor_tasks",

@@ -278,7 +278,7 @@ async def test_what_a_program_says_counts_before_what_is_configured() -> None:
         await home.say("box", "what is 3 + 4?")
         assert (await home.ask("GET", "/api/v2/tools/box/capabilities")).json == {
             "name": "box",
-            "static": {"maths": 0.2, "poetry": 0.8},
+            "static": {"streaming": True, "maths": 0.2, "poetry": 0.8},
             "dynamic": {"maths": 0.9, "code-analysis": 0.6},
             "capabilities": {"maths": 0.9, "poetry": 0.8, "code-analysis": 0.6},
             "origins": {"maths": "reported", "poetry": "declared", "code-analysis": "reported"},
