@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from aish.commands import COMMANDS
 from tests.aish.scripted import Ran, ScriptedHub, Shell, answer
 
 STATUS = {
@@ -160,6 +162,25 @@ def test_a_command_that_is_written_wrong_says_how_it_is_written(aish: Shell) -> 
         assert (ran.code, ran.err.startswith(f"aish: usage: aish {words[0]}")) == (2, True)
 
 
-def test_help_and_version(aish: Shell) -> None:
-    assert "commands: approve deny doctor history list search shutdown sockets status" in aish("--help").out
+def test_help_names_every_command_in_80_columns_and_needs_no_hub(aish: Shell) -> None:
+    helped = aish("--help")
+    assert (helped.code, helped.err, aish("help")) == (0, "", helped)
+    assert set(re.findall(r"[\w-]+", helped.out)) >= COMMANDS
+    assert [line for line in helped.out.splitlines() if len(line) > 80] == []
     assert aish("--version").out.startswith("aish ")
+
+
+def test_each_command_says_how_it_is_written(aish: Shell) -> None:
+    for command in sorted(COMMANDS):
+        helped = aish(command, "--help")
+        name = "sessions" if command == "session" else command
+        assert (helped.code, helped.err) == (0, "")
+        assert helped.out.startswith(f"usage: aish {name}")
+        assert aish("help", command) == helped
+    assert aish("route", "-h").out == (
+        'usage: aish route name R HOP [purpose "t"] … DST\n       aish route R "message"\n'
+        "       aish route list [json]\n       aish route show R [json]\n       aish route remove R\n\n"
+        "Named chains of peers, each of whom is given what the one before has said.\n"
+    )
+    assert aish("help", "nobody") == Ran(3, "", "Error: Unknown CI or command: nobody\n")
+    assert aish("-c", "help wait").out == aish("wait", "-h").out

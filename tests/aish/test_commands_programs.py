@@ -336,18 +336,6 @@ def test_a_program_that_is_no_tool_is_ended_by_the_same_words(aish: Shell, hub: 
     assert aish("tools", "terminate", "box") == Ran(3, "", "Error: Unknown CI or command: box\n")
 
 
-def test_help_names_every_command_of_programs(aish: Shell) -> None:
-    helped = aish("--help").out
-    for words in (
-        "ci-terminal -n NAME",
-        "ci-tool -n NAME",
-        "tools attach NAME",
-        "explain NAME",
-        "wait [--any",
-    ):
-        assert f"\n  {words}" in helped
-
-
 def test_commands_of_programs_work_within_a_line(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/tools", answer(TOOLS))
     ran = aish("-c", "tools list | head -1")

@@ -185,7 +185,7 @@ def test_nothing_to_send_is_wrong_usage(aish: Shell, hub: ScriptedHub, words: tu
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("apollo", "--bogus", "x"), "aish: unknown option --bogus\n"),
+        (("apollo", "--bogus", "x"), "aish: unknown option --bogus (aish --help lists them)\n"),
         (
             ("apollo", "--timeout", "soon", "x"),
             "aish: a timeout is a number of seconds above 0, not 'soon'\n",

@@ -5,35 +5,39 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Noun(Protocol):
-        """What a module here offers: it takes the words after its name and returns the exit code."""
+        """What a module here offers: `run` takes the words after its name and returns the exit code."""
+
+        HOW: str
+        """How it is written: its forms with ` | ` between them, the first one from `aish` on."""
 
         def run(self, words: "list[str]") -> int: ...
 
 
-# Those that have to do with programs as peers; `aish --help` says how each is written.
-PROGRAM_COMMANDS = frozenset(("ci-terminal", "ci-tool", "explain", "tools", "wait"))
-SESSION_COMMANDS = frozenset(("session", "sessions"))
-# Those that arrange what is said to whom.
-CHAIN_COMMANDS = frozenset(("context", "forward", "purpose", "route", "unforward"))
-COMMANDS = (
-    PROGRAM_COMMANDS
-    | SESSION_COMMANDS
-    | CHAIN_COMMANDS
-    | {"approve", "deny", "doctor", "history", "list", "search", "shutdown", "sockets", "status"}
+COMMANDS = frozenset(
+    (
+        *("approve", "ci-terminal", "ci-tool", "context", "deny", "doctor", "explain", "forward", "help"),
+        *("history", "list", "purpose", "route", "search", "session", "sessions", "shutdown", "sockets"),
+        *("status", "tools", "unforward", "wait"),
+    )
 )
 
 
 def run_command(words: "list[str]") -> int:
-    """Run the command that the first word names.
+    """Run the command that the first word names; with `--help` behind it, say how it is written.
 
     Raises:
         Failure: it fails, or its words do not hold together.
     """
-    name, rest = words[0].replace("-", "_"), words[1:]
-    if name == "session":
-        name = "sessions"
+    if words[1:2] in (["--help"], ["-h"]):
+        words = ["help", words[0]]
+    return noun_of(words[0]).run(words[1:])
+
+
+def noun_of(command: str) -> "Noun":
+    """The module of a command."""
+    name = "sessions" if command == "session" else command.replace("-", "_")
     noun: Noun = getattr(__import__(f"aish.commands.{name}").commands, name)
-    return noun.run(rest)
+    return noun
 
 
 def usage(text: str) -> Exception:

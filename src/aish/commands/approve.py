@@ -6,6 +6,8 @@ from aish.commands import usage
 from aish.output import STDOUT, write
 from aish.permits import answer, found, open_requests, option_named, option_of_kind, shown
 
+HOW = "aish approve [ID [OPTION]] | --json"
+
 
 def run(words: "list[str]") -> int:
     """Without an id nothing is approved: they are listed.
@@ -16,7 +18,7 @@ def run(words: "list[str]") -> int:
     as_json = "--json" in words
     words = [word for word in words if word != "--json"]
     if len(words) > 2 or (as_json and words) or any(word.startswith("-") for word in words):
-        raise usage("aish approve [ID [OPTION]] | --json")
+        raise usage(HOW)
     hub = Hub()
     if not words:
         return _list(hub, as_json)

@@ -9,7 +9,7 @@ from aish.output import STDOUT, write
 from aish.terminal import window_size
 from aish.wrapping import read_wishes, register, tell_running
 
-_HOW = "aish ci-terminal -n NAME [-d DELIM] [--detach] [--on-exit survive|reap] [--prompt PATTERN] -- CMD…"
+HOW = "aish ci-terminal -n NAME [-d DELIM] [--detach] [--on-exit survive|reap] [--prompt PATTERN] -- CMD…"
 _STDIN = 0
 
 
@@ -19,7 +19,7 @@ def run(words: "list[str]") -> int:
     Raises:
         Failure: the words do not hold together, the program cannot be run, or the hub refuses.
     """
-    wishes, program = read_wishes(words, {"--prompt": "prompt"}, {"--detach": "detach"}, _HOW)
+    wishes, program = read_wishes(words, {"--prompt": "prompt"}, {"--detach": "detach"}, HOW)
     stays_away = "detach" in wishes or not _has_terminal()
     wishes.pop("detach", None)
     rows, columns = window_size(STDOUT)

@@ -4,7 +4,7 @@ from aish import exits
 from aish.client import Hub
 from aish.wrapping import read_wishes, register, tell_running
 
-_HOW = "aish ci-tool -n NAME [-d DELIM] [--json-protocol] [--on-exit survive|reap] -- CMD…"
+HOW = "aish ci-tool -n NAME [-d DELIM] [--json-protocol] [--on-exit survive|reap] -- CMD…"
 
 
 def run(words: "list[str]") -> int:
@@ -12,7 +12,7 @@ def run(words: "list[str]") -> int:
     Failure: the words do not hold together, the program cannot be run, or the hub refuses.
     """
     flags = {"--json-protocol": "protocol", "--detach": "detach"}
-    wishes, program = read_wishes(words, {}, flags, _HOW)
+    wishes, program = read_wishes(words, {}, flags, HOW)
     wishes.pop("detach", None)  # it never stays in this terminal
     if "protocol" in wishes:
         wishes["protocol"] = "aish-json"

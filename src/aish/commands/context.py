@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Staged = dict[str, Any]
 
-_HOW = 'aish context stage NAME "text" | show NAME [json] | promote NAME | clear NAME'
+HOW = 'aish context stage NAME "text" | show NAME [json] | promote NAME | clear NAME'
 _JSON = ("json", "--json")
 
 
@@ -20,7 +20,7 @@ def run(words: "list[str]") -> int:
     Failure: the words do not hold together, there is no such peer, or nothing is staged.
     """
     if len(words) < 2:
-        raise usage(_HOW)
+        raise usage(HOW)
     what, name, *rest = words
     path = f"/api/v2/context/{quote(name)}"
     if what == "stage":
@@ -28,7 +28,7 @@ def run(words: "list[str]") -> int:
     if what == "show" and (not rest or (len(rest) == 1 and rest[0] in _JSON)):
         return _show(path, as_json=bool(rest))
     if rest or what not in ("promote", "clear"):
-        raise usage(_HOW)
+        raise usage(HOW)
     hub = Hub()
     if what == "promote":
         staged = hub.ask("POST", f"{path}/promote")

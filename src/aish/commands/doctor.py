@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     # A mark, what was looked at, and what was found
     Finding: TypeAlias = tuple[str, str, str]
 
+HOW = "aish doctor"
 _GOOD, _BAD, _NOTE = "✓", "✗", "–"
 CHECK_PATIENCE = 20.0  # seconds; each program has five, all at once
 _MIN_PYTHON = (3, 11)
@@ -40,7 +41,7 @@ def run(words: "list[str]") -> int:
         Failure: the words do not hold together.
     """
     if words:
-        raise usage("aish doctor")
+        raise usage(HOW)
     from aish.render import cleaned
 
     findings = list(_findings())

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     Status = dict[str, Any]
 
+HOW = "aish explain NAME [--screen] [--json]"
+
 
 def run(words: "list[str]") -> int:
     """Raises:
@@ -19,7 +21,7 @@ def run(words: "list[str]") -> int:
     names = [word for word in words if word[:1] != "-"]
     wishes = {word for word in words if word[:1] == "-"}
     if len(names) != 1 or wishes - {"--screen", "--json"}:
-        raise usage("aish explain NAME [--screen] [--json]")
+        raise usage(HOW)
     status = Hub().ask("GET", f"/api/v2/ai/{quote(names[0])}/status")
     if "--json" in wishes:
         import json

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Forward = dict[str, Any]
 
-_HOW = "aish forward SRC DST [json] [-x] | forward list [json]"
+HOW = "aish forward SRC DST [json] [-x] | forward list [json]"
 _JSON = ("json", "--json")
 
 
@@ -21,11 +21,11 @@ def run(words: "list[str]") -> int:
     """
     if not words or words[0] == "list":
         if any(word not in _JSON for word in words[1:]):
-            raise usage(_HOW)
+            raise usage(HOW)
         return _list(as_json=len(words) > 1)
     names = [word for word in words if word not in _JSON and word != "-x"]
     if len(names) != 2 or any(name[:1] == "-" for name in names):
-        raise usage(_HOW)
+        raise usage(HOW)
     source, to = names
     as_json, execute = any(word in _JSON for word in words), "-x" in words
     body = {"to": to, "json": as_json, "execute": execute}

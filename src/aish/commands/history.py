@@ -5,6 +5,7 @@ from aish.client import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 
+HOW = "aish history [N] [json] | history search WORDS"
 _SHOWN = 20
 _WIDTH = 200  # characters of a message or an answer that are shown
 
@@ -24,7 +25,7 @@ def run(words: "list[str]") -> int:
         elif word.isdecimal() and len(word) <= 4 and 0 < int(word) <= 1000:
             limit = int(word)
         else:
-            raise usage("aish history [N] [json] | history search WORDS")
+            raise usage(HOW)
     exchanges = Hub().ask("GET", f"/api/v2/history?limit={limit}")["history"]
     exchanges.reverse()  # the newest last, next to the prompt
     write(STDOUT, (as_lines(exchanges) if as_json else _shown(exchanges)).encode("utf-8", "replace"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Peer = dict[str, Any]
 
 # What people type → the kind as the hub says it. The specialists have Greek names.
+HOW = "aish list [type greek|terminal|project|tool|team] [json]"
 _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
 _SHOWN_TYPE = {kind: typed for typed, kind in _KINDS.items()}
 
@@ -39,7 +40,7 @@ def _wishes(words: "list[str]") -> tuple[str | None, bool]:
         elif word == "type" and left and left[0] in _KINDS:
             kind = _KINDS[left.pop(0)]
         else:
-            raise usage("aish list [type greek|terminal|project|tool|team] [json]")
+            raise usage(HOW)
     return kind, as_json
 
 

@@ -9,7 +9,7 @@ from aish.exits import Failure
 from aish.output import STDOUT, write
 from aish.talk import NAME
 
-_HOW = 'aish purpose [json] | purpose "text" (of this terminal) | purpose NAME "text"'
+HOW = 'aish purpose [json] | purpose "text" (of this terminal) | purpose NAME "text"'
 
 
 def run(words: "list[str]") -> int:
@@ -23,7 +23,7 @@ def run(words: "list[str]") -> int:
     if len(words) == 1:
         return _put(_own_name(), words[0])
     if words[0][:1] == "-":
-        raise usage(_HOW)
+        raise usage(HOW)
     return _put(words[0], " ".join(words[1:]))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Route = dict[str, Any]
 
-_HOW = (
+HOW = (
     'aish route name R HOP [purpose "t"] … DST | route R "message" | route list [json] |'
     " route show R [json] | route remove R"
 )
@@ -36,16 +36,16 @@ def run(words: "list[str]") -> int:
     if what == "name":
         return _name(rest)
     if what in ("list", "show", "remove") or what[:1] == "-":
-        raise usage(_HOW)
+        raise usage(HOW)
     return _send(what, rest)
 
 
 def _name(words: "list[str]") -> int:
     if not words or words[0] in ("name", "list", "show", "remove"):
-        raise usage(_HOW)
+        raise usage(HOW)
     name, hops = words[0], _hops(words[1:])
     if len(hops) < _FEWEST_HOPS:
-        raise usage(_HOW)
+        raise usage(HOW)
     route = Hub().ask("PUT", f"/api/v2/routes/{quote(name)}", {"hops": hops})
     return _print(f"Route '{name}' created: {_way(route)}")
 
@@ -62,7 +62,7 @@ def _hops(words: "list[str]") -> "list[dict[str, str]]":
         elif hops and left:
             hops[-1]["purpose"] = left.pop(0)
         else:
-            raise usage(_HOW)
+            raise usage(HOW)
     return hops
 
 

@@ -5,6 +5,7 @@ from aish.client import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 
+HOW = "aish search WORDS [--json]"
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
@@ -17,7 +18,7 @@ def run(words: "list[str]") -> int:
     as_json = "--json" in words
     wanted = " ".join(word for word in words if word != "--json")
     if not wanted.strip():
-        raise usage("aish search WORDS [--json]")
+        raise usage(HOW)
     hits = Hub().ask("GET", f"/api/v2/search?q={_quoted(wanted)}")["hits"]
     if as_json:
         from aish.commands.history import as_lines

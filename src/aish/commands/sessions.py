@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Session = dict[str, Any]
 
-_HOW = {
+_FORMS = {
     "list": "list [--tool NAME] [--all] [--json]",
     "create": "create NAME --tool T [--cwd DIR] [-s N]",
     "resume": "resume NAME | resume TOOL ID",
@@ -27,6 +27,7 @@ _HOW = {
     "export": "export NAME [--format md|json|jsonl]",
     "import": "import [--tool T] [--since TIME] [--dry-run] [--json] [PATH…]",
 }
+HOW = "aish sessions " + " | ".join(_FORMS.values())
 _OPEN = ("active", "paused", "waiting")
 _MOST_FORKS = 100
 
@@ -36,8 +37,8 @@ def run(words: "list[str]") -> int:
     Failure: the words do not hold together, there is no such session, or the hub refuses.
     """
     what, *rest = words or ["list"]
-    if what not in _HOW:
-        raise usage("aish sessions " + " | ".join(_HOW.values()))
+    if what not in _FORMS:
+        raise usage(HOW)
     if what == "import":
         from aish.importing import run_import
 
@@ -60,7 +61,7 @@ def run(words: "list[str]") -> int:
 
 def how_to(what: str) -> Exception:
     """The failure that says how it is written."""
-    return usage(f"aish sessions {_HOW[what]}")
+    return usage(f"aish sessions {_FORMS[what]}")
 
 
 def taken(

@@ -10,6 +10,7 @@ from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, write
 
+HOW = "aish shutdown"
 _PATIENCE = 30.0
 _FIRST_LOOK, _LONGEST_WAIT = 0.01, 0.25
 
@@ -19,7 +20,7 @@ def run(words: "list[str]") -> int:
     Failure: the hub refuses, or is still there after half a minute.
     """
     if words:
-        raise usage("aish shutdown")
+        raise usage(HOW)
     hub = Hub(may_start=False)
     hub.deadline = monotonic() + _PATIENCE
     process = _process(hub.home)

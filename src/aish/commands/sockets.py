@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 
     Socket = dict[str, Any]
 
+HOW = "aish sockets [--json]"
+
 
 def run(words: "list[str]") -> int:
     """Raises:
     Failure: the words do not hold together, or the hub cannot be reached.
     """
     if words not in ([], ["json"], ["--json"]):
-        raise usage("aish sockets [--json]")
+        raise usage(HOW)
     sockets = Hub().ask("GET", "/api/ai/socket")["sockets"]
     text = _json(sockets) if words else _table(sockets)
     write(STDOUT, f"{text}\n".encode("utf-8", "replace"))

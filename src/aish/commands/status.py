@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # seconds, for a hub to say how it is
 
+HOW = "aish status [--json]"
+
 
 def run(words: "list[str]") -> int:
     """0 where a hub runs, 5 where none does.
@@ -22,7 +24,7 @@ def run(words: "list[str]") -> int:
         Failure: the words do not hold together, or what runs there is no hub.
     """
     if words not in ([], ["json"], ["--json"]):
-        raise usage("aish status [--json]")
+        raise usage(HOW)
     hub = Hub(may_start=False)
     hub.deadline = monotonic() + PATIENCE
     try:

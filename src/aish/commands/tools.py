@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Tool = dict[str, Any]
 
-_HOW = (
+HOW = (
     "aish tools list [--json] | status [NAME] [--json] | launch NAME [--session S] | terminate NAME |"
     " capabilities NAME [--json] | attach NAME [-r]"
 )
@@ -30,18 +30,18 @@ def run(words: "list[str]") -> int:
     as_json = rest[-1:] in (["--json"], ["json"])
     names = rest[:-1] if as_json else rest
     if len(names) > 1 or any(name[:1] == "-" for name in names):
-        raise usage(_HOW)
+        raise usage(HOW)
     if what in ("list", "status") and not names:
         return _list(with_evidence=what == "status", as_json=as_json)
     if not names or (as_json and what == "terminate"):
-        raise usage(_HOW)
+        raise usage(HOW)
     if what == "status":
         return _status(names[0], as_json)
     if what == "capabilities":
         return _capabilities(names[0], as_json)
     if what == "terminate":
         return _terminate(names[0])
-    raise usage(_HOW)
+    raise usage(HOW)
 
 
 def _list(*, with_evidence: bool, as_json: bool) -> int:
@@ -110,11 +110,11 @@ def _launch(words: "list[str]") -> int:
         if word in ("-s", "--session") and (given or left):
             asked["session"] = value if given else left.pop(0)
         elif word[:1] == "-":
-            raise usage(_HOW)
+            raise usage(HOW)
         else:
             names.append(word)
     if len(names) != 1:
-        raise usage(_HOW)
+        raise usage(HOW)
     try:
         tool = Hub().ask("POST", f"{_path(names[0])}/launch", asked)
     except Failure as failure:
@@ -139,7 +139,7 @@ def _attach(words: "list[str]") -> int:
     names = [word for word in words if word[:1] != "-"]
     options = {word for word in words if word[:1] == "-"}
     if len(names) != 1 or options - {"-r", "--read-only"}:
-        raise usage(_HOW)
+        raise usage(HOW)
     from aish.attach import attach
 
     return attach(Hub(), names[0], "r" if options else "rw")

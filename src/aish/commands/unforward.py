@@ -5,13 +5,15 @@ from aish.client import Hub, quote
 from aish.commands import usage
 from aish.output import STDOUT, write
 
+HOW = "aish unforward SRC"
+
 
 def run(words: "list[str]") -> int:
     """Raises:
     Failure: the words do not hold together, it was not forwarded, or the hub refuses.
     """
     if len(words) != 1 or words[0][:1] == "-":
-        raise usage("aish unforward SRC")
+        raise usage(HOW)
     forward = Hub().ask("DELETE", f"/api/v2/forwards/{quote(words[0])}")
     text = f"✓ Stopped forwarding {forward['from']} (was going to {forward['to']})\n"
     write(STDOUT, text.encode("utf-8", "replace"))

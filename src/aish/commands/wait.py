@@ -7,7 +7,7 @@ from aish.client import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 
-_HOW = "aish wait [--any|--all] PEER… [--timeout S]"
+HOW = "aish wait [--any|--all] PEER… [--timeout S]"
 _HUB_SECONDS = 5.0  # the hub keeps the time; where it does not answer, nobody waits much longer
 
 
@@ -39,11 +39,11 @@ def _wishes(words: "list[str]") -> "tuple[str, float | None, list[str]]":
         elif word == "--timeout" and (given or left):
             timeout = _seconds(value if given else left.pop(0))
         elif word[:1] == "-" or given:
-            raise usage(_HOW)
+            raise usage(HOW)
         else:
             peers.append(word)
     if not peers:
-        raise usage(_HOW)
+        raise usage(HOW)
     return mode, timeout, peers
 
 
@@ -53,5 +53,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise usage(_HOW)
+        raise usage(HOW)
     return seconds
