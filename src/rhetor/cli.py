@@ -146,7 +146,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(found) + "\n")
         return 0
     for each in found:
+        version = f"{each['health']['version']} " if each["health"]["version"] else ""
         place = each["path"] or f"not installed; {each['how_to_install'] or 'put it on the PATH'}"
         login = f"; logged in: {each['login']['known']} ({each['login']['how']})" if each["path"] else ""
-        sys.stdout.write(f"{each['name']}: {each['health']['version'] or ''} {place}{login}\n")
+        sys.stdout.write(f"{each['name']}: {version}{place}{login}\n")
     return 0

@@ -120,12 +120,17 @@ async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:
     except OSError as error:
         return False, f"{argv[0]}: {error.strerror}"
     assert process.stdout is not None
+    said = bytearray()
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            said = await process.stdout.read(SHOWN_BYTES)
+            while len(said) < SHOWN_BYTES and (piece := await process.stdout.read(SHOWN_BYTES - len(said))):
+                said += piece
             code = await process.wait() if len(said) < SHOWN_BYTES else 0
     except TimeoutError:
-        return False, f"it said nothing for {CHECK_SECONDS:g} s"
+        # one that has ended may have left a process behind that holds the pipe
+        if process.returncode is None:
+            return False, f"it did not end within {CHECK_SECONDS:g} s"
+        code = process.returncode
     finally:
         if process.returncode is None:
             process.kill()

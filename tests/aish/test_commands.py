@@ -120,24 +120,24 @@ def test_doctor_names_variables_and_never_their_values(aish: Shell, hub: Scripte
 
 def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None:
     well = {"check": "version", "ok": True, "detail": "2.1", "version": "2.1"}
-    broken = {"check": "version", "ok": False, "detail": "it said nothing for 5 s", "version": None}
+    broken = {"check": "version", "ok": False, "detail": "it did not end within 5 s", "version": None}
     there = {"installed": True, "path": "/bin/it", "how_to_install": "get it"}
     tools = [
         {"name": "one", **there, "health": well, "login": {"known": "yes", "how": "K is set"}},
         {"name": "two", **there, "health": well, "login": {"known": "no", "how": "log in"}},
-        {"name": "three", **there, "health": broken, "login": {"known": "unknown", "how": "ask it"}},
+        {"name": "claude-code", **there, "health": broken, "login": {"known": "unknown", "how": "ask it"}},
         {"name": "four", "installed": False, "path": None, "how_to_install": "get it"},
     ]
     hub.on("GET /api/v2/status", answer(STATUS))
     hub.on("GET /api/v2/tools?check=true", answer({"tools": tools}))
     ran = aish("doctor")
     assert ran.code == 0
-    rows = [line for line in ran.out.splitlines() if line.split()[1] in ("one", "two", "three", "four")]
+    rows = [line for line in ran.out.splitlines() if line.split()[1] in ("one", "two", "claude-code", "four")]
     assert rows == [
-        "✓ one        2.1; /bin/it; logged in: yes (K is set)",
-        "– two        2.1; /bin/it; logged in: no (log in)",
-        "– three      does not answer: it said nothing for 5 s; /bin/it; logged in: unknown (ask it)",
-        "– four       not installed; get it",
+        "✓ one         2.1; /bin/it; logged in: yes (K is set)",
+        "– two         2.1; /bin/it; logged in: no (log in)",
+        "– claude-code does not answer: it did not end within 5 s; /bin/it; logged in: unknown (ask it)",
+        "– four        not installed; get it",
     ]
 
 
@@ -145,9 +145,9 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) 
     home.chmod(0o755)
     ran = aish("doctor")
     assert ran.code == 1
-    assert f"✗ home       {home} has mode 0755; chmod 700 makes it private\n" in ran.out
-    assert "– hub        not running" in ran.out
-    assert "– variables  none set; set OPENAI_API_KEY" in ran.out
+    assert f"✗ home        {home} has mode 0755; chmod 700 makes it private\n" in ran.out
+    assert "– hub         not running" in ran.out
+    assert "– variables   none set; set OPENAI_API_KEY" in ran.out
 
 
 def test_a_command_that_is_written_wrong_says_how_it_is_written(aish: Shell) -> None:

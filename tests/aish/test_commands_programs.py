@@ -285,7 +285,7 @@ def test_one_tool_and_its_health(aish: Shell, hub: ScriptedHub) -> None:
         "evidence  its program is there\n"
         "driver    acp\n"
         "program   /bin/codex\n"
-        "health    ✓ answers (0.169.0)\n"
+        "health    ✓ 0.169.0\n"
         "sessions  2\n"
         "about     codex does\n"
     )

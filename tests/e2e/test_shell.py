@@ -132,7 +132,7 @@ def test_doctor_needs_no_hub_to_look_at_agents(machine: Machine, tmp_path: Path)
     ran = machine.run("doctor", variables=variables)
     login = "logged in: yes (CLAUDE_CODE_OAUTH_TOKEN is set)"
     assert f"✓ claude-code 9.8.7; {program}; {login}\n" in ran.stdout
-    assert "– codex      not installed; install it with: npm install -g @openai/codex\n" in ran.stdout
+    assert "– codex       not installed; install it with: npm install -g @openai/codex\n" in ran.stdout
     assert (ran.returncode, machine.folder.exists()) == (0, False)
 
 

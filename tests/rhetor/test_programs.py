@@ -80,6 +80,16 @@ async def test_a_health_check_says_whether_and_why(
     assert (found["ok"], detail in found["detail"], bool(found["version"])) == (ok, True, version)
 
 
+async def test_what_a_check_says_after_a_warning_is_its_version(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\necho WARNING: no home >&2\nsleep 0.3\necho slow 1.2\n")
+    slow.chmod(0o755)
+    programs, peer = configured(executable=str(slow), cwd="/")
+    found = await programs.health(peer)
+    said = "WARNING: no home\nslow 1.2"
+    assert found == {"check": "version", "ok": True, "detail": said, "version": "slow 1.2"}
+
+
 async def test_all_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(programs_module, "CHECK_SECONDS", 30.0)
     # each is done when all three have begun
@@ -98,7 +108,7 @@ async def test_a_check_that_takes_too_long_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(programs_module, "CHECK_SECONDS", 0.2)
     programs, peer = configured(cwd="/", health_check=("sleep", "600"))
     found = await programs.health(peer)
-    assert (found["ok"], found["detail"]) == (False, "it said nothing for 0.2 s")
+    assert (found["ok"], found["detail"]) == (False, "it did not end within 0.2 s")
 
 
 def test_the_file_that_would_be_run_is_told(tmp_path: Path) -> None:

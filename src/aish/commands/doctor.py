@@ -45,7 +45,8 @@ def run(words: "list[str]") -> int:
     from aish.render import cleaned
 
     findings = list(_findings())
-    lines = (f"{mark} {what:<10} {cleaned(found)}" for mark, what, found in findings)
+    width = max(10, *(len(what) for _, what, _ in findings))
+    lines = (f"{mark} {what:<{width}} {cleaned(found)}" for mark, what, found in findings)
     write(STDOUT, ("\n".join(lines) + "\n").encode("utf-8", "replace"))
     return exits.FAILED if any(mark == _BAD for mark, _, _ in findings) else exits.DONE
 

@@ -65,7 +65,7 @@ def _status(name: str, as_json: bool) -> int:
     if as_json:
         return _print_json(tool)
     health = tool.get("health") or {}
-    version = f" ({health['version']})" if health.get("version") else ""
+    found = (health.get("version") if health.get("ok") else "") or health.get("detail") or ""
     facts = {
         "name": tool["name"],
         "status": _state(tool),
@@ -75,9 +75,7 @@ def _status(name: str, as_json: bool) -> int:
         "program": tool.get("path") or tool.get("executable"),
         "install": None if tool.get("installed") else tool.get("how_to_install"),
         "login": _login(tool),
-        "health": f"{'✓' if health.get('ok') else '✗'} {health.get('detail') or ''}{version}"
-        if health
-        else None,
+        "health": f"{'✓' if health.get('ok') else '✗'} {found}" if health else None,
         "sessions": tool.get("sessions"),
         "about": tool.get("description"),
     }
