@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DETAIL_CHARACTERS = 200
 _SUMMARY_CHARACTERS = 60
 _TELLING = ("command", "cmd", "file_path", "path", "url", "pattern", "query")
+_WITHIN = ("input", "rawInput", "arguments", "params", "toolCall")  # where agents keep what the tool is given
 ANSWERED_HERE: set[str] = set()  # requests that this process answered
 
 
@@ -82,22 +83,39 @@ def summary(tool: str, detail: "Any") -> str:
     """What is asked for, in a few words of one line: `Bash(ls -l)`."""
     from aish.codec import encode
 
-    if isinstance(detail, dict):
-        detail = next((detail[name] for name in _TELLING if isinstance(detail.get(name), str)), detail)
-    text = detail if isinstance(detail, str) else encode(detail).decode("utf-8", "replace") if detail else ""
-    line = " ".join(text.split())
+    told = _told(detail)
+    if told is None:
+        told = encode(detail).decode("utf-8", "replace") if detail else ""
+    line = " ".join(told.split())
     cut = line[:_SUMMARY_CHARACTERS] + "…" if len(line) > _SUMMARY_CHARACTERS else line
     return cleaned(f"{tool}({cut})" if cut else tool)
 
 
+def _told(detail: "Any", levels: int = 3) -> str | None:
+    """The member that tells what is asked for: the command, the file …; None where nothing does."""
+    if isinstance(detail, str):
+        return detail
+    if not isinstance(detail, dict) or not levels:
+        return None
+    found = next((detail[name] for name in _TELLING if isinstance(detail.get(name), str)), None)
+    if found is not None:
+        return str(found)
+    within = (_told(detail[name], levels - 1) for name in _WITHIN if isinstance(detail.get(name), dict))
+    return next((told for told in within if told is not None), None)
+
+
 def shown(request: "dict[str, Any]") -> str:
-    """A request for a person: who asks, for what, and what may be answered."""
+    """A request for a person: who asks, for what, and what may be answered. What tells it stands whole, in
+    front of the rest of what the agent says of it."""
     from aish.codec import encode
 
     detail = request["detail"]
-    text = detail if isinstance(detail, str) else encode(detail).decode("utf-8", "replace")
-    if len(text) > DETAIL_CHARACTERS:
-        text = text[:DETAIL_CHARACTERS] + "…"
-    head = f"{request['request_id']}  {request['peer']} asks to use {request['tool']}"
-    head += f", until {request['expires_at']}"
-    return cleaned(f"{head}\n    {' '.join(text.split())}\n    {offered(request)}")
+    told = _told(detail)
+    lines = [f"{request['request_id']}  {request['peer']} asks to use {request['tool']}"]
+    lines[0] += f", until {request['expires_at']}"
+    if told is not None:
+        lines.append(" ".join(told.split()))
+    if not isinstance(detail, str):
+        text = " ".join(encode(detail).decode("utf-8", "replace").split())
+        lines.append(text[:DETAIL_CHARACTERS] + "…" if len(text) > DETAIL_CHARACTERS else text)
+    return cleaned("\n    ".join((*lines, offered(request))))

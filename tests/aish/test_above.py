@@ -87,6 +87,9 @@ def test_of_escape_sequences_only_colours_are_passed_on_and_they_end_with_the_li
     [
         ({"command": "ls -l", "description": "lists"}, "Bash(ls -l)"),
         ({"file_path": "/a b"}, "Bash(/a b)"),
+        ({"subtype": "can_use_tool", "description": "lists", "input": {"command": "ls -l"}}, "Bash(ls -l)"),
+        ({"toolCall": {"rawInput": {"path": "/a"}}}, "Bash(/a)"),
+        ({"input": {"n": 1}}, 'Bash({"input":{"n":1}})'),
         ({"n": 1}, 'Bash({"n":1})'),
         ("plain\n text", "Bash(plain text)"),
         ({}, "Bash"),

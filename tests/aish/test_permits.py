@@ -54,6 +54,18 @@ def test_without_an_id_they_are_listed_and_none_is_approved(aish: Shell, asking:
     assert asking.bodies(_answered("toolu_1")) == []
 
 
+def test_what_would_be_run_is_shown_whole_however_much_else_is_said(aish: Shell, hub: ScriptedHub) -> None:
+    command = "touch " + " ".join(f"file-{n}" for n in range(60))
+    detail = {"subtype": "can_use_tool", "reason": "x" * 300, "input": {"command": command}}
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}]}))
+    lines = aish("approve").out.splitlines()
+    assert (lines[1], lines[2][:30], lines[2][-1]) == (
+        f"    {command}",
+        '    {"subtype":"can_use_tool",',
+        "…",
+    )
+
+
 def test_nothing_waits(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(LIST, answer({"permissions": []}))
     assert aish("approve") == Ran(0, "No requests wait\n", "")
