@@ -32,8 +32,8 @@ def run_prompt(defaults: Options | None = None) -> int:
             except EOFError:
                 return exits.DONE
             try:
-                if line.strip():
-                    shell.run(line)
+                if line.strip() and shell.run(line) == exits.INTERRUPTED:
+                    write(STDOUT, b"\n")  # behind the ^C that the terminal has shown
             except KeyboardInterrupt:
                 write(STDOUT, b"\n")
             except Exit as asked:

@@ -94,6 +94,7 @@ def test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell(aish: Shell) -> 
         terminal.wait_for("\nthrough cat\n")
         terminal.type("\x03")
         terminal.wait_for("aish> ", count=2)
+        assert "aish>" in terminal.rows  # and not behind the ^C
         terminal.type("\x04")
         assert terminal.wait_for_end() == 0
         assert "\nnot reached" not in terminal.screen
