@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.aish.scripted import ScriptedHub, Shell, answer, plan, problem, says, spoken
+from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, plan, problem, says, spoken
 
 FORWARD: dict[str, Any] = {
     "from": "apollo",
@@ -137,7 +137,12 @@ def test_a_purpose_is_a_peers_or_that_of_the_terminal_that_has_a_name(aish: Shel
     assert aish("purpose", "", env={"AISH_NAME": "jill"}).out == "✓ jill has no purpose\n"
     assert aish("purpose").out == "NAME    PURPOSE\napollo  reviews\n"
     nameless = aish("purpose", "text", env={"AISH_NAME": ""})
-    assert (nameless.code, "aish --name NAME" in nameless.err) == (2, True)
+    assert nameless == Ran(
+        2,
+        "",
+        "aish: this terminal has no name: aish --name NAME gives it one; "
+        'of a peer it is: aish purpose NAME "text"\n',
+    )
 
 
 def test_a_terminal_that_has_a_name_says_it_with_each_message(aish: Shell, hub: ScriptedHub) -> None:

@@ -30,7 +30,8 @@ def run(words: "list[str]") -> int:
 def _own_name() -> str:
     name = os.environ.get(NAME)
     if not name:
-        raise Failure("this terminal has no name: aish --name NAME gives it one", exits.USAGE)
+        more = 'aish --name NAME gives it one; of a peer it is: aish purpose NAME "text"'
+        raise Failure(f"this terminal has no name: {more}", exits.USAGE)
     return name
 
 
