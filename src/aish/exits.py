@@ -9,7 +9,7 @@ UNREACHABLE = 5
 TIMED_OUT = 124
 INTERRUPTED = 130
 
-_UNKNOWN_CODES = ("unknown_peer", "no_capable_peer", "unknown_team")
+_UNKNOWN_CODES = ("unknown_peer", "no_capable_peer", "unknown_team", "not_found")
 _BY_STATUS = {
     400: USAGE,
     401: DENIED,

@@ -63,6 +63,7 @@ options of a call, before or after the message:
   --quiet               nothing on stderr but failures
   --usage               after the answer, on stderr: tokens, cost, seconds
 
-exit codes: 0 done, 1 the peer failed, 2 wrong usage, 3 unknown peer or command,
-4 no permission, 5 hub unreachable, 124 timed out, 130 interrupted
+exit codes: 0 done, 1 the peer failed, 2 wrong usage, 3 unknown peer, command,
+session or the like, 4 no permission, 5 hub unreachable, 124 timed out,
+130 interrupted
 """

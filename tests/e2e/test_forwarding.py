@@ -36,7 +36,7 @@ def test_a_route_is_named_sent_and_shown(machine: Machine) -> None:
     assert [message["via"] for message in messages] == [[], ["numa"], ["numa", "apollo"]]
     contexts = [(e["step"], e["data"]["prompts"]) for e in events if e["type"] == "context.injected"]
     assert contexts == [("h2", ["find bugs"])]
-    assert machine.run("route", "nowhere", "x").returncode == 1
+    assert machine.run("route", "nowhere", "x").returncode == 3
     assert machine.run("route", "name", "r", "apollo", "nobody").returncode == 3
     machine.kill_hub()
     assert machine.run("route", "list").stdout == "review: numa → apollo → athena\n"

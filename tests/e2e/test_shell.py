@@ -264,7 +264,7 @@ def test_a_capability_finds_its_peer(served: Machine, model: ProviderProcess) ->
         (("team:nobody", "hi"), 3, "aish: no team is called 'nobody'\n"),
         (("apollo",), 2, "aish: no message for apollo: say something or pipe something in\n"),
         (("-c", "false | apollo"), 1, "aish: false: exit status 1\n"),
-        (("apollo", "--session-id", "s_none", "hi"), 1, "aish: there is no session 's_none'\n"),
+        (("apollo", "--session-id", "s_none", "hi"), 3, "aish: there is no session 's_none'\n"),
     ],
 )
 def test_how_a_line_fails(served: Machine, words: tuple[str, ...], code: int, says: str) -> None:
