@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvloop
 
-from rhetor.app import Start, locked, model_access, routes
+from rhetor.app import Start, collect_seldom, locked, model_access, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
@@ -109,4 +109,5 @@ if __name__ == "__main__":
     SocketProtocol.ping_seconds = 3600.0  # the followers answer none
     found = Home(Path(sys.argv[1]), {})
     found.prepare()
+    collect_seldom()
     uvloop.run(_serve(found))

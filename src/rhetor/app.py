@@ -177,16 +177,23 @@ def locked(app: FastAPI, node: Node, tokens: TokenFile) -> App:
     )
 
 
+def collect_seldom() -> None:
+    """Let collections of garbage cost a hub little; to be called when everything is imported.
+
+    What was imported lives as long as the process: collections need not look at it again, and the pauses of
+    a busy hub come from collections of the oldest generation.
+    """
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
 async def serve(start: Start) -> None:
     """Run a hub until it is told to end.
 
     Raises:
         InvalidSettings: it cannot be started as configured.
     """
-    # what was imported lives as long as the process: collections need not look at it again, and the pauses
-    # of a busy hub come from collections of the oldest generation
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     async with AsyncExitStack() as stack:
         hub_settings = start.settings.hub
         tcp = stack.enter_context(tcp_listener(hub_settings.host, hub_settings.port, or_any=start.by_itself))
