@@ -49,7 +49,8 @@ class Checkpoints:
 
     def between(self, connection: sqlite3.Connection) -> None:
         """For the writer, between two transactions."""
-        self._written.set()
+        if not self._written.is_set():  # to set it once more takes three locks; a mark that is taken away in
+            self._written.set()  # this moment is followed by a checkpoint, which finds this commit too
         if self._restart_due:
             # A writer that never pauses is always a few pages ahead of the passive checkpoint, and the log
             # would grow for ever. These few are moved here; then the next commit starts the log anew.

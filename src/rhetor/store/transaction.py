@@ -205,6 +205,8 @@ class Transaction:
         self._events = []
 
     def _write_rows(self) -> None:
+        if not self._rows:
+            return
         dropped = [place for place, row in self._rows.items() if row is None]
         self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
         # REPLACE also drops the row that has a new row's name: `admit` has seen that it is in here itself,

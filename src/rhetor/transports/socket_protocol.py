@@ -16,6 +16,7 @@ from .draining import drained
 from .routes import EXTENSION
 from .tally import Traffic
 
+_OPEN = State.OPEN  # a global name is found faster than a member of an enumeration
 MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
 
 
@@ -59,7 +60,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """The same; False, and nothing is written, where the client has not read what it was given before."""
         if self.is_full:
             return False
-        self.write_frames(frames)
+        # `write_frames` without a call of it and of `is_open`: this is done once a client for each event
+        transport = self.transport
+        closed = self.disconnected or self.close_sent or transport.is_closing()
+        if not closed and self.conn.state is _OPEN:
+            self.traffic.sent += len(frames)
+            transport.write(frames)
         return True
 
     def pause_writing(self) -> None:

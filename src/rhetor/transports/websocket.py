@@ -199,23 +199,25 @@ class Wire:
 class _Outlet:
     """Where a followed session's frames go: nowhere, while they are held back."""
 
-    __slots__ = ("_hold", "_put", "_wire")
+    __slots__ = ("_hold", "_wire", "put")
 
     def __init__(self, wire: Wire, hold: Hold | None) -> None:
         self._wire = wire
-        self._put = wire.put
         self._hold = hold
+        # where nothing is ever held back, the connection itself: it is called once a client for each event
+        self.put: Callable[[bytes], bool] = wire.put if hold is None else self._put_if_free
 
     def enclose(self, frames: bytes) -> bytes:
         return frames
-
-    def put(self, enclosed: bytes) -> bool:
-        return (self._hold is None or self._hold.is_free) and self._put(enclosed)
 
     async def write(self, frames: bytes) -> None:
         if self._hold is not None:
             await self._hold.passed()
         await self._wire.write(frames)
+
+    def _put_if_free(self, enclosed: bytes) -> bool:
+        assert self._hold is not None
+        return self._hold.is_free and self._wire.put(enclosed)
 
 
 class _Gone(Exception):
