@@ -357,6 +357,13 @@ class Plan(BaseModel):
     head: Cursor | None
 
 
+class PlanStarted(BaseModel):
+    """A plan whose events will stand behind `cursor`."""
+
+    plan_id: str
+    cursor: Cursor
+
+
 class PlanStopped(BaseModel):
     id: str
     status: str

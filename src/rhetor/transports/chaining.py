@@ -56,8 +56,7 @@ async def send_route(
     """Send a message along the route: a plan, whose events are read as they come."""
     here.check_environment(request)
     planned: Planned = await here.hub.execute(who, body.command(name, key))
-    headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
-    return events.plan_stream(here.hub, planned.plan_id, planned.after, headers)
+    return events.planned(request, here.hub, planned.plan_id, planned.after, await here.notices())
 
 
 @doors.on("GET", "/api/v2/context/{peer}", Policy.USER)

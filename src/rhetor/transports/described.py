@@ -88,6 +88,7 @@ class Gives:
 
 MESSAGE = Gives(a.Reply, (*SENT, *TURN), headers=TURN_HEADERS, at_once=a.Accepted)
 STREAM = Gives(None, SENT, stream=True, headers=TURN_HEADERS)
+STARTED_PLAN = Gives(None, PLANNED, stream=True, headers=PLAN_HEADERS, at_once=a.PlanStarted)
 CONTROL = Gives(a.Session, CHANGED)
 
 OPERATIONS: dict[str, Gives] = {
@@ -127,7 +128,7 @@ OPERATIONS: dict[str, Gives] = {
     "POST /api/v2/sessions/{id}/tool-results/{call_id}": Gives(a.ToolAnswered, ANSWERED),
     "POST /api/v2/sessions/{id}/permissions/{request_id}": Gives(a.PermissionAnswered, ANSWERED),
     "GET /api/v2/permissions": Gives(a.Permissions),
-    "POST /api/v2/plans": Gives(None, PLANNED, stream=True, headers=PLAN_HEADERS),
+    "POST /api/v2/plans": STARTED_PLAN,
     "GET /api/v2/plans/{id}": Gives(a.Plan, (e.NotFound,)),
     "DELETE /api/v2/plans/{id}": Gives(a.PlanStopped, (e.NotFound, *STORED)),
     "GET /api/v2/plans/{id}/events": Gives(None, CURSOR, stream=True, headers=("x-plan-id",)),
@@ -165,7 +166,7 @@ OPERATIONS: dict[str, Gives] = {
     "GET /api/v2/routes/{name}": Gives(a.Route, (e.NotFound,)),
     "PUT /api/v2/routes/{name}": Gives(a.Route, ROUTED),
     "DELETE /api/v2/routes/{name}": Gives(a.Route, (e.NotFound, *STORED)),
-    "POST /api/v2/routes/{name}/send": Gives(None, PLANNED, stream=True, headers=PLAN_HEADERS),
+    "POST /api/v2/routes/{name}/send": STARTED_PLAN,
     "GET /api/v2/context/{peer}": Gives(a.Staged, PEER),
     "POST /api/v2/context/{peer}/stage": Gives(a.Staged, (*PEER, e.Unprocessable, *STORED)),
     "POST /api/v2/context/{peer}/promote": Gives(a.Staged, (*PEER, e.Unprocessable, *STORED)),

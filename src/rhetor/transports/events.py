@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -196,6 +197,16 @@ def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> Ev
 def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]) -> EventStream:
     """A plan's events up to its end."""
     return EventStream(hub, plan_id, after, raw.SseView(after.seq, ends=PLAN_ENDS), headers)
+
+
+def planned(request: Request, hub: Hub, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
+    """The events of a plan that was just begun; where they will be, for who prefers not to wait (RFC 7240,
+    4.1)."""
+    headers = {"x-plan-id": plan_id, "x-cursor": str(after), **notices}
+    if "respond-async" not in request.headers.get("prefer", ""):
+        return plan_stream(hub, plan_id, after, headers)
+    applied = {**headers, "preference-applied": "respond-async"}
+    return json_response({"plan_id": plan_id, "cursor": str(after)}, applied, status=202)
 
 
 def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]) -> EventStream:

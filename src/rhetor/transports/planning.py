@@ -28,8 +28,7 @@ async def start(body: PlanBody, request: Request, who: Who, here: Here, key: Key
         raise Malformed("a plan is a `line` or `steps`, one of them")
     steps = steps_of_line(body.line) if body.line is not None else tuple(s.step() for s in body.steps or ())
     planned: Planned = await here.hub.execute(who, body.command(steps, key))
-    headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
-    return events.plan_stream(here.hub, planned.plan_id, planned.after, headers)
+    return events.planned(request, here.hub, planned.plan_id, planned.after, await here.notices())
 
 
 @doors.on("GET", "/api/v2/plans/{id}", Policy.USER)

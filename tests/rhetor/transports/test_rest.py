@@ -291,6 +291,26 @@ async def test_a_plan_streams_the_events_of_all_its_steps(tmp_path: Path) -> Non
         assert sse(again.text) == events
 
 
+async def test_who_prefers_not_to_wait_for_a_plan_is_told_where_its_events_will_be(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        route = {"name": "review", "hops": [{"ai": "apollo"}]}
+        assert (await home.ask("POST", "/api/v2/routes", route)).status == 200
+        bodies = {"plans": {"line": "apollo hi"}, "routes/review/send": {"message": "hi"}}
+        for path, body in bodies.items():
+            headers = {"Prefer": "respond-async", "Idempotency-Key": path}
+            first = await home.ask("POST", f"/api/v2/{path}", body, headers=headers)
+            again = await home.ask("POST", f"/api/v2/{path}", body, headers=headers)
+            assert (first.status, first.headers["preference-applied"]) == (202, "respond-async")
+            assert (
+                first.json
+                == again.json
+                == {"plan_id": first.headers["x-plan-id"], "cursor": first.headers["x-cursor"]}
+            )
+            where = f"/api/v2/plans/{first.json['plan_id']}/events?after={first.json['cursor']}"
+            followed = [event["type"] for event in sse((await home.ask("GET", where)).text)]
+            assert (followed[0], followed[-1]) == ("plan.started", "plan.ended")
+
+
 async def test_a_line_of_the_grammar_is_a_plan_too(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         answer = await home.ask(
