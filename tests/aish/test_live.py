@@ -79,6 +79,14 @@ async def test_a_message_is_answered_as_text_and_as_a_whole(tmp_path: Path) -> N
         assert state.metadata == {"a": 1}
 
 
+async def test_a_hub_that_runs_is_not_looked_for_by_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    async with served(tmp_path), aish.connect(str(tmp_path)) as hub:
+        assert (await hub.peer("apollo")).id == "apollo"
+
+
 async def test_peers_are_listed_and_a_message_needs_no_session(tmp_path: Path) -> None:
     async with connected(tmp_path) as (_, hub):
         assert {"apollo", "athena", "prometheus"} <= {peer.id for peer in await hub.peers()}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from aish.client import server_of
+from aish.client import connect, server_of
 from aish.environment import fingerprint
+from aish.exits import Failure
 from aish.home import socket_path, state_home
 
 from .errors import Denied, HubUnreachable
@@ -60,6 +61,8 @@ class Place:
             HubUnreachable: it does not start; with the end of its log.
         """
         command = (sys.executable, "-m", "aish.start", self.home)
+        if self._answers():
+            return
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
@@ -71,6 +74,14 @@ class Place:
             raise
         if process.returncode:
             raise HubUnreachable(said.decode("utf-8", "replace").strip() or "the hub did not start")
+
+    def _answers(self) -> bool:
+        """Whether somebody takes connections there: then no process needs to look."""
+        try:
+            connect(self.home).close()
+        except (OSError, Failure):
+            return False
+        return True
 
     def _headers(self) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
