@@ -12,7 +12,19 @@ from aish.exits import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Protocol
+
+    class Stream(Protocol):
+        """What peers say, as it comes; `headers` say where it is kept."""
+
+        @property
+        def headers(self) -> Mapping[str, str]: ...
+
+        def events(self) -> Iterator[bytes]: ...
+
+        def close(self) -> None: ...
+
 
 UNANSWERED = "unanswered"  # the `problem` of a failure: the connection ended before any answer
 _MAX_HEAD_BYTES = 64 * 1024

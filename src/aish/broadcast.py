@@ -28,7 +28,14 @@ def run_broadcast(hub: "Hub", addressees: str, words: "list[str]", defaults: Opt
             raise Failure("team-chat requires a message", exits.USAGE)
         raise no_message(addressees)
     calls = [Call(target, text, options) for target in targets]
-    return PlanRun(hub, steps_of([calls]), options).run(given)
+    if addressees != TEAM_CHAT:
+        return PlanRun(hub, steps_of([calls]), options).run(given)
+    # so many answers take their time: they go on where the hub does not
+    from aish.background import Background
+    from aish.resuming import ResumingHub
+
+    with Background() as background:
+        return PlanRun(ResumingHub(background, hub.home), steps_of([calls]), options).run(given)
 
 
 def _targets(addressees: str) -> tuple[Target, ...]:

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from aish.answer import Stream
+
 NO_HUB = "no_hub"  # the `problem` of a failure: none runs, and none was to be started
 _DYING_SECONDS = 0.2
 _CREDENTIAL_BYTES = 12  # struct ucred: pid, uid, gid
@@ -47,6 +49,14 @@ class Hub:
         if answer.status >= 400:
             raise _failure(answer)
         return answer
+
+    def stream(self, path: str, body: "Any", *, accept: str = "") -> "Stream":
+        """Post what peers are to answer; what they say, as it comes.
+
+        Raises:
+            Failure: the hub cannot be reached or refuses.
+        """
+        return self.open("POST", path, body, accept=accept)
 
     def ask(self, method: str, path: str, body: "Any" = None) -> "Any":
         """Send a request; its answer as a JSON value, None where it is empty.
@@ -173,16 +183,22 @@ def _fingerprint() -> str:
     return ""
 
 
-def _failure(answer: Answer) -> Failure:
-    """What a refusing answer says, and the exit code for it."""
-    try:
-        problem = decode(answer.body())
-        code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
-    except (ValueError, AttributeError):
-        problem, code, detail = {}, "", f"the hub answered {answer.status}"
-    answer.close()
+def refusal(problem: "dict[str, Any]", status: int) -> Failure:
+    """What a problem of the hub says, and the exit code for it."""
+    code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
     if code == "unknown_peer" and "peer" in problem:
         failure = exits.unknown(str(problem["peer"]))
-        failure.status, failure.problem = answer.status, code
+        failure.status, failure.problem = status, code
         return failure
-    return Failure(detail, exits.exit_code(code, answer.status), status=answer.status, problem=code)
+    return Failure(detail, exits.exit_code(code, status), status=status, problem=code)
+
+
+def _failure(answer: Answer) -> Failure:
+    try:
+        problem = decode(answer.body())
+    except ValueError:
+        problem = None
+    answer.close()
+    if not isinstance(problem, dict):
+        problem = {"detail": f"the hub answered {answer.status}"}
+    return refusal(problem, answer.status)

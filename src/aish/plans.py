@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeAlias
 
-    from aish.answer import Answer
+    from aish.answer import Stream
     from aish.steps import Step
     from rhetor.domain.grammar import Options
 
@@ -75,7 +75,7 @@ class PlanRun:
         self._hub.deadline = monotonic() + self._options.timeout if self._options.timeout else None
         answer = None
         try:
-            answer = self._hub.open("POST", *(self._request or self._plan(given)))
+            answer = self._hub.stream(*(self._request or self._plan(given)))
             self._plan_id = answer.headers.get("x-plan-id")
             if not self._options.quiet:
                 tell_notice(answer)
@@ -99,7 +99,7 @@ class PlanRun:
         body = {"steps": list(self._steps), **sender(), **({"input": given} if given else {})}
         return "/api/v2/plans", body
 
-    def _follow(self, answer: "Answer") -> int:
+    def _follow(self, answer: "Stream") -> int:
         try:
             for data in answer.events():
                 event = understood(data)

@@ -22,8 +22,8 @@ _LEAVES = ("exit", "quit")
 
 def run_prompt(defaults: Options | None = None) -> int:
     """`aish> ` until `exit` or the end of the input. Ctrl-C ends the line and not the shell."""
-    shell = Shell(defaults=defaults)
-    with _at_prompt(shell.hub) as lines:
+    with _at_prompt() as (lines, hub):
+        shell = Shell(hub, defaults)
         while True:
             try:
                 line = _whole_line(lines, "aish> ")
@@ -46,11 +46,10 @@ def run_conversation(peer: str, options: Options) -> int:
     Raises:
         Failure: the peer is not there, or the hub cannot be reached.
     """
-    hub = Hub()
-    hub.ask("GET", f"/api/v2/ai/{quote(peer)}")
+    Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")
     if options.context_window is None:
         options = Options(context_window=DEFAULT_WINDOW).over(options)
-    with _at_prompt(hub) as lines:
+    with _at_prompt() as (lines, hub):
         while True:
             try:
                 line = lines.read(f"{peer}> ")
@@ -65,18 +64,22 @@ def run_conversation(peer: str, options: Options) -> int:
 
 
 @contextmanager
-def _at_prompt(hub: Hub) -> "Iterator[Editor]":
-    """Where a person sits there, peers that ask for permission ring meanwhile."""
+def _at_prompt() -> "Iterator[tuple[Editor, Hub]]":
+    """Where a person sits there, peers that ask for permission ring, and answers outlive the hub."""
     found = editor()
     if not found.is_for_person:
-        yield found
+        yield found, Hub()
         return
+    from aish.background import Background
+    from aish.resuming import ResumingHub
     from aish.ringing import Ringing
 
-    with Ringing(hub.home) as ringing:
+    with Background() as background:
+        hub = ResumingHub(background)
+        ringing = Ringing(background, hub.home)
         if isinstance(found, LineEditor):
             found.words = lambda: COMMANDS | ringing.names()
-        yield found
+        yield found, hub
 
 
 def _turn(hub: Hub, peer: str, line: str, options: Options) -> Options:

@@ -1,16 +1,19 @@
 """A shell's one connection to the hub while a person sits at its prompt: it rings when a peer asks for
-permission, and knows the peers' names. It lives in a thread of its own, and never starts a hub.
+permission, and knows the peers' names. It never starts a hub; without one, or with one that is not to be
+understood, the prompt goes on.
 """
 
 import asyncio
-import threading
-from typing import Self
 
 from aish import permits
 from aish.above import ABOVE, Above
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from aish.background import Background
     from aish.live import Hub, Permission, PermissionChange
 
 _LEAST_ID = 4
@@ -18,53 +21,38 @@ _EXPIRED = "expiry"
 
 
 class Ringing:
-    """Within the `with` whoever asks is shown above the prompt."""
+    """For as long as `background` runs, whoever asks is shown above the prompt."""
 
-    def __init__(self, home: str, above: Above = ABOVE) -> None:
+    def __init__(self, background: "Background", home: str, above: Above = ABOVE) -> None:
+        self._background = background
         self._home = home
         self._above = above
         self._asked: dict[tuple[str, str], Permission] = {}
-        self._loop = asyncio.new_event_loop()
-        self._work: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._run, name="aish ringing", daemon=True)
         self._wanted = asyncio.Event()
         self._names: frozenset[str] = frozenset()
+        self._failed = False
+        background.begin(self._guarded(self._listen()), "ringing")
 
     def names(self) -> frozenset[str]:
         """Those of the peers, as they were when this was last asked; from any thread."""
-        self._loop.call_soon_threadsafe(self._wanted.set)
+        self._background.loop.call_soon_threadsafe(self._wanted.set)
         return self._names
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop)
-        self._thread.join(1.0)  # a daemon: one that hangs does not hold the shell
-
-    def _run(self) -> None:
-        self._work = self._loop.create_task(self._listen(), name="ringing")
+    async def _guarded(self, work: "Coroutine[Any, Any, None]") -> None:
         try:
-            self._loop.run_until_complete(asyncio.wait([self._work]))
-        finally:
-            self._loop.close()
-
-    def _stop(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
+            await work
+        except Exception as error:  # noqa: BLE001  a task's border: whatever a hub does, the shell goes on
+            if not self._failed:
+                self._failed = True
+                self._above.hold(f"aish: the prompt goes on without the hub's news: {error}")
 
     async def _listen(self) -> None:
-        from aish.live import HubError, connect  # here, in the thread: the prompt does not wait for it
+        from aish.live import connect  # here, in the thread: the prompt does not wait for it
 
-        async with connect(self._home, start=False, patience=None) as hub:
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._name_peers(hub), name="names")
-                    async for change in hub.watch_permissions():
-                        self._take(change)
-            except* HubError:
-                pass  # a hub that refuses this is not asked again: what is typed will say why
+        hub = await self._background.keep(connect(self._home, start=False, patience=None))
+        self._background.begin(self._guarded(self._name_peers(hub)), "names")
+        async for change in hub.watch_permissions():
+            self._take(change)
 
     async def _name_peers(self, hub: "Hub") -> None:
         while True:

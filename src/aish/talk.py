@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from aish.answer import Answer
+    from aish.answer import Stream
     from rhetor.domain.grammar import Options
 
     AnyOptions: TypeAlias = "Options | type[NoOptions]"
@@ -78,8 +78,7 @@ class Turn:
         self._hub.deadline = monotonic() + options.timeout if options.timeout else None
         answer = None
         try:
-            answer = self._hub.open(
-                "POST",
+            answer = self._hub.stream(
                 f"/api/v2/ai/{quote(self._peer)}/stream",
                 {"content": content, **sender(), **message_fields(options)},
                 accept=RAW_EVENTS if options.json else "",
@@ -101,7 +100,7 @@ class Turn:
             if answer is not None:
                 answer.close()
 
-    def _begun(self, answer: "Answer") -> None:
+    def _begun(self, answer: "Stream") -> None:
         kept = answer.headers.get("x-session-id")
         asked_to_keep = self._options.context_window is not None and not self.session_id
         self.session_id = kept or self.session_id
@@ -111,7 +110,7 @@ class Turn:
         if asked_to_keep and kept:
             say(f"Session {kept} (go on with --session-id {kept})")
 
-    def _print_answer(self, answer: "Answer") -> int:
+    def _print_answer(self, answer: "Stream") -> int:
         try:
             for data in answer.events():
                 frame = understood(data)
@@ -143,7 +142,7 @@ class Turn:
         elif channel == "answer":
             self._out.write(frame["data"])
 
-    def _print_events(self, answer: "Answer") -> int:
+    def _print_events(self, answer: "Stream") -> int:
         for data in answer.events():
             self._out.pass_on(data + b"\n")
             event = understood(data)
@@ -267,7 +266,7 @@ def stop_quietly(hub: Hub, method: str, path: str) -> None:
         hub.deadline = None
 
 
-def tell_notice(answer: "Answer") -> None:
+def tell_notice(answer: "Stream") -> None:
     """What the hub wants the person to know, once a run."""
     if answer.headers.get("x-rhetor-notice") == "offline":
         from aish.notices import tell_offline

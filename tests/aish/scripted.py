@@ -57,7 +57,7 @@ class ScriptedHub:
     def bodies(self, route: str) -> list[Any]:
         """What was sent there; of messages without the folder that each says it comes from (`folders`)."""
         found = [r.body for r in self.requests if f"{r.method} {r.path}" == route]
-        if route.endswith(("/stream", "/plans")):
+        if route.endswith(("/message", "/stream", "/plans")):
             return [{key: value for key, value in body.items() if key != "cwd"} for body in found]
         return found
 

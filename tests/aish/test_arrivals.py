@@ -22,7 +22,6 @@ from tests.aish.scripted import (
     answer,
     frame,
     problem,
-    says,
     stream_head,
 )
 from tests.aish.terminal import at_terminal
@@ -78,7 +77,7 @@ class Stream:
 def test_what_arrives_is_shown_above_what_is_being_typed(aish: Shell, hub: ScriptedHub) -> None:
     stream = Stream()
     hub.on(EVENTS, stream.serve)
-    hub.on("POST /api/v2/ai/apollo/stream", says("the answer"))
+    hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))
     with at_terminal(aish, "--name", "jill", echo=True) as terminal:
         terminal.wait_for("aish> ")
         terminal.type("apollo h")
@@ -86,9 +85,9 @@ def test_what_arrives_is_shown_above_what_is_being_typed(aish: Shell, hub: Scrip
         stream.send(forwarded(2, "look\x1b]0;title\x07\x1b[2J here"))
         terminal.wait_for("[From Apollo] look here\naish> apollo h")
         terminal.type("i\n")
-        terminal.wait_for("the answer\n")
-        assert hub.bodies("POST /api/v2/ai/apollo/stream") == [{"content": "hi", "from": "jill"}]
-        terminal.type("exit\n")
+        terminal.wait_for("aish: apollo is busy\n")
+        assert hub.bodies("POST /api/v2/ai/apollo/message") == [{"content": "hi", "from": "jill"}]
+        terminal.type("exit 0\n")
         assert terminal.wait_for_end() == 0
     stream.cut()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aish.importing import instant
-from tests.aish.scripted import ScriptedHub, Shell, answer, problem, says
+from tests.aish.scripted import ScriptedHub, Shell, answer, problem
 from tests.aish.terminal import at_terminal
 
 WORK: dict[str, Any] = {
@@ -60,15 +60,15 @@ def test_a_new_one_is_in_this_folder_where_none_is_named(aish: Shell, hub: Scrip
 
 def test_one_that_is_resumed_at_a_terminal_is_talked_to_there(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("POST /api/v2/sessions/s_1/resume", answer(WORK))
-    hub.on("POST /api/v2/ai/apollo/stream", says("here I am", headers={"x-session-id": "s_1"}))
+    hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))
     with at_terminal(aish, "session", "resume", "work") as terminal:
         terminal.wait_for("apollo> ")
         terminal.type("hello\n")
-        terminal.wait_for("here I am\n")
+        terminal.wait_for("aish: apollo is busy\n")
         terminal.type("exit\n")
         assert terminal.wait_for_end() == 0
     assert hub.bodies("POST /api/v2/sessions/s_1/resume") == [{"standing": True, "cwd": str(aish.folder)}]
-    (said,) = hub.bodies("POST /api/v2/ai/apollo/stream")
+    (said,) = hub.bodies("POST /api/v2/ai/apollo/message")
     assert said["session_id"] == "s_1"
 
 

@@ -117,6 +117,12 @@ class Hub:
         POST is repeated where the connection breaks."""
         return await self._requests.ask(method, path, body, key=key)
 
+    async def place(self, path: str, body: Any, *, key: str) -> Mapping[str, str]:
+        """Post a message or a plan without waiting for its answer; the headers that say where it will be
+        (`x-cursor` in `x-session-id` or `x-plan-id`). It is sent once, as by `request`."""
+        _, headers = await self._requests.reply("POST", path, body, key=key, prefer="respond-async")
+        return headers
+
     async def _named(self, peer: str, name: str) -> Session | None:
         """The session of that name, where it goes on and is with who is meant."""
         meant = None if peer.startswith("@") else (await self.peer(peer)).id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +31,14 @@ class Requests:
     async def ask(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
     ) -> Any:
-        """The answer as a JSON value.
+        """As `reply`, without the headers."""
+        value, _ = await self.reply(method, path, body, key=key, prefer=prefer)
+        return value
+
+    async def reply(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
+    ) -> tuple[Any, Mapping[str, str]]:
+        """The answer as a JSON value, and its headers by their names in small letters.
 
         Where the connection breaks it is asked again if that cannot do anything twice: it only reads, or it
         has an idempotency `key`, or nothing was sent.
@@ -59,14 +67,17 @@ class Requests:
                 else:
                     raise
 
-    async def _asked(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+    async def _asked(
+        self, method: str, path: str, body: Any, headers: dict[str, str]
+    ) -> tuple[Any, Mapping[str, str]]:
         data = None if body is None else msgspec.json.encode(body)
         if data is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:
             url = self._place.url + path
             async with self._http.request(method, url, data=data, headers=headers) as response:
-                return _value(await response.read(), response.status)
+                said = {name.lower(): text for name, text in response.headers.items()}
+                return _value(await response.read(), response.status), said
         except aiohttp.ClientConnectorError as error:
             raise HubUnreachable(f"the hub cannot be reached: {error}", retryable=True) from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:

@@ -1,0 +1,86 @@
+"""The hub is killed under a shell that waits for an answer: the line waits for the next hub, which the shell
+starts, and shows how the turn ended; the message goes out once, and the shell lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.aish.scripted import Shell
+from tests.aish.terminal import at_terminal
+from tests.e2e.home import Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+
+END = "aish: apollo failed: the hub ended before the answer was complete (retryable)\n"
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> str:
+    """Where the model waits; another one in each test."""
+    return tmp_path.name
+
+
+@pytest.fixture
+def aish(machine: Machine, provider: ProviderProcess, gate: str, tmp_path: Path) -> Iterator[Shell]:
+    """The shell, with a model that says a word and then waits."""
+    provider.forget()
+    provider.script(default=Script(chunks=("first ", "never "), hold={1: gate}))
+    machine.environment |= {
+        "OPENAI_BASE_URL": f"{provider.url}/v1",
+        "OPENAI_API_KEY": "k",
+        "RHETOR_MODEL": "scripted",
+    }
+    shell = Shell(machine.folder, tmp_path)
+    shell.environment = dict(machine.environment)
+    yield shell
+    provider.release(gate)
+
+
+@pytest.mark.parametrize(
+    ("words", "prompt", "line"),
+    [
+        (("-i", "apollo"), "apollo> ", "hi"),
+        ((), "aish> ", "apollo hi"),
+        ((), "aish> ", "@code-analysis << hi"),
+    ],
+)
+def test_a_line_whose_hub_is_killed_ends_with_the_turns_end_and_the_prompt_lives(
+    aish: Shell,
+    machine: Machine,
+    provider: ProviderProcess,
+    words: tuple[str, ...],
+    prompt: str,
+    line: str,
+) -> None:
+    with at_terminal(aish, *words) as terminal:
+        terminal.wait_for(prompt)
+        terminal.type(f"{line}\n")
+        terminal.wait_for("first ")
+        killed = machine.hub_pid()
+        machine.kill_hub()
+        terminal.wait_for(END)
+        terminal.wait_for(prompt, count=2)
+        assert machine.hub_pid() != killed
+        assert len(asked(provider)) == 1  # nothing is sent again
+        provider.script(default=Script(chunks=("the next",)))
+        terminal.type(f"{line}\n")
+        terminal.wait_for("the next\n")
+        terminal.wait_for(prompt, count=3)
+        terminal.type("exit\n" if words else "exit 0\n")
+        assert terminal.wait_for_end() == 0
+
+
+def test_team_chat_whose_hub_is_killed_ends_as_its_plan_did(
+    aish: Shell, machine: Machine, provider: ProviderProcess, gate: str
+) -> None:
+    with at_terminal(aish, "team-chat", "hi") as terminal:
+        provider.reached(gate)
+        machine.kill_hub()
+        assert terminal.wait_for_end() == 1
+        assert END in terminal.screen
+
+
+def asked(provider: ProviderProcess) -> list[str]:
+    return [call["path"] for call in provider.calls() if call["path"].endswith("/completions")]
