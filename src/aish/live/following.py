@@ -6,20 +6,20 @@ there once the reader has taken what is kept: the log is the buffer, and nobody 
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import Self
 
 import msgspec
 
 from .errors import HubError, position_lost
-from .link import Link, Lost
+from .link import Link
+from .subscription import Subscription
 from .values import Event
 
 MOST_EVENTS, MOST_BYTES = 1024, 4 << 20  # kept for one reader
 
 
-class Follow:
+class Follow(Subscription):
     """`async for event in follow`, without end. `cursor`: of the last event that was given, where to go on
     from in another process; None at the beginning.
 
@@ -30,34 +30,21 @@ class Follow:
     """
 
     def __init__(self, link: Link, stream: str, after: str | None) -> None:
+        super().__init__(link)
         self.cursor = after
-        self._link = link
         self._stream = stream
         self._place = after  # of the last event that is kept
         self._seq = _seq(after) if after else None
         self._kept: deque[tuple[Event, int]] = deque()
         self._kept_bytes = 0
-        self._name = ""
-        self._news = asyncio.Event()
-        self._failure: HubError | None = None
 
     @property
     def kept(self) -> int:
         """Events that have come and were not taken yet; at most `MOST_EVENTS`."""
         return len(self._kept)
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Event:
-        while not self._kept:
-            if self._failure is not None:
-                raise self._failure
-            if self._name:
-                self._news.clear()
-                await self._news.wait()
-            else:
-                await self._subscribe()
+        await self._filled()
         event, size = self._kept.popleft()
         self._kept_bytes -= size
         self.cursor = event.cursor
@@ -84,10 +71,6 @@ class Follow:
             self._fail(HubError(f"the hub tells what cannot be read: {error}", "unreadable"))
         self._news.set()
 
-    def cut(self) -> None:
-        self._name = ""
-        self._news.set()
-
     def _take(self, event: Event, size: int) -> None:
         if self._seq is not None and event.seq <= self._seq:
             return
@@ -107,16 +90,9 @@ class Follow:
 
     async def _subscribe(self) -> None:
         params = {"stream": self._stream, **({"cursor": self._place} if self._place else {})}
-        self._name = self._link.new_name()
-        try:
-            answer = await self._link.follow(self._name, "subscribe", params, self)
-        except BaseException as error:
-            self._name = ""
-            if not isinstance(error, Lost):
-                raise
-        else:
-            if answer["outcome"] != "ok":
-                self._fail(position_lost(answer))
+        answer = await self._begin("subscribe", params)
+        if answer is not None and answer["outcome"] != "ok":
+            self._fail(position_lost(answer))
 
 
 def _seq(cursor: str) -> int | None:

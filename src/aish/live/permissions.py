@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from .errors import HubError
-from .link import Link, Lost
+from .link import Link
+from .subscription import Subscription
 from .values import Permission, PermissionChange
 
 MOST_KEPT = 256
@@ -20,7 +20,7 @@ class _Told(Permission, frozen=True, kw_only=True):
     by: str = ""
 
 
-class PermissionWatch:
+class PermissionWatch(Subscription):
     """`async for change in watch`, without end: first the requests that wait already, then what comes.
 
     A reader that is behind by more than `MOST_KEPT` changes is told how it is then. What came and went while
@@ -31,25 +31,12 @@ class PermissionWatch:
     """
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        super().__init__(link)
         self._waiting: dict[tuple[str, str], Permission] = {}
         self._kept: deque[PermissionChange] = deque()
-        self._name = ""
-        self._news = asyncio.Event()
-        self._failure: HubError | None = None
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> PermissionChange:
-        while not self._kept:
-            if self._failure is not None:
-                raise self._failure
-            if self._name:
-                self._news.clear()
-                await self._news.wait()
-            else:
-                await self._watch()
+        await self._filled()
         return self._kept.popleft()
 
     def told(self, method: str, params: msgspec.Raw, size: int) -> None:
@@ -63,10 +50,6 @@ class PermissionWatch:
             self._name = ""
         self._news.set()
 
-    def cut(self) -> None:
-        self._name = ""
-        self._news.set()
-
     def _take(self, request: Permission, waits: bool, option_id: str | None = None, by: str = "") -> None:
         key = (request.session_id, request.request_id)
         if waits == (key in self._waiting):
@@ -77,16 +60,9 @@ class PermissionWatch:
             del self._waiting[key]
         self._kept.append(PermissionChange(request, waits, option_id, by))
 
-    async def _watch(self) -> None:
+    async def _subscribe(self) -> None:
         """From how it is now; what is different from what was told is told first."""
-        self._name = self._link.new_name()
-        try:
-            answer = await self._link.follow(self._name, "watchPermissions", {}, self)
-        except BaseException as error:
-            self._name = ""
-            if not isinstance(error, Lost):
-                raise
-        else:
+        if (answer := await self._begin("watchPermissions", {})) is not None:
             self._compare(answer)
 
     def _compare(self, answer: Any) -> None:
