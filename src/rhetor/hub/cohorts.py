@@ -10,49 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from rhetor.domain.event import Position
 from rhetor.store.base import Log, Record
 
+from .outlets import Outlet, View, Way
+
 PIECE_BYTES = 256 << 10  # of events' data: what is given to an outlet in one go
-
-
-class View(Protocol):
-    """What a reader is shown of a stream, in its order.
-
-    What it remembers are plain, immutable values: a shallow copy goes its own way, and two that are equal
-    show the same from there on."""
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing will come any more, as far as what was taken shows."""
-        ...
-
-    def take(self, record: Record) -> bytes:
-        """The event as frames, one after the other; empty where it is left out."""
-        ...
-
-
-class Outlet(Protocol):
-    """One client's end of a connection."""
-
-    def enclose(self, frames: bytes) -> bytes:
-        """The frames as every outlet puts them that is shown the same view."""
-        ...
-
-    def put(self, enclosed: bytes) -> bool:
-        """Write at once, where the client has read what it was given before; False where it has not, or is to
-        be told something else first. One whose connection is closed takes everything."""
-        ...
-
-    async def write(self, frames: bytes) -> None:
-        """Write when the client has room for it.
-
-        Raises:
-            TooSlow: it does not read.
-        """
-        ...
 
 
 @dataclass(slots=True)
@@ -107,7 +71,7 @@ class Cohorts:
         try:
             await self._catch_up(stream, follower.place, outlet)
             while not follower.place.view.is_over:
-                cohort = self._at(stream, follower.place)
+                cohort = self._at(stream, follower.place, outlet.door)
                 follower.place = cohort.place
                 try:
                     follower.place = await cohort.stand(outlet)
@@ -150,13 +114,13 @@ class Cohorts:
             await _write(records, place.view, outlet)
             place.after = records[-1].position
 
-    def _at(self, stream: str, place: _Place) -> _Cohort:
+    def _at(self, stream: str, place: _Place, door: str) -> _Cohort:
         """Those who stand there. Between the reader's last look at the log and this nothing may happen."""
         cohorts = self._cohorts.setdefault(stream, [])
         for cohort in cohorts:
-            if cohort.place == place:
+            if cohort.place == place and cohort.door == door:
                 return cohort
-        cohorts.append(_Cohort(self._log, stream, place))
+        cohorts.append(_Cohort(self._log, stream, place, door))
         return cohorts[-1]
 
     def _drop_empty(self, stream: str, cohort: _Cohort) -> None:
@@ -172,6 +136,7 @@ class _Member:
     """`called`: it is to look again. `left`: where it was when it could not take more."""
 
     outlet: Outlet
+    way: Way
     called: asyncio.Future[None]
     left: _Place | None = None
 
@@ -181,12 +146,13 @@ class _Member:
 
 
 class _Cohort:
-    """Readers at one place. One of them reads for all, and when it goes the next one does; the others' tasks
-    only wait."""
+    """Readers at one place, through one door. One of them reads for all, and when it goes the next one does;
+    the others' tasks only wait."""
 
-    def __init__(self, log: Log, stream: str, place: _Place) -> None:
+    def __init__(self, log: Log, stream: str, place: _Place, door: str) -> None:
         self._log = log
         self._stream = stream
+        self.door = door
         self._members: dict[_Member, None] = {}
         self._is_read = False
         self.place = _Place(place.after, copy(place.view))
@@ -202,7 +168,7 @@ class _Cohort:
             PositionLost: as `Log.page`.
         """
         new_future = asyncio.get_running_loop().create_future
-        member = _Member(outlet, new_future())
+        member = _Member(outlet, outlet.way, new_future())
         self._members[member] = None
         try:
             while member.left is None:
@@ -245,8 +211,11 @@ class _Cohort:
                 self._let_go(member, b"", self.place.seq)
 
     def _put(self, frames: bytes, given: int) -> None:
-        enclosed = next(iter(self._members)).outlet.enclose(frames)
-        for member in [member for member in self._members if not member.outlet.put(enclosed)]:
+        first = next(iter(self._members)).outlet
+        enclosed = first.enclose(frames)
+        stopped = [member for member in self._members if member.way.put(enclosed) is False]
+        first.count(len(enclosed) * (len(self._members) - len(stopped)))
+        for member in stopped:
             self._let_go(member, frames, given)
 
     def _let_go(self, member: _Member, owed: bytes, given: int) -> None:

@@ -20,8 +20,8 @@ from rhetor.dialects import raw, specialist
 from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain.event import PlanEnded, Position
 from rhetor.errors import PositionLost, RhetorError, ShuttingDown
-from rhetor.hub.cohorts import View
 from rhetor.hub.hub import Hub
+from rhetor.hub.outlets import View
 from rhetor.hub.sending import Accepted
 from rhetor.hub.watching import Reader
 
@@ -38,8 +38,8 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class EventStream(Response):
-    """What `view` shows of a stream behind `after`, as the body, with a comment every 15 s of silence. Where
-    the place in the stream is lost, a `reset` is the last frame."""
+    """What `view` shows of a stream behind `after`, as the body, with a comment every 15 s. A `reset` is the
+    last frame where the place in the stream is lost."""
 
     media_type = "text/event-stream"
 
@@ -88,34 +88,29 @@ class _Body:
     """The body of a response that has no end yet, as an outlet. What can go at once is written to the
     connection as the chunk of the body that it is (RFC 9112, 7.1)."""
 
+    door = SSE
+
     def __init__(self, scope: Scope, send: Send) -> None:
         self._server: BoundedProtocol = scope["extensions"][EXTENSION]
         self._traffic = scope["state"]["traffic"]
         self._send = send
-        self._time = asyncio.get_running_loop().time
-        self._wrote_at = self._time()
+        self.way = self._server.way
 
     def enclose(self, frames: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(frames), frames)
 
-    def put(self, enclosed: bytes) -> bool:
-        if not self._server.put(enclosed):
-            return False
-        self._traffic.sent += len(enclosed)
-        self._wrote_at = self._time()
-        return True
+    def count(self, size: int) -> None:
+        self._traffic.sent += size
 
     async def write(self, frames: bytes) -> None:
         await self._server.drained(draining.STALL_SECONDS)  # the server itself would wait without end
         await self._send({"type": "http.response.body", "body": frames, "more_body": True})
-        self._wrote_at = self._time()
         await self._server.drained(draining.STALL_SECONDS)
 
     async def beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS - (self._time() - self._wrote_at))
-            if self._time() - self._wrote_at >= HEARTBEAT_SECONDS:
-                await self.write(b":\n\n")
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self.write(b":\n\n")
 
 
 def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:

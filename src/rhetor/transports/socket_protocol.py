@@ -12,18 +12,20 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.protocol import State
 
+from rhetor.hub.outlets import Way
+
 from .draining import drained
 from .routes import EXTENSION
 from .tally import Traffic
 
-_OPEN = State.OPEN  # a global name is found faster than a member of an enumeration
 MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Heartbeat: a ping every `ping_seconds`, and `pong_seconds` for its answer. What breaks the protocol is
     closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`.
-    `traffic`: of its door, once that is known."""
+    `traffic`: of its door, once that is known. `way`: for frames that need not wait; their bytes are counted
+    by who puts them there."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
@@ -34,12 +36,24 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
+        self.way = Way(self._put)
         super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look_again()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        self._look_again()
+        super().shutdown()
 
     async def run_asgi(self) -> None:
         extensions: Any = self.scope["extensions"]
         extensions[EXTENSION] = self
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            self._look_again()
 
     @property
     def is_open(self) -> bool:
@@ -53,23 +67,27 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frames)
 
     def data_received(self, data: bytes) -> None:
+        self._look_again()  # it may be the client's end of the conversation
         self.traffic.received += len(data)
         super().data_received(data)
 
-    def put_frames(self, frames: bytes) -> bool:
-        """The same; False, and nothing is written, where the client has not read what it was given before."""
+    def _put(self, frames: bytes) -> bool:
+        """As of `Way`, where something has happened since frames were last put."""
         if self.is_full:
             return False
-        # `write_frames` without a call of it and of `is_open`: this is done once a client for each event
-        transport = self.transport
-        closed = self.disconnected or self.close_sent or transport.is_closing()
-        if not closed and self.conn.state is _OPEN:
-            self.traffic.sent += len(frames)
-            transport.write(frames)
+        if self.is_open:
+            self.transport.write(frames)
+            if not self.is_full:
+                self.way.put = self.transport.write
         return True
+
+    def _look_again(self) -> None:
+        """Before whatever may end the conversation: a frame behind its end would be an error."""
+        self.way.put = self._put
 
     def pause_writing(self) -> None:
         self.is_full = True
+        self._look_again()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -88,6 +106,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Close, also where nothing is read: then the connection is dropped a little later."""
         if not self.is_open:
             return
+        self._look_again()
         try:
             self.conn.send_close(code, reason.encode()[:120].decode(errors="ignore"))
         except InvalidState:
@@ -101,6 +120,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._drop_later(self.linger_seconds)
 
     def keepalive_timeout(self) -> None:
+        self._look_again()
         super().keepalive_timeout()
         self._drop_later(self.parting_seconds)
 
@@ -121,5 +141,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer = self.loop.call_later(seconds, self._drop)
 
     def _drop(self) -> None:
+        self._look_again()
         transport: Any = self.transport
         transport.abort()

@@ -18,7 +18,7 @@ from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
 from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
-from rhetor.hub.cohorts import View
+from rhetor.hub.outlets import View, Way
 from rhetor.store.base import Record
 
 from .connections import is_limited
@@ -70,10 +70,10 @@ class Wire:
         self.hub = self.node.hub
         self.who: Principal = socket.state.principal
         self._socket = socket
-        self._door = door
+        self.door = door
         self._tasks = tasks
         self._protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
-        self.put = self._protocol.put_frames
+        self.way = self._protocol.way
         self._writing = asyncio.Lock()
         self._running = 0
         self._faults = 0
@@ -101,11 +101,15 @@ class Wire:
         """
         if is_limited(self.who):
             now = asyncio.get_running_loop().time()
-            self.node.rates.take(self.who.subject, self._door, now, messages)
+            self.node.rates.take(self.who.subject, self.door, now, messages)
+
+    def count(self, size: int) -> None:
+        """So many bytes were put on ways of this door."""
+        self._protocol.traffic.sent += size
 
     def fault(self, code: str) -> None:
         """Note that the client was told this error."""
-        self.node.tally.fault(self._door, code)
+        self.node.tally.fault(self.door, code)
 
     def count_fault(self) -> None:
         """One more message that could not be understood.
@@ -178,7 +182,7 @@ class Wire:
 
     def end(self, error: RhetorError) -> None:
         """Close for this reason."""
-        self.node.tally.end(self._door, error.code)
+        self.node.tally.end(self.door, error.code)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
 
@@ -199,16 +203,19 @@ class Wire:
 class _Outlet:
     """Where a followed session's frames go: nowhere, while they are held back."""
 
-    __slots__ = ("_hold", "_wire", "put")
+    __slots__ = ("_hold", "_wire", "door", "way")
 
     def __init__(self, wire: Wire, hold: Hold | None) -> None:
         self._wire = wire
         self._hold = hold
-        # where nothing is ever held back, the connection itself: it is called once a client for each event
-        self.put: Callable[[bytes], bool] = wire.put if hold is None else self._put_if_free
+        self.door = wire.door
+        self.way = wire.way if hold is None else Way(self._put_if_free)
 
     def enclose(self, frames: bytes) -> bytes:
         return frames
+
+    def count(self, size: int) -> None:
+        self._wire.count(size)
 
     async def write(self, frames: bytes) -> None:
         if self._hold is not None:
@@ -217,7 +224,7 @@ class _Outlet:
 
     def _put_if_free(self, enclosed: bytes) -> bool:
         assert self._hold is not None
-        return self._hold.is_free and self._wire.put(enclosed)
+        return self._hold.is_free and self._wire.way.put(enclosed) is not False
 
 
 class _Gone(Exception):

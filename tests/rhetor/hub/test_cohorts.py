@@ -14,6 +14,7 @@ from rhetor.dialects.raw import SseView
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.errors import PositionLost
 from rhetor.hub.cohorts import PIECE_BYTES, Cohorts
+from rhetor.hub.outlets import Way
 from rhetor.store.base import PAGE, Draft, Record
 from rhetor.store.memory import MemoryStore
 
@@ -35,9 +36,13 @@ class Counted(MemoryStore):
 
 class Ear:
     """A client that has room when the test says so. `heard`: the numbers that it was given, in that order;
-    `skipped`: those before which another one came than the frame says."""
+    `skipped`: those before which another one came than the frame says; `counted`: bytes of its door that it
+    was told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, door: str = "ear") -> None:
+        self.door = door
+        self.way = Way(self._put)
+        self.counted = 0
         self.heard: list[int] = []
         self.skipped: list[int] = []
         self.pieces: list[bytes] = []
@@ -48,7 +53,10 @@ class Ear:
     def enclose(self, frames: bytes) -> bytes:
         return frames
 
-    def put(self, enclosed: bytes) -> bool:
+    def count(self, size: int) -> None:
+        self.counted += size
+
+    def _put(self, enclosed: bytes) -> bool:
         if self.room.is_set():
             self._take(enclosed)
         return self.room.is_set()
@@ -128,6 +136,24 @@ async def test_who_stands_at_the_same_place_is_read_to_by_one_task() -> None:
         assert [ear.heard for ear in ears] == [list(range(1, 12))] * 50
         assert home.store.pages - before <= 20
         assert all(ear.pieces[-1] is ears[0].pieces[-1] for ear in ears)
+
+
+async def test_the_readers_of_each_door_are_counted_together_without_those_that_had_no_room() -> None:
+    async with house() as home:
+        ears = [Ear(door) for door in ("sse", "sse", "sse", "ws", "ws")]
+        for ear in ears:
+            home.follow(ear)
+        await settled(home.cohorts, lambda: all(ear.heard for ear in ears))
+        await settled(home.cohorts, lambda: len(home.cohorts) == 2)
+        ears[0].room.clear()
+        await home.say()
+        for ear in ears[1:]:
+            await ear.has(2)
+        size = len(ears[1].pieces[-1])
+        assert sum(ear.counted for ear in ears if ear.door == "sse") == 2 * size
+        assert sum(ear.counted for ear in ears if ear.door == "ws") == 2 * size
+        ears[0].room.set()
+        await ears[0].has(2)
 
 
 async def test_one_that_has_no_room_holds_nobody_up_and_has_everything_in_the_end() -> None:

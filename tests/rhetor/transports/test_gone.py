@@ -15,6 +15,7 @@ from tests.rhetor.transports.raw_clients import raw_client
 from tests.rhetor.transports.watched import DOORS, session, terminal
 from tests.served import Served, served, with_programs
 
+from rhetor.codec.websocket_frames import text_frame
 from rhetor.domain.event import OutputDelta
 from rhetor.store.base import Draft
 from rhetor.transports import draining, events, heads, server, websocket
@@ -115,6 +116,42 @@ def _texts(told: list[dict[str, Any]]) -> list[str]:
 def _cursor(told: list[dict[str, Any]]) -> str:
     last = [f for f in (frame.get("params", frame) for frame in told) if "seq" in f][-1]
     return f"{last['epoch']}:{last['seq']}"
+
+
+@pytest.mark.parametrize("moment", ["handle_close", "end", "keepalive_timeout", "connection_lost"])
+async def test_what_is_put_in_the_moment_of_a_sockets_end_goes_nowhere(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[bool | None] = []
+    ends = getattr(SocketProtocol, moment)
+
+    def then_put(protocol: SocketProtocol, *arguments: object) -> None:
+        ends(protocol, *arguments)
+        late.append(protocol.way.put(text_frame(b"late")))
+
+    async with served(tmp_path) as home:
+        followed = await session(home)
+        async with raw_client(home, "ws.ai", followed) as client:
+            await _commit(home, followed, ["first"])
+            await client.told(b"first")
+            await _commit(home, followed, [MARK])
+            await client.told(MARK.encode())
+            monkeypatch.setattr(SocketProtocol, moment, then_put)
+            protocol = next(each for each in _of_tcp(home) if isinstance(each, SocketProtocol))
+            assert protocol.way.put != protocol._put  # it is the transport's own: nothing was in the way
+            if moment == "handle_close":
+                await client.send(b"\x88", b"\x03\xe8")
+            elif moment == "end":
+                protocol.end(4003, "forbidden")
+            elif moment == "keepalive_timeout":
+                protocol.keepalive_timeout()
+            else:
+                client.socket.close()
+                await _until(lambda: late)
+            if moment != "connection_lost":
+                assert (await client.ended())[0] in (1000, 4003, 1011)
+                assert b"late" not in client._read
+        assert late == [True]
 
 
 async def test_a_terminal_that_stops_reading_is_closed_and_the_others_go_on(soon: None) -> None:
