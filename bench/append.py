@@ -3,7 +3,8 @@
     python -m bench.append [folder]
 
 Paced loads come on time whether or not earlier appends are done. The folder says which file system is
-measured; how fast that one alone makes a small write durable is printed beside.
+measured; how fast that one alone makes a small write durable is printed beside. Loop and collections of
+garbage are the hub's.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import uvloop
+
 from bench.disk import disk_figure
 from bench.stats import milliseconds, percentile
 from bench.table import Figure, table
+from rhetor.app import collect_seldom
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Draft
 from rhetor.store.sqlite import SqliteStore
@@ -34,17 +38,18 @@ T = TypeVar("T")
 
 
 def run(folder: str | None = None) -> list[Figure]:
+    collect_seldom()
     with tempfile.TemporaryDirectory(prefix=".append-", dir=folder or Path.cwd()) as place:
         figures = [disk_figure(place)]
         for rate, target in TARGETS_MS.items():
-            took = asyncio.run(_with_store(place, partial(paced, rate=rate)))
+            took = uvloop.run(_with_store(place, partial(paced, rate=rate)))
             holds = percentile(took, 0.99) * 1000 < target
             figures.append(
                 Figure(f"append at {rate}/s, p50 · p99", milliseconds(took), f"p99 <{target:.0f} ms", holds)
             )
-        most = asyncio.run(_with_store(place, saturated))
+        most = uvloop.run(_with_store(place, saturated))
         figures.append(Figure("appends, 500 callers at once", f"{most:,.0f} events/s"))
-        read = asyncio.run(_with_store(place, replayed))
+        read = uvloop.run(_with_store(place, replayed))
         figures.append(Figure("replay from the file, page by page", f"{read:,.0f} events/s"))
     return figures
 
