@@ -14,11 +14,11 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from rhetor.errors import HeadTooLarge, Late, Malformed, RhetorError
-from rhetor.hub.outlets import Way
 
 from . import problems
 from .draining import drained
 from .events import EXTENSION
+from .straight import StraightWay
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
@@ -37,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused: RhetorError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._parting: asyncio.TimerHandle | None = None
-        self.way = Way(self._put)
+        self.way = StraightWay(transport, lambda: not transport.is_closing(), lambda: self.flow.write_paused)
         super().connection_made(transport)
         self._wait_for_head()
 
@@ -45,13 +45,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if self._parting is not None:
             self._parting.cancel()
-        self._look_again()
+        self.way.look_again()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused is not None:
             return
-        self._look_again()
+        self.way.look_again()
         heads = self._heads
         super().data_received(data)
         if self._in_head and self._refused is None:
@@ -75,23 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._fail(Malformed("the target of a request is a path"))
         super().on_headers_complete()
 
-    def _put(self, data: bytes) -> bool:
-        """As of `Way`, for a piece of the answer that is under way, where something has happened since one
-        was last put."""
-        if self.flow.write_paused:
-            return False
-        if not self.transport.is_closing():
-            self.transport.write(data)
-            if not self.flow.write_paused:
-                self.way.put = self.transport.write
-        return True
-
-    def _look_again(self) -> None:
-        """Before whatever may end the answer or the connection: nothing is written behind that."""
-        self.way.put = self._put
-
     def pause_writing(self) -> None:
-        self._look_again()
+        self.way.look_again()
         super().pause_writing()
 
     async def drained(self, seconds: float) -> None:
@@ -104,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         does not read: then it is dropped a little later."""
         if self.cycle.disconnected or self.transport.is_closing():
             return
-        self._look_again()
+        self.way.look_again()
         self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
         self.cycle.disconnected = True  # to uvicorn: nothing more is to come
         self.transport.close()

@@ -4,7 +4,6 @@ written as they are, what a client does not read is bounded, and one that is gon
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -12,10 +11,9 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.protocol import State
 
-from rhetor.hub.outlets import Way
-
 from .draining import drained
 from .routes import EXTENSION
+from .straight import StraightWay
 from .tally import Traffic
 
 MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
@@ -34,17 +32,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     traffic = Traffic()
     is_full = False  # more is written than the client has read
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
-        self.way = Way(self._put)
+        self.way = StraightWay(transport, lambda: self.is_open, lambda: self.is_full)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._look_again()
+        self.way.look_again()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        self._look_again()
+        self.way.look_again()
         super().shutdown()
 
     async def run_asgi(self) -> None:
@@ -53,7 +51,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         try:
             await super().run_asgi()
         finally:
-            self._look_again()
+            self.way.look_again()
 
     @property
     def is_open(self) -> bool:
@@ -67,27 +65,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frames)
 
     def data_received(self, data: bytes) -> None:
-        self._look_again()  # it may be the client's end of the conversation
+        self.way.look_again()  # it may be the client's end of the conversation
         self.traffic.received += len(data)
         super().data_received(data)
 
-    def _put(self, frames: bytes) -> bool:
-        """As of `Way`, where something has happened since frames were last put."""
-        if self.is_full:
-            return False
-        if self.is_open:
-            self.transport.write(frames)
-            if not self.is_full:
-                self.way.put = self.transport.write
-        return True
-
-    def _look_again(self) -> None:
-        """Before whatever may end the conversation: a frame behind its end would be an error."""
-        self.way.put = self._put
-
     def pause_writing(self) -> None:
         self.is_full = True
-        self._look_again()
+        self.way.look_again()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -106,7 +90,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Close, also where nothing is read: then the connection is dropped a little later."""
         if not self.is_open:
             return
-        self._look_again()
+        self.way.look_again()
         try:
             self.conn.send_close(code, reason.encode()[:120].decode(errors="ignore"))
         except InvalidState:
@@ -120,7 +104,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._drop_later(self.linger_seconds)
 
     def keepalive_timeout(self) -> None:
-        self._look_again()
+        self.way.look_again()
         super().keepalive_timeout()
         self._drop_later(self.parting_seconds)
 
@@ -141,6 +125,6 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer = self.loop.call_later(seconds, self._drop)
 
     def _drop(self) -> None:
-        self._look_again()
+        self.way.look_again()
         transport: Any = self.transport
         transport.abort()
