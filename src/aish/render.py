@@ -8,7 +8,8 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 _ESC, _BEL, _ST, _CSI = "\x1b", "\x07", "\x9c", "\x9b"
 _CANCELS = "\x18\x1a"
@@ -123,6 +124,12 @@ def dimmed(text: str) -> str:
 def heading(peer: str) -> str:
     """How an answer is attributed: `[From Apollo]`."""
     return f"[From {peer[:1].upper()}{peer[1:]}]"
+
+
+def status(peer: "Mapping[str, Any]") -> str:
+    """The word for how a peer is."""
+    known = str(peer.get("status") or "unknown")
+    return "not installed" if known == "missing" else known
 
 
 def table(rows: "Sequence[Sequence[str]]") -> str:

@@ -58,6 +58,11 @@ def test_list_shows_peers_by_kind(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("list", "type", "tool").out == "No peers\n"
 
 
+def test_a_program_that_cannot_be_started_is_not_installed(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [peer("codex", "tool", status="missing")]}))
+    assert aish("list").out.splitlines()[1] == "codex  tool  not installed      codex does"
+
+
 def test_list_as_json_for_programs(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai", answer(PEERS))
     (shown,) = json.loads(aish("list", "type", "terminal", "json").out)

@@ -260,7 +260,7 @@ def tool(name: str, **more: Any) -> dict[str, Any]:
 TOOLS = {
     "tools": [
         tool("codex", status="idle", pid=9, evidence="no turn\x1b[2J"),
-        tool("opencode", installed=False, path=None, status="gone"),
+        tool("opencode", installed=False, path=None, status="missing"),
     ]
 }
 

@@ -43,9 +43,11 @@ def _shown(status: "Status", *, with_screen: bool) -> str:
 
 
 def _facts(status: "Status") -> "list[tuple[str, str]]":
+    from aish.render import status as shown
+
     facts = [("peer", f"{status['name']}, {status['kind']}" + _by(status))]
     since = f" since {_time(status['since'])}" if status.get("since") else ""
-    facts.append(("status", f"{status['status']}{since}"))
+    facts.append(("status", f"{shown(status)}{since}"))
     facts.append(("evidence", str(status.get("evidence") or "none")))
     reasons = [one for one in status.get("reasons") or () if one != status.get("evidence")]
     facts += [("" if number else "reason", one) for number, one in enumerate(reasons)]

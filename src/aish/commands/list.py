@@ -57,7 +57,7 @@ def _shown(peer: "Peer") -> "Peer":
 
 
 def _table(peers: "list[Peer]") -> str:
-    from aish.render import cleaned, table
+    from aish.render import cleaned, status, table
 
     if not peers:
         return "No peers"
@@ -69,5 +69,5 @@ def _table(peers: "list[Peer]") -> str:
         forwards = "".join(f" → {name}" for name in peer.get("forwards") or ())
         kind = _SHOWN_TYPE.get(peer["kind"], peer["kind"])
         described = f"{peer.get('description') or ''}{forwards}"
-        rows.append((str(peer["id"]), str(kind), str(peer.get("status") or "unknown"), place, described))
+        rows.append((str(peer["id"]), str(kind), status(peer), place, described))
     return table([[cleaned(cell) for cell in row] for row in rows])

@@ -45,7 +45,7 @@ def run(words: "list[str]") -> int:
 
 
 def _list(*, with_evidence: bool, as_json: bool) -> int:
-    from aish.render import table
+    from aish.render import status, table
 
     tools = Hub().ask("GET", "/api/v2/tools")["tools"]
     if as_json:
@@ -56,11 +56,13 @@ def _list(*, with_evidence: bool, as_json: bool) -> int:
         if not tool.get("installed"):
             described = _hint(tool)
         at = f"pid {tool['pid']}" if tool.get("pid") else ""
-        rows.append((tool["name"], _state(tool), at, str(described or "")))
+        rows.append((tool["name"], status(tool), at, str(described or "")))
     return _print(table([_cleaned(row) for row in rows]) if tools else "No tools")
 
 
 def _status(name: str, as_json: bool) -> int:
+    from aish.render import status
+
     tool = Hub().ask("GET", _path(name))
     if as_json:
         return _print_json(tool)
@@ -68,7 +70,7 @@ def _status(name: str, as_json: bool) -> int:
     found = (health.get("version") if health.get("ok") else "") or health.get("detail") or ""
     facts = {
         "name": tool["name"],
-        "status": _state(tool),
+        "status": status(tool),
         "evidence": tool.get("evidence"),
         "pid": tool.get("pid"),
         "driver": tool.get("driver"),
@@ -145,10 +147,6 @@ def _attach(words: "list[str]") -> int:
 
 def _path(name: str) -> str:
     return f"/api/v2/tools/{quote(name)}"
-
-
-def _state(tool: "Tool") -> str:
-    return str(tool.get("status") or "unknown") if tool.get("installed") else "not installed"
 
 
 def _hint(tool: "Tool") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["available", "idle", "busy", "blocked", "stuck", "gone"]
+Status = Literal["available", "idle", "busy", "blocked", "stuck", "gone", "missing"]
 OnExit = Literal["survive", "reap"]
 
 

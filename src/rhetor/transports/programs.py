@@ -11,13 +11,13 @@ from rhetor.domain.command import EndProgram, LaunchTool
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
 from rhetor.errors import UnknownPeer
-from rhetor.hub.conditions import condition_of, running_turns, until_idle, waiting_messages
+from rhetor.hub.conditions import running_turns, until_idle, waiting_messages
 from rhetor.hub.seats import reports, seats_of
 
 from .bodies import LaunchBody, ProgramBody, WaitBody
 from .node import Node
 from .routes import Doors
-from .talking import Here, Who, seated, shape
+from .talking import Here, Who, condition, seated, shape
 
 doors = Doors(tags=["programs"])
 
@@ -40,7 +40,7 @@ async def status(id: str, here: Here) -> dict[str, Any]:
     state = here.hub.state
     peer = state.peers.get(id)
     seat, gone = next(iter(seats_of(state, peer.name)), None), state.gone.get(peer.name)
-    how = await seat.running.looked_at() if seat else condition_of(state, peer)
+    how = await seat.running.looked_at() if seat else condition(here, peer)
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
     place = shapes.Seated(seat.running.pid if seat else None, how)
     return shapes.condition(peer, place, gone[0] if gone and not seat else None, running, waiting)

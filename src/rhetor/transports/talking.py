@@ -12,6 +12,7 @@ from rhetor.dialects import shapes
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnEnd, TurnFailed
 from rhetor.domain.peer import Peer
+from rhetor.domain.program import Condition
 from rhetor.errors import ProviderTimeout, TurnFailure
 from rhetor.hub.conditions import condition_of, running_turns
 from rhetor.hub.seats import reports, seats_of
@@ -158,8 +159,13 @@ def shape(here: Node, peer: Peer) -> dict[str, Any]:
 
 def seated(here: Node, peer: Peer) -> shapes.Seated:
     """A peer's program, and how it is."""
-    state = here.hub.state
-    seats, how = seats_of(state, peer.name), condition_of(state, peer)
+    seats = seats_of(here.hub.state, peer.name)
+    return shapes.Seated(seats[0].running.pid if seats else None, condition(here, peer))
+
+
+def condition(here: Node, peer: Peer) -> Condition:
+    """How a peer is; of a program that nobody has started, also whether that can be done."""
+    how = condition_of(here.hub.state, peer)
     if how.status == "available" and here.programs.place(peer) is None:
-        how = replace(how, status="gone", evidence="it is not installed")
-    return shapes.Seated(seats[0].running.pid if seats else None, how)
+        return replace(how, status="missing", evidence="it is not installed")
+    return how
