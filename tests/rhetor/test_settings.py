@@ -48,3 +48,23 @@ def test_an_agent_can_be_a_model_wherever_one_is_named(tmp_path: Path) -> None:
     assert (found["apollo"].model, found["athena"].model) == ("cli:codex", "cli:gemini")
     with pytest.raises(InvalidSettings, match=r"models\.fallbacks\.0"):
         peers(tmp_path, "models: {fallbacks: [claude]}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("hub: {port: 1}\nsession: {ttl: 5}\nhub: {port: 2}\n", "line 3: hub is in line 1 already"),
+        ("hub:\n  port: 1\n  port: 2\n", "line 3: port is in line 2 already"),
+        ("teams:\n  a: [apollo]\n  b:\n  - {x: 1,\n     x: 2}\n", "line 5: x is in line 4 already"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        peers(tmp_path, text)
+    assert refused.value.detail == f"{tmp_path / 'config.yaml'}: {why}"
+
+
+@pytest.mark.parametrize("text", ["hub: {port: 1, port: 2}", "hub: &a {b: *a}"])
+def test_a_file_that_repeats_itself_in_one_line_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidSettings):
+        peers(tmp_path, text)

@@ -31,10 +31,10 @@ def values_of(file: Path | None, text: str) -> dict[str, Any]:
     """The file's values by section.
 
     Raises:
-        InvalidSettings: it is no YAML, or no mapping; says where.
+        InvalidSettings: it is no YAML, or no mapping, or has a key twice; says where.
     """
     try:
-        loaded = yaml.load(text, LOADER) if text else {}
+        loaded = _loaded(file, text) if text else {}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
@@ -46,6 +46,38 @@ def values_of(file: Path | None, text: str) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise InvalidSettings(f"{file}: line 1: the file must be a mapping of sections")
     return loaded
+
+
+def _loaded(file: Path | None, text: str) -> Any:
+    loader = LOADER(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_once(file, node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _require_once(file: Path | None, root: yaml.Node) -> None:
+    """Of a key that is there twice YAML takes the last one, and says nothing."""
+    left, seen = [root], set[int]()
+    while left:
+        node = left.pop()
+        if id(node) in seen:  # an alias of what was looked at, or of what holds it
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise InvalidSettings(f"{file}: line {line}: {name} is in line {lines[name]} already")
+                lines[name] = line
+                left.append(value)
 
 
 def variable_of(key: str) -> str | None:
