@@ -17,10 +17,11 @@ from pathlib import Path
 
 import uvloop
 
-from rhetor.app import Start, collect_seldom, locked, model_access, routes
+from rhetor.app import collect_seldom, locked, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
+from rhetor.configured import model_access
 from rhetor.domain.command import Principal, StartSession
 from rhetor.domain.event import OutputDelta
 from rhetor.home import Home
@@ -67,7 +68,7 @@ async def _open(home: Home) -> AsyncIterator[Hub]:
 
 
 def _node(home: Home, hub: Hub, port: int) -> Node:
-    access = model_access(Start(read_settings(None), home, {}))
+    access = model_access(read_settings(None), {})
     node = Node(hub, access, Logins(), "", str(home.folder), OWNER, wall_clock(), False, lambda: None)
     node.connections = Connections(*PROFILE)
     node.rates = Rates(per_second=1e9, burst=1_000_000)

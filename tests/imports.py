@@ -18,8 +18,10 @@ LAYERS = [
     {"hub"},
     {"transports"},
     {"specialists", "coding_agents"},
-    {"settings", "home", "logs"},
+    {"settings", "home", "logs", "local_call"},
     {"programs"},
+    {"configured"},
+    {"reloading"},
     {"app"},
     {"cli"},
     {"__main__"},
@@ -38,7 +40,17 @@ NARROW = {
     "dialects": {"store": {"store.base"}},
 }
 # what stands at the top is only for the composition root and the commands
-ROOT_ONLY = {"specialists", "coding_agents", "settings", "home", "logs", "programs"}
+ROOT_ONLY = {
+    "specialists",
+    "coding_agents",
+    "settings",
+    "home",
+    "logs",
+    "local_call",
+    "programs",
+    "configured",
+    "reloading",
+}
 # the client is to start fast: of the hub's code it may use the grammar, for lines of the grammar
 CLIENT_MAY = "rhetor.domain.grammar"
 # small, isolated and alone: started as a file

@@ -1,4 +1,4 @@
-"""The hub's own commands: `rhetor serve`, `rhetor token`, `rhetor config show`, `rhetor doctor`."""
+"""The hub's own commands: `rhetor serve`, `reload`, `token`, `config show`, `doctor`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken
 
-WRONG_USAGE = 2
+OK, WRONG_USAGE = 200, 2
 PATIENCE_SECONDS = 10.0
 
 
@@ -41,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="print the token of the TCP door")
     token.add_argument("--rotate", action="store_true", help="replace it: a hub that runs takes it at once")
     token.set_defaults(run=_token)
+    reload = commands.add_parser("reload", help="let the hub that runs read its configuration again")
+    reload.set_defaults(run=_reload)
     config = commands.add_parser("config", help="look at the configuration")
     shown = config.add_subparsers(required=True, metavar="ACTION")
     show = shown.add_parser("show", help="what is in force, and where each value is from")
@@ -50,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
     doctor.set_defaults(run=_doctor)
-    for command in (serve, token, show, doctor):
+    for command in (serve, reload, token, show, doctor):
         command.add_argument("--home", type=Path, help="state folder (RHETOR_HOME)")
         command.add_argument("--config", type=Path, help="configuration file (HOME/config.yaml)")
     return parser
@@ -86,8 +89,8 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
 
     logs.start()
     file = arguments.config or home.folder / "config.yaml"
-    settings = read_settings(file, {"host": arguments.host, "port": arguments.port})
-    start = Start(settings, home, dict(os.environ), by_itself=arguments.auto)
+    read = partial(read_settings, file, {"host": arguments.host, "port": arguments.port})
+    start = Start(read, home, dict(os.environ), by_itself=arguments.auto)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(start))
 
@@ -117,6 +120,26 @@ def _token(arguments: argparse.Namespace) -> int:
 
     read = rotate_token if arguments.rotate else load_token
     sys.stdout.write(read(_home(arguments).folder / "token") + "\n")
+    return 0
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    """The hub reads the file that it was started with."""
+    from rhetor.local_call import NoHub, call
+
+    try:
+        status, answer = call(_home(arguments).socket, "POST", "/api/v2/reload")
+    except NoHub as error:
+        sys.stderr.write(f"rhetor: {error}\n")
+        return 1
+    if status != OK:
+        sys.stderr.write(f"rhetor: {answer.get('detail', status)}\n")
+        return WRONG_USAGE
+    changed, at_start = answer["changed"], answer["at_start"]
+    said = f"in force: {', '.join(changed)}" if changed else "nothing else is in force than before"
+    sys.stdout.write(f"{said}\n")
+    if at_start:
+        sys.stdout.write(f"in force when the hub starts the next time: {', '.join(at_start)}\n")
     return 0
 
 

@@ -26,11 +26,17 @@ class Addresses:
         scheme, default = ("https", 443) if tls else ("http", 80)
         own = ["127.0.0.1", "localhost", "[::1]", console]
         self._default = default
+        self._tls = tls
         self.console: Authority = (console, port)
         self._hosts = {(name, port) for name in own}
         self._hosts |= {a for host in hosts if (a := _authority(host, default))}
         self._origins = {(scheme, name, port) for name in own}
         self._origins |= {o for origin in origins if (o := _origin(origin))}
+
+    def allowing(self, hosts: Iterable[str], origins: Iterable[str]) -> Addresses:
+        """The same own names, with these added."""
+        name, port = self.console
+        return Addresses(port, name, hosts, origins, tls=self._tls)
 
     def check_host(self, header: str) -> Authority:
         """Raises:

@@ -60,6 +60,10 @@ class ModelAccess:
         return {"chat": self._chat}
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
+
+    @property
     def fingerprint(self) -> str:
         return fingerprint(self._environment)
 

@@ -157,6 +157,7 @@ class Hub:
         if state.closing:
             return
         state.closing = True
+        state.bell.ring()  # who waits for something to end need not any longer
         state.attendance.close()
         release(state)
         for lane in list(state.lanes.values()):

@@ -15,12 +15,24 @@ Reports = Mapping[str, Mapping[str, float]]  # by peer: what its program says, 0
 
 class Peers:
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
-        self._peers = {peer.name: peer for peer in peers}
-        self._teams = {name: tuple(members) for name, members in (teams or {}).items()}
-        self._configured_teams = frozenset(self._teams)
+        self._peers: dict[str, Peer] = {}
+        self._configured: dict[str, Peer] = {}
+        self._teams: dict[str, Sequence[str]] = {}
+        self._configured_teams: frozenset[str] = frozenset()
         self._put: set[str] = set()
         self._figures: Callable[[str], Figures] = lambda peer: Figures()
         self._reported: Callable[[], Reports] = dict
+        self.configure(peers, teams or {})
+
+    def configure(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]]) -> None:
+        """Put these in the place of those that were configured before. Programs that were announced stay,
+        and so do teams that were made, but for those whose name is configured now."""
+        announced = {name: self._peers[name] for name in self._put}
+        self._configured = {peer.name: peer for peer in peers}
+        self._peers = {**self._configured, **announced}
+        made = {name: team for name, team in self._teams.items() if name not in self._configured_teams}
+        self._configured_teams = frozenset(teams)
+        self._teams = made | {name: tuple(members) for name, members in teams.items()}
 
     def reported_by(self, reports: Callable[[], Reports]) -> None:
         """Let what programs that run say they are good at count before what is configured."""
@@ -38,6 +50,8 @@ class Peers:
     def remove(self, name: str) -> None:
         del self._peers[name]
         self._put.discard(name)
+        if name in self._configured:  # since it was announced
+            self._peers[name] = self._configured[name]
 
     def is_put(self, name: str) -> bool:
         return name in self._put
@@ -47,6 +61,9 @@ class Peers:
 
     def __len__(self) -> int:
         return len(self._peers)
+
+    def __contains__(self, peer: Peer) -> bool:
+        return peer.name in self._peers
 
     def get(self, name: str) -> Peer:
         """The peer of that name; `apollo-ai` and `apollo-ci` are `apollo`. All of a team together are one,

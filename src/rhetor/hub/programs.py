@@ -90,12 +90,20 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     configured = _is_configured(state, peer.name)
     if not seats and (configured or peer.name not in state.gone):
         raise NotRunning(peer.name)
-    await asyncio.gather(*(_end(seat) for seat in seats))
     ended, _ = state.gone.get(peer.name, (Exit(), 0))
+    await asyncio.gather(*(_end(seat) for seat in seats))
+    if seats:
+        ended = seats[-1].running.ended or Exit()
     if not configured:
+        _forget(state, peer)
+    return ended
+
+
+def _forget(state: State, peer: Peer) -> None:
+    """The peer goes with its program; one that was announced under its name meanwhile stays."""
+    if state.peers.is_put(peer.name) and state.peers.get(peer.name) is peer:
         state.gone.pop(peer.name, None)
         state.peers.remove(peer.name)
-    return ended
 
 
 async def _end(seat: Seat) -> None:
@@ -221,6 +229,24 @@ async def _adopt(state: State, entry: SeatRow) -> None:
         await _was_lost(state, entry, found or Exit(lost="its driver is no longer there"))
     else:
         take(state, entry, found)
+        keep_while_it_runs(state, entry.peer)
+
+
+def keep_while_it_runs(state: State, peer: Peer) -> None:
+    """Let a peer whose program runs be there until that has ended, where it is not configured any more."""
+    if peer in state.peers:
+        return
+    state.peers.put(peer)
+
+    async def forgotten() -> None:
+        while not state.closing:
+            heard = state.bell.heard()
+            if not seats_of(state, peer.name):
+                _forget(state, peer)
+                return
+            await heard.wait()
+
+    state.tasks.create_task(forgotten(), name=f"program {peer.name}")
 
 
 def _with_rules_of_now(state: State, entry: SeatRow) -> SeatRow:

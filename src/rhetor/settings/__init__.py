@@ -1,6 +1,6 @@
 """What a user can set, and what follows from it."""
 
-from .origins import MASK, origins
+from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
 from .reading import read_settings, state_home
 from .sections import (
@@ -22,6 +22,7 @@ __all__ = [
     "Settings",
     "SpecialistSettings",
     "ToolSettings",
+    "differing",
     "origins",
     "peers_of",
     "read_settings",

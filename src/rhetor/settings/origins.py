@@ -25,6 +25,13 @@ def origins(settings: Settings, file: Path) -> list[tuple[str, Any, str]]:
     return found
 
 
+def differing(before: Settings, after: Settings) -> list[str]:
+    """The keys whose values are not the same in both, in order; one that is there in one only, too."""
+    one, other = (dict(_leaves(settings.model_dump())) for settings in (before, after))
+    paths = {path for path in one | other if path not in one or path not in other or one[path] != other[path]}
+    return sorted(".".join(path) for path in paths)
+
+
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     if isinstance(value, dict) and value:
         return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*path, str(key)))]

@@ -62,6 +62,13 @@ class Fingerprint(BaseModel):
     fingerprint: str
 
 
+class Reloaded(BaseModel):
+    """Keys with other values than before: in force now, or when the hub starts the next time."""
+
+    changed: list[str]
+    at_start: list[str]
+
+
 class Code(BaseModel):
     """`expires_in`: seconds."""
 

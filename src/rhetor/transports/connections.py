@@ -55,6 +55,10 @@ class Connections:
         self._held: Counter[str] = Counter()
         self._begun: dict[str, deque[float]] = {}
 
+    def limit(self, per_minute: int, at_once: int) -> None:
+        """From now on; what is open stays open."""
+        self._per_minute, self._at_once = per_minute, at_once
+
     def by_door(self) -> Counter[str]:
         return Counter(connection.door for connection in self._open)
 

@@ -98,6 +98,7 @@ OPERATIONS: dict[str, Gives] = {
     "GET /api/capabilities": Gives(a.Capabilities),
     "GET /api/v2/status": Gives(a.HubStatus),
     "PUT /api/v2/environment": Gives(a.Fingerprint),
+    "POST /api/v2/reload": Gives(a.Reloaded, (e.InvalidSettings,)),
     "POST /api/v2/shutdown": Gives(a.Status, status=HTTPStatus.ACCEPTED),
     "POST /api/auth/code": Gives(a.Code),
     "GET /login": Gives(status=HTTPStatus.SEE_OTHER, headers=("location", "set-cookie")),

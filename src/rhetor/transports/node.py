@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -67,11 +67,20 @@ class NoPrograms:
         return {"check": "none", "ok": False, "detail": "it is not configured", "version": None}
 
 
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Keys of the configuration whose values are others now: those in force, and those that wait for the
+    hub's next start."""
+
+    changed: Sequence[str] = ()
+    at_start: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class Node:
     """`url`: of the TCP door; `console`: the name that browsers log in under; `by_itself`: a shell started
     this hub, so a shell's provider variables may become its own; `max_parallel`: of a bulk request that
-    does not say."""
+    does not say; `reload`: reads the configuration again, or refuses it."""
 
     hub: Hub
     providers: Providers
@@ -87,6 +96,7 @@ class Node:
     console: str = ""
     sockets: tuple[str, ...] = ()
     max_parallel: int = 20
+    reload: Callable[[], Reloaded] = Reloaded
     programs: Programs = field(default_factory=NoPrograms)
     rates: Rates = field(default_factory=Rates)
     connections: Connections = field(default_factory=Connections)

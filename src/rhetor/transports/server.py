@@ -25,6 +25,7 @@ GRACE_SECONDS = 3
 UNACKNOWLEDGED_SECONDS = 20.0
 PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
 FRAME_BYTES = 16 << 20
+STDERR = 2
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
@@ -127,6 +128,25 @@ class HubServer(uvicorn.Server):
     def idle(self) -> bool:
         """Whether no client is connected."""
         return not self.server_state.connections
+
+
+@contextmanager
+def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+    """SIGHUP reloads; but where the terminal that the hub was started at is gone, it ends."""
+    had_terminal = os.isatty(STDERR)
+    loop = asyncio.get_running_loop()
+
+    def hung_up() -> None:
+        if had_terminal and not os.isatty(STDERR):
+            end()
+        else:
+            reload()
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def unix_listener(path: Path) -> socket.socket:

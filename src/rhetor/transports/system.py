@@ -72,6 +72,13 @@ async def take_environment(body: EnvironmentBody, here: Here) -> dict[str, Any]:
     return {"fingerprint": here.providers.fingerprint}
 
 
+@doors.on("POST", "/api/v2/reload", Policy.OWNER)
+async def reload(here: Here) -> dict[str, Any]:
+    """Read the configuration again. One that does not hold up is refused, and the running one stays."""
+    reloaded = here.reload()
+    return {"changed": reloaded.changed, "at_start": reloaded.at_start}
+
+
 @doors.on("POST", "/api/v2/shutdown", Policy.OWNER, status_code=202)
 async def shutdown(here: Here) -> dict[str, str]:
     here.shut_down()

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rhetor.app import Start, model_access
+from rhetor.configured import model_access
 from rhetor.domain.output import Began, Done
 from rhetor.drivers.local_models import LocalServer
 from rhetor.drivers.models import OFFLINE_SECONDS, Models
 from rhetor.drivers.prices import Price
 from rhetor.errors import InvalidSettings
-from rhetor.home import Home
 from rhetor.settings import read_settings
 from tests.provider import ProviderServer
 from tests.rhetor.drivers.talk import APOLLO, chat_driver, turn
@@ -88,7 +87,7 @@ models:
 async def test_fallbacks_and_prices_are_taken_from_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(CONFIGURED)
-    access = model_access(Start(read_settings(file), Home(tmp_path, {}), {}))
+    access = model_access(read_settings(file), {})
     means = access._chat.means
     assert means.fallbacks == ("local/llama3.2", "openai/gpt-4o")
     assert means.prices._own == {

@@ -1,0 +1,44 @@
+"""One call to the hub that runs on this machine, over its Unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+SECONDS = 10.0
+
+
+class NoHub(Exception):
+    """None listens there."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, place: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._place = place
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(str(self._place))
+
+
+def call(place: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON object of the answer.
+
+    Raises:
+        NoHub: nobody answers on that socket.
+    """
+    connection = _Connection(place)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        found = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NoHub(f"no hub answers on {place}: {error}") from error
+    finally:
+        connection.close()
+    return answer.status, found if isinstance(found, dict) else {}

@@ -1,0 +1,154 @@
+"""A configuration that is changed while the hub runs: `rhetor reload`, SIGHUP, and what does not hold up."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from tests.e2e.home import BIN, SECONDS, Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+
+CLOUDY = "specialists:\n  cloud: {{role: weather, capabilities: {{weather: 0.9}}}}\n  apollo: null\n{more}"
+
+
+def reload(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [f"{BIN}/rhetor", "reload", *flags],
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def configure(machine: Machine, text: str) -> None:
+    machine.folder.mkdir(mode=0o700, exist_ok=True)
+    (machine.folder / "config.yaml").write_text(text)
+
+
+def names(machine: Machine) -> set[str]:
+    return {line.split()[0] for line in machine.run("list").stdout.splitlines()[1:]}
+
+
+def test_what_was_changed_is_in_force_and_the_hub_is_the_same(machine: Machine) -> None:
+    assert machine.run("apollo", "hi").returncode == 0
+    pid = machine.hub_pid()
+    configure(machine, CLOUDY.format(more="teams: {sky: [cloud, numa]}\nhub: {port: 1234}\n"))
+    told = reload(machine)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "specialists.cloud.capabilities.weather" in told.stdout
+    assert "teams.sky" in told.stdout
+    assert told.stdout.endswith("in force when the hub starts the next time: hub.port\n")
+    assert reload(machine).stdout == "nothing else is in force than before\n"
+    assert names(machine) >= {"cloud", "athena"}
+    assert machine.run("apollo", "hi").returncode == 3
+    answered = machine.run("@weather", "rain?")
+    assert (answered.returncode, answered.stdout[:6]) == (0, "Cloud,")
+    assert "[From Cloud]" in machine.run("team:sky", "rain?").stdout
+    configure(machine, "")
+    assert reload(machine).returncode == 0
+    assert "cloud" not in names(machine)
+    assert machine.run("apollo", "hi").returncode == 0
+    assert machine.hub_pid() == pid
+
+
+def test_what_does_not_hold_up_is_refused_with_its_line_and_changes_nothing(machine: Machine) -> None:
+    configure(machine, CLOUDY.format(more=""))
+    assert machine.run("cloud", "hi").returncode == 0
+    for text, why in (
+        ("specialists:\n  cloud: {roll: x}\n", "line 2: specialists.cloud.roll: there is no such setting"),
+        ("teams: {sky: [nobody]}\n", "teams.sky: no peer is called 'nobody'"),
+        ("hub: [\n", "line 2, column 1: "),
+    ):
+        configure(machine, text)
+        told = reload(machine)
+        assert (told.returncode, told.stdout) == (2, "")
+        assert why in told.stderr
+        assert "cloud" in names(machine)
+
+
+def test_a_hang_up_is_a_reload_and_a_bad_file_leaves_the_hub_as_it_is(machine: Machine) -> None:
+    machine.run("apollo", "hi")
+    pid = machine.hub_pid()
+    configure(machine, CLOUDY.format(more=""))
+    os.kill(pid, signal.SIGHUP)
+    _until(lambda: "cloud" in names(machine))
+    configure(machine, "nonsense: 1\n")
+    os.kill(pid, signal.SIGHUP)
+    _until(lambda: "nonsense: there is no such setting" in (machine.folder / "hub.log").read_text())
+    assert machine.run("cloud", "hi").returncode == 0
+    assert machine.hub_pid() == pid
+
+
+def test_a_hub_whose_terminal_is_closed_ends_in_order(machine: Machine) -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execve(f"{BIN}/rhetor", ["rhetor", "serve", "--port", "0"], machine.environment)
+    said = b""
+    while b"rhetor listening on" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert not (machine.folder / "hub.sock").exists()
+
+
+def test_a_turn_goes_on_with_the_model_that_it_began_with(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    provider.forget()
+    provider.script(Script(chunks=("half ", "more"), hold={1: "reloaded"}), Script(chunks=("next",)))
+    machine.environment |= {"LOCAL_KEY": "k"}
+    keyed = "kind: openai, api_key_env: LOCAL_KEY, allow_private: true"
+    local = f"providers: {{local: {{{keyed}, base_url: '{provider.url}/v1'}}}}\n"
+    configure(machine, f"{local}models: {{default: local/m1}}\n")
+    shell = machine.start("apollo", "go")
+    assert shell.stdout is not None
+    assert shell.stdout.read(5) == b"half "
+    configure(machine, f"{local}models: {{default: local/m2}}\n")
+    assert "models.default" in reload(machine).stdout
+    assert machine.run("apollo", "again").stdout == "next\n"
+    provider.release("reloaded")
+    assert shell.communicate(timeout=SECONDS)[0] == b"more\n"
+    assert shell.returncode == 0
+    models = [call["body"]["model"] for call in provider.calls() if "completions" in call["path"]]
+    assert models == ["m1", "m2"]
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_program_whose_entry_is_gone_stays_until_it_ends(machine: Machine, by_hand: bool) -> None:
+    configure(machine, "tools: {mirror: {driver: stdio, executable: cat}}\n")
+    assert machine.run("mirror", "-x", "hi").stdout == "hi\n"
+    configure(machine, "")
+    assert reload(machine).returncode == 0
+    assert machine.run("mirror", "-x", "still there").stdout == "still there\n"
+    machine.run("shutdown")
+    machine.wait_for_end()
+    assert machine.run("mirror", "-x", "and there").stdout == "and there\n"
+    assert reload(machine).returncode == 0
+    if by_hand:
+        assert machine.run("tools", "terminate", "mirror").returncode == 0
+    else:
+        machine.end_programs()
+    _until(lambda: "mirror" not in names(machine))
+    assert machine.run("apollo", "hi").returncode == 0
+
+
+def test_without_a_hub_there_is_nothing_to_reload(machine: Machine) -> None:
+    told = reload(machine)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "no hub answers on" in told.stderr
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
