@@ -142,8 +142,9 @@ class PeerBusy(RhetorError):
     code, status, rpc = "peer_busy", 409, LIMIT_REACHED
     retryable = True
 
-    def __init__(self, peer: str, turn_id: str) -> None:
-        super().__init__(f"{peer} is busy with turn {turn_id}", peer=peer, turn_id=turn_id)
+    def __init__(self, peer: str, turn_id: str = "", why: str = "a message waits") -> None:
+        why = f"with turn {turn_id}" if turn_id else f"({why})"
+        super().__init__(f"{peer} is busy {why}", peer=peer, turn_id=turn_id)
 
 
 class ProgramMissing(RhetorError):

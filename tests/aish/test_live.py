@@ -19,6 +19,7 @@ from aish.live import Event, Follow, Hub
 from aish.live.errors import error_of
 from aish.live.following import MOST_EVENTS
 from rhetor import errors
+from rhetor.domain.command import KeepBlob, Principal
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Record, Text
 from rhetor.errors import ProviderCut
@@ -392,6 +393,40 @@ async def test_who_follows_when_the_connection_is_closed_is_told(tmp_path: Path)
         with pytest.raises(live.HubError) as closed:
             await waiting
         assert closed.value.code == "closed"
+
+
+async def test_what_is_no_json_is_given_as_it_is(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, hub):
+        assert "rhetor_uptime_seconds" in await hub.request("GET", "/metrics")
+        who = Principal(home.node.owner, local=True)
+        session = await hub.session("team:all")
+        await home.hub.execute(who, KeepBlob(session.id, "audio/wav", b"12345\xff"))
+        (kept,) = [e for e in await log(hub, session.id) if e["type"] == "blob.kept"]
+        assert await hub.request("GET", f"/api/v2/blobs/{kept['data']['blob_id']}") == b"12345\xff"
+
+
+async def test_a_connection_that_was_closed_says_so(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, hub):
+        session = await hub.session("apollo")
+    for asked in (hub.peers(), session.send("hi")):
+        with pytest.raises(live.Denied) as refused:
+            await asked
+        assert refused.value.code == "closed"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8300", "localhost", "ftp://x", ""])
+async def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(live.Invalid):
+        async with aish.connect(url=url, token=TOKEN):
+            pass
+
+
+async def test_a_token_may_be_as_its_file_has_it(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path) as home,
+        aish.connect(url=f"http://127.0.0.1:{home.port}", token=f"{TOKEN}\n") as hub,
+    ):
+        assert "apollo" in [peer.id for peer in await hub.peers()]
 
 
 def test_every_code_of_the_hub_has_its_class() -> None:

@@ -3,6 +3,7 @@
 from aish import exits
 from aish.client import Hub, quote
 from aish.commands import usage
+from aish.exits import Failure
 from aish.output import STDOUT, say, write
 
 TYPE_CHECKING = False
@@ -29,7 +30,12 @@ def run(words: "list[str]") -> int:
     source, to = names
     as_json, execute = any(word in _JSON for word in words), "-x" in words
     body = {"to": to, "json": as_json, "execute": execute}
-    forward = Hub().ask("PUT", f"/api/v2/forwards/{quote(source)}", body)
+    try:
+        forward = Hub().ask("PUT", f"/api/v2/forwards/{quote(source)}", body)
+    except Failure as failure:
+        if failure.message == exits.unknown(to).message:
+            say(f"aish: no peer and no terminal; `aish --name {to}` makes a shell a terminal of that name")
+        raise
     _tell_circle(forward)
     mode = " (JSON mode)" if as_json else ""
     return _print(f"✓ Forwarding {forward['from']} messages to {forward['to']}{mode}")

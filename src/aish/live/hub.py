@@ -55,8 +55,7 @@ class Hub:
         which it expires; `tools`: `{name, description, parameters}`, each run here (`Session.tool_result`).
 
         Raises:
-            UnknownPeer: nobody is called so. NameTaken: another peer's session, or one that is over,
-            is called so.
+            UnknownPeer: nobody is called so. NameTaken: another peer's session is called so.
         """
         body = {"specialist_id": peer, "name": name, "context_window": context_window, "ttl": ttl}
         given = {**body, "tools": list(tools), "metadata": dict(metadata or {})}
@@ -113,8 +112,8 @@ class Hub:
         return Follow(self._link, stream, after)
 
     async def request(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        """Anything else that the hub answers (docs/reference/rest.md), as JSON. With a `key` of your own a
-        POST is repeated where the connection breaks."""
+        """Anything else that the hub answers (docs/reference/rest.md): JSON as a value, other text as `str`,
+        binary content as `bytes`. With a `key` of your own a POST is repeated where the connection breaks."""
         return await self._requests.ask(method, path, body, key=key)
 
     async def place(self, path: str, body: Any, *, key: str) -> Mapping[str, str]:
@@ -152,6 +151,7 @@ async def connect(
 
     Raises:
         HubUnreachable: there is no hub, or it does not start.
+        Invalid: the `url` is none.
     """
     place = Place(home, url, token, starts=start)
     if place.starts:

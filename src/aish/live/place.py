@@ -15,7 +15,7 @@ from aish.environment import fingerprint
 from aish.exits import Failure
 from aish.home import socket_path, state_home
 
-from .errors import Denied, HubUnreachable
+from .errors import Denied, HubUnreachable, Invalid
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -41,8 +41,10 @@ class Place:
         self.home = os.path.abspath(home) if home else state_home()  # noqa: PTH100
         self.is_local = url is None
         self.starts = starts and self.is_local
-        self.url = (url or "http://localhost").rstrip("/")
-        self._token = token
+        self.url = ("http://localhost" if url is None else url).rstrip("/")
+        self._token = token and token.strip()  # as a file has it
+        if not self.url.startswith(("http://", "https://")):
+            raise Invalid(f"{url!r} is no address of a hub: http://HOST:PORT", "malformed")
 
     def open(self) -> aiohttp.ClientSession:
         """What speaks HTTP to it; to be closed."""

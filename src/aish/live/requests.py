@@ -12,12 +12,13 @@ import msgspec
 
 from aish.environment import provider_variables
 
-from .errors import HubError, HubUnreachable, error_of
+from .errors import Denied, HubError, HubUnreachable, error_of
 from .patience import Patience
 from .place import Place
 
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
 _COMES_BACK = "shutting_down"
+_JSON = "application/json"
 
 
 class Requests:
@@ -38,7 +39,8 @@ class Requests:
     async def reply(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
     ) -> tuple[Any, Mapping[str, str]]:
-        """The answer as a JSON value, and its headers by their names in small letters.
+        """The answer, and its headers by their names in small letters: JSON as a value, other text as `str`,
+        anything else as `bytes`.
 
         Where the connection breaks it is asked again if that cannot do anything twice: it only reads, or it
         has an idempotency `key`, or nothing was sent.
@@ -70,6 +72,8 @@ class Requests:
     async def _asked(
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[Any, Mapping[str, str]]:
+        if self._http.closed:
+            raise Denied("this connection to the hub was closed", "closed")
         data = None if body is None else msgspec.json.encode(body)
         if data is not None:
             headers = {**headers, "Content-Type": "application/json"}
@@ -77,7 +81,7 @@ class Requests:
             url = self._place.url + path
             async with self._http.request(method, url, data=data, headers=headers) as response:
                 said = {name.lower(): text for name, text in response.headers.items()}
-                return _value(await response.read(), response.status), said
+                return _value(await response.read(), response.status, said.get("content-type", _JSON)), said
         except aiohttp.ClientConnectorError as error:
             raise HubUnreachable(f"the hub cannot be reached: {error}", retryable=True) from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
@@ -101,13 +105,21 @@ def path(*segments: str) -> str:
     return "/api/v2/" + "/".join(quote(segment, safe="@") for segment in segments)
 
 
-def _value(content: bytes, status: int) -> Any:
+def _value(content: bytes, status: int, content_type: str) -> Any:
     try:
-        value = msgspec.json.decode(content) if content else None
-    except msgspec.DecodeError:
-        value = None if status >= 400 else HubUnreachable
+        value = _read(content, _JSON if status >= 400 else content_type.partition(";")[0].strip().lower())
+    except ValueError as error:
+        if status < 400:
+            raise HubUnreachable("what answers there is no hub") from error
+        value = None
     if status >= 400:
         raise error_of(value if isinstance(value, dict) else {}, status)
-    if value is HubUnreachable:
-        raise HubUnreachable("what answers there is no hub")
     return value
+
+
+def _read(content: bytes, kind: str) -> Any:
+    if kind == _JSON or kind.endswith("+json"):
+        return msgspec.json.decode(content) if content else None
+    if kind == "text/html":
+        raise ValueError("a page of some other server")
+    return content.decode() if kind.startswith("text/") else content

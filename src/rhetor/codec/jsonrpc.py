@@ -6,12 +6,15 @@ It knows no method, and not what carries the texts.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
+
+from rhetor.errors import Malformed, NotFound, RhetorError, Unprocessable
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -24,6 +27,16 @@ MESSAGES: Final = {
     METHOD_NOT_FOUND: "Method not found",
     INVALID_PARAMS: "Invalid params",
     INTERNAL_ERROR: "Internal error",
+}
+# of names and ids, the only patterns of params; no reader is helped by how it is written
+_PATTERN: Final = re.compile(r"matching regex .*?(?= - at |$)", re.DOTALL)
+# as the hub calls them elsewhere
+NAMES: Final = {
+    PARSE_ERROR: Malformed.code,
+    INVALID_REQUEST: Malformed.code,
+    METHOD_NOT_FOUND: NotFound.code,
+    INVALID_PARAMS: Unprocessable.code,
+    INTERNAL_ERROR: RhetorError.code,
 }
 MAX_BATCH: Final = 100
 
@@ -103,7 +116,8 @@ def params_of(call: Call, kind: type[T]) -> T:
     try:
         return msgspec.convert({} if call.params is None else call.params, kind)
     except msgspec.ValidationError as error:
-        raise Refused(INVALID_PARAMS, str(error)[:200]) from error
+        why = _PATTERN.sub("without control characters", str(error))
+        raise Refused(INVALID_PARAMS, why[:200]) from error
 
 
 def result(id: Id, value: Any) -> bytes:
@@ -120,7 +134,12 @@ def error(id: Id, code: int, message: str = "", data: Any = None) -> bytes:
 
 
 def refusal(fault: Fault) -> bytes:
-    return error(fault.id, fault.code, data={"detail": fault.why})
+    return error(fault.id, fault.code, data=said(fault.code, fault.why))
+
+
+def said(code: int, why: str) -> dict[str, Any]:
+    """What an error of the standard says besides, as every other error does."""
+    return {"code": NAMES[code], "detail": why, "retryable": False}
 
 
 def notice(method: str, params: dict[str, Any]) -> bytes:

@@ -99,6 +99,8 @@ def _decoded(text: str, session_id: str) -> SendMessage | Announced | Malformed:
         said = parse(text)
         if not isinstance(said, dict) or said.get("type") != "write":
             return Malformed('a frame is {"type": "write", …}')
+        if "content" not in said and "media_type" not in said:
+            return Malformed("a write has `content`, or `media_type` and `bytes`")
         if "content" not in said:
             return msgspec.convert(said, _Bytes).announced()
         return SendMessage(session_id=session_id, **msgspec.structs.asdict(msgspec.convert(said, _Write)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rhetor.errors import Unprocessable
+from rhetor.errors import NotFound, Unprocessable
 
 ROUTE = "route:"  # in front of a hop that is another route
 MOST_HOPS = 100
@@ -102,7 +102,7 @@ def flattened(route: Route, routes: Mapping[str, Route]) -> tuple[Hop, ...]:
     that of the route around it.
 
     Raises:
-        Unprocessable: a route is in itself, or one of them is not there.
+        Unprocessable: a route is in itself. NotFound: one of them is not there.
     """
     return tuple(_hops(route, routes, (route.name,)))
 
@@ -117,7 +117,7 @@ def _hops(route: Route, routes: Mapping[str, Route], inside: tuple[str, ...]) ->
         if name in inside:
             raise Unprocessable("a route cannot lead through itself", circle=[*inside, name])
         if name not in routes:
-            raise Unprocessable(f"there is no route {name!r}", route=name)
+            raise NotFound("route", name)
         inner = _hops(routes[name], routes, (*inside, name))
         found += [Hop(each.target, each.purpose or hop.purpose) for each in inner]
         if len(found) > MOST_HOPS:

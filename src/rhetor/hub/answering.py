@@ -93,6 +93,9 @@ async def _answer(
 async def _asked(state: State, principal: Principal, kind: Kind, stream: str, id: str) -> Asked:
     row = await state.store.get(kind, row_id(stream, id))
     if row is None or row.owner != principal.subject:
+        asker = await state.store.get("session", stream) or await state.store.get("plan", stream)
+        if asker is None or asker.owner != principal.subject:
+            raise NotFound("session", stream)
         raise NotFound("tool call" if kind == "call" else "permission request", id)
     return Asked.of(row)
 

@@ -33,7 +33,7 @@ from .programs import standing_session
 from .provenance import relayed, title_of
 from .reading import committed
 from .rows import TurnRow, session_of, session_row
-from .seats import seats_of
+from .seats import HUB_STREAM, seats_of
 from .sending import send
 
 if TYPE_CHECKING:
@@ -151,7 +151,11 @@ async def _send(state: State, forward: Forward, said: Said, mark: Row) -> None:
         from_=forward.source,
         via=(*said.via, forward.source),
     )
-    await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, mark.id, DUE))
+    accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, mark.id, DUE))
+    if accepted.session_id != forward.session_id:  # a program's own
+        kept = replace(forward, session_id=accepted.session_id)
+        if _mirror(state, forward, kept):
+            await state.store.commit(HUB_STREAM, [], rows=[row_of(kept)])
 
 
 async def _session(state: State, forward: Forward) -> str:

@@ -43,7 +43,7 @@ from .peers import Peers
 from .reading import turn_end
 from .recovery import recover
 from .rows import session_of
-from .seats import let_go, release, reports
+from .seats import HUB_STREAM, let_go, release, reports
 from .sending import Accepted
 from .state import Limits, NoBlobs, State, no_launches
 from .team_turn import TeamConversation
@@ -213,6 +213,8 @@ async def open_hub(
         )
         peers.reported_by(partial(reports, state))
         hub = Hub(state)
+        if await store.head(HUB_STREAM) is None:
+            await store.commit(HUB_STREAM, [])  # it can be followed before there is anything to tell
         await teams.load_teams(state)
         await blobs.sweep(state)
         await state.arranged.load(store)

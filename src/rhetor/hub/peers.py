@@ -120,6 +120,13 @@ class Peers:
     def is_configured_team(self, name: str) -> bool:
         return name in self._configured_teams
 
+    def is_configured(self, name: str) -> bool:
+        """Whether the name is the configuration's own: a peer's, a team's, or the hub's."""
+        if name.startswith(TEAM):
+            team = name.removeprefix(TEAM)
+            return team == "all" or self.is_configured_team(team)
+        return name == HUB_PEER or name in self._configured
+
     def put_team(self, name: str, members: Sequence[str]) -> None:
         """A team that is not configured. One of that name is replaced."""
         self._teams[name] = tuple(members)

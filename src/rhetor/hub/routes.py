@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from rhetor.domain.arrangement import Route, flattened
 from rhetor.domain.arranging import PutRoute, RemoveRoute, SendRoute
 from rhetor.domain.command import Principal, StartPlan
 from rhetor.domain.plan import Plan, Step
-from rhetor.errors import NameTaken, NotFound
+from rhetor.errors import NameTaken, NotFound, Unprocessable
 from rhetor.store.base import Expect
 
 from .arranged import row_id, row_of
@@ -18,22 +19,29 @@ from .plans import Planned, expanded, start
 from .programs import require_person
 from .seats import HUB_STREAM
 from .sending import check_content
+from .staging import PURPOSE_BYTES
 
 if TYPE_CHECKING:
     from .state import State
 
 KIND = "route"
-PURPOSE_BYTES = 4096
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+VERBS = frozenset({"list", "name", "remove", "show"})  # what the shell does with routes
+_VERBS = ", ".join(sorted(VERBS))
 
 
 async def put(state: State, principal: Principal, command: PutRoute) -> Route:
     """Raises:
     UnknownPeer, NoCapablePeer, UnknownTeam: nobody is called so who is to be on it.
-    Unprocessable, HopLimit: it leads through itself, through a route that is not there, or too far.
+    Unprocessable, HopLimit, NotFound: that is no name; or it leads through itself, too far, or through a
+        route that is not there.
     NameTaken: it is to be new, and is there already.
     """
     state.require_open()
     require_person(principal)
+    if not NAME.fullmatch(command.name) or command.name in VERBS:
+        rule = "it has up to 100 letters, digits, `_`, `.` or `-`"
+        raise Unprocessable(f"{command.name[:100]!r} is no route's name: {rule}, and is none of {_VERBS}")
     route = Route(principal.subject, command.name, command.hops, state.ids.now())
     if command.new and (route.owner, route.name) in state.arranged.routes:
         raise NameTaken(KIND, command.name)
@@ -91,7 +99,7 @@ def _steps(state: State, principal: Principal, route: Route) -> tuple[Step, ...]
 def _check(state: State, principal: Principal, route: Route) -> None:
     for hop in route.hops:
         if hop.purpose:
-            check_content(hop.purpose, PURPOSE_BYTES)
+            check_content(hop.purpose, PURPOSE_BYTES, "a purpose")
     steps = expanded(state, _steps(state, principal, route))
     Plan(steps).check(state.limits.hops)
     for step in steps:

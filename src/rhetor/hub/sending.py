@@ -100,15 +100,15 @@ async def _send(state: State, principal: Principal, command: SendMessage, fulfil
     raise SessionOver(session.id, "changing too fast")
 
 
-def check_content(content: str, limit: int) -> None:
+def check_content(content: str, limit: int, what: str = "the message") -> None:
     if not content.strip():
-        raise Malformed("the message is empty")
+        raise Malformed(f"{what} is empty")
     try:
         size = len(content.encode())
     except UnicodeEncodeError as error:
-        raise Malformed("the message has half a surrogate pair, which is no text") from error
+        raise Malformed(f"{what} has half a surrogate pair, which is no text") from error
     if size > limit:
-        raise TooLarge("the message", limit)
+        raise TooLarge(what, limit)
 
 
 async def _session_for(
@@ -155,8 +155,11 @@ async def _accept(
     lane = state.lanes.get(session.id)
     if lane is not None:
         _when_busy(command, lane, peer)
-    elif command.if_busy == "refuse" and peer.program is not None:
-        require_rest(state, peer, session.id)
+    elif command.if_busy == "refuse":
+        if session.state is SessionState.PAUSED:
+            raise PeerBusy(peer.name, why="its session is paused")
+        if peer.program is not None:
+            require_rest(state, peer, session.id)
     direct = lane is None and session.state is SessionState.ACTIVE
     opened = opens_session(command, peer)
     mine = Lane(state, session.id, held=True) if direct else None

@@ -76,14 +76,18 @@ async def put_purpose(state: State, principal: Principal, command: PutPurpose) -
     """
     state.require_open()
     require_person(principal)
-    name = named(state, principal, command.name)
+    is_taken_away = not command.text.strip()
+    if is_taken_away and (principal.subject, command.name) in state.arranged.purposes:
+        name = command.name  # of one that may be gone
+    else:
+        name = named(state, principal, command.name)
     purpose = Purpose(principal.subject, name, command.text, state.ids.now())
     place = principal.subject, name
-    if not command.text.strip():
+    if is_taken_away:
         await state.store.commit(HUB_STREAM, [], drop=[("purpose", row_id(purpose))])
         state.arranged.purposes.pop(place, None)
         return purpose
-    check_content(command.text, PURPOSE_BYTES)
+    check_content(command.text, PURPOSE_BYTES, "a purpose")
     await state.store.commit(HUB_STREAM, [], rows=[row_of(purpose)])
     state.arranged.purposes[place] = purpose
     return purpose

@@ -59,7 +59,7 @@ async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[s
     if not NAME.fullmatch(command.name):
         raise Malformed("a team's name is a letter, then up to 63 letters, digits, `_`, `.` or `-`")
     if _is_reserved(state, command.name):
-        raise NameTaken(KIND, command.name)
+        raise NameTaken("peer" if _is_peer(state, command.name) else KIND, command.name)
     members = _members(state, command.members)
     key = command_key(principal, command, members)
     expect = Expect(KIND, command.name, frozenset())
@@ -134,8 +134,10 @@ def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
 
 def _is_reserved(state: State, name: str) -> bool:
     """Whether the name is a peer's, or one of the configuration's."""
-    if name == EVERYONE or state.peers.is_configured_team(name):
-        return True
+    return name == EVERYONE or state.peers.is_configured_team(name) or _is_peer(state, name)
+
+
+def _is_peer(state: State, name: str) -> bool:
     try:
         state.peers.get(name)
     except UnknownPeer:

@@ -13,7 +13,7 @@ from rhetor.domain.event import SessionStateChanged
 from rhetor.errors import Malformed, NameTaken, NotFound, UnknownPeer
 from rhetor.store.base import Draft, Expect, parse_cursor, require_position
 
-from .arranged import row_of
+from .arranged import place_id, row_of
 from .programs import NAME, require_person
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ async def remove(state: State, principal: Principal, command: RemoveTerminal) ->
     NotFound: the caller has none of that name."""
     require_person(principal)
     terminal = owned_terminal(state, principal, command.name)
-    await state.store.commit(terminal.stream, [], drop=[(KIND, terminal.name)])
+    purpose = "purpose", place_id(terminal.owner, terminal.name)
+    await state.store.commit(terminal.stream, [], drop=[(KIND, terminal.name), purpose])
     state.arranged.terminals.pop(terminal.name, None)
+    state.arranged.purposes.pop((terminal.owner, terminal.name), None)
     return terminal
 
 

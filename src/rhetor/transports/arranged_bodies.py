@@ -9,7 +9,7 @@ from pydantic import Field
 from rhetor.domain.arrangement import MOST_HOPS, Hop
 from rhetor.domain.arranging import PutForward, PutRoute, SendRoute
 
-from .bodies import PLAIN, Body, Folder, Id, Sender, StepId
+from .bodies import PLAIN, Body, Folder, Id, Sender
 
 Purpose = Annotated[str, Field(max_length=4096)]
 JsonMode = Annotated[bool, Field(alias="json")]
@@ -52,7 +52,7 @@ class RouteBody(Body):
 
 
 class NewRouteBody(RouteBody):
-    name: StepId
+    name: Id
 
 
 class RouteMessageBody(Body):

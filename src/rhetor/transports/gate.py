@@ -76,6 +76,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         state["traffic"] = self._tally.traffic[REST]
+        if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
+            scope, send = {**scope, "method": "GET"}, _bodiless(send)
         await self._app(scope, _bounded(receive, state), _counted(send, state))
 
     def _admit(self, scope: Scope) -> Principal | None:
@@ -153,6 +155,17 @@ def _refuse_large(scope: Scope) -> None:
     length = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
     if length.isdigit() and int(length) > BODY_BYTES:
         raise TooLarge("the body", BODY_BYTES)
+
+
+def _bodiless(send: Send) -> Send:
+    """The head of an answer, which is the end of it."""
+
+    async def bodiless(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return bodiless
 
 
 def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:

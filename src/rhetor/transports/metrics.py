@@ -21,7 +21,7 @@ from rhetor.hub.state import State
 from .node import Node
 from .routes import Doors
 from .talking import Here
-from .tally import REST, Tally
+from .tally import OTHER, REST, Tally
 
 doors = Doors(tags=["hub"])
 
@@ -84,12 +84,14 @@ def _bytes(tally: Tally) -> Iterator[Family]:
 
 
 def _hub(state: State) -> Iterator[Family]:
-    turns = sorted(state.measured.turns.items())
+    turns = Counter[tuple[str, str]]()
+    for (peer, outcome), count in state.measured.turns.items():
+        turns[peer if state.peers.is_configured(peer) else OTHER, outcome] += count
     yield labelled(
         "rhetor_turns_total",
         "counter",
         "Turns that ended, by peer and how.",
-        (({"peer": peer, "outcome": outcome}, count) for (peer, outcome), count in turns),
+        (({"peer": peer, "outcome": outcome}, count) for (peer, outcome), count in sorted(turns.items())),
     )
     yield gauge("rhetor_turns_running", "Turns that run.", sum(1 for _ in state.running_turns()))
     yield gauge("rhetor_programs_running", "Programs that run as peers.", len(state.seats))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from rhetor.errors import Malformed, RhetorError, Unprocessable
 
+from .bodies import PLAIN
 from .events import CallerGone
 from .tally import REST
 
@@ -81,10 +83,16 @@ def install(app: FastAPI) -> None:
 
 
 def _invalid(error: RequestValidationError) -> RhetorError:
-    faults = [{"where": ".".join(map(str, f["loc"])), "why": f["msg"]} for f in error.errors()[:10]]
+    faults = [{"where": ".".join(map(str, f["loc"])), "why": _why(f)} for f in error.errors()[:10]]
     if any(f["type"] == "json_invalid" for f in error.errors()):
         return Malformed("the body is not JSON", faults=faults)
     return Unprocessable(f"{faults[0]['where']}: {faults[0]['why']}", faults=faults)
+
+
+def _why(fault: Mapping[str, Any]) -> str:
+    if fault.get("ctx", {}).get("pattern") == PLAIN:
+        return "there are control characters in it"  # no reader is helped by how the pattern is written
+    return str(fault["msg"])
 
 
 def _http(error: HTTPException) -> Response:

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -206,7 +207,9 @@ class LockedSocket(WebSocketRoute):
             try:
                 require(policy, socket.state.principal)
                 with here.connections.opened(self.door, socket.state.principal, socket.state.credential):
-                    socket.scope["extensions"][EXTENSION].traffic = here.tally.traffic[self.door]
+                    protocol = socket.scope["extensions"][EXTENSION]
+                    protocol.traffic = here.tally.traffic[self.door]
+                    protocol.broken = partial(here.tally.end, self.door)
                     await endpoint(socket)
             except RhetorError as error:
                 await self._end(socket, here, error)

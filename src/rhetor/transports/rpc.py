@@ -62,12 +62,10 @@ async def _take(wire: Wire, answer: Answer, incoming: jsonrpc.Incoming) -> None:
         turnstile = Turnstile(stack)
         done = [await _done(wire, item, answer, turnstile) for item in incoming.items]
         if any(reply.later for _, reply in done if isinstance(reply, Reply)):
-            wire.start(_finish(wire, done, incoming.is_batch), "calls")
-        else:
-            await _say(wire, [_written(item, reply) for item, reply in done], incoming.is_batch)
-    for _, reply in done:
-        if isinstance(reply, Reply) and reply.then:
-            reply.then()
+            wire.start(_finish(wire, done, incoming.is_batch, stack.pop_all()), "calls")
+            return
+        await _say(wire, [_written(item, reply) for item, reply in done], incoming.is_batch)
+    _go_on(done)
 
 
 Done = tuple[Call | Fault, Reply | bytes]
@@ -80,8 +78,8 @@ async def _done(wire: Wire, item: Call | Fault, answer: Answer, turnstile: Turns
     return item, await _tried(wire, item, answer(item, turnstile))
 
 
-async def _finish(wire: Wire, done: list[Done], is_batch: bool) -> None:
-    """Wait for what takes long, all at once, and reply."""
+async def _finish(wire: Wire, done: list[Done], is_batch: bool, entered: AsyncExitStack) -> None:
+    """Wait for what takes long, all at once, and reply; what the replies announce comes behind them."""
 
     async def settled(item: Call | Fault, reply: Reply | bytes) -> bytes:
         if isinstance(item, Call) and isinstance(reply, Reply) and reply.later:
@@ -89,9 +87,17 @@ async def _finish(wire: Wire, done: list[Done], is_batch: bool) -> None:
             reply = found if isinstance(found, bytes) else Reply(found)
         return _written(item, reply)
 
-    async with asyncio.TaskGroup() as tasks:
-        replies = [tasks.create_task(settled(*each)) for each in done]
-    await _say(wire, [reply.result() for reply in replies], is_batch)
+    async with entered:
+        async with asyncio.TaskGroup() as tasks:
+            replies = [tasks.create_task(settled(*each)) for each in done]
+        await _say(wire, [reply.result() for reply in replies], is_batch)
+    _go_on(done)
+
+
+def _go_on(done: list[Done]) -> None:
+    for _, reply in done:
+        if isinstance(reply, Reply) and reply.then:
+            reply.then()
 
 
 async def _tried(wire: Wire, call: Call, work: Awaitable[Any]) -> Any:
@@ -99,8 +105,9 @@ async def _tried(wire: Wire, call: Call, work: Awaitable[Any]) -> Any:
     try:
         return await work
     except jsonrpc.Refused as refused:
-        wire.fault(errors.Malformed.code)
-        return jsonrpc.error(call.id, refused.code, data={"detail": refused.why})
+        said = jsonrpc.said(refused.code, refused.why)
+        wire.fault(said["code"])
+        return jsonrpc.error(call.id, refused.code, data=said)
     except RhetorError as error:
         if isinstance(error, errors.ShuttingDown | errors.TooSlow):
             raise  # the connection's end, not this call's
@@ -109,7 +116,8 @@ async def _tried(wire: Wire, call: Call, work: Awaitable[Any]) -> Any:
     except Exception:  # one call's mistake is not the connection's
         log.exception("call failed", extra={"method": call.method})
         wire.fault(RhetorError.code)
-        return jsonrpc.error(call.id, INTERNAL_ERROR)
+        said = jsonrpc.said(INTERNAL_ERROR, "the hub made a mistake; its log has the details")
+        return jsonrpc.error(call.id, INTERNAL_ERROR, data=said)
 
 
 def _error(call: Call, error: RhetorError) -> bytes:

@@ -4,12 +4,15 @@ written as they are, what a client does not read is bounded, and one that is gon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
+
+from rhetor.errors import Malformed, TooLarge
 
 from .draining import drained
 from .routes import EXTENSION
@@ -22,14 +25,16 @@ MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes ro
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Heartbeat: a ping every `ping_seconds`, and `pong_seconds` for its answer. What breaks the protocol is
     closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`.
-    `traffic`: of its door, once that is known. `way`: for frames that need not wait; their bytes are counted
-    by who puts them there."""
+
+    `traffic`: of its door, once that is known; `broken` is then told the code of what breaks the protocol.
+    `way`: for frames that need not wait; their bytes are counted by who puts them there."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
     linger_seconds = 10.0  # for a client to read that it is closed
     parting_seconds = 2.0  # for one that answers no ping
     traffic = Traffic()
+    broken: Callable[[str], None] = staticmethod(lambda code: None)
     is_full = False  # more is written than the client has read
 
     def connection_made(self, transport: Any) -> None:
@@ -113,6 +118,26 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.writable.is_set():  # who reads no answers is given none
             self.transport.write(output)
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # it was refused, in order
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self.conn.fail(1007, "text is UTF-8")
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        sent = self.conn.close_sent
+        self.broken(
+            TooLarge.code if sent is not None and sent.code == CloseCode.MESSAGE_TOO_BIG else Malformed.code
+        )
+        super().handle_parser_exception()
+
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= MOST_FRAGMENTS:
             self.conn.fail(1009, "too many fragments")
@@ -128,3 +153,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.way.look_again()
         transport: Any = self.transport
         transport.abort()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

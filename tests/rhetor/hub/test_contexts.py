@@ -14,8 +14,15 @@ from tests.rhetor.hub.test_forwards import AGENT_OF_APOLLO
 from tests.rhetor.hub.test_recovery import crashed
 
 from rhetor.domain import event as ev
-from rhetor.domain.arrangement import Staged
-from rhetor.domain.arranging import ClearContext, PromoteContext, PutPurpose, PutTerminal, StageContext
+from rhetor.domain.arrangement import Purpose, Staged
+from rhetor.domain.arranging import (
+    ClearContext,
+    PromoteContext,
+    PutPurpose,
+    PutTerminal,
+    RemoveTerminal,
+    StageContext,
+)
 from rhetor.domain.command import Command, PauseSession, ResumeSession, StartPlan, StartSession
 from rhetor.domain.plan import Step
 from rhetor.domain.session import Session
@@ -217,6 +224,21 @@ async def test_a_purpose_is_still_there_after_a_restart_and_a_terminal_may_have_
             }
     finally:
         await store.aclose()
+
+
+async def test_a_terminals_purpose_goes_with_it_and_one_that_is_left_can_be_taken_away() -> None:
+    async with house() as home:
+        purposes = home.hub.state.arranged.purposes
+        await home.execute(PutTerminal("jill"))
+        await home.execute(PutPurpose("jill", "watches"))
+        await home.execute(RemoveTerminal("jill"))
+        assert purposes == {}
+        assert await home.hub.state.store.find("purpose") == []
+        purposes["me", "lost"] = Purpose("me", "lost", "was somebody", 1)
+        await home.execute(PutPurpose("lost", ""))
+        assert purposes == {}
+        with pytest.raises(UnknownPeer):
+            await home.execute(PutPurpose("lost", ""))
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,18 @@ async def test_a_route_may_lead_through_another_one_a_team_and_a_capability() ->
         assert [names[0], sorted(names[1:3]), names[3]] == ["apollo", ["apollo", "athena"], "apollo"]
         assert injected([e.payload for e in events]) == [(("check it",), "route outer")] * 2
         await home.execute(RemoveRoute("inner"))
-        with pytest.raises(Unprocessable):
+        with pytest.raises(NotFound) as missing:
             await sent(home, "outer", "x")
+        assert missing.value.data == {"kind": "route", "id": "inner"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\nb", "x\x1b[31m", "route:z", "@a", "y" * 101, "list", "name"])
+async def test_a_route_has_a_name_that_can_be_typed_and_shown(name: str) -> None:
+    async with house() as home:
+        for new in (True, False):
+            with pytest.raises(Unprocessable):
+                await home.execute(PutRoute(name, (Hop("apollo"),), new))
+        assert routes_of(home.hub.state, ME) == []
 
 
 async def test_a_route_is_replaced_by_name_but_not_where_it_is_to_be_new() -> None:
@@ -119,7 +129,7 @@ LONG = tuple(Hop("apollo") for _ in range(9))
         (PutRoute("r", (Hop("apollo"), Hop("nobody"))), UnknownPeer),
         (PutRoute("r", (Hop("@flying"),)), NoCapablePeer),
         (PutRoute("r", (Hop("team:nobody"),)), UnknownTeam),
-        (PutRoute("r", (Hop("route:nowhere"),)), Unprocessable),
+        (PutRoute("r", (Hop("route:nowhere"),)), NotFound),
         (PutRoute("r", (Hop("route:r"),)), Unprocessable),
         (PutRoute("r", LONG), HopLimit),
         (PutRoute("r", ()), Unprocessable),

@@ -173,6 +173,16 @@ async def test_a_busy_session_can_refuse() -> None:
         gate.set()
 
 
+async def test_a_paused_session_can_refuse_too() -> None:
+    async with house() as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        await home.end_of(first)
+        await home.execute(PauseSession(first.session_id))
+        with pytest.raises(PeerBusy) as busy:
+            await home.send(session_id=first.session_id, content="1", if_busy="refuse")
+        assert busy.value.detail == "apollo is busy (its session is paused)"
+
+
 async def test_a_message_can_take_the_place_of_the_running_one() -> None:
     async with house([Text("on and "), asyncio.Event()]) as home:
         first = await home.send(target="apollo", content="0", context_window=4)

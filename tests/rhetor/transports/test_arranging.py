@@ -51,6 +51,18 @@ async def until_forwarded(home: Served, stream: str, count: int = 1) -> list[Mes
     return [p for p in await home.seen(stream, wanted) if isinstance(p, MessageForwarded)]
 
 
+async def test_a_forward_to_a_program_says_in_which_session_it_is_heard() -> None:
+    async with with_programs([Text("to you"), Done()]) as home:
+        await home.announce("box", *PYTHON, REPEATS, protocol="aish-json")
+        await ask(home, "PUT", "forwards/apollo", {"to": "box", "execute": True})
+        await ask(home, "POST", "ai/apollo/message", {"content": "hi"})
+        standing = await home.standing("box")
+        await home.seen(standing, lambda payload: isinstance(payload, TurnCompleted))
+        async with asyncio.timeout(SECONDS):
+            while (await ask(home, "GET", "forwards"))["forwards"][0]["session_id"] != standing:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_a_forward_is_put_listed_and_stopped(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await ask(home, "PUT", "forwards/apollo-ai", {"to": "athena", "json": True})

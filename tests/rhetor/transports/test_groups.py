@@ -48,6 +48,13 @@ async def test_what_is_written_to_a_group_reaches_its_members_only(tmp_path: Pat
             assert sorted(home.driver.heard) == [("apollo", "hi"), ("prometheus", "hi")]
 
 
+async def test_a_peers_name_is_taken_by_a_peer(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        answer = await made(home, "athena", "apollo")
+        assert (answer.status, answer.json["kind"]) == (409, "peer")
+        assert answer.json["detail"] == "there is a peer called 'athena' already"
+
+
 async def test_a_group_is_a_team_everywhere_also_after_a_restart(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:

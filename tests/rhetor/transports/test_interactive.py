@@ -155,7 +155,8 @@ async def test_a_tool_is_called_and_its_result_taken_once(tmp_path: Path) -> Non
         )
         answer = {"sessionId": session, "toolCallId": "call_1", "result": [{"mm": 3}, None]}
         assert await caller.code("provideToolResult", {**answer, "toolCallId": "call_2"}) == -32602
-        assert await caller.code("provideToolResult", {**answer, "sessionId": "s_none"}) == -32602
+        unknown = (await caller.ask("provideToolResult", {**answer, "sessionId": "s_none"}))["error"]
+        assert (unknown["code"], unknown["data"]["kind"]) == (-32602, "session")
         assert await caller.result("provideToolResult", answer) == {"status": 0}
         assert await caller.code("provideToolResult", answer) == -32602
         given.set()

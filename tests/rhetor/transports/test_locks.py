@@ -37,6 +37,25 @@ def test_every_route_declares_who_may_use_it() -> None:
     assert {r.path for r in _all_routes() if r.policy is Policy.PUBLIC} == PUBLIC
 
 
+async def test_head_is_get_without_its_body_also_of_what_has_no_end(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        for path in ("/healthz", "/metrics", "/api/v2/ai", f"/api/v2/sessions/{made}/events"):
+            whole = await home.ask("GET", path)
+            head = await home.ask("HEAD", path)
+            assert (head.status, head.text) == (200, "")
+            assert head.headers["content-type"] == whole.headers["content-type"]
+        stream = {"accept": "text/event-stream"}
+        head = await home.ask("HEAD", f"/api/v2/sessions/{made}/events", headers=stream)
+        assert (head.status, head.headers["content-type"][:17]) == (200, "text/event-stream")
+        assert (await home.ask("HEAD", "/api/v2/ai/nobody")).status == 404
+        assert (await home.ask_tcp("HEAD", "/api/v2/ai")).status == 401
+        assert (await home.ask("HEAD", "/api/v2/bulk")).status == 405
+        async with asyncio.timeout(10):
+            while home.node.connections.by_door():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def _upgrade(home: Served, path: str, **headers: str) -> int:
     """The status that the request for a WebSocket gets over TCP."""
     asked = {

@@ -51,6 +51,17 @@ async def test_turns_are_counted_by_peer_and_outcome(tmp_path: Path) -> None:
         assert found == {("completed", "apollo"): 1, ("failed", "apollo"): 1, ("completed", "athena"): 2}
 
 
+async def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        for n in range(3):
+            await home.ask("POST", "/api/ai/socket/groups", {"name": f"made{n}", "members": ["apollo"]})
+            body = {"specialist_id": f"team:made{n}"}
+            made = (await home.ask("POST", "/api/v2/sessions", body)).json["id"]
+            await home.ask("POST", f"/api/v2/sessions/{made}/message", {"message": "hi"})
+        found = of(await scrape(home), "rhetor_turns_total")
+        assert found == {("completed", "other"): 3, ("completed", "apollo"): 3}
+
+
 async def test_open_connections_bytes_and_errors_are_counted_by_door(tmp_path: Path) -> None:
     async with with_programs() as home, terminal(home):
         async with watching(home, "sse"), watching(home, "ws") as loop, watching(home, "ws.attach"):

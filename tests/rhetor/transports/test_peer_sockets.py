@@ -98,6 +98,23 @@ async def test_a_batch_with_chats_is_answered_together(tmp_path: Path) -> None:
         assert replies[3]["error"]["code"] == -32601
 
 
+async def test_in_a_batch_with_a_chat_what_a_call_announces_comes_behind_the_replies(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, calling(home, "/ws/ai/apollo") as caller:
+        made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        calls = [
+            {"jsonrpc": "2.0", "id": 1, "method": "stream", "params": {"message": "a"}},
+            {"jsonrpc": "2.0", "id": 2, "method": "subscribe", "params": {"session_id": made}},
+            {"jsonrpc": "2.0", "id": 3, "method": "chat", "params": {"message": "b", "session_id": made}},
+        ]
+        await caller.send(calls)
+        replies = {reply["id"]: reply["result"] for reply in await caller.read()}
+        assert replies[3]["response"] == "apollo heard: b"
+        await caller.until(lambda f: f["method"] == "stream.complete")
+        await caller.until(lambda f: f["params"].get("type") == "turn.completed")
+        assert isinstance(caller.all[0], list)
+        assert {f["method"] for f in caller.told} == {"event", "stream.chunk", "stream.complete"}
+
+
 async def test_a_subscription_replays_and_then_follows(tmp_path: Path) -> None:
     async with served(tmp_path) as home, calling(home, "/ws/ai/apollo") as caller:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]

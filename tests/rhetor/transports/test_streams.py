@@ -12,8 +12,9 @@ import pytest
 from tests.rhetor.transports.calling import Caller, Frame, calling
 from tests.served import Served, served
 
-from rhetor.domain.event import PermissionOption, TurnCompleted
+from rhetor.domain.event import PeerStatusChanged, PermissionOption, TurnCompleted
 from rhetor.domain.output import Done, Permission, Text
+from rhetor.store.base import Draft
 
 pytestmark = pytest.mark.anyio
 OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
@@ -49,6 +50,15 @@ def events(caller: Caller, subscription: str) -> list[Frame]:
 
 async def until_told(caller: Caller, subscription: str, seq: int) -> None:
     await caller.until(lambda f: (f["params"]["subscription"], f["params"].get("seq")) == (subscription, seq))
+
+
+async def test_the_hubs_own_stream_can_be_followed_before_there_is_anything_to_tell(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        answer = await caller.result("subscribe", stream="hub", subscription="h")
+        assert (answer["outcome"], answer["head"], answer["cursor"]) == ("ok", 0, f"{answer['epoch']}:0")
+        assert len(answer["epoch"]) == 32
+        await home.hub.state.store.commit("hub", [Draft(PeerStatusChanged("box", "gone", "it ended"))])
+        await until_told(caller, "h", 1)
 
 
 async def test_several_sessions_are_followed_each_as_its_log_has_it(tmp_path: Path) -> None:

@@ -78,6 +78,29 @@ async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(tmp_p
 
 
 @BOTH
+async def test_every_error_has_a_code_a_detail_and_whether_it_may_pass(tmp_path: Path, path: str) -> None:
+    async with opened(tmp_path, path) as (_, caller):
+        calls: list[Any] = [
+            "nonsense",
+            {"jsonrpc": "2.0", "id": 1},
+            {"jsonrpc": "2.0", "id": 1, "method": "no"},
+        ]
+        for call, code in zip(calls, ("malformed", "malformed", "not_found"), strict=True):
+            await caller.send(call)
+            data = (await caller.read())["error"]["data"]
+            assert (data["code"], data["retryable"], bool(data["detail"])) == (code, False, True)
+        method = "startSession" if path == "/ws" else "chat"
+        for params in (
+            {},
+            {"userId": 7, "message": 7},
+            {"userId": "a\nb", "message": "x", "from": "a\nb"},
+        ):
+            data = (await caller.ask(method, params))["error"]["data"]
+            assert (data["code"], data["retryable"]) == ("unprocessable", False)
+            assert "regex" not in data["detail"]
+
+
+@BOTH
 async def test_a_notice_gets_no_reply_whatever_comes_of_it(tmp_path: Path, path: str) -> None:
     async with opened(tmp_path, path) as (_, caller):
         for method in ("echo", "chat", "no.such.method", "stopSession"):
@@ -163,10 +186,14 @@ async def test_a_text_above_8_mib_is_1009(tmp_path: Path) -> None:
         assert await caller.closed() == (1009, "too_large")
 
 
-async def test_text_that_is_not_utf_8_is_1007(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (_, caller):
+async def test_text_that_is_not_utf_8_is_1007_and_no_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path) as (home, caller):
         caller.socket.transport.write(Frame(Opcode.TEXT, b'"\xc3\x28"').serialize(mask=True))
         assert (await caller.closed())[0] == 1007
+        assert home.node.tally.closed == {("ws", "malformed"): 1}
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_message_in_too_many_fragments_is_1009(tmp_path: Path) -> None:
@@ -206,12 +233,13 @@ async def test_who_sends_too_much_over_tcp_is_closed_with_4013(tmp_path: Path) -
     ],
 )
 async def test_what_is_refused_is_a_problem_before_the_upgrade(
-    tmp_path: Path, path: str, headers: dict[str, str], status: int
+    tmp_path: Path, path: str, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with served(tmp_path, limits=LIMITS) as home:
         with pytest.raises(InvalidStatus) as refused:
             async with connect(f"ws://127.0.0.1:{home.port}{path}", additional_headers=headers):
                 pass
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
         assert refused.value.response.status_code == status
         assert refused.value.response.headers["content-type"] == "application/problem+json"
 

@@ -1,0 +1,100 @@
+"""The client of docs/how-to/clients.md, as it stands there, over ends of the hub of both kinds."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import threading
+import urllib.request
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+from tests.e2e.home import BIN, SECONDS, Machine
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "clients.md"
+(PROGRAM,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+class House:
+    """A hub that is started again on the port that it had."""
+
+    def __init__(self, machine: Machine) -> None:
+        machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
+        self._environment = machine.environment
+        self.hub, self.url = self._start("0")
+        self.token = (machine.folder / "token").read_text().strip()
+
+    def again(self, signum: signal.Signals) -> None:
+        self.hub.send_signal(signum)
+        self.end()
+        self.hub, _ = self._start(self.url.rsplit(":", 1)[1])
+
+    def end(self) -> None:
+        self.hub.terminate()
+        self.hub.wait(SECONDS)
+        assert self.hub.stdout is not None
+        self.hub.stdout.close()
+
+    def _start(self, port: str) -> tuple[subprocess.Popen[str], str]:
+        command = [f"{BIN}/rhetor", "serve", "--port", port]
+        quiet = subprocess.DEVNULL
+        hub = subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, stderr=quiet, text=True
+        )
+        assert hub.stdout is not None
+        return hub, hub.stdout.readline().split(" and ")[0].removeprefix("rhetor listening on ")
+
+    def post(self, path: str, body: Any) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/api/v2/{path}",
+            json.dumps(body).encode(),
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return json.load(answer)
+
+
+def test_it_loses_nothing_where_the_hub_is_killed_or_ends(machine: Machine) -> None:
+    names: dict[str, Any] = {}
+    exec(PROGRAM, names)
+    house = House(machine)
+    session = house.post("sessions", {"specialist_id": "apollo"})["id"]
+    told: Queue[Any] = Queue()
+
+    def listen() -> None:
+        try:
+            for event in names["follow"](house.url, house.token, session):
+                told.put(event)
+        except Exception as error:  # noqa: BLE001  # for the test to see
+            told.put(error)
+
+    threading.Thread(target=listen, daemon=True).start()
+    seen: list[dict[str, Any]] = []
+    for signum in (signal.SIGKILL, signal.SIGTERM, None):
+        house.post(f"sessions/{session}/message", {"message": f"before {signum}"})
+        while not seen or seen[-1]["type"] != "turn.completed":
+            event = told.get(timeout=SECONDS)
+            assert isinstance(event, dict), event
+            seen.append(event)
+        if signum is not None:
+            seen.append({"seq": 0, "type": "the hub ends"})
+            house.again(signum)
+    events = [event for event in seen if event["seq"]]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    said = [event["data"]["content"] for event in events if event["type"] == "message.accepted"]
+    assert [text.split()[1] for text in said] == [str(s) for s in (signal.SIGKILL, signal.SIGTERM, None)]
+    house.end()
+
+
+def test_a_cursor_that_is_of_no_use_any_more_is_told(machine: Machine) -> None:
+    names: dict[str, Any] = {}
+    exec(PROGRAM, names)
+    house = House(machine)
+    session = house.post("sessions", {"specialist_id": "apollo"})["id"]
+    with pytest.raises(names["Lost"]):
+        next(names["follow"](house.url, house.token, session, f"{'0' * 32}:1"))
+    house.end()
