@@ -21,6 +21,7 @@ taken within one run, in turn with what they stand beside. A target that is not 
 
 The programs beside ours are installed by the benchmark under `~/.cache/aish-bench`, each in an environment of
 its own and pinned; the model behind all of them is the tests' scripted provider on loopback.
+The hub runs with limits of connections and messages that nothing here meets (`limits.*` at 1,000,000).
 """
 
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from rhetor.auth.addresses import Addresses
+from rhetor.auth.limits import Attempts
 from rhetor.auth.lineage import peer_of
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
@@ -148,6 +149,7 @@ def locked(app: FastAPI, node: Node, tokens: TokenFile) -> App:
         tokens=tokens,
         logins=node.logins,
         tally=node.tally,
+        attempts=node.attempts,
         owner=node.owner,
         public=system.PUBLIC,
         agent=agent,
@@ -251,6 +253,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         programs=made.programs,
         rates=Rates(limits.messages_per_second, limits.messages_burst),
         connections=Connections(limits.connections_per_minute, limits.connections_at_once),
+        attempts=Attempts(limits.attempts_per_minute),
     )
 
 

@@ -225,6 +225,18 @@ class TooManyConnections(RhetorError):
         super().__init__(f"at most {limit} connections {what}", limit=limit, retry_after=retry_after)
 
 
+class TooManyAttempts(RhetorError):
+    """Wrong tokens, cookies or codes, one after the other; `data["retry_after"]` in seconds."""
+
+    code, status, close = "too_many_attempts", 429, 4013
+    retryable = True
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        super().__init__(
+            f"at most {limit} wrong credentials a minute are looked at", limit=limit, retry_after=retry_after
+        )
+
+
 class TooManyFaults(RhetorError):
     """A client sent one frame after the other that could not be understood."""
 

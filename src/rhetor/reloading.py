@@ -77,6 +77,7 @@ class Reloading:
         limits = settings.limits
         node.rates = Rates(limits.messages_per_second, limits.messages_burst)
         node.connections.limit(limits.connections_per_minute, limits.connections_at_once)
+        node.attempts.per_minute = limits.attempts_per_minute
         assert node.addresses is not None
         node.addresses = node.addresses.allowing(settings.hub.allowed_hosts, settings.hub.allowed_origins)
         node.told_offline = False

@@ -13,8 +13,11 @@ from typing import Any
 import requests
 from tests.e2e.home import BIN, SECONDS, Machine
 
-# more connections than any test has
+# more than any test has or sends
 PROFILE = {
+    "RHETOR_LIMITS__MESSAGES_PER_SECOND": "1000000",
+    "RHETOR_LIMITS__MESSAGES_BURST": "1000000",
+    "RHETOR_LIMITS__ATTEMPTS_PER_MINUTE": "1000000",
     "RHETOR_LIMITS__CONNECTIONS_PER_MINUTE": "1000000",
     "RHETOR_LIMITS__CONNECTIONS_AT_ONCE": "1000000",
 }

@@ -125,10 +125,14 @@ def _is_at(route: str, path: str) -> bool:
     return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path) is not None
 
 
-async def test_head_and_methods_that_http_does_not_have_are_refused(tmp_path: Path) -> None:
+async def test_behind_a_head_there_is_nothing_and_methods_that_http_does_not_have_are_refused(
+    tmp_path: Path,
+) -> None:
     async with served(tmp_path) as home:
-        data = await _all_bytes(home.socket, request("HEAD", "/healthz"))
-        assert data.startswith(b"HTTP/1.1 405 ") and data.endswith(b"\r\n\r\n")
+        for path, status in (("/healthz", 200), ("/api/v2/ai/nobody", 404), ("/api/v2/bulk", 405)):
+            data = await _all_bytes(home.socket, request("HEAD", path))
+            assert data.startswith(b"HTTP/1.1 %d " % status)
+            assert data.index(b"\r\n\r\n") == len(data) - 4
         for method in ("BREW", "get", "G\0T"):
             assert await refusal(home, request(method, "/healthz")) == (400, "malformed")
 

@@ -193,7 +193,8 @@ class BulkSettings(Section):
 
 class LimitSettings(Section):
     """Of one caller over TCP: `connections_per_minute` (new ones) and `connections_at_once`, WebSockets and
-    event streams; `messages_per_second` over a WebSocket, and `messages_burst` at once."""
+    event streams; `messages_per_second` through one door, and `messages_burst` at once.
+    `attempts_per_minute`: wrong credentials of one address, before it is told no more of them."""
 
     message_bytes: Annotated[int, Field(gt=0)] = 1_048_576
     hops: Annotated[int, Field(gt=0, le=64)] = 8
@@ -201,6 +202,7 @@ class LimitSettings(Section):
     connections_at_once: Annotated[int, Field(gt=0)] = 100
     messages_per_second: Annotated[float, Field(gt=0)] = 50
     messages_burst: Annotated[int, Field(gt=0)] = 200
+    attempts_per_minute: Annotated[int, Field(gt=0)] = 5
 
 
 class Settings(BaseSettings):

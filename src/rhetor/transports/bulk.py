@@ -29,6 +29,7 @@ async def bulk(body: BulkBody, request: Request, who: Who, here: Here, key: Key 
     `Accept: text/event-stream` each result comes when it is there.
     """
     here.check_environment(request)
+    here.charge_steps(who, len(body.operations))
     planned: Planned = await here.hub.execute(who, body.command(here.max_parallel, key))
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
     if "text/event-stream" in request.headers.get("accept", ""):

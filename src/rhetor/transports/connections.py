@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rhetor.auth.credentials import Credential
+from rhetor.auth.limits import MovingWindow
 from rhetor.domain.command import Principal
 from rhetor.errors import RhetorError, TooManyConnections
 
-WINDOW_SECONDS = 60.0
 RECHECK_SECONDS = 1.0
 PER_MINUTE, AT_ONCE = 20, 100
-MOST_CALLERS = 10_000
 RETRY_SECONDS = 5.0  # for who has as many open as may be: when one ends is not known
 
 
@@ -49,15 +48,14 @@ class Connections:
     """`per_minute`: new ones of one caller, in any 60 seconds; `at_once`: that it has open."""
 
     def __init__(self, per_minute: int = PER_MINUTE, at_once: int = AT_ONCE) -> None:
-        self._per_minute = per_minute
+        self._new = MovingWindow(per_minute)
         self._at_once = at_once
         self._open: set[Connection] = set()
         self._held: Counter[str] = Counter()
-        self._begun: dict[str, deque[float]] = {}
 
     def limit(self, per_minute: int, at_once: int) -> None:
         """From now on; what is open stays open."""
-        self._per_minute, self._at_once = per_minute, at_once
+        self._new.per_minute, self._at_once = per_minute, at_once
 
     def by_door(self) -> Counter[str]:
         return Counter(connection.door for connection in self._open)
@@ -108,16 +106,9 @@ class Connections:
             raise TooManyConnections("are open at once", self._at_once, RETRY_SECONDS)
         if not is_new:
             return
-        begun = self._begun.pop(subject, None) or deque()
-        while begun and begun[0] <= now - WINDOW_SECONDS:
-            begun.popleft()
-        self._begun[subject] = begun  # the oldest are forgotten first: their minute is over, or nearly
-        if len(self._begun) > MOST_CALLERS:
-            del self._begun[next(iter(self._begun))]
-        if len(begun) >= self._per_minute:
-            wait = math.ceil(begun[0] + WINDOW_SECONDS - now)
-            raise TooManyConnections("a minute are opened", self._per_minute, max(1.0, wait))
-        begun.append(now)
+        if wait := self._new.wait(subject, now):
+            raise TooManyConnections("a minute are opened", self._new.per_minute, math.ceil(wait))
+        self._new.note(subject, now)
 
     def _close(self, connection: Connection, subject: str | None) -> None:
         self._open.discard(connection)

@@ -32,6 +32,7 @@ EVERYWHERE: Errors = (
     e.TooLarge,
     e.Misdirected,
     e.HeadTooLarge,
+    e.TooManyAttempts,
 )
 STORED: Errors = (e.StoreRefused, e.ShuttingDown)
 PEER: Errors = (e.UnknownPeer, e.NoCapablePeer)
@@ -49,7 +50,7 @@ TURN: Errors = (e.TurnFailure, e.ProviderTimeout)
 CURSOR: Errors = (e.NotFound, e.MalformedCursor, e.PositionLost, *STORED)
 CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
-ROUTED: Errors = (*PEER, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
+ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 
 GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
@@ -202,7 +203,7 @@ def _completed(page: dict[str, Any]) -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], gives: Gives) -> None:
     operation["security"] = [] if operation[POLICY] == Policy.PUBLIC else [{"token": []}]
-    refusals = [*EVERYWHERE, *gives.refusals]
+    refusals = [*EVERYWHERE, *gives.refusals, e.RateExceeded]
     if operation.get("parameters") or "requestBody" in operation:
         refusals.append(e.Unprocessable)
     if "requestBody" in operation:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rhetor.auth.addresses import Addresses, Authority
 from rhetor.auth.credentials import ByCookie, ByToken, Credential
+from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.command import AGENT, Principal
@@ -46,6 +47,7 @@ class Gate:
         tokens: TokenFile,
         logins: Logins,
         tally: Tally,
+        attempts: Attempts,
         owner: str,
         public: frozenset[str],
         agent: Callable[[int], str | None] = lambda pid: None,
@@ -55,6 +57,7 @@ class Gate:
         self._tokens = tokens
         self._logins = logins
         self._tally = tally
+        self._attempts = attempts
         self._owner = owner
         self._public = public
         self._agent = agent
@@ -103,7 +106,7 @@ class Gate:
         if "authorization" in headers:
             kind, _, token = headers["authorization"].partition(" ")
             if kind.lower() != "bearer" or not self._tokens.opens(token.strip()):
-                raise Unauthenticated("the token is not this hub's")
+                raise wrong(self._attempts, scope, "the token is not this hub's")
             _remember(scope, ByToken(self._tokens))
             return Principal(self._owner)
         if "cookie" in headers and host == addresses.console:
@@ -124,6 +127,12 @@ class Gate:
             raise Forbidden("a cookie counts only for requests of the hub's own pages")
         _remember(scope, ByCookie(self._logins, cookie.value))
         return Principal(self._owner)
+
+
+def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
+    """What a caller is told whose credential is wrong."""
+    address = scope["client"][0] if scope.get("client") else "unix"
+    return attempts.failed(address, Unauthenticated(why), asyncio.get_running_loop().time())
 
 
 def _remember(scope: Scope, credential: Credential) -> None:

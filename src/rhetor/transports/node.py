@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -9,14 +10,16 @@ from typing import Any, Protocol
 from fastapi import Request
 
 from rhetor.auth.addresses import Addresses
+from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
+from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer
 from rhetor.errors import EnvironmentDiffers
 from rhetor.hub.hub import Hub
 
-from .connections import Connections
+from .connections import Connections, is_limited
 from .rates import Rates
-from .tally import Tally
+from .tally import REST, Tally
 
 ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
@@ -100,8 +103,23 @@ class Node:
     programs: Programs = field(default_factory=NoPrograms)
     rates: Rates = field(default_factory=Rates)
     connections: Connections = field(default_factory=Connections)
+    attempts: Attempts = field(default_factory=Attempts)
     tally: Tally = field(default_factory=Tally)
     told_offline: bool = field(default=False)
+
+    def charge(self, who: Principal, door: str, messages: float = 1) -> None:
+        """Count what a caller asks for. The owner's Unix socket is exempt.
+
+        Raises:
+            RateExceeded: it is too much.
+        """
+        if is_limited(who):
+            self.rates.take(who.subject, door, asyncio.get_running_loop().time(), messages)
+
+    def charge_steps(self, who: Principal, steps: int) -> None:
+        """The same for the steps of a plan, whose request was counted already: of more than may come at once,
+        so many."""
+        self.charge(who, REST, max(0, min(steps, self.rates.burst) - 1))
 
     def check_environment(self, request: Request) -> None:
         """Raises:

@@ -27,6 +27,7 @@ async def start(body: PlanBody, request: Request, who: Who, here: Here, key: Key
     if (body.line is None) == (body.steps is None):
         raise Malformed("a plan is a `line` or `steps`, one of them")
     steps = steps_of_line(body.line) if body.line is not None else tuple(s.step() for s in body.steps or ())
+    here.charge_steps(who, len(steps))
     planned: Planned = await here.hub.execute(who, body.command(steps, key))
     return events.planned(request, here.hub, planned.plan_id, planned.after, await here.notices())
 

@@ -14,7 +14,7 @@ class Rates:
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
         self._per_second = per_second
-        self._burst = burst
+        self.burst = burst
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
     def take(self, subject: str, door: str, now: float, messages: float = 1) -> None:
@@ -24,11 +24,11 @@ class Rates:
             RateExceeded: it is more than may be; nothing was taken.
         """
         key = (subject, door)
-        left, at = self._buckets.pop(key, (float(self._burst), now))
-        left = min(float(self._burst), left + (now - at) * self._per_second)
+        left, at = self._buckets.pop(key, (float(self.burst), now))
+        left = min(float(self.burst), left + (now - at) * self._per_second)
         refused = messages > left
         self._buckets[key] = (left if refused else left - messages, now)
         if len(self._buckets) > MOST_CALLERS:
             del self._buckets[next(iter(self._buckets))]
         if refused:
-            raise RateExceeded(self._per_second, self._burst)
+            raise RateExceeded(self._per_second, self.burst)

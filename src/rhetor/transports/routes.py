@@ -81,6 +81,9 @@ def _is_json(content_type: str) -> bool:
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
+_CHANGING = frozenset({"POST", "PUT", "DELETE"})
+
+
 class Streams(StrEnum):
     """Whether what a route answers is an event stream, which stays open and counts among the connections."""
 
@@ -117,6 +120,9 @@ class LockedRoute(APIRoute):
         return locked
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        who = scope["state"]["principal"]
+        if who is not None and scope["method"] in _CHANGING:
+            scope["app"].state.node.charge(who, REST)
         if scope["method"] not in (self.methods or ()) or not self._is_stream(scope):
             await self._answer(scope, receive, send)
             return

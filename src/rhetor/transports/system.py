@@ -10,10 +10,10 @@ from fastapi import Query, Request, Response
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
 from rhetor.auth.policy import Policy
 from rhetor.dialects.raw import timestamp
-from rhetor.errors import Misdirected, Unauthenticated
+from rhetor.errors import Misdirected
 
 from .bodies import EnvironmentBody
-from .gate import COOKIE
+from .gate import COOKIE, wrong
 from .routes import Doors
 from .talking import Here
 
@@ -99,7 +99,7 @@ async def login(request: Request, here: Here, code: Annotated[str, Query(max_len
         raise Misdirected("log in under the name that the link has")
     cookie = here.logins.redeem(code)
     if cookie is None:
-        raise Unauthenticated("the code was used, or is too old; ask for another one")
+        raise wrong(here.attempts, request.scope, "the code was used, or is too old; ask for another one")
     response = Response(status_code=303, headers={"location": "/", "referrer-policy": "no-referrer"})
     response.set_cookie(
         COOKIE, cookie, max_age=int(COOKIE_SECONDS), httponly=True, samesite="strict", path="/"

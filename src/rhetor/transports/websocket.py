@@ -21,7 +21,6 @@ from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, To
 from rhetor.hub.outlets import View, Way
 from rhetor.store.base import Record
 
-from .connections import is_limited
 from .draining import STALL_SECONDS
 from .node import Node
 from .routes import EXTENSION
@@ -99,9 +98,7 @@ class Wire:
         Raises:
             RateExceeded: it is too much.
         """
-        if is_limited(self.who):
-            now = asyncio.get_running_loop().time()
-            self.node.rates.take(self.who.subject, self.door, now, messages)
+        self.node.charge(self.who, self.door, messages)
 
     def count(self, size: int) -> None:
         """So many bytes were put on ways of this door."""

@@ -11,9 +11,10 @@ from tests.rhetor.transports.calling import calling
 from tests.rhetor.transports.watched import BEARER, DOORS, refusal, session, terminal, watching
 from tests.served import CONSOLE, Served, served, with_programs
 
+from rhetor.auth.limits import MOST_CALLERS
 from rhetor.domain.command import AGENT, Principal
 from rhetor.errors import TooManyConnections
-from rhetor.transports.connections import MOST_CALLERS, Connections
+from rhetor.transports.connections import Connections
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +106,7 @@ async def test_a_minute_moves_on_and_callers_do_not_count_for_each_other() -> No
     assert refused.value.data == {"limit": 2, "retry_after": 29.0}
     for n in range(2 * MOST_CALLERS):
         connections._admit(f"caller {n}", 62.0, is_new=True)
-    assert len(connections._begun) == MOST_CALLERS
+    assert len(connections._new) == MOST_CALLERS
 
 
 async def test_what_runs_as_a_peer_is_limited_on_the_unix_socket_too() -> None:

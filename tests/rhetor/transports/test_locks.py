@@ -100,6 +100,25 @@ async def test_a_wrong_token_is_401(tmp_path: Path, token: str) -> None:
         assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
 
 
+async def test_who_goes_on_guessing_is_told_when_to_come_again_and_the_token_still_opens(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as home:
+        home.node.attempts.per_minute = 2
+        guess = {"authorization": f"Bearer {'0' * 64}"}
+        told = [await home.ask_tcp("GET", "/api/v2/ai", headers=guess) for _ in range(4)]
+        assert [answer.status for answer in told] == [401, 401, 429, 429]
+        assert told[2].json["code"] == "too_many_attempts"
+        assert 0 < int(told[2].headers["retry-after"]) <= 60
+        assert await _upgrade(home, "/ws", **guess) == 429
+        console = {"host": f"{CONSOLE}:{home.port}"}
+        code = await home.ask_tcp("GET", f"/login?code={'0' * 43}", headers=console)
+        assert code.status == 429
+        assert (await home.ask_tcp("GET", "/api/v2/ai", headers=BEARER)).status == 200
+        assert (await home.ask_tcp("GET", "/api/v2/ai")).status == 401  # nothing was guessed
+        assert home.node.tally.errors["rest", "too_many_attempts"] == 3
+
+
 async def test_the_token_opens_the_tcp_door(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 200
