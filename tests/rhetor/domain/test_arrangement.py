@@ -6,7 +6,7 @@ import pytest
 
 from aish.commands import COMMANDS
 from rhetor.domain.arrangement import MOST_HOPS, RESERVED, Hop, Route, circle, flattened
-from rhetor.errors import Unprocessable
+from rhetor.errors import NotFound, Unprocessable
 
 
 def route(name: str, *hops: str | Hop) -> Route:
@@ -34,9 +34,9 @@ def test_a_route_through_itself_is_refused_with_the_way() -> None:
 
 
 def test_a_route_through_one_that_is_not_there_is_refused() -> None:
-    with pytest.raises(Unprocessable) as refused:
+    with pytest.raises(NotFound) as refused:
         flattened(route("one", "a", "route:gone"), {})
-    assert refused.value.data == {"route": "gone"}
+    assert refused.value.data == {"kind": "route", "id": "gone"}
 
 
 def test_routes_in_routes_are_bounded() -> None:
