@@ -9,6 +9,7 @@ each is a commit of its own.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -40,6 +41,7 @@ from rhetor.transports.socket_protocol import SocketProtocol
 OWNER = "bench"
 PROFILE = (1_000_000, 1_000_000)  # new connections a minute, and at once: no limit that is met
 TEXT = "x" * 20
+STDIN = 0
 
 
 async def _serve(home: Home) -> None:
@@ -77,19 +79,34 @@ def _node(home: Home, hub: Hub, port: int) -> Node:
 
 
 async def _obey(hub: Hub, stream: str) -> None:
-    loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    while line := await lines.readline():
-        count, *rate = map(int, line.split())
-        if count == 1:
-            await _commit(hub, stream)
-            continue
-        async with asyncio.TaskGroup() as tasks:
-            began = loop.time()
-            for n in range(count):
-                if rate and (early := began + n / rate[0] - loop.time()) > 0:
-                    await asyncio.sleep(early)
-                tasks.create_task(_commit(hub, stream), name="commit")
+    """Lines are read as they come, whole ones: there is one for each event, and what that takes is no part of
+    the hub's work."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+
+        def told() -> None:
+            lines = os.read(STDIN, 4096).splitlines()
+            if not lines:
+                loop.remove_reader(STDIN)
+                ended.set()
+            for line in lines:
+                tasks.create_task(_many(hub, stream, *map(int, line.split())), name="commits")
+
+        loop.add_reader(STDIN, told)
+        await ended.wait()
+
+
+async def _many(hub: Hub, stream: str, count: int, rate: int = 0) -> None:
+    if count == 1:
+        await _commit(hub, stream)
+        return
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        began = loop.time()
+        for n in range(count):
+            if rate and (early := began + n / rate - loop.time()) > 0:
+                await asyncio.sleep(early)
+            tasks.create_task(_commit(hub, stream), name="commit")
 
 
 async def _commit(hub: Hub, stream: str) -> None:

@@ -135,8 +135,11 @@ class MemoryStore:
         incarnation = self._streams.get(stream)
         if self._closed or incarnation is None or after != Position(incarnation.epoch, incarnation.head):
             return
-        with self._wakeups.waiting(stream) as woken:
+        woken = self._wakeups.enter(stream)
+        try:
             await woken
+        finally:
+            self._wakeups.leave(stream, woken)
 
     async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
         return last_spoken(self._backwards(stream), limit, answered=answered)

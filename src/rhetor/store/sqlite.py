@@ -161,12 +161,15 @@ class SqliteStore:
     async def wait(self, stream: str, after: Position) -> None:
         if self._closed:
             return
-        with self._wakeups.waiting(stream) as woken:  # first, so that no change falls between look and wait
+        woken = self._wakeups.enter(stream)  # first, so that no change falls between look and wait
+        try:
             head = self._tail.head(stream)
             if head is None or head.epoch != after.epoch or head.head < after.seq:
                 head = await self._point(partial(reading.head, stream=stream))
-            if head is not None and after == Position(head.epoch, head.head):
+            if head is not None and (head.epoch, head.head) == (after.epoch, after.seq):
                 await woken
+        finally:
+            self._wakeups.leave(stream, woken)
 
     async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
         return await self._read(partial(reading.spoken, stream=stream, limit=limit, answered=answered))

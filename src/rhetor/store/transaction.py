@@ -64,20 +64,15 @@ class Transaction:
     def write(self) -> None:
         """Everything that was admitted, to the database."""
         self._write_events()
-        insert(self._connection, "INSERT INTO texts (id, inc, seq, turn_id, role, content, at)", self._texts)
-        words = [(text[0], text[5]) for text in self._texts]
-        insert(self._connection, "INSERT INTO words (rowid, content)", words)
-        self._write_rows()
-        insert(
-            self._connection,
-            "INSERT INTO keys (scope, key, fingerprint, result, epoch, first, last, at)",
-            [
-                (*place, print_, done.result, done.epoch, done.first, done.last, at)
-                for place, (print_, done, at) in self._keys.items()
-            ],
-        )
-        sources = list(self._sources.items())
-        insert(self._connection, "INSERT OR REPLACE INTO sources (source, offset)", sources)
+        if self._texts:
+            self._write_texts()
+        if self._rows:
+            self._write_rows()
+        if self._keys:
+            self._write_keys()
+        if self._sources:
+            sources = list(self._sources.items())
+            insert(self._connection, "INSERT OR REPLACE INTO sources (source, offset)", sources)
 
     # Standing: what is stored, with what this transaction is about to store
 
@@ -204,9 +199,22 @@ class Transaction:
         insert(self._connection, "INSERT INTO events (inc, seq, at, type, turn_id, step, data)", self._events)
         self._events = []
 
+    def _write_texts(self) -> None:
+        insert(self._connection, "INSERT INTO texts (id, inc, seq, turn_id, role, content, at)", self._texts)
+        words = [(text[0], text[5]) for text in self._texts]
+        insert(self._connection, "INSERT INTO words (rowid, content)", words)
+
+    def _write_keys(self) -> None:
+        insert(
+            self._connection,
+            "INSERT INTO keys (scope, key, fingerprint, result, epoch, first, last, at)",
+            [
+                (*place, print_, done.result, done.epoch, done.first, done.last, at)
+                for place, (print_, done, at) in self._keys.items()
+            ],
+        )
+
     def _write_rows(self) -> None:
-        if not self._rows:
-            return
         dropped = [place for place, row in self._rows.items() if row is None]
         self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
         # REPLACE also drops the row that has a new row's name: `admit` has seen that it is in here itself,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Wakeups:
@@ -22,19 +20,22 @@ class Wakeups:
         """How many streams are waited for."""
         return len(self._waiting)
 
-    @contextmanager
-    def waiting(self, stream: str) -> Iterator[asyncio.Future[None]]:
-        """A future that the next wake-up of the stream completes.
+    def enter(self, stream: str) -> asyncio.Future[None]:
+        """A future that the next wake-up of the stream completes; to be left in any case.
 
         It counts from here on: look at the log after entering, and nothing is missed between the look and
-        the wait.
+        the wait. No context manager: one of a generator costs more than all else of a wait.
         """
         woken = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(stream, set()).add(woken)
-        try:
-            yield woken
-        finally:
-            self._leave(stream, woken)
+        return woken
+
+    def leave(self, stream: str, woken: asyncio.Future[None]) -> None:
+        others = self._waiting.get(stream)
+        if others is not None:
+            others.discard(woken)
+            if not others:
+                del self._waiting[stream]
 
     def wake(self, stream: str) -> None:
         for woken in self._waiting.pop(stream, ()):
@@ -44,10 +45,3 @@ class Wakeups:
     def wake_all(self) -> None:
         for stream in list(self._waiting):
             self.wake(stream)
-
-    def _leave(self, stream: str, woken: asyncio.Future[None]) -> None:
-        others = self._waiting.get(stream)
-        if others is not None:
-            others.discard(woken)
-            if not others:
-                del self._waiting[stream]

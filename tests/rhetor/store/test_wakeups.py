@@ -10,8 +10,11 @@ pytestmark = pytest.mark.anyio
 
 
 async def waiter(wakeups: Wakeups, stream: str) -> None:
-    with wakeups.waiting(stream) as woken:
+    woken = wakeups.enter(stream)
+    try:
         await woken
+    finally:
+        wakeups.leave(stream, woken)
 
 
 async def begin(wakeups: Wakeups, stream: str, count: int) -> list[asyncio.Task[None]]:
@@ -47,18 +50,21 @@ async def test_who_is_cancelled_leaves_nothing_behind_and_nobody_alone() -> None
 
 async def test_a_wake_up_between_entering_and_waiting_counts() -> None:
     wakeups = Wakeups()
-    with wakeups.waiting("s") as woken:
-        wakeups.wake("s")
-        async with asyncio.timeout(20):
-            await woken
+    woken = wakeups.enter("s")
+    wakeups.wake("s")
+    async with asyncio.timeout(20):
+        await woken
+    wakeups.leave("s", woken)
+    assert (len(wakeups), wakeups.streams) == (0, 0)
 
 
 async def test_who_waits_anew_is_not_touched_by_who_leaves_late() -> None:
     wakeups = Wakeups()
     [first] = await begin(wakeups, "s", 1)
     wakeups.wake("s")
-    with wakeups.waiting("s") as woken:  # enters before the first one has left
-        await first
-        assert len(wakeups) == 1
-        wakeups.wake("s")
-        await woken
+    woken = wakeups.enter("s")  # before the first one has left
+    await first
+    assert len(wakeups) == 1
+    wakeups.wake("s")
+    await woken
+    wakeups.leave("s", woken)
