@@ -104,7 +104,7 @@ def _run_mode(words: "list[str]", options: Options) -> int:
     if mode == "-c":
         from aish.script import run_text
 
-        return run_text(rest[0], later.over(options))
+        return run_text(rest[0], later.over(options), is_piped_into=True)
     from aish.prompt import run_conversation
 
     return run_conversation(rest[0], later.over(options))

@@ -20,7 +20,7 @@ from rhetor.domain.grammar import Call, Options, Pipeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aish.client import Hub
     from aish.resolve import Resolved
@@ -38,8 +38,9 @@ class Line:
         self._sessions = sessions
         self._opened: list[int] = []
 
-    def run(self) -> int:
-        """The exit code: that of the first stage that failed.
+    def run(self, given: "Callable[[], str]" = str) -> int:
+        """The exit code: that of the first stage that failed. `given`: the input of peers at the beginning,
+        where the line names no file.
 
         Raises:
             Failure: a file cannot be opened, there is nothing to send, or the hub refuses.
@@ -48,12 +49,12 @@ class Line:
         try:
             stdin, stdout = self._files()
             if isinstance(self._runs[0][0], Peers):
-                given = as_text(collect(stdin)) if stdin != STDIN else ""
-                return self._from_peers(self._runs, given, stdout)
+                read = as_text(collect(stdin)) if stdin != STDIN else given()
+                return self._from_peers(self._runs, read, stdout)
             if len(self._runs) == 1:
                 return Programs(_texts(self._runs[0]), stdin, stdout).wait()
-            code, given = self._collected(self._runs[0], stdin)
-            return code or self._from_peers(self._runs[1:], given, stdout)
+            code, said = self._collected(self._runs[0], stdin)
+            return code or self._from_peers(self._runs[1:], said, stdout)
         finally:
             for descriptor in self._opened:
                 os.close(descriptor)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DETAIL_CHARACTERS = 200
-_SUMMARY_CHARACTERS = 60
+_SUMMARY_CHARACTERS = 160
 _TELLING = ("command", "cmd", "file_path", "path", "url", "pattern", "query")
 _WITHIN = ("input", "rawInput", "arguments", "params", "toolCall")  # where agents keep what the tool is given
 ANSWERED_HERE: set[str] = set()  # requests that this process answered
@@ -81,14 +81,20 @@ def offered(request: "dict[str, Any]") -> str:
 
 def summary(tool: str, detail: "Any") -> str:
     """What is asked for, in a few words of one line: `Bash(ls -l)`."""
-    from aish.codec import encode
-
-    told = _told(detail)
-    if told is None:
-        told = encode(detail).decode("utf-8", "replace") if detail else ""
-    line = " ".join(told.split())
+    line = " ".join(_asked(detail).split())
     cut = line[:_SUMMARY_CHARACTERS] + "…" if len(line) > _SUMMARY_CHARACTERS else line
     return cleaned(f"{tool}({cut})" if cut else tool)
+
+
+def _asked(detail: "Any") -> str:
+    """What tells what is asked for; where nothing does, all that the tool is given."""
+    from aish.codec import encode
+
+    if (told := _told(detail)) is not None:
+        return told
+    while isinstance(detail, dict) and (within := next(filter(None, map(detail.get, _WITHIN)), None)):
+        detail = within
+    return encode(detail).decode("utf-8", "replace") if detail else ""
 
 
 def _told(detail: "Any", levels: int = 3) -> str | None:
@@ -110,11 +116,10 @@ def shown(request: "dict[str, Any]") -> str:
     from aish.codec import encode
 
     detail = request["detail"]
-    told = _told(detail)
     lines = [f"{request['request_id']}  {request['peer']} asks to use {request['tool']}"]
     lines[0] += f", until {request['expires_at']}"
-    if told is not None:
-        lines.append(" ".join(told.split()))
+    if asked := _asked(detail):
+        lines.append(" ".join(asked.split()))
     if not isinstance(detail, str):
         text = " ".join(encode(detail).decode("utf-8", "replace").split())
         lines.append(text[:DETAIL_CHARACTERS] + "…" if len(text) > DETAIL_CHARACTERS else text)

@@ -52,7 +52,7 @@ def run_conversation(peer: str, options: Options) -> int:
     with _at_prompt() as (lines, hub):
         while True:
             try:
-                line = lines.read(f"{peer}> ")
+                line = lines.read(f"{peer}> ", whole=True)
             except KeyboardInterrupt:
                 continue
             except EOFError:

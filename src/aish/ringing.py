@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aish.background import Background
     from aish.live import Hub, Permission, PermissionChange
 
-_LEAST_ID = 4
+_LEAST_ID = 6  # of what differs: an agent may begin all its ids with the same word
 _EXPIRED = "expiry"
 
 
@@ -77,7 +77,7 @@ class Ringing:
         """As much of the id as tells it from those of the others that wait."""
         id = request.request_id
         others = [other.request_id for other in self._asked.values() if other is not request]
-        for size in range(_LEAST_ID, len(id)):
+        for size in range(id.rfind("_") + 1 + _LEAST_ID, len(id)):
             if not any(other.startswith(id[:size]) for other in others):
                 return id[:size]
         return id

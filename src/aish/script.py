@@ -20,9 +20,9 @@ def run_script_file(path: str) -> int:
             lines = file.read().split("\n")
     except OSError as error:
         raise Failure(f"aish: {path}: {error.strerror}", exits.UNKNOWN) from None
-    return Shell().run_lines(lines, path)
+    return Shell(is_piped_into=True).run_lines(lines, path)
 
 
-def run_text(text: str, defaults: "Options | None" = None, name: str = "") -> int:
-    """Run a text of one or more lines, as after `-c` or from standard input."""
-    return Shell(defaults=defaults).run_lines(text.split("\n"), name)
+def run_text(text: str, defaults: "Options | None" = None, *, is_piped_into: bool = False) -> int:
+    """Run a text of one or more lines: standard input itself, or what is after `-c`, and that is for them."""
+    return Shell(defaults=defaults, is_piped_into=is_piped_into).run_lines(text.split("\n"))

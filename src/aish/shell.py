@@ -12,6 +12,7 @@ from aish.output import say
 from aish.plans import PlanRun
 from aish.resolve import Command, Program, Resolver
 from aish.steps import steps_of
+from aish.talk import read_input
 from rhetor.domain.grammar import Broadcast, Call, GrammarError, Options, Pipeline, Stage, parse
 
 TYPE_CHECKING = False
@@ -33,11 +34,15 @@ class Exit(Exception):
 
 
 class Shell:
-    """`defaults`: options that every call of a line has, where it does not say otherwise."""
+    """`defaults`: options that every call of a line has, where it does not say otherwise. `is_piped_into`:
+    what is piped into the shell is for its lines, as in `sh -c`; else its lines come from there."""
 
-    def __init__(self, hub: Hub | None = None, defaults: Options | None = None) -> None:
+    def __init__(
+        self, hub: Hub | None = None, defaults: Options | None = None, *, is_piped_into: bool = False
+    ) -> None:
         self.hub = hub or Hub()
         self._defaults = defaults or Options()
+        self._is_piped_into = is_piped_into
         self._sessions: dict[str, str] = {}
         self._code = exits.DONE
 
@@ -78,12 +83,18 @@ class Shell:
         has_files = parsed.source is not None or parsed.sink is not None
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
             return _run_command(parts[0])
-        return Line(self.hub, parsed, [_without_command(part) for part in parts], self._sessions).run()
+        parts = [_without_command(part) for part in parts]
+        return Line(self.hub, parsed, parts, self._sessions).run(self._given)
 
     def _broadcast(self, broadcast: Broadcast) -> int:
         options = broadcast.options.over(self._defaults)
         calls = [Call(target, broadcast.text, options) for target in broadcast.targets]
-        return PlanRun(self.hub, steps_of([calls], self._sessions), options, None, self._sessions).run()
+        run = PlanRun(self.hub, steps_of([calls], self._sessions), options, None, self._sessions)
+        return run.run(self._given())
+
+    def _given(self) -> str:
+        """What is piped in, for the first peers that take input; whoever comes later finds nothing more."""
+        return read_input() if self._is_piped_into else ""
 
     def _builtin(self, pipeline: Pipeline) -> int | None:
         """What only the shell itself can do; None where the line asks for nothing of that."""

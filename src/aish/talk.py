@@ -54,6 +54,7 @@ def talk(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptions) -> i
     """
     content = joined(text, read_input())
     if not content:
+        hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # a word that is nobody's name is told so first
         raise no_message(peer)
     return Turn(hub, peer, options).run(content)
 

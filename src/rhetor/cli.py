@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read has seen enough
+        return 0
     except RhetorError as error:
         sys.stderr.write(f"rhetor: {error.detail}\n")
         return WRONG_USAGE
@@ -67,6 +71,17 @@ def _home(arguments: argparse.Namespace) -> Home:
     return home
 
 
+def _file(arguments: argparse.Namespace, folder: Path) -> Path:
+    """Raises:
+    InvalidSettings: one was named, and is not there."""
+    from rhetor.errors import InvalidSettings
+
+    file: Path | None = arguments.config
+    if file is not None and not file.exists():
+        raise InvalidSettings(f"{file}: there is no such file")
+    return file or folder / "config.yaml"
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     home = _home(arguments)
     try:
@@ -88,7 +103,7 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor.settings import read_settings
 
     logs.start()
-    file = arguments.config or home.folder / "config.yaml"
+    file = _file(arguments, home.folder)
     read = partial(read_settings, file, {"host": arguments.host, "port": arguments.port})
     start = Start(read, home, dict(os.environ), by_itself=arguments.auto)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -146,7 +161,7 @@ def _reload(arguments: argparse.Namespace) -> int:
 def _config_show(arguments: argparse.Namespace) -> int:
     from rhetor.settings import origins, read_settings
 
-    file = arguments.config or _home(arguments).folder / "config.yaml"
+    file = _file(arguments, _home(arguments).folder)
     settings = read_settings(file)
     for key, value, origin in origins(settings, file):
         sys.stdout.write(f"{key}: {value}  ({origin})\n")

@@ -17,6 +17,7 @@ from rhetor.hub.running import TurnRun
 from rhetor.settings import Settings, differing
 from rhetor.transports.node import Node, Reloaded
 from rhetor.transports.rates import Rates
+from rhetor.transports.server import require_own
 
 # the sockets are bound, and the clock of an idle hub runs
 AT_START_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit"})
@@ -46,6 +47,7 @@ class Reloading:
         assert self.node is not None
         old, settings = self._made, self._read()
         changed = differing(old.settings, settings)
+        require_own(settings.hub.host)  # what would not start is no configuration either
         if changed:
             self._made = new = configure(settings, self._home, self._environment)
             new.access.take_over(old.access.environment)  # a shell may have handed over others meanwhile

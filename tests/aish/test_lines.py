@@ -348,6 +348,25 @@ def test_a_command_is_a_stage_too(aish: Shell, hub: ScriptedHub) -> None:
     assert [peer["name"] for peer in json.loads((aish.folder / "f").read_text())] == sorted(PEERS)
 
 
+def test_what_is_piped_into_a_line_is_for_its_first_peers(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    hub.on(PLANS, plan(*spoken("prometheus", "prometheus", "sum"), steps=[step("prometheus")]))
+    assert aish("-c", "apollo", given="a question\n") == Ran(0, "ok\n", "")
+    assert aish("-c", 'apollo "and"\napollo "alone"', given="piped") == Ran(0, "ok\nok\n", "")
+    assert [body["content"] for body in hub.bodies(APOLLO)] == ["a question", "and\n\npiped", "alone"]
+    aish("-c", '{apollo|athena} | prometheus "join"', given="the same")
+    aish("-c", 'apollo,athena << "and"', given="to both")
+    first, second = hub.bodies(PLANS)
+    assert (first["input"], second["input"]) == ("the same", "to both")
+
+
+def test_a_mistyped_word_is_told_as_one_also_without_a_message(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai/sesions", problem(404, "unknown_peer", "nobody", peer="sesions"))
+    hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
+    assert aish("sesions", given="") == Ran(3, "", "Error: Unknown CI or command: sesions\n")
+    assert aish("apollo", given="").code == 2
+
+
 # -- scripts ----------------------------------------------------------------------------------------------
 
 

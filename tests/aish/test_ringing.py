@@ -18,7 +18,7 @@ from tests.served import Served, served
 
 pytestmark = pytest.mark.anyio
 OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
-ASKS = "⏸ apollo asks: Bash(ls -l) — aish approve 3f2a"
+ASKS = "⏸ apollo asks: Bash(ls -l) — aish approve 3f2a9c"
 ANSWERED = "✓ apollo: Bash(ls -l) was answered elsewhere: Allow"
 XTERM = "xterm-256color"
 
@@ -165,6 +165,39 @@ async def test_the_prompt_edits_recalls_and_completes(aish: Shell, home: Path) -
         await see(terminal, "aish> status")
         terminal.type("\x15\x1b[200~apollo one\napollo two\x1b[201~\r")  # pasted
         await see(terminal, "apollo heard: one", "apollo heard: two", "aish>")
+
+
+async def test_what_was_typed_is_recalled_by_the_next_shell_unless_it_began_with_a_space(
+    aish: Shell, home: Path
+) -> None:
+    async with served(home, seconds=60):
+        with at_terminal(aish, term=XTERM, echo=True) as terminal:
+            await see(terminal, "aish>")
+            terminal.type("echo kept\r")
+            await see(terminal, "kept", "aish>")
+            terminal.type(" echo secret\r")
+            await see(terminal, "secret", "aish>")
+            terminal.type("\x04")
+            assert await asyncio.to_thread(terminal.wait_for_end) == 0
+        assert (home / "history").stat().st_mode & 0o777 == 0o600
+        with at_terminal(aish, term=XTERM, echo=True) as terminal:
+            await see(terminal, "aish>")
+            terminal.type("\x1b[A")
+            await see(terminal, "aish> echo kept")
+
+
+async def test_what_is_pasted_into_a_conversation_is_one_message(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, words=("-i", "apollo")) as (hub, terminal):
+        terminal.type("\x1b[200~one\n\ntwo\x1b[201~\r")
+        await see(terminal, "two", "apollo>")
+        assert [text for _, text in hub.driver.heard] == ["one\n\ntwo"]
+
+
+async def test_a_short_id_is_long_enough_to_name_one_request_for_good(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, asking("req_00aabbcc1122")) as (hub, terminal):
+        session = await ask(hub)
+        await see(terminal, "⏸ apollo asks: Bash(ls -l) — aish approve req_00aabb", "aish>")
+        await answer(hub, session, "req_00aabbcc1122")
 
 
 async def test_ctrl_c_and_ctrl_d_at_an_editing_prompt(aish: Shell, home: Path) -> None:

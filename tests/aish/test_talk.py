@@ -177,8 +177,10 @@ def test_what_a_failed_turn_said_stays_and_the_failure_is_said(
 
 @pytest.mark.parametrize("words", [("apollo",), ("apollo", ""), ("apollo", " "), ("apollo", "-s"), ("a,b",)])
 def test_nothing_to_send_is_wrong_usage(aish: Shell, hub: ScriptedHub, words: tuple[str, ...]) -> None:
+    hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
     ran = aish(*words)
-    assert (ran.code, ran.out, hub.requests) == (2, "", [])
+    assert (ran.code, ran.out) == (2, "")
+    assert [request.method for request in hub.requests] == ["GET"] * (words[0] == "apollo")
     assert ran.err.startswith("aish: no message for ")
 
 

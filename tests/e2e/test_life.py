@@ -47,6 +47,20 @@ def ended(hub: subprocess.Popen[str]) -> int:
     return hub.wait(SECONDS)
 
 
+def test_a_configuration_that_is_named_must_be_there(machine: Machine) -> None:
+    refused = serve(machine, "--config", str(machine.folder / "none.yaml"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"{machine.folder / 'none.yaml'}: there is no such file" in refused.stderr
+
+
+def test_who_reads_no_more_of_the_configuration_ends_it_quietly(machine: Machine) -> None:
+    line = f"{BIN}/rhetor config show | true"
+    ran = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"], env=machine.environment, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_a_hub_that_a_shell_started_ends_when_nobody_uses_it(machine: Machine) -> None:
     machine.environment["RHETOR_HUB__IDLE_EXIT"] = "0.3"
     machine.run("apollo", "hi")

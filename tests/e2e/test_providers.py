@@ -42,6 +42,14 @@ def test_the_line_answers_offline_then_through_openai_then_through_anthropic(
     assert machine.hub_pid() == pid
 
 
+def test_a_question_in_a_file_goes_to_all_of_a_group(machine: Machine) -> None:
+    line = '{apollo|athena} | synthesis "join the answers"'
+    joined = machine.run("-c", line, stdin="Which cache?\n")
+    assert (joined.returncode, "offline model" in joined.stdout) == (0, True)
+    found = machine.run("history", "search", "Which")
+    assert found.stdout.count("Which cache?") >= 2
+
+
 def test_a_hub_that_starts_with_the_key_uses_it(machine: Machine, provider: ProviderProcess) -> None:
     provider.forget()
     provider.script(Script(chunks=("Hello ", "there.")))

@@ -111,7 +111,7 @@ class ToolCalls:
         return offered, decoded(wish.arguments)
 
     async def _approved(self, call_id: str, offered: Offered, arguments: Any) -> bool:
-        request_id = f"perm_{secrets.token_hex(8)}"
+        request_id = secrets.token_hex(8)
         detail = {"call_id": call_id, "arguments": arguments, "runs_at": offered.runs_at}
         with self._answers.expected(request_id) as answer:
             self._say(Permission(request_id, offered.tool.name, detail, OPTIONS))

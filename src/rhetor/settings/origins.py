@@ -26,10 +26,17 @@ def origins(settings: Settings, file: Path) -> list[tuple[str, Any, str]]:
 
 
 def differing(before: Settings, after: Settings) -> list[str]:
-    """The keys whose values are not the same in both, in order; one that is there in one only, too."""
+    """The keys whose values are not the same in both, in order. What is there in one only is one key as a
+    whole: `tools.box`."""
     one, other = (dict(_leaves(settings.model_dump())) for settings in (before, after))
-    paths = {path for path in one | other if path not in one or path not in other or one[path] != other[path]}
-    return sorted(".".join(path) for path in paths)
+    found = {path for path in one if path in other and one[path] != other[path]}
+    for here, there in ((one, other), (other, one)):
+        known = {path[:size] for path in there for size in range(1, len(path) + 1)}
+        for path in here:
+            if path not in there and here[path] != {}:
+                size = next((n for n in range(1, len(path)) if path[:n] not in known), len(path))
+                found.add(path[:size])
+    return sorted(map(".".join, found))
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:

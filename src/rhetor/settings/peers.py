@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rhetor.coding_agents import CODING_AGENTS
+from rhetor.domain.arrangement import RESERVED
 from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
@@ -35,6 +36,11 @@ def peers_of(settings: Settings) -> list[Peer]:
     tools = tools_of(settings)
     peers += [_tool(name, tool) for name, tool in tools.items()]
     peers = [replace(peer, permissions=peer.permissions + _rules(settings.permissions)) for peer in peers]
+    own = [("specialists", name) for name in kept if name not in BUILT_IN]
+    own += [("tools", name) for name in tools if name not in CODING_AGENTS]
+    if taken := [(section, name) for section, name in own if name in RESERVED]:
+        section, name = taken[0]
+        raise InvalidSettings(f"{section}.{name}: it is the name of a command")
     if twice := [name for name in tools if name in kept]:
         raise InvalidSettings(f"tools.{twice[0]}: there is a specialist of that name")
     for team, members in settings.teams.items():

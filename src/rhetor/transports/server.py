@@ -170,10 +170,7 @@ def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
     Raises:
         InvalidSettings: the address is not this machine's alone, or the port is taken.
     """
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        raise InvalidSettings(
-            f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
-        )
+    require_own(host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -186,6 +183,15 @@ def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
     listener.listen(2048)
     listener.setblocking(False)
     return listener
+
+
+def require_own(host: str) -> None:
+    """Raises:
+    InvalidSettings: the address is not this machine's alone."""
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise InvalidSettings(
+            f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
+        )
 
 
 def _expect_acknowledgements(listener: socket.socket) -> None:
