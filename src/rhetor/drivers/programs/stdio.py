@@ -16,10 +16,14 @@ from .stdio_turn import StdioTurn
 from .values import Chunk, Exited
 
 DELIMITER = "\n"
+MAX_PROMPT_BYTES = 200
 
 
 class StdioProgram(RunningProgram):
-    """Its answer ends with the delimiter that it was given, else when it falls silent; and when it ends."""
+    """Its answer ends with the delimiter that it was given, else when it falls silent, or asks for input on
+    stderr as it did before the message (a REPL, which may answer nothing); and when it ends."""
+
+    _asks = b""  # what stands on stderr behind its last newline
 
     async def overheard(self) -> AsyncGenerator[Spooled, None]:
         decoder = Decoder()
@@ -29,6 +33,7 @@ class StdioProgram(RunningProgram):
                 outputs = tuple(plain(decoder.feed(item.data)))
                 yield Spooled(self.source, self.feed.offset - decoder.held, outputs)
             elif isinstance(item, Stderr):
+                self._note(item)
                 yield of_stderr(self.source, item)
             else:
                 if rest := plain(decoder.finish()):
@@ -41,14 +46,15 @@ class StdioProgram(RunningProgram):
         ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
         text = message.content + (ends or DELIMITER if message.execute else "")
         turn = StdioTurn(ends.encode() if ends else None)
+        asked, self._asks = self._asks, b""
         await self.link.write(text.encode(), "text")
         turn.started(clock())
         if message.execute:
-            async for spooled in self._answer(turn):
+            async for spooled in self._answer(turn, asked):
                 yield spooled
         yield Done()
 
-    async def _answer(self, turn: StdioTurn) -> AsyncGenerator[Spooled, None]:
+    async def _answer(self, turn: StdioTurn, asked: bytes) -> AsyncGenerator[Spooled, None]:
         began, heard = self.feed.offset, clock()
         while turn.ended is None:
             due = self.stuck_at(heard) if turn.due is None else turn.due
@@ -66,6 +72,9 @@ class StdioProgram(RunningProgram):
                 if surplus:  # only where the turn has ended
                     self.feed.give_back(item.data[len(item.data) - surplus :])
             elif isinstance(item, Stderr):
+                self._note(item)
+                if asked and self._asks == asked:
+                    turn.prompted(clock())
                 yield of_stderr(self.source, item)
                 continue
             else:
@@ -75,6 +84,10 @@ class StdioProgram(RunningProgram):
             yield Spooled(self.source, self.feed.offset - turn.held, tuple(plain(pieces)))
         if self.has_ended_badly():
             raise self.failure()
+
+    def _note(self, item: Stderr) -> None:
+        _, newline, last = item.data.rpartition(b"\n")
+        self._asks = (last if newline else self._asks + last)[-MAX_PROMPT_BYTES:]
 
     async def interrupt(self) -> None:
         try:

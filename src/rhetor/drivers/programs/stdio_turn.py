@@ -20,8 +20,9 @@ class StdioTurn:
 
     `delimiter`: what the program ends its answers with. A newline ends the turn where nothing follows within
     30 ms (and is part of the text); any other ends it at once and is not part of the text; what follows
-    belongs to no turn. None: the answer ends `idle` seconds after its last byte. The first byte may take as
-    long as it likes. The end of the program ends the turn always.
+    belongs to no turn. None: the answer ends `idle` seconds after its last byte, or after the program has
+    asked for input anew. The first byte may take as long as it likes. The end of the program ends the turn
+    always.
     """
 
     def __init__(self, delimiter: bytes | None = None, idle: float = 0.3) -> None:
@@ -62,6 +63,11 @@ class StdioTurn:
         else:
             self._due = now + SETTLE if data.endswith(b"\n") else None
         return self._decoder.feed(data)
+
+    def prompted(self, now: float) -> None:
+        """On stderr it asks for input as it did before the message: no more is to come of this one."""
+        if self._delimiter is None and self.ended is None:
+            self._due = now + self._idle
 
     def tick(self, now: float) -> Sequence[str | Invalid]:
         """The time is `now`; what may be given out where that ends the turn."""

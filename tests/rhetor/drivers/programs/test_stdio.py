@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -74,3 +75,27 @@ async def test_a_program_that_takes_no_input_any_more_fails_the_turn() -> None:
         answer = await home.say("p", "hi")
         assert (answer.status, answer.json["code"]) == (502, "stdin_closed")
         assert (await home.condition("p"))["status"] == "idle"
+
+
+async def test_a_repl_that_asks_on_stderr_has_answered_when_it_asks_again() -> None:
+    async with with_programs(seconds=60) as home:
+        await home.announce("py", sys.executable, "-i", "-q")
+        await home.seen(await home.standing("py"), lambda p: ">>> " in getattr(p, "text", ""))
+        told = [(await home.say("py", said)).json["response"] for said in ("x = 5", "print(x)", "1/0", "x")]
+        assert told == ["", "5\n", "", "5\n"]
+
+
+async def test_words_on_stderr_that_are_no_prompt_end_nothing() -> None:
+    says = (
+        "import sys, time\n"
+        "sys.stderr.write('ask> ')\nsys.stderr.flush()\n"
+        "for line in sys.stdin:\n"
+        "    sys.stderr.write('working')\n    sys.stderr.flush()\n"
+        "    time.sleep(1)\n"
+        "    print('done', flush=True)\n"
+        "    sys.stderr.write('ask> ')\n    sys.stderr.flush()\n"
+    )
+    async with with_programs(seconds=60) as home:
+        await home.announce("p", *PYTHON, says)
+        await home.seen(await home.standing("p"), lambda p: "ask> " in getattr(p, "text", ""))
+        assert (await home.say("p", "go")).json["response"] == "done\n"
