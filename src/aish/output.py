@@ -74,6 +74,12 @@ class Sink:
         """
         write(self._descriptor, data)
 
+    def break_line(self) -> None:
+        """Where a person looks: what is said beside the answer begins a line of its own."""
+        if self._filter is not None and not self._at_line_start:
+            self._put("\n")
+            self._at_line_start = True
+
     def end(self) -> None:
         """The answer is over, whole or not."""
         left = self._filter.end() if self._filter is not None else ""

@@ -127,6 +127,8 @@ class PlanRun:
             case "output.delta":
                 self._step_said(step, data)
             case "permission.asked":
+                self._aside.break_line()
+                self._out.break_line()
                 tell_permission(self._peers[step], data)
             case "turn.completed":
                 self._completed[step] = data
@@ -237,6 +239,10 @@ class _Aside:
             write(STDERR, f"{dimmed(heading(peer))}\n".encode())
             self._speaker = peer
         self._sink.write(text)
+
+    def break_line(self) -> None:
+        if self._sink is not None:
+            self._sink.break_line()
 
     def end(self) -> None:
         if self._sink is not None:

@@ -128,6 +128,7 @@ class Turn:
                     self._out.write("".join(self._held))
                     raise turn_failure(self._peer, frame)
                 elif kind == "permission":
+                    self._out.break_line()
                     tell_permission(self._peer, frame)
         finally:
             self._err.end()

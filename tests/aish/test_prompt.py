@@ -9,11 +9,14 @@ from tests.aish.scripted import (
     ScriptedHub,
     Shell,
     answer,
+    content,
     event,
+    frame,
     plan,
     problem,
     says,
     spoken,
+    stream_head,
 )
 from tests.aish.terminal import at_terminal
 from tests.aish.test_commands import peer
@@ -36,6 +39,19 @@ def test_a_terminal_is_given_colours_and_no_other_sequence(aish: Shell, hub: Scr
     with at_terminal(aish, "apollo", "x") as terminal:
         assert terminal.wait_for_end() == 0
         assert terminal.screen == f"\x1b[31mred text{RESET}\n"
+
+
+def test_who_asks_in_the_middle_of_an_answer_does_so_on_a_line_of_its_own(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    asked = frame({"type": "permission", "request_id": "r_1", "tool": "add"})
+    said = stream_head() + frame(content("Let me add. ")) + asked + frame(content("It is 3."))
+    hub.on(APOLLO, said + frame({"type": "done"}))
+    with at_terminal(aish, "apollo", "x") as terminal:
+        assert terminal.wait_for_end() == 0
+        asks = "aish: apollo asks to use add (aish approve r_1 · aish deny r_1)"
+        assert terminal.screen == f"Let me add. \n{asks}\nIt is 3.\n"
+    assert aish("apollo", "x").out == "Let me add. It is 3.\n"
 
 
 def test_what_a_failure_says_is_cleaned_too(aish: Shell, hub: ScriptedHub) -> None:
