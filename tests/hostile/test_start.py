@@ -41,7 +41,7 @@ CONFIGURATIONS = {
     "a list": ("- hub\n", "line 1: the file must be a mapping"),
     "a text": ("hub\n", "line 1: the file must be a mapping"),
     "a number as a key": ("1: 2\n", "keys must be text"),
-    "a section without values": ("session:\n", "line 1: session: Input should be a valid dictionary"),
+    "a section without values": ("session:\n", "line 1: session: Input should be a mapping"),
     "an unknown section": ("session: {}\nhubb: {}\n", "line 2: hubb: there is no such setting"),
     "an unknown key": ("session:\n  ttl: 1\n  tll: 1\n", "line 3: session.tll: there is no such setting"),
     "a wrong type": ("hub:\n  port: [1]\n", "line 2: hub.port: Input should be a valid integer"),

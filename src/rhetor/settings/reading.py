@@ -77,6 +77,7 @@ def _reason(message: str) -> str:
     """As somebody says it who writes YAML."""
     return (
         message.removeprefix("Value error, ")
+        .partition(" or instance of ")[0]
         .replace("valid tuple", "list")
         .replace("valid dictionary", "mapping")
     )

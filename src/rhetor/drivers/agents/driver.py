@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.drivers.base import Left, Running
-from rhetor.drivers.programs.driver import end_of, executable, program_of
+from rhetor.drivers.programs.driver import end_of, executable, program_of, taken_up
 from rhetor.drivers.programs.feed import Feed
 from rhetor.drivers.programs.hosts import HostGone, Hosts
 from rhetor.drivers.programs.spec import ProgramSpec
@@ -57,7 +57,7 @@ class Agents:
             speech.memory |= {key: value for key, value in left.memory.items() if key != COPY_OF}
         speech.reopen(left.in_turn, left.asked)
         stderr = status.stderr_total
-        feed = Feed(found, max(left.offset, status.acknowledged), stderr)
+        feed = Feed(found, await taken_up(found, status, left.offset), stderr)
         return AgentProgram(
             peer,
             found,

@@ -22,6 +22,7 @@ from .marked import MarkedShells
 from .running import RunningProgram, exit_of
 from .spec import Mode, ProgramSpec
 from .stdio import StdioProgram
+from .values import HostStatus
 
 Kind = Callable[[Peer, HostLink, Feed, str, Callable[[RunningProgram], None]], RunningProgram]
 
@@ -75,7 +76,7 @@ class Programs:
                 return self._take(peer, link, left.offset, None, changed)  # it has more to say
             return end_of(found)
         status = await found.status()
-        offset = max(left.offset, status.acknowledged)
+        offset = await taken_up(found, status, left.offset)
         stderr = status.stderr_total if self._mode == "pipes" else None
         return self._take(peer, found, offset, stderr, changed)
 
@@ -97,6 +98,14 @@ class Programs:
     ) -> RunningProgram:
         feed = Feed(link, offset, stderr)
         return self._kind(peer, link, feed, f"host:{link.host_id}", changed)
+
+
+async def taken_up(found: HostLink, status: HostStatus, stored: int) -> int:
+    """Where to read on, of which the log has `stored`. A hub that was killed may have told its host less: a
+    host whose spool is full waits for that, and would wait for ever where there is nothing more to read."""
+    if status.waiting and stored > status.acknowledged:
+        await found.acknowledge(min(stored, status.head))
+    return max(stored, status.acknowledged)
 
 
 def on_pipes(peer: Peer, *arguments: Any) -> RunningProgram:

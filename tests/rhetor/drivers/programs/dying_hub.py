@@ -46,7 +46,10 @@ async def run(folder: Path, mode: str) -> None:
     log = folder / "log"
     log.touch()
     with log.open("ab", buffering=0) as kept:
-        async for item in link.read(len(taken(log))):
+        have = len(taken(log))
+        if (await link.status()).waiting:
+            await link.acknowledge(have)  # the hub before may have been killed before it could
+        async for item in link.read(have):
             if isinstance(item, Exited):
                 break
             kept.write(frames.record(item.offset_after - len(item.data), item.at_ms, item.data))

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.drivers.base import Left
+from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.link import HostLink
+from rhetor.drivers.programs.running import RunningProgram
 from rhetor.drivers.programs.values import Chunk, Exited, Lost
 
 from .hosting import FULL, SECONDS, difference, ended, hosting, output, python, resident, said
@@ -66,6 +70,20 @@ async def test_a_program_waits_at_the_limit_and_goes_on_after_an_acknowledgement
                 await link.acknowledge(item.offset_after)
         wanted = b"".join(b"%07d\n" % number * 512 for number in range(200))
         assert difference(whole, wanted[heads[0] :]) is None
+
+
+async def test_a_host_that_was_not_told_what_the_log_has_is_told_when_it_is_found(tmp_path: Path) -> None:
+    async with hosting(tmp_path, spool_limit=10_000) as hosts:
+        link = await hosts.start("a", python(COUNT, "200"))
+        head = await stuck(link)  # all of it was taken, and the hub killed before it could say so
+        await link.aclose()
+        peer = Peer("a", PeerKind.TOOL, "stdio", "counts")
+        found = await Programs(hosts, on_pipes, "pipes").find(peer, "a", Left(head, {}), lambda running: None)
+        assert isinstance(found, RunningProgram)
+        async with asyncio.timeout(SECONDS):
+            item = await found.feed.next(None)
+        assert isinstance(item, Chunk)
+        assert item.offset_after - len(item.data) == head
 
 
 async def test_an_ended_program_is_not_held_back_by_a_full_spool(tmp_path: Path) -> None:
