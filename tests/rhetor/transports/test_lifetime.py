@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_new_token_ends_what_the_old_one_opened_on_every_door() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
+        home.node.attempts.per_minute = 100  # the old token is tried on each door
         clients = await _on_every_door(stack, home)
         local = await stack.enter_async_context(calling(home, "/ws"))
         token = rotate_token(Path(home.node.home, "token"))

@@ -64,7 +64,14 @@ async def test_the_delimiter_is_found_wherever_the_answer_is_cut_and_what_follow
         # its own delimiter has no newline: the message brings one
         assert (await home.say("p", "go\n")).json["response"] == "one "
         session = await home.standing("p")
-        await home.seen(session, lambda p: "late" in getattr(p, "text", "") or getattr(p, "text", "") == "e")
+        heard = ""
+
+        def is_late(payload: ev.Payload) -> bool:
+            nonlocal heard
+            heard += payload.text if isinstance(payload, ev.OutputDelta) else ""
+            return heard.endswith("late")
+
+        await home.seen(session, is_late)
 
 
 async def test_a_program_that_takes_no_input_any_more_fails_the_turn() -> None:
