@@ -46,6 +46,17 @@ class Machine:
             check=False,
         )
 
+    def rhetor(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`rhetor` with these arguments, where it is expected to end by itself."""
+        return subprocess.run(
+            [BIN / "rhetor", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
     def start(
         self, *arguments: str, stdout: Any = subprocess.PIPE, variables: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:

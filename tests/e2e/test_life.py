@@ -15,15 +15,7 @@ from tests.provider.script import Script
 
 
 def serve(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`rhetor serve` where it is expected to end by itself."""
-    return subprocess.run(
-        [f"{BIN}/rhetor", "serve", *flags],
-        env=machine.environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    return machine.rhetor("serve", *flags)
 
 
 def running(machine: Machine, *flags: str) -> subprocess.Popen[str]:

@@ -18,14 +18,7 @@ CLOUDY = "specialists:\n  cloud: {{role: weather, capabilities: {{weather: 0.9}}
 
 
 def reload(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [f"{BIN}/rhetor", "reload", *flags],
-        env=machine.environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    return machine.rhetor("reload", *flags)
 
 
 def configure(machine: Machine, text: str) -> None:
