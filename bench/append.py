@@ -26,7 +26,7 @@ from bench.table import Figure, table
 from rhetor.app import collect_seldom
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Draft
-from rhetor.store.sqlite import SqliteStore
+from rhetor.store.sqlite.store import SqliteStore
 
 SECONDS = 10.0
 STREAMS = 20

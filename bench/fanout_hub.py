@@ -22,21 +22,21 @@ from rhetor.app import collect_seldom, locked, routes
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
-from rhetor.configured import model_access
 from rhetor.domain.command import Principal, StartSession
 from rhetor.domain.event import OutputDelta
 from rhetor.home import Home
+from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
-from rhetor.hub.ids import wall_clock
 from rhetor.hub.peers import Peers
 from rhetor.settings import peers_of, read_settings
 from rhetor.store.base import Draft
-from rhetor.store.sqlite import SqliteStore
-from rhetor.transports.connections import Connections
-from rhetor.transports.node import Node
-from rhetor.transports.rates import Rates
-from rhetor.transports.server import HubServer, tcp_listener
-from rhetor.transports.socket_protocol import SocketProtocol
+from rhetor.store.sqlite.store import SqliteStore
+from rhetor.transports.server.connections import Connections
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.rates import Rates
+from rhetor.transports.server.server import HubServer, tcp_listener
+from rhetor.transports.server.websocket_protocol import SocketProtocol
+from rhetor.wiring import model_access
 
 OWNER = "bench"
 PROFILE = (1_000_000, 1_000_000)  # new connections a minute, and at once: no limit that is met

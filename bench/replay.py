@@ -14,10 +14,10 @@ from pathlib import Path
 from bench.table import Figure
 from rhetor.domain.event import OutputDelta
 from rhetor.domain.session import Session
-from rhetor.hub.ids import wall_clock
-from rhetor.hub.rows import session_row
+from rhetor.hub.catalog.sessions import session_row
+from rhetor.hub.core.ids import wall_clock
 from rhetor.store.base import Draft
-from rhetor.store.sqlite import SqliteStore
+from rhetor.store.sqlite.store import SqliteStore
 
 BIN = Path(sys.executable).parent
 EVENTS = 100_000

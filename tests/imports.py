@@ -18,10 +18,10 @@ LAYERS = [
     {"hub"},
     {"transports"},
     {"specialists", "coding_agents"},
-    {"settings", "home", "logs", "local_call"},
-    {"programs"},
-    {"configured"},
-    {"reloading"},
+    {"settings", "home", "logs", "hub_client"},
+    {"tool_catalog"},
+    {"wiring"},
+    {"reload"},
     {"app"},
     {"cli"},
     {"__main__"},
@@ -46,13 +46,13 @@ ROOT_ONLY = {
     "settings",
     "home",
     "logs",
-    "local_call",
-    "programs",
-    "configured",
-    "reloading",
+    "hub_client",
+    "tool_catalog",
+    "wiring",
+    "reload",
 }
-# the client is to start fast: of the hub's code it may use the grammar, for lines of the grammar
-CLIENT_MAY = "rhetor.domain.grammar"
+# the client must start fast: it may import the grammar, for lines of the grammar, and one list
+CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables")
 # small, isolated and alone: started as a file
 HOST = ["rhetor", "host"]
 

@@ -20,26 +20,26 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.event import Payload, Position
 from rhetor.domain.peer import Peer
-from rhetor.drivers.agents.claude import ClaudeCode
-from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
+from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.base import Driver, ProgramDriver
 from rhetor.drivers.programs.driver import Programs, on_pipes
-from rhetor.drivers.programs.hosts import Hosts
-from rhetor.drivers.programs.marked import MarkedShells
-from rhetor.drivers.programs.terminal import TerminalProgram
+from rhetor.drivers.programs.host.hosts import Hosts
+from rhetor.drivers.programs.terminal.program import TerminalProgram
+from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
-from rhetor.programs import ConfiguredPrograms
 from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import Store, follow
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.memory import MemoryStore
-from rhetor.transports.connections import Connections
-from rhetor.transports.node import Node
-from rhetor.transports.server import HubServer, tcp_listener, unix_listener
-from tests.rhetor.drivers.programs.hosting import hosting
+from rhetor.tool_catalog import ConfiguredPrograms
+from rhetor.transports.server.connections import Connections
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.server import HubServer, tcp_listener, unix_listener
+from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.scripted import PEERS, ScriptedDriver
 
 TOKEN = "f" * 64

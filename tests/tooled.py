@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rhetor.domain.permission import Rules
-from rhetor.drivers.mcp_reach import ServerEntry
-from rhetor.drivers.mcp_server import Limits
-from rhetor.drivers.tool_servers import ToolServers
-from rhetor.drivers.tooling import with_tools
+from rhetor.drivers.model_tools.driver import with_tools
+from rhetor.drivers.model_tools.mcp_reach import ServerEntry
+from rhetor.drivers.model_tools.mcp_server import Limits
+from rhetor.drivers.model_tools.servers import ToolServers
 from tests.provider import ProviderServer
 from tests.rhetor.drivers.talk import APOLLO, chat_driver, openai_at
 from tests.served import Answer, Served, served

@@ -4,8 +4,9 @@ import os
 
 from aish import exits
 from aish.exits import Failure
-from aish.talk import NAME
-from rhetor.domain.grammar import GrammarError, Options, leading_options, parse_words
+from aish.options import leading, parsed
+from aish.turns.message import NAME
+from rhetor.domain.grammar import Options
 
 _MODES = ("-c", "-i")
 
@@ -27,13 +28,13 @@ def run_flags(words: "list[str]") -> int:
     if words[0] in ("-V", "--version"):
         return _show(f"aish {_version()}\n")
     mode = next((at for at, word in enumerate(words) if word in _MODES), len(words))
-    options, count = _leading(words[:mode])
+    options, count = leading(words[:mode])
     rest = words[count:]
     if not rest:
         return _run_bare(options)
     if rest[0] in _MODES:
         return _run_mode(rest, options)
-    from aish.cli import run_words
+    from aish.dispatch import run_words
 
     return run_words(rest, options)
 
@@ -52,44 +53,20 @@ def _run_named(words: "list[str]") -> int:
     os.environ[NAME] = name
     if not os.isatty(0) or (rest and "-i" not in rest):
         return run_flags(rest)
-    from aish.above import show_above
-    from aish.arrivals import Arrivals
+    from aish.terminal.above import show_above
+    from aish.terminal.arrivals import Arrivals
 
     with Arrivals(name, show_above):
         return run_flags(rest)
 
 
-def parsed(words: "list[str]") -> tuple[Options, str]:
-    """Options and text of the words after a target.
-
-    Raises:
-        Failure: an option does not hold.
-    """
-    try:
-        return parse_words(words)
-    except GrammarError as error:
-        raise _wrong(error) from None
-
-
-def _leading(words: "list[str]") -> tuple[Options, int]:
-    try:
-        return leading_options(words)
-    except GrammarError as error:
-        raise _wrong(error) from None
-
-
-def _wrong(error: GrammarError) -> Failure:
-    hint = " (aish --help lists them)" if error.message.startswith("unknown option") else ""
-    return Failure(f"aish: {error.message}{hint}", exits.USAGE)
-
-
 def _run_bare(options: Options) -> int:
     if os.isatty(0):
-        from aish.prompt import run_prompt
+        from aish.language.prompt import run_prompt
 
         return run_prompt(options)
-    from aish.script import run_text
-    from aish.talk import read_input
+    from aish.language.shell import run_text
+    from aish.turns.message import read_input
 
     return run_text(read_input(), options)
 
@@ -102,10 +79,10 @@ def _run_mode(words: "list[str]", options: Options) -> int:
     if text:
         raise Failure(f"aish: {text!r} is too much after {mode}", exits.USAGE)
     if mode == "-c":
-        from aish.script import run_text
+        from aish.language.shell import run_text
 
         return run_text(rest[0], later.over(options), is_piped_into=True)
-    from aish.prompt import run_conversation
+    from aish.language.prompt import run_conversation
 
     return run_conversation(rest[0], later.over(options))
 

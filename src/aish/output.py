@@ -8,7 +8,15 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from aish import render
+
+_OFFLINE = """\
+No model provider is configured: the embedded offline model answers. To add one, set OPENAI_API_KEY,
+ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or run Ollama, LM Studio, llama.cpp or vLLM on this machine, or log
+in with claude, codex or gemini, or name one under `providers:` in config.yaml."""
+_told: set[str] = set()
 
 STDOUT, STDERR = 1, 2
 
@@ -91,3 +99,16 @@ class Sink:
 
     def _put(self, text: str) -> None:
         write(self._descriptor, text.encode("utf-8", "replace"))
+
+
+def tell_offline() -> None:
+    """Once in the life of a shell."""
+    if "offline" not in _told:
+        _told.add("offline")
+        say(_OFFLINE)
+
+
+def tell_permission_asked(peer: str, data: "dict[str, Any]") -> None:
+    """A peer waits for a person."""
+    request, tool = data.get("request_id", ""), data.get("tool", "a tool")
+    say(f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})")

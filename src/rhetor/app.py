@@ -18,53 +18,50 @@ from fastapi.telemetry import TelemetryConfig
 
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
-from rhetor.auth.lineage import peer_of
 from rhetor.auth.logins import Logins
+from rhetor.auth.process_tree import peer_of
 from rhetor.auth.tokens import TokenFile
-from rhetor.configured import SPEECHES, Configured, configure
-from rhetor.drivers.agents.claude_transcript import ClaudeTranscript
-from rhetor.drivers.agents.codex_transcript import CodexTranscript
+from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
+from rhetor.drivers.agents.codex.transcript import CodexTranscript
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.programs.driver import Programs, on_pipes
-from rhetor.drivers.programs.hosts import Hosts
-from rhetor.drivers.programs.marked import MarkedShells
-from rhetor.drivers.programs.terminal import TerminalProgram
+from rhetor.drivers.programs.host.hosts import Hosts
+from rhetor.drivers.programs.terminal.program import TerminalProgram
+from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.home import Home
+from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
-from rhetor.hub.ids import wall_clock
 from rhetor.hub.peers import Peers
-from rhetor.reloading import Reloading
+from rhetor.reload import Reloading
 from rhetor.settings import HubSettings, Settings
 from rhetor.store.blobs import FileBlobs
-from rhetor.store.sqlite import SqliteStore
-from rhetor.transports import (
-    answering,
-    attaching,
+from rhetor.store.sqlite.store import SqliteStore
+from rhetor.transports.rest import (
     bulk,
-    chaining,
-    conversing,
-    forwarding,
-    importing,
-    interactive,
-    looking_back,
+    forwards,
+    history,
+    imports,
     metrics,
-    named_sockets,
-    peer_sockets,
-    planning,
-    problems,
+    peers,
+    plans,
     programs,
+    requests,
+    sessions,
     sockets,
     system,
-    talking,
 )
-from rhetor.transports.connections import Connections
-from rhetor.transports.gate import App, Gate
-from rhetor.transports.node import Node
-from rhetor.transports.rates import Rates
-from rhetor.transports.routes import no_such_route
-from rhetor.transports.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
+from rhetor.transports.rest import routes as chaining
+from rhetor.transports.server import problems
+from rhetor.transports.server.connections import Connections
+from rhetor.transports.server.gate import App, Gate
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.rates import Rates
+from rhetor.transports.server.router import no_such_route
+from rhetor.transports.server.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
+from rhetor.transports.websocket import attach, interactive, named, peer
+from rhetor.wiring import SPEECHES, Configured, configure
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -79,20 +76,20 @@ NO_TELEMETRY: TelemetryConfig = {
 DOORS = (
     system.doors,
     metrics.doors,
-    talking.doors,
-    importing.doors,
-    conversing.doors,
-    answering.doors,
-    planning.doors,
+    peers.doors,
+    imports.doors,
+    sessions.doors,
+    requests.doors,
+    plans.doors,
     bulk.doors,
-    looking_back.doors,
+    history.doors,
     programs.doors,
-    attaching.doors,
-    peer_sockets.doors,
+    attach.doors,
+    peer.doors,
     interactive.doors,
-    named_sockets.doors,
+    named.doors,
     sockets.doors,
-    forwarding.doors,
+    forwards.doors,
     chaining.doors,
 )
 

@@ -140,7 +140,7 @@ def _token(arguments: argparse.Namespace) -> int:
 
 def _reload(arguments: argparse.Namespace) -> int:
     """The hub reads the file that it was started with."""
-    from rhetor.local_call import NoHub, call
+    from rhetor.hub_client import NoHub, call
 
     try:
         status, answer = call(_home(arguments).socket, "POST", "/api/v2/reload")
@@ -172,8 +172,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     """Needs no hub, and makes nothing: it looks at what this environment would give one."""
     import json
 
-    from rhetor.programs import ConfiguredPrograms
     from rhetor.settings import peers_of, read_settings, state_home, tools_of
+    from rhetor.tool_catalog import ConfiguredPrograms
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
     settings = read_settings(arguments.config or folder / "config.yaml")

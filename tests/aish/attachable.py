@@ -24,8 +24,8 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from tests.aish.pseudo_terminal import Terminal
 from tests.aish.scripted import TIMEOUT, ScriptedHub, Shell
-from tests.aish.terminal import Terminal
 
 
 class View:

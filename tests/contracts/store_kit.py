@@ -20,7 +20,7 @@ from rhetor.domain.event import (
 )
 from rhetor.store.base import Draft, Store
 from rhetor.store.memory import MemoryStore
-from rhetor.store.sqlite import SqliteStore
+from rhetor.store.sqlite.store import SqliteStore
 from rhetor.store.tail import Tail
 
 # the last one reads from the database what the one before it reads from memory

@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
-from tests.rhetor.drivers.programs.hosting import FULL
+from tests.rhetor.drivers.programs.host.hosting import FULL
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 KILLS = 20 if FULL else 3

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Shell
-from tests.aish.terminal import at_terminal
 from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script

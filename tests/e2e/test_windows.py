@@ -14,7 +14,7 @@ from tests.aish.attachable import Window, window
 from tests.aish.scripted import Shell
 from tests.e2e.home import Machine
 
-from rhetor.drivers.programs.screen import Screen
+from rhetor.drivers.programs.terminal.screen import Screen
 
 ROWS, COLUMNS, SECONDS = 24, 80, 15.0
 # how it is started, what it shows then, keys, what it shows after them

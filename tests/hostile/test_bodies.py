@@ -11,7 +11,7 @@ from tests.hostile.raw import MESSAGE, of_problem, refusal, replies, request, re
 from tests.served import Served, served
 
 from rhetor.domain.command import Principal
-from rhetor.hub.sessions import listed
+from rhetor.hub.sessions.sessions import listed
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import pytest
 from tests.hostile.raw import require_well
 from tests.served import Served, served
 
-from rhetor.transports.heads import BoundedProtocol
+from rhetor.transports.server.http_protocol import BoundedProtocol
 
 pytestmark = pytest.mark.anyio
 

@@ -13,9 +13,9 @@ from schemathesis.generation import GenerationMode
 from tests.hostile.running import RunningHub
 
 from rhetor.app import routes
-from rhetor.transports import described
+from rhetor.transports.rest import openapi
 
-PAGE = described.page(routes())
+PAGE = openapi.page(routes())
 # what the page does not name is ignored; the token has tests of its own
 GENERATION = {"allow-extra-parameters": False, "with-security-parameters": False}
 CONFIG = schemathesis.Config.from_dict({"generation": GENERATION})
@@ -35,7 +35,7 @@ REFUSED = (*MET, "negative_data_rejection")
 
 def test_every_route_is_described_and_says_who_may_use_it() -> None:
     operations = {f"{m.upper()} {path}": op for path, ms in PAGE["paths"].items() for m, op in ms.items()}
-    assert set(operations) == set(described.OPERATIONS)
+    assert set(operations) == set(openapi.OPERATIONS)
     public = {label for label, operation in operations.items() if operation["security"] == []}
     assert public == {"GET /healthz", "GET /login"}
 
@@ -44,7 +44,7 @@ def test_the_page_is_served_as_it_is(hub: RunningHub) -> None:
     assert hub.ask("GET", "/openapi.json").json() == PAGE
 
 
-@pytest.mark.parametrize("label", described.OPERATIONS)
+@pytest.mark.parametrize("label", openapi.OPERATIONS)
 def test_what_the_page_allows_is_answered_as_it_says(hub: RunningHub, label: str) -> None:
     meet(hub, label, GenerationMode.POSITIVE, MET)
 
@@ -57,7 +57,7 @@ def _forbids(label: str) -> bool:
     return bool(named) or "requestBody" in operation
 
 
-@pytest.mark.parametrize("label", [label for label in described.OPERATIONS if _forbids(label)])
+@pytest.mark.parametrize("label", [label for label in openapi.OPERATIONS if _forbids(label)])
 def test_what_the_page_forbids_is_refused_as_it_says(hub: RunningHub, label: str) -> None:
     meet(hub, label, GenerationMode.NEGATIVE, REFUSED)
 

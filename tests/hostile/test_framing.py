@@ -11,7 +11,7 @@ from tests.scripted import Script
 from tests.served import served
 
 from rhetor.domain.output import Done, Text
-from rhetor.transports.heads import HEAD_BYTES, BoundedProtocol
+from rhetor.transports.server.http_protocol import HEAD_BYTES, BoundedProtocol
 
 pytestmark = pytest.mark.anyio
 
@@ -181,7 +181,7 @@ async def test_an_answer_that_takes_long_is_not_late(tmp_path: Path, monkeypatch
 
 
 async def test_a_body_that_does_not_come_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rhetor.transports.gate.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("rhetor.transports.server.gate.BODY_SECONDS", 0.2)
     async with served(tmp_path) as home:
         data = post(b"Content-Length: 100\r\nConnection: close\r\n", b'{"content": "')
         assert await refusal(home, data) == (408, "late")

@@ -9,7 +9,7 @@ import pytest
 from tests.hostile.raw import of_problem, refusal, replies, request, require_well
 from tests.served import served
 
-from rhetor.transports.described import OPERATIONS
+from rhetor.transports.rest.openapi import OPERATIONS
 
 pytestmark = pytest.mark.anyio
 

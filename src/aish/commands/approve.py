@@ -1,10 +1,10 @@
 """`aish approve [ID [OPTION]] [--json]`: the requests for permission that wait; or a yes to one of them."""
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
-from aish.permits import answer, found, open_requests, option_named, option_of_kind, shown
+from aish.turns.permissions import answer, found, open_requests, option_named, option_of_kind, shown
 
 HOW = "aish approve [ID [OPTION]] | --json"
 

@@ -3,11 +3,11 @@
 import os
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
+from aish.commands.wrap import read_wishes, register, tell_running
 from aish.exits import Failure
 from aish.output import STDOUT, write
-from aish.terminal import window_size
-from aish.wrapping import read_wishes, register, tell_running
+from aish.terminal.tty import window_size
 
 HOW = "aish ci-terminal -n NAME [-d DELIM] [--detach] [--on-exit survive|reap] [--prompt PATTERN] -- CMD…"
 _STDIN = 0
@@ -28,7 +28,7 @@ def run(words: "list[str]") -> int:
     if stays_away:
         tell_running(name, peer)
         return exits.DONE
-    from aish.attach import attach
+    from aish.terminal.attach import attach
 
     try:
         return attach(hub, name)
@@ -50,8 +50,8 @@ def _has_terminal() -> bool:
 
 def _was_faster(hub: Hub, name: str) -> int:
     """The program has ended before anybody could look: what it had shown, and how it ended."""
-    from aish.attach import Ended, told
     from aish.render import cleaned
+    from aish.terminal.attach import Ended, told
 
     status = hub.ask("GET", f"/api/v2/ai/{quote(name)}/status")
     shown = "\n".join(status.get("screen") or ()).rstrip()

@@ -1,8 +1,8 @@
 """`aish ci-tool -n NAME -- CMD…`: a program on stdin and stdout as a peer."""
 
 from aish import exits
-from aish.client import Hub
-from aish.wrapping import read_wishes, register, tell_running
+from aish.client.hub import Hub
+from aish.commands.wrap import read_wishes, register, tell_running
 
 HOW = "aish ci-tool -n NAME [-d DELIM] [--json-protocol] [--on-exit survive|reap] -- CMD…"
 

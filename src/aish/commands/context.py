@@ -1,7 +1,7 @@
 """`aish context stage|show|promote|clear NAME`: what a peer is told, once, in front of its next message."""
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.output import STDOUT, write
 
@@ -38,7 +38,7 @@ def run(words: "list[str]") -> int:
 
 
 def _stage(path: str, name: str, text: str) -> int:
-    from aish.talk import joined, no_message, read_input
+    from aish.turns.message import joined, no_message, read_input
 
     content = joined(text, "" if text else read_input())
     if not content:

@@ -1,10 +1,10 @@
 """`aish deny ID`: a no to a request for permission."""
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
-from aish.permits import answer, found, option_of_kind
+from aish.turns.permissions import answer, found, option_of_kind
 
 HOW = "aish deny ID"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from time import monotonic
 
 from aish import exits
-from aish.client import NO_HUB, Hub
+from aish.client.home import socket_path, state_home
+from aish.client.hub import NO_HUB, Hub
 from aish.commands import usage
 from aish.commands.status import PATIENCE, provider_line
-from aish.environment import provider_variables
 from aish.exits import Failure
-from aish.home import socket_path, state_home
 from aish.output import STDOUT, write
+from rhetor.domain.provider_variables import provider_variables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`aish explain NAME [--screen] [--json]`: why the hub thinks that a peer is idle, busy, blocked or stuck."""
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.output import STDOUT, write
 

@@ -1,7 +1,7 @@
 """`aish forward SRC DST [json] [-x]` and `aish forward list`: what a peer says is passed on."""
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, say, write

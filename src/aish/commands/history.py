@@ -1,7 +1,7 @@
 """`aish history [N] [json]` and `aish history search WORDS`: what was asked and answered, everywhere."""
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 

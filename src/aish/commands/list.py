@@ -1,7 +1,7 @@
 """`aish list [type greek|terminal|project|tool|team] [json]`: the peers, by kind."""
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 

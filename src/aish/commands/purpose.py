@@ -3,11 +3,11 @@
 import os
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, write
-from aish.talk import NAME
+from aish.turns.message import NAME
 
 HOW = 'aish purpose [json] | purpose "text" (of this terminal) | purpose NAME "text"'
 

@@ -1,7 +1,7 @@
 """`aish route`: named chains of peers, each of whom is given what the one before has said."""
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.output import STDOUT, write
 
@@ -67,9 +67,9 @@ def _hops(words: "list[str]") -> "list[dict[str, str]]":
 
 
 def _send(name: str, words: "list[str]") -> int:
-    from aish.flags import parsed
-    from aish.plans import PlanRun
-    from aish.talk import joined, no_message, read_input, sender
+    from aish.options import parsed
+    from aish.turns.message import joined, no_message, read_input, sender
+    from aish.turns.plan import PlanRun
 
     options, text = parsed(words)
     content = joined(text, read_input())

@@ -1,7 +1,7 @@
 """`aish search WORDS [--json]`: messages that have all the words, best first."""
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 

@@ -4,14 +4,15 @@
 import os
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
+from aish.commands.sessions_lookup import about, path_of, session_called, show_text, taken
 from aish.exits import Failure
-from aish.output import STDOUT, write
+from aish.output import STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     Session = dict[str, Any]
@@ -40,13 +41,13 @@ def run(words: "list[str]") -> int:
     if what not in _FORMS:
         raise usage(HOW)
     if what == "import":
-        from aish.importing import run_import
+        from aish.commands.sessions_import import run_import
 
         return run_import(rest, how_to(what))
     if what in ("show", "export"):
-        from aish import exporting
+        from aish.commands import sessions_export
 
-        act: Callable[[list[str], Exception], int] = getattr(exporting, what)
+        act: Callable[[list[str], Exception], int] = getattr(sessions_export, what)
         return act(rest, how_to(what))
     named: dict[str, Callable[[list[str]], int]] = {
         "list": _list,
@@ -62,67 +63,6 @@ def run(words: "list[str]") -> int:
 def how_to(what: str) -> Exception:
     """The failure that says how it is written."""
     return usage(f"aish sessions {_FORMS[what]}")
-
-
-def taken(
-    words: "Sequence[str]", wrong: Exception, valued: "Sequence[str]" = (), flags: "Sequence[str]" = ()
-) -> "tuple[list[str], dict[str, str]]":
-    """The words that are no options, and the options; `--` ends those.
-
-    Raises:
-        Failure: `wrong`, at an option that there is not, or without its value.
-    """
-    plain: list[str] = []
-    options: dict[str, str] = {}
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        name, given, value = word.partition("=")
-        if word == "--":
-            return [*plain, *left], options
-        if name in valued and (given or left):
-            options[name] = value if given else left.pop(0)
-        elif word in flags:
-            options[word] = ""
-        elif word[:1] == "-":
-            raise wrong
-        else:
-            plain.append(word)
-    return plain, options
-
-
-def session_called(hub: Hub, name: str) -> "Session":
-    """The session of that name, or of that id.
-
-    Raises:
-        Failure: there is none (exit code 3).
-    """
-    found = hub.ask("GET", f"/api/v2/sessions?name={quote(name)}")["sessions"] if name else []
-    if found:
-        return dict(found[0])
-    try:
-        return dict(hub.ask("GET", f"/api/v2/sessions/{quote(name)}?messages=0"))
-    except Failure as failure:
-        if failure.status != 404:
-            raise
-        raise Failure(f"No session is called {name!r}", exits.UNKNOWN) from None
-
-
-def path_of(session: "Session") -> str:
-    return f"/api/v2/sessions/{quote(session['id'])}"
-
-
-def show_text(text: str) -> int:
-    write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
-    return exits.DONE
-
-
-def about(session: "Session") -> str:
-    """Where it is, and what it was about where it was held elsewhere before."""
-    metadata = session.get("metadata") or {}
-    imported = metadata.get("imported")
-    title = imported.get("title") if isinstance(imported, dict) else None
-    return "  ".join(str(part) for part in (metadata.get("cwd"), title) if part)
 
 
 def _list(words: "list[str]") -> int:
@@ -183,11 +123,11 @@ def _resume(words: "list[str]") -> int:
     peer = session["specialist_id"]
     if len(plain) == 2 and plain[0] not in (peer, session["name"]):
         raise Failure(f"{plain[1]} is a session with {peer}, not with {plain[0]}", exits.USAGE)
-    from aish.talk import STDIN, folder
+    from aish.turns.message import STDIN, folder
 
     session = hub.ask("POST", f"{path_of(session)}/resume", {"standing": True, **folder()})
     if os.isatty(STDIN) and os.isatty(STDOUT):
-        from aish.prompt import run_conversation
+        from aish.language.prompt import run_conversation
         from rhetor.domain.grammar import Options
 
         return run_conversation(peer, Options(session_id=session["id"]))

@@ -5,7 +5,8 @@ import select
 from time import monotonic
 
 from aish import exits
-from aish.client import NO_HUB, Hub, connect, server_of
+from aish.client.connection import connect, server_of
+from aish.client.hub import NO_HUB, Hub
 from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, write

@@ -1,7 +1,7 @@
 """`aish sockets [--json]`: the sockets that can be written to, who reads them, and what waits in them."""
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 

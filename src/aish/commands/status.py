@@ -3,7 +3,7 @@
 from time import monotonic
 
 from aish import exits
-from aish.client import NO_HUB, Hub
+from aish.client.hub import NO_HUB, Hub
 from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, write

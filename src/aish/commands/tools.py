@@ -1,7 +1,7 @@
 """`aish tools list|status|launch|terminate|capabilities|attach`: coding agents and other wrapped programs."""
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.exits import Failure
 from aish.output import STDOUT, write
@@ -100,7 +100,7 @@ def _capabilities(name: str, as_json: bool) -> int:
 
 
 def _launch(words: "list[str]") -> int:
-    from aish.wrapping import as_missing, folder, tell_running
+    from aish.commands.wrap import as_missing, folder, tell_running
 
     asked = {"cwd": folder()}
     names: list[str] = []
@@ -140,7 +140,7 @@ def _attach(words: "list[str]") -> int:
     options = {word for word in words if word[:1] == "-"}
     if len(names) != 1 or options - {"-r", "--read-only"}:
         raise usage(HOW)
-    from aish.attach import attach
+    from aish.terminal.attach import attach
 
     return attach(Hub(), names[0], "r" if options else "rw")
 

@@ -1,7 +1,7 @@
 """`aish unforward SRC`: what it says is no longer passed on."""
 
 from aish import exits
-from aish.client import Hub, quote
+from aish.client.hub import Hub, quote
 from aish.commands import usage
 from aish.output import STDOUT, write
 

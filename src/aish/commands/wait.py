@@ -3,7 +3,7 @@
 from time import monotonic
 
 from aish import exits
-from aish.client import Hub
+from aish.client.hub import Hub
 from aish.commands import usage
 from aish.output import STDOUT, write
 

@@ -17,8 +17,8 @@ import aiohttp
 import msgspec
 
 from .errors import Denied, HubError, HubUnreachable, error_of
-from .patience import Patience
 from .place import Place
+from .retry import Patience
 
 _HEARTBEAT_SECONDS, _GOODBYE_SECONDS = 30.0, 1.0
 _MAX_FRAME_BYTES = 128 << 20  # a program's line of 16 MiB, each of its characters escaped

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from aish.client import connect, server_of
-from aish.environment import fingerprint
+from aish.client.connection import connect, server_of
+from aish.client.home import socket_path, state_home
 from aish.exits import Failure
-from aish.home import socket_path, state_home
+from rhetor.domain.provider_variables import fingerprint
 
 from .errors import Denied, HubUnreachable, Invalid
 
@@ -62,7 +62,7 @@ class Place:
         Raises:
             HubUnreachable: it does not start; with the end of its log.
         """
-        command = (sys.executable, "-m", "aish.start", self.home)
+        command = (sys.executable, "-m", "aish.client.start", self.home)
         if self._answers():
             return
         process = await asyncio.create_subprocess_exec(

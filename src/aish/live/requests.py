@@ -10,11 +10,11 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from aish.environment import provider_variables
+from rhetor.domain.provider_variables import provider_variables
 
 from .errors import Denied, HubError, HubUnreachable, error_of
-from .patience import Patience
 from .place import Place
+from .retry import Patience
 
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
 _COMES_BACK = "shutting_down"

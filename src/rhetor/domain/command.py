@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .arranging import Arranging
 from .event import ContextInjected
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
+from .rule_commands import Arranging
 from .session import Voice
 from .tool import Tool
 

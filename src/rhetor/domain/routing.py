@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .figures import Figures
 from .peer import Capability, Peer
+from .peer_stats import Figures
 
 THRESHOLD = 0.5
 

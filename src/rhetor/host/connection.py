@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from rhetor.codec import host_frames as frames
 
-from .loop import Loop
+from .event_loop import Loop
 
 _OUT_BYTES = 1 << 18  # that wait for a client that does not read, beside one frame
 _READ_BYTES = 1 << 16

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from rhetor.codec import host_frames as frames
 
-from .loop import Loop, Timer
-from .typist import WRITABLE, PipeInput, Typist
+from .event_loop import Loop, Timer
+from .tty_writer import WRITABLE, PipeInput, Typist
 
 _SHUT = -1  # beside frames.KEYS and frames.TEXT: no bytes, but their end
 TURN_SECONDS = 10.0  # for the next piece of a write that was begun

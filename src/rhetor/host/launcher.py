@@ -13,10 +13,10 @@ import sys
 from rhetor.codec import host_frames as frames
 
 from . import system
-from .desk import listening
-from .keeper import Keeper, write_whole
 from .program import NotStarted, Program
+from .requests import listening
 from .spec import Spec
+from .supervisor import Keeper, write_whole
 
 _SPEC_BYTES = 8 << 20
 

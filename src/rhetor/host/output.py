@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from rhetor.codec import host_frames as frames
 
-from .loop import Loop
+from .event_loop import Loop
 from .program import Program
-from .recent import Recent
 from .spool import Spool
+from .tail_buffer import Recent
 
 RETRY_SECONDS = 1.0  # after the disk refused
 _DRAIN_BYTES = 4 << 20  # of what was written before the end; kernels hold at most 1 MiB of a pipe

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from rhetor.domain import arranging as a
 from rhetor.domain import command as c
+from rhetor.domain import rule_commands as a
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
@@ -18,36 +18,26 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
-from . import (
-    answering,
-    blobs,
-    branching,
-    forwards,
-    importing,
-    plans,
-    programs,
-    routes,
-    sending,
-    sessions,
-    sockets,
-    staging,
-    teams,
-    terminals,
-)
-from .asking import Asking
-from .concierge import Concierge
-from .courier import carry
-from .ids import Ids
-from .measured import Measured
+from .catalog.peer_stats import Measured
+from .catalog.programs import HUB_STREAM
+from .catalog.sessions import session_of
+from .catalog.turn_log import turn_end
+from .core.ids import Ids
+from .fanout.presence import Watching
+from .forwarding import context, forwards, terminals
+from .forwarding.relay import carry
+from .hub_peer import Concierge
 from .peers import Peers
-from .reading import turn_end
+from .plans import plans, routes, teams
+from .plans.team_turn import TeamConversation
+from .programs import lifecycle
+from .programs.instances import let_go, release, reports
 from .recovery import recover
-from .rows import session_of
-from .seats import HUB_STREAM, let_go, release, reports
-from .sending import Accepted
+from .sessions import blobs, checkpoints, imports, send, sessions, sockets
+from .sessions.send import Accepted
 from .state import Limits, NoBlobs, State, no_launches
-from .team_turn import TeamConversation
-from .watching import Watching
+from .turns import answers
+from .turns.pending import Asking
 
 JOINT: dict[str, Callable[[State, Peer, Asking], Conversation]] = {
     "team": TeamConversation,
@@ -59,24 +49,24 @@ log = logging.getLogger(__name__)
 
 UseCase = Callable[[State, c.Principal, Any], Awaitable[Any]]
 USE_CASES: dict[type, UseCase] = {
-    c.SendMessage: sending.send,
+    c.SendMessage: send.send,
     c.StartSession: sessions.start,
     c.PauseSession: sessions.pause,
     c.ResumeSession: sessions.resume,
     c.InterruptSession: sessions.interrupt,
     c.SaveSession: sessions.save,
     c.StopSession: sessions.stop,
-    c.MakeCheckpoint: branching.checkpoint,
-    c.RestoreSession: branching.restore,
-    c.ForkSession: branching.fork,
-    c.ImportSessions: importing.take_in,
+    c.MakeCheckpoint: checkpoints.checkpoint,
+    c.RestoreSession: checkpoints.restore,
+    c.ForkSession: checkpoints.fork,
+    c.ImportSessions: imports.take_in,
     c.StartPlan: plans.start,
     c.StopPlan: plans.stop,
-    c.AnswerTool: answering.answer_tool,
-    c.AnswerPermission: answering.answer_permission,
-    c.AnnounceProgram: programs.announce,
-    c.LaunchTool: programs.launch,
-    c.EndProgram: programs.end,
+    c.AnswerTool: answers.answer_tool,
+    c.AnswerPermission: answers.answer_permission,
+    c.AnnounceProgram: lifecycle.announce,
+    c.LaunchTool: lifecycle.launch,
+    c.EndProgram: lifecycle.end,
     c.OpenSocket: sockets.open_socket,
     c.CloseSocket: sockets.close,
     c.KeepBlob: blobs.keep,
@@ -90,10 +80,10 @@ USE_CASES: dict[type, UseCase] = {
     a.PutRoute: routes.put,
     a.RemoveRoute: routes.remove,
     a.SendRoute: routes.send,
-    a.StageContext: staging.stage,
-    a.PromoteContext: staging.promote,
-    a.ClearContext: staging.clear,
-    a.PutPurpose: staging.put_purpose,
+    a.StageContext: context.stage,
+    a.PromoteContext: context.promote,
+    a.ClearContext: context.clear,
+    a.PutPurpose: context.put_purpose,
 }
 
 

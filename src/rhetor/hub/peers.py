@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from rhetor.domain.figures import Figures
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
+from rhetor.domain.peer_stats import Figures
 from rhetor.domain.routing import THRESHOLD, Match, rank
 from rhetor.domain.socket import HUB_PEER, TEAM
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam

@@ -15,13 +15,14 @@ from rhetor.domain.turn import STARTED, TurnState
 from rhetor.errors import UnknownPeer
 from rhetor.store.base import Draft, Row
 
-from .asked import left_open
-from .attending import await_attendants
-from .programs import adopt, register
-from .reading import received, said_so_far
-from .rows import PlanRow, TurnRow, session_of
-from .runner import Lane, over_if_once, wake
-from .seats import seats_of
+from .catalog.requests import left_open
+from .catalog.sessions import session_of
+from .catalog.turn_log import received, said_so_far
+from .catalog.turns import PlanRow, TurnRow
+from .programs.instances import seats_of
+from .programs.lifecycle import adopt, register
+from .sessions.leases import await_attendants
+from .turns.runner import Lane, over_if_once, wake
 
 if TYPE_CHECKING:
     from .state import State

@@ -15,22 +15,21 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
 from rhetor.store.base import Blobs, Store
 
-from .arranged import Arranged
-from .attendance import Attendance
-from .bell import Bell
-from .cohorts import Cohorts
-from .ids import Ids
-from .measured import Measured
+from .catalog.peer_stats import Measured
+from .catalog.routing_table import Arranged
+from .core.ids import Ids
+from .core.notifier import Bell
+from .fanout.broadcaster import Cohorts
+from .fanout.presence import Attendance, Watching
+from .fanout.read_marks import Readership
 from .peers import Peers
-from .readership import Readership
-from .watching import Watching
 
 if TYPE_CHECKING:
-    from .asking import Asking
-    from .plan_run import PlanRun
-    from .runner import Lane
-    from .running import TurnRun
-    from .seats import Seat
+    from .active import Seat
+    from .plans.plan_run import PlanRun
+    from .turns.pending import Asking
+    from .turns.runner import Lane
+    from .turns.turn_run import TurnRun
 
 
 @dataclass(frozen=True, slots=True)

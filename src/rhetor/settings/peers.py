@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rhetor.coding_agents import CODING_AGENTS
-from rhetor.domain.arrangement import RESERVED
 from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
+from rhetor.domain.rules import RESERVED
 from rhetor.errors import InvalidSettings
 from rhetor.specialists import BUILT_IN
 

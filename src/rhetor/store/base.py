@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from rhetor.domain.event import Event, Folded, Payload, Position
 from rhetor.errors import MalformedCursor, PositionLost
 
-from .commits import Commits
+from .commit_stats import Commits
 from .encoding import decode, encode
 
 PAGE = 500

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from rhetor.domain.event import Position
 from rhetor.errors import NotFound, StoreRefused
 
-from .append import Append, Entry, admit, expected
 from .base import (
     PAGE,
     Committed,
@@ -29,11 +28,12 @@ from .base import (
     random_epoch,
     require_position,
 )
-from .commits import Commits
-from .conversation import ASSISTANT, chunks, folded, last_spoken, said
+from .commit import Append, Entry, admit, expected
+from .commit_stats import Commits
+from .messages import ASSISTANT, chunks, folded, last_spoken, said
+from .search import excerpt, rank, words_of
 from .tail import behind, number, put_folds
 from .wakeups import Wakeups
-from .words import excerpt, rank, words_of
 
 
 @dataclass(slots=True)

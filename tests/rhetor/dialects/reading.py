@@ -12,7 +12,7 @@ from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
 
 from rhetor.codec.jsonrpc import Call, Refused, decode
-from rhetor.hub.outlets import View
+from rhetor.hub.fanout.subscriber import View
 from rhetor.store.base import Record
 
 EPOCH = "e" * 32

@@ -11,8 +11,7 @@ from tests.rhetor.dialects.reading import EPOCH, STREAM, fixture, record
 from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
 
-from rhetor.dialects.socket_reading import PartView, SocketView, Wishes
-from rhetor.dialects.socket_writing import Writing
+from rhetor.dialects.named_socket import PartView, SocketView, Wishes, Writing
 from rhetor.domain.command import KeepBlob
 from rhetor.domain.event import Position
 from rhetor.domain.socket import Socket

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.scripted import PEERS
 
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose
 from rhetor.domain.routing import rank
+from tests.scripted import PEERS
 
 
 @st.composite

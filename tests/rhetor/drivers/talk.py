@@ -8,13 +8,13 @@ from typing import Any
 
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer, PeerKind
-from rhetor.drivers.backoff import Backoff
 from rhetor.drivers.base import Conversation, Prompt, Said
-from rhetor.drivers.chat import ChatDriver
-from rhetor.drivers.clients import Clients
-from rhetor.drivers.models import Models, ProviderEntry
-from rhetor.drivers.patience import Timeouts
-from rhetor.drivers.urls import Resolve, resolved
+from rhetor.drivers.models.clients import Clients
+from rhetor.drivers.models.cooldown import Backoff
+from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.driver import ChatDriver
+from rhetor.drivers.models.resolve import Models, ProviderEntry
+from rhetor.drivers.models.urls import Resolve, resolved
 from rhetor.errors import TurnFailure
 from tests.provider import ProviderServer
 

@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.rhetor.drivers.programs.hosting import PYTHON
+from tests.rhetor.drivers.programs.host.hosting import PYTHON
 
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Launch, Program
-from rhetor.drivers.agents.acp import Acp
-from rhetor.drivers.agents.claude import ClaudeCode
-from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.acp.protocol import Acp
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
+from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.agents.speech import Opening, Speech
-from rhetor.drivers.programs.hosts import Hosts
+from rhetor.drivers.agents.protocol import Opening, Speech
+from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.store.memory import MemoryStore

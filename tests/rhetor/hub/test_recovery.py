@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.rhetor.hub.house import ME, House, house
-from tests.rhetor.hub.test_plans import PIPELINE
+from tests.rhetor.hub.plans.test_plans import PIPELINE
 
 from rhetor.domain import event as ev
 from rhetor.domain.command import (
@@ -28,13 +28,13 @@ from rhetor.domain.output import Done, Permission, Text, ToolUse
 from rhetor.domain.session import Session
 from rhetor.drivers.base import Said
 from rhetor.errors import ProviderCut, StateConflict
-from rhetor.hub.answering import open_permissions
-from rhetor.hub.ids import Ids
-from rhetor.hub.plans import Planned
+from rhetor.hub.core.ids import Ids
+from rhetor.hub.plans.plans import Planned
 from rhetor.hub.recovery import REASON
-from rhetor.hub.sessions import expire_old, owned_session
+from rhetor.hub.sessions.sessions import expire_old, owned_session
+from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.memory import MemoryStore
-from rhetor.store.sqlite import SqliteStore
+from rhetor.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
 

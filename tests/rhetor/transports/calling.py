@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.served import TOKEN, Served
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed
+
+from tests.served import TOKEN, Served
 
 SECONDS = 20.0
 Frame = dict[str, Any]

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from tests.rhetor.drivers.programs.hosting import PYTHON
-from tests.served import TOKEN, Served
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.served import TOKEN, Served
 
 SECONDS = 30.0
 DOORS = ("sse", "ws", "ws.ai", "ws.socket", "ws.attach")

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import aiohttp
-from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.talking_on import talking_on
-from tests.served import Served
 
 from rhetor.domain.event import (
     Event,
@@ -22,6 +19,9 @@ from rhetor.domain.event import (
     SessionStateChanged,
     TurnCompleted,
 )
+from tests.rhetor.transports.calling import calling
+from tests.rhetor.transports.talking_on import talking_on
+from tests.served import Served
 
 Carried = tuple[str, int, str]
 

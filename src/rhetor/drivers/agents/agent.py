@@ -18,14 +18,14 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.permission import decided
 from rhetor.domain.program import Status
 from rhetor.drivers.base import Prompt
-from rhetor.drivers.programs.failures import HostLost, ProgramOver
-from rhetor.drivers.programs.feed import Feed, Stderr
-from rhetor.drivers.programs.link import HostLink
-from rhetor.drivers.programs.running import RunningProgram, clock, of_stderr
-from rhetor.drivers.programs.values import Chunk, Exited, Lost
+from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
+from rhetor.drivers.programs.host.feed import Feed, Stderr
+from rhetor.drivers.programs.host.link import HostLink
+from rhetor.drivers.programs.host.values import Chunk, Exited, Lost
+from rhetor.drivers.programs.program import RunningProgram, clock, of_stderr
 from rhetor.errors import ProgramEnded, TurnFailure
 
-from .speech import COPY_OF, Heard, Speech
+from .protocol import COPY_OF, Heard, Speech
 
 BEGIN_SECONDS = 60.0  # how long one may take until it has a copy of a conversation
 STOP_SECONDS = 10.0  # how long one that was told to stop may take for it

@@ -9,13 +9,13 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.drivers.base import Left, Running
 from rhetor.drivers.programs.driver import end_of, executable, program_of, taken_up
-from rhetor.drivers.programs.feed import Feed
-from rhetor.drivers.programs.hosts import HostGone, Hosts
-from rhetor.drivers.programs.spec import ProgramSpec
+from rhetor.drivers.programs.host.feed import Feed
+from rhetor.drivers.programs.host.hosts import HostGone, Hosts
+from rhetor.drivers.programs.host.spec import ProgramSpec
 from rhetor.errors import ForkUnsupported
 
 from .agent import AgentProgram
-from .speech import COPY_OF, Opening, Speech
+from .protocol import COPY_OF, Opening, Speech
 
 
 class Agents:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .acp_updates import model_of, model_option
+from .acp.updates import model_of, model_option
 from .records import rows, table, text
 
 MAX_NAMES = 100

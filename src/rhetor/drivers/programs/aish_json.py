@@ -21,11 +21,11 @@ from rhetor.domain.output import Done, Plain, Record, Spooled, Text
 from rhetor.drivers.base import Prompt
 from rhetor.errors import TurnFailure
 
-from .failures import HostLost, ProgramOver
-from .feed import Stderr
-from .running import clock, of_stderr
+from .host.failures import HostLost, ProgramOver
+from .host.feed import Stderr
+from .host.values import Chunk, Exited
+from .program import clock, of_stderr
 from .stdio import StdioProgram
-from .values import Chunk, Exited
 
 MAX_CAPABILITIES, MAX_NAME = 100, 100
 QUERY = {"type": "capability_query", "version": "1.0"}

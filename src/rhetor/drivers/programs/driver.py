@@ -14,15 +14,15 @@ from rhetor.drivers.base import Left, Running
 from rhetor.errors import ForkUnsupported, ProgramMissing, ProgramRefused
 
 from .aish_json import JsonProgram
-from .failures import HostLost
-from .feed import Feed
-from .hosts import HostGone, Hosts
-from .link import HostLink
-from .marked import MarkedShells
-from .running import RunningProgram, exit_of
-from .spec import Mode, ProgramSpec
+from .host.failures import HostLost
+from .host.feed import Feed
+from .host.hosts import HostGone, Hosts
+from .host.link import HostLink
+from .host.spec import Mode, ProgramSpec
+from .host.values import HostStatus
+from .program import RunningProgram, exit_of
 from .stdio import StdioProgram
-from .values import HostStatus
+from .terminal.shells import MarkedShells
 
 Kind = Callable[[Peer, HostLink, Feed, str, Callable[[RunningProgram], None]], RunningProgram]
 

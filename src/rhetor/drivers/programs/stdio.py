@@ -9,11 +9,11 @@ from rhetor.codec.utf8 import Decoder
 from rhetor.domain.output import Done, Plain, Spooled
 from rhetor.drivers.base import Prompt
 
-from .failures import HostLost, ProgramOver
-from .feed import Stderr
-from .running import RunningProgram, clock, of_stderr, plain
+from .host.failures import HostLost, ProgramOver
+from .host.feed import Stderr
+from .host.values import Chunk, Exited
+from .program import RunningProgram, clock, of_stderr, plain
 from .stdio_turn import StdioTurn
-from .values import Chunk, Exited
 
 DELIMITER = "\n"
 MAX_PROMPT_BYTES = 200

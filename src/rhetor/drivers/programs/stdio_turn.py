@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rhetor.codec.utf8 import Decoder, Invalid
-from rhetor.drivers.programs.evidence import Evidence, ended_by_exit
+from rhetor.drivers.programs.status import Evidence, ended_by_exit
 
 SETTLE: Final = 0.03  # seconds in which nothing may follow a newline that is to end an answer
 

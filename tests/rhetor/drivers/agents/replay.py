@@ -14,7 +14,7 @@ import msgspec
 
 from rhetor.codec.lines import Cut, Lines
 from rhetor.domain.output import Plain, Record, Text
-from rhetor.drivers.agents.speech import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import Heard, Opening, Speech
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
 

@@ -15,10 +15,10 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
 from rhetor.drivers.agents.agent import AgentProgram
 from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.agents.speech import Opening, Speech
+from rhetor.drivers.agents.protocol import Opening, Speech
 from rhetor.drivers.base import Left, Prompt
-from rhetor.drivers.programs.hosts import Hosts
-from tests.rhetor.drivers.programs.hosting import hosting
+from rhetor.drivers.programs.host.hosts import Hosts
+from tests.rhetor.drivers.programs.host.hosting import hosting
 
 SECONDS = 60.0
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from rhetor.codec.lines import Lines
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
-from rhetor.drivers.agents.acp import MAX_ASKED, Acp
-from rhetor.drivers.agents.acp_updates import MAX_CALLS, Calls
-from rhetor.drivers.agents.speech import Heard, Opening
+from rhetor.drivers.agents.acp.protocol import MAX_ASKED, Acp
+from rhetor.drivers.agents.acp.updates import MAX_CALLS, Calls
+from rhetor.drivers.agents.protocol import Heard, Opening
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
 CWD = "/home/user/work"

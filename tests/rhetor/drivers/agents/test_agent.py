@@ -29,22 +29,22 @@ from rhetor.domain.output import Done, Output, Permission, Plain, Record, Rememb
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Launch, Program
 from rhetor.drivers.agents import agent
-from rhetor.drivers.agents.acp import Acp
+from rhetor.drivers.agents.acp.protocol import Acp
 from rhetor.drivers.agents.agent import AgentProgram
-from rhetor.drivers.agents.claude import ClaudeCode
-from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
+from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.failures import Interrupted
+from rhetor.drivers.agents.protocol import Heard, Opening, Speech
 from rhetor.drivers.agents.records import object_of, record_of
-from rhetor.drivers.agents.speech import Heard, Opening, Speech
 from rhetor.drivers.base import Left, Prompt, Running
-from rhetor.drivers.programs.hosts import Hosts
+from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import ProgramEnded, TurnFailure
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.state import Limits
 from rhetor.store.memory import MemoryStore
-from tests.rhetor.drivers.programs.hosting import PYTHON, hosting
+from tests.rhetor.drivers.programs.host.hosting import PYTHON, hosting
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhetor.domain.output import Permission, Record, Text, ToolResult, ToolUse, Usage
-from rhetor.drivers.agents.claude import ARGUMENTS, ClaudeCode
-from rhetor.drivers.agents.speech import Heard, Opening
+from rhetor.drivers.agents.claude.protocol import ARGUMENTS, ClaudeCode
+from rhetor.drivers.agents.protocol import Heard, Opening
 
 from .replay import DATA, Replayed, heard_in_pieces, processes, said_by
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
-from rhetor.drivers.agents.codex import Codex
-from rhetor.drivers.agents.speech import Heard, Opening
+from rhetor.drivers.agents.codex.protocol import Codex
+from rhetor.drivers.agents.protocol import Heard, Opening
 
 from .replay import DATA, Replayed, entries, heard_in_pieces, processes, said_by
 from .test_claude import spoil

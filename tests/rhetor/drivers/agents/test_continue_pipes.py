@@ -15,7 +15,7 @@ from rhetor.domain.output import Done, Permission, Record, Spooled, Text, ToolRe
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Program
 from rhetor.drivers.agents.agent import AgentProgram
-from rhetor.drivers.agents.continue_serve import ARGUMENTS, ContinueServe
+from rhetor.drivers.agents.continue_dev.serve import ARGUMENTS, ContinueServe
 from rhetor.drivers.agents.failures import Interrupted
 from rhetor.errors import ProgramEnded, TurnFailure
 from tests.rhetor.drivers.agents.talking import answer, heard, house, send, until

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
-from rhetor.drivers.agents.continue_serve import ARGUMENTS, PIPES, ContinueServe
-from rhetor.drivers.agents.speech import Heard, Opening
+from rhetor.drivers.agents.continue_dev.serve import ARGUMENTS, PIPES, ContinueServe
+from rhetor.drivers.agents.protocol import Heard, Opening
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
 RECORDINGS = ["cn_turns", "cn_asked", "cn_serve"]

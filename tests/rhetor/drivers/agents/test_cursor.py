@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhetor.domain.output import Plain, Record, Text, ToolResult, ToolUse
-from rhetor.drivers.agents.cursor import EACH_TURN, Cursor
-from rhetor.drivers.agents.speech import Opening
+from rhetor.drivers.agents.acp.cursor import RUN_PER_TURN, Cursor
+from rhetor.drivers.agents.protocol import Opening
 
 INIT = {"type": "system", "subtype": "init", "session_id": "s1", "model": "auto", "cwd": "/w"}
 USER = {
@@ -92,7 +92,7 @@ def test_a_turn_is_told_as_it_came() -> None:
 
 def test_each_turn_is_a_process_that_goes_on_with_the_one_before() -> None:
     speech = Cursor(Opening("/w", model="gpt"))
-    runner = (sys.executable, "-I", "-S", str(EACH_TURN))
+    runner = (sys.executable, "-I", "-S", str(RUN_PER_TURN))
     own = ("-p", "--output-format", "stream-json")
     assert speech.command(("/bin/cursor-agent", "-f")) == (*runner, "/bin/cursor-agent", "-f", *own)
     assert told(speech.say("-x")) == {"turn": 1, "arguments": ["--model", "gpt", "--", "-x"]}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from rhetor.drivers.agents.acp import Acp
-from rhetor.drivers.agents.claude import ClaudeCode
-from rhetor.drivers.agents.codex import Codex
+from rhetor.drivers.agents.acp.protocol import Acp
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
+from rhetor.drivers.agents.codex.protocol import Codex
+from rhetor.drivers.agents.protocol import Opening
 from rhetor.drivers.agents.reports import MAX_NAME, MAX_NAMES
-from rhetor.drivers.agents.speech import Opening
 from tests.rhetor.drivers.agents import test_acp as acp
 
 DATA = Path(__file__).parents[3] / "data" / "agents"

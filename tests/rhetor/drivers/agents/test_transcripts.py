@@ -16,8 +16,8 @@ import pytest
 from rhetor.codec.lines import Cut, Lines
 from rhetor.domain.output import Text, ToolResult, ToolUse, Usage
 from rhetor.domain.transcript import Excerpt, Passage
-from rhetor.drivers.agents.claude_transcript import ClaudeTranscript
-from rhetor.drivers.agents.codex_transcript import CodexTranscript
+from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
+from rhetor.drivers.agents.codex.transcript import CodexTranscript
 from rhetor.drivers.agents.transcript import MAX_PART, MAX_PASSAGE, Transcript
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.errors import TranscriptUnreadable

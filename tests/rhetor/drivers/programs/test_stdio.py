@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rhetor.domain import event as ev
-from tests.rhetor.drivers.programs.hosting import FULL, PYTHON
+from tests.rhetor.drivers.programs.host.hosting import FULL, PYTHON
 from tests.served import with_programs
 
 pytestmark = pytest.mark.anyio

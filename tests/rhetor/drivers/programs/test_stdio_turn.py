@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhetor.codec.utf8 import Invalid, joined
-from rhetor.drivers.programs.evidence import Evidence
+from rhetor.drivers.programs.status import Evidence
 from rhetor.drivers.programs.stdio_turn import StdioTurn
 from tests.rhetor.codec.test_sse import cut
 

@@ -1,0 +1,128 @@
+"""Starting the hub, once, however many shells want it at the same time.
+
+The shells line up at a lock; the first one starts the hub and waits until it listens, the others then find
+it there. The hub gets a session of its own and none of this shell's descriptors or folders.
+"""
+
+# ruff: noqa: PTH103
+import fcntl
+import os
+import select
+import sys
+from time import monotonic
+
+from aish.client.connection import connect
+from aish.exits import UNREACHABLE, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import NoReturn
+
+START_TIMEOUT = 15.0
+_SHOWN_BYTES = 2000
+_SHOWN_LINES = 8
+
+
+def start_hub(home: str) -> "socket":
+    """A connection to the hub of `home`, started by this shell or by another one just before.
+
+    Raises:
+        Failure: it does not start, or says nothing for `START_TIMEOUT` seconds; with the end of its log.
+    """
+    try:
+        os.makedirs(home, 0o700, exist_ok=True)
+        lock = os.open(home + "/start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Failure(f"the hub cannot be started in {home}: {error.strerror}", UNREACHABLE) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _running(home) or _start(home)
+    finally:
+        os.close(lock)
+
+
+def _running(home: str) -> "socket | None":
+    try:
+        return connect(home)
+    except OSError:
+        return None
+
+
+def _start(home: str) -> "socket":
+    log_path = home + "/hub.log"
+    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    log_begin = os.lseek(log, 0, os.SEEK_END)
+    ready, said = os.pipe()
+    try:
+        _spawn(home, said, log)
+    finally:
+        os.close(said)
+        os.close(log)
+    try:
+        listens = _first_line(ready, monotonic() + START_TIMEOUT)
+    finally:
+        os.close(ready)
+    connection = _running(home) if listens else None
+    if connection is None:
+        raise Failure(f"the hub did not start\n{_log_end(log_path, log_begin)}".rstrip(), UNREACHABLE)
+    return connection
+
+
+def _spawn(home: str, stdout: int, stderr: int) -> None:
+    """The hub as a process of its own. A child in between ends at once, so that the hub is nobody's child
+    and leaves no zombie in a shell that runs for days."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _become_hub(home, stdout, stderr)
+    finally:
+        os._exit(0)
+
+
+def _become_hub(home: str, stdout: int, stderr: int) -> "NoReturn":
+    os.chdir("/")
+    for descriptor, number in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
+        os.dup2(descriptor, number)
+    command = [sys.executable, "-m", "rhetor", "serve", "--auto"]
+    os.execve(sys.executable, command, {**os.environ, "RHETOR_HOME": home})
+
+
+def _first_line(pipe: int, deadline: float) -> bool:
+    """Whether a whole line comes before the end of the pipe and the deadline."""
+    line = b""
+    while b"\n" not in line:
+        if not select.select([pipe], [], [], max(deadline - monotonic(), 0))[0]:
+            return False
+        piece = os.read(pipe, 4096)
+        if not piece:
+            return False
+        line += piece
+    return True
+
+
+def _log_end(path: str, begin: int) -> str:
+    """The last lines that this start wrote."""
+    with open(path, "rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(begin, size - _SHOWN_BYTES))
+        lines = log.read().decode("utf-8", "replace").splitlines()
+    return "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+
+
+def main() -> int:
+    """`python -m aish.client.start HOME`: for those who cannot fork. 0 when the hub listens."""
+    try:
+        start_hub(sys.argv[1]).close()
+    except Failure as failure:
+        print(failure.message, file=sys.stderr)  # noqa: T201
+        return failure.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What the words of a line are: commands, peers, or programs of the user's system; in this order."""
+
+# ruff: noqa: PTH111, PTH113, PTH118
+import os
+
+from aish.commands import COMMANDS
+from aish.exits import Failure, unknown
+from aish.turns.steps import TEAM_CHAT
+from rhetor.domain.grammar import Call, Group, Options, Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from aish.client.hub import Hub
+
+    Resolved: TypeAlias = "Command | Peers | Program"
+
+# What `/bin/sh` understands without a file on the PATH.
+_SH_WORDS = frozenset(
+    (
+        *("!", ".", ":", "[", "alias", "case", "command", "echo", "eval", "exec", "export", "false", "for"),
+        *("hash", "if", "kill", "printf", "pwd", "read", "readonly", "set", "test", "time", "times", "trap"),
+        *("true", "type", "ulimit", "umask", "unset", "until", "while"),
+    )
+)
+
+
+class Command:
+    """A stage that is a command of this shell."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.words = [stage.word, *stage.arguments]
+        self.raw = stage.raw
+
+
+class Peers:
+    """A stage that peers answer: those of one call, or of a group."""
+
+    def __init__(self, calls: "list[Call]") -> None:
+        self.calls = calls
+
+
+class Program:
+    """A stage that is text for `/bin/sh`."""
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+
+
+class Resolver:
+    """Resolves the stages of one line. The hub is asked once, and only where a word could be a peer."""
+
+    def __init__(self, hub: "Hub", defaults: Options) -> None:
+        self._hub = hub
+        self._defaults = defaults
+        self._names: frozenset[str] | None = None
+
+    def resolve(self, stage: Stage | Group) -> "Resolved":
+        """Raises:
+        Failure: the word is nothing that is known, or the hub cannot be asked.
+        GrammarError: the word is a peer, and the rest of the stage is no call.
+        """
+        if isinstance(stage, Group):
+            return Peers([Call(target, "", self._defaults) for target in stage.targets])
+        if stage.word in COMMANDS:
+            return Command(stage)
+        if self._is_peer(stage.word):
+            call = stage.call()
+            return Peers([Call(call.target, call.text, call.options.over(self._defaults))])
+        if _is_program(stage.word):
+            return Program(stage.raw)
+        raise unknown(stage.word)
+
+    def _is_peer(self, word: str) -> bool:
+        if word.startswith(("@", "team:")) or word == TEAM_CHAT:
+            return True
+        if not _could_be_peer(word):
+            return False
+        if self._names is None:
+            try:
+                self._names = peer_names(self._hub)
+            except Failure:
+                if _is_program(word):  # a shell in which `ls` needs a hub would be of little use
+                    return False
+                raise
+        return word in self._names or canonical_name(word) in self._names
+
+
+def peer_names(hub: "Hub") -> frozenset[str]:
+    """Raises:
+    Failure: the hub cannot be asked.
+    """
+    return frozenset(peer["id"] for peer in hub.ask("GET", "/api/v2/ai")["peers"])
+
+
+def canonical_name(word: str) -> str:
+    """`apollo-ai` and `apollo-ci` are other names of `apollo`."""
+    return word.removesuffix("-ai") if word.endswith("-ai") else word.removesuffix("-ci")
+
+
+def _could_be_peer(word: str) -> bool:
+    return word[:1].isalpha() and all(char.isalnum() or char in "-_." for char in word)
+
+
+def _is_program(word: str) -> bool:
+    word = word.partition(";")[0].partition("&")[0]  # for sh they end the word: `cd x; ls`
+    name, assigns, _ = word.partition("=")
+    if word[:1] in ("(", "{") or (assigns and name.isidentifier()) or word in _SH_WORDS:
+        return True
+    if "/" in word:
+        return _is_executable(os.path.expanduser(word))
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return any(_is_executable(os.path.join(folder or ".", word)) for folder in folders)
+
+
+def _is_executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)

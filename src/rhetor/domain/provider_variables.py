@@ -1,0 +1,45 @@
+"""The environment variables that decide which provider answers.
+
+The shell imports this module too, in a run of a few milliseconds: it needs the standard library only, and
+little of it.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROVIDER_VARIABLES = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "OLLAMA_HOST",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "OPENROUTER_API_KEY",
+    "OPENROUTER_BASE_URL",
+    "RHETOR_MODEL",
+)
+_DIGEST_BYTES = 8
+
+
+def provider_variables(environment: "Mapping[str, str]" = os.environ) -> "dict[str, str]":
+    """The variables that are set and not empty, in alphabetical order."""
+    return {name: environment[name] for name in PROVIDER_VARIABLES if environment.get(name)}
+
+
+def fingerprint(environment: "Mapping[str, str]" = os.environ) -> str:
+    """Sixteen hex digits that change when any provider variable changes; empty if none is set.
+
+    They are the first 8 bytes of BLAKE2b over `NAME=value` and a zero byte for each variable, by name.
+    """
+    variables = provider_variables(environment)
+    if not variables:
+        return ""
+    try:
+        from _blake2 import blake2b
+    except ImportError:
+        from hashlib import blake2b
+    text = "".join(f"{name}={value}\0" for name, value in variables.items())
+    return blake2b(os.fsencode(text), digest_size=_DIGEST_BYTES).hexdigest()

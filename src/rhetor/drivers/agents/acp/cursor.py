@@ -1,0 +1,142 @@
+"""Cursor's own protocol, `cursor-agent -p --output-format stream-json`: one process a turn.
+
+**Not observed**: the program is not to be had from a package registry. This is by its documentation
+(https://cursor.com/docs/cli/reference/output-format): `system/init` with `session_id` and `model`, `user`,
+`assistant` with a whole piece of the answer, `tool_call` `started` and `completed`, `thinking` deltas, and
+one `result` at the end. A turn that fails has no `result`: the process ends, and says why on stderr.
+
+The prompt is an argument, so what runs as long as the conversation is `run_per_turn.py`, which is told each
+turn's. It asks for no permissions: without `--force` in its configured arguments it does not change files. To
+interrupt it, its process is ended. It cannot go on with a copy of a conversation: a fork begins with nothing.
+Each line becomes a `Record`, but for the deltas of `thinking`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
+from rhetor.drivers.agents.failures import Interrupted, failed
+from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
+from rhetor.errors import TurnFailure
+
+AGENT = "cursor"
+RUN_PER_TURN = Path(__file__).parents[1] / "run_per_turn.py"
+
+
+class Cursor(Speech):
+    """`memory`: `session_id`; `turns`, how many there were; `model`, as it was last said."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._in_turn = False
+        self._stopping = False
+        self._said = False
+        self._turn = 0  # the number of the running one, or a lower one
+
+    def command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        return (sys.executable, "-I", "-S", str(RUN_PER_TURN), *argv, *self.arguments())
+
+    def arguments(self) -> tuple[str, ...]:
+        return ("-p", "--output-format", "stream-json")
+
+    def turn_arguments(self, content: str) -> tuple[str, ...]:
+        """What is appended to those for a turn with this message."""
+        model = () if self.opening.model is None else ("--model", self.opening.model)
+        earlier = text(self.memory, "session_id")
+        resume = ("--resume", earlier) if earlier and earlier[0] != "-" else ()
+        return (*model, *resume, "--", content)
+
+    def open(self) -> tuple[bytes, ...]:
+        return ()
+
+    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        self._in_turn = in_turn
+        # the turn that runs may be one that was not remembered; the next is to have another number
+        self._turn = count(self.memory, "turns")
+        self.memory["turns"] = self._turn + 1
+        # what it said before is not known: the end repeats it all, and once too few is better than twice
+        self._said = in_turn
+
+    def say(self, content: str) -> tuple[bytes, ...]:
+        self._in_turn, self._stopping, self._said = True, False, False
+        self._turn = self.memory["turns"] = count(self.memory, "turns") + 1
+        return (msgspec.json.encode({"turn": self._turn, "arguments": self.turn_arguments(content)}),)
+
+    def take(self, line: bytes) -> Heard:
+        found = object_of(line)
+        record = record_of(line, found)
+        kind = text(found, "type")
+        if kind == "thinking" and text(found, "subtype") == "delta" and text(found, "text"):
+            return Heard((Text(text(found, "text"), "reasoning"),))
+        if session_id := text(found, "session_id"):
+            self.memory["session_id"] = session_id
+        if kind == "system" and text(found, "model"):
+            self.memory["model"] = text(found, "model")
+        if kind == "result" and self._in_turn:
+            return self._ended(found, record)
+        if kind == "process.exited" and self._in_turn and count(found, "turn") >= self._turn:
+            return self._over(record, self._without_result(found))
+        if kind == "tool_call":
+            return Heard((record, *_call(found)))
+        if kind == "assistant":
+            return Heard((record, *self._text(_words(found))))
+        return Heard((record,))
+
+    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+        return ()
+
+    def interrupt(self) -> tuple[bytes, ...]:
+        self._stopping = self._in_turn
+        return (msgspec.json.encode({"stop": True}),) if self._in_turn else ()
+
+    def _text(self, words: str) -> list[Plain]:
+        self._said = self._said or bool(words)
+        return [Text(words)] if words else []
+
+    def _ended(self, found: Any, record: Plain) -> Heard:
+        whole = text(found, "result")
+        is_error = found.get("is_error") is True or text(found, "subtype") not in ("", "success")
+        failure: TurnFailure | None = None
+        if self._stopping:
+            failure = Interrupted(AGENT)
+        elif is_error:
+            failure = failed(AGENT, whole)
+        rest = [] if failure or self._said else self._text(whole)
+        return self._over(record, failure, *rest)
+
+    def _without_result(self, found: Any) -> TurnFailure:
+        if self._stopping:
+            return Interrupted(AGENT)
+        last = text(found, "said").strip().rpartition("\n")[2]
+        return failed(AGENT, last or "it ended without a result")
+
+    def _over(self, record: Plain, failure: TurnFailure | None, *rest: Plain) -> Heard:
+        self._in_turn = self._stopping = False
+        return Heard((record, *rest), ended=True, failure=failure)
+
+
+def _words(found: Any) -> str:
+    return "".join(text(part, "text") for part in rows(table(found, "message"), "content"))
+
+
+def _call(found: Any) -> list[Plain]:
+    """`{"readToolCall": {"args": …, "result": …}}`, or `{"function": {"name": …, "arguments": …}}`."""
+    id = text(found, "call_id")
+    named = [(key, value) for key, value in table(found, "tool_call").items() if isinstance(value, dict)]
+    if not id or not named:
+        return []
+    key, call = named[0]
+    if text(found, "subtype") == "started":
+        name = text(call, "name") or key.removesuffix("ToolCall")
+        return [ToolUse(id, name, call.get("args", call.get("arguments")), "agent")]
+    if text(found, "subtype") == "completed":
+        result = table(call, "result")
+        succeeded = result.get("success")
+        return [ToolResult(id, call.get("result") if succeeded is None else succeeded, succeeded is None)]
+    return []

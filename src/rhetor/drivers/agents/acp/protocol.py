@@ -1,0 +1,339 @@
+"""The Agent Client Protocol, version 1, as `opencode acp` 1.18 and `gemini --acp` 0.61 were seen to speak it.
+
+Each line becomes a `Record`, but for the chunks of text and thoughts, whose content is in the outputs made
+from them, and for the history that an agent repeats while it loads a conversation: the log has that already.
+
+Nothing is lent to the agent, neither files nor terminals: it has its own, and asking for ours it is told that
+there are none. Ids of our requests say what they ask for, so that an answer is understood by a later hub too.
+
+Seen, and relied on: history may come after the answer to `session/load`, so a request that no agent knows
+follows it, and what comes before its answer is history; `session/resume` repeats nothing. An agent may ask
+for a permission after it was told to stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+
+from rhetor.domain.output import Permission, Plain, Withdrawn
+from rhetor.drivers.agents import reports
+from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
+from rhetor.drivers.agents.jsonrpc import Outgoing
+from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.records import object_of, record_of, rows, table, text
+from rhetor.errors import TurnFailure
+
+from . import permissions, updates
+
+VERSION = 1
+MAX_ASKED = 64  # permission requests that wait at a time; further ones are answered as cancelled
+
+CANCELLED = -32800  # by who had asked
+_LOGIN_WANTED = -32000
+_FINISH = {"max_tokens": "length"}
+_CUT_SHORT = {
+    "max_turn_requests": "it was not done within as many calls to its model as it may make",
+    "refusal": "it refuses to go on with this conversation",
+}
+
+_State = Literal["opening", "ready", "refused"]
+
+
+class Acp(Speech):
+    """`memory`: `session_id`; `prompts`, how many there were; `open`, whether this process has the
+    conversation; `forks`, whether the agent can go on with a copy; `model`; `cost`, USD of the whole
+    conversation."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._state: _State = "opening"
+        self._agent = "the agent"
+        self._can: dict[str, Any] = {}
+        self._ways_in: list[str] = []
+        self._lines = Outgoing()
+        self._step = _initialize()  # of those that make it ready, the one that was sent last
+        self._steps: list[bytes] = []
+        self._repeats = True  # its history, while it opens the conversation
+        self._waiting: str | None = None
+        self._in_turn = False
+        self._stopping = False
+        self._asked: dict[str, int | str] = {}
+        self._calls = updates.Calls()
+        self._cost: str | None = None
+
+    def can_fork(self) -> bool:
+        return self.memory.get("forks") is not False
+
+    def arguments(self) -> tuple[str, ...]:
+        return ()
+
+    def open(self) -> tuple[bytes, ...]:
+        self.memory["open"] = False
+        return (self._step,)
+
+    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        self._state = "ready" if self.memory.get("open") else "opening"
+        self._in_turn = in_turn
+        self._asked = {id: own for id in asked if (own := permissions.agents_id(id)) is not None}
+
+    def say(self, content: str) -> tuple[bytes, ...]:
+        self._in_turn, self._stopping = True, False
+        if self.opening.persona is not None:  # the protocol has no word for it
+            content = f"{self.opening.persona}\n\n{content}"
+        if self._state == "ready":
+            return (self._prompt(content),)
+        self._waiting = content
+        if self._state == "opening":
+            return ()
+        self._state = "opening"
+        return (self._step,)
+
+    def take(self, line: bytes) -> Heard:
+        message = object_of(line)
+        record = record_of(line, message)
+        if message is None:
+            return Heard((record,))
+        method = text(message, "method")
+        if method == "session/update":
+            return self._updated(table(table(message, "params"), "update"), record)
+        if method == "$/cancel_request":
+            return self._withdrawn(table(message, "params").get("requestId"), record)
+        if method and "id" in message:
+            return self._requested(message["id"], method, table(message, "params"), record)
+        if not method and "id" in message:
+            return self._responded(message["id"], message, record)
+        return Heard((record,))
+
+    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+        asked = self._asked.pop(request_id, None)
+        if asked is None:
+            return ()
+        return (self._lines.reply(asked, permissions.outcome(option_id)),)
+
+    def interrupt(self) -> tuple[bytes, ...]:
+        if not self._in_turn:
+            return ()
+        self._stopping = True
+        if self._state != "ready":
+            return ()
+        # first, or an agent takes the refusals for a reason to ask its model again
+        cancel = self._lines.notification("session/cancel", {"sessionId": self._session_id})
+        return (cancel, *(line for id in list(self._asked) for line in self.answer(id, None)))
+
+    @property
+    def _session_id(self) -> str:
+        return text(self.memory, "session_id")
+
+    # what it asks
+
+    def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Heard:
+        if method != "session/request_permission":
+            return Heard((record,), (self._lines.refusal(id, f"there is no {method[:100]} here"),))
+        call, offered = table(params, "toolCall"), permissions.options(params)
+        request_id = permissions.request_id(self._prompts, id)
+        mute = not self._in_turn or self._stopping or len(self._asked) >= MAX_ASKED
+        if mute or not offered or request_id is None:
+            return Heard((record,), (self._lines.reply(id, permissions.outcome(None)),))
+        self._asked[request_id] = id
+        # its title are words that its model chose: the command itself, mostly
+        tool = text(call, "kind") or "other"
+        return Heard((record, *self._calls.asked(call), Permission(request_id, tool, call, offered)))
+
+    def _withdrawn(self, id: Any, record: Plain) -> Heard:
+        """It must be answered all the same (https://agentclientprotocol.com/rfds/request-cancellation)."""
+        gone = [ours for ours, own in self._asked.items() if own == id and type(own) is type(id)]
+        for ours in gone:
+            del self._asked[ours]
+        refusals = tuple(self._lines.refusal(id, "the request was cancelled", CANCELLED) for _ in gone)
+        return Heard((record, *map(Withdrawn, gone)), refusals)
+
+    # what it tells
+
+    def _updated(self, update: dict[str, Any], record: Plain) -> Heard:
+        kind = text(update, "sessionUpdate")
+        self.reported |= reports.of_acp_update(update)
+        if self._state != "ready" and (kind.endswith("_chunk") or kind.startswith(("tool_call", "plan"))):
+            return Heard()
+        if (delta := updates.delta(update)) is not None:
+            return Heard((delta,))
+        outputs = self._calls.take(update) if kind in ("tool_call", "tool_call_update") else []
+        if kind == "usage_update":
+            self._cost = updates.total_cost(update) or self._cost
+        elif kind == "config_option_update":
+            self._note_model(update)
+        return Heard((record, *outputs))
+
+    # what it answers
+
+    def _responded(self, id: Any, message: dict[str, Any], record: Plain) -> Heard:
+        error = message.get("error")
+        result = table(message, "result")
+        if isinstance(id, str) and id.startswith("prompt-") and self._in_turn:
+            return self._ended(result, error, record)
+        if self._state == "ready" or id not in ("initialize", "session", "model", "barrier"):
+            return Heard((record,))
+        if error is not None and id != "barrier":
+            return self._refused(self._failure(error), record)
+        if id == "initialize":
+            return self._initialized(result, record)
+        if id == "session":
+            self._opened(result)
+        elif id == "model":
+            self.memory["model"] = updates.model_of(result) or self.opening.model
+        return self._next_step(record)
+
+    def _ended(self, result: dict[str, Any], error: Any, record: Plain) -> Heard:
+        reason = text(result, "stopReason")
+        failure: TurnFailure | None = None
+        if self._stopping or reason == "cancelled":
+            failure = Interrupted(self._agent)
+        elif error is not None:
+            failure = self._failure(error)
+        elif reason in _CUT_SHORT:
+            failure = failed(self._agent, _CUT_SHORT[reason])
+        outputs = (record, *self._calls.over(), *self._usages(result))
+        ends = _FINISH.get(reason, "stop")
+        return Heard(outputs, self._at_rest(), ended=True, failure=failure, finish_reason=ends)
+
+    def _usages(self, result: dict[str, Any]) -> list[Plain]:
+        before = text(self.memory, "cost") or None
+        cost = updates.cost_between(before, self._cost)
+        if self._cost is not None:
+            self.memory["cost"] = self._cost
+        return [*updates.usages(result, text(self.memory, "model") or None, cost)]
+
+    def _at_rest(self) -> tuple[bytes, ...]:
+        """No turn runs any more; what still waits for an answer gets none."""
+        left = tuple(line for id in list(self._asked) for line in self.answer(id, None))
+        self._in_turn = self._stopping = False
+        self._waiting = None
+        return left
+
+    # how it becomes ready
+
+    def _initialized(self, result: dict[str, Any], record: Plain) -> Heard:
+        self._can = table(result, "agentCapabilities")
+        self.memory["forks"] = isinstance(table(self._can, "sessionCapabilities").get("fork"), dict)
+        self._agent = text(table(result, "agentInfo"), "name") or self._agent
+        self._ways_in = [text(way, "name") or text(way, "id") for way in rows(result, "authMethods")]
+        if result.get("protocolVersion") != VERSION:
+            said = f"it speaks version {result.get('protocolVersion')!r:.20} of its protocol, not {VERSION}"
+            return self._refused(failed(self._agent, said), record)
+        request = self._opening_request()
+        if isinstance(request, TurnFailure):
+            return self._refused(request, record)
+        return Heard((record,), self._send_step(request))
+
+    def _opening_request(self) -> bytes | TurnFailure:
+        sessions = table(self._can, "sessionCapabilities")
+        params: dict[str, Any] = {"cwd": self.opening.cwd, "mcpServers": []}
+        earlier = text(self.opening.memory, "session_id") if self.opening.fork else self._session_id
+        if not earlier:
+            self._repeats = False
+            return _request("session", "session/new", params)
+        params["sessionId"] = earlier
+        if self.opening.fork:
+            if not self.can_fork():
+                return failed(self._agent, "it cannot go on with a copy of a conversation")
+            return _request("session", "session/fork", params)
+        if isinstance(sessions.get("resume"), dict):
+            self._repeats = False
+            return _request("session", "session/resume", params)
+        if self._can.get("loadSession") is True:
+            return _request("session", "session/load", params)
+        return failed(self._agent, "it cannot go on with an earlier conversation")
+
+    def _opened(self, result: dict[str, Any]) -> None:
+        self.memory["session_id"] = text(result, "sessionId") or self._session_id
+        self._note_model(result)
+        self.reported |= reports.of_acp(result)
+        wanted = self.opening.model
+        self._steps.clear()
+        if wanted is not None and wanted != self.memory.get("model"):
+            self._steps.append(self._model_request(wanted, text(updates.model_option(result), "id")))
+        if self._repeats:
+            self._steps.append(_request("barrier", "_rhetor/barrier", {}))
+
+    def _model_request(self, model: str, option: str) -> bytes:
+        params = {"sessionId": self._session_id}
+        if option:
+            params |= {"configId": option, "value": model}
+            return _request("model", "session/set_config_option", params)
+        return _request("model", "session/set_model", params | {"modelId": model})
+
+    def _next_step(self, record: Plain) -> Heard:
+        if self._steps:
+            return Heard((record,), self._send_step(self._steps.pop(0)))
+        self._state = "ready"
+        self.memory["open"] = True
+        if not self._in_turn:
+            return Heard((record,))
+        if self._stopping:
+            return Heard((record,), self._at_rest(), ended=True, failure=Interrupted(self._agent))
+        if self._waiting is None:
+            failure = TurnFailure(
+                "the hub ended before the message was handed over; send it again", retryable=True
+            )
+            return Heard((record,), self._at_rest(), ended=True, failure=failure)
+        return Heard((record,), (self._prompt(self._waiting),))
+
+    def _send_step(self, step: bytes) -> tuple[bytes, ...]:
+        self._step = step
+        return (step,)
+
+    def _refused(self, failure: TurnFailure, record: Plain) -> Heard:
+        """It cannot be spoken to; the next message tries what was refused once more, or begins anew where the
+        conversation is lost."""
+        self._state = "refused"
+        self.refused = failure
+        if is_of_lost_conversation(failure):
+            self.memory.pop("session_id", None)
+            self.opening = replace(self.opening, memory={}, fork=False)
+            request = self._opening_request()
+            self._step = request if isinstance(request, bytes) else self._step
+        if not self._in_turn:
+            return Heard((record,))
+        return Heard((record,), self._at_rest(), ended=True, failure=failure)
+
+    def _note_model(self, result: dict[str, Any]) -> None:
+        if model := updates.model_of(result):
+            self.memory["model"] = model
+
+    # what it is sent
+
+    @property
+    def _prompts(self) -> int:
+        prompts = self.memory.get("prompts")
+        return prompts if isinstance(prompts, int) else 0
+
+    def _prompt(self, content: str) -> bytes:
+        self._waiting = None
+        self.memory["prompts"] = self._prompts + 1
+        params = {"sessionId": self._session_id, "prompt": [{"type": "text", "text": content}]}
+        return _request(f"prompt-{self._prompts}", "session/prompt", params)
+
+    def _failure(self, error: Any) -> TurnFailure:
+        code = error.get("code") if isinstance(error, dict) else None
+        data = table(error, "data")
+        more = text(error, "data") or text(data, "details") or text(data, "message")
+        said = " ".join(filter(None, (text(error, "message"), more)))
+        if code == _LOGIN_WANTED:
+            ways = ", ".join(self._ways_in) or "none that it names"
+            return failed(self._agent, f"it wants to be logged in: {said} (ways to do so: {ways})")
+        if isinstance(code, int) and 400 <= code < 600:
+            return refused(self._agent, said, code, text(self.memory, "model") or None)
+        return failed(self._agent, said)
+
+
+def _request(id: str, method: str, params: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+
+
+def _initialize() -> bytes:
+    # no word of files: with a word of them, even a no, gemini asks for them
+    client = {"name": "rhetor", "title": "Rhetor", "version": "1"}
+    params = {"protocolVersion": VERSION, "clientCapabilities": {}, "clientInfo": client}
+    return _request("initialize", "initialize", params)

@@ -1,0 +1,161 @@
+"""What the updates of an ACP session mean: text, tool calls put together from pieces, figures of a turn.
+
+It takes JSON as agents send it, so any field may be missing or be of another type; it knows neither JSON-RPC
+nor the state of a session. Shapes: https://agentclientprotocol.com/protocol/schema, version 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from rhetor.domain.event import Channel
+from rhetor.domain.output import Plain, Text, ToolResult, ToolUse, Usage
+from rhetor.drivers.agents.records import count, rows, table, text
+
+MAX_CALLS = 1000  # that a turn's calls are told apart among; the oldest is forgotten
+
+_CHANNELS: dict[str, Channel] = {"agent_message_chunk": "answer", "agent_thought_chunk": "reasoning"}
+_ENDS = ("completed", "failed")
+_DESCRIBING = ("title", "kind", "locations", "content")
+
+
+def delta(update: dict[str, Any]) -> Text | None:
+    """The text that an update adds, where that is all it does."""
+    channel = _CHANNELS.get(text(update, "sessionUpdate"))
+    content = table(update, "content")
+    if channel is None or content.get("type") != "text" or not isinstance(content.get("text"), str):
+        return None
+    return Text(content["text"], channel)
+
+
+@dataclass(slots=True)
+class _Call:
+    name: str
+    known: dict[str, Any] = field(default_factory=dict)
+    told: bool = False
+    done: bool = False
+
+
+class Calls:
+    """The tool calls of a turn.
+
+    A call is told once, when its arguments are whole: agents announce it before they have them. What it
+    returned is told once too.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[str, _Call] = {}
+
+    def take(self, update: dict[str, Any]) -> list[Plain]:
+        """A `tool_call` or a `tool_call_update`."""
+        id, call = self._merged(update)
+        if call is None or (status := text(call.known, "status")) in ("", "pending"):
+            return []
+        outputs = self._told(id, call)
+        if status in _ENDS and not call.done:
+            call.done = True
+            outputs.append(ToolResult(id, _result(call.known), status == "failed"))
+        return outputs
+
+    def asked(self, update: dict[str, Any]) -> list[Plain]:
+        """The call that a permission is asked for: its arguments are whole."""
+        id, call = self._merged(update)
+        return [] if call is None else self._told(id, call)
+
+    def over(self) -> list[Plain]:
+        """The turn has ended: what was only announced."""
+        outputs = [output for id, call in self._calls.items() for output in self._told(id, call)]
+        self._calls.clear()
+        return outputs
+
+    def _merged(self, update: dict[str, Any]) -> tuple[str, _Call | None]:
+        id = text(update, "toolCallId")
+        if not id:
+            return "", None
+        if id not in self._calls:
+            if len(self._calls) >= MAX_CALLS:
+                del self._calls[next(iter(self._calls))]
+            self._calls[id] = _Call(_name(update))
+        call = self._calls[id]
+        call.known |= {key: value for key, value in update.items() if value is not None}
+        return id, call
+
+    def _told(self, id: str, call: _Call) -> list[Plain]:
+        if call.told:
+            return []
+        call.told = True
+        return [ToolUse(id, call.name, _arguments(call.known), "agent")]
+
+
+def _name(announced: dict[str, Any]) -> str:
+    """Who shows a tool's arguments calls it by its name first; else the title is about the call."""
+    title, kind = text(announced, "title"), text(announced, "kind")
+    return (title or kind if announced.get("rawInput") is not None else kind or title) or "tool"
+
+
+def _arguments(known: dict[str, Any]) -> Any:
+    """The tool's own, where the agent shows them, else what it says about the call."""
+    if known.get("rawInput") is not None:
+        return known["rawInput"]
+    return {key: known[key] for key in _DESCRIBING if known.get(key)}
+
+
+def _result(known: dict[str, Any]) -> Any:
+    """The text, where it is nothing but text."""
+    content = rows(known, "content")
+    texts = [text(table(one, "content"), "text") for one in content]
+    if all(texts) and (texts or known.get("rawOutput") is None):
+        return "".join(texts)
+    return content or known["rawOutput"]
+
+
+def usages(result: dict[str, Any], model: str | None, cost: str | None) -> list[Usage]:
+    """What the answer to a prompt says that it took: as the protocol has it, or as gemini does."""
+    figures = table(result, "usage")
+    taken, given = count(figures, "inputTokens"), count(figures, "outputTokens")
+    cached, thought = count(figures, "cachedReadTokens"), count(figures, "thoughtTokens")
+    written = count(figures, "cachedWriteTokens")
+    if taken + given + cached + written + thought == count(figures, "totalTokens"):
+        # they are counted beside each other, not one within the other
+        taken, given = taken + cached + written, given + thought
+    found = [Usage(model, taken, given, cached or None, cost)] if taken or given else []
+    return found or list(_quota(result))
+
+
+def _quota(result: dict[str, Any]) -> Iterator[Usage]:
+    for row in rows(table(table(result, "_meta"), "quota"), "model_usage"):
+        tokens = table(row, "token_count")
+        spent = count(tokens, "input_tokens"), count(tokens, "output_tokens")
+        yield Usage(text(row, "model") or None, *spent)
+
+
+def total_cost(update: dict[str, Any]) -> str | None:
+    """USD that the session cost until now, by its `usage_update`; None where it is not known: 0 is not."""
+    cost = table(update, "cost")
+    amount = cost.get("amount")
+    if text(cost, "currency") != "USD" or isinstance(amount, bool) or not isinstance(amount, int | float):
+        return None
+    return f"{Decimal(str(amount)):f}" if amount > 0 else None
+
+
+def cost_between(before: str | None, after: str | None) -> str | None:
+    """USD from one total to a later one; None where that is not known."""
+    if after is None:
+        return None
+    spent = Decimal(after) - Decimal(before or 0)
+    return f"{spent:f}" if spent > 0 else None
+
+
+def model_of(result: dict[str, Any]) -> str | None:
+    """Which model a session uses, by what opened it or by an update of its options."""
+    option = model_option(result)
+    return text(option, "currentValue") or text(table(result, "models"), "currentModelId") or None
+
+
+def model_option(result: dict[str, Any]) -> dict[str, Any]:
+    """The option that chooses the model; empty where there is none."""
+    found = (option for option in rows(result, "configOptions") if option.get("category") == "model")
+    return next(found, {})

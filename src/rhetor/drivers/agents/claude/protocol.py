@@ -1,0 +1,295 @@
+"""Claude Code's own protocol: its stream-json on stdin and stdout, as version 2.1.197 was seen to speak it.
+
+Each line becomes a `Record`, but for the `content_block_delta` events of text, thinking, signatures and tool
+input: what they hold is in the outputs made from them, or in the whole `assistant` line that follows; and but
+for the answer to `initialize`, which tells of the user's account. What a sub-agent says
+(`parent_tool_use_id`) is kept as records, its tools as tools; it is no part of the answer.
+
+Seen, and relied on: `system/init` comes in every turn. A user's message is replayed before the `result` of
+its turn; slash commands and messages that a hook stopped are not, and have `num_turns` 0. When a background
+task ends, the agent begins a turn by itself, without a replay. Where a stream breaks off, the answer comes
+once more as a whole, and what was said of it before cannot be taken back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+
+from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
+from rhetor.drivers.agents import reports
+from rhetor.drivers.agents.failures import is_of_lost_conversation
+from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.records import Said, count, object_of, record_of, rows, table, text
+
+from .permissions import answer_to, options_of
+from .results import failure_of, finish_reason_of, usage_of
+
+ARGUMENTS = (
+    *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
+    *("--include-partial-messages", "--permission-prompt-tool", "stdio", "--replay-user-messages"),
+)
+_READY = "rhetor-ready"  # the id of the request whose answer says that it has begun
+_PLAIN = (
+    *("--tools", "", "--strict-mcp-config", "--disable-slash-commands", "--no-session-persistence"),
+    *("--setting-sources", "user", "--settings", '{"disableAllHooks": true}'),
+)
+_SYNTHETIC = "<synthetic>"  # the model of messages that no model said
+_MAX_BLOCKS = 256  # of one message, whose whole lines have not come yet
+
+_Spoken = Literal["answer", "reasoning"]
+_CHANNELS: dict[str, _Spoken] = {"text": "answer", "thinking": "reasoning"}
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    delta: _Delta | None = None
+
+
+class _Head(msgspec.Struct):
+    """What is read of a line first: a whole answer comes in lines of this kind."""
+
+    type: str = ""
+    event: _Event | None = None
+    parent_tool_use_id: str | None = None
+
+
+_HEADS = msgspec.json.Decoder(_Head)
+
+
+class ClaudeCode(Speech):
+    """`memory`: `session_id`, `model`, and of this process `spent`, its cost until now (USD), and `replays`,
+    where it was seen to repeat what it is told."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._orders = 0  # control requests of ours
+        self._blocks: dict[_Spoken, deque[Said]] = {"answer": deque(), "reasoning": deque()}
+        self._catching_up = False  # the message under way began under an earlier hub
+        self._await_replay = False  # the running turn is not known to be ours yet
+        self._stopped = False
+        self._spoke = False  # of the answer, in this turn
+        self._is_busy = False
+        self._is_ready = not opening.fork
+        self._foreign = False  # a turn of its own runs before ours: what it says is not our answer
+
+    def can_fork(self) -> bool:
+        return True
+
+    def arguments(self) -> tuple[str, ...]:
+        known = text(self.opening.memory, "session_id")
+        if known.startswith("-"):
+            known = ""  # it is not to be an option
+        resume = ("--resume", known) if known else ()
+        fork = ("--fork-session",) if known and self.opening.fork else ()
+        persona = self.opening.persona
+        plain = () if persona is None else (*_PLAIN, f"--system-prompt={persona}")
+        return (
+            *ARGUMENTS,
+            *plain,
+            *resume,
+            *fork,
+            *(("--model", self.opening.model) if self.opening.model else ()),
+        )
+
+    def open(self) -> tuple[bytes, ...]:
+        for old in ("spent", "replays"):
+            self.memory.pop(old, None)
+        return (_order(_READY, "initialize"),) if self.opening.fork else ()
+
+    @property
+    def has_copy(self) -> bool:
+        """It reads what it is to go on with before it answers, and says its own id only in its first turn."""
+        return self._is_ready
+
+    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
+        self._catching_up = self._spoke = in_turn
+
+    def say(self, content: str) -> tuple[bytes, ...]:
+        self._rest_up()
+        self._foreign = self._is_busy
+        if self.opening.persona is not None and content.startswith("/"):
+            content = f"\n{content}"  # or it would be a command of the program
+        self._await_replay = "replays" in self.memory and not content.startswith("/")
+        message = {"role": "user", "content": [{"type": "text", "text": content}]}
+        return (msgspec.json.encode({"type": "user", "message": message}),)
+
+    def take(self, line: bytes) -> Heard:
+        if (heard := self._delta(line)) is not None:
+            return heard
+        found = object_of(line)
+        record = record_of(line, found)
+        if found is None:
+            return Heard((record,))
+        match text(found, "type"):
+            case "control_response" if text(table(found, "response"), "request_id") == _READY:
+                self._is_ready = True
+                return Heard()  # it says much of the user and the machine, and nothing of the conversation
+            case "result":
+                return self._result(found, record)
+            case "control_request":
+                return self._requested(found, record)
+            case "control_cancel_request":
+                return Heard((record, *self._withdrawn(text(found, "request_id"))))
+            case "stream_event":
+                self._stream_event(found)
+            case "system":
+                self._system(found)
+            case "user":
+                if found.get("isReplay") is True:
+                    self.memory["replays"] = True
+                    self._await_replay = self._foreign = False
+                return Heard((record, *_results(found)))
+            case "assistant":
+                return Heard((record, *self._message(found)))
+        return Heard((record,))
+
+    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+        request = self._asked.pop(request_id, None)
+        return () if request is None else (_response(request_id, answer_to(request, option_id)),)
+
+    def interrupt(self) -> tuple[bytes, ...]:
+        """It withdraws what it had asked by itself (`control_cancel_request`); an answer from here would let
+        it go on first."""
+        self._stopped = True
+        self._asked.clear()
+        self._orders += 1
+        return (_order(f"interrupt-{self._orders}", "interrupt"),)
+
+    def _rest_up(self) -> None:
+        self._await_replay = self._stopped = self._spoke = False
+
+    def _delta(self, line: bytes) -> Heard | None:
+        try:
+            head = _HEADS.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        event = head.event
+        if head.type != "stream_event" or event is None or event.type != "content_block_delta":
+            return None
+        match event.delta:
+            case _Delta("text_delta", text=said):
+                return self._said(head, "answer", said)
+            case _Delta("thinking_delta", thinking=said):
+                return self._said(head, "reasoning", said)
+            case _Delta("input_json_delta" | "signature_delta"):
+                return Heard()
+        return None
+
+    def _said(self, head: _Head, channel: _Spoken, piece: str) -> Heard:
+        if head.parent_tool_use_id is not None or not piece:
+            return Heard()
+        blocks = self._blocks[channel]
+        if not blocks:
+            blocks.append(Said())
+        blocks[-1].add(piece)
+        return Heard((self._told(piece, channel),))
+
+    def _stream_event(self, found: dict[str, Any]) -> None:
+        if found.get("parent_tool_use_id") is not None:
+            return
+        event = table(found, "event")
+        if event.get("type") == "message_start":
+            self._catching_up = False
+            for blocks in self._blocks.values():
+                blocks.clear()
+        elif event.get("type") == "content_block_start":
+            self._block(text(table(event, "content_block"), "type"))
+
+    def _block(self, kind: str) -> None:
+        if (channel := _CHANNELS.get(kind)) is not None and len(self._blocks[channel]) < _MAX_BLOCKS:
+            self._blocks[channel].append(Said())
+
+    def _system(self, found: dict[str, Any]) -> None:
+        if found.get("subtype") == "init":
+            self._is_busy = True
+            self.reported |= reports.of_claude(found)
+            for kept in ("session_id", "model"):
+                if known := text(found, kept):
+                    self.memory[kept] = known
+
+    def _message(self, found: dict[str, Any]) -> list[Plain]:
+        message = table(found, "message")
+        is_ours = found.get("parent_tool_use_id") is None
+        outputs: list[Plain] = []
+        for block in rows(message, "content"):
+            kind = text(block, "type")
+            if kind.endswith("tool_use"):
+                outputs.append(ToolUse(text(block, "id"), text(block, "name"), block.get("input"), "agent"))
+            elif kind.endswith("tool_result"):
+                outputs.append(_result_of(block))
+            elif is_ours and (channel := _CHANNELS.get(kind)) is not None:
+                outputs += self._rest(channel, text(block, kind), text(message, "model") == _SYNTHETIC)
+        return outputs
+
+    def _rest(self, channel: _Spoken, whole: str, is_synthetic: bool) -> list[Plain]:
+        """What of a whole block was not said in deltas."""
+        if not is_synthetic:
+            if self._catching_up:
+                return []
+            if blocks := self._blocks[channel]:
+                whole = blocks.popleft().rest(whole)
+        return [self._told(whole, channel)] if whole else []
+
+    def _told(self, said: str, channel: _Spoken) -> Text:
+        if self._foreign:
+            return Text(said, "reasoning")
+        self._spoke = self._spoke or channel == "answer"
+        return Text(said, channel)
+
+    def _requested(self, found: dict[str, Any], record: Plain) -> Heard:
+        id, request = text(found, "request_id"), table(found, "request")
+        if request.get("subtype") != "can_use_tool":
+            error = {"subtype": "error", "request_id": id, "error": "not supported"}
+            return Heard((record,), (msgspec.json.encode({"type": "control_response", "response": error}),))
+        self._asked[id] = request
+        return Heard((record, Permission(id, text(request, "tool_name"), request, options_of(request))))
+
+    def _withdrawn(self, id: str) -> list[Plain]:
+        return [] if self._asked.pop(id, None) is None else [Withdrawn(id)]
+
+    def _result(self, found: dict[str, Any], record: Plain) -> Heard:
+        self._is_busy = self._foreign = False
+        outputs = [record, *usage_of(found, self.memory)]
+        failure = failure_of(found, self._stopped, self.memory.get("model"))
+        if is_of_lost_conversation(failure):
+            self.memory.pop("session_id", None)
+            self.opening = replace(self.opening, memory={})
+        if self._await_replay and not self._stopped and failure is None and count(found, "num_turns"):
+            return Heard(tuple(outputs))  # a turn that the agent began by itself; ours follows
+        if failure is None and not self._spoke and (said := text(found, "result")):
+            outputs.append(Text(said))
+        self._asked.clear()
+        self._catching_up = False
+        self._rest_up()
+        return Heard(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
+
+
+def _order(request_id: str, what: str) -> bytes:
+    request = {"type": "control_request", "request_id": request_id, "request": {"subtype": what}}
+    return msgspec.json.encode(request)
+
+
+def _response(request_id: str, answer: dict[str, Any]) -> bytes:
+    response = {"subtype": "success", "request_id": request_id, "response": answer}
+    return msgspec.json.encode({"type": "control_response", "response": response})
+
+
+def _results(found: dict[str, Any]) -> list[Plain]:
+    """The tools' results of a `user` line; its other words are the user's or the program's own."""
+    content = rows(table(found, "message"), "content")
+    return [_result_of(block) for block in content if text(block, "type").endswith("tool_result")]
+
+
+def _result_of(block: dict[str, Any]) -> ToolResult:
+    return ToolResult(text(block, "tool_use_id"), block.get("content"), block.get("is_error") is True)

@@ -1,0 +1,72 @@
+"""What the `result` that ends a turn of Claude Code says: how it ended, and what it took.
+
+Seen (2.1.197): `usage` is of the turn, but `total_cost_usd` is of the process, from 0 also after `--resume`.
+A provider's error is a `success` with `is_error`, an interrupted turn an `error_during_execution`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from rhetor.domain.output import Usage
+from rhetor.drivers.agents.failures import Interrupted, failed, refused
+from rhetor.drivers.agents.records import count, table, text
+from rhetor.errors import TurnFailure
+
+AGENT = "claude-code"
+_MAX_USD = 1e9
+_FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "content_filter"}
+_NO_CONNECTION = re.compile(r"connect|network|socket|timed out|terminated", re.IGNORECASE)
+
+
+def failure_of(result: dict[str, Any], was_stopped: bool, model: str | None) -> TurnFailure | None:
+    """Why there is no answer, None where there is one. `was_stopped`: it was told to end the turn."""
+    kind, said = text(result, "subtype"), text(result, "result")
+    if kind == "success":
+        return _refusal(result, said, model) if result.get("is_error") is True else None
+    if was_stopped or text(result, "terminal_reason").startswith("aborted"):
+        return Interrupted(AGENT)
+    errors = result.get("errors")
+    told = [str(error) for error in errors] if isinstance(errors, list) else []
+    return failed(AGENT, "; ".join(told) or said or kind)
+
+
+def finish_reason_of(result: dict[str, Any]) -> str:
+    return _FINISH.get(text(result, "stop_reason"), "stop")
+
+
+def usage_of(result: dict[str, Any], memory: dict[str, Any]) -> list[Usage]:
+    """Tokens and cost of the turn, nothing where no model was asked. `memory["spent"]`: the cost of the
+    process until now (USD), which is brought up to date."""
+    usage = table(result, "usage")
+    cached = count(usage, "cache_read_input_tokens")
+    given = count(usage, "input_tokens") + count(usage, "cache_creation_input_tokens") + cached
+    said, cost = count(usage, "output_tokens"), _cost(result.get("total_cost_usd"), memory)
+    if not (given or said or cost not in (None, "0")):
+        return []
+    return [Usage(memory.get("model"), given, said, cached, cost)]
+
+
+def _refusal(result: dict[str, Any], said: str, model: str | None) -> TurnFailure:
+    status = result.get("api_error_status")
+    if type(status) is int:
+        return refused(AGENT, said, status, model)
+    return refused(AGENT, said, None, model) if _NO_CONNECTION.search(said) else failed(AGENT, said)
+
+
+def _cost(total: Any, memory: dict[str, Any]) -> str | None:
+    if isinstance(total, bool) or not isinstance(total, int | float) or not 0 <= total < _MAX_USD:
+        return None
+    now, before = _usd(total), _usd(memory.get("spent", 0))
+    memory["spent"] = f"{now:f}"
+    # a smaller total is one that began anew
+    return f"{(now - before if now >= before else now).normalize():f}"
+
+
+def _usd(amount: Any) -> Decimal:
+    """Rounded to a millionth of a cent: sums of floats have digits that mean nothing."""
+    try:
+        return round(Decimal(str(amount)), 8)
+    except InvalidOperation:
+        return Decimal(0)

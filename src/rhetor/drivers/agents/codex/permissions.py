@@ -1,0 +1,162 @@
+"""What Codex asks for: what can be chosen, and the result that says so.
+
+A request is its `params` with its `method` (seen: app-server 0.169); the answer needs nothing else, so that
+it can be given under another hub. `availableDecisions` was seen without `decline`, which is taken all the
+same: the turn goes on then, while `cancel` ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rhetor.domain.event import PermissionOption
+from rhetor.drivers.agents.records import rows, table, text
+
+COMMAND = "item/commandExecution/requestApproval"
+CHANGE = "item/fileChange/requestApproval"
+PERMISSIONS = "item/permissions/requestApproval"
+ELICITATION = "mcpServer/elicitation/request"
+QUESTION = "item/tool/requestUserInput"
+OLD_COMMAND, OLD_CHANGE = "execCommandApproval", "applyPatchApproval"
+METHODS = frozenset((COMMAND, CHANGE, PERMISSIONS, ELICITATION, QUESTION, OLD_COMMAND, OLD_CHANGE))
+
+_TOOL = {COMMAND: "shell", OLD_COMMAND: "shell", CHANGE: "apply_patch", OLD_CHANGE: "apply_patch"}
+
+Choice = tuple[PermissionOption, Any]
+
+# decision → its name and what it does
+_WORDS = {
+    "accept": ("Allow once", "allow_once"),
+    "acceptForSession": ("Allow for this session", "allow_always"),
+    "acceptWithExecpolicyAmendment": ("Always allow", "allow_always"),
+    "applyNetworkPolicyAmendment": ("Always apply to the network", "allow_always"),
+    "decline": ("Decline, and go on", "reject_once"),
+    "cancel": ("Decline, and end the turn", "reject_once"),
+    "approved": ("Allow once", "allow_once"),
+    "approved_for_session": ("Allow for this session", "allow_always"),
+    "denied": ("Decline, and go on", "reject_once"),
+    "abort": ("Decline, and end the turn", "reject_once"),
+}
+_USUAL = ("accept", "acceptForSession", "decline", "cancel")
+_OLD = ("approved", "approved_for_session", "denied", "abort")
+_REFUSALS = ("decline", "denied")
+_ENDS = ("cancel", "abort")
+_MAX_NAME = 200
+
+
+def tool_of(method: str) -> str:
+    """The tool that is asked for, named as in its call; the method where it is none."""
+    return _TOOL.get(method, method)
+
+
+def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
+    return tuple(option for option, _ in _choices(request))
+
+
+def answer_to(request: dict[str, Any], option_id: str | None) -> Any:
+    """The `result` for a choice. What was not offered, and None, is a refusal that lets the turn go on."""
+    results = {option.option_id: result for option, result in _choices(request)}
+    refusal = next(results[id] for id in _REFUSALS if id in results)
+    return results.get(option_id, refusal) if option_id is not None else refusal
+
+
+def cancelled(request: dict[str, Any]) -> Any:
+    """The `result` where the turn is to end."""
+    results = {option.option_id: result for option, result in _choices(request)}
+    return next((results[id] for id in _ENDS if id in results), None) or answer_to(request, None)
+
+
+def _choices(request: dict[str, Any]) -> list[Choice]:
+    match text(request, "method"):
+        case "item/permissions/requestApproval":
+            return _grants(table(request, "permissions"))
+        case "mcpServer/elicitation/request":
+            return _elicited(request)
+        case "item/tool/requestUserInput":
+            return _answers(rows(request, "questions"))
+        case "execCommandApproval" | "applyPatchApproval":
+            return [_decision(decision) for decision in _OLD]
+        case "item/commandExecution/requestApproval":
+            return _decisions(request.get("availableDecisions"))
+    return [_decision(decision) for decision in _USUAL]
+
+
+def _decisions(available: Any) -> list[Choice]:
+    """The agent's own, and the refusals that it takes without naming them; the one that lets its turn go on
+    before the one that ends it."""
+    offered = [one for one in available if _name(one)] if isinstance(available, list) else []
+    offered = [one for one in offered or _USUAL if one not in _USUAL[2:]] + list(_USUAL[2:])
+    choices: dict[str, Choice] = {}
+    for decision in offered:
+        option, result = _decision(decision)
+        id = option.option_id
+        if id in choices:
+            option = PermissionOption(f"{id}_{len(choices) + 1}", option.name, option.kind)
+        choices[option.option_id] = option, result
+    return list(choices.values())
+
+
+def _name(decision: Any) -> str:
+    """A decision is a word, or an object whose one key is the word."""
+    if isinstance(decision, dict):
+        return next(iter(decision), "")
+    return decision if isinstance(decision, str) else ""
+
+
+def _decision(decision: Any) -> Choice:
+    id = _name(decision)
+    name, kind = _WORDS.get(id, (id, "allow_once"))
+    if isinstance(decision, dict):
+        name = f"{name}: {_reach(table(decision, id))}"
+        if text(table(table(decision, id), "network_policy_amendment"), "action") == "deny":
+            kind = "reject_always"
+    return PermissionOption(id, name[:_MAX_NAME], kind), {"decision": decision}
+
+
+def _reach(amendment: dict[str, Any]) -> str:
+    network = table(amendment, "network_policy_amendment")
+    if network:
+        return f"{text(network, 'action')} {text(network, 'host')}"
+    words = amendment.get("execpolicy_amendment")
+    return " ".join(map(str, words)) if isinstance(words, list) else ""
+
+
+def _grants(wanted: dict[str, Any]) -> list[Choice]:
+    return [
+        (PermissionOption("accept", "Allow for this turn", "allow_once"), _grant(wanted, "turn")),
+        (PermissionOption("acceptForSession", *_WORDS["acceptForSession"]), _grant(wanted, "session")),
+        (PermissionOption("decline", *_WORDS["decline"]), _grant({}, "turn")),
+    ]
+
+
+def _grant(permissions: dict[str, Any], scope: str) -> dict[str, Any]:
+    return {"permissions": permissions, "scope": scope}
+
+
+def _elicited(request: dict[str, Any]) -> list[Choice]:
+    """A form that asks for nothing is a question of yes or no; one with fields cannot be filled in here."""
+    refusals: list[Choice] = [
+        (PermissionOption("decline", *_WORDS["decline"]), {"action": "decline"}),
+        (PermissionOption("cancel", *_WORDS["cancel"]), {"action": "cancel"}),
+    ]
+    if table(request, "requestedSchema").get("required"):
+        return refusals
+    return [(PermissionOption("accept", *_WORDS["accept"]), {"action": "accept", "content": {}}), *refusals]
+
+
+def _answers(questions: list[dict[str, Any]]) -> list[Choice]:
+    refusal: Choice = PermissionOption("decline", "Do not answer", "reject_once"), {"answers": {}}
+    if len(questions) != 1:
+        return [refusal]
+    labels = [label for option in rows(questions[0], "options") if (label := text(option, "label"))]
+    chosen = {text(questions[0], "id"): labels}
+    return [
+        *(
+            (
+                PermissionOption(f"choose_{at + 1}", label[:_MAX_NAME], "allow_once"),
+                {"answers": {id: {"answers": [label]}}},
+            )
+            for id, all in chosen.items()
+            for at, label in enumerate(all)
+        ),
+        refusal,
+    ]

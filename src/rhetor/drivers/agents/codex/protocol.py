@@ -1,0 +1,313 @@
+"""Codex's app-server protocol: JSON-RPC lines without `jsonrpc`, as version 0.169 was seen to speak it.
+
+Each line becomes a `Record`, but for the deltas of messages, reasoning and plans, whose text is in the
+outputs. What concerns another thread than ours (a sub-agent's) is kept as records; what such a thread asks
+for is asked.
+
+Approval policy, sandbox and model provider are those of the user's own configuration. Seen, and relied on: a
+`turn/start` in a running turn joins it and is answered with its id. After an interrupt, and after
+`thread/resume`, `thread/tokenUsage/updated` repeats figures that were told before. Where a stream breaks off
+the item begins again under its id, and what was said of it before cannot be taken back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from rhetor.domain.event import Channel
+from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn
+from rhetor.drivers.agents import reports
+from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
+from rhetor.drivers.agents.jsonrpc import Outgoing
+from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.records import count, object_of, record_of, table, text
+
+from .failures import AGENT, failure_of, not_started
+from .items import Items
+from .permissions import METHODS, answer_to, cancelled, options_of, tool_of
+
+_FEATURES = (
+    *("apps", "browser_use", "computer_use", "goals", "hooks", "image_generation", "in_app_browser"),
+    *("multi_agent", "plugins", "shell_tool", "skill_search", "sleep_tool", "tool_suggest"),
+    *("unified_exec", "view_image"),
+)
+
+CLIENT = {"name": "rhetor", "title": "rhetor", "version": "1"}
+_NUMBERS_OF_A_HUB = 1_000_000
+
+_DELTAS: dict[str, Channel] = {
+    "item/agentMessage/delta": "answer",
+    "item/plan/delta": "answer",
+    "item/reasoning/summaryTextDelta": "reasoning",
+    "item/reasoning/textDelta": "reasoning",
+}
+
+
+class _Delta(msgspec.Struct, rename="camel"):
+    item_id: str = ""
+    delta: str = ""
+    thread_id: str = ""
+
+
+class _Head(msgspec.Struct):
+    """What is read of a line first: an answer comes in lines of this kind."""
+
+    method: str = ""
+    params: _Delta | None = None
+
+
+_HEADS = msgspec.json.Decoder(_Head)
+
+
+class Codex(Speech):
+    """`memory`: `session_id` (the thread), `model`, `turn` while one runs, `tokens` (those told of the thread
+    so far), and `hubs`, how many have spoken on this connection."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._out = Outgoing(tagged=False)
+        self._is_ready = False
+        self._waiting: str | None = None  # a message that waits for the thread
+        self._stopped = False
+        self._items = Items()
+        self._servers: list[str] = []
+        self._asked: dict[str, dict[str, Any]] = {}
+
+    def can_fork(self) -> bool:
+        return True
+
+    def arguments(self) -> tuple[str, ...]:
+        return ("app-server",)
+
+    def open(self) -> tuple[bytes, ...]:
+        for old in ("turn", "hubs"):
+            self.memory.pop(old, None)
+        hello = self._out.request("initialize", {"clientInfo": CLIENT}, "initialize")
+        ready = self._out.notification("initialized")
+        if self.opening.persona is not None:
+            return hello, ready, self._out.request("config/read", {}, "config")
+        return hello, ready, self._thread()
+
+    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        hubs = count(self.memory, "hubs") + 1
+        self.memory["hubs"] = hubs
+        self._out = Outgoing(first=hubs * _NUMBERS_OF_A_HUB + 1, tagged=False)
+        self._is_ready = bool(text(self.memory, "session_id"))
+        self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
+        self._items.catching_up = in_turn
+
+    def say(self, content: str) -> tuple[bytes, ...]:
+        self._stopped = False
+        if self._is_ready:
+            return (self._turn(content),)
+        self._waiting = content
+        return () if self._out.awaits("thread") or self._out.awaits("config") else (self._thread(),)
+
+    def take(self, line: bytes) -> Heard:
+        if (heard := self._delta(line)) is not None:
+            return heard
+        found = object_of(line)
+        record = record_of(line, found)
+        if found is None:
+            return Heard((record,))
+        method, params = text(found, "method"), table(found, "params")
+        if method and "id" in found:
+            return self._requested(found["id"], method, params, record)
+        if not method:
+            return self._answered(found, record)
+        return self._notified(method, params, record)
+
+    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+        request = self._asked.pop(request_id, None)
+        if request is None:
+            return ()
+        return (self._out.reply(_number_of(request_id), answer_to(request, option_id)),)
+
+    def interrupt(self) -> tuple[bytes, ...]:
+        self._stopped = True
+        lines = [self._out.reply(_number_of(id), cancelled(request)) for id, request in self._asked.items()]
+        self._asked.clear()
+        if text(self.memory, "turn"):
+            lines.append(self._end_turn())
+        return tuple(lines)
+
+    def _thread(self) -> bytes:
+        """The request for the conversation: as new, resumed, or forked."""
+        params: dict[str, Any] = {"cwd": self.opening.cwd}
+        if self.opening.model:
+            params["model"] = self.opening.model
+        if self.opening.persona is not None:
+            params |= _persona_params(self.opening.persona, self._servers)
+        known = text(self.memory, "session_id") or text(self.opening.memory, "session_id")
+        if not known:
+            return self._out.request("thread/start", params, "thread")
+        params |= {"threadId": known, "excludeTurns": True}
+        forks = self.opening.fork and "session_id" not in self.memory
+        return self._out.request("thread/fork" if forks else "thread/resume", params, "thread")
+
+    def _turn(self, content: str) -> bytes:
+        params = {"threadId": self.memory["session_id"], "input": [{"type": "text", "text": content}]}
+        return self._out.request("turn/start", params, "turn")
+
+    def _end_turn(self) -> bytes:
+        ids = {"threadId": text(self.memory, "session_id"), "turnId": self.memory["turn"]}
+        return self._out.request("turn/interrupt", ids, "interrupt")
+
+    def _delta(self, line: bytes) -> Heard | None:
+        try:
+            head = _HEADS.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        channel = _DELTAS.get(head.method)
+        if channel is None or head.params is None:
+            return None
+        if not self._is_ours(head.params.thread_id) or not head.params.delta:
+            return Heard()
+        self._items.add(head.params.item_id, head.params.delta)
+        return Heard((Text(head.params.delta, channel),))
+
+    def _is_ours(self, thread_id: str) -> bool:
+        return not thread_id or thread_id == self.memory.get("session_id", thread_id)
+
+    def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Heard:
+        if method not in METHODS:
+            return Heard((record,), (self._out.refusal(id, f"{method} is not supported"),))
+        changed = self._items.begun(text(params, "itemId")).get("changes")
+        request = {"method": method} | params | ({} if changed is None else {"changes": changed})
+        turn = text(params, "turnId") or text(params, "conversationId")
+        request_id = f"{turn}:{msgspec.json.encode(id).decode()}"
+        self._asked[request_id] = request
+        return Heard((record, Permission(request_id, tool_of(method), request, options_of(request))))
+
+    def _answered(self, found: dict[str, Any], record: Plain) -> Heard:
+        purpose, result = self._out.settled(found.get("id")), table(found, "result")
+        error = found.get("error")
+        if purpose == "config":
+            self._servers = servers_of(result)
+            return Heard((record,), (self._thread(),))
+        if error is not None:
+            return self._refused(purpose, error, record)
+        if thread := text(table(result, "thread"), "id"):
+            self.reported |= reports.of_codex(result)
+            return self._opened(thread, text(result, "model"), record)
+        return Heard((record,))
+
+    def _refused(self, purpose: str | None, error: Any, record: Plain) -> Heard:
+        """An error ends the turn that it kept from beginning, also where an earlier hub had asked for it."""
+        is_late = purpose is None and self._items.catching_up and "turn" not in self.memory
+        if purpose in ("thread", "initialize"):
+            is_late = self._waiting is not None
+            self._waiting = None
+        failure = not_started(text(error, "message"))
+        if purpose in ("thread", "initialize"):
+            self.refused = failure
+        if purpose == "thread" and is_of_lost_conversation(failure):
+            self.memory.pop("session_id", None)
+            self.opening = replace(self.opening, memory={})
+        if purpose == "turn" or is_late:
+            return Heard((record,), ended=True, failure=failure)
+        return Heard((record,))
+
+    def _opened(self, thread: str, model: str, record: Plain) -> Heard:
+        self._is_ready = True
+        self.memory["session_id"] = thread
+        if model:
+            self.memory["model"] = model
+        content, self._waiting = self._waiting, None
+        if content is None:
+            return Heard((record,))
+        if self._stopped:
+            return Heard((record,), ended=True, failure=Interrupted(AGENT))
+        return Heard((record,), (self._turn(content),))
+
+    def _began(self, turn: str) -> tuple[bytes, ...]:
+        """An interrupt that came before is sent now: it is refused also between the answer to `turn/start`,
+        which has the id already, and this."""
+        self.memory["turn"] = turn
+        return (self._end_turn(),) if self._stopped else ()
+
+    def _notified(self, method: str, params: dict[str, Any], record: Plain) -> Heard:
+        if method == "serverRequest/resolved":
+            return Heard((record, *self._withdrawn(params.get("requestId"))))
+        if not self._is_ours(text(params, "threadId")):
+            return Heard((record,))
+        match method:
+            case "turn/started":
+                return Heard((record,), self._began(text(table(params, "turn"), "id")))
+            case "turn/completed":
+                return self._completed(table(params, "turn"), record)
+            case "item/started":
+                return Heard((record, *self._items.begin(table(params, "item"))))
+            case "item/completed":
+                return Heard((record, *self._items.end(table(params, "item"))))
+            case "thread/tokenUsage/updated":
+                return Heard((record, *self._usage(params)))
+            case "model/rerouted":
+                self.memory["model"] = text(params, "toModel") or self.memory.get("model")
+        return Heard((record,))
+
+    def _usage(self, params: dict[str, Any]) -> list[Plain]:
+        """Told where it grew in the running turn; what comes otherwise says where the thread is."""
+        usage = table(params, "tokenUsage")
+        total, last = _tokens(table(usage, "total")), _tokens(table(usage, "last"))
+        before, self.memory["tokens"] = self.memory.get("tokens"), total
+        if total == before or not any(last) or text(params, "turnId") != self.memory.get("turn"):
+            return []
+        given, said, cached = last
+        return [Usage(self.memory.get("model"), given, said, cached)]
+
+    def _completed(self, turn: dict[str, Any], record: Plain) -> Heard:
+        if self._out.awaits("turn") or text(turn, "id") != self.memory.get("turn", text(turn, "id")):
+            return Heard((record,))  # not the turn that was asked for
+        self.memory.pop("turn", None)
+        self._items.clear()
+        self._asked.clear()
+        return Heard((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))
+
+    def _withdrawn(self, number: Any) -> list[Plain]:
+        """Told of every request; of one that was answered from here there is nothing left."""
+        gone = [id for id in self._asked if _number_of(id) == number]
+        for id in gone:
+            del self._asked[id]
+        return [Withdrawn(id) for id in gone]
+
+
+def _tokens(breakdown: dict[str, Any]) -> list[int]:
+    return [count(breakdown, key) for key in ("inputTokens", "outputTokens", "cachedInputTokens")]
+
+
+def _number_of(request_id: str) -> Any:
+    """The agent's own id of a request."""
+    try:
+        return msgspec.json.decode(request_id.partition(":")[2])
+    except msgspec.DecodeError:
+        return None
+
+
+def _persona_params(persona: str, servers: list[str]) -> dict[str, Any]:
+    """Of `thread/start`. `servers`: the user's MCP servers, each of which is to be left out by name."""
+    config = {
+        "features": dict.fromkeys(_FEATURES, False),
+        "include_apps_instructions": False,
+        "include_environment_context": False,
+        "include_permissions_instructions": False,
+        "mcp_servers": {name: {"enabled": False} for name in servers},
+        "project_doc_max_bytes": 0,
+        "skills": {"include_instructions": False, "bundled": {"enabled": False}},
+        "tools": {"experimental_request_user_input": {"enabled": False}},
+        "web_search": "disabled",
+    }
+    return {
+        "approvalPolicy": "never",
+        "baseInstructions": persona,
+        "config": config,
+        "ephemeral": True,
+        "sandbox": "read-only",
+    }
+
+
+def servers_of(result: dict[str, Any]) -> list[str]:
+    """The MCP servers of the answer to `config/read`."""
+    return list(table(table(result, "config"), "mcp_servers"))

@@ -1,0 +1,171 @@
+"""The tool calls of one answer of a model: asked, approved, run and answered, all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from rhetor.domain.event import PermissionOption
+from rhetor.domain.output import Output, Permission, ToolResult, ToolUse
+from rhetor.domain.tool import ALLOW, DENY
+from rhetor.drivers.model_tools.results import Answers
+from rhetor.drivers.model_tools.toolbox import Offered, Servers, Toolbox
+from rhetor.errors import ToolUnanswered
+
+ANSWER_SECONDS = 3600.0  # that a client has for a tool's result
+DEPTH = 128  # of nested arrays and objects in arguments
+
+OPTIONS = (
+    PermissionOption(ALLOW, "Allow once", "allow_once"),
+    PermissionOption(DENY, "Deny", "reject_once"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A call as the model asks for it; `arguments` are its own words, JSON if all is well."""
+
+    name: str
+    arguments: str
+
+
+class NotUnderstood(Exception):
+    """A wish that cannot be carried out; the words are for the model."""
+
+
+class ToolCalls:
+    """Carries out wishes; `results` are there, in their order, when the outputs have been iterated.
+
+    `misunderstood`: how many could not even be begun.
+    """
+
+    def __init__(
+        self, toolbox: Toolbox, servers: Servers, answers: Answers, seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self.results: list[ToolResult] = []
+        self.misunderstood = 0
+        self._toolbox = toolbox
+        self._servers = servers
+        self._answers = answers
+        self._seconds = seconds
+        # not bounded in number, but a wish says at most three things
+        self._said: asyncio.Queue[Output | None] = asyncio.Queue()
+
+    async def outputs(self, wishes: Sequence[Wish]) -> AsyncGenerator[Output, None]:
+        """What happens, as it happens.
+
+        Raises:
+            ToolUnanswered: a client took too long.
+            Interrupted: the answers were told so.
+        """
+        tasks = [asyncio.create_task(self._carry_out(wish), name=f"tool {wish.name}") for wish in wishes]
+        left = len(tasks)
+        try:
+            while left:
+                said = await self._said.get()
+                if said is not None:
+                    yield said
+                    continue
+                left -= 1
+                for task in tasks:
+                    if task.done():
+                        task.result()
+            self.results = [await task for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry_out(self, wish: Wish) -> ToolResult:
+        call_id = f"call_{secrets.token_hex(8)}"
+        try:
+            return await self._called(call_id, wish)
+        finally:
+            # after its task is done, so that who is woken by this finds what became of it
+            asyncio.get_running_loop().call_soon(self._said.put_nowait, None)
+
+    async def _called(self, call_id: str, wish: Wish) -> ToolResult:
+        try:
+            offered, arguments = self._understood(wish)
+        except NotUnderstood as why:
+            self.misunderstood += 1
+            self._say(ToolUse(call_id, wish.name, wish.arguments, "hub"))
+            return self._told(_refusal(call_id, "not_understood", str(why)))
+        if offered.tool.needs_approval and not await self._approved(call_id, offered, arguments):
+            return _refusal(call_id, "denied", "nobody allowed this call")
+        use = ToolUse(call_id, offered.tool.name, arguments, offered.runs_at)
+        if offered.server is None:
+            return await self._by_client(use)
+        self._say(use)
+        return self._told(await self._servers.call(offered.server, call_id, offered.name, arguments))
+
+    def _understood(self, wish: Wish) -> tuple[Offered, Any]:
+        offered = self._toolbox.get(wish.name)
+        if offered is None:
+            raise NotUnderstood(f"there is no tool {wish.name!r}, only {', '.join(self._toolbox)}")
+        return offered, decoded(wish.arguments)
+
+    async def _approved(self, call_id: str, offered: Offered, arguments: Any) -> bool:
+        request_id = secrets.token_hex(8)
+        detail = {"call_id": call_id, "arguments": arguments, "runs_at": offered.runs_at}
+        with self._answers.expected(request_id) as answer:
+            self._say(Permission(request_id, offered.tool.name, detail, OPTIONS))
+            return bool(await answer == ALLOW)
+
+    async def _by_client(self, use: ToolUse) -> ToolResult:
+        with self._answers.expected(use.call_id) as answer:
+            self._say(use)
+            try:
+                async with asyncio.timeout(self._seconds):
+                    result: ToolResult = await answer
+            except TimeoutError as error:
+                detail = f"no result of {use.name} came within {self._seconds:g} s"
+                raise ToolUnanswered(detail, retryable=True, tool=use.name, call_id=use.call_id) from error
+        return result
+
+    def _told(self, result: ToolResult) -> ToolResult:
+        self._say(result)
+        return result
+
+    def _say(self, output: Output) -> None:
+        self._said.put_nowait(output)
+
+
+def decoded(arguments: str) -> dict[str, Any]:
+    """Raises:
+    NotUnderstood: they are no JSON object, nested too deep, or have half a surrogate pair."""
+    try:
+        value = msgspec.json.decode(arguments or "{}")
+        msgspec.json.encode(value)
+    except (msgspec.DecodeError, UnicodeError, ValueError) as error:
+        raise NotUnderstood(f"the arguments are not JSON: {error}") from error
+    except RecursionError as error:
+        raise NotUnderstood("the arguments are nested too deep") from error
+    if not isinstance(value, dict):
+        raise NotUnderstood("the arguments are not a JSON object")
+    if _is_deep(value):
+        raise NotUnderstood(f"the arguments are nested deeper than {DEPTH}")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _refusal(call_id: str, code: str, detail: str) -> ToolResult:
+    return ToolResult(call_id, {"code": code, "detail": detail}, is_error=True)

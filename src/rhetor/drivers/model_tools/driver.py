@@ -1,0 +1,81 @@
+"""Models with tools: turns that have any take the long way, all others the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+from rhetor.domain.output import Output
+from rhetor.domain.peer import Peer
+from rhetor.drivers.base import Driver, Prompt, Said
+from rhetor.drivers.model_tools.results import Answers
+from rhetor.drivers.model_tools.toolbox import Servers, collect
+from rhetor.drivers.model_tools.turn import ToolTurn
+from rhetor.drivers.models.deadline import Interrupted
+from rhetor.drivers.models.driver import ChatConversation, ChatDriver
+from rhetor.drivers.models.offline import OfflineConversation
+from rhetor.drivers.models.turn import Means, Question
+
+
+def with_tools(chat: Driver, servers: Servers) -> ToolingDriver:
+    """The driver of models, for turns with and without tools."""
+    assert isinstance(chat, ChatDriver)
+    return ToolingDriver(chat, servers)
+
+
+class ToolingDriver:
+    """`chat` runs the turns that have no tools; both drivers share its means. It closes neither `chat` nor
+    `servers`, which are their owner's."""
+
+    sessions: Literal["many", "one"] = "many"
+
+    def __init__(self, chat: ChatDriver, servers: Servers) -> None:
+        self._chat = chat
+        self._servers = servers
+
+    async def open(self, peer: Peer, resume: str | None = None) -> ToolingConversation:
+        plain = await self._chat.open(peer, resume)
+        return ToolingConversation(peer, plain, self._chat.means, self._servers)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class ToolingConversation:
+    def __init__(self, peer: Peer, plain: ChatConversation, means: Means, servers: Servers) -> None:
+        self._peer = peer
+        self._plain = plain
+        self._means = means
+        self._servers = servers
+        self._answers = Answers()
+        self._turn: ToolTurn | None = None
+
+    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+        has_tools = bool(message.tools or self._peer.mcp_servers)
+        turn = self._with_tools(message, history) if has_tools else self._plain.send(message, history)
+        async with aclosing(turn) as outputs:
+            async for output in outputs:
+                yield output
+
+    async def _with_tools(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+        question = Question(self._peer, message, history, OfflineConversation(self._peer))
+        toolbox = await collect(self._peer, message.tools, self._servers)
+        self._turn = ToolTurn(self._means, question, toolbox, self._servers, self._answers)
+        try:
+            async with aclosing(self._turn.outputs()) as outputs:
+                async for output in outputs:
+                    yield output
+        except Interrupted:
+            return
+
+    async def answer(self, id: str, value: Any) -> None:
+        self._answers.give(id, value)
+
+    async def interrupt(self) -> None:
+        await self._plain.interrupt()
+        if self._turn is not None:
+            self._turn.interrupt()
+
+    async def aclose(self) -> None:
+        await self._plain.aclose()

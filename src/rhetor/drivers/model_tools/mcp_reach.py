@@ -1,0 +1,96 @@
+"""How an MCP server is reached: as a program that is started, or at a URL that may be called."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from rhetor.drivers.model_tools.mcp_stdio import Program, allowed
+from rhetor.drivers.models.urls import Reach, Resolve, pin
+
+if TYPE_CHECKING:
+    import httpx2
+    from mcp.client import Transport
+
+HTTP_SECONDS = 60.0  # of silence
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEntry:
+    """A server as it is configured: a `command` or a `url`. `env` and `pass_env`: values, and names from the
+    hub's environment, that its program gets. `approve`: tools that a person is asked about first."""
+
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+    url: str | None = None
+    allow_private: bool = False
+    approve: tuple[str, ...] | Literal["all"] = ()
+
+    def asks(self, tool: str) -> bool:
+        return self.approve == "all" or tool in self.approve
+
+
+class Way:
+    """The way to one server; `program` is there once it was started as one."""
+
+    def __init__(
+        self,
+        server: str,
+        entry: ServerEntry,
+        environment: Mapping[str, str],
+        folder: str,
+        resolve: Resolve,
+    ) -> None:
+        self.entry = entry
+        self.program: Program | None = None
+        self._server = server
+        self._environment = allowed(environment, entry.pass_env, entry.env)
+        self._folder = folder
+        self._resolve = resolve
+
+    @property
+    def hint(self) -> str:
+        key = f"mcp_servers.{self._server}"
+        return f"check {key}.command by running it" if self.entry.command else f"check {key}.url"
+
+    def transport(self) -> Transport:
+        """Raises:
+        FileNotFoundError: there is no such program."""
+        if self.entry.url is not None:
+            return _called(self.entry.url, Reach(private=self.entry.allow_private), self._resolve)
+        name, *arguments = self.entry.command
+        # by the PATH that the program itself gets, which may not be the hub's
+        found = shutil.which(name, path=self._environment.get("PATH", ""))
+        if found is None:
+            raise FileNotFoundError(f"there is no program {name!r}")
+        self.program = Program([found, *arguments], self._environment, self._folder)
+        return self.program.transport()
+
+
+@asynccontextmanager
+async def _called(url: str, reach: Reach, resolve: Resolve) -> AsyncIterator[tuple[Any, Any]]:
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with (
+        _http_client(reach, resolve) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams
+
+
+def _http_client(reach: Reach, resolve: Resolve) -> httpx2.AsyncClient:
+    import httpx2
+
+    async def prepare(request: httpx2.Request) -> None:
+        await pin(request, reach, resolve)
+
+    return httpx2.AsyncClient(
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx2.Timeout(HTTP_SECONDS),
+        event_hooks={"request": [prepare]},
+    )

@@ -1,0 +1,165 @@
+"""One MCP server while it runs: its connection, the tools that it has, calls of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rhetor.domain.output import ToolResult
+from rhetor.domain.tool import Tool
+from rhetor.drivers.model_tools.mcp_reach import Way
+from rhetor.errors import ToolServerFailed
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+START_SECONDS = 30.0
+CALL_SECONDS = 60.0
+RESULT_BYTES = 1 << 20
+TOOLS = 512  # of one server that are taken
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: `start`, until a server has said what it can; `call`, of one tool call."""
+
+    start: float = START_SECONDS
+    call: float = CALL_SECONDS
+
+
+class McpServer:
+    """It is owned by a task of its own, in which its connection is opened and closed; others only call it.
+    `tools` and `call` are for who has awaited `ready`, which raises `ToolServerFailed`."""
+
+    def __init__(self, server: str, way: Way, limits: Limits) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
+        self.tools: Sequence[Tool] = ()
+        self._server = server
+        self._way = way
+        self._limits = limits
+        self._client: Client | None = None
+        self._ended = asyncio.Event()
+        self.task = asyncio.create_task(self._run(), name=f"mcp server {server}")
+
+    @property
+    def over(self) -> bool:
+        """Whether it is of no use any more."""
+        gone = self._way.program is not None and self._way.program.over.is_set()
+        return gone or self._ended.is_set() or self.task.done()
+
+    def end(self) -> None:
+        """Let it end, soon; `task` is done then."""
+        self._ended.set()
+        if not self.ready.done():
+            self.task.cancel()
+
+    async def call(self, call_id: str, tool: str, arguments: Any) -> ToolResult:
+        from mcp import MCPError
+
+        assert self._client is not None
+        try:
+            async with asyncio.timeout(self._limits.call):
+                result = await self._client.call_tool(tool, arguments)
+        except TimeoutError:
+            return failed(call_id, "timeout", f"{tool} took longer than {self._limits.call:g} s")
+        except (MCPError, OSError, RuntimeError, ValueError) as error:
+            if self._way.program is None:
+                self.end()  # the next use connects anew
+            return failed(call_id, "tool_failed", f"{self._server}: {error}")
+        return _result(call_id, result)
+
+    async def _run(self) -> None:
+        try:
+            await asyncio.to_thread(_load)
+            async with asyncio.timeout(self._limits.start) as starting:
+                await self._serve(starting)
+        except Exception as error:  # noqa: BLE001  the border of the task: whatever it is, a turn waits
+            self._fail(error)
+        finally:
+            if not self.ready.done():
+                self.ready.set_exception(unusable(self._server, "it was ended", "ask again"))
+
+    async def _serve(self, starting: asyncio.Timeout) -> None:
+        from mcp import Client
+
+        async with Client(self._way.transport(), cache=None) as client:
+            self.tools = [self._tool(tool) for tool in await _listed(client)]
+            self._client = client
+            starting.reschedule(None)
+            self.ready.set_result(None)
+            await self._until_over()
+
+    async def _until_over(self) -> None:
+        """Wait until it is to end, or has ended."""
+        events = [self._ended, *([self._way.program.over] if self._way.program else [])]
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _fail(self, error: Exception) -> None:
+        first = _first(error)
+        why = str(first) or type(first).__name__
+        if isinstance(first, TimeoutError):
+            why = f"it did not answer within {self._limits.start:g} s"
+        if self._way.program is not None and (words := self._way.program.complaint):
+            why = f"{why}; it said: {words}"
+        log.warning("MCP server failed", extra={"server": self._server, "why": why})
+        if not self.ready.done():
+            self.ready.set_exception(unusable(self._server, why, self._way.hint))
+
+    def _tool(self, tool: Any) -> Tool:
+        asks = self._way.entry.asks(tool.name)
+        return Tool(tool.name, tool.description or "", dict(tool.input_schema), asks)
+
+
+def _load() -> None:
+    import mcp.client.streamable_http  # noqa: F401
+
+
+async def _listed(client: Client) -> list[Any]:
+    found: list[Any] = []
+    cursor = None
+    while len(found) < TOOLS:
+        page = await client.list_tools(cursor=cursor)
+        found += page.tools
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    return found[:TOOLS]
+
+
+def _result(call_id: str, result: Any) -> ToolResult:
+    """Its structured value, else its words, else its parts as they are."""
+    value = result.structured_content
+    if value is None:
+        parts = [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in result.content]
+        value = parts[0]["text"] if [part["type"] for part in parts] == ["text"] else parts
+    if len(msgspec.json.encode(value)) > RESULT_BYTES:
+        return failed(call_id, "too_large", f"the result is larger than {RESULT_BYTES} bytes")
+    return ToolResult(call_id, value, result.is_error)
+
+
+def failed(call_id: str, code: str, detail: str) -> ToolResult:
+    return ToolResult(call_id, {"code": code, "detail": detail}, is_error=True)
+
+
+def unusable(server: str, why: str, hint: str) -> ToolServerFailed:
+    detail = f"the MCP server {server} cannot be used: {why}"
+    return ToolServerFailed(detail, retryable=True, server=server, hint=hint)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What a group of errors began with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

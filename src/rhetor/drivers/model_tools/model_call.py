@@ -1,0 +1,247 @@
+"""One call to a model that may ask for tools, through pydantic-ai: messages in, outputs and wishes out.
+
+pydantic-ai knows how each provider wants tools, their results and its own reasoning to be told; the client,
+the time-outs and the errors are those of plain turns. It is imported by the first such call, in a thread:
+that takes over a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import dropwhile
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rhetor.domain.output import Done, Output, Text, Usage
+from rhetor.domain.tool import Tool
+from rhetor.drivers.base import Said
+from rhetor.drivers.models import errors
+from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
+from rhetor.drivers.models.deadline import OutOfPatience
+from rhetor.drivers.models.exchange import Exchange
+from rhetor.errors import ProviderFailed, ToolCallRefused, Unprocessable
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
+    from pydantic_ai.models import Model, StreamedResponse
+    from pydantic_ai.usage import RequestUsage
+
+ARGUMENT_BYTES = 1 << 20  # of all calls in one answer
+
+
+async def load() -> None:
+    """Import what the calls need; at once when it is there."""
+    await asyncio.to_thread(_load)
+
+
+def _load() -> None:
+    import pydantic_ai.direct
+    import pydantic_ai.models.anthropic
+    import pydantic_ai.models.openai  # noqa: F401
+
+
+def opening(system: str, history: Sequence[Said], message: str) -> list[ModelMessage]:
+    """The messages of a turn before its first call."""
+    from pydantic_ai import messages as m
+
+    # an answer before the first question (a window may cut there), or an empty one, is taken by few
+    earlier = dropwhile(lambda said: said.role != "user", (said for said in history if said.content))
+    found: list[ModelMessage] = [
+        m.ModelRequest(parts=[m.UserPromptPart(said.content)])
+        if said.role == "user"
+        else m.ModelResponse(parts=[m.TextPart(said.content)])
+        for said in (*earlier, Said("user", message))
+    ]
+    first = found[0]
+    if system and isinstance(first, m.ModelRequest):
+        first.parts = [m.SystemPromptPart(system), *first.parts]
+    return found
+
+
+class Speech:
+    """One answer under way. `response` is there once it is whole."""
+
+    over = False
+
+    def __init__(self, exchange: Exchange, messages: list[ModelMessage], tools: Sequence[Tool]) -> None:
+        self.cache_written = 0
+        self.response: ModelResponse | None = None
+        self._exchange = exchange
+        self._messages = messages
+        self._tools = tools
+        self._begun = False
+        self._argument_bytes = 0
+
+    def take(self, event: object) -> Sequence[Output]:
+        """Nothing is decoded here: pydantic-ai does that."""
+        raise NotImplementedError
+
+    def end(self) -> Sequence[Output]:
+        raise NotImplementedError
+
+    async def outputs(self) -> AsyncGenerator[Output, None]:
+        """Words as they come, then usage, then `Done`.
+
+        Raises:
+            ProviderFailed: as in a plain turn.
+            ToolCallRefused: the model asks for more than can be taken.
+        """
+        from pydantic_ai.direct import model_request_stream
+
+        call = model_request_stream(
+            _model(self._exchange),
+            self._messages,
+            model_settings={"max_tokens": MAX_TOKENS} if self._exchange.client.anthropic else None,
+            model_request_parameters=_parameters(self._tools),
+        )
+        patience = self._exchange.patience
+        with self._typed():
+            stream = await patience.wait(call.__aenter__())
+        try:
+            async for event in self._events(stream):
+                if said := self._said(event):
+                    yield said
+            for output in self._whole(stream):
+                yield output
+        finally:
+            await call.__aexit__(None, None, None)
+
+    async def _events(self, stream: StreamedResponse) -> AsyncIterator[ModelResponseStreamEvent]:
+        events, patience = aiter(stream), self._exchange.patience
+        while True:
+            with self._typed():
+                event = await patience.wait(anext(events, None))
+            if event is None:
+                return
+            self._begun = True
+            patience.alive()
+            yield event
+
+    def _said(self, event: ModelResponseStreamEvent) -> Text | None:
+        from pydantic_ai import messages as m
+
+        match event:
+            case m.PartStartEvent(part=m.TextPart(content=text)) if text:
+                return Text(text)
+            case m.PartDeltaEvent(delta=m.TextPartDelta(content_delta=text)) if text:
+                return Text(text)
+            case m.PartStartEvent(part=m.ThinkingPart(content=text)) if text:
+                return Text(text, "reasoning")
+            case m.PartDeltaEvent(delta=m.ThinkingPartDelta(content_delta=text)) if text:
+                return Text(text, "reasoning")
+            case m.PartStartEvent(part=m.ToolCallPart(args=arguments)):
+                self._count(arguments)
+            case m.PartDeltaEvent(delta=m.ToolCallPartDelta(args_delta=arguments)):
+                self._count(arguments)
+        return None
+
+    def _count(self, arguments: Any) -> None:
+        self._argument_bytes += len(arguments) if isinstance(arguments, str) else 0
+        if self._argument_bytes > ARGUMENT_BYTES:
+            raise ToolCallRefused(f"the arguments of a tool call are larger than {ARGUMENT_BYTES} bytes")
+
+    def _whole(self, stream: StreamedResponse) -> Iterator[Output]:
+        if stream.finish_reason is None:
+            raise errors.cut(self._exchange.target, "the stream ended early")
+        self.response = stream.get()
+        if usage := self._usage(stream.usage):
+            yield usage
+        yield Done(_FINISH.get(stream.finish_reason, stream.finish_reason))
+
+    def _usage(self, usage: RequestUsage) -> Usage | None:
+        self.cache_written = usage.cache_write_tokens
+        if not (usage.input_tokens or usage.output_tokens):
+            return None  # not reported
+        cached = usage.cache_read_tokens or None
+        return Usage(self._exchange.target.ref, usage.input_tokens, usage.output_tokens, cached)
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        from pydantic_ai.exceptions import AgentRunError
+
+        target, exchange = self._exchange.target, self._exchange
+        try:
+            yield
+        except OutOfPatience as over:
+            seconds = getattr(exchange.timeouts, over.phase)
+            raise errors.timed_out(target, over.phase, seconds) from over
+        except Unprocessable as error:
+            raise errors.out_of_reach(target, error) from error
+        except (AgentRunError, ValueError) as error:
+            raise self._failure(error) from error
+        except exchange.client.failures as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> ProviderFailed:
+        """The SDK's own error tells more than what pydantic-ai made of it."""
+        exchange, target = self._exchange, self._exchange.target
+        cause = _sdk_error(error)
+        if isinstance(outside := _outermost(error), Unprocessable):
+            return errors.out_of_reach(target, outside)
+        response, body = getattr(cause, "response", None), getattr(cause, "body", None)
+        if response is not None and response.status_code >= 400:
+            return errors.of_call(target, cause, exchange.timeouts.connect, exchange.clock())
+        if isinstance(body, dict):
+            told = body if "error" in body else {"error": body}
+            return errors.failed_in_stream(target, msgspec.json.encode(told))
+        if self._begun or isinstance(error, ValueError):
+            return errors.cut(target, errors.reason(cause))
+        return errors.of_call(target, cause, exchange.timeouts.connect, exchange.clock())
+
+
+_FINISH = {"tool_call": "tool_calls", "error": "stop"}
+
+
+def _model(exchange: Exchange) -> Model[Any]:
+    client, target = exchange.client, exchange.target
+    if client.anthropic is not None:
+        from pydantic_ai.models.anthropic import AnthropicModel
+        from pydantic_ai.providers.anthropic import AnthropicProvider
+
+        return AnthropicModel(target.model, provider=AnthropicProvider(anthropic_client=client.anthropic))
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    # without its reason an end is a broken connection, as in plain turns
+    profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+    provider = OpenAIProvider(openai_client=client.openai)
+    return OpenAIChatModel(target.model, provider=provider, profile=profile)
+
+
+def _parameters(tools: Sequence[Tool]) -> Any:
+    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.tools import ToolDefinition
+
+    # strict schemas are a dialect of their own, which not every server knows
+    definitions = [
+        ToolDefinition(
+            name=tool.name,
+            parameters_json_schema={"type": "object", "properties": {}, **tool.parameters},
+            description=tool.description or None,
+            strict=False,
+        )
+        for tool in tools
+    ]
+    return ModelRequestParameters(function_tools=definitions)
+
+
+def _causes(error: Exception) -> list[Exception]:
+    causes = [error]
+    while isinstance(cause := causes[-1].__cause__, Exception):
+        causes.append(cause)
+    return causes
+
+
+def _sdk_error(error: Exception) -> Exception:
+    """The first error that is not pydantic-ai's."""
+    from pydantic_ai.exceptions import AgentRunError
+
+    return next((cause for cause in _causes(error) if not isinstance(cause, AgentRunError)), error)
+
+
+def _outermost(error: Exception) -> Exception:
+    return next((cause for cause in _causes(error) if isinstance(cause, Unprocessable)), error)

@@ -1,0 +1,82 @@
+"""The MCP servers of the configuration: started on first use, kept for all turns, ended with the hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rhetor.domain.output import ToolResult
+from rhetor.domain.tool import Tool
+from rhetor.drivers.model_tools.mcp_reach import ServerEntry, Way
+from rhetor.drivers.model_tools.mcp_server import Limits, McpServer, failed, unusable
+from rhetor.drivers.models.urls import Resolve, resolved
+from rhetor.errors import ToolServerFailed
+
+END_SECONDS = 5.0
+
+
+class ToolServers:
+    """`environment`: what programs may be passed values from. `folder`: where they run."""
+
+    def __init__(
+        self,
+        entries: Mapping[str, ServerEntry],
+        environment: Mapping[str, str],
+        folder: str,
+        limits: Limits = Limits(),  # noqa: B008  frozen
+        resolve: Resolve = resolved,
+    ) -> None:
+        self._entries = entries
+        self._environment = environment
+        self._folder = folder
+        self._limits = limits
+        self._resolve = resolve
+        self._running: dict[str, McpServer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def tools(self, server: str) -> Sequence[Tool]:
+        """Raises:
+        ToolServerFailed: it cannot be started or reached, or does not answer; says what to do."""
+        running = await self._get(server)
+        return running.tools
+
+    async def call(self, server: str, call_id: str, tool: str, arguments: Any) -> ToolResult:
+        """What the tool gave; a call that went wrong is a result too."""
+        try:
+            running = await self._get(server)
+        except ToolServerFailed as failure:
+            return failed(call_id, failure.code, failure.detail)
+        return await running.call(call_id, tool, arguments)
+
+    async def aclose(self) -> None:
+        """End all servers, and wait for that."""
+        self._closing = True
+        for server in self._running.values():
+            server.end()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=END_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _get(self, name: str) -> McpServer:
+        server = self._running.get(name)
+        if server is None or server.over:
+            server = self._start(name)
+        # shielded: others may wait for the same start
+        await asyncio.shield(server.ready)
+        return server
+
+    def _start(self, name: str) -> McpServer:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise unusable(name, "it is not configured", f"add mcp_servers.{name}")
+        if self._closing:
+            raise unusable(name, "the hub is shutting down", "ask again")
+        way = Way(name, entry, self._environment, self._folder, self._resolve)
+        server = self._running[name] = McpServer(name, way, self._limits)
+        self._tasks.add(server.task)
+        server.task.add_done_callback(self._tasks.discard)
+        return server

@@ -1,0 +1,229 @@
+"""Coding agents as plain models: each turn is a process of its own, without tools, in a folder without files.
+
+So a subscription is enough for an answer. What an agent asks for meanwhile is refused. Which of them is asked
+is for `models` to say; how each is spoken to, for its speech.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rhetor.domain.output import Done, Output, Permission, Plain, Spooled, Text, Usage
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.program import Launch, Program
+from rhetor.drivers.agents.agent import AgentProgram
+from rhetor.drivers.agents.driver import Agents
+from rhetor.drivers.agents.logins import Login, login_of
+from rhetor.drivers.agents.protocol import Opening, Speech
+from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.models.target import AgentTarget
+from rhetor.drivers.programs.driver import executable
+from rhetor.drivers.programs.host.failures import HostLost, ProgramAlive
+from rhetor.drivers.programs.host.hosts import Hosts
+from rhetor.errors import (
+    ModelUnknown,
+    ProgramMissing,
+    ProgramRefused,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderTimeout,
+    TurnFailure,
+)
+
+AT_ONCE = 4  # processes of a few hundred megabytes each; further turns wait
+GRACE_SECONDS = 0.5  # nothing of such a process is worth waiting for
+_LOGIN_WORDS = ("log in", "logged in", "/login", "api key", "authenticat")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEntry:
+    """An agent as it is configured. `launch`: what its program is started with, but for its folder."""
+
+    driver: str
+    program: Program
+    launch: Callable[[], Launch]
+
+
+class AgentModels:
+    """`speeches`: how an agent is spoken to, by its driver; `folder`: is made, and stays empty. `automatic`:
+    the agents that `auto` may take, in this order."""
+
+    def __init__(
+        self,
+        entries: Mapping[str, AgentEntry],
+        speeches: Mapping[str, Callable[[Opening], Speech]],
+        hosts: Hosts,
+        folder: Path,
+        automatic: Sequence[str] = (),
+    ) -> None:
+        self._entries = {name: entry for name, entry in entries.items() if entry.driver in speeches}
+        self._speeches = speeches
+        self._hosts = hosts
+        self._folder = folder
+        self._automatic = automatic
+        self.places = asyncio.Semaphore(AT_ONCE)
+
+    def named(self, ref: str) -> AgentTarget:
+        """The agent that `cli:NAME` or `cli:NAME/MODEL` stands for; a name is an entry's or its program's.
+
+        Raises:
+            ModelUnknown: there is none, or its program is missing.
+            ProviderDenied: it is known not to be logged in.
+        """
+        name, _, model = ref.removeprefix("cli:").partition("/")
+        peer = self._peer(name)
+        if peer is None:
+            there = ", ".join(f"cli:{Path(e.program.argv[0]).name}" for e in self._entries.values())
+            raise _unknown(ref, f"no agent called {name!r} can be a model", f"there are {there or 'none'}")
+        target = AgentTarget(name, peer, model or None)
+        if not self._is_there(peer):
+            hint = self._entries[peer].program.hint or f"put {name} on the PATH"
+            raise _unknown(ref, f"{name} is not installed", hint)
+        login = self._login(peer)
+        if login.known == "no":
+            raise _denied(target, f"{name} is not logged in", login.how)
+        return target
+
+    def ready(self) -> AgentTarget | None:
+        """The first that `auto` may take: installed, and known to be logged in."""
+        for peer in self._automatic:
+            if peer in self._entries and self._is_there(peer) and self._login(peer).known == "yes":
+                return AgentTarget(Path(self._entries[peer].program.argv[0]).name, peer)
+        return None
+
+    async def outputs(
+        self, target: AgentTarget, persona: str, message: Prompt, history: Sequence[Said]
+    ) -> AsyncGenerator[Output, None]:
+        """One turn, to its `Done`.
+
+        Raises:
+            ProviderFailed: the agent has no answer; says what to do.
+        """
+        running = await self._start(target, persona)
+        try:
+            async with aclosing(_plain(running, with_history(message.content, history))) as said:
+                async for output in said:
+                    yield _named(output, target)
+        except ProviderFailed:
+            raise
+        except TurnFailure as failure:
+            raise _failed(target, failure) from failure
+        finally:
+            await self._end(running)
+
+    def forget(self) -> None:
+        """Remove what a hub that was killed has left; its processes have ended with it."""
+        for host_id in self._hosts.known():
+            with suppress(ProgramAlive):
+                self._hosts.forget(host_id)
+
+    def _peer(self, name: str) -> str | None:
+        if name in self._entries:
+            return name
+        programs = {Path(entry.program.argv[0]).name: peer for peer, entry in self._entries.items()}
+        return programs.get(name)
+
+    def _is_there(self, peer: str) -> bool:
+        entry = self._entries[peer]
+        try:
+            executable(entry.program, replace(entry.launch(), cwd="/"))
+        except (ProgramMissing, ProgramRefused):
+            return False
+        return True
+
+    def _login(self, peer: str) -> Login:
+        entry = self._entries[peer]
+        return login_of(entry.program.argv[0], entry.launch().env)
+
+    async def _start(self, target: AgentTarget, persona: str) -> AgentProgram:
+        entry = self._entries[target.peer]
+        speak = self._speeches[entry.driver]
+        self._folder.mkdir(mode=0o500, parents=True, exist_ok=True)
+        agents = Agents(
+            self._hosts, lambda opening: speak(replace(opening, persona=persona, model=target.model))
+        )
+        program = replace(entry.program, on_exit="reap")
+        peer = Peer(target.name, PeerKind.TOOL, entry.driver, program=program)
+        launch = replace(entry.launch(), cwd=str(self._folder))
+        try:
+            running = await agents.start(peer, f"m_{secrets.token_hex(12)}", launch, {}, lambda changed: None)
+        except (ProgramMissing, ProgramRefused) as error:
+            hint = entry.program.hint or "see whether it runs in a terminal"
+            raise _unknown(target.ref, error.detail, hint) from error
+        assert isinstance(running, AgentProgram)
+        return running
+
+    async def _end(self, running: AgentProgram) -> None:
+        with suppress(HostLost):
+            await running.link.end(GRACE_SECONDS)
+        await running.aclose()
+        self._hosts.forget(running.link.host_id)
+
+
+def with_history(message: str, history: Sequence[Said]) -> str:
+    """A message for who is told nothing else: after what was said before, whose end nobody can forge."""
+    if not history:
+        return message
+    fence = f"--- {secrets.token_hex(8)} ---"
+    speakers = {"assistant": "You", "user": "User"}
+    earlier = "\n\n".join(f"[{speakers[said.role]}]\n{said.content}" for said in history)
+    head = "The conversation so far, oldest first:"
+    return f"{head}\n{fence}\n{earlier}\n{fence}\n\nThe new message:\n{message}"
+
+
+async def _plain(running: AgentProgram, text: str) -> AsyncGenerator[Plain, None]:
+    """What a model would say; what the agent asks for is refused."""
+    async with aclosing(running.conversation().send(Prompt(text), ())) as said:
+        async for output in said:
+            for each in output.outputs if isinstance(output, Spooled) else (output,):
+                match each:
+                    case Permission(request_id):
+                        await running.answer(request_id, None)
+                    case Text(channel="answer" | "reasoning") | Usage() | Done():
+                        yield each
+            if isinstance(output, Spooled) and output.source == running.source:
+                await running.stored(output.offset)
+
+
+def _named(output: Plain, target: AgentTarget) -> Output:
+    if isinstance(output, Usage) and output.model:
+        return replace(output, model=f"cli:{target.name}/{output.model}")
+    return output
+
+
+def _failed(target: AgentTarget, failure: TurnFailure) -> ProviderFailed:
+    """The agent's failure as that of a provider, so that another model may be asked."""
+    said = failure.detail.lower()
+    if any(words in said for words in _LOGIN_WORDS):
+        return _denied(target, failure.detail, f"log {target.name} in, in a terminal")
+    return ProviderFailed(
+        failure.detail,
+        retryable=failure.retryable,
+        **_data(target.ref, f"see what {target.name} says in a terminal"),
+    )
+
+
+def _denied(target: AgentTarget, detail: str, hint: str) -> ProviderDenied:
+    return ProviderDenied(detail, **_data(target.ref, hint))
+
+
+def _unknown(ref: str, detail: str, hint: str) -> ModelUnknown:
+    return ModelUnknown(detail, **_data(ref, hint))
+
+
+def too_late(target: AgentTarget, phase: str, seconds: float) -> ProviderTimeout:
+    """The failure for an agent that says nothing. `phase`: first_chunk, idle or total."""
+    data = _data(target.ref, f"ask again, or raise timeouts.{phase}")
+    said = f"{target.name} did not answer in time ({phase}: {seconds:g} s)"
+    return ProviderTimeout(said, retryable=True, phase=phase, **data)
+
+
+def _data(ref: str, hint: str) -> dict[str, Any]:
+    provider, _, model = ref.partition("/")
+    return {"provider": provider, "model": model or None, "status": None, "hint": hint}

@@ -1,0 +1,146 @@
+"""Anthropic messages: a turn as a request, and the events of its answer as outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import dropwhile
+from typing import Any
+
+import msgspec
+
+from rhetor.codec.sse import ServerSentEvent
+from rhetor.domain.output import Done, Output, Text, Usage
+from rhetor.drivers.base import Said
+from rhetor.drivers.models.client import Request
+from rhetor.drivers.models.errors import cut, failed_in_stream
+from rhetor.drivers.models.target import Target
+
+# The API wants a limit; this one is above what an answer needs and below what its models refuse.
+MAX_TOKENS = 16_384
+
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+class _Delta(msgspec.Struct):
+    text: str = ""
+    thinking: str = ""
+    stop_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    """Counts up during the stream: what an event leaves out is as it was."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
+class _Message(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    delta: _Delta | None = None
+    message: _Message | None = None
+    usage: _Usage | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def request(target: Target, system: str, history: Sequence[Said], message: str) -> Request:
+    """The streamed call."""
+    prompt = {"system": system} if system else {}
+    body = {
+        "model": target.model,
+        "max_tokens": MAX_TOKENS,
+        "messages": _messages(history, message),
+        "stream": True,
+        **prompt,
+    }
+    return Request("/v1/messages", msgspec.json.encode(body))
+
+
+def _messages(history: Sequence[Said], message: str) -> Any:
+    # the API takes no empty text, and no answer before the first question (a window may cut there)
+    said = dropwhile(lambda earlier: earlier.role != "user", (each for each in history if each.content))
+    return [
+        *({"role": each.role, "content": each.content} for each in said),
+        {"role": "user", "content": message},
+    ]
+
+
+class Message:
+    """Takes the events of one answer. `over` is set when the provider has said that it is done."""
+
+    def __init__(self, target: Target) -> None:
+        self.over = False
+        self._target = target
+        self._stop: str | None = None
+        self._figures: dict[str, int] = {}
+
+    @property
+    def cache_written(self) -> int:
+        return self._figures.get("cache_creation_input_tokens", 0)
+
+    def take(self, event: ServerSentEvent) -> Sequence[Output]:
+        """What an event says; kinds that are not known say nothing.
+
+        Raises:
+            ProviderFailed: the event is an error, or cannot be read.
+        """
+        try:
+            known = _decode(event.data)
+        except msgspec.DecodeError as error:
+            raise cut(self._target, f"an event that cannot be read: {error}") from error
+        match known.type:
+            case "content_block_delta":
+                return _said(known.delta or _Delta())
+            case "error":
+                raise failed_in_stream(self._target, event.data)
+            case "message_start" | "message_delta":
+                self._count(known.message.usage if known.message else known.usage)
+                self._stop = known.delta.stop_reason if known.delta else self._stop
+            case "message_stop":
+                self.over = True
+        return ()
+
+    def end(self) -> Sequence[Output]:
+        """The last outputs, once no more events come.
+
+        Raises:
+            ProviderCut: the end came before the provider was done.
+        """
+        if not self.over and self._stop is None:
+            raise cut(self._target, "the stream ended early")
+        done = Done(_FINISH.get(self._stop or "end_turn", self._stop or "stop"))
+        return (self._usage(), done) if self._figures else (done,)
+
+    def _count(self, usage: _Usage | None) -> None:
+        if usage is not None:
+            figures = msgspec.structs.asdict(usage)
+            self._figures |= {name: count for name, count in figures.items() if count is not None}
+
+    def _usage(self) -> Usage:
+        """Their input tokens leave out those that the cache took part in; ours count all of them."""
+        figures = self._figures
+        read = figures.get("cache_read_input_tokens", 0)
+        total = figures.get("input_tokens", 0) + read + self.cache_written
+        cached = figures.get("cache_read_input_tokens")
+        return Usage(self._target.ref, total, figures.get("output_tokens", 0), cached)
+
+
+def _said(delta: _Delta) -> Sequence[Output]:
+    if delta.text:
+        return (Text(delta.text),)
+    return (Text(delta.thinking, "reasoning"),) if delta.thinking else ()

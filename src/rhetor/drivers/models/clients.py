@@ -1,0 +1,91 @@
+"""HTTP clients: one a provider, made on first use, all closed together.
+
+Making one takes time (imports, certificates), so most of that happens in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+
+from rhetor.drivers.models import errors
+from rhetor.drivers.models.client import Client, is_success, whole
+from rhetor.drivers.models.local_models import ModelList
+from rhetor.drivers.models.target import Provider, Target
+from rhetor.drivers.models.urls import Resolve, resolved
+from rhetor.errors import Unprocessable
+
+
+class Clients:
+    """`connect_timeout`: seconds until a connection stands."""
+
+    def __init__(self, connect_timeout: float = 10.0, resolve: Resolve = resolved) -> None:
+        self._connect_timeout = connect_timeout
+        self._resolve = resolve
+        self._made: dict[Provider, Client] = {}
+        self._making = asyncio.Lock()
+
+    async def get(self, provider: Provider) -> Client:
+        """The client for a provider; the first call for one takes up to a second."""
+        if (client := self._made.get(provider)) is not None:
+            return client
+        async with self._making:
+            if provider not in self._made:
+                trust, proxy = await asyncio.to_thread(_prepared, provider.base_url)
+                self._made[provider] = Client(provider, self._connect_timeout, self._resolve, trust, proxy)
+            return self._made[provider]
+
+    async def list_models(self, provider: Provider) -> list[str]:
+        """The names at the provider's `/models`; none where it has no such list.
+
+        Raises:
+            ProviderFailed: refused, or not reached.
+        """
+        client, target = await self.get(provider), Target(provider, "*")
+        try:
+            path = "/v1/models" if provider.kind == "anthropic" else "/models"
+            async with await client.get(path, self._connect_timeout) as answer:
+                body = await whole(answer)
+        except Unprocessable as error:
+            raise errors.out_of_reach(target, error) from error
+        except client.failures as error:
+            raise errors.of_call(target, error, self._connect_timeout, time.time()) from error
+        if answer.status in (404, 405):
+            return []
+        if not is_success(answer.status):
+            raise errors.refused(target, answer.status, body, answer.headers, time.time())
+        try:
+            return msgspec.json.decode(body, type=ModelList).names
+        except msgspec.DecodeError:
+            return []
+
+    async def aclose(self) -> None:
+        """Close all; turns that are running fail."""
+        for client in self._made.values():
+            await client.aclose()
+        self._made.clear()
+
+
+def _prepared(url: str) -> tuple[ssl.SSLContext | None, str | None]:
+    """What takes time: the library is there after this. What https is trusted by, and the proxy."""
+    import aiohttp  # noqa: F401
+
+    if not url.startswith("https:"):
+        return None, _proxy(url)
+    import httpx2
+
+    return httpx2.create_ssl_context(), _proxy(url)
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the process's environment has for a URL."""
+    parts, known = urlsplit(url), getproxies()
+    found = known.get(parts.scheme) or known.get("all")
+    if not found or proxy_bypass(parts.netloc):
+        return None
+    return found if "://" in found else f"http://{found}"

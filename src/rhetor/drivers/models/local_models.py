@@ -1,0 +1,117 @@
+"""Model servers on this machine: which ports they use, and whether one answers there now.
+
+Asked with a bare HTTP/1.0 request, which gets a body that ends with the connection: a client library would
+cost more time to import than the whole search takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from rhetor.drivers.models.urls import is_loopback
+
+_PROBE_TIMEOUT = 0.15  # seconds, for all of them at once
+_MAX_ANSWER = 1 << 20
+
+
+class LocalServer(NamedTuple):
+    """A server that speaks OpenAI's API below `url`, which ends in /v1."""
+
+    name: str
+    url: str
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class ModelList(msgspec.Struct):
+    """What `GET /models` answers at every provider; one more field than `data` tells the dialects apart."""
+
+    data: list[_Model]
+    object: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        return [model.id for model in self.data]
+
+
+LOCAL_SERVERS = (
+    LocalServer("ollama", "http://127.0.0.1:11434/v1"),
+    LocalServer("lmstudio", "http://127.0.0.1:1234/v1"),
+    LocalServer("llamacpp", "http://127.0.0.1:8080/v1"),
+    LocalServer("vllm", "http://127.0.0.1:8000/v1"),
+)
+
+
+def local_servers(environment: Mapping[str, str]) -> tuple[LocalServer, ...]:
+    """The usual ones, Ollama's at the place that OLLAMA_HOST gives."""
+    host = environment.get("OLLAMA_HOST", "").strip()
+    if not host:
+        return LOCAL_SERVERS
+    return (LocalServer("ollama", _ollama_url(host)), *LOCAL_SERVERS[1:])
+
+
+def _ollama_url(host: str) -> str:
+    """OLLAMA_HOST as Ollama reads it: scheme, host and port may each be left out.
+
+    The same variable tells the server where to listen, so that 0.0.0.0 stands for this machine.
+    """
+    parts = urlsplit(host if "://" in host else f"http://{host}")
+    own_port = {"https": 443, "http": 80}.get(parts.scheme, 11434) if "://" in host else 11434
+    name = parts.hostname or "127.0.0.1"
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)
+    name = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{name}:{parts.port or own_port}{parts.path.rstrip('/')}/v1"
+
+
+async def search(servers: Sequence[LocalServer]) -> list[tuple[LocalServer, list[str]]]:
+    """Those of `servers` that list at least one model, with the models' names, in the order given.
+
+    Only loopback addresses are asked.
+    """
+    asked = [server for server in servers if server.url.startswith("http://") and is_loopback(server.url)]
+    answers = await asyncio.gather(*(_names(server) for server in asked))
+    return [(server, names) for server, names in zip(asked, answers, strict=True) if names]
+
+
+async def _names(server: LocalServer) -> list[str]:
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT):
+            listed = msgspec.json.decode(await _get(server.url + "/models"), type=ModelList)
+    except (OSError, ValueError, msgspec.DecodeError):
+        return []  # nothing there, too slow, or something else that lives on this port
+    return listed.names if listed.object == "list" else []
+
+
+async def _get(url: str) -> bytes:
+    """The body of a 200 answer, at most `_MAX_ANSWER` bytes of it.
+
+    Raises:
+        OSError: no connection, or out of time.
+        ValueError: anything but 200.
+    """
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        head = f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\nAccept: application/json\r\n\r\n"
+        writer.write(head.encode())
+        answer = await _read(reader)
+    finally:
+        writer.close()
+    header, _, body = answer.partition(b"\r\n\r\n")
+    if header.split()[1:2] != [b"200"]:
+        raise ValueError("not 200")
+    return body
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    answer = bytearray()
+    while len(answer) < _MAX_ANSWER and (piece := await reader.read(1 << 16)):
+        answer += piece
+    return bytes(answer)

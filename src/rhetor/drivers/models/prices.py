@@ -1,0 +1,106 @@
+"""What an answer cost: from the user's own prices, the provider's word, or a table of known models.
+
+The table (genai-prices, no network) is loaded in a thread the first time that a provider may be in it. What
+is not known is None, never 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rhetor.domain.output import Usage
+from rhetor.drivers.models.target import Target
+from rhetor.drivers.models.urls import is_loopback
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD for a million tokens. `cached`: of input that was in the provider's cache; None: as other input."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+
+    def of(self, usage: Usage) -> Decimal:
+        cached = min(usage.cached_tokens or 0, usage.input_tokens)
+        rate = self.input if self.cached is None else self.cached
+        fresh = (usage.input_tokens - cached) * self.input
+        return (fresh + cached * rate + usage.output_tokens * self.output) / _MILLION
+
+
+class Prices:
+    """`own`: the user's, by `provider/model`; they go first. `clock`: Unix time, since prices change."""
+
+    def __init__(
+        self, own: Mapping[str, Price] = MappingProxyType({}), clock: Callable[[], float] = time.time
+    ) -> None:
+        self._own = own
+        self._clock = clock
+        self._table: asyncio.Future[DataSnapshot] | None = None
+
+    def prepare(self, target: Target) -> None:
+        """Have the table loaded where `cost` will need it, so that the end of an answer need not wait."""
+        if target.ref not in self._own and not is_loopback(target.provider.base_url):
+            self._loading()
+
+    async def cost(self, target: Target, usage: Usage, cache_written: int = 0) -> str | None:
+        """USD as a decimal string, None where no price is known. `usage.cost` is what the provider said.
+
+        `cache_written`: the part of the input that the provider put into its cache, which some charge for.
+        """
+        if own := self._own.get(target.ref):
+            return _text(own.of(usage))
+        if usage.cost is not None or is_loopback(target.provider.base_url):
+            return usage.cost
+        # shielded: it is everybody's, and who is interrupted here must not end it for the others
+        table = await asyncio.shield(self._loading())
+        found = _in_table(table, target, usage, cache_written, datetime.fromtimestamp(self._clock(), UTC))
+        return None if found is None else _text(found)
+
+    def _loading(self) -> asyncio.Future[DataSnapshot]:
+        if self._table is None:
+            self._table = asyncio.get_running_loop().run_in_executor(None, _load)
+        return self._table
+
+
+def _load() -> DataSnapshot:
+    from genai_prices.data_snapshot import get_snapshot
+
+    return get_snapshot()
+
+
+def _in_table(
+    table: DataSnapshot, target: Target, usage: Usage, cache_written: int, at: datetime
+) -> Decimal | None:
+    import genai_prices
+
+    counts = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens or None,
+        cache_write_tokens=cache_written or None,
+    )
+    try:
+        # by the URL and not by a name, which a user may give to anything
+        found = table.calc(counts, target.model, None, target.provider.base_url, at)
+    except (LookupError, ValueError):
+        return None  # not in it, or the provider's figures contradict each other
+    # what it has no price for it counts as 0
+    known = found.model_price.input_mtok is not None and found.model_price.output_mtok is not None
+    return found.total_price if known else None
+
+
+def _text(cost: Decimal) -> str:
+    return f"{cost.normalize():f}"

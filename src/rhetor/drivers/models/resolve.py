@@ -1,0 +1,292 @@
+"""Which model answers: from a reference (`auto`, `provider/model`, `cli:agent`) to what can be asked.
+
+The environment is a mapping that is handed over; nothing here reads the process's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from rhetor.drivers.models import errors
+from rhetor.drivers.models.local_models import LocalServer, local_servers, search
+from rhetor.drivers.models.target import AgentTarget, Kind, Provider, Target
+from rhetor.drivers.models.urls import Reach, Resolve, check_url, is_loopback, resolved
+from rhetor.errors import ModelUnknown, ProviderDenied, Unprocessable
+
+AUTO = "auto"
+OFFLINE = "offline"
+CLI = "cli:"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """A provider as it is configured. `base_url` None: the kind's own, with the kind's own key variable.
+
+    With a base URL of its own it gets a key only by `api_key_env`: no key goes to a place that it is not for.
+    """
+
+    kind: Kind
+    base_url: str | None = None
+    api_key_env: str | None = None
+    allow_private: bool = False
+
+
+# loopback may be named by the environment, or found; everything else needs an entry that allows it
+_FROM_ENVIRONMENT = Reach(loopback=True)
+
+# how long "there is no provider" holds, before a server that was started meanwhile is looked for
+OFFLINE_SECONDS = 10.0
+
+ListModels = Callable[[Provider], Awaitable[Sequence[str]]]
+LocalServers = Callable[[Mapping[str, str]], Sequence[LocalServer]]
+
+
+class Agents(Protocol):
+    """The coding agents that may answer as models."""
+
+    def named(self, ref: str) -> AgentTarget:
+        """Raises:
+        ProviderFailed: there is none of that name, or it cannot be asked."""
+        ...
+
+    def ready(self) -> AgentTarget | None:
+        """One that `auto` may take."""
+        ...
+
+
+class _Found(NamedTuple):
+    """What a reference stands for, until the clock says `until`."""
+
+    target: Target | AgentTarget | None
+    until: float = math.inf
+
+
+class Models:
+    """Resolves references, and keeps what it found until `reset`; that there is no provider, for a moment.
+
+    `list_models` asks a provider for its models; `servers` says where on this machine to look for some.
+    `agents`: those that are
+    there too. `clock`: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        list_models: ListModels,
+        *,
+        providers: Mapping[str, ProviderEntry] = MappingProxyType({}),
+        default: str = AUTO,
+        servers: LocalServers = local_servers,
+        agents: Agents | None = None,
+        resolve: Resolve = resolved,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._list_models = list_models
+        self._servers = servers
+        self._agents = agents
+        self._resolve = resolve
+        self._searching = asyncio.Lock()
+        self._entries = dict(providers)
+        self._default = default
+        self.reset(environment)
+
+    def reset(
+        self,
+        environment: Mapping[str, str],
+        *,
+        providers: Mapping[str, ProviderEntry] | None = None,
+        default: str | None = None,
+    ) -> None:
+        """Take over another environment or configuration; what was found before is forgotten."""
+        self._environment = dict(environment)
+        if providers is not None:
+            self._entries = dict(providers)
+        self._default = default or self._default
+        # a new dict, so that a search under way fills the one that nobody reads any more
+        self._found: dict[str, _Found] = {}
+
+    async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
+        """The target that `ref` stands for; None is the offline model. No `ref` is `auto`.
+
+        Raises:
+            ModelUnknown: no such provider, or its URL is not one that may be called.
+            ProviderDenied: the provider needs a key and has none.
+            ProviderFailed: it had to be asked for its models, and that failed.
+        """
+        ref = ref or AUTO
+        found = self._found
+        if not self._holds(found.get(ref)):
+            async with self._searching:
+                if not self._holds(found.get(ref)):
+                    found[ref] = await self._search(ref)
+        return found[ref].target
+
+    def _holds(self, found: _Found | None) -> bool:
+        # online nothing ever runs out, so that a turn does not even look at the clock
+        return found is not None and (found.until == math.inf or self._clock() < found.until)
+
+    async def _search(self, ref: str) -> _Found:
+        ref = self._default if ref == AUTO else ref
+        if ref == OFFLINE:
+            return _Found(None)
+        if ref.startswith(CLI):
+            return _Found(self._agent(ref))
+        if ref != AUTO:
+            return _Found(await self._explicit(ref))
+        target = await self._auto()
+        return _Found(target) if target else _Found(None, self._clock() + OFFLINE_SECONDS)
+
+    def _agent(self, ref: str) -> AgentTarget:
+        if self._agents is None:
+            raise _unknown(f"{ref!r} is no model", ref, "", "no coding agent can be a model here")
+        return self._agents.named(ref)
+
+    async def _auto(self) -> Target | AgentTarget | None:
+        for provider in self._with_keys():
+            await self._check(provider, AUTO)
+            return Target(provider, await self._model_of(provider))
+        for server, names in await search(self._servers(self._environment)):
+            return Target(_local(server), _chosen(names, self._environment.get("RHETOR_MODEL")))
+        return self._agents.ready() if self._agents is not None else None
+
+    async def _explicit(self, ref: str) -> Target:
+        name, _, model = ref.partition("/")
+        if not (name and model):
+            raise _unknown(f"{ref!r} is no model", name, model, "write provider/model, cli:agent, or auto")
+        provider = self._provider(name)
+        if provider is None:
+            raise _unknown(f"no provider is called {name!r}", name, model, f"there are {self._known()}")
+        if not provider.key and provider.key_env:
+            hint = f"set {provider.key_env}"
+            raise ProviderDenied(f"{name} has no key", provider=name, model=model, status=None, hint=hint)
+        await self._check(provider, model)
+        return Target(provider, model)
+
+    def _known(self) -> str:
+        local = (server.name for server in self._servers(self._environment))
+        return ", ".join(sorted({*self._entries, *BUILT_IN, *local}))
+
+    def _provider(self, name: str) -> Provider | None:
+        """The provider of that name, with or without its key; the configuration goes first."""
+        if entry := self._entries.get(name):
+            return self._configured(name, entry)
+        if built := BUILT_IN.get(name):
+            return self._built_in(name, built)
+        servers = self._servers(self._environment)
+        return next((_local(server) for server in servers if server.name == name), None)
+
+    def _with_keys(self) -> Iterator[Provider]:
+        """Those that `auto` may take: their key is there, or they are on this machine and need none."""
+        names = [*self._entries, *(name for name in BUILT_IN if name not in self._entries)]
+        for name in names:
+            provider = self._provider(name)
+            if provider is None:
+                continue
+            here = name in BUILT_IN and provider.reach is not None and is_loopback(provider.base_url)
+            if provider.key or here:
+                yield provider
+
+    def _configured(self, name: str, entry: ProviderEntry) -> Provider:
+        built = BUILT_IN[entry.kind]
+        if entry.base_url is None:
+            key_envs = (entry.api_key_env,) if entry.api_key_env else built.key_envs
+            key_env, key = self._key(key_envs)
+            return Provider(name, entry.kind, built.base_url, key, key_env)
+        key_env, key = self._key((entry.api_key_env,)) if entry.api_key_env else ("", "")
+        reach = Reach(private=entry.allow_private)
+        return _elsewhere(name, entry.kind, entry.base_url, key, key_env, reach)
+
+    def _built_in(self, name: str, built: BuiltIn) -> Provider:
+        key_env, key = self._key(built.key_envs)
+        url = self._environment.get(built.url_env, "").strip()
+        if not url or url.rstrip("/") == built.base_url:
+            return Provider(name, built.kind, built.base_url, key, key_env)
+        return _elsewhere(name, built.kind, url, key, key_env, _FROM_ENVIRONMENT)
+
+    def _key(self, names: tuple[str, ...]) -> tuple[str, str]:
+        """The first of the variables that is set, with its value; else the first one's name and no key."""
+        for name in names:
+            if key := self._environment.get(name, "").strip():
+                return name, key
+        return names[0], ""
+
+    async def _model_of(self, provider: Provider) -> str:
+        """RHETOR_MODEL, else the table's (for a provider at its own place), else the first that it lists."""
+        if model := self._environment.get("RHETOR_MODEL", "").strip():
+            return model
+        if provider.reach is None:
+            return BUILT_IN[provider.kind].model
+        names = await self._list_models(provider)
+        # a relay may not list anything, but is known to take its kind's names
+        return _chosen(names) if names else BUILT_IN[provider.kind].model
+
+    async def _check(self, provider: Provider, model: str) -> None:
+        if provider.reach is None:
+            return
+        try:
+            await check_url(provider.base_url, provider.reach, self._resolve)
+        except Unprocessable as error:
+            raise errors.out_of_reach(Target(provider, model), error) from error
+
+
+def _elsewhere(name: str, kind: Kind, url: str, key: str, key_env: str, reach: Reach) -> Provider:
+    # a server on this machine often needs no key, even where a variable is named for one
+    needed = key_env if key or not is_loopback(url) else ""
+    return Provider(name, kind, url, key, needed, reach)
+
+
+def _local(server: LocalServer) -> Provider:
+    return Provider(server.name, "openai", server.url, reach=_FROM_ENVIRONMENT)
+
+
+def _chosen(names: Sequence[str], wanted: str | None = None) -> str:
+    """`wanted` where it is listed, else the first that answers in words."""
+    if wanted and any(name in (wanted, f"{wanted}:latest") for name in names):
+        return wanted
+    return next((name for name in names if "embed" not in name.lower()), names[0])
+
+
+def _unknown(detail: str, provider: str, model: str, hint: str) -> ModelUnknown:
+    return ModelUnknown(detail, provider=provider, model=model, status=None, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """`url_env`: the variable that moves it elsewhere. `model`: what `auto` takes."""
+
+    kind: Kind
+    base_url: str
+    key_envs: tuple[str, ...]
+    url_env: str
+    model: str
+
+
+# in the order in which `auto` takes them
+BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
+    {
+        "openrouter": BuiltIn(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            ("OPENROUTER_API_KEY",),
+            "OPENROUTER_BASE_URL",
+            "openrouter/auto",
+        ),
+        "anthropic": BuiltIn(
+            "anthropic",
+            "https://api.anthropic.com",
+            ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+            "ANTHROPIC_BASE_URL",
+            "claude-sonnet-5-5",
+        ),
+        "openai": BuiltIn(
+            "openai", "https://api.openai.com/v1", ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "gpt-5.4-mini"
+        ),
+    }
+)

@@ -1,0 +1,242 @@
+"""The hosts of a hub: started detached, found again after a restart, forgotten when they are over.
+
+It knows folders, identities and processes; what goes over a host's socket is `link.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rhetor.codec import host_frames as frames
+from rhetor.errors import InvalidSettings, ProgramMissing, ProgramRefused
+
+from .failures import HostIdTaken, HostRefused, ProgramAlive
+from .folder import HostFolder, boot_id, processes_of, start_time
+from .link import HostLink
+from .spec import HostIdentity, Limits, ProgramSpec, request
+from .values import Chunk, Exited
+
+LONGEST_SOCKET_PATH = 100
+START_SECONDS = 30.0
+
+# a file, not a module: what a host imports is only what it needs
+_HOST = Path(__file__).parents[3] / "host" / "__main__.py"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class HostGone:
+    """A host that is no more. `exited`: how its program ended; None: it was lost, together with its host."""
+
+    def __init__(self, host_id: str, folder: HostFolder) -> None:
+        self.host_id = host_id
+        self.exited: Exited | None = folder.exited()
+        self._folder = folder
+
+    @property
+    def lost(self) -> bool:
+        return self.exited is None
+
+    def link(self) -> HostLink | None:
+        """What it has left, as a link that can only be read; None where it never said who it was."""
+        identity = self._folder.identity()
+        return HostLink(identity, self._folder, None) if identity else None
+
+    def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
+        """The output that is left from `offset` on; Exited is the last item.
+
+        Raises:
+            HostLost: after the last piece, where the program was lost.
+        """
+        return self._folder.read(offset)
+
+
+class Hosts:
+    """The hosts whose folders lie in `folder`; `sockets` takes the sockets whose paths there would be too
+    long. Both are made when needed, 0700."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sockets: Path,
+        *,
+        python: str = sys.executable,
+        orphan_seconds: float = 86400.0,
+        reap_after: float = 10.0,
+        spool_limit: int = 256 << 20,
+        keep_bytes: int = 1 << 20,
+        segment_bytes: int = 16 << 20,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._sockets = sockets.absolute()
+        self._python = python
+        self._limits = Limits(orphan_seconds, reap_after, spool_limit, keep_bytes, segment_bytes)
+
+    async def start(self, host_id: str, spec: ProgramSpec) -> HostLink:
+        """Run a program under a host of its own. `host_id`: 1–64 letters, digits, `-` and `_`.
+
+        Raises:
+            ProgramMissing: there is no such executable.
+            ProgramRefused: it cannot be started, for another reason.
+            HostIdTaken: there is a folder for this id.
+        """
+        folder = self._new_folder(host_id)
+        try:
+            socket = self._socket(host_id)
+            asked = request(spec, self._limits, str(folder), str(socket), secrets.token_bytes(16))
+            answer = dict(frames.unpack_fields(await self._launch(asked, spec)))
+            _check_started(answer, spec)
+            return await self._link(host_id)
+        except BaseException:
+            self._undo(host_id)
+            raise
+
+    def _undo(self, host_id: str) -> None:
+        """A host that runs by now ends its program and leaves: nobody will ask for it."""
+        folder = self._of(host_id)
+        identity = folder.identity()
+        if identity is not None and _runs(identity):
+            with suppress(ProcessLookupError):
+                os.kill(identity.host_pid, signal.SIGTERM)
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+    def _new_folder(self, host_id: str) -> Path:
+        folder = self._of(host_id).path
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            raise HostIdTaken(host_id) from None
+        return folder
+
+    def _socket(self, host_id: str) -> Path:
+        near = self._folder / host_id / "sock"
+        if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH:
+            return near
+        self._sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        far = self._sockets / f"{host_id}.host"
+        if len(os.fsencode(far)) > LONGEST_SOCKET_PATH:
+            raise InvalidSettings(f"{far}: too long for a socket; choose another folder with RHETOR_HOME")
+        return far
+
+    async def _launch(self, asked: bytes, spec: ProgramSpec) -> bytes:
+        """Run the launcher, which is over when the program runs or was refused.
+
+        The host is no child of the hub: it goes on without it, and nobody here has to wait for it.
+        """
+        launcher = await asyncio.create_subprocess_exec(
+            *(self._python, "-I", "-S", str(_HOST)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                answer, _ = await launcher.communicate(asked)
+        except TimeoutError:
+            raise _refused(spec, f"it did not start in {START_SECONDS:.0f} s") from None
+        finally:
+            if launcher.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(launcher.pid, signal.SIGKILL)
+                await launcher.wait()
+        return answer
+
+    async def _link(self, host_id: str) -> HostLink:
+        folder = self._of(host_id)
+        identity = folder.identity()
+        assert identity is not None
+        return await HostLink.open(identity, folder)
+
+    async def find(self, host_id: str) -> HostLink | HostGone:
+        """The host of this id if it is the very process that was started: pid, start time, start of the
+        machine and nonce must agree. What is left of a program whose host was killed is ended.
+
+        Raises:
+            HostRefused: it is that process and does not know the nonce (its folder was tampered with).
+        """
+        folder = self._of(host_id)
+        identity = folder.identity()
+        if identity is None:
+            return HostGone(host_id, folder)
+        if _runs(identity):
+            # it may leave between the look and the call
+            with suppress(ConnectionError, EOFError):
+                return await HostLink.open(identity, folder)
+        if folder.exited() is None:
+            _sweep(identity)
+        return HostGone(host_id, folder)
+
+    def known(self) -> Sequence[str]:
+        """The ids that have a folder, sorted."""
+        if not self._folder.is_dir():
+            return ()
+        return sorted(entry.name for entry in self._folder.iterdir() if _ID.fullmatch(entry.name))
+
+    def forget(self, host_id: str) -> None:
+        """Remove the folder of a host whose program has ended; what was not read is gone.
+
+        Raises:
+            ProgramAlive: it still runs.
+        """
+        folder = self._of(host_id)
+        identity = folder.identity()
+        if identity is not None:
+            if _runs(identity):
+                if folder.exited() is None:
+                    raise ProgramAlive(host_id)
+                with suppress(ProcessLookupError):
+                    os.kill(identity.host_pid, signal.SIGTERM)
+            elif folder.exited() is None:
+                _sweep(identity)
+            Path(identity.socket).unlink(missing_ok=True)
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+    def _of(self, host_id: str) -> HostFolder:
+        if not _ID.fullmatch(host_id):
+            raise HostRefused(host_id[:64], "the id is not one of 1–64 letters, digits, - and _")
+        return HostFolder(self._folder / host_id)
+
+
+def _check_started(answer: dict[str, bytes], spec: ProgramSpec) -> None:
+    if "started" in answer:
+        return
+    name = answer.get("errno", b"").decode()
+    stage = answer.get("stage", b"").decode()
+    reason = answer.get("reason", b"its host ended without a word").decode()
+    if stage == "exec" and name in ("ENOENT", "ENOTDIR"):
+        raise ProgramMissing(spec.argv[0])
+    raise _refused(spec, f"{stage}: {reason}" if stage else reason, name)
+
+
+def _refused(spec: ProgramSpec, reason: str, errno: str = "") -> ProgramRefused:
+    executable = spec.argv[0] if spec.argv else ""
+    detail = f"{executable} cannot be started: {reason}"
+    return ProgramRefused(detail, executable=executable, reason=reason, errno=errno)
+
+
+def _runs(identity: HostIdentity) -> bool:
+    return identity.boot_id == boot_id() and start_time(identity.host_pid) == identity.host_start
+
+
+def _sweep(identity: HostIdentity) -> None:
+    """End what a killed host left: the program dies with it, its descendants in the session may not."""
+    if identity.boot_id != boot_id():
+        return
+    if start_time(identity.program_pid) not in (None, identity.program_start):
+        return  # the number belongs to another session now
+    for pid in processes_of(identity.program_pid):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,216 @@
+"""The hub's side of one host: its output, its input, its end.
+
+Starting and finding hosts is `hosts.py`; what the output says is other modules' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Literal
+
+from rhetor.codec import host_frames as frames
+
+from .connection import ProgramOverThere, Wire
+from .failures import HostLost, ProgramOver
+from .folder import HostFolder
+from .spec import HostIdentity, Mode
+from .values import Chunk, Exited, HostStatus, Lost, exited, status
+
+_KINDS = {"keys": frames.KEYS, "text": frames.TEXT}
+
+
+class HostLink:
+    """A running host, or what one has left in its folder (without a `tie`). While a link is open the host
+    counts its hub as there.
+
+    Calls may run at the same time. Each raises HostLost when the host was killed; those that need the
+    program raise ProgramOver when it has ended.
+    """
+
+    def __init__(self, identity: HostIdentity, folder: HostFolder, tie: Wire | None) -> None:
+        self.identity = identity
+        self._folder = folder
+        self._tie = tie
+        self._closed = False
+        self._control: list[Wire] = []
+        self._controlling = asyncio.Lock()
+        self._input: list[Wire] = []
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, identity: HostIdentity, folder: HostFolder) -> HostLink:
+        """
+        Raises:
+            ConnectionError, EOFError: the host is gone, or another process listens in its place.
+            HostRefused: the nonce is not its own.
+        """
+        return cls(identity, folder, await Wire.open(identity, hub=True))
+
+    @property
+    def host_id(self) -> str:
+        return self.identity.host_id
+
+    @property
+    def mode(self) -> Mode:
+        return self.identity.mode
+
+    async def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
+        """What the program wrote to stdout or its terminal, from `offset` on (from the earliest byte that is
+        kept, where that is later), as it comes, each byte once; Exited is the last item.
+
+        It has a connection of its own, and reads no faster than its caller takes: who is slow lags.
+
+        Raises:
+            HostRefused: `offset` is beyond the head.
+        """
+        try:
+            async with aclosing(self._follow(frames.READ, offset)) as items:
+                async for item in items:
+                    if isinstance(item, Chunk):
+                        offset = item.offset_after
+                    if not isinstance(item, Lost):
+                        yield item
+                    if isinstance(item, Exited):
+                        return
+        except (ConnectionError, EOFError):
+            pass
+        # the host is gone, and what nobody has read yet lies in its folder
+        async with aclosing(self._folder.read(offset)) as left:
+            async for item in left:
+                yield item
+
+    async def read_stderr(self, offset: int) -> AsyncGenerator[Chunk | Lost, None]:
+        """What the program wrote to stderr, from `offset` on, as it comes, up to the program's end. Only the
+        last part is kept: Lost stands for what fell out before it was read. On a terminal: nothing."""
+        try:
+            async with aclosing(self._follow(frames.READ_STDERR, offset)) as items:
+                async for item in items:
+                    if isinstance(item, Exited):
+                        return
+                    yield item
+        except (ConnectionError, EOFError):
+            if self._folder.exited() is None:
+                raise HostLost(self.host_id) from None
+
+    async def _follow(self, kind: int, offset: int) -> AsyncGenerator[Chunk | Lost | Exited, None]:
+        wire = await Wire.open(self.identity)
+        try:
+            await wire.send(kind, frames.pack_offset(offset))
+            while True:
+                answer, body = await wire.receive()
+                if answer == frames.CHUNK:
+                    yield Chunk(*frames.unpack_chunk(body))
+                elif answer == frames.LOST:
+                    after, count, _ = frames.unpack_chunk(body)
+                    yield Lost(after, count)
+                elif answer == frames.EXITED:
+                    yield exited(body)
+        finally:
+            wire.close()
+
+    async def write(self, data: bytes, kind: Literal["keys", "text"]) -> None:
+        """Give the program input; returns when its terminal or pipe has taken all of it.
+
+        `text` arrives byte for byte, also where the terminal would take some bytes for control characters;
+        `keys` are passed on as a person would have typed them. Writes do not mix. A write that is
+        cancelled stops at any byte.
+
+        Raises:
+            StdinClosed: the program takes no input any more.
+        """
+        pieces = range(0, len(data), frames.MAX_PIECE_BYTES)
+        async with self._writing, self._wire(self._input) as wire:
+            for at in pieces:
+                piece = data[at : at + frames.MAX_PIECE_BYTES]
+                last = at == pieces[-1]
+                await wire.ask(frames.WRITE, frames.pack_write(_KINDS[kind], piece, last=last))
+
+    async def close_stdin(self) -> None:
+        """End the program's input after what was written: close its pipe, or type the end-of-file key."""
+        async with self._writing:
+            await self._ask(frames.CLOSE_STDIN)
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Tell the terminal its size, 1–65535 each.
+
+        Raises:
+            HostRefused: there is no terminal.
+        """
+        await self._ask(frames.RESIZE, frames.pack_size(rows, cols))
+
+    async def signal(self, signum: int) -> None:
+        """Send a signal to the terminal's foreground group; on pipes to the program's group."""
+        await self._ask(frames.SIGNAL, frames.pack_number(signum))
+
+    async def acknowledge(self, offset: int) -> None:
+        """Output before `offset` may be deleted. When the program has ended and `offset` is its `head`, the
+        end is acknowledged too: then the host leaves.
+
+        Raises:
+            HostRefused: `offset` is beyond the head.
+        """
+        try:
+            await self._ask(frames.ACKNOWLEDGE, frames.pack_offset(offset))
+        except ProgramOver:
+            pass  # nobody there to be told
+
+    async def status(self) -> HostStatus:
+        return status(await self._ask(frames.STATUS))
+
+    async def end(self, grace: float = 5.0) -> Exited:
+        """End the program and all its descendants: SIGTERM, after `grace` seconds SIGKILL. Returns when none
+        is left; where the program had ended, at once."""
+        return await self._outlast(frames.END, frames.pack_number(round(grace * 1000)))
+
+    async def wait(self) -> Exited:
+        """The program's end, within a second of it."""
+        return await self._outlast(frames.WAIT)
+
+    async def aclose(self) -> None:
+        """Close the connections. The program and its host go on."""
+        self._closed = True
+        for wire in (self._tie, *self._control, *self._input):
+            if wire is not None:
+                await wire.aclose()
+        self._control.clear()
+        self._input.clear()
+
+    async def _ask(self, kind: int, body: bytes = b"") -> bytes:
+        async with self._controlling, self._wire(self._control) as wire:
+            return await wire.ask(kind, body)
+
+    async def _outlast(self, kind: int, body: bytes = b"") -> Exited:
+        try:
+            wire = await Wire.open(self.identity)
+            try:
+                return exited(await wire.ask(kind, body))
+            finally:
+                wire.close()
+        except (ConnectionError, EOFError):
+            end = self._folder.exited()
+            if end is None:
+                raise HostLost(self.host_id) from None
+            return end
+
+    @asynccontextmanager
+    async def _wire(self, kept: list[Wire]) -> AsyncIterator[Wire]:
+        """The connection in `kept`, or a new one. One that was left in the middle is not used again: its
+        next answer would belong to another request."""
+        try:
+            wire = kept.pop() if kept else await Wire.open(self.identity)
+            try:
+                yield wire
+            except BaseException:
+                wire.close()
+                raise
+        except (ConnectionError, EOFError, ProgramOverThere):
+            end = self._folder.exited()
+            if end is None:
+                raise HostLost(self.host_id) from None
+            raise ProgramOver(self.host_id, end.code, end.signal) from None
+        if self._closed:
+            wire.close()
+        else:
+            kept.append(wire)

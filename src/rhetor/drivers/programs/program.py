@@ -1,0 +1,264 @@
+"""A program that runs: who hears it, how it is, and its end. What its output means is for its kind to say."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from rhetor.codec.utf8 import Invalid
+from rhetor.domain.output import Done, Output, Plain, Record, Spooled, Text
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Condition, Exit, Status
+from rhetor.drivers.base import Prompt, Said, Viewer
+from rhetor.errors import NoTerminal, ProgramEnded
+
+from .host.failures import HostLost, ProgramOver
+from .host.feed import Feed, Stderr
+from .host.folder import start_time
+from .host.link import HostLink
+from .host.values import Exited
+
+STUCK_SECONDS = 60.0  # of silence in a turn, after which a program is called stuck
+STDERR = ":stderr"
+LOOK_SECONDS = 0.01
+LAST_SECONDS = 5.0  # a host that was killed has closed its sockets a moment before it is gone
+
+
+class RunningProgram(ABC):
+    """`changed` is called when its condition is another one."""
+
+    def __init__(
+        self, peer: Peer, link: HostLink, feed: Feed, source: str, changed: Callable[[RunningProgram], None]
+    ) -> None:
+        self.peer = peer
+        self.pid = link.identity.program_pid
+        self.host_pid = link.identity.host_pid
+        self.source = source
+        self.ended: Exit | None = None
+        self.link = link
+        self.feed = feed
+        self.released = False
+        self.unspoken = False  # in a turn whose message the program has not been given yet
+        self._changed = changed
+        self._condition = Condition("idle", "no turn is running", _now())
+
+    def conversation(self) -> ProgramConversation:
+        return ProgramConversation(self)
+
+    async def proceed(self) -> AsyncGenerator[Output, None]:
+        """Where its kind's turns go on under another hub."""
+        async with self.floor(at_once=True), aclosing(_or_interrupt(self, self.rest())) as said:
+            async for output in said:
+                yield output
+
+    def rest(self) -> AsyncGenerator[Spooled | Plain, None]:
+        """The rest of the turn that runs, to its `Done`. The caller has the floor."""
+        raise self.failure()
+
+    async def ready(self) -> None:
+        """Return once it may be spoken to: an earlier turn of it has ended."""
+        return
+
+    async def answer(self, id: str, value: Any) -> None:
+        """As `Conversation.answer`."""
+        return
+
+    @property
+    def condition(self) -> Condition:
+        return self._condition
+
+    @property
+    def capabilities(self) -> Mapping[str, float]:
+        return {}
+
+    async def begun(self) -> None:
+        return  # it is no copy of anything
+
+    @property
+    def reported(self) -> Mapping[str, Any]:
+        return {}
+
+    async def looked_at(self) -> Condition:
+        return self._condition
+
+    @abstractmethod
+    def overheard(self) -> AsyncGenerator[Spooled, None]:
+        """What is said until somebody wants the floor or the program has ended. The caller has the floor."""
+
+    @abstractmethod
+    def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        """One turn, to its `Done`. The caller has the floor."""
+
+    async def unasked(self) -> AsyncGenerator[Spooled, None]:
+        while self.ended is None:
+            async with self.feed.listening(), aclosing(self.overheard()) as said:
+                async for spooled in said:
+                    yield spooled
+
+    async def view(self, *, sender: str, writes: bool) -> Viewer:
+        raise NoTerminal(self.peer.name)
+
+    def has_ended_badly(self) -> bool:
+        """Whether it ended otherwise than by itself with 0."""
+        return self.ended is not None and self.ended.exit_code != 0
+
+    @abstractmethod
+    async def interrupt(self) -> None:
+        """Ask the program to stop what it does."""
+
+    async def stored(self, offset: int) -> None:
+        try:
+            await self.link.acknowledge(offset)
+        except HostLost:
+            pass  # the reader of its output tells it
+
+    async def end(self) -> Exit:
+        try:
+            return exit_of(await self.link.end())
+        except HostLost as lost:
+            return Exit(lost=lost.detail)
+
+    def release(self) -> None:
+        self.released = True
+
+    async def aclose(self) -> None:
+        await self.feed.aclose()
+        await self.link.aclose()
+        if self.ended is not None and self.ended.lost is not None:
+            await _until_over(self.host_pid, self.link.identity.host_start)
+
+    @asynccontextmanager
+    async def floor(self, *, at_once: bool = False) -> AsyncIterator[None]:
+        """For one turn; `at_once`: one that was begun before.
+
+        Raises:
+            ProgramEnded: the program is over.
+        """
+        self.require_alive()
+        try:
+            async with self.feed.floor(at_once=at_once):
+                self.require_alive()
+                self.become("busy", "a turn is running")
+                try:
+                    yield
+                finally:
+                    if self.ended is None:
+                        self.rested()
+        except (HostLost, ProgramOver) as over:
+            raise ProgramEnded(f"{self.peer.name}: {over.detail}", **over.data) from over
+
+    def rested(self) -> None:
+        """A turn is over."""
+        self.become("idle", "no turn is running")
+
+    def require_alive(self) -> None:
+        if self.ended is not None:
+            raise self.failure()
+
+    def failure(self) -> ProgramEnded:
+        """Its end, as the end of a turn."""
+        ended = self.ended or Exit(lost="it is gone")
+        return ProgramEnded(
+            f"{self.peer.name}: {ended.detail}", exit_code=ended.exit_code, signal=ended.signal
+        )
+
+    def over(self, item: Exited | HostLost) -> Exit:
+        """Note that this was the last of it."""
+        self.ended = exit_of(item) if isinstance(item, Exited) else Exit(lost=item.detail)
+        self.become("gone", self.ended.detail)
+        return self.ended
+
+    def become(self, status: Status, evidence: str) -> None:
+        before = self._condition
+        if (before.status, before.evidence) != (status, evidence):
+            since = before.since if before.status == status else _now()
+            self._condition = Condition(status, evidence, since)
+            self._changed(self)
+
+    def stuck_at(self, since: float) -> float:
+        """When (of the loop's clock) a silence that began at `since` is too long."""
+        return since + STUCK_SECONDS
+
+
+class ProgramConversation:
+    """One message at a time; whoever else talks to the program waits for the floor."""
+
+    def __init__(self, running: RunningProgram) -> None:
+        self._running = running
+
+    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+        running = self._running
+        await running.ready()
+        async with running.floor(), aclosing(_or_interrupt(running, running.say(message))) as said:
+            async for output in said:
+                yield output
+
+    async def answer(self, id: str, value: Any) -> None:
+        await self._running.answer(id, value)
+
+    async def interrupt(self) -> None:
+        await self._running.interrupt()
+
+    async def aclose(self) -> None:
+        """The program goes on."""
+
+
+async def _or_interrupt(
+    running: RunningProgram, said: AsyncGenerator[Spooled | Plain, None]
+) -> AsyncGenerator[Output, None]:
+    """The outputs of a turn; one that is given up is interrupted. One that has failed is not: what stops a
+    program may answer what it asks."""
+    finished = False
+    try:
+        async with aclosing(said):
+            async for output in said:
+                finished = isinstance(output, Done)
+                yield output
+    except (GeneratorExit, asyncio.CancelledError):
+        if not (finished or running.ended or running.released or running.unspoken):
+            await running.interrupt()
+        raise
+
+
+def plain(pieces: Sequence[str | Invalid]) -> list[Plain]:
+    """Text, and where bytes are none: a mark in the text, and the bytes beside it."""
+    outputs: list[Plain] = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            outputs.append(Text(piece))
+        else:
+            outputs.append(Text("\N{REPLACEMENT CHARACTER}"))
+            outputs.append(Record(raw=base64.b64encode(piece.data).decode()))
+    return outputs
+
+
+def of_stderr(source: str, item: Stderr) -> Spooled:
+    lost = f"\n[{item.lost} bytes of stderr were not kept]\n" if item.lost else ""
+    text = Text(lost + item.data.decode(errors="replace"), "stderr")
+    return Spooled(source + STDERR, item.offset, (text,))
+
+
+def exit_of(item: Exited) -> Exit:
+    return Exit(item.code, item.signal)
+
+
+async def _until_over(pid: int, start: int) -> None:
+    """Until the process that began then is gone, at most `LAST_SECONDS`."""
+    for _ in range(round(LAST_SECONDS / LOOK_SECONDS)):
+        if start_time(pid) != start:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def clock() -> float:
+    """The loop's clock, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

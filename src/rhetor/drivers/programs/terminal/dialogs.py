@@ -1,0 +1,213 @@
+"""Whether a screen asks something that typed text or Enter would answer: permission, confirmation, a
+password.
+
+It reads lines and the cursor's place, as a person would; it knows the wording of programs (observed: claude
+2.1, codex 0.169, gemini 0.61, opencode 1.18, cn 1.5, sudo, ssh, apt, git, npm) and not how they are driven.
+What only mentions such words, above the place where the cursor waits, is no question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+_PATH = re.compile(r"(?<![\w.])(~|\.{1,2})?(/[^\s:$#%>)\]]*)+|(?<=[:\s])~(?=[\s$#%>)\]])")
+_NUMBER = re.compile(r"\d+")
+# not a progress bar (`99%`, `[==>`), nor `Connecting...`
+_LIKE = re.compile(r"((?<!\d)%|(?<![=-])>|[$#»❯›λ]|^\s*\.\.\.)\s*$")
+_ASKS = re.compile(r"\S.*[?:]\s+$")
+
+Kind: TypeAlias = Literal["choice", "yes_no", "password", "enter", "pager"]
+
+MAX_MENU_LINES: Final = 24  # of those that are not empty, from the last one up
+
+
+class Dialog(NamedTuple):
+    """`evidence`: the lines that showed it, at most 400 characters; `options`: what may be chosen, where the
+    screen says so."""
+
+    kind: Kind
+    evidence: str
+    options: tuple[str, ...] = ()
+
+
+_FRAME: Final = "│┃|║╎▌▐ \t\u00a0"
+_POINTER = "❯›>▶▸→➜●◉◆*»"
+_NUMBERED = re.compile(rf"^(?P<pointer>[{_POINTER}]?)\s*(?P<number>\d{{1,2}})[.)]\s+(?P<label>\S.*)$")
+_POINTED = re.compile(r"^(?P<pointer>[❯›>▶▸→➜»])\s+(?P<label>\S.*)$")
+_DECISION = re.compile(
+    r"\b(yes|no|allow|approve|accept|deny|decline|reject|cancel|continue|proceed|trust|don't|skip|quit|exit|run|once"
+    r"|always|abort|later|keep)\b",
+    re.IGNORECASE,
+)
+_FOOTER = re.compile(
+    r"\b(enter|return|↵|⏎)\s+(to\s+)?(confirm|select|continue|submit|choose|approve|accept)\b"
+    r"|\besc(ape)?\s+to\s+(cancel|exit|reject|deny|go back)\b|[↑↓]+.{0,12}\b(navigate|select|move)\b",
+    re.IGNORECASE,
+)
+_ROW_OF_CHOICES = re.compile(r"\bAllow once\b.*\b(Reject|Deny|Allow always)\b", re.IGNORECASE)
+_ENTER = re.compile(
+    r"\b(press|hit|strike)\s+(\[?(enter|return)\]?|any key|a key|<enter>|<return>)"
+    r"(\s+(key\s+)?(to|or|for)\b[^.]{0,60})?[\s.…:!)\]]*$",
+    re.IGNORECASE,
+)
+_YES_NO = re.compile(
+    r"(\[\s*y(es)?\s*/\s*n(o)?(\s*/[^\]]{1,24})?\s*\]|\(\s*y(es)?\s*/\s*n(o)?(\s*/[^)]{1,24})?\s*\)"
+    r"|\[\s*y\s*/\s*d\s*/\s*n\s*\]|\(y or n\)|\(y\)|\[y,n(,[^\]]{1,40})?\]|\(y/n\b[^)]{0,24}\)"
+    r"|\[y\|n\])\s*[?:>]*\s*$",
+    re.IGNORECASE,
+)
+_ASKED_BY_TOOL = re.compile(r"^(rm|mv|cp|ln|unzip|gzip): .*\?\s*$")
+_PASSWORD = re.compile(
+    r"\b(password|passphrase|passcode|passwort|pin|verification code|one-time code|otp|token code)\b"
+    r"[^:?]{0,120}[:?]\s*$",
+    re.IGNORECASE,
+)
+_PAGER = re.compile(r"^(--More--(\s*\(.*\))?|\(END\)|.*\(END\)|lines \d+-\d+.*|Manual page .* line \d+.*)$")
+_SHELL_PROMPT = re.compile(r"^(\.\.\.|\S{0,80}[$#%>])\s+\S")
+
+
+def dialog_on(lines: Sequence[str], cursor: tuple[int, ...] | None = None) -> Dialog | None:
+    """What the screen asks, if it asks. `lines`: its rows; `cursor`: row and column from 0 on (and whether it
+    is seen, if a third value says so), None where it is not known: then the last line that is not empty
+    counts as the cursor's."""
+    filled = [row for row, line in enumerate(lines) if line.strip(_FRAME)]
+    if not filled:
+        return None
+    at = _waiting_line(lines, cursor, filled)
+    asked = None if at is None else _asked_on(lines[at])
+    if asked is not None and asked.kind != "enter":
+        return asked
+    if cursor is not None and _types(lines, cursor):
+        return None
+    # the foot of a menu may say "press enter" too
+    return _menu([lines[row].strip(_FRAME) for row in filled[-MAX_MENU_LINES:]]) or asked
+
+
+def _waiting_line(lines: Sequence[str], cursor: tuple[int, ...] | None, filled: Sequence[int]) -> int | None:
+    """The row on which input is awaited: the cursor's, where nothing stands behind it."""
+    if cursor is None:
+        return filled[-1]
+    row, col = cursor[:2]
+    if not 0 <= row < len(lines):
+        return None
+    if not lines[row].strip(_FRAME):
+        # some write a newline after "Press Enter"
+        return row - 1 if row and row - 1 == filled[-1] else None
+    return row if not lines[row][col:].strip(_FRAME) else None
+
+
+def _asked_on(line: str) -> Dialog | None:
+    text = line.strip(_FRAME)
+    evidence = text[:400]
+    if _SHELL_PROMPT.match(text):
+        return None  # a command that is being typed
+    if _PASSWORD.search(text):
+        return Dialog("password", evidence)
+    if _YES_NO.search(text) or _ASKED_BY_TOOL.match(text):
+        return Dialog("yes_no", evidence, ("yes", "no"))
+    if _ENTER.search(text):
+        return Dialog("enter", evidence)
+    return Dialog("pager", evidence) if _PAGER.match(text) else None
+
+
+def _types(lines: Sequence[str], cursor: tuple[int, ...]) -> bool:
+    """The cursor is seen on a line for input (`❯`, `>`), and that is no option of a menu: it stands behind
+    the text, or the text decides nothing."""
+    row, col = cursor[:2]
+    visible = len(cursor) < 3 or bool(cursor[2])
+    if not visible or not 0 <= row < len(lines):
+        return False
+    text = lines[row].strip(_FRAME)
+    if not text or text[0] not in _POINTER or _NUMBERED.match(text):
+        return False
+    return not _decides(text[1:]) or not lines[row][col:].strip(_FRAME)
+
+
+def _menu(lines: Sequence[str]) -> Dialog | None:
+    for line in lines[-6:]:
+        if _ROW_OF_CHOICES.search(line):
+            options = tuple(part for part in re.split(r"\s{2,}", line) if _decides(part))
+            return Dialog("choice", _evidence(lines, len(lines) - 3), options)
+    return _numbered(lines) or _pointed(lines)
+
+
+def _numbered(lines: Sequence[str]) -> Dialog | None:
+    """`❯ 1. Yes`, `2. No`: numbers from 1 on, one of them pointed at, near the end of the screen."""
+    found = [(row, match) for row, line in enumerate(lines) if (match := _NUMBERED.match(line))]
+    starts = [index for index, (_, match) in enumerate(found) if match["number"] == "1"]
+    if not starts:
+        return None
+    menu = _consecutive(found[starts[-1] :])
+    labels = tuple(match["label"].strip() for _, match in menu)
+    pointed = sum(bool(match["pointer"]) for _, match in menu)
+    after = lines[menu[-1][0] + 1 :]
+    if len(menu) < 2 or pointed != 1 or len(after) > 6 or any(map(_is_input, after)):
+        return None
+    if not (any(map(_decides, labels)) or any(map(_FOOTER.search, after))):
+        return None
+    return Dialog("choice", _evidence(lines, menu[0][0] - 2), labels)
+
+
+def _consecutive(found: Sequence[tuple[int, re.Match[str]]]) -> list[tuple[int, re.Match[str]]]:
+    """The options that count on by one, at most three other lines (their explanation) between them."""
+    menu = [found[0]]
+    for row, match in found[1:]:
+        if int(match["number"]) != len(menu) + 1 or row - menu[-1][0] > 4:
+            break
+        menu.append((row, match))
+    return menu
+
+
+def _pointed(lines: Sequence[str]) -> Dialog | None:
+    """A menu without numbers: an option is pointed at, others stand below or above, and all decide something;
+    or the line at its foot says how to choose."""
+    for row in range(len(lines) - 1, max(len(lines) - 10, -1), -1):
+        match = _POINTED.match(lines[row])
+        if not match or not _decides(match["label"]):
+            continue
+        near = [line for line in lines[max(row - 3, 0) : row + 4] if line != lines[row]]
+        others = [
+            line for line in near if _decides(line) and len(line) < 60 and not line.endswith(("?", ":"))
+        ]
+        asked = any(line.rstrip().endswith("?") for line in lines[max(row - 6, 0) : row])
+        foot = any(map(_FOOTER.search, lines[row + 1 :]))
+        if others and (asked or foot) and not any(map(_is_input, lines[row + 1 :])):
+            return Dialog("choice", _evidence(lines, row - 2), (match["label"].strip(), *others))
+    return None
+
+
+def _decides(text: str) -> bool:
+    return bool(_DECISION.search(text))
+
+
+def _is_input(line: str) -> bool:
+    """A line for input below a menu: then the menu is an old one, or prose."""
+    return line in ("❯", "›", ">", "$", "#", ">>>") or bool(re.match(r"^[❯›>]\s+(Ask|Type|Try)\b", line))
+
+
+def _evidence(lines: Sequence[str], start: int) -> str:
+    return "\n".join(lines[max(start, 0) :])[:400]
+
+
+def blurred(line: str) -> str:
+    """The line with what changes from prompt to prompt (numbers, paths, blanks at the end) made equal."""
+    return _NUMBER.sub("0", _PATH.sub("/", line.rstrip()))
+
+
+def same_prompt(line: str, prompt: str) -> bool:
+    """The line is that prompt, perhaps with another number or path in it."""
+    wanted = blurred(prompt)
+    return bool(wanted) and blurred(line) == wanted
+
+
+def like_prompt(line: str) -> bool:
+    """The line might be the prompt of a program that was not seen before: short, and it ends as prompts
+    do."""
+    return len(line) <= 120 and bool(_LIKE.search(line))
+
+
+def like_question(line: str) -> bool:
+    """The line might be a question (`name? `, `Go on? [y/n] `), of which the words matter."""
+    return len(line) <= 400 and (bool(_ASKS.search(line)) or dialog_on([line]) is not None)

@@ -1,0 +1,165 @@
+"""Typing a message into a program's terminal, and seeing that it arrived before Enter goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rhetor.codec.ansi import Text, Tokenizer
+from rhetor.codec.plain_text import PlainText
+from rhetor.drivers.programs.host.failures import HostLost
+from rhetor.drivers.programs.host.values import Chunk, Exited
+from rhetor.drivers.programs.program import clock
+from rhetor.errors import NotEchoed, Unprocessable
+
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from .program import TerminalProgram
+
+TAIL: Final = 200  # visible characters at the end of a text that must have been seen
+_KEPT: Final = 16 * TAIL
+_UNSEEN = re.compile(r"[\s\u2500-\u259f\u00a0\u200b]+")  # blanks, and what boxes are drawn with
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_STAND_IN = re.compile(r"\[Pasted (text|content)\b[^\]]*\]", re.IGNORECASE)
+_LOOSE_FROM: Final = 24  # as long as this, characters drawn twice in between are allowed for
+
+PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
+PIECE_CHARACTERS = 256  # of what is typed at once where a program takes it for keys
+ECHO_SECONDS = 2.0
+ATTEMPTS = 3  # at a program that shows nothing at all yet: what it is sent before it listens is lost
+SETTLE_LINE, SETTLE_SCREEN = 0.03, 0.3  # of silence before Enter
+
+
+class Typist:
+    """For one message; the caller has the floor."""
+
+    def __init__(self, program: TerminalProgram, screen: Screen) -> None:
+        self._program = program
+        self._screen = screen
+
+    async def type(self, text: str) -> None:
+        """Raises:
+        NotEchoed: the program did not show it.
+        Unprocessable: it cannot be typed there.
+        ProgramEnded: it ended meanwhile."""
+        echo = Echo(text, self._screen.cols)
+        for _ in range(ATTEMPTS):
+            await self._write(text)
+            silent = await self._until_seen(echo)
+            if echo.seen or not silent:
+                break
+        if not echo.seen:
+            raise NotEchoed(
+                f"{self._program.peer.name} did not show what was typed, so it was not submitted",
+                hint="attach to it and look",
+            )
+        await self._settle(SETTLE_SCREEN if self._screen.alternate else SETTLE_LINE)
+
+    async def _write(self, text: str) -> None:
+        link = self._program.link
+        if self._screen.bracketed_paste:
+            if PASTE_ENDS in text:
+                raise Unprocessable("the text has the sequence that ends a paste: it cannot be typed there")
+            await link.write(f"{PASTE_BEGINS}{text}{PASTE_ENDS}".encode(), "keys")
+            return
+        for at in range(0, len(text), PIECE_CHARACTERS):
+            await link.write(text[at : at + PIECE_CHARACTERS].encode(), "text")
+
+    async def _until_seen(self, echo: Echo) -> bool:
+        """Read until the text was seen or the time is over; whether nothing at all came."""
+        ends, silent = clock() + ECHO_SECONDS, True
+        while not echo.seen:
+            item = await self._program.feed.next(ends)
+            if item is None:
+                return silent
+            self._require(item)
+            if isinstance(item, Chunk):
+                silent = False
+                await self._look(echo, item.data)
+        return silent
+
+    async def _look(self, echo: Echo, data: bytes) -> None:
+        echo.feed(data)
+        screen = await self._program.drawn()
+        if screen.alternate:
+            echo.look(screen.text())
+
+    async def _settle(self, seconds: float) -> None:
+        """Until nothing comes for so long; a program that draws without end is not waited for."""
+        ends = clock() + 10 * seconds
+        while (now := clock()) < ends:
+            item = await self._program.feed.next(min(ends, now + seconds))
+            if item is None:
+                return
+            self._require(item)
+
+    def _require(self, item: object) -> None:
+        if isinstance(item, Exited | HostLost):
+            self._program.over(item)
+            raise self._program.failure()
+
+
+class Echo:
+    """Feed it what the program writes after the text was typed, in any pieces.
+
+    Blanks are not compared, control characters are expected as `^X`, and only the last 200 visible characters
+    of the text need to be seen. Where a program shows a long paste as `[Pasted text …]`, that counts.
+    """
+
+    def __init__(self, text: str, columns: int = 80) -> None:
+        self._wanted = _visible(text)[-TAIL:]
+        self._long = len(text) > TAIL or text.count("\n") > 1
+        self._tokenizer = Tokenizer()
+        self._line = PlainText(columns)
+        self._lines = ""
+        self._stream = ""
+        self.seen = not self._wanted
+
+    def feed(self, data: bytes) -> None:
+        if self.seen:
+            return
+        for token in self._tokenizer.feed(data):
+            self._lines += self._line.take(token)
+            if isinstance(token, Text):
+                self._stream += token.text
+                # looked at with each piece, so that what is written later does not hide it; without growing
+                if len(self._stream) > 2 * _KEPT:
+                    self._look()
+        self._look()
+
+    def look(self, lines: Sequence[str]) -> None:
+        """The same for the rows of a screen, where the program draws one."""
+        if not self.seen:
+            self.seen = self._in(_visible("".join(lines), controls=False))
+
+    def _look(self) -> None:
+        if self._long and _STAND_IN.search(self._stream):
+            self.seen = True
+        drawn = _visible(self._lines + self._line.line, controls=False)
+        stream = _visible(self._stream, controls=False)
+        self.seen = self.seen or self._wanted in drawn or self._in(stream)
+        self._stream, self._lines = self._stream[-_KEPT:], self._lines[-_KEPT:]
+
+    def _in(self, shown: str) -> bool:
+        if self._wanted in shown:
+            return True
+        size = len(self._wanted)
+        return size >= _LOOSE_FROM and _in_order(self._wanted, shown[-(size + size // 2 + 40) :])
+
+
+def _visible(text: str, *, controls: bool = True) -> str:
+    if controls:
+        text = _CONTROL.sub(lambda found: "^" + chr(ord(found.group()) ^ 0x40), text)
+    return _UNSEEN.sub("", text)
+
+
+def _in_order(wanted: str, shown: str) -> bool:
+    """Every character of `wanted`, in its order, with others in between."""
+    at = 0
+    for char in wanted:
+        at = shown.find(char, at) + 1
+        if not at:
+            return False
+    return True

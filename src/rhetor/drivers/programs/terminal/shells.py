@@ -1,0 +1,134 @@
+"""Shells and interpreters that are started to be talked to are made to mark their prompts and commands.
+
+The marks are OSC 133 (FinalTerm's; known to many terminals): A before the prompt, B after it, C where output
+begins, D;exit where the command is done. The user's own start-up files are read first, as without us. It says
+what is to be started and which files that needs; it writes none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Launch
+
+_PYTHON = re.compile(r"python(3(\.\d+)?)?$")
+_PYTHON_TAKES_ARGUMENT: Final = ("-W", "-X")
+# with one of these a start-up file is not read, or something else than the prompt is wanted
+_PYTHON_LEAVES: Final = set("cmEIhVx?")
+_ZSH_FILES: Final = (".zshenv", ".zprofile", ".zshrc", ".zlogin")
+
+
+class Prepared(NamedTuple):
+    """`files`: name in the folder that was given → content, to be written (readable by the user only) before
+    the program is started; none: the program is none that we know how to mark."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    files: dict[str, str]
+
+    @property
+    def marks(self) -> bool:
+        """The program will mark its commands."""
+        return bool(self.files)
+
+
+def prepared(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared:
+    """What to start so that bash, zsh or Python marks its commands, if it is one of them and is started to be
+    talked to (no script, no `-c`). `folder`: absolute path of where the files will be."""
+    name = PurePosixPath(argv[0]).name.lstrip("-") if argv else ""
+    done: Prepared | None = None
+    if name == "bash":
+        done = _bash(argv, env, folder)
+    elif name == "zsh":
+        done = _zsh(argv, env, folder)
+    elif _PYTHON.match(name):
+        done = _python(argv, env, folder)
+    return done or Prepared(tuple(argv), dict(env), {})
+
+
+def _bash(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
+    """`--rcfile` is ours and reads the user's. A login shell reads no rcfile: ours then reads the profile.
+    With `--norc` it is left alone, for with a file of ours it would read the system's too."""
+    rest, sources = list(argv[1:]), "bashrc"
+    kept: list[str] = []
+    own = "~/.bashrc"
+    if argv[0].startswith("-"):
+        sources = "profile"
+    while rest:
+        word = rest.pop(0)
+        if word in ("-l", "--login"):
+            sources = "profile"
+        elif word in ("--rcfile", "--init-file") and rest:
+            own = rest.pop(0)
+        elif word in ("-i", "--noediting", "--noprofile", "--restricted", "-r"):
+            kept.append(word)
+        else:
+            return None
+    rc = f"{folder}/bashrc"
+    program = [argv[0].lstrip("-"), "--rcfile", rc, *kept]
+    reads = {"RHETOR_BASH_READS": sources, "RHETOR_BASH_RC": own}
+    return Prepared(tuple(program), {**env, **reads}, {"bashrc": _shipped("bashrc.sh")})
+
+
+def _zsh(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
+    """Its start-up files are looked for in ZDOTDIR: ours read those of the user's."""
+    if any(word not in ("-i", "-l", "--login", "--interactive") for word in argv[1:]):
+        return None
+    own = {"ZDOTDIR": folder, "RHETOR_ZDOTDIR": env.get("ZDOTDIR", ""), "RHETOR_ZSH_FOLDER": folder}
+    return Prepared(tuple(argv), {**env, **own}, {name: _shipped(f"zsh{name}") for name in _ZSH_FILES})
+
+
+def _python(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
+    rest = list(argv[1:])
+    while rest:
+        word = rest.pop(0)
+        if word in _PYTHON_TAKES_ARGUMENT and rest:
+            rest.pop(0)
+        elif not _is_plain_option(word):
+            return None
+    shim = f"{folder}/python_startup.py"
+    own = {"PYTHONSTARTUP": shim, "RHETOR_PYTHONSTARTUP": env.get("PYTHONSTARTUP", "")}
+    return Prepared(tuple(argv), {**env, **own}, {"python_startup.py": _shipped("python_startup.txt")})
+
+
+def _shipped(name: str) -> str:
+    return resources.files("rhetor.drivers.programs.terminal").joinpath("startup", name).read_text("utf-8")
+
+
+def _is_plain_option(word: str) -> bool:
+    """An option that leaves Python with its prompt and its start-up file."""
+    if word.startswith("--") or not word.startswith("-") or word == "-":
+        return False
+    return word[:2] in _PYTHON_TAKES_ARGUMENT or not _PYTHON_LEAVES & set(word[1:])
+
+
+class MarkedShells:
+    """`folder`: where the files lie, one folder (0700) a host."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def prepare(self, peer: Peer, launch: Launch, host_id: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """The arguments and the environment that the peer's program is to be started with."""
+        assert peer.program is not None
+        folder = self._folder / host_id
+        done = prepared(peer.program.argv, launch.env, str(folder))
+        if done.files:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in done.files.items():
+            path = folder / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(file, "w", encoding="utf-8") as out:
+                out.write(content)
+        return done.argv, done.env
+
+    def forget(self, host_id: str) -> None:
+        shutil.rmtree(self._folder / host_id, ignore_errors=True)

@@ -1,0 +1,62 @@
+"""What was typed, as it comes back in the output: which lines are its echo and no answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rhetor.drivers.programs.terminal.dialogs import same_prompt
+
+MAX_KEPT: Final = 1 << 20
+
+
+class Typed:
+    """Ask it for each line of output, in order, until it has said no once.
+
+    `echoed`: the text was seen before Enter; then only the rest of its last line can still come, or that line
+    drawn anew. Else its lines are expected one after the other, each perhaps behind a prompt.
+    """
+
+    def __init__(self, text: str, prompt: str | None, *, echoed: bool) -> None:
+        lines = [line.strip() for line in text.splitlines()] or [""]
+        self.several = len(lines) > 1
+        self.kept = ""
+        """Lines that may have to be given out at the end (at most 1 MiB)."""
+        self._expected = [lines[-1]] if echoed else lines
+        self._only_first = echoed
+        self._prompt = prompt or ""
+        self._lines = 0
+        self._over = False
+
+    @property
+    def passed(self) -> bool:
+        """Enter has been answered by a new line, so what stands on the current one is not what was typed."""
+        return self._lines > 0
+
+    def is_echo(self, line: str) -> bool:
+        """The line, which has ended or is the last one, only shows what was typed."""
+        first, self._lines = self._lines == 0, self._lines + 1
+        if self._over:
+            return False
+        self._over = self._only_first
+        text = line.strip()
+        if first and not text:
+            return True  # Enter itself
+        for index, wanted in enumerate(self._expected):
+            if wanted and (text == wanted or self._behind_prompt(text, wanted)):
+                del self._expected[: index + 1]
+                return True
+        if first and self._expected and text and self._expected[-1].endswith(text):
+            return True  # the end of a line that wrapped
+        self._over = True
+        return False
+
+    def keep(self, text: str) -> None:
+        self.kept += text[: MAX_KEPT - len(self.kept)]
+
+    def _behind_prompt(self, text: str, wanted: str) -> bool:
+        if not text.endswith(wanted):
+            return False
+        before = text[: -len(wanted)]
+        return len(before) <= 120 and (
+            same_prompt(before, self._prompt) or before.rstrip()[-1:] in tuple(">$#%:.»❯")
+        )

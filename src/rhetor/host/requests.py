@@ -1,0 +1,215 @@
+"""Where clients are let in and served: the socket, who may ask, what each request does.
+
+The program's life and the host's own are the keeper's; here is only what clients see of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+
+from rhetor.codec import host_frames as frames
+
+from .connection import Connection
+from .event_loop import Loop
+from .spool import Spool, SpoolReader
+from .tail_buffer import Recent
+
+MAX_CLIENTS = 64
+
+Request = Callable[[Connection, bytes], None]
+
+
+class Refused(Exception):
+    """A request fails for the reason given: one of the codec's numbers."""
+
+    def __init__(self, reason: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def listening(path: str) -> socket.socket:
+    """A socket at `path`, 0600."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(path)
+    os.chmod(path, 0o600)  # noqa: PTH101 (pathlib costs memory)
+    sock.listen(MAX_CLIENTS)
+    sock.setblocking(False)
+    return sock
+
+
+class Desk:
+    """`requests` does what is not about reading. `on_hubs` is called with the number of hubs when it changes.
+    `exited`: the program's end, to be set when all its output is in the spool."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        nonce: bytes,
+        spool: Spool,
+        complaints: Recent,
+        requests: dict[int, Request],
+        on_gone: Callable[[Connection], None],
+        on_hubs: Callable[[int], None],
+    ) -> None:
+        self.exited = b""
+        self._loop = loop
+        self._sock = sock
+        self._nonce = nonce
+        self._spool = spool
+        self._complaints = complaints
+        self._requests = requests | {
+            frames.READ: self._read,
+            frames.READ_STDERR: self._read_complaints,
+            frames.WAIT: self._wait,
+        }
+        self._on_gone = on_gone
+        self._on_hubs = on_hubs
+        self._clients: set[Connection] = set()
+        self._readers: dict[Connection, SpoolReader] = {}
+        self._waiting: set[Connection] = set()
+        self._on_empty: Callable[[], None] | None = None
+        loop.on_readable(sock.fileno(), self._accept)
+
+    def news(self) -> None:
+        """There is more to follow."""
+        for client in list(self._clients):
+            client.refill()
+
+    def tell_exit(self, exited: bytes) -> None:
+        """Everybody who waits for the end is told; readers, when they have got all that is before it."""
+        self.exited = exited
+        waiting, self._waiting = self._waiting, set()
+        for client in waiting:
+            client.answer(frames.EXITED, exited)
+        self.news()
+
+    def leave(self, on_empty: Callable[[], None]) -> None:
+        """Let nobody in, and `on_empty` when the last client has what it is owed."""
+        self._loop.forget(self._sock.fileno())
+        self._sock.close()
+        self._on_empty = on_empty
+        for client in list(self._clients):
+            client.end()
+        if not self._clients and self._on_empty is not None:
+            self._on_empty()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError:
+            return
+        if len(self._clients) >= MAX_CLIENTS or _owner(sock) != os.getuid():
+            sock.close()
+            return
+        self._clients.add(Connection(self._loop, sock, self._serve, self._gone))
+
+    def _gone(self, client: Connection) -> None:
+        self._clients.discard(client)
+        self._waiting.discard(client)
+        reader = self._readers.pop(client, None)
+        if reader is not None:
+            reader.close()
+        self._on_gone(client)
+        if client.hub:
+            self._count_hubs()
+        if not self._clients and self._on_empty is not None:
+            on_empty, self._on_empty = self._on_empty, None
+            on_empty()
+
+    def _count_hubs(self) -> None:
+        self._on_hubs(sum(client.hub for client in self._clients))
+
+    def _serve(self, client: Connection, kind: int, body: bytes) -> None:
+        try:
+            if kind == frames.HELLO:
+                self._admit(client, body)
+            elif not client.admitted:
+                raise Refused(frames.WRONG_NONCE)
+            elif kind in self._requests:
+                self._requests[kind](client, body)
+            else:
+                raise Refused(frames.BAD_REQUEST)
+        except Refused as refusal:
+            client.answer(frames.FAILED, frames.pack_number(refusal.reason))
+        except frames.FrameBroken:
+            client.answer(frames.FAILED, frames.pack_number(frames.BAD_REQUEST))
+
+    def _admit(self, client: Connection, body: bytes) -> None:
+        hub, nonce = frames.unpack_hello(body)
+        if nonce != self._nonce:
+            client.answer(frames.FAILED, frames.pack_number(frames.WRONG_NONCE))
+            client.end()
+            return
+        client.admitted = True
+        client.answer(frames.DONE)
+        if hub and not client.hub:
+            client.hub = True
+            self._count_hubs()
+
+    def _read(self, client: Connection, body: bytes) -> None:
+        offset = frames.unpack_offset(body)
+        if offset > self._spool.head:
+            raise Refused(frames.AHEAD)
+        reader = self._readers[client] = SpoolReader(self._spool, offset)
+        told = False
+
+        def source() -> bytes | None:
+            nonlocal told
+            piece = reader.next()
+            if piece is not None:
+                begin, at_ms, data = piece
+                return frames.frame(frames.CHUNK, frames.pack_chunk(begin + len(data), at_ms, data))
+            if self.exited and not told:
+                told = True
+                return frames.frame(frames.EXITED, self.exited)
+            return None
+
+        client.follow(source)
+
+    def _read_complaints(self, client: Connection, body: bytes) -> None:
+        offset = frames.unpack_offset(body)
+        if offset > self._complaints.total:
+            raise Refused(frames.AHEAD)
+        told = False
+
+        def source() -> bytes | None:
+            nonlocal offset, told
+            lost = self._complaints.lost
+            if offset < lost:
+                count, offset = lost - offset, lost
+                return frames.frame(frames.LOST, frames.pack_chunk(lost, count, b""))
+            piece = self._complaints.after(offset)
+            if piece is not None:
+                begin, at_ms, data = piece
+                offset = begin + len(data)
+                return frames.frame(frames.CHUNK, frames.pack_chunk(offset, at_ms, data))
+            if self.exited and not told:
+                told = True
+                return frames.frame(frames.EXITED, self.exited)
+            return None
+
+        client.follow(source)
+
+    def _wait(self, client: Connection, body: bytes) -> None:
+        del body
+        if self.exited:
+            client.answer(frames.EXITED, self.exited)
+        else:
+            self._waiting.add(client)
+
+
+def signal_number(body: bytes) -> int:
+    number = frames.unpack_number(body)
+    if not 0 < number < signal.NSIG:
+        raise Refused(frames.BAD_REQUEST)
+    return number
+
+
+def _owner(sock: socket.socket) -> int:
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[1])

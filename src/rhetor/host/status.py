@@ -1,0 +1,43 @@
+"""What a host tells about its program and its terminal when it is asked for the status."""
+
+from __future__ import annotations
+
+import os
+
+from rhetor.codec import host_frames as frames
+
+from . import system
+from .program import Program
+from .spool import Spool
+from .tail_buffer import Recent
+
+
+def facts(program: Program, running: bool, spool: Spool, complaints: Recent, waiting: bool) -> frames.Fields:
+    """All but the program's end; times are clock ticks since boot."""
+    foreground = program.foreground() if running else 0
+    echo, canonical = program.modes() if running else (False, False)
+    awaited = system.input_awaited(foreground) if running else False
+    numbers = {
+        "host_pid": os.getpid(),
+        "host_start": system.start_time(os.getpid()),
+        "program_pid": program.pid,
+        "program_start": program.start,
+        "rows": program.rows,
+        "cols": program.cols,
+        "earliest": spool.earliest,
+        "head": spool.head,
+        "acknowledged": spool.acknowledged,
+        "waiting": int(waiting),
+        "stderr_total": complaints.total,
+        "stderr_lost": complaints.lost,
+        "echo": int(echo),
+        "canonical": int(canonical),
+        "foreground_pid": foreground,
+    }
+    return [
+        *((name, b"%d" % number) for name, number in numbers.items()),
+        ("boot_id", system.boot_id()),
+        ("mode", b"pty" if program.terminal else b"pipes"),
+        ("foreground_name", system.name(foreground)),
+        ("reader_waits", b"" if awaited is None else b"%d" % awaited),
+    ]

@@ -1,0 +1,243 @@
+"""The host's life: it keeps one program, tells how it ended, and leaves when that was acknowledged.
+
+Everything else is somebody's: reading `output.py`, writing `input.py`, clients `desk.py`, ending `ending.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+from rhetor.codec import host_frames as frames
+
+from . import system
+from .connection import Connection
+from .event_loop import Call, Loop, Timer
+from .input import Input
+from .output import RETRY_SECONDS, Output
+from .program import Program
+from .requests import Desk, Refused, Request, signal_number
+from .spec import Spec
+from .spool import Spool
+from .status import facts
+from .tail_buffer import Recent
+from .termination import Ending
+from .tty_writer import PipeInput, Typist
+
+COMPLAINT_BYTES = 1 << 20  # of stderr that are kept
+GRACE_SECONDS = 5.0
+LOOK_SECONDS = 30.0  # between two looks of a host that is alone whether it can be found at all
+FAREWELL_SECONDS = 2.0  # for clients to take what they are owed
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Keeper:
+    """Keeps a program that runs until it is over and nobody needs the host any more: `run` returns then."""
+
+    def __init__(self, spec: Spec, program: Program, sock: socket.socket) -> None:
+        self._spec = spec
+        self._program = program
+        self._loop = loop = Loop()
+        self._spool = Spool(
+            spec.folder,
+            limit=spec.spool_limit,
+            keep_bytes=spec.keep_bytes,
+            segment_bytes=spec.segment_bytes,
+        )
+        self._complaints = Recent(COMPLAINT_BYTES)
+        self._status: int | None = None  # of the program, from wait
+        self._leaving = False
+        self._acknowledged = False
+        self._alone: Timer | None = None
+        self._desk = Desk(
+            loop, sock, spec.nonce, self._spool, self._complaints, self._requests(), self._gone, self._hubs
+        )
+        self._output = Output(loop, program, self._spool, self._complaints, now_ms, self._desk.news)
+        self._input = Input(loop, self._sink())
+        self._ending = Ending(loop, self._reap, hangs_up=program.slave is not None)
+        loop.on_signal(signal.SIGCHLD, self._reap)
+        loop.on_signal(signal.SIGTERM, self._dismiss)
+        self._hubs(0)
+
+    def _sink(self) -> Typist | PipeInput:
+        program = self._program
+        assert program.input is not None
+        if program.slave is None:
+            return PipeInput(program.input, program.close_input)
+        return Typist(program.input, program.slave, lambda: system.input_awaited(program.foreground()))
+
+    def _requests(self) -> dict[int, Request]:
+        return {
+            frames.STATUS: self._tell_status,
+            frames.WRITE: self._write,
+            frames.CLOSE_STDIN: self._close_stdin,
+            frames.RESIZE: self._resize,
+            frames.SIGNAL: self._signal,
+            frames.ACKNOWLEDGE: self._acknowledge,
+            frames.END: self._end,
+        }
+
+    def run(self) -> None:
+        self._reap()  # it may have ended before its signal had somebody to go to
+        self._loop.run()
+
+    # requests
+
+    def _tell_status(self, client: Connection, body: bytes) -> None:
+        del body
+        running = self._status is None
+        told = facts(self._program, running, self._spool, self._complaints, self._output.waiting)
+        client.answer(frames.FACTS, frames.pack_fields([*told, ("exited", self._desk.exited)]))
+
+    def _write(self, client: Connection, body: bytes) -> None:
+        kind, last, data = frames.unpack_write(body)
+        if kind not in (frames.KEYS, frames.TEXT) or len(data) > frames.MAX_PIECE_BYTES:
+            raise Refused(frames.BAD_REQUEST)
+        self._need_program()
+        self._input.write(client, kind, last, data, lambda reason: _answer(client, reason))
+
+    def _close_stdin(self, client: Connection, body: bytes) -> None:
+        del body
+        self._need_program()
+        self._input.shut(client, lambda reason: _answer(client, reason))
+
+    def _resize(self, client: Connection, body: bytes) -> None:
+        rows, cols = frames.unpack_size(body)
+        if not self._program.terminal:
+            raise Refused(frames.NO_TERMINAL)
+        if not rows or not cols:
+            raise Refused(frames.BAD_REQUEST)
+        self._need_program()
+        self._program.resize(rows, cols)
+        client.answer(frames.DONE)
+
+    def _signal(self, client: Connection, body: bytes) -> None:
+        number = signal_number(body)
+        self._need_program()
+        self._program.signal(number)
+        client.answer(frames.DONE)
+
+    def _acknowledge(self, client: Connection, body: bytes) -> None:
+        offset = frames.unpack_offset(body)
+        if offset > self._spool.head:
+            raise Refused(frames.AHEAD)
+        self._spool.acknowledge(offset)
+        client.answer(frames.DONE)
+        self._output.resume()
+        if self._desk.exited and offset == self._spool.head:
+            self._acknowledged = True
+            self._leave_if_done()
+
+    def _end(self, client: Connection, body: bytes) -> None:
+        grace = frames.unpack_number(body) / 1000
+
+        def done() -> None:
+            self._when_told(lambda: client.answer(frames.EXITED, self._desk.exited))
+
+        self._ending.begin(grace, done)
+
+    def _need_program(self) -> None:
+        if self._status is not None:
+            raise Refused(frames.PROGRAM_OVER)
+
+    # the program's end, and the host's
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            if pid == self._program.pid:
+                self._status = status
+                self._input.close(frames.PROGRAM_OVER)
+                self._conclude()
+        self._leave_if_done()
+
+    def _conclude(self) -> None:
+        """Record the end behind the last output, and tell it."""
+        assert self._status is not None
+        if not self._output.drain() or not self._record(self._status):
+            # the disk is full: nobody is told of an end that is written nowhere
+            self._loop.after(RETRY_SECONDS, self._conclude)
+            return
+        self._program.close()
+        if not self._ending.under_way:
+            self._ending.begin(GRACE_SECONDS, self._leave_if_done)
+
+    def _record(self, status: int) -> bool:
+        by_signal = os.WIFSIGNALED(status)
+        code = None if by_signal else os.WEXITSTATUS(status)
+        number = os.WTERMSIG(status) if by_signal else None
+        exited = frames.pack_exited(code, number, now_ms(), self._spool.head)
+        try:
+            write_whole(f"{self._spec.folder}/exit", exited)
+        except FileNotFoundError:
+            pass  # the folder was removed: nobody will look for it there
+        except OSError:
+            return False
+        self._desk.tell_exit(exited)
+        return True
+
+    def _when_told(self, call: Call) -> None:
+        if self._desk.exited:
+            call()
+        else:
+            self._loop.after(RETRY_SECONDS, lambda: self._when_told(call))
+
+    def _gone(self, client: Connection) -> None:
+        self._input.gone(client)
+
+    def _hubs(self, number: int) -> None:
+        self._loop.cancel(self._alone)
+        self._alone = None
+        if not number:
+            self._bear_alone(time.monotonic() + self._spec.alone_seconds)
+
+    def _bear_alone(self, until: float) -> None:
+        left = until - time.monotonic()
+        # without its socket no hub finds it again: its folder was removed
+        if left <= 0 or not os.path.exists(self._spec.socket):  # noqa: PTH110
+            self._dismiss()
+            return
+        self._alone = self._loop.after(min(left, LOOK_SECONDS), lambda: self._bear_alone(until))
+
+    def _dismiss(self) -> None:
+        """Nobody needs the program any more: it is ended, and then the host leaves unasked."""
+        self._acknowledged = True
+        self._ending.begin(GRACE_SECONDS, self._leave_if_done)
+
+    def _leave_if_done(self) -> None:
+        if self._leaving or not self._acknowledged or not self._desk.exited or self._ending.under_way:
+            return
+        self._leaving = True
+        try:
+            os.unlink(self._spec.socket)  # noqa: PTH108 (pathlib costs memory)
+        except FileNotFoundError:
+            pass  # the hub has forgotten this host
+        self._loop.after(FAREWELL_SECONDS, self._loop.stop)
+        self._desk.leave(self._loop.stop)
+
+
+def _answer(client: Connection, reason: int) -> None:
+    if reason:
+        client.answer(frames.FAILED, frames.pack_number(reason))
+    else:
+        client.answer(frames.DONE)
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """A file that is there with all of `data`, or not at all."""
+    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(f"{path}.new", path)  # noqa: PTH104

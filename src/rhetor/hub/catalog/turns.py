@@ -1,0 +1,89 @@
+"""Sessions, turns and plans as rows of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rhetor.domain.turn import TurnState
+from rhetor.store.base import Row
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """Where a turn is: its stream (a session's or a plan's), and a number of that stream that its message
+    stands behind, so that it is found without a search."""
+
+    id: str
+    stream: str
+    peer: str
+    state: TurnState
+    owner: str
+    message_id: str
+    behind: int
+    step: str | None = None
+    at: int = 0
+
+    def become(self, state: TurnState) -> TurnRow:
+        return replace(self, state=state)
+
+    def row(self) -> Row:
+        doc = {"peer": self.peer, "message_id": self.message_id, "behind": self.behind, "step": self.step}
+        return Row(
+            "turn",
+            self.id,
+            self.state,
+            msgspec.json.encode(doc),
+            owner=self.owner,
+            parent=self.stream,
+            at=self.at,
+        )
+
+    @classmethod
+    def of(cls, row: Row) -> TurnRow:
+        doc = msgspec.json.decode(row.doc)
+        state = TurnState(row.state)
+        return cls(
+            row.id,
+            row.parent,
+            doc["peer"],
+            state,
+            row.owner,
+            doc["message_id"],
+            doc["behind"],
+            doc["step"],
+            row.at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """`steps`: as they were asked for, for who looks later."""
+
+    id: str
+    owner: str
+    state: str
+    steps: tuple[dict[str, Any], ...]
+    at: int = 0
+
+    def become(self, state: str) -> PlanRow:
+        return replace(self, state=state)
+
+    def row(self) -> Row:
+        return Row("plan", self.id, self.state, msgspec.json.encode(self.steps), owner=self.owner, at=self.at)
+
+    @classmethod
+    def of(cls, row: Row) -> PlanRow:
+        return cls(row.id, row.owner, row.state, tuple(msgspec.json.decode(row.doc)), row.at)
+
+
+async def waiting_turns(state: State, session_id: str) -> Sequence[TurnRow]:
+    """Turns that were accepted and have not started, in order of acceptance."""
+    rows = await state.store.find("turn", parent=session_id, state=TurnState.ACCEPTED)
+    return [TurnRow.of(row) for row in rows]

@@ -1,0 +1,240 @@
+"""Following a stream for many: who stands at the same place and is shown the same is read to by one task.
+
+A reader that lags reads by itself, at its own pace, until it has caught up with the log. What was not read
+yet is not kept for anybody anywhere, but for the one piece that a client had no room for. It knows no
+dialect and no transport: a view turns records to frames, an outlet takes frames."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+
+from rhetor.domain.event import Position
+from rhetor.store.base import Log, Record
+
+from .subscriber import Outlet, View, Way
+
+PIECE_BYTES = 256 << 10  # of events' data: what is given to an outlet in one go
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a reader is. `owed`: frames of events up to there, of which its client was given what is up to
+    `given`."""
+
+    after: Position
+    view: View
+    owed: bytes = b""
+    given: int = field(default=0, compare=False)
+
+    @property
+    def seq(self) -> int:
+        """The number up to which the client has been given everything."""
+        return self.given if self.owed else self.after.seq
+
+
+@dataclass(slots=True, eq=False)
+class _Follower:
+    stream: str
+    place: _Place
+
+
+class Cohorts:
+    """All who follow streams of `log`."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._cohorts: dict[str, list[_Cohort]] = {}
+        self._followers: set[_Follower] = set()
+
+    def __len__(self) -> int:
+        """How many groups of readers there are."""
+        return sum(map(len, self._cohorts.values()))
+
+    def followers(self) -> Iterator[tuple[str, int]]:
+        """Of each that follows a stream: which one, and the number up to which its client was given it."""
+        for follower in self._followers:
+            yield follower.stream, follower.place.seq
+
+    async def follow(self, stream: str, after: Position, view: View, outlet: Outlet) -> None:
+        """Let the outlet have what the view shows of what is behind `after`, and then of what comes, until
+        the view is over.
+
+        Raises:
+            PositionLost: the position is not, or is no longer, part of the log.
+            TooSlow: the client does not read.
+        """
+        follower = _Follower(stream, _Place(after, copy(view)))
+        self._followers.add(follower)
+        try:
+            await self._catch_up(stream, follower.place, outlet)
+            while not follower.place.view.is_over:
+                cohort = self._at(stream, follower.place, outlet.door)
+                follower.place = cohort.place
+                try:
+                    follower.place = await cohort.stand(outlet)
+                finally:
+                    self._drop_empty(stream, cohort)
+                await self._catch_up(stream, follower.place, outlet)
+        finally:
+            self._followers.discard(follower)
+
+    async def show(
+        self,
+        stream: str,
+        after: Position,
+        batches: AsyncIterator[Sequence[Record]],
+        view: View,
+        outlet: Outlet,
+    ) -> None:
+        """The same from the records of `batches`: for one who has to do something with them before and after
+        each batch is given. The view itself is shown, not a copy.
+
+        Raises:
+            TooSlow: the client does not read.
+        """
+        follower = _Follower(stream, _Place(after, view))
+        self._followers.add(follower)
+        try:
+            async for records in batches:
+                await _write(records, view, outlet)
+                follower.place.after = records[-1].position
+                if view.is_over:
+                    return
+        finally:
+            self._followers.discard(follower)
+
+    async def _catch_up(self, stream: str, place: _Place, outlet: Outlet) -> None:
+        if place.owed:
+            await outlet.write(place.owed)
+            place.owed = b""
+        while not place.view.is_over and (records := await self._log.page(stream, place.after)):
+            await _write(records, place.view, outlet)
+            place.after = records[-1].position
+
+    def _at(self, stream: str, place: _Place, door: str) -> _Cohort:
+        """Those who stand there. Between the reader's last look at the log and this nothing may happen."""
+        cohorts = self._cohorts.setdefault(stream, [])
+        for cohort in cohorts:
+            if cohort.place == place and cohort.door == door:
+                return cohort
+        cohorts.append(_Cohort(self._log, stream, place, door))
+        return cohorts[-1]
+
+    def _drop_empty(self, stream: str, cohort: _Cohort) -> None:
+        cohorts = self._cohorts.get(stream, [])
+        if cohort.is_empty and cohort in cohorts:
+            cohorts.remove(cohort)
+            if not cohorts:
+                del self._cohorts[stream]
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """`called`: it is to look again. `left`: where it was when it could not take more."""
+
+    outlet: Outlet
+    way: Way
+    called: asyncio.Future[None]
+    left: _Place | None = None
+
+    def call(self) -> None:
+        if not self.called.done():
+            self.called.set_result(None)
+
+
+class _Cohort:
+    """Readers at one place, through one door. One of them reads for all, and when it goes the next one does;
+    the others' tasks only wait."""
+
+    def __init__(self, log: Log, stream: str, place: _Place, door: str) -> None:
+        self._log = log
+        self._stream = stream
+        self.door = door
+        self._members: dict[_Member, None] = {}
+        self._is_read = False
+        self.place = _Place(place.after, copy(place.view))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._members
+
+    async def stand(self, outlet: Outlet) -> _Place:
+        """Until the outlet has no room for what comes, or there is no more to come: where it was then.
+
+        Raises:
+            PositionLost: as `Log.page`.
+        """
+        new_future = asyncio.get_running_loop().create_future
+        member = _Member(outlet, outlet.way, new_future())
+        self._members[member] = None
+        try:
+            while member.left is None:
+                if self._is_read:
+                    await member.called
+                    member.called = new_future()
+                else:
+                    await self._read(member)
+            return member.left
+        finally:
+            self._members.pop(member, None)
+            if not self._is_read:
+                self._call_next()
+
+    async def _read(self, member: _Member) -> None:
+        """For all, as long as this one is among them."""
+        self._is_read = True
+        try:
+            while member.left is None:
+                await self._log.wait(self._stream, self.place.after)
+                if records := await self._log.page(self._stream, self.place.after):
+                    self._give(records)
+        finally:
+            self._is_read = False
+
+    def _call_next(self) -> None:
+        for member in self._members:
+            member.call()
+            return
+
+    def _give(self, records: Sequence[Record]) -> None:
+        view = self.place.view
+        for piece in _pieces(records):
+            frames, given = b"".join(map(view.take, piece)), self.place.seq
+            self.place.after = piece[-1].position
+            if frames and self._members:
+                self._put(frames, given)
+        if view.is_over:
+            for member in list(self._members):
+                self._let_go(member, b"", self.place.seq)
+
+    def _put(self, frames: bytes, given: int) -> None:
+        first = next(iter(self._members)).outlet
+        enclosed = first.enclose(frames)
+        stopped = [member for member in self._members if member.way.put(enclosed) is False]
+        first.count(len(enclosed) * (len(self._members) - len(stopped)))
+        for member in stopped:
+            self._let_go(member, frames, given)
+
+    def _let_go(self, member: _Member, owed: bytes, given: int) -> None:
+        del self._members[member]
+        member.left = _Place(self.place.after, copy(self.place.view), owed, given)
+        member.call()
+
+
+async def _write(records: Sequence[Record], view: View, outlet: Outlet) -> None:
+    for piece in _pieces(records):
+        if frames := b"".join(map(view.take, piece)):
+            await outlet.write(frames)
+
+
+def _pieces(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The records, in as few pieces as may be."""
+    begin = size = 0
+    for n, record in enumerate(records, 1):
+        size += len(record.data)
+        if size >= PIECE_BYTES or n == len(records):
+            yield records[begin:n]
+            begin, size = n, 0

@@ -1,0 +1,228 @@
+"""Passing on what peers say: each answer that is marked reaches where its peer is forwarded to, once.
+
+The mark is made in the commit of the answer, and goes in the commit that passes it on. So a hub that is
+killed in between leaves it to the next one, which finds either both or neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.event import (
+    ForwardFailed,
+    MessageAccepted,
+    MessageForwarded,
+    SessionStateChanged,
+    TurnCompleted,
+)
+from rhetor.domain.rules import Failed, Forward
+from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer
+from rhetor.hub.catalog.outbox import DELIVERY, DUE
+from rhetor.hub.catalog.programs import HUB_STREAM
+from rhetor.hub.catalog.routing_table import row_of
+from rhetor.hub.catalog.sessions import open_session, session_of, session_row, standing_session
+from rhetor.hub.catalog.turn_log import committed
+from rhetor.hub.catalog.turns import TurnRow
+from rhetor.hub.programs.instances import seats_of
+from rhetor.hub.sessions.send import send
+from rhetor.hub.turns.attribution import relayed, title_of
+from rhetor.hub.turns.context import timestamp
+from rhetor.store.base import Draft, Expect, Row
+
+from .forwards import terminal_peer
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+BATCH = 1000
+RETRY_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer: its peer, the peers that its question had come through, its words, and when it was said."""
+
+    turn: TurnRow
+    via: tuple[str, ...]
+    text: str
+    at: int
+
+    @property
+    def source(self) -> dict[str, str]:
+        stream = "plan_id" if self.turn.step else "session_id"
+        return {stream: self.turn.stream, "turn_id": self.turn.id}
+
+
+async def carry(state: State) -> None:
+    """Pass on what is marked, in order, for as long as the hub lives."""
+    given_up: set[str] = set()
+    while True:
+        heard = state.arranged.mail.heard()
+        found = await state.store.find(DELIVERY, state=DUE, limit=BATCH + len(given_up))
+        marks = [mark for mark in found if mark.id not in given_up]
+        for mark in marks:
+            if not await _pass_on(state, mark):
+                given_up.add(mark.id)
+        if not marks:
+            await heard.wait()
+
+
+async def _pass_on(state: State, mark: Row) -> bool:
+    """Whether the mark is dealt with; else it is left to the next hub."""
+    while not state.closing:
+        try:
+            await _deliver(state, mark)
+            return True
+        except StoreRefused as refusal:
+            log.warning("an answer waits to be passed on", extra={"turn": mark.id, "why": refusal.detail})
+            await asyncio.sleep(RETRY_SECONDS)
+        except ShuttingDown:
+            break
+        except Exception:  # one answer that cannot be passed on must not keep back those of others
+            log.exception("an answer is not passed on", extra={"turn": mark.id})
+            break
+    return False
+
+
+async def _deliver(state: State, mark: Row) -> None:
+    forward = state.arranged.forward_of(mark.owner, mark.parent)
+    said = await _said(state, mark)
+    if forward is None or said is None:
+        if said is None:  # cut off, or left behind by a restore, since
+            log.warning("an answer that was to be passed on is no longer there", extra={"turn": mark.id})
+        await state.store.commit(_stream(said, mark), [], drop=[(DELIVERY, mark.id)])
+        return
+    try:
+        if forward.to in state.arranged.terminals or terminal_peer(state, forward.to):
+            await _show(state, forward, said, mark)
+        else:
+            await _send(state, forward, said, mark)
+    except (StoreRefused, ShuttingDown):
+        raise
+    except RhetorError as error:
+        await _fail(state, forward, said, mark, error)
+
+
+async def _show(state: State, forward: Forward, said: Said, mark: Row) -> None:
+    """At a terminal: an event of its stream, for whoever looks at it, now or later."""
+    payload = MessageForwarded(
+        forward.source,
+        forward.to,
+        (*said.via, forward.source),
+        said.text,
+        timestamp(said.at),
+        state.arranged.purpose_of(forward.owner, forward.source),
+        forward.as_json,
+        said.source,
+    )
+    stream = await _stream_at(state, forward)
+    await state.store.commit(stream, [Draft(payload)], expect=_still_due(mark), drop=[(DELIVERY, mark.id)])
+
+
+async def _stream_at(state: State, forward: Forward) -> str:
+    terminal = state.arranged.terminals.get(forward.to)
+    if terminal is not None:
+        if terminal.owner != forward.owner:
+            raise UnknownPeer(forward.to)
+        return terminal.stream
+    for seat in seats_of(state, forward.to):
+        if seat.entry.owner == forward.owner:
+            return seat.entry.session_id
+    return (await standing_session(state, forward.owner, state.peers.get(forward.to))).id
+
+
+async def _send(state: State, forward: Forward, said: Said, mark: Row) -> None:
+    """To a peer: a message like any other, whose acceptance takes the mark with it."""
+    to = state.peers.get(forward.to)
+    session_id = None if to.program else await _session(state, forward)
+    text = _as_json(state, forward, said) if forward.as_json else said.text
+    title = title_of(state, forward.source)
+    command = SendMessage(
+        relayed(title, text, to),
+        to.name if session_id is None else None,
+        session_id,
+        execute=forward.execute,
+        from_=forward.source,
+        via=(*said.via, forward.source),
+    )
+    accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, mark.id, DUE))
+    if accepted.session_id != forward.session_id:  # a program's own
+        kept = replace(forward, session_id=accepted.session_id)
+        if _mirror(state, forward, kept):
+            await state.store.commit(HUB_STREAM, [], rows=[row_of(kept)])
+
+
+async def _session(state: State, forward: Forward) -> str:
+    """The conversation in which a model hears what is forwarded to it; a new one where the last has ended."""
+    row = await state.store.get("session", forward.session_id) if forward.session_id else None
+    if row is not None and session_of(row).takes_messages:
+        return row.id
+    session = open_session(
+        state,
+        Principal(forward.owner),
+        forward.to,
+        context_window=state.limits.context_window,
+        endless=True,
+    )
+    session = replace(session, metadata={"forwarded_from": forward.source})
+    kept = replace(forward, session_id=session.id)
+    drafts = [Draft(SessionStateChanged(session.state))]
+    await state.store.commit(session.id, drafts, rows=[session_row(session), row_of(kept)])
+    _mirror(state, forward, kept)
+    return session.id
+
+
+async def _fail(state: State, forward: Forward, said: Said, mark: Row, error: RhetorError) -> None:
+    """Told where it was said, and kept with the forward for who looks at that."""
+    failed = ForwardFailed(forward.source, forward.to, error.code, error.detail)
+    kept = replace(
+        state.arranged.forward_of(forward.owner, forward.source) or forward,
+        failed=Failed(error.code, error.detail, state.ids.now()),
+    )
+    drafts = [Draft(failed, said.turn.id, said.turn.step)]
+    rows = [row_of(kept)] if _mirror(state, forward, kept) else []
+    await state.store.commit(said.turn.stream, drafts, rows=rows, drop=[(DELIVERY, mark.id)])
+
+
+def _mirror(state: State, forward: Forward, kept: Forward) -> bool:
+    """Whether it is still the same forward, whose place the new value takes."""
+    place = forward.owner, forward.source
+    now = state.arranged.forwards.get(place)
+    same = now is not None and (now.to, now.at) == (forward.to, forward.at)
+    if same:
+        state.arranged.forwards[place] = kept
+    return same
+
+
+async def _said(state: State, mark: Row) -> Said | None:
+    row = await state.store.get("turn", mark.id)
+    if row is None:
+        return None
+    turn, via = TurnRow.of(row), tuple[str, ...]()
+    for event in await committed(state.store, turn, TurnCompleted):
+        if isinstance(event.payload, MessageAccepted):
+            via = event.payload.via
+        elif isinstance(event.payload, TurnCompleted):
+            return Said(turn, via, event.payload.text, event.at)
+    return None
+
+
+def _still_due(mark: Row) -> Expect:
+    return Expect(DELIVERY, mark.id, frozenset({DUE}))
+
+
+def _stream(said: Said | None, mark: Row) -> str:
+    return said.turn.stream if said else "hub"
+
+
+def _as_json(state: State, forward: Forward, said: Said) -> str:
+    purpose = state.arranged.purpose_of(forward.owner, forward.source)
+    whole = {"from": forward.source, "to": forward.to, "time": timestamp(said.at), "purpose": purpose}
+    return msgspec.json.encode({**whole, "message": said.text}).decode()

@@ -1,0 +1,293 @@
+"""One plan while it runs: what may run is started when what it needs has ended; nothing polls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rhetor.domain.command import Principal, SendMessage, StartPlan
+from rhetor.domain.event import (
+    ContextInjected,
+    MessageAccepted,
+    Payload,
+    PlanEnded,
+    PlanStatus,
+    StepDone,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    TurnCancelled,
+    TurnCompleted,
+    TurnEnd,
+    TurnFailed,
+    TurnInterrupted,
+)
+from rhetor.domain.peer import Peer
+from rhetor.domain.plan import Answer, Plan, Progress, Step, compose
+from rhetor.domain.turn import Turn, TurnState
+from rhetor.drivers.base import Prompt
+from rhetor.errors import RhetorError, StateConflict
+from rhetor.hub.catalog.outbox import marks, tell_courier
+from rhetor.hub.catalog.turn_log import turn_end
+from rhetor.hub.catalog.turns import PlanRow, TurnRow
+from rhetor.hub.core.checks import check_content
+from rhetor.hub.core.commits import commit_patiently
+from rhetor.hub.programs.instances import acknowledge
+from rhetor.hub.sessions.send import send
+from rhetor.hub.turns.attribution import attributed, nonce, passed_through, require_hops
+from rhetor.hub.turns.context import settle, take
+from rhetor.hub.turns.peer_call import ask
+from rhetor.hub.turns.pending import Asking
+from rhetor.hub.turns.turn_run import Closing, TurnRun
+from rhetor.store.base import Draft, Expect, Row
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+
+class PlanRun:
+    """One plan while it runs. Steps without a session write into the plan's stream, so that one cursor
+    follows the whole; steps in a session are linked to it."""
+
+    def __init__(
+        self, state: State, principal: Principal, command: StartPlan, plan: Plan, row: PlanRow
+    ) -> None:
+        self._state = state
+        self._principal = principal
+        self._command = command
+        self._progress = Progress(plan)
+        self._row = row
+        self._active: set[str] = set()
+        self._runs: dict[str, TurnRun] = {}
+        self._sessions: dict[str, str] = {}
+        self._begins_via = passed_through(state, principal)
+        self._via: dict[str, tuple[str, ...]] = {}
+        self._stopped_by: str | None = None
+        self._end_is_logged = False
+        self._nothing_left = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def runs(self) -> Collection[TurnRun]:
+        """The turns that run in the plan's own stream."""
+        return self._runs.values()
+
+    async def run(self) -> None:
+        """From the first steps to `plan.ended`."""
+        try:
+            self._advance()
+            await self._nothing_left.wait()
+            if not self._end_is_logged:
+                await self._commit([self._ended()], [self._row.become(self._status).row()])
+        finally:
+            self._state.plans.pop(self._row.id, None)
+            self._state.watching.forget(self._row.id)
+
+    def stop(self, by: str) -> None:
+        """Cancel what runs, here and in the sessions of steps."""
+        self._stopped_by = by
+        for run in list(self._runs.values()):
+            run.stop(lambda turn: turn.cancel(by))
+        for session_id in list(self._sessions.values()):
+            if (lane := self._state.lanes.get(session_id)) and lane.current:
+                lane.current.stop(lambda turn: turn.cancel(by))
+
+    def shut_down(self) -> None:
+        """The hub ends: so do the steps that run here; those in sessions end with their sessions' turns."""
+        for run in list(self._runs.values()):
+            run.stop(lambda turn: turn.interrupt("the hub was shut down"))
+
+    def _advance(self) -> None:
+        if self._stopped_by is None and not self._state.closing:
+            for step in self._progress.ready_steps(self._free_places()):
+                self._active.add(step.id)
+                self._state.tasks.create_task(self._run_step(step), name=f"step {self._row.id} {step.id}")
+        if not self._active:
+            self._nothing_left.set()
+
+    def _free_places(self) -> int | None:
+        most = self._command.max_parallel
+        return None if most is None else most - len(self._active)
+
+    async def _run_step(self, step: Step) -> None:
+        """One step to its end. Whatever it raises is its own failure, never the hub's."""
+        try:
+            message = self._message(step)
+            check_content(message, self._state.limits.message_bytes)
+            require_hops(self._passed_through(step), self._state.limits.hops)
+            if step.session_id or step.context_window is not None:
+                await self._in_session(step, message)
+            else:
+                await self._in_plan(step, message)
+        except RhetorError as error:
+            self._progress.failed.add(step.id)
+            failed = StepFailed(step.id, error.code, error.detail, error.retryable)
+            await self._commit([Draft(failed, step=step.id), *self._skipped()])
+        finally:
+            self._active.discard(step.id)
+            self._advance()
+
+    def _message(self, step: Step) -> str:
+        given = self._progress.inputs(step)
+        stdin = "" if given else self._command.stdin
+        peer = self._state.peers.resolve(step.target)[0]
+        message = compose(step.template, given, nonce(), stdin, plain=peer.reads_plain)
+        own_words = step.template or not given
+        return attributed(self._state, self._principal, message, peer) if own_words else message
+
+    def _passed_through(self, step: Step) -> tuple[str, ...]:
+        """The peers that the step's message has come through: of several ways the longest."""
+        return max((self._via[need] for need in step.needs), key=len, default=self._begins_via)
+
+    async def _in_plan(self, step: Step, message: str) -> None:
+        state = self._state
+        peer, match = state.peers.resolve(step.target)
+        turn = Turn(state.ids.new("t"), state.ids.new("m"), peer.name)
+        via = self._passed_through(step)
+        self._via[step.id] = (*via, peer.name)
+        row = await self._turn_row(step, turn)
+        capability, score = (match.capability.name, match.capability.score) if match else (None, None)
+        started = StepStarted(step.id, peer.name, None, turn.turn_id, capability, score)
+        accepted = MessageAccepted(
+            turn.message_id, "user", message, self._sender, via, step.execute, step.delimiter
+        )
+        context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
+        asking = Asking(state, self._row.id, self._row.owner, turn, step.id)
+        asking.via = via
+        asking.cwd = self._command.cwd if self._principal.local else None
+        closing = self._closing(step, row, peer.title)
+        run = TurnRun(
+            state.store,
+            state.tasks,
+            self._row.id,
+            turn,
+            step.id,
+            closing,
+            asking,
+            partial(acknowledge, state),
+        )
+        self._runs[step.id] = run
+        if self._stopped_by is not None:
+            self.stop(self._stopped_by)
+        try:
+            prompt = Prompt(message, step.execute, step.delimiter, context=context)
+            await run.run(ask(state, peer.name, prompt, (), asking))
+            tell_courier(state, row)
+        finally:
+            del self._runs[step.id]
+            state.bell.ring()
+
+    async def _begin_turn(
+        self, step: Step, peer: Peer, row: TurnRow, payloads: Sequence[Payload], started: StepStarted
+    ) -> tuple[ContextInjected, ...]:
+        """Commit the step's message, with what is said in front of it, which is given back."""
+        while True:
+            sender = "" if step.needs else self._command.from_
+            taken = await take(self._state, self._row.owner, peer, sender, step.context)
+            drafts = [Draft(p, row.id, step.id) for p in (started, *taken.payloads, *payloads)]
+            try:
+                await self._commit(drafts, [row.row(), *taken.rows], taken.expects)
+            except StateConflict:  # another message took the context
+                continue
+            settle(self._state, taken)
+            return taken.payloads
+
+    async def _turn_row(self, step: Step, turn: Turn) -> TurnRow:
+        head = await self._state.store.head(self._row.id)
+        return TurnRow(
+            turn.turn_id,
+            self._row.id,
+            turn.peer,
+            TurnState.RUNNING,
+            self._row.owner,
+            turn.message_id,
+            head.head if head else 0,
+            step.id,
+            self._state.ids.now(),
+        )
+
+    def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], Closing]:
+        def closing(end: TurnEnd, became: TurnState) -> Closing:
+            self._note(step, title, end)
+            figures = self._state.measured.note(row.peer, end, self._state.ids.now())
+            drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
+            rows = [row.become(became).row(), figures, *marks(self._state, row, end)]
+            if self._active == {step.id} and (self._progress.over or self._stopped_by or self._state.closing):
+                self._end_is_logged = True
+                drafts.append(self._ended())
+                rows.append(self._row.become(self._status).row())
+            return Closing(drafts, rows)
+
+        return closing
+
+    async def _in_session(self, step: Step, message: str) -> None:
+        via = self._passed_through(step)
+        command = SendMessage(
+            message,
+            None if step.session_id else step.target,
+            step.session_id,
+            step.context_window,
+            step.execute,
+            step.delimiter,
+            step.if_busy,
+            from_=self._command.from_,
+            via=via,
+            cwd=self._command.cwd,
+            context=step.context,
+        )
+        accepted = await send(self._state, self._principal, command)
+        self._via[step.id] = (*via, accepted.peer)
+        self._sessions[step.id] = accepted.session_id
+        started = StepStarted(step.id, accepted.peer, accepted.session_id, accepted.turn_id)
+        await self._commit([Draft(started, step=step.id)])
+        if self._stopped_by is not None:
+            self.stop(self._stopped_by)
+        end, _ = await turn_end(self._state.store, accepted.session_id, accepted.turn_id, accepted.after)
+        del self._sessions[step.id]
+        self._note(step, self._state.peers.get(accepted.peer).title, end)
+        await self._commit([Draft(_step_end(step, end), step=step.id), *self._skipped()])
+
+    def _note(self, step: Step, title: str, end: TurnEnd) -> None:
+        if isinstance(end, TurnCompleted):
+            self._progress.answers[step.id] = Answer(title, end.text)
+        else:
+            self._progress.failed.add(step.id)
+
+    def _skipped(self) -> list[Draft]:
+        """The steps that cannot run any more."""
+        found = self._progress.newly_skipped()
+        return [Draft(StepSkipped(step.id, because), step=step.id) for step, because in found]
+
+    def _ended(self) -> Draft:
+        return Draft(PlanEnded(self._status))
+
+    @property
+    def _status(self) -> PlanStatus:
+        if self._stopped_by is not None:
+            return "cancelled"
+        if self._state.closing:
+            return "interrupted"
+        return "completed" if len(self._progress.answers) == len(self._progress.plan.steps) else "failed"
+
+    @property
+    def _sender(self) -> str:
+        return self._command.from_ or self._principal.subject
+
+    async def _commit(
+        self, drafts: Sequence[Draft], rows: Sequence[Row] = (), expects: Sequence[Expect] = ()
+    ) -> None:
+        await commit_patiently(self._state.store, self._row.id, drafts, rows, expects=expects)
+
+
+def _step_end(step: Step, end: TurnEnd) -> StepDone | StepFailed:
+    match end:
+        case TurnCompleted(text=text):
+            return StepDone(step.id, text)
+        case TurnFailed(code=code, detail=detail, retryable=retryable):
+            return StepFailed(step.id, code, detail, retryable)
+        case TurnCancelled(by=by):
+            return StepFailed(step.id, "cancelled", f"cancelled by {by}")
+        case TurnInterrupted(reason=reason):
+            return StepFailed(step.id, "interrupted", reason, retryable=True)

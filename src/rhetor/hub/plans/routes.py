@@ -1,0 +1,104 @@
+"""Routes: named chains of peers, each of whom is given what the one before has said. Sent as plans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rhetor.domain.command import Principal, StartPlan
+from rhetor.domain.plan import Plan, Step
+from rhetor.domain.rule_commands import PutRoute, RemoveRoute, SendRoute
+from rhetor.domain.rules import Route, flattened
+from rhetor.errors import NameTaken, NotFound, Unprocessable
+from rhetor.hub.catalog.programs import HUB_STREAM
+from rhetor.hub.catalog.routing_table import row_id, row_of
+from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
+from rhetor.hub.turns.context import purpose_context
+from rhetor.store.base import Expect
+
+from .plans import Planned, expanded, start
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+KIND = "route"
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+VERBS = frozenset({"list", "name", "remove", "show"})  # what the shell does with routes
+_VERBS = ", ".join(sorted(VERBS))
+
+
+async def put(state: State, principal: Principal, command: PutRoute) -> Route:
+    """Raises:
+    UnknownPeer, NoCapablePeer, UnknownTeam: nobody is called so who is to be on it.
+    Unprocessable, HopLimit, NotFound: that is no name; or it leads through itself, too far, or through a
+        route that is not there.
+    NameTaken: it is to be new, and is there already.
+    """
+    state.require_open()
+    require_person(principal)
+    if not NAME.fullmatch(command.name) or command.name in VERBS:
+        rule = "it has up to 100 letters, digits, `_`, `.` or `-`"
+        raise Unprocessable(f"{command.name[:100]!r} is no route's name: {rule}, and is none of {_VERBS}")
+    route = Route(principal.subject, command.name, command.hops, state.ids.now())
+    if command.new and (route.owner, route.name) in state.arranged.routes:
+        raise NameTaken(KIND, command.name)
+    _check(state, principal, route)
+    expect = Expect(KIND, row_id(route), frozenset()) if command.new else None
+    await state.store.commit(HUB_STREAM, [], expect=expect, rows=[row_of(route)])
+    state.arranged.routes[principal.subject, route.name] = route
+    return route
+
+
+async def remove(state: State, principal: Principal, command: RemoveRoute) -> Route:
+    """Raises:
+    NotFound: the caller has none of that name."""
+    require_person(principal)
+    route = route_of(state, principal, command.name)
+    await state.store.commit(HUB_STREAM, [], drop=[(KIND, row_id(route))])
+    state.arranged.routes.pop((route.owner, route.name), None)
+    return route
+
+
+async def send(state: State, principal: Principal, command: SendRoute) -> Planned:
+    """Raises:
+    NotFound: the caller has no such route.
+    The rest as a plan that is started."""
+    route = route_of(state, principal, command.name)
+    check_content(command.content, state.limits.message_bytes)
+    steps = _steps(state, principal, route)
+    plan = StartPlan(steps, command.content, None, command.command_id, command.from_, command.cwd)
+    return await start(state, principal, plan)
+
+
+def route_of(state: State, principal: Principal, name: str) -> Route:
+    """Raises:
+    NotFound: the caller has none of that name."""
+    route = state.arranged.routes.get((principal.subject, name))
+    if route is None:
+        raise NotFound(KIND, name)
+    return route
+
+
+def routes_of(state: State, principal: Principal) -> Sequence[Route]:
+    return sorted(state.arranged.routes_of(principal.subject).values(), key=lambda route: route.name)
+
+
+def _steps(state: State, principal: Principal, route: Route) -> tuple[Step, ...]:
+    hops = flattened(route, state.arranged.routes_of(principal.subject))
+    steps: list[Step] = []
+    for number, hop in enumerate(hops, 1):
+        needs = (steps[-1].id,) if steps else ()
+        context = (purpose_context(hop.purpose, f"route {route.name}", route.at),) if hop.purpose else ()
+        steps.append(Step(f"h{number}", hop.target, "", needs, context=context))
+    return tuple(steps)
+
+
+def _check(state: State, principal: Principal, route: Route) -> None:
+    for hop in route.hops:
+        if hop.purpose:
+            check_content(hop.purpose, PURPOSE_BYTES, "a purpose")
+    steps = expanded(state, _steps(state, principal, route))
+    Plan(steps).check(state.limits.hops)
+    for step in steps:
+        state.peers.resolve(step.target)

@@ -1,0 +1,184 @@
+"""The programs that run as peers: where each sits, and what it says while nobody asked it.
+
+A seat lasts from the start of a program to its end. What it says between turns goes into its owner's standing
+session, with the place in its spool, so that a hub that is killed loses nothing and says nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from rhetor.domain.event import (
+    AgentRecord,
+    OutputDelta,
+    OutputPartial,
+    PeerStatusChanged,
+    UsageReported,
+)
+from rhetor.domain.output import Output, Record, Remembered, Spooled, Text, Usage
+from rhetor.domain.program import Exit
+from rhetor.drivers.base import Running
+from rhetor.errors import RhetorError
+from rhetor.hub.active import Seat
+from rhetor.hub.catalog.programs import HUB_STREAM, SeatRow, end_told, memory_row
+from rhetor.hub.core.commits import commit_patiently
+from rhetor.store.base import Draft, SourceOffset
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+log = logging.getLogger(__name__)
+
+
+def take(state: State, entry: SeatRow, running: Running) -> Seat:
+    """Give a program that runs its seat, and begin to hear it."""
+    seat = state.seats[entry.key] = Seat(entry, running)
+    name = entry.peer.name
+    seat.tasks = [
+        state.tasks.create_task(_hear(state, seat), name=f"hear {name}"),
+        state.tasks.create_task(_report(state, seat), name=f"report {name}"),
+    ]
+    state.bell.ring()
+    return seat
+
+
+def noticed(state: State, running: Running) -> None:
+    """A program's condition is another one."""
+    for seat in state.seats.values():
+        if seat.running is running:
+            seat.changed.set()
+    state.bell.ring()
+
+
+def seats_of(state: State, peer: str) -> list[Seat]:
+    """The seats of a peer: one, or one for each of its conversations."""
+    return [seat for seat in state.seats.values() if seat.peer.name == peer]
+
+
+def reports(state: State) -> dict[str, dict[str, float]]:
+    """What the programs that run say they are good at, by peer; of several of a peer the last one counts."""
+    found: dict[str, dict[str, float]] = {}
+    for seat in state.seats.values():
+        if said := seat.running.capabilities:
+            found.setdefault(seat.peer.name, {}).update(said)
+    return found
+
+
+def acknowledge(state: State, sources: Sequence[SourceOffset]) -> None:
+    """Tell hosts what of their spools is in the log, so that they need not keep it."""
+    for seat in state.seats.values():
+        offset = seat.stored(sources)
+        if offset is not None:
+            state.tasks.create_task(seat.running.stored(offset), name=f"stored {seat.peer.name}")
+
+
+def release(state: State) -> None:
+    """The hub is about to end: programs whose turns do not go on under the next one finish them alone."""
+    for seat in state.seats.values():
+        if not state.program_drivers[seat.peer.driver].continues:
+            seat.running.release()
+
+
+async def let_go(state: State) -> None:
+    """Stop hearing the programs; they go on, and the next hub finds them."""
+    for seat in list(state.seats.values()):
+        for task in seat.tasks:
+            task.cancel()
+        await asyncio.gather(*seat.tasks, return_exceptions=True)
+        await seat.running.aclose()
+    state.seats.clear()
+
+
+async def _hear(state: State, seat: Seat) -> None:
+    line = ""
+    try:
+        async with aclosing(seat.running.unasked()) as said:
+            async for spooled in said:
+                line = _last_line(line, spooled)
+                await _keep(state, seat, spooled)
+    except asyncio.CancelledError:
+        raise
+    except Exception:  # whatever a driver makes of a program: it must not end the hub
+        log.exception("a program cannot be heard", extra={"peer": seat.peer.name})
+        await seat.running.end()  # nobody would know of it any more
+    await _leave(state, seat, line)
+
+
+async def _keep(state: State, seat: Seat, spooled: Spooled) -> None:
+    drafts = [draft for output in spooled.outputs if (draft := _draft(seat, output))]
+    kept = [o.memory for o in spooled.outputs if isinstance(o, Remembered)]
+    rows = [memory_row(state, seat.entry.key, memory) for memory in kept[-1:]]
+    if drafts or rows:
+        sources = [SourceOffset(spooled.source, spooled.offset)]
+        await commit_patiently(state.store, seat.entry.session_id, drafts, rows, sources)
+    if spooled.source == seat.running.source:
+        await seat.running.stored(spooled.offset)
+
+
+async def _leave(state: State, seat: Seat, line: str) -> None:
+    """The program has ended, or was lost: told in its session and to all, then its host's things go."""
+    ended = seat.running.ended or Exit(lost="it could not be heard any more")
+    name = seat.peer.name
+    end = end_told(name, ended)
+    partial = [Draft(OutputPartial(line))] if line else []
+    rows = [seat.entry.ended(ended)]
+    await commit_patiently(state.store, seat.entry.session_id, [*partial, Draft(end)], rows)
+    await commit_patiently(state.store, HUB_STREAM, [Draft(end), Draft(_gone(name, ended))])
+    if state.seats.get(seat.entry.key) is seat:
+        del state.seats[seat.entry.key]
+        state.gone[name] = (ended, state.ids.now())
+    await seat.running.aclose()
+    forget(state, seat.entry)
+    seat.left.set()
+    seat.changed.set()
+    state.bell.ring()
+
+
+def forget(state: State, entry: SeatRow) -> None:
+    """Remove what the host of a program that has ended left behind."""
+    try:
+        state.program_drivers[entry.peer.driver].forget(entry.host_id)
+    except RhetorError as error:  # its folder stays; that is no reason to end with it
+        log.warning("a host is not forgotten", extra={"peer": entry.peer.name, "why": error.detail})
+
+
+async def _report(state: State, seat: Seat) -> None:
+    """Each change of status is an event for all; the first one is that it runs."""
+    told = None
+    while not seat.left.is_set():
+        seat.changed.clear()
+        condition = seat.condition
+        if condition.status not in (told, "gone"):  # that it is gone is told with its end
+            told = condition.status
+            change = PeerStatusChanged(seat.peer.name, condition.status, condition.evidence)
+            await commit_patiently(state.store, HUB_STREAM, [Draft(change)])
+            state.bell.ring()
+        await seat.changed.wait()
+
+
+def _gone(peer: str, ended: Exit) -> PeerStatusChanged:
+    return PeerStatusChanged(peer, "gone", ended.detail)
+
+
+def _draft(seat: Seat, output: Output) -> Draft | None:
+    match output:
+        case Text(text, channel) if text:
+            return Draft(OutputDelta(text, channel))
+        case Record(record, raw):
+            return Draft(AgentRecord(record, raw, "base64" if raw is not None else None))
+        case Usage(model, taken, given, cached, cost):
+            turn_id, seat.given_up = seat.given_up, None
+            return Draft(UsageReported(model, taken, given, cached, cost), turn_id)
+    return None
+
+
+def _last_line(line: str, spooled: Spooled) -> str:
+    """What the program has said of a line that is not whole yet."""
+    for output in spooled.outputs:
+        if isinstance(output, Text) and output.channel == "answer":
+            line = (line + output.text).rpartition("\n")[2][-4096:]
+    return line

@@ -1,0 +1,98 @@
+"""Binary content that was said to a socket: kept beside the log, then told in it, and read by its owner."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rhetor.domain.command import KeepBlob, Principal
+from rhetor.domain.event import BlobKept
+from rhetor.domain.session import TAKES_MESSAGES
+from rhetor.domain.socket import MOST_BYTES, is_shared
+from rhetor.errors import NotFound, SessionOver, StateConflict, TextOnly, TooLarge
+from rhetor.hub.core.shielded import to_the_end
+from rhetor.store.base import Draft, Expect, Key, Row
+
+from .sessions import owned_session
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+KIND = "blob"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    media_type: str
+    content: bytes
+
+
+async def keep(state: State, principal: Principal, command: KeepBlob) -> str:
+    """Its id. When this returns it is durable, and in the socket's log.
+
+    Raises:
+        NotFound: there is no such session.
+        TextOnly, TooLarge, SessionOver, KeyReused, StoreRefused: as they say; nothing was kept.
+    """
+    state.require_open()
+    session = await owned_session(state, principal, command.session_id)
+    if not is_shared(session.peer):
+        raise TextOnly(session.peer)
+    if len(command.content) > MOST_BYTES:
+        raise TooLarge("binary content", MOST_BYTES)
+    return await to_the_end(state.tasks, _keep(state, principal, command), "blob")
+
+
+async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
+    session_id = command.session_id
+    blob_id = await state.blobs.keep(command.content)
+    size = len(command.content)
+    sender = command.from_ or principal.subject
+    said = Draft(BlobKept(blob_id, command.media_type, size, sender))
+    doc = msgspec.json.encode({"media_type": command.media_type, "bytes": size})
+    row = Row(
+        KIND,
+        f"{principal.subject}/{blob_id}",
+        "kept",
+        doc,
+        owner=principal.subject,
+        parent=blob_id,
+        at=state.ids.now(),
+    )
+    key = _key(principal, command, blob_id)
+    expect = Expect("session", session_id, frozenset(TAKES_MESSAGES))
+    try:
+        await state.store.commit(session_id, [said], key=key, expect=expect, rows=[row])
+    except StateConflict as conflict:
+        raise SessionOver(session_id, str(conflict.data["state"])) from None
+    return blob_id
+
+
+async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
+    """Raises:
+    NotFound: there is none, or it is somebody else's."""
+    row = await state.store.get(KIND, f"{principal.subject}/{blob_id}")
+    if row is None:
+        raise NotFound(KIND, blob_id)
+    return Blob(msgspec.json.decode(row.doc)["media_type"], await state.blobs.read(blob_id))
+
+
+async def sweep(state: State) -> int:
+    """Take away what was kept for an event that never came to be; how much that was."""
+
+    async def is_wanted(blob_id: str) -> bool:
+        return bool(await state.store.find(KIND, parent=blob_id, limit=1))
+
+    return await state.blobs.sweep(is_wanted)
+
+
+def _key(principal: Principal, command: KeepBlob, blob_id: str) -> Key | None:
+    """The content takes part by its id: the key's fingerprint is of something small."""
+    if command.command_id is None:
+        return None
+    body = msgspec.json.encode([blob_id, replace(command, content=b"", command_id=None)])
+    digest = hashlib.sha256(body).hexdigest()
+    return Key(principal.subject, command.command_id, digest, msgspec.json.encode(blob_id))

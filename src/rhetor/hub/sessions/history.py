@@ -1,0 +1,50 @@
+"""Looking back: what was asked and answered, everywhere, as far as the caller may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rhetor.domain.command import Principal
+from rhetor.hub.catalog.turns import TurnRow
+from rhetor.store.base import Exchange, Hit
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+PAGE = 1000
+
+
+async def recent(
+    state: State, principal: Principal, limit: int, before: int | None = None
+) -> Sequence[tuple[Exchange, str]]:
+    """The caller's last messages with their answers, newest first, each with its peer's name."""
+    found: list[tuple[Exchange, str]] = []
+    seen: set[str] = set()
+    while len(found) < limit:
+        page = await state.store.recent(PAGE, before=before)
+        new = [exchange for exchange in page if exchange.turn_id not in seen]
+        for exchange in new:
+            seen.add(exchange.turn_id)
+            peer = await _peer_of_own(state, principal, exchange.turn_id)
+            if peer is not None:
+                found.append((exchange, peer))
+        if not new or len(page) < PAGE:
+            break
+        before = page[-1].at + 1  # again those of the same millisecond, of which the page may lack some
+    return found[:limit]
+
+
+async def search(state: State, principal: Principal, words: str, limit: int) -> Sequence[tuple[Hit, str]]:
+    """The caller's messages that have all the words, best first, each with its peer's name."""
+    found: list[tuple[Hit, str]] = []
+    for hit in await state.store.search(words, limit=limit * 4):
+        peer = await _peer_of_own(state, principal, hit.turn_id)
+        if peer is not None:
+            found.append((hit, peer))
+    return found[:limit]
+
+
+async def _peer_of_own(state: State, principal: Principal, turn_id: str | None) -> str | None:
+    row = await state.store.get("turn", turn_id) if turn_id else None
+    return TurnRow.of(row).peer if row is not None and row.owner == principal.subject else None

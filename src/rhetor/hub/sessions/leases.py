@@ -1,0 +1,70 @@
+"""Sessions that somebody has to attend to: what becomes of one that was left alone.
+
+Its running turn finishes; then, when its time is over and nobody has come back, it is stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from rhetor.domain.command import Principal, StopSession
+from rhetor.domain.session import Session, SessionState
+from rhetor.domain.turn import TurnState
+from rhetor.errors import NotFound, StateConflict, StoreRefused
+from rhetor.hub.catalog.sessions import session_of
+
+from .sessions import stop
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+LIVING = (SessionState.ACTIVE, SessionState.PAUSED)
+
+
+@contextmanager
+def attending(state: State, session: Session) -> Iterator[None]:
+    """For as long as a client attends to the session; it matters only for one that is to be attended to."""
+    if session.detach_ttl is None:
+        yield
+        return
+    with state.attendance.attend(session.id, session.detach_ttl, lambda: _deserted(state, session)):
+        yield
+
+
+async def await_attendants(state: State) -> None:
+    """Sessions of an earlier hub: their clients have as long as after any other break to come back."""
+    for living in LIVING:
+        for row in await state.store.find("session", state=living, limit=100_000):
+            _expect(state, session_of(row))
+
+
+def _expect(state: State, session: Session) -> None:
+    if session.detach_ttl is not None:
+        state.attendance.expect(session.id, session.detach_ttl, lambda: _deserted(state, session))
+
+
+def _deserted(state: State, session: Session) -> None:
+    state.tasks.create_task(_stop(state, session), name=f"deserted {session.id}")
+
+
+async def _stop(state: State, session: Session) -> None:
+    while _is_speaking(state, session.id):
+        heard = state.bell.heard()
+        if not _is_speaking(state, session.id):
+            break
+        await heard.wait()
+    if state.closing or session.id in state.attendance:
+        return
+    with suppress(NotFound, StateConflict):  # somebody ended it, or came back, at this moment
+        try:
+            await stop(state, Principal(session.owner), StopSession(session.id))
+        except StoreRefused:  # later, then
+            _expect(state, session)
+
+
+def _is_speaking(state: State, session_id: str) -> bool:
+    """Whether a turn runs that can come to its end without anybody."""
+    lane = state.lanes.get(session_id)
+    return lane is not None and lane.current is not None and lane.current.turn.state is TurnState.RUNNING

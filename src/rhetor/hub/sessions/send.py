@@ -1,0 +1,276 @@
+"""Saying something to a peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.event import (
+    MessageAccepted,
+    Payload,
+    Position,
+    SessionStateChanged,
+    TurnQueued,
+    TurnStarted,
+)
+from rhetor.domain.peer import Peer
+from rhetor.domain.routing import Match
+from rhetor.domain.session import Session, SessionState
+from rhetor.domain.turn import TurnState
+from rhetor.errors import (
+    Malformed,
+    PeerBusy,
+    SessionOver,
+    StateConflict,
+    Unprocessable,
+)
+from rhetor.hub.catalog.sessions import open_session, session_row, standing_session
+from rhetor.hub.catalog.turn_log import Received
+from rhetor.hub.catalog.turns import TurnRow, waiting_turns
+from rhetor.hub.core.checks import check_content
+from rhetor.hub.core.commits import command_key
+from rhetor.hub.core.shielded import to_the_end
+from rhetor.hub.programs.status import require_rest
+from rhetor.hub.turns.attribution import attributed, passed_through, require_hops
+from rhetor.hub.turns.context import Taken, settle, take
+from rhetor.hub.turns.runner import Lane, wake
+from rhetor.store.base import Committed, Draft, Expect
+
+from .sessions import owned_session
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+Mark = tuple[str, str, str]  # kind, id, state
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is in the log. `after`: its turn's events stand behind that position of the stream."""
+
+    session_id: str
+    turn_id: str
+    peer: str
+    after: Position
+    once: bool
+    match: Match | None = None
+    replayed: bool = False
+    message_id: str = ""
+
+
+async def send(
+    state: State, principal: Principal, command: SendMessage, fulfils: Mark | None = None
+) -> Accepted:
+    """Take a message in: when this returns it is durable, and its turn runs or waits. `fulfils`: a row of the
+    catalog (kind, id, state) that goes with its acceptance; where it is gone, this is a `StateConflict`.
+
+    Raises:
+        UnknownPeer, NoCapablePeer, NotFound: there is no such peer or session.
+        SessionOver, PeerBusy, KeyReused, TooLarge, Malformed, StoreRefused, ShuttingDown: as they say.
+        HopLimit: it has come through as many peers as may be.
+    """
+    state.require_open()
+    check_content(command.content, state.limits.message_bytes)
+    return await to_the_end(state.tasks, _send(state, principal, command, fulfils), "send")
+
+
+async def _send(state: State, principal: Principal, command: SendMessage, fulfils: Mark | None) -> Accepted:
+    via = command.via or passed_through(state, principal)
+    require_hops(via, state.limits.hops)
+    for _ in range(ATTEMPTS):
+        session, peer, match = await _session_for(state, principal, command)
+        content = command.content if command.via else attributed(state, principal, command.content, peer)
+        check_content(content, state.limits.message_bytes)
+        message = MessageAccepted(
+            state.ids.new("m"),
+            "user",
+            content,
+            command.from_ or principal.subject,
+            via,
+            command.execute,
+            command.delimiter,
+        )
+        sender = "" if command.via else command.from_
+        taken = await take(state, principal.subject, peer, sender, command.context)
+        try:
+            offer = Offer(session, peer, match, message, taken, fulfils)
+            return await _accept(state, principal, command, offer)
+        except StateConflict:  # the session changed between our look and our commit: look again
+            continue
+    raise SessionOver(session.id, "changing too fast")
+
+
+async def _session_for(
+    state: State, principal: Principal, command: SendMessage
+) -> tuple[Session, Peer, Match | None]:
+    if command.session_id is not None:
+        session = await owned_session(state, principal, command.session_id)
+        if not session.takes_messages:
+            raise SessionOver(session.id, session.state)
+        peer, match = state.peers.get(session.peer), None
+        if command.target and state.peers.resolve(command.target)[0] != peer:
+            raise Unprocessable(f"session {session.id} is with {peer.name}", session_id=session.id)
+        return session.used(state.ids.now()), peer, match
+    if not command.target:
+        raise Malformed("a message needs a peer or a session")
+    peer, match = state.peers.resolve(command.target)
+    window = command.context_window
+    if not opens_session(command, peer):
+        standing = await standing_session(state, principal.subject, peer, _folder(principal, command))
+        return standing.used(state.ids.now()), peer, match
+    session = open_session(
+        state,
+        principal,
+        peer.name,
+        context_window=window or 0,
+        once=window is None,
+        cwd=_folder(principal, command) if peer.program else None,
+    )
+    return session, peer, match
+
+
+def _folder(principal: Principal, command: SendMessage) -> str | None:
+    """The sender's folder, where the sender is on this machine."""
+    return command.cwd if principal.local else None
+
+
+async def _accept(
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    offer: Offer,
+) -> Accepted:
+    session, peer, match, taken = offer.session, offer.peer, offer.match, offer.taken
+    lane = state.lanes.get(session.id)
+    if lane is not None:
+        _when_busy(command, lane, peer)
+    elif command.if_busy == "refuse":
+        if session.state is SessionState.PAUSED:
+            raise PeerBusy(peer.name, why="its session is paused")
+        if peer.program is not None:
+            require_rest(state, peer, session.id)
+    direct = lane is None and session.state is SessionState.ACTIVE
+    opened = opens_session(command, peer)
+    mine = Lane(state, session.id, held=True) if direct else None
+    if mine is not None:
+        state.lanes[session.id] = mine  # at once, so that who comes meanwhile waits behind
+    try:
+        turn, drafts = await drafts_of(state, principal, command, offer, direct)
+        committed = await state.store.commit(
+            session.id,
+            drafts,
+            key=command_key(
+                principal,
+                command,
+                {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
+            ),
+            expect=[*([] if opened else [_unchanged(session)]), *taken.expects, *offer.still_due],
+            rows=[session_row(session), turn.row(), *taken.rows],
+            drop=offer.dropped,
+        )
+    except BaseException:
+        if mine is not None:
+            mine.begin()  # somebody may wait behind this one
+        raise
+    if committed.replayed:
+        if mine is not None:
+            mine.begin()
+        return await _first_time(state, committed, peer, match)
+    settle(state, taken)
+    if mine is not None:
+        mine.begin((session, turn, Received(offer.message, taken.payloads)))
+    else:
+        wake(state, session.id)
+    after = Position(committed.epoch, committed.first - 1)
+    return Accepted(session.id, turn.id, peer.name, after, session.once, match, message_id=turn.message_id)
+
+
+def _unchanged(session: Session) -> Expect:
+    return Expect("session", session.id, frozenset({session.state}))
+
+
+def _when_busy(command: SendMessage, lane: Lane, peer: Peer) -> None:
+    if command.if_busy == "refuse":
+        raise PeerBusy(peer.name, lane.current.turn.turn_id if lane.current else "")
+    if command.if_busy == "interrupt" and lane.current:
+        lane.current.stop(lambda turn: turn.interrupt("another message came first"))
+
+
+async def _first_time(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
+    """The same command came before: what it was told then."""
+    first = msgspec.json.decode(committed.result)
+    after = Position(committed.epoch, committed.first - 1)
+    return Accepted(
+        first["session_id"],
+        first["turn_id"],
+        peer.name,
+        after,
+        False,
+        match,
+        replayed=True,
+        message_id=first.get("message_id", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A message as it would be taken in now: in which session, and what goes with it. `fulfils`: a row of the
+    catalog that is dropped with it."""
+
+    session: Session
+    peer: Peer
+    match: Match | None
+    message: MessageAccepted
+    taken: Taken
+    fulfils: Mark | None
+
+    @property
+    def still_due(self) -> list[Expect]:
+        if self.fulfils is None:
+            return []
+        kind, id, state = self.fulfils
+        return [Expect(kind, id, frozenset({state}))]
+
+    @property
+    def dropped(self) -> list[tuple[str, str]]:
+        return [self.fulfils[:2]] if self.fulfils else []
+
+
+def opens_session(command: SendMessage, peer: Peer) -> bool:
+    """Whether the message begins a session; one for a program without any goes to its standing one."""
+    stands = peer.program is not None and command.context_window is None
+    return command.session_id is None and not stands
+
+
+async def drafts_of(
+    state: State, principal: Principal, command: SendMessage, offer: Offer, direct: bool
+) -> tuple[TurnRow, list[Draft]]:
+    """The turn and its first events. `direct`: it runs at once, else behind those that wait."""
+    turn_id, session, peer = state.ids.new("t"), offer.session, offer.peer
+    payloads: list[Payload] = [*offer.taken.payloads, offer.message]
+    if direct:
+        payloads.append(TurnStarted(peer.name))
+    else:
+        before = len(await waiting_turns(state, session.id)) + (session.state is SessionState.ACTIVE)
+        payloads.append(TurnQueued(before))
+    head = None if opens_session(command, peer) else await state.store.head(session.id)
+    drafts = [Draft(payload, turn_id) for payload in payloads]
+    if head is None:
+        drafts.insert(0, Draft(SessionStateChanged(session.state)))
+    began = TurnState.RUNNING if direct else TurnState.ACCEPTED
+    turn = TurnRow(
+        turn_id,
+        session.id,
+        peer.name,
+        began,
+        principal.subject,
+        offer.message.message_id,
+        head.head if head else 0,
+        at=state.ids.now(),
+    )
+    return turn, drafts

@@ -1,0 +1,207 @@
+"""Conversations: opened, named, found, held up and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rhetor.domain.command import (
+    InterruptSession,
+    PauseSession,
+    Principal,
+    ResumeSession,
+    SaveSession,
+    StartSession,
+    StopSession,
+)
+from rhetor.domain.event import SessionStateChanged, TurnCancelled
+from rhetor.domain.session import Session, SessionState
+from rhetor.domain.tool import check_tools
+from rhetor.domain.turn import TurnState
+from rhetor.errors import Malformed, NotFound, SessionOver
+from rhetor.hub.catalog.sessions import CWD, open_session, session_of, session_row
+from rhetor.hub.catalog.turns import waiting_turns
+from rhetor.hub.core.commits import command_key
+from rhetor.hub.programs.lifecycle import seat_key, take_up
+from rhetor.hub.turns.runner import wake
+from rhetor.store.base import Draft, Expect, Row
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+
+async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
+    """The caller's session of that id, or of that name; one whose time is over is expired by this look.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    row = await state.store.get("session", session_id)
+    if row is None or row.owner != principal.subject:
+        named = await state.store.find("session", owner=principal.subject, name=session_id)
+        if not named:
+            raise NotFound("session", session_id)
+        row = named[0]
+    session = session_of(row)
+    if session.has_expired(state.ids.now()) and session.id not in state.lanes:
+        session = await _become(state, session, SessionState.EXPIRED)
+    return session
+
+
+async def start(state: State, principal: Principal, command: StartSession) -> Session:
+    """Raises:
+    UnknownPeer, NameTaken, KeyReused, Unprocessable, StoreRefused: as they say; nothing was opened."""
+    state.require_open()
+    peer, _ = state.peers.resolve(command.peer or state.limits.default_peer)
+    if command.context_window < 0 or (command.ttl is not None and not command.ttl > 0):
+        raise Malformed("context_window is at least 0 and ttl more than 0 seconds")
+    check_tools(command.tools)
+    session = open_session(
+        state,
+        principal,
+        peer.name,
+        context_window=command.context_window,
+        name=command.name,
+        ttl=command.ttl,
+    )
+    cwd = {CWD: command.cwd} if peer.program and principal.local and command.cwd else {}
+    session = replace(
+        session,
+        project_id=command.project_id,
+        metadata=command.metadata | cwd,
+        tools=command.tools,
+        voice=command.voice,
+        detach_ttl=state.limits.detach_ttl if command.attended else None,
+    )
+    key = command_key(principal, command, session.id)
+    drafts = [Draft(SessionStateChanged(session.state))]
+    committed = await state.store.commit(session.id, drafts, key=key, rows=[session_row(session)])
+    if committed.replayed:
+        return await owned_session(state, principal, msgspec.json.decode(committed.result))
+    return session
+
+
+async def listed(
+    state: State,
+    principal: Principal,
+    *,
+    peer: str | None = None,
+    session_state: str | None = None,
+    project: str | None = None,
+    name: str | None = None,
+    limit: int = 1000,
+) -> Sequence[Session]:
+    """The caller's sessions, the one used last first; those opened for one message only when asked for by
+    their state. `name`: the one that has it; those that are over have given theirs free."""
+    rows = await state.store.find(
+        "session",
+        owner=principal.subject,
+        parent=peer,
+        state=session_state,
+        name=name,
+        limit=limit,
+        newest=True,
+    )
+    sessions = [session_of(row) for row in rows]
+    shown = [s for s in sessions if session_state or not (s.once and not s.takes_messages)]
+    return [s for s in reversed(shown) if project is None or s.project_id == project]
+
+
+async def pause(state: State, principal: Principal, command: PauseSession) -> Session:
+    session = await open_one(state, principal, command.session_id)
+    return await _become(state, session, SessionState.PAUSED)
+
+
+async def resume(state: State, principal: Principal, command: ResumeSession) -> Session:
+    """Let its turns run; with `standing` also let what is said to its peer without a session go on in it."""
+    session = await _become(state, await open_one(state, principal, command.session_id), SessionState.ACTIVE)
+    if command.standing:
+        await take_up(state, session, command.cwd if principal.local else None)
+    if await waiting_turns(state, session.id):
+        wake(state, session.id)
+    return session
+
+
+async def save(state: State, principal: Principal, command: SaveSession) -> Session:
+    """Raises:
+    NotFound, SessionOver, NameTaken: as they say; nothing was changed."""
+    session = await open_one(state, principal, command.session_id)
+    kept = replace(session, name=command.name or session.name, ttl=None, used_at=state.ids.now())
+    expect = Expect("session", session.id, frozenset({session.state}))
+    await state.store.commit(session.id, [], expect=expect, rows=[session_row(kept)])
+    return kept
+
+
+async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
+    session = await owned_session(state, principal, command.session_id)
+    lane = state.lanes.get(session.id)
+    if lane is not None and lane.current is not None:
+        lane.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
+    return session
+
+
+async def stop(state: State, principal: Principal, command: StopSession) -> Session:
+    session = await owned_session(state, principal, command.session_id)
+    if not session.takes_messages:
+        return session
+    by = principal.subject
+    waiting = await waiting_turns(state, session.id)
+    drafts = [Draft(TurnCancelled(by), turn.id) for turn in waiting]
+    rows = [turn.become(TurnState.CANCELLED).row() for turn in waiting]
+    stopped = await _become(state, session, SessionState.STOPPED, drafts, rows)
+    lane = state.lanes.get(session.id)
+    if lane is not None and lane.current is not None:
+        lane.current.stop(lambda turn: turn.cancel(by))
+    return stopped
+
+
+async def expire_old(state: State) -> int:
+    """Expire the sessions whose time is over; how many there were."""
+    now, expired = state.ids.now(), 0
+    for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
+        session = session_of(row)
+        if session.has_expired(now) and session.id not in state.lanes:
+            await _become(state, session, SessionState.EXPIRED)
+            expired += 1
+    return expired
+
+
+async def open_one(state: State, principal: Principal, session_id: str) -> Session:
+    """Raises:
+    NotFound, SessionOver: as they say."""
+    session = await owned_session(state, principal, session_id)
+    if not session.takes_messages:
+        raise SessionOver(session.id, session.state)
+    return session
+
+
+async def _become(
+    state: State,
+    session: Session,
+    wanted: SessionState,
+    drafts: Sequence[Draft] = (),
+    rows: Sequence[Row] = (),
+) -> Session:
+    if session.state is wanted:
+        return session
+    changed = session.become(wanted)
+    await state.store.commit(
+        session.id,
+        [*drafts, Draft(SessionStateChanged(wanted))],
+        expect=Expect("session", session.id, frozenset({session.state})),
+        rows=[*rows, session_row(changed)],
+    )
+    if not changed.takes_messages:
+        _end_program(state, changed)
+    return changed
+
+
+def _end_program(state: State, session: Session) -> None:
+    """A program that ran for this conversation alone has nothing left to do."""
+    for seat in list(state.seats.values()):
+        peer = seat.peer
+        if seat.entry.key == seat_key(state, peer, session.id) != peer.name:
+            state.tasks.create_task(seat.running.end(), name=f"end {peer.name}")

@@ -1,0 +1,153 @@
+"""The read side of the tables: functions of a connection inside one read transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rhetor.domain.event import Event, Position
+from rhetor.errors import NotFound
+from rhetor.store.base import MARK_BEGIN, MARK_END, Exchange, Head, Hit, Record, Row, Spoken, require_position
+from rhetor.store.messages import ASSISTANT, folded, last_spoken
+from rhetor.store.search import fts_expression
+
+from .incarnation import Incarnation, present
+
+PAGE_BYTES = 4 << 20  # of payloads, after which a page ends
+EXCERPT_TOKENS = 24
+_FOREVER = 2**63 - 1
+_EVENT = "seq, at, type, turn_id, step, data"
+_ROW = "kind, id, state, doc, owner, parent, name, at"
+_TEXTS = """
+WITH RECURSIVE view (depth, inc, last, base, base_seq) AS (
+    SELECT 0, id, 9223372036854775807, base, base_seq FROM incarnations WHERE id = ?
+    UNION ALL
+    SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq
+    FROM view JOIN incarnations i ON i.id = view.base
+)
+SELECT inc, last FROM view ORDER BY depth
+"""
+
+
+def require(connection: sqlite3.Connection, stream: str) -> Incarnation:
+    """Raises:
+    NotFound: there is no such stream."""
+    found = present(connection, stream)
+    if found is None:
+        raise NotFound("stream", stream)
+    return found
+
+
+def head(connection: sqlite3.Connection, stream: str) -> Head | None:
+    found = present(connection, stream)
+    return found.standing() if found else None
+
+
+def page(connection: sqlite3.Connection, stream: str, after: Position, limit: int) -> Sequence[Record]:
+    """As `Log.page`."""
+    incarnation = require(connection, stream)
+    require_position(incarnation.standing(), after)
+    records: list[Record] = []
+    size = 0
+    cursor = connection.execute(
+        f"SELECT {_EVENT} FROM events WHERE inc = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (incarnation.id, after.seq, limit),
+    )
+    for row in cursor:
+        records.append(_record(incarnation, row))
+        size += len(row[-1])
+        if size >= PAGE_BYTES:
+            break
+    cursor.close()
+    return records
+
+
+def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence[Event]:
+    """The events that may stand for the chunks of a turn, which lie between its message and its end."""
+    incarnation = require(connection, stream)
+    (asked,) = connection.execute(
+        "SELECT min(seq) FROM texts WHERE inc = ? AND turn_id = ? AND role <> ?",
+        (incarnation.id, turn_id, ASSISTANT),
+    ).fetchone()
+    cursor = connection.execute(
+        f"SELECT {_EVENT} FROM events WHERE inc = ? AND seq >= ? AND turn_id = ? ORDER BY seq",
+        (incarnation.id, max(asked or 0, incarnation.earliest), turn_id),
+    )
+    found = folded(_record(incarnation, row).event for row in cursor)
+    cursor.close()
+    return found
+
+
+def spoken(connection: sqlite3.Connection, stream: str, limit: int, answered: bool) -> Sequence[Spoken]:
+    return last_spoken(_backwards(connection, require(connection, stream)), limit, answered=answered)
+
+
+def _backwards(connection: sqlite3.Connection, incarnation: Incarnation) -> Iterator[Spoken]:
+    """What was said in the incarnation and in those it stands on, up to where it stands; newest first."""
+    for inc, last in connection.execute(_TEXTS, (incarnation.id,)).fetchall():
+        cursor = connection.execute(
+            "SELECT turn_id, role, content, at, seq FROM texts WHERE inc = ? AND seq <= ? ORDER BY seq DESC",
+            (inc, last),
+        )
+        for row in cursor:
+            yield Spoken(*row)
+
+
+def search(
+    connection: sqlite3.Connection, words: Sequence[str], streams: Sequence[str] | None, limit: int
+) -> Sequence[Hit]:
+    among = "" if streams is None else "AND i.stream IN (SELECT value FROM json_each(:streams))"
+    cursor = connection.execute(
+        f"""
+        SELECT i.stream, i.epoch, t.seq, t.turn_id, t.role,
+               snippet(words, 0, '{MARK_BEGIN}', '{MARK_END}', '…', {EXCERPT_TOKENS}), t.at
+        FROM words JOIN texts t ON t.id = words.rowid JOIN incarnations i ON i.id = t.inc
+        WHERE words MATCH :words {among} ORDER BY words.rank, t.id DESC LIMIT :limit
+        """,
+        {"words": fts_expression(words), "streams": json.dumps(streams), "limit": limit},
+    )
+    return [
+        Hit(stream, Position(epoch, seq), turn_id or None, role, excerpt, at)
+        for stream, epoch, seq, turn_id, role, excerpt, at in cursor
+    ]
+
+
+def recent(connection: sqlite3.Connection, limit: int, before: int | None) -> Sequence[Exchange]:
+    cursor = connection.execute(
+        f"""
+        SELECT i.stream, q.turn_id, q.at, q.content,
+               coalesce((SELECT a.content FROM texts a WHERE a.inc = q.inc AND a.turn_id = q.turn_id
+                         AND a.role = '{ASSISTANT}' ORDER BY a.seq DESC LIMIT 1), '')
+        FROM texts q JOIN incarnations i ON i.id = q.inc
+        WHERE q.role <> '{ASSISTANT}' AND q.at < ? ORDER BY q.at DESC, q.id DESC LIMIT ?
+        """,
+        (_FOREVER if before is None else before, limit),
+    )
+    return [Exchange(*found) for found in cursor]
+
+
+def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:
+    found = connection.execute(f"SELECT {_ROW} FROM rows WHERE kind = ? AND id = ?", (kind, id)).fetchone()
+    return Row(*found) if found else None
+
+
+def rows(
+    connection: sqlite3.Connection, columns: dict[str, str], limit: int, newest: bool = False
+) -> Sequence[Row]:
+    """The rows in which each of the columns has its value."""
+    where = " AND ".join(f"{column} = ?" for column in columns)
+    order = "at DESC, id DESC" if newest else "at, id"
+    sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY {order} LIMIT ?"
+    found = [Row(*found) for found in connection.execute(sql, (*columns.values(), limit))]
+    return found[::-1] if newest else found
+
+
+def offset(connection: sqlite3.Connection, source: str) -> int:
+    found = connection.execute("SELECT offset FROM sources WHERE source = ?", (source,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _record(incarnation: Incarnation, row: tuple[Any, ...]) -> Record:
+    return Record(incarnation.stream, incarnation.epoch, *row)

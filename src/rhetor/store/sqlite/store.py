@@ -1,0 +1,277 @@
+"""The embedded store: SQLite in WAL mode, one thread that writes, a few that read, the newest in memory.
+
+What is shown is durable: records reach the tail, followers their wake-ups and callers their answers in one
+step of the event loop, after the transaction that holds them is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rhetor.domain.event import Position
+from rhetor.errors import StoreRefused
+from rhetor.store.base import (
+    PAGE,
+    Committed,
+    Draft,
+    Exchange,
+    Expect,
+    Head,
+    Hit,
+    Key,
+    Record,
+    Row,
+    SourceOffset,
+    Spoken,
+    random_epoch,
+)
+from rhetor.store.commit import Append, Entry, expected
+from rhetor.store.commit_stats import Commits
+from rhetor.store.search import words_of
+from rhetor.store.tail import Tail
+from rhetor.store.wakeups import Wakeups
+
+from . import queries
+from .connection import BUSY_TIMEOUT, connect
+from .file import Ownership, finish, prepare, translated
+from .readers import Readers, T
+from .requests import Fold, Landed, Request, Sweep, Truncate
+from .wal import Checkpoints
+from .writer import Outcome, Ticket, Writer
+
+MAX_WAITING_BYTES = 64 << 20
+TICKET_BYTES = 1024  # what a request costs beside its payloads
+log = logging.getLogger(__name__)
+
+
+class SqliteStore:
+    """A `Store` in one file, for one process and one event loop.
+
+    Appends that wait for the disk are bounded (64 MiB): one more is refused at once.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], int],
+        new_epoch: Callable[[], str],
+        tail: Tail,
+        busy_timeout: float,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tail = tail
+        self._wakeups = Wakeups()
+        self._checkpoints = Checkpoints(path)
+        self._readers = Readers(path)
+        opened = partial(connect, path, busy_timeout=busy_timeout)
+        self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between)
+        self._waiting_bytes = 0
+        self.commit_figures = Commits()
+        self._closed = False
+        self._ownership: Ownership | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | Path,
+        *,
+        clock: Callable[[], int],
+        new_epoch: Callable[[], str] = random_epoch,
+        tail: Tail | None = None,
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> SqliteStore:
+        """The store in the file, which is made where there is none (readable by its owner only).
+
+        `clock`: Unix time in milliseconds. `busy_timeout`: seconds that an append waits for a lock that a
+        foreign program holds on the database.
+
+        Raises:
+            StoreDamaged: the file was not closed the last time, and does not hold up.
+            StoreRefused: it cannot be opened now, is open already, or is a newer program's.
+        """
+        store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout)
+        await asyncio.to_thread(store._start)
+        return store
+
+    async def aclose(self) -> None:
+        """Finish the appends that were asked for, wake who waits, and leave a file that needs no check."""
+        if not self._closed:
+            self._closed = True
+            self._wakeups.wake_all()
+            await asyncio.to_thread(self._stop)
+
+    # Store
+
+    async def commit(
+        self,
+        stream: str,
+        drafts: Sequence[Draft],
+        *,
+        key: Key | None = None,
+        expect: Expect | Sequence[Expect] | None = None,
+        rows: Sequence[Row] = (),
+        drop: Sequence[tuple[str, str]] = (),
+        sources: Sequence[SourceOffset] = (),
+        base: tuple[str, Position] | None = None,
+    ) -> Committed:
+        entries = [Entry.of(draft) for draft in drafts]
+        append = Append(stream, self._clock(), entries, key, expected(expect), rows, drop, sources, base)
+        append.require_storable()
+        began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
+        committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))
+        self.commit_figures.note(0 if committed.replayed else len(entries), perf_counter() - began)
+        return committed
+
+    async def fold(self, stream: str, turn_id: str) -> int:
+        # looked for by a reader, so that a long turn does not stop the appends of others
+        folds = await self._read(partial(queries.folds, stream=stream, turn_id=turn_id))
+        count: int = await self._submit(Fold(stream, folds)) if folds else 0
+        return count
+
+    async def truncate(self, stream: str, before: int) -> None:
+        await self._submit(Truncate(stream, before))
+        # From here on nobody sees them. They go by and by, and an interruption leaves them to the next time.
+        while await self._submit(Sweep(stream)):
+            pass
+
+    # Log
+
+    async def head(self, stream: str) -> Head | None:
+        return self._tail.head(stream) or await self._point(partial(queries.head, stream=stream))
+
+    async def page(self, stream: str, after: Position, limit: int = PAGE) -> Sequence[Record]:
+        self._require_open()
+        records = self._tail.page(stream, after, limit)
+        if records is None:
+            # The database also decides on positions that the tail does not know: a page that was read from it
+            # can be a moment ahead of the tail.
+            records = await self._read(partial(queries.page, stream=stream, after=after, limit=limit))
+        return records
+
+    async def wait(self, stream: str, after: Position) -> None:
+        if self._closed:
+            return
+        woken = self._wakeups.enter(stream)  # first, so that no change falls between look and wait
+        try:
+            head = self._tail.head(stream)
+            if head is None or head.epoch != after.epoch or head.head < after.seq:
+                head = await self._point(partial(queries.head, stream=stream))
+            if head is not None and (head.epoch, head.head) == (after.epoch, after.seq):
+                await woken
+        finally:
+            self._wakeups.leave(stream, woken)
+
+    async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
+        return await self._read(partial(queries.spoken, stream=stream, limit=limit, answered=answered))
+
+    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
+        return await self._read(partial(queries.recent, limit=limit, before=before))
+
+    async def search(
+        self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
+    ) -> Sequence[Hit]:
+        wanted = words_of(words)
+        if not wanted:
+            return []
+        return await self._read(partial(queries.search, words=wanted, streams=streams, limit=limit))
+
+    # Catalog
+
+    async def get(self, kind: str, id: str) -> Row | None:
+        return await self._point(partial(queries.row, kind=kind, id=id))
+
+    async def find(
+        self,
+        kind: str,
+        *,
+        state: str | None = None,
+        owner: str | None = None,
+        parent: str | None = None,
+        name: str | None = None,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> Sequence[Row]:
+        wanted = {"kind": kind, "state": state, "owner": owner, "parent": parent, "name": name}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        return await self._read(partial(queries.rows, columns=given, limit=limit, newest=newest))
+
+    async def offset(self, source: str) -> int:
+        return await self._point(partial(queries.offset, source=source))
+
+    # ----
+
+    def _start(self) -> None:
+        with translated(self._path), ExitStack() as undo:
+            self._ownership = Ownership(self._path)
+            undo.callback(self._ownership.release)
+            undo.callback(self._readers.close)
+            prepare(self._path)
+            self._readers.open()
+            self._writer.start()
+            self._checkpoints.start()
+            undo.pop_all()
+
+    def _stop(self) -> None:
+        assert self._ownership is not None
+        self._writer.close()
+        self._checkpoints.close()
+        self._readers.close()
+        try:
+            if not self._writer.damaged and not self._readers.damaged:  # else the next opening is to check it
+                finish(self._path)
+        except sqlite3.Error as error:
+            log.error("not closed cleanly", extra={"why": str(error)})
+        finally:
+            self._ownership.release()
+
+    async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        self._require_open()
+        return await self._readers.run(read)
+
+    async def _point(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        self._require_open()
+        return await self._readers.point(read)
+
+    async def _submit(self, request: Request, size: int = 0) -> Any:
+        self._require_open()
+        size += TICKET_BYTES
+        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
+            raise StoreRefused("too many appends are waiting for the disk", waiting_bytes=self._waiting_bytes)
+        self._waiting_bytes += size
+        ticket = Ticket(request, self._loop.create_future(), size)
+        self._writer.put(ticket)
+        return await ticket.answer
+
+    def _hand_over(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, tickets, outcomes)
+        except RuntimeError:  # the loop is closed, and nobody is left who could be told
+            log.debug("outcomes without a loop", extra={"requests": len(tickets)})
+
+    def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
+        # all answers first, so that no mistake below leaves a caller waiting; callers run after this step
+        for ticket, outcome in zip(tickets, outcomes, strict=True):
+            self._waiting_bytes -= ticket.size
+            ticket.settle(outcome)
+        changed: dict[str, None] = {}
+        for outcome in outcomes:
+            if isinstance(outcome, Landed) and outcome.head is not None:
+                self._tail.take(outcome.stream, outcome.head, outcome.records, outcome.folds)
+                if not outcome.folds:  # who waits is at the head, where a fold changes nothing
+                    changed[outcome.stream] = None
+        for stream in changed:
+            self._wakeups.wake(stream)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreRefused("the store is closed")

@@ -1,0 +1,267 @@
+"""One transaction of the writer: the requests of a batch, in the order in which they came.
+
+Each is checked against what is stored and against what the requests before it are about to store; then all
+are written together.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from rhetor.domain.event import Event, Folded, Position
+from rhetor.errors import NotFound
+from rhetor.store.base import Committed, Record, Row
+from rhetor.store.commit import Append, admit
+from rhetor.store.messages import said
+
+from .incarnation import Incarnation, incarnation_of, present
+from .requests import Fold, Landed, Request, Sweep, Truncate
+
+MAX_ROWS = 64  # of one statement: longer ones are not faster, and cost memory as prepared statements
+
+SWEEP = 2000  # numbers that are deleted at a time
+
+
+class Transaction:
+    """Lives between BEGIN and COMMIT. `known`: incarnations as of the last commit; `touched`: as of this one,
+    for the writer to remember once it has committed."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        known: Mapping[str, Incarnation],
+        text_id: int,
+        new_epoch: Callable[[], str],
+    ) -> None:
+        self._connection = connection
+        self._known = known
+        self._new_epoch = new_epoch
+        self._events: list[tuple[Any, ...]] = []
+        self._texts: list[tuple[Any, ...]] = []
+        self._rows: dict[tuple[str, str], Row | None] = {}  # None: dropped
+        self._names: dict[tuple[str, str, str], str] = {}  # who was last given a name
+        self._keys: dict[tuple[str, str], tuple[str, Committed, int]] = {}
+        self._sources: dict[str, int] = {}
+        self.text_id = text_id
+        self.touched: dict[str, Incarnation] = {}
+
+    def apply(self, request: Request) -> Landed:
+        """Raises:
+        KeyReused, StateConflict, NameTaken, NotFound: it is refused, and has left no trace.
+        """
+        match request:
+            case Append():
+                return self._append(request)
+            case Fold(stream, folds):
+                return self._fold(self._require(stream), folds)
+            case Truncate(stream, before):
+                return self._truncate(self._require(stream), before)
+            case Sweep(stream):
+                return self._sweep(self._require(stream))
+
+    def write(self) -> None:
+        """Everything that was admitted, to the database."""
+        self._write_events()
+        if self._texts:
+            self._write_texts()
+        if self._rows:
+            self._write_rows()
+        if self._keys:
+            self._write_keys()
+        if self._sources:
+            sources = list(self._sources.items())
+            insert(self._connection, "INSERT OR REPLACE INTO sources (source, offset)", sources)
+
+    # Standing: what is stored, with what this transaction is about to store
+
+    def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
+        if pending := self._keys.get((scope, key)):
+            return pending[0], replace(pending[1], replayed=True)
+        row = self._connection.execute(
+            "SELECT fingerprint, epoch, first, last, result FROM keys WHERE scope = ? AND key = ?",
+            (scope, key),
+        ).fetchone()
+        return (row[0], Committed(row[1], row[2], row[3], True, row[4])) if row else None
+
+    def state(self, kind: str, id: str) -> str | None:
+        if (kind, id) in self._rows:
+            pending = self._rows[kind, id]
+            return pending.state if pending else None
+        row = self._connection.execute(
+            "SELECT state FROM rows WHERE kind = ? AND id = ?", (kind, id)
+        ).fetchone()
+        return row[0] if row else None
+
+    def holder(self, kind: str, owner: str, name: str) -> str | None:
+        pending = self._rows.get((kind, self._names.get((kind, owner, name), "")))
+        if pending and (pending.owner, pending.name) == (owner, name):
+            return pending.id
+        stored = self._connection.execute(
+            "SELECT id FROM rows WHERE kind = ? AND owner = ? AND name = ?", (kind, owner, name)
+        ).fetchone()
+        return stored[0] if stored and (kind, stored[0]) not in self._rows else None
+
+    def reaches(self, stream: str, position: Position) -> bool:
+        base = self._of_epoch(position.epoch)
+        return base is not None and base.stream == stream and position.seq <= base.head
+
+    # ----
+
+    def _append(self, append: Append) -> Landed:
+        if (replayed := admit(append, self)) is not None:
+            return Landed(replayed)
+        before = self._begun(append) if append.base else self._find(append.stream) or self._begun(append)
+        records = [
+            entry.record(append.stream, before.epoch, seq, append.at)
+            for seq, entry in enumerate(append.entries, start=before.head + 1)
+        ]
+        after = before.grown(len(records))
+        self.touched[append.stream] = after
+        self._events.extend((before.id, r.seq, r.at, r.type, r.turn_id, r.step, r.data) for r in records)
+        self._add_texts(before, append, records)
+        committed = Committed(before.epoch, before.head + 1, after.head)
+        if key := append.key:
+            committed = replace(committed, result=key.result)
+            self._keys[key.scope, key.key] = key.fingerprint, committed, append.at
+        self._rows.update(dict.fromkeys(append.drop))
+        for row in append.rows:
+            self._rows[row.kind, row.id] = row
+            if row.name is not None:
+                self._names[row.kind, row.owner, row.name] = row.id
+        for source in append.sources:
+            self._sources[source.source] = source.offset
+        changed = records or append.base
+        return Landed(committed, append.stream, after.standing() if changed else None, records)
+
+    def _begun(self, append: Append) -> Incarnation:
+        """A new incarnation of the stream, in the place of the present one if there is any."""
+        base = self._of_epoch(append.base[1].epoch) if append.base else None
+        epoch = self._new_epoch()
+        self._connection.execute(
+            "UPDATE incarnations SET present = 0 WHERE stream = ? AND present", (append.stream,)
+        )
+        cursor = self._connection.execute(
+            "INSERT INTO incarnations (stream, epoch, base, base_seq) VALUES (?, ?, ?, ?)",
+            (append.stream, epoch, base and base.id, append.base and append.base[1].seq),
+        )
+        assert cursor.lastrowid is not None
+        return Incarnation(cursor.lastrowid, append.stream, epoch, head=0, earliest=1, base=append.base)
+
+    def _add_texts(self, before: Incarnation, append: Append, records: Sequence[Record]) -> None:
+        for entry, record in zip(append.entries, records, strict=True):
+            if message := said(entry.payload):
+                place = self.text_id, before.id, record.seq, entry.turn_id or ""
+                self._texts.append((*place, *message, record.at))
+                self.text_id += 1
+
+    def _fold(self, present: Incarnation, folds: Sequence[Event]) -> Landed:
+        self._write_events()
+        went, records = 0, []
+        for fold in folds:
+            if fold.position.epoch != present.epoch:
+                break  # the stream was restored since
+            count = self._delete_chunks(present, fold)
+            if count:
+                went += count
+                records.append(_clipped(fold, present.earliest))
+        self._events.extend((present.id, r.seq, r.at, r.type, r.turn_id, r.step, r.data) for r in records)
+        return Landed(went, present.stream, present.standing(), folds=records)
+
+    def _delete_chunks(self, present: Incarnation, fold: Event) -> int:
+        first = max(fold.prev + 1, present.earliest)
+        return self._connection.execute(
+            "DELETE FROM events WHERE inc = ? AND seq BETWEEN ? AND ? AND type = 'output.delta'",
+            (present.id, first, fold.seq),
+        ).rowcount
+
+    def _truncate(self, present: Incarnation, before: int) -> Landed:
+        after = replace(present, earliest=max(present.earliest, min(before, present.head + 1)))
+        self._connection.execute(
+            "UPDATE incarnations SET earliest = ? WHERE id = ?", (after.earliest, after.id)
+        )
+        self.touched[after.stream] = after
+        return Landed(None, after.stream, after.standing())
+
+    def _sweep(self, present: Incarnation) -> Landed:
+        self._write_events()
+        (first,) = self._connection.execute(
+            "SELECT min(seq) FROM events WHERE inc = ?", (present.id,)
+        ).fetchone()
+        if first is None or first >= present.earliest:
+            return Landed(False)
+        end = min(present.earliest, first + SWEEP)
+        self._connection.execute("DELETE FROM events WHERE inc = ? AND seq < ?", (present.id, end))
+        return Landed(end < present.earliest)
+
+    def _write_events(self) -> None:
+        insert(self._connection, "INSERT INTO events (inc, seq, at, type, turn_id, step, data)", self._events)
+        self._events = []
+
+    def _write_texts(self) -> None:
+        insert(self._connection, "INSERT INTO texts (id, inc, seq, turn_id, role, content, at)", self._texts)
+        words = [(text[0], text[5]) for text in self._texts]
+        insert(self._connection, "INSERT INTO words (rowid, content)", words)
+
+    def _write_keys(self) -> None:
+        insert(
+            self._connection,
+            "INSERT INTO keys (scope, key, fingerprint, result, epoch, first, last, at)",
+            [
+                (*place, print_, done.result, done.epoch, done.first, done.last, at)
+                for place, (print_, done, at) in self._keys.items()
+            ],
+        )
+
+    def _write_rows(self) -> None:
+        dropped = [place for place, row in self._rows.items() if row is None]
+        self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
+        # REPLACE also drops the row that has a new row's name: `admit` has seen that it is in here itself,
+        # under another name
+        insert(
+            self._connection,
+            "INSERT OR REPLACE INTO rows (kind, id, state, doc, owner, parent, name, at)",
+            [
+                (r.kind, r.id, str(r.state), r.doc, r.owner, r.parent, r.name, r.at)
+                for r in self._rows.values()
+                if r
+            ],
+        )
+
+    def _find(self, stream: str) -> Incarnation | None:
+        return self.touched.get(stream) or self._known.get(stream) or present(self._connection, stream)
+
+    def _require(self, stream: str) -> Incarnation:
+        found = self._find(stream)
+        if found is None:
+            raise NotFound("stream", stream)
+        return found
+
+    def _of_epoch(self, epoch: str) -> Incarnation | None:
+        self._write_events()  # a head is read from the events
+        return incarnation_of(self._connection, epoch)
+
+
+def _clipped(fold: Event, earliest: int) -> Record:
+    """The fold without what was truncated since it was looked for."""
+    payload = Folded(max(fold.prev + 1, earliest), fold.seq)
+    return Record.of(replace(fold, payload=payload))
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """The rows in as few statements as powers of two allow, so that few are ever prepared."""
+    start = 0
+    while start < len(rows):
+        count = min(MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        chunk = rows[start : start + count]
+        connection.execute(_values(into, count, len(chunk[0])), [value for row in chunk for value in row])
+        start += count
+
+
+@lru_cache(maxsize=128)
+def _values(into: str, rows: int, columns: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"{into} VALUES {', '.join([row] * rows)}"

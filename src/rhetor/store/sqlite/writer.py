@@ -1,0 +1,196 @@
+"""The one thread that writes: requests in, one durable transaction a batch, outcomes out.
+
+A batch is what was waiting when the transaction before it had reached the disk, so batches grow with the load
+and nobody waits for company. Knows the tables only through `Transaction`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from rhetor.errors import RhetorError
+from rhetor.store.commit import Append
+
+from .connection import is_broken, is_busy, is_damage, refusal
+from .incarnation import Incarnation
+from .requests import Landed, Request
+from .transaction import Transaction
+
+BATCH_EVENTS = 256
+KNOWN_STREAMS = 20_000  # incarnations remembered between transactions, about 500 bytes each
+log = logging.getLogger(__name__)
+
+Outcome = Landed | RhetorError
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A request on its way, and where its sender waits for the answer."""
+
+    request: Request
+    answer: asyncio.Future[Any]
+    size: int = 0
+
+    def settle(self, outcome: Outcome) -> None:
+        """To be called in the event loop. Who was cancelled meanwhile is told nothing."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, RhetorError):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome.answer)
+
+
+class Writer:
+    """`hand_over` is called once a batch, after it is durable or was refused as a whole; then `between`,
+    with the writer's connection. Both are called in the writer's thread. `damaged`: the file is not sound."""
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        new_epoch: Callable[[], str],
+        hand_over: Callable[[Sequence[Ticket], Sequence[Outcome]], None],
+        between: Callable[[sqlite3.Connection], None],
+    ) -> None:
+        self._connect = connect
+        self._new_epoch = new_epoch
+        self._hand_over = hand_over
+        self._between = between
+        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
+        self._known: dict[str, Incarnation] = {}
+        self._text_id = 0
+        self.damaged = False
+        self._connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+
+    def start(self) -> None:
+        """Raises:
+        sqlite3.Error: the database cannot be opened."""
+        self._open()
+        self._thread.start()
+
+    def put(self, ticket: Ticket) -> None:
+        self._queue.put(ticket)
+
+    def close(self) -> None:
+        """Finish what was put before, and end. Blocks until then."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._take():
+            self._hand_over(batch, self._write([ticket.request for ticket in batch]))
+            if self._connection is not None:
+                self._between(self._connection)
+        self._drop_connection()
+
+    def _take(self) -> list[Ticket]:
+        """What is waiting, at least one; none when the writer is to end."""
+        batch: list[Ticket] = []
+        events = 0
+        ticket = self._queue.get()
+        while ticket is not None:
+            batch.append(ticket)
+            events += _weight(ticket.request)
+            if events >= BATCH_EVENTS:
+                return batch
+            try:
+                ticket = self._queue.get_nowait()
+            except Empty:
+                return batch
+        if batch:
+            self._queue.put(None)  # to be met again after this batch; nothing is put behind it
+        return batch
+
+    def _write(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        try:
+            return self._transact(self._connection or self._open(), requests)
+        except sqlite3.Error as error:
+            log.error("commit refused", extra={"why": str(error), "requests": len(requests)})
+            self.damaged = self.damaged or is_damage(error)
+            self._roll_back(broken=is_broken(error))
+            if not is_busy(error):
+                self._overwrite()
+            # each its own: an exception raised in many tasks would gather all their tracebacks
+            return [refusal(error) for _ in requests]
+        except Exception as error:  # the thread's border: a bug fails its batch, not the store
+            log.exception("commit failed")
+            self._roll_back(broken=True)
+            return [RhetorError(f"{type(error).__name__} in the store") for _ in requests]
+
+    def _transact(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> Sequence[Outcome]:
+        connection.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(connection, self._known, self._text_id, self._new_epoch)
+        outcomes = [_apply(transaction, request) for request in requests]
+        transaction.write()
+        connection.execute("COMMIT")
+        self._remember(transaction)
+        return outcomes
+
+    def _remember(self, transaction: Transaction) -> None:
+        if len(self._known) > KNOWN_STREAMS:
+            self._known.clear()  # simpler than to know the oldest: each is one point read away
+        self._known.update(transaction.touched)
+        self._text_id = transaction.text_id
+
+    def _roll_back(self, *, broken: bool) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            log.error("rollback failed", extra={"why": str(error)})
+            broken = True
+        if broken:
+            self._drop_connection()
+
+    def _overwrite(self) -> None:
+        """Write something else to where the refused transaction lies in the log.
+
+        When it was fsync that failed, all of it is there, down to its commit mark: after a crash SQLite would
+        take it for committed, and what was refused would be in the stream. To get one page of another
+        transaction over its first is enough, whether or not that one can be made durable now.
+        """
+        try:
+            connection = self._connection or self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "INSERT INTO meta VALUES ('refusals', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+            )
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.warning("refused transaction not overwritten", extra={"why": str(error)})
+            self._roll_back(broken=is_broken(error))
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect()
+        self._known.clear()
+        (last,) = connection.execute("SELECT max(id) FROM texts").fetchone()
+        self._text_id = (last or 0) + 1
+        self._connection = connection
+        return connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _weight(request: Request) -> int:
+    return max(1, len(request.entries)) if isinstance(request, Append) else 1
+
+
+def _apply(transaction: Transaction, request: Request) -> Outcome:
+    try:
+        return transaction.apply(request)
+    except RhetorError as refused:
+        return refused

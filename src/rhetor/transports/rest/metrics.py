@@ -1,0 +1,151 @@
+"""`GET /metrics`: what the hub does now and has done since it started, for Prometheus.
+
+Numbers are kept where things happen; here they only get their names. Labels are doors, codes, outcomes and
+the names of peers that there are: nothing that a client makes up becomes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Response
+
+from rhetor.auth.policy import Policy
+from rhetor.codec.exposition import CONTENT_TYPE, Family, counter, exposition, gauge, histogram, labelled
+from rhetor.hub.state import State
+from rhetor.transports.server.counters import OTHER, REST, Tally
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.router import Doors
+
+from .dependencies import Here
+
+PROC = Path("/proc/self")
+
+doors = Doors(tags=["hub"])
+
+
+@doors.on("GET", "/metrics", Policy.USER)
+async def metrics(here: Here) -> Response:
+    """Figures in Prometheus' text format."""
+    lags = await _lags(here.hub.state)
+    families = [*_process(here), *_traffic(here), *_hub(here.hub.state), *_following(lags)]
+    return Response(exposition(families), headers={"content-type": CONTENT_TYPE})
+
+
+async def _lags(state: State) -> list[int]:
+    """Of each reader that follows a stream, how many numbers it is behind."""
+    followed = list(state.cohorts.followers())
+    heads = {stream: await state.store.head(stream) for stream in dict(followed)}
+    return [max(0, head.head - at) for stream, at in followed if (head := heads[stream]) is not None]
+
+
+def _process(here: Node) -> Iterator[Family]:
+    now, started = process(), here.started_at / 1000
+    yield gauge("process_start_time_seconds", "When the hub started, Unix time.", started)
+    yield gauge("rhetor_uptime_seconds", "Seconds since the hub started.", max(0.0, time.time() - started))
+    yield counter("process_cpu_seconds_total", "CPU time of the hub's process.", now.cpu)
+    if now.resident is not None:
+        yield gauge("process_resident_memory_bytes", "Memory of the hub's process.", now.resident)
+    if now.descriptors is not None:
+        yield gauge("process_open_fds", "Descriptors that the hub has open.", now.descriptors)
+    yield gauge("rhetor_tasks", "Tasks in the hub's event loop.", len(asyncio.all_tasks()))
+
+
+def _traffic(here: Node) -> Iterator[Family]:
+    tally, is_open = here.tally, here.connections.by_door()
+    doors = {*is_open, *tally.traffic} - {REST}
+    yield labelled(
+        "rhetor_connections_open",
+        "gauge",
+        "WebSockets and event streams that are open.",
+        (({"door": door}, is_open[door]) for door in sorted(doors)),
+    )
+    yield _by_code(
+        "rhetor_connections_closed_total", "Of those, how many the hub ended, and why.", tally.closed
+    )
+    yield _by_code("rhetor_errors_total", "Errors that clients were told.", tally.errors)
+    yield from _bytes(tally)
+
+
+def _by_code(name: str, help: str, counts: Counter[tuple[str, str]]) -> Family:
+    values = (({"door": door, "code": code}, count) for (door, code), count in sorted(counts.items()))
+    return labelled(name, "counter", help, values)
+
+
+def _bytes(tally: Tally) -> Iterator[Family]:
+    doors = sorted(tally.traffic.items())
+    received = (({"door": door}, traffic.received) for door, traffic in doors)
+    sent = (({"door": door}, traffic.sent) for door, traffic in doors)
+    of = "bodies over HTTP, frames over WebSockets."
+    yield labelled("rhetor_received_bytes_total", "counter", f"Bytes that came: {of}", received)
+    yield labelled("rhetor_sent_bytes_total", "counter", f"Bytes that went: {of}", sent)
+
+
+def _hub(state: State) -> Iterator[Family]:
+    turns = Counter[tuple[str, str]]()
+    for (peer, outcome), count in state.measured.turns.items():
+        turns[peer if state.peers.is_configured(peer) else OTHER, outcome] += count
+    yield labelled(
+        "rhetor_turns_total",
+        "counter",
+        "Turns that ended, by peer and how.",
+        (({"peer": peer, "outcome": outcome}, count) for (peer, outcome), count in sorted(turns.items())),
+    )
+    yield gauge("rhetor_turns_running", "Turns that run.", sum(1 for _ in state.running_turns()))
+    yield gauge("rhetor_programs_running", "Programs that run as peers.", len(state.seats))
+    yield gauge("rhetor_peers", "Peers that there are.", len(state.peers))
+    commits = state.store.commit_figures
+    yield counter("rhetor_events_appended_total", "Events that were committed to the log.", commits.events)
+    yield histogram(
+        "rhetor_commit_seconds",
+        "How long callers waited for a commit to be durable.",
+        commits.bounds,
+        commits.counts,
+        commits.seconds,
+    )
+
+
+def _following(lags: list[int]) -> Iterator[Family]:
+    yield gauge("rhetor_followers", "Readers that follow a stream.", len(lags))
+    yield gauge(
+        "rhetor_followers_behind", "Readers that have not been given all there is.", sum(map(bool, lags))
+    )
+    yield gauge("rhetor_follower_lag_events", "Events that the last of them is behind.", max(lags, default=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """`resident`: bytes of memory; `cpu`: seconds, of the user and the system; `descriptors`: open ones; None
+    where the system does not tell."""
+
+    resident: int | None
+    cpu: float
+    descriptors: int | None
+
+
+def process() -> Process:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return Process(_resident(), used.ru_utime + used.ru_stime, _descriptors())
+
+
+def _resident() -> int | None:
+    try:
+        pages = int((PROC / "statm").read_bytes().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _descriptors() -> int | None:
+    """Without the one that the look itself takes."""
+    try:
+        return len(os.listdir(PROC / "fd")) - 1  # noqa: PTH208  # names only
+    except OSError:
+        return None

@@ -1,0 +1,63 @@
+"""How long a client may leave unread what was written to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from rhetor.errors import TooSlow
+from rhetor.hub.fanout.subscriber import Way
+
+STALL_SECONDS = 10.0
+
+
+async def drained(
+    transport: asyncio.WriteTransport,
+    is_writable: Callable[[], bool],
+    writable: Callable[[], Awaitable[object]],
+    seconds: float,
+) -> None:
+    """Wait until the client has read so much that more may be written, or its connection is closed. One that
+    reads slowly is waited for.
+
+    Raises:
+        TooSlow: it read nothing for `seconds`.
+    """
+    while not is_writable():
+        unread = transport.get_write_buffer_size()
+        try:
+            async with asyncio.timeout(seconds):
+                await writable()
+        except TimeoutError:
+            if transport.get_write_buffer_size() >= unread:
+                raise TooSlow(f"nothing was read for {seconds:g} s") from None
+
+
+class StraightWay(Way):
+    """Asks whether the connection `is_open`, and whether it `is_full` of what its client has not read,
+    only after it was told to look again: whatever may change either tells so first."""
+
+    __slots__ = ("_is_full", "_is_open", "_transport")
+
+    def __init__(
+        self,
+        transport: asyncio.WriteTransport,
+        is_open: Callable[[], bool],
+        is_full: Callable[[], bool],
+    ) -> None:
+        super().__init__(self._look)
+        self._transport = transport
+        self._is_open = is_open
+        self._is_full = is_full
+
+    def look_again(self) -> None:
+        self.put = self._look
+
+    def _look(self, frames: bytes) -> bool:
+        if self._is_full():
+            return False
+        if self._is_open():
+            self._transport.write(frames)
+            if not self._is_full():
+                self.put = self._transport.write
+        return True

@@ -1,0 +1,222 @@
+"""The lock on every door: which host, which origin, who. Plain ASGI, out of the way of streams.
+
+It is passed before anything of a request's body is read. What a route asks beyond that is the route's policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from rhetor.auth.addresses import Addresses, Authority
+from rhetor.auth.credentials import ByCookie, ByToken, Credential
+from rhetor.auth.limits import Attempts
+from rhetor.auth.logins import Logins
+from rhetor.auth.tokens import TokenFile
+from rhetor.domain.command import AGENT, Principal
+from rhetor.errors import Forbidden, Late, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
+
+from . import problems
+from .counters import REST, Tally
+from .router import door_of, refuse_socket
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE = "rhetor"
+BODY_BYTES = 8 << 20
+BODY_SECONDS = 60.0
+ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
+SAFE = frozenset({"GET", "HEAD"})
+
+
+class Gate:
+    """`public`: paths that need no token. `owner`: the subject of who holds the hub's own token or socket;
+    `agent`: the peer whose program a process descends from, which is not its owner then."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        addresses: Callable[[], Addresses],
+        tokens: TokenFile,
+        logins: Logins,
+        tally: Tally,
+        attempts: Attempts,
+        owner: str,
+        public: frozenset[str],
+        agent: Callable[[int], str | None] = lambda pid: None,
+    ) -> None:
+        self._app = app
+        self._addresses = addresses
+        self._tokens = tokens
+        self._logins = logins
+        self._tally = tally
+        self._attempts = attempts
+        self._owner = owner
+        self._public = public
+        self._agent = agent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["credential"] = None
+        try:
+            state["principal"] = self._admit(scope)
+            _refuse_large(scope)
+        except RhetorError as error:
+            self._tally.fault(door_of(scope), error.code)
+            await _refuse(error, scope, receive, send)
+            return
+        if scope["type"] == "websocket":  # its bytes are counted where its frames are made
+            await self._app(scope, receive, send)
+            return
+        state["traffic"] = self._tally.traffic[REST]
+        if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
+            scope, send = {**scope, "method": "GET"}, _bodiless(send)
+        await self._app(scope, _bounded(receive, state), _counted(send, state))
+
+    def _admit(self, scope: Scope) -> Principal | None:
+        headers = _headers(scope)
+        if scope["state"].get("unix"):
+            _check_local(headers)
+            agent = self._agent(scope["state"].get("pid", 0))
+            if agent is not None:
+                return Principal(f"{AGENT}:{agent}", frozenset({AGENT}), local=True)
+            return Principal(self._owner, local=True)
+        addresses = self._addresses()
+        host = addresses.check_host(headers.get("host", ""))
+        if "origin" in headers:
+            addresses.check_origin(headers["origin"])
+        principal = self._who(scope, headers, host, addresses)
+        if principal is None and scope["path"] not in self._public:
+            raise Unauthenticated("a token is needed: `Authorization: Bearer …`")
+        return principal
+
+    def _who(
+        self, scope: Scope, headers: dict[str, str], host: Authority, addresses: Addresses
+    ) -> Principal | None:
+        if "authorization" in headers:
+            kind, _, token = headers["authorization"].partition(" ")
+            if kind.lower() != "bearer" or not self._tokens.opens(token.strip()):
+                raise wrong(self._attempts, scope, "the token is not this hub's")
+            _remember(scope, ByToken(self._tokens))
+            return Principal(self._owner)
+        if "cookie" in headers and host == addresses.console:
+            return self._by_cookie(scope, headers)
+        return None
+
+    def _by_cookie(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
+        try:
+            cookie = SimpleCookie(headers["cookie"]).get(COOKIE)
+        except CookieError:
+            return None
+        if cookie is None or not self._logins.holds(cookie.value):
+            return None
+        # a cookie is sent by the browser, whoever made it ask: only our own pages count
+        reads = scope["type"] == "http" and scope["method"] in SAFE
+        from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
+        if not from_us:
+            raise Forbidden("a cookie counts only for requests of the hub's own pages")
+        _remember(scope, ByCookie(self._logins, cookie.value))
+        return Principal(self._owner)
+
+
+def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
+    """What a caller is told whose credential is wrong."""
+    address = scope["client"][0] if scope.get("client") else "unix"
+    return attempts.failed(address, Unauthenticated(why), asyncio.get_running_loop().time())
+
+
+def _remember(scope: Scope, credential: Credential) -> None:
+    """What the caller came with is asked again while its connection is open."""
+    scope["state"]["credential"] = credential
+
+
+def _check_local(headers: dict[str, str]) -> None:
+    """A Unix socket may be forwarded to where browsers reach it: they are refused all the same."""
+    if headers.get("host") != "localhost":
+        raise Misdirected("on the Unix socket the host is localhost", host=headers.get("host", "")[:200])
+    if "origin" in headers:
+        raise Forbidden("no page may speak to the Unix socket", origin=headers["origin"][:200])
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Raises:
+    Malformed: a header that decides something is there twice."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        if key in found and key in ONCE:
+            raise Malformed(f"the header {key} is there twice")
+        found[key] = value.decode("latin-1")
+    return found
+
+
+def _refuse_large(scope: Scope) -> None:
+    length = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
+    if length.isdigit() and int(length) > BODY_BYTES:
+        raise TooLarge("the body", BODY_BYTES)
+
+
+def _bodiless(send: Send) -> Send:
+    """The head of an answer, which is the end of it."""
+
+    async def bodiless(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return bodiless
+
+
+def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:
+    async def counted(message: Message) -> None:
+        if body := message.get("body"):
+            state["traffic"].sent += len(body)
+        await send(message)
+
+    return counted
+
+
+def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
+    """The same for a body that does not say its length; and all of it within `BODY_SECONDS`."""
+    taken, whole = 0, False
+    ends = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def bounded() -> Message:
+        nonlocal taken, whole
+        if whole:
+            return await receive()
+        message = await _in_time(receive, ends)
+        state["traffic"].received += len(message.get("body", b""))
+        taken += len(message.get("body", b""))
+        if taken > BODY_BYTES:
+            raise TooLarge("the body", BODY_BYTES)
+        whole = not message.get("more_body", False)
+        return message
+
+    return bounded
+
+
+async def _in_time(receive: Receive, ends: float) -> Message:
+    try:
+        async with asyncio.timeout_at(ends):
+            return await receive()
+    except TimeoutError:
+        raise Late("the body", BODY_SECONDS) from None
+
+
+async def _refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket is refused before its upgrade, so both get an HTTP answer."""
+    if scope["type"] == "http":
+        await problems.response(error)(scope, receive, send)
+    else:
+        await refuse_socket(error, send)

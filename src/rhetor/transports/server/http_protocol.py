@@ -1,0 +1,154 @@
+"""The head of a request: how large it may be, how long it may take, and what is no HTTP at all; and the end
+of an answer that is not complete.
+
+What a head says is the gate's to judge. Whatever is refused here is a problem like any other, and ends its
+connection; an answer that is on its way is never written into.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from rhetor.errors import HeadTooLarge, Late, Malformed, RhetorError
+from rhetor.transports.server.flow import StraightWay
+
+from . import problems
+from .flow import drained
+
+EXTENSION = "rhetor.http"  # of the scope: the server's end of the connection
+
+HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 30.0
+LINGER_SECONDS = 1.0
+PARTING_SECONDS = 10.0  # for a client to read how its stream ended
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1. A head is at most `HEAD_BYTES` long and whole `head_seconds` after it began, the first one
+    after the connection was made; its target is a path."""
+
+    head_seconds = HEAD_SECONDS
+
+    def connection_made(self, transport: Any) -> None:
+        self._in_head, self._head_bytes, self._heads = True, 0, 0
+        self._refused: RhetorError | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._parting: asyncio.TimerHandle | None = None
+        self.way = StraightWay(transport, lambda: not transport.is_closing(), lambda: self.flow.write_paused)
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        if self._parting is not None:
+            self._parting.cancel()
+        self.way.look_again()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused is not None:
+            return
+        self.way.look_again()
+        heads = self._heads
+        super().data_received(data)
+        if self._in_head and self._refused is None:
+            self._wait_for_head()
+            if heads == self._heads:  # else most of these bytes were another request's
+                self._count(len(data))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope["extensions"] = {EXTENSION: self}
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._heads += 1
+        self._stop_waiting()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._fail(HeadTooLarge(HEAD_BYTES))
+        if not self.url.startswith(b"/"):  # a host in it would be another one than the header's
+            self._fail(Malformed("the target of a request is a path"))
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        self.way.look_again()
+        super().pause_writing()
+
+    async def drained(self, seconds: float) -> None:
+        """As of `draining`."""
+        if self.flow.write_paused:
+            await drained(self.transport, lambda: not self.flow.write_paused, self.flow.drain, seconds)
+
+    def end_stream(self, last: bytes) -> None:
+        """End the answer that is under way with this last piece, and its connection; also where the client
+        does not read: then it is dropped a little later."""
+        if self.cycle.disconnected or self.transport.is_closing():
+            return
+        self.way.look_again()
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+        self.cycle.disconnected = True  # to uvicorn: nothing more is to come
+        self.transport.close()
+        self._parting = self.loop.call_later(PARTING_SECONDS, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._refused or Malformed("this is no HTTP/1.1 request"))
+
+    def _fail(self, error: RhetorError) -> None:
+        """Within a callback of the parser, which then calls `send_400_response`."""
+        self._refused = error
+        raise ValueError(error.detail)
+
+    def _refuse(self, error: RhetorError) -> None:
+        self._refused = error
+        self._stop_waiting()
+        if not self._answering():
+            self._say_and_end(error)
+        elif self.cycle.more_body:  # its answer began before it was whole, and cannot be made good any more
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False  # that request is whole: it has its answer, and is the last one
+
+    def _answering(self) -> bool:
+        """Whether an answer is on its way, or about to be."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        return cycle.response_started or not cycle.more_body
+
+    def _say_and_end(self, error: RhetorError) -> None:
+        """What the client still sends is read and thrown away for a moment, or it would never see why."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_answer(error))
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            self._refuse(HeadTooLarge(HEAD_BYTES))
+
+    def _wait_for_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        self._refuse(Late("the head of the request", self.head_seconds))
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def _answer(error: RhetorError) -> bytes:
+    body = msgspec.json.encode(problems.body(error))
+    head = f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    return STATUS_LINE[error.status] + head.encode() + body

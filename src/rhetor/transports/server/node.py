@@ -1,0 +1,144 @@
+"""What the doors know of the process that they are in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastapi import Request
+
+from rhetor.auth.addresses import Addresses
+from rhetor.auth.limits import Attempts
+from rhetor.auth.logins import Logins
+from rhetor.domain.command import Principal
+from rhetor.domain.peer import Peer
+from rhetor.errors import EnvironmentDiffers
+from rhetor.hub.hub import Hub
+
+from .connections import Connections, is_limited
+from .counters import REST, Tally
+from .rates import Rates
+
+ENVIRONMENT = "x-rhetor-env"
+NOTICE = "x-rhetor-notice"
+
+
+class Providers(Protocol):
+    """Which model answers where a specialist says `auto`, and with whose keys."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def take_over(self, variables: Mapping[str, str]) -> None:
+        """Answer with these provider variables from now on; they are never stored."""
+        ...
+
+    async def describe(self) -> dict[str, Any]:
+        """`{name, model, base_url?}` of what `auto` is now; name is `offline` for the embedded model."""
+        ...
+
+
+class Programs(Protocol):
+    """The programs that are configured, on this machine."""
+
+    def place(self, peer: Peer) -> str | None:
+        """The file that would be run; None where it is missing."""
+        ...
+
+    def found(self, peer: Peer) -> dict[str, Any]:
+        """What can be told without running it: `{installed, path, how_to_install, login: {known, how}}`."""
+        ...
+
+    async def health(self, peer: Peer) -> dict[str, Any]:
+        """What its check says: `{check, ok, detail, version}`."""
+        ...
+
+
+class NoPrograms:
+    """None is configured."""
+
+    def place(self, peer: Peer) -> str | None:
+        return None
+
+    def found(self, peer: Peer) -> dict[str, Any]:
+        login = {"known": "unknown", "how": "it is not configured"}
+        return {"installed": False, "path": None, "how_to_install": None, "login": login}
+
+    async def health(self, peer: Peer) -> dict[str, Any]:
+        return {"check": "none", "ok": False, "detail": "it is not configured", "version": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Keys of the configuration whose values are others now: those in force, and those that wait for the
+    hub's next start."""
+
+    changed: Sequence[str] = ()
+    at_start: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Node:
+    """`url`: of the TCP door; `console`: the name that browsers log in under; `by_itself`: a shell started
+    this hub, so a shell's provider variables may become its own; `max_parallel`: of a bulk request that
+    does not say; `reload`: reads the configuration again, or refuses it."""
+
+    hub: Hub
+    providers: Providers
+    logins: Logins
+    version: str
+    home: str
+    owner: str
+    started_at: int
+    by_itself: bool
+    shut_down: Callable[[], None]
+    addresses: Addresses | None = None
+    url: str = ""
+    console: str = ""
+    sockets: tuple[str, ...] = ()
+    max_parallel: int = 20
+    reload: Callable[[], Reloaded] = Reloaded
+    programs: Programs = field(default_factory=NoPrograms)
+    rates: Rates = field(default_factory=Rates)
+    connections: Connections = field(default_factory=Connections)
+    attempts: Attempts = field(default_factory=Attempts)
+    tally: Tally = field(default_factory=Tally)
+    told_offline: bool = field(default=False)
+
+    def charge(self, who: Principal, door: str, messages: float = 1) -> None:
+        """Count what a caller asks for. The owner's Unix socket is exempt.
+
+        Raises:
+            RateExceeded: it is too much.
+        """
+        if is_limited(who):
+            self.rates.take(who.subject, door, asyncio.get_running_loop().time(), messages)
+
+    def charge_steps(self, who: Principal, steps: int) -> None:
+        """The same for the steps of a plan, whose request was counted already: of more than may come at once,
+        so many."""
+        self.charge(who, REST, max(0, min(steps, self.rates.burst) - 1))
+
+    def check_environment(self, request: Request) -> None:
+        """Raises:
+        EnvironmentDiffers: the shell has other provider variables, and nothing runs that needs ours."""
+        theirs = request.headers.get(ENVIRONMENT)
+        may_change = self.by_itself and request.state.principal.local and not self.hub.state.running
+        if theirs and may_change and theirs != self.providers.fingerprint:
+            raise EnvironmentDiffers("hand over the provider variables first")
+
+    async def notices(self) -> dict[str, str]:
+        """Headers that tell the shell what a person should know, each once in the life of the hub."""
+        if self.told_offline or (await self.providers.describe())["name"] != "offline":
+            return {}
+        self.told_offline = True
+        return {NOTICE: "offline"}
+
+
+async def node(request: Request) -> Node:
+    """The node of the app that serves the request. Without `async` FastAPI would go to a thread for it."""
+    found = request.app.state.node
+    assert isinstance(found, Node)
+    return found

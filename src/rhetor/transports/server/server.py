@@ -1,0 +1,228 @@
+"""The sockets of the hub, and the server behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from rhetor.errors import InvalidSettings, Malformed, RhetorError
+
+from .http_protocol import BoundedProtocol
+
+GRACE_SECONDS = 3
+# A client behind a cable that was pulled is gone at the latest so long after something was written to it (an
+# event stream's heartbeat, every 15 s), or after as long a silence (tcp(7)).
+UNACKNOWLEDGED_SECONDS = 20.0
+PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
+FRAME_BYTES = 16 << 20
+STDERR = 2
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+
+
+class OwnersProtocol(BoundedProtocol):
+    """On the Unix socket only for processes of the hub's own user (SO_PEERCRED)."""
+
+    def connection_made(self, transport: Any) -> None:
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family == socket.AF_UNIX:
+            pid, uid, _ = _CREDENTIALS.unpack(
+                connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            )
+            if uid != os.getuid():
+                transport.abort()
+            self.app_state = {**self.app_state, "unix": True, "pid": pid}
+        super().connection_made(transport)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """The WebSocket library is loaded when one is first asked for: a hub listens sooner without it."""
+        if error := _handshake_fault(self.scope["method"], dict(self.headers)):
+            self._refuse(error)
+            return
+        from .websocket_protocol import SocketProtocol
+
+        self.ws_protocol_class = SocketProtocol
+        super().handle_websocket_upgrade()
+
+
+def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:
+    """What is wrong with the request for a WebSocket (RFC 6455, 4.2.1)."""
+    if method != "GET":
+        return Malformed("a WebSocket is asked for with GET")
+    if headers.get(b"sec-websocket-version") != b"13":
+        return Malformed("Sec-WebSocket-Version is 13")
+    if not _KEY.fullmatch(headers.get(b"sec-websocket-key", b"")):
+        return Malformed("Sec-WebSocket-Key is 16 bytes in base64")
+    return None
+
+
+class HubServer(uvicorn.Server):
+    """`listening` is called once the sockets take connections, `closing` before they are closed."""
+
+    def __init__(
+        self,
+        app: Any,
+        listening: Callable[[], None],
+        closing: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=OwnersProtocol,
+                ws="none",
+                ws_max_size=FRAME_BYTES,
+                ws_per_message_deflate=False,
+                loop="uvloop",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._listening = listening
+        self._closing = closing
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the server in order, a second one at once. uvicorn's own way raises the
+        signal again when it is done, which would end the process before the store is closed."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self._told_to_end)
+        try:
+            yield
+        finally:
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(signum)
+
+    def _told_to_end(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._closing()
+        await super().shutdown(sockets)
+
+    def idle(self) -> bool:
+        """Whether no client is connected."""
+        return not self.server_state.connections
+
+
+@contextmanager
+def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+    """SIGHUP reloads; but where the terminal that the hub was started at is gone, it ends."""
+    had_terminal = os.isatty(STDERR)
+    loop = asyncio.get_running_loop()
+
+    def hung_up() -> None:
+        if had_terminal and not os.isatty(STDERR):
+            end()
+        else:
+            reload()
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def unix_listener(path: Path) -> socket.socket:
+    """A listening socket that only its owner may connect to. The caller holds the home's lock, so that a
+    socket that lies there already is a dead one."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
+    """A listening socket on loopback; where the port is taken, on a free one if `or_any`.
+
+    Raises:
+        InvalidSettings: the address is not this machine's alone, or the port is taken.
+    """
+    require_own(host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _expect_acknowledgements(listener)
+    try:
+        _bind(listener, host, port, or_any)
+    except OSError as error:
+        listener.close()
+        raise InvalidSettings(f"hub.port: {host}:{port}: {error.strerror}") from error
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def require_own(host: str) -> None:
+    """Raises:
+    InvalidSettings: the address is not this machine's alone."""
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise InvalidSettings(
+            f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
+        )
+
+
+def _expect_acknowledgements(listener: socket.socket) -> None:
+    """Its connections inherit these. Where the system has no such options, it decides when they are gone."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_USER_TIMEOUT": round(UNACKNOWLEDGED_SECONDS * 1000),
+        "TCP_KEEPIDLE": PROBE_AFTER_SECONDS,
+        "TCP_KEEPINTVL": PROBE_EVERY_SECONDS,
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _bind(listener: socket.socket, host: str, port: int, or_any: bool) -> None:
+    try:
+        listener.bind((host, port))
+    except OSError:
+        if not or_any:
+            raise
+        listener.bind((host, 0))
+
+
+async def stop_when_idle(server: HubServer, busy: Callable[[], bool], seconds: float) -> None:
+    """End the server after `seconds` in which nobody was connected and nothing ran."""
+    loop = asyncio.get_running_loop()
+    last_request, since = 0, loop.time()
+    while loop.time() - since < seconds:
+        await asyncio.sleep(min(seconds / 4, 30.0))
+        total = server.server_state.total_requests
+        if busy() or not server.idle() or total != last_request:
+            last_request, since = total, loop.time()
+    server.should_exit = True

@@ -1,0 +1,180 @@
+"""Server-sent events: a view of the log, written as it grows.
+
+One task shows what is new; others only wait for the client to go away, or for silence. A stream that the hub
+ends before its time says so in its last frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rhetor.dialects import raw, specialist
+from rhetor.dialects.notices import TURN_ENDS
+from rhetor.domain.event import PlanEnded, Position
+from rhetor.errors import PositionLost, RhetorError, ShuttingDown
+from rhetor.hub.fanout.presence import Reader
+from rhetor.hub.fanout.subscriber import View
+from rhetor.hub.hub import Hub
+from rhetor.hub.sessions.send import Accepted
+from rhetor.store.base import Head
+from rhetor.transports.server import sse
+from rhetor.transports.server.disconnect import CallerGone, owned, while_connected
+from rhetor.transports.server.http_protocol import EXTENSION
+
+from . import flow
+from .counters import SSE
+
+if TYPE_CHECKING:
+    from .http_protocol import BoundedProtocol
+
+HEARTBEAT_SECONDS = 15.0
+PLAN_ENDS = frozenset({PlanEnded.type})
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class EventStream(Response):
+    """What `view` shows of a stream behind `after`, as the body, with a comment every 15 s. A `reset` is the
+    last frame where the place in the stream is lost."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, hub: Hub, stream: str, after: Position, view: View, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(headers={**HEADERS, **(headers or {})}, media_type=self.media_type)
+        del self.headers["content-length"]
+        self._state = hub.state
+        self._stream = stream
+        self._after = after
+        self._view = view
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._state.watching.reader(self._stream) as reader, suppress(CallerGone):
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            body = _Body(scope, send)
+            try:
+                async with while_connected(receive), owned(body.beat()):
+                    await self._show(body)
+            except asyncio.CancelledError:
+                error = _why_ended(scope, reader)
+                if error is None:
+                    raise
+                self._break_off(scope, error)
+            except RhetorError as error:
+                self._break_off(scope, error)
+            else:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _show(self, body: _Body) -> None:
+        try:
+            await self._state.cohorts.follow(self._stream, self._after, self._view, body)
+        except PositionLost as lost:
+            await body.write(b"event: reset\ndata: %b\n\n" % msgspec.json.encode(lost.data))
+
+    def _break_off(self, scope: Scope, error: RhetorError) -> None:
+        server: BoundedProtocol = scope["extensions"][EXTENSION]
+        scope["app"].state.node.tally.end(SSE, error.code)
+        server.end_stream(error_frame(error))
+
+
+class _Body:
+    """The body of a response that has no end yet, as an outlet. What can go at once is written to the
+    connection as the chunk of the body that it is (RFC 9112, 7.1)."""
+
+    door = SSE
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._server: BoundedProtocol = scope["extensions"][EXTENSION]
+        self._traffic = scope["state"]["traffic"]
+        self._send = send
+        self.way = self._server.way
+
+    def enclose(self, frames: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(frames), frames)
+
+    def count(self, size: int) -> None:
+        self._traffic.sent += size
+
+    async def write(self, frames: bytes) -> None:
+        await self._server.drained(flow.STALL_SECONDS)  # the server itself would wait without end
+        await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+        await self._server.drained(flow.STALL_SECONDS)
+
+    async def beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self.write(b":\n\n")
+
+
+def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
+    """What the hub cancelled a stream for; None: it did not."""
+    if reader.dismissed:
+        reader.task.uncancel()
+        return ShuttingDown()
+    connection = scope["state"].get("connection")
+    ended: RhetorError | None = connection.ended if connection else None
+    return ended
+
+
+def error_frame(error: RhetorError) -> bytes:
+    """The last frame of a stream that ends before its time; without an id, so that a client keeps its own."""
+    said = {"type": "error", "code": error.code, "detail": error.detail, "retryable": error.retryable}
+    return b"event: error\ndata: %b\n\n" % msgspec.json.encode({**error.data, **said})
+
+
+def json_response(content: Any, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+
+
+def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
+    """The turn of an accepted message as its peer's client reads it, up to the turn's end."""
+    view = specialist.SseTurn(accepted.peer, accepted.turn_id)
+    return EventStream(hub, accepted.session_id, accepted.after, view, headers)
+
+
+def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
+    """The same as raw events of the turn."""
+    view = raw.SseView(accepted.after.seq, accepted.turn_id, TURN_ENDS)
+    return EventStream(hub, accepted.session_id, accepted.after, view, headers)
+
+
+def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]) -> EventStream:
+    """A plan's events up to its end."""
+    return EventStream(hub, plan_id, after, raw.SseView(after.seq, ends=PLAN_ENDS), headers)
+
+
+def planned(request: Request, hub: Hub, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
+    """The events of a plan that was just begun; where they will be, for who prefers not to wait (RFC 7240,
+    4.1)."""
+    headers = {"x-plan-id": plan_id, "x-cursor": str(after), **notices}
+    if "respond-async" not in request.headers.get("prefer", ""):
+        return plan_stream(hub, plan_id, after, headers)
+    applied = {**headers, "preference-applied": "respond-async"}
+    return json_response({"plan_id": plan_id, "cursor": str(after)}, applied, status=202)
+
+
+def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]) -> EventStream:
+    """A stream's events from there, and then live, without end."""
+    return EventStream(hub, stream, after, raw.SseView(after.seq), headers)
+
+
+async def events_of(
+    hub: Hub, request: Request, stream: str, head: Head, position: Position, limit: int
+) -> Response:
+    """With `Accept: text/event-stream` without end, else at most `limit` events."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return sse.event_stream(hub, stream, position, {"x-cursor": str(position)})
+    records = await hub.state.store.page(stream, position, limit)
+    objects = [raw.encode(r, position.seq if i == 0 else None) for i, r in enumerate(records)]
+    answer = {"outcome": "ok", "recovered": True, "epoch": head.epoch, "head": head.head}
+    meta = msgspec.json.encode({**answer, "earliest": head.earliest})
+    return Response(b'%b,"events":[%b]}' % (meta[:-1], b",".join(objects)), media_type="application/json")

@@ -1,0 +1,163 @@
+"""The server's end of a WebSocket, with what a broadcast needs beside ASGI: frames that were made once are
+written as they are, what a client does not read is bounded, and one that is gone is let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import CloseCode, Frame
+from websockets.protocol import State
+
+from rhetor.errors import Malformed, TooLarge
+from rhetor.transports.server.flow import StraightWay
+
+from .counters import Traffic
+from .flow import drained
+from .router import EXTENSION
+
+MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """Heartbeat: a ping every `ping_seconds`, and `pong_seconds` for its answer. What breaks the protocol is
+    closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`.
+
+    `traffic`: of its door, once that is known; `broken` is then told the code of what breaks the protocol.
+    `way`: for frames that need not wait; their bytes are counted by who puts them there."""
+
+    ping_seconds = 15.0
+    pong_seconds = 20.0
+    linger_seconds = 10.0  # for a client to read that it is closed
+    parting_seconds = 2.0  # for one that answers no ping
+    traffic = Traffic()
+    broken: Callable[[str], None] = staticmethod(lambda code: None)
+    is_full = False  # more is written than the client has read
+
+    def connection_made(self, transport: Any) -> None:
+        self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
+        self.way = StraightWay(transport, lambda: self.is_open, lambda: self.is_full)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.way.look_again()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        self.way.look_again()
+        super().shutdown()
+
+    async def run_asgi(self) -> None:
+        extensions: Any = self.scope["extensions"]
+        extensions[EXTENSION] = self
+        try:
+            await super().run_asgi()
+        finally:
+            self.way.look_again()
+
+    @property
+    def is_open(self) -> bool:
+        closed = self.disconnected or self.close_sent or self.transport.is_closing()
+        return not closed and self.conn.state is State.OPEN
+
+    def write_frames(self, frames: bytes) -> None:
+        """Write what are whole frames; nothing where the socket is closed. Does not wait: `drained` does."""
+        if self.is_open:
+            self.traffic.sent += len(frames)
+            self.transport.write(frames)
+
+    def data_received(self, data: bytes) -> None:
+        self.way.look_again()  # it may be the client's end of the conversation
+        self.traffic.received += len(data)
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        self.way.look_again()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        super().resume_writing()
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until the client has read so much that more may be written, or the socket is closed.
+
+        Raises:
+            TooSlow: it read nothing for `seconds`.
+        """
+        await drained(self.transport, self.writable.is_set, self.writable.wait, seconds)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close, also where nothing is read: then the connection is dropped a little later."""
+        if not self.is_open:
+            return
+        self.way.look_again()
+        try:
+            self.conn.send_close(code, reason.encode()[:120].decode(errors="ignore"))
+        except InvalidState:
+            return
+        self.stop_keepalive()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self._drop_later(self.linger_seconds)
+
+    def keepalive_timeout(self) -> None:
+        self.way.look_again()
+        super().keepalive_timeout()
+        self._drop_later(self.parting_seconds)
+
+    def handle_ping(self) -> None:
+        output = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():  # who reads no answers is given none
+            self.transport.write(output)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # it was refused, in order
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self.conn.fail(1007, "text is UTF-8")
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        sent = self.conn.close_sent
+        self.broken(
+            TooLarge.code if sent is not None and sent.code == CloseCode.MESSAGE_TOO_BIG else Malformed.code
+        )
+        super().handle_parser_exception()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MOST_FRAGMENTS:
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def _drop_later(self, seconds: float) -> None:
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(seconds, self._drop)
+
+    def _drop(self) -> None:
+        self.way.look_again()
+        transport: Any = self.transport
+        transport.abort()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""A terminal on a running program: its bytes both ways, and what is said beside them as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket
+
+from rhetor.auth.policy import Policy
+from rhetor.codec.plain_text import as_text
+from rhetor.domain.command import Principal
+from rhetor.domain.event import MessageForwarded, Position
+from rhetor.errors import Malformed
+from rhetor.hub.programs.attach import Viewer, shown_beside, view
+from rhetor.hub.turns.attribution import title_of
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.router import Doors
+
+from .connection import Wire, talk
+
+doors = Doors(tags=["programs"])
+DOOR = "ws.attach"
+MOST_SIDE = 1000
+KEYS = 1 / 20  # of a message: a hand on a mouse makes some hundred frames a second
+
+
+@doors.socket("/ws/attach/{peer}", Policy.USER)
+async def attach(socket: WebSocket) -> None:
+    """`?mode=rw` (the default) types, `r` only looks; `after`: the cursor of the last notice that came."""
+    here: Node = socket.app.state.node
+    who: Principal = socket.state.principal
+    mode = socket.query_params.get("mode", "rw")
+    if mode not in ("rw", "r"):
+        raise Malformed("mode is rw or r")
+    peer, after = socket.path_params["peer"], Position.parse(socket.query_params.get("after", ""))
+    viewer = await view(here.hub.state, who, peer, writes=mode == "rw")
+
+    async def answer(wire: Wire) -> None:
+        wire.start(_show(wire, viewer), f"show {viewer.id}")
+        wire.start(_tell(wire, here, who, peer, after), f"tell {viewer.id}")
+        await _type(wire, viewer)
+
+    try:
+        await talk(socket, DOOR, answer)
+    finally:
+        await viewer.aclose()
+
+
+async def _show(wire: Wire, viewer: Viewer) -> None:
+    """Raises:
+    TooSlow: the terminal reads nothing, or is so far behind that what follows is no longer kept."""
+    async for item in viewer:
+        if isinstance(item, bytes):
+            await wire.show(item)
+        else:
+            await wire.say(msgspec.json.encode(item))
+    wire.close()
+
+
+async def _tell(wire: Wire, here: Node, who: Principal, peer: str, after: Position | None) -> None:
+    """What is forwarded to this terminal, as notices: text, without any control character or sequence."""
+    state = here.hub.state
+    async for event in shown_beside(state, who, peer, after):
+        message = event.payload
+        assert isinstance(message, MessageForwarded)
+        notice = {
+            "type": "notice",
+            "cursor": str(event.position),
+            "from": message.from_,
+            "title": title_of(state, message.from_),
+            "via": message.via,
+            "text": as_text(message.content),
+            "time": message.time,
+            "purpose": message.purpose,
+            "json": message.as_json,
+        }
+        await wire.say(msgspec.json.encode(notice))
+
+
+async def _type(wire: Wire, viewer: Viewer) -> None:
+    """Raises:
+    RateExceeded, TooManyFaults: the terminal sends too much, or what makes no sense."""
+    async for message in wire.messages():
+        wire.charge(KEYS)
+        if isinstance(message, bytes):
+            await viewer.press(message)
+        else:
+            try:
+                await viewer.resize(*_size(message))
+            except Malformed as error:
+                wire.fault(error.code)
+                said = {"type": "error", "code": error.code, "detail": error.detail}
+                await wire.say(msgspec.json.encode(said))
+                wire.count_fault()
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Raises:
+    Malformed: it is no `{"type": "size", "rows", "cols"}`."""
+    try:
+        said: Any = msgspec.json.decode(text)
+        rows, cols = said["rows"], said["cols"]
+    except (msgspec.DecodeError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise Malformed('a text frame is {"type": "size", "rows", "cols"}') from error
+    for side in (rows, cols):
+        if type(side) is not int or not 1 <= side <= MOST_SIDE:
+            raise Malformed(f"rows and cols are from 1 to {MOST_SIDE}")
+    return rows, cols

@@ -1,0 +1,255 @@
+"""One client's WebSocket: what every door over one shares.
+
+It reads with limits, and writes what is new of the sessions that it follows when the client has room for it.
+It knows no dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocket
+
+from rhetor.codec.websocket_frames import binary_frame, text_frame
+from rhetor.domain.command import Principal
+from rhetor.domain.event import Position
+from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
+from rhetor.hub.fanout.subscriber import View, Way
+from rhetor.store.base import Record
+from rhetor.transports.server.flow import STALL_SECONDS
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.router import EXTENSION
+
+if TYPE_CHECKING:  # the library behind it is loaded when a WebSocket is first asked for
+    from rhetor.transports.server.websocket_protocol import SocketProtocol
+
+TEXT_BYTES = 8 << 20  # of one message: what a body may have, too
+MOST_FAULTS = 10
+MOST_TASKS = 200  # sessions that are followed, and calls that wait, of one connection
+log = logging.getLogger(__name__)
+
+
+class Hold:
+    """Holds a follower back, so that what it would say comes after what is being said."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self._count += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._free.set()
+
+    @property
+    def is_free(self) -> bool:
+        return not self._count
+
+    async def passed(self) -> None:
+        await self._free.wait()
+
+
+class Wire:
+    """Made by `talk`."""
+
+    def __init__(self, socket: WebSocket, door: str, tasks: asyncio.TaskGroup) -> None:
+        self.node: Node = socket.app.state.node
+        self.hub = self.node.hub
+        self.who: Principal = socket.state.principal
+        self._socket = socket
+        self.door = door
+        self._tasks = tasks
+        self._protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
+        self.way = self._protocol.way
+        self._writing = asyncio.Lock()
+        self._running = 0
+        self._faults = 0
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """What the client sends, up to its end.
+
+        Raises:
+            TooLarge: a text is more than is taken.
+        """
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            text = message.get("text")
+            if text is None:
+                yield message["bytes"]
+            elif len(text) > TEXT_BYTES:
+                raise TooLarge("a text message", TEXT_BYTES)
+            else:
+                yield text
+
+    def charge(self, messages: float = 1) -> None:
+        """Count what the client asks for. The owner's Unix socket is exempt.
+
+        Raises:
+            RateExceeded: it is too much.
+        """
+        self.node.charge(self.who, self.door, messages)
+
+    def count(self, size: int) -> None:
+        """So many bytes were put on ways of this door."""
+        self._protocol.traffic.sent += size
+
+    def fault(self, code: str) -> None:
+        """Note that the client was told this error."""
+        self.node.tally.fault(self.door, code)
+
+    def count_fault(self) -> None:
+        """One more message that could not be understood.
+
+        Raises:
+            TooManyFaults: it was the tenth.
+        """
+        self._faults += 1
+        if self._faults >= MOST_FAULTS:
+            raise TooManyFaults(MOST_FAULTS)
+
+    async def say(self, *texts: bytes) -> None:
+        """Each as a message, all at once."""
+        await self.write(b"".join(map(text_frame, texts)))
+
+    async def show(self, data: bytes) -> None:
+        """As one binary message."""
+        await self.write(binary_frame(data))
+
+    def require_room(self) -> None:
+        """To be asked before what will `start` something.
+
+        Raises:
+            TooMuchAtOnce: there is as much under way as may be.
+        """
+        if self._running >= MOST_TASKS:
+            raise TooMuchAtOnce("sessions and calls", MOST_TASKS)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Let something go on beside the reading; it ends with the connection, at the latest."""
+        self._running += 1
+        task = self._tasks.create_task(work, name=name)
+        task.add_done_callback(self._done)
+        return task
+
+    async def follow(
+        self,
+        stream: str,
+        after: Position,
+        view: View,
+        hold: Hold | None = None,
+        batches: AsyncIterator[Sequence[Record]] | None = None,
+    ) -> None:
+        """Show the client what is behind `after`, and then what comes, until the view is over; nothing while
+        it is held. `batches`: the same records, from who has to do something with them; the next one is asked
+        for when the one before is written.
+
+        Raises:
+            PositionLost: the position is not, or is no longer, part of the log.
+            TooSlow: the client does not read.
+            ShuttingDown: the hub ends.
+        """
+        state = self.hub.state
+        with state.watching.reader(stream) as reader:
+            try:
+                outlet = _Outlet(self, hold)
+                if batches is None:
+                    await state.cohorts.follow(stream, after, view, outlet)
+                else:
+                    await state.cohorts.show(stream, after, batches, view, outlet)
+            except asyncio.CancelledError:
+                if not reader.dismissed:
+                    raise
+                reader.task.uncancel()
+                raise ShuttingDown from None
+
+    def close(self) -> None:
+        """Close: there is nothing more to say."""
+        self._protocol.end(1000, "")
+
+    def end(self, error: RhetorError) -> None:
+        """Close for this reason."""
+        self.node.tally.end(self.door, error.code)
+        lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
+        self._protocol.end(error.close or 1011, error.code + lost)
+
+    async def write(self, frames: bytes) -> None:
+        """Write whole frames when there is room for them.
+
+        Raises:
+            TooSlow: the client does not read.
+        """
+        async with self._writing:  # one after the other: what waits is never more than one piece
+            self._protocol.write_frames(frames)
+            await self._protocol.drained(STALL_SECONDS)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running -= 1
+
+
+class _Outlet:
+    """Where a followed session's frames go: nowhere, while they are held back."""
+
+    __slots__ = ("_hold", "_wire", "door", "way")
+
+    def __init__(self, wire: Wire, hold: Hold | None) -> None:
+        self._wire = wire
+        self._hold = hold
+        self.door = wire.door
+        self.way = wire.way if hold is None else Way(self._put_if_free)
+
+    def enclose(self, frames: bytes) -> bytes:
+        return frames
+
+    def count(self, size: int) -> None:
+        self._wire.count(size)
+
+    async def write(self, frames: bytes) -> None:
+        if self._hold is not None:
+            await self._hold.passed()
+        await self._wire.write(frames)
+
+    def _put_if_free(self, enclosed: bytes) -> bool:
+        assert self._hold is not None
+        return self._hold.is_free and self._wire.way.put(enclosed) is not False
+
+
+class _Gone(Exception):
+    """The client closed its end: what went on for it ends."""
+
+
+async def talk(socket: WebSocket, door: str, answer: Callable[[Wire], Awaitable[None]]) -> None:
+    """Accept the socket, let `answer` take what is said on it, and close it with the code of what ended
+    it."""
+    await socket.accept()
+    protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            wire = Wire(socket, door, tasks)
+            await answer(wire)
+            raise _Gone  # a group ends what is in it only for an error
+    except* _Gone:
+        protocol.end(1000, "")
+    except* RhetorError as group:
+        wire.end(_first(group))
+    except* Exception as group:
+        # the border of a connection's tasks: what is not named is a mistake of ours, and ends this one only
+        log.exception("a connection failed", exc_info=group, extra={"door": door})
+        protocol.end(1011, "internal")
+
+
+def _first(group: ExceptionGroup[RhetorError]) -> RhetorError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, RhetorError)
+    return found

@@ -1,0 +1,161 @@
+"""The interactive loop: `/ws`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from rhetor.auth.policy import Policy
+from rhetor.codec.jsonrpc import Call
+from rhetor.dialects import subscriptions
+from rhetor.dialects.interactive import OK, STATUS, Echo, LoopView, Resume, Status, decode
+from rhetor.domain import command as c
+from rhetor.domain.event import Position
+from rhetor.domain.session import Session
+from rhetor.errors import NotFound, PositionLost
+from rhetor.hub.sessions.leases import attending
+from rhetor.hub.sessions.send import Accepted
+from rhetor.hub.sessions.sessions import owned_session
+from rhetor.store.base import Head, resumed
+from rhetor.transports.server.router import Doors
+
+from .connection import Hold, Wire, talk
+from .rpc import Reply, Turnstile, serve
+from .subscriptions import StreamDesk
+
+doors = Doors(tags=["sessions"])
+DOOR = "ws"
+
+
+@doors.socket("/ws", Policy.USER)
+async def loop(socket: WebSocket) -> None:
+    async def answer(wire: Wire) -> None:
+        await serve(wire, LoopDesk(wire).answer)
+
+    await talk(socket, DOOR, answer)
+
+
+@dataclass(slots=True)
+class Attended:
+    """A session that this connection follows. `hold` keeps its notices back until a reply is written."""
+
+    hold: Hold
+    task: asyncio.Task[None] | None = None
+
+
+class LoopDesk:
+    """What one connection asks for, and the sessions that it attends to."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._hub = wire.hub
+        self._streams = StreamDesk(wire)
+        self._attended: dict[str, Attended] = {}
+
+    async def answer(self, call: Call, turnstile: Turnstile) -> Reply:
+        if call.method in subscriptions.METHODS:
+            return await self._streams.answer(call)
+        match decode(call):
+            case c.StartSession() as command:
+                return await self._start(command, turnstile)
+            case c.SendMessage() as command:
+                return await self._send(command, turnstile)
+            case c.AnswerTool() as command:
+                self._hold(command.stream, turnstile)
+                await self._execute(command)
+                return Reply({"status": OK})
+            case c.PauseSession(id) as command:
+                self._hold(id, turnstile)
+                return Reply(_status(await self._execute(command)))
+            case c.StopSession(id) as command:
+                return await self._stop(command, turnstile)
+            case Resume(command, cursor):
+                return await self._resume(command, cursor, turnstile)
+            case Echo(value):
+                return Reply(value)
+
+    async def _execute(self, command: c.Command) -> Any:
+        return await self._hub.execute(self._wire.who, command)
+
+    async def _start(self, command: c.StartSession, turnstile: Turnstile) -> Reply:
+        self._wire.require_room()
+        session: Session = await self._execute(command)
+        head = await self._hub.state.store.head(session.id) or Head("", 0, 1)
+        if session.id not in self._attended:  # the same call again, by its key
+            self._attend(session, Position(head.epoch, head.head), LoopView(), turnstile)
+        return Reply({"sessionId": session.id, **_status(session)})
+
+    async def _send(self, command: c.SendMessage, turnstile: Turnstile) -> Reply:
+        assert command.session_id is not None
+        if command.session_id not in self._attended:
+            self._wire.require_room()
+        self._hold(command.session_id, turnstile)
+        accepted: Accepted = await self._execute(command)
+        if accepted.session_id not in self._attended:
+            session = await owned_session(self._hub.state, self._wire.who, accepted.session_id)
+            view = LoopView(0, self._running(session.id))
+            self._attend(session, accepted.after, view, turnstile)
+        return Reply({"messageId": accepted.message_id, "status": OK, "turnId": accepted.turn_id})
+
+    async def _stop(self, command: c.StopSession, turnstile: Turnstile) -> Reply:
+        self._hold(command.session_id, turnstile)
+        try:
+            await self._execute(command)
+        except NotFound:
+            pass  # what never was is as stopped as can be; and somebody else's is not told from it
+        return Reply({"status": Status.STOPPED})
+
+    async def _resume(self, command: c.ResumeSession, cursor: str | None, turnstile: Turnstile) -> Reply:
+        self._wire.require_room()
+        session = await owned_session(self._hub.state, self._wire.who, command.session_id)
+        id = session.id
+        try:
+            head, after = await self._hub.position(self._wire.who, id, cursor)
+        except PositionLost as lost:
+            return Reply({**_status(session), **lost.data})
+        self._hold(id, turnstile)
+        session = await self._execute(command)
+        if cursor is not None or id not in self._attended:
+            await self._leave(id)
+            view = LoopView(after.seq if cursor else 0, self._running(id))
+            self._attend(session, after, view, turnstile)
+        return Reply({**_status(session), **resumed(head, after)})
+
+    def _running(self, session_id: str) -> frozenset[str]:
+        """The turn that runs in the session: its end is still to come."""
+        lane = self._hub.state.lanes.get(session_id)
+        current = lane.current if lane is not None else None
+        return frozenset() if current is None else frozenset({current.turn.turn_id})
+
+    def _hold(self, session_id: str, turnstile: Turnstile) -> None:
+        if attended := self._attended.get(session_id):
+            turnstile.stack.enter_context(attended.hold.held())
+
+    def _attend(self, session: Session, after: Position, view: LoopView, turnstile: Turnstile) -> None:
+        attended = Attended(Hold())
+        turnstile.stack.enter_context(attended.hold.held())
+        work = self._follow(session, after, view, attended)
+        attended.task = self._wire.start(work, f"loop {session.id}")
+        self._attended[session.id] = attended
+
+    async def _follow(self, session: Session, after: Position, view: LoopView, attended: Attended) -> None:
+        try:
+            with attending(self._hub.state, session):
+                await self._wire.follow(session.id, after, view, attended.hold)
+        finally:
+            if self._attended.get(session.id) is attended:
+                del self._attended[session.id]
+
+    async def _leave(self, session_id: str) -> None:
+        """Stop following, where this connection does: it begins again somewhere else."""
+        attended = self._attended.pop(session_id, None)
+        if attended is not None and attended.task is not None:
+            attended.task.cancel()
+            await asyncio.wait([attended.task])
+
+
+def _status(session: Session) -> dict[str, Any]:
+    return {"status": STATUS[session.state]}

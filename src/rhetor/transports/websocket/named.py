@@ -1,0 +1,163 @@
+"""Sockets that have names: `/ws/socket/{socket_id}`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+from starlette.websockets import WebSocket
+
+from rhetor.auth.policy import Policy
+from rhetor.dialects import named_socket as dialect
+from rhetor.dialects.named_socket import PartView, SocketView, Wishes, Writing
+from rhetor.domain.command import KeepBlob, Principal, SendMessage
+from rhetor.domain.event import BlobKept, Position, StepDone, StepFailed, StepStarted
+from rhetor.domain.socket import Socket
+from rhetor.errors import Malformed, NotFound, PositionLost, RhetorError, ShuttingDown
+from rhetor.hub.catalog.turns import TurnRow
+from rhetor.hub.sessions import sockets
+from rhetor.hub.sessions.send import Accepted
+from rhetor.store.base import Head, Record, follow, resumed
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.router import Doors
+
+from .connection import Wire, talk
+
+doors = Doors(tags=["sockets"])
+DOOR = "ws.socket"
+
+
+@doors.socket("/ws/socket/{socket_id}", Policy.USER)
+async def named_socket(client: WebSocket) -> None:
+    """What cannot be is said before the upgrade, but that a position is lost, which is told on the socket."""
+    here: Node = client.app.state.node
+    who: Principal = client.state.principal
+    wishes = Wishes.of(client.query_params)
+    socket = await sockets.found_socket(here.hub.state, who, client.path_params["socket_id"])
+    place: tuple[Head, Position] | PositionLost | None = None
+    if wishes.cursor is not None:
+        try:
+            place = await here.hub.position(who, socket.session_id, wishes.cursor)
+        except PositionLost as lost:
+            place = lost
+
+    async def answer(wire: Wire) -> None:
+        if isinstance(place, PositionLost):
+            await wire.say(dialect.resumed(place.data))
+            raise place
+        if place is not None:
+            await wire.say(dialect.resumed(resumed(*place)))
+        await SocketDesk(wire, socket, wishes, place[1] if place else None).serve()
+
+    await talk(client, DOOR, answer)
+
+
+class SocketDesk:
+    """One connection: what it writes, in order, and what it is given. `after`: where it goes on; None for
+    what no connection of the socket was given."""
+
+    def __init__(self, wire: Wire, socket: Socket, wishes: Wishes, after: Position | None) -> None:
+        self._wire = wire
+        self._hub = wire.hub
+        self._socket = socket
+        self._wishes = wishes
+        self._after = after
+        self._apart = BYTES | STEPS if wishes.stream else BYTES
+        self._writing = Writing(socket)
+        self._parts: dict[str, asyncio.Task[None]] = {}
+
+    async def serve(self) -> None:
+        """Raises:
+        TooManyFaults, RateExceeded, TooLarge, TooSlow: the connection is to be closed."""
+        self._wire.start(self._read(), f"socket {self._socket.id}")
+        async for message in self._wire.messages():
+            self._wire.charge(1)
+            for said in self._writing.take(message):
+                if isinstance(said, RhetorError):
+                    await self._refuse(said)
+                    if isinstance(said, Malformed):
+                        self._wire.count_fault()
+                else:
+                    await self._do(said)
+
+    async def _do(self, command: SendMessage | KeepBlob) -> None:
+        try:
+            done = await self._hub.execute(self._wire.who, command)
+        except ShuttingDown:
+            raise
+        except RhetorError as error:
+            await self._refuse(error)
+            return
+        if command.command_id is not None:
+            await self._wire.say(dialect.accepted(command.command_id, _place(done)))
+
+    async def _refuse(self, error: RhetorError) -> None:
+        self._wire.fault(error.code)
+        await self._wire.say(dialect.told(error))
+
+    async def _read(self) -> None:
+        state, session_id = self._hub.state, self._socket.session_id
+        with state.readership.reading(session_id):
+            after = self._after or await sockets.unread(state, self._socket)
+            view = SocketView(self._socket, self._wishes, self._after.seq if self._after else 0)
+            await self._wire.follow(session_id, after, view, batches=self._batches(after, view))
+        self._wire.close()
+
+    async def _batches(self, after: Position, view: SocketView) -> AsyncIterator[Sequence[Record]]:
+        """What is behind `after`, each part prepared before it is shown, and noted as given when it was."""
+        state = self._hub.state
+        async for records in follow(state.store, self._socket.session_id, after):
+            for part in _parts(records, self._apart):
+                await self._prepare(part[0], view)
+                yield part
+                if view.given is not None:
+                    await sockets.give(state, self._socket, view.given)
+
+    async def _prepare(self, record: Record, view: SocketView) -> None:
+        match record.event.payload if record.type in self._apart else None:
+            case BlobKept(blob_id):
+                try:
+                    view.content = await self._hub.state.blobs.read(blob_id)
+                except NotFound:
+                    view.content = None
+            case StepStarted(member, _, str() as session_id, turn_id):
+                await self._show_part(member, session_id, turn_id)
+            case StepDone(member) | StepFailed(member):
+                if task := self._parts.pop(member, None):
+                    await asyncio.wait([task])  # its chunks come before its whole answer
+
+    async def _show_part(self, member: str, session_id: str, turn_id: str) -> None:
+        """Show what a member says, as far as it is kept in its session."""
+        store = self._hub.state.store
+        row, head = await store.get("turn", turn_id), await store.head(session_id)
+        behind = TurnRow.of(row).behind if row is not None else 0
+        if head is not None and behind >= head.earliest - 1:
+            work = self._follow_part(session_id, Position(head.epoch, behind), PartView(member, turn_id))
+            self._parts[member] = self._wire.start(work, f"part {member}")
+
+    async def _follow_part(self, session_id: str, after: Position, view: PartView) -> None:
+        with suppress(PositionLost):  # of the member's session: the socket's own log has its whole answer
+            await self._wire.follow(session_id, after, view)
+
+
+def _place(done: Accepted | str) -> dict[str, str]:
+    if isinstance(done, Accepted):
+        return {"turn_id": done.turn_id, "message_id": done.message_id}
+    return {"blob_id": done}
+
+
+BYTES = frozenset({BlobKept.type})
+STEPS = frozenset({StepStarted.type, StepDone.type, StepFailed.type})
+
+
+def _parts(records: Sequence[Record], apart: frozenset[str]) -> list[Sequence[Record]]:
+    """The records in order, such that one that needs something before it is shown stands first in its part,
+    and one with bytes alone."""
+    parts: list[list[Record]] = []
+    for record in records:
+        alone = parts and parts[-1][0].type in BYTES
+        if not parts or alone or record.type in apart:
+            parts.append([])
+        parts[-1].append(record)
+    return list(parts)

@@ -1,0 +1,92 @@
+"""One peer over a WebSocket: `/ws/ai/{id}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from rhetor.auth.policy import Policy
+from rhetor.codec.jsonrpc import Call
+from rhetor.dialects.peer_socket import Chat, RawView, Stream, Subscribe, TurnView, decode
+from rhetor.domain.event import TurnCompleted
+from rhetor.errors import PositionLost
+from rhetor.hub.sessions.send import Accepted
+from rhetor.store.base import resumed
+from rhetor.transports.rest.peers import failure_of
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.router import Doors
+
+from .connection import Wire, talk
+from .rpc import Reply, Turnstile, serve
+
+doors = Doors(tags=["peers"])
+DOOR = "ws.ai"
+
+
+@doors.socket("/ws/ai/{id}", Policy.USER)
+async def peer_socket(socket: WebSocket) -> None:
+    here: Node = socket.app.state.node
+    asked = socket.path_params["id"]
+    here.hub.state.peers.resolve(asked)  # that there is none is said before the upgrade
+
+    async def answer(wire: Wire) -> None:
+        await serve(wire, PeerDesk(wire, asked).answer)
+
+    await talk(socket, DOOR, answer)
+
+
+class PeerDesk:
+    """What one connection asks of one peer (a name or `@capability`)."""
+
+    def __init__(self, wire: Wire, peer: str) -> None:
+        self._wire = wire
+        self._hub = wire.hub
+        self._peer = peer
+
+    async def answer(self, call: Call, turnstile: Turnstile) -> Reply:
+        asked = decode(call, self._peer)
+        self._wire.require_room()
+        match asked:
+            case Chat(command):
+                accepted: Accepted = await self._hub.execute(self._wire.who, command)
+                return Reply(later=lambda: self._whole(accepted))
+            case Stream(command):
+                accepted = await self._hub.execute(self._wire.who, command)
+                return Reply(_place(accepted), then=lambda: self._show(accepted))
+            case Subscribe(session_id, cursor):
+                return await self._subscribe(session_id, cursor)
+
+    async def _whole(self, accepted: Accepted) -> dict[str, Any]:
+        """Raises:
+        TurnFailure: the turn did not complete."""
+        with self._hub.state.watching.only_for_the_end(accepted.session_id):
+            end, said = await self._hub.answer(accepted)
+        if isinstance(end, TurnCompleted):
+            return {"response": end.text, **_place(accepted), "usage": end.usage}
+        raise failure_of(end, accepted, said)
+
+    def _show(self, accepted: Accepted) -> None:
+        view = TurnView(accepted.peer, accepted.turn_id)
+        self._wire.start(self._wire.follow(accepted.session_id, accepted.after, view), "stream")
+
+    async def _subscribe(self, session_id: str, cursor: str | None) -> Reply:
+        session_id = await self._hub.may_read(self._wire.who, session_id)
+        try:
+            head, after = await self._hub.position(self._wire.who, session_id, cursor)
+        except PositionLost as lost:
+            return Reply(lost.data)
+
+        def begin() -> None:
+            self._wire.start(self._wire.follow(session_id, after, RawView(after.seq)), "subscription")
+
+        return Reply({"session_id": session_id, **resumed(head, after)}, then=begin)
+
+
+def _place(accepted: Accepted) -> dict[str, Any]:
+    return {
+        "session_id": accepted.session_id,
+        "turn_id": accepted.turn_id,
+        "ai": accepted.peer,
+        "cursor": str(accepted.after),
+    }

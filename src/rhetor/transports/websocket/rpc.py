@@ -1,0 +1,152 @@
+"""Calls over a WebSocket: each text is decoded, done, and answered, alone or as a batch (JSON-RPC 2.0)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from rhetor import errors
+from rhetor.codec import jsonrpc
+from rhetor.codec.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Call, Fault
+from rhetor.errors import RhetorError
+
+from .connection import Wire
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a call is given back: `result` now; or what `later` comes to, beside the reading. `then` is done
+    once the reply is written."""
+
+    result: Any = None
+    later: Callable[[], Awaitable[Any]] | None = None
+    then: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class Turnstile:
+    """What is entered here is left when the replies of one text are written."""
+
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+Answer = Callable[[Call, Turnstile], Awaitable[Reply]]
+
+
+async def serve(wire: Wire, answer: Answer) -> None:
+    """Take calls until the client goes. One text after the other; what takes long goes on beside them.
+
+    Raises:
+        TooManyFaults, RateExceeded, TooLarge, TooSlow: the connection is to be closed.
+    """
+    async for text in wire.messages():
+        if isinstance(text, bytes):
+            fault = Fault(jsonrpc.PARSE_ERROR, "calls are text messages")
+            incoming = jsonrpc.Incoming((fault,))
+        else:
+            incoming = jsonrpc.decode(text)
+        wire.charge(len(incoming.items))
+        await _take(wire, answer, incoming)
+        if incoming.has_fault:
+            wire.count_fault()
+
+
+async def _take(wire: Wire, answer: Answer, incoming: jsonrpc.Incoming) -> None:
+    async with AsyncExitStack() as stack:
+        turnstile = Turnstile(stack)
+        done = [await _done(wire, item, answer, turnstile) for item in incoming.items]
+        if any(reply.later for _, reply in done if isinstance(reply, Reply)):
+            wire.start(_finish(wire, done, incoming.is_batch, stack.pop_all()), "calls")
+            return
+        await _say(wire, [_written(item, reply) for item, reply in done], incoming.is_batch)
+    _go_on(done)
+
+
+Done = tuple[Call | Fault, Reply | bytes]
+
+
+async def _done(wire: Wire, item: Call | Fault, answer: Answer, turnstile: Turnstile) -> Done:
+    if isinstance(item, Fault):
+        wire.fault(errors.Malformed.code)
+        return item, jsonrpc.refusal(item)
+    return item, await _tried(wire, item, answer(item, turnstile))
+
+
+async def _finish(wire: Wire, done: list[Done], is_batch: bool, entered: AsyncExitStack) -> None:
+    """Wait for what takes long, all at once, and reply; what the replies announce comes behind them."""
+
+    async def settled(item: Call | Fault, reply: Reply | bytes) -> bytes:
+        if isinstance(item, Call) and isinstance(reply, Reply) and reply.later:
+            found = await _tried(wire, item, reply.later())
+            reply = found if isinstance(found, bytes) else Reply(found)
+        return _written(item, reply)
+
+    async with entered:
+        async with asyncio.TaskGroup() as tasks:
+            replies = [tasks.create_task(settled(*each)) for each in done]
+        await _say(wire, [reply.result() for reply in replies], is_batch)
+    _go_on(done)
+
+
+def _go_on(done: list[Done]) -> None:
+    for _, reply in done:
+        if isinstance(reply, Reply) and reply.then:
+            reply.then()
+
+
+async def _tried(wire: Wire, call: Call, work: Awaitable[Any]) -> Any:
+    """What the work gives; the error to reply with where it cannot be done."""
+    try:
+        return await work
+    except jsonrpc.Refused as refused:
+        said = jsonrpc.said(refused.code, refused.why)
+        wire.fault(said["code"])
+        return jsonrpc.error(call.id, refused.code, data=said)
+    except RhetorError as error:
+        if isinstance(error, errors.ShuttingDown | errors.TooSlow):
+            raise  # the connection's end, not this call's
+        wire.fault(error.code)
+        return _error(call, error)
+    except Exception:  # one call's mistake is not the connection's
+        log.exception("call failed", extra={"method": call.method})
+        wire.fault(RhetorError.code)
+        said = jsonrpc.said(INTERNAL_ERROR, "the hub made a mistake; its log has the details")
+        return jsonrpc.error(call.id, INTERNAL_ERROR, data=said)
+
+
+def _error(call: Call, error: RhetorError) -> bytes:
+    # a turn that failed has the code of what happened, and with it that one's number
+    rpc = RPC_OF.get(error.code, error.rpc)
+    # what the hub finds wrong is in the params: that the request is one was seen before
+    code = INVALID_PARAMS if rpc == INVALID_REQUEST else rpc
+    said = {"code": error.code, "detail": error.detail, "retryable": error.retryable}
+    return jsonrpc.error(call.id, code, error.detail, {**error.data, **said})
+
+
+def _known(kind: type[RhetorError]) -> dict[str, int]:
+    found = {kind.code: kind.rpc}
+    for inner in kind.__subclasses__():
+        found |= _known(inner)
+    return found
+
+
+RPC_OF = _known(errors.TurnFailure)
+
+
+def _written(item: Call | Fault, reply: Reply | bytes) -> bytes:
+    """Empty for a notice."""
+    if isinstance(item, Call) and item.is_notice:
+        return b""
+    return reply if isinstance(reply, bytes) else jsonrpc.result(item.id, reply.result)
+
+
+async def _say(wire: Wire, replies: list[bytes], is_batch: bool) -> None:
+    said = [reply for reply in replies if reply]
+    if said:
+        await wire.say(jsonrpc.batch(said) if is_batch else said[0])

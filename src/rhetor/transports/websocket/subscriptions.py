@@ -1,0 +1,104 @@
+"""Many streams on one connection, and the caller's requests for permission: a part of `/ws`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from rhetor.codec.jsonrpc import INVALID_PARAMS, Call, Refused
+from rhetor.dialects.subscriptions import (
+    NamedView,
+    Subscribe,
+    Unsubscribe,
+    WatchPermissions,
+    decode,
+    lost,
+    permission,
+)
+from rhetor.domain.event import Position
+from rhetor.errors import NotFound, PositionLost
+from rhetor.hub.turns.answers import PermissionWatch
+from rhetor.store.base import resumed
+from rhetor.transports.rest.requests import permission_asked
+
+from .connection import Wire
+from .rpc import Reply
+
+
+class StreamDesk:
+    """What one connection follows, by the names that it gave."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._hub = wire.hub
+        self._followed: dict[str, asyncio.Task[None] | None] = {}  # None: it begins
+
+    async def answer(self, call: Call) -> Reply:
+        match decode(call):
+            case Subscribe() as asked:
+                return await self._subscribe(asked)
+            case Unsubscribe(subscription):
+                return await self._unsubscribe(subscription)
+            case WatchPermissions(subscription):
+                return await self._watch(subscription)
+
+    async def _subscribe(self, asked: Subscribe) -> Reply:
+        self._require_room(asked.subscription)
+        try:
+            stream = await self._hub.may_read(self._wire.who, asked.stream)
+            head, after = await self._hub.position(self._wire.who, stream, asked.cursor)
+        except PositionLost as why:
+            return Reply(why.data)
+        then = self._begin(asked.subscription, lambda: self._follow(asked.subscription, stream, after))
+        return Reply({**resumed(head, after), "cursor": str(after)}, then=then)
+
+    async def _unsubscribe(self, subscription: str) -> Reply:
+        task = self._followed.pop(subscription, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        return Reply({"subscription": subscription})
+
+    async def _watch(self, subscription: str) -> Reply:
+        self._require_room(subscription)
+        watch = PermissionWatch(self._hub.state, self._wire.who)
+        waiting, _ = await watch.look()
+        then = self._begin(subscription, lambda: self._tell(watch, subscription))
+        return Reply({"permissions": [permission_asked(asked) for asked in waiting]}, then=then)
+
+    def _require_room(self, subscription: str) -> None:
+        if subscription in self._followed:
+            raise Refused(INVALID_PARAMS, f"{subscription!r} is followed already")
+        self._wire.require_room()
+
+    def _begin(self, subscription: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """What begins it once the reply is written; not where the same batch has left it."""
+        self._followed[subscription] = None
+
+        async def until_over() -> None:
+            mine = asyncio.current_task()
+            try:
+                await work()
+            finally:
+                if self._followed.get(subscription) is mine:
+                    del self._followed[subscription]
+
+        def begin() -> None:
+            if subscription in self._followed:
+                self._followed[subscription] = self._wire.start(until_over(), f"follow {subscription}")
+
+        return begin
+
+    async def _follow(self, subscription: str, stream: str, after: Position) -> None:
+        try:
+            await self._wire.follow(stream, after, NamedView(subscription, after.seq))
+        except (PositionLost, NotFound) as why:  # this one's end, and not the connection's
+            await self._wire.say(lost(subscription, {"outcome": "gone", **why.data}))
+
+    async def _tell(self, watch: PermissionWatch, subscription: str) -> None:
+        while True:
+            await watch.wait()
+            asked, answered = await watch.look()
+            told = [permission_asked(one) for one in (*answered, *asked)]
+            await self._wire.say(*(permission(subscription, one) for one in told))

@@ -1,0 +1,125 @@
+"""What the settings make for a hub: its peers, how they are reached, and its limits.
+
+Made when the hub starts, and made anew when the configuration is read again; it knows neither the hub nor its
+doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from rhetor.domain.peer import Peer
+from rhetor.drivers.agents.acp.cursor import Cursor
+from rhetor.drivers.agents.acp.protocol import Acp
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
+from rhetor.drivers.agents.codex.protocol import Codex
+from rhetor.drivers.agents.continue_dev.serve import ContinueServe
+from rhetor.drivers.agents.protocol import Opening, Speech
+from rhetor.drivers.base import Driver
+from rhetor.drivers.model_tools.driver import with_tools
+from rhetor.drivers.model_tools.mcp_reach import ServerEntry
+from rhetor.drivers.model_tools.servers import ToolServers
+from rhetor.drivers.models.access import ModelAccess
+from rhetor.drivers.models.agent_models import AgentEntry, AgentModels
+from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.prices import Price
+from rhetor.drivers.models.resolve import ProviderEntry
+from rhetor.drivers.programs.host.hosts import Hosts
+from rhetor.home import Home
+from rhetor.hub.state import Limits
+from rhetor.settings import Settings, peers_of, tools_of
+from rhetor.tool_catalog import ConfiguredPrograms
+
+# how coding agents are spoken to, by the name that the configuration has for it
+SPEECHES: dict[str, Callable[[Opening], Speech]] = {
+    "claude": ClaudeCode,
+    "codex": Codex,
+    "acp": Acp,
+    "continue": ContinueServe,
+    "cursor": Cursor,
+}
+PLAIN = ("claude", "codex", "acp")  # those that can be told to use no tools, or ask before they use one
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """`agents`: those that may answer as models; `access` and `servers` are to be closed."""
+
+    settings: Settings
+    peers: Sequence[Peer]
+    limits: Limits
+    programs: ConfiguredPrograms
+    agents: AgentModels
+    access: ModelAccess
+    servers: ToolServers
+    drivers: Mapping[str, Driver]
+
+    async def aclose(self) -> None:
+        """To be called when no turn runs any more that began with it."""
+        await self.servers.aclose()
+        await self.access.aclose()
+
+
+def configure(settings: Settings, home: Home, environment: Mapping[str, str]) -> Configured:
+    """Everything as the settings have it.
+
+    Raises:
+        InvalidSettings: they do not hold together.
+    """
+    peers = peers_of(settings)
+    programs = ConfiguredPrograms(tools_of(settings), environment)
+    agents = _agent_models(settings, home, peers, programs)
+    access, servers = model_access(settings, environment, agents), _tool_servers(settings, home, environment)
+    drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
+    return Configured(settings, peers, _limits(settings), programs, agents, access, servers, drivers)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.session.ttl,
+        settings.session.context_window,
+        settings.limits.message_bytes,
+        settings.limits.hops,
+        detach_ttl=settings.session.detach_ttl,
+        default_peer=settings.session.default_peer,
+    )
+
+
+def _agent_models(
+    settings: Settings, home: Home, peers: Sequence[Peer], programs: ConfiguredPrograms
+) -> AgentModels:
+    entries = {
+        peer.name: AgentEntry(peer.driver, peer.program, partial(programs.launch, peer))
+        for peer in peers
+        if peer.program is not None
+    }
+    hosts = Hosts(home.folder / "models", home.runtime)
+    folder, automatic = home.folder / "empty", settings.models.agents
+    speeches = {driver: SPEECHES[driver] for driver in PLAIN}
+    return AgentModels(entries, speeches, hosts, folder, automatic)
+
+
+def _tool_servers(settings: Settings, home: Home, environment: Mapping[str, str]) -> ToolServers:
+    entries = {
+        name: ServerEntry(s.command, s.env, s.pass_env, s.url, s.allow_private, s.approve)
+        for name, s in settings.mcp_servers.items()
+    }
+    return ToolServers(entries, environment, str(home.folder))
+
+
+def model_access(
+    settings: Settings, environment: Mapping[str, str], agents: AgentModels | None = None
+) -> ModelAccess:
+    """How models are reached, as configured."""
+    models = settings.models
+    entries = {
+        name: ProviderEntry(p.kind, p.base_url, p.api_key_env, p.allow_private)
+        for name, p in settings.providers.items()
+    }
+    prices = {
+        ref: Price(p.input_per_1m, p.output_per_1m, p.cached_per_1m) for ref, p in models.prices.items()
+    }
+    timeouts = Timeouts(**settings.timeouts.model_dump())
+    return ModelAccess(environment, entries, models.default, timeouts, models.fallbacks, prices, agents)

@@ -1,0 +1,116 @@
+"""`aish sessions …`, against a hub that is scripted."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from aish.commands.sessions_import import instant
+from tests.aish.pseudo_terminal import at_terminal
+from tests.aish.scripted import ScriptedHub, Shell, answer, problem
+
+WORK: dict[str, Any] = {
+    "id": "s_1",
+    "name": "work",
+    "specialist_id": "apollo",
+    "state": "active",
+    "used_at": "2026-01-02T03:04:05.000Z",
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "metadata": {"cwd": "/src", "imported": {"title": "why\x1b[2J\nis it slow?"}},
+    "messages": [
+        {"role": "user", "content": "why?", "timestamp": "2026-01-02T03:04:05.000Z"},
+        {"role": "assistant", "content": "because", "timestamp": "2026-01-02T03:04:06.000Z"},
+    ],
+}
+OVER = {**WORK, "id": "s_0", "name": "old", "state": "stopped", "metadata": {}}
+
+
+@pytest.fixture(autouse=True)
+def known(hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/sessions", answer({"sessions": [WORK, OVER]}))
+    hub.on("GET /api/v2/sessions?name=work", answer({"sessions": [WORK]}))
+    hub.on("GET /api/v2/sessions?name=none", answer({"sessions": []}))
+    hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
+
+
+def test_those_that_go_on_are_listed_and_all_where_asked_for(aish: Shell) -> None:
+    assert aish("sessions", "list").out == (
+        "NAME  TOOL    STATE   USED              ID   ABOUT\n"
+        "work  apollo  active  2026-01-02 03:04  s_1  /src why is it slow?\n"
+    )
+    assert [line.split()[0] for line in aish("session", "list", "--all").out.splitlines()[1:]] == [
+        "work",
+        "old",
+    ]
+    assert json.loads(aish("sessions", "list", "--json").out) == [WORK]
+
+
+def test_a_new_one_is_in_this_folder_where_none_is_named(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("POST /api/v2/sessions", answer(WORK))
+    assert aish("session", "create", "work", "--tool", "apollo").out == (
+        "✓ work is a session with apollo (s_1)\n"
+    )
+    assert aish("session", "create", "work", "--tool=apollo", "--cwd", "/", "-s", "3").code == 0
+    plain = {"specialist_id": "apollo", "name": "work", "context_window": 10, "cwd": str(aish.folder)}
+    assert hub.bodies("POST /api/v2/sessions") == [plain, {**plain, "context_window": 3, "cwd": "/"}]
+
+
+def test_one_that_is_resumed_at_a_terminal_is_talked_to_there(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("POST /api/v2/sessions/s_1/resume", answer(WORK))
+    hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))
+    with at_terminal(aish, "session", "resume", "work") as terminal:
+        terminal.wait_for("apollo> ")
+        terminal.type("hello\n")
+        terminal.wait_for("aish: apollo is busy\n")
+        terminal.type("exit\n")
+        assert terminal.wait_for_end() == 0
+    assert hub.bodies("POST /api/v2/sessions/s_1/resume") == [{"standing": True, "cwd": str(aish.folder)}]
+    (said,) = hub.bodies("POST /api/v2/ai/apollo/message")
+    assert said["session_id"] == "s_1"
+
+
+def test_what_was_said_is_shown(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/sessions/s_1?messages=20", answer(WORK))
+    assert aish("session", "show", "work").out.splitlines()[-7:] == [
+        *("## You · 2026-01-02 03:04:05", "", "why?"),
+        *("", "## apollo · 2026-01-02 03:04:06", "", "because"),
+    ]
+
+
+def test_one_that_is_not_there_is_exit_code_3(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/sessions/none?messages=0", problem(404, "not_found", "there is no session 'none'"))
+    for words in (("show", "none"), ("delete", "none"), ("export", "none"), ("resume", "none")):
+        ran = aish("session", *words)
+        assert (ran.code, ran.err) == (3, "No session is called 'none'\n")
+
+
+def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> None:
+    plain = {"session_id": None, "new": 0, "known": 0, "malformed": 0, "skipped": None, "error": None}
+    files = [
+        {**plain, "path": "/a.jsonl", "session_id": "s_1", "new": 3, "malformed": 1},
+        {**plain, "path": "/b.jsonl", "error": "it is no regular file"},
+    ]
+    report = {"dry_run": False, "files": files, "unchanged": 7, "more": True}
+    hub.on("POST /api/v2/imports", answer(report))
+    ran = aish("sessions", "import", "--tool", "apollo", "--since", "2026-01-02", "x.jsonl")
+    assert (ran.code, ran.out) == (
+        1,
+        "NEW  THERE  LINES LOST  SESSION                FILE\n"
+        "3    0      1           s_1                    /a.jsonl\n"
+        "0    0      0           it is no regular file  /b.jsonl\n"
+        "✓ 3 turns of 1 conversation taken in\n"
+        "There are more than are read at a time: run it again\n",
+    )
+    (body,) = hub.bodies("POST /api/v2/imports")
+    assert (body["tool"], body["paths"]) == ("apollo", [str(aish.folder / "x.jsonl")])
+    assert datetime.fromisoformat(body["since"]).utcoffset() is not None
+
+
+def test_a_time_is_said_in_several_ways() -> None:
+    now = datetime.now(UTC)
+    for text, days in (("7d", 7.0), ("12h", 0.5), ("2w", 14.0)):
+        assert abs((now - datetime.fromisoformat(instant(text))).total_seconds() - days * 86_400) < 60
+    assert instant("2026-01-02T03:04:05+00:00") == "2026-01-02T03:04:05+00:00"

@@ -1,0 +1,134 @@
+"""The shell at a terminal: what it shows there, its prompts, and Ctrl-C."""
+
+from __future__ import annotations
+
+import pytest
+
+from aish.render import DIM, RESET
+from tests.aish.commands.test_commands import peer
+from tests.aish.pseudo_terminal import at_terminal
+from tests.aish.scripted import (
+    ScriptedHub,
+    Shell,
+    answer,
+    content,
+    event,
+    frame,
+    plan,
+    problem,
+    says,
+    spoken,
+    stream_head,
+)
+
+APOLLO = "POST /api/v2/ai/apollo/stream"
+INTERRUPT = "POST /api/v2/sessions/s_1/interrupt"
+
+
+@pytest.fixture(autouse=True)
+def peers(hub: ScriptedHub) -> None:
+    hub.on(
+        "GET /api/v2/ai",
+        answer({"peers": [peer(name, "specialist", evidence="") for name in ("apollo", "athena")]}),
+    )
+    hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
+
+
+def test_a_terminal_is_given_colours_and_no_other_sequence(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("\x1b]0;title\x07\x1b[2J\x1b[31", "mred\x1b]52;c;", "eA==\x07 text"))
+    with at_terminal(aish, "apollo", "x") as terminal:
+        assert terminal.wait_for_end() == 0
+        assert terminal.screen == f"\x1b[31mred text{RESET}\n"
+
+
+def test_who_asks_in_the_middle_of_an_answer_does_so_on_a_line_of_its_own(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    asked = frame({"type": "permission", "request_id": "r_1", "tool": "add"})
+    said = stream_head() + frame(content("Let me add. ")) + asked + frame(content("It is 3."))
+    hub.on(APOLLO, said + frame({"type": "done"}))
+    with at_terminal(aish, "apollo", "x") as terminal:
+        assert terminal.wait_for_end() == 0
+        asks = "aish: apollo asks to use add (aish approve r_1 · aish deny r_1)"
+        assert terminal.screen == f"Let me add. \n{asks}\nIt is 3.\n"
+    assert aish("apollo", "x").out == "Let me add. It is 3.\n"
+
+
+def test_what_a_failure_says_is_cleaned_too(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, problem(502, "provider_failed", "down\x1b]0;title\x07!"))
+    with at_terminal(aish, "apollo", "x") as terminal:
+        assert terminal.wait_for_end() == 1
+        assert terminal.screen == "aish: down!\n"
+
+
+def test_answers_of_earlier_stages_are_shown_dimmed(aish: Shell, hub: ScriptedHub) -> None:
+    steps = [
+        {"id": "athena", "ai": "athena", "depends_on": []},
+        {"id": "apollo", "ai": "apollo", "depends_on": ["athena"]},
+    ]
+    said = [*spoken("athena", "athena", "a", "b"), *spoken("apollo", "apollo", "last")]
+    hub.on("POST /api/v2/plans", plan(*said, steps=steps))
+    with at_terminal(aish, "-c", "athena x | apollo") as terminal:
+        assert terminal.wait_for_end() == 0
+        assert terminal.screen == f"{DIM}[From Athena]{RESET}\n{DIM}ab{RESET}\nlast\n"
+
+
+def test_the_prompt_runs_lines_until_exit(aish: Shell) -> None:
+    with at_terminal(aish) as terminal:
+        terminal.wait_for("aish> ")
+        terminal.type("nosuch\n")
+        terminal.wait_for("Error: Unknown CI or command: nosuch\n")
+        terminal.type("echo a |\n")
+        terminal.wait_for("> ", count=3)
+        terminal.type("tr a b\n")
+        terminal.wait_for("b\n")
+        terminal.type("exit 4\n")
+        assert terminal.wait_for_end() == 4
+
+
+def test_ctrl_c_at_the_prompt_ends_the_line_and_not_the_shell(aish: Shell) -> None:
+    with at_terminal(aish, echo=True) as terminal:
+        terminal.wait_for("aish> ")
+        terminal.type("echo half")
+        terminal.wait_for("echo half")
+        terminal.interrupt("aish> ")
+        terminal.type("echo whole\n")
+        terminal.wait_for("\nwhole\n")
+        assert "\nhalf" not in terminal.screen
+
+
+def test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell(aish: Shell) -> None:
+    with at_terminal(aish, echo=True) as terminal:
+        terminal.wait_for("aish> ")
+        terminal.type("cat; echo not reached\n")
+        terminal.type("through cat\n")
+        terminal.wait_for("\nthrough cat\n")
+        terminal.type("\x03")
+        terminal.wait_for("aish> ", count=2)
+        assert "aish>" in terminal.rows  # and not behind the ^C
+        terminal.type("\x04")
+        assert terminal.wait_for_end() == 0
+        assert "\nnot reached" not in terminal.screen
+
+
+def test_a_conversation_from_a_pipe_ends_with_it(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
+    ran = aish("-i", "apollo", "-s", "3", given="one\n\ntwo\n")
+    assert (ran.code, ran.out) == (0, "ok\nok\n")
+    assert [body["context_window"] for body in hub.bodies(APOLLO)] == [3, 3]
+
+
+def test_a_conversation_with_nobody(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai/nobody", problem(404, "unknown_peer", "no", peer="nobody"))
+    assert aish("-i", "nobody").err == "Error: Unknown CI or command: nobody\n"
+
+
+def test_a_permission_within_a_plan_is_told(aish: Shell, hub: ScriptedHub) -> None:
+    steps = [
+        {"id": "apollo", "ai": "apollo", "depends_on": []},
+        {"id": "athena", "ai": "athena", "depends_on": []},
+    ]
+    started, *rest = spoken("apollo", "apollo", "ok")
+    asked = event("permission.asked", "apollo", request_id="r_1", tool="Bash")
+    hub.on("POST /api/v2/plans", plan(started, asked, *rest, steps=steps))
+    assert aish("apollo,athena", "x").err.startswith("aish: apollo asks to use Bash")

@@ -1,0 +1,195 @@
+"""What is forwarded to a terminal: shown above what is being typed, or beside the program that runs there."""
+
+from __future__ import annotations
+
+import json
+import threading
+from socket import socket
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aish.terminal.arrivals import shown
+from aish.terminal.overlay import SHOWN_SECONDS, SILENCE_SECONDS, Overlay
+from tests.aish.attachable import Attachable, window
+from tests.aish.commands.test_commands import peer
+from tests.aish.pseudo_terminal import at_terminal
+from tests.aish.scripted import (
+    TIMEOUT,
+    Request,
+    ScriptedHub,
+    Shell,
+    answer,
+    frame,
+    problem,
+    stream_head,
+)
+
+TERMINAL = "PUT /api/v2/terminals/jill"
+EVENTS = "GET /api/v2/terminals/jill/events?after=e:1"
+
+
+def forwarded(seq: int, content: str, **more: Any) -> dict[str, Any]:
+    data = {"from": "apollo", "to": "jill", "via": ["apollo"], "content": content, "as_json": False, **more}
+    return {"type": "message.forwarded", "cursor": f"e:{seq}", "data": data}
+
+
+@pytest.fixture(autouse=True)
+def jill(hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [peer("apollo", "specialist", evidence="no turn running")]}))
+    hub.on(TERMINAL, answer({"name": "jill", "seen": "e:1"}))
+
+
+def seen(hub: ScriptedHub) -> list[Any]:
+    return [r.body["seen"] for r in hub.requests if _is_seen(r)]
+
+
+def _is_seen(request: Request) -> bool:
+    return f"{request.method} {request.path}" == TERMINAL and bool(request.body)
+
+
+class Stream:
+    """What the scripted hub sends to who follows, when the test says so."""
+
+    def __init__(self) -> None:
+        self._connections: list[socket] = []
+        self._came = threading.Condition()
+        self._over = threading.Event()
+
+    def serve(self, connection: socket) -> None:
+        connection.sendall(stream_head())
+        with self._came:
+            self._connections.append(connection)
+            self._came.notify_all()
+        self._over.wait(TIMEOUT)
+
+    def send(self, event: dict[str, Any], number: int = 0) -> None:
+        with self._came:
+            assert self._came.wait_for(lambda: len(self._connections) > number, TIMEOUT), "nobody follows"
+            self._connections[number].sendall(frame(event))
+
+    def cut(self) -> None:
+        self._over.set()
+
+
+def test_what_arrives_is_shown_above_what_is_being_typed(aish: Shell, hub: ScriptedHub) -> None:
+    stream = Stream()
+    hub.on(EVENTS, stream.serve)
+    hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))
+    with at_terminal(aish, "--name", "jill", echo=True) as terminal:
+        terminal.wait_for("aish> ")
+        terminal.type("apollo h")
+        terminal.wait_for("apollo h")
+        stream.send(forwarded(2, "look\x1b]0;title\x07\x1b[2J here"))
+        terminal.wait_for("[From Apollo] look here\naish> apollo h")
+        terminal.type("i\n")
+        terminal.wait_for("aish: apollo is busy\n")
+        assert hub.bodies("POST /api/v2/ai/apollo/message") == [{"content": "hi", "from": "jill"}]
+        terminal.type("exit 0\n")
+        assert terminal.wait_for_end() == 0
+    stream.cut()
+
+
+def test_after_a_connection_is_lost_the_rest_comes_from_the_last_cursor(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    first, second = Stream(), Stream()
+    hub.on(EVENTS, first.serve)
+    hub.on("GET /api/v2/terminals/jill/events?after=e:2", second.serve)
+    with at_terminal(aish, "--name=jill") as terminal:
+        terminal.wait_for("aish> ")
+        first.send(forwarded(2, "one"))
+        terminal.wait_for("[From Apollo] one\n")
+        first.cut()
+        second.send(forwarded(3, "two\nlines"))
+        terminal.wait_for("[From Apollo]\ntwo\nlines\n")
+        terminal.type("exit\n")
+        assert terminal.wait_for_end() == 0
+    second.cut()
+    assert seen(hub)[0] == "e:2"
+
+
+def test_a_name_that_is_taken_ends_the_shell_before_it_begins(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(
+        "PUT /api/v2/terminals/apollo", problem(409, "name_taken", "there is a peer called 'apollo' already")
+    )
+    with at_terminal(aish, "--name", "apollo") as terminal:
+        assert terminal.wait_for_end() == 1
+        assert terminal.screen == "aish: there is a peer called 'apollo' already\n"
+
+
+def test_as_json_it_is_one_object_with_who_to_whom_when_and_what_for() -> None:
+    message = forwarded(2, 'say "x"', as_json=True, time="t", purpose="reviews")["data"]
+    assert json.loads(shown(message)) == {
+        "from": "apollo",
+        "to": "jill",
+        "time": "t",
+        "purpose": "reviews",
+        "message": 'say "x"',
+    }
+
+
+NOTICE = {"type": "notice", "cursor": "e:7", "from": "apollo", "title": "Apollo", "text": "look here"}
+LINE = b"\x1b7\x1b[?6l\x1b[30;1H\x1b[0;7m[From Apollo] look here\x1b[0m\x1b[K\x1b8"
+
+
+def test_beside_a_program_it_is_shown_for_a_while_and_again_when_that_is_left(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    box = Attachable(hub)
+    again = Attachable(hub, mode="rw&after=e:7")
+    with window(aish, "tools", "attach", "box") as shown_in:
+        view = box.view()
+        shown_in.wait_until(shown_in.is_raw)
+        view.wait_for_size(30, 100)
+        view.show(b"the program")
+        view.tell(**NOTICE)
+        shown_in.wait_for("look here")
+        assert LINE in shown_in.shown
+        view.wait(lambda view: view.closed is not None)  # it asks for the whole screen again
+        again.view().show(b"drawn again")
+        shown_in.wait_for("drawn again")
+        shown_in.press(b"\x1d")
+        assert shown_in.wait_for_end() == 0
+        assert view.keys == again.view().keys == b""
+        assert shown_in.screen.endswith(
+            "[From Apollo] look here\nDetached from box (aish tools attach box goes on)\n"
+        )
+
+
+def test_who_only_reads_the_program_is_told_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
+    box = Attachable(hub, mode="r")
+    with aish.running("tools", "attach", "box", "-r") as process:
+        view = box.view()
+        view.show(b"the program\n")
+        view.tell(**NOTICE)
+        view.tell("exited", exit_code=0, signal=None)
+        view.close(1000)
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert (out, err) == (b"the program\n", b"[From Apollo] look here\nbox has ended\n")
+
+
+def test_the_line_waits_until_the_program_is_silent_and_goes_after_a_while() -> None:
+    overlay = Overlay()
+    assert overlay.due is None
+    overlay.take(NOTICE, 10.0)
+    overlay.disturbed(10.0 + SILENCE_SECONDS / 2)
+    assert overlay.drawn(10.0 + SILENCE_SECONDS, 30, 100) == b""
+    assert overlay.due == pytest.approx(10.0 + SILENCE_SECONDS * 1.5)
+    assert overlay.drawn(11.0, 30, 100) == LINE
+    assert not overlay.is_over(11.0 + SHOWN_SECONDS / 2)
+    assert overlay.is_over(11.0 + SHOWN_SECONDS)
+    assert (overlay.is_over(99.0), overlay.due) == (False, None)
+    assert (overlay.cursor, overlay.told) == ("e:7", ["[From Apollo] look here"])
+
+
+@given(st.text(max_size=200), st.integers(1, 50))
+def test_the_line_is_never_wider_than_the_terminal_and_has_no_sequence(text: str, columns: int) -> None:
+    overlay = Overlay()
+    overlay.take({"title": text, "text": text}, 0.0)
+    drawn = overlay.drawn(1.0, 30, columns).decode()
+    line = drawn.removeprefix("\x1b7\x1b[?6l\x1b[30;1H\x1b[0;7m").removesuffix("\x1b[0m\x1b[K\x1b8")
+    assert len(line) < columns
+    assert not any(char < " " or "\x7f" <= char <= "\x9f" for char in line)

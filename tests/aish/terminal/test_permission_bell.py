@@ -1,0 +1,215 @@
+"""A person at the prompt, a peer that asks for permission, and others who answer: a real hub and terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.domain.event import PermissionOption
+from rhetor.domain.output import Done, Permission
+from tests.aish.pseudo_terminal import Terminal, at_terminal
+from tests.aish.scripted import Shell
+from tests.served import Served, served
+
+pytestmark = pytest.mark.anyio
+OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
+ASKS = "⏸ apollo asks: Bash(ls -l) — aish approve 3f2a9c"
+ANSWERED = "✓ apollo: Bash(ls -l) was answered elsewhere: Allow"
+XTERM = "xterm-256color"
+
+
+def asking(id: str = "3f2a9c01", command: str = "ls -l") -> list[Any]:
+    return [Permission(id, "Bash", {"command": command}, OPTIONS), asyncio.Event(), Done()]
+
+
+@asynccontextmanager
+async def sitting(
+    aish: Shell, home: Path, *scripts: Any, words: tuple[str, ...] = (), term: str = XTERM
+) -> AsyncIterator[tuple[Served, Terminal]]:
+    async with served(home, *scripts, seconds=60) as hub:
+        with at_terminal(aish, *words, term=term, echo=True) as terminal:
+            await see(terminal, "apollo>" if words else "aish>")
+            yield hub, terminal
+
+
+async def see(terminal: Terminal, *rows: str) -> None:
+    """Until these rows are the last ones of the screen."""
+    await asyncio.to_thread(terminal.wait_for_rows, *rows)
+
+
+async def ask(hub: Served) -> str:
+    """A session whose turn waits for a permission."""
+    session = str((await hub.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"])
+    path, prefer = f"/api/v2/sessions/{session}/message", {"Prefer": "respond-async"}
+    assert (await hub.ask("POST", path, {"message": "go"}, headers=prefer)).status == 202
+    return session
+
+
+async def answer(hub: Served, session: str, id: str = "3f2a9c01") -> None:
+    path = f"/api/v2/sessions/{session}/permissions/{id}"
+    assert (await hub.ask("POST", path, {"option_id": "allow"})).status == 200
+
+
+async def test_who_asks_rings_once_above_what_is_being_typed(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, asking()) as (hub, terminal):
+        terminal.type("echo half")
+        await see(terminal, "aish> echo half")
+        session = await ask(hub)
+        await see(terminal, ASKS, "aish> echo half")
+        assert terminal.rows == [ASKS, "aish> echo half"]
+        assert terminal.bells == 1
+        await answer(hub, session)
+        await see(terminal, ANSWERED, "aish> echo half")
+        terminal.type(" done\r")
+        await see(terminal, "half done", "aish>")
+        assert terminal.rows == [ASKS, ANSWERED, "aish> echo half done", "half done", "aish>"]
+        assert terminal.bells == 1
+
+
+async def test_a_line_that_is_longer_than_a_row_and_a_cursor_within_it_stay(aish: Shell, home: Path) -> None:
+    long = "echo " + "x" * 100 + "y"
+    async with sitting(aish, home, asking()) as (hub, terminal):
+        terminal.type(long + "\x1b[D")  # the cursor goes in front of the y
+        typed = "aish> " + long
+        await see(terminal, typed[:80], typed[80:])
+        await ask(hub)
+        await see(terminal, ASKS, typed[:80], typed[80:])
+        terminal.type("z\r")
+        said = "x" * 100 + "zy"
+        await see(terminal, said[:80], said[80:], "aish>")
+
+
+async def test_a_permission_that_is_given_here_is_not_told_as_somebody_elses(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
+        session = await ask(hub)
+        await see(terminal, ASKS, "aish>")
+        terminal.type("approve 3f2a\r")
+        await see(terminal, "✓ apollo: Allow (Bash)", "aish>")
+        await ask(hub)
+        await see(terminal, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
+        assert "elsewhere" not in terminal.screen
+        assert "permission.answered" in [event.type for event in await hub.log(session)]
+
+
+async def test_what_comes_while_a_line_runs_waits_for_the_prompt(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
+        terminal.type("/bin/sh -c 'echo ready; cat'\r")
+        await see(terminal, "ready")
+        terminal.type("through cat\n")
+        await see(terminal, "through cat", "through cat")
+        await ask(hub)
+        await ask(hub)
+        terminal.type("more\n")
+        await see(terminal, "more", "more")
+        assert terminal.bells == 0
+        terminal.type("\x04")
+        await see(terminal, ASKS, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
+
+
+async def test_a_conversation_is_rung_at_too_and_a_request_that_ended_is_told(
+    aish: Shell, home: Path
+) -> None:
+    async with sitting(aish, home, asking(), words=("-i", "apollo")) as (hub, terminal):
+        session = await ask(hub)
+        await see(terminal, ASKS, "apollo>")
+        await hub.ask("POST", f"/api/v2/sessions/{session}/interrupt")
+        await see(terminal, "✗ apollo: Bash(ls -l) is not asked any more", "apollo>")
+        terminal.type("exit\r")
+        assert await asyncio.to_thread(terminal.wait_for_end) == 0
+
+
+async def test_a_peers_words_cannot_write_to_the_terminal(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, asking(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (hub, terminal):
+        await ask(hub)
+        await see(terminal, ASKS, "aish>")
+        assert (terminal.bells, terminal.screen.count("title")) == (1, 0)
+
+
+async def test_a_terminal_that_cannot_move_its_cursor_is_told_below_and_shown_its_line_again(
+    aish: Shell, home: Path
+) -> None:
+    async with sitting(aish, home, asking(), term="dumb") as (hub, terminal):
+        terminal.type("echo half")
+        await asyncio.to_thread(terminal.wait_for, "echo half")
+        await ask(hub)
+        await asyncio.to_thread(terminal.wait_for, f"{ASKS}\naish> echo half")
+        terminal.type(" done\n")
+        await asyncio.to_thread(terminal.wait_for, "\nhalf done\n")
+        assert terminal.bells == 1
+
+
+async def test_a_hub_that_comes_later_is_found_and_lines_work_without_one(aish: Shell, home: Path) -> None:
+    with at_terminal(aish, term=XTERM, echo=True) as terminal:
+        await see(terminal, "aish>")
+        terminal.type("/bin/echo alone\r")
+        await see(terminal, "alone", "aish>")
+        async with served(home, asking(), seconds=60) as hub:
+            await ask(hub)
+            await see(terminal, ASKS, "aish>")
+        terminal.type("\x04")
+        assert await asyncio.to_thread(terminal.wait_for_end) == 0
+
+
+async def test_the_prompt_edits_recalls_and_completes(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home) as (_, terminal):
+        terminal.type("hi\x01echo \r")  # Ctrl-A
+        await see(terminal, "hi", "aish>")
+        terminal.type("\x1b[A\x7f\x7foh\r")  # up, two backspaces
+        await see(terminal, "oh", "aish>")
+        terminal.type("stat\t")
+        await see(terminal, "aish> status")
+        terminal.type("\x15\x1b[200~apollo one\napollo two\x1b[201~\r")  # pasted
+        await see(terminal, "apollo heard: one", "apollo heard: two", "aish>")
+
+
+async def test_what_was_typed_is_recalled_by_the_next_shell_unless_it_began_with_a_space(
+    aish: Shell, home: Path
+) -> None:
+    async with served(home, seconds=60):
+        with at_terminal(aish, term=XTERM, echo=True) as terminal:
+            await see(terminal, "aish>")
+            terminal.type("echo kept\r")
+            await see(terminal, "kept", "aish>")
+            terminal.type(" echo secret\r")
+            await see(terminal, "secret", "aish>")
+            terminal.type("\x04")
+            assert await asyncio.to_thread(terminal.wait_for_end) == 0
+        assert (home / "history").stat().st_mode & 0o777 == 0o600
+        with at_terminal(aish, term=XTERM, echo=True) as terminal:
+            await see(terminal, "aish>")
+            terminal.type("\x1b[A")
+            await see(terminal, "aish> echo kept")
+
+
+async def test_what_is_pasted_into_a_conversation_is_one_message(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, words=("-i", "apollo")) as (hub, terminal):
+        terminal.type("\x1b[200~one\n\ntwo\x1b[201~\r")
+        await see(terminal, "two", "apollo>")
+        assert [text for _, text in hub.driver.heard] == ["one\n\ntwo"]
+
+
+async def test_a_short_id_is_long_enough_to_name_one_request_for_good(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home, asking("req_00aabbcc1122")) as (hub, terminal):
+        session = await ask(hub)
+        await see(terminal, "⏸ apollo asks: Bash(ls -l) — aish approve req_00aabb", "aish>")
+        await answer(hub, session, "req_00aabbcc1122")
+
+
+async def test_ctrl_c_and_ctrl_d_at_an_editing_prompt(aish: Shell, home: Path) -> None:
+    async with sitting(aish, home) as (_, terminal):
+        terminal.type("echo half")
+        await see(terminal, "aish> echo half")
+        terminal.type("\x03")
+        await see(terminal, "aish>")
+        terminal.type("echo 'whole\r")
+        await see(terminal, ">")
+        terminal.type("more'\r")
+        await see(terminal, "more", "aish>")
+        assert "half" not in terminal.rows
+        terminal.type("\x04")
+        assert await asyncio.to_thread(terminal.wait_for_end) == 0

@@ -1,0 +1,314 @@
+"""`aish apollo "message"` as a process, against a hub that is scripted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from socket import socket
+
+import pytest
+
+from aish.turns.message import NoOptions
+from rhetor.domain.grammar import Options
+from tests.aish.scripted import (
+    DONE,
+    END,
+    Ran,
+    ScriptedHub,
+    Shell,
+    answer,
+    content,
+    event,
+    frame,
+    problem,
+    says,
+    stream,
+    stream_head,
+)
+
+APOLLO = "POST /api/v2/ai/apollo/stream"
+SESSION = {"x-session-id": "s_1"}
+INTERRUPT = "POST /api/v2/sessions/s_1/interrupt"
+
+
+def test_the_message_goes_out_and_the_answer_comes_to_stdout(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("It is ", "the loop: ü\n"))
+    assert aish("apollo", "why is", "this slow?") == Ran(0, "It is the loop: ü\n", "")
+    assert hub.bodies(APOLLO) == [{"content": "why is this slow?"}]
+    assert hub.folders(APOLLO) == [str(aish.folder)]
+
+
+def test_what_is_piped_in_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    aish("apollo", "review this", given="a\nb\n")
+    aish("apollo", given=b"only \xff this\r\n")
+    assert hub.bodies(APOLLO) == [{"content": "review this\n\na\nb"}, {"content": "only \ufffd this"}]
+
+
+def test_an_answer_without_a_newline_gets_one(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("no newline"), says("one\n"), says())
+    assert [aish("apollo", "x").out for _ in range(3)] == ["no newline\n", "one\n", ""]
+
+
+def test_bytes_pass_as_they_are_where_stdout_is_no_terminal(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("\x1b]0;t\x07\x1b[2J\r\n"))
+    assert aish("apollo", "x").out.encode() == b"\x1b]0;t\x07\x1b[2J\r\n"
+
+
+def test_only_the_answer_is_the_answer(aish: Shell, hub: ScriptedHub) -> None:
+    parts = [content("hm", channel="reasoning"), content("oops\n", channel="stderr"), content("yes")]
+    permission = {"type": "permission", "request_id": "r_1", "tool": "Bash"}
+    hub.on(APOLLO, stream(*parts, permission, DONE))
+    ran = aish("apollo", "x")
+    asked = "aish: apollo asks to use Bash (aish approve r_1 · aish deny r_1)\n"
+    assert ran == Ran(0, "yes\n", "oops\n" + asked)
+
+
+def test_options_become_members_of_the_request(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok", headers=SESSION))
+    ran = aish("apollo", "-s", "5", "ls", "--interrupt", "-x", "\\r")
+    assert ran == Ran(0, "ok\n", "Session s_1 (go on with --session-id s_1)\n")
+    aish("--quiet", "apollo", "--session-id", "s_1", "ls", "--if-idle")
+    assert hub.bodies(APOLLO) == [
+        {
+            "content": "ls",
+            "context_window": 5,
+            "delimiter": "\r",
+            "execute": True,
+            "if_busy": "interrupt",
+        },
+        {"content": "ls", "session_id": "s_1", "if_busy": "refuse"},
+    ]
+
+
+def test_without_options_nothing_else_is_asked_than_with_the_grammars_defaults() -> None:
+    assert {name: getattr(NoOptions, name) for name in Options.__slots__} == {
+        name: getattr(Options(), name) for name in Options.__slots__
+    }
+
+
+def test_no_stream_shows_the_answer_when_it_is_whole(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("a", "b"))
+    assert aish("apollo", "x", "--no-stream") == Ran(0, "ab\n", "")
+
+
+def test_json_prints_raw_events_one_a_line(aish: Shell, hub: ScriptedHub) -> None:
+    events = [event("output.delta", text="hi", channel="answer"), event("turn.completed", text="hi")]
+    hub.on(APOLLO, stream(*events))
+    ran = aish("apollo", "x", "--json")
+    assert (ran.code, [json.loads(line) for line in ran.out.splitlines()]) == (0, events)
+    assert hub.requests[0].headers["accept"] == "text/event-stream; events=raw"
+
+
+def test_json_of_a_failed_turn_exits_non_zero(aish: Shell, hub: ScriptedHub) -> None:
+    failed = event("turn.failed", code="provider_failed", detail="overloaded", retryable=True)
+    hub.on(APOLLO, stream(failed))
+    ran = aish("apollo", "x", "--json")
+    assert (ran.code, ran.err) == (1, "aish: apollo failed: overloaded (retryable)\n")
+
+
+def test_an_answer_is_shown_as_it_comes(aish: Shell, hub: ScriptedHub) -> None:
+    seen = threading.Event()
+
+    def slowly(connection: socket) -> None:
+        connection.sendall(stream_head() + frame(content("first ")))
+        assert seen.wait(20)
+        connection.sendall(frame(content("second")) + frame(DONE) + END)
+
+    hub.on(APOLLO, slowly)
+    with aish.running("apollo", "x") as process:
+        assert process.stdout
+        assert os.read(process.stdout.fileno(), 100) == b"first "
+        seen.set()
+        assert process.communicate(timeout=20) == (b"second\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "says"),
+    [
+        (problem(404, "unknown_peer", "no", peer="apollo"), 3, "Error: Unknown CI or command: apollo"),
+        (problem(401, "unauthenticated", "who are you"), 4, "aish: who are you"),
+        (problem(403, "forbidden", "not you"), 4, "aish: not you"),
+        (problem(400, "malformed", "bad"), 2, "aish: bad"),
+        (problem(413, "too_large", "too much"), 2, "aish: too much"),
+        (problem(422, "unprocessable", "hm"), 2, "aish: hm"),
+        (problem(409, "peer_busy", "apollo is busy"), 1, "aish: apollo is busy"),
+        (problem(502, "provider_failed", "down"), 1, "aish: down"),
+        (problem(503, "shutting_down", "ending"), 5, "aish: ending"),
+        (problem(504, "timeout", "too slow"), 124, "aish: too slow"),
+        (answer("no object", 500), 1, "aish: the hub answered 500"),
+        (b"HTTP/1.1 500 X\r\n\r\nnot json", 1, "aish: the hub answered 500"),
+        (b"SSH-2.0-x\r\n\r\n", 5, "aish: what answers on the hub's socket is no hub"),
+        (stream_head() + b"zz\r\n", 5, "aish: what answers on the hub's socket is no hub"),
+        (stream_head() + b"d\r\ndata: no json\r\n", 5, "aish: the hub broke off in the middle of its answer"),
+        (stream_head() + b"f\r\ndata: no json\n\n\r\n", 5, "aish: the hub sent what cannot be read"),
+        (b"", 5, "aish: the hub closed the connection without an answer"),
+    ],
+)
+def test_a_refusal_is_said_and_has_its_exit_code(
+    aish: Shell, hub: ScriptedHub, refusal: bytes, code: int, says: str
+) -> None:
+    hub.on(APOLLO, refusal)
+    assert aish("apollo", "x") == Ran(code, "", says + "\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "says"),
+    [
+        (
+            frame({"type": "error", "code": "provider_failed", "detail": "gone"}) + END,
+            1,
+            "apollo failed: gone",
+        ),
+        (frame({"type": "error", "code": "timeout", "detail": "slow"}) + END, 124, "apollo failed: slow"),
+        (END, 5, "the hub broke off before the answer was complete"),
+        (b"", 5, "the hub broke off in the middle of its answer"),
+    ],
+)
+def test_what_a_failed_turn_said_stays_and_the_failure_is_said(
+    aish: Shell, hub: ScriptedHub, end: bytes, code: int, says: str
+) -> None:
+    hub.on(APOLLO, stream_head() + frame(content("half an ")) + end)
+    assert aish("apollo", "x") == Ran(code, "half an \n", f"aish: {says}\n")
+
+
+@pytest.mark.parametrize("words", [("apollo",), ("apollo", ""), ("apollo", " "), ("apollo", "-s"), ("a,b",)])
+def test_nothing_to_send_is_wrong_usage(aish: Shell, hub: ScriptedHub, words: tuple[str, ...]) -> None:
+    hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
+    ran = aish(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert [request.method for request in hub.requests] == ["GET"] * (words[0] == "apollo")
+    assert ran.err.startswith("aish: no message for ")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("apollo", "--bogus", "x"), "aish: unknown option --bogus (aish --help lists them)\n"),
+        (
+            ("apollo", "--timeout", "soon", "x"),
+            "aish: a timeout is a number of seconds above 0, not 'soon'\n",
+        ),
+        (("--bogus", "apollo"), "aish: unknown option --bogus (aish --help lists them)\n"),
+        (("a,,b", "x"), "aish: a target's name is missing\n"),
+        (("-c",), "aish: -c needs a line\n"),
+    ],
+)
+def test_wrong_usage_is_said(aish: Shell, hub: ScriptedHub, words: tuple[str, ...], says: str) -> None:
+    assert aish(*words) == Ran(2, "", says)
+
+
+def test_input_larger_than_any_message_is_refused_before_it_is_sent(aish: Shell, hub: ScriptedHub) -> None:
+    ran = aish("apollo", given=b"x" * (8 * 1024 * 1024 + 1))
+    assert (ran.code, hub.requests) == (2, [])
+
+
+def test_a_timeout_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
+    over = threading.Event()
+
+    def never(connection: socket) -> None:
+        connection.sendall(stream_head(SESSION) + frame(content("well")))
+        over.wait(20)
+
+    hub.on(APOLLO, never)
+    hub.on(INTERRUPT, answer({}))
+    ran = aish("apollo", "x", "--timeout", "0.2")
+    over.set()
+    assert ran == Ran(124, "well\n", "aish: no answer in time\n")
+    hub.wait_for(INTERRUPT)
+
+
+def test_ctrl_c_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
+    over = threading.Event()
+
+    def never(connection: socket) -> None:
+        connection.sendall(stream_head(SESSION) + frame(content("well")))
+        over.wait(20)
+
+    hub.on(APOLLO, never)
+    hub.on(INTERRUPT, answer({}))
+    with aish.running("apollo", "x") as process:
+        assert process.stdout
+        assert os.read(process.stdout.fileno(), 100) == b"well"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == (b"\n", b"")
+        assert process.returncode == 130
+    over.set()
+    hub.wait_for(INTERRUPT)
+
+
+def test_a_closed_pipe_ends_quietly_and_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
+    go_on = threading.Event()
+
+    def long_answer(connection: socket) -> None:
+        connection.sendall(stream_head(SESSION) + frame(content("one line\n")))
+        assert go_on.wait(20)
+        connection.sendall(frame(content("another\n")))
+        connection.recv(1)
+
+    hub.on(APOLLO, long_answer)
+    hub.on(INTERRUPT, answer({}))
+    with aish.running("apollo", "x") as process:
+        assert process.stdout and process.stderr
+        assert os.read(process.stdout.fileno(), 100) == b"one line\n"
+        process.stdout.close()
+        go_on.set()
+        assert (process.stderr.read(), process.wait(20)) == (b"", 0)
+    hub.wait_for(INTERRUPT)
+
+
+def test_the_offline_model_is_told_once_and_not_to_who_wants_quiet(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("hi", headers={"x-rhetor-notice": "offline"}))
+    told = aish("apollo", "x")
+    assert told.code == 0 and "OPENAI_API_KEY" in told.err and told.err.count("offline") == 1
+    assert aish("apollo", "x", "--quiet") == Ran(0, "hi\n", "")
+
+
+def test_no_hub_that_can_be_reached(aish: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = aish("apollo", "x", env={"RHETOR_HOME": str(tmp_path / "file" / "home")})
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err.startswith("aish: the hub cannot be")
+
+
+def test_the_way_of_one_message_imports_next_to_nothing(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    ran = aish("apollo", "x", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    imported = {line.rsplit("|", 1)[1].strip() for line in ran.err.splitlines() if "|" in line}
+    ours = {name for name in imported if name.startswith(("aish", "rhetor"))}
+    assert ours == {
+        *(
+            "aish",
+            "aish.client.response",
+            "aish.cli",
+            "aish.client.hub",
+            "aish.client.json_sse",
+            "aish.commands",
+            "aish.exits",
+            "aish.client",
+            "aish.client.connection",
+            "aish.client.home",
+        ),
+        *("aish.output", "aish.dispatch", "aish.turns", "aish.turns.message"),
+    }
+    slow = {
+        "socket",
+        "json",
+        "argparse",
+        "re",
+        "typing",
+        "enum",
+        "collections",
+        "select",
+        "http",
+        "subprocess",
+    }
+    assert not slow & imported - {"re", "enum"} - _of_runpy()
+
+
+def _of_runpy() -> set[str]:
+    """What `python -m` itself imports before it runs a module."""
+    return {"collections", "typing"}

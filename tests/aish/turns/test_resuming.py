@@ -1,0 +1,169 @@
+"""Lines that outlive a connection: at the prompt and of team-chat, at a real hub and terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.domain.event import PermissionOption, TurnInterrupted
+from rhetor.domain.output import Done, Permission, Text
+from rhetor.errors import ProviderFailed
+from tests.aish.pseudo_terminal import Terminal, at_terminal
+from tests.aish.scripted import ScriptedHub, Shell, answer
+from tests.scripted import PEERS
+from tests.served import served
+
+pytestmark = pytest.mark.anyio
+ALLOW = (PermissionOption("allow", "Allow", "allow_once"),)
+
+
+async def see(terminal: Terminal, text: str, count: int = 1) -> None:
+    await asyncio.to_thread(terminal.wait_for, text, count)
+
+
+async def left(terminal: Terminal, word: str = "exit 0") -> None:
+    terminal.type(f"{word}\n")
+    assert await asyncio.to_thread(terminal.wait_for_end) == 0
+
+
+async def test_a_conversation_keeps_one_session_and_ctrl_c_stops_an_answer_only(
+    aish: Shell, home: Path
+) -> None:
+    endless = [Text("endless"), asyncio.Event(), Done()]
+    async with served(home, endless, [Text("the second"), Done()], seconds=60) as hub:
+        with at_terminal(aish, "-i", "apollo") as terminal:
+            await see(terminal, "apollo> ")
+            terminal.type("one\n")
+            await see(terminal, "endless")
+            terminal.type("\x03")
+            await see(terminal, "apollo> ", 2)
+            terminal.type("two\n")
+            await see(terminal, "the second\n")
+            await left(terminal, "exit")
+        assert hub.driver.heard == [("apollo", "one"), ("apollo", "two")]
+        sessions = (await hub.ask("GET", "/api/v2/sessions")).json["sessions"]
+        assert [session["context_window"] for session in sessions] == [10]
+        log = await hub.log(sessions[0]["id"])
+        ends = [event.reason for event in log if isinstance(event, TurnInterrupted)]
+        assert ends == ["interrupted by me"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "apollo hi",
+        "apollo hi --no-stream",
+        "apollo hi --usage",
+        "team-chat hi --quiet",
+        "apollo hi | athena",
+        "apollo hi | tr a-z A-Z",
+        "@code-analysis << hi",
+        "nosuch hi",
+        "apollo --session-id s_none hi",
+        "team:nobody hi",
+    ],
+)
+async def test_a_line_shows_at_the_prompt_what_it_shows_elsewhere(aish: Shell, home: Path, line: str) -> None:
+    async with served(home, seconds=60):
+        with at_terminal(aish, "-c", line) as terminal:
+            await asyncio.to_thread(terminal.wait_for_end)
+            expected = terminal.screen
+        with at_terminal(aish) as terminal:
+            await see(terminal, "aish> ")
+            terminal.type(f"{line}\n")
+            await see(terminal, "aish> ", 2)
+            assert timeless(terminal.screen) == timeless(f"aish> {expected}aish> ")
+            await left(terminal)
+
+
+def timeless(screen: str) -> list[str]:
+    """Without seconds and marks made by chance; several answer in whatever order, so lines are sorted."""
+    return sorted(re.sub(r"[0-9.]+ s$|--- [0-9a-f]{16} ---", "", line) for line in screen.splitlines())
+
+
+async def test_what_a_failed_turn_says_and_what_it_asks_is_the_same(aish: Shell, home: Path) -> None:
+    def scripts() -> list[list[Any]]:
+        return [[Text("so"), ProviderFailed("it is down")]]
+
+    async with served(home, *scripts(), *scripts(), seconds=60):
+        with at_terminal(aish, "apollo", "hi") as terminal:
+            await asyncio.to_thread(terminal.wait_for_end)
+            expected = terminal.screen
+        with at_terminal(aish) as terminal:
+            await see(terminal, "aish> ")
+            terminal.type("apollo hi\n")
+            await see(terminal, "aish> ", 2)
+            assert terminal.screen == f"aish> {expected}aish> "
+            await left(terminal)
+
+
+async def test_the_raw_events_are_those_of_the_other_door(aish: Shell, home: Path) -> None:
+    async with served(home, seconds=60):
+        for line in ("apollo hi --json", "team-chat hi --json"):
+            elsewhere = events((await asyncio.to_thread(aish, "-c", line)).out)
+            with at_terminal(aish) as terminal:
+                await see(terminal, "aish> ")
+                terminal.type(f"{line}\n")
+                await see(terminal, "aish> ", 2)
+                here = events(terminal.screen.removeprefix("aish> ").removesuffix("aish> "))
+                await left(terminal)
+            assert here == elsewhere
+
+
+def events(lines: str) -> list[tuple[str, list[str]]]:
+    """Types with the names of their members, in order; of several steps sorted, since they run at once."""
+    found = [json.loads(line) for line in lines.splitlines()]
+    assert [event["prev"] for event in found[1:]] == [event["seq"] for event in found[:-1]]
+    return sorted((event["type"], list(event)) for event in found)
+
+
+async def test_who_asks_for_permission_in_a_line_is_told_there(aish: Shell, home: Path) -> None:
+    asks = [Permission("r_1", "Bash", {"command": "ls"}, ALLOW), Text("never"), asyncio.Event(), Done()]
+    async with served(home, asks, seconds=60):
+        with at_terminal(aish) as terminal:
+            await see(terminal, "aish> ")
+            terminal.type("apollo hi\n")
+            await see(terminal, "aish: apollo asks to use Bash (aish approve r_1 · aish deny r_1)\n")
+            terminal.type("\x03")
+            await see(terminal, "aish> ", 2)
+            await left(terminal)
+
+
+async def test_a_line_that_takes_too_long_is_given_up(aish: Shell, home: Path) -> None:
+    async with served(home, [Text("so"), asyncio.Event(), Done()], seconds=60) as hub:
+        with at_terminal(aish) as terminal:
+            await see(terminal, "aish> ")
+            terminal.type("apollo --timeout 1 hi\n")
+            await see(terminal, "aish: no answer in time\naish> ")
+            await left(terminal)
+        assert hub.driver.heard == [("apollo", "hi")]
+
+
+async def test_team_chat_asks_everyone(aish: Shell, home: Path) -> None:
+    async with served(home, seconds=60) as hub:
+        ran = await asyncio.to_thread(lambda: aish("team-chat", "hi", given="all"))
+        names = sorted(peer.name for peer in PEERS)
+        said = [f"{name.capitalize()}]\n{name} heard: hi\n\nall\n" for name in names]
+        assert (ran.code, sorted(f"\n{ran.out}".split("\n[From ")), ran.err) == (0, ["", *said], "")
+        assert sorted(hub.driver.heard) == [(name, "hi\n\nall") for name in names]
+
+
+async def test_a_hub_that_is_not_to_be_understood_is_told_once_and_the_prompt_goes_on(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    strange = {"id": "apollo", "kind": 7}
+    hub.on("GET /api/v2/ai", answer({"peers": [strange]}))
+    said = "aish: the prompt goes on without the hub's news: "
+    with at_terminal(aish, echo=True, term="xterm-256color") as terminal:
+        await see(terminal, said)
+        for _ in range(2):
+            terminal.type("/bin/echo ho\t\r")
+        await see(terminal, "ho\n", 2)
+        terminal.type("exit 3\r")
+        assert await asyncio.to_thread(terminal.wait_for_end) == 3
+        assert (terminal.screen.count(said), "Traceback" in terminal.screen) == (1, False)

@@ -1,0 +1,95 @@
+"""How MCP servers are configured and reached, and that a hub loads nothing for them before a turn does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rhetor.drivers.model_tools.mcp_reach import ServerEntry
+from rhetor.drivers.model_tools.mcp_stdio import allowed
+from rhetor.drivers.model_tools.servers import ToolServers
+from rhetor.errors import InvalidSettings
+from rhetor.settings import peers_of, read_settings
+
+pytestmark = pytest.mark.anyio
+COMMAND = (sys.executable, "-m", "tests.tool_server")
+ROOT = str(Path(__file__).parents[4])
+
+
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """A server that is reached by HTTP; its URL."""
+    with subprocess.Popen(
+        [*COMMAND, "http"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as program:
+        assert program.stdout is not None
+        yield program.stdout.readline().strip()
+        program.terminate()
+
+
+async def test_a_server_is_reached_by_its_url(listening: str) -> None:
+    servers = ToolServers({"small": ServerEntry(url=listening, allow_private=True)}, {}, ROOT)
+    try:
+        assert "add" in [tool.name for tool in await servers.tools("small")]
+        result = await servers.call("small", "c", "add", {"a": 1, "b": 2})
+        assert (result.result, result.is_error) == ({"result": 3}, False)
+    finally:
+        await servers.aclose()
+
+
+def test_a_program_gets_only_what_it_is_allowed() -> None:
+    own = {"PATH": "/bin", "HOME": "/home/me", "LANG": "C", "OPENAI_API_KEY": "sk-1", "LD_PRELOAD": "/x.so"}
+    assert allowed(own, ("EDITOR",), {"X": "1"}) == {
+        "PATH": "/bin",
+        "HOME": "/home/me",
+        "LANG": "C",
+        "X": "1",
+    }
+    assert allowed(own, ("OPENAI_API_KEY",), {"PATH": "/own"})["OPENAI_API_KEY"] == "sk-1"
+
+
+def test_nothing_heavy_is_loaded_before_a_turn_needs_it() -> None:
+    heavy = "{'pydantic_ai', 'mcp', 'openai', 'anthropic'}"
+    code = f"import sys, rhetor.app; print(sorted({heavy} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
+
+
+def _file(folder: Path, text: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_servers_and_who_has_them_are_read_from_the_file(tmp_path: Path) -> None:
+    text = """
+mcp_servers:
+  files: {command: [uvx, mcp-server-files, /srv], approve: [write], pass_env: [EDITOR]}
+  tickets: {url: "https://mcp.example.com/mcp", approve: all}
+specialists:
+  apollo: {mcp_servers: [files, tickets]}
+"""
+    settings = read_settings(_file(tmp_path, text))
+    assert settings.mcp_servers["files"].command == ("uvx", "mcp-server-files", "/srv")
+    assert settings.mcp_servers["tickets"].approve == "all"
+    [apollo] = [peer for peer in peers_of(settings) if peer.name == "apollo"]
+    assert apollo.mcp_servers == ("files", "tickets")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mcp_servers: {a: {}}", "a command or a url"),
+        ("mcp_servers: {a: {command: [x], url: 'http://x'}}", "a command or a url"),
+        ("mcp_servers: {a: {command: 'x; rm -rf /'}}", "mcp_servers.a.command"),
+        ("mcp_servers: {a: {command: [x], approve: some}}", "mcp_servers.a.approve"),
+        ("specialists: {apollo: {mcp_servers: [none]}}", "mcp_servers has no 'none'"),
+    ],
+)
+def test_a_server_that_makes_no_sense_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InvalidSettings, match=words):
+        peers_of(read_settings(_file(tmp_path, text)))

@@ -1,0 +1,116 @@
+"""What the hub can reach: found again when it comes up, and set up as configured."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.output import Began, Done
+from rhetor.drivers.models.local_models import LocalServer
+from rhetor.drivers.models.prices import Price
+from rhetor.drivers.models.resolve import OFFLINE_SECONDS, Models
+from rhetor.errors import InvalidSettings
+from rhetor.settings import read_settings
+from rhetor.wiring import model_access
+from tests.provider import ProviderServer
+from tests.rhetor.drivers.models.test_cooldown import Clock
+from tests.rhetor.drivers.models.test_resolve import Catalog
+from tests.rhetor.drivers.talk import APOLLO, chat_driver, turn
+
+pytestmark = pytest.mark.anyio
+
+
+class Machine:
+    """Model servers on this machine as they come and go; `looks` counts the searches."""
+
+    def __init__(self) -> None:
+        self.servers: list[LocalServer] = []
+        self.looks = 0
+
+    def __call__(self, environment: Mapping[str, str]) -> Sequence[LocalServer]:
+        self.looks += 1
+        return self.servers
+
+
+async def test_a_turn_finds_a_server_that_was_started_while_the_hub_was_offline() -> None:
+    clock, machine = Clock(), Machine()
+    async with ProviderServer(models=("llama",), key="") as server, chat_driver({}) as driver:
+        models = Models({}, Catalog(), servers=machine, clock=clock)
+        driver.means = replace(driver.means, models=models)
+        for _ in range(3):
+            outputs, _ = await turn(await driver.open(APOLLO), "Hi")
+            assert outputs[0] == Began("offline")
+        assert machine.looks == 1
+        machine.servers = [LocalServer("ollama", f"{server.url}/v1")]
+        clock.now += OFFLINE_SECONDS - 0.1
+        outputs, _ = await turn(await driver.open(APOLLO), "Hi")
+        assert (outputs[0], machine.looks) == (Began("offline"), 1)
+        clock.now += 0.1
+        for _ in range(2):
+            outputs, _ = await turn(await driver.open(APOLLO), "Hi")
+            assert (outputs[0], outputs[-1], machine.looks) == (Began("ollama/llama"), Done("stop"), 2)
+        clock.now += 1_000_000
+        await turn(await driver.open(APOLLO), "Hi")
+        assert machine.looks == 2  # online nothing is looked for
+
+
+async def test_turns_that_come_together_look_once() -> None:
+    clock, machine = Clock(), Machine()
+    models = Models({}, Catalog(), servers=machine, clock=clock)
+    for looks in (1, 2):
+        assert await asyncio.gather(*(models.resolve(None) for _ in range(5))) == [None] * 5
+        assert machine.looks == looks
+        clock.now += OFFLINE_SECONDS
+
+
+async def test_who_wants_to_be_offline_is_not_searched_for() -> None:
+    clock, machine = Clock(), Machine()
+    models = Models({}, Catalog(), servers=machine, clock=clock, default="offline")
+    for ref in ("auto", "offline", None, "auto"):
+        assert await models.resolve(ref) is None
+        clock.now += OFFLINE_SECONDS
+    assert machine.looks == 0
+
+
+CONFIGURED = """
+models:
+  fallbacks: [local/llama3.2, openai/gpt-4o]
+  prices:
+    local/llama3.2: {input_per_1m: "0.10", output_per_1m: "0.4", cached_per_1m: "0"}
+    openrouter/meta/llama: {input_per_1m: 1, output_per_1m: 2}
+"""
+
+
+async def test_fallbacks_and_prices_are_taken_from_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CONFIGURED)
+    access = model_access(read_settings(file), {})
+    means = access._chat.means
+    assert means.fallbacks == ("local/llama3.2", "openai/gpt-4o")
+    assert means.prices._own == {
+        "local/llama3.2": Price(Decimal("0.1"), Decimal("0.4"), Decimal(0)),
+        "openrouter/meta/llama": Price(Decimal(1), Decimal(2)),
+    }
+    await access.aclose()
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        "{fallbacks: [auto]}",
+        "{fallbacks: [llama]}",
+        "{fallbacks: [/m]}",
+        "{prices: {local/m: {input_per_1m: '-1', output_per_1m: '1'}}}",
+        "{prices: {local/m: {input_per_1m: 'nan', output_per_1m: '1'}}}",
+        "{prices: {local/m: {input_per_1m: '1'}}}",
+        "{prices: {m: {input_per_1m: '1', output_per_1m: '1'}}}",
+    ],
+)
+def test_what_is_no_model_or_no_price_is_refused(tmp_path: Path, models: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"models: {models}\n")
+    with pytest.raises(InvalidSettings):
+        read_settings(file)

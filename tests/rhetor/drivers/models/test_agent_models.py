@@ -1,0 +1,335 @@
+"""Coding agents as models: programs that speak as `claude` does, found on a PATH and asked in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.domain.output import Began, Done, Output, Text, Usage
+from rhetor.domain.program import Launch, Program
+from rhetor.domain.tool import Tool
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
+from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.model_tools.driver import with_tools
+from rhetor.drivers.model_tools.servers import ToolServers
+from rhetor.drivers.models.access import ModelAccess
+from rhetor.drivers.models.agent_models import AT_ONCE, AgentEntry, AgentModels, with_history
+from rhetor.drivers.models.clients import Clients
+from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.driver import ChatDriver
+from rhetor.drivers.models.local_models import LocalServer
+from rhetor.drivers.models.resolve import Models, ProviderEntry
+from rhetor.drivers.programs.host.folder import start_time
+from rhetor.errors import TurnFailure
+from tests.provider import ProviderServer, Script
+from tests.rhetor.drivers.programs.host.hosting import hosting
+from tests.rhetor.drivers.talk import APOLLO, turn
+
+pytestmark = pytest.mark.anyio
+
+SECONDS = 60.0
+# says what it is asked; what it was started with, and where, it notes in its home
+CLAUDE = """#!{python}
+import json, os, sys
+def tell(**message):
+    sys.stdout.write(json.dumps(message) + "\\n")
+    sys.stdout.flush()
+def delta(text):
+    event = {{"type": "content_block_delta", "delta": {{"type": "text_delta", "text": text}}}}
+    tell(type="stream_event", event=event)
+said = json.loads(sys.stdin.readline())["message"]["content"][0]["text"]
+with open(os.environ["HOME"] + "/started", "a") as file:
+    file.write(json.dumps([sys.argv[1:], os.getcwd(), said, os.getpid()]) + "\\n")
+tell(type="system", subtype="init", session_id="c1", model="m1")
+if said == "hang":
+    sys.stdin.readline()
+if said == "ask":
+    request = {{"subtype": "can_use_tool", "tool_name": "Bash", "input": {{}}}}
+    tell(type="control_request", request_id="r1", request=request)
+    said = json.loads(sys.stdin.readline())["response"]["response"]["behavior"]
+if said == "logged out":
+    tell(type="result", subtype="success", is_error=True, result="Not logged in · Please run /login")
+elif said == "crash":
+    sys.exit("no disk left")
+else:
+    delta("I heard ")
+    delta(said)
+    usage = {{"input_tokens": 7, "output_tokens": 2}}
+    tell(type="result", subtype="success", usage=usage, total_cost_usd=0.5, result="")
+    sys.stdin.readline()
+"""
+
+
+@dataclass
+class Machine:
+    """A home with a `claude` on its PATH."""
+
+    home: Path
+    driver: ChatDriver
+    models: Models
+
+    def started(self) -> list[list[Any]]:
+        file = self.home / "started"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def log_in(self) -> None:
+        (self.home / ".claude").mkdir()
+        (self.home / ".claude" / ".credentials.json").write_text('{"claudeAiOauth": {}}')
+
+    def install(self) -> None:
+        program = self.home / "claude"
+        program.write_text(CLAUDE.format(python=sys.executable))
+        program.chmod(0o755)
+
+    async def say(
+        self, message: str, model: str = "cli:claude", history: tuple[Said, ...] = ()
+    ) -> tuple[list[Output], TurnFailure | None]:
+        return await turn(await self.driver.open(replace(APOLLO, model=model)), message, history)
+
+
+@asynccontextmanager
+async def machine(
+    *,
+    fallbacks: tuple[str, ...] = (),
+    timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
+    environment: dict[str, str] | None = None,
+    providers: dict[str, ProviderEntry] | None = None,
+    servers: tuple[LocalServer, ...] = (),
+    automatic: tuple[str, ...] = ("claude-code",),
+) -> AsyncIterator[Machine]:
+    with tempfile.TemporaryDirectory(prefix="rt") as name:
+        home = Path(name)
+        async with asyncio.timeout(SECONDS), hosting(home) as hosts:
+            env = {"HOME": name, "PATH": f"{name}:/usr/bin:/bin"}
+            program = Program(("claude",), "caller", hint="install it so")
+            entries = {"claude-code": AgentEntry("claude", program, lambda: Launch("~", env))}
+            agents = AgentModels(entries, {"claude": ClaudeCode}, hosts, home / "empty", automatic)
+            clients = Clients(timeouts.connect)
+            models = Models(
+                environment or {},
+                clients.list_models,
+                providers=providers or {},
+                servers=lambda environment: servers,
+                agents=agents,
+            )
+            driver = ChatDriver(models, clients, timeouts, fallbacks=fallbacks, agents=agents)
+            try:
+                yield Machine(home, driver, models)
+            finally:
+                await driver.aclose()
+
+
+async def test_an_agent_answers_as_a_plain_model_in_an_empty_folder() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        outputs, failure = await here.say("hello")
+        assert failure is None
+        assert outputs == [
+            Began("cli:claude"),
+            Text("I heard "),
+            Text("hello"),
+            Usage("cli:claude/m1", 7, 2, 0, "0.5"),
+            Done(),
+        ]
+        [(arguments, folder, said, pid)] = here.started()
+        assert (folder, said) == (str(here.home / "empty"), "hello")
+        assert ("--tools", "") in pairwise(arguments)
+        assert "--system-prompt=You are Apollo." in arguments
+        assert (here.home / "empty").stat().st_mode & 0o777 == 0o500
+        assert start_time(pid) is None
+
+
+async def test_a_reference_may_name_the_agents_own_model() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        outputs, _ = await here.say("hello", "cli:claude-code/opus")
+        assert outputs[0] == Began("cli:claude-code/opus")
+        assert here.started()[0][0][-2:] == ["--model", "opus"]
+
+
+async def test_what_it_asks_for_is_refused() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        outputs, failure = await here.say("ask")
+        assert (failure, outputs[1:3]) == (None, [Text("I heard "), Text("deny")])
+
+
+async def test_what_was_said_before_goes_with_the_message() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        await here.say("and now?", history=(Said("user", "port 8443"), Said("assistant", "Noted")))
+        text = here.started()[0][2]
+        assert text.index("[User]\nport 8443") < text.index("[You]\nNoted") < text.index("and now?")
+
+
+def test_the_end_of_what_was_said_cannot_be_forged() -> None:
+    first, second = (with_history("m", (Said("user", "x"),)).split("\n")[1] for _ in range(2))
+    assert first.startswith("--- ") and first != second
+
+
+@pytest.mark.parametrize(
+    ("installed", "model", "code", "hint"),
+    [
+        (False, "cli:claude", "model_unknown", "install it so"),
+        (True, "cli:claude", "provider_denied", "log in with: claude auth login"),
+        (True, "cli:nobody", "model_unknown", "there are cli:claude"),
+    ],
+)
+async def test_an_agent_that_cannot_answer_says_what_to_do(
+    installed: bool, model: str, code: str, hint: str
+) -> None:
+    async with machine() as here:
+        if installed:
+            here.install()
+        outputs, failure = await here.say("hello", model)
+        assert failure is not None
+        assert (outputs, failure.code, failure.data["hint"]) == ([], code, hint)
+        assert here.started() == []
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        ("logged out", "provider_denied", "Not logged in"),
+        ("crash", "provider_failed", "it exited with 1"),
+    ],
+)
+async def test_an_agent_that_fails_is_a_provider_that_fails(message: str, code: str, words: str) -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        outputs, failure = await here.say(message)
+        assert failure is not None and words in failure.detail
+        assert (outputs, failure.code) == ([Began("cli:claude")], code)
+        assert failure.data["hint"]
+
+
+async def test_one_that_says_nothing_is_given_up_and_ended() -> None:
+    async with machine(timeouts=Timeouts(first_chunk=1.0)) as here:
+        here.install()
+        here.log_in()
+        _, failure = await here.say("hang")
+        assert failure is not None
+        assert (failure.code, failure.data["phase"]) == ("timeout", "first_chunk")
+        [(_, _, _, pid)] = here.started()
+        assert start_time(pid) is None
+
+
+async def test_one_whose_turn_is_given_up_is_ended() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        turning = asyncio.create_task(here.say("hang"))
+        while not here.started():  # noqa: ASYNC110 (of another process's files nobody tells)
+            await asyncio.sleep(0.01)
+        turning.cancel()
+        await asyncio.wait([turning])
+        [(_, _, _, pid)] = here.started()
+        agents = here.driver.means.agents
+        assert agents is not None
+        assert (turning.cancelled(), start_time(pid), agents.places.locked()) == (True, None, False)
+
+
+async def test_another_model_is_asked_where_the_agent_fails() -> None:
+    async with ProviderServer(key="", default=lambda asked: Script(chunks=("Fine",))) as provider:
+        entry = ProviderEntry("openai", f"{provider.url}/v1", allow_private=True)
+        async with machine(fallbacks=("local/m",), providers={"local": entry}) as here:
+            outputs, failure = await here.say("hello")
+            assert failure is None
+            assert [outputs[0], outputs[1]] == [Began("local/m"), Text("Fine")]
+
+
+async def test_an_agent_is_asked_where_another_model_fails() -> None:
+    async with machine(fallbacks=("cli:claude",)) as here:
+        here.install()
+        here.log_in()
+        outputs, failure = await here.say("hello", "openai/gpt")
+        assert (failure, outputs[0]) == (None, Began("cli:claude"))
+
+
+async def test_auto_takes_an_agent_where_there_is_no_provider() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        assert (await here.say("hello", "auto"))[0][0] == Began("cli:claude")
+
+
+async def test_an_agent_can_be_what_auto_stands_for_and_is_named_as_that() -> None:
+    async with machine(automatic=()) as here:
+        here.install()
+        here.log_in()
+        here.models.reset({}, default="cli:claude")
+        assert (await here.say("hello", "auto"))[0][0] == Began("cli:claude")
+        access = ModelAccess({}, {}, "cli:claude/opus", Timeouts(), agents=here.driver.means.agents)
+        assert await access.describe() == {"name": "cli:claude", "model": "opus"}
+        await access.aclose()
+
+
+async def test_a_turn_with_tools_is_answered_without_them() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        driver = with_tools(here.driver, ToolServers({}, {}, "/"))
+        conversation = await driver.open(replace(APOLLO, model="cli:claude"))
+        message = Prompt("hello", tools=(Tool("weather", "", {}),))
+        outputs = [output async for output in conversation.send(message, ())]
+        assert (outputs[2], outputs[-1]) == (Text("hello"), Done())
+
+
+@pytest.mark.parametrize("missing", ["program", "login", "setting"])
+async def test_auto_takes_no_agent_that_is_not_there_or_not_logged_in_or_not_wanted(missing: str) -> None:
+    async with machine(automatic=() if missing == "setting" else ("claude-code",)) as here:
+        if missing != "program":
+            here.install()
+        if missing != "login":
+            here.log_in()
+        assert (await here.say("hello", "auto"))[0][0] == Began("offline")
+
+
+async def test_auto_takes_a_provider_or_a_server_of_this_machine_first() -> None:
+    async with ProviderServer(models=("llama",), key="") as provider:
+        url = f"{provider.url}/v1"
+        key = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"}
+        ways: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"environment": key}, "openai/m"),
+            ({"servers": (LocalServer("ollama", url),)}, "ollama/llama"),
+        )
+        for options, ref in ways:
+            async with machine(**options) as here:
+                here.install()
+                here.log_in()
+                assert (await here.say("hello", "auto"))[0][0] == Began(ref)
+
+
+async def test_no_more_than_a_few_run_at_once_and_the_others_wait() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        agents = here.driver.means.agents
+        assert agents is not None
+        for _ in range(AT_ONCE):
+            await agents.places.acquire()
+        conversation = await here.driver.open(replace(APOLLO, model="cli:claude"))
+        outputs = conversation.send(Prompt("hello"), ())
+        assert await anext(outputs) == Began("cli:claude")
+        rest = asyncio.create_task(anext(outputs))
+        done, _ = await asyncio.wait([rest], timeout=0.5)  # a turn takes less, where it is not held
+        assert (done, here.started()) == (set(), [])
+        agents.places.release()
+        assert await rest == Text("I heard ")
+        await outputs.aclose()
+        assert not agents.places.locked()

@@ -1,0 +1,164 @@
+"""Calls to providers as they go over the wire: which way, by which name, with what of the environment."""
+
+import asyncio
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.output import Done
+from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.urls import Address, Resolve
+from rhetor.errors import ProviderFailed, ProviderTimeout, ProviderUnreachable
+from tests.provider import Failure, ProviderServer, Script
+from tests.rhetor.drivers.talk import apollo_says, openai_at
+
+pytestmark = pytest.mark.anyio
+
+CERTIFICATE = Path(__file__).with_name("models.example.pem")  # of that name, signed by itself, with its key
+ANSWER = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n'
+SHORT = 0.3  # seconds, for the time-out that a test is about
+ROOT = Path(__file__).parents[4]
+
+
+@dataclass
+class Door:
+    """A server that gives every request the same answer, and keeps their heads and the names asked for."""
+
+    port: int = 0
+    heads: list[list[str]] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def door(tls: bool = False) -> AsyncIterator[Door]:
+    found = Door()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.heads.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
+        await writer.drain()
+        writer.close()
+
+    context = None
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        context.sni_callback = lambda sock, name, _: found.names.append(name)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        found.port = server.sockets[0].getsockname()[1]
+        yield found
+
+
+def at(*addresses: str) -> Resolve:
+    async def resolve(host: str) -> list[Address]:
+        return [ip_address(address) for address in addresses]
+
+    return resolve
+
+
+def asks(url: str) -> dict[str, str]:
+    return {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"}
+
+
+async def test_tls_is_with_the_name_that_was_asked_for_at_the_address_that_was_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with door(tls=True) as found:
+        url = f"https://models.example:{found.port}/v1"
+        outputs, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+    assert (outputs[-1], failure) == (Done("stop"), None)
+    assert found.names == ["models.example"]
+    assert f"host: models.example:{found.port}" in [line.lower() for line in found.heads[0]]
+
+
+@pytest.mark.parametrize(("trusted", "name"), [(False, "models.example"), (True, "another.example")])
+async def test_a_server_that_cannot_show_its_name_gets_no_request(
+    monkeypatch: pytest.MonkeyPatch, trusted: bool, name: str
+) -> None:
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with door(tls=True) as found:
+        url = f"https://{name}:{found.port}/v1"
+        _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+    assert isinstance(failure, ProviderUnreachable)
+    assert "certificate" in failure.detail.lower()
+    assert (found.names, found.heads) == ([name] * len(found.names), [])
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+async def test_a_proxy_of_the_environment_is_asked_for_the_address_that_was_checked(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    async with door() as proxy:
+        monkeypatch.setenv(variable, f"http://me:secret@127.0.0.1:{proxy.port}")
+        _, failure = await apollo_says(asks("http://models.example/v1"), resolve=at("93.184.216.34"))
+    assert failure is None
+    first, *headers = proxy.heads[0]
+    assert first == "POST http://93.184.216.34/v1/chat/completions HTTP/1.1"
+    assert {"host: models.example", "proxy-authorization: basic bwu6c2vjcmv0"} <= {h.lower() for h in headers}
+
+
+@pytest.mark.usefixtures("no_proxies")
+async def test_no_proxy_is_asked_for_what_the_environment_excepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "models.example")
+    async with door() as found:
+        url = f"http://models.example:{found.port}/v1"
+        _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+    assert failure is None
+    assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
+
+
+async def test_a_key_that_cannot_stand_in_a_header_fails_the_turn_and_is_not_told() -> None:
+    async with ProviderServer() as provider:
+        _, failure = await apollo_says(openai_at(provider) | {"OPENAI_API_KEY": "sk-1\r\nx: y"})
+        assert provider.calls == []
+    assert isinstance(failure, ProviderFailed)
+    assert "sk-1" not in failure.detail
+
+
+async def test_a_refusal_whose_words_do_not_end_is_waited_for_as_an_answer_is() -> None:
+    async with ProviderServer() as provider:
+        refusal = Failure(500, headers={"content-length": "1000"}, body="{")
+        provider.script(Script(failure=refusal))
+        _, failure = await apollo_says(openai_at(provider), Timeouts(first_chunk=SHORT))
+    assert isinstance(failure, ProviderTimeout)
+    assert failure.data["phase"] == "first_chunk"
+
+
+PLAIN_TURN = """
+import asyncio, sys
+from tests.provider import ProviderServer
+from tests.rhetor.drivers.talk import anthropic_at, apollo_says, openai_at
+
+async def turns():
+    for at in (openai_at, anthropic_at):
+        async with ProviderServer() as provider:
+            _, failure = await apollo_says(at(provider))
+            assert failure is None, failure
+
+asyncio.run(turns())
+print(sorted({"openai", "anthropic", "httpx2", "pydantic_ai"} & set(sys.modules)))
+"""
+
+
+def test_plain_turns_load_no_sdk() -> None:
+    command = [sys.executable, "-c", PLAIN_TURN]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

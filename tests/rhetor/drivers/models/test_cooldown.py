@@ -1,0 +1,268 @@
+"""A provider that keeps failing is left alone, and tried again with one call."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from rhetor.domain.output import Began, Done, Text
+from rhetor.drivers.base import Conversation, Prompt
+from rhetor.drivers.models.cooldown import Cooldowns
+from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.driver import ChatDriver
+from rhetor.drivers.models.target import Provider, Target
+from rhetor.errors import ProviderCooling, ProviderDenied, ProviderFailed, ProviderTimeout, RateLimited
+from tests.provider import Asked, Failure, ProviderServer, Script
+from tests.rhetor.drivers.models.test_driver import SHORT
+from tests.rhetor.drivers.talk import APOLLO, chat_driver, openai_at, turn
+
+pytestmark = pytest.mark.anyio
+
+DOWN = Failure(503)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Mood:
+    """Decides each answer of a provider; a test changes its mind."""
+
+    def __init__(self) -> None:
+        self.script = Script(failure=DOWN)
+
+    def __call__(self, asked: Asked) -> Script:
+        return self.script
+
+
+class Talk:
+    """Turns with one provider, and how many calls each of them made."""
+
+    def __init__(self, driver: ChatDriver, provider: ProviderServer, mood: Mood, clock: Clock) -> None:
+        self.driver = driver
+        self.provider = provider
+        self.mood = mood
+        self.clock = clock
+
+    async def asks(self, script: Script | None = None, *, times: int = 1) -> list[tuple[str, int]]:
+        """The code that each turn ended with (empty: it was answered), and the calls that it made."""
+        self.mood.script = script or self.mood.script
+        found = []
+        for _ in range(times):
+            before = len(self.provider.calls)
+            _, failure = await turn(await self.conversation(), "Design a cache")
+            found.append((failure.code if failure else "", len(self.provider.calls) - before))
+        return found
+
+    async def conversation(self) -> Conversation:
+        return await self.driver.open(APOLLO)
+
+
+@asynccontextmanager
+async def talk(timeouts: Timeouts | None = None) -> AsyncIterator[Talk]:
+    mood, clock = Mood(), Clock()
+    async with (
+        ProviderServer(default=mood) as provider,
+        chat_driver(openai_at(provider), timeouts, cooldowns=Cooldowns(clock)) as driver,
+    ):
+        await driver.preload()
+        yield Talk(driver, provider, mood, clock)
+
+
+FAILED, COOLING = ("provider_failed", 3), ("provider_cooling", 0)
+ANSWERED, TRIED = ("", 1), ("provider_failed", 1)
+FINE = Script(chunks=("a",))
+
+
+async def test_after_three_turns_in_a_row_it_is_not_asked_until_the_cooldown_is_over() -> None:
+    async with talk() as t:
+        assert await t.asks(times=4) == [FAILED, FAILED, FAILED, COOLING]
+        t.clock.now += 29.9
+        assert await t.asks() == [COOLING]
+        t.clock.now += 0.1
+        assert await t.asks(FINE) == [ANSWERED]
+        assert await t.asks(Script(failure=DOWN), times=4) == [FAILED, FAILED, FAILED, COOLING]
+
+
+async def test_each_cooldown_is_twice_as_long_up_to_five_minutes() -> None:
+    async with talk() as t:
+        assert await t.asks(times=3) == [FAILED] * 3
+        for seconds in (30, 60, 120, 240, 300, 300):
+            t.clock.now += seconds - 1
+            assert await t.asks() == [COOLING]
+            t.clock.now += 1
+            assert await t.asks() == [TRIED]  # a trial is one call, without retries
+
+
+async def test_an_answer_ends_the_row() -> None:
+    async with talk() as t:
+        for _ in range(3):
+            assert await t.asks(Script(failure=DOWN), times=2) == [FAILED] * 2
+            assert await t.asks(FINE) == [ANSWERED]
+
+
+async def test_the_error_says_when_it_is_tried_again_and_what_to_do() -> None:
+    async with talk() as t:
+        await t.asks(times=3)
+        t.clock.now += 6.0
+        outputs, failure = await turn(await t.conversation(), "Design a cache")
+    assert outputs == []
+    assert isinstance(failure, ProviderCooling)
+    assert (failure.code, failure.status, failure.retryable) == ("provider_cooling", 502, True)
+    assert failure.detail == "openai failed 3 turns in a row and is tried again in 24 s"
+    assert failure.data == {
+        "provider": "openai",
+        "model": "m",
+        "status": None,
+        "hint": "ask again then, or name other models in models.fallbacks",
+        "retry_after": 24.0,
+    }
+
+
+@pytest.mark.parametrize(("asked", "cooldown"), [("90", 90.0), ("86400", 3600.0)])
+async def test_a_provider_that_says_when_to_come_back_is_left_alone_until_then(
+    asked: str, cooldown: float
+) -> None:
+    limited = Script(failure=Failure(429, headers={"retry-after": asked}))
+    async with talk() as t:
+        assert await t.asks(limited, times=3) == [("rate_limited", 1)] * 3
+        t.clock.now += cooldown - 1
+        assert await t.asks() == [COOLING]
+        t.clock.now += 1
+        assert await t.asks(FINE) == [ANSWERED]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (Script(failure=Failure(401)), "provider_denied"),
+        (Script(failure=Failure(400)), "provider_failed"),
+        (Script(failure=Failure(404, "unknown_model")), "model_unknown"),
+        (Script(failure=Failure(400, "context_overflow")), "context_overflow"),
+        (Script(failure=Failure(429, "quota")), "provider_failed"),
+        (Script(chunks=("a", "b"), cut_after=1), "provider_cut"),
+    ],
+)
+async def test_what_is_not_the_providers_state_never_cools_it(script: Script, code: str) -> None:
+    async with talk() as t:
+        assert await t.asks(script, times=5) == [(code, 1)] * 5
+
+
+async def test_a_refusal_for_the_requests_sake_ends_the_row() -> None:
+    async with talk() as t:
+        for _ in range(2):
+            assert await t.asks(Script(failure=DOWN), times=2) == [FAILED] * 2
+            assert await t.asks(Script(failure=Failure(400))) == [TRIED]
+
+
+async def test_time_outs_cool_a_provider() -> None:
+    async with talk(Timeouts(idle=SHORT / 3)) as t:
+        hanging = Script(chunks=("a", "b"), hold={1: "never"})
+        assert await t.asks(hanging, times=4) == [("timeout", 1)] * 3 + [COOLING]
+
+
+async def test_one_turn_tries_and_others_wait_no_longer_than_for_its_first_word() -> None:
+    async with talk() as t:
+        await t.asks(times=3)
+        t.clock.now += 30
+        t.mood.script = Script(chunks=("a", "b"), hold={0: "first", 1: "rest"})
+        async with aclosing((await t.conversation()).send(Prompt("Design a cache"), ())) as outputs:
+            assert await anext(outputs) == Began("openai/m")
+            first = asyncio.ensure_future(anext(outputs))
+            await t.provider.gate("first").reached()
+            _, failure = await turn(await t.conversation(), "Design a cache")
+            assert isinstance(failure, ProviderCooling)
+            assert failure.detail == "openai failed 3 turns in a row and is being tried again"
+            t.provider.gate("first").release()
+            assert await first == Text("a")
+            assert await t.asks(FINE) == [ANSWERED]
+            t.provider.gate("rest").release()
+            rest = [output async for output in outputs]
+    assert (rest[0], rest[-1]) == (Text("b"), Done("stop"))
+
+
+async def test_a_trial_that_is_interrupted_leaves_the_trial_to_the_next_turn() -> None:
+    async with talk() as t:
+        await t.asks(times=3)
+        t.clock.now += 30
+        t.mood.script = Script(hold={-1: "never"})
+        conversation = await t.conversation()
+        trial = asyncio.create_task(turn(conversation, "Design a cache"))
+        await t.provider.gate("never").reached()
+        await conversation.interrupt()
+        assert await trial == ([Began("openai/m")], None)
+        assert await t.asks(FINE) == [ANSWERED]
+
+
+async def test_another_key_starts_afresh() -> None:
+    async with talk() as t:
+        await t.asks(times=3)
+        t.driver.means.models.reset(openai_at(t.provider) | {"OPENAI_API_KEY": "sk-2"})
+        assert await t.asks(FINE) == [ANSWERED]
+
+
+def failing(cooldowns: Cooldowns, target: Target, failure: Exception, blamed: set[Provider]) -> None:
+    with pytest.raises(type(failure)), cooldowns.admit(target, blamed):
+        raise failure
+
+
+TARGET = Target(Provider("p", "openai", "http://localhost"), "m")
+
+
+def test_a_turn_counts_once_however_many_models_of_a_provider_it_asks() -> None:
+    cooldowns, blamed = Cooldowns(Clock()), set[Provider]()
+    for _ in range(5):
+        failing(cooldowns, TARGET, RateLimited("slow down", retryable=True, status=429), blamed)
+    with cooldowns.admit(TARGET, blamed) as admission:
+        assert not admission.trial
+
+
+def test_turns_from_before_the_cooldown_do_not_lengthen_it() -> None:
+    clock = Clock()
+    cooldowns, down = Cooldowns(clock), ProviderFailed("down", retryable=True, status=503)
+    early = [cooldowns.admit(TARGET, set()) for _ in range(6)]
+    for admission in early:
+        with pytest.raises(ProviderFailed), admission:
+            raise down
+        clock.now += 1
+    with pytest.raises(ProviderCooling) as cooling:
+        cooldowns.admit(TARGET, set())
+    assert cooling.value.data["retry_after"] == 26.0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ProviderTimeout("late", retryable=True, phase="total", status=None),
+        ProviderDenied("no key", status=None),
+        OSError("something else"),
+    ],
+)
+def test_what_tells_nothing_of_the_provider_changes_nothing(failure: Exception) -> None:
+    clock = Clock()
+    cooldowns, down = Cooldowns(clock), ProviderFailed("down", retryable=True, status=503)
+    failing(cooldowns, TARGET, down, set())
+    failing(cooldowns, TARGET, down, set())
+    failing(cooldowns, TARGET, failure, set())
+    failing(cooldowns, TARGET, down, set())
+    with pytest.raises(ProviderCooling):
+        cooldowns.admit(TARGET, set())
+    clock.now += 30
+    failing(cooldowns, TARGET, failure, set())
+    assert cooldowns.admit(TARGET, set()).trial
+
+
+def test_other_providers_are_asked_as_ever() -> None:
+    cooldowns = Cooldowns(Clock())
+    for _ in range(3):
+        failing(cooldowns, TARGET, RateLimited("slow down", retryable=True, status=429), set())
+    other = Target(Provider("q", "openai", "http://localhost"), "m")
+    with cooldowns.admit(other, set()) as admission:
+        assert not admission.trial

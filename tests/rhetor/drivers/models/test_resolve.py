@@ -1,0 +1,280 @@
+"""Which model answers: the configuration, then keys, then this machine, then the offline model."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from rhetor.drivers.models.clients import Clients
+from rhetor.drivers.models.local_models import LOCAL_SERVERS, LocalServer, local_servers, search
+from rhetor.drivers.models.resolve import Models, ProviderEntry
+from rhetor.drivers.models.target import Provider, Target
+from rhetor.drivers.models.urls import Reach
+from rhetor.errors import ModelUnknown, ProviderDenied, ProviderFailed, ProviderUnreachable
+from tests.provider import ProviderServer
+
+pytestmark = pytest.mark.anyio
+
+
+class Catalog:
+    """Answers for the providers' lists, and counts how often it was asked."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.asked: list[str] = []
+
+    async def __call__(self, provider: Provider) -> Sequence[str]:
+        self.asked.append(provider.name)
+        await asyncio.sleep(0)
+        return self.names
+
+
+def nowhere(environment: Mapping[str, str]) -> Sequence[LocalServer]:
+    return ()
+
+
+def models(environment: Mapping[str, str], catalog: Any = None, **more: Any) -> Models:
+    """A resolver that looks nowhere on this machine unless told to."""
+    return Models(environment, catalog or Catalog(), **({"servers": nowhere} | more))
+
+
+async def ref(environment: Mapping[str, str], **more: Any) -> str | None:
+    """What `auto` stands for."""
+    target = await models(environment, **more).resolve("auto")
+    return target.ref if target else None
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, None),
+        ({"OPENAI_API_KEY": ""}, None),
+        ({"OPENAI_API_KEY": "k"}, "openai/gpt-5.4-mini"),
+        ({"ANTHROPIC_API_KEY": "k"}, "anthropic/claude-sonnet-5-5"),
+        ({"ANTHROPIC_AUTH_TOKEN": "k"}, "anthropic/claude-sonnet-5-5"),
+        ({"OPENROUTER_API_KEY": "k"}, "openrouter/openrouter/auto"),
+        ({"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}, "anthropic/claude-sonnet-5-5"),
+        ({"OPENROUTER_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}, "openrouter/openrouter/auto"),
+        ({"OPENAI_API_KEY": "k", "RHETOR_MODEL": "gpt-x"}, "openai/gpt-x"),
+        ({"RHETOR_MODEL": "gpt-x"}, None),
+    ],
+)
+async def test_auto_is_the_first_provider_with_a_key(environment: dict[str, str], found: str | None) -> None:
+    assert await ref(environment) == found
+
+
+async def test_a_provider_at_its_own_place_is_called_with_its_key() -> None:
+    assert await models({"ANTHROPIC_API_KEY": "k"}).resolve(None) == Target(
+        Provider("anthropic", "anthropic", "https://api.anthropic.com", "k", "ANTHROPIC_API_KEY"),
+        "claude-sonnet-5-5",
+    )
+
+
+async def test_a_key_is_not_shown_with_its_provider() -> None:
+    assert "secret" not in repr(await models({"OPENAI_API_KEY": "secret"}).resolve("auto"))
+
+
+HERE = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+
+
+async def test_another_base_url_takes_the_first_model_that_is_listed_there() -> None:
+    catalog = Catalog("nomic-embed-text", "llama", "qwen")
+    assert await ref(HERE | {"OPENAI_API_KEY": "k"}, catalog=catalog) == "openai/llama"
+    assert await ref(HERE | {"OPENAI_API_KEY": "k", "RHETOR_MODEL": "m"}, catalog=catalog) == "openai/m"
+    assert catalog.asked == ["openai"]
+
+
+async def test_another_base_url_that_lists_nothing_is_taken_to_know_the_usual_names() -> None:
+    assert await ref(HERE | {"OPENAI_API_KEY": "k"}) == "openai/gpt-5.4-mini"
+
+
+async def test_a_loopback_base_url_needs_no_key() -> None:
+    assert await models(HERE, Catalog("llama")).resolve("auto") == Target(
+        Provider("openai", "openai", "http://127.0.0.1:9/v1", reach=Reach(loopback=True)), "llama"
+    )
+
+
+async def test_a_base_url_elsewhere_is_not_taken_without_a_key() -> None:
+    assert await ref({"OPENAI_BASE_URL": "https://8.8.8.8/v1"}) is None
+
+
+async def test_a_private_base_url_needs_an_entry_that_allows_it() -> None:
+    inside = "http://10.0.0.1/v1"
+    with pytest.raises(ModelUnknown) as refused:
+        await ref({"OPENAI_BASE_URL": inside, "OPENAI_API_KEY": "k"})
+    assert refused.value.data["hint"].endswith("with allow_private: true")
+    entry = ProviderEntry("openai", inside, "INSIDE_KEY", allow_private=True)
+    found = await models({"INSIDE_KEY": "k"}, Catalog("llama"), providers={"inside": entry}).resolve("auto")
+    assert found == Target(
+        Provider("inside", "openai", inside, "k", "INSIDE_KEY", Reach(private=True)), "llama"
+    )
+
+
+async def test_a_configured_provider_with_a_key_goes_before_the_built_in_ones() -> None:
+    entries = {"work": ProviderEntry("anthropic", api_key_env="WORK_KEY"), "idle": ProviderEntry("openai")}
+    environment = {"WORK_KEY": "w", "OPENROUTER_API_KEY": "k"}
+    assert await ref(environment, providers=entries) == "work/claude-sonnet-5-5"
+
+
+async def test_a_configured_provider_at_another_place_gets_no_key_that_is_not_named_for_it() -> None:
+    entries = {"other": ProviderEntry("openai", "https://8.8.8.8/v1")}
+    target = await models({"OPENAI_API_KEY": "k"}, providers=entries).resolve("other/m")
+    assert target == Target(Provider("other", "openai", "https://8.8.8.8/v1", reach=Reach()), "m")
+
+
+@pytest.mark.parametrize(
+    ("default", "found"), [("openai/gpt-x", "openai/gpt-x"), ("offline", None), ("auto", "anthropic/m")]
+)
+async def test_the_configured_default_goes_first(default: str, found: str | None) -> None:
+    environment = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k", "RHETOR_MODEL": "m"}
+    assert await ref(environment, default=default) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "url", "model"),
+    [
+        ("openai/gpt-x", "https://api.openai.com/v1", "gpt-x"),
+        ("openrouter/meta/llama", "https://openrouter.ai/api/v1", "meta/llama"),
+        ("ollama/llama3.2", "http://127.0.0.1:11434/v1", "llama3.2"),
+        ("lmstudio/m", "http://127.0.0.1:1234/v1", "m"),
+        ("llamacpp/m", "http://127.0.0.1:8080/v1", "m"),
+        ("vllm/m", "http://127.0.0.1:8000/v1", "m"),
+    ],
+)
+async def test_a_model_can_be_named(wanted: str, url: str, model: str) -> None:
+    environment = {"OPENAI_API_KEY": "k", "OPENROUTER_API_KEY": "k", "RHETOR_MODEL": "not this one"}
+    target = await models(environment, servers=local_servers).resolve(wanted)
+    assert isinstance(target, Target)
+    assert (target.provider.base_url, target.model, target.ref) == (url, model, wanted)
+
+
+@pytest.mark.parametrize("wanted", ["gpt-x", "/m", "openai/", "nobody/m"])
+async def test_a_name_that_is_none_is_refused(wanted: str) -> None:
+    with pytest.raises(ModelUnknown) as unknown:
+        await models({"OPENAI_API_KEY": "k"}, servers=local_servers).resolve(wanted)
+    assert set(unknown.value.data) == {"provider", "model", "status", "hint"}
+
+
+async def test_a_named_provider_without_its_key_says_which_variable_to_set() -> None:
+    with pytest.raises(ProviderDenied) as denied:
+        await models({}).resolve("anthropic/m")
+    assert denied.value.data == {
+        "provider": "anthropic",
+        "model": "m",
+        "status": None,
+        "hint": "set ANTHROPIC_API_KEY",
+    }
+
+
+async def test_what_was_found_is_kept_until_the_environment_changes() -> None:
+    catalog = Catalog("llama")
+    resolver = models(HERE, catalog)
+    found = await asyncio.gather(*(resolver.resolve("auto") for _ in range(5)))
+    assert [target.ref for target in found if target] == ["openai/llama"] * 5
+    assert catalog.asked == ["openai"]
+    resolver.reset({"ANTHROPIC_API_KEY": "k"})
+    target = await resolver.resolve("auto")
+    assert target is not None
+    assert target.ref == "anthropic/claude-sonnet-5-5"
+    resolver.reset({}, default="offline", providers={})
+    assert await resolver.resolve("auto") is None
+
+
+async def test_a_failure_is_not_kept() -> None:
+    class Down(Catalog):
+        async def __call__(self, provider: Provider) -> Sequence[str]:
+            if not self.asked:
+                self.asked.append(provider.name)
+                raise ProviderUnreachable("down", retryable=True)
+            return self.names
+
+    resolver = models(HERE, Down("llama"))
+    with pytest.raises(ProviderUnreachable):
+        await resolver.resolve("auto")
+    target = await resolver.resolve("auto")
+    assert target is not None
+    assert target.model == "llama"
+
+
+async def test_without_a_key_a_model_server_on_this_machine_is_found() -> None:
+    async with ProviderServer(models=("bert-embed", "llama3.2:latest", "qwen"), key="") as server:
+        found = [LocalServer("ollama", f"{server.url}/v1")]
+        assert await ref({}, servers=lambda environment: found) == "ollama/llama3.2:latest"
+        assert await ref({"RHETOR_MODEL": "qwen"}, servers=lambda environment: found) == "ollama/qwen"
+        assert await ref({"RHETOR_MODEL": "llama3.2"}, servers=lambda environment: found) == "ollama/llama3.2"
+        assert (
+            await ref({"RHETOR_MODEL": "gpt"}, servers=lambda environment: found) == "ollama/llama3.2:latest"
+        )
+        assert [call.path for call in server.calls] == ["/v1/models"] * 4
+
+
+async def test_the_search_keeps_to_its_order_and_skips_what_is_no_model_server() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n<h1>a site under development</h1>")
+        writer.close()
+
+    async def other_list(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.0 200 OK\r\n\r\n{"data": [{"id": "a row of something else"}]}')
+        writer.close()
+
+    hanging = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hanging.wait()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as site,
+        await asyncio.start_server(hang, "127.0.0.1", 0) as silent,
+        await asyncio.start_server(other_list, "127.0.0.1", 0) as other,
+        ProviderServer(models=()) as empty,
+        ProviderServer(models=("a",), key="") as first,
+        ProviderServer(models=("b",), key="") as second,
+        ProviderServer(models=("c",), key="asked for") as locked,
+    ):
+        urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in (site, silent, other)]
+        urls += [server.url for server in (empty, locked, first, second)]
+        urls += ["http://127.0.0.1:1", "http://8.8.8.8"]
+        servers = [LocalServer(str(number), f"{url}/v1") for number, url in enumerate(urls)]
+        assert await search(servers) == [(servers[5], ["a"]), (servers[6], ["b"])]
+        hanging.set()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1:11500", "http://127.0.0.1:11500/v1"),
+        ("0.0.0.0", "http://127.0.0.1:11434/v1"),
+        ("0.0.0.0:9000", "http://127.0.0.1:9000/v1"),
+        (":9000", "http://127.0.0.1:9000/v1"),
+        ("localhost", "http://localhost:11434/v1"),
+        ("http://box.example", "http://box.example:80/v1"),
+        ("https://box.example", "https://box.example:443/v1"),
+        ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/v1"),
+        ("[::1]:9000", "http://[::1]:9000/v1"),
+        ("", "http://127.0.0.1:11434/v1"),
+    ],
+)
+def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
+    servers = local_servers({"OLLAMA_HOST": host})
+    assert servers == (LocalServer("ollama", url), *LOCAL_SERVERS[1:])
+
+
+async def test_both_kinds_of_provider_are_asked_for_their_models() -> None:
+    clients = Clients()
+    async with ProviderServer(models=("a", "b")) as server:
+        here = Reach(loopback=True)
+        for provider in (
+            Provider("o", "openai", f"{server.url}/v1", "k", reach=here),
+            Provider("a", "anthropic", server.url, "k", reach=here),
+        ):
+            assert await clients.list_models(provider) == ["a", "b"]
+        assert await clients.list_models(Provider("x", "openai", f"{server.url}/none", "k", reach=here)) == []
+        with pytest.raises(ProviderFailed):
+            await clients.list_models(Provider("x", "openai", "http://127.0.0.1:1/v1", "k", reach=here))
+        with pytest.raises(ProviderDenied):
+            await clients.list_models(Provider("x", "openai", f"{server.url}/v1", reach=here))
+    await clients.aclose()

@@ -1,0 +1,125 @@
+"""Which URLs the hub may call, and which address is called then."""
+
+import ipaddress
+import socket
+
+import pytest
+
+from rhetor.drivers.models.urls import Address, Reach, check_url, is_loopback
+from rhetor.errors import Unprocessable
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC, LOOPBACK, PRIVATE = Reach(), Reach(loopback=True), Reach(private=True)
+
+
+NAMES = {
+    "api.example": ["8.8.8.8", "2606:4700::1111"],
+    "inside.example": ["10.0.0.1"],
+    "both.example": ["8.8.8.8", "169.254.169.254"],
+}
+
+
+async def resolve(host: str) -> list[Address]:
+    """A resolver of the tests' own: no test asks a real one."""
+    if host not in NAMES:
+        raise socket.gaierror(-2, "Name or service not known")
+    return [ipaddress.ip_address(address) for address in NAMES[host]]
+
+
+@pytest.mark.parametrize(
+    ("url", "reach"),
+    [
+        ("https://8.8.8.8/v1", PUBLIC),
+        ("http://[2606:4700::1111]:8443/v1", PUBLIC),
+        ("http://127.0.0.1:11434/v1", LOOPBACK),
+        ("http://[::1]:11434/v1", LOOPBACK),
+        ("http://127.0.0.1:11434/v1", PRIVATE),
+        ("http://192.168.1.5/v1", PRIVATE),
+        ("http://100.64.0.9/v1", PRIVATE),
+        ("http://[fd12::1]/v1", PRIVATE),
+    ],
+)
+async def test_an_address_within_reach_is_allowed(url: str, reach: Reach) -> None:
+    assert str(await check_url(url, reach)) in url
+
+
+@pytest.mark.parametrize("reach", [PUBLIC, LOOPBACK])
+@pytest.mark.parametrize(
+    "host",
+    ["10.0.0.1", "172.16.0.1", "192.168.1.5", "100.64.0.9", "[fd12::1]", "0.0.0.0", "[64:ff9b::a00:1]"],
+)
+async def test_private_addresses_need_their_entrys_leave(host: str, reach: Reach) -> None:
+    with pytest.raises(Unprocessable, match="which its entry does not allow"):
+        await check_url(f"http://{host}/v1", reach)
+
+
+async def test_loopback_needs_leave() -> None:
+    with pytest.raises(Unprocessable):
+        await check_url("http://127.0.0.1/v1", PUBLIC)
+
+
+@pytest.mark.parametrize("reach", [PUBLIC, LOOPBACK, PRIVATE])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest",
+        "http://[fe80::1]/v1",
+        "http://[fd00:ec2::254]/latest",
+        "http://100.100.100.200/latest",
+        "http://224.0.0.1/v1",
+        "http://[::]/v1",
+        "http://[::ffff:127.0.0.1]/v1",
+        "http://[::ffff:8.8.8.8]/v1",
+        "http://[64:ff9b::a9fe:a9fe]/latest",
+        "http://[2002:a9fe:a9fe::]/latest",
+        "http://2130706433/v1",
+        "http://0x7f000001/v1",
+        "http://0x7f.1/v1",
+        "http://127.1/v1",
+        "http://0177.0.0.1/v1",
+        "http://127.0.0.1./v1",
+        "http://evil.com%00.example/v1",
+        "http://user:secret@8.8.8.8/v1",
+        "http://8.8.8.8\\@127.0.0.1/v1",
+        "http://8.8.8.8 /v1",
+        "http://8.8.8.8:port/v1",
+        "http:///v1",
+        "8.8.8.8/v1",
+        "file:///etc/passwd",
+        "ftp://8.8.8.8/v1",
+        "http://[::1/v1",
+        "",
+    ],
+)
+async def test_these_are_never_allowed(url: str, reach: Reach) -> None:
+    with pytest.raises(Unprocessable):
+        await check_url(url, reach)
+
+
+async def test_a_name_is_what_it_resolves_to() -> None:
+    public = await check_url("https://api.example/v1", PUBLIC, resolve)
+    inside = await check_url("https://inside.example/v1", PRIVATE, resolve)
+    assert (str(public), str(inside)) == ("8.8.8.8", "10.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["inside.example", "both.example", "nowhere.example"])
+async def test_a_name_is_refused_when_any_of_its_addresses_is(host: str) -> None:
+    with pytest.raises(Unprocessable):
+        await check_url(f"https://{host}/v1", PUBLIC, resolve)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://localhost:1234/v1", True),
+        ("http://127.0.0.9/v1", True),
+        ("http://[::1]/v1", True),
+        ("http://localhost.evil.example/v1", False),
+        ("http://10.0.0.1/v1", False),
+        ("http://2130706433/v1", False),
+        ("nonsense", False),
+    ],
+)
+async def test_loopback_is_told_without_a_resolver(url: str, here: bool) -> None:
+    assert is_loopback(url) is here

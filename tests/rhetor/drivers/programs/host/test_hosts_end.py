@@ -1,0 +1,252 @@
+"""How programs end: by themselves, when they are told, with their host, or when nobody is there any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rhetor.drivers.programs.host.failures import HostLost, HostRefused
+from rhetor.drivers.programs.host.folder import start_time
+from rhetor.drivers.programs.host.hosts import HostGone, Hosts
+from rhetor.drivers.programs.host.link import HostLink
+
+from .hosting import FULL, SECONDS, alive, ended, hosting, linked, output, program, python, said
+
+pytestmark = pytest.mark.anyio
+
+# a child in the group, a grandchild in a session of its own; none of them minds SIGTERM or SIGHUP
+FAMILY = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+for depth in range(3):
+    print(os.getpid(), flush=True)
+    if depth < 2 and os.fork():
+        break
+    if depth == 1: os.setsid()
+if len(sys.argv) > 1 and depth == 0:
+    input()
+    sys.exit(4)
+signal.pause()
+"""
+IN_MID_LINE = """
+import os, signal, sys
+os.write(1, b"x" * int(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL) if sys.argv[2] == "kill" else os._exit(5)
+"""
+
+
+async def family(link: HostLink) -> list[int]:
+    lines = await said(link, b"\n", b"\n", b"\n")
+    return [int(word) for word in lines.split()]
+
+
+@pytest.mark.parametrize("mode", ["pipes", "pty"])
+async def test_none_of_a_family_that_ignores_sigterm_survives(tmp_path: Path, mode: str) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(FAMILY, mode=mode))
+        pids = await family(link)
+        assert [alive(pid) for pid in pids] == [True] * 3
+        end = await link.end(0.1)
+        assert (end.code, end.signal) == (None, signal.SIGKILL)
+        assert [alive(pid) for pid in pids] == [False] * 3
+
+
+async def test_one_that_obeys_has_its_time_and_is_not_killed(tmp_path: Path) -> None:
+    code = "import signal, sys; signal.signal(15, lambda *_: sys.exit(6)); print('up', flush=True)"
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(f"{code}; signal.pause()"))
+        await said(link, b"up")
+        assert (await link.end()).code == 6
+
+
+async def test_a_stopped_program_is_ended_too(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("cat"))
+        await link.signal(signal.SIGSTOP)
+        assert (await link.end()).signal == signal.SIGTERM
+
+
+async def test_what_a_program_leaves_behind_ends_after_it(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("sh", "-c", "setsid sleep 60 & echo $!; exit 4"))
+        left = int(await said(link, b"\n"))
+        start = start_time(left)
+        assert (await link.wait()).code == 4
+        if start is not None:
+            await ended(left, start)
+        assert not alive(left)
+
+
+async def test_what_a_program_leaves_behind_may_be_ended_faster(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(FAMILY, "leave"))
+        pids = await family(link)
+        await link.write(b"\n", "text")
+        assert (await link.wait()).code == 4
+        assert (await link.end(0.0)).code == 4
+        assert [alive(pid) for pid in pids] == [False] * 3
+
+
+@pytest.mark.parametrize("how", ["kill", "exit"])
+@pytest.mark.parametrize("mode", ["pipes", "pty"])
+async def test_an_end_in_mid_line_is_known_at_once_with_the_last_bytes(
+    tmp_path: Path, mode: str, how: str
+) -> None:
+    async with hosting(tmp_path) as hosts:
+        for number in range(25 if FULL else 3):
+            size = 3000 * number + 7
+            link = await hosts.start("a", python(IN_MID_LINE, str(size), how, mode=mode))
+            data, end = await output(link)
+            assert (data, end.head) == (b"x" * size, size)
+            assert (end.code, end.signal) == ((None, 9) if how == "kill" else (5, None))
+            await link.end()
+            hosts.forget("a")
+            await ended(link.identity.host_pid, link.identity.host_start)
+
+
+async def test_an_end_is_told_within_a_second(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("cat"))
+        waiting = asyncio.ensure_future(link.wait())
+        await link.status()
+        os.kill(link.identity.program_pid, signal.SIGKILL)
+        killed = time.time()
+        end = await waiting
+        assert end.signal == signal.SIGKILL
+        assert end.at_ms - killed * 1000 < 1000
+
+
+@pytest.mark.parametrize("mode", ["pipes", "pty"])
+async def test_a_killed_host_takes_its_program_along_and_every_call_says_so(
+    tmp_path: Path, mode: str
+) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(FAMILY, mode=mode))
+        pids = await family(link)
+        waiting = asyncio.ensure_future(link.wait())
+        await link.status()
+        os.kill(link.identity.host_pid, signal.SIGKILL)
+        await ended(link.identity.program_pid, link.identity.program_start)
+        calls = [waiting, link.status(), link.write(b"x", "text"), link.end(), link.acknowledge(0)]
+        calls += [link.resize(1, 1), link.signal(1), link.close_stdin(), output(link)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [HostLost] * len(calls)
+        found = await hosts.find("a")
+        assert isinstance(found, HostGone)
+        assert found.lost
+        # what stayed in the program's session is ended when the loss is found
+        await asyncio.gather(*(ended(pid, 0) for pid in pids[:2]))
+        with pytest.raises(HostLost):
+            assert [item async for item in found.read(0)] == []
+        os.kill(pids[2], signal.SIGKILL)
+
+
+async def test_a_host_that_is_told_to_end_ends_its_program_and_says_how(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("cat"))
+        os.kill(link.identity.host_pid, signal.SIGTERM)
+        assert (await link.wait()).signal == signal.SIGTERM
+        await ended(link.identity.host_pid, link.identity.host_start)
+        found = await hosts.find("a")
+        assert isinstance(found, HostGone)
+        assert not found.lost
+
+
+async def left_alone(hosts: Hosts, on_exit: str) -> None:
+    link = await hosts.start("a", program("cat", on_exit=on_exit))
+    await link.aclose()
+    await ended(link.identity.host_pid, link.identity.host_start)
+    found = await hosts.find("a")
+    assert isinstance(found, HostGone)
+    assert found.exited is not None
+    assert found.exited.signal == signal.SIGTERM
+
+
+async def test_a_program_to_be_reaped_ends_soon_after_its_hub(tmp_path: Path) -> None:
+    async with hosting(tmp_path, reap_after=0.05) as hosts:
+        await left_alone(hosts, "reap")
+
+
+async def test_an_orphan_ends_after_its_time(tmp_path: Path) -> None:
+    async with hosting(tmp_path, orphan_seconds=0.05) as hosts:
+        await left_alone(hosts, "survive")
+
+
+async def test_a_host_that_nobody_can_find_again_ends_its_program(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("cat"))
+        shutil.rmtree(tmp_path / "hosts")
+        await link.aclose()
+        await ended(link.identity.host_pid, link.identity.host_start)
+        assert not alive(link.identity.program_pid)
+
+
+async def test_a_hub_that_comes_back_in_time_keeps_its_program(tmp_path: Path) -> None:
+    async with hosting(tmp_path, reap_after=0.5) as hosts:
+        first = await hosts.start("a", program("cat", on_exit="reap"))
+        second = await linked(hosts, "a")
+        await first.aclose()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await second.wait()
+
+
+async def test_a_start_that_is_given_up_leaves_no_program(tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+    code = f"import os, signal; open({str(marker)!r}, 'w').write(str(os.getpid())); signal.pause()"
+    async with hosting(tmp_path) as hosts:
+        for number in range(10):
+            starting = asyncio.ensure_future(hosts.start("a", python(code)))
+            await asyncio.wait([starting], timeout=number * 0.006)
+            if starting.cancel():
+                await asyncio.wait([starting])
+            elif not starting.exception():
+                await starting.result().end()
+                hosts.forget("a")
+            assert list(hosts.known()) == []
+    if (pid := _pid(marker)) and alive(pid):
+        await ended(pid, start_time(pid) or 0)
+        assert not alive(pid)
+
+
+def _pid(marker: Path) -> int:
+    return int(marker.read_text() or 0) if marker.exists() else 0
+
+
+async def test_the_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("cat"))
+        other = await hosts.start("b", program("cat"))
+        ours, path = link.identity, tmp_path / "hosts" / "a" / "identity"
+        true = path.read_bytes()
+        path.write_bytes(true.replace(ours.nonce.hex().encode(), b"0" * 32))
+        with pytest.raises(HostRefused):
+            await hosts.find("a")
+        with pytest.raises(HostRefused):
+            await HostLink.open(replace(ours, nonce=bytes(16)), link._folder)
+        # their numbers belong to processes that began at another time
+        recycled = true
+        for start in (ours.host_start, ours.program_start):
+            recycled = recycled.replace(b"%d" % start, b"1" * len(str(start)))
+        path.write_bytes(recycled)
+        assert isinstance(await hosts.find("a"), HostGone)
+        for change in ({"host_start": 1}, {"socket": other.identity.socket}):
+            with pytest.raises(ConnectionError):
+                await HostLink.open(replace(ours, **change), link._folder)
+        # the machine was started anew
+        path.write_bytes(true.replace(ours.boot_id.encode(), b"0" * len(ours.boot_id)))
+        assert isinstance(await hosts.find("a"), HostGone)
+        path.write_bytes(true)
+        assert alive(ours.program_pid)
+        async with asyncio.timeout(SECONDS):
+            await linked(hosts, "a")

@@ -1,0 +1,177 @@
+"""How much is kept, who waits for whom: the spool's limit, stderr, readers that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.drivers.base import Left
+from rhetor.drivers.programs.driver import Programs, on_pipes
+from rhetor.drivers.programs.host.link import HostLink
+from rhetor.drivers.programs.host.values import Chunk, Exited, Lost
+from rhetor.drivers.programs.program import RunningProgram
+
+from .hosting import FULL, SECONDS, difference, ended, hosting, output, python, resident, said
+
+pytestmark = pytest.mark.anyio
+
+LOUD_BYTES = (1 << 30) if FULL else (32 << 20)
+# answers each line at once, while another process fills stderr
+LOUD = """
+import os, sys
+if not os.fork():
+    left = int(sys.argv[1])
+    while left > 0: left -= os.write(2, b"e" * min(left, 1 << 16))
+    os._exit(0)
+for line in sys.stdin.buffer: os.write(1, line)
+os.wait()
+"""
+# says on stderr how far it has come
+COUNT = """
+import os, sys
+for number in range(int(sys.argv[1])):
+    os.write(1, b"%07d\\n" % number * 512)
+    os.write(2, b".")
+"""
+
+
+async def stuck(link: HostLink) -> int:
+    """The head, when the program waits because the spool is full."""
+    async with asyncio.timeout(SECONDS):
+        status = await link.status()
+        while not status.waiting:
+            status = await link.status()
+    return status.head
+
+
+async def test_a_program_waits_at_the_limit_and_goes_on_after_an_acknowledgement(tmp_path: Path) -> None:
+    async with hosting(tmp_path, spool_limit=100_000, keep_bytes=0) as hosts:
+        link = await hosts.start("a", python(COUNT, "200"))
+        heads = [await stuck(link)]
+        assert 100_000 <= heads[0] < 100_000 + (1 << 16)
+        await link.acknowledge(heads[0])
+        heads.append(await stuck(link))
+        assert heads[0] + 100_000 <= heads[1] < heads[0] + 100_000 + (1 << 16)
+        # what was acknowledged is off the disk, but for the segment that is written to
+        assert (await link.status()).earliest > 0
+        whole = b""
+        reading = link.read(heads[0])
+        async with aclosing(reading):
+            async for item in reading:
+                if isinstance(item, Exited):
+                    break
+                whole += item.data
+                await link.acknowledge(item.offset_after)
+        wanted = b"".join(b"%07d\n" % number * 512 for number in range(200))
+        assert difference(whole, wanted[heads[0] :]) is None
+
+
+async def test_a_host_that_was_not_told_what_the_log_has_is_told_when_it_is_found(tmp_path: Path) -> None:
+    async with hosting(tmp_path, spool_limit=10_000) as hosts:
+        link = await hosts.start("a", python(COUNT, "200"))
+        head = await stuck(link)  # all of it was taken, and the hub killed before it could say so
+        await link.aclose()
+        peer = Peer("a", PeerKind.TOOL, "stdio", "counts")
+        found = await Programs(hosts, on_pipes, "pipes").find(peer, "a", Left(head, {}), lambda running: None)
+        assert isinstance(found, RunningProgram)
+        async with asyncio.timeout(SECONDS):
+            item = await found.feed.next(None)
+        assert isinstance(item, Chunk)
+        assert item.offset_after - len(item.data) == head
+
+
+async def test_an_ended_program_is_not_held_back_by_a_full_spool(tmp_path: Path) -> None:
+    async with hosting(tmp_path, spool_limit=10_000) as hosts:
+        link = await hosts.start("a", python("import os; os.write(1, b'x' * 70_000)"))
+        assert (await link.wait()).head == 70_000
+        assert difference((await output(link))[0], b"x" * 70_000) is None
+
+
+async def test_while_the_disk_refuses_the_program_waits_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(f"input()\n{COUNT}", "100"))
+        host = link.identity.host_pid
+        limits = resource.prlimit(host, resource.RLIMIT_FSIZE)
+        resource.prlimit(host, resource.RLIMIT_FSIZE, (0, limits[1]))
+        await link.write(b"\n", "text")
+        written = 0
+        async with asyncio.timeout(SECONDS), aclosing(link.read_stderr(0)) as reading:
+            while written < 10:
+                item = await anext(reading)
+                assert isinstance(item, Chunk)
+                written += len(item.data)
+        assert (await link.status()).head == 0
+        resource.prlimit(host, resource.RLIMIT_FSIZE, limits)
+        data, end = await output(link)
+        assert difference(data, b"".join(b"%07d\n" % number * 512 for number in range(100))) is None
+        assert end.code == 0
+
+
+async def test_much_on_stderr_does_not_hold_up_the_output(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(LOUD, str(LOUD_BYTES)))
+        async with aclosing(link.read(0)) as reading:
+            for number in range(50):
+                await link.write(b"%d\n" % number, "text")
+                async with asyncio.timeout(SECONDS):
+                    item = await anext(reading)
+                assert isinstance(item, Chunk)
+                assert item.data == b"%d\n" % number
+        await link.close_stdin()
+        await link.wait()
+        status = await link.status()
+        assert status.stderr_total == LOUD_BYTES
+        assert 0 < LOUD_BYTES - status.stderr_lost <= 1 << 20
+        items = [item async for item in link.read_stderr(0)]
+        assert items[0] == Lost(status.stderr_lost, status.stderr_lost)
+        kept = b"".join(item.data for item in items[1:] if isinstance(item, Chunk))
+        assert difference(kept, b"e" * (LOUD_BYTES - status.stderr_lost)) is None
+        assert resident(status.host_pid) < 16 << 20
+
+
+async def test_stderr_is_followed_as_it_comes(tmp_path: Path) -> None:
+    code = "import sys\nfor line in sys.stdin: print(line, end='', file=sys.stderr, flush=True)"
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(code))
+        async with aclosing(link.read_stderr(0)) as reading:
+            for word, after in ((b"one\n", 4), (b"three\n", 10)):
+                await link.write(word, "text")
+                async with asyncio.timeout(SECONDS):
+                    item = await anext(reading)
+                assert isinstance(item, Chunk)
+                assert (item.offset_after, item.data) == (after, word)
+
+
+async def test_a_reader_that_does_not_read_delays_nobody_and_loses_nothing(tmp_path: Path) -> None:
+    size = 20_000_000
+    code = f"import os\nfor _ in range({size} // 50_000): os.write(1, b'x' * 50_000)"
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(code))
+        async with aclosing(link.read(0)) as lazy:
+            first = await anext(lazy)
+            assert isinstance(first, Chunk)
+            data, end = await output(link)
+            assert (len(data), end.code) == (size, 0)
+            rest = b"".join([item.data async for item in lazy if isinstance(item, Chunk)])
+            assert difference(first.data + rest, data) is None
+
+
+async def test_a_chunk_says_when_it_was_read(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        before = time.time_ns() // 1_000_000
+        link = await hosts.start("a", python("print('now', flush=True); import signal; signal.pause()"))
+        await said(link, b"now")
+        async with aclosing(link.read(0)) as reading:
+            item = await anext(reading)
+        assert isinstance(item, Chunk)
+        assert before <= item.at_ms <= time.time_ns() // 1_000_000
+        host = link.identity
+        await link.end()
+        await link.acknowledge(4)
+        await ended(host.host_pid, host.host_start)

@@ -1,0 +1,104 @@
+"""A real program in a pseudo-terminal, as the tests of what programs say type into it and read it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+
+from rhetor.drivers.programs.terminal.message_input import Echo
+from rhetor.drivers.programs.terminal.screen import Screen
+from rhetor.drivers.programs.terminal.turn import TerminalTurn
+
+TIMEOUT = 20.0
+
+
+class Program:
+    """`env` is all the environment that it gets, but for TERM and PATH."""
+
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, rows: int = 24, cols: int = 80
+    ) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+        self._process = subprocess.Popen(
+            argv,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={"TERM": "xterm-256color", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(env or {})},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(TIMEOUT)
+        os.close(self._ours)
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def read(self, screen: Screen, until: float) -> bytes | None:
+        """What comes before that time, shown on the screen too; None: nothing; empty: the program has
+        ended."""
+        if not select.select([self._ours], [], [], max(until - monotonic(), 0))[0]:
+            return None
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:  # nobody has the other side open any more
+            return b""
+        screen.feed(data)
+        os.write(self._ours, screen.take_replies())
+        return data
+
+    def read_until(self, seen: Callable[[], bool], screen: Screen) -> bytes:
+        deadline = monotonic() + TIMEOUT
+        read = b""
+        while not seen():
+            data = self.read(screen, deadline)
+            assert data, f"it did not come; the screen has {screen.text()}"
+            read += data
+        return read
+
+    def say(self, text: str, screen: Screen, *, marks: bool, prompt: str | None) -> tuple[str, TerminalTurn]:
+        """Type, wait for the echo, Enter, and follow the turn to its end."""
+        echo = Echo(text, screen.cols)
+        self.type(text)
+        deadline = monotonic() + TIMEOUT
+        while not echo.seen:
+            data = self.read(screen, deadline)
+            assert data, f"{text!r} was not echoed; the screen has {screen.text()}"
+            echo.feed(data)
+        turn = TerminalTurn(text.encode(), marks, prompt=prompt, screen=screen)
+        turn.started(monotonic())
+        self.type("\r")
+        said = ""
+        while turn.ended is None:
+            data = self.read(screen, deadline if turn.due is None else turn.due)
+            now = monotonic()
+            assert now < deadline + TIMEOUT, f"no end; said {said!r}, the screen has {screen.text()}"
+            said += (
+                turn.tick(now)
+                if data is None
+                else turn.received(data, now)
+                if data
+                else turn.exited(0, None, now)
+            )
+        return said, turn
+
+
+def line_at_cursor(screen: Screen) -> str:
+    """What stands before the cursor."""
+    at = screen.cursor
+    return screen.text()[at.row][: at.col].ljust(at.col)

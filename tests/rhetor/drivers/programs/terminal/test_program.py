@@ -1,0 +1,194 @@
+"""Messages to programs in terminals: what arrives, what is never typed, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.served import SECONDS, Served, with_programs
+
+pytestmark = pytest.mark.anyio
+
+# appends what it reads to the file of its first argument; `raw`: as a line editor does, and it echoes itself
+KEEPS = """
+import os, sys, termios, tty
+raw = sys.argv[2] == "raw"
+if raw:
+    tty.setraw(0)
+    old = termios.tcgetattr(0)
+os.write(1, b"> ")
+with open(sys.argv[1], "ab", buffering=0) as kept:
+    while data := os.read(0, 65536):
+        kept.write(data)
+        if b"\\n" in data and raw:
+            os.write(1, b"taken\\r\\n> ")
+        if raw:
+            os.write(1, data.replace(b"\\r", b"\\r\\n"))
+        if data.endswith(b"\\r" if raw else b"the end\\n"):
+            os.write(1, b"taken\\r\\n> ")
+"""
+# shows something, and keeps what it then reads
+ASKS = """
+import os, sys, termios
+with open(sys.argv[1], "ab", buffering=0) as kept:
+    if len(sys.argv) > 3:
+        mode = termios.tcgetattr(0)
+        mode[3] &= ~termios.ECHO
+        termios.tcsetattr(0, termios.TCSANOW, mode)
+    os.write(1, sys.argv[2].encode())
+    while data := os.read(0, 65536):
+        kept.write(data)
+"""
+DIALOG = (
+    "\x1b[2J\x1b[HDo you want to run this command?\r\n  rm -rf build\r\n\r\n"
+    "❯ 1. Yes\r\n  2. Yes, and do not ask again\r\n  3. No\r\n\r\nEnter to confirm · Esc to cancel"
+)
+
+
+def every_kind(size: int, *, lines: bool) -> str:
+    """A text of that many bytes with characters of all planes; `lines`: in lines that a terminal takes."""
+    chance = random.Random(7)
+    ranges = (
+        (0x20, 0x7E),
+        (0xA1, 0x17F),
+        (0x391, 0x3C9),
+        (0x4E00, 0x9FFF),
+        (0x1F300, 0x1F64F),
+        (0x10000, 0x100FA),
+    )
+    text = ""
+    while len(text.encode()) < size:
+        text += "".join(chr(chance.randint(*chance.choice(ranges))) for _ in range(40))
+        text += "\n" if lines else ""
+    return text
+
+
+async def until(home: Served, peer: str, status: str) -> dict[str, Any]:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            heard = home.hub.state.bell.heard()
+            if home.hub.state.seats[peer].condition.status == status:
+                return await home.condition(peer)
+            await heard.wait()
+
+
+@pytest.mark.parametrize("mode", ["canonical", "raw"])
+async def test_a_long_text_of_every_kind_arrives_unchanged(tmp_path: Path, mode: str) -> None:
+    text = every_kind(20_000, lines=mode == "canonical") + "the end"
+    async with with_programs(seconds=60) as home:
+        await home.announce("p", *PYTHON, KEEPS, str(tmp_path / "kept"), mode, kind="terminal")
+        answer = await home.say("p", text)
+        assert answer.status == 200, answer.text
+        end = "\n" if mode == "canonical" else "\r"
+        assert (tmp_path / "kept").read_bytes() == (text + end).encode()
+
+
+async def test_a_long_text_of_every_kind_arrives_unchanged_through_a_pipe(tmp_path: Path) -> None:
+    keeps = (
+        "import sys\n"
+        "for line in sys.stdin.buffer: open(sys.argv[1], 'ab').write(line); print('ok', flush=True)"
+    )
+    text = every_kind(20_000, lines=True) + "\x00\x01\x7f\u2028\ufeff"
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, keeps, str(tmp_path / "kept"))
+        assert (await home.say("p", text)).status == 200
+        assert (tmp_path / "kept").read_bytes() == (text + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("shown", "more", "evidence"),
+    [(DIALOG, (), "Yes"), ("Proceed? [y/N] ", (), "Proceed"), ("Password: ", ("hidden",), "assword")],
+    ids=["menu", "yes or no", "password"],
+)
+async def test_nothing_is_typed_into_a_question(
+    tmp_path: Path, shown: str, more: tuple[str, ...], evidence: str
+) -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, ASKS, str(tmp_path / "kept"), shown, *more, kind="terminal")
+        answer = await home.say("p", "yes")
+        assert (answer.status, answer.json["code"]) == (502, "program_blocked")
+        blocked = await until(home, "p", "blocked")
+        assert evidence in blocked["evidence"]
+        assert evidence in blocked["dialog"]["text"]
+        assert (tmp_path / "kept").read_bytes() == b""
+
+
+async def test_bash_that_asks_is_not_answered_and_goes_on_when_a_person_has() -> None:
+    async with with_programs() as home:
+        await home.announce("p", "bash", "--norc", kind="terminal")
+        asking = await home.say("p", 'read -p "Proceed? [y/N] " x; echo "got:$x"')
+        assert "Proceed" in asking.text
+        answer = await home.say("p", "y")
+        assert answer.json["code"] == "program_blocked"
+        assert (await home.condition("p"))["status"] == "blocked"
+        await home.hub.state.seats["p"].running.link.write(b"n\r", "keys")  # type: ignore[attr-defined]
+        await until(home, "p", "idle")
+        assert (await home.say("p", "echo $x$x")).json["response"] == "nn\n"
+
+
+async def test_what_is_not_echoed_is_not_submitted(tmp_path: Path) -> None:
+    mute = "import os, sys, tty\ntty.setraw(0)\nos.write(1, b'> ')\n" + (
+        "while data := os.read(0, 65536): open(sys.argv[1], 'ab').write(data); os.write(1, b'.')"
+    )
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, mute, str(tmp_path / "kept"), kind="terminal")
+        answer = await home.say("p", "run this")
+        assert (answer.status, answer.json["code"]) == (502, "not_echoed")
+        assert b"\r" not in (tmp_path / "kept").read_bytes()
+
+
+async def test_without_execute_a_text_is_typed_and_enter_does_not_go(tmp_path: Path) -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, KEEPS, str(tmp_path / "kept"), "raw", kind="terminal")
+        typed = await home.say("p", "only this", execute=False)
+        assert (typed.status, typed.json["response"]) == (200, "")
+        assert (tmp_path / "kept").read_bytes() == b"only this"
+        answer = await home.say("p", " and that")
+        assert answer.status == 200
+        assert (tmp_path / "kept").read_bytes() == b"only this and that\r"
+
+
+async def test_the_delimiter_of_the_message_goes_before_that_of_the_peer(tmp_path: Path) -> None:
+    async with with_programs() as home:
+        path = str(tmp_path / "kept")
+        await home.announce("p", *PYTHON, KEEPS, path, "raw", kind="terminal", delimiter="\n")
+        await home.say("p", "one")
+        await home.say("p", "two", delimiter="\x04\r")
+        assert (tmp_path / "kept").read_bytes() == b"one\ntwo\x04\r"
+
+
+async def test_bash_and_python_answer_in_their_own_words() -> None:
+    async with with_programs() as home:
+        await home.announce("sh", "bash", kind="terminal")
+        await home.announce("py", "python3", kind="terminal")
+        assert (await home.say("sh", "printf 'a\\nb\\n'; false")).json["response"] == "a\nb\n"
+        assert (await home.say("sh", "echo $?")).json["response"] == "1\n"
+        assert (await home.say("py", "6 * 7")).json["response"] == "42\n"
+        idle = await home.condition("sh")
+        assert (idle["status"], "it marks its commands" in idle["reasons"]) == ("idle", True)
+
+
+async def test_a_program_that_ends_in_a_turn_fails_it_with_what_it_showed() -> None:
+    async with with_programs() as home:
+        await home.announce("p", "bash", "--norc", kind="terminal")
+        answer = await home.say("p", "echo before; kill -9 $$")
+        assert (answer.status, answer.json["code"]) == (502, "program_ended")
+        assert "before" in json.dumps(answer.json["partial"])
+
+
+async def test_who_is_silent_for_long_in_a_turn_is_called_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhetor.drivers.programs.program.STUCK_SECONDS", 0.2)
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, "import sys; sys.stdin.read()")
+        turn = asyncio.create_task(home.say("p", "hi"))
+        stuck = await until(home, "p", "stuck")
+        assert stuck["evidence"].startswith("nothing came for ")
+        os_end = await home.ask("DELETE", "/api/v2/programs/p")
+        assert os_end.status == 200
+        assert (await turn).json["code"] == "program_ended"

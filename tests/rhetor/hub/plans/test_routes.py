@@ -1,0 +1,166 @@
+"""Named chains of peers, really sent."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.rhetor.hub.forwarding.test_forwards import AGENT_OF_APOLLO
+from tests.rhetor.hub.house import ME, OTHER, House, house
+from tests.rhetor.hub.turns.test_context import injected, told
+
+from rhetor.domain import event as ev
+from rhetor.domain.command import Command
+from rhetor.domain.event import Event
+from rhetor.domain.rule_commands import PutRoute, RemoveRoute, SendRoute
+from rhetor.domain.rules import Hop
+from rhetor.errors import (
+    Forbidden,
+    HopLimit,
+    Malformed,
+    NameTaken,
+    NoCapablePeer,
+    NotFound,
+    ProviderCut,
+    UnknownPeer,
+    UnknownTeam,
+    Unprocessable,
+)
+from rhetor.hub.plans.routes import route_of, routes_of
+from rhetor.store.sqlite.store import SqliteStore
+
+pytestmark = pytest.mark.anyio
+REVIEW = PutRoute("review", (Hop("apollo"), Hop("athena", "look for races"), Hop("prometheus")))
+
+
+async def sent(home: House, name: str, content: str) -> list[Event]:
+    planned = await home.hub.execute(ME, SendRoute(name, content))
+    return await home.until(planned.plan_id, planned.after, ev.PlanEnded)
+
+
+async def test_each_peer_is_given_what_the_one_before_has_said_and_its_purpose() -> None:
+    async with house() as home:
+        await home.execute(REVIEW)
+        events = await sent(home, "review", "a cache")
+        assert [name for name, _ in home.driver.heard] == ["apollo", "athena", "prometheus"]
+        first, second, third = (told(message) for _, message in home.driver.heard)
+        assert first == ([], "a cache")
+        assert second[0] == [("route review", "look for races")]
+        assert re.fullmatch(r"\[From Apollo\]\n(--- \w{16} ---)\napollo heard: a cache\n\1", second[1])
+        assert third[1].startswith("[From Athena]\n")
+        assert injected([e.payload for e in events]) == [(("look for races",), "route review")]
+        vias = [e.payload.via for e in events if isinstance(e.payload, ev.MessageAccepted)]
+        assert vias == [(), ("apollo",), ("apollo", "athena")]
+        assert events[-1].payload == ev.PlanEnded("completed")
+
+
+async def test_where_a_peer_fails_no_later_one_is_called() -> None:
+    async with house([ProviderCut("broke off")]) as home:
+        await home.execute(REVIEW)
+        events = await sent(home, "review", "x")
+        ends = [
+            e.payload for e in events if isinstance(e.payload, ev.StepFailed | ev.StepSkipped | ev.PlanEnded)
+        ]
+        assert ends == [
+            ev.StepFailed("h1", "provider_cut", "broke off", False),
+            ev.StepSkipped("h2", "h1"),
+            ev.StepSkipped("h3", "h1"),
+            ev.PlanEnded("failed"),
+        ]
+
+
+async def test_a_route_may_lead_through_another_one_a_team_and_a_capability() -> None:
+    async with house() as home:
+        await home.execute(PutRoute("inner", (Hop("team:reviewers"),)))
+        await home.execute(
+            PutRoute("outer", (Hop("@code-analysis"), Hop("route:inner", "check it"), Hop("apollo")))
+        )
+        events = await sent(home, "outer", "x")
+        names = [name for name, _ in home.driver.heard]
+        assert [names[0], sorted(names[1:3]), names[3]] == ["apollo", ["apollo", "athena"], "apollo"]
+        assert injected([e.payload for e in events]) == [(("check it",), "route outer")] * 2
+        await home.execute(RemoveRoute("inner"))
+        with pytest.raises(NotFound) as missing:
+            await sent(home, "outer", "x")
+        assert missing.value.data == {"kind": "route", "id": "inner"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\nb", "x\x1b[31m", "route:z", "@a", "y" * 101, "list", "name"])
+async def test_a_route_has_a_name_that_can_be_typed_and_shown(name: str) -> None:
+    async with house() as home:
+        for new in (True, False):
+            with pytest.raises(Unprocessable):
+                await home.execute(PutRoute(name, (Hop("apollo"),), new))
+        assert routes_of(home.hub.state, ME) == []
+
+
+async def test_a_route_is_replaced_by_name_but_not_where_it_is_to_be_new() -> None:
+    async with house() as home:
+        await home.execute(REVIEW)
+        with pytest.raises(NameTaken):
+            await home.execute(PutRoute("review", (Hop("apollo"),), new=True))
+        await home.execute(PutRoute("review", (Hop("athena"),)))
+        assert [hop.target for hop in route_of(home.hub.state, ME, "review").hops] == ["athena"]
+
+
+async def test_routes_are_still_there_after_a_restart_and_their_owners_alone(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
+    try:
+        async with house(store=store) as home:
+            await home.execute(REVIEW)
+        async with house(store=store) as home:
+            assert [route.hops for route in routes_of(home.hub.state, ME)] == [REVIEW.hops]
+            with pytest.raises(NotFound):
+                await home.hub.execute(OTHER, SendRoute("review", "x"))
+            await home.execute(RemoveRoute("review"))
+        async with house(store=store) as home:
+            assert routes_of(home.hub.state, ME) == []
+    finally:
+        await store.aclose()
+
+
+LONG = tuple(Hop("apollo") for _ in range(9))
+
+
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (PutRoute("r", (Hop("apollo"), Hop("nobody"))), UnknownPeer),
+        (PutRoute("r", (Hop("@flying"),)), NoCapablePeer),
+        (PutRoute("r", (Hop("team:nobody"),)), UnknownTeam),
+        (PutRoute("r", (Hop("route:nowhere"),)), NotFound),
+        (PutRoute("r", (Hop("route:r"),)), Unprocessable),
+        (PutRoute("r", LONG), HopLimit),
+        (PutRoute("r", ()), Unprocessable),
+        (SendRoute("nowhere", "x"), NotFound),
+        (RemoveRoute("nowhere"), NotFound),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(command: Command, refused: type[Exception]) -> None:
+    async with house() as home:
+        with pytest.raises(refused):
+            await home.execute(command)
+        assert routes_of(home.hub.state, ME) == []
+
+
+async def test_routes_in_a_circle_are_told_when_the_circle_is_closed() -> None:
+    async with house() as home:
+        await home.execute(PutRoute("a", (Hop("apollo"),)))
+        await home.execute(PutRoute("b", (Hop("route:a"),)))
+        with pytest.raises(Unprocessable) as refused:
+            await home.execute(PutRoute("a", (Hop("athena"), Hop("route:b"))))
+        assert refused.value.data == {"circle": ["a", "b", "a"]}
+
+
+async def test_an_empty_message_is_refused() -> None:
+    async with house() as home:
+        await home.execute(REVIEW)
+        with pytest.raises(Malformed):
+            await home.execute(SendRoute("review", " \n"))
+
+
+async def test_what_runs_as_a_peer_arranges_no_routes() -> None:
+    async with house() as home:
+        with pytest.raises(Forbidden):
+            await home.hub.execute(AGENT_OF_APOLLO, REVIEW)

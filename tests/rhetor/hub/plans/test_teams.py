@@ -1,0 +1,134 @@
+"""A team that answers as one: its members' turns, what a crash leaves of them, and what they remember."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.rhetor.hub.house import ME, House, house
+from tests.rhetor.hub.test_recovery import crashed
+
+from rhetor.domain import event as ev
+from rhetor.domain.command import DropTeam, InterruptSession, MakeTeam, SendMessage, StartSession
+from rhetor.domain.output import Done, Text
+from rhetor.domain.session import Session
+from rhetor.errors import ProviderCut, UnknownTeam
+from rhetor.hub.recovery import REASON
+from rhetor.hub.sessions.sessions import owned_session
+from rhetor.store.sqlite.store import SqliteStore
+
+pytestmark = pytest.mark.anyio
+TEAM = "team:reviewers"
+
+
+async def team_session(home: House, team: str = TEAM) -> str:
+    session = await home.execute(StartSession(team))
+    assert isinstance(session, Session)
+    return session.id
+
+
+async def all_began(home: House, session_id: str, count: int = 2) -> list[ev.StepStarted]:
+    found: list[ev.StepStarted] = []
+    head = await home.store.head(session_id)
+    assert head is not None
+    after = ev.Position(head.epoch, 0)
+    while len(found) < count:
+        await home.store.wait(session_id, after)
+        for record in await home.store.page(session_id, after):
+            after = record.position
+            if isinstance(record.event.payload, ev.StepStarted):
+                found.append(record.event.payload)
+    return found
+
+
+async def test_a_teams_turn_tells_each_members_part_and_all_of_them_in_order() -> None:
+    async with house() as home:
+        session = await team_session(home)
+        accepted = await home.send(session_id=session, content="hi")
+        end = await home.end_of(accepted)
+        payloads = await home.log(session)
+        done = [p for p in payloads if isinstance(p, ev.StepDone)]
+        assert {p.step: p.text for p in done} == {n: f"{n} heard: hi" for n in ("apollo", "athena")}
+        assert isinstance(end, ev.TurnCompleted)
+        assert end.text == "\n\n".join(f"[From {p.step.title()}]\n{p.text}" for p in done)
+        assert end == payloads[-1]
+        for started in (p for p in payloads if isinstance(p, ev.StepStarted)):
+            assert started.session_id is not None
+            member = await owned_session(home.hub.state, ME, started.session_id)
+            assert (member.peer, member.metadata) == (started.peer, {"team_session": session})
+
+
+async def test_where_no_member_answers_the_teams_turn_fails() -> None:
+    async with house([ProviderCut("it broke off")], [ProviderCut("it broke off")]) as home:
+        end = await home.end_of(await home.send(target=TEAM, content="hi"))
+        assert isinstance(end, ev.TurnFailed)
+        assert (end.code, end.data) == ("turn_failed", {"peer": TEAM})
+
+
+async def test_messages_to_a_team_are_answered_one_after_the_other() -> None:
+    go = asyncio.Event()
+    held = [go, Text("first"), Done()]
+    async with house(held, held) as home:
+        session = await team_session(home)
+        first = await home.send(session_id=session, content="one")
+        second = await home.send(session_id=session, content="two")
+        await all_began(home, session)
+        assert [said for _, said in home.driver.heard] == ["one", "one"]
+        go.set()
+        for accepted in (first, second):
+            assert isinstance(await home.end_of(accepted), ev.TurnCompleted)
+        assert sorted(map(len, home.driver.histories)) == [0, 0, 2, 2]
+
+
+async def test_an_interrupted_team_leaves_no_member_running_and_takes_the_next_message() -> None:
+    held = [Text("half"), asyncio.Event()]
+    async with house(held, held) as home:
+        session = await team_session(home)
+        accepted = await home.send(session_id=session, content="one")
+        members = await all_began(home, session)
+        await home.execute(InterruptSession(session))
+        assert isinstance(await home.end_of(accepted), ev.TurnInterrupted)
+        for member in members:
+            assert member.session_id is not None
+            head = await home.store.head(member.session_id)
+            assert head is not None
+            await home.until(member.session_id, ev.Position(head.epoch, 0), ev.TurnInterrupted)
+        assert isinstance(
+            await home.end_of(await home.send(session_id=session, content="two")), ev.TurnCompleted
+        )
+
+
+async def test_after_a_crash_a_teams_turn_is_interrupted_and_its_next_one_runs(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
+    held = [Text("half"), asyncio.Event()]
+    async with house(held, held, store=store) as dead:
+        session = await team_session(dead)
+        await dead.send(session_id=session, content="one")
+        waiting = await dead.send(session_id=session, content="two")
+        await all_began(dead, session)
+        async with crashed(tmp_path) as home:
+            end = await home.end_of(waiting)
+            assert isinstance(end, ev.TurnCompleted)
+            assert "apollo heard: two" in end.text
+            ends = [p for p in await home.log(session) if isinstance(p, ev.TurnEnd)]
+            assert ends[0] == ev.TurnInterrupted(REASON)
+    await store.aclose()
+
+
+async def test_a_hub_starts_also_where_a_team_of_a_turn_is_gone(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
+    async with house([Text("half"), asyncio.Event()], store=store) as dead:
+        await dead.execute(MakeTeam("poets", ("apollo",)))
+        session = await team_session(dead, "team:poets")
+        await dead.send(session_id=session, content="one")
+        waiting = await dead.send(session_id=session, content="two")
+        await all_began(dead, session, 1)
+        await dead.execute(DropTeam("poets"))
+        async with crashed(tmp_path) as home:
+            end = await home.end_of(waiting)
+            assert isinstance(end, ev.TurnFailed)
+            assert end.detail == "no team is called 'poets'"
+            with pytest.raises(UnknownTeam):
+                await home.send(SendMessage("hi", session_id=session))
+    await store.aclose()

@@ -1,0 +1,331 @@
+"""Saying something to a peer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+import pytest
+from tests.rhetor.hub.house import ME, OTHER, House, house
+
+from rhetor.domain import event as ev
+from rhetor.domain.command import (
+    InterruptSession,
+    PauseSession,
+    ResumeSession,
+    SendMessage,
+    StartPlan,
+    StartSession,
+    StopSession,
+)
+from rhetor.domain.output import Began, Done, Text, Usage
+from rhetor.domain.plan import Step
+from rhetor.domain.session import Session
+from rhetor.errors import (
+    KeyReused,
+    Malformed,
+    NoCapablePeer,
+    NotFound,
+    PeerBusy,
+    ProviderCut,
+    SessionOver,
+    TooLarge,
+    UnknownPeer,
+)
+from rhetor.hub.sessions import history
+from rhetor.hub.state import Limits
+from rhetor.store.base import Committed, Head
+from rhetor.store.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_message_without_a_session_has_one_of_its_own_that_ends_with_the_answer() -> None:
+    async with house() as home:
+        accepted = await home.send(target="apollo", content="hi")
+        end = await home.end_of(accepted)
+        assert isinstance(end, ev.TurnCompleted)
+        assert end.text == "apollo heard: hi"
+        kinds = [payload.type for payload in await home.log(accepted.session_id)]
+        assert kinds == [
+            "session.state",
+            "message.accepted",
+            "turn.started",
+            "output.delta",
+            "turn.completed",
+            "session.state",
+        ]
+        with pytest.raises(SessionOver):
+            await home.send(session_id=accepted.session_id, content="again")
+
+
+async def test_older_names_of_a_peer_reach_it() -> None:
+    async with house() as home:
+        for name in ("apollo", "apollo-ai", "apollo-ci"):
+            assert (await home.send(target=name, content="hi")).peer == "apollo"
+
+
+async def test_a_capability_goes_to_the_primary_peer_though_another_scores_higher() -> None:
+    async with house() as home:
+        accepted = await home.send(target="@code-analysis", content="hi")
+        assert accepted.match is not None
+        assert (accepted.peer, accepted.match.capability.score) == ("apollo", 0.95)
+        with pytest.raises(NoCapablePeer, match="No AI found for capability: design"):
+            await home.send(target="@design", content="below the threshold")
+
+
+async def test_a_kept_session_gives_the_model_its_window_of_earlier_messages() -> None:
+    async with house() as home:
+        first = await home.send(target="apollo", content="one", context_window=2)
+        await home.end_of(first)
+        for text in ("two", "three"):
+            await home.end_of(await home.send(session_id=first.session_id, content=text))
+        said = [[(s.role, s.content) for s in history] for history in home.driver.histories]
+        assert said == [
+            [],
+            [("user", "one"), ("assistant", "apollo heard: one")],
+            [("user", "two"), ("assistant", "apollo heard: two")],
+        ]
+
+
+@pytest.mark.parametrize("content", ["", " \n", "half a pair \ud800"])
+async def test_a_message_that_is_no_text_is_refused(content: str) -> None:
+    async with house() as home:
+        with pytest.raises(Malformed):
+            await home.send(target="apollo", content=content)
+
+
+async def test_a_message_over_the_limit_is_refused() -> None:
+    async with house(limits=Limits(message_bytes=4)) as home:
+        with pytest.raises(TooLarge):
+            await home.send(target="apollo", content="ääää")
+
+
+async def test_unknown_peers_and_sessions_of_others_are_not_found() -> None:
+    async with house() as home:
+        with pytest.raises(UnknownPeer):
+            await home.send(target="zeus", content="hi")
+        mine = await home.send(target="apollo", content="hi", context_window=3)
+        with pytest.raises(NotFound):
+            await home.hub.execute(OTHER, SendMessage("hi", session_id=mine.session_id))
+        with pytest.raises(NotFound):
+            await home.hub.may_read(OTHER, mine.session_id)
+
+
+async def test_messages_to_a_busy_session_wait_and_run_in_order_of_acceptance() -> None:
+    gate = asyncio.Event()
+    async with house([Text("first"), gate, Done()]) as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        rest = [await home.send(session_id=first.session_id, content=str(n)) for n in (1, 2, 3)]
+        queued = [p.position for p in await home.log(first.session_id) if isinstance(p, ev.TurnQueued)]
+        assert queued == [1, 2, 3]
+        gate.set()
+        for accepted in rest:
+            assert isinstance(await home.end_of(accepted), ev.TurnCompleted)
+        assert [text for _, text in home.driver.heard] == ["0", "1", "2", "3"]
+
+
+class Unhurried(MemoryStore):
+    """Everything takes its time, and no two things the same."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: 1_700_000_000_000)
+        self._dice = random.Random(7)
+
+    async def _wait(self) -> None:
+        for _ in range(self._dice.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def head(self, stream: str) -> Head | None:
+        await self._wait()
+        return await super().head(stream)
+
+    async def commit(self, *args: Any, **options: Any) -> Committed:
+        await self._wait()
+        committed = await super().commit(*args, **options)
+        await self._wait()
+        return committed
+
+
+async def test_messages_that_come_at_once_run_one_after_the_other_and_none_is_left() -> None:
+    async with house(store=Unhurried()) as home:
+        for _ in range(50):
+            session = await home.execute(StartSession("apollo"))
+            assert isinstance(session, Session)
+            texts = [f"message {n}" for n in range(8)]
+            sent = await asyncio.gather(*(home.send(session_id=session.id, content=text) for text in texts))
+            ends = await asyncio.gather(*map(home.end_of, sent))
+            assert [getattr(end, "text", end) for end in ends] == [f"apollo heard: {text}" for text in texts]
+            kinds = [payload.type for payload in await home.log(session.id)]
+            turns = [kind for kind in kinds if kind in ("turn.started", "turn.completed")]
+            assert turns == ["turn.started", "turn.completed"] * len(texts)
+
+
+async def test_a_busy_session_can_refuse() -> None:
+    gate = asyncio.Event()
+    async with house([gate, Done()]) as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        with pytest.raises(PeerBusy) as busy:
+            await home.send(session_id=first.session_id, content="1", if_busy="refuse")
+        assert busy.value.data == {"peer": "apollo", "turn_id": first.turn_id}
+        gate.set()
+
+
+async def test_a_paused_session_can_refuse_too() -> None:
+    async with house() as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        await home.end_of(first)
+        await home.execute(PauseSession(first.session_id))
+        with pytest.raises(PeerBusy) as busy:
+            await home.send(session_id=first.session_id, content="1", if_busy="refuse")
+        assert busy.value.detail == "apollo is busy (its session is paused)"
+
+
+async def test_a_message_can_take_the_place_of_the_running_one() -> None:
+    async with house([Text("on and "), asyncio.Event()]) as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        await home.until(first.session_id, first.after, ev.OutputDelta)
+        second = await home.send(session_id=first.session_id, content="1", if_busy="interrupt")
+        assert isinstance(await home.end_of(first), ev.TurnInterrupted)
+        assert isinstance(await home.end_of(second), ev.TurnCompleted)
+        assert ev.OutputPartial("on and ") in await home.log(first.session_id)
+        assert home.driver.ended_early == 1
+
+
+async def test_the_same_command_twice_is_one_turn() -> None:
+    async with house() as home:
+        first = await home.send(target="apollo", content="hi", command_id="k")
+        again = await home.send(target="apollo", content="hi", command_id="k")
+        assert (again.turn_id, again.session_id, again.after) == (
+            first.turn_id,
+            first.session_id,
+            first.after,
+        )
+        assert again.replayed
+        assert isinstance(await home.end_of(again), ev.TurnCompleted)
+        with pytest.raises(KeyReused):
+            await home.send(target="apollo", content="something else", command_id="k")
+        assert len(home.driver.heard) == 1
+
+
+async def test_a_failing_turn_keeps_what_it_had_said_and_says_why() -> None:
+    cut = ProviderCut("the line went dead", retryable=True, provider="p", model="m")
+    async with house([Text("half of "), cut]) as home:
+        accepted = await home.send(target="apollo", content="hi")
+        end, said = await home.hub.answer(accepted)
+        assert end == ev.TurnFailed(
+            "provider_cut", "the line went dead", True, {"provider": "p", "model": "m"}
+        )
+        assert said == "half of "
+        assert ev.OutputPartial("half of ") in await home.log(accepted.session_id)
+
+
+async def test_a_peer_that_stops_without_an_end_has_failed() -> None:
+    async with house([Text("half of ")]) as home:
+        end = await home.end_of(await home.send(target="apollo", content="hi"))
+        assert isinstance(end, ev.TurnFailed)
+        assert (end.code, end.retryable) == ("provider_cut", True)
+
+
+async def test_usage_is_reported_and_summed_and_an_unknown_price_stays_unknown() -> None:
+    script = [Text("a"), Usage("m", 3, 4, cost="0.10"), Usage("m", 1, 1, cost=None), Done()]
+    async with house(script) as home:
+        end = await home.end_of(await home.send(target="apollo", content="hi"))
+        assert isinstance(end, ev.TurnCompleted)
+        assert end.usage == {"input_tokens": 4, "output_tokens": 5, "cached_tokens": None}
+        assert end.cost is None
+
+
+async def test_interrupting_ends_the_turn_and_leaves_the_session() -> None:
+    async with house([Text("on and "), asyncio.Event()]) as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        await home.until(first.session_id, first.after, ev.OutputDelta)
+        await home.execute(InterruptSession(first.session_id))
+        assert isinstance(await home.end_of(first), ev.TurnInterrupted)
+        second = await home.send(session_id=first.session_id, content="1")
+        assert isinstance(await home.end_of(second), ev.TurnCompleted)
+
+
+async def test_a_paused_session_takes_messages_and_runs_them_when_it_is_resumed() -> None:
+    async with house() as home:
+        session = await home.execute(StartSession("apollo"))
+        assert isinstance(session, Session)
+        await home.execute(PauseSession(session.id))
+        waiting = await home.send(session_id=session.id, content="later")
+        assert home.driver.heard == []
+        await home.execute(ResumeSession(session.id))
+        assert isinstance(await home.end_of(waiting), ev.TurnCompleted)
+
+
+async def test_stopping_cancels_what_runs_and_what_waits_and_can_be_said_twice() -> None:
+    async with house([Text("on and "), asyncio.Event()]) as home:
+        first = await home.send(target="apollo", content="0", context_window=4)
+        await home.until(first.session_id, first.after, ev.OutputDelta)
+        second = await home.send(session_id=first.session_id, content="1")
+        for _ in range(2):
+            stopped = await home.execute(StopSession(first.session_id))
+            assert isinstance(stopped, Session)
+            assert stopped.state == "stopped"
+        ends = [await home.end_of(accepted) for accepted in (first, second)]
+        assert ends == [ev.TurnCancelled("me"), ev.TurnCancelled("me")]
+        assert home.driver.heard == [("apollo", "0")]
+
+
+async def test_a_caller_that_is_cancelled_leaves_no_turn_half_begun() -> None:
+    async with house() as home:
+        session = await home.execute(StartSession("apollo"))
+        assert isinstance(session, Session)
+        sending = asyncio.ensure_future(home.send(session_id=session.id, content="hi"))
+        await asyncio.sleep(0)
+        sending.cancel()
+        head = await home.store.head(session.id)
+        assert head is not None
+        await home.until(session.id, ev.Position(head.epoch, 0), ev.TurnCompleted)
+
+
+async def test_an_anonymous_turn_that_nobody_reads_is_interrupted_and_a_named_one_goes_on() -> None:
+    async with house(
+        [Text("a"), asyncio.Event()], [Text("b"), asyncio.Event()], limits=Limits(abandon_after=0.01)
+    ) as home:
+        alone = await home.send(target="apollo", content="hi")
+        kept = await home.send(target="apollo", content="hi", context_window=1)
+        for accepted in (alone, kept):
+            with home.hub.state.watching.reader(accepted.session_id):
+                await home.until(accepted.session_id, accepted.after, ev.OutputDelta)
+        events = await home.until(alone.session_id, alone.after, ev.TurnInterrupted)
+        assert ev.TurnInterrupted("its caller went away") in [event.payload for event in events]
+        assert await _still_runs(home, kept.session_id)
+
+
+async def _still_runs(home: House, session_id: str) -> bool:
+    return (lane := home.hub.state.lanes.get(session_id)) is not None and lane.current is not None
+
+
+async def test_history_and_search_are_over_all_that_the_caller_said_and_nothing_else() -> None:
+    async with house() as home:
+        await home.end_of(await home.send(target="apollo", content="why is a bird fast"))
+        await home.run_plan(StartPlan((Step("s1", "athena", "a bird cache"),)))
+        theirs = await home.hub.execute(OTHER, SendMessage("their bird", "apollo"))
+        await home.end_of(theirs)
+        state = home.hub.state
+        found = await history.recent(state, ME, 10)
+        assert {(peer, e.question, e.answer) for e, peer in found} == {
+            ("athena", "a bird cache", "athena heard: a bird cache"),
+            ("apollo", "why is a bird fast", "apollo heard: why is a bird fast"),
+        }
+        assert len(await history.recent(state, ME, 1)) == 1
+        hits = await history.search(state, ME, "bird cache", 10)
+        assert {(peer, hit.role) for hit, peer in hits} == {("athena", "user"), ("athena", "assistant")}
+        assert not [hit for hit, _ in await history.search(state, ME, "their", 10)]
+
+
+async def test_the_first_words_go_at_once_whatever_came_before_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rhetor.hub.turns.turn_run.GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 7200.0 + time.monotonic())
+    async with house([Began("m"), Text("now"), asyncio.Event()]) as home:
+        accepted = await home.send(target="apollo", content="hi")
+        await home.until(accepted.session_id, accepted.after, ev.OutputDelta)

@@ -1,0 +1,176 @@
+"""The file between two lives of the store."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.event import MessageAccepted, Position
+from rhetor.errors import StoreDamaged, StoreRefused
+from rhetor.store.base import Draft, Key, Row, SourceOffset
+from rhetor.store.sqlite.schema import MIGRATIONS
+from rhetor.store.sqlite.store import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+clock = itertools.count(1).__next__
+
+
+def asked(text: str) -> Draft:
+    return Draft(MessageAccepted("m", "user", text), "t")
+
+
+async def filled(path: Path) -> SqliteStore:
+    store = await SqliteStore.open(path, clock=clock)
+    for n in range(200):
+        await store.commit("s", [asked(f"message {n} " + "x" * 500)], rows=[Row("turn", f"t{n}", "x", b"{}")])
+    return store
+
+
+async def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    key, row = Key("me", "k", "print", b"1"), Row("session", "s1", "x", b"{}", name="n")
+    async with contextlib.AsyncExitStack() as stack:
+        store = await SqliteStore.open(tmp_path / "db", clock=clock)
+        stack.push_async_callback(store.aclose)
+        first = await store.commit("s", [asked("hello"), asked("world")], key=key, rows=[row])
+        await store.commit("s", [], sources=[SourceOffset("spool", 9)])
+        fork = await store.commit("fork", [], base=("s", Position(first.epoch, 1)))
+        await store.truncate("s", 2)
+        before = (
+            await store.head("s"),
+            await store.head("fork"),
+            await store.spoken("fork", 9, answered=False),
+        )
+    async with contextlib.AsyncExitStack() as stack:
+        store = await SqliteStore.open(tmp_path / "db", clock=clock)
+        stack.push_async_callback(store.aclose)
+        again = (
+            await store.head("s"),
+            await store.head("fork"),
+            await store.spoken("fork", 9, answered=False),
+        )
+        assert again == before
+        assert (await store.commit("s", [asked("x")], key=key)).replayed
+        assert (await store.commit("s", [asked("more words")])).first == 3
+        assert (await store.commit("fork", [asked("fork")])).epoch == fork.epoch
+        assert (await store.get("session", "s1"), await store.offset("spool")) == (row, 9)
+        assert len(await store.search("world")) == len(await store.search("more")) == 1
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+
+
+async def test_a_closed_store_leaves_one_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    store = await filled(tmp_path / "db")
+    assert set(modes(tmp_path).values()) == {0o600}
+    await store.aclose()
+    assert modes(tmp_path) == {"db": 0o600, "db.lock": 0o600}
+
+
+async def test_a_database_is_one_stores(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "db", clock=clock)
+    with pytest.raises(StoreRefused):
+        await SqliteStore.open(tmp_path / "db", clock=clock)
+    await store.aclose()
+    await (await SqliteStore.open(tmp_path / "db", clock=clock)).aclose()
+
+
+async def copy_of_a_running_store(folder: Path) -> Path:
+    """What a crash would leave, with all of it in the file itself."""
+    store = await filled(folder / "db")
+    with contextlib.closing(sqlite3.connect(folder / "db")) as other:
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    shutil.copy(folder / "db", folder / "copy")
+    await store.aclose()
+    return folder / "copy"
+
+
+def flip(path: Path, begin: int, count: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(begin)
+        old = file.read(count)
+        file.seek(begin)
+        file.write(bytes(byte ^ 0xFF for byte in old))
+
+
+async def test_after_an_unclean_stop_a_sound_file_is_opened(tmp_path: Path) -> None:
+    path = await copy_of_a_running_store(tmp_path)
+    store = await SqliteStore.open(path, clock=clock)
+    head = await store.head("s")
+    assert head is not None
+    assert head.head == 200
+    await store.aclose()
+
+
+async def test_after_an_unclean_stop_damage_is_found_and_told(tmp_path: Path) -> None:
+    path = await copy_of_a_running_store(tmp_path)
+    pages = path.stat().st_size // 4096
+    for page in range(pages // 2, pages // 2 + 3):
+        flip(path, page * 4096, 64)
+    before = path.read_bytes()
+    with pytest.raises(StoreDamaged) as damaged:
+        await SqliteStore.open(path, clock=clock)
+    assert damaged.value.data["path"] == str(path)
+    assert damaged.value.data["findings"]
+    assert path.read_bytes() == before
+    with pytest.raises(StoreDamaged):  # and again: nothing holds the file
+        await SqliteStore.open(path, clock=clock)
+
+
+async def test_damage_that_is_met_on_the_way_is_looked_into_at_the_next_opening(tmp_path: Path) -> None:
+    await (await filled(tmp_path / "db")).aclose()
+    pages = (tmp_path / "db").stat().st_size // 4096
+    for page in range(pages // 2, pages // 2 + 3):
+        flip(tmp_path / "db", page * 4096, 64)
+    store = await SqliteStore.open(tmp_path / "db", clock=clock)  # it was closed: not checked
+    head = await store.head("s")
+    assert head is not None
+    with pytest.raises(StoreRefused):
+        await store.page("s", Position(head.epoch, 0))
+    await store.aclose()
+    with pytest.raises(StoreDamaged):
+        await SqliteStore.open(tmp_path / "db", clock=clock)
+
+
+async def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "db").write_bytes(b"# a file of somebody else\n" * 1_000)
+    with pytest.raises(StoreDamaged):
+        await SqliteStore.open(tmp_path / "db", clock=clock)
+
+
+async def test_an_older_programs_database_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "rhetor.db"
+    await (await filled(path)).aclose()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP INDEX texts_asked")
+        other.execute("PRAGMA user_version = 1")
+    store = await SqliteStore.open(path, clock=itertools.count(5_000).__next__)
+    await store.commit("s", [replace(asked("before all"), at=1)])
+    assert [exchange.question for exchange in await store.recent(10_000)][-1] == "before all"
+    await store.aclose()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        plan = "SELECT id FROM texts WHERE role <> 'assistant' AND at < 9 ORDER BY at DESC, id DESC LIMIT 1"
+        (step,) = other.execute(f"EXPLAIN QUERY PLAN {plan}").fetchall()
+        assert "INDEX texts_asked" in step[-1]
+
+
+async def test_a_newer_programs_database_is_left_alone(tmp_path: Path) -> None:
+    await (await filled(tmp_path / "db")).aclose()
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as other:
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreRefused) as refused:
+        await SqliteStore.open(tmp_path / "db", clock=clock)
+    assert refused.value.data == {"schema": 99}
+
+
+async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefused):
+        await SqliteStore.open(tmp_path / "none" / "db", clock=clock)

@@ -1,0 +1,183 @@
+"""What a disk or a lock can do to the store: it refuses, goes on reading, and recovers by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import resource
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rhetor.domain.event import OutputDelta, Position
+from rhetor.errors import RhetorError, StoreRefused
+from rhetor.store.base import Draft, Row
+from rhetor.store.sqlite.connection import BUSY_TIMEOUT
+from rhetor.store.sqlite.store import SqliteStore
+from rhetor.store.tail import Tail
+
+pytestmark = pytest.mark.anyio
+
+ROW = Row("session", "s1", "active", b"{}")
+
+
+async def open_store(folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> SqliteStore:
+    """With next to no tail: what is read, is read from the file."""
+    return await SqliteStore.open(
+        folder / "db",
+        clock=itertools.count(1).__next__,
+        tail=Tail(stream_records=1, total_bytes=0),
+        busy_timeout=busy_timeout,
+    )
+
+
+def chunk(text: str) -> Draft:
+    return Draft(OutputDelta(text), "t")
+
+
+class Disk:
+    """A folder whose disk can be full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self) -> None:
+        with contextlib.suppress(OSError), (self.folder / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 4096)
+
+    def free(self) -> None:
+        (self.folder / "filler").unlink()
+
+
+class LimitedFiles(Disk):
+    """Files may not grow: what a write then meets is an I/O error, not a full disk."""
+
+    def fill(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+    def free(self) -> None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@contextmanager
+def small_tmpfs(folder: Path) -> Iterator[Disk]:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("to mount a file system is not permitted here")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def limited_files(folder: Path) -> Iterator[Disk]:
+    disk = LimitedFiles(folder)
+    try:
+        yield disk
+    finally:
+        disk.free()
+
+
+@pytest.mark.parametrize("disk", [small_tmpfs, limited_files])
+async def test_while_the_disk_takes_nothing_appends_are_refused_and_reads_work(
+    disk: Callable[[Path], contextlib.AbstractContextManager[Disk]], tmp_path: Path
+) -> None:
+    with disk(tmp_path) as full:
+        store = await open_store(tmp_path)
+        done = await store.commit("s", [chunk("before")], rows=[ROW])
+        await store.commit("other", [])  # and so the tail does not know of `s`
+        full.fill()
+        for _ in range(3):
+            outcomes = await asyncio.gather(
+                *(
+                    store.commit("s", [chunk("x" * 100_000)], rows=[Row("session", "s2", "x", b"")])
+                    for _ in range(9)
+                ),
+                return_exceptions=True,
+            )
+            assert {type(outcome) for outcome in outcomes} == {StoreRefused}
+            assert len({id(outcome) for outcome in outcomes}) == 9
+            [only] = await store.page("s", Position(done.epoch, 0))
+            assert only.event.payload == OutputDelta("before")
+            assert await store.find("session") == [ROW]
+        full.free()
+        after = await store.commit("s", [chunk("after")])
+        assert (after.epoch, after.first) == (done.epoch, 2)
+        page = await store.page("s", Position(done.epoch, 0))
+        assert [record.event.payload for record in page] == [OutputDelta("before"), OutputDelta("after")]
+        await store.aclose()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Somebody else's program in the middle of writing to the database."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_while_the_database_is_locked_appends_are_refused_and_reads_work(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, busy_timeout=0.05)
+    done = await store.commit("s", [chunk("a")], rows=[ROW])
+    with locked(tmp_path / "db"):
+        with pytest.raises(StoreRefused) as refused:
+            await store.commit("s", [chunk("b")])
+        assert refused.value.data == {"reason": "SQLITE_BUSY"}
+        assert refused.value.retryable
+        assert len(await store.page("s", Position(done.epoch, 0))) == 1
+        assert await store.get("session", "s1") == ROW
+    assert (await store.commit("s", [chunk("c")])).first == 2
+    await store.aclose()
+
+
+async def test_a_lock_that_goes_in_time_is_waited_for(tmp_path: Path) -> None:
+    store = await open_store(tmp_path)
+    await store.commit("s", [])
+    with locked(tmp_path / "db"):
+        commit = asyncio.create_task(store.commit("s", [chunk("a")]), name="commit")
+        for _ in range(20):
+            assert await store.find("session") == []
+        assert not commit.done()
+    async with asyncio.timeout(20):
+        assert (await commit).first == 1
+    await store.aclose()
+
+
+async def test_appends_that_wait_are_bounded(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, busy_timeout=0.2)
+    await store.commit("s", [])
+    large = [chunk("x" * (1 << 20))]
+    with locked(tmp_path / "db"):
+        commits = [asyncio.create_task(store.commit("s", large), name=f"commit {n}") for n in range(70)]
+        await asyncio.sleep(0)
+        at_once = [commit for commit in commits if commit.done()]
+        outcomes = await asyncio.gather(*commits, return_exceptions=True)
+    assert 6 <= len(at_once) <= 10
+    assert {type(outcome) for outcome in outcomes} == {StoreRefused}
+    assert (await store.commit("s", large)).first == 1
+    await store.aclose()
+
+
+async def test_a_mistake_in_the_writer_fails_its_batch_and_not_the_store(tmp_path: Path) -> None:
+    epochs = iter(["a" * 32])
+
+    def new_epoch() -> str:
+        return next(epochs)  # StopIteration on the second: nothing that the writer knows
+
+    store = await SqliteStore.open(tmp_path / "db", clock=lambda: 1, new_epoch=new_epoch)
+    await store.commit("s", [chunk("a")])
+    with pytest.raises(RhetorError) as failed:
+        await store.commit("other", [chunk("b")])
+    assert failed.value.code == "internal"
+    assert (await store.commit("s", [chunk("c")])).first == 2
+    assert await store.head("other") is None
+    await store.aclose()

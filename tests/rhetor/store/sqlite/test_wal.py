@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+import pytest
+
+from rhetor.store.sqlite.connection import connect
+from rhetor.store.sqlite.wal import KEEP_BYTES, Checkpoints
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with contextlib.closing(connect(tmp_path / "db")) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    return tmp_path / "db"
+
+
+def test_the_log_of_a_writer_that_never_pauses_stays_bounded(path: Path) -> None:
+    checkpoints = Checkpoints(path, every=0.001, large_pages=256)
+    checkpoints.start()
+    log, largest, written = Path(f"{path}-wal"), 0, 0
+    with contextlib.closing(connect(path)) as connection:
+        while written < 24 << 20:
+            connection.execute("INSERT INTO t VALUES (?)", (b"x" * 16_384,))
+            checkpoints.between(connection)
+            written += 16_384
+            largest = max(largest, log.stat().st_size)
+        checkpoints.close()
+    assert largest < 12 << 20
+
+
+def test_a_large_log_is_given_back_when_nothing_is_written(path: Path) -> None:
+    checkpoints = Checkpoints(path, every=0.001, idle=0.01)
+    log = Path(f"{path}-wal")
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("INSERT INTO t VALUES (?)", (b"x" * (2 * KEEP_BYTES),))
+        assert log.stat().st_size > KEEP_BYTES
+        checkpoints.start()
+        checkpoints.between(connection)
+        until = time.monotonic() + 5
+        while log.stat().st_size > KEEP_BYTES and time.monotonic() < until:
+            connection.execute("SELECT count(*) FROM t").fetchone()
+        checkpoints.close()
+        assert log.stat().st_size == 0

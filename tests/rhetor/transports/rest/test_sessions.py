@@ -1,0 +1,235 @@
+"""Sessions by their names, over REST: found, saved, taken up, copied, ended; and taken in from files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.settings import ToolSettings
+from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.served import PROGRAM_ENVIRONMENT, TOKEN, Served, served, with_programs
+
+pytestmark = pytest.mark.anyio
+
+DATA = Path(__file__).parents[3] / "data" / "transcripts"
+CLAUDE, CODEX = "scribe", "clerk"
+FILES = {"claude_exec": ".claude/projects/-w/{}.jsonl", "codex_exec": ".codex/sessions/2026/11/21/{}.jsonl"}
+# stands for an agent that is never started here
+TOOLS = {
+    CLAUDE: ToolSettings(driver="claude", executable="true", cwd="caller"),
+    CODEX: ToolSettings(driver="codex", executable="true", cwd="caller"),
+}
+
+
+async def opened(home: Served, name: str, **more: Any) -> dict[str, Any]:
+    made = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": name, **more})
+    assert made.status == 200, made.text
+    found: dict[str, Any] = made.json
+    return found
+
+
+def kept_by_agents(folder: Path) -> dict[str, str]:
+    """A home with a conversation of each agent, and the environment that says so."""
+    for name, place in FILES.items():
+        path = folder / place.format(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((DATA / f"{name}.jsonl").read_bytes())
+    return {**PROGRAM_ENVIRONMENT, "HOME": str(folder)}
+
+
+async def taken_in(home: Served, **wishes: Any) -> dict[str, Any]:
+    answer = await home.ask("POST", "/api/v2/imports", wishes)
+    assert answer.status == 200, answer.text
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def counts(report: dict[str, Any]) -> list[tuple[str, int, int]]:
+    return sorted((file["tool"], file["new"], file["known"]) for file in report["files"])
+
+
+async def test_a_session_is_found_by_its_name_at_every_door(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await opened(home, "my work")
+        said = await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi", "session_id": "my work"})
+        assert said.json["session_id"] == made["id"]
+        assert (await home.ask("GET", "/api/v2/sessions/my%20work")).json["id"] == made["id"]
+        found = (await home.ask("GET", "/api/v2/sessions?name=my%20work")).json["sessions"]
+        assert [(s["id"], s["name"]) for s in found] == [(made["id"], "my work")]
+        assert (await home.ask("GET", "/api/v2/sessions?name=other")).json["sessions"] == []
+        page = (await home.ask("GET", "/api/v2/sessions/my%20work/events")).json
+        assert {event["session_id"] for event in page["events"]} == {made["id"]}
+        short = (await home.ask("GET", "/api/v2/sessions/my%20work?messages=1")).json["messages"]
+        assert [m["role"] for m in short] == ["assistant"]
+        plan = {"steps": [{"id": "a", "ai": "apollo", "message": "on", "session_id": "my work"}]}
+        assert "plan.ended" in (await home.ask("POST", "/api/v2/plans", plan)).text
+        assert len((await home.ask("GET", f"/api/v2/sessions/{made['id']}")).json["messages"]) == 4
+
+
+async def test_a_saved_session_has_its_name_and_no_end(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        begun = {"content": "hi", "context_window": 5}
+        id = (await home.ask("POST", "/api/v2/ai/apollo/message", begun)).json["session_id"]
+        assert (await home.ask("GET", f"/api/v2/sessions/{id}")).json["ttl"] == 3600.0
+        saved = (await home.ask("POST", f"/api/v2/sessions/{id}/save", {"name": "kept"})).json
+        assert (saved["id"], saved["name"], saved["ttl"], len(saved["messages"])) == (id, "kept", None, 2)
+        other = await opened(home, "other")
+        taken = await home.ask("POST", f"/api/v2/sessions/{other['id']}/save", {"name": "kept"})
+        assert (taken.status, taken.json["code"]) == (409, "name_taken")
+        assert (await home.ask("POST", "/api/v2/sessions/kept/save", {"name": "renamed"})).json["id"] == id
+        assert (await home.ask("GET", "/api/v2/sessions/kept")).status == 404
+        await home.ask("DELETE", "/api/v2/sessions/renamed")
+        over = await home.ask("POST", f"/api/v2/sessions/{id}/save", {"name": "again"})
+        assert (over.status, over.json["code"]) == (409, "session_over")
+
+
+async def test_a_copy_has_what_was_said_and_its_original_is_untouched(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        parent = await opened(home, "work", metadata={"a": 1})
+        await home.ask("POST", "/api/v2/sessions/work/message", {"message": "one"})
+        copy = (await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})).json
+        assert (copy["name"], copy["ttl"], copy["metadata"]) == ("copy", None, {"a": 1})
+        await home.ask("POST", "/api/v2/sessions/copy/message", {"message": "two"})
+        both = [(await home.ask("GET", f"/api/v2/sessions/{s['id']}")).json for s in (parent, copy)]
+        assert [[m["content"] for m in s["messages"] if m["role"] == "user"] for s in both] == [
+            ["one"],
+            ["one", "two"],
+        ]
+        await home.ask("DELETE", "/api/v2/sessions/work")
+        late = (await home.ask("POST", f"/api/v2/sessions/{parent['id']}/fork", {"name": "late"})).json
+        assert len(late["messages"]) == 2
+
+
+async def test_a_program_that_all_share_cannot_be_copied() -> None:
+    async with with_programs() as home:
+        await home.announce("counter", *PYTHON[:1], "-c", "import sys\nfor line in sys.stdin: print(line)")
+        session = await home.standing("counter")
+        answer = await home.ask("POST", f"/api/v2/sessions/{session}/fork", {})
+        assert (answer.status, answer.json["code"], answer.json["peer"]) == (
+            409,
+            "fork_unsupported",
+            "counter",
+        )
+
+
+async def test_what_is_taken_up_is_where_its_peer_is_spoken_to_from_that_folder() -> None:
+    async with with_programs(tools=TOOLS) as home:
+        made = await opened(home, "work", specialist_id=CLAUDE, cwd="/tmp")
+        assert made["metadata"] == {"cwd": "/tmp"}
+        wish = {"standing": True, "cwd": "/var"}
+        assert (await home.ask("POST", "/api/v2/sessions/work/resume", wish)).status == 200
+        row = await home.hub.state.store.get("standing", f"{home.node.owner}/{CLAUDE}//var")
+        assert row is not None and row.parent == made["id"]
+        assert await home.hub.state.store.get("standing", f"{home.node.owner}/{CLAUDE}//tmp") is None
+
+
+async def test_conversations_of_agents_are_taken_in_once(tmp_path: Path) -> None:
+    async with with_programs(tools=TOOLS, environment=kept_by_agents(tmp_path)) as home:
+        assert counts(await taken_in(home, dry_run=True)) == [(CODEX, 3, 0), (CLAUDE, 3, 0)]
+        assert (await home.ask("GET", "/api/v2/sessions")).json["sessions"] == []
+        first = await taken_in(home)
+        assert counts(first) == [(CODEX, 3, 0), (CLAUDE, 3, 0)]
+        again = await taken_in(home)
+        assert (again["files"], again["unchanged"], again["more"]) == ([], 2, False)
+        for file in first["files"]:
+            os.utime(file["path"])
+        assert counts(await taken_in(home)) == [(CODEX, 0, 3), (CLAUDE, 0, 3)]
+        hits = (await home.ask("GET", "/api/v2/search?q=heron")).json["hits"]
+        assert sorted(hit["ai"] for hit in hits) == [CODEX, CLAUDE]
+        asked = (await home.ask("GET", "/api/v2/history")).json["history"]
+        assert [(one["ai"], one["message"], one["at"]) for one in asked[-2:]] == [
+            (CLAUDE, "which bird?", "2026-11-21T12:37:28.562Z"),
+            (CLAUDE, "run the tool", "2026-11-21T12:37:28.099Z"),
+        ]
+
+
+async def test_a_session_of_what_was_taken_in_goes_on_with_the_agents_own(tmp_path: Path) -> None:
+    async with with_programs(tools=TOOLS, environment=kept_by_agents(tmp_path)) as home:
+        (file,) = (await taken_in(home, tool=CLAUDE))["files"]
+        session = (await home.ask("GET", f"/api/v2/sessions/{file['session_id']}")).json
+        assert (session["state"], session["ttl"], session["specialist_id"]) == ("active", None, CLAUDE)
+        assert session["metadata"] == {
+            "cwd": "/home/me/work",
+            "imported": {
+                "tool": CLAUDE,
+                "conversation": file["conversation"],
+                "path": file["path"],
+                "title": "run the tool",
+            },
+        }
+        memory = await home.hub.state.store.get("memory", f"{CLAUDE}/{session['id']}")
+        assert memory is not None and file["conversation"].encode() in memory.doc
+        kinds = [type(payload).__name__ for payload in await home.log(session["id"])]
+        assert kinds[:11] == [
+            *("SessionStateChanged", "MessageAccepted", "TurnStarted", "OutputDelta", "OutputDelta"),
+            *("ToolCalled", "ToolReturned", "UsageReported", "OutputDelta", "UsageReported", "TurnCompleted"),
+        ]
+
+
+async def test_a_conversation_that_goes_on_is_taken_in_as_far_as_it_is_whole(tmp_path: Path) -> None:
+    environment = kept_by_agents(tmp_path)
+    path = tmp_path / FILES["codex_exec"].format("codex_exec")
+    whole = path.read_bytes()
+    places = [at for at in range(len(whole)) if whole.startswith(b'"task_complete"', at)]
+    async with with_programs(tools=TOOLS, environment=environment) as home:
+        for cut, wanted in ((places[0], 0), (places[1], 1), (len(whole), 2)):
+            path.write_bytes(whole[:cut])
+            (file,) = (await taken_in(home, tool=CODEX))["files"]
+            assert file["new"] == wanted
+        assert (await taken_in(home, tool=CODEX))["unchanged"] == 1
+        sessions = (await home.ask("GET", "/api/v2/sessions")).json["sessions"]
+        assert len(sessions) == 1
+
+
+async def test_files_are_told_that_cannot_be_read_and_the_others_are_taken_in(tmp_path: Path) -> None:
+    kept_by_agents(tmp_path)
+    good = tmp_path / FILES["claude_exec"].format("claude_exec")
+    bad = tmp_path / "notes.jsonl"
+    bad.write_text('{"some": "thing"}\n')
+    async with with_programs(tools=TOOLS) as home:
+        report = await taken_in(home, paths=[str(bad), str(tmp_path / "none.jsonl"), str(good)])
+        assert [(file["new"], file["error"]) for file in report["files"]] == [
+            (0, "it is no conversation of a known agent"),
+            (0, "No such file or directory"),
+            (3, None),
+        ]
+        folder = await taken_in(home, paths=[str(tmp_path)])
+        assert counts(folder) == [(CODEX, 3, 0)]
+        late = await taken_in(home, paths=[str(tmp_path)], since="2999-01-01T00:00:00Z")
+        assert late["files"] == []
+
+
+async def test_an_ended_session_is_not_brought_back(tmp_path: Path) -> None:
+    async with with_programs(tools=TOOLS, environment=kept_by_agents(tmp_path)) as home:
+        (file,) = (await taken_in(home, tool=CLAUDE))["files"]
+        await home.ask("DELETE", f"/api/v2/sessions/{file['session_id']}")
+        os.utime(file["path"])
+        (again,) = (await taken_in(home, tool=CLAUDE))["files"]
+        assert (again["new"], again["skipped"]) == (0, "its session is stopped")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"tool": "nobody"}, 404, "unknown_peer"),
+        ({"tool": "apollo"}, 422, "unprocessable"),
+        ({"paths": ["relative.jsonl"]}, 400, "malformed"),
+        ({"paths": ["/tmp/../etc/passwd"]}, 400, "malformed"),
+        ({"paths": ["/tmp/a\0b"]}, 400, "malformed"),
+        ({"since": "yesterday"}, 400, "malformed"),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(body: Any, status: int, code: str) -> None:
+    async with with_programs(tools=TOOLS) as home:
+        answer = await home.ask("POST", "/api/v2/imports", body)
+        assert (answer.status, answer.json["code"]) == (status, code)
+
+
+async def test_only_the_owner_on_this_machine_lets_the_hub_read_files(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        answer = await home.ask_tcp("POST", "/api/v2/imports", headers, data=b"{}")
+        assert (answer.status, answer.json["code"]) == (403, "forbidden")

@@ -1,0 +1,194 @@
+"""Tools of MCP servers that are real programs, in turns through the real routes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.domain.permission import Rules
+from rhetor.drivers.model_tools.mcp_reach import ServerEntry
+from rhetor.drivers.model_tools.mcp_server import Limits
+from tests.provider import Script, ToolCall
+from tests.rhetor.drivers.talk import anthropic_at, openai_at
+from tests.rhetor.transports.rest.test_requests import RAINS, results_of
+from tests.tooled import WEATHER, At, tooled
+
+pytestmark = pytest.mark.anyio
+SMALL = ServerEntry((sys.executable, "-m", "tests.tool_server"), env={"OWN": "1"})
+
+
+def calls(*wanted: tuple[str, Any]) -> Script:
+    return Script(
+        tool_calls=tuple(
+            ToolCall(name, json.dumps(arguments), f"call_{n}") for n, (name, arguments) in enumerate(wanted)
+        )
+    )
+
+
+@pytest.mark.parametrize("at", [openai_at, anthropic_at])
+async def test_a_servers_tools_run_at_the_hub(tmp_path: Path, at: At) -> None:
+    async with tooled(tmp_path, at=at, entries={"small": SMALL}) as house:
+        wanted = calls(("small__add", {"a": 1, "b": 2}), ("small__environment", {}), ("small__fail", {}))
+        house.provider.script(wanted, RAINS)
+        await house.open()
+        assert (await house.say()).json["response"] == "It rains."
+        names = [tool.get("name") or tool["function"]["name"] for tool in house.provider.requests[0]["tools"]]
+        assert {"small__add", "small__environment"} <= set(names)
+        events = await house.events("turn.completed")
+        called = [e["data"] for e in events if e["type"] == "tool.called"]
+        assert [(c["name"], c["runs_at"]) for c in called] == [
+            ("small__add", "hub"),
+            ("small__environment", "hub"),
+            ("small__fail", "hub"),
+        ]
+        returned = {e["data"]["call_id"]: e["data"] for e in events if e["type"] == "tool.returned"}
+        added, seen, failed = (returned[c["call_id"]] for c in called)
+        assert (added["result"], added["is_error"]) == ({"result": 3}, False)
+        assert seen["result"] == {"result": ["LANG", "OWN", "PATH"]}
+        assert failed["is_error"]
+        told = dict(results_of(house.provider.requests[1]))
+        assert json.loads(told["call_0"]) == {"result": 3}
+
+
+async def test_the_clients_and_a_servers_tools_are_there_together(tmp_path: Path) -> None:
+    async with tooled(tmp_path, entries={"small": SMALL}) as house:
+        wanted = calls(("weather", {"place": 1}), ("small__add", {"a": 1, "b": 2}))
+        house.provider.script(wanted, RAINS)
+        await house.open(WEATHER)
+        turn = house.say()
+        asked = await house.asked("tool.called", 2)
+        mine = next(call for call in asked if call["runs_at"] == "client")
+        await house.asked("tool.returned")
+        await house.give(mine["call_id"], "wet")
+        assert (await turn).status == 200
+        assert results_of(house.provider.requests[1])[0] == ("call_0", "wet")
+
+
+@pytest.mark.parametrize("approve", ["all", ("add",)])
+async def test_a_servers_tool_is_run_only_when_it_is_allowed(tmp_path: Path, approve: Any) -> None:
+    async with tooled(tmp_path, entries={"small": replace(SMALL, approve=approve)}) as house:
+        house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
+        await house.open()
+        turn = house.say()
+        [request] = await house.asked("permission.asked")
+        assert (request["tool"], request["detail"]["runs_at"]) == ("small__add", "hub")
+        assert await house.state() == "waiting"
+        await house.choose(request["request_id"], "allow")
+        [returned] = await house.asked("tool.returned")
+        assert returned["result"] == {"result": 3}
+        assert (await turn).status == 200
+
+
+@pytest.mark.parametrize(
+    ("rules", "option", "result"),
+    [
+        (Rules(allow=("small__*",)), "allow", "result"),
+        (
+            Rules(allow=("*",), deny=("small__add",)),
+            "deny",
+            "nobody allowed this call",
+        ),
+    ],
+)
+async def test_a_servers_tool_is_allowed_or_denied_by_the_users_rules(
+    tmp_path: Path, rules: Rules, option: str, result: str
+) -> None:
+    entries, patient = {"small": replace(SMALL, approve="all")}, Limits(60, 60)
+    async with tooled(tmp_path, entries=entries, rules=rules, patience=patient, seconds=120) as house:
+        house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
+        await house.open()
+        assert (await house.say()).status == 200
+        [answered] = await house.asked("permission.answered")
+        assert (answered["option_id"], answered["by"]) == (option, "policy")
+        assert result in json.dumps(house.provider.calls[-1].body)
+
+
+async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path: Path) -> None:
+    async with tooled(tmp_path, entries={"small": replace(SMALL, approve="all")}) as house:
+        house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
+        body = {"steps": [{"id": "one", "ai": "nestor", "message": "hi"}]}
+        events: list[dict[str, Any]] = []
+        async with house.home.local.post("http://localhost/api/v2/plans", json=body) as stream:
+            async for line in stream.content:
+                if not line.startswith(b"data: "):
+                    continue
+                events.append(json.loads(line[6:]))
+                if events[-1]["type"] == "permission.asked":
+                    [request] = (await house.ask("GET", "/permissions")).json["permissions"]
+                    plan_id = stream.headers["x-plan-id"]
+                    assert request["session_id"] == plan_id
+                    answer = await house.choose(request["request_id"], "allow", stream=plan_id)
+                    assert answer.status == 200
+        answered = next(e for e in events if e["type"] == "permission.answered")
+        assert (answered["step"], answered["data"]["option_id"]) == ("one", "allow")
+        assert events[-1]["data"] == {"status": "completed"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (ServerEntry(("no-such-program-here",)), "no program"),
+        (replace(SMALL, command=(*SMALL.command, "broken")), "no licence found"),
+        (replace(SMALL, command=(*SMALL.command, "mute")), "did not answer within 1 s"),
+        (ServerEntry(url="http://127.0.0.1:9/mcp"), "does not allow"),
+        (ServerEntry(url="http://169.254.169.254/mcp", allow_private=True), "does not allow"),
+    ],
+)
+async def test_a_server_that_cannot_be_used_fails_the_turn_and_says_what_to_do(
+    tmp_path: Path, entry: ServerEntry, words: str
+) -> None:
+    async with tooled(tmp_path, entries={"small": entry}, patience=Limits(1, 1)) as house:
+        await house.open()
+        answer = await house.say()
+        assert (answer.status, answer.json["code"]) == (502, "tool_server_failed")
+        assert words in answer.json["detail"]
+        assert answer.json["server"] == "small"
+        assert "mcp_servers.small" in answer.json["hint"]
+        assert house.provider.requests == []
+
+
+async def test_a_program_that_talks_beside_the_point_is_understood(tmp_path: Path) -> None:
+    noisy = replace(SMALL, command=(*SMALL.command, "noisy"))
+    async with tooled(tmp_path, entries={"small": noisy}) as house:
+        assert (await house.servers.call("small", "c", "add", {"a": 1, "b": 2})).result == {"result": 3}
+
+
+async def test_calls_that_go_wrong_are_results_and_a_dead_server_is_started_anew(tmp_path: Path) -> None:
+    async with tooled(tmp_path, entries={"small": SMALL}, patience=Limits(10, 1)) as house:
+        codes = []
+        for tool, arguments in (("wait", {"seconds": 30}), ("flood", {}), ("die", {})):
+            result = await house.servers.call("small", "c", tool, arguments)
+            assert result.is_error
+            codes.append(result.result["code"])
+        assert codes == ["timeout", "too_large", "tool_failed"]
+        assert (await house.servers.call("small", "c", "add", {"a": 1, "b": 2})).result == {"result": 3}
+
+
+async def test_the_end_of_the_hub_ends_servers_and_what_they_started(tmp_path: Path) -> None:
+    async with tooled(tmp_path, entries={"small": SMALL}) as house:
+        child = (await house.servers.call("small", "c", "leave_child", {})).result["result"]
+        handle, ended = os.pidfd_open(child), asyncio.Event()
+        asyncio.get_running_loop().add_reader(handle, ended.set)
+        await house.servers.aclose()
+        await asyncio.wait_for(ended.wait(), 20)
+        asyncio.get_running_loop().remove_reader(handle)
+        os.close(handle)
+        assert "shutting down" in str((await house.servers.call("small", "c", "add", {})).result)
+
+
+async def test_an_interrupted_turn_leaves_its_server_running(tmp_path: Path) -> None:
+    async with tooled(tmp_path, entries={"small": SMALL}, patience=Limits(10, 30)) as house:
+        house.provider.script(calls(("small__wait", {"seconds": 0.3})), RAINS)
+        await house.open()
+        turn = house.say()
+        await house.asked("tool.called")
+        await house.ask("POST", f"/sessions/{house.session_id}/interrupt")
+        assert (await turn).json["code"] == "interrupted"
+        assert (await house.servers.call("small", "c", "add", {"a": 1, "b": 2})).result == {"result": 3}

@@ -1,0 +1,121 @@
+"""How many connections a caller may open, and have open."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from rhetor.auth.limits import MOST_CALLERS
+from rhetor.domain.command import AGENT, Principal
+from rhetor.errors import TooManyConnections
+from rhetor.transports.server.connections import Connections
+from tests.rhetor.transports.calling import calling
+from tests.rhetor.transports.watched import BEARER, DOORS, refusal, session, terminal, watching
+from tests.served import CONSOLE, Served, served, with_programs
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_one_too_many_in_a_minute_is_refused_before_it_is_open(door: str) -> None:
+    async with with_programs(connections=Connections(per_minute=2, at_once=100)) as home, terminal(home):
+        for _ in range(2):
+            async with watching(home, door):
+                pass
+        refused = await refusal(home, door)
+        assert (refused.status, refused.headers["content-type"]) == (429, "application/problem+json")
+        assert 50 <= int(refused.headers["retry-after"]) <= 60
+        for other in DOORS:  # all doors count together
+            assert (await refusal(home, other)).status == 429
+        assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 200
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_one_too_many_at_once_is_refused_until_another_has_ended(door: str) -> None:
+    connections = Connections(per_minute=1000, at_once=2)
+    async with with_programs(connections=connections) as home, terminal(home):
+        async with watching(home, "sse"), watching(home, "ws"):
+            refused = await refusal(home, door)
+            assert (refused.status, refused.headers["retry-after"]) == (429, "5")
+        async with asyncio.timeout(10):
+            while connections.by_door():  # noqa: ASYNC110  # the hub tells nobody that it has seen their end
+                await asyncio.sleep(0.01)
+        async with watching(home, door):
+            assert connections.by_door() == {door: 1}
+
+
+async def test_the_answer_to_a_message_counts_among_those_at_once_and_not_among_new_ones(
+    tmp_path: Path,
+) -> None:
+    connections = Connections(per_minute=1, at_once=1)
+    async with served(tmp_path, connections=connections) as home:
+        stream, body = "/api/v2/ai/apollo/stream", {"content": "hi"}
+        for _ in range(3):
+            assert (await home.ask_tcp("POST", stream, BEARER, json=body)).status == 200
+        async with watching(home, "ws"):
+            refused = await home.ask_tcp("POST", stream, BEARER, json=body)
+            assert (refused.status, refused.json["code"]) == (429, "too_many_connections")
+            whole = await home.ask_tcp("POST", "/api/v2/ai/apollo/message", BEARER, json=body)
+            assert whole.status == 200
+        assert len(await home.hub.state.store.find("turn")) == 4  # what was refused was not taken in
+
+
+async def test_another_credential_of_the_same_caller_resets_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path, connections=Connections(per_minute=1, at_once=1)) as home:
+        code = (await home.ask("POST", "/api/auth/code")).json["code"]
+        own = {"host": f"{CONSOLE}:{home.port}"}
+        login = await home.ask_tcp("GET", f"/login?code={code}", own)
+        cookie = {**own, "cookie": login.headers["set-cookie"].split(";")[0], "origin": home.node.console}
+        async with watching(home, "ws"):
+            assert (await refusal(home, "ws", cookie)).status == 429
+            assert (await refusal(home, "ws", {**BEARER, "cookie": "rhetor=made-up"})).status == 429
+            assert (await refusal(home, "ws", {"authorization": "Bearer made-up"})).status == 401
+
+
+async def test_the_owners_own_socket_is_exempt(tmp_path: Path) -> None:
+    async with served(tmp_path, connections=Connections(per_minute=1, at_once=1)) as home:
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                await stack.enter_async_context(calling(home, "/ws"))
+            assert await _streams(home, 5) == [200] * 5
+        async with watching(home, "ws"):
+            assert (await refusal(home, "ws")).status == 429
+
+
+async def _streams(home: Served, count: int) -> list[int]:
+    path = f"http://localhost/api/v2/sessions/{await session(home)}/events"
+    async with AsyncExitStack() as stack:
+        asked = [home.local.get(path, headers={"accept": "text/event-stream"}) for _ in range(count)]
+        return [(await stack.enter_async_context(each)).status for each in asked]
+
+
+async def test_a_minute_moves_on_and_callers_do_not_count_for_each_other() -> None:
+    connections = Connections(per_minute=2, at_once=9)
+    for now in (0.0, 30.0):
+        connections._admit("me", now, is_new=True)
+    with pytest.raises(TooManyConnections) as refused:
+        connections._admit("me", 59.0, is_new=True)
+    assert refused.value.data == {"limit": 2, "retry_after": 1.0}
+    connections._admit("you", 59.0, is_new=True)
+    connections._admit("me", 60.0, is_new=True)
+    with pytest.raises(TooManyConnections) as refused:
+        connections._admit("me", 61.0, is_new=True)
+    assert refused.value.data == {"limit": 2, "retry_after": 29.0}
+    for n in range(2 * MOST_CALLERS):
+        connections._admit(f"caller {n}", 62.0, is_new=True)
+    assert len(connections._new) == MOST_CALLERS
+
+
+async def test_what_runs_as_a_peer_is_limited_on_the_unix_socket_too() -> None:
+    connections = Connections(per_minute=1, at_once=9)
+    owner = Principal("me", local=True)
+    agent = Principal("agent:apollo", frozenset({AGENT}), local=True)
+    for who in (owner, owner, agent):
+        with connections.opened("ws", who, None):
+            pass
+    with pytest.raises(TooManyConnections), connections.opened("ws", agent, None):
+        pass
+    assert (connections.by_door(), connections._held) == ({}, {})

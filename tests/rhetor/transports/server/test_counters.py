@@ -1,0 +1,20 @@
+"""What is counted at the doors."""
+
+from __future__ import annotations
+
+from rhetor.errors import TooSlow
+from rhetor.transports.server.counters import Tally
+
+
+def test_a_code_that_only_a_peers_program_knows_is_counted_as_another() -> None:
+    tally = Tally()
+    for code in (TooSlow.code, "provider_failed", "made up", "made up too"):
+        tally.fault("sse", code)
+    tally.end("ws", TooSlow.code)
+    assert tally.errors == {
+        ("sse", "too_slow"): 1,
+        ("sse", "provider_failed"): 1,
+        ("sse", "other"): 2,
+        ("ws", "too_slow"): 1,
+    }
+    assert tally.closed == {("ws", "too_slow"): 1}

@@ -1,0 +1,281 @@
+"""The locks on the doors, through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rhetor.app import DOORS, routes
+from rhetor.auth.policy import Policy
+from rhetor.errors import InvalidSettings
+from rhetor.transports.server.gate import BODY_BYTES
+from rhetor.transports.server.router import Doors, LockedRoute, LockedSocket
+from rhetor.transports.server.server import tcp_listener
+from tests.served import CONSOLE, TOKEN, Served, served
+
+pytestmark = pytest.mark.anyio
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+PUBLIC = {"/healthz", "/login"}
+
+
+def _all_routes() -> list[LockedRoute | LockedSocket]:
+    found = [route for doors in DOORS for route in doors.routes]
+    assert all(isinstance(route, LockedRoute | LockedSocket) for route in found)
+    return [route for route in found if isinstance(route, LockedRoute | LockedSocket)]
+
+
+def test_every_route_declares_who_may_use_it() -> None:
+    assert len(routes().routes) == len(DOORS)  # nothing stands beside the doors
+    assert {r.path for r in _all_routes() if r.policy is Policy.PUBLIC} == PUBLIC
+
+
+async def test_head_is_get_without_its_body_also_of_what_has_no_end(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        for path in ("/healthz", "/metrics", "/api/v2/ai", f"/api/v2/sessions/{made}/events"):
+            whole = await home.ask("GET", path)
+            head = await home.ask("HEAD", path)
+            assert (head.status, head.text) == (200, "")
+            assert head.headers["content-type"] == whole.headers["content-type"]
+        stream = {"accept": "text/event-stream"}
+        head = await home.ask("HEAD", f"/api/v2/sessions/{made}/events", headers=stream)
+        assert (head.status, head.headers["content-type"][:17]) == (200, "text/event-stream")
+        assert (await home.ask("HEAD", "/api/v2/ai/nobody")).status == 404
+        assert (await home.ask_tcp("HEAD", "/api/v2/ai")).status == 401
+        assert (await home.ask("HEAD", "/api/v2/bulk")).status == 405
+        async with asyncio.timeout(10):
+            while home.node.connections.by_door():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+async def _upgrade(home: Served, path: str, **headers: str) -> int:
+    """The status that the request for a WebSocket gets over TCP."""
+    asked = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    }
+    return (await home.ask_tcp("GET", path, headers=asked)).status
+
+
+def test_a_route_without_a_policy_cannot_be_made() -> None:
+    doors = Doors()
+
+    with pytest.raises(TypeError, match="declares no policy"):
+
+        @doors.get("/open")
+        async def open_to_all() -> None: ...
+
+
+async def test_every_route_but_the_public_ones_is_401_without_a_token(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        for route in _all_routes():
+            path = re.sub(r"\{\w+\}", "x", route.path)
+            if isinstance(route, LockedSocket):
+                assert (path, await _upgrade(home, path)) == (path, 401)
+                continue
+            for method in route.methods or ():
+                answer = await home.ask_tcp(method, path)
+                expected = {"/healthz": 200, "/login": 421}.get(route.path, 401)
+                if route.path == "/login":
+                    expected = 422  # no code was given
+                assert (route.path, answer.status) == (route.path, expected)
+        assert (await home.ask_tcp("GET", "/no/such/path")).status == 401
+
+
+@pytest.mark.parametrize("token", ["", "f" * 63, "F" * 64, "\u00e4"])
+async def test_a_wrong_token_is_401(tmp_path: Path, token: str) -> None:
+    async with served(tmp_path) as home:
+        answer = await home.ask_tcp("GET", "/api/v2/ai", {"authorization": f"Bearer {token}"})
+        assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
+
+
+async def test_who_goes_on_guessing_is_told_when_to_come_again_and_the_token_still_opens(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as home:
+        home.node.attempts.per_minute = 2
+        guess = {"authorization": f"Bearer {'0' * 64}"}
+        told = [await home.ask_tcp("GET", "/api/v2/ai", headers=guess) for _ in range(4)]
+        assert [answer.status for answer in told] == [401, 401, 429, 429]
+        assert told[2].json["code"] == "too_many_attempts"
+        assert 0 < int(told[2].headers["retry-after"]) <= 60
+        assert await _upgrade(home, "/ws", **guess) == 429
+        console = {"host": f"{CONSOLE}:{home.port}"}
+        code = await home.ask_tcp("GET", f"/login?code={'0' * 43}", headers=console)
+        assert code.status == 429
+        assert (await home.ask_tcp("GET", "/api/v2/ai", headers=BEARER)).status == 200
+        assert (await home.ask_tcp("GET", "/api/v2/ai")).status == 401  # nothing was guessed
+        assert home.node.tally.errors["rest", "too_many_attempts"] == 3
+
+
+async def test_the_token_opens_the_tcp_door(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 200
+        for path, method in (("/api/v2/shutdown", "POST"), ("/api/v2/environment", "PUT")):
+            answer = await home.ask_tcp(method, path, BEARER, json={"variables": {}})
+            assert (path, answer.status) == (path, 403)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil",
+        "evil.localhost:{port}",
+        "localhost:1",
+        "127.0.0.1",
+        "localhost.:{port}",
+        "a@localhost:{port}",
+        "",
+    ],
+)
+async def test_another_host_is_421_before_anything_else(tmp_path: Path, host: str) -> None:
+    async with served(tmp_path) as home:
+        headers = {**BEARER, "host": host.replace("{port}", str(home.port))}
+        assert (await home.ask_tcp("GET", "/api/v2/ai", headers)).status == 421
+        assert (await home.ask_tcp("GET", "/healthz", headers)).status == 421
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "http://evil",
+        "http://localhost.evil:{port}",
+        "http://localhost:1",
+        "https://localhost:{port}",
+        "http://localhost:{port}/",
+        "http://a.localhost:{port}",
+    ],
+)
+async def test_another_origin_is_403_even_with_the_token(tmp_path: Path, origin: str) -> None:
+    async with served(tmp_path) as home:
+        headers = {**BEARER, "origin": origin.replace("{port}", str(home.port))}
+        answer = await home.ask_tcp("GET", "/api/v2/ai", headers)
+        assert (answer.status, answer.json["code"]) == (403, "forbidden")
+
+
+async def test_a_preflight_is_not_answered_with_leave(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        headers = {"origin": f"http://{CONSOLE}:{home.port}", "access-control-request-method": "POST"}
+        answer = await home.ask_tcp("OPTIONS", "/api/v2/ai/apollo/message", headers)
+        assert answer.status == 401
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+async def test_a_code_works_once_and_gives_a_cookie_that_pages_cannot_read(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        link = (await home.ask("POST", "/api/auth/code")).json["url"]
+        path = link.split(str(home.port))[1]
+        own = {"host": f"{CONSOLE}:{home.port}"}
+        assert (await home.ask_tcp("GET", path)).status == 421
+        first = await home.ask_tcp("GET", path, own)
+        assert (first.status, first.headers["location"]) == (303, "/")
+        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(first.headers["set-cookie"].split("; "))
+        assert (await home.ask_tcp("GET", path, own)).status == 401
+        cookie = {**own, "cookie": first.headers["set-cookie"].split(";")[0]}
+        await _check_cookie(home, cookie)
+
+
+async def _check_cookie(home: Served, cookie: dict[str, str]) -> None:
+    ours = f"http://{CONSOLE}:{home.port}"
+    cases = [
+        ("GET", {"sec-fetch-site": "same-origin"}, 200),
+        ("GET", {"sec-fetch-site": "none"}, 200),
+        ("GET", {"sec-fetch-site": "cross-site"}, 403),
+        ("GET", {}, 403),
+        ("POST", {"sec-fetch-site": "same-origin"}, 403),
+        ("POST", {"origin": ours}, 422),
+        ("POST", {"origin": "http://evil.localhost"}, 403),
+        ("GET", {"sec-fetch-site": "none", "host": f"127.0.0.1:{home.port}"}, 401),
+    ]
+    for method, headers, expected in cases:
+        path = "/api/v2/ai" if method == "GET" else "/api/v2/ai/apollo/message"
+        answer = await home.ask_tcp(method, path, {**cookie, **headers})
+        assert (method, headers, answer.status) == (method, headers, expected)
+
+
+async def test_on_the_unix_socket_the_host_is_localhost_and_no_page_may_speak(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        assert (await home.ask("GET", "/api/v2/ai")).status == 200
+        for headers, expected in (
+            ({"host": "evil"}, 421),
+            ({"host": "127.0.0.1"}, 421),
+            ({"origin": "http://localhost"}, 403),
+            ({"origin": "null"}, 403),
+        ):
+            assert (await home.ask("GET", "/api/v2/ai", headers=headers)).status == expected
+
+
+async def test_a_header_that_decides_about_trust_may_not_be_there_twice(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        reader, writer = await asyncio.open_unix_connection(str(home.socket))
+        writer.write(b"GET /api/v2/ai HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_body_over_the_limit_is_413_whether_it_says_its_length_or_not(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(BODY_BYTES // 65536 + 2):
+            yield b" " * 65536
+
+    async with served(tmp_path) as home:
+        for body in (io.BytesIO(b" " * (BODY_BYTES + 1)), endless()):
+            headers = {"content-type": "application/json"}
+            answer = await home.ask("POST", "/api/v2/ai/apollo/message", data=body, headers=headers)
+            assert (answer.status, answer.json["code"]) == (413, "too_large")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+async def test_another_user_is_refused_on_the_unix_socket(tmp_path: Path) -> None:
+    ask = (
+        "import os, socket, sys\n"
+        "os.setuid(65534)\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+        "s.sendall(b'GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
+        "print(s.recv(100))\n"
+    )
+    async with served(tmp_path) as home:
+        assert (home.socket.stat().st_mode & 0o777) == 0o600
+        home.socket.chmod(0o666)
+        for folder in (home.socket.parent, *home.socket.parent.parents):
+            if folder.stat().st_uid == 0 and folder != Path("/"):
+                folder.chmod(folder.stat().st_mode | 0o711)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            ask,
+            str(home.socket),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert b"200 OK" not in out
+        assert out == b"b''\n" or b"ConnectionResetError" in err or b"BrokenPipeError" in err
+
+
+def test_the_hub_binds_to_this_machine_only() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.1", ""):
+        with pytest.raises(InvalidSettings, match=r"hub\.host"):
+            tcp_listener(host, 0, or_any=True)
+
+
+def test_a_port_in_use_is_refused_or_another_one_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InvalidSettings, match=rf"{port}: Address already in use"):
+            tcp_listener("127.0.0.1", port, or_any=False)
+        with tcp_listener("127.0.0.1", port, or_any=True) as listener:
+            assert listener.getsockname()[1] != port

@@ -1,0 +1,108 @@
+"""What becomes of open connections when what their callers came with holds no longer, or the hub ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from rhetor.auth.logins import COOKIE_SECONDS
+from rhetor.auth.tokens import rotate_token
+from tests.rhetor.transports.calling import calling
+from tests.rhetor.transports.watched import BEARER, DOORS, Watching, refusal, terminal, watching
+from tests.served import CONSOLE, Served, served, with_programs
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_new_token_ends_what_the_old_one_opened_on_every_door() -> None:
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(with_programs())
+        home.node.attempts.per_minute = 100  # the old token is tried on each door
+        clients = await _on_every_door(stack, home)
+        local = await stack.enter_async_context(calling(home, "/ws"))
+        token = rotate_token(Path(home.node.home, "token"))
+        assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 401
+        for door in DOORS:
+            assert (await refusal(home, door)).status == 401
+        closed = (4500, "unauthenticated")
+        assert await _ends(clients) == [("error", "unauthenticated"), *[closed] * 4]
+        for door in DOORS:
+            async with watching(home, door, {"authorization": f"Bearer {token}"}):
+                pass
+        assert await local.result("echo", message="the owner's socket stays") == "the owner's socket stays"
+        assert home.node.tally.closed == {(door, "unauthenticated"): 1 for door in DOORS}
+
+
+async def test_a_token_that_is_taken_away_opens_nothing_and_ends_what_is_open(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, watching(home, "sse") as stream, watching(home, "ws") as socket:
+        (tmp_path / "token").unlink()
+        assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 401
+        assert await _ends([stream, socket]) == [("error", "unauthenticated"), (4500, "unauthenticated")]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_login_that_expires_ends_what_it_opened_on_every_door() -> None:
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(with_programs())
+        clock = home.node.logins._clock = Clock()
+        page = await _login(home)
+        clients = await _on_every_door(stack, home, page)
+        with_token = await stack.enter_async_context(watching(home, "ws"))
+        clock.now += COOKIE_SECONDS
+        closed = (4001, "login_expired")
+        assert await _ends(clients) == [("error", "login_expired"), *[closed] * 4]
+        assert (await refusal(home, "ws", page)).status == 401
+        assert await with_token.call("echo", message="still here") == "still here"
+
+
+async def test_a_new_token_ends_the_logins_that_the_old_one_could_have_made(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        page = await _login(home)
+        code = (await home.ask("POST", "/api/auth/code")).json["code"]
+        async with watching(home, "ws", page) as client:
+            token = rotate_token(tmp_path / "token")
+            new = {"authorization": f"Bearer {token}"}
+            assert (await home.ask_tcp("GET", "/api/v2/ai", new)).status == 200
+            assert await client.ended() == (4500, "unauthenticated")
+        assert (await home.ask_tcp("GET", f"/login?code={code}", {"host": page["host"]})).status == 401
+
+
+async def test_the_hubs_end_is_told_on_every_door() -> None:
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(with_programs())
+        clients = await _on_every_door(stack, home)
+        follows = await stack.enter_async_context(watching(home, "ws.ai"))
+        await follows.call("subscribe", session_id=clients[0].session)
+        home.node.shut_down()
+        ends = await _ends([*clients, follows])
+        assert ends[0] == ("error", "shutting_down")
+        assert [code for code, _ in ends[1:]] == [1012] * 5
+
+
+async def _on_every_door(
+    stack: AsyncExitStack, home: Served, headers: dict[str, str] | None = None
+) -> list[Watching]:
+    await stack.enter_async_context(terminal(home))
+    opened = [watching(home, door, headers or BEARER) for door in DOORS]
+    return [await stack.enter_async_context(each) for each in opened]
+
+
+async def _ends(clients: list[Watching]) -> list[tuple[int | str, str]]:
+    return await asyncio.gather(*(client.ended() for client in clients))
+
+
+async def _login(home: Served) -> dict[str, str]:
+    """What a browser sends with each request of the hub's own page."""
+    code = (await home.ask("POST", "/api/auth/code")).json["code"]
+    host = {"host": f"{CONSOLE}:{home.port}"}
+    answer = await home.ask_tcp("GET", f"/login?code={code}", host)
+    return {**host, "cookie": answer.headers["set-cookie"].split(";")[0], "origin": home.node.console}

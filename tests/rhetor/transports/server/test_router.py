@@ -1,0 +1,74 @@
+"""The short way to what is asked often cannot be told from the long one, which a key makes a request take."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.served import served
+
+pytestmark = pytest.mark.anyio
+
+MESSAGE, STREAM = "/api/v2/ai/apollo/message", "/api/v2/ai/apollo/stream"
+JSON = "application/json"
+
+
+@pytest.mark.parametrize("path", [MESSAGE, STREAM, "/api/v2/sessions/s_none/message"])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", JSON),
+        (b"{}", JSON),
+        (b"[]", JSON),
+        (b"null", JSON),
+        (b"not JSON", JSON),
+        (b'{"content": 1, "message": 1}', JSON),
+        (b'{"content": "a", "content": "b"}', JSON),
+        (b'{"content": "a", "message": "a", "context_window": -1, "if_busy": "explode"}', JSON),
+        (b'{"content": "a", "message": "a"}', "text/plain"),
+        (b'{"content": "", "message": ""}', JSON),
+    ],
+)
+async def test_what_is_wrong_with_a_request_is_told_in_the_same_words(
+    tmp_path: Path, path: str, body: bytes, kind: str
+) -> None:
+    async with served(tmp_path) as home:
+        answers = []
+        for key in ({}, {"idempotency-key": "k"}):
+            headers = {"content-type": kind, **key}
+            answer = await home.ask("POST", path, data=io.BytesIO(body), headers=headers)
+            answers.append((answer.status, answer.json, answer.headers["content-type"]))
+        assert answers[0][0] >= 400
+        assert answers[0] == answers[1]
+        assert home.driver.heard == []
+
+
+async def test_both_ways_give_the_same_answer(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        answers = []
+        for key in ({}, {"idempotency-key": "k"}):
+            whole = await home.ask("POST", MESSAGE, {"content": "hi", "context_window": 2}, headers=key)
+            session, own = whole.json["session_id"], {"session_id": "", "turn_id": "", "execution_time": 0}
+            path = f"/api/v2/sessions/{session}/message"
+            again = await home.ask("POST", path, {"message": "ho"}, headers=dict.fromkeys(key, "k2"))
+            assert again.json["session_id"] == session
+            answers.append((whole.status, whole.json | own, again.status, again.json | own))
+        assert answers[0] == answers[1]
+        assert [message for _, message in home.driver.heard] == ["hi", "ho"] * 2
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+async def test_a_key_of_the_wrong_length_is_refused_and_nothing_is_sent(tmp_path: Path, key: str) -> None:
+    async with served(tmp_path) as home:
+        answer = await home.ask("POST", MESSAGE, {"content": "hi"}, headers={"idempotency-key": key})
+        assert answer.status == 422
+        assert home.driver.heard == []
+
+
+async def test_another_method_is_not_sent_the_short_way(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        answer = await home.ask("PUT", MESSAGE, {"content": "hi"})
+        assert answer.status == 405
+        assert home.driver.heard == []

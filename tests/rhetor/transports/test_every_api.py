@@ -1,0 +1,134 @@
+"""One session watched through every door at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from rhetor.domain.event import Event, OutputDelta, Position, SessionStateChanged, TurnCompleted
+from rhetor.hub.state import Limits
+from rhetor.store.base import Draft, Store
+from rhetor.store.memory import MemoryStore
+from rhetor.store.sqlite.store import SqliteStore
+from tests.rhetor.transports.talking_on import created
+from tests.rhetor.transports.watching import DOORS, Carried, Door, digest
+from tests.served import Served, served
+
+pytestmark = pytest.mark.anyio
+FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
+CLIENTS, EVENTS, MOST_READ = (100, 20_000, 2_000) if FULL else (12, 2_000, 300)
+COMMITS = 10  # of a turn
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_each_door_that_is_cut_ends_with_the_logs_digest(tmp_path: Path, kind: str) -> None:
+    clock = lambda: 1_700_000_000_000  # noqa: E731
+    store = (
+        MemoryStore(clock=clock) if kind == "memory" else await SqliteStore.open(tmp_path / "db", clock=clock)
+    )
+    try:
+        async with served(tmp_path, limits=Limits(), store=store, seconds=600.0) as home:
+            await _watch(home, store)
+    finally:
+        await store.aclose()
+
+
+class Progress:
+    """How far each client has read."""
+
+    def __init__(self) -> None:
+        self._reached = [0] * CLIENTS
+        self._moved = asyncio.Event()
+
+    def reach(self, client: int, seq: int) -> None:
+        self._reached[client] = seq
+        self._moved.set()
+
+    async def all_at(self, seq: int) -> None:
+        while min(self._reached) < seq:
+            self._moved.clear()
+            await self._moved.wait()
+
+
+async def _watch(home: Served, store: Store) -> None:
+    session = (await created(home))["session_id"]
+    clients = [DOORS[n % len(DOORS)] for n in range(CLIENTS)]
+    progress = Progress()
+    async with asyncio.TaskGroup() as tasks:
+        watching = [
+            tasks.create_task(_read_with_cuts(home, session, door, n, progress))
+            for n, door in enumerate(clients)
+        ]
+        await _speak(store, session, progress)
+    found = [task.result() for task in watching]
+    log = await _log(store, session)
+    assert [event.seq for event in log] == list(range(1, len(log) + 1))
+    digests = {door.name: digest(door.view(log)) for door in DOORS}
+    for door, (seen, cuts) in zip(clients, found, strict=True):
+        assert digest(seen) == digests[door.name], (door.name, _difference(seen, door.view(log)))
+        assert cuts >= len(seen) // MOST_READ - 1
+
+
+async def _speak(store: Store, session: str, progress: Progress) -> None:
+    """Turns of that many events in all, as fast as the store takes them, and the session's end. Every other
+    turn begins when all clients have caught up: they hear it live."""
+    random, left = Random(0), EVENTS
+    while left > 0:
+        turn = f"t_{left}"
+        for _ in range(COMMITS):
+            count = random.randint(1, 20)
+            await store.commit(session, [Draft(OutputDelta(f"{left - n} ✓"), turn) for n in range(count)])
+            left -= count
+            await asyncio.sleep(0)
+        done = await store.commit(session, [Draft(TurnCompleted("m_1", "all of it", "stop"), turn)])
+        if random.random() < 0.5:
+            await progress.all_at(done.last)
+    await store.commit(session, [Draft(SessionStateChanged("stopped"))])
+
+
+async def _read_with_cuts(
+    home: Served, session: str, door: Door, n: int, progress: Progress
+) -> tuple[list[Carried], int]:
+    """What one client saw in all, and how often it was cut."""
+    random, seen, cuts = Random(n), list[Carried](), 0
+    head = await home.hub.state.store.head(session)
+    assert head is not None
+    last, cursor = 0, f"{head.epoch}:0"
+    while True:
+        async with door.connect(home, session, cursor) as connection:
+            left = random.randint(1, MOST_READ)
+            async for frame in connection.frames:
+                assert (frame.prev, frame.what[1] > last) == (last, True)
+                last, cursor = frame.what[1], frame.cursor
+                seen.append(frame.what)
+                progress.reach(n, last)
+                if frame.what[2] == "stopped":
+                    return seen, cuts
+                left -= 1
+                if not left:
+                    break
+            else:
+                raise AssertionError(f"{door.name} ended by itself at {last}")
+            connection.cut()
+            cuts += 1
+
+
+async def _log(store: Store, session: str) -> list[Event]:
+    head = await store.head(session)
+    assert head is not None
+    events, after = list[Event](), Position(head.epoch, 0)
+    while records := await store.page(session, after):
+        events += [record.event for record in records]
+        after = records[-1].position
+    return events
+
+
+def _difference(seen: list[Carried], log: list[Carried]) -> tuple[int, list[Carried], list[Carried]]:
+    """Where the two begin to differ, and what is there."""
+    at = next((n for n, pair in enumerate(zip(seen, log, strict=False)) if pair[0] != pair[1]), len(seen))
+    return at, seen[at : at + 3], log[at : at + 3]

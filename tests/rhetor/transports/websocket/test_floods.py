@@ -1,0 +1,51 @@
+"""Clients that send more than is taken, on every WebSocket."""
+
+from __future__ import annotations
+
+import pytest
+from tests.rhetor.transports.watched import SOCKETS, Watching, terminal, watching
+from tests.served import with_programs
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+from rhetor.transports.server.rates import Rates
+
+pytestmark = pytest.mark.anyio
+FLOOD = 10_000
+MESSAGES = {
+    "ws": b'{"jsonrpc":"2.0","method":"echo"}',
+    "ws.ai": b'{"jsonrpc":"2.0","method":"nothing"}',
+    "ws.socket": b'{"type":"write","content":"hi"}',
+    "ws.attach": b'{"type":"size","rows":24,"cols":80}',
+}
+
+
+@pytest.mark.parametrize("door", SOCKETS)
+async def test_ten_thousand_messages_at_once_close_with_4013(door: str) -> None:
+    async with with_programs(seconds=60) as home, terminal(home):
+        home.node.rates = Rates(
+            per_second=1.0, burst=200
+        )  # so that a slow machine cannot keep up with it, either
+        async with watching(home, door) as flooding, watching(home, "ws") as other:
+            _send(flooding, Frame(Opcode.TEXT, MESSAGES[door]).serialize(mask=True) * FLOOD)
+            assert await flooding.ended() == (4013, "rate_exceeded")
+            if door != "ws":  # the other's door has the same limit
+                assert await other.call("echo", message="not held up") == "not held up"
+
+
+@pytest.mark.parametrize("door", SOCKETS)
+@pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
+async def test_a_frame_of_17_mib_closes_with_1009(door: str, opcode: Opcode) -> None:
+    async with with_programs(seconds=60) as home, terminal(home), watching(home, door) as client:
+        assert isinstance(client.socket, ClientConnection)
+        try:
+            await client.socket.send(b"x" * (17 << 20), text=opcode is Opcode.TEXT)
+        except ConnectionClosed:
+            pass  # it is closed as soon as the length is seen
+        assert (await client.ended())[0] == 1009
+
+
+def _send(client: Watching, frames: bytes) -> None:
+    assert isinstance(client.socket, ClientConnection)
+    client.socket.transport.write(frames)

@@ -1,0 +1,561 @@
+"""Sockets that have names: written to, read in order, resumed, and the same log as at every other door."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.rhetor.transports.calling import calling, calling_tcp
+from tests.rhetor.transports.talking_on import Frame, created, talking_on
+from tests.served import TOKEN, Served, served
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame as WireFrame
+from websockets.frames import Opcode
+
+from rhetor.domain.command import OpenSocket, Principal, StopSession
+from rhetor.domain.event import Position, StepStarted, TurnCompleted
+from rhetor.domain.output import Done, Text
+from rhetor.errors import ProviderCut
+from rhetor.hub.sessions.sockets import found_socket
+from rhetor.hub.state import Limits
+from rhetor.store.base import Record
+from rhetor.store.memory import MemoryStore
+from rhetor.store.sqlite.store import SqliteStore
+from rhetor.transports.server.rates import Rates
+
+pytestmark = pytest.mark.anyio
+ME, OTHER = Principal("me", local=True), Principal("somebody else", local=True)
+SPECIALISTS = ["apollo", "athena", "prometheus"]
+
+
+async def refused(home: Served, path: str) -> tuple[int, str]:
+    """Status and code of what is said before the upgrade."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with pytest.raises(InvalidStatus) as error:
+        async with connect(f"ws://127.0.0.1:{home.port}{path}", additional_headers=headers):
+            pass
+    response = error.value.response
+    return response.status_code, json.loads(response.body or b"{}")["code"]
+
+
+def contents(frames: list[Frame]) -> list[Any]:
+    return [frame["content"] for frame in frames]
+
+
+async def events_of(home: Served, session_id: str) -> list[Frame]:
+    found: list[Frame] = (await home.ask("GET", f"/api/v2/sessions/{session_id}/events")).json["events"]
+    return found
+
+
+async def until_free(home: Served, session_id: str) -> None:
+    """Until no turn runs or waits there: an answer is told a little before that."""
+    while True:
+        heard = home.hub.state.bell.heard()
+        if session_id not in home.hub.state.lanes:
+            return
+        await heard.wait()
+
+
+async def waits(home: Served, socket_id: str, count: int) -> None:
+    """Until so many whole messages wait in the socket."""
+    async with asyncio.timeout(20):
+        while True:
+            listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+            if next(s for s in listed if s["socket_id"] == socket_id)["waiting"] == count:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_written_is_answered_with_the_header_of_the_socket(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home)
+        assert made == {
+            "socket_id": "apollo-1",
+            "websocket_url": f"ws://127.0.0.1:{home.port}/ws/socket/apollo-1",
+            "session_id": made["session_id"],
+            "ai": "apollo",
+        }
+        async with talking_on(home, "apollo-1") as talker:
+            await talker.write("hi")
+            frame = await talker.read()
+        [end] = [e for e in await events_of(home, made["session_id"]) if e["type"] == "turn.completed"]
+        assert frame == {
+            "type": "read",
+            "content": "apollo heard: hi",
+            "headers": ["team-chat-from-apollo-1"],
+            "ai": "apollo",
+            "turn_id": end["turn_id"],
+            "session_id": made["session_id"],
+            "epoch": end["epoch"],
+            "seq": end["seq"],
+            "prev": 0,
+        }
+
+
+async def test_with_stream_the_chunks_come_before_the_whole(tmp_path: Path) -> None:
+    async with served(tmp_path, [Text("He "), Text("llo"), Done()]) as home:
+        await created(home, "@code-analysis")
+        async with talking_on(home, "apollo-1", stream=1) as talker:
+            await talker.write("hi")
+            [whole] = await talker.reads(1)
+            *chunks, last = talker.all
+            assert {frame["type"] for frame in chunks} == {"chunk"}
+            assert ("".join(contents(chunks)), whole["content"], last) == ("He llo", "He llo", whole)
+            assert [f["prev"] for f in talker.all] == [0, *(f["seq"] for f in talker.all[:-1])]
+
+
+async def test_the_socket_remembers_and_speaks_as_it_was_opened(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home, prompt="Be brief.", model="openai/gpt-x", context={"screen": "main"})
+        async with talking_on(home, made["socket_id"]) as talker:
+            for text in ("one", "two"):
+                await talker.write(text)
+            assert contents(await talker.reads(2)) == ["apollo heard: one", "apollo heard: two"]
+        assert [said.content for said in home.driver.histories[-1]] == ["one", "apollo heard: one"]
+        session = (await home.ask("GET", f"/api/v2/sessions/{made['session_id']}")).json
+        assert (session["metadata"], session["ttl"]) == ({"socket_id": "apollo-1"}, None)
+        row = await home.hub.state.store.get("session", made["session_id"])
+        assert row is not None
+        voice = json.loads(row.doc)["voice"]
+        assert (voice["prompt"], voice["model"]) == ("Be brief.", "openai/gpt-x")
+        assert voice["besides"].endswith('\n{"screen":"main"}')
+
+
+async def test_messages_that_nobody_reads_wait_and_come_in_order_also_after_a_restart(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with served(tmp_path, store=store) as home:
+        made = await created(home)
+        for text in ("one", "two", "three"):
+            answer = await home.ask(
+                "POST", f"/api/v2/sessions/{made['session_id']}/message", {"message": text}
+            )
+            assert answer.status == 200
+        await waits(home, "apollo-1", 3)
+        async with talking_on(home, "apollo-1") as talker:
+            assert contents(await talker.reads(2)) == ["apollo heard: one", "apollo heard: two"]
+            assert contents(await talker.reads(1)) == ["apollo heard: three"]
+        await waits(home, "apollo-1", 0)
+    async with served(tmp_path, store=store) as home:
+        await home.ask("POST", f"/api/v2/sessions/{made['session_id']}/message", {"message": "four"})
+        async with talking_on(home, "apollo-1") as talker:  # what was given is not given again
+            assert contents(await talker.reads(1)) == ["apollo heard: four"]
+
+
+async def test_a_cursor_goes_on_where_it_says_and_a_lost_one_is_told(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home)
+        async with talking_on(home, "apollo-1") as talker:
+            await talker.write("one")
+            await talker.write("two")
+            first, second = await talker.reads(2)
+        cursor = f"{first['epoch']}:{first['seq']}"
+        async with talking_on(home, "apollo-1", cursor=cursor) as talker:
+            resumed = await talker.read()
+            head = (await events_of(home, made["session_id"]))[-1]["seq"]
+            assert resumed == {
+                "type": "resumed",
+                "outcome": "ok",
+                "recovered": True,
+                "epoch": first["epoch"],
+                "head": head,
+                "earliest": 1,
+            }
+            assert await talker.read() == {**second, "prev": first["seq"]}
+        for cursor, outcome in (("0" * 32 + ":1", "epoch_changed"), (f"{first['epoch']}:999", "ahead")):
+            async with talking_on(home, "apollo-1", cursor=cursor) as talker:
+                assert await talker.closed() == (4010, f"position_lost: {outcome}")
+                assert (talker.all[0]["outcome"], talker.all[0]["recovered"]) == (outcome, False)
+        assert await refused(home, "/ws/socket/apollo-1?cursor=x") == (400, "malformed_cursor")
+
+
+async def test_every_door_shows_the_same_log(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home)
+        session = made["session_id"]
+        async with (
+            talking_on(home, "apollo-1") as one,
+            talking_on(home, "apollo-1", echo=1) as two,
+            calling(home, "/ws/ai/apollo") as peer_socket,
+            calling(home, "/ws") as loop,
+        ):
+            await peer_socket.result("subscribe", session_id=session)
+            await loop.result("resumeSession", sessionId=session)
+            await one.write("from the socket", **{"from": "ann"})
+            await one.reads(1)
+            await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": "over REST"})
+            await one.reads(1)
+            await peer_socket.result("chat", session_id=session, message="over /ws/ai")
+            await loop.result("sendUserMessage", sessionId=session, message="over /ws")
+            await one.reads(2)
+            await two.reads(4)
+            events = await events_of(home, session)
+            ends = [e for e in events if e["type"] == "turn.completed"]
+            said = [e for e in events if e["type"] == "message.accepted"]
+            assert [(f["seq"], f["content"]) for f in one.all] == [
+                (e["seq"], e["data"]["text"]) for e in ends
+            ]
+            read = [f for f in two.all if f["type"] == "read"]
+            written = [f for f in two.all if f["type"] == "written"]
+            assert contents(read) == contents(one.all)
+            assert [(f["seq"], f["content"], f["from"]) for f in written] == [
+                (e["seq"], e["data"]["content"], e["data"]["from"]) for e in said
+            ]
+            assert written[0]["from"] == "ann"
+            await peer_socket.until(lambda frame: frame["params"]["seq"] == events[-1]["seq"])
+            told = [f["params"] for f in peer_socket.told]
+            assert told == events
+            assert "".join(c["chunk"] for c in await loop.final(4)) == "".join(contents(one.all))
+        async for event in home.frames(f"/api/v2/sessions/{session}/events"):
+            assert event == events.pop(0)
+            if not events:
+                break
+
+
+async def test_the_team_chat_gives_every_specialists_answer_with_its_header(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, talking_on(home, "team-chat-all") as talker:
+        await talker.write("hi")
+        frames = await talker.reads(3)
+        assert {f["headers"][0]: f["content"] for f in frames} == {
+            f"team-chat-from-{name}": f"{name} heard: hi" for name in SPECIALISTS
+        }
+        await talker.write("and now?")
+        assert {f["content"] for f in await talker.reads(3)} == {
+            f"{name} heard: and now?" for name in SPECIALISTS
+        }
+        assert [f["type"] for f in talker.all] == ["read"] * 6
+        remembered = [[s.content for s in history] for history in home.driver.histories[3:]]
+        assert sorted(remembered) == sorted(["hi", f"{name} heard: hi"] for name in SPECIALISTS)
+
+
+async def test_the_team_chat_streams_what_each_says_while_it_says_it(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    script = [Text("one "), go, Text("two"), Done()]
+    async with (
+        served(tmp_path, script, script, script) as home,
+        talking_on(home, "team-chat-all", stream=1) as talker,
+    ):
+        await talker.write("hi")
+        first = await talker.reads(3, "chunk")
+        assert contents(first) == ["one "] * 3
+        assert {f["headers"][0] for f in first} == {f"team-chat-from-{name}" for name in SPECIALISTS}
+        go.set()
+        await talker.reads(3)
+        for name in SPECIALISTS:
+            mine = [f for f in talker.all if f["ai"] == name]
+            assert [f["type"] for f in mine] == ["chunk"] * (len(mine) - 1) + ["read"]
+            assert "".join(contents(mine[:-1])) == mine[-1]["content"] == "one two"
+
+
+class LateStore(MemoryStore):
+    """Who shows a member's chunks is given them when the test says so, and not before."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: 1_700_000_000_000)
+        self.go = asyncio.Event()
+
+    async def page(self, stream: str, after: Position, limit: int = 500) -> Sequence[Record]:
+        task = asyncio.current_task()
+        if task is not None and task.get_name().startswith("part "):
+            await self.go.wait()
+        return await super().page(stream, after, limit)
+
+
+async def test_a_members_chunks_come_before_its_whole_answer_however_late_they_are(tmp_path: Path) -> None:
+    store = LateStore()
+    async with served(tmp_path, store=store) as home, talking_on(home, "group:reviewers", stream=1) as talker:
+        await talker.write("hi")
+        socket = await found_socket(home.hub.state, ME, "group:reviewers")
+        await home.seen(socket.session_id, lambda payload: isinstance(payload, TurnCompleted))
+        store.go.set()
+        await talker.reads(2)
+        for name in ("apollo", "athena"):
+            assert [f["type"] for f in talker.all if f["ai"] == name] == ["chunk", "read"]
+
+
+async def test_a_member_that_fails_is_told_with_its_header_and_the_others_answer(tmp_path: Path) -> None:
+    scripts = [[Text("fine"), Done()], [ProviderCut("it broke off")], [Text("fine"), Done()]]
+    async with served(tmp_path, *scripts) as home, talking_on(home, "team-chat-all") as talker:
+        await talker.write("hi")
+        for _ in range(3):
+            await talker.read()
+        assert sorted(f["type"] for f in talker.all) == ["error", "read", "read"]
+        [failed] = [f for f in talker.all if f["type"] == "error"]
+        assert (failed["code"], failed["headers"]) == ("provider_cut", [f"team-chat-from-{failed['ai']}"])
+        session = talker.all[0]["session_id"]
+        payloads = await home.seen(session, lambda payload: isinstance(payload, TurnCompleted))
+        assert payloads[-1].text.count("[From ") == 2  # type: ignore[union-attr]
+
+
+async def test_a_session_with_a_team_answers_at_every_door(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        body = {"specialist_id": "team:reviewers"}
+        session = (await home.ask("POST", "/api/v2/sessions", body)).json["id"]
+        answer = (await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": "hi"})).json
+        parts = sorted(answer["response"].split("\n\n"))
+        assert parts == ["[From Apollo]\napollo heard: hi", "[From Athena]\nathena heard: hi"]
+        alone = await home.ask("POST", "/api/v2/ai/team:reviewers/message", {"content": "hi"})
+        assert alone.json["ai"] == "team:reviewers"
+        assert (await home.ask("POST", "/api/v2/ai/team:no/message", {"content": "hi"})).status == 404
+
+
+async def test_a_team_that_is_interrupted_lets_none_of_its_members_go_on(tmp_path: Path) -> None:
+    held = [Text("Well, "), asyncio.Event()]
+    async with served(tmp_path, held, held, held) as home, talking_on(home, "team-chat-all") as talker:
+        await talker.write("hi")
+        listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+        session = listed[0]["session_id"]
+        begun: list[Any] = []
+
+        def all_began(payload: Any) -> bool:
+            begun.extend([payload] if isinstance(payload, StepStarted) else [])
+            return len(begun) == 3
+
+        await home.seen(session, all_began)
+        await home.ask("POST", f"/api/v2/sessions/{session}/interrupt")
+        frame = await talker.read()
+        assert (frame["type"], frame["code"]) == ("error", "interrupted")
+        for step in begun:
+            await home.seen(step.session_id, lambda payload: payload.type == "turn.interrupted")
+
+
+async def test_what_is_said_to_the_hub_itself_is_answered_by_the_hub(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, talking_on(home, "rhetor") as talker:
+        made = await created(home)
+        words = ("help", "/Status", "peers", "teams", "sockets", "sessions", "what is love?")
+        for word in words:
+            await talker.write(word)
+        said = dict(zip(words, contents(await talker.reads(len(words))), strict=True))
+        assert said["help"].splitlines()[0] == "help  these words"
+        assert said["/Status"].startswith("running: 3 peers, 1 teams, ")
+        assert "apollo  specialist, idle" in said["peers"]
+        assert said["teams"] == "team:reviewers  apollo, athena"
+        assert "rhetor  with the hub: read by 1, unread " in said["sockets"]
+        assert f"{made['session_id']}  apollo" in said["sessions"]
+        assert said["what is love?"].startswith("There is no command 'what is love?'.\nhelp")
+        assert {(f["ai"], f["headers"][0]) for f in talker.all} == {("rhetor", "team-chat-from-rhetor")}
+        assert home.driver.heard == []
+
+
+async def test_a_turn_that_fails_is_an_error_and_the_next_one_is_answered(tmp_path: Path) -> None:
+    async with served(tmp_path, [Text("Well, "), ProviderCut("it broke off")]) as home:
+        await created(home)
+        async with talking_on(home, "apollo-1") as talker:
+            await talker.write("one")
+            await talker.write("two")
+            failed, fine = await talker.read(), await talker.read()
+            assert (failed["type"], failed["code"], failed["headers"]) == (
+                "error",
+                "provider_cut",
+                ["team-chat-from-apollo-1"],
+            )
+            assert fine["content"] == "apollo heard: two"
+
+
+HOSTILE = [
+    "nonsense",
+    "[" * 100_000,
+    "[]",
+    "7",
+    '{"type":"read","content":"x"}',
+    '{"content":"x"}',
+    '{"type":"write"}',
+    '{"type":"write","content":7}',
+    '{"type":"write","content":"\\ud800"}',
+    '{"type":"write","content":"a","content":"b"}',
+    '{"type":"write","content":"a","if_busy":"never"}',
+    '{"type":"write","media_type":"text","bytes":3}',
+    '{"type":"write","media_type":"a/b\\r\\nx: y","bytes":3}',
+    '{"type":"write","media_type":"a/b","bytes":0}',
+    '{"type":"write","media_type":"a/b","bytes":-1}',
+    b"bytes that nothing announced",
+]
+
+
+@pytest.mark.parametrize("socket_id", ["apollo-1", "team-chat-all", "rhetor"])
+async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(
+    tmp_path: Path, socket_id: str
+) -> None:
+    async with served(tmp_path) as home:
+        await created(home)
+        for frames in (HOSTILE[:9], HOSTILE[7:]):
+            async with talking_on(home, socket_id) as talker:
+                for frame in frames:
+                    await talker.send(frame)
+                    told = await talker.read()
+                    assert (told["type"], told["code"], told["retryable"]) == ("error", "malformed", False)
+                await talker.write("   ")  # empty: refused by the hub
+                assert (await talker.read())["code"] == "malformed"
+                await talker.send("nonsense")
+                assert await talker.closed() == (4501, "too_many_faults")
+        head = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+        assert all(socket["head"] is None or socket["head"].endswith(":1") for socket in head)
+        assert home.driver.heard == []
+
+
+async def test_what_is_refused_is_told_and_the_socket_goes_on(tmp_path: Path) -> None:
+    async with served(tmp_path, [Text("x"), asyncio.Event()], limits=Limits(message_bytes=1000)) as home:
+        await created(home)
+        async with talking_on(home, "apollo-1") as talker:
+            await talker.write("x" * 1001)
+            assert (await talker.read())["code"] == "too_large"
+            await talker.write("hold", command_id="k")
+            accepted = await talker.read()
+            assert (accepted["type"], accepted["command_id"]) == ("accepted", "k")
+            await talker.write("hold", command_id="k")
+            assert await talker.read() == accepted
+            await talker.write("other", command_id="k")
+            assert (await talker.read())["code"] == "key_reused"
+            await talker.write("now", if_busy="refuse")
+            assert (await talker.read())["code"] == "peer_busy"
+            await talker.write("now", if_busy="interrupt")
+            assert [(await talker.read())["type"] for _ in range(2)] == ["error", "read"]
+
+
+async def test_the_limits_of_every_door_hold(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        await created(home)
+        home.node.rates = Rates(0.001, 3)
+        async with calling_tcp(home, "/ws/socket/apollo-1") as caller:
+            for _ in range(4):
+                await caller.send({"type": "write", "content": " "})
+            assert await caller.closed() == (4013, "rate_exceeded")
+        async with talking_on(home, "apollo-1") as talker:
+            with suppress(ConnectionClosed):
+                await talker.send("x" * (9 << 20))
+            assert await talker.closed() == (1009, "too_large")
+        async with talking_on(home, "apollo-1") as talker:
+            with suppress(ConnectionClosed):
+                await talker.send(b"x" * ((16 << 20) + 1))
+            assert (await talker.closed())[0] == 1009
+        async with talking_on(home, "apollo-1") as talker:
+            talker.socket.transport.write(WireFrame(Opcode.TEXT, b'{"type":"\xc3\x28"}').serialize(mask=True))
+            assert (await talker.closed())[0] == 1007
+
+
+async def test_a_hub_that_ends_says_so_and_what_is_open_goes_on_under_the_next_one(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with served(tmp_path, store=store) as home, talking_on(home, "team-chat-all") as talker:
+        await talker.write("hi")
+        last = (await talker.reads(3))[-1]
+        await home.hub.aclose()
+        assert await talker.closed() == (1012, "shutting_down")
+    cursor = f"{last['epoch']}:{last['seq']}"
+    async with (
+        served(tmp_path, store=store) as home,
+        talking_on(home, "team-chat-all", cursor=cursor) as talker,
+    ):
+        assert (await talker.read())["outcome"] == "ok"
+        await talker.write("again")
+        frames = await talker.reads(3)
+        assert (frames[0]["prev"], {f["content"] for f in frames}) == (
+            last["seq"],
+            {f"{name} heard: again" for name in SPECIALISTS},
+        )
+
+
+async def test_a_session_that_is_restored_closes_the_socket_with_4010(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home)
+        session = f"/api/v2/sessions/{made['session_id']}"
+        async with talking_on(home, "apollo-1") as talker:
+            await talker.write("one")
+            first = await talker.read()
+            at = f"{first['epoch']}:{first['seq']}"
+            await talker.write("two")
+            await talker.read()
+            await until_free(home, made["session_id"])
+            assert (await home.ask("POST", f"{session}/restore", {"at": at})).status == 200
+            assert await talker.closed() == (4010, "position_lost: epoch_changed")
+        async with talking_on(home, "apollo-1") as talker:
+            await talker.write("three")
+            assert [f["content"] for f in await talker.reads(1)] == ["apollo heard: three"]
+
+
+async def test_what_is_not_there_or_somebody_elses_is_refused_before_the_upgrade(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        theirs = await home.hub.execute(OTHER, OpenSocket("apollo"))
+        for id in (theirs.id, "apollo-99", "nothing"):
+            assert await refused(home, f"/ws/socket/{id}") == (404, "not_found")
+        assert await refused(home, "/ws/socket/group:nobody") == (404, "unknown_team")
+        assert await refused(home, "/ws/socket/rhetor?stream=maybe") == (400, "malformed")
+        mine = await created(home)
+        assert mine["socket_id"] == "apollo-2"
+        listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+        assert [s["socket_id"] for s in listed] == ["team-chat-all", "rhetor", "group:reviewers", "apollo-2"]
+
+
+async def test_a_socket_that_is_closed_is_told_gone_and_its_name_is_not_used_again(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home)
+        async with talking_on(home, "apollo-1") as talker:
+            closed = await home.ask("DELETE", "/api/ai/socket/apollo-1")
+            assert closed.json == {"socket_id": "apollo-1", "status": "closed"}
+            assert await talker.closed() == (1000, "")
+            assert (talker.all[-1]["type"], talker.all[-1]["state"]) == ("closed", "stopped")
+        assert (await home.ask("DELETE", "/api/ai/socket/apollo-1")).status == 404
+        assert await refused(home, "/ws/socket/apollo-1") == (404, "not_found")
+        assert (await created(home))["socket_id"] == "apollo-2"
+        assert (await home.ask("DELETE", "/api/ai/socket/rhetor")).json["code"] == "unprocessable"
+        assert len(await events_of(home, made["session_id"])) == 2
+
+
+async def test_a_socket_that_is_always_there_begins_anew_when_its_session_was_stopped(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        async with talking_on(home, "rhetor") as talker:
+            await talker.write("help")
+            session = (await talker.read())["session_id"]
+            await home.hub.execute(Principal("me", local=True), StopSession(session))
+            assert await talker.closed() == (1000, "")
+        async with talking_on(home, "rhetor") as talker:
+            await talker.write("help")
+            assert (await talker.read())["session_id"] != session
+
+
+async def test_the_same_key_opens_one_socket(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        one, two = await created(home, command_id="k"), await created(home, command_id="k")
+        assert one == two
+        answer = await home.ask("POST", "/api/ai/socket/create", {"ai_name": "athena", "command_id": "k"})
+        assert (answer.status, answer.json["code"]) == (409, "key_reused")
+        for name, code in (("nobody", "unknown_peer"), ("team:reviewers", "unprocessable")):
+            answer = await home.ask("POST", "/api/ai/socket/create", {"ai_name": name})
+            assert answer.json["code"] == code
+
+
+async def test_sockets_opened_at_once_have_different_names(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1_700_000_000_000)
+    async with served(tmp_path, store=store) as home:
+        made = await asyncio.gather(*(created(home) for _ in range(20)))
+        assert sorted(int(one["socket_id"].split("-")[1]) for one in made) == list(range(1, 21))
+        opened = await asyncio.gather(*(found_socket(home.hub.state, ME, "rhetor") for _ in range(20)))
+        assert len({socket.session_id for socket in opened}) == 1
+    await store.aclose()
+
+
+async def test_the_list_says_who_reads_and_what_waits(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home)
+        async with talking_on(home, "apollo-1") as one, talking_on(home, "apollo-1") as two:
+            await one.write("hi")
+            for talker in (one, two):
+                assert contents(await talker.reads(1)) == ["apollo heard: hi"]
+            await waits(home, "apollo-1", 0)
+            *_, socket = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+            head = (await events_of(home, made["session_id"]))[-1]["cursor"]
+            assert socket == {
+                "socket_id": "apollo-1",
+                "websocket_url": made["websocket_url"],
+                "ai": "apollo",
+                "session_id": made["session_id"],
+                "created_at": socket["created_at"],
+                "binary": False,
+                "readers": 2,
+                "waiting": 0,
+                "head": head,
+            }
