@@ -1,10 +1,10 @@
-"""How long an append takes until it is acknowledged, which is when it is on the disk; and reading back.
+"""How long an append takes until it is durable on disk and acknowledged, and how fast the log is read back.
 
-    python -m bench.append [folder]
+    python -m bench.append [folder]      (a folder on the file system to measure)
 
-Paced loads come on time whether or not earlier appends are done. The folder says which file system is
-measured; how fast that one alone makes a small write durable is printed beside. Loop and collections of
-garbage are the hub's.
+Paced appends are sent on schedule, whether or not earlier ones are done. The first row shows how long the
+file system alone takes to make a small write durable. The event loop and the garbage collector have the hub's
+settings.
 """
 
 from __future__ import annotations

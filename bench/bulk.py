@@ -1,4 +1,4 @@
-"""Ten messages to peers of 0.2 s each, at once and one after the other, through the REST door."""
+"""Ten messages to peers that take 0.2 s each, in parallel and one after the other, over REST."""
 
 from __future__ import annotations
 

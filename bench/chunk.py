@@ -1,4 +1,4 @@
-"""What a chunk costs the hub, from the provider to one reader, log included, at 1,000 chunks a second."""
+"""CPU time of the hub per chunk, from the provider to one reader, including the log, at 1,000 chunks/s."""
 
 from __future__ import annotations
 

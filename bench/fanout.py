@@ -1,8 +1,9 @@
-"""One event to many clients that follow one session, log included, beside a bare broadcast on Node's `ws`.
+"""One event to many clients of one session, including the log, compared with a broadcast on Node's `ws`.
 
-An event is a frame of 350 bytes. Node's server keeps nothing, and sends each event by itself, where ours
-writes all that is new to a client in one piece. All are asked in turn, by clients that only look for the
-events' stamps. A message is one event to one client."""
+An event is a frame of 350 bytes. Node's server stores nothing and sends each event on its own; the hub writes
+all new events of a client in one piece. The benchmark alternates between the servers. The clients only read
+the timestamps of the events. A message is one event to one client.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How long a provider's first chunk takes to a client, through each door, over the Unix socket.
+"""How long the first chunk of a provider takes to reach a client, through each API, over the Unix socket.
 
-The provider holds its first chunk until the client knows that its message was accepted, and then lets it go:
-what is measured is from there to the client's bytes, the commit in between included.
+The provider holds back its first chunk until the client knows that its message was accepted. The measurement
+starts when the provider sends the chunk and ends when the client receives its bytes. It includes the commit.
 """
 
 from __future__ import annotations

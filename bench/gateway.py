@@ -1,7 +1,8 @@
-"""One call to a model through the hub, beside LiteLLM's proxy: both in front of one scripted provider.
+"""One model call through the hub, compared with LiteLLM's proxy; both use the same scripted provider.
 
-What the hub adds is the time to an answer's first chunk less that of a call straight to the provider, all
-of them taken in turn. The hub's answers are in its log, durably; the proxy keeps nothing.
+The time that the hub adds is the time to the first chunk of an answer, minus the time of a call directly to
+the provider. The benchmark alternates between all of them. The hub stores its answers durably in the log; the
+proxy stores nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the hub holds in memory: by itself, and for each session that waits for its next message.
+"""Memory of the hub: on its own, and per session that waits for its next message.
 
-Attended sessions are those of the interactive loop, up to 100 of them on a connection.
+Sessions of the interactive loop share connections, up to 100 sessions per connection.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def run() -> list[Figure]:
     return [
         first,
         *(_figure("a waiting session", step, kilobytes) for step, kilobytes in each.items()),
-        *(_figure("… that is attended", step, kb) for step, kb in uvloop.run(_attended()).items()),
+        *(_figure("… in the interactive loop", step, kb) for step, kb in uvloop.run(_in_the_loop()).items()),
     ]
 
 
-async def _attended() -> dict[int, float]:
+async def _in_the_loop() -> dict[int, float]:
     """Kilobytes of each, by how many there are."""
     with running_hub() as hub:
-        sockets = [await _attend(hub, WARM)]
+        sockets = [await _connect(hub, WARM)]
         before, opened = resident(hub.pid), 0
         each: dict[int, float] = {}
         for step in STEPS:
             while opened < step:
                 count = min(ON_A_CONNECTION, step - opened)
-                sockets.append(await _attend(hub, count))
+                sockets.append(await _connect(hub, count))
                 opened += count
             each[step] = (resident(hub.pid) - before) / step
         for socket in sockets:
@@ -53,7 +53,7 @@ async def _attended() -> dict[int, float]:
     return each
 
 
-async def _attend(hub: RunningHub, count: int) -> JsonRpc:
+async def _connect(hub: RunningHub, count: int) -> JsonRpc:
     """A connection with so many sessions."""
     socket = await JsonRpc.connect(hub.socket, "/ws")
     for _ in range(count):

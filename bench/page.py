@@ -1,4 +1,4 @@
-"""The figures that were measured last, as a page of the documentation."""
+"""The results of the last run, as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from bench.table import Figure, table
 HEAD = """\
 # Benchmarks
 
-What `make bench` printed last, written by `python -m bench --docs`. Measured on
-{machine},
-which does other work beside it: times differ from run to run by a third and more, so read ratios, which are
-taken within one run, in turn with what they stand beside. A target that is not met says `misses`.
+These are the results of the last run of `make bench`; `python -m bench --docs` writes this page. They were
+measured on {machine}.
+The machine also does other work, so times differ by a third or more between runs. Compare the ratios: both
+sides of a ratio are measured in the same run, alternately. A target that is not met is marked `misses`.
 
-The programs beside ours are installed by the benchmark under `~/.cache/aish-bench`, each in an environment of
-its own and pinned; the model behind all of them is the tests' scripted provider on loopback.
-The hub runs with limits of connections and messages that nothing here meets (`limits.*` at 1,000,000).
+The benchmark installs the programs for comparison under `~/.cache/aish-bench`, at pinned versions, each in
+its own environment. All of them use the scripted provider of the tests, on loopback, as their model. The hub
+runs with limits on connections and messages that no benchmark reaches (`limits.*` at 1,000,000).
 """
 
 
 def page(tables: Mapping[str, Sequence[Figure]]) -> str:
-    """All tables, each under what its benchmark says of itself."""
+    """All tables, each under the docstring of its benchmark."""
     parts = [HEAD.format(machine=_machine())]
     for name, figures in tables.items():
         rows = [replace(figure, what=figure.what.replace("|", "\\|")) for figure in figures]
-        parts.append(f"\n## {name}\n{_said(name)}\n\n{table(rows)}\n")
+        parts.append(f"\n## {name}\n{_about(name)}\n\n{table(rows)}\n")
     return "".join(parts)
 
 
@@ -39,7 +39,7 @@ def _machine() -> str:
     return f"a virtual machine with {os.cpu_count()} cores, {python}, {file_system()}"
 
 
-def _said(name: str) -> str:
-    """The module's docstring, without how it is called."""
+def _about(name: str) -> str:
+    """The docstring of the module, without the command line."""
     text = (importlib.import_module(f"bench.{name}").__doc__ or "").strip()
     return "\n\n".join(part for part in text.split("\n\n") if not part.startswith("    "))

@@ -1,7 +1,7 @@
-"""How soon the end of a program's turn is seen by a client, and what the host of a program takes.
+"""How soon a client sees the end of a program's turn, and how much memory the host of a program uses.
 
-The programs note (CLOCK_MONOTONIC, which all processes share) when they wrote the last byte of an answer; the
-client notes when the answer's end came.
+The programs record when they wrote the last byte of an answer (CLOCK_MONOTONIC, which all processes share).
+The client records when it received the end of the answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Replay of a long session over server-sent events, from a hub that has it on disk only."""
+"""Replay of a long session over server-sent events, from a hub that has the session only on disk."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a user waits for: the shell as installed, with a hub that runs, and with none.
+"""What a user waits for: the installed shell, with a hub that is running and without one.
 
-All figures of a run are taken in turn with `python -c pass`, on the same machine and minute: read the ratios.
+The benchmark alternates these commands with `python -c pass`, on the same machine: compare the ratios.
 """
 
 from __future__ import annotations
