@@ -127,7 +127,7 @@ class Served:
         body = {"content": content, "execute": True, **more}
         return await self.ask("POST", f"/api/v2/ai/{peer}/message", body)
 
-    async def condition(self, peer: str) -> dict[str, Any]:
+    async def status(self, peer: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self.ask("GET", f"/api/v2/ai/{peer}/status")).json
         return found
 

@@ -138,7 +138,10 @@ def locked(app: FastAPI, node: Node, tokens: TokenFile) -> App:
         return node.addresses
 
     def agent(pid: int) -> str | None:
-        return peer_of(pid, {seat.running.host_pid: seat.peer.name for seat in node.hub.state.seats.values()})
+        return peer_of(
+            pid,
+            {instance.running.host_pid: instance.peer.name for instance in node.hub.state.instances.values()},
+        )
 
     return Gate(
         app,
@@ -192,7 +195,7 @@ async def serve(start: Start) -> None:
             ]
             if start.by_itself:
                 idle = stop_when_idle(
-                    server, lambda: bool(hub.state.running or hub.state.seats), settings.hub.idle_exit
+                    server, lambda: bool(hub.state.running or hub.state.instances), settings.hub.idle_exit
                 )
                 beside.append(tasks.create_task(idle, name="idle-exit"))
             await server.serve(sockets=[unix, tcp])

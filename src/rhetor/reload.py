@@ -71,8 +71,8 @@ class Reloading:
     def _put(self, node: Node, new: Configured) -> None:
         state, settings = node.hub.state, new.settings
         state.peers.configure(new.peers, settings.teams)
-        for seat in list(state.seats.values()):
-            keep_while_it_runs(state, seat.peer)
+        for instance in list(state.instances.values()):
+            keep_while_it_runs(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel
@@ -95,7 +95,7 @@ class Reloading:
         assert self.node is not None
         state = self.node.hub.state
         while not state.closing:
-            heard = state.bell.heard()
+            heard = state.notifier.next()
             running = list(state.running_turns())
             if not any(turn in running for turn in turns):
                 self._retired.remove(old)

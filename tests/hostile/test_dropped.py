@@ -23,7 +23,7 @@ SETTINGS = {
 LEVELS = ("rhetor_tasks", "rhetor_followers", "rhetor_turns_running")
 STORE_DESCRIPTORS = 10  # the store opens its readers when it first needs them
 REST_SECONDS = 1.0  # longer than anything that goes on for a client that is gone
-Figures = dict[str, float]
+PeerStats = dict[str, float]
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not read is thrown away, and the other side told so
 
 
@@ -83,10 +83,10 @@ def _call(door: str) -> bytes:
     return bytes([0x81, 0x80 | len(said)]) + bytes(4) + said
 
 
-def _at_rest(home: RunningHub, wanted: Figures | None = None) -> Figures:
+def _at_rest(home: RunningHub, wanted: PeerStats | None = None) -> PeerStats:
     """The hub's figures when nothing goes on for any client; for those that are wanted it is waited."""
     deadline = time.monotonic() + SECONDS
-    last: Figures = {}
+    last: PeerStats = {}
     while time.monotonic() < deadline:
         now = _figures(home)
         level = wanted or last
@@ -97,9 +97,9 @@ def _at_rest(home: RunningHub, wanted: Figures | None = None) -> Figures:
     return now
 
 
-def _figures(home: RunningHub) -> Figures:
+def _figures(home: RunningHub) -> PeerStats:
     """Of each metric the sum of its samples."""
-    found: Figures = {}
+    found: PeerStats = {}
     for family in text_string_to_metric_families(home.ask("GET", "/metrics").text):
         found[family.name] = sum(sample.value for sample in family.samples)
     return found

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.peer import Peer
-from rhetor.domain.peer_stats import Figures
-from rhetor.domain.program import Condition, Exit
+from rhetor.domain.peer_stats import PeerStats
+from rhetor.domain.program import Exit, ProgramStatus
 from rhetor.domain.rules import Forward, Hop, Purpose, Route, Staged, Terminal
 from rhetor.domain.session import Session, SessionState
 from rhetor.store.base import Head, Spoken
@@ -19,20 +19,20 @@ from .raw import timestamp
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
+class InstanceView:
     """A peer's program: its process, None where none runs, and how it is."""
 
     pid: int | None
-    condition: Condition
+    status: ProgramStatus
 
 
 def peer(
     peer: Peer,
     *,
     running: int,
-    figures: Figures,
+    stats: PeerStats,
     model: str | None = None,
-    seated: Seated | None = None,
+    instance_view: InstanceView | None = None,
     forward: Forward | None = None,
 ) -> dict[str, Any]:
     """A peer with its status and the evidence for it. What is not known is null."""
@@ -42,11 +42,11 @@ def peer(
         "name": peer.title,
         "kind": peer.kind,
         "description": peer.description,
-        "status": seated.condition.status if seated else "busy" if running else "idle",
-        "evidence": seated.condition.evidence if seated else busy,
+        "status": instance_view.status.state if instance_view else "busy" if running else "idle",
+        "evidence": instance_view.status.evidence if instance_view else busy,
         "host": None,
         "port": None,
-        "pid": seated.pid if seated else None,
+        "pid": instance_view.pid if instance_view else None,
         "delimiter": peer.program.delimiter if peer.program else None,
         "websocket_supported": True,
         "model": model,
@@ -57,9 +57,9 @@ def peer(
             "context_tokens": None,
             "max_tokens": None,
         },
-        "avg_response_time": figures.avg_response_time,
-        "success_rate": figures.success_rate,
-        "cost_per_1k_tokens": figures.cost_per_1k_tokens,
+        "avg_response_time": stats.avg_response_time,
+        "success_rate": stats.success_rate,
+        "cost_per_1k_tokens": stats.cost_per_1k_tokens,
         "sessions": running,
         "forwards": [forward.to] if forward else [],
     }
@@ -87,18 +87,20 @@ def session(
     }
 
 
-def condition(peer: Peer, seated: Seated, ended: Exit | None, running: int, waiting: int) -> dict[str, Any]:
+def status(
+    peer: Peer, instance_view: InstanceView, ended: Exit | None, running: int, waiting: int
+) -> dict[str, Any]:
     """Why a program is thought to be as it is."""
-    how = seated.condition
+    how = instance_view.status
     dialog = {"text": how.dialog.text, "options": list(how.dialog.options)} if how.dialog else None
     return {
         "name": peer.name,
         "kind": peer.kind,
         "driver": peer.driver,
-        "status": how.status,
+        "status": how.state,
         "evidence": how.evidence,
         "since": timestamp(how.since),
-        "pid": seated.pid,
+        "pid": instance_view.pid,
         "exit_code": ended.exit_code if ended else None,
         "signal": ended.signal if ended else None,
         "reasons": list(how.reasons),

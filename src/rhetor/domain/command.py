@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .event import ContextInjected
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
-from .rule_commands import Arranging
+from .rule_commands import RuleCommand
 from .session import Voice
 from .tool import Tool
 
@@ -277,7 +277,7 @@ Command = (
     | MakeTeam
     | ChangeTeam
     | DropTeam
-    | Arranging
+    | RuleCommand
 )
 AGENT = "agent"  # the scope of callers that descend from a peer's program
 

@@ -12,7 +12,7 @@ HALF_LIFE_MS = 7 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PeerStats:
     """Sums over a peer's turns, each worth half as much after a week. `tokens` and `cost` (USD) are of those
     turns whose price is known; `at`: Unix time in milliseconds of the last one."""
 
@@ -23,7 +23,7 @@ class Figures:
     cost: float = 0.0
     at: int = 0
 
-    def after(self, end: TurnEnd, now: int) -> Figures:
+    def after(self, end: TurnEnd, now: int) -> PeerStats:
         """With one more turn. What a person ended says nothing of the peer."""
         if isinstance(end, TurnFailed):
             faded = self._faded(now)
@@ -46,7 +46,7 @@ class Figures:
             return None
         return format(Decimal(self.cost / self.tokens * 1000).quantize(Decimal("0.000001")), "f")
 
-    def _answered(self, end: TurnCompleted, now: int) -> Figures:
+    def _answered(self, end: TurnCompleted, now: int) -> PeerStats:
         faded = self._faded(now)
         priced = _tokens(end.usage) if end.cost is not None else 0
         return replace(
@@ -58,9 +58,9 @@ class Figures:
             cost=faded.cost + (float(end.cost) if end.cost is not None and priced else 0.0),
         )
 
-    def _faded(self, now: int) -> Figures:
+    def _faded(self, now: int) -> PeerStats:
         left = 0.5 ** (max(0, now - self.at) / HALF_LIFE_MS)
-        return Figures(
+        return PeerStats(
             self.turns * left,
             self.answered * left,
             self.seconds * left,

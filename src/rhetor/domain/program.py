@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["available", "idle", "busy", "blocked", "stuck", "gone", "missing"]
+ProgramState = Literal["available", "idle", "busy", "blocked", "stuck", "gone", "missing"]
 OnExit = Literal["survive", "reap"]
 
 
@@ -46,11 +46,11 @@ class Dialog:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class ProgramStatus:
     """How a program is, and how that is known. `since`: Unix time in milliseconds. `screen`: the lines of its
     terminal, where it has one and they were asked for."""
 
-    status: Status
+    state: ProgramState
     evidence: str
     since: int
     reasons: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .peer import Capability, Peer
-from .peer_stats import Figures
+from .peer_stats import PeerStats
 
 THRESHOLD = 0.5
 
@@ -22,7 +22,7 @@ def rank(
     peers: Iterable[Peer],
     capability: str,
     threshold: float = THRESHOLD,
-    figures: Callable[[str], Figures] = lambda peer: Figures(),
+    stats: Callable[[str], PeerStats] = lambda peer: PeerStats(),
 ) -> Sequence[Match]:
     """Peers that have the capability at or above the threshold: primary ones first, then by score. Between
     equals what was measured decides: who answers more often, then who answers faster; at last the name, so
@@ -30,8 +30,8 @@ def rank(
     found = [Match(p, c) for p in peers if (c := p.capability(capability)) and c.score >= threshold]
 
     def order(match: Match) -> tuple[bool, float, float, float, str]:
-        measured = figures(match.peer.name)
-        rate, seconds = measured.success_rate, measured.avg_response_time
+        peer_statistics = stats(match.peer.name)
+        rate, seconds = peer_statistics.success_rate, peer_statistics.avg_response_time
         return (
             not match.capability.primary,
             -match.capability.score,

@@ -88,7 +88,7 @@ class PutPurpose:
     text: str
 
 
-Arranging = (
+RuleCommand = (
     PutForward
     | RemoveForward
     | PutTerminal

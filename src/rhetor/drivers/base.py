@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
-from rhetor.domain.program import Condition, Exit, Launch
+from rhetor.domain.program import Exit, Launch, ProgramStatus
 from rhetor.domain.tool import Tool
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 
@@ -130,7 +130,7 @@ class Running(Protocol):
         ...
 
     @property
-    def condition(self) -> Condition: ...
+    def status(self) -> ProgramStatus: ...
 
     @property
     def capabilities(self) -> Mapping[str, float]:
@@ -150,7 +150,7 @@ class Running(Protocol):
         """What it tells of itself besides: model, mode (text), models, modes, commands, tools (names)."""
         ...
 
-    async def looked_at(self) -> Condition:
+    async def looked_at(self) -> ProgramStatus:
         """Its condition with reasons, dialog and screen."""
         ...
 

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rhetor.domain.peer import Peer
-from rhetor.domain.program import Condition
+from rhetor.domain.program import ProgramStatus
 from rhetor.drivers.base import Running
-from rhetor.hub.catalog.programs import SeatRow
+from rhetor.hub.catalog.programs import ProgramRow
 from rhetor.store.base import SourceOffset
 
 
 @dataclass(slots=True)
-class Seat:
+class ProgramInstance:
     """A program that runs, and the tasks that hear it. `left`: after its end was told to all. `given_up`: its
     last turn, where that ended without its answer: what it took may be told only then."""
 
-    entry: SeatRow
+    entry: ProgramRow
     running: Running
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -30,8 +30,8 @@ class Seat:
         return self.entry.peer
 
     @property
-    def condition(self) -> Condition:
-        return self.running.condition
+    def status(self) -> ProgramStatus:
+        return self.running.status
 
     def stored(self, sources: Sequence[SourceOffset]) -> int | None:
         """How far its spool is in the log now, where a commit has said so."""

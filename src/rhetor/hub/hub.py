@@ -18,15 +18,15 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
-from .catalog.peer_stats import Measured
+from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
 from .catalog.sessions import session_of
 from .catalog.turn_log import turn_end
 from .core.ids import Ids
-from .fanout.presence import Watching
+from .fanout.presence import Presence
 from .forwarding import context, forwards, terminals
 from .forwarding.relay import carry
-from .hub_peer import Concierge
+from .hub_peer import HubPeer
 from .peers import Peers
 from .plans import plans, routes, teams
 from .plans.team_turn import TeamConversation
@@ -37,11 +37,11 @@ from .sessions import blobs, checkpoints, imports, send, sessions, sockets
 from .sessions.send import Accepted
 from .state import Limits, NoBlobs, State, no_launches
 from .turns import answers
-from .turns.pending import Asking
+from .turns.pending import PendingRequests
 
-JOINT: dict[str, Callable[[State, Peer, Asking], Conversation]] = {
+JOINT: dict[str, Callable[[State, Peer, PendingRequests], Conversation]] = {
     "team": TeamConversation,
-    "hub": Concierge,
+    "hub": HubPeer,
 }
 EXPIRY_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
@@ -103,7 +103,7 @@ class Hub:
 
     async def answer(self, accepted: Accepted) -> tuple[Any, str]:
         """The end of an accepted message's turn, and what it had said where it did not complete."""
-        with self.state.watching.reader(accepted.session_id) as reader:
+        with self.state.presence.reader(accepted.session_id) as reader:
             try:
                 return await turn_end(self.state.store, accepted.session_id, accepted.turn_id, accepted.after)
             except asyncio.CancelledError:
@@ -147,21 +147,24 @@ class Hub:
         if state.closing:
             return
         state.closing = True
-        state.bell.ring()  # who waits for something to end need not any longer
+        state.notifier.notify()  # who waits for something to end need not any longer
         state.attendance.close()
         release(state)
-        for lane in list(state.lanes.values()):
-            if lane.current:
-                lane.current.stop(lambda turn: turn.interrupt("the hub was shut down"))
+        for runner in list(state.runners.values()):
+            if runner.current:
+                runner.current.stop(lambda turn: turn.interrupt("the hub was shut down"))
         for plan in list(state.plans.values()):
             plan.shut_down()
-        tasks = [*(lane.task for lane in state.lanes.values()), *(plan.task for plan in state.plans.values())]
+        tasks = [
+            *(runner.task for runner in state.runners.values()),
+            *(plan.task for plan in state.plans.values()),
+        ]
         running = [task for task in tasks if task is not None]
         if running:
             await asyncio.wait(running, timeout=DRAIN_SECONDS)
         await let_go(state)
         await asyncio.sleep(0.01)  # readers were woken by the last events: let them write those
-        state.watching.close()
+        state.presence.close()
 
 
 @asynccontextmanager
@@ -181,10 +184,10 @@ async def open_hub(
     binary content is."""
     limits = limits or Limits()
     async with asyncio.TaskGroup() as tasks:
-        watching = Watching(limits.abandon_after, lambda stream: _left_alone(state, stream))
-        measured = Measured()
-        await measured.load(store)
-        peers.measured_by(measured.of)
+        presence = Presence(limits.abandon_after, lambda stream: _left_alone(state, stream))
+        peer_statistics = PeerStatistics()
+        await peer_statistics.load(store)
+        peers.statistics_from(peer_statistics.of)
         programs = program_drivers or {}
         state = State(
             store,
@@ -193,8 +196,8 @@ async def open_hub(
             ids or Ids(),
             limits,
             tasks,
-            watching,
-            measured,
+            presence,
+            peer_statistics,
             program_drivers=programs,
             launches=launches,
             blobs=kept or NoBlobs(),
@@ -207,7 +210,7 @@ async def open_hub(
             await store.commit(HUB_STREAM, [])  # it can be followed before there is anything to tell
         await teams.load_teams(state)
         await blobs.sweep(state)
-        await state.arranged.load(store)
+        await state.routing_table.load(store)
         await recover(state)
         beside = [
             tasks.create_task(_sweep(state), name="expiry"),
@@ -219,7 +222,7 @@ async def open_hub(
             for task in beside:
                 task.cancel()
             await hub.aclose()
-            watching.close()
+            presence.close()
 
 
 def _left_alone(state: State, stream: str) -> None:
@@ -231,9 +234,9 @@ async def _abandon(state: State, stream: str) -> None:
     if plan := state.plans.get(stream):
         plan.stop("its caller, who went away")
     row = await state.store.get("session", stream)
-    lane = state.lanes.get(stream)
-    if row is not None and lane is not None and lane.current and session_of(row).once:
-        lane.current.stop(lambda turn: turn.interrupt("its caller went away"))
+    runner = state.runners.get(stream)
+    if row is not None and runner is not None and runner.current and session_of(row).once:
+        runner.current.stop(lambda turn: turn.interrupt("its caller went away"))
 
 
 async def _sweep(state: State) -> None:

@@ -11,21 +11,21 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.socket import HUB_PEER
 from rhetor.drivers.base import Prompt, Said
 
-from .programs.status import condition_of
+from .programs.status import status_of
 from .sessions.sessions import listed
 from .sessions.sockets import active_sockets
 
 if TYPE_CHECKING:
     from .state import State
-    from .turns.pending import Asking
+    from .turns.pending import PendingRequests
 
 
-class Concierge:
+class HubPeer:
     """Made for one turn."""
 
-    def __init__(self, state: State, peer: Peer, asking: Asking) -> None:
+    def __init__(self, state: State, peer: Peer, pending: PendingRequests) -> None:
         self._state = state
-        self._principal = Principal(asking.owner)
+        self._principal = Principal(pending.owner)
 
     async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
         word = message.content.strip().removeprefix("/").casefold()
@@ -54,8 +54,8 @@ class Concierge:
     async def say_peers(self) -> str:
         lines = []
         for peer in sorted(self._state.peers, key=lambda peer: (peer.kind, peer.name)):
-            how = condition_of(self._state, peer)
-            lines.append(f"{peer.name}  {peer.kind}, {how.status}: {peer.description}")
+            how = status_of(self._state, peer)
+            lines.append(f"{peer.name}  {peer.kind}, {how.state}: {peer.description}")
         return "\n".join(lines)
 
     async def say_teams(self) -> str:
@@ -75,13 +75,13 @@ class Concierge:
         return "\n".join(f"{s.id}  {s.peer}{f', {s.name}' if s.name else ''}" for s in sessions)
 
 
-WORDS: dict[str, tuple[str, Callable[[Concierge], Awaitable[str]]]] = {
-    "help": ("these words", Concierge.say_help),
-    "status": ("that it runs, and figures", Concierge.say_status),
-    "peers": ("who is there, and how each is", Concierge.say_peers),
-    "teams": ("teams and their members", Concierge.say_teams),
-    "sockets": ("your sockets, who reads them, and what waits in them", Concierge.say_sockets),
-    "sessions": ("your active sessions", Concierge.say_sessions),
+WORDS: dict[str, tuple[str, Callable[[HubPeer], Awaitable[str]]]] = {
+    "help": ("these words", HubPeer.say_help),
+    "status": ("that it runs, and figures", HubPeer.say_status),
+    "peers": ("who is there, and how each is", HubPeer.say_peers),
+    "teams": ("teams and their members", HubPeer.say_teams),
+    "sockets": ("your sockets, who reads them, and what waits in them", HubPeer.say_sockets),
+    "sessions": ("your active sessions", HubPeer.say_sessions),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
-from rhetor.domain.peer_stats import Figures
+from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.routing import THRESHOLD, Match, rank
 from rhetor.domain.socket import HUB_PEER, TEAM
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
@@ -20,7 +20,7 @@ class Peers:
         self._teams: dict[str, Sequence[str]] = {}
         self._configured_teams: frozenset[str] = frozenset()
         self._put: set[str] = set()
-        self._figures: Callable[[str], Figures] = lambda peer: Figures()
+        self._stats: Callable[[str], PeerStats] = lambda peer: PeerStats()
         self._reported: Callable[[], Reports] = dict
         self.configure(peers, teams or {})
 
@@ -38,9 +38,9 @@ class Peers:
         """Let what programs that run say they are good at count before what is configured."""
         self._reported = reports
 
-    def measured_by(self, figures: Callable[[str], Figures]) -> None:
+    def statistics_from(self, stats: Callable[[str], PeerStats]) -> None:
         """Let what was measured decide between peers that are equally good for a capability."""
-        self._figures = figures
+        self._stats = stats
 
     def put(self, peer: Peer) -> None:
         """A peer that is not configured: a program that was announced. One of that name is replaced."""
@@ -99,7 +99,7 @@ class Peers:
         return [peer.reporting(reports.get(peer.name, {})) for peer in self]
 
     def ranked(self, capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
-        return rank(self.as_reported(), capability.replace("_", "-"), threshold, self._figures)
+        return rank(self.as_reported(), capability.replace("_", "-"), threshold, self._stats)
 
     def team(self, name: str) -> Sequence[str]:
         """The members of a team; `all` is every specialist.

@@ -19,10 +19,10 @@ from .catalog.requests import left_open
 from .catalog.sessions import session_of
 from .catalog.turn_log import received, said_so_far
 from .catalog.turns import PlanRow, TurnRow
-from .programs.instances import seats_of
+from .programs.instances import instances_of
 from .programs.lifecycle import adopt, register
 from .sessions.leases import await_attendants
-from .turns.runner import Lane, over_if_once, wake
+from .turns.runner import SessionRunner, over_if_once, wake
 
 if TYPE_CHECKING:
     from .state import State
@@ -67,11 +67,11 @@ def _continues(state: State, peer: str) -> bool:
 async def _take_up(state: State, turn: TurnRow) -> bool:
     """Go on with the turn, where its program is still there."""
     row = await state.store.get("session", turn.stream)
-    seat = next((s for s in seats_of(state, turn.peer) if s.entry.session_id == turn.stream), None)
-    if row is None or seat is None:
+    instance = next((s for s in instances_of(state, turn.peer) if s.entry.session_id == turn.stream), None)
+    if row is None or instance is None:
         return False
-    lane = state.lanes[turn.stream] = Lane(state, turn.stream)
-    lane.take_up(session_of(row), turn, seat, await received(state.store, turn))
+    runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
+    runner.take_up(session_of(row), turn, instance, await received(state.store, turn))
     return True
 
 

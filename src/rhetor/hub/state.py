@@ -15,20 +15,20 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
 from rhetor.store.base import Blobs, Store
 
-from .catalog.peer_stats import Measured
-from .catalog.routing_table import Arranged
+from .catalog.peer_stats import PeerStatistics
+from .catalog.routing_table import RoutingTable
 from .core.ids import Ids
-from .core.notifier import Bell
-from .fanout.broadcaster import Cohorts
-from .fanout.presence import Attendance, Watching
-from .fanout.read_marks import Readership
+from .core.notifier import Notifier
+from .fanout.broadcaster import Broadcaster
+from .fanout.presence import Attendance, Presence
+from .fanout.read_marks import ReadMarks
 from .peers import Peers
 
 if TYPE_CHECKING:
-    from .active import Seat
+    from .active import ProgramInstance
     from .plans.plan_run import PlanRun
-    from .turns.pending import Asking
-    from .turns.runner import Lane
+    from .turns.pending import PendingRequests
+    from .turns.runner import SessionRunner
     from .turns.turn_run import TurnRun
 
 
@@ -81,34 +81,34 @@ class State:
     ids: Ids
     limits: Limits
     tasks: asyncio.TaskGroup
-    watching: Watching
-    measured: Measured
-    lanes: dict[str, Lane] = field(default_factory=dict)
+    presence: Presence
+    peer_statistics: PeerStatistics
+    runners: dict[str, SessionRunner] = field(default_factory=dict)
     plans: dict[str, PlanRun] = field(default_factory=dict)
-    asking: dict[str, Asking] = field(default_factory=dict)
+    pending: dict[str, PendingRequests] = field(default_factory=dict)
     program_drivers: Mapping[str, ProgramDriver] = field(default_factory=dict)
     launches: Callable[[Peer, str | None], Launch] = no_launches
     transcripts: Mapping[str, Transcripts] = field(default_factory=dict)
-    seats: dict[str, Seat] = field(default_factory=dict)
+    instances: dict[str, ProgramInstance] = field(default_factory=dict)
     gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
     blobs: Blobs = field(default_factory=NoBlobs)
-    joint: Mapping[str, Callable[[State, Peer, Asking], Conversation]] = field(default_factory=dict)
-    readership: Readership = field(default_factory=Readership)
-    bell: Bell = field(default_factory=Bell)
-    asked: Bell = field(default_factory=Bell)
-    cohorts: Cohorts = field(init=False)
+    joint: Mapping[str, Callable[[State, Peer, PendingRequests], Conversation]] = field(default_factory=dict)
+    read_marks: ReadMarks = field(default_factory=ReadMarks)
+    notifier: Notifier = field(default_factory=Notifier)
+    requests_changed: Notifier = field(default_factory=Notifier)
+    broadcaster: Broadcaster = field(init=False)
     attendance: Attendance = field(default_factory=Attendance)
-    arranged: Arranged = field(default_factory=Arranged)
+    routing_table: RoutingTable = field(default_factory=RoutingTable)
     closing: bool = False
     _starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
-        self.cohorts = Cohorts(self.store)
+        self.broadcaster = Broadcaster(self.store)
 
     @asynccontextmanager
-    async def starting(self, seat: str) -> AsyncIterator[None]:
+    async def starting(self, instance: str) -> AsyncIterator[None]:
         """One start for a seat at a time."""
-        lock = self._starting.setdefault(seat, asyncio.Lock())
+        lock = self._starting.setdefault(instance, asyncio.Lock())
         async with lock:
             yield
 
@@ -120,11 +120,11 @@ class State:
 
     def running_turns(self) -> Iterator[TurnRun]:
         """In sessions and in plans."""
-        yield from (lane.current for lane in self.lanes.values() if lane.current)
+        yield from (runner.current for runner in self.runners.values() if runner.current)
         for plan in self.plans.values():
             yield from plan.runs
 
     @property
     def running(self) -> int:
         """Turns and plans that run or wait to run."""
-        return len(self.lanes) + len(self.plans)
+        return len(self.runners) + len(self.plans)

@@ -254,7 +254,7 @@ class Catalog(Protocol):
 
 class Store(Log, Catalog, Protocol):
     @property
-    def commit_figures(self) -> Commits:
+    def commit_stats(self) -> Commits:
         """What was committed since it was opened."""
         ...
 

@@ -87,7 +87,7 @@ class MemoryStore:
         self._keys: dict[tuple[str, str], tuple[str, Committed]] = {}
         self._sources: dict[str, int] = {}
         self._wakeups = Wakeups()
-        self.commit_figures = Commits()
+        self.commit_stats = Commits()
         self._closed = False
 
     async def commit(
@@ -224,7 +224,7 @@ class MemoryStore:
         if key := append.key:
             committed = replace(committed, result=key.result)
             self._keys[key.scope, key.key] = key.fingerprint, replace(committed, replayed=True)
-        self.commit_figures.note(len(append.entries), 0.0)  # it does not wait for anything
+        self.commit_stats.note(len(append.entries), 0.0)  # it does not wait for anything
         if append.entries or append.base:
             self._wakeups.wake(append.stream)
         return committed

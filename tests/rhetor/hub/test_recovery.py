@@ -171,10 +171,10 @@ async def test_what_was_measured_of_a_peer_is_there_after_a_restart() -> None:
     async with house([Text("x"), Done()], [ProviderCut("gone", retryable=True)], store=store) as home:
         for _ in range(2):
             await home.end_of(await home.send(target="apollo", content="hi"))
-        assert home.hub.state.measured.of("apollo").success_rate == pytest.approx(0.5)
+        assert home.hub.state.peer_statistics.of("apollo").success_rate == pytest.approx(0.5)
     async with house(store=store) as again:
-        assert again.hub.state.measured.of("apollo").success_rate == pytest.approx(0.5)
-        assert again.hub.state.measured.of("athena").success_rate is None
+        assert again.hub.state.peer_statistics.of("apollo").success_rate == pytest.approx(0.5)
+        assert again.hub.state.peer_statistics.of("athena").success_rate is None
 
 
 async def test_what_a_turn_had_asked_is_closed_with_it(store: SqliteStore, tmp_path: Path) -> None:

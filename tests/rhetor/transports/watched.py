@@ -30,7 +30,7 @@ WAITS = (*PYTHON, "import sys; print('ready', flush=True); sys.stdin.read()")
 
 
 @dataclass
-class Watching:
+class Presence:
     """An open connection. `session`: that an event stream follows; `said`: what came over a WebSocket."""
 
     socket: ClientConnection | aiohttp.ClientResponse
@@ -81,7 +81,7 @@ async def terminal(home: Served) -> AsyncIterator[None]:
 @asynccontextmanager
 async def watching(
     home: Served, door: str, headers: Mapping[str, str] = BEARER, **options: Any
-) -> AsyncIterator[Watching]:
+) -> AsyncIterator[Presence]:
     """A client of that door over TCP, that is shown something live."""
     url = f"127.0.0.1:{home.port}"
     async with AsyncExitStack() as stack:
@@ -91,13 +91,13 @@ async def watching(
             asked = {**headers, "accept": "text/event-stream"}
             response = await stack.enter_async_context(home.remote.get(f"http://{url}{path}", headers=asked))
             assert response.status == 200, await response.text()
-            yield Watching(response, followed)
+            yield Presence(response, followed)
         else:
             more = {name: value for name, value in headers.items() if name != "host"}
             options = {"additional_headers": more, "proxy": None, "compression": None, **options}
             options |= {"host": "127.0.0.1", "port": home.port}  # whatever name it is asked for by
             url = f"ws://{headers.get('host', url)}{PATHS[door]}"
-            yield Watching(await stack.enter_async_context(connect(url, **options)))
+            yield Presence(await stack.enter_async_context(connect(url, **options)))
 
 
 async def session(home: Served) -> str:

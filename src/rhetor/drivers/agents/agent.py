@@ -16,7 +16,7 @@ from rhetor.codec.lines import Cut, Lines
 from rhetor.domain.output import Done, Permission, Plain, Record, Remembered, Spooled, Withdrawn
 from rhetor.domain.peer import Peer
 from rhetor.domain.permission import decided
-from rhetor.domain.program import Status
+from rhetor.domain.program import ProgramState
 from rhetor.drivers.base import Prompt
 from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
 from rhetor.drivers.programs.host.feed import Feed, Stderr
@@ -233,11 +233,11 @@ class AgentProgram(RunningProgram):
             return
         self.become("busy", "a turn is running")
 
-    def become(self, status: Status, evidence: str) -> None:
+    def become(self, state: ProgramState, evidence: str) -> None:
         """A turn in which a request waits is blocked, whoever says that it runs."""
-        if status == "busy" and self._asked:
-            status, evidence = "blocked", f"asks for permission ({len(self._asked)} open)"
-        super().become(status, evidence)
+        if state == "busy" and self._asked:
+            state, evidence = "blocked", f"asks for permission ({len(self._asked)} open)"
+        super().become(state, evidence)
 
     async def _end_now(self) -> None:
         """What it was to go on with is lost: the next message has another process."""

@@ -51,7 +51,7 @@ def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
 def refused(agent: str, said: str, status: int | None, model: str | None) -> ProviderFailed:
     """The failure for a provider's error that the agent passes on after its own attempts. `status`: of HTTP,
     None where there was no answer."""
-    kind, retryable, hint = _condition(status, said)
+    kind, retryable, hint = _status(status, said)
     return kind(
         f"{agent} got no answer from its model: {_words(said)}",
         retryable=retryable,
@@ -62,7 +62,7 @@ def refused(agent: str, said: str, status: int | None, model: str | None) -> Pro
     )
 
 
-def _condition(status: int | None, said: str) -> tuple[type[ProviderFailed], bool, str]:
+def _status(status: int | None, said: str) -> tuple[type[ProviderFailed], bool, str]:
     if status == 413 or (status in (None, 400, 422) and _OVERFLOW.search(said)):
         return ContextOverflow, False, "start a new session, or let the agent compact this one"
     if status in (401, 403):

@@ -34,7 +34,7 @@ class ServerEntry:
         return self.approve == "all" or tool in self.approve
 
 
-class Way:
+class DirectWriter:
     """The way to one server; `program` is there once it was started as one."""
 
     def __init__(

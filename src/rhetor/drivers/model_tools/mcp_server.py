@@ -12,7 +12,7 @@ import msgspec
 
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
-from rhetor.drivers.model_tools.mcp_reach import Way
+from rhetor.drivers.model_tools.mcp_reach import DirectWriter
 from rhetor.errors import ToolServerFailed
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class McpServer:
     """It is owned by a task of its own, in which its connection is opened and closed; others only call it.
     `tools` and `call` are for who has awaited `ready`, which raises `ToolServerFailed`."""
 
-    def __init__(self, server: str, way: Way, limits: Limits) -> None:
+    def __init__(self, server: str, way: DirectWriter, limits: Limits) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self.tools: Sequence[Tool] = ()

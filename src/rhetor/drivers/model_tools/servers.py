@@ -8,7 +8,7 @@ from typing import Any
 
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
-from rhetor.drivers.model_tools.mcp_reach import ServerEntry, Way
+from rhetor.drivers.model_tools.mcp_reach import DirectWriter, ServerEntry
 from rhetor.drivers.model_tools.mcp_server import Limits, McpServer, failed, unusable
 from rhetor.drivers.models.urls import Resolve, resolved
 from rhetor.errors import ToolServerFailed
@@ -75,7 +75,7 @@ class ToolServers:
             raise unusable(name, "it is not configured", f"add mcp_servers.{name}")
         if self._closing:
             raise unusable(name, "the hub is shutting down", "ask again")
-        way = Way(name, entry, self._environment, self._folder, self._resolve)
+        way = DirectWriter(name, entry, self._environment, self._folder, self._resolve)
         server = self._running[name] = McpServer(name, way, self._limits)
         self._tasks.add(server.task)
         server.task.add_done_callback(self._tasks.discard)

@@ -34,7 +34,7 @@ EXCERPT = 1000  # characters of arguments that are no JSON, for the model to see
 MISUNDERSTANDINGS = 3  # answers in a row in which nothing could be understood
 
 
-class Asking(Answering):
+class PendingRequests(Answering):
     """One call of the turn: `heard` is the model's answer, None where the offline one spoke."""
 
     def __init__(
@@ -89,7 +89,7 @@ class ToolTurn:
         for _ in range(MODEL_CALLS):
             done, heard = Done(), None
             with Patience(self._means.timeouts) as self._patience:
-                asking = Asking(self._means, self._question, self._patience, messages, self._tools)
+                asking = PendingRequests(self._means, self._question, self._patience, messages, self._tools)
                 async with aclosing(self._spoken(asking)) as spoken:
                     async for output in spoken:
                         if isinstance(output, Done):
@@ -114,7 +114,7 @@ class ToolTurn:
         if self._patience is not None:
             self._patience.interrupt()
 
-    async def _spoken(self, asking: Asking) -> AsyncGenerator[Output, None]:
+    async def _spoken(self, asking: PendingRequests) -> AsyncGenerator[Output, None]:
         """The outputs of one call, its words apart from those of the call before."""
         first = True
         async with aclosing(asking.outputs()) as outputs:

@@ -87,11 +87,11 @@ class Message:
         self.over = False
         self._target = target
         self._stop: str | None = None
-        self._figures: dict[str, int] = {}
+        self._stats: dict[str, int] = {}
 
     @property
     def cache_written(self) -> int:
-        return self._figures.get("cache_creation_input_tokens", 0)
+        return self._stats.get("cache_creation_input_tokens", 0)
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
         """What an event says; kinds that are not known say nothing.
@@ -124,20 +124,20 @@ class Message:
         if not self.over and self._stop is None:
             raise cut(self._target, "the stream ended early")
         done = Done(_FINISH.get(self._stop or "end_turn", self._stop or "stop"))
-        return (self._usage(), done) if self._figures else (done,)
+        return (self._usage(), done) if self._stats else (done,)
 
     def _count(self, usage: _Usage | None) -> None:
         if usage is not None:
-            figures = msgspec.structs.asdict(usage)
-            self._figures |= {name: count for name, count in figures.items() if count is not None}
+            stats = msgspec.structs.asdict(usage)
+            self._stats |= {name: count for name, count in stats.items() if count is not None}
 
     def _usage(self) -> Usage:
         """Their input tokens leave out those that the cache took part in; ours count all of them."""
-        figures = self._figures
-        read = figures.get("cache_read_input_tokens", 0)
-        total = figures.get("input_tokens", 0) + read + self.cache_written
-        cached = figures.get("cache_read_input_tokens")
-        return Usage(self._target.ref, total, figures.get("output_tokens", 0), cached)
+        stats = self._stats
+        read = stats.get("cache_read_input_tokens", 0)
+        total = stats.get("input_tokens", 0) + read + self.cache_written
+        cached = stats.get("cache_read_input_tokens")
+        return Usage(self._target.ref, total, stats.get("output_tokens", 0), cached)
 
 
 def _said(delta: _Delta) -> Sequence[Output]:

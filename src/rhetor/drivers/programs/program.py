@@ -13,7 +13,7 @@ from typing import Any
 from rhetor.codec.utf8 import Invalid
 from rhetor.domain.output import Done, Output, Plain, Record, Spooled, Text
 from rhetor.domain.peer import Peer
-from rhetor.domain.program import Condition, Exit, Status
+from rhetor.domain.program import Exit, ProgramState, ProgramStatus
 from rhetor.drivers.base import Prompt, Said, Viewer
 from rhetor.errors import NoTerminal, ProgramEnded
 
@@ -45,7 +45,7 @@ class RunningProgram(ABC):
         self.released = False
         self.unspoken = False  # in a turn whose message the program has not been given yet
         self._changed = changed
-        self._condition = Condition("idle", "no turn is running", _now())
+        self._status = ProgramStatus("idle", "no turn is running", _now())
 
     def conversation(self) -> ProgramConversation:
         return ProgramConversation(self)
@@ -69,8 +69,8 @@ class RunningProgram(ABC):
         return
 
     @property
-    def condition(self) -> Condition:
-        return self._condition
+    def status(self) -> ProgramStatus:
+        return self._status
 
     @property
     def capabilities(self) -> Mapping[str, float]:
@@ -83,8 +83,8 @@ class RunningProgram(ABC):
     def reported(self) -> Mapping[str, Any]:
         return {}
 
-    async def looked_at(self) -> Condition:
-        return self._condition
+    async def looked_at(self) -> ProgramStatus:
+        return self._status
 
     @abstractmethod
     def overheard(self) -> AsyncGenerator[Spooled, None]:
@@ -173,11 +173,11 @@ class RunningProgram(ABC):
         self.become("gone", self.ended.detail)
         return self.ended
 
-    def become(self, status: Status, evidence: str) -> None:
-        before = self._condition
-        if (before.status, before.evidence) != (status, evidence):
-            since = before.since if before.status == status else _now()
-            self._condition = Condition(status, evidence, since)
+    def become(self, state: ProgramState, evidence: str) -> None:
+        before = self._status
+        if (before.state, before.evidence) != (state, evidence):
+            since = before.since if before.state == state else _now()
+            self._status = ProgramStatus(state, evidence, since)
             self._changed(self)
 
     def stuck_at(self, since: float) -> float:

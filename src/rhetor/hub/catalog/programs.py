@@ -19,7 +19,7 @@ HUB_STREAM = "hub"
 
 
 @dataclass(frozen=True, slots=True)
-class SeatRow:
+class ProgramRow:
     """A program as the catalog keeps it. `key`: its seat, the peer's name, or that of one of the peer's
     conversations. `announced`: it was given with its environment, which is not kept, so only its owner can
     start it again. `session_id`: where it is heard while nobody asked."""
@@ -40,7 +40,7 @@ class SeatRow:
         return self.row("exited" if how.lost is None else "lost")
 
     @classmethod
-    def of(cls, row: Row) -> SeatRow:
+    def of(cls, row: Row) -> ProgramRow:
         return msgspec.json.decode(row.doc, type=cls)
 
 

@@ -24,7 +24,7 @@ ENDED = "the turn's end"  # who answers a request that nobody answered until the
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """One question as it is in the log. `data`: what its event says; `step`: of a plan, where one asked;
     `answer`: what a request was answered, and by whom."""
 
@@ -48,13 +48,13 @@ class Asked:
         doc = msgspec.json.encode(replace(self, state=state))
         return Row(self.kind, self.row_id, state, doc, owner=self.owner, parent=self.stream, at=self.at)
 
-    def answered(self, payload: ToolReturned | PermissionAnswered) -> Asked:
+    def answered(self, payload: ToolReturned | PermissionAnswered) -> Request:
         if isinstance(payload, ToolReturned):
             return self
         return replace(self, answer={"option_id": payload.option_id, "by": payload.by})
 
     @classmethod
-    def of(cls, row: Row) -> Asked:
+    def of(cls, row: Row) -> Request:
         return msgspec.json.decode(row.doc, type=cls)
 
 
@@ -64,7 +64,7 @@ def row_id(stream: str, id: str) -> str:
 
 
 async def commit_answer(
-    state: State, asked: Asked, payload: ToolReturned | PermissionAnswered, key: Key | None
+    state: State, asked: Request, payload: ToolReturned | PermissionAnswered, key: Key | None
 ) -> Committed:
     """Raises:
     StateConflict: it is not open any more."""
@@ -76,16 +76,16 @@ async def commit_answer(
         rows=[asked.answered(payload).row(ANSWERED)],
     )
     if asked.kind == "permission":
-        state.asked.ring()
+        state.requests_changed.notify()
     return committed
 
 
-async def asked_by(state: State, stream: str, turn_id: str) -> list[Asked]:
+async def requests_of(state: State, stream: str, turn_id: str) -> list[Request]:
     """What a turn has asked and was not told yet, also that of an earlier hub."""
-    found: list[Asked] = []
+    found: list[Request] = []
     for kind in KINDS:
         rows = await state.store.find(kind, state=OPEN, parent=stream, limit=100_000)
-        found += [asked for asked in map(Asked.of, rows) if asked.turn_id == turn_id]
+        found += [asked for asked in map(Request.of, rows) if asked.turn_id == turn_id]
     return found
 
 
@@ -93,7 +93,7 @@ async def left_open(state: State, stream: str, turn_id: str) -> tuple[list[Draft
     """What an earlier hub's turn had asked and was not told: closed, as at a turn's end."""
     drafts: list[Draft] = []
     rows: list[Row] = []
-    for asked in await asked_by(state, stream, turn_id):
+    for asked in await requests_of(state, stream, turn_id):
         rows.append(asked.row(CLOSED))
         if asked.kind == "permission":
             drafts.append(Draft(PermissionAnswered(asked.id, None, ENDED), turn_id, asked.step))

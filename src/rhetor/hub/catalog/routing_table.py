@@ -11,26 +11,26 @@ from typing import TypeVar
 import msgspec
 
 from rhetor.domain.rules import Forward, Purpose, Route, Staged, Terminal
-from rhetor.hub.core.notifier import Bell
+from rhetor.hub.core.notifier import Notifier
 from rhetor.store.base import Catalog, Row
 
-Arrangement = Forward | Terminal | Route | Staged | Purpose
-Kept = TypeVar("Kept", bound=Arrangement)
+Rule = Forward | Terminal | Route | Staged | Purpose
+Kept = TypeVar("Kept", bound=Rule)
 Place = tuple[str, str]  # an owner, and a name of theirs
 MOST = 100_000
 
 
 @dataclass(slots=True)
-class Arranged:
-    """`promoted`: peers that are to be told something with their next message, by owner. `mail` rings when
-    something is to be passed on."""
+class RoutingTable:
+    """`promoted`: peers that are to be told something with their next message, by owner.
+    `outbox_changed` notifies when an answer is to be forwarded."""
 
     forwards: dict[Place, Forward] = field(default_factory=dict)
     terminals: dict[str, Terminal] = field(default_factory=dict)
     routes: dict[Place, Route] = field(default_factory=dict)
     purposes: dict[Place, Purpose] = field(default_factory=dict)
     promoted: set[Place] = field(default_factory=set)
-    mail: Bell = field(default_factory=Bell)
+    outbox_changed: Notifier = field(default_factory=Notifier)
 
     async def load(self, catalog: Catalog) -> None:
         for forward in await _all(catalog, Forward):
@@ -76,7 +76,7 @@ def place_id(owner: str, name: str) -> str:
     return f"{owner}/{name}"
 
 
-def row_of(value: Arrangement, state: str = "kept") -> Row:
+def row_of(value: Rule, state: str = "kept") -> Row:
     """As the catalog keeps it."""
     id = value.name if isinstance(value, Terminal) else row_id(value)
     return Row(kind_of(type(value)), id, state, msgspec.json.encode(value), owner=value.owner, at=value.at)

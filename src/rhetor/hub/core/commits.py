@@ -30,7 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 log = logging.getLogger(__name__)
 
 
-async def commit_patiently(
+async def commit_until_accepted(
     store: Store,
     stream: str,
     drafts: Sequence[Draft],

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 
-class Bell:
+class Notifier:
     def __init__(self) -> None:
         self._next = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         self._next.set()
         self._next = asyncio.Event()
 
-    def heard(self) -> asyncio.Event:
+    def next(self) -> asyncio.Event:
         """Set by the next ring. Take it before you look, and wait for it after."""
         return self._next

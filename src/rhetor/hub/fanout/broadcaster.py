@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rhetor.domain.event import Position
 from rhetor.store.base import Log, Record
 
-from .subscriber import Outlet, View, Way
+from .subscriber import DirectWriter, Subscriber, View
 
 PIECE_BYTES = 256 << 10  # of events' data: what is given to an outlet in one go
 
@@ -41,24 +41,24 @@ class _Follower:
     place: _Place
 
 
-class Cohorts:
+class Broadcaster:
     """All who follow streams of `log`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._cohorts: dict[str, list[_Cohort]] = {}
+        self._groups: dict[str, list[_Group]] = {}
         self._followers: set[_Follower] = set()
 
     def __len__(self) -> int:
         """How many groups of readers there are."""
-        return sum(map(len, self._cohorts.values()))
+        return sum(map(len, self._groups.values()))
 
     def followers(self) -> Iterator[tuple[str, int]]:
         """Of each that follows a stream: which one, and the number up to which its client was given it."""
         for follower in self._followers:
             yield follower.stream, follower.place.seq
 
-    async def follow(self, stream: str, after: Position, view: View, outlet: Outlet) -> None:
+    async def follow(self, stream: str, after: Position, view: View, subscriber: Subscriber) -> None:
         """Let the outlet have what the view shows of what is behind `after`, and then of what comes, until
         the view is over.
 
@@ -69,15 +69,15 @@ class Cohorts:
         follower = _Follower(stream, _Place(after, copy(view)))
         self._followers.add(follower)
         try:
-            await self._catch_up(stream, follower.place, outlet)
+            await self._catch_up(stream, follower.place, subscriber)
             while not follower.place.view.is_over:
-                cohort = self._at(stream, follower.place, outlet.door)
-                follower.place = cohort.place
+                group = self._at(stream, follower.place, subscriber.door)
+                follower.place = group.place
                 try:
-                    follower.place = await cohort.stand(outlet)
+                    follower.place = await group.stand(subscriber)
                 finally:
-                    self._drop_empty(stream, cohort)
-                await self._catch_up(stream, follower.place, outlet)
+                    self._drop_empty(stream, group)
+                await self._catch_up(stream, follower.place, subscriber)
         finally:
             self._followers.discard(follower)
 
@@ -87,7 +87,7 @@ class Cohorts:
         after: Position,
         batches: AsyncIterator[Sequence[Record]],
         view: View,
-        outlet: Outlet,
+        subscriber: Subscriber,
     ) -> None:
         """The same from the records of `batches`: for one who has to do something with them before and after
         each batch is given. The view itself is shown, not a copy.
@@ -99,44 +99,44 @@ class Cohorts:
         self._followers.add(follower)
         try:
             async for records in batches:
-                await _write(records, view, outlet)
+                await _write(records, view, subscriber)
                 follower.place.after = records[-1].position
                 if view.is_over:
                     return
         finally:
             self._followers.discard(follower)
 
-    async def _catch_up(self, stream: str, place: _Place, outlet: Outlet) -> None:
+    async def _catch_up(self, stream: str, place: _Place, subscriber: Subscriber) -> None:
         if place.owed:
-            await outlet.write(place.owed)
+            await subscriber.write(place.owed)
             place.owed = b""
         while not place.view.is_over and (records := await self._log.page(stream, place.after)):
-            await _write(records, place.view, outlet)
+            await _write(records, place.view, subscriber)
             place.after = records[-1].position
 
-    def _at(self, stream: str, place: _Place, door: str) -> _Cohort:
+    def _at(self, stream: str, place: _Place, door: str) -> _Group:
         """Those who stand there. Between the reader's last look at the log and this nothing may happen."""
-        cohorts = self._cohorts.setdefault(stream, [])
-        for cohort in cohorts:
-            if cohort.place == place and cohort.door == door:
-                return cohort
-        cohorts.append(_Cohort(self._log, stream, place, door))
-        return cohorts[-1]
+        broadcaster = self._groups.setdefault(stream, [])
+        for group in broadcaster:
+            if group.place == place and group.door == door:
+                return group
+        broadcaster.append(_Group(self._log, stream, place, door))
+        return broadcaster[-1]
 
-    def _drop_empty(self, stream: str, cohort: _Cohort) -> None:
-        cohorts = self._cohorts.get(stream, [])
-        if cohort.is_empty and cohort in cohorts:
-            cohorts.remove(cohort)
-            if not cohorts:
-                del self._cohorts[stream]
+    def _drop_empty(self, stream: str, group: _Group) -> None:
+        broadcaster = self._groups.get(stream, [])
+        if group.is_empty and group in broadcaster:
+            broadcaster.remove(group)
+            if not broadcaster:
+                del self._groups[stream]
 
 
 @dataclass(slots=True, eq=False)
 class _Member:
     """`called`: it is to look again. `left`: where it was when it could not take more."""
 
-    outlet: Outlet
-    way: Way
+    subscriber: Subscriber
+    writer: DirectWriter
     called: asyncio.Future[None]
     left: _Place | None = None
 
@@ -145,7 +145,7 @@ class _Member:
             self.called.set_result(None)
 
 
-class _Cohort:
+class _Group:
     """Readers at one place, through one door. One of them reads for all, and when it goes the next one does;
     the others' tasks only wait."""
 
@@ -161,14 +161,14 @@ class _Cohort:
     def is_empty(self) -> bool:
         return not self._members
 
-    async def stand(self, outlet: Outlet) -> _Place:
+    async def stand(self, subscriber: Subscriber) -> _Place:
         """Until the outlet has no room for what comes, or there is no more to come: where it was then.
 
         Raises:
             PositionLost: as `Log.page`.
         """
         new_future = asyncio.get_running_loop().create_future
-        member = _Member(outlet, outlet.way, new_future())
+        member = _Member(subscriber, subscriber.writer, new_future())
         self._members[member] = None
         try:
             while member.left is None:
@@ -211,9 +211,9 @@ class _Cohort:
                 self._let_go(member, b"", self.place.seq)
 
     def _put(self, frames: bytes, given: int) -> None:
-        first = next(iter(self._members)).outlet
+        first = next(iter(self._members)).subscriber
         enclosed = first.enclose(frames)
-        stopped = [member for member in self._members if member.way.put(enclosed) is False]
+        stopped = [member for member in self._members if member.writer.put(enclosed) is False]
         first.count(len(enclosed) * (len(self._members) - len(stopped)))
         for member in stopped:
             self._let_go(member, frames, given)
@@ -224,10 +224,10 @@ class _Cohort:
         member.call()
 
 
-async def _write(records: Sequence[Record], view: View, outlet: Outlet) -> None:
+async def _write(records: Sequence[Record], view: View, subscriber: Subscriber) -> None:
     for piece in _pieces(records):
         if frames := b"".join(map(view.take, piece)):
-            await outlet.write(frames)
+            await subscriber.write(frames)
 
 
 def _pieces(records: Sequence[Record]) -> Iterator[Sequence[Record]]:

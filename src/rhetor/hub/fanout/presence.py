@@ -21,7 +21,7 @@ class Reader:
         self.task.cancel()
 
 
-class Watching:
+class Presence:
     """Counts the readers of streams, and tells when one was left alone.
 
     `when_left(stream)` is called once a stream has had no reader for `patience` seconds after its last one

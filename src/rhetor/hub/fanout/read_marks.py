@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from rhetor.domain.event import Position
 
 
-class Readership:
+class ReadMarks:
     """By session."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ class View(Protocol):
         ...
 
 
-class Way:
+class DirectWriter:
     """How frames reach one client at once, as long as it reads.
 
     `put` writes what was enclosed; it answers False, and has written nothing, where the client has not read
@@ -38,7 +38,7 @@ class Way:
         self.put = put
 
 
-class Outlet(Protocol):
+class Subscriber(Protocol):
     """One client's end of a connection."""
 
     @property
@@ -47,7 +47,7 @@ class Outlet(Protocol):
         ...
 
     @property
-    def way(self) -> Way: ...
+    def writer(self) -> DirectWriter: ...
 
     def enclose(self, frames: bytes) -> bytes:
         """The frames as every outlet puts them that is shown the same view."""

@@ -74,7 +74,7 @@ async def put_purpose(state: State, principal: Principal, command: PutPurpose) -
     state.require_open()
     require_person(principal)
     is_taken_away = not command.text.strip()
-    if is_taken_away and (principal.subject, command.name) in state.arranged.purposes:
+    if is_taken_away and (principal.subject, command.name) in state.routing_table.purposes:
         name = command.name  # of one that may be gone
     else:
         name = named(state, principal, command.name)
@@ -82,11 +82,11 @@ async def put_purpose(state: State, principal: Principal, command: PutPurpose) -
     place = principal.subject, name
     if is_taken_away:
         await state.store.commit(HUB_STREAM, [], drop=[("purpose", row_id(purpose))])
-        state.arranged.purposes.pop(place, None)
+        state.routing_table.purposes.pop(place, None)
         return purpose
     check_content(command.text, PURPOSE_BYTES, "a purpose")
     await state.store.commit(HUB_STREAM, [], rows=[row_of(purpose)])
-    state.arranged.purposes[place] = purpose
+    state.routing_table.purposes[place] = purpose
     return purpose
 
 
@@ -121,9 +121,9 @@ async def _commit(
 def _mirror(state: State, staged: Staged) -> None:
     place = staged.owner, staged.peer
     if staged.next:
-        state.arranged.promoted.add(place)
+        state.routing_table.promoted.add(place)
     else:
-        state.arranged.promoted.discard(place)
+        state.routing_table.promoted.discard(place)
 
 
 def _check(prompts: list[str], most: int) -> None:
@@ -139,7 +139,7 @@ def named(state: State, principal: Principal, name: str) -> str:
     Raises:
         UnknownPeer: neither is called so.
     """
-    terminal = state.arranged.terminals.get(name)
+    terminal = state.routing_table.terminals.get(name)
     if terminal is not None and terminal.owner == principal.subject:
         return name
     return state.peers.get(name).name

@@ -48,7 +48,7 @@ async def remove(state: State, principal: Principal, command: RemoveForward) -> 
     require_person(principal)
     forward = forward_of(state, principal, command.source)
     await state.store.commit(HUB_STREAM, [], drop=[(KIND, row_id(forward))])
-    state.arranged.forwards.pop((forward.owner, forward.source), None)
+    state.routing_table.forwards.pop((forward.owner, forward.source), None)
     return forward
 
 
@@ -56,18 +56,18 @@ def forward_of(state: State, principal: Principal, source: str) -> Forward:
     """Raises:
     NotFound: nothing of the caller's is forwarded from there."""
     for name in (source, _name(state, source)):
-        if forward := state.arranged.forward_of(principal.subject, name):
+        if forward := state.routing_table.forward_of(principal.subject, name):
             return forward
     raise NotFound(KIND, source)
 
 
 def forwards_of(state: State, principal: Principal) -> Sequence[Forward]:
-    return sorted(state.arranged.forwards_of(principal.subject), key=lambda forward: forward.source)
+    return sorted(state.routing_table.forwards_of(principal.subject), key=lambda forward: forward.source)
 
 
 def circle_of(state: State, forward: Forward) -> Sequence[str]:
     """Through whom its words come back to its source; empty where they do not."""
-    to = {each.source: each.to for each in state.arranged.forwards_of(forward.owner)}
+    to = {each.source: each.to for each in state.routing_table.forwards_of(forward.owner)}
     return circle(forward.source, to)
 
 
@@ -82,11 +82,11 @@ def terminal_peer(state: State, name: str) -> Peer | None:
 
 async def keep(state: State, forward: Forward) -> None:
     await state.store.commit(HUB_STREAM, [], rows=[row_of(forward)])
-    state.arranged.forwards[forward.owner, forward.source] = forward
+    state.routing_table.forwards[forward.owner, forward.source] = forward
 
 
 def _destination(state: State, principal: Principal, name: str) -> str:
-    terminal = state.arranged.terminals.get(name)
+    terminal = state.routing_table.terminals.get(name)
     if terminal is not None and terminal.owner == principal.subject:
         return name
     return state.peers.get(name).name

@@ -29,7 +29,7 @@ from rhetor.hub.catalog.routing_table import row_of
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row, standing_session
 from rhetor.hub.catalog.turn_log import committed
 from rhetor.hub.catalog.turns import TurnRow
-from rhetor.hub.programs.instances import seats_of
+from rhetor.hub.programs.instances import instances_of
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import relayed, title_of
 from rhetor.hub.turns.context import timestamp
@@ -64,53 +64,53 @@ async def carry(state: State) -> None:
     """Pass on what is marked, in order, for as long as the hub lives."""
     given_up: set[str] = set()
     while True:
-        heard = state.arranged.mail.heard()
+        heard = state.routing_table.outbox_changed.next()
         found = await state.store.find(DELIVERY, state=DUE, limit=BATCH + len(given_up))
-        marks = [mark for mark in found if mark.id not in given_up]
-        for mark in marks:
-            if not await _pass_on(state, mark):
-                given_up.add(mark.id)
-        if not marks:
+        deliveries = [delivery for delivery in found if delivery.id not in given_up]
+        for delivery in deliveries:
+            if not await _pass_on(state, delivery):
+                given_up.add(delivery.id)
+        if not deliveries:
             await heard.wait()
 
 
-async def _pass_on(state: State, mark: Row) -> bool:
+async def _pass_on(state: State, delivery: Row) -> bool:
     """Whether the mark is dealt with; else it is left to the next hub."""
     while not state.closing:
         try:
-            await _deliver(state, mark)
+            await _deliver(state, delivery)
             return True
         except StoreRefused as refusal:
-            log.warning("an answer waits to be passed on", extra={"turn": mark.id, "why": refusal.detail})
+            log.warning("an answer waits to be passed on", extra={"turn": delivery.id, "why": refusal.detail})
             await asyncio.sleep(RETRY_SECONDS)
         except ShuttingDown:
             break
         except Exception:  # one answer that cannot be passed on must not keep back those of others
-            log.exception("an answer is not passed on", extra={"turn": mark.id})
+            log.exception("an answer is not passed on", extra={"turn": delivery.id})
             break
     return False
 
 
-async def _deliver(state: State, mark: Row) -> None:
-    forward = state.arranged.forward_of(mark.owner, mark.parent)
-    said = await _said(state, mark)
+async def _deliver(state: State, delivery: Row) -> None:
+    forward = state.routing_table.forward_of(delivery.owner, delivery.parent)
+    said = await _said(state, delivery)
     if forward is None or said is None:
         if said is None:  # cut off, or left behind by a restore, since
-            log.warning("an answer that was to be passed on is no longer there", extra={"turn": mark.id})
-        await state.store.commit(_stream(said, mark), [], drop=[(DELIVERY, mark.id)])
+            log.warning("an answer that was to be passed on is no longer there", extra={"turn": delivery.id})
+        await state.store.commit(_stream(said, delivery), [], drop=[(DELIVERY, delivery.id)])
         return
     try:
-        if forward.to in state.arranged.terminals or terminal_peer(state, forward.to):
-            await _show(state, forward, said, mark)
+        if forward.to in state.routing_table.terminals or terminal_peer(state, forward.to):
+            await _show(state, forward, said, delivery)
         else:
-            await _send(state, forward, said, mark)
+            await _send(state, forward, said, delivery)
     except (StoreRefused, ShuttingDown):
         raise
     except RhetorError as error:
-        await _fail(state, forward, said, mark, error)
+        await _fail(state, forward, said, delivery, error)
 
 
-async def _show(state: State, forward: Forward, said: Said, mark: Row) -> None:
+async def _show(state: State, forward: Forward, said: Said, delivery: Row) -> None:
     """At a terminal: an event of its stream, for whoever looks at it, now or later."""
     payload = MessageForwarded(
         forward.source,
@@ -118,27 +118,29 @@ async def _show(state: State, forward: Forward, said: Said, mark: Row) -> None:
         (*said.via, forward.source),
         said.text,
         timestamp(said.at),
-        state.arranged.purpose_of(forward.owner, forward.source),
+        state.routing_table.purpose_of(forward.owner, forward.source),
         forward.as_json,
         said.source,
     )
     stream = await _stream_at(state, forward)
-    await state.store.commit(stream, [Draft(payload)], expect=_still_due(mark), drop=[(DELIVERY, mark.id)])
+    await state.store.commit(
+        stream, [Draft(payload)], expect=_still_due(delivery), drop=[(DELIVERY, delivery.id)]
+    )
 
 
 async def _stream_at(state: State, forward: Forward) -> str:
-    terminal = state.arranged.terminals.get(forward.to)
+    terminal = state.routing_table.terminals.get(forward.to)
     if terminal is not None:
         if terminal.owner != forward.owner:
             raise UnknownPeer(forward.to)
         return terminal.stream
-    for seat in seats_of(state, forward.to):
-        if seat.entry.owner == forward.owner:
-            return seat.entry.session_id
+    for instance in instances_of(state, forward.to):
+        if instance.entry.owner == forward.owner:
+            return instance.entry.session_id
     return (await standing_session(state, forward.owner, state.peers.get(forward.to))).id
 
 
-async def _send(state: State, forward: Forward, said: Said, mark: Row) -> None:
+async def _send(state: State, forward: Forward, said: Said, delivery: Row) -> None:
     """To a peer: a message like any other, whose acceptance takes the mark with it."""
     to = state.peers.get(forward.to)
     session_id = None if to.program else await _session(state, forward)
@@ -152,7 +154,7 @@ async def _send(state: State, forward: Forward, said: Said, mark: Row) -> None:
         from_=forward.source,
         via=(*said.via, forward.source),
     )
-    accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, mark.id, DUE))
+    accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, delivery.id, DUE))
     if accepted.session_id != forward.session_id:  # a program's own
         kept = replace(forward, session_id=accepted.session_id)
         if _mirror(state, forward, kept):
@@ -179,30 +181,30 @@ async def _session(state: State, forward: Forward) -> str:
     return session.id
 
 
-async def _fail(state: State, forward: Forward, said: Said, mark: Row, error: RhetorError) -> None:
+async def _fail(state: State, forward: Forward, said: Said, delivery: Row, error: RhetorError) -> None:
     """Told where it was said, and kept with the forward for who looks at that."""
     failed = ForwardFailed(forward.source, forward.to, error.code, error.detail)
     kept = replace(
-        state.arranged.forward_of(forward.owner, forward.source) or forward,
+        state.routing_table.forward_of(forward.owner, forward.source) or forward,
         failed=Failed(error.code, error.detail, state.ids.now()),
     )
     drafts = [Draft(failed, said.turn.id, said.turn.step)]
     rows = [row_of(kept)] if _mirror(state, forward, kept) else []
-    await state.store.commit(said.turn.stream, drafts, rows=rows, drop=[(DELIVERY, mark.id)])
+    await state.store.commit(said.turn.stream, drafts, rows=rows, drop=[(DELIVERY, delivery.id)])
 
 
 def _mirror(state: State, forward: Forward, kept: Forward) -> bool:
     """Whether it is still the same forward, whose place the new value takes."""
     place = forward.owner, forward.source
-    now = state.arranged.forwards.get(place)
+    now = state.routing_table.forwards.get(place)
     same = now is not None and (now.to, now.at) == (forward.to, forward.at)
     if same:
-        state.arranged.forwards[place] = kept
+        state.routing_table.forwards[place] = kept
     return same
 
 
-async def _said(state: State, mark: Row) -> Said | None:
-    row = await state.store.get("turn", mark.id)
+async def _said(state: State, delivery: Row) -> Said | None:
+    row = await state.store.get("turn", delivery.id)
     if row is None:
         return None
     turn, via = TurnRow.of(row), tuple[str, ...]()
@@ -214,15 +216,15 @@ async def _said(state: State, mark: Row) -> Said | None:
     return None
 
 
-def _still_due(mark: Row) -> Expect:
-    return Expect(DELIVERY, mark.id, frozenset({DUE}))
+def _still_due(delivery: Row) -> Expect:
+    return Expect(DELIVERY, delivery.id, frozenset({DUE}))
 
 
-def _stream(said: Said | None, mark: Row) -> str:
+def _stream(said: Said | None, delivery: Row) -> str:
     return said.turn.stream if said else "hub"
 
 
 def _as_json(state: State, forward: Forward, said: Said) -> str:
-    purpose = state.arranged.purpose_of(forward.owner, forward.source)
+    purpose = state.routing_table.purpose_of(forward.owner, forward.source)
     whole = {"from": forward.source, "to": forward.to, "time": timestamp(said.at), "purpose": purpose}
     return msgspec.json.encode({**whole, "message": said.text}).decode()

@@ -30,7 +30,7 @@ async def put(state: State, principal: Principal, command: PutTerminal) -> Termi
     """
     state.require_open()
     require_person(principal)
-    terminal = state.arranged.terminals.get(command.name)
+    terminal = state.routing_table.terminals.get(command.name)
     if terminal is None:
         terminal = await _register(state, principal, command.name)
     elif terminal.owner != principal.subject:
@@ -47,22 +47,22 @@ async def remove(state: State, principal: Principal, command: RemoveTerminal) ->
     terminal = owned_terminal(state, principal, command.name)
     purpose = "purpose", place_id(terminal.owner, terminal.name)
     await state.store.commit(terminal.stream, [], drop=[(KIND, terminal.name), purpose])
-    state.arranged.terminals.pop(terminal.name, None)
-    state.arranged.purposes.pop((terminal.owner, terminal.name), None)
+    state.routing_table.terminals.pop(terminal.name, None)
+    state.routing_table.purposes.pop((terminal.owner, terminal.name), None)
     return terminal
 
 
 def owned_terminal(state: State, principal: Principal, name: str) -> Terminal:
     """Raises:
     NotFound: the caller has none of that name."""
-    terminal = state.arranged.terminals.get(name)
+    terminal = state.routing_table.terminals.get(name)
     if terminal is None or terminal.owner != principal.subject:
         raise NotFound(KIND, name)
     return terminal
 
 
 def owned_terminals(state: State, principal: Principal) -> Sequence[Terminal]:
-    return [t for t in state.arranged.terminals.values() if t.owner == principal.subject]
+    return [t for t in state.routing_table.terminals.values() if t.owner == principal.subject]
 
 
 def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool:
@@ -76,13 +76,13 @@ async def _register(state: State, principal: Principal, name: str) -> Terminal:
             f"{name[:100]!r} is no name: a letter, then up to 63 letters, digits, `_`, `.` or `-`"
         )
     async with state.starting(name):  # as programs do, so that one of both has the name
-        if name in RESERVED or name in state.arranged.terminals or _is_peer(state, name):
+        if name in RESERVED or name in state.routing_table.terminals or _is_peer(state, name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())
         drafts = [Draft(SessionStateChanged("active"))]
         expect = Expect(KIND, name, frozenset())
         await state.store.commit(terminal.stream, drafts, expect=expect, rows=[row_of(terminal)])
-        state.arranged.terminals[name] = terminal
+        state.routing_table.terminals[name] = terminal
     return terminal
 
 
@@ -93,9 +93,9 @@ async def _saw(state: State, terminal: Terminal, cursor: str) -> Terminal:
     if head is None:
         raise NotFound(KIND, terminal.name)
     require_position(head, position)
-    terminal = state.arranged.terminals.get(terminal.name, terminal)
+    terminal = state.routing_table.terminals.get(terminal.name, terminal)
     if position.seq > terminal.seen:
-        terminal = state.arranged.terminals[terminal.name] = replace(terminal, seen=position.seq)
+        terminal = state.routing_table.terminals[terminal.name] = replace(terminal, seen=position.seq)
         await state.store.commit(terminal.stream, [], rows=[row_of(terminal)])
     return terminal
 

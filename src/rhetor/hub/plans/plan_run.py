@@ -29,17 +29,17 @@ from rhetor.domain.plan import Answer, Plan, Progress, Step, compose
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Prompt
 from rhetor.errors import RhetorError, StateConflict
-from rhetor.hub.catalog.outbox import marks, tell_courier
+from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.catalog.turns import PlanRow, TurnRow
 from rhetor.hub.core.checks import check_content
-from rhetor.hub.core.commits import commit_patiently
+from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import attributed, nonce, passed_through, require_hops
 from rhetor.hub.turns.context import settle, take
 from rhetor.hub.turns.peer_call import ask
-from rhetor.hub.turns.pending import Asking
+from rhetor.hub.turns.pending import PendingRequests
 from rhetor.hub.turns.turn_run import Closing, TurnRun
 from rhetor.store.base import Draft, Expect, Row
 
@@ -83,7 +83,7 @@ class PlanRun:
                 await self._commit([self._ended()], [self._row.become(self._status).row()])
         finally:
             self._state.plans.pop(self._row.id, None)
-            self._state.watching.forget(self._row.id)
+            self._state.presence.forget(self._row.id)
 
     def stop(self, by: str) -> None:
         """Cancel what runs, here and in the sessions of steps."""
@@ -91,8 +91,8 @@ class PlanRun:
         for run in list(self._runs.values()):
             run.stop(lambda turn: turn.cancel(by))
         for session_id in list(self._sessions.values()):
-            if (lane := self._state.lanes.get(session_id)) and lane.current:
-                lane.current.stop(lambda turn: turn.cancel(by))
+            if (runner := self._state.runners.get(session_id)) and runner.current:
+                runner.current.stop(lambda turn: turn.cancel(by))
 
     def shut_down(self) -> None:
         """The hub ends: so do the steps that run here; those in sessions end with their sessions' turns."""
@@ -154,9 +154,9 @@ class PlanRun:
             turn.message_id, "user", message, self._sender, via, step.execute, step.delimiter
         )
         context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
-        asking = Asking(state, self._row.id, self._row.owner, turn, step.id)
-        asking.via = via
-        asking.cwd = self._command.cwd if self._principal.local else None
+        pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
+        pending.via = via
+        pending.cwd = self._command.cwd if self._principal.local else None
         closing = self._closing(step, row, peer.title)
         run = TurnRun(
             state.store,
@@ -165,7 +165,7 @@ class PlanRun:
             turn,
             step.id,
             closing,
-            asking,
+            pending,
             partial(acknowledge, state),
         )
         self._runs[step.id] = run
@@ -173,11 +173,11 @@ class PlanRun:
             self.stop(self._stopped_by)
         try:
             prompt = Prompt(message, step.execute, step.delimiter, context=context)
-            await run.run(ask(state, peer.name, prompt, (), asking))
-            tell_courier(state, row)
+            await run.run(ask(state, peer.name, prompt, (), pending))
+            notify_relay(state, row)
         finally:
             del self._runs[step.id]
-            state.bell.ring()
+            state.notifier.notify()
 
     async def _begin_turn(
         self, step: Step, peer: Peer, row: TurnRow, payloads: Sequence[Payload], started: StepStarted
@@ -211,9 +211,9 @@ class PlanRun:
     def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], Closing]:
         def closing(end: TurnEnd, became: TurnState) -> Closing:
             self._note(step, title, end)
-            figures = self._state.measured.note(row.peer, end, self._state.ids.now())
+            stats = self._state.peer_statistics.note(row.peer, end, self._state.ids.now())
             drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
-            rows = [row.become(became).row(), figures, *marks(self._state, row, end)]
+            rows = [row.become(became).row(), stats, *outbox_rows(self._state, row, end)]
             if self._active == {step.id} and (self._progress.over or self._stopped_by or self._state.closing):
                 self._end_is_logged = True
                 drafts.append(self._ended())
@@ -278,7 +278,7 @@ class PlanRun:
     async def _commit(
         self, drafts: Sequence[Draft], rows: Sequence[Row] = (), expects: Sequence[Expect] = ()
     ) -> None:
-        await commit_patiently(self._state.store, self._row.id, drafts, rows, expects=expects)
+        await commit_until_accepted(self._state.store, self._row.id, drafts, rows, expects=expects)
 
 
 def _step_end(step: Step, end: TurnEnd) -> StepDone | StepFailed:

@@ -41,12 +41,12 @@ async def put(state: State, principal: Principal, command: PutRoute) -> Route:
         rule = "it has up to 100 letters, digits, `_`, `.` or `-`"
         raise Unprocessable(f"{command.name[:100]!r} is no route's name: {rule}, and is none of {_VERBS}")
     route = Route(principal.subject, command.name, command.hops, state.ids.now())
-    if command.new and (route.owner, route.name) in state.arranged.routes:
+    if command.new and (route.owner, route.name) in state.routing_table.routes:
         raise NameTaken(KIND, command.name)
     _check(state, principal, route)
     expect = Expect(KIND, row_id(route), frozenset()) if command.new else None
     await state.store.commit(HUB_STREAM, [], expect=expect, rows=[row_of(route)])
-    state.arranged.routes[principal.subject, route.name] = route
+    state.routing_table.routes[principal.subject, route.name] = route
     return route
 
 
@@ -56,7 +56,7 @@ async def remove(state: State, principal: Principal, command: RemoveRoute) -> Ro
     require_person(principal)
     route = route_of(state, principal, command.name)
     await state.store.commit(HUB_STREAM, [], drop=[(KIND, row_id(route))])
-    state.arranged.routes.pop((route.owner, route.name), None)
+    state.routing_table.routes.pop((route.owner, route.name), None)
     return route
 
 
@@ -74,18 +74,18 @@ async def send(state: State, principal: Principal, command: SendRoute) -> Planne
 def route_of(state: State, principal: Principal, name: str) -> Route:
     """Raises:
     NotFound: the caller has none of that name."""
-    route = state.arranged.routes.get((principal.subject, name))
+    route = state.routing_table.routes.get((principal.subject, name))
     if route is None:
         raise NotFound(KIND, name)
     return route
 
 
 def routes_of(state: State, principal: Principal) -> Sequence[Route]:
-    return sorted(state.arranged.routes_of(principal.subject).values(), key=lambda route: route.name)
+    return sorted(state.routing_table.routes_of(principal.subject).values(), key=lambda route: route.name)
 
 
 def _steps(state: State, principal: Principal, route: Route) -> tuple[Step, ...]:
-    hops = flattened(route, state.arranged.routes_of(principal.subject))
+    hops = flattened(route, state.routing_table.routes_of(principal.subject))
     steps: list[Step] = []
     for number, hop in enumerate(hops, 1):
         needs = (steps[-1].id,) if steps else ()

@@ -35,7 +35,7 @@ from rhetor.store.base import Draft, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
-    from rhetor.hub.turns.pending import Asking
+    from rhetor.hub.turns.pending import PendingRequests
 
 MEMBER, PARTING = "member", "\n\n"
 MEMBER_TTL = 30 * 86_400.0  # seconds without use, after which a member begins anew
@@ -46,12 +46,12 @@ Told = StepStarted | StepDone | StepFailed
 class TeamConversation:
     """Made for one turn of a team's session."""
 
-    def __init__(self, state: State, peer: Peer, asking: Asking) -> None:
+    def __init__(self, state: State, peer: Peer, pending: PendingRequests) -> None:
         self._state = state
         self._team = peer.name
-        self._stream = asking.stream
-        self._principal = Principal(asking.owner)
-        self._via = asking.via
+        self._stream = pending.stream
+        self._principal = Principal(pending.owner)
+        self._via = pending.via
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
@@ -129,9 +129,9 @@ class TeamConversation:
         for task in tasks:
             task.cancel()
         for accepted in self._running.values():
-            lane = self._state.lanes.get(accepted.session_id)
-            if lane and lane.current and lane.current.turn.turn_id == accepted.turn_id:
-                lane.current.stop(lambda turn: turn.interrupt(f"the turn of {self._team} ended"))
+            runner = self._state.runners.get(accepted.session_id)
+            if runner and runner.current and runner.current.turn.turn_id == accepted.turn_id:
+                runner.current.stop(lambda turn: turn.interrupt(f"the turn of {self._team} ended"))
 
 
 async def member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:

@@ -12,7 +12,7 @@ from rhetor.errors import NotRunning
 from rhetor.hub.core.checks import require_person
 from rhetor.store.base import check_position, follow
 
-from .instances import seats_of
+from .instances import instances_of
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -23,13 +23,13 @@ async def shown_beside(
 ) -> AsyncIterator[Event]:
     """What is forwarded to a program's terminal, from now on or behind `after`, for the program's owner. It
     is shown beside what the program shows, and never typed. Nothing for anybody else."""
-    seat = next(iter(seats_of(state, state.peers.get(name).name)), None)
-    head = await state.store.head(seat.entry.session_id) if seat else None
-    if seat is None or head is None or seat.entry.owner != principal.subject:
+    instance = next(iter(instances_of(state, state.peers.get(name).name)), None)
+    head = await state.store.head(instance.entry.session_id) if instance else None
+    if instance is None or head is None or instance.entry.owner != principal.subject:
         return
     if after is None or check_position(head, after) != "ok":
         after = Position(head.epoch, head.head)
-    async for records in follow(state.store, seat.entry.session_id, after):
+    async for records in follow(state.store, instance.entry.session_id, after):
         for record in records:
             if record.type == MessageForwarded.type:
                 yield record.event
@@ -42,7 +42,7 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool) -
     if writes:
         require_person(principal)
     peer = state.peers.get(name)
-    seats = seats_of(state, peer.name)
-    if not seats:
+    instances = instances_of(state, peer.name)
+    if not instances:
         raise NotRunning(peer.name)
-    return await seats[0].running.view(sender=principal.subject, writes=writes)
+    return await instances[0].running.view(sender=principal.subject, writes=writes)

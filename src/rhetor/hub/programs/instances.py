@@ -23,9 +23,9 @@ from rhetor.domain.output import Output, Record, Remembered, Spooled, Text, Usag
 from rhetor.domain.program import Exit
 from rhetor.drivers.base import Running
 from rhetor.errors import RhetorError
-from rhetor.hub.active import Seat
-from rhetor.hub.catalog.programs import HUB_STREAM, SeatRow, end_told, memory_row
-from rhetor.hub.core.commits import commit_patiently
+from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_told, memory_row
+from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
 
 if TYPE_CHECKING:
@@ -34,111 +34,111 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def take(state: State, entry: SeatRow, running: Running) -> Seat:
+def take(state: State, entry: ProgramRow, running: Running) -> ProgramInstance:
     """Give a program that runs its seat, and begin to hear it."""
-    seat = state.seats[entry.key] = Seat(entry, running)
+    instance = state.instances[entry.key] = ProgramInstance(entry, running)
     name = entry.peer.name
-    seat.tasks = [
-        state.tasks.create_task(_hear(state, seat), name=f"hear {name}"),
-        state.tasks.create_task(_report(state, seat), name=f"report {name}"),
+    instance.tasks = [
+        state.tasks.create_task(_hear(state, instance), name=f"hear {name}"),
+        state.tasks.create_task(_report(state, instance), name=f"report {name}"),
     ]
-    state.bell.ring()
-    return seat
+    state.notifier.notify()
+    return instance
 
 
 def noticed(state: State, running: Running) -> None:
     """A program's condition is another one."""
-    for seat in state.seats.values():
-        if seat.running is running:
-            seat.changed.set()
-    state.bell.ring()
+    for instance in state.instances.values():
+        if instance.running is running:
+            instance.changed.set()
+    state.notifier.notify()
 
 
-def seats_of(state: State, peer: str) -> list[Seat]:
+def instances_of(state: State, peer: str) -> list[ProgramInstance]:
     """The seats of a peer: one, or one for each of its conversations."""
-    return [seat for seat in state.seats.values() if seat.peer.name == peer]
+    return [instance for instance in state.instances.values() if instance.peer.name == peer]
 
 
 def reports(state: State) -> dict[str, dict[str, float]]:
     """What the programs that run say they are good at, by peer; of several of a peer the last one counts."""
     found: dict[str, dict[str, float]] = {}
-    for seat in state.seats.values():
-        if said := seat.running.capabilities:
-            found.setdefault(seat.peer.name, {}).update(said)
+    for instance in state.instances.values():
+        if said := instance.running.capabilities:
+            found.setdefault(instance.peer.name, {}).update(said)
     return found
 
 
 def acknowledge(state: State, sources: Sequence[SourceOffset]) -> None:
     """Tell hosts what of their spools is in the log, so that they need not keep it."""
-    for seat in state.seats.values():
-        offset = seat.stored(sources)
+    for instance in state.instances.values():
+        offset = instance.stored(sources)
         if offset is not None:
-            state.tasks.create_task(seat.running.stored(offset), name=f"stored {seat.peer.name}")
+            state.tasks.create_task(instance.running.stored(offset), name=f"stored {instance.peer.name}")
 
 
 def release(state: State) -> None:
     """The hub is about to end: programs whose turns do not go on under the next one finish them alone."""
-    for seat in state.seats.values():
-        if not state.program_drivers[seat.peer.driver].continues:
-            seat.running.release()
+    for instance in state.instances.values():
+        if not state.program_drivers[instance.peer.driver].continues:
+            instance.running.release()
 
 
 async def let_go(state: State) -> None:
     """Stop hearing the programs; they go on, and the next hub finds them."""
-    for seat in list(state.seats.values()):
-        for task in seat.tasks:
+    for instance in list(state.instances.values()):
+        for task in instance.tasks:
             task.cancel()
-        await asyncio.gather(*seat.tasks, return_exceptions=True)
-        await seat.running.aclose()
-    state.seats.clear()
+        await asyncio.gather(*instance.tasks, return_exceptions=True)
+        await instance.running.aclose()
+    state.instances.clear()
 
 
-async def _hear(state: State, seat: Seat) -> None:
+async def _hear(state: State, instance: ProgramInstance) -> None:
     line = ""
     try:
-        async with aclosing(seat.running.unasked()) as said:
+        async with aclosing(instance.running.unasked()) as said:
             async for spooled in said:
                 line = _last_line(line, spooled)
-                await _keep(state, seat, spooled)
+                await _keep(state, instance, spooled)
     except asyncio.CancelledError:
         raise
     except Exception:  # whatever a driver makes of a program: it must not end the hub
-        log.exception("a program cannot be heard", extra={"peer": seat.peer.name})
-        await seat.running.end()  # nobody would know of it any more
-    await _leave(state, seat, line)
+        log.exception("a program cannot be heard", extra={"peer": instance.peer.name})
+        await instance.running.end()  # nobody would know of it any more
+    await _leave(state, instance, line)
 
 
-async def _keep(state: State, seat: Seat, spooled: Spooled) -> None:
-    drafts = [draft for output in spooled.outputs if (draft := _draft(seat, output))]
+async def _keep(state: State, instance: ProgramInstance, spooled: Spooled) -> None:
+    drafts = [draft for output in spooled.outputs if (draft := _draft(instance, output))]
     kept = [o.memory for o in spooled.outputs if isinstance(o, Remembered)]
-    rows = [memory_row(state, seat.entry.key, memory) for memory in kept[-1:]]
+    rows = [memory_row(state, instance.entry.key, memory) for memory in kept[-1:]]
     if drafts or rows:
         sources = [SourceOffset(spooled.source, spooled.offset)]
-        await commit_patiently(state.store, seat.entry.session_id, drafts, rows, sources)
-    if spooled.source == seat.running.source:
-        await seat.running.stored(spooled.offset)
+        await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
+    if spooled.source == instance.running.source:
+        await instance.running.stored(spooled.offset)
 
 
-async def _leave(state: State, seat: Seat, line: str) -> None:
+async def _leave(state: State, instance: ProgramInstance, line: str) -> None:
     """The program has ended, or was lost: told in its session and to all, then its host's things go."""
-    ended = seat.running.ended or Exit(lost="it could not be heard any more")
-    name = seat.peer.name
+    ended = instance.running.ended or Exit(lost="it could not be heard any more")
+    name = instance.peer.name
     end = end_told(name, ended)
     partial = [Draft(OutputPartial(line))] if line else []
-    rows = [seat.entry.ended(ended)]
-    await commit_patiently(state.store, seat.entry.session_id, [*partial, Draft(end)], rows)
-    await commit_patiently(state.store, HUB_STREAM, [Draft(end), Draft(_gone(name, ended))])
-    if state.seats.get(seat.entry.key) is seat:
-        del state.seats[seat.entry.key]
+    rows = [instance.entry.ended(ended)]
+    await commit_until_accepted(state.store, instance.entry.session_id, [*partial, Draft(end)], rows)
+    await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_gone(name, ended))])
+    if state.instances.get(instance.entry.key) is instance:
+        del state.instances[instance.entry.key]
         state.gone[name] = (ended, state.ids.now())
-    await seat.running.aclose()
-    forget(state, seat.entry)
-    seat.left.set()
-    seat.changed.set()
-    state.bell.ring()
+    await instance.running.aclose()
+    forget(state, instance.entry)
+    instance.left.set()
+    instance.changed.set()
+    state.notifier.notify()
 
 
-def forget(state: State, entry: SeatRow) -> None:
+def forget(state: State, entry: ProgramRow) -> None:
     """Remove what the host of a program that has ended left behind."""
     try:
         state.program_drivers[entry.peer.driver].forget(entry.host_id)
@@ -146,32 +146,32 @@ def forget(state: State, entry: SeatRow) -> None:
         log.warning("a host is not forgotten", extra={"peer": entry.peer.name, "why": error.detail})
 
 
-async def _report(state: State, seat: Seat) -> None:
+async def _report(state: State, instance: ProgramInstance) -> None:
     """Each change of status is an event for all; the first one is that it runs."""
     told = None
-    while not seat.left.is_set():
-        seat.changed.clear()
-        condition = seat.condition
-        if condition.status not in (told, "gone"):  # that it is gone is told with its end
-            told = condition.status
-            change = PeerStatusChanged(seat.peer.name, condition.status, condition.evidence)
-            await commit_patiently(state.store, HUB_STREAM, [Draft(change)])
-            state.bell.ring()
-        await seat.changed.wait()
+    while not instance.left.is_set():
+        instance.changed.clear()
+        status = instance.status
+        if status.state not in (told, "gone"):  # that it is gone is told with its end
+            told = status.state
+            change = PeerStatusChanged(instance.peer.name, status.state, status.evidence)
+            await commit_until_accepted(state.store, HUB_STREAM, [Draft(change)])
+            state.notifier.notify()
+        await instance.changed.wait()
 
 
 def _gone(peer: str, ended: Exit) -> PeerStatusChanged:
     return PeerStatusChanged(peer, "gone", ended.detail)
 
 
-def _draft(seat: Seat, output: Output) -> Draft | None:
+def _draft(instance: ProgramInstance, output: Output) -> Draft | None:
     match output:
         case Text(text, channel) if text:
             return Draft(OutputDelta(text, channel))
         case Record(record, raw):
             return Draft(AgentRecord(record, raw, "base64" if raw is not None else None))
         case Usage(model, taken, given, cached, cost):
-            turn_id, seat.given_up = seat.given_up, None
+            turn_id, instance.given_up = instance.given_up, None
             return Draft(UsageReported(model, taken, given, cached, cost), turn_id)
     return None
 

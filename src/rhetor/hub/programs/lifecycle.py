@@ -22,9 +22,9 @@ from rhetor.errors import (
     UnknownPeer,
     Unprocessable,
 )
-from rhetor.hub.active import Seat
-from rhetor.hub.catalog.programs import HUB_STREAM, SeatRow, end_told, memory_of
-from rhetor.hub.catalog.requests import asked_by
+from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_told, memory_of
+from rhetor.hub.catalog.requests import requests_of
 from rhetor.hub.catalog.sessions import (
     CWD,
     _runs_at_caller,
@@ -37,7 +37,7 @@ from rhetor.hub.catalog.sessions import (
 from rhetor.hub.core.checks import NAME, require_person
 from rhetor.store.base import Draft, Row
 
-from .instances import forget, noticed, seats_of, take
+from .instances import forget, instances_of, noticed, take
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -54,9 +54,9 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
     peer = _announced(command)
     async with state.starting(peer.name):
         taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
-        if taken or seats_of(state, peer.name):
+        if taken or instances_of(state, peer.name):
             raise NameTaken("peer", peer.name)
-        if peer.name in RESERVED or peer.name in state.arranged.terminals:
+        if peer.name in RESERVED or peer.name in state.routing_table.terminals:
             raise NameTaken("command" if peer.name in RESERVED else "terminal", peer.name)
         session = await standing_session(state, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)
@@ -75,7 +75,7 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
         session = await standing_session(state, principal.subject, peer, cwd)
     else:
         session = await _named_session(state, principal, peer, command.session, cwd)
-    await seat_for(state, peer, principal.subject, session.id)
+    await instance_for(state, peer, principal.subject, session.id)
     return peer
 
 
@@ -85,14 +85,14 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     NotRunning: its program does not run."""
     require_person(principal)
     peer = state.peers.get(command.name)
-    seats = seats_of(state, peer.name)
+    instances = instances_of(state, peer.name)
     configured = _is_configured(state, peer.name)
-    if not seats and (configured or peer.name not in state.gone):
+    if not instances and (configured or peer.name not in state.gone):
         raise NotRunning(peer.name)
     ended, _ = state.gone.get(peer.name, (Exit(), 0))
-    await asyncio.gather(*(_end(seat) for seat in seats))
-    if seats:
-        ended = seats[-1].running.ended or Exit()
+    await asyncio.gather(*(_end(instance) for instance in instances))
+    if instances:
+        ended = instances[-1].running.ended or Exit()
     if not configured:
         _forget(state, peer)
     return ended
@@ -105,9 +105,9 @@ def _forget(state: State, peer: Peer) -> None:
         state.peers.remove(peer.name)
 
 
-async def _end(seat: Seat) -> None:
-    await seat.running.end()
-    await seat.left.wait()
+async def _end(instance: ProgramInstance) -> None:
+    await instance.running.end()
+    await instance.left.wait()
 
 
 async def _named_session(
@@ -123,7 +123,9 @@ async def _named_session(
     return session
 
 
-async def seat_for(state: State, peer: Peer, owner: str, session_id: str | None = None) -> Seat:
+async def instance_for(
+    state: State, peer: Peer, owner: str, session_id: str | None = None
+) -> ProgramInstance:
     """The seat of a peer's program, which is started where it does not run and is known well enough. Of a
     peer that has a program for each conversation, that of the session; of the owner's standing one without.
 
@@ -136,12 +138,12 @@ async def seat_for(state: State, peer: Peer, owner: str, session_id: str | None 
     session = await _session(state, peer, owner, session_id)
     key = seat_key(state, peer, session.id)
     async with state.starting(key):
-        seat = state.seats.get(key)
-        if seat and seat.running.ended is not None and _is_configured(state, peer.name):
-            await seat.left.wait()  # its end is being told; the message is for the next one
-            seat = None
-        if seat:
-            return seat
+        instance = state.instances.get(key)
+        if instance and instance.running.ended is not None and _is_configured(state, peer.name):
+            await instance.left.wait()  # its end is being told; the message is for the next one
+            instance = None
+        if instance:
+            return instance
         if not _is_configured(state, peer.name):
             raise NotRunning(peer.name)
         launch = state.launches(peer, session.metadata.get(CWD))
@@ -178,7 +180,7 @@ async def take_up(state: State, session: Session, cwd: str | None) -> None:
 async def register(state: State) -> None:
     """Make the peers known that were announced to an earlier hub, before anything asks for them."""
     for row in await state.store.find("program", state="running", limit=10_000):
-        entry = SeatRow.of(row)
+        entry = ProgramRow.of(row)
         if entry.announced:
             state.peers.put(entry.peer)
 
@@ -186,10 +188,10 @@ async def register(state: State) -> None:
 async def adopt(state: State) -> None:
     """Find the programs again that ran under an earlier hub."""
     for row in await state.store.find("program", state="running", limit=10_000):
-        await _adopt(state, SeatRow.of(row))
+        await _adopt(state, ProgramRow.of(row))
 
 
-async def _adopt(state: State, entry: SeatRow) -> None:
+async def _adopt(state: State, entry: ProgramRow) -> None:
     driver = state.program_drivers.get(entry.peer.driver)
     entry, found = _with_rules_of_now(state, entry), None
     if driver is not None:
@@ -210,8 +212,8 @@ def keep_while_it_runs(state: State, peer: Peer) -> None:
 
     async def forgotten() -> None:
         while not state.closing:
-            heard = state.bell.heard()
-            if not seats_of(state, peer.name):
+            heard = state.notifier.next()
+            if not instances_of(state, peer.name):
                 _forget(state, peer)
                 return
             await heard.wait()
@@ -219,7 +221,7 @@ def keep_while_it_runs(state: State, peer: Peer) -> None:
     state.tasks.create_task(forgotten(), name=f"program {peer.name}")
 
 
-def _with_rules_of_now(state: State, entry: SeatRow) -> SeatRow:
+def _with_rules_of_now(state: State, entry: ProgramRow) -> ProgramRow:
     """What a program asks for is judged by the configuration of this hub, not of the one that started it."""
     if not _is_configured(state, entry.peer.name):
         return entry
@@ -232,7 +234,7 @@ def source_of(host_id: str) -> str:
     return f"host:{host_id}"
 
 
-async def _was_lost(state: State, entry: SeatRow, ended: Exit) -> None:
+async def _was_lost(state: State, entry: ProgramRow, ended: Exit) -> None:
     name = entry.peer.name
     end, rows = end_told(name, ended), [entry.ended(ended)]
     await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
@@ -242,7 +244,7 @@ async def _was_lost(state: State, entry: SeatRow, ended: Exit) -> None:
         forget(state, entry)
 
 
-async def _left(state: State, entry: SeatRow) -> Left:
+async def _left(state: State, entry: ProgramRow) -> Left:
     """What an earlier hub left of a program, the turn in its session included."""
     offset = await state.store.offset(source_of(entry.host_id))
     memory = await memory_of(state, entry.key)
@@ -250,16 +252,18 @@ async def _left(state: State, entry: SeatRow) -> Left:
         for row in await state.store.find("turn", state=started, parent=entry.session_id):
             asked = {
                 each.id: each.data.get("detail")
-                for each in await asked_by(state, entry.session_id, row.id)
+                for each in await requests_of(state, entry.session_id, row.id)
                 if each.kind == "permission"
             }
             return Left(offset, memory, True, asked)
     return Left(offset, memory)
 
 
-async def _start(state: State, peer: Peer, session: Session, launch: Launch, *, announced: bool) -> Seat:
+async def _start(
+    state: State, peer: Peer, session: Session, launch: Launch, *, announced: bool
+) -> ProgramInstance:
     key, owner = seat_key(state, peer, session.id), session.owner
-    entry = SeatRow(state.ids.new("h"), key, peer, owner, session.id, announced, state.ids.now())
+    entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, state.ids.now())
     await state.store.commit(HUB_STREAM, [], rows=[entry.row("running")])  # known before it runs
     driver = state.program_drivers[peer.driver]
     try:

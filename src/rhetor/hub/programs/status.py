@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rhetor.domain.peer import Peer
-from rhetor.domain.program import Condition, Status
+from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.turn import UNSTARTED
 from rhetor.errors import PeerBusy
 
-from .instances import seats_of
+from .instances import instances_of
 from .lifecycle import seat_key
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-URGENCY: tuple[Status, ...] = ("blocked", "stuck", "busy", "idle", "available", "gone")  # of several programs
+URGENCY: tuple[ProgramState, ...] = (
+    "blocked",
+    "stuck",
+    "busy",
+    "idle",
+    "available",
+    "gone",
+)  # of several programs
 RESTING = frozenset({"available", "idle", "gone"})
 
 
@@ -31,25 +38,25 @@ class Waited:
     timed_out: bool
 
 
-def condition_of(state: State, peer: Peer) -> Condition:
+def status_of(state: State, peer: Peer) -> ProgramStatus:
     """How the peer is now."""
-    if seats := seats_of(state, peer.name):
-        return min((seat.condition for seat in seats), key=lambda how: URGENCY.index(how.status))
+    if instances := instances_of(state, peer.name):
+        return min((instance.status for instance in instances), key=lambda how: URGENCY.index(how.state))
     if peer.name in state.gone:
         ended, at = state.gone[peer.name]
-        return Condition("gone", ended.detail, at)
+        return ProgramStatus("gone", ended.detail, at)
     if peer.program is not None:
-        return Condition("available", "it is started by its first message", state.ids.now())
+        return ProgramStatus("available", "it is started by its first message", state.ids.now())
     running = running_turns(state, peer)
     evidence = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
-    return Condition("busy" if running else "idle", evidence, state.ids.now())
+    return ProgramStatus("busy" if running else "idle", evidence, state.ids.now())
 
 
 def require_rest(state: State, peer: Peer, session_id: str) -> None:
     """Raises:
     PeerBusy: the program that would answer in the session is busy, for whomever."""
-    seat = state.seats.get(seat_key(state, peer, session_id))
-    if seat is not None and seat.condition.status not in RESTING:
+    instance = state.instances.get(seat_key(state, peer, session_id))
+    if instance is not None and instance.status.state not in RESTING:
         turn = next((run.turn.turn_id for run in state.running_turns() if run.turn.peer == peer.name), "")
         raise PeerBusy(peer.name, turn)
 
@@ -80,7 +87,7 @@ async def until_idle(
     try:
         async with asyncio.timeout(seconds):
             while True:
-                heard = state.bell.heard()
+                heard = state.notifier.next()
                 waited = _look(state, peers)
                 if waited.idle and (mode == "any" or not waited.waiting):
                     return waited
@@ -96,4 +103,4 @@ def _look(state: State, peers: Sequence[Peer]) -> Waited:
 
 
 def _rests(state: State, peer: Peer) -> bool:
-    return condition_of(state, peer).status in RESTING and not running_turns(state, peer)
+    return status_of(state, peer).state in RESTING and not running_turns(state, peer)

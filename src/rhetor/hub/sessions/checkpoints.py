@@ -15,7 +15,7 @@ from rhetor.domain.session import Session
 from rhetor.errors import PeerBusy, RhetorError, Unprocessable
 from rhetor.hub.catalog.programs import memory_of, memory_row
 from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_row
-from rhetor.hub.programs.lifecycle import seat_for, seat_key
+from rhetor.hub.programs.lifecycle import instance_for, seat_key
 from rhetor.store.base import Draft, Expect, Head, Row, parse_cursor, require_position
 
 from .sessions import open_one, owned_session, stop
@@ -58,8 +58,8 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
         PeerBusy: a turn runs or waits.
     """
     session = await open_one(state, principal, command.session_id)
-    if lane := state.lanes.get(session.id):
-        raise PeerBusy(session.peer, lane.current.turn.turn_id if lane.current else "")
+    if runner := state.runners.get(session.id):
+        raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
     position = await _place(state, session.id, command.at)
     id = state.ids.new("c")
     made = CheckpointMade(id, "restored", f"{session.id}@{position}")
@@ -118,8 +118,8 @@ async def _copied_memory(state: State, peer: Peer, parent: Session, position: Po
     """What the program of the copy begins with; empty where there is none, or nothing to go on with."""
     if peer.program is None:
         return {}
-    if lane := state.lanes.get(parent.id):
-        raise PeerBusy(peer.name, lane.current.turn.turn_id if lane.current else "")
+    if runner := state.runners.get(parent.id):
+        raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
     memory = await memory_of(state, seat_key(state, peer, parent.id))
     copied = state.program_drivers[peer.driver].copied(peer, memory)
     head = await state.store.head(parent.id)
@@ -131,8 +131,8 @@ async def _copied_memory(state: State, peer: Peer, parent: Session, position: Po
 async def _begin_copy(state: State, principal: Principal, peer: Peer, session: Session) -> None:
     """The program begins now: what its parent says from now on is not to be part of the copy."""
     try:
-        seat = await seat_for(state, peer, principal.subject, session.id)
-        await seat.running.begun()
+        instance = await instance_for(state, peer, principal.subject, session.id)
+        await instance.running.begun()
     except RhetorError:
         await stop(state, principal, StopSession(session.id))
         raise

@@ -80,7 +80,7 @@ class Conversation:
         self.session_id = session.id
         if not session.takes_messages:
             return f"its session is {session.state}"
-        if session.id in self._state.lanes:
+        if session.id in self._state.runners:
             return "a turn of it is running"
         store = self._state.store
         self._known = {row.id for row in await store.find("turn", parent=session.id, limit=MOST_TURNS)}

@@ -51,7 +51,7 @@ def _deserted(state: State, session: Session) -> None:
 
 async def _stop(state: State, session: Session) -> None:
     while _is_speaking(state, session.id):
-        heard = state.bell.heard()
+        heard = state.notifier.next()
         if not _is_speaking(state, session.id):
             break
         await heard.wait()
@@ -66,5 +66,7 @@ async def _stop(state: State, session: Session) -> None:
 
 def _is_speaking(state: State, session_id: str) -> bool:
     """Whether a turn runs that can come to its end without anybody."""
-    lane = state.lanes.get(session_id)
-    return lane is not None and lane.current is not None and lane.current.turn.state is TurnState.RUNNING
+    runner = state.runners.get(session_id)
+    return (
+        runner is not None and runner.current is not None and runner.current.turn.state is TurnState.RUNNING
+    )

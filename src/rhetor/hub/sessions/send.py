@@ -36,7 +36,7 @@ from rhetor.hub.core.shielded import to_the_end
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, passed_through, require_hops
 from rhetor.hub.turns.context import Taken, settle, take
-from rhetor.hub.turns.runner import Lane, wake
+from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
 
 from .sessions import owned_session
@@ -98,8 +98,8 @@ async def _send(state: State, principal: Principal, command: SendMessage, fulfil
         sender = "" if command.via else command.from_
         taken = await take(state, principal.subject, peer, sender, command.context)
         try:
-            offer = Offer(session, peer, match, message, taken, fulfils)
-            return await _accept(state, principal, command, offer)
+            prepared = PreparedMessage(session, peer, match, message, taken, fulfils)
+            return await _accept(state, principal, command, prepared)
         except StateConflict:  # the session changed between our look and our commit: look again
             continue
     raise SessionOver(session.id, "changing too fast")
@@ -143,24 +143,24 @@ async def _accept(
     state: State,
     principal: Principal,
     command: SendMessage,
-    offer: Offer,
+    prepared: PreparedMessage,
 ) -> Accepted:
-    session, peer, match, taken = offer.session, offer.peer, offer.match, offer.taken
-    lane = state.lanes.get(session.id)
-    if lane is not None:
-        _when_busy(command, lane, peer)
+    session, peer, match, taken = prepared.session, prepared.peer, prepared.match, prepared.taken
+    runner = state.runners.get(session.id)
+    if runner is not None:
+        _when_busy(command, runner, peer)
     elif command.if_busy == "refuse":
         if session.state is SessionState.PAUSED:
             raise PeerBusy(peer.name, why="its session is paused")
         if peer.program is not None:
             require_rest(state, peer, session.id)
-    direct = lane is None and session.state is SessionState.ACTIVE
+    direct = runner is None and session.state is SessionState.ACTIVE
     opened = opens_session(command, peer)
-    mine = Lane(state, session.id, held=True) if direct else None
+    mine = SessionRunner(state, session.id, held=True) if direct else None
     if mine is not None:
-        state.lanes[session.id] = mine  # at once, so that who comes meanwhile waits behind
+        state.runners[session.id] = mine  # at once, so that who comes meanwhile waits behind
     try:
-        turn, drafts = await drafts_of(state, principal, command, offer, direct)
+        turn, drafts = await drafts_of(state, principal, command, prepared, direct)
         committed = await state.store.commit(
             session.id,
             drafts,
@@ -169,9 +169,9 @@ async def _accept(
                 command,
                 {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
             ),
-            expect=[*([] if opened else [_unchanged(session)]), *taken.expects, *offer.still_due],
+            expect=[*([] if opened else [_unchanged(session)]), *taken.expects, *prepared.still_due],
             rows=[session_row(session), turn.row(), *taken.rows],
-            drop=offer.dropped,
+            drop=prepared.dropped,
         )
     except BaseException:
         if mine is not None:
@@ -183,7 +183,7 @@ async def _accept(
         return await _first_time(state, committed, peer, match)
     settle(state, taken)
     if mine is not None:
-        mine.begin((session, turn, Received(offer.message, taken.payloads)))
+        mine.begin((session, turn, Received(prepared.message, taken.payloads)))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
@@ -194,11 +194,11 @@ def _unchanged(session: Session) -> Expect:
     return Expect("session", session.id, frozenset({session.state}))
 
 
-def _when_busy(command: SendMessage, lane: Lane, peer: Peer) -> None:
+def _when_busy(command: SendMessage, runner: SessionRunner, peer: Peer) -> None:
     if command.if_busy == "refuse":
-        raise PeerBusy(peer.name, lane.current.turn.turn_id if lane.current else "")
-    if command.if_busy == "interrupt" and lane.current:
-        lane.current.stop(lambda turn: turn.interrupt("another message came first"))
+        raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
+    if command.if_busy == "interrupt" and runner.current:
+        runner.current.stop(lambda turn: turn.interrupt("another message came first"))
 
 
 async def _first_time(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
@@ -218,7 +218,7 @@ async def _first_time(state: State, committed: Committed, peer: Peer, match: Mat
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PreparedMessage:
     """A message as it would be taken in now: in which session, and what goes with it. `fulfils`: a row of the
     catalog that is dropped with it."""
 
@@ -248,11 +248,11 @@ def opens_session(command: SendMessage, peer: Peer) -> bool:
 
 
 async def drafts_of(
-    state: State, principal: Principal, command: SendMessage, offer: Offer, direct: bool
+    state: State, principal: Principal, command: SendMessage, prepared: PreparedMessage, direct: bool
 ) -> tuple[TurnRow, list[Draft]]:
     """The turn and its first events. `direct`: it runs at once, else behind those that wait."""
-    turn_id, session, peer = state.ids.new("t"), offer.session, offer.peer
-    payloads: list[Payload] = [*offer.taken.payloads, offer.message]
+    turn_id, session, peer = state.ids.new("t"), prepared.session, prepared.peer
+    payloads: list[Payload] = [*prepared.taken.payloads, prepared.message]
     if direct:
         payloads.append(TurnStarted(peer.name))
     else:
@@ -269,7 +269,7 @@ async def drafts_of(
         peer.name,
         began,
         principal.subject,
-        offer.message.message_id,
+        prepared.message.message_id,
         head.head if head else 0,
         at=state.ids.now(),
     )

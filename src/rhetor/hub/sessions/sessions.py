@@ -46,7 +46,7 @@ async def owned_session(state: State, principal: Principal, session_id: str) -> 
             raise NotFound("session", session_id)
         row = named[0]
     session = session_of(row)
-    if session.has_expired(state.ids.now()) and session.id not in state.lanes:
+    if session.has_expired(state.ids.now()) and session.id not in state.runners:
         session = await _become(state, session, SessionState.EXPIRED)
     return session
 
@@ -137,9 +137,9 @@ async def save(state: State, principal: Principal, command: SaveSession) -> Sess
 
 async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
     session = await owned_session(state, principal, command.session_id)
-    lane = state.lanes.get(session.id)
-    if lane is not None and lane.current is not None:
-        lane.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
+    runner = state.runners.get(session.id)
+    if runner is not None and runner.current is not None:
+        runner.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
     return session
 
 
@@ -152,9 +152,9 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
     drafts = [Draft(TurnCancelled(by), turn.id) for turn in waiting]
     rows = [turn.become(TurnState.CANCELLED).row() for turn in waiting]
     stopped = await _become(state, session, SessionState.STOPPED, drafts, rows)
-    lane = state.lanes.get(session.id)
-    if lane is not None and lane.current is not None:
-        lane.current.stop(lambda turn: turn.cancel(by))
+    runner = state.runners.get(session.id)
+    if runner is not None and runner.current is not None:
+        runner.current.stop(lambda turn: turn.cancel(by))
     return stopped
 
 
@@ -163,7 +163,7 @@ async def expire_old(state: State) -> int:
     now, expired = state.ids.now(), 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
         session = session_of(row)
-        if session.has_expired(now) and session.id not in state.lanes:
+        if session.has_expired(now) and session.id not in state.runners:
             await _become(state, session, SessionState.EXPIRED)
             expired += 1
     return expired
@@ -201,7 +201,7 @@ async def _become(
 
 def _end_program(state: State, session: Session) -> None:
     """A program that ran for this conversation alone has nothing left to do."""
-    for seat in list(state.seats.values()):
-        peer = seat.peer
-        if seat.entry.key == seat_key(state, peer, session.id) != peer.name:
-            state.tasks.create_task(seat.running.end(), name=f"end {peer.name}")
+    for instance in list(state.instances.values()):
+        peer = instance.peer
+        if instance.entry.key == seat_key(state, peer, session.id) != peer.name:
+            state.tasks.create_task(instance.running.end(), name=f"end {peer.name}")

@@ -127,7 +127,7 @@ async def close(state: State, principal: Principal, command: CloseSocket) -> Non
         raise Unprocessable(f"the socket {command.socket_id} is always there", socket_id=command.socket_id)
     socket = await found_socket(state, principal, command.socket_id)
     await stop(state, principal, StopSession(socket.session_id))
-    state.readership.forget(socket.session_id)
+    state.read_marks.forget(socket.session_id)
 
 
 async def end_sockets(state: State, socket_id: str) -> None:
@@ -136,13 +136,13 @@ async def end_sockets(state: State, socket_id: str) -> None:
         socket = _of(row)
         if await _takes_messages(state, socket):
             await stop(state, Principal(socket.owner), StopSession(socket.session_id))
-        state.readership.forget(socket.session_id)
+        state.read_marks.forget(socket.session_id)
 
 
 async def unread(state: State, socket: Socket) -> Position:
     """Where a connection begins that does not say: behind what the socket's connections were given."""
     head = await state.store.head(socket.session_id) or Head("", 0, 1)
-    given = state.readership.given(socket.session_id)
+    given = state.read_marks.given(socket.session_id)
     if given is None and (row := await state.store.get(GIVEN, socket.session_id)):
         given = Position.parse(msgspec.json.decode(row.doc))
     if given is None or check_position(head, given) != "ok":
@@ -153,12 +153,12 @@ async def unread(state: State, socket: Socket) -> Position:
 async def give(state: State, socket: Socket, position: Position) -> None:
     """A connection was written what is up to there: the next one need not be. Known at once, and durable when
     this returns, if it can be."""
-    if state.readership.give(socket.session_id, position) and not state.closing:
+    if state.read_marks.give(socket.session_id, position) and not state.closing:
         await to_the_end(state.tasks, _note(state, socket), "given")
 
 
 async def _note(state: State, socket: Socket) -> None:
-    position = state.readership.given(socket.session_id)
+    position = state.read_marks.given(socket.session_id)
     if position is None:
         return
     doc = msgspec.json.encode(str(position))
@@ -177,7 +177,7 @@ async def _active(state: State, socket: Socket) -> Active:
         socket.peer,
         session_id,
         socket.created_at,
-        state.readership.readers(session_id),
+        state.read_marks.readers(session_id),
         await _waiting(state, socket),
         Position(head.epoch, head.head) if head else None,
     )

@@ -14,7 +14,7 @@ from rhetor.domain.output import ToolResult
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import NotFound, TooLarge, Unprocessable
-from rhetor.hub.catalog.requests import ENDED, OPEN, Asked, Kind, commit_answer, row_id
+from rhetor.hub.catalog.requests import ENDED, OPEN, Kind, Request, commit_answer, row_id
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.commits import command_key
 from rhetor.hub.core.shielded import to_the_end
@@ -60,16 +60,18 @@ async def answer_permission(state: State, principal: Principal, command: AnswerP
     return await to_the_end(state.tasks, work, "answer")
 
 
-async def open_permissions(state: State, principal: Principal) -> Sequence[Asked]:
+async def open_permissions(state: State, principal: Principal) -> Sequence[Request]:
     """The caller's requests that wait, the oldest first."""
     rows = await state.store.find("permission", state=OPEN, owner=principal.subject)
-    return [Asked.of(row) for row in rows]
+    return [Request.of(row) for row in rows]
 
 
 def shown_state(state: State, session: Session) -> SessionState:
     """The session's state, `waiting` where its running turn waits for an answer."""
-    lane = state.lanes.get(session.id)
-    waits = lane is not None and lane.current is not None and lane.current.turn.state is TurnState.WAITING
+    runner = state.runners.get(session.id)
+    waits = (
+        runner is not None and runner.current is not None and runner.current.turn.state is TurnState.WAITING
+    )
     return SessionState.WAITING if waits and session.state is SessionState.ACTIVE else session.state
 
 
@@ -77,26 +79,26 @@ async def _answer(
     state: State,
     principal: Principal,
     command: AnswerTool | AnswerPermission,
-    asked: Asked,
+    asked: Request,
     payload: ToolReturned | PermissionAnswered,
     value: Any,
 ) -> Answered:
     key = command_key(principal, command, asked.id)
-    if asking := state.asking.get(asked.turn_id):
-        committed = await asking.answer(asked, payload, value, key)
+    if pending := state.pending.get(asked.turn_id):
+        committed = await pending.answer(asked, payload, value, key)
     else:  # the turn is over, so this raises, unless it is an answer that came before with the same key
         committed = await commit_answer(state, asked, payload, key)
     return Answered(asked.id, asked.turn_id, Position(committed.epoch, committed.last))
 
 
-async def _asked(state: State, principal: Principal, kind: Kind, stream: str, id: str) -> Asked:
+async def _asked(state: State, principal: Principal, kind: Kind, stream: str, id: str) -> Request:
     row = await state.store.get(kind, row_id(stream, id))
     if row is None or row.owner != principal.subject:
         asker = await state.store.get("session", stream) or await state.store.get("plan", stream)
         if asker is None or asker.owner != principal.subject:
             raise NotFound("session", stream)
         raise NotFound("tool call" if kind == "call" else "permission request", id)
-    return Asked.of(row)
+    return Request.of(row)
 
 
 def _check_size(result: Any, limit: int) -> None:
@@ -111,13 +113,13 @@ class PermissionWatch:
     def __init__(self, state: State, principal: Principal) -> None:
         self._state = state
         self._principal = principal
-        self._known: dict[str, Asked] = {}
-        self._heard = state.asked.heard()
+        self._known: dict[str, Request] = {}
+        self._heard = state.requests_changed.next()
 
-    async def look(self) -> tuple[list[Asked], list[Asked]]:
+    async def look(self) -> tuple[list[Request], list[Request]]:
         """Those that wait since the last look, the oldest first, and those that do no more, each with its
         `answer`."""
-        self._heard = self._state.asked.heard()
+        self._heard = self._state.requests_changed.next()
         now = {asked.row_id: asked for asked in await open_permissions(self._state, self._principal)}
         gone = [await self._ended(asked) for id, asked in self._known.items() if id not in now]
         new = [asked for id, asked in now.items() if id not in self._known]
@@ -128,7 +130,7 @@ class PermissionWatch:
         """Until another look may find something."""
         await self._heard.wait()
 
-    async def _ended(self, asked: Asked) -> Asked:
+    async def _ended(self, asked: Request) -> Request:
         row = await self._state.store.get("permission", asked.row_id)
-        ended = asked if row is None else Asked.of(row)
+        ended = asked if row is None else Request.of(row)
         return ended if ended.answer else replace(ended, answer={"option_id": None, "by": ENDED})

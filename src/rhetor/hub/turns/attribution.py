@@ -32,7 +32,7 @@ def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
     name = principal.peer
     if name is None:
         return ()
-    ways = (asking.via for asking in state.asking.values() if asking.peer == name)
+    ways = (pending.via for pending in state.pending.values() if pending.peer == name)
     return (*max(ways, key=len, default=()), name)
 
 

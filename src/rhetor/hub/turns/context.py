@@ -42,7 +42,7 @@ async def take(
     purposes of the peer and of the terminal that sends it. To be committed with the message, and `settle`d
     after."""
     given = (*_for_readers(peer, also), *_purposes(state, owner, peer, sender))
-    if (owner, peer.name) not in state.arranged.promoted:
+    if (owner, peer.name) not in state.routing_table.promoted:
         return Taken(given)
     row = await state.store.get(KIND, place_id(owner, peer.name))
     staged = msgspec.json.decode(row.doc, type=Staged) if row else None
@@ -57,7 +57,7 @@ async def take(
 def settle(state: State, taken: Taken) -> None:
     """The message is in the log, and what was said in front of it."""
     if taken.place is not None:
-        state.arranged.promoted.discard(taken.place)
+        state.routing_table.promoted.discard(taken.place)
 
 
 def versioned(staged: Staged) -> Row:
@@ -80,9 +80,11 @@ def timestamp(at: int) -> str:
 def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[ContextInjected]:
     """`sender`: how it is shown; only that of a terminal of the owner's counts."""
     found: list[ContextInjected] = []
-    if purpose := state.arranged.purposes.get((owner, peer.name)):
+    if purpose := state.routing_table.purposes.get((owner, peer.name)):
         found.append(purpose_context(purpose.text, "purpose", purpose.at))
-    if sender in state.arranged.terminals and (purpose := state.arranged.purposes.get((owner, sender))):
+    if sender in state.routing_table.terminals and (
+        purpose := state.routing_table.purposes.get((owner, sender))
+    ):
         found.append(purpose_context(purpose.text, f"purpose of {sender}", purpose.at))
     return _for_readers(peer, found)
 

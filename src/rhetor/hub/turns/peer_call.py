@@ -13,9 +13,9 @@ from rhetor.domain.session import Voice
 from rhetor.drivers.base import Conversation, Prompt, Said
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.hub.catalog.sessions import standing_session
-from rhetor.hub.programs.lifecycle import seat_for
+from rhetor.hub.programs.lifecycle import instance_for
 from rhetor.hub.turns.attribution import with_context
-from rhetor.hub.turns.pending import Asking
+from rhetor.hub.turns.pending import PendingRequests
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -26,7 +26,7 @@ async def ask(
     peer_name: str,
     prompt: Prompt,
     history: Sequence[Said],
-    asking: Asking,
+    pending: PendingRequests,
     voice: Voice | None = None,
 ) -> AsyncGenerator[Output, None]:
     """One turn of a conversation that is opened for it, and closed with it; answers reach it by `asking`."""
@@ -36,7 +36,7 @@ async def ask(
         raise TurnFailure(gone.detail, peer=peer_name) from gone
     peer = voice.of(peer) if voice else peer
     prompt = with_context(peer, prompt)
-    conversation = asking.conversation = await _conversation(state, peer, asking)
+    conversation = pending.conversation = await _conversation(state, peer, pending)
     finished = False
     try:
         async with aclosing(conversation.send(prompt, history)) as outputs:
@@ -45,28 +45,28 @@ async def ask(
                 yield output
     except (GeneratorExit, asyncio.CancelledError):
         if not finished:
-            _give_up(state, asking)
+            _give_up(state, pending)
         raise
     finally:
         await conversation.aclose()
 
 
-def _give_up(state: State, asking: Asking) -> None:
+def _give_up(state: State, pending: PendingRequests) -> None:
     """The turn ends now; its program may have something to say of it yet."""
-    seat = state.seats.get(asking.seat)
-    if seat is not None and seat.entry.session_id == asking.stream:
-        seat.given_up = asking.turn_id
+    instance = state.instances.get(pending.instance)
+    if instance is not None and instance.entry.session_id == pending.stream:
+        instance.given_up = pending.turn_id
 
 
-async def _conversation(state: State, peer: Peer, asking: Asking) -> Conversation:
+async def _conversation(state: State, peer: Peer, pending: PendingRequests) -> Conversation:
     if speak := state.joint.get(peer.driver):
-        return speak(state, peer, asking)
+        return speak(state, peer, pending)
     if peer.program is None:
         return await state.drivers[peer.driver].open(peer)
-    session_id = asking.stream
+    session_id = pending.stream
     if await state.store.get("session", session_id) is None:  # a plan's: its program has a session beside it
-        session_id = (await standing_session(state, asking.owner, peer, asking.cwd)).id
-    seat = await seat_for(state, peer, asking.owner, session_id)
-    asking.seat = seat.entry.key
-    seat.given_up = None
-    return seat.running.conversation()
+        session_id = (await standing_session(state, pending.owner, peer, pending.cwd)).id
+    instance = await instance_for(state, peer, pending.owner, session_id)
+    pending.instance = instance.entry.key
+    instance.given_up = None
+    return instance.running.conversation()

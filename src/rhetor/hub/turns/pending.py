@@ -28,7 +28,7 @@ from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
 from rhetor.hub.catalog.programs import memory_row
-from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Asked, Kind, commit_answer
+from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
 from rhetor.store.base import Committed, Key, Row
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Settled:
     given: list[PermissionAnswered] = field(default_factory=list)
 
 
-class Asking:
+class PendingRequests:
     """The questions of one running turn; entered for as long as it runs.
 
     `lock`: one commit of the turn at a time, so that an answer and the turn's end cannot pass each other.
@@ -61,12 +61,12 @@ class Asking:
         self._state = state
         self.stream = stream
         self.owner = owner
-        self.seat = ""
+        self.instance = ""
         self.cwd: str | None = None
         self.via: tuple[str, ...] = ()
         self._turn = turn
         self._step = step
-        self._open: dict[str, Asked] = {}
+        self._open: dict[str, Request] = {}
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -74,13 +74,13 @@ class Asking:
         return self._turn.turn_id
 
     def __enter__(self) -> Self:
-        self._state.asking[self._turn.turn_id] = self
+        self._state.pending[self._turn.turn_id] = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        del self._state.asking[self._turn.turn_id]
+        del self._state.pending[self._turn.turn_id]
         for timer in self._timers:
             timer.cancel()
 
@@ -89,7 +89,7 @@ class Asking:
         """Who answers."""
         return self._turn.peer
 
-    def taken_up(self, asked: Sequence[Asked]) -> None:
+    def taken_up(self, asked: Sequence[Request]) -> None:
         """Questions that the turn asked under an earlier hub."""
         self._open |= {each.id: each for each in asked}
         for each in asked:
@@ -98,7 +98,7 @@ class Asking:
 
     def remembered(self, memory: dict[str, Any]) -> list[Row]:
         """What the turn's conversation leaves to the next program of it."""
-        return [memory_row(self._state, self.seat, memory)] if self.seat else []
+        return [memory_row(self._state, self.instance, memory)] if self.instance else []
 
     def dated(self, payload: Payload) -> Payload:
         """A request for permission with its end, where the peer set none."""
@@ -142,10 +142,10 @@ class Asking:
     def ring(self, rows: Sequence[Row]) -> None:
         """That these rows are committed: who watches requests for permission looks again."""
         if any(row.kind == "permission" for row in rows):
-            self._state.asked.ring()
+            self._state.requests_changed.notify()
 
     async def answer(
-        self, asked: Asked, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
+        self, asked: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
     ) -> Committed:
         """Commit the answer, and let the turn go on with it.
 
@@ -170,7 +170,7 @@ class Asking:
             settled.payloads.append(payload)
             settled.rows[asked.id] = asked.answered(payload).row(CLOSED)
 
-    def _open_or_decide(self, asked: Asked, payload: Payload, settled: Settled) -> None:
+    def _open_or_decide(self, asked: Request, payload: Payload, settled: Settled) -> None:
         answer = decided(self._rules, payload) if isinstance(payload, PermissionAsked) else None
         settled.rows[asked.id] = asked.row(OPEN if answer is None else ANSWERED)
         if answer is not None:
@@ -189,7 +189,7 @@ class Asking:
         except UnknownPeer:
             return Rules()
 
-    def _asked(self, payload: Payload) -> Asked | None:
+    def _asked(self, payload: Payload) -> Request | None:
         match payload:
             case ToolCalled(call_id=id, runs_at="client"):
                 kind: Kind = "call"
@@ -199,9 +199,11 @@ class Asking:
                 return None
         turn, now = self._turn, self._state.ids.now()
         data = msgspec.to_builtins(data_of(payload))
-        return Asked(kind, id, self.stream, turn.turn_id, self.owner, turn.peer, data, self._step, OPEN, now)
+        return Request(
+            kind, id, self.stream, turn.turn_id, self.owner, turn.peer, data, self._step, OPEN, now
+        )
 
-    def _expire_later(self, asked: Asked) -> None:
+    def _expire_later(self, asked: Request) -> None:
         def expire() -> None:
             self._state.tasks.create_task(self._expire(asked), name=f"expiry {asked.id}")
 
@@ -209,7 +211,7 @@ class Asking:
         seconds = max(0.0, end - self._state.ids.now() / 1000)
         self._timers.append(asyncio.get_running_loop().call_later(seconds, expire))
 
-    async def _expire(self, asked: Asked) -> None:
+    async def _expire(self, asked: Request) -> None:
         while asked.id in self._open:
             try:
                 await self.answer(asked, PermissionAnswered(asked.id, None, EXPIRED), None)

@@ -13,9 +13,9 @@ from rhetor.domain.output import Output
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Prompt, Said
-from rhetor.hub.active import Seat
-from rhetor.hub.catalog.outbox import marks, tell_courier
-from rhetor.hub.catalog.requests import asked_by
+from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
+from rhetor.hub.catalog.requests import requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row
 from rhetor.hub.catalog.turn_log import Received, received, said_so_far
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
@@ -23,14 +23,14 @@ from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.turns.peer_call import ask
 from rhetor.store.base import Draft
 
-from .pending import Asking
+from .pending import PendingRequests
 from .turn_run import Closing, TurnRun
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-class Lane:
+class SessionRunner:
     """There while a turn of its session runs or waits. Who waits is read from the catalog, not kept here.
     `held`: for a turn that is about to be committed as the one that runs; until that `begin`s nobody does."""
 
@@ -71,28 +71,30 @@ class Lane:
                     message = await received(self._state.store, found[1])
                     await self._take(*found, message, started=False)
         finally:
-            self._state.lanes.pop(self._session_id, None)
-            self._state.bell.ring()
-            self._state.watching.forget(self._session_id)
+            self._state.runners.pop(self._session_id, None)
+            self._state.notifier.notify()
+            self._state.presence.forget(self._session_id)
 
-    def take_up(self, session: Session, row: TurnRow, seat: Seat, message: Received) -> None:
+    def take_up(self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received) -> None:
         """Go on with a turn that runs in a program since before this hub."""
         name = f"lane {self._session_id}"
-        self.task = self._state.tasks.create_task(self._go_on(session, row, seat, message), name=name)
+        self.task = self._state.tasks.create_task(self._go_on(session, row, instance, message), name=name)
 
-    async def _go_on(self, session: Session, row: TurnRow, seat: Seat, message: Received) -> None:
+    async def _go_on(
+        self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received
+    ) -> None:
         try:
             said = await said_so_far(self._state.store, row)
-            asked = await asked_by(self._state, row.stream, row.id)
+            asked = await requests_of(self._state, row.stream, row.id)
             turn = Turn(row.id, row.message_id, row.peer)
             turn.take_up(said, [each.id for each in asked])
-            asking = Asking(self._state, session.id, session.owner, turn)
-            asking.seat, asking.conversation = seat.entry.key, seat.running.conversation()
-            asking.via = message.message.via
-            asking.taken_up(asked)
-            self.current = self._turn_run(session, row, turn, asking)
-            await self.current.run(seat.running.proceed())
-            tell_courier(self._state, row)
+            pending = PendingRequests(self._state, session.id, session.owner, turn)
+            pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
+            pending.via = message.message.via
+            pending.taken_up(asked)
+            self.current = self._turn_run(session, row, turn, pending)
+            await self.current.run(instance.running.proceed())
+            notify_relay(self._state, row)
         finally:
             self.current = None
         await self._run(None)
@@ -108,20 +110,20 @@ class Lane:
 
     async def _take(self, session: Session, row: TurnRow, message: Received, *, started: bool) -> None:
         turn = Turn(row.id, row.message_id, row.peer)
-        asking = Asking(self._state, session.id, session.owner, turn)
-        asking.via = message.message.via
-        self.current = self._turn_run(session, row, turn, asking)
+        pending = PendingRequests(self._state, session.id, session.owner, turn)
+        pending.via = message.message.via
+        self.current = self._turn_run(session, row, turn, pending)
         try:
             start = turn.start()
             if not started:
                 drafts, rows = [Draft(start, row.id)], [row.become(TurnState.RUNNING).row()]
                 await self._state.store.commit(session.id, drafts, rows=rows)
-            await self.current.run(self._outputs(session, message, asking))
-            tell_courier(self._state, row)
+            await self.current.run(self._outputs(session, message, pending))
+            notify_relay(self._state, row)
         finally:
             self.current = None
 
-    def _turn_run(self, session: Session, row: TurnRow, turn: Turn, asking: Asking) -> TurnRun:
+    def _turn_run(self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests) -> TurnRun:
         state = self._state
         return TurnRun(
             state.store,
@@ -130,19 +132,19 @@ class Lane:
             turn,
             None,
             _closing(state, row, session),
-            asking,
+            pending,
             partial(acknowledge, state),
-            partial(state.watching.is_hurried, session.id),
+            partial(state.presence.is_hurried, session.id),
         )
 
     async def _outputs(
-        self, session: Session, received: Received, asking: Asking
+        self, session: Session, received: Received, pending: PendingRequests
     ) -> AsyncGenerator[Output, None]:
         history = await self._history(session)
         message = received.message
         prompt = Prompt(message.content, message.execute, message.delimiter, session.tools, received.context)
         async with aclosing(
-            ask(self._state, session.peer, prompt, history, asking, session.voice)
+            ask(self._state, session.peer, prompt, history, pending, session.voice)
         ) as outputs:
             async for output in outputs:
                 yield output
@@ -162,9 +164,11 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
     """What ends with a turn: its row, its peer's figures, and the session that was for this turn alone."""
 
     def closing(end: TurnEnd, became: TurnState) -> Closing:
-        figures = state.measured.note(row.peer, end, state.ids.now())
+        stats = state.peer_statistics.note(row.peer, end, state.ids.now())
         also = _over(session)
-        return Closing(also.drafts, [row.become(became).row(), figures, *marks(state, row, end), *also.rows])
+        return Closing(
+            also.drafts, [row.become(became).row(), stats, *outbox_rows(state, row, end), *also.rows]
+        )
 
     return closing
 
@@ -184,7 +188,7 @@ async def over_if_once(state: State, stream: str) -> Closing:
 
 def wake(state: State, session_id: str) -> None:
     """Let the session's waiting turns run, where none of them does."""
-    if session_id not in state.lanes and not state.closing:
-        state.lanes[session_id] = Lane(state, session_id)
-    if lane := state.lanes.get(session_id):
-        lane.look()
+    if session_id not in state.runners and not state.closing:
+        state.runners[session_id] = SessionRunner(state, session_id)
+    if runner := state.runners.get(session_id):
+        runner.look()

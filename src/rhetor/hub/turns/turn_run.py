@@ -13,10 +13,10 @@ from rhetor.domain.event import OutputDelta, Payload, TurnEnd
 from rhetor.domain.output import Output, Remembered, Spooled, Text
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
-from rhetor.hub.core.commits import commit_patiently
+from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, Row, SourceOffset, Store
 
-from .pending import Asking
+from .pending import PendingRequests
 
 GATHER_SECONDS = 0.020
 GATHER_BYTES = 4096
@@ -47,7 +47,7 @@ class TurnRun:
         turn: Turn,
         step: str | None,
         closing: Callable[[TurnEnd, TurnState], Closing],
-        asking: Asking,
+        pending: PendingRequests,
         stored: Callable[[Sequence[SourceOffset]], None] = lambda sources: None,
         hurried: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -56,12 +56,12 @@ class TurnRun:
         self._stream = stream
         self._step = step
         self._closing = closing
-        self._asking = asking
+        self._pending = pending
         self._stored = stored
         self._hurried = hurried
         self.turn = turn
-        self._pending: list[Payload] = []
-        self._pending_bytes = 0
+        self._buffer: list[Payload] = []
+        self._buffered_bytes = 0
         self._taken: dict[str, int] = {}
         self._memory: dict[str, Any] | None = None
         self._appended_at = 0.0
@@ -71,7 +71,7 @@ class TurnRun:
 
     async def run(self, outputs: AsyncGenerator[Output, None]) -> TurnEnd:
         """The turn's end, after it is in the log."""
-        with self._asking:
+        with self._pending:
             if self._stopped is None:
                 ending = await self._until_it_ends(outputs)
             else:
@@ -117,8 +117,8 @@ class TurnRun:
                     self._note(output)
                 if self.turn.state is TurnState.COMPLETED:
                     return payloads
-                self._pending.extend(map(self._asking.dated, payloads))
-                self._pending_bytes += _length(output)
+                self._buffer.extend(map(self._pending.dated, payloads))
+                self._buffered_bytes += _length(output)
                 await self._keep_up(loop)
         raise ProviderCut(f"{self.turn.peer} broke off without ending its answer", retryable=True)
 
@@ -129,11 +129,11 @@ class TurnRun:
                 self._memory = output.memory
 
     async def _keep_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._pending:  # an output that says nothing does not make the next one wait
+        if not self._buffer:  # an output that says nothing does not make the next one wait
             return
         quiet = loop.time() - self._appended_at
         late = quiet >= GATHER_SECONDS
-        if self._pending_bytes >= GATHER_BYTES or (late and self._hurried()):
+        if self._buffered_bytes >= GATHER_BYTES or (late and self._hurried()):
             await self._append()
             await asyncio.sleep(0)  # who follows has this before more is read
         elif self._timer is None:
@@ -145,15 +145,15 @@ class TurnRun:
 
     async def _append(self, ending: Sequence[Payload] = (), closing: Closing | None = None) -> None:
         """Commit what is pending; with the turn's end, also what ends with it."""
-        async with self._asking.lock:
-            settled = self._asking.settled(self._pending)
-            self._pending, self._pending_bytes = [], 0
+        async with self._pending.lock:
+            settled = self._pending.settled(self._buffer)
+            self._buffer, self._buffered_bytes = [], 0
             payloads, rows = settled.payloads, [*settled.rows.values()]
             if self._memory is not None:
-                rows += self._asking.remembered(self._memory)
+                rows += self._pending.remembered(self._memory)
                 self._memory = None
             if closing is not None:
-                withdrawn, closed = self._asking.withdrawn()
+                withdrawn, closed = self._pending.withdrawn()
                 payloads += [*withdrawn, *ending]
                 rows += [*closed, *closing.rows]
             own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
@@ -161,10 +161,10 @@ class TurnRun:
                 drafts = [*own, *(closing.drafts if closing else ())]
                 sources = [SourceOffset(*place) for place in self._taken.items()]
                 self._taken = {}
-                await commit_patiently(self._store, self._stream, drafts, rows, sources)
-                self._asking.ring(rows)
+                await commit_until_accepted(self._store, self._stream, drafts, rows, sources)
+                self._pending.ring(rows)
                 self._stored(sources)
-                self._asking.tell(settled.given)
+                self._pending.tell(settled.given)
                 self._appended_at = asyncio.get_running_loop().time()
 
 

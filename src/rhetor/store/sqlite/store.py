@@ -76,7 +76,7 @@ class SqliteStore:
         opened = partial(connect, path, busy_timeout=busy_timeout)
         self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between)
         self._waiting_bytes = 0
-        self.commit_figures = Commits()
+        self.commit_stats = Commits()
         self._closed = False
         self._ownership: Ownership | None = None
 
@@ -129,7 +129,7 @@ class SqliteStore:
         append.require_storable()
         began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
         committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))
-        self.commit_figures.note(0 if committed.replayed else len(entries), perf_counter() - began)
+        self.commit_stats.note(0 if committed.replayed else len(entries), perf_counter() - began)
         return committed
 
     async def fold(self, stream: str, turn_id: str) -> int:

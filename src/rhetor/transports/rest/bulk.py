@@ -34,7 +34,7 @@ async def bulk(body: BulkBody, request: Request, who: Who, here: Here, key: Key 
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await here.notices()}
     if "text/event-stream" in request.headers.get("accept", ""):
         return sse.EventStream(here.hub, planned.plan_id, planned.after, SseResults(), headers)
-    with here.hub.state.watching.reader(planned.plan_id):
+    with here.hub.state.presence.reader(planned.plan_id):
         async with disconnect.while_connected(request.receive):
             return sse.json_response({"results": await _results(here.hub, planned)}, headers)
 

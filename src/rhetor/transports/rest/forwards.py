@@ -95,11 +95,13 @@ async def read_terminal(
 
 def _forward(here: Node, forward: Forward) -> dict[str, Any]:
     state = here.hub.state
-    shown = forward.to in state.arranged.terminals or forwards.terminal_peer(state, forward.to) is not None
+    shown = (
+        forward.to in state.routing_table.terminals or forwards.terminal_peer(state, forward.to) is not None
+    )
     return resources.forward(forward, "terminal" if shown else "peer", forwards.circle_of(state, forward))
 
 
 async def _terminal(here: Node, terminal: Terminal) -> dict[str, Any]:
     state = here.hub.state
     head = await state.store.head(terminal.stream)
-    return resources.terminal(terminal, head, state.watching.readers(terminal.stream))
+    return resources.terminal(terminal, head, state.presence.readers(terminal.stream))

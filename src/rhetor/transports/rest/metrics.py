@@ -41,7 +41,7 @@ async def metrics(here: Here) -> Response:
 
 async def _lags(state: State) -> list[int]:
     """Of each reader that follows a stream, how many numbers it is behind."""
-    followed = list(state.cohorts.followers())
+    followed = list(state.broadcaster.followers())
     heads = {stream: await state.store.head(stream) for stream in dict(followed)}
     return [max(0, head.head - at) for stream, at in followed if (head := heads[stream]) is not None]
 
@@ -90,7 +90,7 @@ def _bytes(tally: Tally) -> Iterator[Family]:
 
 def _hub(state: State) -> Iterator[Family]:
     turns = Counter[tuple[str, str]]()
-    for (peer, outcome), count in state.measured.turns.items():
+    for (peer, outcome), count in state.peer_statistics.turns.items():
         turns[peer if state.peers.is_configured(peer) else OTHER, outcome] += count
     yield labelled(
         "rhetor_turns_total",
@@ -99,9 +99,9 @@ def _hub(state: State) -> Iterator[Family]:
         (({"peer": peer, "outcome": outcome}, count) for (peer, outcome), count in sorted(turns.items())),
     )
     yield gauge("rhetor_turns_running", "Turns that run.", sum(1 for _ in state.running_turns()))
-    yield gauge("rhetor_programs_running", "Programs that run as peers.", len(state.seats))
+    yield gauge("rhetor_programs_running", "Programs that run as peers.", len(state.instances))
     yield gauge("rhetor_peers", "Peers that there are.", len(state.peers))
-    commits = state.store.commit_figures
+    commits = state.store.commit_stats
     yield counter("rhetor_events_appended_total", "Events that were committed to the log.", commits.events)
     yield histogram(
         "rhetor_commit_seconds",

@@ -137,7 +137,7 @@ OPERATIONS: dict[str, Gives] = {
     "POST /api/v2/bulk": Gives(a.Results, PLANNED, stream=True, headers=PLAN_HEADERS),
     "POST /api/v2/programs": Gives(a.Peer, (e.NameTaken, *STARTED)),
     "DELETE /api/v2/programs/{name}": Gives(a.Ended, (e.UnknownPeer, e.NotRunning, *STORED)),
-    "GET /api/v2/ai/{id}/status": Gives(a.Condition, PEER),
+    "GET /api/v2/ai/{id}/status": Gives(a.ProgramStatus, PEER),
     "POST /api/v2/wait": Gives(a.Waited, (e.UnknownPeer,)),
     "GET /api/v2/tools": Gives(a.Tools),
     "GET /api/v2/tools/{name}": Gives(a.CheckedTool, (e.UnknownPeer,)),

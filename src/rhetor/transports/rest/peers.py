@@ -12,10 +12,10 @@ from rhetor.dialects import resources
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnEnd, TurnFailed
 from rhetor.domain.peer import Peer
-from rhetor.domain.program import Condition
+from rhetor.domain.program import ProgramStatus
 from rhetor.errors import ProviderTimeout, TurnFailure
-from rhetor.hub.programs.instances import reports, seats_of
-from rhetor.hub.programs.status import condition_of, running_turns
+from rhetor.hub.programs.instances import instances_of, reports
+from rhetor.hub.programs.status import running_turns, status_of
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.rest.dependencies import Here, Key, Who
 from rhetor.transports.server import disconnect, sse
@@ -108,8 +108,8 @@ async def whole_answer(request: Request, here: Node, accepted: Accepted, headers
         place = {"ai": accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
         applied = {**headers, "preference-applied": "respond-async"}
         return sse.json_response({**place, "cursor": str(accepted.after)}, applied, status=202)
-    watching = here.hub.state.watching
-    with watching.only_for_the_end(accepted.session_id):
+    presence = here.hub.state.presence
+    with presence.only_for_the_end(accepted.session_id):
         async with disconnect.while_connected(request.receive):
             end, said = await here.hub.answer(accepted)
     if isinstance(end, TurnCompleted):
@@ -148,22 +148,22 @@ def shape(here: Node, peer: Peer) -> dict[str, Any]:
     return resources.peer(
         peer.reporting(reports(state).get(peer.name, {})),
         running=running_turns(state, peer),
-        figures=state.measured.of(peer.name),
+        stats=state.peer_statistics.of(peer.name),
         model=peer.model,
-        seated=seated(here, peer) if peer.program else None,
-        forward=state.arranged.forward_of(here.owner, peer.name),
+        instance_view=instance_view(here, peer) if peer.program else None,
+        forward=state.routing_table.forward_of(here.owner, peer.name),
     )
 
 
-def seated(here: Node, peer: Peer) -> resources.Seated:
+def instance_view(here: Node, peer: Peer) -> resources.InstanceView:
     """A peer's program, and how it is."""
-    seats = seats_of(here.hub.state, peer.name)
-    return resources.Seated(seats[0].running.pid if seats else None, condition(here, peer))
+    instances = instances_of(here.hub.state, peer.name)
+    return resources.InstanceView(instances[0].running.pid if instances else None, peer_status(here, peer))
 
 
-def condition(here: Node, peer: Peer) -> Condition:
+def peer_status(here: Node, peer: Peer) -> ProgramStatus:
     """How a peer is; of a program that nobody has started, also whether that can be done."""
-    how = condition_of(here.hub.state, peer)
-    if how.status == "available" and here.programs.place(peer) is None:
-        return replace(how, status="missing", evidence="it is not installed")
+    how = status_of(here.hub.state, peer)
+    if how.state == "available" and here.programs.place(peer) is None:
+        return replace(how, state="missing", evidence="it is not installed")
     return how

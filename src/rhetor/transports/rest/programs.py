@@ -11,14 +11,14 @@ from rhetor.domain.command import EndProgram, LaunchTool
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
 from rhetor.errors import UnknownPeer
-from rhetor.hub.programs.instances import reports, seats_of
+from rhetor.hub.programs.instances import instances_of, reports
 from rhetor.hub.programs.status import running_turns, until_idle, waiting_messages
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.router import Doors
 
 from .bodies import LaunchBody, ProgramBody, WaitBody
 from .dependencies import Here, Who
-from .peers import condition, seated, shape
+from .peers import instance_view, peer_status, shape
 
 doors = Doors(tags=["programs"])
 
@@ -40,11 +40,11 @@ async def status(id: str, here: Here) -> dict[str, Any]:
     """How a peer is, and why that is thought."""
     state = here.hub.state
     peer = state.peers.get(id)
-    seat, gone = next(iter(seats_of(state, peer.name)), None), state.gone.get(peer.name)
-    how = await seat.running.looked_at() if seat else condition(here, peer)
+    instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
+    how = await instance.running.looked_at() if instance else peer_status(here, peer)
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
-    place = resources.Seated(seat.running.pid if seat else None, how)
-    return resources.condition(peer, place, gone[0] if gone and not seat else None, running, waiting)
+    place = resources.InstanceView(instance.running.pid if instance else None, how)
+    return resources.status(peer, place, gone[0] if gone and not instance else None, running, waiting)
 
 
 @doors.on("POST", "/api/v2/wait", Policy.USER)
@@ -92,8 +92,8 @@ async def capabilities(name: str, here: Here) -> dict[str, Any]:
     dynamic = reports(state).get(peer.name, {})
     now = peer.reporting(dynamic)
     told: dict[str, Any] = {}
-    for seat in seats_of(state, peer.name):
-        told |= seat.running.reported
+    for instance in instances_of(state, peer.name):
+        told |= instance.running.reported
     return {
         "name": peer.name,
         "static": {"streaming": peer.streams, **{c.name: c.score for c in peer.capabilities}},
@@ -124,7 +124,7 @@ def _is_tool(here: Node, peer: Peer) -> bool:
 
 def _tool(here: Node, peer: Peer) -> dict[str, Any]:
     assert peer.program is not None
-    how = seated(here, peer)
+    how = instance_view(here, peer)
     return {
         "name": peer.name,
         "display_name": peer.title,
@@ -132,8 +132,8 @@ def _tool(here: Node, peer: Peer) -> dict[str, Any]:
         "driver": peer.driver,
         "executable": peer.program.argv[0],
         **here.programs.found(peer),
-        "status": how.condition.status,
-        "evidence": how.condition.evidence,
+        "status": how.status.state,
+        "evidence": how.status.evidence,
         "pid": how.pid,
         "capabilities": {c.name: c.score for c in peer.capabilities},
         "sessions": running_turns(here.hub.state, peer),

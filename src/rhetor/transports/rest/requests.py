@@ -6,7 +6,7 @@ from typing import Any
 
 from rhetor.auth.policy import Policy
 from rhetor.dialects.raw import timestamp
-from rhetor.hub.catalog.requests import Asked
+from rhetor.hub.catalog.requests import Request
 from rhetor.hub.turns import answers
 from rhetor.hub.turns.answers import Answered
 from rhetor.transports.server.router import Doors
@@ -43,7 +43,7 @@ async def permissions(who: Who, here: Here) -> dict[str, Any]:
     return {"permissions": [permission_asked(asked) for asked in found]}
 
 
-def permission_asked(asked: Asked) -> dict[str, Any]:
+def permission_asked(asked: Request) -> dict[str, Any]:
     """A request for permission as clients see it; one that was answered says so."""
     return {
         **asked.data,

@@ -235,7 +235,7 @@ class Dialog(BaseModel):
     options: list[str]
 
 
-class Condition(BaseModel):
+class ProgramStatus(BaseModel):
     """Why a peer is thought to be as it is. `screen`: the lines of its terminal, where it has one."""
 
     name: str

@@ -87,14 +87,14 @@ async def clear(peer: str, who: Who, here: Here) -> dict[str, Any]:
 @doors.on("GET", "/api/v2/purposes", Policy.USER)
 async def list_purposes(who: Who, here: Here) -> dict[str, Any]:
     """What peers and terminals are for."""
-    found = here.hub.state.arranged.purposes.values()
+    found = here.hub.state.routing_table.purposes.values()
     return {"purposes": [resources.purpose(each) for each in found if each.owner == who.subject]}
 
 
 @doors.on("GET", "/api/v2/purposes/{peer}", Policy.USER)
 async def one_purpose(peer: str, who: Who, here: Here) -> dict[str, Any]:
     name = context.named(here.hub.state, who, peer)
-    text = here.hub.state.arranged.purpose_of(who.subject, name)
+    text = here.hub.state.routing_table.purpose_of(who.subject, name)
     return resources.purpose(Purpose(who.subject, name, text or ""))
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from rhetor.errors import TooSlow
-from rhetor.hub.fanout.subscriber import Way
+from rhetor.hub.fanout.subscriber import DirectWriter
 
 STALL_SECONDS = 10.0
 
@@ -33,7 +33,7 @@ async def drained(
                 raise TooSlow(f"nothing was read for {seconds:g} s") from None
 
 
-class StraightWay(Way):
+class TransportWriter(DirectWriter):
     """Asks whether the connection `is_open`, and whether it `is_full` of what its client has not read,
     only after it was told to look again: whatever may change either tells so first."""
 

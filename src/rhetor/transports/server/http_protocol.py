@@ -14,7 +14,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from rhetor.errors import HeadTooLarge, Late, Malformed, RhetorError
-from rhetor.transports.server.flow import StraightWay
+from rhetor.transports.server.flow import TransportWriter
 
 from . import problems
 from .flow import drained
@@ -38,7 +38,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused: RhetorError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._parting: asyncio.TimerHandle | None = None
-        self.way = StraightWay(transport, lambda: not transport.is_closing(), lambda: self.flow.write_paused)
+        self.writer = TransportWriter(
+            transport, lambda: not transport.is_closing(), lambda: self.flow.write_paused
+        )
         super().connection_made(transport)
         self._wait_for_head()
 
@@ -46,13 +48,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if self._parting is not None:
             self._parting.cancel()
-        self.way.look_again()
+        self.writer.look_again()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused is not None:
             return
-        self.way.look_again()
+        self.writer.look_again()
         heads = self._heads
         super().data_received(data)
         if self._in_head and self._refused is None:
@@ -77,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
-        self.way.look_again()
+        self.writer.look_again()
         super().pause_writing()
 
     async def drained(self, seconds: float) -> None:
@@ -90,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         does not read: then it is dropped a little later."""
         if self.cycle.disconnected or self.transport.is_closing():
             return
-        self.way.look_again()
+        self.writer.look_again()
         self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
         self.cycle.disconnected = True  # to uvicorn: nothing more is to come
         self.transport.close()

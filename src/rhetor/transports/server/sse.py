@@ -56,7 +56,7 @@ class EventStream(Response):
         self._view = view
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._state.watching.reader(self._stream) as reader, suppress(CallerGone):
+        with self._state.presence.reader(self._stream) as reader, suppress(CallerGone):
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
@@ -76,7 +76,7 @@ class EventStream(Response):
 
     async def _show(self, body: _Body) -> None:
         try:
-            await self._state.cohorts.follow(self._stream, self._after, self._view, body)
+            await self._state.broadcaster.follow(self._stream, self._after, self._view, body)
         except PositionLost as lost:
             await body.write(b"event: reset\ndata: %b\n\n" % msgspec.json.encode(lost.data))
 
@@ -96,7 +96,7 @@ class _Body:
         self._server: BoundedProtocol = scope["extensions"][EXTENSION]
         self._traffic = scope["state"]["traffic"]
         self._send = send
-        self.way = self._server.way
+        self.writer = self._server.writer
 
     def enclose(self, frames: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(frames), frames)

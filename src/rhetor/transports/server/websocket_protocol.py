@@ -13,7 +13,7 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from rhetor.errors import Malformed, TooLarge
-from rhetor.transports.server.flow import StraightWay
+from rhetor.transports.server.flow import TransportWriter
 
 from .counters import Traffic
 from .flow import drained
@@ -39,15 +39,15 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
-        self.way = StraightWay(transport, lambda: self.is_open, lambda: self.is_full)
+        self.writer = TransportWriter(transport, lambda: self.is_open, lambda: self.is_full)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.way.look_again()
+        self.writer.look_again()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        self.way.look_again()
+        self.writer.look_again()
         super().shutdown()
 
     async def run_asgi(self) -> None:
@@ -56,7 +56,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         try:
             await super().run_asgi()
         finally:
-            self.way.look_again()
+            self.writer.look_again()
 
     @property
     def is_open(self) -> bool:
@@ -70,13 +70,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frames)
 
     def data_received(self, data: bytes) -> None:
-        self.way.look_again()  # it may be the client's end of the conversation
+        self.writer.look_again()  # it may be the client's end of the conversation
         self.traffic.received += len(data)
         super().data_received(data)
 
     def pause_writing(self) -> None:
         self.is_full = True
-        self.way.look_again()
+        self.writer.look_again()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -95,7 +95,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Close, also where nothing is read: then the connection is dropped a little later."""
         if not self.is_open:
             return
-        self.way.look_again()
+        self.writer.look_again()
         try:
             self.conn.send_close(code, reason.encode()[:120].decode(errors="ignore"))
         except InvalidState:
@@ -109,7 +109,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._drop_later(self.linger_seconds)
 
     def keepalive_timeout(self) -> None:
-        self.way.look_again()
+        self.writer.look_again()
         super().keepalive_timeout()
         self._drop_later(self.parting_seconds)
 
@@ -150,7 +150,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer = self.loop.call_later(seconds, self._drop)
 
     def _drop(self) -> None:
-        self.way.look_again()
+        self.writer.look_again()
         transport: Any = self.transport
         transport.abort()
 

@@ -18,7 +18,7 @@ from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
 from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
-from rhetor.hub.fanout.subscriber import View, Way
+from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record
 from rhetor.transports.server.flow import STALL_SECONDS
 from rhetor.transports.server.node import Node
@@ -71,7 +71,7 @@ class Wire:
         self.door = door
         self._tasks = tasks
         self._protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
-        self.way = self._protocol.way
+        self.writer = self._protocol.writer
         self._writing = asyncio.Lock()
         self._running = 0
         self._faults = 0
@@ -159,13 +159,13 @@ class Wire:
             ShuttingDown: the hub ends.
         """
         state = self.hub.state
-        with state.watching.reader(stream) as reader:
+        with state.presence.reader(stream) as reader:
             try:
-                outlet = _Outlet(self, hold)
+                subscriber = _Subscriber(self, hold)
                 if batches is None:
-                    await state.cohorts.follow(stream, after, view, outlet)
+                    await state.broadcaster.follow(stream, after, view, subscriber)
                 else:
-                    await state.cohorts.show(stream, after, batches, view, outlet)
+                    await state.broadcaster.show(stream, after, batches, view, subscriber)
             except asyncio.CancelledError:
                 if not reader.dismissed:
                     raise
@@ -196,16 +196,16 @@ class Wire:
         self._running -= 1
 
 
-class _Outlet:
+class _Subscriber:
     """Where a followed session's frames go: nowhere, while they are held back."""
 
-    __slots__ = ("_hold", "_wire", "door", "way")
+    __slots__ = ("_hold", "_wire", "door", "writer")
 
     def __init__(self, wire: Wire, hold: Hold | None) -> None:
         self._wire = wire
         self._hold = hold
         self.door = wire.door
-        self.way = wire.way if hold is None else Way(self._put_if_free)
+        self.writer = wire.writer if hold is None else DirectWriter(self._put_if_free)
 
     def enclose(self, frames: bytes) -> bytes:
         return frames
@@ -220,7 +220,7 @@ class _Outlet:
 
     def _put_if_free(self, enclosed: bytes) -> bool:
         assert self._hold is not None
-        return self._hold.is_free and self._wire.way.put(enclosed) is not False
+        return self._hold.is_free and self._wire.writer.put(enclosed) is not False
 
 
 class _Gone(Exception):

@@ -126,8 +126,8 @@ class LoopDesk:
 
     def _running(self, session_id: str) -> frozenset[str]:
         """The turn that runs in the session: its end is still to come."""
-        lane = self._hub.state.lanes.get(session_id)
-        current = lane.current if lane is not None else None
+        runner = self._hub.state.runners.get(session_id)
+        current = runner.current if runner is not None else None
         return frozenset() if current is None else frozenset({current.turn.turn_id})
 
     def _hold(self, session_id: str, turnstile: Turnstile) -> None:

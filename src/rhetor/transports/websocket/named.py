@@ -98,7 +98,7 @@ class SocketDesk:
 
     async def _read(self) -> None:
         state, session_id = self._hub.state, self._socket.session_id
-        with state.readership.reading(session_id):
+        with state.read_marks.reading(session_id):
             after = self._after or await sockets.unread(state, self._socket)
             view = SocketView(self._socket, self._wishes, self._after.seq if self._after else 0)
             await self._wire.follow(session_id, after, view, batches=self._batches(after, view))

@@ -157,7 +157,7 @@ async def started(hosts: Hosts, conditions: list[str] | None = None) -> AsyncIte
     """`conditions`: is given each of its statuses."""
     kept = [] if conditions is None else conditions
     running = await Agents(hosts, Words).start(
-        PEER, "h1", LAUNCH, {}, lambda changed: kept.append(changed.condition.status)
+        PEER, "h1", LAUNCH, {}, lambda changed: kept.append(changed.status.state)
     )
     assert isinstance(running, AgentProgram)
     try:
@@ -223,7 +223,7 @@ async def test_a_permission_is_asked_for_and_the_turn_goes_on_with_the_answer() 
         turn = said(running, "ask")
         asked = (await until(turn, Permission))[-1]
         assert isinstance(asked, Permission)
-        assert (asked.request_id, running.condition.status) == ("r1", "blocked")
+        assert (asked.request_id, running.status.state) == ("r1", "blocked")
         await running.conversation().answer("r1", "yes")
         assert await outputs_of(turn) == [Text("yes"), Done()]
         assert conditions == ["busy", "blocked", "busy", "idle"]
@@ -272,7 +272,7 @@ async def test_one_that_ends_in_mid_turn_says_why_with_the_last_that_it_complain
         told = [o for o in kept if isinstance(o, Text)]
         complaints = [Text("first\n", "stderr"), Text("the disk is full\n", "stderr")]
         assert sorted(told, key=lambda o: o.channel) == [Text("half an ans"), *complaints]
-        assert running.condition.status == "gone"
+        assert running.status.state == "gone"
 
 
 async def test_a_turn_goes_on_under_another_hub_from_where_the_log_ends() -> None:
@@ -307,7 +307,7 @@ async def test_a_request_that_waits_since_an_earlier_hub_blocks_its_turn_and_is_
         blocked = asyncio.Event()
 
         def changed(running: Running) -> None:
-            conditions.append(running.condition.status)
+            conditions.append(running.status.state)
             if conditions[-1] == "blocked":
                 blocked.set()
 
@@ -373,7 +373,7 @@ async def test_who_has_lost_its_conversation_is_ended_and_the_next_message_has_a
         for _ in range(3):
             known, _ = await answered(hub, "session")
             assert isinstance(known, TurnCompleted) and known.text == "earlier: "
-            pids |= {seat.running.pid for seat in hub.state.seats.values()}
+            pids |= {instance.running.pid for instance in hub.state.instances.values()}
             lost, _ = await answered(hub, "lost")
             assert isinstance(lost, TurnFailed) and lost.detail == "it is lost"
         assert len(pids) == 3

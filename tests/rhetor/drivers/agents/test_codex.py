@@ -335,8 +335,8 @@ def test_what_an_earlier_hub_had_told_of_an_item_is_not_told_again() -> None:
 def test_usage_is_told_where_it_grew_in_the_running_turn() -> None:
     def usage(codex: Codex, total: int, turn: str = "u1") -> list[Plain]:
         last = {"inputTokens": 11, "outputTokens": 7, "cachedInputTokens": 4}
-        figures = {"total": {"inputTokens": total, "outputTokens": 7, "cachedInputTokens": 4}, "last": last}
-        return meaning(tell(codex, "thread/tokenUsage/updated", turnId=turn, tokenUsage=figures))
+        stats = {"total": {"inputTokens": total, "outputTokens": 7, "cachedInputTokens": 4}, "last": last}
+        return meaning(tell(codex, "thread/tokenUsage/updated", turnId=turn, tokenUsage=stats))
 
     codex = started()
     assert usage(codex, 5, "u0") == []

@@ -56,7 +56,7 @@ async def test_messages_are_answered_and_nothing_listens() -> None:
     async with serving() as running:
         assert await answer(running, "hello\u2028there") == "heard hello\u2028there"
         assert await answer(running, "x" * 300_000) == "heard 300000"
-        assert (listening(running.pid), running.condition.status) == ([], "idle")
+        assert (listening(running.pid), running.status.state) == ([], "idle")
 
 
 async def test_what_it_starts_does_not_see_how_it_was_started() -> None:
@@ -69,7 +69,7 @@ async def test_what_it_asks_for_is_answered(option: str | None, done: str) -> No
     async with serving() as running:
         turn = send(running, "ask")
         asked: Permission = await until(turn, Permission)
-        assert (asked.tool, running.condition.status) == ("Bash", "blocked")
+        assert (asked.tool, running.status.state) == ("Bash", "blocked")
         await running.answer(asked.request_id, option)
         assert await heard(turn) == [Text(done), Done()]
 

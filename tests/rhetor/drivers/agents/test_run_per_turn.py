@@ -55,7 +55,7 @@ async def test_each_message_has_a_process_of_its_own_which_goes_on_with_the_chat
         first, second = await answer(running, "one"), await answer(running, "-x")
         assert (first.partition(", ")[2], second.partition(", ")[2]) == ("earlier []", "earlier ['one']")
         assert first.split()[1] != second.split()[1]
-        assert (running.ended, running.condition.status) == (None, "idle")
+        assert (running.ended, running.status.state) == (None, "idle")
 
 
 async def test_another_keeper_goes_on_with_the_chat() -> None:

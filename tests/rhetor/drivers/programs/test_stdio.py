@@ -81,7 +81,7 @@ async def test_a_program_that_takes_no_input_any_more_fails_the_turn() -> None:
         await home.seen(await home.standing("p"), lambda p: "deaf" in getattr(p, "text", ""))
         answer = await home.say("p", "hi")
         assert (answer.status, answer.json["code"]) == (502, "stdin_closed")
-        assert (await home.condition("p"))["status"] == "idle"
+        assert (await home.status("p"))["status"] == "idle"
 
 
 async def test_a_repl_that_asks_on_stderr_has_answered_when_it_asks_again() -> None:

@@ -13,8 +13,8 @@ import pytest
 from rhetor.dialects.raw import SseView
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.errors import PositionLost
-from rhetor.hub.fanout.broadcaster import PIECE_BYTES, Cohorts
-from rhetor.hub.fanout.subscriber import Way
+from rhetor.hub.fanout.broadcaster import PIECE_BYTES, Broadcaster
+from rhetor.hub.fanout.subscriber import DirectWriter
 from rhetor.store.base import PAGE, Draft, Record
 from rhetor.store.memory import MemoryStore
 
@@ -41,7 +41,7 @@ class Ear:
 
     def __init__(self, door: str = "ear") -> None:
         self.door = door
-        self.way = Way(self._put)
+        self.writer = DirectWriter(self._put)
         self.counted = 0
         self.heard: list[int] = []
         self.skipped: list[int] = []
@@ -83,7 +83,7 @@ class Ear:
 class House:
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.store = Counted()
-        self.cohorts = Cohorts(self.store)
+        self.broadcaster = Broadcaster(self.store)
         self.followers: list[asyncio.Task[None]] = []
         self._tasks = tasks
         self.start = Position("", 0)
@@ -94,7 +94,7 @@ class House:
 
     def follow(self, ear: Ear, after: int = 0, ends: frozenset[str] = frozenset()) -> asyncio.Task[None]:
         place, view = Position(self.start.epoch, after), SseView(after, ends=ends)
-        task = self._tasks.create_task(self.cohorts.follow(STREAM, place, view, ear))
+        task = self._tasks.create_task(self.broadcaster.follow(STREAM, place, view, ear))
         self.followers.append(task)
         return task
 
@@ -109,13 +109,13 @@ async def house() -> AsyncIterator[House]:
             task.cancel()
 
 
-async def settled(cohorts: Cohorts, wanted: Callable[[], bool]) -> None:
+async def settled(broadcaster: Broadcaster, wanted: Callable[[], bool]) -> None:
     """Let what is ready run, until it is so."""
     for _ in range(1000):
         if wanted():
             return
         await asyncio.sleep(0)
-    raise AssertionError(f"it did not come; {len(cohorts)} groups")
+    raise AssertionError(f"it did not come; {len(broadcaster)} groups")
 
 
 async def test_who_stands_at_the_same_place_is_read_to_by_one_task() -> None:
@@ -125,7 +125,7 @@ async def test_who_stands_at_the_same_place_is_read_to_by_one_task() -> None:
             home.follow(ear)
         for ear in ears:
             await ear.has(1)
-        await settled(home.cohorts, lambda: len(home.cohorts) == 1)
+        await settled(home.broadcaster, lambda: len(home.broadcaster) == 1)
         before = home.store.pages
         for _ in range(10):
             await home.say()
@@ -143,8 +143,8 @@ async def test_the_readers_of_each_door_are_counted_together_without_those_that_
         ears = [Ear(door) for door in ("sse", "sse", "sse", "ws", "ws")]
         for ear in ears:
             home.follow(ear)
-        await settled(home.cohorts, lambda: all(ear.heard for ear in ears))
-        await settled(home.cohorts, lambda: len(home.cohorts) == 2)
+        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
+        await settled(home.broadcaster, lambda: len(home.broadcaster) == 2)
         ears[0].room.clear()
         await home.say()
         for ear in ears[1:]:
@@ -161,7 +161,7 @@ async def test_one_that_has_no_room_holds_nobody_up_and_has_everything_in_the_en
         slow, *others = ears = [Ear() for _ in range(5)]
         for ear in ears:
             home.follow(ear)
-        await settled(home.cohorts, lambda: all(ear.heard for ear in ears))
+        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
         slow.room.clear()
         for _ in range(100):
             await home.say(10)
@@ -170,7 +170,7 @@ async def test_one_that_has_no_room_holds_nobody_up_and_has_everything_in_the_en
         assert slow.heard == [1]
         slow.room.set()
         await slow.has(1001)
-        await settled(home.cohorts, lambda: len(home.cohorts) == 1)  # it is back among the others
+        await settled(home.broadcaster, lambda: len(home.broadcaster) == 1)  # it is back among the others
         await home.say()
         for ear in ears:
             await ear.has(1002)
@@ -182,7 +182,7 @@ async def test_when_the_one_that_reads_for_all_goes_the_next_one_does() -> None:
     async with house() as home:
         ears = [Ear() for _ in range(10)]
         followers = [home.follow(ear) for ear in ears]
-        await settled(home.cohorts, lambda: all(ear.heard for ear in ears))
+        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
         for n in range(9):
             followers[n].cancel()
             if n % 2:  # the next but one goes in the same moment in which it is called
@@ -191,7 +191,7 @@ async def test_when_the_one_that_reads_for_all_goes_the_next_one_does() -> None:
             await ears[9].has(n + 2)
         assert ears[9].heard == list(range(1, 11))
         followers[9].cancel()
-        await settled(home.cohorts, lambda: len(home.cohorts) == 0)
+        await settled(home.broadcaster, lambda: len(home.broadcaster) == 0)
 
 
 async def test_a_place_that_is_lost_is_told_to_each() -> None:
@@ -200,17 +200,17 @@ async def test_a_place_that_is_lost_is_told_to_each() -> None:
 
         async def told(ear: Ear) -> None:
             try:
-                await home.cohorts.follow(STREAM, home.start, SseView(0), ear)
+                await home.broadcaster.follow(STREAM, home.start, SseView(0), ear)
             except PositionLost as error:
                 lost.append(error.data["outcome"])
 
         ears = [Ear() for _ in range(3)]
         tasks = [asyncio.create_task(told(ear)) for ear in ears]
-        await settled(home.cohorts, lambda: all(ear.heard for ear in ears))
+        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
         await home.store.commit(STREAM, [], base=(STREAM, Position(home.start.epoch, 1)))
         await asyncio.gather(*tasks)
         assert lost == ["epoch_changed"] * 3
-        assert len(home.cohorts) == 0
+        assert len(home.broadcaster) == 0
 
 
 async def test_the_end_of_a_view_ends_all_that_are_shown_it() -> None:
@@ -219,7 +219,7 @@ async def test_the_end_of_a_view_ends_all_that_are_shown_it() -> None:
         followers = [home.follow(ear, 1, frozenset({"output.delta"})) for ear in ears]
         on = Ear()
         home.follow(on, 1)
-        await settled(home.cohorts, lambda: len(home.cohorts) == 2)
+        await settled(home.broadcaster, lambda: len(home.broadcaster) == 2)
         await home.say(2)
         await asyncio.gather(*followers)
         await on.has(2)
@@ -231,7 +231,7 @@ async def test_what_is_written_in_one_go_is_bounded() -> None:
         ears = [Ear() for _ in range(2)]
         for ear in ears:
             home.follow(ear)
-        await settled(home.cohorts, lambda: all(ear.heard for ear in ears))
+        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
         await home.say(100, "x" * 50_000)
         for ear in ears:
             await ear.has(101)

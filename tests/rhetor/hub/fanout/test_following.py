@@ -40,7 +40,7 @@ async def _session(home: House) -> str:
     return session.id
 
 
-class Asked(list[Output]):
+class Request(list[Output]):
     """A script that notes when more of it is asked for."""
 
     def __init__(self, order: list[str]) -> None:
@@ -55,7 +55,7 @@ class Asked(list[Output]):
 
 async def test_who_follows_has_the_first_output_before_more_is_read() -> None:
     order: list[str] = []
-    async with house(Asked(order)) as home:
+    async with house(Request(order)) as home:
         accepted = await home.send(session_id=await _session(home), content="hi")
         await home.until(accepted.session_id, accepted.after, OutputDelta)
         order.append("seen")
@@ -83,7 +83,7 @@ async def test_a_short_answer_is_one_commit_where_all_wait_for_its_end(
         store.commits.clear()
         with _waiting_for_the_end(home, session), ExitStack() as reading:
             for _ in range(others):
-                reading.enter_context(home.hub.state.watching.reader(session))
+                reading.enter_context(home.hub.state.presence.reader(session))
             await _ended(home, session)
     assert store.commits == commits
 
@@ -118,6 +118,6 @@ async def _ended(home: House, session: str) -> None:
 
 @contextmanager
 def _waiting_for_the_end(home: House, session: str) -> Iterator[None]:
-    watching = home.hub.state.watching
-    with watching.only_for_the_end(session), watching.reader(session):
+    presence = home.hub.state.presence
+    with presence.only_for_the_end(session), presence.reader(session):
         yield

@@ -118,7 +118,7 @@ async def test_a_peer_is_sent_it_as_attributed_data_behind_a_fence_that_nobody_c
 async def heard_in(home: House, source: str = "apollo", *but: str | None) -> str:
     """The session in which a peer hears what is forwarded to it."""
     while (session := forward_of(home.hub.state, ME, source).session_id) in (None, *but):
-        heard = home.hub.state.bell.heard()
+        heard = home.hub.state.notifier.next()
         if forward_of(home.hub.state, ME, source).session_id in (None, *but):
             await heard.wait()
     assert session is not None

@@ -138,7 +138,7 @@ async def test_a_program_that_ends_in_mid_line_leaves_the_piece_and_then_its_end
             assert end in await home.log("hub")
             if by_signal:
                 assert home.hub.state.gone[name][1] - began < 1000  # milliseconds
-            assert (await home.condition(name))["status"] == "gone"
+            assert (await home.status(name))["status"] == "gone"
 
 
 async def test_a_program_that_ends_in_a_turn_fails_it_and_what_it_said_is_kept() -> None:
@@ -177,8 +177,8 @@ async def test_a_program_that_ends_well_has_answered() -> None:
 async def test_nothing_survives_the_end_of_a_program_that_ignores_it(kind: str) -> None:
     async with with_programs(seconds=60) as home:
         await home.announce("p", *PYTHON, STUBBORN, kind=kind)
-        seat = home.hub.state.seats["p"]
-        all_ = await family(seat.running.host_pid)
+        instance = home.hub.state.instances["p"]
+        all_ = await family(instance.running.host_pid)
         answer = await home.ask("DELETE", "/api/v2/programs/p")
         assert (answer.status, answer.json) == (200, {"name": "p", "exit_code": None, "signal": 9})
         assert [pid for pid, began in all_.items() if start_time(pid) == began] == []
@@ -189,21 +189,21 @@ async def test_nothing_survives_the_end_of_a_program_that_ignores_it(kind: str) 
 async def test_a_program_is_lost_with_its_host(kind: str) -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, STUBBORN, kind=kind)
-        seat = home.hub.state.seats["p"]
-        all_ = await family(seat.running.host_pid)
-        start = start_time(seat.running.pid)
+        instance = home.hub.state.instances["p"]
+        all_ = await family(instance.running.host_pid)
+        start = start_time(instance.running.pid)
         assert start is not None
-        await killed(seat.running.host_pid)
+        await killed(instance.running.host_pid)
         payloads = await gone(home, "p")
         assert isinstance(payloads[-1], ev.PeerLost)
         assert payloads[-1] in await home.log("hub")
-        condition = await home.condition("p")
-        assert (condition["status"], condition["evidence"]) == ("gone", payloads[-1].reason)
-        await asyncio.wait_for(seat.left.wait(), SECONDS)
-        await ended(seat.running.pid, start)
+        status = await home.status("p")
+        assert (status["status"], status["evidence"]) == ("gone", payloads[-1].reason)
+        await asyncio.wait_for(instance.left.wait(), SECONDS)
+        await ended(instance.running.pid, start)
         left_it = 0
         for pid, began in all_.items():
-            if start_time(pid) == began and os.getsid(pid) != seat.running.pid:
+            if start_time(pid) == began and os.getsid(pid) != instance.running.pid:
                 left_it += 1
                 os.kill(pid, signal.SIGKILL)  # who had left its session is found by nobody any more
             await ended(pid, began)
@@ -216,7 +216,7 @@ async def test_a_turn_fails_when_the_host_of_its_program_is_killed() -> None:
         turn = asyncio.create_task(home.say("p", "go"))
         session = await home.standing("p")
         await home.seen(session, lambda p: getattr(p, "text", "") == "so far")
-        await killed(home.hub.state.seats["p"].running.host_pid)
+        await killed(home.hub.state.instances["p"].running.host_pid)
         answer = await turn
         assert (answer.status, answer.json["code"], answer.json["partial"]) == (
             502,
@@ -326,7 +326,7 @@ async def left(home: Served, folder: Path) -> None:
     """Until nothing of any host is left in the folder; the bell rings when one's things are gone."""
     async with asyncio.timeout(SECONDS):
         while True:
-            heard = home.hub.state.bell.heard()
+            heard = home.hub.state.notifier.next()
             if not list((folder / "hosts").iterdir()):
                 return
             await heard.wait()
@@ -340,7 +340,7 @@ async def test_of_a_program_that_ended_while_no_hub_ran_its_end_is_told_and_noth
             async with served(folder, store=store, hosts=hosts) as home:
                 await home.announce("p", "cat")
                 session = await home.standing("p")
-                host = home.hub.state.seats["p"].running.host_pid
+                host = home.hub.state.instances["p"].running.host_pid
                 start = start_time(host)
                 assert start is not None
             await ended(host, start)
@@ -360,7 +360,7 @@ async def test_what_was_said_while_neither_hub_nor_host_ran_on_comes_before_the_
             async with served(folder, store=store, hosts=hosts) as home:
                 await home.announce("p", "sh", "-c", waits)
                 session = await home.standing("p")
-                host = home.hub.state.seats["p"].running.host_pid
+                host = home.hub.state.instances["p"].running.host_pid
                 start = start_time(host)
                 assert start is not None
             (folder / "go").touch()
@@ -388,16 +388,16 @@ async def test_messages_that_wait_for_a_program_run_under_the_next_hub_but_none_
                     for number in range(2):
                         message = SendMessage(f"{peer} {number}", target=peer, execute=True)
                         sent[peer, number] = await home.hub.execute(ME, message)
-                    seat = home.hub.state.seats[peer]
-                    while seat.condition.status != "busy":
-                        await asyncio.wait_for(seat.changed.wait(), SECONDS)
+                    instance = home.hub.state.instances[peer]
+                    while instance.status.state != "busy":
+                        await asyncio.wait_for(instance.changed.wait(), SECONDS)
                         await asyncio.sleep(0)
             async with served(folder, store=store, hosts=hosts) as home:
                 term, tool = sent["term", 1], sent["tool", 1]
                 await home.seen(tool.session_id, lambda p: "heard tool 1" in getattr(p, "text", ""))
                 log = await home.log(term.session_id)
                 assert [type(p) for p in log if isinstance(p, ev.TurnEnd)] == [ev.TurnInterrupted] * 2
-                host = await home.hub.state.seats["term"].running.looked_at()
+                host = await home.hub.state.instances["term"].running.looked_at()
                 assert not any("term 1" in line for line in host.screen or ())
 
 
@@ -416,7 +416,7 @@ async def test_nothing_is_lost_or_said_twice_while_the_store_refuses() -> None:
                 other.execute("BEGIN IMMEDIATE")
                 refused = await home.say("p", "first")
                 assert (refused.status, refused.json["code"]) == (503, "store_refused")
-                link = home.hub.state.seats["many"].running.link  # type: ignore[attr-defined]
+                link = home.hub.state.instances["many"].running.link  # type: ignore[attr-defined]
                 await link.write(b"go\n", "text")
                 while (await link.status()).head < lines:  # noqa: ASYNC110 (the host does not tell)
                     await asyncio.sleep(0.01)

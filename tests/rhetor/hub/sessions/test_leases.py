@@ -37,9 +37,9 @@ async def ended(home: House, session: Session) -> list[str]:
     async for records in follow(home.store, session.id, Position(head.epoch, 0)):
         if any(record.event.payload == SessionStateChanged("stopped") for record in records):
             break
-    while lane := home.hub.state.lanes.get(session.id):
-        assert lane.task is not None
-        await asyncio.wait([lane.task])
+    while runner := home.hub.state.runners.get(session.id):
+        assert runner.task is not None
+        await asyncio.wait([runner.task])
     return [payload.type for payload in await home.log(session.id)]
 
 

@@ -292,7 +292,7 @@ async def test_an_anonymous_turn_that_nobody_reads_is_interrupted_and_a_named_on
         alone = await home.send(target="apollo", content="hi")
         kept = await home.send(target="apollo", content="hi", context_window=1)
         for accepted in (alone, kept):
-            with home.hub.state.watching.reader(accepted.session_id):
+            with home.hub.state.presence.reader(accepted.session_id):
                 await home.until(accepted.session_id, accepted.after, ev.OutputDelta)
         events = await home.until(alone.session_id, alone.after, ev.TurnInterrupted)
         assert ev.TurnInterrupted("its caller went away") in [event.payload for event in events]
@@ -300,7 +300,7 @@ async def test_an_anonymous_turn_that_nobody_reads_is_interrupted_and_a_named_on
 
 
 async def _still_runs(home: House, session_id: str) -> bool:
-    return (lane := home.hub.state.lanes.get(session_id)) is not None and lane.current is not None
+    return (runner := home.hub.state.runners.get(session_id)) is not None and runner.current is not None
 
 
 async def test_history_and_search_are_over_all_that_the_caller_said_and_nothing_else() -> None:

@@ -133,13 +133,13 @@ async def test_a_request_that_is_withdrawn_is_closed_once_and_answered_no_more(p
     async with hosts_here() as hosts, agents(hosts) as hub:
         accepted = await say(hub, peer, f"withdraw {tool}")
         request = await asked(hub, accepted)
-        seat = next(iter(hub.state.seats.values()))
-        await seat.running.link.write(b"{}\n", "text")  # type: ignore[attr-defined]
+        instance = next(iter(hub.state.instances.values()))
+        await instance.running.link.write(b"{}\n", "text")  # type: ignore[attr-defined]
         assert (await end_of(hub, accepted)).text.startswith("withdrawn")
         assert await questions(hub, accepted) == [(tool, None, peer)]
         with pytest.raises(StateConflict):
             await choose(hub, accepted, request, request.options[0].option_id)
-        assert seat.condition.status != "blocked"
+        assert instance.status.state != "blocked"
 
 
 async def test_an_answer_that_was_first_stands_though_the_request_is_withdrawn_then() -> None:

@@ -218,7 +218,7 @@ async def test_a_purpose_is_still_there_after_a_restart_and_a_terminal_may_have_
             await home.execute(PutPurpose("jill", "watches"))
             await home.execute(PutPurpose("apollo", "reviews"))
         async with house(store=store) as home:
-            assert {p.name: p.text for p in home.hub.state.arranged.purposes.values()} == {
+            assert {p.name: p.text for p in home.hub.state.routing_table.purposes.values()} == {
                 "jill": "watches",
                 "apollo": "reviews",
             }
@@ -228,7 +228,7 @@ async def test_a_purpose_is_still_there_after_a_restart_and_a_terminal_may_have_
 
 async def test_a_terminals_purpose_goes_with_it_and_one_that_is_left_can_be_taken_away() -> None:
     async with house() as home:
-        purposes = home.hub.state.arranged.purposes
+        purposes = home.hub.state.routing_table.purposes
         await home.execute(PutTerminal("jill"))
         await home.execute(PutPurpose("jill", "watches"))
         await home.execute(RemoveTerminal("jill"))

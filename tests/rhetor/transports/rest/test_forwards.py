@@ -127,7 +127,7 @@ async def test_a_terminal_follows_what_it_has_not_shown_yet(tmp_path: Path) -> N
         await ask(home, "PUT", "forwards/apollo", {"to": "jill"})
         for n in range(2):
             await ask(home, "POST", "ai/apollo/message", {"content": str(n)})
-        stream = home.hub.state.arranged.terminals["jill"].stream
+        stream = home.hub.state.routing_table.terminals["jill"].stream
         await until_forwarded(home, stream, 2)
         shown: Any = home.frames("/api/v2/terminals/jill/events")
         async with aclosing(shown) as frames:

@@ -120,7 +120,7 @@ async def _append(home: Served, stream: str, count: int) -> None:
 async def test_followers_that_lag_are_seen(tmp_path: Path) -> None:
     async with served(tmp_path) as home, watching(home, "sse") as quick:
         assert of(await scrape(home), "rhetor_followers") == {(): 1}
-        (follower,) = home.hub.state.cohorts._followers
+        (follower,) = home.hub.state.broadcaster._followers
         await _append(home, quick.session, 20)
         head = await home.hub.state.store.head(quick.session)
         assert head is not None

@@ -29,12 +29,12 @@ def program(**more: Any) -> dict[str, Any]:
 
 async def reached(home: Served, peer: str, status: str) -> dict[str, Any]:
     """The peer's status once it is that one."""
-    seat = home.hub.state.seats[peer]
+    instance = home.hub.state.instances[peer]
     async with asyncio.timeout(SECONDS):
         while True:
-            heard = home.hub.state.bell.heard()
-            if seat.condition.status == status:
-                return await home.condition(peer)
+            heard = home.hub.state.notifier.next()
+            if instance.status.state == status:
+                return await home.status(peer)
             await heard.wait()
 
 
@@ -93,7 +93,7 @@ async def test_what_cannot_be_started_is_refused_and_leaves_nothing(wrong: dict[
         answer = await home.ask("POST", "/api/v2/programs", program(**wrong))
         assert (answer.status, answer.json["code"]) == (400 if code == "malformed" else 422, code)
         assert (await home.ask("GET", "/api/v2/ai/p")).status == 404
-        assert home.hub.state.seats == {}
+        assert home.hub.state.instances == {}
         hosts = home.socket.parent / "hosts"
         assert not hosts.exists() or list(hosts.iterdir()) == []
 
@@ -109,7 +109,7 @@ async def test_the_status_says_why(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
     async with with_programs() as home:
         await home.announce("p", *PYTHON, GATED, str(tmp_path / "gate"), delimiter="\n")
-        idle = await home.condition("p")
+        idle = await home.status("p")
         assert (idle["status"], idle["evidence"]) == ("idle", "no turn is running")
         first, second = (asyncio.create_task(home.say("p", text)) for text in ("one", "two"))
         busy = await reached(home, "p", "busy")
@@ -119,7 +119,7 @@ async def test_the_status_says_why(tmp_path: Path) -> None:
         for task in (first, second):
             await asyncio.to_thread(opened, tmp_path / "gate")
             assert (await task).json["response"].startswith("heard ")
-        assert (await home.condition("p"))["waiting"] == 0
+        assert (await home.status("p"))["waiting"] == 0
 
 
 async def test_a_message_may_interrupt_the_one_before(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ async def test_what_is_put_in_the_moment_of_a_sockets_end_goes_nowhere(
 
     def then_put(protocol: SocketProtocol, *arguments: object) -> None:
         ends(protocol, *arguments)
-        late.append(protocol.way.put(text_frame(b"late")))
+        late.append(protocol.writer.put(text_frame(b"late")))
 
     async with served(tmp_path) as home:
         followed = await session(home)
@@ -139,7 +139,9 @@ async def test_what_is_put_in_the_moment_of_a_sockets_end_goes_nowhere(
             await client.told(MARK.encode())
             monkeypatch.setattr(SocketProtocol, moment, then_put)
             protocol = next(each for each in _of_tcp(home) if isinstance(each, SocketProtocol))
-            assert protocol.way.put != protocol.way._look  # it is the transport's own: nothing was in the way
+            assert (
+                protocol.writer.put != protocol.writer._look
+            )  # it is the transport's own: nothing was in the way
             if moment == "handle_close":
                 await client.send(b"\x88", b"\x03\xe8")
             elif moment == "end":

@@ -11,7 +11,7 @@ import pytest
 from rhetor.auth.logins import COOKIE_SECONDS
 from rhetor.auth.tokens import rotate_token
 from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.watched import BEARER, DOORS, Watching, refusal, terminal, watching
+from tests.rhetor.transports.watched import BEARER, DOORS, Presence, refusal, terminal, watching
 from tests.served import CONSOLE, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -90,13 +90,13 @@ async def test_the_hubs_end_is_told_on_every_door() -> None:
 
 async def _on_every_door(
     stack: AsyncExitStack, home: Served, headers: dict[str, str] | None = None
-) -> list[Watching]:
+) -> list[Presence]:
     await stack.enter_async_context(terminal(home))
     opened = [watching(home, door, headers or BEARER) for door in DOORS]
     return [await stack.enter_async_context(each) for each in opened]
 
 
-async def _ends(clients: list[Watching]) -> list[tuple[int | str, str]]:
+async def _ends(clients: list[Presence]) -> list[tuple[int | str, str]]:
     return await asyncio.gather(*(client.ended() for client in clients))
 
 

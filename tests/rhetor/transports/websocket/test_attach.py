@@ -219,7 +219,7 @@ async def test_all_are_told_that_the_program_was_lost() -> None:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as first:
             await first.until_shown("ready")
-            os.kill(home.hub.state.seats["p"].running.host_pid, signal.SIGKILL)
+            os.kill(home.hub.state.instances["p"].running.host_pid, signal.SIGKILL)
             assert "lost" in (await first.told("lost"))["reason"]
             assert await first.closed() == 1000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.rhetor.transports.watched import SOCKETS, Watching, terminal, watching
+from tests.rhetor.transports.watched import SOCKETS, Presence, terminal, watching
 from tests.served import with_programs
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -46,6 +46,6 @@ async def test_a_frame_of_17_mib_closes_with_1009(door: str, opcode: Opcode) -> 
         assert (await client.ended())[0] == 1009
 
 
-def _send(client: Watching, frames: bytes) -> None:
+def _send(client: Presence, frames: bytes) -> None:
     assert isinstance(client.socket, ClientConnection)
     client.socket.transport.write(frames)

@@ -224,7 +224,7 @@ async def test_a_session_is_stopped_while_it_speaks_and_a_second_time_and_before
         assert await caller.code("resumeSession", sessionId=session) == -32602
         assert await caller.code("pauseSession", sessionId=session) == -32602
         assert home.driver.ended_early == 1
-        assert home.hub.state.lanes == {}
+        assert home.hub.state.runners == {}
 
 
 async def test_echo_says_back_what_it_was_given(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ async def events_of(home: Served, session_id: str) -> list[Frame]:
 async def until_free(home: Served, session_id: str) -> None:
     """Until no turn runs or waits there: an answer is told a little before that."""
     while True:
-        heard = home.hub.state.bell.heard()
-        if session_id not in home.hub.state.lanes:
+        heard = home.hub.state.notifier.next()
+        if session_id not in home.hub.state.runners:
             return
         await heard.wait()
 

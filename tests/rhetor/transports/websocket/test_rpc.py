@@ -318,8 +318,8 @@ async def test_after_many_dropped_connections_nothing_of_them_is_left(tmp_path: 
         assert {task.get_name() for task in asyncio.all_tasks()} - before == set()
         assert _alive(Wire, SocketProtocol, LoopView, TurnView) == []
         state = home.hub.state
-        assert (state.lanes, state.asking, state.attendance._count) == ({}, {}, {})
-        assert (state.attendance._timers, state.watching._count) == ({}, {})
+        assert (state.runners, state.pending, state.attendance._count) == ({}, {}, {})
+        assert (state.attendance._timers, state.presence._count) == ({}, {})
 
 
 async def _dropped(home: Served, path: str) -> str:

@@ -114,11 +114,11 @@ def _result(known: dict[str, Any]) -> Any:
 
 def usages(result: dict[str, Any], model: str | None, cost: str | None) -> list[Usage]:
     """What the answer to a prompt says that it took: as the protocol has it, or as gemini does."""
-    figures = table(result, "usage")
-    taken, given = count(figures, "inputTokens"), count(figures, "outputTokens")
-    cached, thought = count(figures, "cachedReadTokens"), count(figures, "thoughtTokens")
-    written = count(figures, "cachedWriteTokens")
-    if taken + given + cached + written + thought == count(figures, "totalTokens"):
+    stats = table(result, "usage")
+    taken, given = count(stats, "inputTokens"), count(stats, "outputTokens")
+    cached, thought = count(stats, "cachedReadTokens"), count(stats, "thoughtTokens")
+    written = count(stats, "cachedWriteTokens")
+    if taken + given + cached + written + thought == count(stats, "totalTokens"):
         # they are counted beside each other, not one within the other
         taken, given = taken + cached + written, given + thought
     found = [Usage(model, taken, given, cached or None, cost)] if taken or given else []

@@ -112,7 +112,7 @@ class CodexTranscript(Transcript):
             self._return(id, said, failed)
 
     def _tokens(self, info: dict[str, Any]) -> None:
-        total, last = _figures(table(info, "total_token_usage")), _figures(table(info, "last_token_usage"))
+        total, last = _stats(table(info, "total_token_usage")), _stats(table(info, "last_token_usage"))
         if any(last) and total != self._total:
             self._use(Usage(self.model, *last))
         self._total = total if any(total) else self._total
@@ -122,7 +122,7 @@ class CodexTranscript(Transcript):
         self._turn = self._asked = ""
 
 
-def _figures(usage: dict[str, Any]) -> tuple[int, int, int]:
+def _stats(usage: dict[str, Any]) -> tuple[int, int, int]:
     names = ("input_tokens", "output_tokens", "cached_input_tokens")
     given, said, cached = (count(usage, name) for name in names)
     return given, said, cached

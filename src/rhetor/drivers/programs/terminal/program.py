@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from rhetor.domain.output import Done, Plain, Spooled, Text
-from rhetor.domain.program import Condition, Dialog
+from rhetor.domain.program import Dialog, ProgramStatus
 from rhetor.drivers.base import Prompt, Viewer
 from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
 from rhetor.drivers.programs.host.values import Chunk, Exited
@@ -164,18 +164,18 @@ class TerminalProgram(RunningProgram):
             raise self.failure()
         await self.drawn()
 
-    async def looked_at(self) -> Condition:
+    async def looked_at(self) -> ProgramStatus:
         screen = await self.drawn()
         self._judge(screen)
         host = await self.link.status() if self.ended is None else None
-        reasons = [self._condition.evidence]
+        reasons = [self._status.evidence]
         if host is not None:
             reasons.append(f"in front: {host.foreground_name or '?'} (pid {host.foreground_pid})")
             if host.reader_waits is not None:
                 reasons.append("it waits for input" if host.reader_waits else "it does not wait for input")
         reasons.append("it marks its commands" if self.marks else "it does not mark its commands")
         lines = tuple(screen.text())
-        return replace(self._condition, reasons=tuple(reasons), screen=lines, dialog=self._dialog)
+        return replace(self._status, reasons=tuple(reasons), screen=lines, dialog=self._dialog)
 
     async def view(self, *, sender: str, writes: bool) -> Viewer:
         screen = await self.drawn()

@@ -72,9 +72,9 @@ def every_kind(size: int, *, lines: bool) -> str:
 async def until(home: Served, peer: str, status: str) -> dict[str, Any]:
     async with asyncio.timeout(SECONDS):
         while True:
-            heard = home.hub.state.bell.heard()
-            if home.hub.state.seats[peer].condition.status == status:
-                return await home.condition(peer)
+            heard = home.hub.state.notifier.next()
+            if home.hub.state.instances[peer].status.state == status:
+                return await home.status(peer)
             await heard.wait()
 
 
@@ -126,8 +126,8 @@ async def test_bash_that_asks_is_not_answered_and_goes_on_when_a_person_has() ->
         assert "Proceed" in asking.text
         answer = await home.say("p", "y")
         assert answer.json["code"] == "program_blocked"
-        assert (await home.condition("p"))["status"] == "blocked"
-        await home.hub.state.seats["p"].running.link.write(b"n\r", "keys")  # type: ignore[attr-defined]
+        assert (await home.status("p"))["status"] == "blocked"
+        await home.hub.state.instances["p"].running.link.write(b"n\r", "keys")  # type: ignore[attr-defined]
         await until(home, "p", "idle")
         assert (await home.say("p", "echo $x$x")).json["response"] == "nn\n"
 
@@ -170,7 +170,7 @@ async def test_bash_and_python_answer_in_their_own_words() -> None:
         assert (await home.say("sh", "printf 'a\\nb\\n'; false")).json["response"] == "a\nb\n"
         assert (await home.say("sh", "echo $?")).json["response"] == "1\n"
         assert (await home.say("py", "6 * 7")).json["response"] == "42\n"
-        idle = await home.condition("sh")
+        idle = await home.status("sh")
         assert (idle["status"], "it marks its commands" in idle["reasons"]) == ("idle", True)
 
 
