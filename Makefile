@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-long interop check bench lock clean
+.PHONY: setup demo test test-long interop check bench dist lock clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,12 @@ check: setup
 
 bench: setup
 	$(PY) -m bench
+
+# Builds the wheel alone into DIST, so that DIST/*.whl names one file
+DIST ?= dist
+dist: setup
+	@rm -f "$(DIST)"/tekton_aish-*.whl
+	$(UV) build --quiet --wheel --no-build-isolation --python $(PY) --out-dir "$(DIST)"
 
 # Pins with hashes; such a file names no address.
 lock:

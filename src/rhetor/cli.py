@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken
@@ -35,8 +36,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Version(argparse.Action):
+    """Prints the version when it is asked for, because reading it takes 30 ms."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(nargs=0, **given)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"rhetor {version('tekton-aish')}\n")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("rhetor", description="The hub behind aish.")
+    parser.add_argument("-V", "--version", action=_Version, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the hub in the foreground")
     serve.add_argument("--host", help="address to listen on (127.0.0.1)")

@@ -19,10 +19,11 @@ SECONDS = 20.0
 
 
 class Machine:
-    """Commands of a user whose RHETOR_HOME is `folder`."""
+    """Commands of a user whose RHETOR_HOME is `folder`, run from the environment whose programs are in `bin`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bin: Path = BIN) -> None:
         self.folder = folder
+        self.bin = bin
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         # whoever runs this may be logged in with a coding agent, which is not to be asked
         self.environment = {**kept, "RHETOR_HOME": str(folder), "RHETOR_MODELS__AGENTS": "[]"}
@@ -36,7 +37,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """`aish` with these arguments, to its end."""
         return subprocess.run(
-            [BIN / "aish", *arguments],
+            [self.bin / "aish", *arguments],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             env={**self.environment, **(variables or {})},
@@ -49,7 +50,7 @@ class Machine:
     def rhetor(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`rhetor` with these arguments, where it is expected to end by itself."""
         return subprocess.run(
-            [BIN / "rhetor", *arguments],
+            [self.bin / "rhetor", *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -62,7 +63,7 @@ class Machine:
     ) -> subprocess.Popen[bytes]:
         """`aish` with these arguments, while it runs."""
         return subprocess.Popen(
-            [BIN / "aish", *arguments],
+            [self.bin / "aish", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
