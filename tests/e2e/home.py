@@ -19,7 +19,7 @@ SECONDS = 20.0
 
 
 class Machine:
-    """Commands of a user whose RHETOR_HOME is `folder`, run from the environment whose programs are in `bin`."""
+    """Commands of a user whose RHETOR_HOME is `folder`, and whose `aish` and `rhetor` are in `bin`."""
 
     def __init__(self, folder: Path, bin: Path = BIN) -> None:
         self.folder = folder

@@ -50,7 +50,8 @@ def link_runtime(packages: Path) -> None:
             found = distribution(name)
         except PackageNotFoundError:  # pinned for another platform or version of Python
             continue
-        for top in {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}:
+        tops = {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}
+        for top in tops:
             source, target = Path(str(found.locate_file(top))), packages / top
             if top.endswith(".dist-info"):
                 shutil.copytree(source, target)  # uv does not follow links to these
