@@ -257,12 +257,14 @@ class TooMuchAtOnce(RhetorError):
 
 
 class StateConflict(RhetorError):
-    """Somebody else was first: what was expected of a row no longer holds."""
+    """Another writer was first: a commit's condition on a row no longer holds. `changed`: the row is there,
+    but is not the version that was read."""
 
     code, status, rpc = "conflict", 409, INVALID_PARAMS
 
-    def __init__(self, kind: str, id: str, state: str | None) -> None:
-        super().__init__(f"{kind} {id} is {state or 'not there'}", kind=kind, id=id, state=state)
+    def __init__(self, kind: str, id: str, state: str | None, *, changed: bool = False) -> None:
+        now = "was changed at the same time" if changed else f"is {state or 'not there'}"
+        super().__init__(f"{kind} {id} {now}", kind=kind, id=id, state=state)
 
 
 class KeyReused(RhetorError):

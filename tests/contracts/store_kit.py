@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rhetor.domain.event import (
@@ -18,7 +19,7 @@ from rhetor.domain.event import (
     TurnCompleted,
     TurnFailed,
 )
-from rhetor.store.base import Draft, Store
+from rhetor.store.base import Draft, Row, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.store.tail import Tail
@@ -67,6 +68,18 @@ def partial(text: str, turn: str) -> Draft:
 
 def failure(turn: str) -> Draft:
     return Draft(TurnFailed("provider_failed", "no", retryable=False), turn)
+
+
+async def stored(store: Store, kind: str, id: str) -> Row:
+    """The row, which is there, with its version."""
+    row = await store.get(kind, id)
+    assert row is not None
+    return row
+
+
+def contents(rows: Sequence[Row]) -> list[Row]:
+    """The rows as they were given to the store: without their versions."""
+    return [replace(row, version=0) for row in rows]
 
 
 async def events(store: Store, stream: str, after: int = 0, limit: int = 500) -> list[Event]:

@@ -11,7 +11,7 @@ from rhetor.domain.event import AgentRecord, OutputDelta, Position
 from rhetor.errors import KeyReused, Malformed, NameTaken, NotFound, RhetorError, StateConflict, StoreRefused
 from rhetor.store.base import Committed, Draft, Expect, Head, Key, Row, SourceOffset, Store
 
-from .store_kit import chunk, events, question, shown
+from .store_kit import chunk, contents, events, question, shown, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ async def test_a_large_commit_is_whole(store: Store, count: int) -> None:
     assert [event.payload for event in await events(store, "s")] == [
         question(f"word{n}", f"t{n}").payload for n in range(count)
     ]
-    assert await store.find("turn", limit=2_000) == rows
+    assert contents(await store.find("turn", limit=2_000)) == rows
     assert len(await store.spoken("s", 2_000, answered=False)) == count
     assert len(await store.search(f"word{count - 1}")) == 1
 
@@ -73,7 +73,7 @@ async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
         "s", [chunk("a", "t")], key=KEY, rows=[ROW], sources=[SourceOffset("spool", 77)]
     )
     assert committed == Committed(committed.epoch, 1, 1, result=KEY.result)
-    assert await store.get("session", "s1") == ROW
+    assert contents([await stored(store, "session", "s1")]) == [ROW]
     assert await store.offset("spool") == 77
     assert len(await events(store, "s")) == 1
 
@@ -82,9 +82,12 @@ async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
     ("refused", "how"),
     [
         (KeyReused, {"key": replace(KEY, fingerprint="other")}),
-        (StateConflict, {"expect": Expect("session", "s1", frozenset({"paused"}))}),
-        (StateConflict, {"expect": Expect("session", "s1", frozenset())}),
-        (StateConflict, {"expect": Expect("session", "none", frozenset({"active"}))}),
+        (StateConflict, {"expects": [Expect("session", "s1", frozenset({"paused"}))]}),
+        (StateConflict, {"expects": [Expect.absent("session", "s1")]}),
+        (StateConflict, {"expects": [Expect("session", "none", frozenset({"active"}))]}),
+        (StateConflict, {"expects": [Expect("session", "none")]}),
+        (StateConflict, {"expects": [replace(ROW, version=1 << 62).unchanged]}),
+        (StateConflict, {"expects": [replace(ROW, id="none", version=1).unchanged]}),
         (NameTaken, {"rows": [replace(ROW, state="gone"), replace(ROW, id="s2")]}),
         (NotFound, {"base": ("s", Position("0" * 32, 1))}),
         (Malformed, {"rows": [replace(ROW, id="\ud800")]}),
@@ -109,7 +112,7 @@ async def test_what_is_refused_leaves_no_trace(
 async def test_one_refusal_does_not_touch_its_neighbours(store: Store) -> None:
     never = Expect("session", "none", frozenset({"x"}))
     done = await asyncio.gather(
-        *(store.commit("s", [chunk(str(n), "t")], expect=never if n % 3 == 0 else None) for n in range(60)),
+        *(store.commit("s", [chunk(str(n), "t")], expects=[never] if n % 3 == 0 else []) for n in range(60)),
         return_exceptions=True,
     )
     kept = [n for n in range(60) if n % 3]
@@ -121,9 +124,9 @@ async def test_the_same_key_gives_the_first_result_whatever_holds_by_now(store: 
     await store.commit("s", [], rows=[ROW])
     expect = Expect("session", "s1", frozenset({"active"}))
     first = await store.commit(
-        "s", [chunk("a", "t")], key=KEY, expect=expect, rows=[replace(ROW, state="stopped")]
+        "s", [chunk("a", "t")], key=KEY, expects=[expect], rows=[replace(ROW, state="stopped")]
     )
-    again = await store.commit("s", [chunk("a", "t")], key=replace(KEY, result=b"2"), expect=expect)
+    again = await store.commit("s", [chunk("a", "t")], key=replace(KEY, result=b"2"), expects=[expect])
     assert again == replace(first, replayed=True)
     assert len(await events(store, "s")) == 1
 
@@ -148,7 +151,7 @@ async def test_of_fifty_concurrent_writers_the_first_wins(store: Store) -> None:
     async def take(writer: int) -> bool:
         try:
             await store.commit(
-                "s", [chunk(str(writer), "t")], expect=expect, rows=[replace(ROW, state=f"taken {writer}")]
+                "s", [chunk(str(writer), "t")], expects=[expect], rows=[replace(ROW, state=f"taken {writer}")]
             )
         except StateConflict as conflict:
             assert conflict.data["state"] == "taken 0"
@@ -163,21 +166,90 @@ async def test_of_several_expectations_each_has_to_hold(store: Store) -> None:
     other = replace(ROW, id="s2", name=None)
     await store.commit("s", [], rows=[ROW, other])
     holds = [Expect("session", id, frozenset({"active"})) for id in ("s1", "s2")]
-    await store.commit("s", [chunk("a", "t")], expect=holds, rows=[replace(other, state="gone")])
+    await store.commit("s", [chunk("a", "t")], expects=holds, rows=[replace(other, state="gone")])
     with pytest.raises(StateConflict) as refused:
-        await store.commit("s", [chunk("b", "t")], expect=holds, rows=[replace(ROW, state="x")])
+        await store.commit("s", [chunk("b", "t")], expects=holds, rows=[replace(ROW, state="x")])
     assert refused.value.data == {"kind": "session", "id": "s2", "state": "gone"}
-    assert await store.get("session", "s1") == ROW
+    assert contents([await stored(store, "session", "s1")]) == [ROW]
     assert await shown(store, "s") == [(1, OutputDelta("a"))]
 
 
-async def test_no_states_expect_that_the_row_is_not_there(store: Store) -> None:
-    absent = Expect("session", "s1", frozenset())
-    await store.commit("s", [], expect=absent, rows=[ROW])
+async def test_a_row_that_was_read_is_written_back_only_if_it_is_unchanged(store: Store) -> None:
+    await store.commit("s", [], expects=[ROW.unchanged], rows=[ROW])
+    mine, others = await stored(store, "session", "s1"), await stored(store, "session", "s1")
+    await store.commit("s", [], expects=[others.unchanged], rows=[replace(others, doc=b"saved")])
+    with pytest.raises(StateConflict) as refused:
+        await store.commit("s", [], expects=[mine.unchanged], rows=[replace(mine, doc=b"used")])
+    assert refused.value.data == {"kind": "session", "id": "s1", "state": "active"}
+    assert refused.value.detail == "session s1 was changed at the same time"
+    again = await stored(store, "session", "s1")
+    assert again.doc == b"saved"
+    await store.commit("s", [], expects=[again.unchanged], rows=[replace(again, doc=b"both")])
+    assert (await stored(store, "session", "s1")).doc == b"both"
+
+
+async def test_each_write_of_a_row_gives_it_a_version_that_no_row_had(store: Store) -> None:
+    seen: list[int] = []
+    for _ in range(2):
+        for doc in (b"1", b"1", b"2"):
+            await store.commit("s", [], rows=[replace(ROW, doc=doc, version=7)])
+            seen.append((await stored(store, "session", "s1")).version)
+        await store.commit("s", [], drop=[("session", "s1")])
+    assert seen == sorted(set(seen))
+    assert seen[0] > 0
+
+
+async def test_a_row_that_is_not_written_keeps_its_version(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    before = await stored(store, "session", "s1")
+    await store.commit("s", [chunk("a", "t")], rows=[replace(ROW, id="s2", name=None)])
+    with pytest.raises(NameTaken):
+        await store.commit("s", [], rows=[replace(ROW, doc=b"lost"), replace(ROW, id="s3")])
+    assert await stored(store, "session", "s1") == before
+    await store.commit("s", [], expects=[before.unchanged])
+
+
+async def test_a_row_that_was_dropped_and_put_again_is_another_version(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    before = await stored(store, "session", "s1")
+    await store.commit("s", [], rows=[ROW], drop=[("session", "s1")])
     with pytest.raises(StateConflict):
-        await store.commit("s", [], expect=absent, rows=[ROW])
+        await store.commit("s", [], expects=[before.unchanged])
+
+
+async def test_of_fifty_commits_that_name_one_version_the_first_wins(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    read = await stored(store, "session", "s1")
+    done = await asyncio.gather(
+        *(
+            store.commit("s", [chunk(str(n), "t")], expects=[read.unchanged], rows=[replace(read, at=n)])
+            for n in range(50)
+        ),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, StateConflict) for outcome in done] == [False] + [True] * 49
+    assert await shown(store, "s") == [(1, OutputDelta("0"))]
+    assert (await stored(store, "session", "s1")).at == 0
+
+
+async def test_a_condition_may_name_a_version_and_states(store: Store) -> None:
+    await store.commit("s", [], rows=[ROW])
+    read = await stored(store, "session", "s1")
+    await store.commit("s", [], expects=[Expect("session", "s1", frozenset({"active"}), read.version)])
+    with pytest.raises(StateConflict) as refused:
+        await store.commit("s", [], expects=[Expect("session", "s1", frozenset({"paused"}), read.version)])
+    assert refused.value.detail == "session s1 is active"
+    await store.commit("s", [], expects=[Expect("session", "s1")])
+
+
+async def test_a_commit_may_expect_that_a_row_is_absent(store: Store) -> None:
+    absent = Expect.absent("session", "s1")
+    assert ROW.unchanged == absent
+    await store.commit("s", [], expects=[absent], rows=[ROW])
+    with pytest.raises(StateConflict):
+        await store.commit("s", [], expects=[absent], rows=[ROW])
     await store.commit("s", [], drop=[("session", "s1")])
-    await store.commit("s", [], expect=absent, rows=[ROW])
+    await store.commit("s", [], expects=[absent], rows=[ROW])
 
 
 async def test_a_name_is_one_rows_within_kind_and_owner(store: Store) -> None:
@@ -198,11 +270,11 @@ async def test_names_move_within_a_commit(store: Store) -> None:
     await store.commit("s", [], rows=[one, two])
     swapped = [replace(one, name="play"), replace(two, name="work")]
     await store.commit("s", [], rows=swapped)
-    assert await store.find("session") == swapped
+    assert contents(await store.find("session")) == swapped
     heir = replace(ROW, id="s3", name="work")
     await store.commit("s", [], rows=[heir], drop=[("session", "s2")])
-    assert await store.find("session") == [swapped[0], heir]
-    assert await store.find("session", name="work") == [heir]
+    assert contents(await store.find("session")) == [swapped[0], heir]
+    assert contents(await store.find("session", name="work")) == [heir]
 
 
 async def test_names_move_between_commits_of_one_moment(store: Store) -> None:
@@ -214,7 +286,7 @@ async def test_names_move_between_commits_of_one_moment(store: Store) -> None:
         store.commit("s", [], drop=[("session", "s1")]),
         store.commit("s", [], rows=[replace(ROW, id="s3", name="other")]),
     )
-    assert await store.find("session") == [heir, replace(ROW, id="s3", name="other")]
+    assert contents(await store.find("session")) == [heir, replace(ROW, id="s3", name="other")]
     with pytest.raises(NameTaken):
         await store.commit("s", [], rows=[ROW])
 
@@ -235,18 +307,18 @@ async def test_rows_are_found_by_each_of_their_fields(store: Store) -> None:
     ]
     await store.commit("s", [], rows=rows)
     ordered = sorted(rows, key=lambda row: (row.at, row.id))
-    assert await store.find("turn") == ordered
-    assert await store.find("turn", limit=3) == ordered[:3]
-    assert await store.find("turn", state="open") == [r for r in ordered if r.state == "open"]
-    assert await store.find("turn", owner="o1", parent="p1") == [rows[1]]
-    assert await store.find("turn", name="n7") == [rows[7]]
+    assert contents(await store.find("turn")) == ordered
+    assert contents(await store.find("turn", limit=3)) == ordered[:3]
+    assert contents(await store.find("turn", state="open")) == [r for r in ordered if r.state == "open"]
+    assert contents(await store.find("turn", owner="o1", parent="p1")) == [rows[1]]
+    assert contents(await store.find("turn", name="n7")) == [rows[7]]
     assert await store.find("plan") == []
     assert await store.get("turn", "none") is None
 
 
 async def test_drops_come_before_puts(store: Store) -> None:
     await store.commit("s", [], rows=[ROW], drop=[("session", "s1"), ("session", "none")])
-    assert await store.get("session", "s1") == ROW
+    assert contents([await stored(store, "session", "s1")]) == [ROW]
 
 
 async def test_a_fork_stands_on_its_parent_and_leaves_it_alone(store: Store) -> None:

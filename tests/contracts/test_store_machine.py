@@ -7,6 +7,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +23,8 @@ from hypothesis.stateful import (
 )
 
 from rhetor.domain.event import OutputDelta, Payload, Position
-from rhetor.errors import KeyReused, PositionLost
-from rhetor.store.base import Committed, Draft, Key, Store, follow
+from rhetor.errors import KeyReused, PositionLost, StateConflict
+from rhetor.store.base import Committed, Draft, Key, Row, Store, follow
 
 from .store_kit import FULL, KINDS, answer, chunk, failure, open_store, partial, question
 from .store_model import Book
@@ -68,6 +69,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.keys: list[tuple[Key, str, Committed, list[Draft]]] = []
         self.followers: list[Follower] = []
         self.turns: list[str] = []
+        self.rows: dict[str, Row] = {}
+        self.read: list[Row] = []
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         async def limited() -> T:
@@ -110,6 +113,43 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.store.commit(stream, drafts, key=key)) == committed
         with pytest.raises(KeyReused):
             self.run(self.store.commit(stream, drafts, key=Key("me", key.key, "another")))
+
+    @rule(id=NAMES, stale=st.booleans(), pick=PICK)
+    def write_back(self, id: str, stale: bool, pick: int) -> None:
+        """What was read now, or at some time before, is written back if it is still what is stored."""
+        row = self.rows.get(id, Row("row", id, "new", b""))
+        if stale and self.read:
+            row = self.read[pick % len(self.read)]
+        change = replace(row, doc=b"%d" % pick)
+        write = self.store.commit("a", [], expects=[row.unchanged], rows=[change])
+        if row.version == (self.rows[row.id].version if row.id in self.rows else 0):
+            self._committed("a", [], self.run(write))
+            self._written(change)
+        else:
+            with pytest.raises(StateConflict):
+                self.run(write)
+
+    @rule(id=NAMES, pick=PICK)
+    def write_at_once(self, id: str, pick: int) -> None:
+        """Three writers that have read the same: the first one wins."""
+        row = self.rows.get(id, Row("row", id, "new", b""))
+        changes = [replace(row, doc=b"%d" % (pick + n)) for n in range(3)]
+
+        async def race() -> list[Committed | BaseException]:
+            commits = (self.store.commit("a", [], expects=[row.unchanged], rows=[c]) for c in changes)
+            return await asyncio.gather(*commits, return_exceptions=True)
+
+        first, *others = self.run(race())
+        assert isinstance(first, Committed)
+        self._committed("a", [], first)
+        assert [type(other) for other in others] == [StateConflict, StateConflict]
+        self._written(changes[0])
+
+    @precondition(lambda self: self.rows)
+    @rule(id=NAMES)
+    def drop_row(self, id: str) -> None:
+        self._committed("a", [], self.run(self.store.commit("a", [], drop=[("row", id)])))
+        self.rows.pop(id, None)
 
     @precondition(lambda self: self.books)
     @rule(stream=NAMES, pick=PICK, far=st.floats(0, 1))
@@ -191,6 +231,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert [(r.prev, r.seq, r.event.payload) for r in page] == book.behind(after.seq)
 
     @invariant()
+    def rows_are_the_models(self) -> None:
+        found = self.run(self.store.find("row"))
+        assert sorted(found, key=lambda row: row.id) == [self.rows[id] for id in sorted(self.rows)]
+
+    @invariant()
     def what_was_said_is_the_models(self) -> None:
         for stream, books in self.books.items():
             for answered, expected in ((False, books[-1].said()), (True, books[-1].answered())):
@@ -245,6 +290,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert (committed.epoch, committed.first) == (book.epoch, book.head + 1)
         book.append(drafts)
         assert committed.last == book.head
+
+    def _written(self, row: Row) -> None:
+        """Its version is one that no row had before; what a crash took back does not count."""
+        stored = self.run(self.store.get("row", row.id))
+        assert stored is not None
+        assert stored == replace(row, version=stored.version)
+        assert stored.version > max((read.version for read in self.read), default=0)
+        self.rows[row.id] = stored
+        self.read.append(stored)
 
     def _present(self, pick: int) -> tuple[str, Book]:
         stream = sorted(self.books)[pick % len(self.books)]

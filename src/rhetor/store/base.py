@@ -36,9 +36,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A document of the catalog with the few fields that it is found by. `doc`: JSON. `at`: Unix time in
-    milliseconds, by which rows of a `find` are ordered (then by id). `name` is unique within kind and
-    owner."""
+    """A document of the catalog, with the few fields that it is found by.
+
+    `doc` is JSON. `at` is Unix time in milliseconds; `find` orders rows by it, then by id. `name` is unique
+    within kind and owner. `version` is 0 until the row is in the store. The store gives each write of a row a
+    version that no row had before, and ignores the one in a row that it is given.
+    """
 
     kind: str
     id: str
@@ -48,16 +51,32 @@ class Row:
     parent: str = ""
     name: str | None = None
     at: int = 0
+    version: int = 0
+
+    @property
+    def unchanged(self) -> Expect:
+        """The condition that the stored row is still this version; for a new row, that there is none yet."""
+        return Expect(self.kind, self.id, version=self.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Compare-and-set: the row must be in one of these states when the commit happens; the first writer
-    wins. No states: the row must not be there."""
+    """A condition of a commit: of several writers that expect the same, the first wins.
+
+    When the commit happens, the row must have this `version` (0: there must be no such row) and be in one of
+    these `states`. None stands for any version or state of a row that is there. A commit that writes back a
+    row which was read before names its version: see `Row.unchanged`.
+    """
 
     kind: str
     id: str
-    states: frozenset[str]
+    states: frozenset[str] | None = None
+    version: int | None = None
+
+    @classmethod
+    def absent(cls, kind: str, id: str) -> Expect:
+        """The condition that there is no such row."""
+        return cls(kind, id, version=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +283,7 @@ class Store(Log, Catalog, Protocol):
         drafts: Sequence[Draft],
         *,
         key: Key | None = None,
-        expect: Expect | Sequence[Expect] | None = None,
+        expects: Sequence[Expect] = (),
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
@@ -280,7 +299,7 @@ class Store(Log, Catalog, Protocol):
         Raises:
             Malformed: a text has no form in UTF-8, a payload none in JSON, or a number does not fit 63 bits.
             KeyReused: the key was used with another fingerprint.
-            StateConflict: `expect`, or one of several, does not hold.
+            StateConflict: one of `expects` does not hold.
             NameTaken: a row's name is another row's.
             NotFound: the base is not there.
             StoreRefused: the store cannot take it now; nothing was stored.

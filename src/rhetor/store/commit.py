@@ -49,7 +49,7 @@ class Append:
     at: int
     entries: Sequence[Entry]
     key: Key | None = None
-    expect: Sequence[Expect] = ()
+    expects: Sequence[Expect] = ()
     rows: Sequence[Row] = ()
     drop: Sequence[tuple[str, str]] = ()
     sources: Sequence[SourceOffset] = ()
@@ -64,7 +64,7 @@ class Append:
             require_integer("a row's time", row.at)
         for kind, id in self.drop:
             require_text("a row", (kind, id))
-        for expect in self.expect:
+        for expect in self.expects:
             require_text("a row", (expect.kind, expect.id))
         if self.key:
             require_text("an idempotency key", (self.key.scope, self.key.key, self.key.fingerprint))
@@ -76,13 +76,6 @@ class Append:
             require_integer("a position", self.base[1].seq)
 
 
-def expected(expect: Expect | Sequence[Expect] | None) -> Sequence[Expect]:
-    """All that a commit expects, of none, one or several."""
-    if expect is None:
-        return ()
-    return (expect,) if isinstance(expect, Expect) else expect
-
-
 class Standing(Protocol):
     """What is stored when a commit's turn comes."""
 
@@ -90,8 +83,8 @@ class Standing(Protocol):
         """The fingerprint and the result under an idempotency key."""
         ...
 
-    def state(self, kind: str, id: str) -> str | None:
-        """A row's state."""
+    def row(self, kind: str, id: str) -> tuple[str, int] | None:
+        """A row's state and version."""
         ...
 
     def holder(self, kind: str, owner: str, name: str) -> str | None:
@@ -116,19 +109,21 @@ def admit(append: Append, standing: Standing) -> Committed | None:
         if fingerprint != append.key.fingerprint:
             raise KeyReused(append.key.key)
         return committed
-    for expect in append.expect:
-        _require_state(expect, standing)
+    for expect in append.expects:
+        _require_expected(expect, standing)
     if append.base and not standing.reaches(*append.base):
         raise NotFound("position", f"{append.base[0]}@{append.base[1]}")
     _require_names(append, standing)
     return None
 
 
-def _require_state(expect: Expect, standing: Standing) -> None:
-    state = standing.state(expect.kind, expect.id)
-    holds = state in expect.states if state is not None else not expect.states
-    if not holds:
+def _require_expected(expect: Expect, standing: Standing) -> None:
+    state, version = standing.row(expect.kind, expect.id) or (None, 0)
+    absent = expect.version == 0
+    if (state is None) is not absent or (expect.states is not None and state not in expect.states):
         raise StateConflict(expect.kind, expect.id, state)
+    if expect.version is not None and version != expect.version:
+        raise StateConflict(expect.kind, expect.id, state, changed=True)
 
 
 def _require_names(append: Append, standing: Standing) -> None:

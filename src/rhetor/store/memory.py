@@ -28,7 +28,7 @@ from .base import (
     random_epoch,
     require_position,
 )
-from .commit import Append, Entry, admit, expected
+from .commit import Append, Entry, admit
 from .commit_stats import Commits
 from .messages import ASSISTANT, chunks, folded, last_spoken, said
 from .search import excerpt, rank, words_of
@@ -86,6 +86,7 @@ class MemoryStore:
         self._names: dict[tuple[str, str, str], str] = {}
         self._keys: dict[tuple[str, str], tuple[str, Committed]] = {}
         self._sources: dict[str, int] = {}
+        self._version = 0  # of the rows that were written last
         self._wakeups = Wakeups()
         self.commit_stats = Commits()
         self._closed = False
@@ -96,7 +97,7 @@ class MemoryStore:
         drafts: Sequence[Draft],
         *,
         key: Key | None = None,
-        expect: Expect | Sequence[Expect] | None = None,
+        expects: Sequence[Expect] = (),
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
@@ -104,7 +105,7 @@ class MemoryStore:
     ) -> Committed:
         self._require_open()
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expected(expect), rows, drop, sources, base)
+        append = Append(stream, self._clock(), entries, key, expects, rows, drop, sources, base)
         append.require_storable()
         return admit(append, self) or self._store(append)
 
@@ -199,9 +200,9 @@ class MemoryStore:
     def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
         return self._keys.get((scope, key))
 
-    def state(self, kind: str, id: str) -> str | None:
+    def row(self, kind: str, id: str) -> tuple[str, int] | None:
         row = self._rows.get((kind, id))
-        return row.state if row else None
+        return (row.state, row.version) if row else None
 
     def holder(self, kind: str, owner: str, name: str) -> str | None:
         return self._names.get((kind, owner, name))
@@ -238,7 +239,8 @@ class MemoryStore:
         return begun
 
     def _put_rows(self, append: Append) -> None:
-        rows = {(row.kind, row.id): row for row in append.rows}
+        self._version += 1
+        rows = {(row.kind, row.id): replace(row, version=self._version) for row in append.rows}
         for place in (*append.drop, *rows):
             gone = self._rows.pop(place, None)
             if gone and gone.name is not None:

@@ -72,7 +72,7 @@ async def commit_answer(
         asked.stream,
         [Draft(payload, asked.turn_id, asked.step)],
         key=key,
-        expect=Expect(asked.kind, asked.row_id, frozenset({OPEN})),
+        expects=[Expect(asked.kind, asked.row_id, frozenset({OPEN}))],
         rows=[asked.answered(payload).row(ANSWERED)],
     )
     if asked.kind == "permission":

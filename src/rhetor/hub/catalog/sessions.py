@@ -11,7 +11,7 @@ from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.errors import StateConflict
-from rhetor.store.base import Draft, Expect, Row
+from rhetor.store.base import Draft, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -65,10 +65,10 @@ async def standing_session(state: State, owner: str, peer: Peer, cwd: str | None
         return session_of(row)
     session = open_session(state, Principal(owner), peer.name, context_window=0, endless=True, cwd=cwd)
     mark = Row("standing", id, "open", b"{}", owner=owner, parent=session.id, at=state.ids.now())
-    expect = Expect("standing", id, frozenset({kept.state} if kept else ()))
+    before = kept.unchanged if kept else mark.unchanged
     try:
         drafts = [Draft(SessionStateChanged(session.state))]
-        await state.store.commit(session.id, drafts, expect=expect, rows=[session_row(session), mark])
+        await state.store.commit(session.id, drafts, expects=[before], rows=[session_row(session), mark])
     except StateConflict:  # somebody opened it at the same time
         return await standing_session(state, owner, peer, cwd)
     return session

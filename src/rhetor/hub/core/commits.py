@@ -43,7 +43,7 @@ async def commit_until_accepted(
     pause = FIRST_PAUSE
     while True:
         try:
-            return await store.commit(stream, drafts, expect=expects, rows=rows, sources=sources)
+            return await store.commit(stream, drafts, expects=expects, rows=rows, sources=sources)
         except StoreRefused as refusal:
             log.warning("append refused", extra={"stream": stream, "why": refusal.detail})
             await asyncio.sleep(pause)

@@ -17,7 +17,6 @@ from rhetor.hub.catalog.routing_table import place_id, row_id, row_of
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
 from rhetor.hub.core.shielded import to_the_end
 from rhetor.hub.turns.context import KIND, versioned
-from rhetor.store.base import Expect
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -109,9 +108,9 @@ async def _commit(
         staged = await staged_for(state, principal, name)
         staged = replace(changed(staged), source=principal.subject, at=state.ids.now())
         row = versioned(staged)
-        expect = Expect(KIND, id, frozenset({kept.state} if kept else ()))
+        expect = kept.unchanged if kept else row.unchanged
         try:
-            await state.store.commit(HUB_STREAM, [], expect=expect, rows=[row])
+            await state.store.commit(HUB_STREAM, [], expects=[expect], rows=[row])
         except StateConflict:
             continue
         _mirror(state, staged)

@@ -124,7 +124,7 @@ async def _show(state: State, forward: Forward, said: Said, delivery: Row) -> No
     )
     stream = await _stream_at(state, forward)
     await state.store.commit(
-        stream, [Draft(payload)], expect=_still_due(delivery), drop=[(DELIVERY, delivery.id)]
+        stream, [Draft(payload)], expects=[_still_due(delivery)], drop=[(DELIVERY, delivery.id)]
     )
 
 

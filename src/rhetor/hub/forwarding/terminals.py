@@ -13,7 +13,7 @@ from rhetor.domain.rules import RESERVED, Terminal
 from rhetor.errors import Malformed, NameTaken, NotFound, UnknownPeer
 from rhetor.hub.catalog.routing_table import place_id, row_of
 from rhetor.hub.core.checks import NAME, require_person
-from rhetor.store.base import Draft, Expect, parse_cursor, require_position
+from rhetor.store.base import Draft, parse_cursor, require_position
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -80,8 +80,8 @@ async def _register(state: State, principal: Principal, name: str) -> Terminal:
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())
         drafts = [Draft(SessionStateChanged("active"))]
-        expect = Expect(KIND, name, frozenset())
-        await state.store.commit(terminal.stream, drafts, expect=expect, rows=[row_of(terminal)])
+        row = row_of(terminal)
+        await state.store.commit(terminal.stream, drafts, expects=[row.unchanged], rows=[row])
         state.routing_table.terminals[name] = terminal
     return terminal
 

@@ -15,7 +15,6 @@ from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import row_id, row_of
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
 from rhetor.hub.turns.context import purpose_context
-from rhetor.store.base import Expect
 
 from .plans import Planned, expanded, start
 
@@ -44,8 +43,9 @@ async def put(state: State, principal: Principal, command: PutRoute) -> Route:
     if command.new and (route.owner, route.name) in state.routing_table.routes:
         raise NameTaken(KIND, command.name)
     _check(state, principal, route)
-    expect = Expect(KIND, row_id(route), frozenset()) if command.new else None
-    await state.store.commit(HUB_STREAM, [], expect=expect, rows=[row_of(route)])
+    row = row_of(route)
+    expects = [row.unchanged] if command.new else []
+    await state.store.commit(HUB_STREAM, [], expects=expects, rows=[row])
     state.routing_table.routes[principal.subject, route.name] = route
     return route
 

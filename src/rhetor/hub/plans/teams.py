@@ -61,10 +61,9 @@ async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[s
         raise NameTaken("peer" if _is_peer(state, command.name) else KIND, command.name)
     members = _members(state, command.members)
     key = command_key(principal, command, members)
-    expect = Expect(KIND, command.name, frozenset())
     try:
         row = _row(state, principal, command.name, members)
-        committed = await state.store.commit(HUB_STREAM, [], key=key, expect=expect, rows=[row])
+        committed = await state.store.commit(HUB_STREAM, [], key=key, expects=[row.unchanged], rows=[row])
     except StateConflict:
         raise NameTaken(KIND, command.name) from None
     if committed.replayed:
@@ -103,7 +102,7 @@ async def _commit(state: State, name: str, rows: Sequence[Row]) -> None:
     expect = Expect(KIND, name, frozenset({MADE}))
     drop = [] if rows else [(KIND, name)]
     try:
-        await state.store.commit(HUB_STREAM, [], expect=expect, rows=rows, drop=drop)
+        await state.store.commit(HUB_STREAM, [], expects=[expect], rows=rows, drop=drop)
     except StateConflict:  # somebody dropped it at this moment
         raise UnknownTeam(name) from None
 

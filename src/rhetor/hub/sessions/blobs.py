@@ -65,7 +65,7 @@ async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
     key = _key(principal, command, blob_id)
     expect = Expect("session", session_id, frozenset(TAKES_MESSAGES))
     try:
-        await state.store.commit(session_id, [said], key=key, expect=expect, rows=[row])
+        await state.store.commit(session_id, [said], key=key, expects=[expect], rows=[row])
     except StateConflict as conflict:
         raise SessionOver(session_id, str(conflict.data["state"])) from None
     return blob_id

@@ -68,7 +68,7 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
         session.id,
         [Draft(made)],
         base=(session.id, position),
-        expect=Expect("session", session.id, frozenset({session.state})),
+        expects=[Expect("session", session.id, frozenset({session.state}))],
         rows=[session_row(used)],
     )
     return used

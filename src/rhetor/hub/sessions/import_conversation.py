@@ -131,9 +131,10 @@ class Conversation:
             said, turn = self._unfolded(session, passage, head.head if head else 0)
             drafts += said
             rows.append(turn.row())
-        state = frozenset({session.state})
-        expect = Expect("session", session.id, state if self.session_id else frozenset())
-        await store.commit(session.id, drafts, rows=rows, expect=expect)
+        expect = Expect.absent("session", session.id)
+        if self.session_id:
+            expect = Expect("session", session.id, frozenset({session.state}))
+        await store.commit(session.id, drafts, rows=rows, expects=[expect])
         self.session_id = session.id
 
     async def _session_for(self, passages: Sequence[Passage]) -> tuple[Session, list[Row]]:

@@ -169,7 +169,7 @@ async def _accept(
                 command,
                 {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
             ),
-            expect=[*([] if opened else [_unchanged(session)]), *taken.expects, *prepared.still_due],
+            expects=[*([] if opened else [_unchanged(session)]), *taken.expects, *prepared.still_due],
             rows=[session_row(session), turn.row(), *taken.rows],
             drop=prepared.dropped,
         )

@@ -131,7 +131,7 @@ async def save(state: State, principal: Principal, command: SaveSession) -> Sess
     session = await open_one(state, principal, command.session_id)
     kept = replace(session, name=command.name or session.name, ttl=None, used_at=state.ids.now())
     expect = Expect("session", session.id, frozenset({session.state}))
-    await state.store.commit(session.id, [], expect=expect, rows=[session_row(kept)])
+    await state.store.commit(session.id, [], expects=[expect], rows=[session_row(kept)])
     return kept
 
 
@@ -191,7 +191,7 @@ async def _become(
     await state.store.commit(
         session.id,
         [*drafts, Draft(SessionStateChanged(wanted))],
-        expect=Expect("session", session.id, frozenset({session.state})),
+        expects=[Expect("session", session.id, frozenset({session.state}))],
         rows=[*rows, session_row(changed)],
     )
     if not changed.takes_messages:

@@ -61,11 +61,11 @@ async def open_socket(state: State, principal: Principal, command: OpenSocket) -
         session = replace(session, voice=command.voice)
         count = Row(NUMBER, peer.name, str(number), b"{}")
         key = command_key(principal, command, f"{peer.name}-{number}")
-        expect = Expect(NUMBER, peer.name, frozenset({before.state} if before else ()))
+        expect = before.unchanged if before else count.unchanged
         rows = [*_rows(session, _socket(session)), count]
         drafts = [Draft(SessionStateChanged(session.state))]
         try:
-            committed = await state.store.commit(session.id, drafts, key=key, expect=expect, rows=rows)
+            committed = await state.store.commit(session.id, drafts, key=key, expects=[expect], rows=rows)
         except StateConflict:  # somebody took the number
             continue
         if committed.replayed:
@@ -92,11 +92,11 @@ async def found_socket(state: State, principal: Principal, socket_id: str) -> So
     state.require_open()
     session = _session(state, principal, state.peers.get(peer).name, socket_id)
     # another session than the one that was there before, or the first one
-    expect = Expect(KIND, _row_id(principal, socket_id), frozenset({row.state} if row else ()))
+    expect = row.unchanged if row else Expect.absent(KIND, _row_id(principal, socket_id))
     drafts = [Draft(SessionStateChanged(session.state))]
     rows = _rows(session, _socket(session))
     try:
-        await state.store.commit(session.id, drafts, expect=expect, rows=rows)
+        await state.store.commit(session.id, drafts, expects=[expect], rows=rows)
     except StateConflict:  # somebody opened it at this moment
         return await found_socket(state, principal, socket_id)
     return _socket(session)

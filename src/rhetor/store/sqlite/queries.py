@@ -19,7 +19,7 @@ PAGE_BYTES = 4 << 20  # of payloads, after which a page ends
 EXCERPT_TOKENS = 24
 _FOREVER = 2**63 - 1
 _EVENT = "seq, at, type, turn_id, step, data"
-_ROW = "kind, id, state, doc, owner, parent, name, at"
+_ROW = "kind, id, state, doc, owner, parent, name, at, version"
 _TEXTS = """
 WITH RECURSIVE view (depth, inc, last, base, base_seq) AS (
     SELECT 0, id, 9223372036854775807, base, base_seq FROM incarnations WHERE id = ?

@@ -8,6 +8,7 @@ from rhetor.errors import StoreRefused
 
 _FIRST = """
 -- 'clean': 1 from a clean close to the next opening. 'refusals': how often a transaction failed.
+-- 'version': the last that a commit gave to its rows.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 -- One epoch of a stream. Its head is not kept here: it is the greater of earliest - 1 and its last event's
@@ -85,7 +86,13 @@ _QUESTIONS_BY_TIME = """
 CREATE INDEX texts_asked ON texts (at, id) WHERE role <> 'assistant';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME)
+_ROWS_HAVE_VERSIONS = """
+-- Versions are counted for the whole store, so that a row which is dropped and put again gets a new one.
+ALTER TABLE rows ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+INSERT INTO meta VALUES ('version', 1);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME, _ROWS_HAVE_VERSIONS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

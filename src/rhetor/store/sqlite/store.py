@@ -33,7 +33,7 @@ from rhetor.store.base import (
     Spoken,
     random_epoch,
 )
-from rhetor.store.commit import Append, Entry, expected
+from rhetor.store.commit import Append, Entry
 from rhetor.store.commit_stats import Commits
 from rhetor.store.search import words_of
 from rhetor.store.tail import Tail
@@ -118,14 +118,14 @@ class SqliteStore:
         drafts: Sequence[Draft],
         *,
         key: Key | None = None,
-        expect: Expect | Sequence[Expect] | None = None,
+        expects: Sequence[Expect] = (),
         rows: Sequence[Row] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expected(expect), rows, drop, sources, base)
+        append = Append(stream, self._clock(), entries, key, expects, rows, drop, sources, base)
         append.require_storable()
         began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
         committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))

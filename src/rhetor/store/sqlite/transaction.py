@@ -27,14 +27,19 @@ SWEEP = 2000  # numbers that are deleted at a time
 
 
 class Transaction:
-    """Lives between BEGIN and COMMIT. `known`: incarnations as of the last commit; `touched`: as of this one,
-    for the writer to remember once it has committed."""
+    """Lives between BEGIN and COMMIT.
+
+    `known` has the incarnations as of the last transaction. When this one is committed, the writer remembers
+    `touched` (the incarnations as of this one), `text_id` (the next text's) and `version` (the last one that
+    rows were given).
+    """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         known: Mapping[str, Incarnation],
         text_id: int,
+        version: int,
         new_epoch: Callable[[], str],
     ) -> None:
         self._connection = connection
@@ -47,6 +52,7 @@ class Transaction:
         self._keys: dict[tuple[str, str], tuple[str, Committed, int]] = {}
         self._sources: dict[str, int] = {}
         self.text_id = text_id
+        self.version = version
         self.touched: dict[str, Incarnation] = {}
 
     def apply(self, request: Request) -> Landed:
@@ -87,14 +93,14 @@ class Transaction:
         ).fetchone()
         return (row[0], Committed(row[1], row[2], row[3], True, row[4])) if row else None
 
-    def state(self, kind: str, id: str) -> str | None:
+    def row(self, kind: str, id: str) -> tuple[str, int] | None:
         if (kind, id) in self._rows:
             pending = self._rows[kind, id]
-            return pending.state if pending else None
-        row = self._connection.execute(
-            "SELECT state FROM rows WHERE kind = ? AND id = ?", (kind, id)
+            return (pending.state, pending.version) if pending else None
+        row: tuple[str, int] | None = self._connection.execute(
+            "SELECT state, version FROM rows WHERE kind = ? AND id = ?", (kind, id)
         ).fetchone()
-        return row[0] if row else None
+        return row
 
     def holder(self, kind: str, owner: str, name: str) -> str | None:
         pending = self._rows.get((kind, self._names.get((kind, owner, name), "")))
@@ -127,15 +133,20 @@ class Transaction:
         if key := append.key:
             committed = replace(committed, result=key.result)
             self._keys[key.scope, key.key] = key.fingerprint, committed, append.at
-        self._rows.update(dict.fromkeys(append.drop))
-        for row in append.rows:
-            self._rows[row.kind, row.id] = row
-            if row.name is not None:
-                self._names[row.kind, row.owner, row.name] = row.id
+        self._put_rows(append)
         for source in append.sources:
             self._sources[source.source] = source.offset
         changed = records or append.base
         return Landed(committed, append.stream, after.standing() if changed else None, records)
+
+    def _put_rows(self, append: Append) -> None:
+        self._rows.update(dict.fromkeys(append.drop))
+        if append.rows:
+            self.version += 1
+        for row in append.rows:
+            self._rows[row.kind, row.id] = replace(row, version=self.version)
+            if row.name is not None:
+                self._names[row.kind, row.owner, row.name] = row.id
 
     def _begun(self, append: Append) -> Incarnation:
         """A new incarnation of the stream, in the place of the present one if there is any."""
@@ -223,13 +234,14 @@ class Transaction:
         # under another name
         insert(
             self._connection,
-            "INSERT OR REPLACE INTO rows (kind, id, state, doc, owner, parent, name, at)",
+            "INSERT OR REPLACE INTO rows (kind, id, state, doc, owner, parent, name, at, version)",
             [
-                (r.kind, r.id, str(r.state), r.doc, r.owner, r.parent, r.name, r.at)
+                (r.kind, r.id, str(r.state), r.doc, r.owner, r.parent, r.name, r.at, r.version)
                 for r in self._rows.values()
                 if r
             ],
         )
+        self._connection.execute("UPDATE meta SET value = ? WHERE key = 'version'", (self.version,))
 
     def _find(self, stream: str) -> Incarnation | None:
         return self.touched.get(stream) or self._known.get(stream) or present(self._connection, stream)

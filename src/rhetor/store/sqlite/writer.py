@@ -66,6 +66,7 @@ class Writer:
         self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
         self._known: dict[str, Incarnation] = {}
         self._text_id = 0
+        self._version = 0
         self.damaged = False
         self._connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -127,7 +128,7 @@ class Writer:
 
     def _transact(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> Sequence[Outcome]:
         connection.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(connection, self._known, self._text_id, self._new_epoch)
+        transaction = Transaction(connection, self._known, self._text_id, self._version, self._new_epoch)
         outcomes = [_apply(transaction, request) for request in requests]
         transaction.write()
         connection.execute("COMMIT")
@@ -139,6 +140,7 @@ class Writer:
             self._known.clear()  # simpler than to know the oldest: each is one point read away
         self._known.update(transaction.touched)
         self._text_id = transaction.text_id
+        self._version = transaction.version
 
     def _roll_back(self, *, broken: bool) -> None:
         connection = self._connection
@@ -176,6 +178,7 @@ class Writer:
         self._known.clear()
         (last,) = connection.execute("SELECT max(id) FROM texts").fetchone()
         self._text_id = (last or 0) + 1
+        (self._version,) = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
         self._connection = connection
         return connection
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rhetor.domain.event import MessageAccepted, Position
-from rhetor.errors import StoreDamaged, StoreRefused
+from rhetor.errors import StateConflict, StoreDamaged, StoreRefused
 from rhetor.store.base import Draft, Key, Row, SourceOffset
 from rhetor.store.sqlite.schema import MIGRATIONS
 from rhetor.store.sqlite.store import SqliteStore
@@ -46,6 +46,7 @@ async def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None
             await store.head("s"),
             await store.head("fork"),
             await store.spoken("fork", 9, answered=False),
+            await store.get("session", "s1"),
         )
     async with contextlib.AsyncExitStack() as stack:
         store = await SqliteStore.open(tmp_path / "db", clock=clock)
@@ -54,12 +55,16 @@ async def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None
             await store.head("s"),
             await store.head("fork"),
             await store.spoken("fork", 9, answered=False),
+            await store.get("session", "s1"),
         )
         assert again == before
         assert (await store.commit("s", [asked("x")], key=key)).replayed
         assert (await store.commit("s", [asked("more words")])).first == 3
         assert (await store.commit("fork", [asked("fork")])).epoch == fork.epoch
-        assert (await store.get("session", "s1"), await store.offset("spool")) == (row, 9)
+        assert before[3] == replace(row, version=2)
+        assert await store.offset("spool") == 9
+        await store.commit("s", [], rows=[row])
+        assert await store.get("session", "s1") == replace(row, version=3)
         assert len(await store.search("world")) == len(await store.search("more")) == 1
 
 
@@ -149,8 +154,12 @@ async def test_an_older_programs_database_is_brought_up_to_date(tmp_path: Path) 
     path = tmp_path / "rhetor.db"
     await (await filled(path)).aclose()
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP INDEX texts_asked")
-        other.execute("PRAGMA user_version = 1")
+        other.executescript("""
+            DROP INDEX texts_asked;
+            ALTER TABLE rows DROP COLUMN version;
+            DELETE FROM meta WHERE key = 'version';
+            PRAGMA user_version = 1;
+        """)
     store = await SqliteStore.open(path, clock=itertools.count(5_000).__next__)
     await store.commit("s", [replace(asked("before all"), at=1)])
     assert [exchange.question for exchange in await store.recent(10_000)][-1] == "before all"
@@ -160,6 +169,23 @@ async def test_an_older_programs_database_is_brought_up_to_date(tmp_path: Path) 
         plan = "SELECT id FROM texts WHERE role <> 'assistant' AND at < 9 ORDER BY at DESC, id DESC LIMIT 1"
         (step,) = other.execute(f"EXPLAIN QUERY PLAN {plan}").fetchall()
         assert "INDEX texts_asked" in step[-1]
+
+
+async def test_rows_of_a_database_without_versions_get_one(tmp_path: Path) -> None:
+    path = tmp_path / "rhetor.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript("".join(MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
+        old.execute("INSERT INTO meta VALUES ('clean', 1)")
+        old.execute("INSERT INTO rows VALUES ('session', 's1', 'active', x'7b7d', 'me', 'apollo', 'work', 5)")
+        old.commit()
+    store = await SqliteStore.open(path, clock=clock)
+    row = await store.get("session", "s1")
+    assert row == Row("session", "s1", "active", b"{}", "me", "apollo", "work", 5, version=1)
+    await store.commit("s", [], expects=[row.unchanged], rows=[replace(row, state="paused")])
+    with pytest.raises(StateConflict):
+        await store.commit("s", [], expects=[row.unchanged], rows=[row])
+    assert await store.get("session", "s1") == replace(row, state="paused", version=2)
+    await store.aclose()
 
 
 async def test_a_newer_programs_database_is_left_alone(tmp_path: Path) -> None:

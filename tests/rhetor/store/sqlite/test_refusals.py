@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from rhetor.store.tail import Tail
 pytestmark = pytest.mark.anyio
 
 ROW = Row("session", "s1", "active", b"{}")
+STORED = replace(ROW, version=2)
 
 
 async def open_store(folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> SqliteStore:
@@ -107,7 +109,7 @@ async def test_while_the_disk_takes_nothing_appends_are_refused_and_reads_work(
             assert len({id(outcome) for outcome in outcomes}) == 9
             [only] = await store.page("s", Position(done.epoch, 0))
             assert only.event.payload == OutputDelta("before")
-            assert await store.find("session") == [ROW]
+            assert await store.find("session") == [STORED]
         full.free()
         after = await store.commit("s", [chunk("after")])
         assert (after.epoch, after.first) == (done.epoch, 2)
@@ -134,7 +136,7 @@ async def test_while_the_database_is_locked_appends_are_refused_and_reads_work(t
         assert refused.value.data == {"reason": "SQLITE_BUSY"}
         assert refused.value.retryable
         assert len(await store.page("s", Position(done.epoch, 0))) == 1
-        assert await store.get("session", "s1") == ROW
+        assert await store.get("session", "s1") == STORED
     assert (await store.commit("s", [chunk("c")])).first == 2
     await store.aclose()
 
