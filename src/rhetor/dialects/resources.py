@@ -11,7 +11,7 @@ import msgspec
 from rhetor.domain.peer import Peer
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import Exit, ProgramStatus
-from rhetor.domain.rules import Forward, Hop, Purpose, Route, Staged, Terminal
+from rhetor.domain.rules import Context, Forward, Hop, Purpose, Route, Terminal
 from rhetor.domain.session import Session, SessionState
 from rhetor.store.base import Head, Spoken
 
@@ -148,8 +148,8 @@ def _hop(hop: Hop) -> dict[str, Any]:
     return {"ai": hop.target, "purpose": hop.purpose or None}
 
 
-def staged(staged: Staged) -> dict[str, Any]:
-    return {"ai": staged.peer, "staged": list(staged.staged), "next": list(staged.next)}
+def context(context: Context) -> dict[str, Any]:
+    return {"ai": context.peer, "staged": list(context.staged), "next": list(context.next)}
 
 
 def purpose(purpose: Purpose) -> dict[str, Any]:

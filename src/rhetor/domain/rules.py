@@ -76,9 +76,9 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
-    """What a peer is to be told. `staged`: not yet; `next`: in front of the next message. `version` counts
-    the changes; `source` has put it there, at `at` (Unix time in milliseconds)."""
+class Context:
+    """Texts for a peer: `staged` ones wait until they are promoted, `next` ones are sent in front of the next
+    message. `source` is the person who changed them last, `at` when (Unix time in milliseconds)."""
 
     owner: str
     peer: str
@@ -86,7 +86,6 @@ class Staged:
     next: tuple[str, ...] = ()
     source: str = ""
     at: int = 0
-    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Peers' figures, kept beside the log: each turn's end and what it says of its peer are one commit."""
+"""Statistics of peers, as rows of the catalog. A turn's end and its peer's new statistics are one commit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rhetor.domain.event import TurnEnd
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.store.base import Catalog, Row
 
-KIND = "figures"
+KIND = "peer_stats"
 
 
 class PeerStatistics:

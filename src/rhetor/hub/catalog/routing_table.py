@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import msgspec
 
-from rhetor.domain.rules import Forward, Purpose, Route, Staged, Terminal
+from rhetor.domain.rules import Context, Forward, Purpose, Route, Terminal
 from rhetor.hub.core.notifier import Notifier
 from rhetor.store.base import Catalog, Row
 
-Rule = Forward | Terminal | Route | Staged | Purpose
+Rule = Forward | Terminal | Route | Context | Purpose
 Kept = TypeVar("Kept", bound=Rule)
 Place = tuple[str, str]  # an owner, and a name of theirs
 MOST = 100_000
@@ -41,9 +41,9 @@ class RoutingTable:
             self.routes[route.owner, route.name] = route
         for purpose in await _all(catalog, Purpose):
             self.purposes[purpose.owner, purpose.name] = purpose
-        for staged in await _all(catalog, Staged):
-            if staged.next:
-                self.promoted.add((staged.owner, staged.peer))
+        for context in await _all(catalog, Context):
+            if context.next:
+                self.promoted.add((context.owner, context.peer))
 
     def routes_of(self, owner: str) -> dict[str, Route]:
         return {name: route for (whose, name), route in self.routes.items() if whose == owner}
@@ -68,7 +68,7 @@ def kind_of(kind: type) -> str:
     return kind.__name__.lower()
 
 
-def row_id(value: Forward | Route | Staged | Purpose) -> str:
+def row_id(value: Forward | Route | Context | Purpose) -> str:
     return place_id(value.owner, _name(value))
 
 
@@ -82,7 +82,7 @@ def row_of(value: Rule, state: str = "kept") -> Row:
     return Row(kind_of(type(value)), id, state, msgspec.json.encode(value), owner=value.owner, at=value.at)
 
 
-def _name(value: Forward | Route | Staged | Purpose) -> str:
+def _name(value: Forward | Route | Context | Purpose) -> str:
     if isinstance(value, Forward):
         return value.source
-    return value.peer if isinstance(value, Staged) else value.name
+    return value.peer if isinstance(value, Context) else value.name

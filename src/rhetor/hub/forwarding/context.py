@@ -10,13 +10,13 @@ import msgspec
 
 from rhetor.domain.command import Principal
 from rhetor.domain.rule_commands import ClearContext, PromoteContext, PutPurpose, StageContext
-from rhetor.domain.rules import Purpose, Staged
+from rhetor.domain.rules import Context, Purpose
 from rhetor.errors import StateConflict, TooLarge, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import place_id, row_id, row_of
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
 from rhetor.hub.core.shielded import to_the_end
-from rhetor.hub.turns.context import KIND, versioned
+from rhetor.hub.turns.context import KIND
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 MOST_PROMPTS = 100
 
 
-async def stage(state: State, principal: Principal, command: StageContext) -> Staged:
+async def stage(state: State, principal: Principal, command: StageContext) -> Context:
     """Raises:
     UnknownPeer, Forbidden, Malformed, TooLarge, Unprocessable: as they say; nothing was staged."""
     check_content(command.text, state.limits.message_bytes)
 
-    def added(staged: Staged) -> Staged:
+    def added(staged: Context) -> Context:
         prompts = (*staged.staged, command.text)
         _check([*prompts, *staged.next], state.limits.message_bytes)
         return replace(staged, staged=prompts)
@@ -37,12 +37,12 @@ async def stage(state: State, principal: Principal, command: StageContext) -> St
     return await _change(state, principal, command.peer, added)
 
 
-async def promote(state: State, principal: Principal, command: PromoteContext) -> Staged:
+async def promote(state: State, principal: Principal, command: PromoteContext) -> Context:
     """Raises:
     UnknownPeer, Forbidden: as they say.
     Unprocessable: nothing is staged."""
 
-    def promoted(staged: Staged) -> Staged:
+    def promoted(staged: Context) -> Context:
         if not staged.staged:
             raise Unprocessable(f"nothing is staged for {staged.peer}", peer=staged.peer)
         return replace(staged, staged=(), next=(*staged.next, *staged.staged))
@@ -50,17 +50,17 @@ async def promote(state: State, principal: Principal, command: PromoteContext) -
     return await _change(state, principal, command.peer, promoted)
 
 
-async def clear(state: State, principal: Principal, command: ClearContext) -> Staged:
+async def clear(state: State, principal: Principal, command: ClearContext) -> Context:
     """Neither what is staged nor what is next is sent."""
     return await _change(state, principal, command.peer, lambda staged: replace(staged, staged=(), next=()))
 
 
-async def staged_for(state: State, principal: Principal, name: str) -> Staged:
+async def staged_for(state: State, principal: Principal, name: str) -> Context:
     """Raises:
     UnknownPeer: there is no such peer."""
     peer = state.peers.get(name)
     row = await state.store.get(KIND, place_id(principal.subject, peer.name))
-    return msgspec.json.decode(row.doc, type=Staged) if row else Staged(principal.subject, peer.name)
+    return msgspec.json.decode(row.doc, type=Context) if row else Context(principal.subject, peer.name)
 
 
 async def put_purpose(state: State, principal: Principal, command: PutPurpose) -> Purpose:
@@ -90,8 +90,8 @@ async def put_purpose(state: State, principal: Principal, command: PutPurpose) -
 
 
 async def _change(
-    state: State, principal: Principal, name: str, changed: Callable[[Staged], Staged]
-) -> Staged:
+    state: State, principal: Principal, name: str, changed: Callable[[Context], Context]
+) -> Context:
     state.require_open()
     require_person(principal)
     name = state.peers.get(name).name
@@ -99,15 +99,15 @@ async def _change(
 
 
 async def _commit(
-    state: State, principal: Principal, name: str, changed: Callable[[Staged], Staged]
-) -> Staged:
+    state: State, principal: Principal, name: str, changed: Callable[[Context], Context]
+) -> Context:
     """Again, where somebody else has changed it between our look and our commit."""
     id = place_id(principal.subject, name)
     while True:
         kept = await state.store.get(KIND, id)
         staged = await staged_for(state, principal, name)
         staged = replace(changed(staged), source=principal.subject, at=state.ids.now())
-        row = versioned(staged)
+        row = row_of(staged)
         expect = kept.unchanged if kept else row.unchanged
         try:
             await state.store.commit(HUB_STREAM, [], expects=[expect], rows=[row])
@@ -117,7 +117,7 @@ async def _commit(
         return staged
 
 
-def _mirror(state: State, staged: Staged) -> None:
+def _mirror(state: State, staged: Context) -> None:
     place = staged.owner, staged.peer
     if staged.next:
         state.routing_table.promoted.add(place)

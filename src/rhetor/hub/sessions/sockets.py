@@ -26,7 +26,7 @@ from .sessions import owned_session, stop
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-KIND, OPEN, NUMBER, GIVEN = "socket", "open", "socket-number", "given"
+KIND, OPEN, NUMBER, READ_MARK = "socket", "open", "socket-number", "read_mark"
 WINDOW = 10  # messages that the peer of a socket is given
 
 
@@ -143,7 +143,7 @@ async def unread(state: State, socket: Socket) -> Position:
     """Where a connection begins that does not say: behind what the socket's connections were given."""
     head = await state.store.head(socket.session_id) or Head("", 0, 1)
     given = state.read_marks.given(socket.session_id)
-    if given is None and (row := await state.store.get(GIVEN, socket.session_id)):
+    if given is None and (row := await state.store.get(READ_MARK, socket.session_id)):
         given = Position.parse(msgspec.json.decode(row.doc))
     if given is None or check_position(head, given) != "ok":
         return Position(head.epoch, head.earliest - 1)
@@ -162,7 +162,7 @@ async def _note(state: State, socket: Socket) -> None:
     if position is None:
         return
     doc = msgspec.json.encode(str(position))
-    row = Row(GIVEN, socket.session_id, "given", doc, owner=socket.owner, parent=socket.session_id)
+    row = Row(READ_MARK, socket.session_id, "kept", doc, owner=socket.owner, parent=socket.session_id)
     try:
         await state.store.commit(socket.session_id, [], rows=[row])
     except StoreRefused:

@@ -15,14 +15,14 @@ import msgspec
 
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.peer import Peer
-from rhetor.domain.rules import Staged
-from rhetor.hub.catalog.routing_table import place_id, row_of
+from rhetor.domain.rules import Context
+from rhetor.hub.catalog.routing_table import kind_of, place_id, row_of
 from rhetor.store.base import Expect, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-KIND = "staged"
+KIND = kind_of(Context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +45,18 @@ async def take(
     if (owner, peer.name) not in state.routing_table.promoted:
         return Taken(given)
     row = await state.store.get(KIND, place_id(owner, peer.name))
-    staged = msgspec.json.decode(row.doc, type=Staged) if row else None
-    if row is None or staged is None or not staged.next:
+    context = msgspec.json.decode(row.doc, type=Context) if row else None
+    if row is None or context is None or not context.next:
         return Taken(given)
-    promoted = ContextInjected(staged.next, {"source": staged.source, "timestamp": timestamp(staged.at)})
-    left = versioned(replace(staged, next=()))
-    expect = Expect(KIND, row.id, frozenset({row.state}))
-    return Taken((promoted, *given), (left,), (expect,), (owner, peer.name))
+    promoted = ContextInjected(context.next, {"source": context.source, "timestamp": timestamp(context.at)})
+    left = row_of(replace(context, next=()))
+    return Taken((promoted, *given), (left,), (row.unchanged,), (owner, peer.name))
 
 
 def settle(state: State, taken: Taken) -> None:
     """The message is in the log, and what was said in front of it."""
     if taken.place is not None:
         state.routing_table.promoted.discard(taken.place)
-
-
-def versioned(staged: Staged) -> Row:
-    """The row of what has changed: its state counts the changes, so that of two at once the first wins."""
-    staged = replace(staged, version=staged.version + 1)
-    return row_of(staged, str(staged.version))
 
 
 def purpose_context(text: str, source: str, at: int) -> ContextInjected:

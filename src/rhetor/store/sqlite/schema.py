@@ -92,7 +92,13 @@ ALTER TABLE rows ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 INSERT INTO meta VALUES ('version', 1);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME, _ROWS_HAVE_VERSIONS)
+_KINDS_BY_NEW_NAMES = """
+UPDATE rows SET kind = 'peer_stats' WHERE kind = 'figures';
+UPDATE rows SET kind = 'context', state = 'kept' WHERE kind = 'staged';  -- its state counted the changes
+UPDATE rows SET kind = 'read_mark', state = 'kept' WHERE kind = 'given';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME, _ROWS_HAVE_VERSIONS, _KINDS_BY_NEW_NAMES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -63,25 +63,25 @@ async def send_route(
 @doors.on("GET", "/api/v2/context/{peer}", Policy.USER)
 async def show_context(peer: str, who: Who, here: Here) -> dict[str, Any]:
     """What is staged for a peer, and what it is told with the next message."""
-    return resources.staged(await context.staged_for(here.hub.state, who, peer))
+    return resources.context(await context.staged_for(here.hub.state, who, peer))
 
 
 @doors.on("POST", "/api/v2/context/{peer}/stage", Policy.USER)
 async def stage(peer: str, body: TextBody, who: Who, here: Here) -> dict[str, Any]:
     """Add a text to what is staged."""
-    return resources.staged(await here.hub.execute(who, StageContext(peer, body.text)))
+    return resources.context(await here.hub.execute(who, StageContext(peer, body.text)))
 
 
 @doors.on("POST", "/api/v2/context/{peer}/promote", Policy.USER)
 async def promote(peer: str, who: Who, here: Here) -> dict[str, Any]:
     """What is staged is sent once, in front of the next message."""
-    return resources.staged(await here.hub.execute(who, PromoteContext(peer)))
+    return resources.context(await here.hub.execute(who, PromoteContext(peer)))
 
 
 @doors.on("DELETE", "/api/v2/context/{peer}", Policy.USER)
 async def clear(peer: str, who: Who, here: Here) -> dict[str, Any]:
     """Send nothing of it."""
-    return resources.staged(await here.hub.execute(who, ClearContext(peer)))
+    return resources.context(await here.hub.execute(who, ClearContext(peer)))
 
 
 @doors.on("GET", "/api/v2/purposes", Policy.USER)

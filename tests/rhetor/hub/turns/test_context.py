@@ -24,7 +24,7 @@ from rhetor.domain.rule_commands import (
     RemoveTerminal,
     StageContext,
 )
-from rhetor.domain.rules import Purpose, Staged
+from rhetor.domain.rules import Context, Purpose
 from rhetor.domain.session import Session
 from rhetor.errors import Forbidden, Malformed, TooLarge, UnknownPeer, Unprocessable
 from rhetor.hub.state import Limits
@@ -56,7 +56,7 @@ async def test_context_is_staged_then_next_then_sent_once() -> None:
         await home.execute(StageContext("apollo-ai", "we use Postgres"))
         await home.end_of(await home.send(target="apollo", content="0"))
         staged = await home.execute(PromoteContext("apollo"))
-        assert isinstance(staged, Staged)
+        assert isinstance(staged, Context)
         assert (staged.staged, staged.next) == ((), ("we use Postgres",))
         await home.execute(StageContext("apollo", "and Redis"))
         accepted = await home.send(target="apollo", content="1")

@@ -6,13 +6,17 @@ import contextlib
 import itertools
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rhetor.domain.event import MessageAccepted, Position
+from rhetor.domain.peer_stats import PeerStats
 from rhetor.errors import StateConflict, StoreDamaged, StoreRefused
+from rhetor.hub.catalog.peer_stats import PeerStatistics
+from rhetor.hub.catalog.routing_table import RoutingTable
 from rhetor.store.base import Draft, Key, Row, SourceOffset
 from rhetor.store.sqlite.schema import MIGRATIONS
 from rhetor.store.sqlite.store import SqliteStore
@@ -171,13 +175,17 @@ async def test_an_older_programs_database_is_brought_up_to_date(tmp_path: Path) 
         assert "INDEX texts_asked" in step[-1]
 
 
-async def test_rows_of_a_database_without_versions_get_one(tmp_path: Path) -> None:
-    path = tmp_path / "rhetor.db"
-    with contextlib.closing(sqlite3.connect(path)) as old:
+def database_of_schema_2(path: Path, rows: Sequence[tuple[object, ...]]) -> None:
+    """One that was closed. `rows`: kind, id, state, doc, owner, parent, name, at."""
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
         old.executescript("".join(MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
         old.execute("INSERT INTO meta VALUES ('clean', 1)")
-        old.execute("INSERT INTO rows VALUES ('session', 's1', 'active', x'7b7d', 'me', 'apollo', 'work', 5)")
-        old.commit()
+        old.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+async def test_rows_of_a_database_without_versions_get_one(tmp_path: Path) -> None:
+    path = tmp_path / "rhetor.db"
+    database_of_schema_2(path, [("session", "s1", "active", b"{}", "me", "apollo", "work", 5)])
     store = await SqliteStore.open(path, clock=clock)
     row = await store.get("session", "s1")
     assert row == Row("session", "s1", "active", b"{}", "me", "apollo", "work", 5, version=1)
@@ -185,6 +193,35 @@ async def test_rows_of_a_database_without_versions_get_one(tmp_path: Path) -> No
     with pytest.raises(StateConflict):
         await store.commit("s", [], expects=[row.unchanged], rows=[row])
     assert await store.get("session", "s1") == replace(row, state="paused", version=2)
+    await store.aclose()
+
+
+async def test_rows_stored_under_former_names_of_their_kinds_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "rhetor.db"
+    context = b'{"owner":"me","peer":"apollo","staged":["a"],"next":["b"],"source":"me","at":7,"version":3}'
+    position = "0" * 32 + ":5"
+    database_of_schema_2(
+        path,
+        [
+            ("figures", "apollo", "kept", b'{"turns":2.0,"answered":1.0,"at":9}', "", "", None, 9),
+            ("staged", "me/apollo", "3", context, "me", "", None, 7),
+            ("given", "s1", "given", f'"{position}"'.encode(), "me", "s1", None, 0),
+        ],
+    )
+    store = await SqliteStore.open(path, clock=clock)
+    statistics, routing_table = PeerStatistics(), RoutingTable()
+    await statistics.load(store)
+    await routing_table.load(store)
+    assert statistics.of("apollo") == PeerStats(turns=2.0, answered=1.0, at=9)
+    assert routing_table.promoted == {("me", "apollo")}
+    assert await store.get("context", "me/apollo") == Row(
+        "context", "me/apollo", "kept", context, owner="me", at=7, version=1
+    )
+    assert await store.get("read_mark", "s1") == Row(
+        "read_mark", "s1", "kept", f'"{position}"'.encode(), owner="me", parent="s1", version=1
+    )
+    for kind in ("figures", "staged", "given"):
+        assert await store.find(kind) == []
     await store.aclose()
 
 
