@@ -28,9 +28,9 @@ from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.terminal.program import TerminalProgram
 from rhetor.drivers.programs.terminal.shells import MarkedShells
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
-from rhetor.hub.state import Limits
 from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import Store, follow
 from rhetor.store.blobs import FileBlobs

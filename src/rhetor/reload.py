@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home
+from rhetor.hub.active import RunningTurn
 from rhetor.hub.programs.lifecycle import keep_while_it_runs
-from rhetor.hub.turns.turn_run import TurnRun
 from rhetor.settings import Settings, differing
 from rhetor.transports.server.node import Node, Reloaded
 from rhetor.transports.server.rates import Rates
@@ -83,15 +83,15 @@ class Reloading:
         assert node.addresses is not None
         node.addresses = node.addresses.allowing(settings.hub.allowed_hosts, settings.hub.allowed_origins)
         node.told_offline = False
-        state.tasks.create_task(new.access.warm_up(), name="warm-up")
+        state.background.start(new.access.warm_up(), "warm-up")
 
     def _retire(self, old: Configured) -> None:
         assert self.node is not None
         state = self.node.hub.state
         self._retired.append(old)
-        state.tasks.create_task(self._let_end(old, list(state.running_turns())), name="retired configuration")
+        state.background.start(self._let_end(old, list(state.running_turns())), "retired configuration")
 
-    async def _let_end(self, old: Configured, turns: Iterable[TurnRun]) -> None:
+    async def _let_end(self, old: Configured, turns: Iterable[RunningTurn]) -> None:
         assert self.node is not None
         state = self.node.hub.state
         while not state.closing:

@@ -28,7 +28,7 @@ from rhetor.drivers.models.prices import Price
 from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.home import Home
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 from rhetor.settings import Settings, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 

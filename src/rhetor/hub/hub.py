@@ -16,16 +16,19 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, ShuttingDown
+from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
+from .active import OpenRequests
 from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
 from .catalog.sessions import session_of
 from .catalog.turn_log import turn_end
+from .core.background import Background
 from .core.ids import Ids
 from .fanout.presence import Presence
 from .forwarding import context, forwards, terminals
-from .forwarding.relay import carry
+from .forwarding.relay import relay
 from .hub_peer import HubPeer
 from .peers import Peers
 from .plans import plans, routes, teams
@@ -35,11 +38,10 @@ from .programs.instances import let_go, release, reports
 from .recovery import recover
 from .sessions import blobs, checkpoints, imports, send, sessions, sockets
 from .sessions.send import Accepted
-from .state import Limits, NoBlobs, State, no_launches
+from .state import NoBlobs, State, no_launches
 from .turns import answers
-from .turns.pending import PendingRequests
 
-JOINT: dict[str, Callable[[State, Peer, PendingRequests], Conversation]] = {
+JOINT: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
     "hub": HubPeer,
 }
@@ -148,7 +150,7 @@ class Hub:
             return
         state.closing = True
         state.notifier.notify()  # who waits for something to end need not any longer
-        state.attendance.close()
+        state.leases.close()
         release(state)
         for runner in list(state.runners.values()):
             if runner.current:
@@ -183,7 +185,7 @@ async def open_hub(
     """A hub that has taken up what an earlier one left; at the end it is shut down in order. `kept`: where
     binary content is."""
     limits = limits or Limits()
-    async with asyncio.TaskGroup() as tasks:
+    async with Background() as background:
         presence = Presence(limits.abandon_after, lambda stream: _left_alone(state, stream))
         peer_statistics = PeerStatistics()
         await peer_statistics.load(store)
@@ -195,15 +197,15 @@ async def open_hub(
             drivers,
             ids or Ids(),
             limits,
-            tasks,
+            background,
             presence,
             peer_statistics,
             program_drivers=programs,
             launches=launches,
             blobs=kept or NoBlobs(),
-            joint=JOINT,
             transcripts=transcripts or {},
         )
+        state.joint = {driver: partial(opened, state) for driver, opened in JOINT.items()}
         peers.reported_by(partial(reports, state))
         hub = Hub(state)
         if await store.head(HUB_STREAM) is None:
@@ -212,22 +214,22 @@ async def open_hub(
         await blobs.sweep(state)
         await state.routing_table.load(store)
         await recover(state)
-        beside = [
-            tasks.create_task(_sweep(state), name="expiry"),
-            tasks.create_task(carry(state), name="mail"),
+        standing = [
+            background.start(_sweep(state), "expiry sweep"),
+            background.start(relay(state), "outbox relay"),
         ]
         try:
             yield hub
         finally:
-            for task in beside:
+            for task in standing:
                 task.cancel()
             await hub.aclose()
             presence.close()
 
 
 def _left_alone(state: State, stream: str) -> None:
-    """Nobody waits for the answer any more: one that is not kept in a session need not be finished."""
-    state.tasks.create_task(_abandon(state, stream), name=f"abandon {stream}")
+    """Stop the work for a stream that nobody reads any more, unless a session keeps its answer."""
+    state.background.start(_abandon(state, stream), f"abandon {stream}")
 
 
 async def _abandon(state: State, stream: str) -> None:
@@ -242,4 +244,7 @@ async def _abandon(state: State, stream: str) -> None:
 async def _sweep(state: State) -> None:
     while True:
         await asyncio.sleep(EXPIRY_SECONDS)
-        await sessions.expire_old(state)
+        try:
+            await sessions.expire_old(state)
+        except Exception:
+            log.exception("expiry sweep failed")  # the next one tries again

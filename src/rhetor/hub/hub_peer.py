@@ -10,6 +10,7 @@ from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.socket import HUB_PEER
 from rhetor.drivers.base import Prompt, Said
+from rhetor.hub.active import OpenRequests
 
 from .programs.status import status_of
 from .sessions.sessions import listed
@@ -17,15 +18,14 @@ from .sessions.sockets import active_sockets
 
 if TYPE_CHECKING:
     from .state import State
-    from .turns.pending import PendingRequests
 
 
 class HubPeer:
     """Made for one turn."""
 
-    def __init__(self, state: State, peer: Peer, pending: PendingRequests) -> None:
+    def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
         self._state = state
-        self._principal = Principal(pending.owner)
+        self._principal = Principal(requests.owner)
 
     async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
         word = message.content.strip().removeprefix("/").casefold()

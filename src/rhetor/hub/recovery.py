@@ -21,7 +21,7 @@ from .catalog.turn_log import received, said_so_far
 from .catalog.turns import PlanRow, TurnRow
 from .programs.instances import instances_of
 from .programs.lifecycle import adopt, register
-from .sessions.leases import await_attendants
+from .sessions.leases import expect_clients
 from .turns.runner import SessionRunner, over_if_once, wake
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def recover(state: State) -> None:
             await _interrupt(state, turn)
         else:
             wake(state, row.parent)
-    await await_attendants(state)
+    await expect_clients(state)
 
 
 def _continues(state: State, peer: str) -> bool:
@@ -71,7 +71,7 @@ async def _take_up(state: State, turn: TurnRow) -> bool:
     if row is None or instance is None:
         return False
     runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
-    runner.take_up(session_of(row), turn, instance, await received(state.store, turn))
+    runner.resume(session_of(row), turn, instance, await received(state.store, turn))
     return True
 
 
@@ -91,7 +91,7 @@ async def _interrupt(state: State, turn: TurnRow) -> None:
 
 async def _ending(state: State, turn: TurnRow) -> tuple[list[Draft], list[Row]]:
     """The end of a turn, and of what it had asked."""
-    drafts, rows = await left_open(state, turn.stream, turn.id)
+    drafts, rows = await left_open(state.store, turn.stream, turn.id)
     said = await said_so_far(state.store, turn)
     end: list[Payload] = [OutputPartial(said)] if said else []
     drafts += [Draft(p, turn.id, turn.step) for p in (*end, TurnInterrupted(REASON))]

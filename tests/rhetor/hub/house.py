@@ -10,11 +10,11 @@ from tests.scripted import PEERS, ScriptedDriver
 
 from rhetor.domain.command import Command, Principal, SendMessage, StartPlan
 from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.sessions.send import Accepted
-from rhetor.hub.state import Limits
 from rhetor.store.base import Store, follow
 from rhetor.store.memory import MemoryStore
 

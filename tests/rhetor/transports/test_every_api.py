@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from rhetor.domain.event import Event, OutputDelta, Position, SessionStateChanged, TurnCompleted
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Draft, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore

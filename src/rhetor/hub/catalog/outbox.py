@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from rhetor.domain.event import TurnCompleted, TurnEnd
-from rhetor.hub.catalog.turns import TurnRow
 from rhetor.store.base import Row
 
-if TYPE_CHECKING:
-    from rhetor.hub.state import State
+from .routing_table import RoutingTable
+from .turns import TurnRow
 
-DUE, DELIVERY = "due", "delivery"  # the mark of an answer that is to be passed on
-
-
-def notify_relay(state: State, row: TurnRow) -> None:
-    """The turn has ended: its answer may be one that is to be passed on."""
-    if (row.owner, row.peer) in state.routing_table.forwards:
-        state.routing_table.outbox_changed.notify()
+DUE, DELIVERY = "due", "delivery"
 
 
-def outbox_rows(state: State, row: TurnRow, end: TurnEnd) -> list[Row]:
-    """What is committed with a turn's end so that its answer is passed on, also by the next hub. It only says
-    that: the words stay in the log."""
+def notify_relay(table: RoutingTable, row: TurnRow) -> None:
+    """Wake the relay if the answer of this turn, which has ended, may have to be forwarded."""
+    if (row.owner, row.peer) in table.forwards:
+        table.outbox_changed.notify()
+
+
+def outbox_rows(table: RoutingTable, row: TurnRow, end: TurnEnd, now: int) -> list[Row]:
+    """The row to commit with a turn's end if its answer must be forwarded, by this hub or the next one.
+
+    The row has no text: the answer is read from the log. `now`: Unix time in milliseconds.
+    """
     if not isinstance(end, TurnCompleted) or not end.text.strip():
         return []
-    if (row.owner, row.peer) not in state.routing_table.forwards:
+    if (row.owner, row.peer) not in table.forwards:
         return []
     doc = msgspec.json.encode({"turn": row.id})
-    return [Row(DELIVERY, row.id, DUE, doc, owner=row.owner, parent=row.peer, at=state.ids.now())]
+    return [Row(DELIVERY, row.id, DUE, doc, owner=row.owner, parent=row.peer, at=now)]

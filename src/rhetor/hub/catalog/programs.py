@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from rhetor.domain.event import PeerExited, PeerLost
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit
-from rhetor.store.base import Row
-
-if TYPE_CHECKING:
-    from rhetor.hub.state import State
+from rhetor.store.base import Catalog, Row
 
 HUB_STREAM = "hub"
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramRow:
-    """A program as the catalog keeps it. `key`: its seat, the peer's name, or that of one of the peer's
-    conversations. `announced`: it was given with its environment, which is not kept, so only its owner can
-    start it again. `session_id`: where it is heard while nobody asked."""
+    """A program as the catalog keeps it.
+
+    `key`: the peer's name, or `peer/session` if each conversation has a program of its own. `announced`: the
+    owner gave the command line and the environment, which is not stored, so only the owner can start it
+    again. `session_id`: the session that logs its output between turns.
+    """
 
     host_id: str
     key: str
@@ -44,18 +44,18 @@ class ProgramRow:
         return msgspec.json.decode(row.doc, type=cls)
 
 
-def memory_row(state: State, key: str, memory: dict[str, Any]) -> Row:
-    """What the conversation of a seat leaves to the next program."""
-    return Row("memory", key, "kept", msgspec.json.encode(memory), at=state.ids.now())
+def memory_row(key: str, memory: dict[str, Any], now: int) -> Row:
+    """What a conversation leaves to the next instance of its program. `now`: Unix time in milliseconds."""
+    return Row("memory", key, "kept", msgspec.json.encode(memory), at=now)
 
 
-async def memory_of(state: State, key: str) -> dict[str, Any]:
-    row = await state.store.get("memory", key)
+async def memory_of(catalog: Catalog, key: str) -> dict[str, Any]:
+    row = await catalog.get("memory", key)
     return msgspec.json.decode(row.doc) if row else {}
 
 
-def end_told(peer: str, ended: Exit) -> PeerExited | PeerLost:
-    """A program's end, as an event."""
+def end_event(peer: str, ended: Exit) -> PeerExited | PeerLost:
+    """The event for the end of a peer's program."""
     if ended.lost is not None:
         return PeerLost(peer, ended.lost)
     return PeerExited(peer, ended.exit_code, ended.signal)

@@ -1,32 +1,29 @@
-"""A question of a turn as the catalog keeps it: a tool call, or a request for permission.
+"""Requests of a turn as the catalog keeps them: tool calls that the client runs, and permission requests.
 
-It is open, then answered or closed, so that the first answer wins, and one that comes too late is told so,
-also after a restart.
+A request is open, then answered or closed. So the first answer wins and a later one is rejected, also after
+a restart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from rhetor.domain.event import PermissionAnswered, ToolReturned
-from rhetor.store.base import Committed, Draft, Expect, Key, Row
-
-if TYPE_CHECKING:
-    from rhetor.hub.state import State
+from rhetor.store.base import Catalog, Committed, Draft, Expect, Key, Row, Store
 
 Kind = Literal["call", "permission"]
 KINDS: tuple[Kind, ...] = ("call", "permission")
 OPEN, ANSWERED, CLOSED = "open", "answered", "closed"
-ENDED = "the turn's end"  # who answers a request that nobody answered until then
+ENDED = "the turn's end"  # answers a request that is still open then
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question as it is in the log. `data`: what its event says; `step`: of a plan, where one asked;
-    `answer`: what a request was answered, and by whom."""
+    """One request as it is in the log. `data`: of its event; `step`: the plan's step that asked, if any;
+    `answer`: the chosen option and who chose it."""
 
     kind: Kind
     id: str
@@ -59,42 +56,42 @@ class Request:
 
 
 def row_id(stream: str, id: str) -> str:
-    """A peer's ids are its own only within a stream."""
+    """The id of a request's row: a peer's own ids are unique only within a stream."""
     return f"{stream}/{id}"
 
 
 async def commit_answer(
-    state: State, asked: Request, payload: ToolReturned | PermissionAnswered, key: Key | None
+    store: Store, request: Request, payload: ToolReturned | PermissionAnswered, key: Key | None
 ) -> Committed:
-    """Raises:
-    StateConflict: it is not open any more."""
-    committed = await state.store.commit(
-        asked.stream,
-        [Draft(payload, asked.turn_id, asked.step)],
+    """Commit an answer to a request that is open.
+
+    Raises:
+        StateConflict: it is not open any more.
+    """
+    return await store.commit(
+        request.stream,
+        [Draft(payload, request.turn_id, request.step)],
         key=key,
-        expects=[Expect(asked.kind, asked.row_id, frozenset({OPEN}))],
-        rows=[asked.answered(payload).row(ANSWERED)],
+        expects=[Expect(request.kind, request.row_id, frozenset({OPEN}))],
+        rows=[request.answered(payload).row(ANSWERED)],
     )
-    if asked.kind == "permission":
-        state.requests_changed.notify()
-    return committed
 
 
-async def requests_of(state: State, stream: str, turn_id: str) -> list[Request]:
-    """What a turn has asked and was not told yet, also that of an earlier hub."""
+async def requests_of(catalog: Catalog, stream: str, turn_id: str) -> list[Request]:
+    """The open requests of a turn, which an earlier hub may have begun."""
     found: list[Request] = []
     for kind in KINDS:
-        rows = await state.store.find(kind, state=OPEN, parent=stream, limit=100_000)
-        found += [asked for asked in map(Request.of, rows) if asked.turn_id == turn_id]
+        rows = await catalog.find(kind, state=OPEN, parent=stream, limit=100_000)
+        found += [request for request in map(Request.of, rows) if request.turn_id == turn_id]
     return found
 
 
-async def left_open(state: State, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
-    """What an earlier hub's turn had asked and was not told: closed, as at a turn's end."""
+async def left_open(catalog: Catalog, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
+    """The events and rows that close the open requests of an earlier hub's turn."""
     drafts: list[Draft] = []
     rows: list[Row] = []
-    for asked in await requests_of(state, stream, turn_id):
-        rows.append(asked.row(CLOSED))
-        if asked.kind == "permission":
-            drafts.append(Draft(PermissionAnswered(asked.id, None, ENDED), turn_id, asked.step))
+    for request in await requests_of(catalog, stream, turn_id):
+        rows.append(request.row(CLOSED))
+        if request.kind == "permission":
+            drafts.append(Draft(PermissionAnswered(request.id, None, ENDED), turn_id, request.step))
     return drafts, rows

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from rhetor.domain.turn import TurnState
-from rhetor.store.base import Row
-
-if TYPE_CHECKING:
-    from rhetor.hub.state import State
+from rhetor.store.base import Catalog, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class PlanRow:
         return cls(row.id, row.owner, row.state, tuple(msgspec.json.decode(row.doc)), row.at)
 
 
-async def waiting_turns(state: State, session_id: str) -> Sequence[TurnRow]:
+async def waiting_turns(catalog: Catalog, session_id: str) -> Sequence[TurnRow]:
     """Turns that were accepted and have not started, in order of acceptance."""
-    rows = await state.store.find("turn", parent=session_id, state=TurnState.ACCEPTED)
+    rows = await catalog.find("turn", parent=session_id, state=TurnState.ACCEPTED)
     return [TurnRow.of(row) for row in rows]

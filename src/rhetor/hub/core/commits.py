@@ -1,13 +1,13 @@
-"""Appending what has already happened: it cannot be refused, so it waits until the store takes it."""
+"""Commits of what has already happened, which are retried until the store accepts them, and command keys."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from rhetor.store.base import Committed, Draft, Expect, Key, Row, SourceOffset, 
 Keyed = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission | OpenSocket | MakeTeam
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -38,20 +39,33 @@ async def commit_until_accepted(
     sources: Sequence[SourceOffset] = (),
     expects: Sequence[Expect] = (),
 ) -> Committed:
-    """Commit, again and again while the store refuses. Who waits here reads nothing more from its peer, so
-    a store that stalls stops the reading of pipes and sockets, and nothing is dropped."""
+    """Commit; retry for as long as the store refuses.
+
+    The caller reads nothing more from its peer meanwhile, so a store that stalls stops the reading of pipes
+    and sockets, and nothing is dropped.
+
+    Raises:
+        StateConflict: one of `expects` does not hold.
+    """
+    return await until_accepted(
+        lambda: store.commit(stream, drafts, expects=expects, rows=rows, sources=sources), stream
+    )
+
+
+async def until_accepted(attempt: Callable[[], Awaitable[T]], stream: str) -> T:
+    """What `attempt` returns, once the store does not refuse it any more. It may read as well as commit."""
     pause = FIRST_PAUSE
     while True:
         try:
-            return await store.commit(stream, drafts, expects=expects, rows=rows, sources=sources)
+            return await attempt()
         except StoreRefused as refusal:
-            log.warning("append refused", extra={"stream": stream, "why": refusal.detail})
+            log.warning("store refused", extra={"stream": stream, "why": refusal.detail})
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
 
 def command_key(principal: Principal, command: Keyed, result: Any) -> Key | None:
-    """The key under which the command's `result` is kept; None where the caller gave no `command_id`."""
+    """The idempotency key that stores the command's `result`; None if the command has no `command_id`."""
     if command.command_id is None:
         return None
     body = msgspec.json.encode([type(command).__name__, replace(command, command_id=None)])

@@ -1,4 +1,4 @@
-"""A bell: who waits for "something is different now" hears it and looks for itself. It carries no data."""
+"""Wakes everyone who waits for a change, without saying what changed."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class Notifier:
         self._next = asyncio.Event()
 
     def next(self) -> asyncio.Event:
-        """Set by the next ring. Take it before you look, and wait for it after."""
+        """The event that the next `notify` sets. Take it before you look at the state, wait for it after."""
         return self._next

@@ -1,6 +1,6 @@
-"""Who reads which socket now, and how far any of its connections was given what is there.
+"""Which sockets are being read, and up to where their connections have received events.
 
-A mirror of what the catalog keeps: it is ahead of it by what is being committed.
+This mirrors the catalog and is ahead of it by what is being committed.
 """
 
 from __future__ import annotations
@@ -11,38 +11,36 @@ from contextlib import contextmanager
 
 from rhetor.domain.event import Position
 
+from .presence import counted
+
 
 class ReadMarks:
-    """By session."""
+    """By session id."""
 
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
-        self._given: dict[str, Position] = {}
+        self._received: dict[str, Position] = {}
 
     @contextmanager
     def reading(self, session_id: str) -> Iterator[None]:
-        """For as long as a connection reads."""
-        self._count[session_id] += 1
-        try:
+        """Count a connection that reads the socket for as long as the context lasts."""
+        with counted(self._count, session_id):
             yield
-        finally:
-            self._count[session_id] -= 1
-            if not self._count[session_id]:
-                del self._count[session_id]
 
     def readers(self, session_id: str) -> int:
         return self._count[session_id]
 
-    def given(self, session_id: str) -> Position | None:
-        return self._given.get(session_id)
+    def received(self, session_id: str) -> Position | None:
+        """The position up to which some connection has received the socket's events."""
+        return self._received.get(session_id)
 
-    def give(self, session_id: str, position: Position) -> bool:
-        """Some connection has what is up to there; False where one had it before."""
-        before = self._given.get(session_id)
+    def advance(self, session_id: str, position: Position) -> bool:
+        """Move the mark to `position`; False if it was there already."""
+        before = self._received.get(session_id)
         if before is not None and before.epoch == position.epoch and before.seq >= position.seq:
             return False
-        self._given[session_id] = position
+        self._received[session_id] = position
         return True
 
     def forget(self, session_id: str) -> None:
-        self._given.pop(session_id, None)
+        self._received.pop(session_id, None)

@@ -15,7 +15,6 @@ from rhetor.errors import StateConflict, TooLarge, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import place_id, row_id, row_of
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
-from rhetor.hub.core.shielded import to_the_end
 from rhetor.hub.turns.context import KIND
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ async def _change(
     state.require_open()
     require_person(principal)
     name = state.peers.get(name).name
-    return await to_the_end(state.tasks, _commit(state, principal, name, changed), f"context of {name}")
+    return await state.background.complete(_commit(state, principal, name, changed), f"context of {name}")
 
 
 async def _commit(

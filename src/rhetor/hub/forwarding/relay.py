@@ -60,18 +60,23 @@ class Said:
         return {stream: self.turn.stream, "turn_id": self.turn.id}
 
 
-async def carry(state: State) -> None:
-    """Pass on what is marked, in order, for as long as the hub lives."""
+async def relay(state: State) -> None:
+    """Deliver what is in the outbox, in order, for as long as the hub runs."""
     given_up: set[str] = set()
     while True:
-        heard = state.routing_table.outbox_changed.next()
-        found = await state.store.find(DELIVERY, state=DUE, limit=BATCH + len(given_up))
+        changed = state.routing_table.outbox_changed.next()
+        try:
+            found = await state.store.find(DELIVERY, state=DUE, limit=BATCH + len(given_up))
+        except Exception:
+            log.exception("outbox not read")
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
         deliveries = [delivery for delivery in found if delivery.id not in given_up]
         for delivery in deliveries:
             if not await _pass_on(state, delivery):
                 given_up.add(delivery.id)
         if not deliveries:
-            await heard.wait()
+            await changed.wait()
 
 
 async def _pass_on(state: State, delivery: Row) -> bool:
@@ -137,7 +142,7 @@ async def _stream_at(state: State, forward: Forward) -> str:
     for instance in instances_of(state, forward.to):
         if instance.entry.owner == forward.owner:
             return instance.entry.session_id
-    return (await standing_session(state, forward.owner, state.peers.get(forward.to))).id
+    return (await standing_session(state.store, state.ids, forward.owner, state.peers.get(forward.to))).id
 
 
 async def _send(state: State, forward: Forward, said: Said, delivery: Row) -> None:
@@ -167,11 +172,11 @@ async def _session(state: State, forward: Forward) -> str:
     if row is not None and session_of(row).takes_messages:
         return row.id
     session = open_session(
-        state,
-        Principal(forward.owner),
+        state.ids,
+        forward.owner,
         forward.to,
         context_window=state.limits.context_window,
-        endless=True,
+        ttl=None,
     )
     session = replace(session, metadata={"forwarded_from": forward.source})
     kept = replace(forward, session_id=session.id)

@@ -75,7 +75,7 @@ async def _register(state: State, principal: Principal, name: str) -> Terminal:
         raise Malformed(
             f"{name[:100]!r} is no name: a letter, then up to 63 letters, digits, `_`, `.` or `-`"
         )
-    async with state.starting(name):  # as programs do, so that one of both has the name
+    async with state.exclusively(name):  # as programs do, so that one of both has the name
         if name in RESERVED or name in state.routing_table.terminals or _is_peer(state, name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())

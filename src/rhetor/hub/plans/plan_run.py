@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ from rhetor.store.base import Draft, Expect, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
+
+log = logging.getLogger(__name__)
 
 
 class PlanRun:
@@ -103,7 +106,7 @@ class PlanRun:
         if self._stopped_by is None and not self._state.closing:
             for step in self._progress.ready_steps(self._free_places()):
                 self._active.add(step.id)
-                self._state.tasks.create_task(self._run_step(step), name=f"step {self._row.id} {step.id}")
+                self._state.background.start(self._run_step(step), f"step {self._row.id} {step.id}")
         if not self._active:
             self._nothing_left.set()
 
@@ -112,7 +115,7 @@ class PlanRun:
         return None if most is None else most - len(self._active)
 
     async def _run_step(self, step: Step) -> None:
-        """One step to its end. Whatever it raises is its own failure, never the hub's."""
+        """Run one step to its end. Whatever it raises fails this step alone."""
         try:
             message = self._message(step)
             check_content(message, self._state.limits.message_bytes)
@@ -122,12 +125,17 @@ class PlanRun:
             else:
                 await self._in_plan(step, message)
         except RhetorError as error:
-            self._progress.failed.add(step.id)
-            failed = StepFailed(step.id, error.code, error.detail, error.retryable)
-            await self._commit([Draft(failed, step=step.id), *self._skipped()])
+            await self._fail(StepFailed(step.id, error.code, error.detail, error.retryable))
+        except Exception as error:
+            log.exception("step failed", extra={"plan": self._row.id, "step": step.id})
+            await self._fail(StepFailed(step.id, "internal", type(error).__name__))
         finally:
             self._active.discard(step.id)
             self._advance()
+
+    async def _fail(self, failed: StepFailed) -> None:
+        self._progress.failed.add(failed.step)
+        await self._commit([Draft(failed, step=failed.step), *self._skipped()])
 
     def _message(self, step: Step) -> str:
         given = self._progress.inputs(step)
@@ -160,7 +168,7 @@ class PlanRun:
         closing = self._closing(step, row, peer.title)
         run = TurnRun(
             state.store,
-            state.tasks,
+            state.background,
             self._row.id,
             turn,
             step.id,
@@ -174,7 +182,7 @@ class PlanRun:
         try:
             prompt = Prompt(message, step.execute, step.delimiter, context=context)
             await run.run(ask(state, peer.name, prompt, (), pending))
-            notify_relay(state, row)
+            notify_relay(state.routing_table, row)
         finally:
             del self._runs[step.id]
             state.notifier.notify()
@@ -213,7 +221,11 @@ class PlanRun:
             self._note(step, title, end)
             stats = self._state.peer_statistics.note(row.peer, end, self._state.ids.now())
             drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
-            rows = [row.become(became).row(), stats, *outbox_rows(self._state, row, end)]
+            rows = [
+                row.become(became).row(),
+                stats,
+                *outbox_rows(self._state.routing_table, row, end, self._state.ids.now()),
+            ]
             if self._active == {step.id} and (self._progress.over or self._stopped_by or self._state.closing):
                 self._end_is_logged = True
                 drafts.append(self._ended())

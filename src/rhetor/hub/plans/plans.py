@@ -15,7 +15,6 @@ from rhetor.errors import NotFound
 from rhetor.hub.catalog.turns import PlanRow
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key
-from rhetor.hub.core.shielded import to_the_end
 from rhetor.hub.sessions.sessions import owned_session
 from rhetor.hub.turns.attribution import passed_through
 from rhetor.store.base import Draft
@@ -48,7 +47,7 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
     plan.check(state.limits.hops - len(passed_through(state, principal)))
     for step in steps:
         await _check_step(state, principal, step, command.stdin)
-    return await to_the_end(state.tasks, _begin(state, principal, command, plan), "plan")
+    return await state.background.complete(_begin(state, principal, command, plan), "plan")
 
 
 async def stop(state: State, principal: Principal, command: StopPlan) -> None:
@@ -104,7 +103,7 @@ async def _begin(state: State, principal: Principal, command: StartPlan, plan: P
         return Planned(msgspec.json.decode(committed.result), after, replayed=True)
     run = PlanRun(state, principal, command, plan, row)
     state.plans[plan_id] = run
-    run.task = state.tasks.create_task(run.run(), name=f"plan {plan_id}")
+    run.task = state.background.start(run.run(), f"plan {plan_id}")
     return Planned(plan_id, after)
 
 

@@ -28,6 +28,7 @@ from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
 from rhetor.drivers.base import Prompt, Said
 from rhetor.errors import RhetorError, TurnFailure
+from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.sessions.send import Accepted, send
@@ -35,7 +36,6 @@ from rhetor.store.base import Draft, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
-    from rhetor.hub.turns.pending import PendingRequests
 
 MEMBER, PARTING = "member", "\n\n"
 MEMBER_TTL = 30 * 86_400.0  # seconds without use, after which a member begins anew
@@ -46,12 +46,12 @@ Told = StepStarted | StepDone | StepFailed
 class TeamConversation:
     """Made for one turn of a team's session."""
 
-    def __init__(self, state: State, peer: Peer, pending: PendingRequests) -> None:
+    def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
         self._state = state
         self._team = peer.name
-        self._stream = pending.stream
-        self._principal = Principal(pending.owner)
-        self._via = pending.via
+        self._stream = requests.stream
+        self._principal = Principal(requests.owner)
+        self._via = requests.via
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
@@ -86,7 +86,7 @@ class TeamConversation:
 
     def _begin(self, name: str, message: Prompt, told: asyncio.Queue[Told]) -> asyncio.Task[None]:
         work = self._ask(name, message, told)
-        return self._state.tasks.create_task(work, name=f"member {self._stream} {name}")
+        return self._state.background.start(work, f"member {self._stream} {name}")
 
     async def _ask(self, name: str, message: Prompt, told: asyncio.Queue[Told]) -> None:
         try:
@@ -143,7 +143,7 @@ async def member_session(state: State, principal: Principal, team: Session, peer
         if session and session.takes_messages and not session.has_expired(state.ids.now()):
             return session.id
     window = team.context_window
-    session = open_session(state, principal, peer.name, context_window=window, ttl=MEMBER_TTL)
+    session = open_session(state.ids, principal.subject, peer.name, context_window=window, ttl=MEMBER_TTL)
     session.metadata["team_session"] = team.id
     mark = Row(MEMBER, id, "open", b"{}", owner=team.owner, parent=session.id, at=state.ids.now())
     drafts = [Draft(SessionStateChanged(session.state))]

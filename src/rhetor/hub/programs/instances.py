@@ -24,7 +24,7 @@ from rhetor.domain.program import Exit
 from rhetor.drivers.base import Running
 from rhetor.errors import RhetorError
 from rhetor.hub.active import ProgramInstance
-from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_told, memory_row
+from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
 
@@ -39,8 +39,8 @@ def take(state: State, entry: ProgramRow, running: Running) -> ProgramInstance:
     instance = state.instances[entry.key] = ProgramInstance(entry, running)
     name = entry.peer.name
     instance.tasks = [
-        state.tasks.create_task(_hear(state, instance), name=f"hear {name}"),
-        state.tasks.create_task(_report(state, instance), name=f"report {name}"),
+        state.background.start(_hear(state, instance), f"hear {name}"),
+        state.background.start(_report(state, instance), f"report {name}"),
     ]
     state.notifier.notify()
     return instance
@@ -73,7 +73,7 @@ def acknowledge(state: State, sources: Sequence[SourceOffset]) -> None:
     for instance in state.instances.values():
         offset = instance.stored(sources)
         if offset is not None:
-            state.tasks.create_task(instance.running.stored(offset), name=f"stored {instance.peer.name}")
+            state.background.start(instance.running.stored(offset), f"stored {instance.peer.name}")
 
 
 def release(state: State) -> None:
@@ -111,7 +111,7 @@ async def _hear(state: State, instance: ProgramInstance) -> None:
 async def _keep(state: State, instance: ProgramInstance, spooled: Spooled) -> None:
     drafts = [draft for output in spooled.outputs if (draft := _draft(instance, output))]
     kept = [o.memory for o in spooled.outputs if isinstance(o, Remembered)]
-    rows = [memory_row(state, instance.entry.key, memory) for memory in kept[-1:]]
+    rows = [memory_row(instance.entry.key, memory, state.ids.now()) for memory in kept[-1:]]
     if drafts or rows:
         sources = [SourceOffset(spooled.source, spooled.offset)]
         await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
@@ -123,7 +123,7 @@ async def _leave(state: State, instance: ProgramInstance, line: str) -> None:
     """The program has ended, or was lost: told in its session and to all, then its host's things go."""
     ended = instance.running.ended or Exit(lost="it could not be heard any more")
     name = instance.peer.name
-    end = end_told(name, ended)
+    end = end_event(name, ended)
     partial = [Draft(OutputPartial(line))] if line else []
     rows = [instance.entry.ended(ended)]
     await commit_until_accepted(state.store, instance.entry.session_id, [*partial, Draft(end)], rows)

@@ -23,15 +23,15 @@ from rhetor.errors import (
     Unprocessable,
 )
 from rhetor.hub.active import ProgramInstance
-from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_told, memory_of
+from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
 from rhetor.hub.catalog.requests import requests_of
 from rhetor.hub.catalog.sessions import (
     CWD,
-    _runs_at_caller,
-    _standing_id,
     open_session,
+    runs_at_caller,
     session_of,
     session_row,
+    standing_id,
     standing_session,
 )
 from rhetor.hub.core.checks import NAME, require_person
@@ -52,13 +52,13 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
     state.require_open()
     require_person(principal)
     peer = _announced(command)
-    async with state.starting(peer.name):
+    async with state.exclusively(peer.name):
         taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
         if taken or instances_of(state, peer.name):
             raise NameTaken("peer", peer.name)
         if peer.name in RESERVED or peer.name in state.routing_table.terminals:
             raise NameTaken("command" if peer.name in RESERVED else "terminal", peer.name)
-        session = await standing_session(state, principal.subject, peer)
+        session = await standing_session(state.store, state.ids, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)
         state.peers.put(peer)
     return peer
@@ -72,7 +72,7 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
     peer = state.peers.get(command.name)
     cwd = command.cwd if principal.local else None
     if command.session is None:
-        session = await standing_session(state, principal.subject, peer, cwd)
+        session = await standing_session(state.store, state.ids, principal.subject, peer, cwd)
     else:
         session = await _named_session(state, principal, peer, command.session, cwd)
     await instance_for(state, peer, principal.subject, session.id)
@@ -117,7 +117,9 @@ async def _named_session(
         if row.parent != peer.name:
             raise NameTaken("session", name)
         return session_of(row)
-    session = open_session(state, principal, peer.name, context_window=0, name=name, cwd=cwd)
+    session = open_session(
+        state.ids, principal.subject, peer.name, context_window=0, ttl=None, name=name, cwd=cwd
+    )
     drafts = [Draft(SessionStateChanged(session.state))]
     await state.store.commit(session.id, drafts, rows=[session_row(session)])
     return session
@@ -136,8 +138,8 @@ async def instance_for(
     if peer.program is None:
         raise Unprocessable(f"{peer.name} is no program", peer=peer.name)
     session = await _session(state, peer, owner, session_id)
-    key = seat_key(state, peer, session.id)
-    async with state.starting(key):
+    key = instance_key(state, peer, session.id)
+    async with state.exclusively(key):
         instance = state.instances.get(key)
         if instance and instance.running.ended is not None and _is_configured(state, peer.name):
             await instance.left.wait()  # its end is being told; the message is for the next one
@@ -150,7 +152,7 @@ async def instance_for(
         return await _start(state, peer, session, launch, announced=False)
 
 
-def seat_key(state: State, peer: Peer, session_id: str) -> str:
+def instance_key(state: State, peer: Peer, session_id: str) -> str:
     """The name of a seat: the peer's, or, where each conversation has its own program, that of the one."""
     each = state.program_drivers[peer.driver].sessions == "many"
     return f"{peer.name}/{session_id}" if each else peer.name
@@ -163,7 +165,7 @@ async def _session(state: State, peer: Peer, owner: str, session_id: str | None)
     if session is not None and state.program_drivers[peer.driver].sessions == "many":
         return session
     cwd = session.metadata.get(CWD) if session is not None else None
-    return await standing_session(state, owner, peer, cwd)
+    return await standing_session(state.store, state.ids, owner, peer, cwd)
 
 
 async def take_up(state: State, session: Session, cwd: str | None) -> None:
@@ -172,7 +174,7 @@ async def take_up(state: State, session: Session, cwd: str | None) -> None:
     peer = state.peers.get(session.peer)
     if peer.program is None or state.program_drivers[peer.driver].sessions == "one":
         return
-    id = _standing_id(session.owner, peer, cwd if _runs_at_caller(peer) else None)
+    id = standing_id(session.owner, peer, cwd if runs_at_caller(peer) else None)
     mark = Row("standing", id, "open", b"{}", owner=session.owner, parent=session.id, at=state.ids.now())
     await state.store.commit(session.id, [], rows=[mark])
 
@@ -218,7 +220,7 @@ def keep_while_it_runs(state: State, peer: Peer) -> None:
                 return
             await heard.wait()
 
-    state.tasks.create_task(forgotten(), name=f"program {peer.name}")
+    state.background.start(forgotten(), f"program {peer.name}")
 
 
 def _with_rules_of_now(state: State, entry: ProgramRow) -> ProgramRow:
@@ -236,7 +238,7 @@ def source_of(host_id: str) -> str:
 
 async def _was_lost(state: State, entry: ProgramRow, ended: Exit) -> None:
     name = entry.peer.name
-    end, rows = end_told(name, ended), [entry.ended(ended)]
+    end, rows = end_event(name, ended), [entry.ended(ended)]
     await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
     await state.store.commit(HUB_STREAM, [Draft(end)])
     state.gone[name] = (ended, state.ids.now())
@@ -247,12 +249,12 @@ async def _was_lost(state: State, entry: ProgramRow, ended: Exit) -> None:
 async def _left(state: State, entry: ProgramRow) -> Left:
     """What an earlier hub left of a program, the turn in its session included."""
     offset = await state.store.offset(source_of(entry.host_id))
-    memory = await memory_of(state, entry.key)
+    memory = await memory_of(state.store, entry.key)
     for started in STARTED:
         for row in await state.store.find("turn", state=started, parent=entry.session_id):
             asked = {
                 each.id: each.data.get("detail")
-                for each in await requests_of(state, entry.session_id, row.id)
+                for each in await requests_of(state.store, entry.session_id, row.id)
                 if each.kind == "permission"
             }
             return Left(offset, memory, True, asked)
@@ -262,12 +264,12 @@ async def _left(state: State, entry: ProgramRow) -> Left:
 async def _start(
     state: State, peer: Peer, session: Session, launch: Launch, *, announced: bool
 ) -> ProgramInstance:
-    key, owner = seat_key(state, peer, session.id), session.owner
+    key, owner = instance_key(state, peer, session.id), session.owner
     entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, state.ids.now())
     await state.store.commit(HUB_STREAM, [], rows=[entry.row("running")])  # known before it runs
     driver = state.program_drivers[peer.driver]
     try:
-        memory = await memory_of(state, key)
+        memory = await memory_of(state.store, key)
         running = await driver.start(peer, entry.host_id, launch, memory, lambda r: noticed(state, r))
     except BaseException:
         await state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)])

@@ -13,7 +13,7 @@ from rhetor.domain.turn import UNSTARTED
 from rhetor.errors import PeerBusy
 
 from .instances import instances_of
-from .lifecycle import seat_key
+from .lifecycle import instance_key
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -55,7 +55,7 @@ def status_of(state: State, peer: Peer) -> ProgramStatus:
 def require_rest(state: State, peer: Peer, session_id: str) -> None:
     """Raises:
     PeerBusy: the program that would answer in the session is busy, for whomever."""
-    instance = state.instances.get(seat_key(state, peer, session_id))
+    instance = state.instances.get(instance_key(state, peer, session_id))
     if instance is not None and instance.status.state not in RESTING:
         turn = next((run.turn.turn_id for run in state.running_turns() if run.turn.peer == peer.name), "")
         raise PeerBusy(peer.name, turn)

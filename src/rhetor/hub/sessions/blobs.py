@@ -13,7 +13,6 @@ from rhetor.domain.event import BlobKept
 from rhetor.domain.session import TAKES_MESSAGES
 from rhetor.domain.socket import MOST_BYTES, is_shared
 from rhetor.errors import NotFound, SessionOver, StateConflict, TextOnly, TooLarge
-from rhetor.hub.core.shielded import to_the_end
 from rhetor.store.base import Draft, Expect, Key, Row
 
 from .sessions import owned_session
@@ -43,7 +42,7 @@ async def keep(state: State, principal: Principal, command: KeepBlob) -> str:
         raise TextOnly(session.peer)
     if len(command.content) > MOST_BYTES:
         raise TooLarge("binary content", MOST_BYTES)
-    return await to_the_end(state.tasks, _keep(state, principal, command), "blob")
+    return await state.background.complete(_keep(state, principal, command), "blob")
 
 
 async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:

@@ -15,7 +15,7 @@ from rhetor.domain.session import Session
 from rhetor.errors import PeerBusy, RhetorError, Unprocessable
 from rhetor.hub.catalog.programs import memory_of, memory_row
 from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_row
-from rhetor.hub.programs.lifecycle import instance_for, seat_key
+from rhetor.hub.programs.lifecycle import instance_for, instance_key
 from rhetor.store.base import Draft, Expect, Head, Row, parse_cursor, require_position
 
 from .sessions import open_one, owned_session, stop
@@ -91,7 +91,7 @@ async def fork(state: State, principal: Principal, command: ForkSession) -> Sess
     drafts = [Draft(SessionStateChanged(session.state)), Draft(made)]
     rows = [session_row(session)]
     if memory:
-        rows.append(memory_row(state, seat_key(state, peer, session.id), memory))
+        rows.append(memory_row(instance_key(state, peer, session.id), memory, state.ids.now()))
     await state.store.commit(session.id, drafts, base=(parent.id, position), rows=rows)
     if memory:
         await _begin_copy(state, principal, peer, session)
@@ -100,13 +100,12 @@ async def fork(state: State, principal: Principal, command: ForkSession) -> Sess
 
 def _copy(state: State, principal: Principal, parent: Session, name: str | None) -> Session:
     session = open_session(
-        state,
-        principal,
+        state.ids,
+        principal.subject,
         parent.peer,
         context_window=parent.context_window,
         name=name,
         ttl=parent.ttl,
-        endless=parent.ttl is None,
     )
     metadata = {key: value for key, value in parent.metadata.items() if key != IMPORTED}
     return replace(
@@ -120,7 +119,7 @@ async def _copied_memory(state: State, peer: Peer, parent: Session, position: Po
         return {}
     if runner := state.runners.get(parent.id):
         raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
-    memory = await memory_of(state, seat_key(state, peer, parent.id))
+    memory = await memory_of(state.store, instance_key(state, peer, parent.id))
     copied = state.program_drivers[peer.driver].copied(peer, memory)
     head = await state.store.head(parent.id)
     if head is not None and position != Position(head.epoch, head.head):

@@ -21,7 +21,7 @@ from rhetor.errors import UnknownPeer
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_of, session_row
 from rhetor.hub.catalog.turns import TurnRow
-from rhetor.hub.programs.lifecycle import seat_key
+from rhetor.hub.programs.lifecycle import instance_key
 from rhetor.store.base import Draft, Expect, Row, Spoken
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Conversation:
             memory = {"session_id": self._begin.conversation}
             if passages[-1].model:
                 memory["model"] = passages[-1].model
-            kept = memory_row(state, seat_key(state, self._peer, session.id), memory)
+            kept = memory_row(instance_key(state, self._peer, session.id), memory, state.ids.now())
             return session, [session_row(session), self._mark(session), kept]
         session = session_of(row)
         session = session.used(max(session.used_at, last))
@@ -155,11 +155,11 @@ class Conversation:
     def _opened(self, first: Passage) -> Session:
         begin = self._begin
         session = open_session(
-            self._state,
-            self._principal,
+            self._state.ids,
+            self._principal.subject,
             self._peer.name,
             context_window=0,
-            endless=True,
+            ttl=None,
             cwd=begin.cwd or None,
         )
         before = {

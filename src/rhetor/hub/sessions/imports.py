@@ -73,7 +73,7 @@ async def take_in(state: State, principal: Principal, command: ImportSessions) -
         raise Forbidden.to_agents(principal.subject)
     agents = _agents(state, command.tool)
     report = ImportReport(command.dry_run)
-    async with state.starting("import"):  # one at a time: two would both find a turn missing
+    async with state.exclusively("import"):  # one at a time: two would both find a turn missing
         found = await _changed(state, await _found(state, agents, command, report), report)
         held = await held_here(state) if found else {}
         for each in _within_limits(found, report):

@@ -24,16 +24,16 @@ LIVING = (SessionState.ACTIVE, SessionState.PAUSED)
 
 
 @contextmanager
-def attending(state: State, session: Session) -> Iterator[None]:
+def lease(state: State, session: Session) -> Iterator[None]:
     """For as long as a client attends to the session; it matters only for one that is to be attended to."""
     if session.detach_ttl is None:
         yield
         return
-    with state.attendance.attend(session.id, session.detach_ttl, lambda: _deserted(state, session)):
+    with state.leases.hold(session.id, session.detach_ttl, lambda: _left(state, session)):
         yield
 
 
-async def await_attendants(state: State) -> None:
+async def expect_clients(state: State) -> None:
     """Sessions of an earlier hub: their clients have as long as after any other break to come back."""
     for living in LIVING:
         for row in await state.store.find("session", state=living, limit=100_000):
@@ -42,11 +42,11 @@ async def await_attendants(state: State) -> None:
 
 def _expect(state: State, session: Session) -> None:
     if session.detach_ttl is not None:
-        state.attendance.expect(session.id, session.detach_ttl, lambda: _deserted(state, session))
+        state.leases.expect(session.id, session.detach_ttl, lambda: _left(state, session))
 
 
-def _deserted(state: State, session: Session) -> None:
-    state.tasks.create_task(_stop(state, session), name=f"deserted {session.id}")
+def _left(state: State, session: Session) -> None:
+    state.background.start(_stop(state, session), f"lease {session.id}")
 
 
 async def _stop(state: State, session: Session) -> None:
@@ -55,7 +55,7 @@ async def _stop(state: State, session: Session) -> None:
         if not _is_speaking(state, session.id):
             break
         await heard.wait()
-    if state.closing or session.id in state.attendance:
+    if state.closing or session.id in state.leases:
         return
     with suppress(NotFound, StateConflict):  # somebody ended it, or came back, at this moment
         try:

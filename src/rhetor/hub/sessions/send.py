@@ -27,12 +27,12 @@ from rhetor.errors import (
     StateConflict,
     Unprocessable,
 )
+from rhetor.hub.active import Runner
 from rhetor.hub.catalog.sessions import open_session, session_row, standing_session
 from rhetor.hub.catalog.turn_log import Received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key
-from rhetor.hub.core.shielded import to_the_end
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, passed_through, require_hops
 from rhetor.hub.turns.context import Taken, settle, take
@@ -76,7 +76,7 @@ async def send(
     """
     state.require_open()
     check_content(command.content, state.limits.message_bytes)
-    return await to_the_end(state.tasks, _send(state, principal, command, fulfils), "send")
+    return await state.background.complete(_send(state, principal, command, fulfils), "send")
 
 
 async def _send(state: State, principal: Principal, command: SendMessage, fulfils: Mark | None) -> Accepted:
@@ -121,12 +121,15 @@ async def _session_for(
     peer, match = state.peers.resolve(command.target)
     window = command.context_window
     if not opens_session(command, peer):
-        standing = await standing_session(state, principal.subject, peer, _folder(principal, command))
+        standing = await standing_session(
+            state.store, state.ids, principal.subject, peer, _folder(principal, command)
+        )
         return standing.used(state.ids.now()), peer, match
     session = open_session(
-        state,
-        principal,
+        state.ids,
+        principal.subject,
         peer.name,
+        ttl=state.limits.session_ttl,
         context_window=window or 0,
         once=window is None,
         cwd=_folder(principal, command) if peer.program else None,
@@ -194,7 +197,7 @@ def _unchanged(session: Session) -> Expect:
     return Expect("session", session.id, frozenset({session.state}))
 
 
-def _when_busy(command: SendMessage, runner: SessionRunner, peer: Peer) -> None:
+def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
     if command.if_busy == "refuse":
         raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
     if command.if_busy == "interrupt" and runner.current:
@@ -256,7 +259,7 @@ async def drafts_of(
     if direct:
         payloads.append(TurnStarted(peer.name))
     else:
-        before = len(await waiting_turns(state, session.id)) + (session.state is SessionState.ACTIVE)
+        before = len(await waiting_turns(state.store, session.id)) + (session.state is SessionState.ACTIVE)
         payloads.append(TurnQueued(before))
     head = None if opens_session(command, peer) else await state.store.head(session.id)
     drafts = [Draft(payload, turn_id) for payload in payloads]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,16 +22,18 @@ from rhetor.domain.event import SessionStateChanged, TurnCancelled
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
-from rhetor.errors import Malformed, NotFound, SessionOver
+from rhetor.errors import Malformed, NotFound, SessionOver, StateConflict, StoreRefused
 from rhetor.hub.catalog.sessions import CWD, open_session, session_of, session_row
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key
-from rhetor.hub.programs.lifecycle import seat_key, take_up
+from rhetor.hub.programs.lifecycle import instance_key, take_up
 from rhetor.hub.turns.runner import wake
 from rhetor.store.base import Draft, Expect, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
+
+log = logging.getLogger(__name__)
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
@@ -60,12 +63,12 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         raise Malformed("context_window is at least 0 and ttl more than 0 seconds")
     check_tools(command.tools)
     session = open_session(
-        state,
-        principal,
+        state.ids,
+        principal.subject,
         peer.name,
         context_window=command.context_window,
         name=command.name,
-        ttl=command.ttl,
+        ttl=command.ttl if command.ttl is not None or command.name else state.limits.session_ttl,
     )
     cwd = {CWD: command.cwd} if peer.program and principal.local and command.cwd else {}
     session = replace(
@@ -120,7 +123,7 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
     session = await _become(state, await open_one(state, principal, command.session_id), SessionState.ACTIVE)
     if command.standing:
         await take_up(state, session, command.cwd if principal.local else None)
-    if await waiting_turns(state, session.id):
+    if await waiting_turns(state.store, session.id):
         wake(state, session.id)
     return session
 
@@ -148,7 +151,7 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
     if not session.takes_messages:
         return session
     by = principal.subject
-    waiting = await waiting_turns(state, session.id)
+    waiting = await waiting_turns(state.store, session.id)
     drafts = [Draft(TurnCancelled(by), turn.id) for turn in waiting]
     rows = [turn.become(TurnState.CANCELLED).row() for turn in waiting]
     stopped = await _become(state, session, SessionState.STOPPED, drafts, rows)
@@ -159,13 +162,20 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
 
 
 async def expire_old(state: State) -> int:
-    """Expire the sessions whose time is over; how many there were."""
+    """Expire the sessions that have not been used for their `ttl`; returns how many it expired.
+
+    A session that cannot be expired now stays for the next sweep and holds up no other.
+    """
     now, expired = state.ids.now(), 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
         session = session_of(row)
         if session.has_expired(now) and session.id not in state.runners:
-            await _become(state, session, SessionState.EXPIRED)
-            expired += 1
+            try:
+                await _become(state, session, SessionState.EXPIRED)
+            except (StateConflict, StoreRefused) as error:
+                log.warning("session not expired", extra={"session": session.id, "why": error.detail})
+            else:
+                expired += 1
     return expired
 
 
@@ -203,5 +213,5 @@ def _end_program(state: State, session: Session) -> None:
     """A program that ran for this conversation alone has nothing left to do."""
     for instance in list(state.instances.values()):
         peer = instance.peer
-        if instance.entry.key == seat_key(state, peer, session.id) != peer.name:
-            state.tasks.create_task(instance.running.end(), name=f"end {peer.name}")
+        if instance.entry.key == instance_key(state, peer, session.id) != peer.name:
+            state.background.start(instance.running.end(), f"end {peer.name}")

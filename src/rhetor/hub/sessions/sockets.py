@@ -18,7 +18,6 @@ from rhetor.domain.socket import GROUP, HUB, TEAM_CHAT, Socket, standing_peer, t
 from rhetor.errors import NotFound, StateConflict, StoreRefused, Unprocessable
 from rhetor.hub.catalog.sessions import open_session, session_row
 from rhetor.hub.core.commits import command_key
-from rhetor.hub.core.shielded import to_the_end
 from rhetor.store.base import Draft, Expect, Head, Row, check_position
 
 from .sessions import owned_session, stop
@@ -142,7 +141,7 @@ async def end_sockets(state: State, socket_id: str) -> None:
 async def unread(state: State, socket: Socket) -> Position:
     """Where a connection begins that does not say: behind what the socket's connections were given."""
     head = await state.store.head(socket.session_id) or Head("", 0, 1)
-    given = state.read_marks.given(socket.session_id)
+    given = state.read_marks.received(socket.session_id)
     if given is None and (row := await state.store.get(READ_MARK, socket.session_id)):
         given = Position.parse(msgspec.json.decode(row.doc))
     if given is None or check_position(head, given) != "ok":
@@ -153,12 +152,12 @@ async def unread(state: State, socket: Socket) -> Position:
 async def give(state: State, socket: Socket, position: Position) -> None:
     """A connection was written what is up to there: the next one need not be. Known at once, and durable when
     this returns, if it can be."""
-    if state.read_marks.give(socket.session_id, position) and not state.closing:
-        await to_the_end(state.tasks, _note(state, socket), "given")
+    if state.read_marks.advance(socket.session_id, position) and not state.closing:
+        await state.background.complete(_note(state, socket), "given")
 
 
 async def _note(state: State, socket: Socket) -> None:
-    position = state.read_marks.given(socket.session_id)
+    position = state.read_marks.received(socket.session_id)
     if position is None:
         return
     doc = msgspec.json.encode(str(position))
@@ -201,7 +200,7 @@ async def _takes_messages(state: State, socket: Socket) -> bool:
 
 
 def _session(state: State, principal: Principal, peer: str, socket_id: str) -> Session:
-    session = open_session(state, principal, peer, context_window=WINDOW, endless=True)
+    session = open_session(state.ids, principal.subject, peer, context_window=WINDOW, ttl=None)
     return replace(session, metadata={"socket_id": socket_id})
 
 

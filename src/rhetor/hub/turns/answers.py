@@ -17,7 +17,6 @@ from rhetor.errors import NotFound, TooLarge, Unprocessable
 from rhetor.hub.catalog.requests import ENDED, OPEN, Kind, Request, commit_answer, row_id
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.commits import command_key
-from rhetor.hub.core.shielded import to_the_end
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -41,7 +40,9 @@ async def answer_tool(state: State, principal: Principal, command: AnswerTool) -
     asked = await _asked(state, principal, "call", command.stream, command.call_id)
     payload = ToolReturned(asked.id, command.result, command.is_error)
     value = ToolResult(asked.id, command.result, command.is_error)
-    return await to_the_end(state.tasks, _answer(state, principal, command, asked, payload, value), "answer")
+    return await state.background.complete(
+        _answer(state, principal, command, asked, payload, value), "answer"
+    )
 
 
 async def answer_permission(state: State, principal: Principal, command: AnswerPermission) -> Answered:
@@ -57,7 +58,7 @@ async def answer_permission(state: State, principal: Principal, command: AnswerP
         raise Unprocessable(f"there is no option {command.option_id[:100]!r}", options=offered)
     payload = PermissionAnswered(asked.id, command.option_id, principal.subject)
     work = _answer(state, principal, command, asked, payload, command.option_id)
-    return await to_the_end(state.tasks, work, "answer")
+    return await state.background.complete(work, "answer")
 
 
 async def open_permissions(state: State, principal: Principal) -> Sequence[Request]:
@@ -87,7 +88,7 @@ async def _answer(
     if pending := state.pending.get(asked.turn_id):
         committed = await pending.answer(asked, payload, value, key)
     else:  # the turn is over, so this raises, unless it is an answer that came before with the same key
-        committed = await commit_answer(state, asked, payload, key)
+        committed = await commit_answer(state.store, asked, payload, key)
     return Answered(asked.id, asked.turn_id, Position(committed.epoch, committed.last))
 
 

@@ -60,12 +60,12 @@ def _give_up(state: State, pending: PendingRequests) -> None:
 
 async def _conversation(state: State, peer: Peer, pending: PendingRequests) -> Conversation:
     if speak := state.joint.get(peer.driver):
-        return speak(state, peer, pending)
+        return speak(peer, pending)
     if peer.program is None:
         return await state.drivers[peer.driver].open(peer)
     session_id = pending.stream
     if await state.store.get("session", session_id) is None:  # a plan's: its program has a session beside it
-        session_id = (await standing_session(state, pending.owner, peer, pending.cwd)).id
+        session_id = (await standing_session(state.store, state.ids, pending.owner, peer, pending.cwd)).id
     instance = await instance_for(state, peer, pending.owner, session_id)
     pending.instance = instance.entry.key
     instance.given_up = None

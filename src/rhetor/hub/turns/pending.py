@@ -98,7 +98,7 @@ class PendingRequests:
 
     def remembered(self, memory: dict[str, Any]) -> list[Row]:
         """What the turn's conversation leaves to the next program of it."""
-        return [memory_row(self._state, self.instance, memory)] if self.instance else []
+        return [memory_row(self.instance, memory, self._state.ids.now())] if self.instance else []
 
     def dated(self, payload: Payload) -> Payload:
         """A request for permission with its end, where the peer set none."""
@@ -125,7 +125,7 @@ class PendingRequests:
         if self.conversation is not None:
             for each in given:
                 answer = self.conversation.answer(each.request_id, each.option_id)
-                self._state.tasks.create_task(answer, name=f"answer {each.request_id}")
+                self._state.background.start(answer, f"answer {each.request_id}")
 
     def withdrawn(self) -> tuple[list[Payload], list[Row]]:
         """What ends with the turn: requests are answered with no option, and nothing can be answered any
@@ -145,7 +145,7 @@ class PendingRequests:
             self._state.requests_changed.notify()
 
     async def answer(
-        self, asked: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
+        self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
     ) -> Committed:
         """Commit the answer, and let the turn go on with it.
 
@@ -154,13 +154,15 @@ class PendingRequests:
             StoreRefused: nothing was taken; it may be answered again.
         """
         async with self.lock:
-            committed = await commit_answer(self._state, asked, payload, key)
+            committed = await commit_answer(self._state.store, request, payload, key)
             if committed.replayed:
                 return committed
-            self._open.pop(asked.id, None)
-            self._turn.told(asked.id)
+            if request.kind == "permission":
+                self._state.requests_changed.notify()
+            self._open.pop(request.id, None)
+            self._turn.told(request.id)
         if self.conversation is not None:
-            await self.conversation.answer(asked.id, value)
+            await self.conversation.answer(request.id, value)
         return committed
 
     def _withdraw(self, payload: PermissionAnswered, settled: Settled) -> None:
@@ -205,7 +207,7 @@ class PendingRequests:
 
     def _expire_later(self, asked: Request) -> None:
         def expire() -> None:
-            self._state.tasks.create_task(self._expire(asked), name=f"expiry {asked.id}")
+            self._state.background.start(self._expire(asked), f"expiry {asked.id}")
 
         end = datetime.fromisoformat(asked.data["expires_at"]).timestamp()
         seconds = max(0.0, end - self._state.ids.now() / 1000)

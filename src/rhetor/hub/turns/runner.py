@@ -1,8 +1,9 @@
-"""The lane of a session: runs its turns one at a time, in the order in which they were accepted."""
+"""Runs the turns of a session one at a time, in the order in which they were accepted."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -13,15 +14,17 @@ from rhetor.domain.output import Output
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Prompt, Said
+from rhetor.errors import StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.requests import requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row
 from rhetor.hub.catalog.turn_log import Received, received, said_so_far
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
+from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.turns.peer_call import ask
-from rhetor.store.base import Draft
+from rhetor.store.base import Draft, Expect
 
 from .pending import PendingRequests
 from .turn_run import Closing, TurnRun
@@ -29,10 +32,15 @@ from .turn_run import Closing, TurnRun
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+log = logging.getLogger(__name__)
+
 
 class SessionRunner:
-    """There while a turn of its session runs or waits. Who waits is read from the catalog, not kept here.
-    `held`: for a turn that is about to be committed as the one that runs; until that `begin`s nobody does."""
+    """Exists while a turn of its session runs or waits.
+
+    Which turns wait is read from the catalog, never kept here. A runner that is `held` belongs to a message
+    that is about to be committed as running: it runs nothing before `begin`.
+    """
 
     def __init__(self, state: State, session_id: str, *, held: bool = False) -> None:
         self._state = state
@@ -43,91 +51,128 @@ class SessionRunner:
         self._held = held
 
     def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
-        """With `first`, whose start is in the log already, or, where that came to nothing, with who waits.
-        The session is as it was committed with that."""
+        """Release a held runner.
+
+        It runs `first`, whose start is in the log already, and then the turns that wait. The session is as it
+        was committed with `first`.
+        """
         self._held = False
         self._start(first)
 
     def look(self) -> None:
-        """Let who waits run, behind those before."""
-        self._looked = False  # whoever waits now may have come after the last look
+        """Run the turns that wait, after the current one."""
+        self._looked = False  # a turn may have been accepted since the last look
         if not self._held:
             self._start(None)
 
+    def resume(self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received) -> None:
+        """Continue a turn that its program has been running since before this hub started."""
+        work = self._resumed(session, row, instance, message)
+        self.task = self._state.background.start(work, f"session {self._session_id}")
+
     def _start(self, first: tuple[Session, TurnRow, Received] | None) -> None:
         if self.task is None:
-            name = f"lane {self._session_id}"
-            self.task = self._state.tasks.create_task(self._run(first), name=name)
+            self.task = self._state.background.start(self._run(first), f"session {self._session_id}")
 
     async def _run(self, first: tuple[Session, TurnRow, Received] | None) -> None:
         try:
             if first is not None:
-                await self._take(*first, started=True)
-                if first[0].once:
-                    return  # the session ended with it
-            while not self._looked:
-                self._looked = True
-                while (found := await self._next()) is not None:
-                    message = await received(self._state.store, found[1])
-                    await self._take(*found, message, started=False)
+                session, row, message = first
+                turn = _turn(row)
+                turn.start()
+                await self._run_turn(session, row, turn, message)
+                if session.once:
+                    return  # the session ended with its turn
+            await self._run_waiting()
         finally:
             self._state.runners.pop(self._session_id, None)
             self._state.notifier.notify()
             self._state.presence.forget(self._session_id)
 
-    def take_up(self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received) -> None:
-        """Go on with a turn that runs in a program since before this hub."""
-        name = f"lane {self._session_id}"
-        self.task = self._state.tasks.create_task(self._go_on(session, row, instance, message), name=name)
-
-    async def _go_on(
-        self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received
-    ) -> None:
-        try:
-            said = await said_so_far(self._state.store, row)
-            asked = await requests_of(self._state, row.stream, row.id)
-            turn = Turn(row.id, row.message_id, row.peer)
-            turn.take_up(said, [each.id for each in asked])
-            pending = PendingRequests(self._state, session.id, session.owner, turn)
-            pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
-            pending.via = message.message.via
-            pending.taken_up(asked)
-            self.current = self._turn_run(session, row, turn, pending)
-            await self.current.run(instance.running.proceed())
-            notify_relay(self._state, row)
-        finally:
-            self.current = None
-        await self._run(None)
+    async def _run_waiting(self) -> None:
+        while not self._looked:
+            self._looked = True
+            while (found := await until_accepted(self._next, self._session_id)) is not None:
+                await self._run_waiting_turn(*found)
 
     async def _next(self) -> tuple[Session, TurnRow] | None:
         if self._state.closing:
             return None
-        session = await self._session()
+        row = await self._state.store.get("session", self._session_id)
+        session = session_of(row) if row else None
         if session is None or session.state is not SessionState.ACTIVE:
             return None
-        waiting = await waiting_turns(self._state, self._session_id)
+        waiting = await waiting_turns(self._state.store, self._session_id)
         return (session, waiting[0]) if waiting else None
 
-    async def _take(self, session: Session, row: TurnRow, message: Received, *, started: bool) -> None:
-        turn = Turn(row.id, row.message_id, row.peer)
-        pending = PendingRequests(self._state, session.id, session.owner, turn)
-        pending.via = message.message.via
-        self.current = self._turn_run(session, row, turn, pending)
+    async def _run_waiting_turn(self, session: Session, row: TurnRow) -> None:
+        store, turn = self._state.store, _turn(row)
+        still_waiting = [Expect("turn", row.id, frozenset({TurnState.ACCEPTED}))]
+        running = row.become(TurnState.RUNNING).row()
         try:
-            start = turn.start()
-            if not started:
-                drafts, rows = [Draft(start, row.id)], [row.become(TurnState.RUNNING).row()]
-                await self._state.store.commit(session.id, drafts, rows=rows)
-            await self.current.run(self._outputs(session, message, pending))
-            notify_relay(self._state, row)
+            message = await until_accepted(lambda: received(store, row), session.id)
+            start = Draft(turn.start(), row.id)
+            await commit_until_accepted(store, session.id, [start], [running], expects=still_waiting)
+        except StateConflict:  # it was cancelled at this moment
+            return
+        except Exception as error:
+            log.exception("turn not started", extra={"session": session.id, "turn": row.id})
+            await self._fail(session, row, error)
+        else:
+            await self._run_turn(session, row, turn, message)
+
+    async def _resumed(
+        self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received
+    ) -> None:
+        store, turn = self._state.store, _turn(row)
+        try:
+            said = await until_accepted(lambda: said_so_far(store, row), row.stream)
+            requests = await until_accepted(lambda: requests_of(store, row.stream, row.id), row.stream)
+            turn.take_up(said, [request.id for request in requests])
+            pending = self._pending(session, turn, message)
+            pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
+            pending.taken_up(requests)
+            self.current = self._turn_run(session, row, turn, pending)
+            await self.current.run(instance.running.proceed())
+            notify_relay(self._state.routing_table, row)
+        except Exception as error:
+            log.exception("turn not resumed", extra={"session": session.id, "turn": row.id})
+            await self._fail(session, row, error)
         finally:
             self.current = None
+        await self._run(None)
+
+    async def _run_turn(self, session: Session, row: TurnRow, turn: Turn, message: Received) -> None:
+        pending = self._pending(session, turn, message)
+        self.current = self._turn_run(session, row, turn, pending)
+        try:
+            await self.current.run(self._outputs(session, message, pending))
+            notify_relay(self._state.routing_table, row)
+        finally:
+            self.current = None
+
+    async def _fail(self, session: Session, row: TurnRow, error: Exception) -> None:
+        """End a turn that could not be run at all, so that it does not wait or run for ever."""
+        turn = _turn(row)
+        start = turn.start()
+        payloads = turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
+        end = payloads[-1]
+        assert isinstance(end, TurnEnd)
+        closing = _closing(self._state, row, session)(end, turn.state)
+        begun = () if row.state is TurnState.RUNNING else (start,)
+        drafts = [*(Draft(payload, row.id) for payload in (*begun, *payloads)), *closing.drafts]
+        await commit_until_accepted(self._state.store, session.id, drafts, closing.rows)
+
+    def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
+        pending = PendingRequests(self._state, session.id, session.owner, turn)
+        pending.via = message.message.via
+        return pending
 
     def _turn_run(self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests) -> TurnRun:
         state = self._state
         return TurnRun(
             state.store,
-            state.tasks,
+            state.background,
             session.id,
             turn,
             None,
@@ -143,9 +188,8 @@ class SessionRunner:
         history = await self._history(session)
         message = received.message
         prompt = Prompt(message.content, message.execute, message.delimiter, session.tools, received.context)
-        async with aclosing(
-            ask(self._state, session.peer, prompt, history, pending, session.voice)
-        ) as outputs:
+        call = ask(self._state, session.peer, prompt, history, pending, session.voice)
+        async with aclosing(call) as outputs:
             async for output in outputs:
                 yield output
 
@@ -155,20 +199,20 @@ class SessionRunner:
         spoken = await self._state.store.spoken(session.id, session.context_window)
         return [Said("assistant" if s.role == "assistant" else "user", s.content) for s in spoken]
 
-    async def _session(self) -> Session | None:
-        row = await self._state.store.get("session", self._session_id)
-        return session_of(row) if row else None
+
+def _turn(row: TurnRow) -> Turn:
+    return Turn(row.id, row.message_id, row.peer)
 
 
 def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], Closing]:
-    """What ends with a turn: its row, its peer's figures, and the session that was for this turn alone."""
+    """What is committed with a turn's end: its row, its peer's statistics, its place in the outbox, and the
+    end of a session that was opened for this turn alone."""
 
     def closing(end: TurnEnd, became: TurnState) -> Closing:
-        stats = state.peer_statistics.note(row.peer, end, state.ids.now())
-        also = _over(session)
-        return Closing(
-            also.drafts, [row.become(became).row(), stats, *outbox_rows(state, row, end), *also.rows]
-        )
+        now, also = state.ids.now(), _over(session)
+        stats = state.peer_statistics.note(row.peer, end, now)
+        outbox = outbox_rows(state.routing_table, row, end, now)
+        return Closing(also.drafts, [row.become(became).row(), stats, *outbox, *also.rows])
 
     return closing
 
@@ -181,13 +225,13 @@ def _over(session: Session) -> Closing:
 
 
 async def over_if_once(state: State, stream: str) -> Closing:
-    """What a turn's end means for the session it was in, where the stream is one."""
+    """What a turn's end means for its session; nothing if the stream is not a session."""
     row = await state.store.get("session", stream)
     return _over(session_of(row)) if row else Closing()
 
 
 def wake(state: State, session_id: str) -> None:
-    """Let the session's waiting turns run, where none of them does."""
+    """Run the session's waiting turns unless one runs already."""
     if session_id not in state.runners and not state.closing:
         state.runners[session_id] = SessionRunner(state, session_id)
     if runner := state.runners.get(session_id):

@@ -9,10 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from rhetor.domain.event import OutputDelta, Payload, TurnEnd
+from rhetor.domain.event import OutputDelta, Payload, TurnEnd, TurnFailed
 from rhetor.domain.output import Output, Remembered, Spooled, Text
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
+from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, Row, SourceOffset, Store
 
@@ -42,7 +43,7 @@ class TurnRun:
     def __init__(
         self,
         store: Store,
-        tasks: asyncio.TaskGroup,
+        background: Background,
         stream: str,
         turn: Turn,
         step: str | None,
@@ -52,7 +53,7 @@ class TurnRun:
         hurried: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
-        self._tasks = tasks
+        self._background = background
         self._stream = stream
         self._step = step
         self._closing = closing
@@ -78,9 +79,17 @@ class TurnRun:
                 ending = self._stopped(self.turn)
             if self._timer:
                 self._timer.cancel()
-            end = ending[-1]
-            assert isinstance(end, TurnEnd)
+            return await self._end(ending)
+
+    async def _end(self, ending: Sequence[Payload]) -> TurnEnd:
+        """Commit the end; an end that cannot be stored at all is replaced by a failure that can."""
+        end = _end_of(ending)
+        try:
             await self._append(ending, self._closing(end, self.turn.state))
+        except Exception as error:
+            log.exception("turn's end not stored", extra=self._place)
+            end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {})
+            await self._append([end], self._closing(end, TurnState.FAILED))
         return end
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
@@ -102,7 +111,7 @@ class TurnRun:
             self._task.uncancel()  # the cancellation was ours, meant for the pump alone
             return self._stopped(self.turn)
         except Exception as error:
-            log.exception("driver failed", extra={"peer": self.turn.peer, "turn_id": self.turn.turn_id})
+            log.exception("driver failed", extra=self._place)
             return self.turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
         finally:
             self._task = None
@@ -121,6 +130,10 @@ class TurnRun:
                 self._buffered_bytes += _length(output)
                 await self._keep_up(loop)
         raise ProviderCut(f"{self.turn.peer} broke off without ending its answer", retryable=True)
+
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"stream": self._stream, "peer": self.turn.peer, "turn": self.turn.turn_id}
 
     def _note(self, spooled: Spooled) -> None:
         self._taken[spooled.source] = spooled.offset
@@ -141,7 +154,7 @@ class TurnRun:
 
     def _tick(self) -> None:
         self._timer = None
-        self._tasks.create_task(self._append(), name=f"append {self.turn.turn_id}")
+        self._background.start(self._append(), f"append {self.turn.turn_id}")
 
     async def _append(self, ending: Sequence[Payload] = (), closing: Closing | None = None) -> None:
         """Commit what is pending; with the turn's end, also what ends with it."""
@@ -166,6 +179,12 @@ class TurnRun:
                 self._stored(sources)
                 self._pending.tell(settled.given)
                 self._appended_at = asyncio.get_running_loop().time()
+
+
+def _end_of(ending: Sequence[Payload]) -> TurnEnd:
+    end = ending[-1]
+    assert isinstance(end, TurnEnd)
+    return end
 
 
 def _length(output: Output) -> int:

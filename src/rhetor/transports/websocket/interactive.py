@@ -16,7 +16,7 @@ from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.session import Session
 from rhetor.errors import NotFound, PositionLost
-from rhetor.hub.sessions.leases import attending
+from rhetor.hub.sessions.leases import lease
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.sessions.sessions import owned_session
 from rhetor.store.base import Head, resumed
@@ -143,7 +143,7 @@ class LoopDesk:
 
     async def _follow(self, session: Session, after: Position, view: LoopView, attended: Attended) -> None:
         try:
-            with attending(self._hub.state, session):
+            with lease(self._hub.state, session):
                 await self._wire.follow(session.id, after, view, attended.hold)
         finally:
             if self._attended.get(session.id) is attended:

@@ -40,9 +40,9 @@ from rhetor.drivers.agents.records import object_of, record_of
 from rhetor.drivers.base import Left, Prompt, Running
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import ProgramEnded, TurnFailure
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
-from rhetor.hub.state import Limits
 from rhetor.store.memory import MemoryStore
 from tests.rhetor.drivers.programs.host.hosting import PYTHON, hosting
 

@@ -32,8 +32,8 @@ from rhetor.errors import (
     Unprocessable,
 )
 from rhetor.hub.catalog.outbox import DELIVERY
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.forwarding.forwards import circle_of, forward_of
-from rhetor.hub.state import Limits
 from rhetor.store.base import Draft, Head, Record, Store, follow
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore

@@ -12,10 +12,10 @@ from rhetor.domain.command import SendMessage, StartSession
 from rhetor.domain.event import OutputDelta, Position, SessionStateChanged, ToolCalled, TurnCompleted
 from rhetor.domain.output import Done, Text, ToolUse
 from rhetor.domain.session import Session, SessionState, Voice
-from rhetor.hub.fanout.presence import Attendance
-from rhetor.hub.sessions.leases import attending
+from rhetor.hub.core.limits import Limits
+from rhetor.hub.fanout.presence import Occupancy
+from rhetor.hub.sessions.leases import lease
 from rhetor.hub.sessions.sessions import owned_session
-from rhetor.hub.state import Limits
 from rhetor.store.base import follow
 from rhetor.store.memory import MemoryStore
 
@@ -46,17 +46,17 @@ async def ended(home: House, session: Session) -> list[str]:
 async def test_a_session_that_was_left_is_stopped() -> None:
     async with house(limits=SHORT) as home:
         session = await started(home)
-        with attending(home.hub.state, session):
-            assert session.id in home.hub.state.attendance
+        with lease(home.hub.state, session):
+            assert session.id in home.hub.state.leases
         assert await ended(home, session) == ["session.state"] * 2
-        assert session.id not in home.hub.state.attendance
+        assert session.id not in home.hub.state.leases
 
 
 async def test_a_turn_that_waits_for_the_client_does_not_keep_its_session() -> None:
     wish = ToolUse("c_1", "weather", {}, "client")
     async with house([wish, asyncio.Event(), Done()], limits=SHORT) as home:
         session = await started(home)
-        with attending(home.hub.state, session):
+        with lease(home.hub.state, session):
             accepted = await home.send(SendMessage("hi", session_id=session.id))
             await home.until(session.id, accepted.after, ToolCalled)
         assert (await ended(home, session))[-2:] == ["session.state", "turn.cancelled"]
@@ -66,12 +66,12 @@ async def test_the_last_of_several_attendants_counts() -> None:
     async with house(limits=SHORT) as home:
         session = await started(home)
         state = home.hub.state
-        with attending(state, session):
-            with attending(state, session):
+        with lease(state, session):
+            with lease(state, session):
                 pass
-            assert session.id in state.attendance
+            assert session.id in state.leases
             other = await started(home)
-            with attending(state, other):
+            with lease(state, other):
                 pass
             await ended(home, other)  # which was left later
             assert (await owned_session(state, ME, session.id)).state is SessionState.ACTIVE
@@ -81,19 +81,19 @@ async def test_who_comes_back_while_the_last_turn_runs_keeps_the_session() -> No
     go = asyncio.Event()
     async with house([Text("a"), go, Done()], limits=SHORT) as home:
         session, state = await started(home), home.hub.state
-        with attending(state, session):
+        with lease(state, session):
             accepted = await home.send(SendMessage("hi", session_id=session.id))
             await home.until(session.id, accepted.after, OutputDelta)
         other = await started(home)
-        with attending(state, other):
+        with lease(state, other):
             pass
         await ended(home, other)  # by then the first one's time is over, too
-        with attending(state, session):
+        with lease(state, session):
             go.set()
             await home.end_of(accepted)
             await home.send(SendMessage("and now?", session_id=session.id))
             later = await started(home)
-            with attending(state, later):
+            with lease(state, later):
                 pass
             await ended(home, later)
             assert (await owned_session(state, ME, session.id)).state is SessionState.ACTIVE
@@ -103,7 +103,7 @@ async def test_a_session_that_needs_nobody_is_left_alone() -> None:
     async with house(limits=SHORT) as home:
         plain, other = await started(home, attended=False), await started(home)
         for session in (plain, other):
-            with attending(home.hub.state, session):
+            with lease(home.hub.state, session):
                 pass
         await ended(home, other)
         assert (await owned_session(home.hub.state, ME, plain.id)).state is SessionState.ACTIVE
@@ -123,7 +123,7 @@ async def test_what_an_earlier_hub_left_goes_on_with_its_client() -> None:
         session = await started(first)
     async with house(store=store, limits=LONG) as second:
         state = second.hub.state
-        with attending(state, session):
+        with lease(state, session):
             accepted = await second.send(SendMessage("hi", session_id=session.id))
             assert isinstance(await second.end_of(accepted), TurnCompleted)
         assert (await owned_session(state, ME, session.id)).state is SessionState.ACTIVE
@@ -131,11 +131,11 @@ async def test_what_an_earlier_hub_left_goes_on_with_its_client() -> None:
 
 async def test_nobody_is_called_once_it_is_closed() -> None:
     called: list[str] = []
-    attendance = Attendance()
-    attendance.expect("a", 0.0, lambda: called.append("a"))
-    with attendance.attend("b", 0.0, lambda: called.append("b")):
-        attendance.close()
-    attendance.expect("c", 0.0, lambda: called.append("c"))
+    occupancy = Occupancy()
+    occupancy.expect("a", 0.0, lambda: called.append("a"))
+    with occupancy.hold("b", 0.0, lambda: called.append("b")):
+        occupancy.close()
+    occupancy.expect("c", 0.0, lambda: called.append("c"))
     heard = asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, heard.set)
     await heard.wait()

@@ -34,8 +34,8 @@ from rhetor.errors import (
     TooLarge,
     UnknownPeer,
 )
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.sessions import history
-from rhetor.hub.state import Limits
 from rhetor.store.base import Committed, Head
 from rhetor.store.memory import MemoryStore
 

@@ -27,7 +27,7 @@ from rhetor.domain.rule_commands import (
 from rhetor.domain.rules import Context, Purpose
 from rhetor.domain.session import Session
 from rhetor.errors import Forbidden, Malformed, TooLarge, UnknownPeer, Unprocessable
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 

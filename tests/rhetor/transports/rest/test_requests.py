@@ -12,7 +12,7 @@ import pytest
 
 from rhetor.domain.command import AnswerPermission, AnswerTool, Principal
 from rhetor.errors import Forbidden, NotFound
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 from tests.provider import Failure, Script, ToolCall, Usage
 from tests.rhetor.drivers.talk import anthropic_at, openai_at
 from tests.tooled import WEATHER, At, tooled

@@ -16,7 +16,7 @@ from rhetor.domain.event import Position, TurnInterrupted
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited
 from rhetor.hub.catalog.turn_log import turn_end
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 from rhetor.store.sqlite.store import SqliteStore
 from tests.served import Answer, Served, served
 

@@ -18,7 +18,7 @@ from rhetor.domain.command import Principal, StartSession, StopSession
 from rhetor.domain.event import Payload, SessionStateChanged, TurnCompleted
 from rhetor.domain.output import Done, Text, ToolUse
 from rhetor.errors import ProviderCut, ProviderTimeout, StoreRefused
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 
 pytestmark = pytest.mark.anyio
 OTHER = Principal("somebody else", local=True)

@@ -22,8 +22,8 @@ from rhetor.domain.command import OpenSocket, Principal, StopSession
 from rhetor.domain.event import Position, StepStarted, TurnCompleted
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderCut
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.sessions.sockets import found_socket
-from rhetor.hub.state import Limits
 from rhetor.store.base import Record
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore

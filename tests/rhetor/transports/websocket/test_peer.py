@@ -14,7 +14,7 @@ from rhetor.domain.command import Principal, StartSession
 from rhetor.domain.event import TurnInterrupted
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 
 pytestmark = pytest.mark.anyio
 OTHER = Principal("somebody else", local=True)

@@ -22,7 +22,7 @@ from rhetor.dialects.peer_socket import TurnView
 from rhetor.domain.event import Payload, SessionStateChanged
 from rhetor.domain.output import Done, Text
 from rhetor.errors import RhetorError
-from rhetor.hub.state import Limits
+from rhetor.hub.core.limits import Limits
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.websocket_protocol import SocketProtocol
 from rhetor.transports.websocket import connection
@@ -318,8 +318,8 @@ async def test_after_many_dropped_connections_nothing_of_them_is_left(tmp_path: 
         assert {task.get_name() for task in asyncio.all_tasks()} - before == set()
         assert _alive(Wire, SocketProtocol, LoopView, TurnView) == []
         state = home.hub.state
-        assert (state.runners, state.pending, state.attendance._count) == ({}, {}, {})
-        assert (state.attendance._timers, state.presence._count) == ({}, {})
+        assert (state.runners, state.pending, state.leases._count) == ({}, {}, {})
+        assert (state.leases._timers, state.presence._occupancy._count) == ({}, {})
 
 
 async def _dropped(home: Served, path: str) -> str:
