@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -34,8 +35,8 @@ class ServerEntry:
         return self.approve == "all" or tool in self.approve
 
 
-class DirectWriter:
-    """The way to one server; `program` is there once it was started as one."""
+class ServerAccess:
+    """How one server is reached. `program` is set once the server was started as a program."""
 
     def __init__(
         self,
@@ -57,9 +58,12 @@ class DirectWriter:
         key = f"mcp_servers.{self._server}"
         return f"check {key}.command by running it" if self.entry.command else f"check {key}.url"
 
-    def transport(self) -> Transport:
-        """Raises:
-        FileNotFoundError: there is no such program."""
+    def transport(self, over: asyncio.Event) -> Transport:
+        """Connects when it is entered. `over` is set if the server's program ends.
+
+        Raises:
+            FileNotFoundError: there is no such program.
+        """
         if self.entry.url is not None:
             return _called(self.entry.url, Reach(private=self.entry.allow_private), self._resolve)
         name, *arguments = self.entry.command
@@ -67,7 +71,7 @@ class DirectWriter:
         found = shutil.which(name, path=self._environment.get("PATH", ""))
         if found is None:
             raise FileNotFoundError(f"there is no program {name!r}")
-        self.program = Program([found, *arguments], self._environment, self._folder)
+        self.program = Program([found, *arguments], self._environment, self._folder, over)
         return self.program.transport()
 
 

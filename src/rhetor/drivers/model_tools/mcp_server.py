@@ -12,7 +12,7 @@ import msgspec
 
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
-from rhetor.drivers.model_tools.mcp_reach import DirectWriter
+from rhetor.drivers.model_tools.mcp_reach import ServerAccess
 from rhetor.errors import ToolServerFailed
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class McpServer:
     """It is owned by a task of its own, in which its connection is opened and closed; others only call it.
     `tools` and `call` are for who has awaited `ready`, which raises `ToolServerFailed`."""
 
-    def __init__(self, server: str, way: DirectWriter, limits: Limits) -> None:
+    def __init__(self, server: str, access: ServerAccess, limits: Limits) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self.tools: Sequence[Tool] = ()
         self._server = server
-        self._way = way
+        self._access = access
         self._limits = limits
         self._client: Client | None = None
         self._ended = asyncio.Event()
@@ -51,8 +51,7 @@ class McpServer:
     @property
     def over(self) -> bool:
         """Whether it is of no use any more."""
-        gone = self._way.program is not None and self._way.program.over.is_set()
-        return gone or self._ended.is_set() or self.task.done()
+        return self._ended.is_set() or self.task.done()
 
     def end(self) -> None:
         """Let it end, soon; `task` is done then."""
@@ -70,7 +69,7 @@ class McpServer:
         except TimeoutError:
             return failed(call_id, "timeout", f"{tool} took longer than {self._limits.call:g} s")
         except (MCPError, OSError, RuntimeError, ValueError) as error:
-            if self._way.program is None:
+            if self._access.program is None:
                 self.end()  # the next use connects anew
             return failed(call_id, "tool_failed", f"{self._server}: {error}")
         return _result(call_id, result)
@@ -89,36 +88,26 @@ class McpServer:
     async def _serve(self, starting: asyncio.Timeout) -> None:
         from mcp import Client
 
-        async with Client(self._way.transport(), cache=None) as client:
+        async with Client(self._access.transport(self._ended), cache=None) as client:
             self.tools = [self._tool(tool) for tool in await _listed(client)]
             self._client = client
             starting.reschedule(None)
             self.ready.set_result(None)
-            await self._until_over()
-
-    async def _until_over(self) -> None:
-        """Wait until it is to end, or has ended."""
-        events = [self._ended, *([self._way.program.over] if self._way.program else [])]
-        waits = [asyncio.create_task(event.wait()) for event in events]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+            await self._ended.wait()
 
     def _fail(self, error: Exception) -> None:
         first = _first(error)
         why = str(first) or type(first).__name__
         if isinstance(first, TimeoutError):
             why = f"it did not answer within {self._limits.start:g} s"
-        if self._way.program is not None and (words := self._way.program.complaint):
+        if self._access.program is not None and (words := self._access.program.complaint):
             why = f"{why}; it said: {words}"
         log.warning("MCP server failed", extra={"server": self._server, "why": why})
         if not self.ready.done():
-            self.ready.set_exception(unusable(self._server, why, self._way.hint))
+            self.ready.set_exception(unusable(self._server, why, self._access.hint))
 
     def _tool(self, tool: Any) -> Tool:
-        asks = self._way.entry.asks(tool.name)
+        asks = self._access.entry.asks(tool.name)
         return Tool(tool.name, tool.description or "", dict(tool.input_schema), asks)
 
 

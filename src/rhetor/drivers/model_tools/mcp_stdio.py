@@ -37,10 +37,13 @@ def allowed(
 
 
 class Program:
-    """A server that was started; `complaint` is the end of what it wrote to stderr."""
+    """A server that was started; `complaint` is the end of what it wrote to stderr. `over` is set when it
+    writes no more answers."""
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
-        self.over = asyncio.Event()
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], folder: str, over: asyncio.Event
+    ) -> None:
+        self._over = over
         self._argv = argv
         self._environment = dict(environment)
         self._folder = folder
@@ -104,7 +107,7 @@ class Program:
                         continue  # programs print all kinds of things where they should not
                     await inbox.send(SessionMessage(message))
         finally:
-            self.over.set()
+            self._over.set()
             inbox.close()
 
     async def _speak(self, process: Process, outbox: MemoryObjectReceiveStream[SessionMessage]) -> None:

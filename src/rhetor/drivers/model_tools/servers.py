@@ -8,7 +8,7 @@ from typing import Any
 
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
-from rhetor.drivers.model_tools.mcp_reach import DirectWriter, ServerEntry
+from rhetor.drivers.model_tools.mcp_reach import ServerAccess, ServerEntry
 from rhetor.drivers.model_tools.mcp_server import Limits, McpServer, failed, unusable
 from rhetor.drivers.models.urls import Resolve, resolved
 from rhetor.errors import ToolServerFailed
@@ -75,8 +75,8 @@ class ToolServers:
             raise unusable(name, "it is not configured", f"add mcp_servers.{name}")
         if self._closing:
             raise unusable(name, "the hub is shutting down", "ask again")
-        way = DirectWriter(name, entry, self._environment, self._folder, self._resolve)
-        server = self._running[name] = McpServer(name, way, self._limits)
+        access = ServerAccess(name, entry, self._environment, self._folder, self._resolve)
+        server = self._running[name] = McpServer(name, access, self._limits)
         self._tasks.add(server.task)
         server.task.add_done_callback(self._tasks.discard)
         return server

@@ -7,7 +7,7 @@ import base64
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from rhetor.codec.utf8 import Invalid
@@ -15,7 +15,7 @@ from rhetor.domain.output import Done, Output, Plain, Record, Spooled, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, ProgramState, ProgramStatus
 from rhetor.drivers.base import Prompt, Said, Viewer
-from rhetor.errors import NoTerminal, ProgramEnded
+from rhetor.errors import NoTerminal, ProgramEnded, TurnFailure
 
 from .host.failures import HostLost, ProgramOver
 from .host.feed import Feed, Stderr
@@ -25,6 +25,7 @@ from .host.values import Exited
 
 STUCK_SECONDS = 60.0  # of silence in a turn, after which a program is called stuck
 STDERR = ":stderr"
+END_SECONDS = 10.0  # how long a program that was lost may take to end
 LOOK_SECONDS = 0.01
 LAST_SECONDS = 5.0  # a host that was killed has closed its sockets a moment before it is gone
 
@@ -128,9 +129,17 @@ class RunningProgram(ABC):
 
     async def aclose(self) -> None:
         await self.feed.aclose()
-        await self.link.aclose()
         if self.ended is not None and self.ended.lost is not None:
-            await _until_over(self.host_pid, self.link.identity.host_start)
+            await self._end_lost()
+        await self.link.aclose()
+
+    async def _end_lost(self) -> None:
+        """Nobody reads the program any more, so it must not keep running if its host is still there."""
+        with suppress(TurnFailure, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                end = await self.link.end()
+                await self.link.acknowledge(end.head)
+        await _until_over(self.host_pid, self.link.identity.host_start)
 
     @asynccontextmanager
     async def floor(self, *, at_once: bool = False) -> AsyncIterator[None]:

@@ -8,7 +8,9 @@ import time
 import pytest
 
 from rhetor.domain import event as ev
-from tests.rhetor.drivers.programs.host.hosting import FULL, PYTHON
+from rhetor.drivers.programs.host import hosts
+from tests.rhetor.drivers.programs.host.broken_host import FailingLink
+from tests.rhetor.drivers.programs.host.hosting import FULL, PYTHON, alive
 from tests.served import with_programs
 
 pytestmark = pytest.mark.anyio
@@ -106,3 +108,20 @@ async def test_words_on_stderr_that_are_no_prompt_end_nothing() -> None:
         await home.announce("p", *PYTHON, says)
         await home.seen(await home.standing("p"), lambda p: "ask> " in getattr(p, "text", ""))
         assert (await home.say("p", "go")).json["response"] == "done\n"
+
+
+async def test_a_turn_fails_with_the_reason_if_the_programs_output_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosts, "HostLink", FailingLink)
+    repeats = "print(input(), flush=True); input()"
+    async with with_programs() as home:
+        pid = (await home.announce("p", *PYTHON, repeats, delimiter="|\n"))["pid"]
+        session = await home.standing("p")
+        answer = await home.say("p", "hi\n")
+        assert (answer.status, answer.json["code"]) == (502, "program_ended")
+        assert answer.json["detail"] == "p: the program's output cannot be read: RuntimeError: planted"
+        await home.seen(session, lambda payload: isinstance(payload, ev.TurnFailed))
+        await home.seen(session, lambda payload: isinstance(payload, ev.PeerLost))
+        assert (await home.status("p"))["status"] == "gone"
+        assert not alive(pid)

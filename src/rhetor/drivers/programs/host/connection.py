@@ -8,7 +8,7 @@ from contextlib import suppress
 from struct import Struct
 
 from rhetor.codec import host_frames as frames
-from rhetor.codec.host_frames import Frame
+from rhetor.codec.host_frames import Frame, FrameBroken
 
 from .failures import HostRefused, StdinClosed
 from .folder import start_time
@@ -32,7 +32,8 @@ class ProgramOverThere(Exception):
 class Wire:
     """Frames to and from a host. Answers come in the order of the requests.
 
-    Every method raises ConnectionError or EOFError when the host is gone.
+    Every method raises ConnectionError or EOFError if the host is gone, and FrameBroken if it sends something
+    else than frames.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Wire:
         """
         (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
         if not 0 < length <= frames.MAX_FRAME_BYTES:
-            raise ConnectionError(f"a frame of {length} bytes")
+            raise FrameBroken(f"a frame of {length} bytes")
         data = await self._reader.readexactly(length)
         if data[0] == frames.FAILED:
             raise self._refusal(frames.unpack_number(data[1:]))

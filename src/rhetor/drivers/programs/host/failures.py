@@ -6,12 +6,27 @@ from rhetor.errors import RhetorError, TurnFailure
 
 
 class HostLost(TurnFailure):
-    """The host of the program is gone without a word: killed, or the machine was started anew."""
+    """Nothing more can be learned of the program. If no other reason is given, its host was killed or the
+    machine was restarted."""
 
     code = "peer_lost"
 
-    def __init__(self, host_id: str) -> None:
-        super().__init__("the program was lost: the process that keeps it is gone", host=host_id)
+    def __init__(self, host_id: str, detail: str = "the program was lost: its host process is gone") -> None:
+        super().__init__(detail, host=host_id)
+
+
+class InvalidHostAnswer(HostLost):
+    """The host is there, but sends bytes that are not its protocol."""
+
+    def __init__(self, host_id: str, reason: object) -> None:
+        super().__init__(host_id, f"the program was lost: its host sent an invalid answer: {reason}")
+
+
+class OutputUnreadable(HostLost):
+    """The reader of the program's output failed; `error` is what ended it."""
+
+    def __init__(self, host_id: str, error: Exception) -> None:
+        super().__init__(host_id, f"the program's output cannot be read: {type(error).__name__}: {error}")
 
 
 class HostRefused(TurnFailure):

@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from .failures import HostLost
+from rhetor.drivers import background
+
+from .failures import HostLost, OutputUnreadable
 from .link import HostLink
 from .values import Chunk, Exited, Lost
 
@@ -50,9 +52,10 @@ class Feed:
         self._floor = asyncio.Lock()
         self._wanted: list[int] = []
         self._asked = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._read(offset), name=f"read {link.host_id}")]
+        self._end: Exited | HostLost | None = None
+        self._tasks = [background.start(self._read(offset), f"read {link.host_id}", self._unreadable)]
         if stderr is not None:
-            self._tasks.append(asyncio.create_task(self._pull(stderr), name=f"stderr {link.host_id}"))
+            self._tasks.append(background.start(self._pull(stderr), f"stderr {link.host_id}"))
 
     @property
     def taken(self) -> bool:
@@ -89,21 +92,24 @@ class Feed:
         """The next item for who listens; None when somebody asks for the floor, or at `due`."""
         if self._back or self._wanted or not self._items.empty():
             return None if self.must_yield else await self.next(due)
-        getting = asyncio.ensure_future(self.next(due))
-        asked = asyncio.ensure_future(self._asked.wait())
+        host_id = self._link.host_id
+        item = asyncio.create_task(self.next(due), name=f"next {host_id}")
+        asked = asyncio.create_task(self._asked.wait(), name=f"floor {host_id}")
         try:
-            await asyncio.wait((getting, asked), return_when=asyncio.FIRST_COMPLETED)
-            return getting.result() if getting.done() else None
+            await asyncio.wait((item, asked), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for waiting in (getting, asked):
-                waiting.cancel()
+            await background.stop(item, asked)
+        return None if item.cancelled() else item.result()
 
     async def next(self, due: float | None) -> Item | Stderr | None:
-        """The next item; None where none came until `due` (of the loop's clock)."""
+        """The next item; None if none came until `due` (of the loop's clock). Exited or HostLost is the last
+        one, and is returned again to everyone who asks after it."""
         if self._back:
             data, self._back = self._back, b""
             self.offset += len(data)
             return Chunk(self.offset, 0, data)
+        if self._end is not None and self._items.empty():
+            return self._end
         try:
             async with asyncio.timeout_at(due):
                 item = await self._items.get()
@@ -112,6 +118,8 @@ class Feed:
         if isinstance(item, Chunk):
             self.offset = item.offset_after
             self.tap(item.data)
+        elif isinstance(item, Exited | HostLost):
+            self._end = item
         return item
 
     def give_back(self, data: bytes) -> None:
@@ -120,9 +128,7 @@ class Feed:
         self.offset -= len(data)
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await background.stop(*self._tasks)
 
     async def _read(self, offset: int) -> None:
         try:
@@ -130,6 +136,9 @@ class Feed:
                 await self._items.put(item)
         except HostLost as lost:
             await self._items.put(lost)
+
+    async def _unreadable(self, error: Exception) -> None:
+        await self._items.put(OutputUnreadable(self._link.host_id, error))
 
     async def _pull(self, offset: int) -> None:
         lost = 0

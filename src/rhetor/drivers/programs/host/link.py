@@ -11,9 +11,10 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Literal
 
 from rhetor.codec import host_frames as frames
+from rhetor.codec.host_frames import FrameBroken
 
 from .connection import ProgramOverThere, Wire
-from .failures import HostLost, ProgramOver
+from .failures import HostLost, InvalidHostAnswer, ProgramOver
 from .folder import HostFolder
 from .spec import HostIdentity, Mode
 from .values import Chunk, Exited, HostStatus, Lost, exited, status
@@ -25,8 +26,8 @@ class HostLink:
     """A running host, or what one has left in its folder (without a `tie`). While a link is open the host
     counts its hub as there.
 
-    Calls may run at the same time. Each raises HostLost when the host was killed; those that need the
-    program raise ProgramOver when it has ended.
+    Calls may run at the same time. Each raises HostLost if the host was killed or sends invalid answers.
+    Calls that need the program raise ProgramOver if it has ended.
     """
 
     def __init__(self, identity: HostIdentity, folder: HostFolder, tie: Wire | None) -> None:
@@ -99,14 +100,9 @@ class HostLink:
         try:
             await wire.send(kind, frames.pack_offset(offset))
             while True:
-                answer, body = await wire.receive()
-                if answer == frames.CHUNK:
-                    yield Chunk(*frames.unpack_chunk(body))
-                elif answer == frames.LOST:
-                    after, count, _ = frames.unpack_chunk(body)
-                    yield Lost(after, count)
-                elif answer == frames.EXITED:
-                    yield exited(body)
+                yield _item(*await wire.receive())
+        except ValueError as error:
+            raise InvalidHostAnswer(self.host_id, error) from error
         finally:
             wire.close()
 
@@ -157,7 +153,10 @@ class HostLink:
             pass  # nobody there to be told
 
     async def status(self) -> HostStatus:
-        return status(await self._ask(frames.STATUS))
+        try:
+            return status(await self._ask(frames.STATUS))
+        except ValueError as error:
+            raise InvalidHostAnswer(self.host_id, error) from error
 
     async def end(self, grace: float = 5.0) -> Exited:
         """End the program and all its descendants: SIGTERM, after `grace` seconds SIGKILL. Returns when none
@@ -188,6 +187,8 @@ class HostLink:
                 return exited(await wire.ask(kind, body))
             finally:
                 wire.close()
+        except ValueError as error:
+            raise InvalidHostAnswer(self.host_id, error) from error
         except (ConnectionError, EOFError):
             end = self._folder.exited()
             if end is None:
@@ -205,6 +206,8 @@ class HostLink:
             except BaseException:
                 wire.close()
                 raise
+        except FrameBroken as error:
+            raise InvalidHostAnswer(self.host_id, error) from error
         except (ConnectionError, EOFError, ProgramOverThere):
             end = self._folder.exited()
             if end is None:
@@ -214,3 +217,18 @@ class HostLink:
             wire.close()
         else:
             kept.append(wire)
+
+
+def _item(kind: int, body: bytes) -> Chunk | Lost | Exited:
+    """
+    Raises:
+        ValueError: the host sends no such frame to a reader.
+    """
+    if kind == frames.CHUNK:
+        return Chunk(*frames.unpack_chunk(body))
+    if kind == frames.LOST:
+        after, count, _ = frames.unpack_chunk(body)
+        return Lost(after, count)
+    if kind == frames.EXITED:
+        return exited(body)
+    raise FrameBroken(f"a frame of kind {kind} in a program's output")

@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from rhetor.domain.program import Exit
-from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
+from rhetor.drivers import background
+from rhetor.drivers.programs.host.failures import HostLost, OutputUnreadable, ProgramOver
 from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited
 from rhetor.errors import Forbidden, TooSlow
@@ -93,7 +94,7 @@ class TerminalViewer:
         self._ended = ended
         self._items: asyncio.Queue[Shown | Exception | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(WAITING)
-        self._reading = asyncio.create_task(self._read(), name=f"view {self.id}")
+        self._reading = background.start(self._read(), f"view {self.id}", self._unreadable)
 
     async def __aiter__(self) -> AsyncIterator[Shown]:
         yield self._welcome()
@@ -117,9 +118,7 @@ class TerminalViewer:
         await self._audience.agree()
 
     async def aclose(self) -> None:
-        self._reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._reading
+        await background.stop(self._reading)
         await self._audience.leave(self)
 
     def tell(self, notice: dict[str, Any]) -> None:
@@ -157,6 +156,10 @@ class TerminalViewer:
                     at = item.offset_after
         except (HostLost, OSError) as gone:  # its spool goes with its end
             self._items.put_nowait(_gone(self._ended(), gone))
+        self._items.put_nowait(None)
+
+    async def _unreadable(self, error: Exception) -> None:
+        self._items.put_nowait(_gone(self._ended(), OutputUnreadable(self._link.host_id, error)))
         self._items.put_nowait(None)
 
 
