@@ -1,22 +1,23 @@
-"""Typing a message into a program's terminal, and seeing that it arrived before Enter goes."""
+"""Types a message into a program's terminal and checks that the program shows it, before Enter is sent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from rhetor.codec.ansi import Text, Tokenizer
 from rhetor.codec.plain_text import PlainText
+from rhetor.domain.peer import Peer
+from rhetor.domain.program import Exit
 from rhetor.drivers.programs.host.failures import HostLost
+from rhetor.drivers.programs.host.feed import Feed
+from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited
 from rhetor.drivers.programs.program import clock
-from rhetor.errors import NotEchoed, Unprocessable
+from rhetor.errors import NotEchoed, ProgramEnded, Unprocessable
 
 from .screen import Screen
-
-if TYPE_CHECKING:
-    from .program import TerminalProgram
 
 TAIL: Final = 200  # visible characters at the end of a text that must have been seen
 _KEPT: Final = 16 * TAIL
@@ -32,18 +33,41 @@ ATTEMPTS = 3  # at a program that shows nothing at all yet: what it is sent befo
 SETTLE_LINE, SETTLE_SCREEN = 0.03, 0.3  # of silence before Enter
 
 
-class Typist:
-    """For one message; the caller has the floor."""
+class Terminal(Protocol):
+    """What typing needs of the program that runs in the terminal."""
 
-    def __init__(self, program: TerminalProgram, screen: Screen) -> None:
+    peer: Peer
+    link: HostLink
+    feed: Feed
+
+    async def drawn(self) -> Screen:
+        """The screen after all output that was read."""
+        ...
+
+    def over(self, item: Exited | HostLost) -> Exit:
+        """The program has ended."""
+        ...
+
+    def failure(self) -> ProgramEnded:
+        """The program's end, as the failure of a turn."""
+        ...
+
+
+class MessageInput:
+    """Types one message. The caller has the floor."""
+
+    def __init__(self, program: Terminal, screen: Screen) -> None:
         self._program = program
         self._screen = screen
 
     async def type(self, text: str) -> None:
-        """Raises:
-        NotEchoed: the program did not show it.
-        Unprocessable: it cannot be typed there.
-        ProgramEnded: it ended meanwhile."""
+        """Return when the program shows `text` and is quiet.
+
+        Raises:
+            NotEchoed: the program did not show the text.
+            Unprocessable: the text cannot be typed into this program.
+            ProgramEnded: the program ended meanwhile.
+        """
         echo = Echo(text, self._screen.cols)
         for _ in range(ATTEMPTS):
             await self._write(text)
@@ -52,8 +76,8 @@ class Typist:
                 break
         if not echo.seen:
             raise NotEchoed(
-                f"{self._program.peer.name} did not show what was typed, so it was not submitted",
-                hint="attach to it and look",
+                f"{self._program.peer.name} did not show the typed message, so it was not submitted",
+                hint="attach to it and look at its screen",
             )
         await self._settle(SETTLE_SCREEN if self._screen.alternate else SETTLE_LINE)
 
@@ -61,7 +85,9 @@ class Typist:
         link = self._program.link
         if self._screen.bracketed_paste:
             if PASTE_ENDS in text:
-                raise Unprocessable("the text has the sequence that ends a paste: it cannot be typed there")
+                raise Unprocessable(
+                    "the message contains the sequence that ends a paste, so it cannot be typed"
+                )
             await link.write(f"{PASTE_BEGINS}{text}{PASTE_ENDS}".encode(), "keys")
             return
         for at in range(0, len(text), PIECE_CHARACTERS):

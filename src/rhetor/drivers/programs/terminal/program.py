@@ -25,7 +25,7 @@ from rhetor.errors import ProgramBlocked
 
 from . import dialogs
 from .dialogs import dialog_on
-from .message_input import Typist
+from .message_input import MessageInput
 from .screen import Screen
 from .turn import TerminalTurn
 from .viewer import Audience, Size, TerminalViewer
@@ -81,8 +81,7 @@ class TerminalProgram(RunningProgram):
         screen = await self.drawn()
         await self._until_ready(screen)
         prompt = self._prompt(screen)
-        typist = Typist(self, screen)
-        await typist.type(message.content)
+        await MessageInput(self, screen).type(message.content)
         if message.execute:
             screen = await self.drawn()
             turn = TerminalTurn(message.content.encode(), self.marks, prompt=prompt, screen=screen)
