@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
-from pydantic import BaseModel
 
 from rhetor import errors
 from rhetor.app import DOORS
@@ -16,14 +16,13 @@ from rhetor.settings import McpServerSettings, ProviderSettings, Settings, Speci
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def _keys(model: type[BaseModel], path: str = "") -> list[str]:
+def _keys(section: type[msgspec.Struct], path: str = "") -> list[str]:
     found: list[str] = []
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found += _keys(inner, f"{path}{name}.")
+    for field in msgspec.structs.fields(section):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            found += _keys(field.type, f"{path}{field.name}.")
         else:
-            found.append(path + name)
+            found.append(path + field.name)
     return found
 
 

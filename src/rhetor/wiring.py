@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from msgspec.structs import asdict
+
 from rhetor.domain.peer import Peer
 from rhetor.drivers.agents.acp.cursor import Cursor
 from rhetor.drivers.agents.acp.protocol import Acp
@@ -121,5 +123,5 @@ def model_access(
     prices = {
         ref: Price(p.input_per_1m, p.output_per_1m, p.cached_per_1m) for ref, p in models.prices.items()
     }
-    timeouts = Timeouts(**settings.timeouts.model_dump())
+    timeouts = Timeouts(**asdict(settings.timeouts))
     return ModelAccess(environment, entries, models.default, timeouts, models.fallbacks, prices, agents)

@@ -57,9 +57,9 @@ def test_what_does_not_hold_up_is_refused_with_its_line_and_changes_nothing(mach
     for text, why in (
         ("specialists:\n  cloud: {roll: x}\n", "line 2: specialists.cloud.roll: there is no such setting"),
         ("hub: {port: 1}\nteams: {sky: [nobody]}\n", "line 2: teams.sky: no peer is called 'nobody'"),
-        ("tools: {help: {executable: cat}}\n", "line 1: tools.help: it is the name of a command"),
+        ("tools: {help: {executable: cat}}\n", "line 1: tools.help: this is the name of a command"),
         ("hub: {host: 0.0.0.0}\n", "hub.host: 0.0.0.0 can be reached by other machines"),
-        ("mcp_servers: {a: {command: x y}}\n", "mcp_servers.a.command: Input should be a list"),
+        ("mcp_servers: {a: {command: x y}}\n", "mcp_servers.a.command: must be a list"),
         ("hub: [\n", "line 2, column 1: "),
     ):
         configure(machine, text)

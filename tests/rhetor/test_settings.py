@@ -1,4 +1,4 @@
-"""What the settings make of peers: their rules for permissions, and their models."""
+"""Reading the settings, and the peers that they define."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import pytest
 from rhetor.domain.peer import Peer
 from rhetor.domain.permission import Rules
 from rhetor.errors import InvalidSettings
-from rhetor.settings import peers_of, read_settings
+from rhetor.settings import (
+    HubSettings,
+    ProviderSettings,
+    Settings,
+    SpecialistSettings,
+    differing,
+    origins,
+    peers_of,
+    read_settings,
+)
+from rhetor.settings.sections import ModelSettings
 
 
 def peers(folder: Path, text: str) -> dict[str, Peer]:
@@ -38,7 +48,7 @@ def test_a_peers_rules_are_its_own_and_those_for_all(tmp_path: Path) -> None:
     "rule", ["Bash(git status)", "Bash(*)", "*Bash", "a*b", "", "two words", "**", "x" * 201]
 )
 def test_a_rule_about_arguments_or_with_another_pattern_is_refused(tmp_path: Path, rule: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"line 1: permissions\.allow.*a rule is a tool's name"):
+    with pytest.raises(InvalidSettings, match=r"line 1: permissions\.allow.*must be the name of a tool"):
         peers(tmp_path, f"permissions: {{allow: ['{rule}']}}\n")
 
 
@@ -53,9 +63,9 @@ def test_an_agent_can_be_a_model_wherever_one_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("hub: {port: 1}\nsession: {ttl: 5}\nhub: {port: 2}\n", "line 3: hub is in line 1 already"),
-        ("hub:\n  port: 1\n  port: 2\n", "line 3: port is in line 2 already"),
-        ("teams:\n  a: [apollo]\n  b:\n  - {x: 1,\n     x: 2}\n", "line 5: x is in line 4 already"),
+        ("hub: {port: 1}\nsession: {ttl: 5}\nhub: {port: 2}\n", "line 3: hub is already set in line 1"),
+        ("hub:\n  port: 1\n  port: 2\n", "line 3: port is already set in line 2"),
+        ("teams:\n  a: [apollo]\n  b:\n  - {x: 1,\n     x: 2}\n", "line 5: x is already set in line 4"),
     ],
 )
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str, why: str) -> None:
@@ -68,3 +78,90 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str, why: st
 def test_a_file_that_repeats_itself_in_one_line_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidSettings):
         peers(tmp_path, text)
+
+
+def test_a_variable_is_laid_over_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("hub: {port: 1, idle_exit: 5}\nmodels: {agents: [codex]}\nteams: {sky: [numa]}\n")
+    for name, value in {
+        "RHETOR_HUB": '{"port": 2, "allowed_hosts": ["a.test"]}',
+        "RHETOR_HUB__PORT": "3",
+        "rhetor_models__agents": "[]",
+        "RHETOR_TEAMS__SEA": '["apollo"]',
+        "RHETOR_SPECIALISTS__APOLLO__ROLE": "5",
+        "RHETOR_SPECIALISTS__ATHENA": "null",
+        "RHETOR_PROVIDERS__BOX__ALLOW_PRIVATE": "true",
+        "RHETOR_HOME": "/nowhere",
+        "RHETOR_MODEL": "local/m",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings(file, {"port": None, "host": "::1"})
+    assert settings == Settings(
+        hub=HubSettings("::1", 3, 5, ("a.test",)),
+        models=ModelSettings(agents=()),
+        teams={"sky": ("numa",), "sea": ("apollo",)},
+        specialists={"apollo": SpecialistSettings("5"), "athena": None},
+        providers={"box": ProviderSettings(allow_private=True)},
+    )
+    assert read_settings(file, {"port": 4}).hub.port == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("hub: {prot: 1}", "hub.prot: there is no such setting; did you mean port?"),
+        ("tols: {}", "tols: there is no such setting; did you mean tools?"),
+        ("tools: {a: {executable: x, driver: pty}}", "tools.a.driver: must be terminal, stdio, claude, "),
+        ("mcp_servers: {a: {command: [x], approve: some}}", "mcp_servers.a.approve: must be all or a list"),
+        ("mcp_servers: {a: {command: [x], url: y}}", "mcp_servers.a: set either command or url"),
+        ("tools: {a: {cwd: x}}", "tools.a.cwd: must be an absolute path, a path that begins with ~, or"),
+        ("tools: {a: {executable: x, prompt: '['}}", "tools.a.prompt: must be a regular expression: "),
+        ("tools: {a: {args: [x]}}", "tools.a.executable: must be set to the name or path of a program"),
+        ("models: {prices: {a/b: {input_per_1m: -1, output_per_1m: 2}}}", "a/b: input_per_1m must be a "),
+        ("models: {prices: {a/b: {input_per_1m: .inf, output_per_1m: 2}}}", "a/b: input_per_1m must be a "),
+        ("models: {prices: {a/b: {input_per_1m: 1}}}", "models.prices.a/b: missing key `output_per_1m`"),
+        ("models: {prices: {b: {}}}", "models.prices.b: must be `provider/model` or `cli:agent`"),
+        ("providers: {a: {allow_private: secret}}", "providers.a.allow_private: must be true or false"),
+        ("specialists: {a: {mcp_servers: [x]}}", "specialists.a.mcp_servers: mcp_servers has no entry 'x'"),
+        ("tools: {apollo: {executable: x}}", "tools.apollo: a specialist has the same name; choose "),
+        ("teams: {1: [apollo]}", "teams.1: must be a name: a letter, and up to 63 letters, digits"),
+    ],
+)  # fmt: skip
+def test_an_invalid_value_is_rejected_with_its_key_and_what_is_allowed(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    with pytest.raises(InvalidSettings) as rejected:
+        peers(tmp_path, text)
+    detail = rejected.value.detail
+    assert detail.startswith(f"{tmp_path / 'config.yaml'}: line 1: ") and why in detail
+    assert "secret" not in detail
+
+
+def test_an_invalid_variable_is_named_even_if_the_file_has_the_section(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RHETOR_TIMEOUTS__IDLE", "-1")
+    with pytest.raises(InvalidSettings) as rejected:
+        peers(tmp_path, "timeouts: {connect: 5}\n")
+    assert rejected.value.detail == "RHETOR_TIMEOUTS__IDLE: timeouts.idle: must be a number above 0"
+
+
+def test_a_tool_with_the_name_of_a_coding_agent_is_merged_over_it_key_by_key(tmp_path: Path) -> None:
+    text = "tools: {opencode: {args: [], cwd: '~'}, gemini: {launch_args: [-x]}, codex: null}\n"
+    found = peers(tmp_path, text)
+    assert "codex" not in found
+    programs = [found[name].program for name in ("opencode", "gemini")]
+    assert [(p.argv, p.cwd) for p in programs if p] == [(("opencode",), "~"), (("gemini", "-x"), "caller")]
+    assert found["opencode"].display_name == "OpenCode"
+
+
+def test_what_differs_is_named_by_key_and_a_new_entry_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    before = read_settings(file)
+    file.write_text("session: {ttl: 5}\ntools: {box: {executable: cat}}\nhub: {allowed_hosts: [a.test]}\n")
+    after = read_settings(file)
+    assert differing(before, after) == ["hub.allowed_hosts", "session.ttl", "tools.box"]
+    assert differing(after, after) == []
+    shown = {key: (value, origin) for key, value, origin in origins(after, file)}
+    assert shown["session.ttl"] == (5.0, f"{file}:1")
+    assert shown["tools.box.driver"] == ("terminal", "built in")

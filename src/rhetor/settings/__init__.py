@@ -1,4 +1,4 @@
-"""What a user can set, and what follows from it."""
+"""The configuration: what a user can set, and the peers that follow from it."""
 
 from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of

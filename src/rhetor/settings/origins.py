@@ -1,45 +1,49 @@
-"""What is in force, and where each value is from: for people, so that secrets are masked."""
+"""Which values are in force, and where each comes from. Secrets are masked, because people read this."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from .places import depth_in, line_of, text_of, variable_of
+from msgspec import to_builtins
+
+from .config_file import ConfigFile
 from .sections import Settings
+from .variables import variable_of
 
 MASK = "(masked)"
 
 
-def origins(settings: Settings, file: Path) -> list[tuple[str, Any, str]]:
-    """Each value in force with its key and where it is from: a variable, the file, or built in."""
-    text = text_of(file)
+def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
+    """Each value in force with its key and its origin: a variable, a line of the file, or built in."""
+    file = ConfigFile.read(path)
     found: list[tuple[str, Any, str]] = []
-    for path, value in _leaves(settings.model_dump(mode="json")):
-        key = ".".join(path)
-        variable, line = variable_of(key), line_of(text, list(path))
-        if "env" in path[:-1]:
-            value = MASK  # what programs are given may be a secret
-        in_file = line is not None and depth_in(text, path) == len(path)
-        found.append((key, value, variable or (f"{file}:{line}" if in_file else "built in")))
+    for keys, value in _leaves(to_builtins(settings)):
+        key = ".".join(keys)
+        depth, line = file.located(keys)
+        if "env" in keys[:-1]:
+            value = MASK  # a program's variables may contain secrets
+        found.append(
+            (key, value, variable_of(key) or (f"{path}:{line}" if depth == len(keys) else "built in"))
+        )
     return found
 
 
 def differing(before: Settings, after: Settings) -> list[str]:
-    """The keys whose values are not the same in both, in order. What is there in one only is one key as a
-    whole: `tools.box`."""
-    one, other = (dict(_leaves(settings.model_dump())) for settings in (before, after))
-    found = {path for path in one if path in other and one[path] != other[path]}
+    """The keys whose values differ, sorted. An entry that only one of the two has counts as one key:
+    `tools.box`."""
+    one, other = (dict(_leaves(to_builtins(settings))) for settings in (before, after))
+    found = {keys for keys in one if keys in other and one[keys] != other[keys]}
     for here, there in ((one, other), (other, one)):
-        known = {path[:size] for path in there for size in range(1, len(path) + 1)}
-        for path in here:
-            if path not in there and here[path] != {}:
-                size = next((n for n in range(1, len(path)) if path[:n] not in known), len(path))
-                found.add(path[:size])
+        known = {keys[:size] for keys in there for size in range(1, len(keys) + 1)}
+        for keys in here:
+            if keys not in there and here[keys] != {}:
+                size = next((n for n in range(1, len(keys)) if keys[:n] not in known), len(keys))
+                found.add(keys[:size])
     return sorted(map(".".join, found))
 
 
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+def _leaves(value: Any, keys: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     if isinstance(value, dict) and value:
-        return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*path, str(key)))]
-    return [(path, value)]
+        return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*keys, str(key)))]
+    return [(keys, value)]

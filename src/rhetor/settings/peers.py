@@ -1,7 +1,9 @@
-"""The peers that the settings make: specialists and tools, built in or the user's own."""
+"""The peers that the settings define: specialists and tools, built in or the user's own."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rhetor.coding_agents import CODING_AGENTS
@@ -9,67 +11,75 @@ from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
 from rhetor.domain.rules import RESERVED
-from rhetor.errors import InvalidSettings
 from rhetor.specialists import BUILT_IN
 
 from .sections import PermissionSettings, Settings, SpecialistSettings, ToolSettings
+from .validation import InvalidValue, convert
 
-STREAMING = "streaming"  # of the configured capabilities the one that is no score
+STREAMING = "streaming"  # the one configured capability that is not a score
 
 
 def peers_of(settings: Settings) -> list[Peer]:
-    """The specialists: built-in ones, with what the user changed, without what the user took away; and the
-    tools.
+    """The specialists (the built-in ones with the user's changes, and the user's own) and the tools.
 
     Raises:
-        InvalidSettings: a team has a member that is no peer, a specialist a server that is not configured,
-            or a score is out of its range.
+        InvalidValue: values that are valid by themselves contradict each other.
     """
-    names = [*BUILT_IN, *(name for name in settings.specialists if name not in BUILT_IN)]
-    kept = [n for n in names if not (n in settings.specialists and settings.specialists[n] is None)]
-    peers = [
-        _specialist(name, settings.specialists.get(name) or SpecialistSettings(), settings) for name in kept
-    ]
-    for peer in peers:
-        if missing := [name for name in peer.mcp_servers if name not in settings.mcp_servers]:
-            raise InvalidSettings(f"specialists.{peer.name}.mcp_servers: mcp_servers has no {missing[0]!r}")
     tools = tools_of(settings)
+    specialists = _specialists(settings)
+    peers = [_specialist(name, own, settings) for name, own in specialists.items()]
     peers += [_tool(name, tool) for name, tool in tools.items()]
-    peers = [replace(peer, permissions=peer.permissions + _rules(settings.permissions)) for peer in peers]
-    own = [("specialists", name) for name in kept if name not in BUILT_IN]
-    own += [("tools", name) for name in tools if name not in CODING_AGENTS]
-    if taken := [(section, name) for section, name in own if name in RESERVED]:
-        section, name = taken[0]
-        raise InvalidSettings(f"{section}.{name}: it is the name of a command")
-    if twice := [name for name in tools if name in kept]:
-        raise InvalidSettings(f"tools.{twice[0]}: there is a specialist of that name")
+    _require_own_names(specialists, tools)
     for team, members in settings.teams.items():
-        if unknown := [m for m in members if m not in kept and m not in tools]:
-            raise InvalidSettings(f"teams.{team}: no peer is called {unknown[0]!r}")
-    return peers
+        if unknown := [m for m in members if m not in specialists and m not in tools]:
+            raise InvalidValue(("teams", team), f"no peer is called {unknown[0]!r}")
+    rules = _rules(settings.permissions)
+    return [replace(peer, permissions=peer.permissions + rules) for peer in peers]
 
 
 def tools_of(settings: Settings) -> dict[str, ToolSettings]:
-    """The programs that can be launched by name: the coding agents that are known, with what the user
-    changed, without what the user took away; and the user's own.
+    """The programs that can be launched by name: the known coding agents with the user's changes, and the
+    user's own.
 
     Raises:
-        InvalidSettings: one has no executable.
+        InvalidValue: an entry has no executable.
     """
-    found = {name: ToolSettings(**entry) for name, entry in CODING_AGENTS.items()}
+    found = {name: convert(entry, ToolSettings) for name, entry in CODING_AGENTS.items()}
     for name, own in settings.tools.items():
         if own is None:
             found.pop(name, None)
             continue
-        base = found.get(name)
-        said = {key: getattr(own, key) for key in own.model_fields_set}
-        found[name] = base.model_copy(update=said) if base else own
-        if not found[name].executable:
-            raise InvalidSettings(f"tools.{name}.executable: it is missing")
+        if not own.executable:
+            raise InvalidValue(("tools", name, "executable"), "must be set to the name or path of a program")
+        found[name] = own
     return found
 
 
+def _specialists(settings: Settings) -> dict[str, SpecialistSettings]:
+    found = dict.fromkeys(BUILT_IN, SpecialistSettings())
+    for name, own in settings.specialists.items():
+        if own is None:
+            found.pop(name, None)
+        else:
+            found[name] = own
+    return found
+
+
+def _require_own_names(specialists: Mapping[str, object], tools: Mapping[str, object]) -> None:
+    own = [("specialists", name) for name in specialists if name not in BUILT_IN]
+    own += [("tools", name) for name in tools if name not in CODING_AGENTS]
+    for keys in own:
+        if keys[1] in RESERVED:
+            raise InvalidValue(keys, "this is the name of a command; choose another one")
+    for name in tools:
+        if name in specialists:
+            raise InvalidValue(("tools", name), "a specialist has the same name; choose another one")
+
+
 def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
+    for server in own.mcp_servers:
+        if server not in settings.mcp_servers:
+            raise InvalidValue(("specialists", name, "mcp_servers"), f"mcp_servers has no entry {server!r}")
     base = BUILT_IN.get(name)
     role = own.role or (base.role if base else "specialist")
     scores = own.capabilities if own.capabilities is not None else (base.capabilities if base else {})
@@ -82,13 +92,17 @@ def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
         role,
         own.prompt or (base.prompt if base else f"You are {name}, {role}."),
         own.model or settings.models.default,
-        tuple(_capability(f"specialists.{name}", c, score, c in primary) for c, score in scores.items()),
+        tuple(_capability(c, score, c in primary) for c, score in scores.items()),
         own.mcp_servers,
         permissions=_rules(own.permissions),
     )
 
 
 def _tool(name: str, own: ToolSettings) -> Peer:
+    try:
+        re.compile(own.prompt or "")
+    except re.error as error:
+        raise InvalidValue(("tools", name, "prompt"), f"must be a regular expression: {error}") from error
     program = Program(
         (own.executable, *own.args),
         own.cwd,
@@ -99,15 +113,12 @@ def _tool(name: str, own: ToolSettings) -> Peer:
         own.install,
     )
     scores = {c: score for c, score in own.capabilities.items() if c != STREAMING}
-    capabilities = tuple(
-        _capability(f"tools.{name}", c, score, c in own.primary) for c, score in scores.items()
-    )
     return Peer(
         name,
         PeerKind.TOOL,
         own.driver,
         own.description or own.display_name or own.executable,
-        capabilities=capabilities,
+        capabilities=tuple(_capability(c, score, c in own.primary) for c, score in scores.items()),
         program=program,
         display_name=own.display_name,
         streams=own.capabilities.get(STREAMING) is not False,
@@ -119,8 +130,5 @@ def _rules(own: PermissionSettings) -> Rules:
     return Rules(own.allow, own.ask, own.deny)
 
 
-def _capability(where: str, name: str, score: float | bool, primary: bool) -> Capability:
-    value = 1.0 if score is True else float(score)
-    if not 0 <= value <= 1:
-        raise InvalidSettings(f"{where}.capabilities.{name}: a score is from 0 to 1, not {value}")
-    return Capability(name.replace("_", "-"), value, primary)
+def _capability(name: str, score: float | bool, primary: bool) -> Capability:
+    return Capability(name.replace("_", "-"), float(score), primary)

@@ -1,25 +1,29 @@
-"""Reading the settings: flags, then `RHETOR_*` variables, then `config.yaml`, then what is built in.
+"""Reading the settings: flags, then `RHETOR_…` variables, then `config.yaml`, then the built-in defaults.
 
-A file that does not hold up is refused with its line, key and reason.
+An error names the file and the line, or the variable, that the invalid value comes from.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from msgspec.structs import asdict, replace
 
+from rhetor.coding_agents import CODING_AGENTS
 from rhetor.errors import InvalidSettings
 
+from .config_file import ConfigFile
 from .peers import peers_of
-from .places import line_of, text_of, values_of, variable_of
 from .sections import HubSettings, Settings
+from .validation import InvalidValue, convert
+from .variables import merged, values_in, variable_of
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
-    """The folder that all state lives in: RHETOR_HOME, else `rhetor` in the user's state folder."""
+    """The folder that contains all state: RHETOR_HOME, else `rhetor` in the user's state folder."""
     if home := environment.get("RHETOR_HOME"):
         return Path(home).expanduser().absolute()
     base = (
@@ -29,55 +33,46 @@ def state_home(environment: Mapping[str, str]) -> Path:
     return Path(base) / "rhetor"
 
 
-def read_settings(file: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings in force. `flags`: values for `hub` keys, where given.
+def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings in force. `flags`: values for keys of `hub`; those that are None are not set.
 
     Raises:
-        InvalidSettings: the file or a variable does not hold up; says where.
+        InvalidSettings: the file, a variable or a flag is invalid; `detail` says where.
     """
-    text = text_of(file)
-    loaded = values_of(file, text)
+    file = ConfigFile.read(path)
+    values = merged(file.values, values_in(os.environ))
+    values["tools"] = _completed(values.get("tools", {}))
     try:
-        settings = Settings(**loaded)
-    except (ValidationError, TypeError) as error:
-        raise InvalidSettings(_explained(error, file, text)) from error
-    try:
+        settings = convert(values, Settings)
         peers_of(settings)
-    except InvalidSettings as error:
-        raise InvalidSettings(_located(error.detail, file, text)) from error
+    except InvalidValue as error:
+        raise InvalidSettings(_source(error, file) + error.detail) from error
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     try:
-        return settings.model_copy(update={"hub": HubSettings(**{**settings.hub.model_dump(), **given})})
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise InvalidSettings(f"hub.{fault['loc'][0]}: {fault['msg']}") from error
+        return replace(settings, hub=convert({**asdict(settings.hub), **given}, HubSettings))
+    except InvalidValue as error:
+        raise InvalidSettings(f"hub.{error.detail}") from error
 
 
-def _located(detail: str, file: Path | None, text: str) -> str:
-    """What is wrong with values that do not hold together, with its line; it begins with the key."""
-    line = line_of(text, list(detail.partition(":")[0].split(".")))
-    return f"{file}: line {line}: {detail}" if line else detail
+def _completed(tools: Any) -> Any:
+    """The entries of `tools` with what they leave out of the built-in ones."""
+    if not isinstance(tools, dict):
+        return tools
+    return {
+        name: {**CODING_AGENTS.get(name, {}), **_with_args(own)} if isinstance(own, dict) else own
+        for name, own in tools.items()
+    }
 
 
-def _explained(error: ValidationError | TypeError, file: Path | None, text: str) -> str:
-    """The first fault with its line and key."""
-    if isinstance(error, TypeError):
-        return f"{file}: keys must be text: {error}"
-    fault = error.errors(include_url=False)[0]
-    path = [part for part in fault["loc"] if not (isinstance(part, str) and part.endswith("]"))]
-    key = ".".join(str(part) for part in path)
-    reason = "there is no such setting" if fault["type"] == "extra_forbidden" else _reason(fault["msg"])
-    line = line_of(text, path)
-    variable = variable_of(key)
-    where = f"{file}: line {line}: " if line else f"{variable}: " if variable else ""
-    return f"{where}{key}: {reason}"
+def _with_args(own: dict[str, Any]) -> dict[str, Any]:
+    """`launch_args` is another name of `args`."""
+    if "launch_args" not in own or "args" in own:
+        return own
+    return {"args" if key == "launch_args" else key: value for key, value in own.items()}
 
 
-def _reason(message: str) -> str:
-    """As somebody says it who writes YAML."""
-    return (
-        message.removeprefix("Value error, ")
-        .partition(" or instance of ")[0]
-        .replace("valid tuple", "list")
-        .replace("valid dictionary", "mapping")
-    )
+def _source(error: InvalidValue, file: ConfigFile) -> str:
+    if variable := variable_of(".".join(map(str, error.keys))):
+        return f"{variable}: "
+    line = file.located(error.keys)[1]
+    return f"{file.path}: line {line}: " if line else ""

@@ -1,64 +1,61 @@
-"""The sections of the configuration: each one's keys, what they may be, and what is built in.
+"""The sections of the configuration: their keys, which values they accept, and the built-in defaults.
 
-They know neither files nor the environment; what their values mean together is for `peers` to say.
+They know neither files nor the environment. `peers` decides what their values mean together.
 """
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from msgspec import Meta, Struct
 
-Seconds = Annotated[float, Field(gt=0)]
-Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-ModelRef = Annotated[str, Field(pattern=r"^(cli:[^/\s]+|[^/\s]+/\S+)$")]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(gt=0)]
+Score = Annotated[float, Meta(ge=0, le=1, description="a score from 0 to 1, or true or false")]
+PRICE = "a decimal number of at least 0"  # msgspec has no bounds for these
+Price = Annotated[Decimal, Meta(description=PRICE)]
+ModelRef = Annotated[
+    str, Meta(pattern=r"^(cli:[^/\s]+|[^/\s]+/\S+)\Z", description="`provider/model` or `cli:agent`")
+]
+PeerName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}\Z",
+        description="a name: a letter, and up to 63 letters, digits, `_`, `.` or `-`",
+    ),
+]
+Rule = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?=.{1,200}\Z)[^\s()*]*\*?\Z",
+        description="the name of a tool, or its beginning and `*`; rules do not match arguments",
+    ),
+]
+Exact = Annotated[str, Meta(pattern=r"^[^*]*\Z", description="an exact value, without wildcards")]
+WorkingDirectory = Annotated[
+    str,
+    Meta(pattern=r"^([/~]|caller\Z)", description="an absolute path, a path that begins with ~, or `caller`"),
+]
 
 
-def _is_rule(rule: str) -> str:
-    if not rule or len(rule) > 200 or re.search(r"[\s()]|\*.", rule):
-        raise ValueError("a rule is a tool's name, or its beginning and *; arguments are not looked at")
-    return rule
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mapping with fixed keys."""
 
 
-Rule = Annotated[str, AfterValidator(_is_rule)]
-PeerName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class HubSettings(Section):
-    """`idle_exit`: seconds without use after which a hub that started by itself ends. `allowed_hosts` and
-    `allowed_origins`: exact values beside the hub's own, for a proxy or another front end."""
+class HubSettings(Section, frozen=True):
+    """`idle_exit`: seconds without use after which a hub that a shell started stops. `allowed_hosts` and
+    `allowed_origins`: accepted in addition to the hub's own, for a proxy or another front end."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8300
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8300
     idle_exit: Seconds = 1800
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-
-    @field_validator("allowed_hosts", "allowed_origins")
-    @classmethod
-    def _exact(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if any("*" in value for value in values):
-            raise ValueError("exact values only, no wildcard")
-        return values
+    allowed_hosts: tuple[Exact, ...] = ()
+    allowed_origins: tuple[Exact, ...] = ()
 
 
-class ProviderSettings(Section):
-    """`api_key_env`: the name of the variable that holds the key, never the key itself."""
+class ProviderSettings(Section, frozen=True):
+    """`api_key_env`: the name of the variable that contains the key, never the key itself."""
 
     kind: Literal["openai", "anthropic", "openrouter"] = "openai"
     base_url: str | None = None
@@ -66,18 +63,24 @@ class ProviderSettings(Section):
     allow_private: bool = False
 
 
-class PriceSettings(Section):
-    """USD for a million tokens. `cached_per_1m`: of input that the provider had in its cache."""
+class PriceSettings(Section, frozen=True):
+    """USD per million tokens. `cached_per_1m`: of input tokens from the provider's cache."""
 
-    input_per_1m: Amount
-    output_per_1m: Amount
-    cached_per_1m: Amount | None = None
+    input_per_1m: Price
+    output_per_1m: Price
+    cached_per_1m: Price | None = None
+
+    def __post_init__(self) -> None:
+        for key in self.__struct_fields__:
+            price = getattr(self, key)
+            if price is not None and not (price.is_finite() and price >= 0):
+                raise ValueError(f"{key} must be {PRICE}")
 
 
-class ModelSettings(Section):
-    """`agents`: those that `auto` may take where there is no provider, once they are logged in. `fallbacks`:
-    asked in this order where a peer's own model fails before it begins to answer. `prices`:
-    by `provider/model`, before the prices that are known."""
+class ModelSettings(Section, frozen=True):
+    """`agents`: coding agents that `auto` may use if there is no provider, once they are logged in.
+    `fallbacks`: tried in this order if a peer's own model fails before its answer begins. `prices`: by
+    `provider/model`; they take precedence over known prices."""
 
     default: str = "auto"
     agents: tuple[PeerName, ...] = ("claude-code", "codex", "gemini", "opencode")
@@ -85,71 +88,57 @@ class ModelSettings(Section):
     prices: dict[ModelRef, PriceSettings] = {}
 
 
-class PermissionSettings(Section):
-    """What is answered for the user when a tool asks: names of tools, or the beginning of names and `*`."""
+class PermissionSettings(Section, frozen=True):
+    """How permission requests are answered for the user, by the names of tools."""
 
     allow: tuple[Rule, ...] = ()
     ask: tuple[Rule, ...] = ()
     deny: tuple[Rule, ...] = ()
 
 
-class SpecialistSettings(Section):
-    """What is left out is taken from the built-in specialist of that name, where there is one."""
+class SpecialistSettings(Section, frozen=True):
+    """Keys that are left out keep the value of the built-in specialist of that name, if there is one."""
 
     role: str | None = None
     prompt: str | None = None
     description: str | None = None
     model: str | None = None
-    capabilities: dict[str, float | bool] | None = None
+    capabilities: dict[str, Score | bool] | None = None
     primary: tuple[str, ...] | None = None
     mcp_servers: tuple[PeerName, ...] = ()
     permissions: PermissionSettings = PermissionSettings()
 
 
-class ToolSettings(Section):
+class ToolSettings(Section, frozen=True):
     """A program that can be launched by name. `env` and `pass_env` (names of the hub's own variables): what
-    it gets besides those that every program needs. `cwd`: absolute, from the home (`~`), or `caller` for the
-    sender's own folder. `prompt`: a pattern for the line on which it waits. `install`: how to get it. Of the
-    `capabilities` one is no score: `streaming`, false where answers come whole."""
+    the program receives in addition to the variables that every program needs. `cwd`: absolute, relative to
+    the home folder (`~`), or `caller` for the sender's own folder. `prompt`: a regular expression for the
+    line on which the program waits for input. `install`: how to get the program. One of the `capabilities`
+    is not a score: `streaming` is false if answers arrive whole."""
 
     display_name: str = ""
     driver: Literal["terminal", "stdio", "claude", "codex", "acp", "continue", "cursor"] = "terminal"
-    executable: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
-    args: Annotated[tuple[str, ...], Field(validation_alias=AliasChoices("args", "launch_args"))] = ()
+    executable: Annotated[str, Meta(pattern=r"^[^\x00]*\Z", description="the name or path of a program")] = ""
+    args: tuple[str, ...] = ()
     env: dict[str, str] = {}
     pass_env: tuple[str, ...] = ()
-    cwd: str = "~"
+    cwd: WorkingDirectory = "~"
     description: str = ""
     health_check: str | tuple[str, ...] = "version"
     delimiter: str | None = None
     protocol: Literal["text", "aish-json"] = "text"
     prompt: str | None = None
     on_exit: Literal["survive", "reap"] = "survive"
-    capabilities: dict[str, float | bool] = {}
+    capabilities: dict[str, Score | bool] = {}
     primary: tuple[str, ...] = ()
     install: str = ""
     permissions: PermissionSettings = PermissionSettings()
 
-    @field_validator("prompt")
-    @classmethod
-    def _is_pattern(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"it is no regular expression: {error}") from error
-        return pattern
 
-    @field_validator("cwd")
-    @classmethod
-    def _is_place(cls, cwd: str) -> str:
-        if cwd != "caller" and not cwd.startswith(("/", "~")):
-            raise ValueError("a folder is absolute, begins with ~, or is `caller`")
-        return cwd
-
-
-class McpServerSettings(Section):
-    """A `command` (the program and its arguments, no shell) or a `url`. `env` and `pass_env`: what the
-    program gets besides PATH, HOME and LANG. `approve`: tools that a person is asked about first."""
+class McpServerSettings(Section, frozen=True):
+    """A `command` (the program and its arguments; no shell is used) or a `url`. `env` and `pass_env`: what
+    the program receives in addition to PATH, HOME and LANG. `approve`: tools that require a person's
+    approval."""
 
     command: tuple[str, ...] = ()
     env: dict[str, str] = {}
@@ -158,26 +147,24 @@ class McpServerSettings(Section):
     allow_private: bool = False
     approve: Literal["all"] | tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def __post_init__(self) -> None:
         if bool(self.command) == bool(self.url):
-            raise ValueError("a server has a command or a url, one of them")
-        return self
+            raise ValueError("set either command or url")
 
 
-class SessionSettings(Section):
-    """`ttl`: seconds without use; `detach_ttl`: seconds that a session of the interactive loop waits for its
-    client to come back; `context_window`: messages that a model is given; `default_peer`: of sessions of the
-    loop that name none."""
+class SessionSettings(Section, frozen=True):
+    """`ttl`: seconds without use after which a session without a name expires. `detach_ttl`: seconds that a
+    session of the interactive loop waits for its client to reconnect. `context_window`: messages that a model
+    receives. `default_peer`: of loop sessions that do not name one."""
 
     ttl: Seconds = 3600
     detach_ttl: Seconds = 60
-    context_window: Annotated[int, Field(ge=0, le=10_000)] = 10
+    context_window: Annotated[int, Meta(ge=0, le=10_000)] = 10
     default_peer: PeerName = "numa"
 
 
-class TimeoutSettings(Section):
-    """Seconds, of one call to a model."""
+class TimeoutSettings(Section, frozen=True):
+    """Seconds, for one call to a model."""
 
     connect: Seconds = 10
     first_chunk: Seconds = 60
@@ -185,36 +172,29 @@ class TimeoutSettings(Section):
     total: Seconds = 600
 
 
-class BulkSettings(Section):
-    """`max_parallel`: operations of a bulk request that run at once, where it does not say."""
+class BulkSettings(Section, frozen=True):
+    """`max_parallel`: operations of a bulk request that run at once, unless the request sets a number."""
 
-    max_parallel: Annotated[int, Field(ge=1, le=1000)] = 20
-
-
-class LimitSettings(Section):
-    """Of one caller over TCP: `connections_per_minute` (new ones) and `connections_at_once`, WebSockets and
-    event streams; `messages_per_second` through one door, and `messages_burst` at once.
-    `attempts_per_minute`: wrong credentials of one address, before it is told no more of them."""
-
-    message_bytes: Annotated[int, Field(gt=0)] = 1_048_576
-    hops: Annotated[int, Field(gt=0, le=64)] = 8
-    connections_per_minute: Annotated[int, Field(gt=0)] = 20
-    connections_at_once: Annotated[int, Field(gt=0)] = 100
-    messages_per_second: Annotated[float, Field(gt=0)] = 50
-    messages_burst: Annotated[int, Field(gt=0)] = 200
-    attempts_per_minute: Annotated[int, Field(gt=0)] = 5
+    max_parallel: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
-class Settings(BaseSettings):
-    """Everything that is configured."""
+class LimitSettings(Section, frozen=True):
+    """Limits of one caller over TCP. `connections_per_minute` (new ones) and `connections_at_once` count
+    WebSockets and event streams. `messages_per_second` applies per API; `messages_burst` may be sent at once.
+    `attempts_per_minute`: invalid credentials from one address that are answered with 401."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        env_prefix="RHETOR_",
-        env_nested_delimiter="__",
-        nested_model_default_partial_update=True,
-    )
+    message_bytes: Count = 1_048_576
+    hops: Annotated[int, Meta(gt=0, le=64)] = 8
+    connections_per_minute: Count = 20
+    connections_at_once: Count = 100
+    messages_per_second: Annotated[float, Meta(gt=0)] = 50
+    messages_burst: Count = 200
+    attempts_per_minute: Count = 5
+
+
+class Settings(Section, frozen=True):
+    """The whole configuration. `tools`: an entry of the user's that has the name of a built-in coding agent
+    contains the keys of both."""
 
     hub: HubSettings = HubSettings()
     providers: dict[str, ProviderSettings] = {}
@@ -228,14 +208,3 @@ class Settings(BaseSettings):
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (env_settings, init_settings)  # the file's values come as init; flags are laid over both

@@ -1,0 +1,104 @@
+"""The configuration file: its values, and the line of each. It knows no setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rhetor.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    import yaml  # imported when there is a file to read
+
+
+class ConfigFile:
+    """A file that was read once."""
+
+    def __init__(self, path: Path | None, root: yaml.Node | None, values: dict[str, Any]) -> None:
+        self.path = path
+        self.values = values
+        self._root = root
+
+    @classmethod
+    def read(cls, path: Path | None) -> Self:
+        """A file that does not exist is empty.
+
+        Raises:
+            InvalidSettings: the file cannot be read, is not YAML, is not a mapping, or sets a key twice. The
+                error names the line.
+        """
+        if path is None or not path.exists():
+            return cls(path, None, {})
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSettings(f"{path}: {error}") from error
+        root, values = _parsed(path, text)
+        if not isinstance(values, dict):
+            raise InvalidSettings(f"{path}: line 1: the file must be a mapping of sections")
+        return cls(path, root, values)
+
+    def located(self, keys: Sequence[str | int]) -> tuple[int, int | None]:
+        """How many of `keys` lead to a value in the file, and the line of the last of these."""
+        node, line = self._root, None
+        for depth, key in enumerate(keys):
+            if node is None or (found := _entry(node, key)) is None:
+                return depth, line
+            line, node = found
+        return len(keys), line
+
+
+def _parsed(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None, {}
+        _require_unique_keys(path, root)
+        return root, loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise InvalidSettings(f"{path}: {where}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise InvalidSettings(f"{path}: {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+
+
+def _require_unique_keys(path: Path, root: yaml.Node) -> None:
+    """If a key is set twice, YAML silently takes the last value."""
+    import yaml
+
+    left, seen = [root], set[int]()
+    while left:
+        node = left.pop()
+        if id(node) in seen:  # an alias of a node that was checked, or of one that contains it
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise InvalidSettings(f"{path}: line {line}: {name} is already set in line {lines[name]}")
+                lines[name] = line
+                left.append(value)
+
+
+def _entry(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:
+    """The line and the node that a mapping or a sequence has under `key`."""
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        # of a merged key (`<<`) and its override, the last one counts
+        pairs = ((k.start_mark.line + 1, v) for k, v in reversed(node.value) if k.value == str(key))
+        return next(pairs, None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key].start_mark.line + 1, node.value[key]
+    return None
