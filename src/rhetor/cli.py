@@ -165,11 +165,11 @@ def _reload(arguments: argparse.Namespace) -> int:
     if status != OK:
         sys.stderr.write(f"rhetor: {answer.get('detail', status)}\n")
         return WRONG_USAGE
-    changed, at_start = answer["changed"], answer["at_start"]
+    changed, needs_restart = answer["changed"], answer["needs_restart"]
     said = f"in force: {', '.join(changed)}" if changed else "nothing else is in force than before"
     sys.stdout.write(f"{said}\n")
-    if at_start:
-        sys.stdout.write(f"in force when the hub starts the next time: {', '.join(at_start)}\n")
+    if needs_restart:
+        sys.stdout.write(f"in force when the hub starts the next time: {', '.join(needs_restart)}\n")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Every failure that a caller can act on, named by its condition.
+"""Every error that a caller can act on, named by its condition.
 
-Each class declares once its `code`, its HTTP status, its JSON-RPC code and the code that closes a
-WebSocket (None: the socket stays open). What went wrong is in `detail` (one sentence for a person) and
-`data` (JSON values for a program). Only transports turn these into answers.
+Each class declares its `code`, its HTTP status, its JSON-RPC code, and the code with which it closes a
+WebSocket (None: the socket stays open). `detail` is one line for a person, `data` has JSON values for a
+program. Only transports turn errors into answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PROVIDER_FAILED, TIMED_OUT, LIMIT_REACHED, STORE_REFUSES = -32001, -32002, -3200
 
 
 class RhetorError(Exception):
-    """The root. `retryable` says whether the same request may succeed later without being changed."""
+    """The base class. `retryable`: the same request may succeed later."""
 
     code: str = "internal"
     status: int = 500
@@ -29,18 +29,20 @@ class RhetorError(Exception):
 
 
 class Malformed(RhetorError):
-    """The request cannot be read: broken JSON, wrong types, a value out of its range."""
+    """The request cannot be decoded: invalid JSON, a wrong type, or a value out of range."""
 
     code, status, rpc = "malformed", 400, INVALID_REQUEST
 
 
 class Unprocessable(RhetorError):
-    """The request can be read and makes no sense: a cycle, an unknown dependency, a double id."""
+    """The request can be decoded, but contradicts itself: a cycle, an unknown dependency, a duplicate id."""
 
     code, status, rpc = "unprocessable", 422, INVALID_PARAMS
 
 
 class TooLarge(RhetorError):
+    """`data["limit"]` in bytes."""
+
     code, status, rpc, close = "too_large", 413, LIMIT_REACHED, 1009
 
     def __init__(self, what: str, limit: int) -> None:
@@ -48,30 +50,32 @@ class TooLarge(RhetorError):
 
 
 class HeadTooLarge(RhetorError):
-    """The target and the headers of a request together."""
+    """The URL and the headers of a request together; `data["limit"]` in bytes."""
 
     code, status = "head_too_large", 431
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the head of the request is larger than {limit} bytes", limit=limit)
+        super().__init__(f"the URL and headers of the request are larger than {limit} bytes", limit=limit)
 
 
 class UnsupportedMedia(RhetorError):
-    """The body says that it is something else than JSON, or does not say what it is."""
+    """The Content-Type of the body is not JSON, or is missing."""
 
     code, status = "unsupported_media", 415
 
     def __init__(self, media_type: str) -> None:
-        super().__init__("a body is JSON, with `Content-Type: application/json`", media_type=media_type[:100])
+        super().__init__(
+            "the body must be JSON, with `Content-Type: application/json`", media_type=media_type[:100]
+        )
 
 
-class Late(RhetorError):
-    """The client did not send the rest of its request in time; nothing of it was done."""
+class RequestTimeout(RhetorError):
+    """The client did not send the rest of its request in time. The request had no effect."""
 
-    code, status = "late", 408
+    code, status = "request_timeout", 408
 
     def __init__(self, what: str, seconds: float) -> None:
-        super().__init__(f"{what} did not come within {seconds:g} s", seconds=seconds)
+        super().__init__(f"{what} did not arrive within {seconds:g} s", seconds=seconds)
 
 
 class UnknownPeer(RhetorError):
@@ -96,7 +100,8 @@ class UnknownTeam(UnknownPeer):
 
 
 class NotFound(RhetorError):
-    """A session, plan, turn … that is not there, or not the caller's: the two look the same."""
+    """A session, plan, turn or the like does not exist, or belongs to another caller. Callers cannot tell the
+    two cases apart."""
 
     code, status, rpc = "not_found", 404, INVALID_PARAMS
 
@@ -105,7 +110,7 @@ class NotFound(RhetorError):
 
 
 class SessionOver(RhetorError):
-    """The session was stopped or has expired: it can be read, and takes no message."""
+    """The session was stopped or has expired. It can still be read, but accepts no messages."""
 
     code, status, rpc = "session_over", 409, INVALID_PARAMS
 
@@ -121,50 +126,52 @@ class NameTaken(RhetorError):
 
 
 class TeamConfigured(RhetorError):
-    """The team is one of the configuration: it is changed there, and nowhere else."""
+    """The team is defined in the configuration and can be changed only there."""
 
     code, status, rpc = "team_configured", 409, INVALID_PARAMS
 
     def __init__(self, team: str) -> None:
-        super().__init__(f"team {team!r} is part of the configuration", team=team)
+        super().__init__(f"team {team!r} is defined in the configuration; change it there", team=team)
 
 
 class TextOnly(RhetorError):
-    """Bytes were to be said to a peer that reads text, and nothing of them was kept."""
+    """Binary content was sent to a peer that accepts text only. The content was not kept."""
 
     code, status, rpc = "text_only", 415, INVALID_PARAMS
 
     def __init__(self, peer: str) -> None:
-        super().__init__(f"{peer} takes text, no binary content", peer=peer)
+        super().__init__(f"{peer} accepts text only, not binary content", peer=peer)
 
 
 class PeerBusy(RhetorError):
+    """A turn is running or queued, and the caller did not want to wait."""
+
     code, status, rpc = "peer_busy", 409, LIMIT_REACHED
     retryable = True
 
-    def __init__(self, peer: str, turn_id: str = "", why: str = "a message waits") -> None:
+    def __init__(self, peer: str, turn_id: str = "", why: str = "a message is queued") -> None:
         why = f"with turn {turn_id}" if turn_id else f"({why})"
         super().__init__(f"{peer} is busy {why}", peer=peer, turn_id=turn_id)
 
 
 class ProgramMissing(RhetorError):
-    """A program is not on this machine, or not where it was looked for; `data["hint"]`: how to get it."""
+    """The program is not on the PATH; `data["hint"]`: how to install it."""
 
     code, status, rpc = "program_missing", 422, INVALID_PARAMS
 
     def __init__(self, executable: str, hint: str = "") -> None:
-        said = f"there is no program {executable!r} on the PATH"
-        super().__init__(f"{said}: {hint}" if hint else said, executable=executable, hint=hint)
+        detail = f"no program {executable!r} on the PATH"
+        super().__init__(f"{detail}; {hint}" if hint else detail, executable=executable, hint=hint)
 
 
 class ProgramRefused(RhetorError):
-    """The system did not start a program; `detail` says why."""
+    """The operating system refused to start the program; `detail` says why."""
 
     code, status, rpc = "program_refused", 422, INVALID_PARAMS
 
 
 class TranscriptUnreadable(RhetorError):
-    """A file that an agent's conversation was to be read from cannot be read, or is none."""
+    """The file is not readable, or is not the transcript of a conversation."""
 
     code, status, rpc = "transcript_unreadable", 422, INVALID_PARAMS
 
@@ -176,20 +183,20 @@ class NotRunning(RhetorError):
     code, status, rpc = "not_running", 409, INVALID_PARAMS
 
     def __init__(self, peer: str) -> None:
-        super().__init__(f"no program runs for {peer}", peer=peer)
+        super().__init__(f"no program is running for {peer}", peer=peer)
 
 
 class ForkUnsupported(RhetorError):
-    """The peer's program cannot go on with a copy of a conversation."""
+    """The peer's program cannot continue a copy of a conversation."""
 
     code, status, rpc = "fork_unsupported", 409, INVALID_PARAMS
 
     def __init__(self, peer: str) -> None:
-        super().__init__(f"{peer} cannot go on with a copy of a conversation", peer=peer)
+        super().__init__(f"{peer} cannot continue a copy of a conversation", peer=peer)
 
 
 class NoTerminal(RhetorError):
-    """A peer that has no terminal was to be attached to."""
+    """Only a program in a terminal can be attached to."""
 
     code, status, rpc = "no_terminal", 409, INVALID_PARAMS
 
@@ -198,82 +205,83 @@ class NoTerminal(RhetorError):
 
 
 class TooSlow(RhetorError):
-    """A reader left more unread than is kept for it; it may come again from where it is."""
+    """The client reads too slowly for what is kept for it. It can reconnect and continue at its position."""
 
     code, status, close = "too_slow", 408, 4008
     retryable = True
 
 
 class RateExceeded(RhetorError):
-    """More messages than are taken from one caller; `data["per_second"]`, and `burst` at once."""
+    """One caller sent too many messages; `data["per_second"]` are accepted, and `burst` at once."""
 
     code, status, rpc, close = "rate_exceeded", 429, LIMIT_REACHED, 4013
     retryable = True
 
     def __init__(self, per_second: float, burst: int) -> None:
-        said = f"at most {per_second:g} messages a second are taken, and {burst} at once"
-        super().__init__(said, per_second=per_second, burst=burst)
+        detail = f"too many messages; at most {per_second:g} per second and {burst} at once are accepted"
+        super().__init__(detail, per_second=per_second, burst=burst)
 
 
 class TooManyConnections(RhetorError):
-    """More connections than one caller may open, or hold at once; `data["retry_after"]` in seconds."""
+    """One caller opened too many connections; `data["retry_after"]` in seconds."""
 
     code, status, close = "too_many_connections", 429, 4013
     retryable = True
 
     def __init__(self, what: str, limit: int, retry_after: float) -> None:
-        super().__init__(f"at most {limit} connections {what}", limit=limit, retry_after=retry_after)
+        super().__init__(
+            f"at most {limit} connections {what} are allowed", limit=limit, retry_after=retry_after
+        )
 
 
 class TooManyAttempts(RhetorError):
-    """Wrong tokens, cookies or codes, one after the other; `data["retry_after"]` in seconds."""
+    """One address sent too many invalid tokens, cookies or codes; `data["retry_after"]` in seconds."""
 
     code, status, close = "too_many_attempts", 429, 4013
     retryable = True
 
     def __init__(self, limit: int, retry_after: float) -> None:
-        super().__init__(
-            f"at most {limit} wrong credentials a minute are looked at", limit=limit, retry_after=retry_after
-        )
+        detail = f"too many invalid credentials (more than {limit} per minute); wait {retry_after:.0f} s"
+        super().__init__(detail, limit=limit, retry_after=retry_after)
 
 
-class TooManyFaults(RhetorError):
-    """A client sent one frame after the other that could not be understood."""
+class TooManyInvalid(RhetorError):
+    """The client sent too many invalid messages on one connection."""
 
-    code, status, close = "too_many_faults", 400, 4501
+    code, status, close = "too_many_invalid", 400, 4501
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} frames could not be understood", limit=limit)
+        super().__init__(f"{limit} invalid messages on one connection", limit=limit)
 
 
-class TooMuchAtOnce(RhetorError):
-    """A connection has as much under way as it may; `data["limit"]`."""
+class TooManyAtOnce(RhetorError):
+    """The connection has reached its limit of concurrent work; `data["limit"]`."""
 
-    code, status, rpc = "too_much_at_once", 429, LIMIT_REACHED
+    code, status, rpc = "too_many_at_once", 429, LIMIT_REACHED
     retryable = True
 
     def __init__(self, what: str, limit: int) -> None:
-        super().__init__(f"a connection has at most {limit} {what} at once", limit=limit)
+        super().__init__(f"a connection may have at most {limit} {what} at once", limit=limit)
 
 
 class StateConflict(RhetorError):
-    """Another writer was first: a commit's condition on a row no longer holds. `changed`: the row is there,
+    """Another writer was first: a commit's condition on a row no longer holds. `changed`: the row exists,
     but is not the version that was read."""
 
     code, status, rpc = "conflict", 409, INVALID_PARAMS
 
     def __init__(self, kind: str, id: str, state: str | None, *, changed: bool = False) -> None:
-        now = "was changed at the same time" if changed else f"is {state or 'not there'}"
+        now = "was changed at the same time" if changed else f"is {state or 'gone'}"
         super().__init__(f"{kind} {id} {now}", kind=kind, id=id, state=state)
 
 
 class KeyReused(RhetorError):
-    """An idempotency key came again with another body."""
+    """The idempotency key was used before, for a request with another body."""
 
     code, status, rpc = "key_reused", 409, INVALID_PARAMS
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the idempotency key {key!r} was used for another request", key=key)
+        super().__init__(f"the idempotency key {key!r} was already used for another request", key=key)
 
 
 class HopLimit(RhetorError):
@@ -289,11 +297,11 @@ class MalformedCursor(RhetorError):
     code, status, rpc = "malformed_cursor", 400, INVALID_PARAMS
 
     def __init__(self, cursor: str) -> None:
-        super().__init__('a cursor is "<epoch>:<seq>"', cursor=cursor[:100])
+        super().__init__('invalid cursor; it must be "<epoch>:<seq>"', cursor=cursor[:100])
 
 
 class PositionLost(RhetorError):
-    """A reader's position is not part of the log as it is now: `outcome` says which way (reliability 3)."""
+    """The reader's position is not part of the current log; `outcome` says why."""
 
     code, status, rpc, close = "position_lost", 410, INVALID_PARAMS, 4010
 
@@ -309,14 +317,14 @@ class PositionLost(RhetorError):
 
 
 class StoreRefused(RhetorError):
-    """The store cannot take an append now (disk full, locked, I/O error). Nothing was stored."""
+    """The store rejected an append (disk full, locked, I/O error). Nothing was stored."""
 
     code, status, rpc = "store_refused", 503, STORE_REFUSES
     retryable = True
 
 
 class StoreDamaged(RhetorError):
-    """The database file is not sound: `data` has its path and what the check found. Nothing was changed."""
+    """The database file is damaged; `data` has its path and what the check found. Nothing was changed."""
 
     code, status, rpc = "store_damaged", 503, STORE_REFUSES
 
@@ -325,39 +333,43 @@ class StoreDamaged(RhetorError):
 
 
 class EnvironmentDiffers(RhetorError):
-    """The caller's provider variables are not the hub's: hand them over and ask again."""
+    """The caller's provider variables differ from the hub's; send them and repeat the request."""
 
     code, status = "environment_differs", 409
     retryable = True
 
 
 class Unauthenticated(RhetorError):
+    """No valid token, cookie or code was sent, or it is no longer valid."""
+
     code, status, rpc, close = "unauthenticated", 401, -32003, 4500
 
 
 class LoginExpired(RhetorError):
-    """What a browser got in with is too old; another login makes it good."""
+    """The browser's login has expired; log in again."""
 
     code, status, rpc, close = "login_expired", 401, -32003, 4001
 
 
 class Forbidden(RhetorError):
+    """The caller is known, but may not do this."""
+
     code, status, rpc, close = "forbidden", 403, -32003, 4003
 
     @classmethod
     def to_agents(cls, subject: str) -> Self:
-        """A peer's program asks for what only a person may."""
-        return cls("what runs as a peer may not do this: only a person may", subject=subject)
+        """For a program that runs as a peer, and asks for something that only a person may do."""
+        return cls("only a person may do this, not a program that runs as a peer", subject=subject)
 
 
 class Misdirected(RhetorError):
-    """The Host header names a server that this is not (RFC 9110, 15.5.20)."""
+    """The Host header names another server (RFC 9110, 15.5.20)."""
 
     code, status, close = "misdirected", 421, 4003
 
 
 class InvalidSettings(RhetorError):
-    """The configuration does not hold up; `detail` names file, line, key and reason."""
+    """The configuration is invalid; `detail` names file, line, key and reason."""
 
     code, status = "invalid_settings", 422
 
@@ -371,7 +383,7 @@ class ShuttingDown(RhetorError):
 
 
 class TurnFailure(RhetorError):
-    """A turn ended without its answer. Its message was accepted: it is not sent again by itself."""
+    """A turn ended without an answer. Its message was accepted, and is not sent again automatically."""
 
     code, status, rpc = "turn_failed", 502, PROVIDER_FAILED
 
@@ -381,40 +393,45 @@ class TurnFailure(RhetorError):
 
 
 class ProviderFailed(TurnFailure):
-    """A model provider refused or broke off. `data` has provider, model, status (HTTP, if any) and hint."""
+    """A model provider returned an error. `data` has provider, model, status (of HTTP, or null) and hint."""
 
     code = "provider_failed"
 
 
 class ProviderUnreachable(ProviderFailed):
+    """No connection to the provider could be made."""
+
     code = "provider_unreachable"
 
 
 class ProviderCut(ProviderFailed):
-    """The stream ended, or became unreadable, before the provider said that it was done."""
+    """The provider's stream ended early or became unreadable."""
 
     code = "provider_cut"
 
 
 class ProviderDenied(ProviderFailed):
-    """Wrong or missing key, or no right to the model (401, 403)."""
+    """The key is invalid or missing, or does not give access to the model (401, 403)."""
 
     code = "provider_denied"
 
 
 class RateLimited(ProviderFailed):
-    """429 or 529; `data["retry_after"]` in seconds where the provider gave one."""
+    """429 or 529; `data["retry_after"]` in seconds, if the provider sent it."""
 
     code = "rate_limited"
 
 
 class ProviderCooling(ProviderFailed):
-    """It failed several turns in a row, so it was not asked; `data["retry_after"]`: seconds until it is."""
+    """The provider was not called, because it failed several turns in a row; `data["retry_after"]`: seconds
+    until the hub calls it again."""
 
     code = "provider_cooling"
 
 
 class ContextOverflow(ProviderFailed):
+    """The prompt is longer than the model accepts."""
+
     code = "context_overflow"
 
 
@@ -425,45 +442,44 @@ class ProviderTimeout(ProviderFailed):
 
 
 class ModelUnknown(ProviderFailed):
-    """The configured model names no provider that is there."""
+    """The model, or the provider that its name begins with, does not exist."""
 
     code = "model_unknown"
 
 
 class ToolCallRefused(TurnFailure):
-    """The model asked for tools in a way that cannot be passed on: too much, or not understood again and
-    again."""
+    """The model's tool calls cannot be executed: they are too large or too many, or repeatedly invalid."""
 
     code = "tool_call_refused"
 
 
 class ToolUnanswered(TurnFailure):
-    """The client did not give a tool's result in time."""
+    """The client did not return a tool's result in time."""
 
     code, status, rpc = "tool_unanswered", 504, TIMED_OUT
 
 
 class ToolServerFailed(TurnFailure):
-    """An MCP server of the peer cannot be used; `data` has its name and a hint."""
+    """An MCP server of the peer is not usable; `data` has its name and a hint."""
 
     code = "tool_server_failed"
 
 
 class ProgramEnded(TurnFailure):
-    """The peer's program ended, or was lost with its host, before its answer was complete; `data` has
-    `exit_code` or `signal`."""
+    """The peer's program, or its host process, ended before the answer was complete; `data` has `exit_code`
+    or `signal`."""
 
     code = "program_ended"
 
 
 class ProgramBlocked(TurnFailure):
-    """The program's screen shows a question that typed text would answer, so nothing was typed; `data` has
-    the question."""
+    """The program's screen shows a question that typed text would answer. Nothing was typed; `data` has the
+    question."""
 
     code = "program_blocked"
 
 
 class NotEchoed(TurnFailure):
-    """The terminal did not show what was typed, so it was not submitted."""
+    """The terminal did not echo the typed text, so the text was not submitted."""
 
     code = "not_echoed"

@@ -164,10 +164,10 @@ async def test_requests_that_hang_up_half_way_leave_nothing(tmp_path: Path) -> N
 async def test_a_head_that_does_not_come_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoundedProtocol, "head_seconds", 0.2)
     async with served(tmp_path) as home:
-        assert await refusal(home, b"GET /healthz HTT") == (408, "late")
-        assert await refusal(home, b"") == (408, "late")
+        assert await refusal(home, b"GET /healthz HTT") == (408, "request_timeout")
+        assert await refusal(home, b"") == (408, "request_timeout")
         first, second = await replies(home, get() + b"GET /health")
-        assert (first.status, of_problem(second)) == (200, (408, "late"))
+        assert (first.status, of_problem(second)) == (200, (408, "request_timeout"))
 
 
 async def test_an_answer_that_takes_long_is_not_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +184,6 @@ async def test_a_body_that_does_not_come_is_408(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("rhetor.transports.server.gate.BODY_SECONDS", 0.2)
     async with served(tmp_path) as home:
         data = post(b"Content-Length: 100\r\nConnection: close\r\n", b'{"content": "')
-        assert await refusal(home, data) == (408, "late")
+        assert await refusal(home, data) == (408, "request_timeout")
         assert home.driver.heard == []
         await require_well(home)

@@ -78,7 +78,7 @@ def test_a_copy_goes_on_from_where_it_was_made_and_the_original_is_untouched(
     house.say(agent.name, "-s=work", "remember the heron")
     ran = house.aish("session", "fork", "work", "copy")
     if agent.name not in FORKS:
-        assert (ran.code, "cannot go on with a copy" in ran.err) == (1, True), ran
+        assert (ran.code, "cannot continue a copy" in ran.err) == (1, True), ran
         return
     assert ran.code == 0, ran
     answers = ("Kept too", "The heron", "Both")

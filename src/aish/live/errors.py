@@ -100,13 +100,20 @@ class Invalid(HubError):
 class TooMuch(HubError):
     """More at once, or a second, than the hub takes from one client."""
 
-    codes = ("rate_exceeded", "too_much_at_once", "too_many_faults")
+    codes = ("rate_exceeded", "too_many_at_once", "too_many_invalid")
 
 
 class HubRefuses(HubError):
     """The hub cannot take it now (its disk is full, it ends). Nothing was stored."""
 
-    codes = ("store_refused", "shutting_down", "store_damaged", "late", "too_slow", "environment_differs")
+    codes = (
+        "store_refused",
+        "shutting_down",
+        "store_damaged",
+        "request_timeout",
+        "too_slow",
+        "environment_differs",
+    )
 
 
 class PositionLost(HubError):

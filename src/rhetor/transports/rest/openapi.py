@@ -28,7 +28,7 @@ EVERYWHERE: Errors = (
     e.Malformed,
     e.Unauthenticated,
     e.Forbidden,
-    e.Late,
+    e.RequestTimeout,
     e.TooLarge,
     e.Misdirected,
     e.HeadTooLarge,

@@ -66,7 +66,7 @@ class Reloaded(BaseModel):
     """Keys with other values than before: in force now, or when the hub starts the next time."""
 
     changed: list[str]
-    at_start: list[str]
+    needs_restart: list[str]
 
 
 class Code(BaseModel):

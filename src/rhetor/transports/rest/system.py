@@ -76,7 +76,7 @@ async def take_environment(body: EnvironmentBody, here: Here) -> dict[str, Any]:
 async def reload(here: Here) -> dict[str, Any]:
     """Read the configuration again. One that does not hold up is refused, and the running one stays."""
     reloaded = here.reload()
-    return {"changed": reloaded.changed, "at_start": reloaded.at_start}
+    return {"changed": reloaded.changed, "needs_restart": reloaded.needs_restart}
 
 
 @doors.on("POST", "/api/v2/shutdown", Policy.OWNER, status_code=202)

@@ -103,11 +103,11 @@ class Connections:
 
     def _admit(self, subject: str, now: float, *, is_new: bool) -> None:
         if self._held[subject] >= self._at_once:
-            raise TooManyConnections("are open at once", self._at_once, RETRY_SECONDS)
+            raise TooManyConnections("at once", self._at_once, RETRY_SECONDS)
         if not is_new:
             return
         if wait := self._new.wait(subject, now):
-            raise TooManyConnections("a minute are opened", self._new.per_minute, math.ceil(wait))
+            raise TooManyConnections("per minute", self._new.per_minute, math.ceil(wait))
         self._new.note(subject, now)
 
     def _close(self, connection: Connection, subject: str | None) -> None:

@@ -16,7 +16,15 @@ from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.command import AGENT, Principal
-from rhetor.errors import Forbidden, Late, Malformed, Misdirected, RhetorError, TooLarge, Unauthenticated
+from rhetor.errors import (
+    Forbidden,
+    Malformed,
+    Misdirected,
+    RequestTimeout,
+    RhetorError,
+    TooLarge,
+    Unauthenticated,
+)
 
 from . import problems
 from .counters import REST, Tally
@@ -211,7 +219,7 @@ async def _in_time(receive: Receive, ends: float) -> Message:
         async with asyncio.timeout_at(ends):
             return await receive()
     except TimeoutError:
-        raise Late("the body", BODY_SECONDS) from None
+        raise RequestTimeout("the body", BODY_SECONDS) from None
 
 
 async def _refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from rhetor.errors import HeadTooLarge, Late, Malformed, RhetorError
+from rhetor.errors import HeadTooLarge, Malformed, RequestTimeout, RhetorError
 from rhetor.transports.server.flow import TransportWriter
 
 from . import problems
@@ -142,7 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = self.loop.call_later(self.head_seconds, self._too_late)
 
     def _too_late(self) -> None:
-        self._refuse(Late("the head of the request", self.head_seconds))
+        self._refuse(RequestTimeout("the head of the request", self.head_seconds))
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:

@@ -76,7 +76,7 @@ class Reloaded:
     hub's next start."""
 
     changed: Sequence[str] = ()
-    at_start: Sequence[str] = ()
+    needs_restart: Sequence[str] = ()
 
 
 @dataclass(slots=True)

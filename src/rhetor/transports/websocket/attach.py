@@ -80,7 +80,7 @@ async def _tell(wire: Wire, here: Node, who: Principal, peer: str, after: Positi
 
 async def _type(wire: Wire, viewer: Viewer) -> None:
     """Raises:
-    RateExceeded, TooManyFaults: the terminal sends too much, or what makes no sense."""
+    RateExceeded, TooManyInvalid: the terminal sends too much, or what makes no sense."""
     async for message in wire.messages():
         wire.charge(KEYS)
         if isinstance(message, bytes):

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
-from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyFaults, TooMuchAtOnce
+from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyAtOnce, TooManyInvalid
 from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record
 from rhetor.transports.server.flow import STALL_SECONDS
@@ -111,11 +111,11 @@ class Wire:
         """One more message that could not be understood.
 
         Raises:
-            TooManyFaults: it was the tenth.
+            TooManyInvalid: it was the tenth.
         """
         self._faults += 1
         if self._faults >= MOST_FAULTS:
-            raise TooManyFaults(MOST_FAULTS)
+            raise TooManyInvalid(MOST_FAULTS)
 
     async def say(self, *texts: bytes) -> None:
         """Each as a message, all at once."""
@@ -129,10 +129,10 @@ class Wire:
         """To be asked before what will `start` something.
 
         Raises:
-            TooMuchAtOnce: there is as much under way as may be.
+            TooManyAtOnce: there is as much under way as may be.
         """
         if self._running >= MOST_TASKS:
-            raise TooMuchAtOnce("sessions and calls", MOST_TASKS)
+            raise TooManyAtOnce("sessions and calls", MOST_TASKS)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Let something go on beside the reading; it ends with the connection, at the latest."""

@@ -69,7 +69,7 @@ class SocketDesk:
 
     async def serve(self) -> None:
         """Raises:
-        TooManyFaults, RateExceeded, TooLarge, TooSlow: the connection is to be closed."""
+        TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection is to be closed."""
         self._wire.start(self._read(), f"socket {self._socket.id}")
         async for message in self._wire.messages():
             self._wire.charge(1)

@@ -43,7 +43,7 @@ async def serve(wire: Wire, answer: Answer) -> None:
     """Take calls until the client goes. One text after the other; what takes long goes on beside them.
 
     Raises:
-        TooManyFaults, RateExceeded, TooLarge, TooSlow: the connection is to be closed.
+        TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection is to be closed.
     """
     async for text in wire.messages():
         if isinstance(text, bytes):

@@ -139,7 +139,7 @@ async def test_pairs_that_are_none_are_told_so_and_the_socket_goes_on(tmp_path: 
             await talker.send(b"123")
             assert await code_of(talker) == "malformed"
         await talker.send(b"123")
-        assert await talker.closed() == (4501, "too_many_faults")
+        assert await talker.closed() == (4501, "too_many_invalid")
 
 
 async def code_of(talker: Talker) -> Any:

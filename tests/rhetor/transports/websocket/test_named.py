@@ -392,7 +392,7 @@ async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(
                 await talker.write("   ")  # empty: refused by the hub
                 assert (await talker.read())["code"] == "malformed"
                 await talker.send("nonsense")
-                assert await talker.closed() == (4501, "too_many_faults")
+                assert await talker.closed() == (4501, "too_many_invalid")
         head = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
         assert all(socket["head"] is None or socket["head"].endswith(":1") for socket in head)
         assert home.driver.heard == []

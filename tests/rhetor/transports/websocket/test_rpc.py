@@ -69,7 +69,7 @@ async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(tmp_p
             assert reply["error"]["code"] in (-32700, -32600)
             assert await caller.code("no.such.method") == -32601
         await caller.send("nonsense")
-        assert await caller.closed() == (4501, "too_many_faults")
+        assert await caller.closed() == (4501, "too_many_invalid")
         assert caller.all[-1]["error"] == {
             "code": -32700,
             "message": "Parse error",
@@ -161,7 +161,7 @@ async def test_what_a_connection_has_under_way_is_bounded(
     async with opened(tmp_path) as (home, caller):
         first, _ = await started(caller), await started(caller)
         refused = await caller.ask("startSession", userId="ann")
-        assert (refused["error"]["code"], refused["error"]["data"]["code"]) == (-32003, "too_much_at_once")
+        assert (refused["error"]["code"], refused["error"]["data"]["code"]) == (-32003, "too_many_at_once")
         assert len(await home.hub.state.store.find("session")) == 2
         await caller.result("stopSession", sessionId=first)
         await caller.until(lambda frame: frame["params"].get("status") == 2)
