@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Capability, Peer, PeerKind
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import RhetorError
 
 Script = Sequence[Output | RhetorError | asyncio.Event | asyncio.Barrier]
@@ -26,7 +26,7 @@ class ScriptedDriver:
     def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
         self.heard: list[tuple[str, str]] = []
-        self.histories: list[list[Said]] = []
+        self.histories: list[list[PastMessage]] = []
         self.ended_early = 0
         self.running = 0
         self.most_at_once = 0
@@ -42,7 +42,7 @@ class ScriptedConversation:
         self._driver = driver
         self._peer = peer
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         self._driver.heard.append((self._peer.name, message.content))
         self._driver.histories.append(list(history))
         script: Script = [Text(f"{self._peer.name} heard: {message.content}"), Done()]

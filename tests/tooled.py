@@ -85,7 +85,7 @@ async def tooled(
     *,
     at: At = openai_at,
     entries: Mapping[str, ServerEntry] | None = None,
-    patience: Limits = Limits(10, 2),  # noqa: B008  frozen
+    tool_limits: Limits = Limits(10, 2),  # noqa: B008  frozen
     rules: Rules = Rules(),  # noqa: B008  frozen
     **options: Any,
 ) -> AsyncIterator[Tooled]:
@@ -95,7 +95,7 @@ async def tooled(
     async with AsyncExitStack() as stack:
         provider = await stack.enter_async_context(ProviderServer())
         chat = await stack.enter_async_context(chat_driver(at(provider)))
-        servers = ToolServers(entries, ENVIRONMENT, ROOT, patience)
+        servers = ToolServers(entries, ENVIRONMENT, ROOT, tool_limits)
         stack.push_async_callback(servers.aclose)
         drivers = {"chat": with_tools(chat, servers)}
         home = await stack.enter_async_context(served(folder, drivers=drivers, also=[peer], **options))

@@ -18,7 +18,7 @@ from rhetor.drivers.agents.acp.protocol import Acp
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.continue_dev.serve import ContinueServe
-from rhetor.drivers.agents.protocol import Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Opening
 from rhetor.drivers.base import Driver
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry
@@ -35,7 +35,7 @@ from rhetor.settings import Settings, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
 # how coding agents are spoken to, by the name that the configuration has for it
-SPEECHES: dict[str, Callable[[Opening], Speech]] = {
+SPEECHES: dict[str, Callable[[Opening], AgentProtocol]] = {
     "claude": ClaudeCode,
     "codex": Codex,
     "acp": Acp,
@@ -99,8 +99,8 @@ def _agent_models(
     }
     hosts = Hosts(home.folder / "models", home.runtime)
     folder, automatic = home.folder / "empty", settings.models.agents
-    speeches = {driver: SPEECHES[driver] for driver in PLAIN}
-    return AgentModels(entries, speeches, hosts, folder, automatic)
+    protocols = {driver: SPEECHES[driver] for driver in PLAIN}
+    return AgentModels(entries, protocols, hosts, folder, automatic)
 
 
 def _tool_servers(settings: Settings, home: Home, environment: Mapping[str, str]) -> ToolServers:

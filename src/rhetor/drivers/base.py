@@ -1,7 +1,11 @@
-"""How the hub sees every kind of peer: a driver opens conversations, a conversation answers messages.
+"""The promise that every kind of peer keeps towards the hub.
 
-Programs are started before, and go on after them: a driver of programs says what runs, and what it says while
-nobody asks it.
+A `Driver` opens conversations with peers that need no process of their own: models, and models with tools.
+A `ProgramDriver` starts programs and finds them again. A program outlives the hub that started it, so a
+`RunningProgram` also has output that belongs to no turn, and a turn may begin under one hub and end under the
+next one. `Transcripts` reads conversations that an agent has recorded in files of its own.
+
+The hub sees nothing else of the drivers.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from rhetor.domain.transcript import Excerpt, TranscriptFile
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One earlier message of a conversation, oldest first in a history."""
+class PastMessage:
+    """One earlier message of a conversation. Histories list the oldest message first."""
 
     role: Literal["user", "assistant"]
     content: str
@@ -28,8 +32,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The message to answer. `execute` and `delimiter` matter to programs only; `tools` are the sender's.
-    `context`: for programs that are told it apart from the message; for all others it is in `content`."""
+    """The message that a turn answers.
+
+    Programs only: `execute` submits the message after typing it, and `delimiter` replaces the Enter key, or
+    the newline, that submits it. `tools` are the client's own tools, which the client runs. `context` is set
+    for programs whose protocol separates context from the message; for all others it is part of `content`.
+    """
 
     content: str
     execute: bool = False
@@ -39,74 +47,96 @@ class Prompt:
 
 
 class Conversation(Protocol):
-    """One thread of talk with one peer. One `send` runs at a time."""
+    """One conversation with one peer. At most one `send` runs at a time."""
 
-    def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
-        """The outputs of one turn, ending with `Done`.
+    def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
+        """Run one turn and yield its outputs in order. The last one is `Done`.
 
-        For a `ToolUse` that runs at the client, and for a `Permission`, an `answer` is waited for. Their ids
-        are unique in the session, whatever the peer calls them.
+        After a `ToolUse` that runs at the client, and after a `Permission`, the turn waits for `answer`. The
+        ids of both are unique in the session, whatever ids the peer uses itself.
 
-        Closing the iterator early (`aclose`) ends the turn at the peer as well, as far as the peer can.
+        Closing the iterator early (`aclose`) also ends the turn at the peer, as far as the peer supports it.
+        After `interrupt` the iterator ends without `Done`.
 
         Raises:
-            TurnFailure: the turn cannot be finished; what was yielded until then stands.
+            TurnFailure: the turn cannot be finished. The outputs that were yielded before remain valid.
         """
         ...
 
     async def answer(self, id: str, value: Any) -> None:
-        """Give the `ToolResult` of a call, or the id of the option chosen for a permission request (None:
-        nobody chose in time). One that nobody waits for (any more) is no error."""
+        """Answer a tool call with its `ToolResult`, or a permission request with the id of the chosen option.
+
+        None as the option means that nobody chose one in time. An id that nobody waits for is ignored.
+        """
         ...
 
     async def interrupt(self) -> None:
-        """Ask the peer to end the running turn; its iterator then ends."""
+        """Ask the peer to end the running turn. Does not wait until the turn has ended."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Release what the conversation holds. A program that it talks to continues to run."""
+        ...
 
 
 class Driver(Protocol):
-    """`sessions` many: conversations are independent of each other; one: the peer has a single one."""
+    """Opens conversations with peers of one kind.
+
+    `sessions` is "many" if conversations with a peer are independent of each other, "one" if the peer has a
+    single conversation that all its sessions share.
+    """
 
     sessions: Literal["many", "one"]
 
     async def open(self, peer: Peer, resume: str | None = None) -> Conversation:
-        """A conversation; `resume` is the peer's own id of an earlier one, where it keeps such ids."""
+        """Open a conversation. `resume` is the peer's own id of an earlier one to continue."""
         ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Close all connections. Turns that are running fail."""
+        ...
 
 
 class Viewer(Protocol):
-    """One terminal that is attached to a program's. `id` tells it from the others."""
+    """One client's view of a program's terminal. `id` is unique among the viewers of that program."""
 
     id: str
 
     def __aiter__(self) -> AsyncIterator[bytes | dict[str, Any]]:
-        """Bytes for the terminal, first those that draw its present screen; between them, as objects with a
-        `type`, what is said beside: attached, replayed, size, clients, exited, lost. Ends with the program.
+        """Yield bytes to write to the client's terminal, and notices as objects with a `type`.
+
+        The first bytes draw the current screen. The notices are attached, replayed, size, clients, exited and
+        lost. The iterator ends when the program has ended.
 
         Raises:
-            TooSlow: what was not read yet is more than is kept for a viewer.
+            TooSlow: the client has not read so much output that it is no longer kept.
         """
         ...
 
     async def press(self, keys: bytes) -> None:
-        """Raises:
-        Forbidden: it only looks."""
+        """Type `keys` into the program.
+
+        Raises:
+            Forbidden: the viewer is read-only.
+        """
         ...
 
-    async def resize(self, rows: int, cols: int) -> None: ...
+    async def resize(self, rows: int, cols: int) -> None:
+        """Report the size of the client's terminal. The program gets the smallest size of all viewers."""
+        ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Detach. The program continues to run."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What an earlier hub left of a program. `offset`: how much of its spool is in the log; `memory`: its
-    last `Remembered`; `in_turn`: a turn is running; `asked`: the permission requests that wait, by id, with
-    their `detail`."""
+class SavedState:
+    """What the log has of a program that an earlier hub started.
+
+    `offset`: the number of bytes of its output that are in the log. `memory`: its last `Remembered`.
+    `in_turn`: a turn was running. `asked`: the open permission requests, by id, with their `detail`.
+    """
 
     offset: int
     memory: dict[str, Any] = field(default_factory=dict)
@@ -114,8 +144,13 @@ class Left:
     asked: dict[str, Any] = field(default_factory=dict)
 
 
-class Running(Protocol):
-    """A program that runs in its host, as long as this hub knows of it. `source`: of its spool."""
+class RunningProgram(Protocol):
+    """A program that runs in its host process.
+
+    `source` names its output in the log. `ended` is None while it runs. What is yielded here as `Spooled`
+    carries the offset in the program's output up to which it has been read; once that is stored, the hub
+    calls `acknowledge`.
+    """
 
     peer: Peer
     pid: int
@@ -123,68 +158,87 @@ class Running(Protocol):
     source: str
     ended: Exit | None
 
-    def conversation(self) -> Conversation: ...
+    def conversation(self) -> Conversation:
+        """The conversation with the program. Closing it does not end the program."""
+        ...
 
-    def proceed(self) -> AsyncGenerator[Output, None]:
-        """The rest of the turn that began under an earlier hub, as `Conversation.send` gives it."""
+    def resume_turn(self) -> AsyncGenerator[Output, None]:
+        """Yield the remaining outputs of the turn that began under an earlier hub, as `Conversation.send`
+        does."""
         ...
 
     @property
-    def status(self) -> ProgramStatus: ...
+    def status(self) -> ProgramStatus:
+        """What the program is doing, as far as it is known without asking its host."""
+        ...
 
     @property
     def capabilities(self) -> Mapping[str, float]:
-        """What the program itself says that it is good at, 0 to 1."""
-        ...
-
-    async def begun(self) -> None:
-        """Return once what is said in the conversation that it was copied from is no part of its own.
-
-        Raises:
-            TurnFailure: it cannot begin.
-        """
+        """The capabilities that the program itself declares, each with a score from 0 to 1."""
         ...
 
     @property
-    def reported(self) -> Mapping[str, Any]:
-        """What it tells of itself besides: model, mode (text), models, modes, commands, tools (names)."""
+    def details(self) -> Mapping[str, Any]:
+        """What else the program reports: `model` and `mode` (text); `models`, `modes`, `commands` and
+        `tools` (lists of names). Keys that it does not report are missing."""
         ...
 
-    async def looked_at(self) -> ProgramStatus:
-        """Its condition with reasons, dialog and screen."""
+    async def wait_until_copied(self) -> None:
+        """Return when the program has its own copy of the conversation that it was started from. From then
+        on, later messages in the original are not part of the copy.
+
+        Raises:
+            TurnFailure: the program cannot continue with a copy.
+        """
         ...
 
-    def unasked(self) -> AsyncGenerator[Spooled, None]:
-        """What it says while no conversation has the floor, until it has ended and all was said. What was
-        given is taken for stored when the next one is asked for."""
+    async def inspect(self) -> ProgramStatus:
+        """The status with its reasons, the open dialog and the screen. Asks the host and draws the screen."""
         ...
 
-    async def stored(self, offset: int) -> None:
-        """What its spool has before `offset` is in the log."""
+    def unprompted(self) -> AsyncGenerator[Spooled, None]:
+        """Yield the output that belongs to no turn. Ends when the program has ended, or its output can no
+        longer be read, and everything before that was yielded; `ended` is set then.
+
+        Asking for the next item confirms that the one before has been stored.
+        """
+        ...
+
+    async def acknowledge(self, offset: int) -> None:
+        """The output before `offset` is in the log, so its host may delete it."""
         ...
 
     async def view(self, *, sender: str, writes: bool) -> Viewer:
-        """Raises:
-        NoTerminal: it has none."""
+        """Attach to the program's terminal.
+
+        Raises:
+            NoTerminal: the program does not run in a terminal.
+        """
         ...
 
     async def end(self) -> Exit:
-        """TERM, 5 seconds, KILL: for it and all that descends from it."""
+        """Send SIGTERM to the program and all its descendants, and SIGKILL after 5 seconds. Returns when all
+        of them have ended."""
         ...
 
     def release(self) -> None:
-        """What is given up from now on is not interrupted: the hub ends, and the program goes on."""
+        """Leave turns alone from now on: one that is given up because the hub stops continues at the
+        program."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of it; the program goes on."""
+        """Disconnect from the program, which continues to run. A program whose output can no longer be read
+        is ended instead."""
         ...
 
 
 class ProgramDriver(Protocol):
-    """A conversation with a peer is one with the program that runs for it. `sessions` one: all share it;
-    many: each session has its own. `continues`: whether a turn that runs goes on under the next hub, with
-    `Running.proceed`; else it is interrupted."""
+    """Starts programs of one kind, and finds those that an earlier hub started.
+
+    `sessions` is "one" if all sessions share the peer's program, "many" if each session has a program of its
+    own. `continues` says whether a running turn continues under the next hub (`resume_turn`); otherwise the
+    next hub ends it as interrupted.
+    """
 
     sessions: Literal["many", "one"]
     continues: bool
@@ -195,63 +249,74 @@ class ProgramDriver(Protocol):
         host_id: str,
         launch: Launch,
         memory: dict[str, Any],
-        changed: Callable[[Running], None],
-    ) -> Running:
-        """`memory`: what an earlier program of the same conversation left (`Remembered`), empty for none;
-        `changed` is called when the program's condition is another one.
+        changed: Callable[[RunningProgram], None],
+    ) -> RunningProgram:
+        """Start the peer's program under a host of its own, named `host_id`.
+
+        `memory` is the last `Remembered` of an earlier program of the same conversation, empty for a new one.
+        `changed` is called whenever the program's `status` changes.
 
         Raises:
-            ProgramMissing, ProgramRefused: it cannot be started.
+            ProgramMissing: the executable does not exist.
+            ProgramRefused: the program cannot be started.
         """
         ...
 
     async def find(
-        self, peer: Peer, host_id: str, left: Left, changed: Callable[[Running], None]
-    ) -> Running | Exit:
-        """The one that an earlier hub started; of one that has ended what it had left to say comes first.
-        `Exit`: nothing is left of it."""
+        self, peer: Peer, host_id: str, saved: SavedState, changed: Callable[[RunningProgram], None]
+    ) -> RunningProgram | Exit:
+        """Find the program that an earlier hub started.
+
+        A program that has ended meanwhile is returned too if some of its output is not in the log yet. `Exit`
+        means that there is nothing left to read.
+        """
         ...
 
-    def copied(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
-        """The memory with which a program goes on with a copy of the conversation that left `memory`; empty
-        where that had not begun.
+    def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
+        """The memory for a program that continues a copy of the conversation which left `memory`. It is empty
+        if that conversation had not begun.
 
         Raises:
-            ForkUnsupported: it cannot.
+            ForkUnsupported: this kind of program cannot copy a conversation.
         """
         ...
 
     def forget(self, host_id: str) -> None:
-        """Remove what an ended program's host left behind."""
+        """Remove the files of a program that has ended."""
         ...
 
 
 class Transcripts(Protocol):
-    """The conversations that a kind of agent keeps itself, in files. They are read and never written; the
-    methods block."""
+    """The conversations that one kind of agent records in files. The files are only read. All methods block,
+    so they are called in a thread."""
 
-    def kept(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
-        """Those of an agent that has this environment."""
+    def files(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
+        """The transcripts of an agent that runs with this environment."""
         ...
 
     def at(self, path: str) -> Sequence[TranscriptFile]:
-        """The file, or those in the folder.
+        """The transcript at `path`, or all transcripts in that folder.
 
         Raises:
-            TranscriptUnreadable: it is not there, no regular file, or another user's.
+            TranscriptUnreadable: the path does not exist, is not a regular file, or belongs to another user.
         """
         ...
 
     def recognises(self, path: str) -> bool:
-        """Raises:
-        TranscriptUnreadable: as `at`."""
+        """Whether the file is a transcript of this kind of agent.
+
+        Raises:
+            TranscriptUnreadable: as for `at`.
+        """
         ...
 
     def read(self, path: str) -> Iterator[Excerpt]:
-        """From its beginning to its present end, a bounded piece at a time; the last one says whether all was
-        read. A passage that goes on is no part of it yet.
+        """Read the file from its beginning to its current end, in pieces of bounded size.
+
+        The last excerpt says whether the whole file was read. A message that is still being written is left
+        out.
 
         Raises:
-            TranscriptUnreadable: as `at`.
+            TranscriptUnreadable: as for `at`.
         """
         ...

@@ -1,6 +1,6 @@
 """One client of a host: its frames in, its answers out, what it follows. Every buffer has a bound.
 
-It does not know what requests mean: it hands them to its `Desk`, one at a time.
+It does not know what requests mean: it hands them to its `ClientServer`, one at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Source = Callable[[], bytes | None]  # the next frame to send; None: not now
 
 class Connection:
     """`on_request` is called with each frame in order, the next one when `answer` was called; `on_close`
-    once. `hub`, `admitted` belong to the desk."""
+    once. `hub`, `admitted` belong to the server."""
 
     def __init__(
         self,

@@ -85,7 +85,7 @@ class Loop:
 
     def run(self) -> None:
         while self._running:
-            for fd, events in self._poll.poll(self._patience()):
+            for fd, events in self._poll.poll(self._poll_timeout()):
                 self._serve(fd, events)
             self._call_timers()
 
@@ -98,7 +98,7 @@ class Loop:
         elif events & (select.POLLHUP | select.POLLERR) and fd not in self._readers and fd in self._hangups:
             self._hangups[fd]()
 
-    def _patience(self) -> int | None:
+    def _poll_timeout(self) -> int | None:
         if not self._timers:
             return None
         due = min(timer.due for timer in self._timers)

@@ -1,6 +1,6 @@
 """What clients write to the program: one write after the other, each whole, however many write at once.
 
-A client has one piece here at most, so nothing grows. How bytes get into a terminal is `typist.py`.
+A client has one piece here at most, so nothing grows. How bytes get into a terminal is `tty_writer.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from rhetor.codec import host_frames as frames
 
 from .event_loop import Loop, Timer
-from .tty_writer import WRITABLE, PipeInput, Typist
+from .tty_writer import WRITABLE, PipeInput, TtyWriter
 
 _SHUT = -1  # beside frames.KEYS and frames.TEXT: no bytes, but their end
 TURN_SECONDS = 10.0  # for the next piece of a write that was begun
@@ -34,9 +34,9 @@ class _Piece:
 class Input:
     """`sink` None: the program takes nothing (any more)."""
 
-    def __init__(self, loop: Loop, sink: Typist | PipeInput) -> None:
+    def __init__(self, loop: Loop, sink: TtyWriter | PipeInput) -> None:
         self._loop = loop
-        self._sink: Typist | PipeInput | None = sink
+        self._sink: TtyWriter | PipeInput | None = sink
         self._waiting: deque[_Piece] = deque()
         self._begun: object | None = None  # whose write is under way
         self._turn: Timer | None = None
@@ -89,7 +89,7 @@ class Input:
             return self._waiting[0] if self._waiting else None
         return next((piece for piece in self._waiting if piece.writer is self._begun), None)
 
-    def _give(self, sink: Typist | PipeInput, piece: _Piece) -> bool:
+    def _give(self, sink: TtyWriter | PipeInput, piece: _Piece) -> bool:
         """Whether the piece is done; if not, this goes on by itself."""
         self._begin(piece)
         try:
@@ -112,7 +112,7 @@ class Input:
         self._loop.cancel(self._turn)
         self._turn = None
 
-    def _come_again(self, sink: Typist | PipeInput) -> None:
+    def _come_again(self, sink: TtyWriter | PipeInput) -> None:
         if sink.wait == WRITABLE:
             self._loop.on_writable(sink.fd, self._advance)
         else:

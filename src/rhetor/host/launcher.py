@@ -16,7 +16,7 @@ from . import system
 from .program import NotStarted, Program
 from .requests import listening
 from .spec import Spec
-from .supervisor import Keeper, write_whole
+from .supervisor import Supervisor, write_whole
 
 _SPEC_BYTES = 8 << 20
 
@@ -47,7 +47,7 @@ def _keep(spec: Spec, tell: int) -> None:
         os.unlink(spec.socket)  # noqa: PTH108
         _report_failure(tell, failure.stage, failure.errno)
         return
-    keeper = Keeper(spec, program, sock)
+    supervisor = Supervisor(spec, program, sock)
     write_whole(f"{spec.folder}/identity", _identity(spec, program))
     try:
         _write_all(tell, frames.pack_fields([("started", b"")]))
@@ -55,7 +55,7 @@ def _keep(spec: Spec, tell: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # whoever asked is gone
     os.close(tell)
     del spec.env, spec.argv
-    keeper.run()
+    supervisor.run()
 
 
 def _detach(spec: Spec, tell: int) -> None:

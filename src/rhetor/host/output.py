@@ -16,36 +16,36 @@ from rhetor.codec import host_frames as frames
 from .event_loop import Loop
 from .program import Program
 from .spool import Spool
-from .tail_buffer import Recent
+from .tail_buffer import TailBuffer
 
 RETRY_SECONDS = 1.0  # after the disk refused
 _DRAIN_BYTES = 4 << 20  # of what was written before the end; kernels hold at most 1 MiB of a pipe
 
 
 class Output:
-    """Reads both streams of a program until it is drained; `news` is called when there is more to follow."""
+    """Reads stdout and stderr of a program until they are drained. `on_output` is called after each piece."""
 
     def __init__(
         self,
         loop: Loop,
         program: Program,
         spool: Spool,
-        complaints: Recent,
+        stderr: TailBuffer,
         clock: Callable[[], int],
-        news: Callable[[], None],
+        on_output: Callable[[], None],
     ) -> None:
         self.waiting = False
         self._loop = loop
         self._program = program
         self._spool = spool
-        self._complaints = complaints
+        self._stderr = stderr
         self._clock = clock
-        self._news = news
+        self._on_output = on_output
         self._pending = b""  # read, and not yet on the disk
         self._over = False
         loop.on_readable(program.output, self._read)
-        if program.complaints is not None:
-            loop.on_readable(program.complaints, self._read_complaints)
+        if program.stderr is not None:
+            loop.on_readable(program.stderr, self._read_stderr)
 
     def resume(self) -> None:
         """After an acknowledgement: read on if the program had to wait."""
@@ -92,7 +92,7 @@ class Output:
         if self._spool.full and not self._over:
             self.waiting = True
             self._loop.on_readable(self._program.output, None)
-        self._news()
+        self._on_output()
 
     def _retry(self) -> None:
         data, self._pending = self._pending, b""
@@ -102,18 +102,18 @@ class Output:
             self._loop.on_readable(self._program.output, self._read)
         self._keep(data)
 
-    def _read_complaints(self) -> None:
-        assert self._program.complaints is not None
+    def _read_stderr(self) -> None:
+        assert self._program.stderr is not None
         try:
-            data = os.read(self._program.complaints, frames.MAX_PIECE_BYTES)
+            data = os.read(self._program.stderr, frames.MAX_PIECE_BYTES)
         except BlockingIOError:
             return
         if data:
-            self._complaints.append(self._clock(), data)
-            self._news()
+            self._stderr.append(self._clock(), data)
+            self._on_output()
         else:
-            self._loop.forget(self._program.complaints)
-            self._program.close_complaints()
+            self._loop.forget(self._program.stderr)
+            self._program.close_stderr()
 
     def drain(self) -> bool:
         """After the program's end: keep all that it had written, over the limit too. False: the disk refuses;
@@ -129,9 +129,9 @@ class Output:
             self._drain_output()
         except OSError:
             return False
-        self._drain_complaints()
+        self._drain_stderr()
         self._over = True
-        self._complaints.over = True
+        self._stderr.over = True
         return True
 
     def _drain_output(self) -> None:
@@ -145,15 +145,15 @@ class Output:
             self._spool.append(self._clock(), data)
             self._pending = b""
 
-    def _drain_complaints(self) -> None:
-        if self._program.complaints is None:
+    def _drain_stderr(self) -> None:
+        if self._program.stderr is None:
             return
-        left = _held(self._program.complaints)
-        while left > 0 and self._program.complaints is not None:
+        left = _held(self._program.stderr)
+        while left > 0 and self._program.stderr is not None:
             left -= frames.MAX_PIECE_BYTES
-            self._read_complaints()
-        if self._program.complaints is not None:
-            self._loop.forget(self._program.complaints)
+            self._read_stderr()
+        if self._program.stderr is not None:
+            self._loop.forget(self._program.stderr)
 
 
 def _held(fd: int) -> int:

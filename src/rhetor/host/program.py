@@ -1,6 +1,6 @@
 """The wrapped program: started with a terminal or three pipes of its own, sized, signalled.
 
-What it writes and reads goes through others; ending it for good is `ending.py`.
+What it writes and reads goes through others; ending it for good is `termination.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NotStarted(Exception):
 
 class Program:
     """A program that runs. On a terminal `output` and `input` are its master's descriptor, `slave` its other
-    side (held so that nothing written is lost when the program closes it) and `complaints` is None; on pipes
+    side (held so that nothing written is lost when the program closes it) and `stderr` is None; on pipes
     they are its stdout, stdin and stderr. All are non-blocking."""
 
     def __init__(self, spec: Spec) -> None:
@@ -40,7 +40,7 @@ class Program:
         self.terminal = spec.terminal
         self.output: int
         self.input: int | None
-        self.complaints: int | None = None
+        self.stderr: int | None = None
         self.slave: int | None = None
         self.rows, self.cols = spec.rows, spec.cols
         theirs = self._open_terminal() if spec.terminal else self._open_pipes()
@@ -65,8 +65,8 @@ class Program:
     def _open_pipes(self) -> tuple[int, int, int]:
         stdin, self.input = os.pipe()
         self.output, stdout = os.pipe()
-        self.complaints, stderr = os.pipe()
-        for fd in (self.input, self.output, self.complaints):
+        self.stderr, stderr = os.pipe()
+        for fd in (self.input, self.output, self.stderr):
             os.set_blocking(fd, False)
         return stdin, stdout, stderr
 
@@ -105,15 +105,15 @@ class Program:
 
     def close(self) -> None:
         """All that is open; the terminal hangs up."""
-        for fd in {self.output, self.input, self.complaints, self.slave} - {None, -1}:
+        for fd in {self.output, self.input, self.stderr, self.slave} - {None, -1}:
             assert fd is not None
             os.close(fd)
-        self.output, self.input, self.complaints, self.slave = -1, None, None, None
+        self.output, self.input, self.stderr, self.slave = -1, None, None, None
 
-    def close_complaints(self) -> None:
-        if self.complaints is not None:
-            os.close(self.complaints)
-            self.complaints = None
+    def close_stderr(self) -> None:
+        if self.stderr is not None:
+            os.close(self.stderr)
+            self.stderr = None
 
 
 def _start(spec: Spec, stdio: tuple[int, int, int]) -> int:

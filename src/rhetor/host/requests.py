@@ -1,6 +1,6 @@
 """Where clients are let in and served: the socket, who may ask, what each request does.
 
-The program's life and the host's own are the keeper's; here is only what clients see of it.
+The program's life and the host's own are the supervisor's; here is only what clients see of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rhetor.codec import host_frames as frames
 from .connection import Connection
 from .event_loop import Loop
 from .spool import Spool, SpoolReader
-from .tail_buffer import Recent
+from .tail_buffer import TailBuffer
 
 MAX_CLIENTS = 64
 
@@ -41,7 +41,7 @@ def listening(path: str) -> socket.socket:
     return sock
 
 
-class Desk:
+class ClientServer:
     """`requests` does what is not about reading. `on_hubs` is called with the number of hubs when it changes.
     `exited`: the program's end, to be set when all its output is in the spool."""
 
@@ -51,7 +51,7 @@ class Desk:
         sock: socket.socket,
         nonce: bytes,
         spool: Spool,
-        complaints: Recent,
+        stderr: TailBuffer,
         requests: dict[int, Request],
         on_gone: Callable[[Connection], None],
         on_hubs: Callable[[int], None],
@@ -61,10 +61,10 @@ class Desk:
         self._sock = sock
         self._nonce = nonce
         self._spool = spool
-        self._complaints = complaints
+        self._stderr = stderr
         self._requests = requests | {
             frames.READ: self._read,
-            frames.READ_STDERR: self._read_complaints,
+            frames.READ_STDERR: self._read_stderr,
             frames.WAIT: self._wait,
         }
         self._on_gone = on_gone
@@ -75,7 +75,7 @@ class Desk:
         self._on_empty: Callable[[], None] | None = None
         loop.on_readable(sock.fileno(), self._accept)
 
-    def news(self) -> None:
+    def refill(self) -> None:
         """There is more to follow."""
         for client in list(self._clients):
             client.refill()
@@ -86,7 +86,7 @@ class Desk:
         waiting, self._waiting = self._waiting, set()
         for client in waiting:
             client.answer(frames.EXITED, exited)
-        self.news()
+        self.refill()
 
     def leave(self, on_empty: Callable[[], None]) -> None:
         """Let nobody in, and `on_empty` when the last client has what it is owed."""
@@ -171,19 +171,19 @@ class Desk:
 
         client.follow(source)
 
-    def _read_complaints(self, client: Connection, body: bytes) -> None:
+    def _read_stderr(self, client: Connection, body: bytes) -> None:
         offset = frames.unpack_offset(body)
-        if offset > self._complaints.total:
+        if offset > self._stderr.total:
             raise Refused(frames.AHEAD)
         told = False
 
         def source() -> bytes | None:
             nonlocal offset, told
-            lost = self._complaints.lost
+            lost = self._stderr.lost
             if offset < lost:
                 count, offset = lost - offset, lost
                 return frames.frame(frames.LOST, frames.pack_chunk(lost, count, b""))
-            piece = self._complaints.after(offset)
+            piece = self._stderr.after(offset)
             if piece is not None:
                 begin, at_ms, data = piece
                 offset = begin + len(data)

@@ -9,10 +9,10 @@ from rhetor.codec import host_frames as frames
 from . import system
 from .program import Program
 from .spool import Spool
-from .tail_buffer import Recent
+from .tail_buffer import TailBuffer
 
 
-def facts(program: Program, running: bool, spool: Spool, complaints: Recent, waiting: bool) -> frames.Fields:
+def facts(program: Program, running: bool, spool: Spool, stderr: TailBuffer, waiting: bool) -> frames.Fields:
     """All but the program's end; times are clock ticks since boot."""
     foreground = program.foreground() if running else 0
     echo, canonical = program.modes() if running else (False, False)
@@ -28,8 +28,8 @@ def facts(program: Program, running: bool, spool: Spool, complaints: Recent, wai
         "head": spool.head,
         "acknowledged": spool.acknowledged,
         "waiting": int(waiting),
-        "stderr_total": complaints.total,
-        "stderr_lost": complaints.lost,
+        "stderr_total": stderr.total,
+        "stderr_lost": stderr.lost,
         "echo": int(echo),
         "canonical": int(canonical),
         "foreground_pid": foreground,

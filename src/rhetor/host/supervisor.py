@@ -1,6 +1,7 @@
-"""The host's life: it keeps one program, tells how it ended, and leaves when that was acknowledged.
+"""The life of a host: it runs one program, records how it ended, and exits when that was acknowledged.
 
-Everything else is somebody's: reading `output.py`, writing `input.py`, clients `desk.py`, ending `ending.py`.
+Output is read in `output.py`, input written in `input.py`, clients are served in `requests.py`, and the
+program is ended in `termination.py`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from .event_loop import Call, Loop, Timer
 from .input import Input
 from .output import RETRY_SECONDS, Output
 from .program import Program
-from .requests import Desk, Refused, Request, signal_number
+from .requests import ClientServer, Refused, Request, signal_number
 from .spec import Spec
 from .spool import Spool
 from .status import facts
-from .tail_buffer import Recent
-from .termination import Ending
-from .tty_writer import PipeInput, Typist
+from .tail_buffer import TailBuffer
+from .termination import Termination
+from .tty_writer import PipeInput, TtyWriter
 
-COMPLAINT_BYTES = 1 << 20  # of stderr that are kept
+STDERR_BYTES = 1 << 20  # of stderr that are kept
 GRACE_SECONDS = 5.0
 LOOK_SECONDS = 30.0  # between two looks of a host that is alone whether it can be found at all
 FAREWELL_SECONDS = 2.0  # for clients to take what they are owed
@@ -36,7 +37,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Keeper:
+class Supervisor:
     """Keeps a program that runs until it is over and nobody needs the host any more: `run` returns then."""
 
     def __init__(self, spec: Spec, program: Program, sock: socket.socket) -> None:
@@ -49,27 +50,27 @@ class Keeper:
             keep_bytes=spec.keep_bytes,
             segment_bytes=spec.segment_bytes,
         )
-        self._complaints = Recent(COMPLAINT_BYTES)
+        self._stderr = TailBuffer(STDERR_BYTES)
         self._status: int | None = None  # of the program, from wait
         self._leaving = False
         self._acknowledged = False
         self._alone: Timer | None = None
-        self._desk = Desk(
-            loop, sock, spec.nonce, self._spool, self._complaints, self._requests(), self._gone, self._hubs
+        self._server = ClientServer(
+            loop, sock, spec.nonce, self._spool, self._stderr, self._requests(), self._gone, self._hubs
         )
-        self._output = Output(loop, program, self._spool, self._complaints, now_ms, self._desk.news)
+        self._output = Output(loop, program, self._spool, self._stderr, now_ms, self._server.refill)
         self._input = Input(loop, self._sink())
-        self._ending = Ending(loop, self._reap, hangs_up=program.slave is not None)
+        self._termination = Termination(loop, self._reap, hangs_up=program.slave is not None)
         loop.on_signal(signal.SIGCHLD, self._reap)
         loop.on_signal(signal.SIGTERM, self._dismiss)
         self._hubs(0)
 
-    def _sink(self) -> Typist | PipeInput:
+    def _sink(self) -> TtyWriter | PipeInput:
         program = self._program
         assert program.input is not None
         if program.slave is None:
             return PipeInput(program.input, program.close_input)
-        return Typist(program.input, program.slave, lambda: system.input_awaited(program.foreground()))
+        return TtyWriter(program.input, program.slave, lambda: system.input_awaited(program.foreground()))
 
     def _requests(self) -> dict[int, Request]:
         return {
@@ -91,8 +92,8 @@ class Keeper:
     def _tell_status(self, client: Connection, body: bytes) -> None:
         del body
         running = self._status is None
-        told = facts(self._program, running, self._spool, self._complaints, self._output.waiting)
-        client.answer(frames.FACTS, frames.pack_fields([*told, ("exited", self._desk.exited)]))
+        told = facts(self._program, running, self._spool, self._stderr, self._output.waiting)
+        client.answer(frames.FACTS, frames.pack_fields([*told, ("exited", self._server.exited)]))
 
     def _write(self, client: Connection, body: bytes) -> None:
         kind, last, data = frames.unpack_write(body)
@@ -129,7 +130,7 @@ class Keeper:
         self._spool.acknowledge(offset)
         client.answer(frames.DONE)
         self._output.resume()
-        if self._desk.exited and offset == self._spool.head:
+        if self._server.exited and offset == self._spool.head:
             self._acknowledged = True
             self._leave_if_done()
 
@@ -137,9 +138,9 @@ class Keeper:
         grace = frames.unpack_number(body) / 1000
 
         def done() -> None:
-            self._when_told(lambda: client.answer(frames.EXITED, self._desk.exited))
+            self._when_told(lambda: client.answer(frames.EXITED, self._server.exited))
 
-        self._ending.begin(grace, done)
+        self._termination.begin(grace, done)
 
     def _need_program(self) -> None:
         if self._status is not None:
@@ -169,8 +170,8 @@ class Keeper:
             self._loop.after(RETRY_SECONDS, self._conclude)
             return
         self._program.close()
-        if not self._ending.under_way:
-            self._ending.begin(GRACE_SECONDS, self._leave_if_done)
+        if not self._termination.under_way:
+            self._termination.begin(GRACE_SECONDS, self._leave_if_done)
 
     def _record(self, status: int) -> bool:
         by_signal = os.WIFSIGNALED(status)
@@ -183,11 +184,11 @@ class Keeper:
             pass  # the folder was removed: nobody will look for it there
         except OSError:
             return False
-        self._desk.tell_exit(exited)
+        self._server.tell_exit(exited)
         return True
 
     def _when_told(self, call: Call) -> None:
-        if self._desk.exited:
+        if self._server.exited:
             call()
         else:
             self._loop.after(RETRY_SECONDS, lambda: self._when_told(call))
@@ -199,23 +200,23 @@ class Keeper:
         self._loop.cancel(self._alone)
         self._alone = None
         if not number:
-            self._bear_alone(time.monotonic() + self._spec.alone_seconds)
+            self._wait_for_hub(time.monotonic() + self._spec.alone_seconds)
 
-    def _bear_alone(self, until: float) -> None:
+    def _wait_for_hub(self, until: float) -> None:
         left = until - time.monotonic()
         # without its socket no hub finds it again: its folder was removed
         if left <= 0 or not os.path.exists(self._spec.socket):  # noqa: PTH110
             self._dismiss()
             return
-        self._alone = self._loop.after(min(left, LOOK_SECONDS), lambda: self._bear_alone(until))
+        self._alone = self._loop.after(min(left, LOOK_SECONDS), lambda: self._wait_for_hub(until))
 
     def _dismiss(self) -> None:
         """Nobody needs the program any more: it is ended, and then the host leaves unasked."""
         self._acknowledged = True
-        self._ending.begin(GRACE_SECONDS, self._leave_if_done)
+        self._termination.begin(GRACE_SECONDS, self._leave_if_done)
 
     def _leave_if_done(self) -> None:
-        if self._leaving or not self._acknowledged or not self._desk.exited or self._ending.under_way:
+        if self._leaving or not self._acknowledged or not self._server.exited or self._termination.under_way:
             return
         self._leaving = True
         try:
@@ -223,7 +224,7 @@ class Keeper:
         except FileNotFoundError:
             pass  # the hub has forgotten this host
         self._loop.after(FAREWELL_SECONDS, self._loop.stop)
-        self._desk.leave(self._loop.stop)
+        self._server.leave(self._loop.stop)
 
 
 def _answer(client: Connection, reason: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 
-class Recent:
+class TailBuffer:
     """Keeps the last `limit` bytes, in whole pieces; `total` counts all that came, `lost` what fell out."""
 
     def __init__(self, limit: int) -> None:

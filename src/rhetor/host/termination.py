@@ -1,4 +1,4 @@
-"""Ending a program with all its descendants, wherever they went: SIGTERM, a time of grace, SIGKILL.
+"""Termination a program with all its descendants, wherever they went: SIGTERM, a time of grace, SIGKILL.
 
 On a terminal SIGHUP goes with the first: shells that are talked to take no SIGTERM, but end with their
 terminal.
@@ -19,7 +19,7 @@ from .event_loop import Call, Loop
 _LOOK_SECONDS = 0.02
 
 
-class Ending:
+class Termination:
     """Goes on until no descendant is alive; then everybody in `done` is called, once."""
 
     def __init__(self, loop: Loop, reap: Callable[[], None], *, hangs_up: bool) -> None:

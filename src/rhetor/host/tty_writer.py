@@ -26,13 +26,13 @@ _PIECE = 512
 _ROOM = 3900  # bytes of a burst and the line before it; the kernel holds 4,095
 _LONG_LINE = 2048  # from here on a line is handed over in parts
 _SHORTEST, _LONGEST = 0.0005, 0.02  # seconds between two looks whether the reader took something
-_PATIENCE = 2.0  # seconds for a reader to be seen before a part of a line is handed over anyway
+_READER_SECONDS = 2.0  # seconds for a reader to be seen before a part of a line is handed over anyway
 
 _SPECIAL = ("VINTR", "VQUIT", "VSUSP", "VEOF", "VERASE", "VKILL", "VEOL", "VSTART", "VSTOP")
 _SPECIAL_EXTENDED = ("VWERASE", "VREPRINT", "VLNEXT", "VEOL2", "VDISCARD")
 
 
-class Typist:
+class TtyWriter:
     """Types on a terminal. `take` says how much was taken; where that is not all, `wait` says when to come
     again: in so many seconds, or (WRITABLE) when the descriptor takes more."""
 
@@ -141,7 +141,7 @@ class Typist:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if self._awaited() is False and now - self._since < _PATIENCE:
+        if self._awaited() is False and now - self._since < _READER_SECONDS:
             return False
         self._since = None
         return True

@@ -11,7 +11,7 @@ from rhetor.domain.event import Payload, PermissionAnswered, ToolReturned
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramStatus
 from rhetor.domain.turn import Turn
-from rhetor.drivers.base import Conversation, Running
+from rhetor.drivers.base import Conversation, RunningProgram
 from rhetor.hub.catalog.programs import ProgramRow
 from rhetor.hub.catalog.requests import Request
 from rhetor.store.base import Committed, Key, SourceOffset
@@ -97,7 +97,7 @@ class ProgramInstance:
     """
 
     entry: ProgramRow
-    running: Running
+    running: RunningProgram
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)

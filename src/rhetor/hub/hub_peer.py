@@ -9,7 +9,7 @@ from rhetor.domain.command import Principal
 from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.socket import HUB_PEER
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.hub.active import OpenRequests
 
 from .programs.status import status_of
@@ -27,7 +27,7 @@ class HubPeer:
         self._state = state
         self._principal = Principal(requests.owner)
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         word = message.content.strip().removeprefix("/").casefold()
         known = WORDS.get(word)
         yield Text(await known[1](self) if known else f"There is no command {word[:100]!r}.\n{_help()}")

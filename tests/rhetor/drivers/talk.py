@@ -8,7 +8,7 @@ from typing import Any
 
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer, PeerKind
-from rhetor.drivers.base import Conversation, Prompt, Said
+from rhetor.drivers.base import Conversation, PastMessage, Prompt
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Backoff
 from rhetor.drivers.models.deadline import Timeouts
@@ -77,7 +77,7 @@ async def chat_driver(
 
 
 async def turn(
-    conversation: Conversation, message: str, history: Sequence[Said] = ()
+    conversation: Conversation, message: str, history: Sequence[PastMessage] = ()
 ) -> tuple[list[Output], TurnFailure | None]:
     """All outputs of a turn, and how it failed if it did."""
     outputs: list[Output] = []

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rhetor.host.spool import Spool, SpoolReader
-from rhetor.host.tail_buffer import Recent
+from rhetor.host.tail_buffer import TailBuffer
 
 
 def spool_in(folder: Path, *, limit: int = 1 << 20, keep: int = 0, segment: int = 4096) -> Spool:
@@ -107,7 +107,7 @@ def test_a_refused_append_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_recent_keeps_the_last_and_counts_the_rest() -> None:
-    recent = Recent(100)
+    recent = TailBuffer(100)
     for number in range(1000):
         recent.append(number, b"%04d" % number)
     assert (recent.total, recent.total - recent.lost) == (4000, 100)

@@ -19,7 +19,7 @@ from rhetor.drivers.agents.acp.protocol import Acp
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.agents.protocol import Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Opening
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
@@ -143,7 +143,7 @@ while True:
 """
 )
 LAUNCH = Launch("/", {"PATH": "/usr/bin:/bin"})
-SPEECHES: dict[str, tuple[str, Callable[[Opening], Speech]]] = {
+SPEECHES: dict[str, tuple[str, Callable[[Opening], AgentProtocol]]] = {
     "claude": (CLAUDE, ClaudeCode),
     "codex": (CODEX, Codex),
     "acp": (ACP, Acp),
@@ -161,7 +161,7 @@ async def agents(hosts: Hosts, rules: Rules = Rules(), **options: Any) -> AsyncI
         MemoryStore(clock=lambda: 1_700_000_000_000),
         Peers(peers, {}),
         {},
-        program_drivers={name: Agents(hosts, speech) for name, (_, speech) in SPEECHES.items()},
+        program_drivers={name: Agents(hosts, protocol) for name, (_, protocol) in SPEECHES.items()},
         launches=lambda peer, cwd: LAUNCH,
         **options,
     ) as hub:

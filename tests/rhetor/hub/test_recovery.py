@@ -26,7 +26,7 @@ from rhetor.domain.command import (
 )
 from rhetor.domain.output import Done, Permission, Text, ToolUse
 from rhetor.domain.session import Session
-from rhetor.drivers.base import Said
+from rhetor.drivers.base import PastMessage
 from rhetor.errors import ProviderCut, StateConflict
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.plans.plans import Planned
@@ -86,7 +86,7 @@ async def test_after_a_crash_running_turns_are_interrupted_and_waiting_ones_run(
             assert ev.TurnInterrupted(REASON) in [e.payload for e in events]
             assert events[-1].turn_id == second.turn_id
             assert home.driver.heard == [("apollo", "1")]
-            assert home.driver.histories == [[Said("user", "0"), Said("assistant", "half")]]
+            assert home.driver.histories == [[PastMessage("user", "0"), PastMessage("assistant", "half")]]
 
 
 async def test_after_a_crash_a_plan_ends_where_it_was(tmp_path: Path, store: SqliteStore) -> None:

@@ -1,7 +1,7 @@
-"""A coding agent that runs: its lines are read, what they mean goes to the turn, its questions are answered.
+"""A running coding agent: reads its lines, passes on their outputs, and writes the answers to its requests.
 
-The protocol is a `Speech`; this is who runs it. An agent is told to stop when its turn is given up, and is
-spoken to again only after it has said that it did.
+What the lines mean is decided by an `AgentProtocol`. If a turn is given up, the agent is told to stop, and
+the next message waits until it has confirmed that.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
 from rhetor.drivers.programs.host.feed import Feed, Stderr
 from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited, Lost
-from rhetor.drivers.programs.program import RunningProgram, clock, of_stderr
+from rhetor.drivers.programs.program import HostedProgram, clock, of_stderr
 from rhetor.errors import ProgramEnded, TurnFailure
 
-from .protocol import COPY_OF, Heard, Speech
+from .protocol import COPY_OF, AgentProtocol, Decoded
 
 BEGIN_SECONDS = 60.0  # how long one may take until it has a copy of a conversation
 STOP_SECONDS = 10.0  # how long one that was told to stop may take for it
@@ -33,9 +33,9 @@ KEPT_STDERR = 2000
 LAST_WORDS_SECONDS = 1.0  # how long after its end its stderr is read
 
 
-class AgentProgram(RunningProgram):
+class AgentProgram(HostedProgram):
     """`fresh`: it was started now, and has not been spoken to. `in_turn`: a turn that an earlier hub began is
-    running, and is to be taken up with `proceed`; `asked`: the ids of the requests that wait in it.
+    running, and is to be taken up with `resume_turn`; `asked`: the ids of the requests that wait in it.
     `stderr`: from where on that is read."""
 
     def __init__(
@@ -44,8 +44,8 @@ class AgentProgram(RunningProgram):
         link: HostLink,
         feed: Feed,
         source: str,
-        changed: Callable[[RunningProgram], None],
-        speech: Speech,
+        changed: Callable[[HostedProgram], None],
+        protocol: AgentProtocol,
         *,
         fresh: bool,
         in_turn: bool = False,
@@ -53,10 +53,10 @@ class AgentProgram(RunningProgram):
         stderr: int = 0,
     ) -> None:
         super().__init__(peer, link, feed, source, changed)
-        self._speech = speech
+        self._protocol = protocol
         self._lines = Lines()
         self._fresh = fresh
-        self._memory = speech.kept
+        self._memory = protocol.saved
         self._asked = set(asked)
         self._stderr = ""
         self._stderr_at = stderr
@@ -68,16 +68,16 @@ class AgentProgram(RunningProgram):
             self._taken_up.set()
         self._show_condition()
 
-    async def unasked(self) -> AsyncGenerator[Spooled, None]:
+    async def unprompted(self) -> AsyncGenerator[Spooled, None]:
         await self._taken_up.wait()  # what comes first belongs to the turn
-        async with aclosing(super().unasked()) as said:
+        async with aclosing(super().unprompted()) as said:
             async for spooled in said:
                 yield spooled
 
-    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+    async def listen(self) -> AsyncGenerator[Spooled, None]:
         await self._introduce()
         while self.ended is None:
-            item = await self.feed.overheard(None)
+            item = await self.feed.next_unclaimed(None)
             if item is None:
                 return
             if isinstance(item, Stderr):
@@ -92,29 +92,29 @@ class AgentProgram(RunningProgram):
                 for words in await self._last_words():
                     yield words
 
-    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+    async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         await self._introduce()
         self._at_rest.clear()
-        await self._write(self._speech.say(message.content))
-        async with aclosing(self.rest()) as said:
+        await self._write(self._protocol.prompt(message.content))
+        async with aclosing(self.rest_of_turn()) as said:
             async for output in said:
                 yield output
 
-    async def rest(self) -> AsyncGenerator[Spooled | Plain, None]:
+    async def rest_of_turn(self) -> AsyncGenerator[Spooled | Plain, None]:
         self._taken_up.set()
         self._show_condition()
         known = self._goes_on
         heard = clock()
-        ends: Heard | None = None
+        ends: Decoded | None = None
         while ends is None:
-            item = await self.feed.next(self.stuck_at(heard))
+            item = await self.feed.next(self.stuck_deadline(heard))
             if isinstance(item, Stderr):
                 self._note_stderr(item)
                 yield of_stderr(self.source, item)
                 continue
             if item is None:
                 if not self._asked:
-                    self.become("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                    self.set_status("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
                 heard = clock()
                 continue
             heard = clock()
@@ -147,14 +147,14 @@ class AgentProgram(RunningProgram):
                 f"{self.peer.name} has not stopped what it was told to stop", retryable=True
             ) from None
 
-    async def begun(self) -> None:
+    async def wait_until_copied(self) -> None:
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
-                while not self._speech.has_copy:
+                while not self._protocol.has_copy:
                     if self.ended is not None:
                         raise self.failure()
-                    if self._speech.refused is not None:
-                        raise self._speech.refused
+                    if self._protocol.refused is not None:
+                        raise self._protocol.refused
                     self._heard.clear()
                     await self._heard.wait()
         except TimeoutError:
@@ -163,11 +163,11 @@ class AgentProgram(RunningProgram):
     async def answer(self, id: str, value: Any) -> None:
         self._asked.discard(id)
         self._show_condition()
-        await self._write_if_there(self._speech.answer(id, value if isinstance(value, str) else None))
+        await self._write_if_there(self._protocol.answer(id, value if isinstance(value, str) else None))
 
     async def interrupt(self) -> None:
         self._asked.clear()
-        await self._write_if_there(self._speech.interrupt())
+        await self._write_if_there(self._protocol.interrupt())
 
     def failure(self) -> ProgramEnded:
         failure = super().failure()
@@ -182,30 +182,30 @@ class AgentProgram(RunningProgram):
         return "session_id" in self._memory or bool(self._memory.get(COPY_OF))
 
     @property
-    def reported(self) -> Mapping[str, Any]:
-        return self._speech.reported
+    def details(self) -> Mapping[str, Any]:
+        return self._protocol.reported
 
     async def _introduce(self) -> None:
         if self._fresh:
             self._fresh = False
-            await self._write_if_there(self._speech.open())
+            await self._write_if_there(self._protocol.opening_lines())
 
-    async def _taken(self, item: Chunk | Exited | HostLost) -> tuple[list[Plain], Heard | None]:
+    async def _taken(self, item: Chunk | Exited | HostLost) -> tuple[list[Plain], Decoded | None]:
         """What an item means, and what ended the turn, where it did."""
         if isinstance(item, Chunk):
             lines = self._lines.feed(item.data)
         else:
-            self.over(item)
+            self.note_end(item)
             lines = self._lines.finish()
         outputs: list[Plain] = []
-        ends: Heard | None = None
+        ends: Decoded | None = None
         for line in lines:
             if isinstance(line, Cut):
                 outputs.append(_too_long(line))
                 continue
             if not line.strip():
                 continue
-            heard = self._speech.take(line)
+            heard = self._protocol.decode(line)
             outputs += heard.outputs
             self._asked |= self._left_to_a_person(heard.outputs)
             self._asked -= {o.request_id for o in heard.outputs if isinstance(o, Withdrawn)}
@@ -215,7 +215,7 @@ class AgentProgram(RunningProgram):
                 ends = heard
                 self._asked.clear()
         self._heard.set()
-        if (kept := self._speech.kept) != self._memory:
+        if (kept := self._protocol.saved) != self._memory:
             self._memory = kept
             outputs.append(Remembered(self._memory))
         return outputs, ends
@@ -231,13 +231,13 @@ class AgentProgram(RunningProgram):
     def _show_condition(self) -> None:
         if self.ended is not None or self._at_rest.is_set():
             return
-        self.become("busy", "a turn is running")
+        self.set_status("busy", "a turn is running")
 
-    def become(self, state: ProgramState, evidence: str) -> None:
+    def set_status(self, state: ProgramState, evidence: str) -> None:
         """A turn in which a request waits is blocked, whoever says that it runs."""
         if state == "busy" and self._asked:
             state, evidence = "blocked", f"asks for permission ({len(self._asked)} open)"
-        super().become(state, evidence)
+        super().set_status(state, evidence)
 
     async def _end_now(self) -> None:
         """What it was to go on with is lost: the next message has another process."""
@@ -245,7 +245,7 @@ class AgentProgram(RunningProgram):
         while self.ended is None:
             item = await self.feed.next(None)
             if isinstance(item, Exited | HostLost):
-                self.over(item)
+                self.note_end(item)
 
     async def _last_words(self) -> list[Spooled]:
         """What it wrote to stderr and was not read before its end was: why it ended, mostly."""

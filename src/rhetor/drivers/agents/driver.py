@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
-from rhetor.drivers.base import Left, Running
+from rhetor.drivers.base import RunningProgram, SavedState
 from rhetor.drivers.programs.driver import end_of, executable, program_of, taken_up
 from rhetor.drivers.programs.host.feed import Feed
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
@@ -15,18 +15,18 @@ from rhetor.drivers.programs.host.spec import ProgramSpec
 from rhetor.errors import ForkUnsupported
 
 from .agent import AgentProgram
-from .protocol import COPY_OF, Opening, Speech
+from .protocol import COPY_OF, AgentProtocol, Opening
 
 
 class Agents:
-    """`speech`: how this kind of agent is spoken to."""
+    """`protocol`: how this kind of agent is spoken to."""
 
     sessions: Literal["many", "one"] = "many"
     continues = True
 
-    def __init__(self, hosts: Hosts, speech: Callable[[Opening], Speech]) -> None:
+    def __init__(self, hosts: Hosts, protocol: Callable[[Opening], AgentProtocol]) -> None:
         self._hosts = hosts
-        self._speech = speech
+        self._protocol = protocol
 
     async def start(
         self,
@@ -34,28 +34,28 @@ class Agents:
         host_id: str,
         launch: Launch,
         memory: dict[str, Any],
-        changed: Callable[[Running], None],
-    ) -> Running:
+        changed: Callable[[RunningProgram], None],
+    ) -> RunningProgram:
         program = program_of(peer)
         path = executable(program, launch)
-        speech = self._speech(opening(launch.cwd, memory))
-        argv = speech.command((path, *program.argv[1:]))
-        env = speech.environment(launch.env)
+        protocol = self._protocol(opening(launch.cwd, memory))
+        argv = protocol.command((path, *program.argv[1:]))
+        env = protocol.environment(launch.env)
         spec = ProgramSpec(argv, launch.cwd, env, "pipes", on_exit=program.on_exit)
         link = await self._hosts.start(host_id, spec)
-        return AgentProgram(peer, link, Feed(link, 0, 0), f"host:{host_id}", changed, speech, fresh=True)
+        return AgentProgram(peer, link, Feed(link, 0, 0), f"host:{host_id}", changed, protocol, fresh=True)
 
     async def find(
-        self, peer: Peer, host_id: str, left: Left, changed: Callable[[Running], None]
-    ) -> Running | Exit:
+        self, peer: Peer, host_id: str, left: SavedState, changed: Callable[[RunningProgram], None]
+    ) -> RunningProgram | Exit:
         found = await self._hosts.find(host_id)
         if isinstance(found, HostGone):
             return end_of(found)
         status = await found.status()
-        speech = self._speech(opening(program_of(peer).cwd, left.memory))
-        if speech.opening.fork:
-            speech.memory |= {key: value for key, value in left.memory.items() if key != COPY_OF}
-        speech.reopen(left.in_turn, left.asked)
+        protocol = self._protocol(opening(program_of(peer).cwd, left.memory))
+        if protocol.opening.fork:
+            protocol.memory |= {key: value for key, value in left.memory.items() if key != COPY_OF}
+        protocol.resume(left.in_turn, left.asked)
         stderr = status.stderr_total
         feed = Feed(found, await taken_up(found, status, left.offset), stderr)
         return AgentProgram(
@@ -64,15 +64,15 @@ class Agents:
             feed,
             f"host:{host_id}",
             changed,
-            speech,
+            protocol,
             fresh=False,
             in_turn=left.in_turn,
             asked=left.asked if left.in_turn else (),
             stderr=stderr,
         )
 
-    def copied(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
-        if not self._speech(Opening("", memory)).can_fork():
+    def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
+        if not self._protocol(Opening("", memory)).can_fork():
             raise ForkUnsupported(peer.name)
         return {COPY_OF: memory} if "session_id" in memory else {}
 

@@ -1,7 +1,7 @@
 """How a coding agent is spoken to, as a state machine without I/O: lines in, outputs and lines to write out.
 
-One speech is one conversation in one process. Who runs it writes the lines, reads the program's, keeps what
-is to be remembered, and knows sessions and turns; a speech knows its agent's protocol alone.
+One protocol is one conversation in one process. Who runs it writes the lines, reads the program's, keeps what
+is to be remembered, and knows sessions and turns; a protocol knows its agent's protocol alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPORTED = "reported"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Decoded:
     """What a line means. `outputs`: for the log, in order, a `Record` of the line as it came among them;
     `writes`: lines for the program, without newline; `ended`: the running turn is over, with `failure` where
     it has no answer (an interrupted one: a failure whose code is `interrupted`), else with the
@@ -48,12 +48,12 @@ class Opening:
     persona: str | None = None
 
 
-class Speech(ABC):
+class AgentProtocol(ABC):
     """`memory`: what another process, or another hub, needs to go on (the agent's own id of the conversation
     first of all, as `session_id`): small, JSON, and changed only within the methods here. `reported`: what
     the agent tells of itself (reports).
 
-    A speech never raises on what an agent says: what it does not know becomes a `Record` and nothing else.
+    A protocol never raises on what an agent says: what it does not know becomes a `Record` and nothing else.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -72,7 +72,7 @@ class Speech(ABC):
         return "session_id" in self.memory
 
     @property
-    def kept(self) -> dict[str, Any]:
+    def saved(self) -> dict[str, Any]:
         """What an `Opening` is to have for `memory`. One that goes on with a copy needs the original until it
         has its own."""
         kept = {**self.memory, REPORTED: dict(self.reported)} if self.reported else dict(self.memory)
@@ -93,21 +93,21 @@ class Speech(ABC):
         return given
 
     @abstractmethod
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         """The lines that the program is sent once it runs."""
 
     @abstractmethod
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
-        """The program runs already, under an earlier hub: its `memory` is here, the lines of `open` went
-        then. `in_turn`: a turn is running; `asked`: the permission requests that wait, by id, with their
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
+        """Continue with a program that an earlier hub started: `memory` is set, and `opening_lines` were sent
+        then. `in_turn`: a turn is running. `asked`: the open permission requests, by id, with their
         `detail`."""
 
     @abstractmethod
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         """Begin a turn. Where the agent is not ready yet, nothing: the lines come with what makes it so."""
 
     @abstractmethod
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         """One line of its output, without its newline."""
 
     @abstractmethod

@@ -54,7 +54,7 @@ def count(of: Any, key: str) -> int:
     return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
 
 
-class Said:
+class StreamedText:
     """The pieces of a text that were passed on, without the text: what comes again as a whole is not said
     twice. It takes the same room however long the text is."""
 

@@ -37,7 +37,7 @@ class AgentTranscripts:
         self._depth = depth
         self._transcript = transcript
 
-    def kept(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
+    def files(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
         return list(_below(self._folder(environment), self._depth))
 
     def at(self, path: str) -> Sequence[TranscriptFile]:

@@ -14,7 +14,7 @@ from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Output, Permission, ToolResult, ToolUse
 from rhetor.domain.tool import ALLOW, DENY
 from rhetor.drivers.model_tools.results import Answers
-from rhetor.drivers.model_tools.toolbox import Offered, Servers, Toolbox
+from rhetor.drivers.model_tools.toolbox import AvailableTool, Servers, Toolbox
 from rhetor.errors import ToolUnanswered
 
 ANSWER_SECONDS = 3600.0  # that a client has for a tool's result
@@ -27,28 +27,28 @@ OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedCall:
     """A call as the model asks for it; `arguments` are its own words, JSON if all is well."""
 
     name: str
     arguments: str
 
 
-class NotUnderstood(Exception):
+class InvalidCall(Exception):
     """A wish that cannot be carried out; the words are for the model."""
 
 
 class ToolCalls:
-    """Carries out wishes; `results` are there, in their order, when the outputs have been iterated.
+    """Carries out requested; `results` are there, in their order, when the outputs have been iterated.
 
-    `misunderstood`: how many could not even be begun.
+    `invalid`: how many could not even be begun.
     """
 
     def __init__(
         self, toolbox: Toolbox, servers: Servers, answers: Answers, seconds: float = ANSWER_SECONDS
     ) -> None:
         self.results: list[ToolResult] = []
-        self.misunderstood = 0
+        self.invalid = 0
         self._toolbox = toolbox
         self._servers = servers
         self._answers = answers
@@ -56,14 +56,14 @@ class ToolCalls:
         # not bounded in number, but a wish says at most three things
         self._said: asyncio.Queue[Output | None] = asyncio.Queue()
 
-    async def outputs(self, wishes: Sequence[Wish]) -> AsyncGenerator[Output, None]:
+    async def outputs(self, requested: Sequence[RequestedCall]) -> AsyncGenerator[Output, None]:
         """What happens, as it happens.
 
         Raises:
             ToolUnanswered: a client took too long.
             Interrupted: the answers were told so.
         """
-        tasks = [asyncio.create_task(self._carry_out(wish), name=f"tool {wish.name}") for wish in wishes]
+        tasks = [asyncio.create_task(self._carry_out(wish), name=f"tool {wish.name}") for wish in requested]
         left = len(tasks)
         try:
             while left:
@@ -81,7 +81,7 @@ class ToolCalls:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _carry_out(self, wish: Wish) -> ToolResult:
+    async def _carry_out(self, wish: RequestedCall) -> ToolResult:
         call_id = f"call_{secrets.token_hex(8)}"
         try:
             return await self._called(call_id, wish)
@@ -89,32 +89,32 @@ class ToolCalls:
             # after its task is done, so that who is woken by this finds what became of it
             asyncio.get_running_loop().call_soon(self._said.put_nowait, None)
 
-    async def _called(self, call_id: str, wish: Wish) -> ToolResult:
+    async def _called(self, call_id: str, wish: RequestedCall) -> ToolResult:
         try:
-            offered, arguments = self._understood(wish)
-        except NotUnderstood as why:
-            self.misunderstood += 1
+            available, arguments = self._understood(wish)
+        except InvalidCall as why:
+            self.invalid += 1
             self._say(ToolUse(call_id, wish.name, wish.arguments, "hub"))
             return self._told(_refusal(call_id, "not_understood", str(why)))
-        if offered.tool.needs_approval and not await self._approved(call_id, offered, arguments):
+        if available.tool.needs_approval and not await self._approved(call_id, available, arguments):
             return _refusal(call_id, "denied", "nobody allowed this call")
-        use = ToolUse(call_id, offered.tool.name, arguments, offered.runs_at)
-        if offered.server is None:
+        use = ToolUse(call_id, available.tool.name, arguments, available.runs_at)
+        if available.server is None:
             return await self._by_client(use)
         self._say(use)
-        return self._told(await self._servers.call(offered.server, call_id, offered.name, arguments))
+        return self._told(await self._servers.call(available.server, call_id, available.name, arguments))
 
-    def _understood(self, wish: Wish) -> tuple[Offered, Any]:
-        offered = self._toolbox.get(wish.name)
-        if offered is None:
-            raise NotUnderstood(f"there is no tool {wish.name!r}, only {', '.join(self._toolbox)}")
-        return offered, decoded(wish.arguments)
+    def _understood(self, wish: RequestedCall) -> tuple[AvailableTool, Any]:
+        available = self._toolbox.get(wish.name)
+        if available is None:
+            raise InvalidCall(f"there is no tool {wish.name!r}, only {', '.join(self._toolbox)}")
+        return available, decoded(wish.arguments)
 
-    async def _approved(self, call_id: str, offered: Offered, arguments: Any) -> bool:
+    async def _approved(self, call_id: str, available: AvailableTool, arguments: Any) -> bool:
         request_id = secrets.token_hex(8)
-        detail = {"call_id": call_id, "arguments": arguments, "runs_at": offered.runs_at}
+        detail = {"call_id": call_id, "arguments": arguments, "runs_at": available.runs_at}
         with self._answers.expected(request_id) as answer:
-            self._say(Permission(request_id, offered.tool.name, detail, OPTIONS))
+            self._say(Permission(request_id, available.tool.name, detail, OPTIONS))
             return bool(await answer == ALLOW)
 
     async def _by_client(self, use: ToolUse) -> ToolResult:
@@ -138,18 +138,18 @@ class ToolCalls:
 
 def decoded(arguments: str) -> dict[str, Any]:
     """Raises:
-    NotUnderstood: they are no JSON object, nested too deep, or have half a surrogate pair."""
+    InvalidCall: they are no JSON object, nested too deep, or have half a surrogate pair."""
     try:
         value = msgspec.json.decode(arguments or "{}")
         msgspec.json.encode(value)
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-        raise NotUnderstood(f"the arguments are not JSON: {error}") from error
+        raise InvalidCall(f"the arguments are not JSON: {error}") from error
     except RecursionError as error:
-        raise NotUnderstood("the arguments are nested too deep") from error
+        raise InvalidCall("the arguments are nested too deep") from error
     if not isinstance(value, dict):
-        raise NotUnderstood("the arguments are not a JSON object")
+        raise InvalidCall("the arguments are not a JSON object")
     if _is_deep(value):
-        raise NotUnderstood(f"the arguments are nested deeper than {DEPTH}")
+        raise InvalidCall(f"the arguments are nested deeper than {DEPTH}")
     return value
 
 

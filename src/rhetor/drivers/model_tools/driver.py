@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
-from rhetor.drivers.base import Driver, Prompt, Said
+from rhetor.drivers.base import Driver, PastMessage, Prompt
 from rhetor.drivers.model_tools.results import Answers
 from rhetor.drivers.model_tools.toolbox import Servers, collect
 from rhetor.drivers.model_tools.turn import ToolTurn
 from rhetor.drivers.models.deadline import Interrupted
 from rhetor.drivers.models.driver import ChatConversation, ChatDriver
 from rhetor.drivers.models.offline import OfflineConversation
-from rhetor.drivers.models.turn import Means, Question
+from rhetor.drivers.models.turn import Question, TurnResources
 
 
 def with_tools(chat: Driver, servers: Servers) -> ToolingDriver:
@@ -25,8 +25,8 @@ def with_tools(chat: Driver, servers: Servers) -> ToolingDriver:
 
 
 class ToolingDriver:
-    """`chat` runs the turns that have no tools; both drivers share its means. It closes neither `chat` nor
-    `servers`, which are their owner's."""
+    """Runs turns that have tools itself, and all others with `chat`, whose resources it shares. `chat` and
+    `servers` belong to the caller, who closes them."""
 
     sessions: Literal["many", "one"] = "many"
 
@@ -36,32 +36,36 @@ class ToolingDriver:
 
     async def open(self, peer: Peer, resume: str | None = None) -> ToolingConversation:
         plain = await self._chat.open(peer, resume)
-        return ToolingConversation(peer, plain, self._chat.means, self._servers)
+        return ToolingConversation(peer, plain, self._chat.resources, self._servers)
 
     async def aclose(self) -> None:
         pass
 
 
 class ToolingConversation:
-    def __init__(self, peer: Peer, plain: ChatConversation, means: Means, servers: Servers) -> None:
+    def __init__(
+        self, peer: Peer, plain: ChatConversation, resources: TurnResources, servers: Servers
+    ) -> None:
         self._peer = peer
         self._plain = plain
-        self._means = means
+        self._resources = resources
         self._servers = servers
         self._answers = Answers()
         self._turn: ToolTurn | None = None
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         has_tools = bool(message.tools or self._peer.mcp_servers)
         turn = self._with_tools(message, history) if has_tools else self._plain.send(message, history)
         async with aclosing(turn) as outputs:
             async for output in outputs:
                 yield output
 
-    async def _with_tools(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def _with_tools(
+        self, message: Prompt, history: Sequence[PastMessage]
+    ) -> AsyncGenerator[Output, None]:
         question = Question(self._peer, message, history, OfflineConversation(self._peer))
         toolbox = await collect(self._peer, message.tools, self._servers)
-        self._turn = ToolTurn(self._means, question, toolbox, self._servers, self._answers)
+        self._turn = ToolTurn(self._resources, question, toolbox, self._servers, self._answers)
         try:
             async with aclosing(self._turn.outputs()) as outputs:
                 async for output in outputs:

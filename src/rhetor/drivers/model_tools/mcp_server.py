@@ -100,7 +100,7 @@ class McpServer:
         why = str(first) or type(first).__name__
         if isinstance(first, TimeoutError):
             why = f"it did not answer within {self._limits.start:g} s"
-        if self._access.program is not None and (words := self._access.program.complaint):
+        if self._access.program is not None and (words := self._access.program.stderr_tail):
             why = f"{why}; it said: {words}"
         log.warning("MCP server failed", extra={"server": self._server, "why": why})
         if not self.ready.done():

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
 LINE_BYTES = 16 << 20
-COMPLAINT_BYTES = 2048  # of stderr that are kept, for the error
-PATIENCE_SECONDS = 1.0  # after its stdin was closed, and again after SIGTERM
+STDERR_BYTES = 2048  # of stderr that are kept, for the error
+GRACE_SECONDS = 1.0  # after its stdin was closed, and again after SIGTERM
 
 # what a program gets without being allowed anything
 INHERITED = ("PATH", "HOME", "LANG")
@@ -37,7 +37,7 @@ def allowed(
 
 
 class Program:
-    """A server that was started; `complaint` is the end of what it wrote to stderr. `over` is set when it
+    """A server that was started; `stderr_tail` is the end of what it wrote to stderr. `over` is set when it
     writes no more answers."""
 
     def __init__(
@@ -47,11 +47,11 @@ class Program:
         self._argv = argv
         self._environment = dict(environment)
         self._folder = folder
-        self._complaint = bytearray()
+        self._stderr_tail = bytearray()
 
     @property
-    def complaint(self) -> str:
-        return " ".join(self._complaint.decode("utf-8", "replace").split())
+    def stderr_tail(self) -> str:
+        return " ".join(self._stderr_tail.decode("utf-8", "replace").split())
 
     def transport(self) -> Transport:
         """Starts the program when it is entered, and ends it, with all its descendants, when it is left.
@@ -121,8 +121,8 @@ class Program:
     async def _overhear(self, process: Process) -> None:
         assert process.stderr is not None
         while piece := await process.stderr.read(1 << 16):
-            self._complaint += piece
-            del self._complaint[:-COMPLAINT_BYTES]
+            self._stderr_tail += piece
+            del self._stderr_tail[:-STDERR_BYTES]
 
 
 async def _end(process: Process) -> None:
@@ -134,7 +134,7 @@ async def _end(process: Process) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(GRACE_SECONDS):
                 await process.wait()
                 break
     # what it has left behind in its group

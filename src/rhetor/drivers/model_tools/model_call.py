@@ -1,4 +1,4 @@
-"""One call to a model that may ask for tools, through pydantic-ai: messages in, outputs and wishes out.
+"""One call to a model that may ask for tools, through pydantic-ai: messages in, outputs and requested out.
 
 pydantic-ai knows how each provider wants tools, their results and its own reasoning to be told; the client,
 the time-outs and the errors are those of plain turns. It is imported by the first such call, in a thread:
@@ -17,10 +17,10 @@ import msgspec
 
 from rhetor.domain.output import Done, Output, Text, Usage
 from rhetor.domain.tool import Tool
-from rhetor.drivers.base import Said
+from rhetor.drivers.base import PastMessage
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
-from rhetor.drivers.models.deadline import OutOfPatience
+from rhetor.drivers.models.deadline import DeadlineExceeded
 from rhetor.drivers.models.exchange import Exchange
 from rhetor.errors import ProviderFailed, ToolCallRefused, Unprocessable
 
@@ -43,7 +43,7 @@ def _load() -> None:
     import pydantic_ai.models.openai  # noqa: F401
 
 
-def opening(system: str, history: Sequence[Said], message: str) -> list[ModelMessage]:
+def opening(system: str, history: Sequence[PastMessage], message: str) -> list[ModelMessage]:
     """The messages of a turn before its first call."""
     from pydantic_ai import messages as m
 
@@ -53,7 +53,7 @@ def opening(system: str, history: Sequence[Said], message: str) -> list[ModelMes
         m.ModelRequest(parts=[m.UserPromptPart(said.content)])
         if said.role == "user"
         else m.ModelResponse(parts=[m.TextPart(said.content)])
-        for said in (*earlier, Said("user", message))
+        for said in (*earlier, PastMessage("user", message))
     ]
     first = found[0]
     if system and isinstance(first, m.ModelRequest):
@@ -61,7 +61,7 @@ def opening(system: str, history: Sequence[Said], message: str) -> list[ModelMes
     return found
 
 
-class Speech:
+class StreamedAnswer:
     """One answer under way. `response` is there once it is whole."""
 
     over = False
@@ -97,9 +97,9 @@ class Speech:
             model_settings={"max_tokens": MAX_TOKENS} if self._exchange.client.anthropic else None,
             model_request_parameters=_parameters(self._tools),
         )
-        patience = self._exchange.patience
+        deadline = self._exchange.deadline
         with self._typed():
-            stream = await patience.wait(call.__aenter__())
+            stream = await deadline.wait(call.__aenter__())
         try:
             async for event in self._events(stream):
                 if said := self._said(event):
@@ -110,14 +110,14 @@ class Speech:
             await call.__aexit__(None, None, None)
 
     async def _events(self, stream: StreamedResponse) -> AsyncIterator[ModelResponseStreamEvent]:
-        events, patience = aiter(stream), self._exchange.patience
+        events, deadline = aiter(stream), self._exchange.deadline
         while True:
             with self._typed():
-                event = await patience.wait(anext(events, None))
+                event = await deadline.wait(anext(events, None))
             if event is None:
                 return
             self._begun = True
-            patience.alive()
+            deadline.alive()
             yield event
 
     def _said(self, event: ModelResponseStreamEvent) -> Text | None:
@@ -165,7 +165,7 @@ class Speech:
         target, exchange = self._exchange.target, self._exchange
         try:
             yield
-        except OutOfPatience as over:
+        except DeadlineExceeded as over:
             seconds = getattr(exchange.timeouts, over.phase)
             raise errors.timed_out(target, over.phase, seconds) from over
         except Unprocessable as error:

@@ -29,7 +29,7 @@ class Servers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class AvailableTool:
     """A tool as the model sees it. `server` None: the client runs it. `name`: what its server calls it."""
 
     tool: Tool
@@ -41,7 +41,7 @@ class Offered:
         return "client" if self.server is None else "hub"
 
 
-Toolbox = Mapping[str, Offered]
+Toolbox = Mapping[str, AvailableTool]
 
 
 async def collect(peer: Peer, client: Sequence[Tool], servers: Servers) -> Toolbox:
@@ -51,11 +51,11 @@ async def collect(peer: Peer, client: Sequence[Tool], servers: Servers) -> Toolb
     Raises:
         ToolServerFailed: a server of the peer cannot be used.
     """
-    found = {tool.name: Offered(tool) for tool in client}
+    found = {tool.name: AvailableTool(tool) for tool in client}
     for server in peer.mcp_servers:
         for tool in await servers.tools(server):
             name = _free(f"{server}__{tool.name}", found)
-            found[name] = Offered(replace(tool, name=name), server, tool.name)
+            found[name] = AvailableTool(replace(tool, name=name), server, tool.name)
     return found
 
 

@@ -1,7 +1,7 @@
 """Coding agents as plain models: each turn is a process of its own, without tools, in a folder without files.
 
 So a subscription is enough for an answer. What an agent asks for meanwhile is refused. Which of them is asked
-is for `models` to say; how each is spoken to, for its speech.
+is for `models` to say; how each is spoken to, for its protocol.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rhetor.domain.program import Launch, Program
 from rhetor.drivers.agents.agent import AgentProgram
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.logins import Login, login_of
-from rhetor.drivers.agents.protocol import Opening, Speech
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.agents.protocol import AgentProtocol, Opening
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.target import AgentTarget
 from rhetor.drivers.programs.driver import executable
 from rhetor.drivers.programs.host.failures import HostLost, ProgramAlive
@@ -51,19 +51,19 @@ class AgentEntry:
 
 
 class AgentModels:
-    """`speeches`: how an agent is spoken to, by its driver; `folder`: is made, and stays empty. `automatic`:
+    """`protocols`: how an agent is spoken to, by its driver; `folder`: is made, and stays empty. `automatic`:
     the agents that `auto` may take, in this order."""
 
     def __init__(
         self,
         entries: Mapping[str, AgentEntry],
-        speeches: Mapping[str, Callable[[Opening], Speech]],
+        protocols: Mapping[str, Callable[[Opening], AgentProtocol]],
         hosts: Hosts,
         folder: Path,
         automatic: Sequence[str] = (),
     ) -> None:
-        self._entries = {name: entry for name, entry in entries.items() if entry.driver in speeches}
-        self._speeches = speeches
+        self._entries = {name: entry for name, entry in entries.items() if entry.driver in protocols}
+        self._protocols = protocols
         self._hosts = hosts
         self._folder = folder
         self._automatic = automatic
@@ -98,7 +98,7 @@ class AgentModels:
         return None
 
     async def outputs(
-        self, target: AgentTarget, persona: str, message: Prompt, history: Sequence[Said]
+        self, target: AgentTarget, persona: str, message: Prompt, history: Sequence[PastMessage]
     ) -> AsyncGenerator[Output, None]:
         """One turn, to its `Done`.
 
@@ -143,7 +143,7 @@ class AgentModels:
 
     async def _start(self, target: AgentTarget, persona: str) -> AgentProgram:
         entry = self._entries[target.peer]
-        speak = self._speeches[entry.driver]
+        speak = self._protocols[entry.driver]
         self._folder.mkdir(mode=0o500, parents=True, exist_ok=True)
         agents = Agents(
             self._hosts, lambda opening: speak(replace(opening, persona=persona, model=target.model))
@@ -166,7 +166,7 @@ class AgentModels:
         self._hosts.forget(running.link.host_id)
 
 
-def with_history(message: str, history: Sequence[Said]) -> str:
+def with_history(message: str, history: Sequence[PastMessage]) -> str:
     """A message for who is told nothing else: after what was said before, whose end nobody can forge."""
     if not history:
         return message
@@ -188,7 +188,7 @@ async def _plain(running: AgentProgram, text: str) -> AsyncGenerator[Plain, None
                     case Text(channel="answer" | "reasoning") | Usage() | Done():
                         yield each
             if isinstance(output, Spooled) and output.source == running.source:
-                await running.stored(output.offset)
+                await running.acknowledge(output.offset)
 
 
 def _named(output: Plain, target: AgentTarget) -> Output:

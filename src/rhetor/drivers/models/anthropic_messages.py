@@ -10,7 +10,7 @@ import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
 from rhetor.domain.output import Done, Output, Text, Usage
-from rhetor.drivers.base import Said
+from rhetor.drivers.base import PastMessage
 from rhetor.drivers.models.client import Request
 from rhetor.drivers.models.errors import cut, failed_in_stream
 from rhetor.drivers.models.target import Target
@@ -58,7 +58,7 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-def request(target: Target, system: str, history: Sequence[Said], message: str) -> Request:
+def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
     """The streamed call."""
     prompt = {"system": system} if system else {}
     body = {
@@ -71,7 +71,7 @@ def request(target: Target, system: str, history: Sequence[Said], message: str) 
     return Request("/v1/messages", msgspec.json.encode(body))
 
 
-def _messages(history: Sequence[Said], message: str) -> Any:
+def _messages(history: Sequence[PastMessage], message: str) -> Any:
     # the API takes no empty text, and no answer before the first question (a window may cut there)
     said = dropwhile(lambda earlier: earlier.role != "user", (each for each in history if each.content))
     return [

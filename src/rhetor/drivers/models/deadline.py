@@ -27,7 +27,7 @@ class Timeouts:
     total: float = 600.0
 
 
-class OutOfPatience(Exception):
+class DeadlineExceeded(Exception):
     """The time of `phase` is over."""
 
     def __init__(self, phase: Phase) -> None:
@@ -39,7 +39,7 @@ class Interrupted(Exception):
     """`interrupt()` was called: whoever asked for that expects no answer."""
 
 
-class Patience:
+class Deadline:
     """Bounds the waits of one turn, made by one task at a time.
 
     Only time spent in `wait` can run out: a reader who takes long over what it got is not held against
@@ -53,7 +53,7 @@ class Patience:
         self._phase: Phase = "first_chunk"
         self._pausing = False  # between two calls, where only the turn's own time runs
         self._waiting: asyncio.Task[object] | None = None
-        self._reason: OutOfPatience | Interrupted | None = None
+        self._reason: DeadlineExceeded | Interrupted | None = None
         self._cancelled = False  # by us, and not taken back yet
         self._timer: asyncio.TimerHandle | None = None
 
@@ -75,7 +75,7 @@ class Patience:
         self._pausing = False
         self._phase = "first_chunk"
         self._since = self._left = self._loop.time()
-        if isinstance(self._reason, OutOfPatience) and self._reason.phase != "total":
+        if isinstance(self._reason, DeadlineExceeded) and self._reason.phase != "total":
             self._reason = None
         self._stop_timer()
 
@@ -83,7 +83,7 @@ class Patience:
         """Await something that no provider is to blame for: only `total` goes on.
 
         Raises:
-            OutOfPatience, Interrupted: as `wait`.
+            DeadlineExceeded, Interrupted: as `wait`.
         """
         self._pausing = True
         try:
@@ -95,7 +95,7 @@ class Patience:
         """Await, but not for longer than there is time.
 
         Raises:
-            OutOfPatience: the time is over; the awaitable was cancelled.
+            DeadlineExceeded: the time is over; the awaitable was cancelled.
             Interrupted: likewise, because of `interrupt()`.
         """
         task = asyncio.current_task()
@@ -166,7 +166,7 @@ class Patience:
             return  # the next wait winds it up again
         due, phase = self._due()
         if self._loop.time() >= due:
-            self._give_up(OutOfPatience(phase))
+            self._give_up(DeadlineExceeded(phase))
         else:
             self._timer = self._loop.call_at(due, self._ring)
 
@@ -175,7 +175,7 @@ class Patience:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self, reason: OutOfPatience | Interrupted) -> None:
+    def _give_up(self, reason: DeadlineExceeded | Interrupted) -> None:
         if self._reason is None:
             self._reason = reason
             if self._waiting is not None:

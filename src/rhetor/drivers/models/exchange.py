@@ -15,7 +15,7 @@ from rhetor.codec.sse import ServerSentEvent, SSEDecoder
 from rhetor.domain.output import Output
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.client import Client, Request, is_success, whole
-from rhetor.drivers.models.deadline import OutOfPatience, Patience, Timeouts
+from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Timeouts
 from rhetor.drivers.models.target import Target
 from rhetor.errors import TooLarge, Unprocessable
 
@@ -51,7 +51,7 @@ class Exchange:
 
     target: Target
     client: Client
-    patience: Patience
+    deadline: Deadline
     timeouts: Timeouts
     clock: Callable[[], float]
 
@@ -63,11 +63,11 @@ class Exchange:
             ProviderFailed: refused, not reached, or too late.
         """
         with self._typed():
-            response = await self.patience.wait(self.client.post(request))
+            response = await self.deadline.wait(self.client.post(request))
         try:
             if not is_success(response.status):
                 with self._typed():
-                    words = await self.patience.wait(whole(response))
+                    words = await self.deadline.wait(whole(response))
                 raise errors.refused(self.target, response.status, words, response.headers, self.clock())
             yield response.content
         finally:
@@ -93,9 +93,9 @@ class Exchange:
         """The events in the next piece of the body, which may be none; None at its end."""
         lines = decoder.lines
         try:
-            piece = await self.patience.wait(body.readany())
+            piece = await self.deadline.wait(body.readany())
             events = decoder.feed(piece) if piece else None
-        except OutOfPatience as over:
+        except DeadlineExceeded as over:
             raise self._too_late(over) from over
         except TooLarge as error:
             raise errors.cut(self.target, error.detail) from error
@@ -103,7 +103,7 @@ class Exchange:
             raise errors.cut(self.target, errors.reason(error)) from error
         # bytes alone are no sign of life: a line that never ends is what a hanging relay sends
         if decoder.lines != lines:
-            self.patience.alive()
+            self.deadline.alive()
         return events
 
     async def _drain(self, body: Body) -> None:
@@ -119,7 +119,7 @@ class Exchange:
     def _typed(self) -> Iterator[None]:
         try:
             yield
-        except OutOfPatience as over:
+        except DeadlineExceeded as over:
             raise self._too_late(over) from over
         except Unprocessable as error:
             raise errors.out_of_reach(self.target, error) from error
@@ -127,5 +127,5 @@ class Exchange:
             connect = self.timeouts.connect
             raise errors.of_call(self.target, error, connect, self.clock()) from error
 
-    def _too_late(self, over: OutOfPatience) -> Exception:
+    def _too_late(self, over: DeadlineExceeded) -> Exception:
         return errors.timed_out(self.target, over.phase, getattr(self.timeouts, over.phase))

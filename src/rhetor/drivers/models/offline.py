@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.peer import Peer
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 
 MODEL = "offline"
 _WORDS_A_CHUNK = 6
@@ -39,7 +39,7 @@ class OfflineConversation:
         self._peer = peer
         self._interrupted = False
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         self._interrupted = False
         yield Began(MODEL)
         for chunk in _chunks(_words(self._peer, message.content, len(history))):

@@ -14,7 +14,7 @@ import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
 from rhetor.domain.output import Done, Output, Text, Usage
-from rhetor.drivers.base import Said
+from rhetor.drivers.base import PastMessage
 from rhetor.drivers.models.client import Request
 from rhetor.drivers.models.errors import cut, failed_in_stream
 from rhetor.drivers.models.target import Target
@@ -60,7 +60,7 @@ class _Chunk(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
-def request(target: Target, system: str, history: Sequence[Said], message: str) -> Request:
+def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
     """The streamed call."""
     body = {
         "model": target.model,
@@ -71,7 +71,7 @@ def request(target: Target, system: str, history: Sequence[Said], message: str) 
     return Request("/chat/completions", msgspec.json.encode(body))
 
 
-def _messages(system: str, history: Sequence[Said], message: str) -> Any:
+def _messages(system: str, history: Sequence[PastMessage], message: str) -> Any:
     said = [{"role": earlier.role, "content": earlier.content} for earlier in history if earlier.content]
     prompt = [{"role": "system", "content": system}] if system else []
     return [*prompt, *said, {"role": "user", "content": message}]

@@ -14,13 +14,13 @@ from typing import NamedTuple, TypeVar
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.peer import Peer
-from rhetor.drivers.base import Conversation, Prompt, Said
+from rhetor.drivers.base import Conversation, PastMessage, Prompt
 from rhetor.drivers.models import anthropic_messages, errors, openai_chat
 from rhetor.drivers.models.agent_models import AgentModels, too_late
 from rhetor.drivers.models.client import Request
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Admission, Backoff, Cooldowns
-from rhetor.drivers.models.deadline import OutOfPatience, Patience, Timeouts
+from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Timeouts
 from rhetor.drivers.models.errors import is_elsewhere_better
 from rhetor.drivers.models.exchange import Answer, Exchange
 from rhetor.drivers.models.prices import Prices
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class TurnResources:
     """What all turns are made with. `fallbacks`: references of the models to ask when the peer's own fails.
     `clock`: Unix time, for what a provider says as a date."""
 
@@ -53,7 +53,7 @@ class Question(NamedTuple):
 
     peer: Peer
     message: Prompt
-    history: Sequence[Said]
+    history: Sequence[PastMessage]
     offline: Conversation
 
 
@@ -65,13 +65,13 @@ class _Begun(NamedTuple):
     answer: Answer
 
 
-class Answering:
+class ModelTurn:
     """A turn; its outputs are iterated once."""
 
-    def __init__(self, means: Means, question: Question, patience: Patience) -> None:
-        self._means = means
+    def __init__(self, resources: TurnResources, question: Question, deadline: Deadline) -> None:
+        self._resources = resources
         self._question = question
-        self._patience = patience
+        self._deadline = deadline
         self._begun = False
         self._ref = ""  # of the model that is asked now
         self._blamed: set[Provider] = set()
@@ -82,10 +82,10 @@ class Answering:
         Raises:
             ProviderFailed: of the model that broke off; or, where none began to answer, of the peer's own
                 one, with all that were tried.
-            Interrupted: as `Patience` was told to.
+            Interrupted: as `Deadline` was told to.
         """
         failures: dict[str, ProviderFailed] = {}
-        for ref in (self._question.peer.model or AUTO, *self._means.fallbacks):
+        for ref in (self._question.peer.model or AUTO, *self._resources.fallbacks):
             if ref in failures:
                 continue
             self._ref = ref
@@ -104,7 +104,7 @@ class Answering:
     def _goes_on(self, failure: ProviderFailed, failed: int) -> bool:
         """Whether another model is asked. What is wrong with the message shows at the first one; a later one
         may just be smaller."""
-        if self._begun or self._patience.left <= 0:
+        if self._begun or self._deadline.left <= 0:
             return False
         return failed > 1 or is_elsewhere_better(failure)
 
@@ -127,16 +127,16 @@ class Answering:
 
     async def _through(self, target: AgentTarget) -> AsyncGenerator[Output, None]:
         """The outputs of a coding agent, which makes its own attempts. It is given no tools."""
-        agents, (peer, message, history, _) = self._means.agents, self._question
+        agents, (peer, message, history, _) = self._resources.agents, self._question
         assert agents is not None  # who named it
         self._ref = target.ref
         yield Began(target.ref)
-        await self._in_time(target, self._patience.pause(agents.places.acquire()))
+        await self._in_time(target, self._deadline.pause(agents.places.acquire()))
         try:
-            self._patience.call()
+            self._deadline.call()
             async with aclosing(agents.outputs(target, peer.prompt, message, history)) as outputs:
-                while output := await self._in_time(target, self._patience.wait(anext(outputs, None))):
-                    self._patience.alive()
+                while output := await self._in_time(target, self._deadline.wait(anext(outputs, None))):
+                    self._deadline.alive()
                     self._begun = self._begun or isinstance(output, Text)
                     yield output
         finally:
@@ -145,14 +145,14 @@ class Answering:
     async def _in_time(self, target: AgentTarget, awaitable: Awaitable[T]) -> T:
         try:
             return await awaitable
-        except OutOfPatience as over:
-            raise too_late(target, over.phase, getattr(self._means.timeouts, over.phase)) from over
+        except DeadlineExceeded as over:
+            raise too_late(target, over.phase, getattr(self._resources.timeouts, over.phase)) from over
 
     async def _online(self, target: Target) -> AsyncGenerator[Output, None]:
         self._ref = target.ref
-        with self._means.cooldowns.admit(target, self._blamed) as admission:
+        with self._resources.cooldowns.admit(target, self._blamed) as admission:
             yield Began(target.ref)
-            self._means.prices.prepare(target)
+            self._resources.prices.prepare(target)
             async with AsyncExitStack() as stack:
                 begun = await self._answer(stack, target, once=admission.trial)
                 self._begun = True
@@ -169,10 +169,10 @@ class Answering:
         made = 0
         while True:
             made += 1
-            self._patience.call()
+            self._deadline.call()
             try:
-                return await self._patience.wait(self._means.models.resolve(ref))
-            except OutOfPatience as over:
+                return await self._deadline.wait(self._resources.models.resolve(ref))
+            except DeadlineExceeded as over:
                 raise errors.not_found_in_time(ref, over.phase) from over
             except ProviderFailed as failure:
                 await self._pause(failure, made)
@@ -195,20 +195,20 @@ class Answering:
 
     @asynccontextmanager
     async def _call(self, target: Target) -> AsyncIterator[tuple[AsyncGenerator[Output, None], Answer]]:
-        self._patience.call()
+        self._deadline.call()
         exchange = await self._exchange(target)
         request, answer = _spoken(target, self._question)
         async with exchange.opened(request) as body, aclosing(exchange.read(body, answer)) as outputs:
             yield outputs, answer
 
     async def _exchange(self, target: Target) -> Exchange:
-        means = self._means
+        resources = self._resources
         try:
-            client = await self._patience.wait(means.clients.get(target.provider))
-        except OutOfPatience as over:
-            seconds = getattr(means.timeouts, over.phase)
+            client = await self._deadline.wait(resources.clients.get(target.provider))
+        except DeadlineExceeded as over:
+            seconds = getattr(resources.timeouts, over.phase)
             raise errors.timed_out(target, over.phase, seconds) from over
-        return Exchange(target, client, self._patience, means.timeouts, means.clock)
+        return Exchange(target, client, self._deadline, resources.timeouts, resources.clock)
 
     async def _pause(self, failure: ProviderFailed, made: int) -> None:
         """Wait until another call may be made.
@@ -218,13 +218,13 @@ class Answering:
         """
         if made > 1:
             failure.data["attempts"] = made
-        seconds = self._means.backoff.pause(failure, made)
-        if seconds is None or seconds >= self._patience.left:
+        seconds = self._resources.backoff.pause(failure, made)
+        if seconds is None or seconds >= self._deadline.left:
             raise failure
         log.info("call is made again", extra={"model": self._ref, "code": failure.code, "seconds": seconds})
         try:
-            await self._patience.pause(self._means.backoff.sleep(seconds))
-        except OutOfPatience as over:
+            await self._deadline.pause(self._resources.backoff.sleep(seconds))
+        except DeadlineExceeded as over:
             raise failure from over
 
     async def _finished(self, output: Output, target: Target, answer: Answer, admission: Admission) -> Output:
@@ -233,10 +233,10 @@ class Answering:
             admission.answered()
         if not isinstance(output, Usage):
             return output
-        cost = self._means.prices.cost(target, output, answer.cache_written)
+        cost = self._resources.prices.cost(target, output, answer.cache_written)
         try:
-            return replace(output, cost=await self._patience.wait(cost))
-        except OutOfPatience:
+            return replace(output, cost=await self._deadline.wait(cost))
+        except DeadlineExceeded:
             return output  # the answer is whole, and its price no reason to lose it
 
 

@@ -46,10 +46,10 @@ class JsonProgram(StdioProgram):
     def capabilities(self) -> Mapping[str, float]:
         return self._capabilities
 
-    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+    async def listen(self) -> AsyncGenerator[Spooled, None]:
         await self._ask_for_capabilities()
         while self.ended is None:
-            item = await self.feed.overheard(None)
+            item = await self.feed.next_unclaimed(None)
             if item is None:
                 return
             if isinstance(item, Stderr):
@@ -58,17 +58,17 @@ class JsonProgram(StdioProgram):
             said = self._taken(item)
             yield self._spooled([output for line in said for output in self._meant(line)[0]])
 
-    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+    async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         envelopes = b"".join(map(_injection, message.context)) + _command(message.content)
         await self.link.write(envelopes, "text")
         finished, heard, spoken, self._error = False, clock(), "", None
         while not finished:
-            item = await self.feed.next(self.stuck_at(heard))
+            item = await self.feed.next(self.stuck_deadline(heard))
             if isinstance(item, Stderr):
                 yield of_stderr(self.source, item)
                 continue
             if item is None:
-                self.become("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                self.set_status("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
                 heard = clock()
                 continue
             heard, outputs = clock(), list[Plain]()
@@ -87,7 +87,7 @@ class JsonProgram(StdioProgram):
     def _taken(self, item: Chunk | Exited | HostLost) -> list[bytes | Cut]:
         if isinstance(item, Chunk):
             return self._lines.feed(item.data)
-        self.over(item)
+        self.note_end(item)
         return self._lines.finish()
 
     def _spooled(self, outputs: list[Plain]) -> Spooled:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch, Program
-from rhetor.drivers.base import Left, Running
+from rhetor.drivers.base import RunningProgram, SavedState
 from rhetor.errors import ForkUnsupported, ProgramMissing, ProgramRefused
 
 from .aish_json import JsonProgram
@@ -20,11 +20,11 @@ from .host.hosts import HostGone, Hosts
 from .host.link import HostLink
 from .host.spec import Mode, ProgramSpec
 from .host.values import HostStatus
-from .program import RunningProgram, exit_of
+from .program import HostedProgram, exit_of
 from .stdio import StdioProgram
 from .terminal.shells import MarkedShells
 
-Kind = Callable[[Peer, HostLink, Feed, str, Callable[[RunningProgram], None]], RunningProgram]
+Kind = Callable[[Peer, HostLink, Feed, str, Callable[[HostedProgram], None]], HostedProgram]
 
 
 class Programs:
@@ -52,8 +52,8 @@ class Programs:
         host_id: str,
         launch: Launch,
         memory: dict[str, Any],
-        changed: Callable[[Running], None],
-    ) -> Running:
+        changed: Callable[[RunningProgram], None],
+    ) -> RunningProgram:
         program = program_of(peer)
         path = executable(program, launch)
         argv: tuple[str, ...] = program.argv
@@ -67,8 +67,8 @@ class Programs:
         return self._take(peer, link, 0, 0 if self._mode == "pipes" else None, changed)
 
     async def find(
-        self, peer: Peer, host_id: str, left: Left, changed: Callable[[Running], None]
-    ) -> Running | Exit:
+        self, peer: Peer, host_id: str, left: SavedState, changed: Callable[[RunningProgram], None]
+    ) -> RunningProgram | Exit:
         found = await self._hosts.find(host_id)
         if isinstance(found, HostGone):
             link = found.link()
@@ -80,7 +80,7 @@ class Programs:
         stderr = status.stderr_total if self._mode == "pipes" else None
         return self._take(peer, found, offset, stderr, changed)
 
-    def copied(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
+    def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
         raise ForkUnsupported(peer.name)
 
     def forget(self, host_id: str) -> None:
@@ -94,8 +94,8 @@ class Programs:
         link: HostLink,
         offset: int,
         stderr: int | None,
-        changed: Callable[[Running], None],
-    ) -> RunningProgram:
+        changed: Callable[[RunningProgram], None],
+    ) -> HostedProgram:
         feed = Feed(link, offset, stderr)
         return self._kind(peer, link, feed, f"host:{link.host_id}", changed)
 
@@ -108,7 +108,7 @@ async def taken_up(found: HostLink, status: HostStatus, stored: int) -> int:
     return max(stored, status.acknowledged)
 
 
-def on_pipes(peer: Peer, *arguments: Any) -> RunningProgram:
+def on_pipes(peer: Peer, *arguments: Any) -> HostedProgram:
     """A program on pipes, by the protocol that it speaks."""
     json = peer.program is not None and peer.program.protocol == "aish-json"
     return (JsonProgram if json else StdioProgram)(peer, *arguments)

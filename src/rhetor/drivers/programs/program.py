@@ -1,4 +1,7 @@
-"""A program that runs: who hears it, how it is, and its end. What its output means is for its kind to say."""
+"""A running program: its turns, the output between them, its status and its end.
+
+What the output means is decided by the subclasses, one for each kind of program.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from rhetor.codec.utf8 import Invalid
 from rhetor.domain.output import Done, Output, Plain, Record, Spooled, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, ProgramState, ProgramStatus
-from rhetor.drivers.base import Prompt, Said, Viewer
+from rhetor.drivers.base import PastMessage, Prompt, Viewer
 from rhetor.errors import NoTerminal, ProgramEnded, TurnFailure
 
 from .host.failures import HostLost, ProgramOver
@@ -30,11 +33,11 @@ LOOK_SECONDS = 0.01
 LAST_SECONDS = 5.0  # a host that was killed has closed its sockets a moment before it is gone
 
 
-class RunningProgram(ABC):
+class HostedProgram(ABC):
     """`changed` is called when its condition is another one."""
 
     def __init__(
-        self, peer: Peer, link: HostLink, feed: Feed, source: str, changed: Callable[[RunningProgram], None]
+        self, peer: Peer, link: HostLink, feed: Feed, source: str, changed: Callable[[HostedProgram], None]
     ) -> None:
         self.peer = peer
         self.pid = link.identity.program_pid
@@ -44,21 +47,21 @@ class RunningProgram(ABC):
         self.link = link
         self.feed = feed
         self.released = False
-        self.unspoken = False  # in a turn whose message the program has not been given yet
+        self.unsent = False  # in a turn whose message the program has not been given yet
         self._changed = changed
         self._status = ProgramStatus("idle", "no turn is running", _now())
 
     def conversation(self) -> ProgramConversation:
         return ProgramConversation(self)
 
-    async def proceed(self) -> AsyncGenerator[Output, None]:
+    async def resume_turn(self) -> AsyncGenerator[Output, None]:
         """Where its kind's turns go on under another hub."""
-        async with self.floor(at_once=True), aclosing(_or_interrupt(self, self.rest())) as said:
+        async with self.claim(at_once=True), aclosing(_or_interrupt(self, self.rest_of_turn())) as said:
             async for output in said:
                 yield output
 
-    def rest(self) -> AsyncGenerator[Spooled | Plain, None]:
-        """The rest of the turn that runs, to its `Done`. The caller has the floor."""
+    def rest_of_turn(self) -> AsyncGenerator[Spooled | Plain, None]:
+        """The rest of the turn that runs, to its `Done`. The caller has claimed the output."""
         raise self.failure()
 
     async def ready(self) -> None:
@@ -77,34 +80,35 @@ class RunningProgram(ABC):
     def capabilities(self) -> Mapping[str, float]:
         return {}
 
-    async def begun(self) -> None:
+    async def wait_until_copied(self) -> None:
         return  # it is no copy of anything
 
     @property
-    def reported(self) -> Mapping[str, Any]:
+    def details(self) -> Mapping[str, Any]:
         return {}
 
-    async def looked_at(self) -> ProgramStatus:
+    async def inspect(self) -> ProgramStatus:
         return self._status
 
     @abstractmethod
-    def overheard(self) -> AsyncGenerator[Spooled, None]:
-        """What is said until somebody wants the floor or the program has ended. The caller has the floor."""
+    def listen(self) -> AsyncGenerator[Spooled, None]:
+        """Yield the output that belongs to no turn, until a turn waits or the program has ended. The caller
+        has claimed the output."""
 
     @abstractmethod
-    def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
-        """One turn, to its `Done`. The caller has the floor."""
+    def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        """One turn, to its `Done`. The caller has claimed the output."""
 
-    async def unasked(self) -> AsyncGenerator[Spooled, None]:
+    async def unprompted(self) -> AsyncGenerator[Spooled, None]:
         while self.ended is None:
-            async with self.feed.listening(), aclosing(self.overheard()) as said:
+            async with self.feed.listening(), aclosing(self.listen()) as said:
                 async for spooled in said:
                     yield spooled
 
     async def view(self, *, sender: str, writes: bool) -> Viewer:
         raise NoTerminal(self.peer.name)
 
-    def has_ended_badly(self) -> bool:
+    def ended_badly(self) -> bool:
         """Whether it ended otherwise than by itself with 0."""
         return self.ended is not None and self.ended.exit_code != 0
 
@@ -112,7 +116,7 @@ class RunningProgram(ABC):
     async def interrupt(self) -> None:
         """Ask the program to stop what it does."""
 
-    async def stored(self, offset: int) -> None:
+    async def acknowledge(self, offset: int) -> None:
         try:
             await self.link.acknowledge(offset)
         except HostLost:
@@ -142,7 +146,7 @@ class RunningProgram(ABC):
         await _until_over(self.host_pid, self.link.identity.host_start)
 
     @asynccontextmanager
-    async def floor(self, *, at_once: bool = False) -> AsyncIterator[None]:
+    async def claim(self, *, at_once: bool = False) -> AsyncIterator[None]:
         """For one turn; `at_once`: one that was begun before.
 
         Raises:
@@ -150,20 +154,20 @@ class RunningProgram(ABC):
         """
         self.require_alive()
         try:
-            async with self.feed.floor(at_once=at_once):
+            async with self.feed.claim(at_once=at_once):
                 self.require_alive()
-                self.become("busy", "a turn is running")
+                self.set_status("busy", "a turn is running")
                 try:
                     yield
                 finally:
                     if self.ended is None:
-                        self.rested()
+                        self.turn_ended()
         except (HostLost, ProgramOver) as over:
             raise ProgramEnded(f"{self.peer.name}: {over.detail}", **over.data) from over
 
-    def rested(self) -> None:
+    def turn_ended(self) -> None:
         """A turn is over."""
-        self.become("idle", "no turn is running")
+        self.set_status("idle", "no turn is running")
 
     def require_alive(self) -> None:
         if self.ended is not None:
@@ -176,20 +180,20 @@ class RunningProgram(ABC):
             f"{self.peer.name}: {ended.detail}", exit_code=ended.exit_code, signal=ended.signal
         )
 
-    def over(self, item: Exited | HostLost) -> Exit:
+    def note_end(self, item: Exited | HostLost) -> Exit:
         """Note that this was the last of it."""
         self.ended = exit_of(item) if isinstance(item, Exited) else Exit(lost=item.detail)
-        self.become("gone", self.ended.detail)
+        self.set_status("gone", self.ended.detail)
         return self.ended
 
-    def become(self, state: ProgramState, evidence: str) -> None:
+    def set_status(self, state: ProgramState, evidence: str) -> None:
         before = self._status
         if (before.state, before.evidence) != (state, evidence):
             since = before.since if before.state == state else _now()
             self._status = ProgramStatus(state, evidence, since)
             self._changed(self)
 
-    def stuck_at(self, since: float) -> float:
+    def stuck_deadline(self, since: float) -> float:
         """When (of the loop's clock) a silence that began at `since` is too long."""
         return since + STUCK_SECONDS
 
@@ -197,13 +201,13 @@ class RunningProgram(ABC):
 class ProgramConversation:
     """One message at a time; whoever else talks to the program waits for the floor."""
 
-    def __init__(self, running: RunningProgram) -> None:
+    def __init__(self, running: HostedProgram) -> None:
         self._running = running
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         running = self._running
         await running.ready()
-        async with running.floor(), aclosing(_or_interrupt(running, running.say(message))) as said:
+        async with running.claim(), aclosing(_or_interrupt(running, running.run_turn(message))) as said:
             async for output in said:
                 yield output
 
@@ -218,7 +222,7 @@ class ProgramConversation:
 
 
 async def _or_interrupt(
-    running: RunningProgram, said: AsyncGenerator[Spooled | Plain, None]
+    running: HostedProgram, said: AsyncGenerator[Spooled | Plain, None]
 ) -> AsyncGenerator[Output, None]:
     """The outputs of a turn; one that is given up is interrupted. One that has failed is not: what stops a
     program may answer what it asks."""
@@ -229,7 +233,7 @@ async def _or_interrupt(
                 finished = isinstance(output, Done)
                 yield output
     except (GeneratorExit, asyncio.CancelledError):
-        if not (finished or running.ended or running.released or running.unspoken):
+        if not (finished or running.ended or running.released or running.unsent):
             await running.interrupt()
         raise
 

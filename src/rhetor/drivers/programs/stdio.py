@@ -12,23 +12,23 @@ from rhetor.drivers.base import Prompt
 from .host.failures import HostLost, ProgramOver
 from .host.feed import Stderr
 from .host.values import Chunk, Exited
-from .program import RunningProgram, clock, of_stderr, plain
+from .program import HostedProgram, clock, of_stderr, plain
 from .stdio_turn import StdioTurn
 
 DELIMITER = "\n"
 MAX_PROMPT_BYTES = 200
 
 
-class StdioProgram(RunningProgram):
+class StdioProgram(HostedProgram):
     """Its answer ends with the delimiter that it was given, else when it falls silent, or asks for input on
     stderr as it did before the message (a REPL, which may answer nothing); and when it ends."""
 
     _asks = b""  # what stands on stderr behind its last newline
 
-    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+    async def listen(self) -> AsyncGenerator[Spooled, None]:
         decoder = Decoder()
         while self.ended is None:
-            item = await self.feed.overheard(None)
+            item = await self.feed.next_unclaimed(None)
             if isinstance(item, Chunk):
                 outputs = tuple(plain(decoder.feed(item.data)))
                 yield Spooled(self.source, self.feed.offset - decoder.held, outputs)
@@ -40,9 +40,9 @@ class StdioProgram(RunningProgram):
                     yield Spooled(self.source, self.feed.offset, tuple(rest))
                 if item is None:
                     return
-                self.over(item)
+                self.note_end(item)
 
-    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+    async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
         text = message.content + (ends or DELIMITER if message.execute else "")
         turn = StdioTurn(ends.encode() if ends else None)
@@ -57,16 +57,16 @@ class StdioProgram(RunningProgram):
     async def _answer(self, turn: StdioTurn, asked: bytes) -> AsyncGenerator[Spooled, None]:
         began, heard = self.feed.offset, clock()
         while turn.ended is None:
-            due = self.stuck_at(heard) if turn.due is None else turn.due
+            due = self.stuck_deadline(heard) if turn.due is None else turn.due
             item = await self.feed.next(due)
             if item is None:
                 if turn.due is None:
-                    self.become("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                    self.set_status("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
                     heard = clock()
                 pieces = turn.tick(clock())
             elif isinstance(item, Chunk):
                 heard = clock()
-                self.become("busy", "a turn is running")
+                self.set_status("busy", "a turn is running")
                 pieces = turn.received(item.data, heard)
                 surplus = self.feed.offset - began - turn.taken
                 if surplus:  # only where the turn has ended
@@ -78,11 +78,11 @@ class StdioProgram(RunningProgram):
                 yield of_stderr(self.source, item)
                 continue
             else:
-                self.over(item)
+                self.note_end(item)
                 ended = item if isinstance(item, Exited) else None
                 pieces = turn.exited(ended.code if ended else None, ended.signal if ended else None, clock())
             yield Spooled(self.source, self.feed.offset - turn.held, tuple(plain(pieces)))
-        if self.has_ended_badly():
+        if self.ended_badly():
             raise self.failure()
 
     def _note(self, item: Stderr) -> None:

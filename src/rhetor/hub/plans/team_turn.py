@@ -26,7 +26,7 @@ from rhetor.domain.output import Done, Output, Shared, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
@@ -54,7 +54,7 @@ class TeamConversation:
         self._via = requests.via
         self._running: dict[str, Accepted] = {}
 
-    async def send(self, message: Prompt, history: Sequence[Said]) -> AsyncGenerator[Output, None]:
+    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         """`history` is not passed on: each member remembers its own."""
         names = self._state.peers.team(self._team.removeprefix(TEAM))
         told: asyncio.Queue[Told] = asyncio.Queue(2 * len(names))  # what each has to say fits

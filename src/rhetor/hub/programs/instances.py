@@ -21,7 +21,7 @@ from rhetor.domain.event import (
 )
 from rhetor.domain.output import Output, Record, Remembered, Spooled, Text, Usage
 from rhetor.domain.program import Exit
-from rhetor.drivers.base import Running
+from rhetor.drivers.base import RunningProgram
 from rhetor.errors import RhetorError
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def take(state: State, entry: ProgramRow, running: Running) -> ProgramInstance:
+def take(state: State, entry: ProgramRow, running: RunningProgram) -> ProgramInstance:
     """Give a program that runs its seat, and begin to hear it."""
     instance = state.instances[entry.key] = ProgramInstance(entry, running)
     name = entry.peer.name
@@ -46,7 +46,7 @@ def take(state: State, entry: ProgramRow, running: Running) -> ProgramInstance:
     return instance
 
 
-def noticed(state: State, running: Running) -> None:
+def noticed(state: State, running: RunningProgram) -> None:
     """A program's condition is another one."""
     for instance in state.instances.values():
         if instance.running is running:
@@ -73,7 +73,7 @@ def acknowledge(state: State, sources: Sequence[SourceOffset]) -> None:
     for instance in state.instances.values():
         offset = instance.stored(sources)
         if offset is not None:
-            state.background.start(instance.running.stored(offset), f"stored {instance.peer.name}")
+            state.background.start(instance.running.acknowledge(offset), f"stored {instance.peer.name}")
 
 
 def release(state: State) -> None:
@@ -96,7 +96,7 @@ async def let_go(state: State) -> None:
 async def _hear(state: State, instance: ProgramInstance) -> None:
     line = ""
     try:
-        async with aclosing(instance.running.unasked()) as said:
+        async with aclosing(instance.running.unprompted()) as said:
             async for spooled in said:
                 line = _last_line(line, spooled)
                 await _keep(state, instance, spooled)
@@ -116,7 +116,7 @@ async def _keep(state: State, instance: ProgramInstance, spooled: Spooled) -> No
         sources = [SourceOffset(spooled.source, spooled.offset)]
         await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
     if spooled.source == instance.running.source:
-        await instance.running.stored(spooled.offset)
+        await instance.running.acknowledge(spooled.offset)
 
 
 async def _leave(state: State, instance: ProgramInstance, line: str) -> None:

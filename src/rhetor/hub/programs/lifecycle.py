@@ -14,7 +14,7 @@ from rhetor.domain.program import Exit, Launch, Program
 from rhetor.domain.rules import RESERVED
 from rhetor.domain.session import Session
 from rhetor.domain.turn import STARTED
-from rhetor.drivers.base import Left
+from rhetor.drivers.base import SavedState
 from rhetor.errors import (
     Malformed,
     NameTaken,
@@ -246,7 +246,7 @@ async def _was_lost(state: State, entry: ProgramRow, ended: Exit) -> None:
         forget(state, entry)
 
 
-async def _left(state: State, entry: ProgramRow) -> Left:
+async def _left(state: State, entry: ProgramRow) -> SavedState:
     """What an earlier hub left of a program, the turn in its session included."""
     offset = await state.store.offset(source_of(entry.host_id))
     memory = await memory_of(state.store, entry.key)
@@ -257,8 +257,8 @@ async def _left(state: State, entry: ProgramRow) -> Left:
                 for each in await requests_of(state.store, entry.session_id, row.id)
                 if each.kind == "permission"
             }
-            return Left(offset, memory, True, asked)
-    return Left(offset, memory)
+            return SavedState(offset, memory, True, asked)
+    return SavedState(offset, memory)
 
 
 async def _start(

@@ -120,7 +120,7 @@ async def _copied_memory(state: State, peer: Peer, parent: Session, position: Po
     if runner := state.runners.get(parent.id):
         raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
     memory = await memory_of(state.store, instance_key(state, peer, parent.id))
-    copied = state.program_drivers[peer.driver].copied(peer, memory)
+    copied = state.program_drivers[peer.driver].memory_of_copy(peer, memory)
     head = await state.store.head(parent.id)
     if head is not None and position != Position(head.epoch, head.head):
         raise Unprocessable(f"{peer.name} is copied as it is now, not as it was earlier", peer=peer.name)
@@ -131,7 +131,7 @@ async def _begin_copy(state: State, principal: Principal, peer: Peer, session: S
     """The program begins now: what its parent says from now on is not to be part of the copy."""
     try:
         instance = await instance_for(state, peer, principal.subject, session.id)
-        await instance.running.begun()
+        await instance.running.wait_until_copied()
     except RhetorError:
         await stop(state, principal, StopSession(session.id))
         raise

@@ -106,7 +106,7 @@ async def _found(
             report.files.append(FileReport(path, error=error.data["reason"]))
     for peer in () if command.paths else agents:
         transcripts = state.transcripts[peer.driver]
-        kept = await asyncio.to_thread(transcripts.kept, state.launches(peer, None).env)
+        kept = await asyncio.to_thread(transcripts.files, state.launches(peer, None).env)
         found += [_Found(peer, transcripts, file) for file in kept]
     since = command.since or 0
     return [each for each in found if each.file.modified >= since]

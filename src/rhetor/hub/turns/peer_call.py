@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rhetor.domain.output import Done, Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Voice
-from rhetor.drivers.base import Conversation, Prompt, Said
+from rhetor.drivers.base import Conversation, PastMessage, Prompt
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
@@ -25,7 +25,7 @@ async def ask(
     state: State,
     peer_name: str,
     prompt: Prompt,
-    history: Sequence[Said],
+    history: Sequence[PastMessage],
     pending: PendingRequests,
     voice: Voice | None = None,
 ) -> AsyncGenerator[Output, None]:

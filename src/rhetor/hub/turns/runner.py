@@ -13,7 +13,7 @@ from rhetor.domain.event import SessionStateChanged, TurnEnd
 from rhetor.domain.output import Output
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import Turn, TurnState
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
@@ -133,7 +133,7 @@ class SessionRunner:
             pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
             pending.taken_up(requests)
             self.current = self._turn_run(session, row, turn, pending)
-            await self.current.run(instance.running.proceed())
+            await self.current.run(instance.running.resume_turn())
             notify_relay(self._state.routing_table, row)
         except Exception as error:
             log.exception("turn not resumed", extra={"session": session.id, "turn": row.id})
@@ -193,11 +193,11 @@ class SessionRunner:
             async for output in outputs:
                 yield output
 
-    async def _history(self, session: Session) -> Sequence[Said]:
+    async def _history(self, session: Session) -> Sequence[PastMessage]:
         if not session.context_window:
             return ()
         spoken = await self._state.store.spoken(session.id, session.context_window)
-        return [Said("assistant" if s.role == "assistant" else "user", s.content) for s in spoken]
+        return [PastMessage("assistant" if s.role == "assistant" else "user", s.content) for s in spoken]
 
 
 def _turn(row: TurnRow) -> Turn:

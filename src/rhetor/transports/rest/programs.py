@@ -41,7 +41,7 @@ async def status(id: str, here: Here) -> dict[str, Any]:
     state = here.hub.state
     peer = state.peers.get(id)
     instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
-    how = await instance.running.looked_at() if instance else peer_status(here, peer)
+    how = await instance.running.inspect() if instance else peer_status(here, peer)
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
     place = resources.InstanceView(instance.running.pid if instance else None, how)
     return resources.status(peer, place, gone[0] if gone and not instance else None, running, waiting)
@@ -93,7 +93,7 @@ async def capabilities(name: str, here: Here) -> dict[str, Any]:
     now = peer.reporting(dynamic)
     told: dict[str, Any] = {}
     for instance in instances_of(state, peer.name):
-        told |= instance.running.reported
+        told |= instance.running.details
     return {
         "name": peer.name,
         "static": {"streaming": peer.streams, **{c.name: c.score for c in peer.capabilities}},

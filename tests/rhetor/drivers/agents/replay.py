@@ -1,7 +1,7 @@
-"""Recordings of real agents, replayed through a speech: every line that it writes must be the one recorded.
+"""Recordings of real agents, replayed through a protocol, which must write the lines that were recorded.
 
-A recording has a line for each thing that happened: `start` (what the speech was opened with), `do` (what its
-user called), `in` (what it wrote), `out` (what the agent said)."""
+A recording has a line for each thing that happened: `start` (how the protocol was opened), `do` (which method
+was called), `in` (what the protocol wrote), `out` (what the agent wrote)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import msgspec
 
 from rhetor.codec.lines import Cut, Lines
 from rhetor.domain.output import Plain, Record, Text
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
+METHODS = {"say": "prompt", "open": "opening_lines"}  # as the recordings name them
 
-Make = Callable[[Opening], Speech]
+Make = Callable[[Opening], AgentProtocol]
 
 
 @dataclass
 class Replayed:
     """What came of one process. `ends`: for each turn that ended the class of its failure, "" for none."""
 
-    speech: Speech
+    protocol: AgentProtocol
     outputs: list[Plain] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     written: list[Any] = field(default_factory=list)
@@ -33,8 +34,8 @@ class Replayed:
     def write(self, lines: Iterable[bytes]) -> None:
         self.written += [msgspec.json.decode(line) for line in lines]
 
-    def hear(self, line: bytes) -> Heard:
-        heard = self.speech.take(line)
+    def hear(self, line: bytes) -> Decoded:
+        heard = self.protocol.decode(line)
         self.outputs += heard.outputs
         self.write(heard.writes)
         if heard.ended:
@@ -76,12 +77,12 @@ def processes(make: Make, name: str, cwd: str) -> Iterator[Replayed]:
             if replayed is not None:
                 yield _checked(replayed, recorded)
             replayed, recorded = Replayed(make(Opening(cwd, **message))), []
-            replayed.write(replayed.speech.open())
+            replayed.write(replayed.protocol.opening_lines())
             continue
         assert replayed is not None
         if kind == "do":
             called, *arguments = message
-            replayed.write(getattr(replayed.speech, called)(*arguments))
+            replayed.write(getattr(replayed.protocol, METHODS.get(called, called))(*arguments))
         elif kind == "in":
             recorded.append(message)
         else:
@@ -90,16 +91,16 @@ def processes(make: Make, name: str, cwd: str) -> Iterator[Replayed]:
     yield _checked(replayed, recorded)
 
 
-def heard_in_pieces(speech: Speech, data: bytes, cuts: Iterable[int]) -> Replayed:
-    """What a speech makes of bytes that come in pieces, with a new turn after each that ended."""
-    replayed = Replayed(speech)
-    replayed.write((*speech.open(), *speech.say("go on")))
+def heard_in_pieces(protocol: AgentProtocol, data: bytes, cuts: Iterable[int]) -> Replayed:
+    """What a protocol makes of bytes that come in pieces, with a new turn after each that ended."""
+    replayed = Replayed(protocol)
+    replayed.write((*protocol.opening_lines(), *protocol.prompt("go on")))
     lines, ends = Lines(), sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
     pieces = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     for line in [line for piece in pieces for line in lines.feed(piece)] + lines.finish():
         assert not isinstance(line, Cut)
         if replayed.hear(line).ended:
-            replayed.write(speech.say("go on"))
+            replayed.write(protocol.prompt("go on"))
     return replayed
 
 

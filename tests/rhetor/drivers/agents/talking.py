@@ -15,8 +15,8 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
 from rhetor.drivers.agents.agent import AgentProgram
 from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.agents.protocol import Opening, Speech
-from rhetor.drivers.base import Left, Prompt
+from rhetor.drivers.agents.protocol import AgentProtocol, Opening
+from rhetor.drivers.base import Prompt, SavedState
 from rhetor.drivers.programs.host.hosts import Hosts
 from tests.rhetor.drivers.programs.host.hosting import hosting
 
@@ -30,12 +30,12 @@ class House:
     hosts: Hosts
     home: Path
     peer: Peer
-    speech: Callable[[Opening], Speech]
+    protocol: Callable[[Opening], AgentProtocol]
 
     async def start(self, memory: dict[str, Any] | None = None) -> AgentProgram:
         """A process of it. `memory`: of the one before."""
         launch = Launch(str(self.home), {"PATH": "/usr/bin:/bin", "HOME": str(self.home)})
-        agents = Agents(self.hosts, self.speech)
+        agents = Agents(self.hosts, self.protocol)
         running = await agents.start(
             self.peer, f"h{len(self.hosts.known())}", launch, memory or {}, lambda _: None
         )
@@ -47,17 +47,17 @@ class House:
         offset, memory = lost.feed.offset, dict(lost._memory)
         lost.release()
         await lost.aclose()
-        left = Left(offset, memory, in_turn=True)
-        running = await Agents(self.hosts, self.speech).find(self.peer, "h0", left, lambda _: None)
+        left = SavedState(offset, memory, in_turn=True)
+        running = await Agents(self.hosts, self.protocol).find(self.peer, "h0", left, lambda _: None)
         assert isinstance(running, AgentProgram)
         return running
 
 
 @asynccontextmanager
-async def house(peer: Peer, speech: Callable[[Opening], Speech]) -> AsyncIterator[House]:
+async def house(peer: Peer, protocol: Callable[[Opening], AgentProtocol]) -> AsyncIterator[House]:
     with tempfile.TemporaryDirectory(prefix="rt") as folder:
         async with asyncio.timeout(SECONDS), hosting(Path(folder)) as hosts:
-            yield House(hosts, Path(folder), peer, speech)
+            yield House(hosts, Path(folder), peer, protocol)
 
 
 def send(running: AgentProgram, content: str) -> AsyncGenerator[Output, None]:

@@ -1,6 +1,6 @@
-"""The ACP speech over recordings of the real agents, and over what none of them says.
+"""The ACP protocol over recordings of the real agents, and over what none of them says.
 
-A recording is a dialogue: `do`, what the speech was asked; `write`, what it wrote; `read`, a line of the
+A recording is a dialogue: `do`, what the protocol was asked; `write`, what it wrote; `read`, a line of the
 agent's. Beside each lies what it means, an output a line.
 """
 
@@ -20,7 +20,8 @@ from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.acp.protocol import MAX_ASKED, Acp
 from rhetor.drivers.agents.acp.updates import MAX_CALLS, Calls
-from rhetor.drivers.agents.protocol import Heard, Opening
+from rhetor.drivers.agents.protocol import Decoded, Opening
+from tests.rhetor.drivers.agents.replay import METHODS
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
 CWD = "/home/user/work"
@@ -49,24 +50,24 @@ def opening(name: str) -> Opening:
 
 
 class Dialogue:
-    """A speech, what it wrote and what it gave, all in order."""
+    """A protocol, what it wrote and what it gave, all in order."""
 
     def __init__(self, opening: Opening) -> None:
-        self.speech = Acp(opening)
+        self.protocol = Acp(opening)
         self.written: list[Any] = []
         self.outputs: list[Plain] = []
         self.ends: list[str] = []
 
     def do(self, name: str, *arguments: Any) -> list[Any]:
-        return self.write(getattr(self.speech, name)(*arguments))
+        return self.write(getattr(self.protocol, METHODS.get(name, name))(*arguments))
 
     def write(self, lines: tuple[bytes, ...]) -> list[Any]:
         written = [json.loads(line) for line in lines]
         self.written += written
         return written
 
-    def take(self, line: bytes) -> Heard:
-        heard = self.speech.take(line)
+    def decode(self, line: bytes) -> Decoded:
+        heard = self.protocol.decode(line)
         self.write(heard.writes)
         self.outputs += heard.outputs
         if heard.ended:
@@ -76,10 +77,10 @@ class Dialogue:
             )
         return heard
 
-    def hear(self, **message: Any) -> Heard:
-        return self.take(json.dumps({"jsonrpc": "2.0"} | message).encode())
+    def hear(self, **message: Any) -> Decoded:
+        return self.decode(json.dumps({"jsonrpc": "2.0"} | message).encode())
 
-    def update(self, kind: str, **fields: Any) -> Heard:
+    def update(self, kind: str, **fields: Any) -> Decoded:
         params = {"sessionId": "s", "update": {"sessionUpdate": kind, **fields}}
         return self.hear(method="session/update", params=params)
 
@@ -91,7 +92,7 @@ class Dialogue:
         self.hear(id="session", result={"sessionId": "s", **result})
         return self
 
-    def ask(self, id: Any, options: list[Any] | None = None) -> Heard:
+    def ask(self, id: Any, options: list[Any] | None = None) -> Decoded:
         params = {
             "toolCall": {"toolCallId": "c", "title": "rm x", "kind": "execute"},
             "options": [ONCE] if options is None else options,
@@ -110,7 +111,7 @@ def replay(name: str, cuts: random.Random | None = None, damage: Any = None) -> 
             for piece in pieces(unread, cuts):
                 for whole in lines.feed(piece):
                     assert isinstance(whole, bytes)
-                    dialogue.take(whole)
+                    dialogue.decode(whole)
             unread = b""
             if step["do"]:
                 dialogue.do(*step["do"])
@@ -126,7 +127,7 @@ def pieces(data: bytes, cuts: random.Random | None) -> list[bytes]:
 
 def shown(dialogue: Dialogue) -> list[str]:
     rows = [_shown(output) for output in dialogue.outputs]
-    return [*rows, *(f"end {end}" for end in dialogue.ends), f"memory {json.dumps(dialogue.speech.memory)}"]
+    return [*rows, *(f"end {end}" for end in dialogue.ends), f"memory {json.dumps(dialogue.protocol.memory)}"]
 
 
 def _shown(output: Plain) -> str:
@@ -167,15 +168,15 @@ def test_any_pieces_mean_the_same(name: str, cuts: random.Random) -> None:
 
 def test_single_bytes_mean_the_same() -> None:
     whole = replay("opencode_turns")
-    lines, speech = Lines(), Dialogue(opening("opencode_turns"))
+    lines, protocol = Lines(), Dialogue(opening("opencode_turns"))
     for step in steps("opencode_turns"):
         if "do" in step:
-            speech.do(*step["do"])
+            protocol.do(*step["do"])
         for byte in json.dumps(step["read"]).encode() + b"\n" if "read" in step else b"":
             for line in lines.feed(bytes((byte,))):
                 assert isinstance(line, bytes)
-                speech.take(line)
-    assert shown(speech) == shown(whole)
+                protocol.decode(line)
+    assert shown(protocol) == shown(whole)
 
 
 values = st.recursive(
@@ -227,7 +228,7 @@ def test_lines_that_are_no_message_become_records(lines: list[bytes]) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     before = len(dialogue.outputs)
     for line in lines:
-        dialogue.take(line)
+        dialogue.decode(line)
     assert all(isinstance(output, Record) for output in dialogue.outputs[before:])
     assert len(dialogue.outputs) == before + len(lines)
 
@@ -290,8 +291,8 @@ def test_a_permission_is_answered_under_the_id_it_came_with(id: Any) -> None:
     assert (asked.tool, asked.detail) == ("execute", {"toolCallId": "c", "title": "rm x", "kind": "execute"})
     assert asked.options == (PermissionOption("once", "Allow once", "allow_once"),)
     assert asked.request_id.replace("-", "").replace("_", "").isalnum()
-    later = Dialogue(Opening(CWD, dialogue.speech.memory))
-    later.speech.reopen(True, {asked.request_id: asked.detail})
+    later = Dialogue(Opening(CWD, dialogue.protocol.memory))
+    later.protocol.resume(True, {asked.request_id: asked.detail})
     for speaking in (dialogue, later):
         chosen = {"outcome": {"outcome": "selected", "optionId": "once"}}
         assert speaking.do("answer", asked.request_id, "once") == [
@@ -477,8 +478,8 @@ def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
 
 def test_a_later_hub_goes_on_with_a_running_turn() -> None:
     first = Dialogue(Opening(CWD)).ready()
-    later = Dialogue(Opening(CWD, first.speech.memory))
-    later.speech.reopen(True, {})
+    later = Dialogue(Opening(CWD, first.protocol.memory))
+    later.protocol.resume(True, {})
     later.update("agent_message_chunk", content={"type": "text", "text": "on"})
     later.hear(id="prompt-1", result={"stopReason": "end_turn"})
     assert (later.outputs[0], later.ends) == (Text("on"), ["done"])
@@ -488,8 +489,8 @@ def test_a_later_hub_goes_on_with_a_running_turn() -> None:
 def test_a_message_that_was_lost_with_a_hub_is_said_to_be() -> None:
     first = Dialogue(Opening(CWD))
     first.do("open")
-    later = Dialogue(Opening(CWD, first.speech.memory))
-    later.speech.reopen(True, {})
+    later = Dialogue(Opening(CWD, first.protocol.memory))
+    later.protocol.resume(True, {})
     later.hear(id="initialize", result={"protocolVersion": 1})
     later.hear(id="session", result={"sessionId": "s"})
     assert later.ends == ["turn_failed: the hub ended before the message was handed over; send it again"]

@@ -35,9 +35,9 @@ from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.failures import Interrupted
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import object_of, record_of
-from rhetor.drivers.base import Left, Prompt, Running
+from rhetor.drivers.base import Prompt, RunningProgram, SavedState
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import ProgramEnded, TurnFailure
 from rhetor.hub.core.limits import Limits
@@ -99,39 +99,39 @@ while True:
 """
 
 
-class Words(Speech):
+class Words(AgentProtocol):
     """The script's protocol: an object a line, each with one key."""
 
     def arguments(self) -> tuple[str, ...]:
         return tuple(self.memory.values())
 
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         return ()
 
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self.asked = asked
 
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         self.stopped = False
         return (encode({"say": content}),)
 
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         found = object_of(line)
         record = record_of(line, found)
         if not found:
-            return Heard((record,))
+            return Decoded((record,))
         if "end" in found:
             stopped = getattr(self, "stopped", False)
-            return Heard((record,), ended=True, failure=Interrupted("the script") if stopped else None)
+            return Decoded((record,), ended=True, failure=Interrupted("the script") if stopped else None)
         if "lost" in found:
             self.memory.pop("session_id")
-            return Heard((record,), ended=True, failure=TurnFailure("it is lost", retryable=False))
+            return Decoded((record,), ended=True, failure=TurnFailure("it is lost", retryable=False))
         if "ask" in found:
             options = (PermissionOption("yes", "Yes", "allow_once"),)
-            return Heard((record, Permission(found["ask"], "shell", {"command": "ls"}, options)))
+            return Decoded((record, Permission(found["ask"], "shell", {"command": "ls"}, options)))
         if "session" in found:
             self.memory["session_id"] = found["session"]
-        return Heard((record, Text(found["text"])) if "text" in found else (record,))
+        return Decoded((record, Text(found["text"])) if "text" in found else (record,))
 
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
         return (encode({"answer": request_id, "option": option_id}),)
@@ -239,9 +239,9 @@ async def test_who_does_not_obey_an_interrupt_is_not_spoken_to(monkeypatch: pyte
             await outputs_of(said(running, "next"))
         assert refused.value.retryable
         await running.link.write(b'{"go": true}\n', "text")
-        async with running.feed.listening(), aclosing(running.overheard()) as heard:
+        async with running.feed.listening(), aclosing(running.listen()) as heard:
             async for spooled in heard:
-                if running.feed.taken or any(o == Record({"end": True}) for o in spooled.outputs):
+                if running.feed.claimed or any(o == Record({"end": True}) for o in spooled.outputs):
                     break
         assert await outputs_of(said(running, "next")) == [Text("heard next"), Done()]
 
@@ -283,12 +283,12 @@ async def test_a_turn_goes_on_under_another_hub_from_where_the_log_ends() -> Non
             offset = first.feed.offset
             first.release()  # as if its hub was killed: nothing is told to it
             await turn.aclose()
-        left = Left(offset, {"session_id": "c1"}, in_turn=True)
+        left = SavedState(offset, {"session_id": "c1"}, in_turn=True)
         second = await Agents(hosts, Words).find(PEER, "h1", left, lambda changed: None)
         assert isinstance(second, AgentProgram)
         assert second.pid == first.pid
         await second.link.write(b'{"go": true}\n', "text")
-        remembered = [o for o in await outputs_of(second.proceed()) if not isinstance(o, Remembered)]
+        remembered = [o for o in await outputs_of(second.resume_turn()) if not isinstance(o, Remembered)]
         assert remembered == [Text("two "), Done()]
         assert await outputs_of(said(second, "next")) == [Text("heard next"), Done()]
         await second.aclose()
@@ -302,11 +302,11 @@ async def test_a_request_that_waits_since_an_earlier_hub_blocks_its_turn_and_is_
             offset = first.feed.offset
             first.release()
             await turn.aclose()
-        left = Left(offset, in_turn=True, asked={"r1": {"command": "ls"}})
+        left = SavedState(offset, in_turn=True, asked={"r1": {"command": "ls"}})
         conditions: list[str] = []
         blocked = asyncio.Event()
 
-        def changed(running: Running) -> None:
+        def changed(running: RunningProgram) -> None:
             conditions.append(running.status.state)
             if conditions[-1] == "blocked":
                 blocked.set()
@@ -314,7 +314,7 @@ async def test_a_request_that_waits_since_an_earlier_hub_blocks_its_turn_and_is_
         second = await Agents(hosts, Words).find(PEER, "h1", left, changed)
         assert isinstance(second, AgentProgram)
         async with asyncio.TaskGroup() as tasks:
-            rest = tasks.create_task(outputs_of(second.proceed()))
+            rest = tasks.create_task(outputs_of(second.resume_turn()))
             await blocked.wait()
             await second.answer("r1", "yes")
         assert rest.result() == [Text("yes"), Done()]
@@ -385,26 +385,26 @@ async def test_a_conversation_that_its_agent_has_lost_is_begun_anew_with_the_nex
 
     claude = ClaudeCode(known)
     assert claude.arguments()[-2:] == ("--resume", "s1")
-    claude.say("hello")
+    claude.prompt("hello")
     no_conversation = {"type": "result", "subtype": "error_during_execution", "is_error": True}
-    heard = claude.take(encode(no_conversation | {"errors": ["No conversation found with session ID: s1"]}))
+    heard = claude.decode(encode(no_conversation | {"errors": ["No conversation found with session ID: s1"]}))
     assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
     assert "--resume" not in ClaudeCode(Opening("/", claude.memory)).arguments()
 
     codex = Codex(known)
-    resume = decode(codex.open()[-1])
-    codex.say("hello")
+    resume = decode(codex.opening_lines()[-1])
+    codex.prompt("hello")
     error = {"code": -32600, "message": "no rollout found for thread id s1"}
-    heard = codex.take(encode({"id": resume["id"], "error": error}))
+    heard = codex.decode(encode({"id": resume["id"], "error": error}))
     assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
-    assert [resume["method"], decode(codex.say("again")[0])["method"]] == ["thread/resume", "thread/start"]
+    assert [resume["method"], decode(codex.prompt("again")[0])["method"]] == ["thread/resume", "thread/start"]
 
     acp = Acp(known)
-    acp.open()
-    acp.say("hello")
+    acp.opening_lines()
+    acp.prompt("hello")
     can = {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}
-    load = decode(acp.take(encode({"id": "initialize", "result": can})).writes[0])
+    load = decode(acp.decode(encode({"id": "initialize", "result": can})).writes[0])
     error = {"code": -32603, "message": "Internal error", "data": {"details": "No previous sessions found"}}
-    heard = acp.take(encode({"id": "session", "error": error}))
+    heard = acp.decode(encode({"id": "session", "error": error}))
     assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
-    assert [load["method"], decode(acp.say("again")[0])["method"]] == ["session/load", "session/new"]
+    assert [load["method"], decode(acp.prompt("again")[0])["method"]] == ["session/load", "session/new"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rhetor.domain.output import Permission, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.claude.protocol import ARGUMENTS, ClaudeCode
-from rhetor.drivers.agents.protocol import Heard, Opening
+from rhetor.drivers.agents.protocol import Decoded, Opening
 
 from .replay import DATA, Replayed, heard_in_pieces, processes, said_by
 
@@ -31,12 +31,12 @@ ASKED = {
 }
 
 
-def speech(**opening: Any) -> ClaudeCode:
+def protocol(**opening: Any) -> ClaudeCode:
     return ClaudeCode(Opening("/home/user", **opening))
 
 
-def take(claude: ClaudeCode, **line: Any) -> Heard:
-    return claude.take(msgspec.json.encode(line))
+def take(claude: ClaudeCode, **line: Any) -> Decoded:
+    return claude.decode(msgspec.json.encode(line))
 
 
 def whole(text: str, model: str = "m", **more: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def result(**fields: Any) -> dict[str, Any]:
     return {"type": "result", "subtype": "success", "is_error": False, "num_turns": 1} | fields
 
 
-def texts(*heard: Heard) -> list[Text]:
+def texts(*heard: Decoded) -> list[Text]:
     return [output for one in heard for output in one.outputs if isinstance(output, Text)]
 
 
@@ -67,7 +67,7 @@ def sent(lines: tuple[bytes, ...]) -> list[Any]:
 @pytest.mark.parametrize("name", ["claude_turns", "claude_resumed"])
 def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_written(name: str) -> None:
     found = [
-        {"ends": one.ends, "memory": one.speech.memory, "told": one.told()}
+        {"ends": one.ends, "memory": one.protocol.memory, "told": one.told()}
         for one in processes(ClaudeCode, f"{name}.jsonl", "/home/user/claude")
     ]
     assert found == msgspec.json.decode((DATA / f"{name}.outputs.json").read_bytes())
@@ -95,7 +95,7 @@ def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_w
     ],
 )
 def test_a_turn_is_told_in_order(name: str, told: list[Any]) -> None:
-    replayed = Replayed(speech())
+    replayed = Replayed(protocol())
     for line in said_by(name):
         replayed.hear(line)
     assert [one for one in replayed.outputs if not isinstance(one, Record)] == told
@@ -104,10 +104,10 @@ def test_a_turn_is_told_in_order(name: str, told: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: str) -> None:
-    claude = speech()
+    claude = protocol()
     for line in said_by(name):
         message = msgspec.json.decode(line)
-        outputs = claude.take(line).outputs
+        outputs = claude.decode(line).outputs
         if message["type"] == "stream_event" and message["event"]["type"] == "content_block_delta":
             assert not any(isinstance(output, Record) for output in outputs)
         elif message.get("response", {}).get("request_id") == "rhetor-ready":
@@ -120,8 +120,8 @@ def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: s
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
     data = b"\n".join(said_by(name))
-    together = heard_in_pieces(speech(), data, [])
-    apart = heard_in_pieces(speech(), data, range(len(data)))
+    together = heard_in_pieces(protocol(), data, [])
+    apart = heard_in_pieces(protocol(), data, range(len(data)))
     assert (apart.outputs, apart.ends) == (together.outputs, together.ends)
     assert together.ends
 
@@ -130,7 +130,7 @@ def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
 @given(st.lists(st.integers(0, 130_000), max_size=40), st.sampled_from(RECORDINGS))
 def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None:
     data = b"\r\n".join(said_by(name))
-    together, apart = heard_in_pieces(speech(), data, []), heard_in_pieces(speech(), data, cuts)
+    together, apart = heard_in_pieces(protocol(), data, []), heard_in_pieces(protocol(), data, cuts)
     assert (apart.outputs, apart.written) == (together.outputs, together.written)
 
 
@@ -139,7 +139,7 @@ def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None
 def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(RECORDINGS))
     anything = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=2))
-    plainly, mixed = Replayed(speech()), Replayed(speech())
+    plainly, mixed = Replayed(protocol()), Replayed(protocol())
     for line in said_by(name):
         plainly.hear(line)
         if data.draw(st.integers(0, 9)) == 0:
@@ -152,7 +152,7 @@ def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
 @given(st.data())
 def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
     """Lines of the recordings cut short, with a value replaced, or of any bytes."""
-    claude = speech()
+    claude = protocol()
     lines = said_by(data.draw(st.sampled_from(RECORDINGS)))
     for _ in range(20):
         line = data.draw(st.sampled_from(lines))
@@ -165,7 +165,7 @@ def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
                 line = msgspec.json.encode(message)
             case 2:
                 line = data.draw(st.binary(max_size=40))
-        claude.take(line)
+        claude.decode(line)
 
 
 def spoil(message: Any, data: st.DataObject) -> None:
@@ -181,30 +181,30 @@ def spoil(message: Any, data: st.DataObject) -> None:
 def test_what_is_no_object_is_kept_as_bytes() -> None:
     for line in (b"plain words", b"[1]", b'{"type": "result"', b"\xff", b'{"a":' + b"[" * 5000):
         kept = Record(raw=base64.b64encode(line).decode())
-        assert speech().take(line) == Heard((kept,))
+        assert protocol().decode(line) == Decoded((kept,))
 
 
 def test_a_lone_surrogate_does_not_hide_the_end_of_a_turn() -> None:
     line = rb'{"type":"result","subtype":"success","result":"\ud83d \\ud83d \ud83d\ude00"}'
-    heard = speech().take(line)
+    heard = protocol().decode(line)
     assert heard.ended
     assert texts(heard) == [Text("� \\ud83d 😀")]
 
 
 def test_arguments_resume_fork_and_name_the_model() -> None:
     known = {"session_id": "s1"}
-    assert speech().arguments() == ARGUMENTS
-    assert speech(memory=known).arguments() == (*ARGUMENTS, "--resume", "s1")
-    assert speech(memory=known, fork=True, model="opus").arguments() == (
+    assert protocol().arguments() == ARGUMENTS
+    assert protocol(memory=known).arguments() == (*ARGUMENTS, "--resume", "s1")
+    assert protocol(memory=known, fork=True, model="opus").arguments() == (
         *ARGUMENTS,
         *("--resume", "s1", "--fork-session", "--model", "opus"),
     )
-    assert speech(memory={"session_id": "--dangerous"}).arguments() == ARGUMENTS
+    assert protocol(memory={"session_id": "--dangerous"}).arguments() == ARGUMENTS
 
 
 def test_a_text_that_came_only_whole_is_said_once() -> None:
-    claude = speech()
-    claude.say("hi")
+    claude = protocol()
+    claude.prompt("hi")
     heard = [
         take(claude, **whole("one ")),
         take(claude, **whole("two")),
@@ -214,7 +214,7 @@ def test_a_text_that_came_only_whole_is_said_once() -> None:
 
 
 def test_a_text_that_came_in_pieces_is_not_said_again_but_what_they_lacked_is() -> None:
-    claude = speech()
+    claude = protocol()
     start = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
     lines = [
         event("message_start"),
@@ -229,7 +229,7 @@ def test_a_text_that_came_in_pieces_is_not_said_again_but_what_they_lacked_is() 
 
 
 def test_what_was_said_of_a_stream_that_broke_off_does_not_shorten_the_whole() -> None:
-    claude = speech()
+    claude = protocol()
     heard = [
         take(claude, **line)
         for line in (event("message_start"), delta("part1 part2 "), whole("whole answer"))
@@ -238,25 +238,25 @@ def test_what_was_said_of_a_stream_that_broke_off_does_not_shorten_the_whole() -
 
 
 def test_the_words_of_a_hook_are_the_answer_where_there_is_no_other() -> None:
-    claude = speech()
-    claude.say("hi")
+    claude = protocol()
+    claude.prompt("hi")
     heard = take(claude, **result(num_turns=0, result="blocked by hook"))
     assert texts(heard) == [Text("blocked by hook")]
     assert heard.ended
 
 
 def test_a_sub_agent_says_nothing_of_the_answer() -> None:
-    claude = speech()
+    claude = protocol()
     inner = {"parent_tool_use_id": "toolu_1"}
     heard = [take(claude, **delta("sub") | inner), take(claude, **whole("sub text") | inner)]
     assert texts(*heard, take(claude, **whole("main"))) == [Text("main")]
 
 
 def test_a_turn_that_the_agent_began_itself_does_not_end_ours() -> None:
-    claude = speech()
+    claude = protocol()
     take(claude, type="user", isReplay=True)
     take(claude, **INIT)
-    claude.say("mine")
+    claude.prompt("mine")
     theirs = [take(claude, **delta("of itself")), take(claude, **result(result="of itself"))]
     assert texts(*theirs) == [Text("of itself", "reasoning")]
     assert not theirs[1].ended
@@ -278,14 +278,14 @@ def test_the_cost_is_of_the_turn_also_under_another_hub_and_in_another_process()
     def cost(claude: ClaudeCode, total: float) -> list[Any]:
         return list(take(claude, **result(usage=used, total_cost_usd=total)).outputs[1:])
 
-    first = speech()
+    first = protocol()
     assert cost(first, 0.1) == [Usage(None, 13, 2, 4, "0.1")]
     assert cost(first, 0.30000000000000004) == [Usage(None, 13, 2, 4, "0.2")]
-    later = speech(memory=dict(first.memory))
-    later.reopen(False, {})
+    later = protocol(memory=dict(first.memory))
+    later.resume(False, {})
     assert cost(later, 0.35) == [Usage(None, 13, 2, 4, "0.05")]
-    resumed = speech(memory=dict(later.memory))
-    resumed.open()
+    resumed = protocol(memory=dict(later.memory))
+    resumed.opening_lines()
     assert cost(resumed, 0.5) == [Usage(None, 13, 2, 4, "0.5")]
     assert take(resumed, **result(usage=used)).outputs[1:] == (Usage(None, 13, 2, 4, None),)
 
@@ -320,7 +320,7 @@ def ask(claude: ClaudeCode, **request: Any) -> Permission:
 def test_a_permission_is_answered_once_and_with_the_input_as_it_was(
     chosen: str | None, answer: dict[str, Any], reopened: bool
 ) -> None:
-    claude = speech()
+    claude = protocol()
     permission = ask(claude)
     assert [(one.option_id, one.kind) for one in permission.options] == [
         ("allow", "allow_once"),
@@ -329,15 +329,15 @@ def test_a_permission_is_answered_once_and_with_the_input_as_it_was(
         ("deny", "reject_once"),
     ]
     if reopened:
-        claude = speech()
-        claude.reopen(True, {"r1": permission.detail})
+        claude = protocol()
+        claude.resume(True, {"r1": permission.detail})
     response = {"subtype": "success", "request_id": "r1", "response": answer}
     assert sent(claude.answer("r1", chosen)) == [{"type": "control_response", "response": response}]
     assert claude.answer("r1", chosen) == ()
 
 
 def test_a_question_is_answered_with_one_of_its_answers() -> None:
-    claude = speech()
+    claude = protocol()
     asked = {"questions": [{"question": "Which?", "options": [{"label": "Red"}, {"label": "Blue"}]}]}
     permission = ask(claude, tool_name="AskUserQuestion", input=asked)
     assert [(one.option_id, one.name) for one in permission.options] == [
@@ -353,14 +353,14 @@ def test_a_question_is_answered_with_one_of_its_answers() -> None:
 
 
 def test_a_request_that_was_withdrawn_takes_no_answer() -> None:
-    claude = speech()
+    claude = protocol()
     ask(claude)
     take(claude, type="control_cancel_request", request_id="r1")
     assert claude.answer("r1", "allow") == ()
 
 
 def test_an_interrupt_is_one_request_and_what_was_asked_takes_no_answer_after_it() -> None:
-    claude = speech()
+    claude = protocol()
     ask(claude)
     [order] = sent(claude.interrupt())
     assert (order["type"], order["request"]) == ("control_request", {"subtype": "interrupt"})
@@ -372,10 +372,10 @@ def test_a_copy_is_its_own_when_the_agent_has_begun_with_it() -> None:
     opening = Opening("/", {"session_id": "parent"}, fork=True)
     claude = ClaudeCode(opening)
     assert (claude.can_fork(), claude.has_copy) == (True, False)
-    assert claude.kept == {"copy_of": {"session_id": "parent"}}
-    (asked,) = sent(claude.open())
+    assert claude.saved == {"copy_of": {"session_id": "parent"}}
+    (asked,) = sent(claude.opening_lines())
     response = {"subtype": "success", "request_id": asked["request_id"], "response": {"account": {}}}
-    assert take(claude, type="control_response", response=response) == Heard()
+    assert take(claude, type="control_response", response=response) == Decoded()
     assert claude.has_copy
     take(claude, type="system", subtype="init", session_id="child", model="m")
     assert claude.memory == {"session_id": "child", "model": "m"}
@@ -385,11 +385,11 @@ def test_a_copy_of_what_is_lost_is_given_up() -> None:
     claude = ClaudeCode(Opening("/", {"session_id": "parent"}, fork=True))
     said = ["No conversation found with session ID: parent"]
     heard = take(claude, **result(subtype="error_during_execution", errors=said))
-    assert (heard.ended, claude.kept) == (True, {"copy_of": {}})
+    assert (heard.ended, claude.saved) == (True, {"copy_of": {}})
 
 
 def test_a_control_request_that_is_not_known_is_refused() -> None:
-    heard = take(speech(), type="control_request", request_id="r2", request={"subtype": "of_tomorrow"})
+    heard = take(protocol(), type="control_request", request_id="r2", request={"subtype": "of_tomorrow"})
     assert sent(heard.writes) == [
         {
             "type": "control_response",
@@ -399,8 +399,8 @@ def test_a_control_request_that_is_not_known_is_refused() -> None:
 
 
 def test_what_an_earlier_hub_had_told_of_a_message_is_not_told_again() -> None:
-    claude = speech(memory={"session_id": "s1"})
-    claude.reopen(True, {})
+    claude = protocol(memory={"session_id": "s1"})
+    claude.resume(True, {})
     heard = [take(claude, **line) for line in (delta("the rest"), whole("the beginning and the rest"))]
     heard += [take(claude, **line) for line in (event("message_start"), whole("another"))]
     heard.append(take(claude, **result(result="another")))
@@ -427,8 +427,8 @@ def test_what_an_earlier_hub_had_told_of_a_message_is_not_told_again() -> None:
     ],
 )
 def test_an_end_without_an_answer_says_why(ended: dict[str, Any], failure: tuple[str, bool]) -> None:
-    claude = speech()
-    claude.say("hi")
+    claude = protocol()
+    claude.prompt("hi")
     heard = take(claude, **result(**ended))
     assert heard.ended
     assert heard.failure is not None
@@ -436,8 +436,8 @@ def test_an_end_without_an_answer_says_why(ended: dict[str, Any], failure: tuple
 
 
 def test_an_error_after_an_interrupt_is_the_interrupt() -> None:
-    claude = speech()
-    claude.say("hi")
+    claude = protocol()
+    claude.prompt("hi")
     claude.interrupt()
     heard = take(claude, **result(subtype="error_during_execution", is_error=True))
     assert heard.failure is not None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.codex.protocol import Codex
-from rhetor.drivers.agents.protocol import Heard, Opening
+from rhetor.drivers.agents.protocol import Decoded, Opening
 
 from .replay import DATA, Replayed, entries, heard_in_pieces, processes, said_by
 from .test_claude import spoil
@@ -23,30 +23,30 @@ COMMAND = "item/commandExecution/requestApproval"
 THREAD = {"id": 2, "result": {"thread": {"id": "t1"}, "model": "m"}}
 
 
-def speech(**opening: Any) -> Codex:
+def protocol(**opening: Any) -> Codex:
     return Codex(Opening("/home/user", **opening))
 
 
-def take(codex: Codex, **line: Any) -> Heard:
-    return codex.take(msgspec.json.encode(line))
+def take(codex: Codex, **line: Any) -> Decoded:
+    return codex.decode(msgspec.json.encode(line))
 
 
-def tell(codex: Codex, method: str, **params: Any) -> Heard:
+def tell(codex: Codex, method: str, **params: Any) -> Decoded:
     return take(codex, method=method, params={"threadId": "t1"} | params)
 
 
 def started() -> Codex:
     """One whose conversation is there and whose turn runs."""
-    codex = speech()
-    codex.open()
+    codex = protocol()
+    codex.opening_lines()
     take(codex, **THREAD)
-    codex.say("hi")
+    codex.prompt("hi")
     take(codex, id=3, result={"turn": {"id": "u1"}})
     tell(codex, "turn/started", turn={"id": "u1"})
     return codex
 
 
-def meaning(heard: Heard) -> list[Plain]:
+def meaning(heard: Decoded) -> list[Plain]:
     return [output for output in heard.outputs if not isinstance(output, Record)]
 
 
@@ -57,7 +57,7 @@ def sent(lines: tuple[bytes, ...]) -> list[Any]:
 @pytest.mark.parametrize("name", ["codex_turns", "codex_resumed"])
 def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_written(name: str) -> None:
     found = [
-        {"ends": one.ends, "memory": one.speech.memory, "told": one.told()}
+        {"ends": one.ends, "memory": one.protocol.memory, "told": one.told()}
         for one in processes(Codex, f"{name}.jsonl", "/home/user/codex")
     ]
     assert found == msgspec.json.decode((DATA / f"{name}.outputs.json").read_bytes())
@@ -65,13 +65,13 @@ def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_w
 
 def test_the_turns_of_another_client_are_told_in_order() -> None:
     """Two processes, the first with answers, a command that is allowed, one declined, and an interrupt."""
-    first, second = Replayed(speech()), None
-    first.write(first.speech.open())
+    first, second = Replayed(protocol()), None
+    first.write(first.protocol.opening_lines())
     replayed = first
     for kind, message in entries("codex_appserver.jsonl"):
         if message.get("id") == 9 and second is None:
-            replayed = second = Replayed(speech(memory=dict(first.speech.memory)))
-            second.write(second.speech.open())
+            replayed = second = Replayed(protocol(memory=dict(first.protocol.memory)))
+            second.write(second.protocol.opening_lines())
         if kind == "in":
             replay_act(replayed, message)
         elif second is not None and message.get("id", 0) > 8:
@@ -103,21 +103,21 @@ def test_the_turns_of_another_client_are_told_in_order() -> None:
 def replay_act(replayed: Replayed, message: Any) -> None:
     match message:
         case {"method": "turn/start", "params": {"input": [{"text": text}]}}:
-            replayed.write(replayed.speech.say(text))
+            replayed.write(replayed.protocol.prompt(text))
         case {"method": "turn/interrupt"}:
-            replayed.write(replayed.speech.interrupt())
+            replayed.write(replayed.protocol.interrupt())
         case {"result": {"decision": decision}}:
             [asked] = [one for one in replayed.outputs if isinstance(one, Permission)][-1:]
-            replayed.write(replayed.speech.answer(asked.request_id, decision))
+            replayed.write(replayed.protocol.answer(asked.request_id, decision))
             assert replayed.written[-1] == message
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: str) -> None:
-    codex = speech()
+    codex = protocol()
     for line in said_by(name):
         message = msgspec.json.decode(line)
-        outputs = codex.take(line).outputs
+        outputs = codex.decode(line).outputs
         if message.get("method") in DELTAS:
             assert not any(isinstance(output, Record) for output in outputs)
         else:
@@ -128,8 +128,8 @@ def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: s
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
     data = b"\n".join(said_by(name))
-    together = heard_in_pieces(speech(), data, [])
-    apart = heard_in_pieces(speech(), data, range(len(data)))
+    together = heard_in_pieces(protocol(), data, [])
+    apart = heard_in_pieces(protocol(), data, range(len(data)))
     assert (apart.outputs, apart.ends) == (together.outputs, together.ends)
     assert any(isinstance(one, Text) for one in together.outputs)
 
@@ -138,7 +138,7 @@ def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
 @given(st.lists(st.integers(0, 130_000), max_size=40), st.sampled_from(RECORDINGS))
 def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None:
     data = b"\r\n".join(said_by(name))
-    together, apart = heard_in_pieces(speech(), data, []), heard_in_pieces(speech(), data, cuts)
+    together, apart = heard_in_pieces(protocol(), data, []), heard_in_pieces(protocol(), data, cuts)
     assert (apart.outputs, apart.written) == (together.outputs, together.written)
 
 
@@ -147,7 +147,7 @@ def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None
 def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(RECORDINGS))
     anything: st.SearchStrategy[Any] = st.none() | st.integers() | st.text() | st.just({"id": []})
-    plainly, mixed = Replayed(speech()), Replayed(speech())
+    plainly, mixed = Replayed(protocol()), Replayed(protocol())
     for line in said_by(name):
         plainly.hear(line)
         if data.draw(st.integers(0, 9)) == 0:
@@ -160,8 +160,8 @@ def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
 @given(st.data())
 def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
     """Lines of the recordings cut short, with a value replaced, or of any bytes, and the answers to them."""
-    codex = speech()
-    codex.open()
+    codex = protocol()
+    codex.opening_lines()
     lines = said_by(data.draw(st.sampled_from([*RECORDINGS, "codex_plain.jsonl", "codex_tool.jsonl"])))
     for _ in range(20):
         line = data.draw(st.sampled_from(lines))
@@ -175,8 +175,8 @@ def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
             case 2:
                 line = data.draw(st.binary(max_size=40))
             case 3:
-                codex.say("go on")
-        for output in codex.take(line).outputs:
+                codex.prompt("go on")
+        for output in codex.decode(line).outputs:
             if isinstance(output, Permission):
                 codex.answer(output.request_id, data.draw(st.sampled_from([None, "accept", "cancel"])))
     codex.interrupt()
@@ -184,7 +184,7 @@ def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
 
 def test_what_is_no_object_is_kept_as_bytes() -> None:
     for line in (b"plain words", b"[1]", b'{"method": "turn', b"\xff"):
-        assert speech().take(line) == Heard((Record(raw=base64.b64encode(line).decode()),))
+        assert protocol().decode(line) == Decoded((Record(raw=base64.b64encode(line).decode()),))
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_what_is_no_object_is_kept_as_bytes() -> None:
 def test_it_opens_a_conversation_as_new_resumed_or_forked(
     opening: dict[str, Any], method: str, params: dict[str, Any]
 ) -> None:
-    codex = speech(**opening)
-    hello, ready, thread = sent(codex.open())
+    codex = protocol(**opening)
+    hello, ready, thread = sent(codex.opening_lines())
     assert (codex.arguments(), hello["method"], ready) == (
         ("app-server",),
         "initialize",
@@ -214,30 +214,30 @@ def test_it_opens_a_conversation_as_new_resumed_or_forked(
 
 
 def test_a_message_waits_for_the_conversation() -> None:
-    codex = speech()
-    codex.open()
-    assert codex.say("hi") == ()
+    codex = protocol()
+    codex.opening_lines()
+    assert codex.prompt("hi") == ()
     turn = {"threadId": "t1", "input": [{"type": "text", "text": "hi"}]}
     assert sent(take(codex, **THREAD).writes) == [{"id": 3, "method": "turn/start", "params": turn}]
     assert codex.memory == {"session_id": "t1", "model": "m"}
 
 
 def test_a_conversation_that_cannot_be_opened_ends_the_turn_and_is_tried_again_with_the_next() -> None:
-    codex = speech(memory={"session_id": "t0"})
-    codex.open()
-    codex.say("hi")
+    codex = protocol(memory={"session_id": "t0"})
+    codex.opening_lines()
+    codex.prompt("hi")
     heard = take(codex, id=2, error={"code": -32600, "message": "it is locked"})
     assert heard.ended
     assert heard.failure is not None
     assert heard.failure.detail == "codex failed: it is locked"
-    assert [line["method"] for line in sent(codex.say("hi"))] == ["thread/resume"]
+    assert [line["method"] for line in sent(codex.prompt("hi"))] == ["thread/resume"]
 
 
 def test_a_turn_that_is_refused_is_over() -> None:
-    codex = speech()
-    codex.open()
+    codex = protocol()
+    codex.opening_lines()
     take(codex, **THREAD)
-    codex.say("hi")
+    codex.prompt("hi")
     heard = take(codex, id=3, error={"code": -32600, "message": "no"})
     assert heard.ended
     assert heard.failure is not None
@@ -245,29 +245,29 @@ def test_a_turn_that_is_refused_is_over() -> None:
 
 def test_the_numbers_of_requests_are_not_used_again_under_another_hub() -> None:
     codex = started()
-    again = speech(memory=dict(codex.memory))
-    again.reopen(False, {})
-    [first] = sent(again.say("more"))
-    third = speech(memory=dict(again.memory))
-    third.reopen(False, {})
-    [second] = sent(third.say("more"))
+    again = protocol(memory=dict(codex.memory))
+    again.resume(False, {})
+    [first] = sent(again.prompt("more"))
+    third = protocol(memory=dict(again.memory))
+    third.resume(False, {})
+    [second] = sent(third.prompt("more"))
     assert (first["id"], second["id"]) == (1_000_001, 2_000_001)
     assert first["params"]["threadId"] == "t1"
 
 
 def test_an_interrupt_names_the_turn_also_under_another_hub() -> None:
     codex = started()
-    again = speech(memory=dict(codex.memory))
-    again.reopen(True, {})
+    again = protocol(memory=dict(codex.memory))
+    again.resume(True, {})
     [order] = sent(again.interrupt())
     assert (order["method"], order["params"]) == ("turn/interrupt", {"threadId": "t1", "turnId": "u1"})
 
 
 def test_an_interrupt_before_the_turn_has_begun_is_sent_when_it_has() -> None:
-    codex = speech()
-    codex.open()
+    codex = protocol()
+    codex.opening_lines()
     take(codex, **THREAD)
-    codex.say("hi")
+    codex.prompt("hi")
     assert codex.interrupt() == ()
     assert take(codex, id=3, result={"turn": {"id": "u1"}}).writes == ()
     [order] = sent(tell(codex, "turn/started", turn={"id": "u1"}).writes)
@@ -275,9 +275,9 @@ def test_an_interrupt_before_the_turn_has_begun_is_sent_when_it_has() -> None:
 
 
 def test_an_interrupt_before_the_conversation_is_there_ends_the_turn() -> None:
-    codex = speech()
-    codex.open()
-    codex.say("hi")
+    codex = protocol()
+    codex.opening_lines()
+    codex.prompt("hi")
     codex.interrupt()
     heard = take(codex, **THREAD)
     assert (heard.ended, heard.writes) == (True, ())
@@ -287,7 +287,7 @@ def test_an_interrupt_before_the_conversation_is_there_ends_the_turn() -> None:
 
 def test_a_turn_that_ends_while_ours_is_asked_for_is_not_ours() -> None:
     codex = started()
-    codex.say("the next")
+    codex.prompt("the next")
     assert not tell(codex, "turn/completed", turn={"id": "u1", "status": "completed"}).ended
     take(codex, id=4, result={"turn": {"id": "u2"}})
     tell(codex, "turn/started", turn={"id": "u2"})
@@ -320,8 +320,8 @@ def test_a_text_that_came_only_whole_is_said_once_and_what_the_pieces_lacked_is(
 
 def test_what_an_earlier_hub_had_told_of_an_item_is_not_told_again() -> None:
     codex = started()
-    again = speech(memory=dict(codex.memory))
-    again.reopen(True, {})
+    again = protocol(memory=dict(codex.memory))
+    again.resume(True, {})
     message = {"type": "agentMessage", "id": "i1", "text": "the beginning and the rest"}
     assert meaning(tell(again, "item/agentMessage/delta", itemId="i1", delta="the rest")) == [
         Text("the rest")
@@ -342,8 +342,8 @@ def test_usage_is_told_where_it_grew_in_the_running_turn() -> None:
     assert usage(codex, 5, "u0") == []
     assert usage(codex, 16) == [Usage("m", 11, 7, 4)]
     assert usage(codex, 16) == []
-    again = speech(memory=dict(codex.memory))
-    again.reopen(True, {})
+    again = protocol(memory=dict(codex.memory))
+    again.resume(True, {})
     assert usage(again, 16) == []
     tell(again, "model/rerouted", toModel="other")
     assert usage(again, 27) == [Usage("other", 11, 7, 4)]
@@ -434,8 +434,8 @@ def test_a_permission_is_answered_once_and_as_the_agent_takes_it(
     permission = ask(codex, method, **params)
     assert [option.option_id for option in permission.options] == offered
     if reopened:
-        codex = speech(memory=dict(codex.memory))
-        codex.reopen(True, {permission.request_id: permission.detail})
+        codex = protocol(memory=dict(codex.memory))
+        codex.resume(True, {permission.request_id: permission.detail})
     assert sent(codex.answer(permission.request_id, chosen)) == [{"id": 0, "result": result}]
     assert codex.answer(permission.request_id, chosen) == ()
 

@@ -136,7 +136,7 @@ async def test_a_turn_goes_on_under_another_hub() -> None:
         second = await here.found(first)
         assert second.pid == first.pid
         await second.link.write(b'{"path": "/go"}\n', "text")
-        assert await heard(second.proceed()) == [Text("heard wait"), Done()]
+        assert await heard(second.resume_turn()) == [Text("heard wait"), Done()]
         assert await answer(second, "next") == "heard next"
         await second.aclose()
 

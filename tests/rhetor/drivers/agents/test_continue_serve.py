@@ -1,4 +1,4 @@
-"""The speech of `cn serve` over recordings of the real program: requests made of it, and what it answered."""
+"""The protocol of `cn serve`, checked against recorded requests and answers of the real program."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.continue_dev.serve import ARGUMENTS, PIPES, ContinueServe
-from rhetor.drivers.agents.protocol import Heard, Opening
+from rhetor.drivers.agents.protocol import Decoded, Opening
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
 RECORDINGS = ["cn_turns", "cn_asked", "cn_serve"]
@@ -34,15 +34,15 @@ def state(history: list[Any], *, first: int = 0, session_id: str = "s", busy: bo
 
 class Dialogue:
     def __init__(self, memory: dict[str, Any] | None = None) -> None:
-        self.speech = ContinueServe(Opening("/home/user/work", memory or {}))
+        self.protocol = ContinueServe(Opening("/home/user/work", memory or {}))
         self.outputs: list[Plain] = []
         self.ends: list[str] = []
 
-    def state(self, *history: Any, busy: bool = False, **more: Any) -> Heard:
+    def state(self, *history: Any, busy: bool = False, **more: Any) -> Decoded:
         return self.take({**state(list(history), busy=busy), **more})
 
-    def take(self, answer: Any) -> Heard:
-        heard = self.speech.take(json.dumps(answer).encode())
+    def take(self, answer: Any) -> Decoded:
+        heard = self.protocol.decode(json.dumps(answer).encode())
         self.outputs += heard.outputs
         if heard.ended:
             self.ends.append(
@@ -54,7 +54,7 @@ class Dialogue:
 def opened(memory: dict[str, Any] | None = None) -> Dialogue:
     """One whose process has said that its conversation is empty."""
     dialogue = Dialogue(memory)
-    dialogue.speech.open()
+    dialogue.protocol.opening_lines()
     dialogue.state()
     return dialogue
 
@@ -63,19 +63,21 @@ def replay(name: str, damage: Any = None, every: int = 1, reopen: bool = False) 
     """What a recording means. `every`: of the states that show a turn running, how many are one asked for;
     `reopen`: each answer is taken by a hub of its own."""
     dialogue = Dialogue()
-    dialogue.speech.open()
+    dialogue.protocol.opening_lines()
     for number, (path, body, answer) in enumerate(exchanges(name)):
         if path == "/message":
-            dialogue.speech.say(body["message"])
+            dialogue.protocol.prompt(body["message"])
         elif path == "/pause":
-            dialogue.speech.interrupt()
+            dialogue.protocol.interrupt()
         elif path == "/state" and (number % every == 0 or not answer["isProcessing"]):
             dialogue.take(answer if damage is None else damage(answer))
         if reopen:
-            later = ContinueServe(Opening("/home/user/work", json.loads(json.dumps(dialogue.speech.memory))))
-            later.reopen(dialogue.speech._in_turn, {})
-            later._stopping = dialogue.speech._stopping
-            dialogue.speech = later
+            later = ContinueServe(
+                Opening("/home/user/work", json.loads(json.dumps(dialogue.protocol.memory)))
+            )
+            later.resume(dialogue.protocol._in_turn, {})
+            later._stopping = dialogue.protocol._stopping
+            dialogue.protocol = later
     return dialogue
 
 
@@ -110,7 +112,7 @@ def test_a_later_hub_goes_on_where_the_earlier_one_was(name: str) -> None:
 
 def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> None:
     dialogue = opened()
-    assert dialogue.speech.say("hello") == (b'{"path":"/message","body":{"message":"hello"}}',)
+    assert dialogue.protocol.prompt("hello") == (b'{"path":"/message","body":{"message":"hello"}}',)
     user = {"message": {"role": "user", "content": "hello"}}
     assert not dialogue.state().ended
     assert not dialogue.state(user, busy=True).ended
@@ -121,7 +123,7 @@ def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> No
 
 def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
     dialogue = opened()
-    dialogue.speech.say("hello")
+    dialogue.protocol.prompt("hello")
     user = {"message": {"role": "user", "content": "hello"}}
     for said in ("on", "one", "one two"):
         dialogue.state(user, {"message": {"role": "assistant", "content": said}}, busy=True)
@@ -131,12 +133,12 @@ def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
 
 def test_what_an_interrupted_turn_leaves_behind_is_not_of_the_next() -> None:
     dialogue = opened()
-    dialogue.speech.say("one")
+    dialogue.protocol.prompt("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
     dialogue.state(one, busy=True)
-    assert dialogue.speech.interrupt() == (b'{"path":"/pause","body":{}}',)
+    assert dialogue.protocol.interrupt() == (b'{"path":"/pause","body":{}}',)
     dialogue.state(one)
-    dialogue.speech.say("two")
+    dialogue.protocol.prompt("two")
     dialogue.state(one, ANSWER, two, busy=True)
     dialogue.state(one, ANSWER, two)
     assert dialogue.ends == ["interrupted: continue was interrupted", "done"]
@@ -151,7 +153,7 @@ def test_a_permission_is_asked_once_and_answered() -> None:
         "timestamp": 1,
     }
     dialogue = opened()
-    dialogue.speech.say("run")
+    dialogue.protocol.prompt("run")
     user = {"message": {"role": "user", "content": "run"}}
     for _ in range(2):
         dialogue.state(user, busy=True, pendingPermission=pending)
@@ -160,28 +162,28 @@ def test_a_permission_is_asked_once_and_answered() -> None:
         PermissionOption("deny", "Deny", "reject_once"),
     )
     assert dialogue.outputs[1:] == [Record(pending), Permission("1-tool-request-1", "Bash", pending, options)]
-    assert [json.loads(line) for line in dialogue.speech.answer("1-tool-request-1", "allow")] == [
+    assert [json.loads(line) for line in dialogue.protocol.answer("1-tool-request-1", "allow")] == [
         {"path": "/permission", "body": {"requestId": "tool-request-1", "approved": True}}
     ]
-    assert dialogue.speech.answer("1-tool-request-1", "deny") == ()
+    assert dialogue.protocol.answer("1-tool-request-1", "deny") == ()
 
 
 def test_an_interrupt_denies_what_waits() -> None:
     dialogue = opened()
-    dialogue.speech.say("run")
+    dialogue.protocol.prompt("run")
     user = {"message": {"role": "user", "content": "run"}}
     dialogue.state(user, busy=True, pendingPermission={"toolName": "Bash", "requestId": "r"})
-    written = [json.loads(line) for line in dialogue.speech.interrupt()]
+    written = [json.loads(line) for line in dialogue.protocol.interrupt()]
     assert [request["path"] for request in written] == ["/pause", "/permission"]
     assert written[1]["body"] == {"requestId": "r", "approved": False}
 
 
 def test_a_history_that_was_made_shorter_is_gone_on_with() -> None:
     dialogue = opened()
-    dialogue.speech.say("one")
+    dialogue.protocol.prompt("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
     dialogue.state(one, ANSWER, ANSWER)
-    dialogue.speech.say("two")
+    dialogue.protocol.prompt("two")
     dialogue.state(one, busy=True)
     dialogue.state(one, two, ANSWER)
     assert dialogue.ends == ["done", "done"]
@@ -192,7 +194,7 @@ def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
     call = {"id": "c", "function": {"name": "Bash", "arguments": "{}"}}
     message = {"role": "assistant", "content": "", "toolCalls": [call]}
     dialogue = opened()
-    dialogue.speech.say("run")
+    dialogue.protocol.prompt("run")
     states = [{"toolCallId": "c", "status": "done"}]
     dialogue.state(
         {"message": {"role": "user", "content": "run"}}, {"message": message, "toolCallStates": states}
@@ -203,24 +205,24 @@ def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
 def test_a_new_process_goes_on_with_the_conversation() -> None:
     known = {"session_id": "s-1", "turns": 4, "seen": 2, "told": ["c"], "begun": True, "open": True}
     dialogue = Dialogue(known)
-    assert dialogue.speech.arguments() == (*ARGUMENTS, "--id=s-1")
-    dialogue.speech.open()
-    assert dialogue.speech.say("on") == ()
+    assert dialogue.protocol.arguments() == (*ARGUMENTS, "--id=s-1")
+    dialogue.protocol.opening_lines()
+    assert dialogue.protocol.prompt("on") == ()
     heard = dialogue.take(state([], first=2, session_id="s-1"))
     assert (heard.outputs, heard.writes) == ((), (b'{"path":"/message","body":{"message":"on"}}',))
     user = {"message": {"role": "user", "content": "on"}}
     dialogue.take(state([user], first=2, session_id="s-1", busy=True))
     assert dialogue.take(state([ANSWER], first=3, session_id="s-1")).ended
     assert dialogue.outputs == [Record(user), Record(ANSWER), Text("hi"), Usage(None, 3, 1)]
-    assert (dialogue.speech.memory["session_id"], dialogue.speech.memory["seen"]) == ("s-1", 4)
+    assert (dialogue.protocol.memory["session_id"], dialogue.protocol.memory["seen"]) == ("s-1", 4)
 
 
 def test_a_conversation_that_is_not_there_any_more_is_said_to_be_lost() -> None:
     dialogue = Dialogue({"session_id": "s-1", "turns": 4, "seen": 2})
-    dialogue.speech.open()
-    dialogue.speech.say("on")
+    dialogue.protocol.opening_lines()
+    dialogue.protocol.prompt("on")
     heard = dialogue.take(state([], session_id="s-1"))
-    assert (heard.ended, heard.writes, "session_id" in dialogue.speech.memory) == (True, (), False)
+    assert (heard.ended, heard.writes, "session_id" in dialogue.protocol.memory) == (True, (), False)
     assert dialogue.ends == [
         "turn_failed: continue failed: no conversation found with the id s-1;"
         " the next message begins a new conversation"
@@ -229,19 +231,19 @@ def test_a_conversation_that_is_not_there_any_more_is_said_to_be_lost() -> None:
 
 def test_a_message_that_was_not_handed_over_is_not_by_a_later_hub() -> None:
     dialogue = Dialogue({"turns": 1, "seen": 0, "open": False})
-    dialogue.speech.reopen(True, {})
+    dialogue.protocol.resume(True, {})
     assert dialogue.take(state([])).ended
     assert dialogue.ends == ["turn_failed: the hub ended before the message was handed over; send it again"]
 
 
 def test_a_turn_of_which_nothing_is_kept_yet_is_taken_up_without_the_one_before() -> None:
     dialogue = opened()
-    dialogue.speech.say("one")
+    dialogue.protocol.prompt("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
     refusal = {"message": {"role": "assistant", "content": "Error: 401 no"}}
     dialogue.state(one, refusal)
-    later = Dialogue(json.loads(json.dumps(dialogue.speech.memory)))
-    later.speech.reopen(True, {})
+    later = Dialogue(json.loads(json.dumps(dialogue.protocol.memory)))
+    later.protocol.resume(True, {})
     later.take(state([two], first=2, busy=True))
     assert later.take(state([ANSWER], first=3)).ended
     assert ([end.partition(":")[0] for end in dialogue.ends], later.ends) == (["provider_denied"], ["done"])
@@ -249,15 +251,15 @@ def test_a_turn_of_which_nothing_is_kept_yet_is_taken_up_without_the_one_before(
 
 def test_what_is_interrupted_before_it_is_ready_is_not_begun() -> None:
     dialogue = Dialogue()
-    dialogue.speech.open()
-    assert (dialogue.speech.say("long"), dialogue.speech.interrupt()) == ((), ())
+    dialogue.protocol.opening_lines()
+    assert (dialogue.protocol.prompt("long"), dialogue.protocol.interrupt()) == ((), ())
     heard = dialogue.take(state([]))
     assert (heard.writes, dialogue.ends) == ((), ["interrupted: continue was interrupted"])
 
 
 def test_a_message_that_it_does_not_take_ends_its_turn() -> None:
     dialogue = opened()
-    dialogue.speech.say("")
+    dialogue.protocol.prompt("")
     refusal = {"path": "/message", "status": 400, "refused": "Message field is required"}
     assert dialogue.take(refusal).ended
     assert dialogue.ends == ["turn_failed: continue failed: Message field is required"]
@@ -266,7 +268,7 @@ def test_a_message_that_it_does_not_take_ends_its_turn() -> None:
 
 def test_entries_that_are_as_they_were_are_not_told_again() -> None:
     dialogue = opened()
-    dialogue.speech.say("run")
+    dialogue.protocol.prompt("run")
     user = {"message": {"role": "user", "content": "run"}}
     first = {"message": {"role": "assistant", "content": "one"}}
     dialogue.take(state([user, first], busy=True))
@@ -276,11 +278,11 @@ def test_entries_that_are_as_they_were_are_not_told_again() -> None:
 
 
 def test_the_module_is_loaded_before_what_the_user_loads() -> None:
-    speech = ContinueServe(Opening("/w"))
+    protocol = ContinueServe(Opening("/w"))
     load = f'--require "{PIPES}"'
     assert PIPES.is_file()
-    assert speech.environment({"A": "1"}) == {"A": "1", "NODE_OPTIONS": load}
-    assert speech.environment({"NODE_OPTIONS": "-r x"}) == {"NODE_OPTIONS": f"{load} -r x"}
+    assert protocol.environment({"A": "1"}) == {"A": "1", "NODE_OPTIONS": load}
+    assert protocol.environment({"NODE_OPTIONS": "-r x"}) == {"NODE_OPTIONS": f"{load} -r x"}
 
 
 values = st.recursive(
@@ -306,8 +308,8 @@ def test_a_value_of_another_type_never_raises(name: str, at: Any, value: Any) ->
 
 @given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))
 def test_what_is_no_state_becomes_a_record(lines: list[bytes]) -> None:
-    speech = ContinueServe(Opening("/home/user/work"))
-    heard = [speech.take(line) for line in lines]
+    protocol = ContinueServe(Opening("/home/user/work"))
+    heard = [protocol.decode(line) for line in lines]
     assert all([type(output) for output in one.outputs] == [Record] for one in heard)
 
 

@@ -1,4 +1,4 @@
-"""The speech of `cursor-agent`, over what its documentation shows."""
+"""The protocol of `cursor-agent`, over what its documentation shows."""
 
 import json
 import sys
@@ -50,14 +50,14 @@ TURN: list[dict[str, Any]] = [
 ]
 
 
-def heard(lines: list[Any], speech: Cursor | None = None) -> tuple[list[Plain], list[str]]:
+def heard(lines: list[Any], protocol: Cursor | None = None) -> tuple[list[Plain], list[str]]:
     """Outputs and ends of a turn."""
-    speech = speech or Cursor(Opening("/w"))
-    speech.say("hi")
+    protocol = protocol or Cursor(Opening("/w"))
+    protocol.prompt("hi")
     outputs: list[Plain] = []
     ends: list[str] = []
     for line in lines:
-        one = speech.take(line if isinstance(line, bytes) else json.dumps(line).encode())
+        one = protocol.decode(line if isinstance(line, bytes) else json.dumps(line).encode())
         outputs += one.outputs
         if one.ended:
             ends.append("done" if one.failure is None else f"{one.failure.code}: {one.failure.detail}")
@@ -71,8 +71,8 @@ def told(lines: tuple[bytes, ...]) -> Any:
 
 
 def test_a_turn_is_told_as_it_came() -> None:
-    speech = Cursor(Opening("/w"))
-    outputs, ends = heard(TURN, speech)
+    protocol = Cursor(Opening("/w"))
+    outputs, ends = heard(TURN, protocol)
     assert outputs == [
         Record(INIT),
         Record(USER),
@@ -87,23 +87,23 @@ def test_a_turn_is_told_as_it_came() -> None:
         Record(RESULT),
     ]
     assert ends == ["done"]
-    assert speech.memory == {"session_id": "s1", "turns": 1, "model": "auto"}
+    assert protocol.memory == {"session_id": "s1", "turns": 1, "model": "auto"}
 
 
 def test_each_turn_is_a_process_that_goes_on_with_the_one_before() -> None:
-    speech = Cursor(Opening("/w", model="gpt"))
+    protocol = Cursor(Opening("/w", model="gpt"))
     runner = (sys.executable, "-I", "-S", str(RUN_PER_TURN))
     own = ("-p", "--output-format", "stream-json")
-    assert speech.command(("/bin/cursor-agent", "-f")) == (*runner, "/bin/cursor-agent", "-f", *own)
-    assert told(speech.say("-x")) == {"turn": 1, "arguments": ["--model", "gpt", "--", "-x"]}
-    heard(TURN, speech)
-    assert told(speech.say("on")) == {
+    assert protocol.command(("/bin/cursor-agent", "-f")) == (*runner, "/bin/cursor-agent", "-f", *own)
+    assert told(protocol.prompt("-x")) == {"turn": 1, "arguments": ["--model", "gpt", "--", "-x"]}
+    heard(TURN, protocol)
+    assert told(protocol.prompt("on")) == {
         "turn": 3,
         "arguments": ["--model", "gpt", "--resume", "s1", "--", "on"],
     }
     anew = {"turn": 1, "arguments": ["--", "on"]}
-    assert told(Cursor(Opening("/w", speech.memory, fork=True)).say("on")) == anew
-    assert told(Cursor(Opening("/w", {"session_id": "--force"})).say("on")) == anew
+    assert told(Cursor(Opening("/w", protocol.memory, fork=True)).prompt("on")) == anew
+    assert told(Cursor(Opening("/w", {"session_id": "--force"})).prompt("on")) == anew
 
 
 def test_an_answer_that_came_only_at_the_end_is_given_once() -> None:
@@ -147,32 +147,32 @@ def test_a_process_that_ends_without_a_result_has_failed(said: str, why: str) ->
 
 
 def test_the_end_of_an_earlier_turns_process_is_not_that_of_this_one() -> None:
-    speech = Cursor(Opening("/w"))
-    heard(TURN, speech)
+    protocol = Cursor(Opening("/w"))
+    heard(TURN, protocol)
     end = {"type": "process.exited", "turn": 1, "code": 0, "signal": None, "said": ""}
-    assert heard([end, *TURN], speech)[1] == ["done"]
+    assert heard([end, *TURN], protocol)[1] == ["done"]
 
 
 def test_a_process_that_was_stopped_was_interrupted() -> None:
-    speech = Cursor(Opening("/w"))
-    speech.say("hi")
-    speech.interrupt()
+    protocol = Cursor(Opening("/w"))
+    protocol.prompt("hi")
+    protocol.interrupt()
     end = {"type": "process.exited", "turn": 1, "code": None, "signal": 15, "said": ""}
-    failure = speech.take(json.dumps(end).encode()).failure
-    assert (failure and failure.code, speech.interrupt()) == ("interrupted", ())
+    failure = protocol.decode(json.dumps(end).encode()).failure
+    assert (failure and failure.code, protocol.interrupt()) == ("interrupted", ())
 
 
 def test_what_ends_after_an_interrupt_was_interrupted() -> None:
-    speech = Cursor(Opening("/w"))
-    speech.say("hi")
-    assert told(speech.interrupt()) == {"stop": True}
-    assert speech.take(json.dumps(RESULT).encode()).failure is not None
+    protocol = Cursor(Opening("/w"))
+    protocol.prompt("hi")
+    assert told(protocol.interrupt()) == {"stop": True}
+    assert protocol.decode(json.dumps(RESULT).encode()).failure is not None
 
 
 def test_a_later_hub_does_not_say_it_twice() -> None:
-    speech = Cursor(Opening("/w", {"session_id": "s1"}))
-    speech.reopen(True, {})
-    assert speech.take(json.dumps(RESULT).encode()).outputs == (Record(RESULT),)
+    protocol = Cursor(Opening("/w", {"session_id": "s1"}))
+    protocol.resume(True, {})
+    assert protocol.decode(json.dumps(RESULT).encode()).outputs == (Record(RESULT),)
 
 
 values = st.recursive(

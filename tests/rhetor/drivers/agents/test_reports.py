@@ -25,10 +25,10 @@ def lines_out(name: str) -> list[bytes]:
 
 
 def test_claude_tells_its_model_mode_commands_and_tools() -> None:
-    speech = ClaudeCode(Opening("/"))
+    protocol = ClaudeCode(Opening("/"))
     for line in lines_out("claude_turns"):
-        speech.take(line)
-    assert speech.reported == {
+        protocol.decode(line)
+    assert protocol.reported == {
         "model": "claude-opus-4-8[1m]",
         "mode": "acceptEdits",
         "commands": ["deep-research", "update-config"],
@@ -37,10 +37,10 @@ def test_claude_tells_its_model_mode_commands_and_tools() -> None:
 
 
 def test_codex_tells_its_model_and_when_it_asks() -> None:
-    speech = Codex(Opening("/"))
+    protocol = Codex(Opening("/"))
     for line in lines_out("codex_turns"):
-        speech.take(line)
-    assert speech.reported == {"model": "stub", "mode": "on-request"}
+        protocol.decode(line)
+    assert protocol.reported == {"model": "stub", "mode": "on-request"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_codex_tells_its_model_and_when_it_asks() -> None:
     ],
 )
 def test_an_acp_agent_tells_its_models_modes_and_commands(name: str, told: dict[str, Any]) -> None:
-    reported = acp.replay(name).speech.reported
+    reported = acp.replay(name).protocol.reported
     assert {key: reported[key] for key in told} == told
     assert reported["model"] and reported["models"]
 
@@ -64,19 +64,19 @@ def test_what_an_agent_tells_is_given_to_the_next_process_and_is_bounded() -> No
         "session_id": "s",
         "tools": [f"t{n:0200}" for n in range(500)],
     }
-    first.take(json.dumps(init).encode())
+    first.decode(json.dumps(init).encode())
     tools = first.reported["tools"]
     assert (len(tools), {len(name) for name in tools}) == (MAX_NAMES, {MAX_NAME})
-    assert ClaudeCode(Opening("/", first.kept)).reported == first.reported
-    assert "reported" not in ClaudeCode(Opening("/", first.kept)).memory
-    assert ClaudeCode(Opening("/", first.kept, fork=True)).reported == {}
+    assert ClaudeCode(Opening("/", first.saved)).reported == first.reported
+    assert "reported" not in ClaudeCode(Opening("/", first.saved)).memory
+    assert ClaudeCode(Opening("/", first.saved, fork=True)).reported == {}
 
 
 @pytest.mark.parametrize("said", [None, 7, "x", [], {}, [7], [None], {"a": 1}])
 def test_what_is_of_another_shape_is_left_out(said: Any) -> None:
     claude, agent = ClaudeCode(Opening("/")), Acp(Opening("/"))
-    claude.take(json.dumps({"type": "system", "subtype": "init", "tools": said, "model": said}).encode())
+    claude.decode(json.dumps({"type": "system", "subtype": "init", "tools": said, "model": said}).encode())
     update = {"sessionUpdate": "available_commands_update", "availableCommands": said}
-    agent.take(json.dumps({"method": "session/update", "params": {"update": update}}).encode())
+    agent.decode(json.dumps({"method": "session/update", "params": {"update": update}}).encode())
     assert set(claude.reported) <= {"model"}
     assert agent.reported == {}

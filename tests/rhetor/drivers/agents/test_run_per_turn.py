@@ -125,7 +125,7 @@ async def test_a_turn_goes_on_under_another_hub() -> None:
         second = await here.found(first)
         assert second.pid == first.pid
         os.kill(pids[1], signal.SIGKILL)
-        assert await heard(second.proceed()) == [Text(" done, earlier []"), Done()]
+        assert await heard(second.resume_turn()) == [Text(" done, earlier []"), Done()]
         assert (await answer(second, "next")).endswith("earlier ['wait']")
         await second.aclose()
 

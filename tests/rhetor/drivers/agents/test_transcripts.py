@@ -209,12 +209,12 @@ def test_the_files_of_an_agent_are_found_in_its_own_folders(tmp_path: Path) -> N
     other = put(tmp_path, "elsewhere/b.jsonl", b"{}\n")
     (mine.parent / "link.jsonl").symlink_to(other)
     (mine.parent.parent / "folder").symlink_to(other.parent)
-    assert [f.path for f in CLAUDE.kept({"HOME": str(tmp_path)})] == [str(mine)]
+    assert [f.path for f in CLAUDE.files({"HOME": str(tmp_path)})] == [str(mine)]
     moved = {"HOME": "/nowhere", "CLAUDE_CONFIG_DIR": str(tmp_path / ".claude")}
-    assert [(f.path, f.size) for f in CLAUDE.kept(moved)] == [(str(mine), 3)]
+    assert [(f.path, f.size) for f in CLAUDE.files(moved)] == [(str(mine), 3)]
     rollout = put(tmp_path, "codex/sessions/2026/01/02/rollout-1.jsonl", b"{}\n")
-    assert [f.path for f in CODEX.kept({"CODEX_HOME": str(tmp_path / "codex")})] == [str(rollout)]
-    assert CODEX.kept({"HOME": "/nowhere"}) == []
+    assert [f.path for f in CODEX.files({"CODEX_HOME": str(tmp_path / "codex")})] == [str(rollout)]
+    assert CODEX.files({"HOME": "/nowhere"}) == []
 
 
 @pytest.mark.parametrize("what", ["missing", "pipe", "link", "device"])

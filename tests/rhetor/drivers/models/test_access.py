@@ -39,7 +39,7 @@ async def test_a_turn_finds_a_server_that_was_started_while_the_hub_was_offline(
     clock, machine = Clock(), Machine()
     async with ProviderServer(models=("llama",), key="") as server, chat_driver({}) as driver:
         models = Models({}, Catalog(), servers=machine, clock=clock)
-        driver.means = replace(driver.means, models=models)
+        driver.resources = replace(driver.resources, models=models)
         for _ in range(3):
             outputs, _ = await turn(await driver.open(APOLLO), "Hi")
             assert outputs[0] == Began("offline")
@@ -88,7 +88,7 @@ async def test_fallbacks_and_prices_are_taken_from_the_configuration(tmp_path: P
     file = tmp_path / "config.yaml"
     file.write_text(CONFIGURED)
     access = model_access(read_settings(file), {})
-    means = access._chat.means
+    means = access._chat.resources
     assert means.fallbacks == ("local/llama3.2", "openai/gpt-4o")
     assert means.prices._own == {
         "local/llama3.2": Price(Decimal("0.1"), Decimal("0.4"), Decimal(0)),

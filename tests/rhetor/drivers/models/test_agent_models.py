@@ -19,7 +19,7 @@ from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.program import Launch, Program
 from rhetor.domain.tool import Tool
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.servers import ToolServers
 from rhetor.drivers.models.access import ModelAccess
@@ -92,7 +92,7 @@ class Machine:
         program.chmod(0o755)
 
     async def say(
-        self, message: str, model: str = "cli:claude", history: tuple[Said, ...] = ()
+        self, message: str, model: str = "cli:claude", history: tuple[PastMessage, ...] = ()
     ) -> tuple[list[Output], TurnFailure | None]:
         return await turn(await self.driver.open(replace(APOLLO, model=model)), message, history)
 
@@ -171,13 +171,15 @@ async def test_what_was_said_before_goes_with_the_message() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
-        await here.say("and now?", history=(Said("user", "port 8443"), Said("assistant", "Noted")))
+        await here.say(
+            "and now?", history=(PastMessage("user", "port 8443"), PastMessage("assistant", "Noted"))
+        )
         text = here.started()[0][2]
         assert text.index("[User]\nport 8443") < text.index("[You]\nNoted") < text.index("and now?")
 
 
 def test_the_end_of_what_was_said_cannot_be_forged() -> None:
-    first, second = (with_history("m", (Said("user", "x"),)).split("\n")[1] for _ in range(2))
+    first, second = (with_history("m", (PastMessage("user", "x"),)).split("\n")[1] for _ in range(2))
     assert first.startswith("--- ") and first != second
 
 
@@ -239,7 +241,7 @@ async def test_one_whose_turn_is_given_up_is_ended() -> None:
         turning.cancel()
         await asyncio.wait([turning])
         [(_, _, _, pid)] = here.started()
-        agents = here.driver.means.agents
+        agents = here.driver.resources.agents
         assert agents is not None
         assert (turning.cancelled(), start_time(pid), agents.places.locked()) == (True, None, False)
 
@@ -274,7 +276,7 @@ async def test_an_agent_can_be_what_auto_stands_for_and_is_named_as_that() -> No
         here.log_in()
         here.models.reset({}, default="cli:claude")
         assert (await here.say("hello", "auto"))[0][0] == Began("cli:claude")
-        access = ModelAccess({}, {}, "cli:claude/opus", Timeouts(), agents=here.driver.means.agents)
+        access = ModelAccess({}, {}, "cli:claude/opus", Timeouts(), agents=here.driver.resources.agents)
         assert await access.describe() == {"name": "cli:claude", "model": "opus"}
         await access.aclose()
 
@@ -319,7 +321,7 @@ async def test_no_more_than_a_few_run_at_once_and_the_others_wait() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
-        agents = here.driver.means.agents
+        agents = here.driver.resources.agents
         assert agents is not None
         for _ in range(AT_ONCE):
             await agents.places.acquire()

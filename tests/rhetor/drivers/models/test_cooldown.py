@@ -204,7 +204,7 @@ async def test_a_trial_that_is_interrupted_leaves_the_trial_to_the_next_turn() -
 async def test_another_key_starts_afresh() -> None:
     async with talk() as t:
         await t.asks(times=3)
-        t.driver.means.models.reset(openai_at(t.provider) | {"OPENAI_API_KEY": "sk-2"})
+        t.driver.resources.models.reset(openai_at(t.provider) | {"OPENAI_API_KEY": "sk-2"})
         assert await t.asks(FINE) == [ANSWERED]
 
 

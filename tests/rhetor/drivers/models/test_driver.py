@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.urls import Address
 from rhetor.errors import (
@@ -52,10 +52,10 @@ async def test_a_turn_streams_words_then_usage_then_done(at: At, ref: str) -> No
 
 
 HISTORY = [
-    Said("assistant", "cut off"),
-    Said("user", "Hi"),
-    Said("assistant", ""),
-    Said("assistant", "Hello"),
+    PastMessage("assistant", "cut off"),
+    PastMessage("user", "Hi"),
+    PastMessage("assistant", ""),
+    PastMessage("assistant", "Hello"),
 ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
-from rhetor.drivers.base import Prompt, Said
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.offline import OfflineConversation, OfflineDriver
 from tests.rhetor.drivers.talk import APOLLO, turn
 
@@ -45,7 +45,7 @@ async def test_a_long_message_is_shown_in_part_and_on_one_line() -> None:
 
 
 async def test_what_was_said_before_is_counted() -> None:
-    history = [Said("user", "Hi"), Said("assistant", "Hello")]
+    history = [PastMessage("user", "Hi"), PastMessage("assistant", "Hello")]
     outputs, _ = await turn(OfflineConversation(APOLLO), "Design a cache", history)
     assert "“Design a cache”. I was given 2 earlier messages. `aish" in said(outputs)
 

@@ -397,7 +397,7 @@ async def test_messages_that_wait_for_a_program_run_under_the_next_hub_but_none_
                 await home.seen(tool.session_id, lambda p: "heard tool 1" in getattr(p, "text", ""))
                 log = await home.log(term.session_id)
                 assert [type(p) for p in log if isinstance(p, ev.TurnEnd)] == [ev.TurnInterrupted] * 2
-                host = await home.hub.state.instances["term"].running.looked_at()
+                host = await home.hub.state.instances["term"].running.inspect()
                 assert not any("term 1" in line for line in host.screen or ())
 
 

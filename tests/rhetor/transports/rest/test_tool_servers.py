@@ -100,8 +100,8 @@ async def test_a_servers_tool_is_run_only_when_it_is_allowed(tmp_path: Path, app
 async def test_a_servers_tool_is_allowed_or_denied_by_the_users_rules(
     tmp_path: Path, rules: Rules, option: str, result: str
 ) -> None:
-    entries, patient = {"small": replace(SMALL, approve="all")}, Limits(60, 60)
-    async with tooled(tmp_path, entries=entries, rules=rules, patience=patient, seconds=120) as house:
+    entries, long = {"small": replace(SMALL, approve="all")}, Limits(60, 60)
+    async with tooled(tmp_path, entries=entries, rules=rules, tool_limits=long, seconds=120) as house:
         house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
         await house.open()
         assert (await house.say()).status == 200
@@ -144,7 +144,7 @@ async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path
 async def test_a_server_that_cannot_be_used_fails_the_turn_and_says_what_to_do(
     tmp_path: Path, entry: ServerEntry, words: str
 ) -> None:
-    async with tooled(tmp_path, entries={"small": entry}, patience=Limits(1, 1)) as house:
+    async with tooled(tmp_path, entries={"small": entry}, tool_limits=Limits(1, 1)) as house:
         await house.open()
         answer = await house.say()
         assert (answer.status, answer.json["code"]) == (502, "tool_server_failed")
@@ -161,7 +161,7 @@ async def test_a_program_that_talks_beside_the_point_is_understood(tmp_path: Pat
 
 
 async def test_calls_that_go_wrong_are_results_and_a_dead_server_is_started_anew(tmp_path: Path) -> None:
-    async with tooled(tmp_path, entries={"small": SMALL}, patience=Limits(10, 1)) as house:
+    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(10, 1)) as house:
         codes = []
         for tool, arguments in (("wait", {"seconds": 30}), ("flood", {}), ("die", {})):
             result = await house.servers.call("small", "c", tool, arguments)
@@ -184,7 +184,7 @@ async def test_the_end_of_the_hub_ends_servers_and_what_they_started(tmp_path: P
 
 
 async def test_an_interrupted_turn_leaves_its_server_running(tmp_path: Path) -> None:
-    async with tooled(tmp_path, entries={"small": SMALL}, patience=Limits(10, 30)) as house:
+    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(10, 30)) as house:
         house.provider.script(calls(("small__wait", {"seconds": 0.3})), RAINS)
         await house.open()
         turn = house.say()

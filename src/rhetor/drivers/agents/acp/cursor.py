@@ -21,7 +21,7 @@ import msgspec
 
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
 from rhetor.drivers.agents.failures import Interrupted, failed
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
 from rhetor.errors import TurnFailure
 
@@ -29,7 +29,7 @@ AGENT = "cursor"
 RUN_PER_TURN = Path(__file__).parents[1] / "run_per_turn.py"
 
 
-class Cursor(Speech):
+class Cursor(AgentProtocol):
     """`memory`: `session_id`; `turns`, how many there were; `model`, as it was last said."""
 
     def __init__(self, opening: Opening) -> None:
@@ -52,10 +52,10 @@ class Cursor(Speech):
         resume = ("--resume", earlier) if earlier and earlier[0] != "-" else ()
         return (*model, *resume, "--", content)
 
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         return ()
 
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._in_turn = in_turn
         # the turn that runs may be one that was not remembered; the next is to have another number
         self._turn = count(self.memory, "turns")
@@ -63,17 +63,17 @@ class Cursor(Speech):
         # what it said before is not known: the end repeats it all, and once too few is better than twice
         self._said = in_turn
 
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         self._in_turn, self._stopping, self._said = True, False, False
         self._turn = self.memory["turns"] = count(self.memory, "turns") + 1
         return (msgspec.json.encode({"turn": self._turn, "arguments": self.turn_arguments(content)}),)
 
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         found = object_of(line)
         record = record_of(line, found)
         kind = text(found, "type")
         if kind == "thinking" and text(found, "subtype") == "delta" and text(found, "text"):
-            return Heard((Text(text(found, "text"), "reasoning"),))
+            return Decoded((Text(text(found, "text"), "reasoning"),))
         if session_id := text(found, "session_id"):
             self.memory["session_id"] = session_id
         if kind == "system" and text(found, "model"):
@@ -83,10 +83,10 @@ class Cursor(Speech):
         if kind == "process.exited" and self._in_turn and count(found, "turn") >= self._turn:
             return self._over(record, self._without_result(found))
         if kind == "tool_call":
-            return Heard((record, *_call(found)))
+            return Decoded((record, *_call(found)))
         if kind == "assistant":
-            return Heard((record, *self._text(_words(found))))
-        return Heard((record,))
+            return Decoded((record, *self._text(_words(found))))
+        return Decoded((record,))
 
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
         return ()
@@ -99,7 +99,7 @@ class Cursor(Speech):
         self._said = self._said or bool(words)
         return [Text(words)] if words else []
 
-    def _ended(self, found: Any, record: Plain) -> Heard:
+    def _ended(self, found: Any, record: Plain) -> Decoded:
         whole = text(found, "result")
         is_error = found.get("is_error") is True or text(found, "subtype") not in ("", "success")
         failure: TurnFailure | None = None
@@ -116,9 +116,9 @@ class Cursor(Speech):
         last = text(found, "said").strip().rpartition("\n")[2]
         return failed(AGENT, last or "it ended without a result")
 
-    def _over(self, record: Plain, failure: TurnFailure | None, *rest: Plain) -> Heard:
+    def _over(self, record: Plain, failure: TurnFailure | None, *rest: Plain) -> Decoded:
         self._in_turn = self._stopping = False
-        return Heard((record, *rest), ended=True, failure=failure)
+        return Decoded((record, *rest), ended=True, failure=failure)
 
 
 def _words(found: Any) -> str:

@@ -22,7 +22,7 @@ from rhetor.domain.output import Permission, Plain, Withdrawn
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
 from rhetor.drivers.agents.jsonrpc import Outgoing
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import object_of, record_of, rows, table, text
 from rhetor.errors import TurnFailure
 
@@ -42,7 +42,7 @@ _CUT_SHORT = {
 _State = Literal["opening", "ready", "refused"]
 
 
-class Acp(Speech):
+class Acp(AgentProtocol):
     """`memory`: `session_id`; `prompts`, how many there were; `open`, whether this process has the
     conversation; `forks`, whether the agent can go on with a copy; `model`; `cost`, USD of the whole
     conversation."""
@@ -70,16 +70,16 @@ class Acp(Speech):
     def arguments(self) -> tuple[str, ...]:
         return ()
 
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         self.memory["open"] = False
         return (self._step,)
 
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._state = "ready" if self.memory.get("open") else "opening"
         self._in_turn = in_turn
         self._asked = {id: own for id in asked if (own := permissions.agents_id(id)) is not None}
 
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         self._in_turn, self._stopping = True, False
         if self.opening.persona is not None:  # the protocol has no word for it
             content = f"{self.opening.persona}\n\n{content}"
@@ -91,11 +91,11 @@ class Acp(Speech):
         self._state = "opening"
         return (self._step,)
 
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         message = object_of(line)
         record = record_of(line, message)
         if message is None:
-            return Heard((record,))
+            return Decoded((record,))
         method = text(message, "method")
         if method == "session/update":
             return self._updated(table(table(message, "params"), "update"), record)
@@ -105,7 +105,7 @@ class Acp(Speech):
             return self._requested(message["id"], method, table(message, "params"), record)
         if not method and "id" in message:
             return self._responded(message["id"], message, record)
-        return Heard((record,))
+        return Decoded((record,))
 
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
         asked = self._asked.pop(request_id, None)
@@ -129,52 +129,52 @@ class Acp(Speech):
 
     # what it asks
 
-    def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Heard:
+    def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Decoded:
         if method != "session/request_permission":
-            return Heard((record,), (self._lines.refusal(id, f"there is no {method[:100]} here"),))
+            return Decoded((record,), (self._lines.refusal(id, f"there is no {method[:100]} here"),))
         call, offered = table(params, "toolCall"), permissions.options(params)
         request_id = permissions.request_id(self._prompts, id)
         mute = not self._in_turn or self._stopping or len(self._asked) >= MAX_ASKED
         if mute or not offered or request_id is None:
-            return Heard((record,), (self._lines.reply(id, permissions.outcome(None)),))
+            return Decoded((record,), (self._lines.reply(id, permissions.outcome(None)),))
         self._asked[request_id] = id
         # its title are words that its model chose: the command itself, mostly
         tool = text(call, "kind") or "other"
-        return Heard((record, *self._calls.asked(call), Permission(request_id, tool, call, offered)))
+        return Decoded((record, *self._calls.asked(call), Permission(request_id, tool, call, offered)))
 
-    def _withdrawn(self, id: Any, record: Plain) -> Heard:
+    def _withdrawn(self, id: Any, record: Plain) -> Decoded:
         """It must be answered all the same (https://agentclientprotocol.com/rfds/request-cancellation)."""
         gone = [ours for ours, own in self._asked.items() if own == id and type(own) is type(id)]
         for ours in gone:
             del self._asked[ours]
         refusals = tuple(self._lines.refusal(id, "the request was cancelled", CANCELLED) for _ in gone)
-        return Heard((record, *map(Withdrawn, gone)), refusals)
+        return Decoded((record, *map(Withdrawn, gone)), refusals)
 
     # what it tells
 
-    def _updated(self, update: dict[str, Any], record: Plain) -> Heard:
+    def _updated(self, update: dict[str, Any], record: Plain) -> Decoded:
         kind = text(update, "sessionUpdate")
         self.reported |= reports.of_acp_update(update)
         if self._state != "ready" and (kind.endswith("_chunk") or kind.startswith(("tool_call", "plan"))):
-            return Heard()
+            return Decoded()
         if (delta := updates.delta(update)) is not None:
-            return Heard((delta,))
+            return Decoded((delta,))
         outputs = self._calls.take(update) if kind in ("tool_call", "tool_call_update") else []
         if kind == "usage_update":
             self._cost = updates.total_cost(update) or self._cost
         elif kind == "config_option_update":
             self._note_model(update)
-        return Heard((record, *outputs))
+        return Decoded((record, *outputs))
 
     # what it answers
 
-    def _responded(self, id: Any, message: dict[str, Any], record: Plain) -> Heard:
+    def _responded(self, id: Any, message: dict[str, Any], record: Plain) -> Decoded:
         error = message.get("error")
         result = table(message, "result")
         if isinstance(id, str) and id.startswith("prompt-") and self._in_turn:
             return self._ended(result, error, record)
         if self._state == "ready" or id not in ("initialize", "session", "model", "barrier"):
-            return Heard((record,))
+            return Decoded((record,))
         if error is not None and id != "barrier":
             return self._refused(self._failure(error), record)
         if id == "initialize":
@@ -185,7 +185,7 @@ class Acp(Speech):
             self.memory["model"] = updates.model_of(result) or self.opening.model
         return self._next_step(record)
 
-    def _ended(self, result: dict[str, Any], error: Any, record: Plain) -> Heard:
+    def _ended(self, result: dict[str, Any], error: Any, record: Plain) -> Decoded:
         reason = text(result, "stopReason")
         failure: TurnFailure | None = None
         if self._stopping or reason == "cancelled":
@@ -196,7 +196,7 @@ class Acp(Speech):
             failure = failed(self._agent, _CUT_SHORT[reason])
         outputs = (record, *self._calls.over(), *self._usages(result))
         ends = _FINISH.get(reason, "stop")
-        return Heard(outputs, self._at_rest(), ended=True, failure=failure, finish_reason=ends)
+        return Decoded(outputs, self._at_rest(), ended=True, failure=failure, finish_reason=ends)
 
     def _usages(self, result: dict[str, Any]) -> list[Plain]:
         before = text(self.memory, "cost") or None
@@ -214,7 +214,7 @@ class Acp(Speech):
 
     # how it becomes ready
 
-    def _initialized(self, result: dict[str, Any], record: Plain) -> Heard:
+    def _initialized(self, result: dict[str, Any], record: Plain) -> Decoded:
         self._can = table(result, "agentCapabilities")
         self.memory["forks"] = isinstance(table(self._can, "sessionCapabilities").get("fork"), dict)
         self._agent = text(table(result, "agentInfo"), "name") or self._agent
@@ -225,7 +225,7 @@ class Acp(Speech):
         request = self._opening_request()
         if isinstance(request, TurnFailure):
             return self._refused(request, record)
-        return Heard((record,), self._send_step(request))
+        return Decoded((record,), self._send_step(request))
 
     def _opening_request(self) -> bytes | TurnFailure:
         sessions = table(self._can, "sessionCapabilities")
@@ -264,27 +264,27 @@ class Acp(Speech):
             return _request("model", "session/set_config_option", params)
         return _request("model", "session/set_model", params | {"modelId": model})
 
-    def _next_step(self, record: Plain) -> Heard:
+    def _next_step(self, record: Plain) -> Decoded:
         if self._steps:
-            return Heard((record,), self._send_step(self._steps.pop(0)))
+            return Decoded((record,), self._send_step(self._steps.pop(0)))
         self._state = "ready"
         self.memory["open"] = True
         if not self._in_turn:
-            return Heard((record,))
+            return Decoded((record,))
         if self._stopping:
-            return Heard((record,), self._at_rest(), ended=True, failure=Interrupted(self._agent))
+            return Decoded((record,), self._at_rest(), ended=True, failure=Interrupted(self._agent))
         if self._waiting is None:
             failure = TurnFailure(
                 "the hub ended before the message was handed over; send it again", retryable=True
             )
-            return Heard((record,), self._at_rest(), ended=True, failure=failure)
-        return Heard((record,), (self._prompt(self._waiting),))
+            return Decoded((record,), self._at_rest(), ended=True, failure=failure)
+        return Decoded((record,), (self._prompt(self._waiting),))
 
     def _send_step(self, step: bytes) -> tuple[bytes, ...]:
         self._step = step
         return (step,)
 
-    def _refused(self, failure: TurnFailure, record: Plain) -> Heard:
+    def _refused(self, failure: TurnFailure, record: Plain) -> Decoded:
         """It cannot be spoken to; the next message tries what was refused once more, or begins anew where the
         conversation is lost."""
         self._state = "refused"
@@ -295,8 +295,8 @@ class Acp(Speech):
             request = self._opening_request()
             self._step = request if isinstance(request, bytes) else self._step
         if not self._in_turn:
-            return Heard((record,))
-        return Heard((record,), self._at_rest(), ended=True, failure=failure)
+            return Decoded((record,))
+        return Decoded((record,), self._at_rest(), ended=True, failure=failure)
 
     def _note_model(self, result: dict[str, Any]) -> None:
         if model := updates.model_of(result):

@@ -21,8 +21,8 @@ import msgspec
 from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import is_of_lost_conversation
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
-from rhetor.drivers.agents.records import Said, count, object_of, record_of, rows, table, text
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
+from rhetor.drivers.agents.records import StreamedText, count, object_of, record_of, rows, table, text
 
 from .permissions import answer_to, options_of
 from .results import failure_of, finish_reason_of, usage_of
@@ -65,7 +65,7 @@ class _Head(msgspec.Struct):
 _HEADS = msgspec.json.Decoder(_Head)
 
 
-class ClaudeCode(Speech):
+class ClaudeCode(AgentProtocol):
     """`memory`: `session_id`, `model`, and of this process `spent`, its cost until now (USD), and `replays`,
     where it was seen to repeat what it is told."""
 
@@ -73,7 +73,7 @@ class ClaudeCode(Speech):
         super().__init__(opening)
         self._asked: dict[str, dict[str, Any]] = {}
         self._orders = 0  # control requests of ours
-        self._blocks: dict[_Spoken, deque[Said]] = {"answer": deque(), "reasoning": deque()}
+        self._blocks: dict[_Spoken, deque[StreamedText]] = {"answer": deque(), "reasoning": deque()}
         self._catching_up = False  # the message under way began under an earlier hub
         self._await_replay = False  # the running turn is not known to be ours yet
         self._stopped = False
@@ -101,7 +101,7 @@ class ClaudeCode(Speech):
             *(("--model", self.opening.model) if self.opening.model else ()),
         )
 
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         for old in ("spent", "replays"):
             self.memory.pop(old, None)
         return (_order(_READY, "initialize"),) if self.opening.fork else ()
@@ -111,11 +111,11 @@ class ClaudeCode(Speech):
         """It reads what it is to go on with before it answers, and says its own id only in its first turn."""
         return self._is_ready
 
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
         self._catching_up = self._spoke = in_turn
 
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         self._rest_up()
         self._foreign = self._is_busy
         if self.opening.persona is not None and content.startswith("/"):
@@ -124,23 +124,23 @@ class ClaudeCode(Speech):
         message = {"role": "user", "content": [{"type": "text", "text": content}]}
         return (msgspec.json.encode({"type": "user", "message": message}),)
 
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         if (heard := self._delta(line)) is not None:
             return heard
         found = object_of(line)
         record = record_of(line, found)
         if found is None:
-            return Heard((record,))
+            return Decoded((record,))
         match text(found, "type"):
             case "control_response" if text(table(found, "response"), "request_id") == _READY:
                 self._is_ready = True
-                return Heard()  # it says much of the user and the machine, and nothing of the conversation
+                return Decoded()  # it says much of the user and the machine, and nothing of the conversation
             case "result":
                 return self._result(found, record)
             case "control_request":
                 return self._requested(found, record)
             case "control_cancel_request":
-                return Heard((record, *self._withdrawn(text(found, "request_id"))))
+                return Decoded((record, *self._withdrawn(text(found, "request_id"))))
             case "stream_event":
                 self._stream_event(found)
             case "system":
@@ -149,10 +149,10 @@ class ClaudeCode(Speech):
                 if found.get("isReplay") is True:
                     self.memory["replays"] = True
                     self._await_replay = self._foreign = False
-                return Heard((record, *_results(found)))
+                return Decoded((record, *_results(found)))
             case "assistant":
-                return Heard((record, *self._message(found)))
-        return Heard((record,))
+                return Decoded((record, *self._message(found)))
+        return Decoded((record,))
 
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
         request = self._asked.pop(request_id, None)
@@ -169,7 +169,7 @@ class ClaudeCode(Speech):
     def _rest_up(self) -> None:
         self._await_replay = self._stopped = self._spoke = False
 
-    def _delta(self, line: bytes) -> Heard | None:
+    def _delta(self, line: bytes) -> Decoded | None:
         try:
             head = _HEADS.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -183,17 +183,17 @@ class ClaudeCode(Speech):
             case _Delta("thinking_delta", thinking=said):
                 return self._said(head, "reasoning", said)
             case _Delta("input_json_delta" | "signature_delta"):
-                return Heard()
+                return Decoded()
         return None
 
-    def _said(self, head: _Head, channel: _Spoken, piece: str) -> Heard:
+    def _said(self, head: _Head, channel: _Spoken, piece: str) -> Decoded:
         if head.parent_tool_use_id is not None or not piece:
-            return Heard()
+            return Decoded()
         blocks = self._blocks[channel]
         if not blocks:
-            blocks.append(Said())
+            blocks.append(StreamedText())
         blocks[-1].add(piece)
-        return Heard((self._told(piece, channel),))
+        return Decoded((self._told(piece, channel),))
 
     def _stream_event(self, found: dict[str, Any]) -> None:
         if found.get("parent_tool_use_id") is not None:
@@ -208,7 +208,7 @@ class ClaudeCode(Speech):
 
     def _block(self, kind: str) -> None:
         if (channel := _CHANNELS.get(kind)) is not None and len(self._blocks[channel]) < _MAX_BLOCKS:
-            self._blocks[channel].append(Said())
+            self._blocks[channel].append(StreamedText())
 
     def _system(self, found: dict[str, Any]) -> None:
         if found.get("subtype") == "init":
@@ -247,18 +247,18 @@ class ClaudeCode(Speech):
         self._spoke = self._spoke or channel == "answer"
         return Text(said, channel)
 
-    def _requested(self, found: dict[str, Any], record: Plain) -> Heard:
+    def _requested(self, found: dict[str, Any], record: Plain) -> Decoded:
         id, request = text(found, "request_id"), table(found, "request")
         if request.get("subtype") != "can_use_tool":
             error = {"subtype": "error", "request_id": id, "error": "not supported"}
-            return Heard((record,), (msgspec.json.encode({"type": "control_response", "response": error}),))
+            return Decoded((record,), (msgspec.json.encode({"type": "control_response", "response": error}),))
         self._asked[id] = request
-        return Heard((record, Permission(id, text(request, "tool_name"), request, options_of(request))))
+        return Decoded((record, Permission(id, text(request, "tool_name"), request, options_of(request))))
 
     def _withdrawn(self, id: str) -> list[Plain]:
         return [] if self._asked.pop(id, None) is None else [Withdrawn(id)]
 
-    def _result(self, found: dict[str, Any], record: Plain) -> Heard:
+    def _result(self, found: dict[str, Any], record: Plain) -> Decoded:
         self._is_busy = self._foreign = False
         outputs = [record, *usage_of(found, self.memory)]
         failure = failure_of(found, self._stopped, self.memory.get("model"))
@@ -266,13 +266,13 @@ class ClaudeCode(Speech):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={})
         if self._await_replay and not self._stopped and failure is None and count(found, "num_turns"):
-            return Heard(tuple(outputs))  # a turn that the agent began by itself; ours follows
+            return Decoded(tuple(outputs))  # a turn that the agent began by itself; ours follows
         if failure is None and not self._spoke and (said := text(found, "result")):
             outputs.append(Text(said))
         self._asked.clear()
         self._catching_up = False
         self._rest_up()
-        return Heard(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
+        return Decoded(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
 
 
 def _order(request_id: str, what: str) -> bytes:

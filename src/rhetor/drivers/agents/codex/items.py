@@ -7,7 +7,7 @@ from typing import Any
 
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
-from rhetor.drivers.agents.records import Said, text
+from rhetor.drivers.agents.records import StreamedText, text
 
 MAX_OPEN = 1000  # items that have begun and not ended; more are told as if they began with their end
 
@@ -31,7 +31,7 @@ class Items:
 
     def __init__(self) -> None:
         self.catching_up = False
-        self._begun: dict[str, tuple[dict[str, Any], Said]] = {}
+        self._begun: dict[str, tuple[dict[str, Any], StreamedText]] = {}
 
     def begin(self, item: dict[str, Any]) -> list[Plain]:
         """A second beginning under the same id is one after a stream that broke off."""
@@ -39,7 +39,7 @@ class Items:
         is_new = id not in self._begun
         if is_new and len(self._begun) >= MAX_OPEN:
             return []
-        self._begun[id] = item, Said()
+        self._begun[id] = item, StreamedText()
         call = _call(item)
         return [call] if call is not None and is_new else []
 

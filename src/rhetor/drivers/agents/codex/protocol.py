@@ -21,7 +21,7 @@ from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, table, text
 
 from .failures import AGENT, failure_of, not_started
@@ -61,7 +61,7 @@ class _Head(msgspec.Struct):
 _HEADS = msgspec.json.Decoder(_Head)
 
 
-class Codex(Speech):
+class Codex(AgentProtocol):
     """`memory`: `session_id` (the thread), `model`, `turn` while one runs, `tokens` (those told of the thread
     so far), and `hubs`, how many have spoken on this connection."""
 
@@ -81,7 +81,7 @@ class Codex(Speech):
     def arguments(self) -> tuple[str, ...]:
         return ("app-server",)
 
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         for old in ("turn", "hubs"):
             self.memory.pop(old, None)
         hello = self._out.request("initialize", {"clientInfo": CLIENT}, "initialize")
@@ -90,7 +90,7 @@ class Codex(Speech):
             return hello, ready, self._out.request("config/read", {}, "config")
         return hello, ready, self._thread()
 
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         hubs = count(self.memory, "hubs") + 1
         self.memory["hubs"] = hubs
         self._out = Outgoing(first=hubs * _NUMBERS_OF_A_HUB + 1, tagged=False)
@@ -98,20 +98,20 @@ class Codex(Speech):
         self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
         self._items.catching_up = in_turn
 
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         self._stopped = False
         if self._is_ready:
             return (self._turn(content),)
         self._waiting = content
         return () if self._out.awaits("thread") or self._out.awaits("config") else (self._thread(),)
 
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         if (heard := self._delta(line)) is not None:
             return heard
         found = object_of(line)
         record = record_of(line, found)
         if found is None:
-            return Heard((record,))
+            return Decoded((record,))
         method, params = text(found, "method"), table(found, "params")
         if method and "id" in found:
             return self._requested(found["id"], method, params, record)
@@ -155,7 +155,7 @@ class Codex(Speech):
         ids = {"threadId": text(self.memory, "session_id"), "turnId": self.memory["turn"]}
         return self._out.request("turn/interrupt", ids, "interrupt")
 
-    def _delta(self, line: bytes) -> Heard | None:
+    def _delta(self, line: bytes) -> Decoded | None:
         try:
             head = _HEADS.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -164,37 +164,37 @@ class Codex(Speech):
         if channel is None or head.params is None:
             return None
         if not self._is_ours(head.params.thread_id) or not head.params.delta:
-            return Heard()
+            return Decoded()
         self._items.add(head.params.item_id, head.params.delta)
-        return Heard((Text(head.params.delta, channel),))
+        return Decoded((Text(head.params.delta, channel),))
 
     def _is_ours(self, thread_id: str) -> bool:
         return not thread_id or thread_id == self.memory.get("session_id", thread_id)
 
-    def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Heard:
+    def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Decoded:
         if method not in METHODS:
-            return Heard((record,), (self._out.refusal(id, f"{method} is not supported"),))
+            return Decoded((record,), (self._out.refusal(id, f"{method} is not supported"),))
         changed = self._items.begun(text(params, "itemId")).get("changes")
         request = {"method": method} | params | ({} if changed is None else {"changes": changed})
         turn = text(params, "turnId") or text(params, "conversationId")
         request_id = f"{turn}:{msgspec.json.encode(id).decode()}"
         self._asked[request_id] = request
-        return Heard((record, Permission(request_id, tool_of(method), request, options_of(request))))
+        return Decoded((record, Permission(request_id, tool_of(method), request, options_of(request))))
 
-    def _answered(self, found: dict[str, Any], record: Plain) -> Heard:
+    def _answered(self, found: dict[str, Any], record: Plain) -> Decoded:
         purpose, result = self._out.settled(found.get("id")), table(found, "result")
         error = found.get("error")
         if purpose == "config":
             self._servers = servers_of(result)
-            return Heard((record,), (self._thread(),))
+            return Decoded((record,), (self._thread(),))
         if error is not None:
             return self._refused(purpose, error, record)
         if thread := text(table(result, "thread"), "id"):
             self.reported |= reports.of_codex(result)
             return self._opened(thread, text(result, "model"), record)
-        return Heard((record,))
+        return Decoded((record,))
 
-    def _refused(self, purpose: str | None, error: Any, record: Plain) -> Heard:
+    def _refused(self, purpose: str | None, error: Any, record: Plain) -> Decoded:
         """An error ends the turn that it kept from beginning, also where an earlier hub had asked for it."""
         is_late = purpose is None and self._items.catching_up and "turn" not in self.memory
         if purpose in ("thread", "initialize"):
@@ -207,20 +207,20 @@ class Codex(Speech):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={})
         if purpose == "turn" or is_late:
-            return Heard((record,), ended=True, failure=failure)
-        return Heard((record,))
+            return Decoded((record,), ended=True, failure=failure)
+        return Decoded((record,))
 
-    def _opened(self, thread: str, model: str, record: Plain) -> Heard:
+    def _opened(self, thread: str, model: str, record: Plain) -> Decoded:
         self._is_ready = True
         self.memory["session_id"] = thread
         if model:
             self.memory["model"] = model
         content, self._waiting = self._waiting, None
         if content is None:
-            return Heard((record,))
+            return Decoded((record,))
         if self._stopped:
-            return Heard((record,), ended=True, failure=Interrupted(AGENT))
-        return Heard((record,), (self._turn(content),))
+            return Decoded((record,), ended=True, failure=Interrupted(AGENT))
+        return Decoded((record,), (self._turn(content),))
 
     def _began(self, turn: str) -> tuple[bytes, ...]:
         """An interrupt that came before is sent now: it is refused also between the answer to `turn/start`,
@@ -228,25 +228,25 @@ class Codex(Speech):
         self.memory["turn"] = turn
         return (self._end_turn(),) if self._stopped else ()
 
-    def _notified(self, method: str, params: dict[str, Any], record: Plain) -> Heard:
+    def _notified(self, method: str, params: dict[str, Any], record: Plain) -> Decoded:
         if method == "serverRequest/resolved":
-            return Heard((record, *self._withdrawn(params.get("requestId"))))
+            return Decoded((record, *self._withdrawn(params.get("requestId"))))
         if not self._is_ours(text(params, "threadId")):
-            return Heard((record,))
+            return Decoded((record,))
         match method:
             case "turn/started":
-                return Heard((record,), self._began(text(table(params, "turn"), "id")))
+                return Decoded((record,), self._began(text(table(params, "turn"), "id")))
             case "turn/completed":
                 return self._completed(table(params, "turn"), record)
             case "item/started":
-                return Heard((record, *self._items.begin(table(params, "item"))))
+                return Decoded((record, *self._items.begin(table(params, "item"))))
             case "item/completed":
-                return Heard((record, *self._items.end(table(params, "item"))))
+                return Decoded((record, *self._items.end(table(params, "item"))))
             case "thread/tokenUsage/updated":
-                return Heard((record, *self._usage(params)))
+                return Decoded((record, *self._usage(params)))
             case "model/rerouted":
                 self.memory["model"] = text(params, "toModel") or self.memory.get("model")
-        return Heard((record,))
+        return Decoded((record,))
 
     def _usage(self, params: dict[str, Any]) -> list[Plain]:
         """Told where it grew in the running turn; what comes otherwise says where the thread is."""
@@ -258,13 +258,13 @@ class Codex(Speech):
         given, said, cached = last
         return [Usage(self.memory.get("model"), given, said, cached)]
 
-    def _completed(self, turn: dict[str, Any], record: Plain) -> Heard:
+    def _completed(self, turn: dict[str, Any], record: Plain) -> Decoded:
         if self._out.awaits("turn") or text(turn, "id") != self.memory.get("turn", text(turn, "id")):
-            return Heard((record,))  # not the turn that was asked for
+            return Decoded((record,))  # not the turn that was asked for
         self.memory.pop("turn", None)
         self._items.clear()
         self._asked.clear()
-        return Heard((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))
+        return Decoded((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))
 
     def _withdrawn(self, number: Any) -> list[Plain]:
         """Told of every request; of one that was answered from here there is nothing left."""

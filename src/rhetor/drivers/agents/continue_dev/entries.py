@@ -1,6 +1,6 @@
 """An answer in Continue's history, told by what is new in it each time that it is seen: text, calls, usage.
 
-What was told is kept in the speech's memory: `said` (characters), `told` and `returned` (ids of calls),
+What was told is kept in the protocol's memory: `said` (characters), `told` and `returned` (ids of calls),
 `kept` (whether it is a record), `used` (whether its usage was told). Whose turn it is of is not known here.
 """
 

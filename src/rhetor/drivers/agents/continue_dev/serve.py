@@ -26,7 +26,7 @@ import msgspec
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Withdrawn
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
-from rhetor.drivers.agents.protocol import Heard, Opening, Speech
+from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
 from rhetor.errors import TurnFailure
 
@@ -50,7 +50,7 @@ _ERROR = re.compile(r"Error: (?:(\d{3})\b)?")
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
-class ContinueServe(Speech):
+class ContinueServe(AgentProtocol):
     """`memory`: `session_id`; `open`, whether this process has said how far the conversation is; `had`,
     whether an earlier process of it left something; `turns`, how many there were; `begun`, whether the
     running one is in the history; `seen`, how many of its entries are done with, and what was told of the
@@ -72,7 +72,7 @@ class ContinueServe(Speech):
         load = f"--require {msgspec.json.encode(str(PIPES)).decode()}"
         return {**given, "NODE_OPTIONS": " ".join(filter(None, (load, given.get("NODE_OPTIONS"))))}
 
-    def open(self) -> tuple[bytes, ...]:
+    def opening_lines(self) -> tuple[bytes, ...]:
         had = bool(self.memory.get("had") or count(self.memory, "seen"))
         known = text(self.memory, "session_id")
         self.memory = {"turns": count(self.memory, "turns"), "seen": 0, "had": had, "open": False}
@@ -80,11 +80,11 @@ class ContinueServe(Speech):
             self.memory["session_id"] = known
         return ()
 
-    def reopen(self, in_turn: bool, asked: dict[str, Any]) -> None:
+    def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._in_turn = in_turn
         self._asked = next(iter(asked), None)
 
-    def say(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str) -> tuple[bytes, ...]:
         self._in_turn, self._stopping = True, False
         self.memory["turns"] = count(self.memory, "turns") + 1
         self.memory["begun"] = False
@@ -93,7 +93,7 @@ class ContinueServe(Speech):
         self._waiting = content
         return ()
 
-    def take(self, line: bytes) -> Heard:
+    def decode(self, line: bytes) -> Decoded:
         state = object_of(line)
         if state is None or not isinstance(state.get("session"), dict):
             return self._refused(state, record_of(line, state))
@@ -104,7 +104,7 @@ class ContinueServe(Speech):
         idle = state.get("isProcessing") is not True and not count(state, "messageQueueLength")
         outputs = self._news(history, first, idle)
         if not (self._in_turn and idle and self.memory.get("begun")):
-            return Heard((*outputs, *self._question(state)))
+            return Decoded((*outputs, *self._question(state)))
         return self._ended(Interrupted(AGENT) if self._stopping else self._failure(), *outputs)
 
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
@@ -123,7 +123,7 @@ class ContinueServe(Speech):
         left = () if self._asked is None else self.answer(self._asked, None)
         return (_request("/pause", {}), *left)
 
-    def _opened(self, session_id: str, length: int) -> Heard:
+    def _opened(self, session_id: str, length: int) -> Decoded:
         """The first that a process says: how many entries its conversation has."""
         known = text(self.memory, "session_id")
         self.memory |= {"session_id": session_id, "seen": length, "open": True}
@@ -139,17 +139,17 @@ class ContinueServe(Speech):
         if self._in_turn and waiting is None:
             said = "the hub ended before the message was handed over; send it again"
             return self._ended(TurnFailure(said, retryable=True))
-        return Heard(writes=() if waiting is None else (_request("/message", {"message": waiting}),))
+        return Decoded(writes=() if waiting is None else (_request("/message", {"message": waiting}),))
 
-    def _ended(self, failure: TurnFailure | None, *outputs: Plain) -> Heard:
+    def _ended(self, failure: TurnFailure | None, *outputs: Plain) -> Decoded:
         ended, self._in_turn, self._stopping, self._asked = self._in_turn, False, False, None
         self.memory |= {"begun": False, "failed": None}  # a later hub may begin with what is kept now
-        return Heard(outputs, ended=ended, failure=failure if ended else None)
+        return Decoded(outputs, ended=ended, failure=failure if ended else None)
 
-    def _refused(self, said: dict[str, Any] | None, record: Record) -> Heard:
+    def _refused(self, said: dict[str, Any] | None, record: Record) -> Decoded:
         """A message that it does not take begins no turn."""
         if text(said, "path") != "/message" or not self._in_turn or self.memory.get("begun"):
-            return Heard((record,))
+            return Decoded((record,))
         return self._ended(failed(AGENT, text(said, "refused")), record)
 
     def _follow(self, session_id: str) -> None:

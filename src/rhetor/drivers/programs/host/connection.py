@@ -25,11 +25,11 @@ _REASONS = {
 }
 
 
-class ProgramOverThere(Exception):
+class AlreadyEnded(Exception):
     """The host says that the program has ended."""
 
 
-class Wire:
+class HostConnection:
     """Frames to and from a host. Answers come in the order of the requests.
 
     Every method raises ConnectionError or EOFError if the host is gone, and FrameBroken if it sends something
@@ -44,7 +44,7 @@ class Wire:
         self._identity = identity
 
     @classmethod
-    async def open(cls, identity: HostIdentity, *, hub: bool = False) -> Wire:
+    async def open(cls, identity: HostIdentity, *, hub: bool = False) -> HostConnection:
         """Connect and be let in. `hub`: the host counts this connection as its hub's.
 
         Raises:
@@ -55,15 +55,15 @@ class Wire:
             reader, writer = await asyncio.open_unix_connection(identity.socket, limit=1 << 17)
         except OSError as error:
             raise ConnectionError(str(error)) from error
-        wire = cls(reader, writer, identity)
+        connection = cls(reader, writer, identity)
         try:
             # before the nonce is told: a foreign process may listen there now
-            wire._check_peer()
-            await wire.ask(frames.HELLO, frames.pack_hello(identity.nonce, hub=hub))
+            connection._check_peer()
+            await connection.ask(frames.HELLO, frames.pack_hello(identity.nonce, hub=hub))
         except BaseException:
-            wire.close()
+            connection.close()
             raise
-        return wire
+        return connection
 
     def _check_peer(self) -> None:
         peer: socket.socket = self._writer.get_extra_info("socket")
@@ -77,7 +77,7 @@ class Wire:
         """Send a request and wait for its answer.
 
         Raises:
-            ProgramOverThere, StdinClosed, HostRefused: what the host answered.
+            AlreadyEnded, StdinClosed, HostRefused: what the host answered.
         """
         await self.send(kind, body)
         return (await self.receive())[1]
@@ -90,7 +90,7 @@ class Wire:
         """The next frame.
 
         Raises:
-            ProgramOverThere, StdinClosed, HostRefused: it is a refusal.
+            AlreadyEnded, StdinClosed, HostRefused: it is a refusal.
         """
         (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
         if not 0 < length <= frames.MAX_FRAME_BYTES:
@@ -102,7 +102,7 @@ class Wire:
 
     def _refusal(self, reason: int) -> Exception:
         if reason == frames.PROGRAM_OVER:
-            return ProgramOverThere()
+            return AlreadyEnded()
         if reason == frames.STDIN_CLOSED:
             return StdinClosed(self._identity.host_id)
         return HostRefused(self._identity.host_id, _REASONS.get(reason, "for no known reason"))

@@ -1,6 +1,6 @@
-"""What a program writes, in order, to whoever has the floor: a conversation, or who listens in between.
+"""Hands a program's output to one reader at a time: the turn that has claimed it, or the listener in between.
 
-It knows places in the spool and who may read next; what the bytes say is not its business.
+It knows offsets in the spool and who reads next, but not what the bytes mean.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .failures import HostLost, OutputUnreadable
 from .link import HostLink
 from .values import Chunk, Exited, Lost
 
-WAITING = 4  # items that are read ahead; a program that writes more waits in its spool
-PULL_SECONDS = 0.25  # between two looks at stderr: what is not kept in between is only counted
+WAITING = 4  # items that are read ahead; the rest stays in the spool
+PULL_SECONDS = 0.25  # between two reads of stderr; the host keeps only the last part of it
 Item = Chunk | Exited | HostLost
 
 
 class Stderr:
-    """A piece of stderr, or how many bytes of it (`lost`) were not kept."""
+    """A piece of stderr up to `offset`. `lost` bytes before it were not kept."""
 
     __slots__ = ("data", "lost", "offset")
 
@@ -32,10 +32,11 @@ class Stderr:
 
 
 class Feed:
-    """`offset`: up to where the output was handed out. `tap` sees every piece when it is handed out first.
+    """The output of one program. `offset`: how much of it has been read. `tap` is called with each piece
+    when it is first read.
 
-    One has the floor at a time; who listens between conversations gives it back when somebody wants it, as
-    soon as all has been read that was there when they asked.
+    A turn claims the output; between turns a listener reads it. The listener first reads what the program had
+    written before the claim, because that belongs to no turn, and then makes way.
     """
 
     def __init__(
@@ -58,14 +59,14 @@ class Feed:
             self._tasks.append(background.start(self._pull(stderr), f"stderr {link.host_id}"))
 
     @property
-    def taken(self) -> bool:
-        """Whether a conversation has the floor, or waits for it."""
+    def claimed(self) -> bool:
+        """Whether a turn has claimed the output, or waits for it."""
         return bool(self._wanted)
 
     @asynccontextmanager
-    async def floor(self, *, at_once: bool = False) -> AsyncIterator[None]:
-        """The floor for a conversation: what was written before belongs to who listened; with `at_once` it
-        belongs to the conversation, which began before."""
+    async def claim(self, *, at_once: bool = False) -> AsyncIterator[None]:
+        """Claim the output for a turn. What was written before goes to the listener; with `at_once`, which is
+        for a turn that began earlier, it goes to the turn."""
         head = self.offset if at_once else (await self._link.status()).head
         self._wanted.append(head)
         self._asked.set()
@@ -79,22 +80,22 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """The floor for who listens while nobody talks."""
+        """Read the output while no turn claims it."""
         async with self._floor:
             yield
 
     @property
     def must_yield(self) -> bool:
-        """Whether somebody asked for the floor, and all has been read that was there when they did."""
+        """Whether a turn waits, and all output from before its claim has been read."""
         return any(self.offset >= head for head in self._wanted)
 
-    async def overheard(self, due: float | None) -> Item | Stderr | None:
-        """The next item for who listens; None when somebody asks for the floor, or at `due`."""
+    async def next_unclaimed(self, due: float | None) -> Item | Stderr | None:
+        """The next item for the listener; None if a turn claims the output, or at `due`."""
         if self._back or self._wanted or not self._items.empty():
             return None if self.must_yield else await self.next(due)
         host_id = self._link.host_id
         item = asyncio.create_task(self.next(due), name=f"next {host_id}")
-        asked = asyncio.create_task(self._asked.wait(), name=f"floor {host_id}")
+        asked = asyncio.create_task(self._asked.wait(), name=f"claim {host_id}")
         try:
             await asyncio.wait((item, asked), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -102,8 +103,10 @@ class Feed:
         return None if item.cancelled() else item.result()
 
     async def next(self, due: float | None) -> Item | Stderr | None:
-        """The next item; None if none came until `due` (of the loop's clock). Exited or HostLost is the last
-        one, and is returned again to everyone who asks after it."""
+        """The next item, or None if there is none until `due` (on the loop's clock).
+
+        Exited or HostLost is the last item, and every later call returns it again.
+        """
         if self._back:
             data, self._back = self._back, b""
             self.offset += len(data)
@@ -123,7 +126,7 @@ class Feed:
         return item
 
     def give_back(self, data: bytes) -> None:
-        """The last bytes of what was handed out belong to somebody else."""
+        """Return the last bytes that were handed out, for the next reader."""
         self._back = data + self._back
         self.offset -= len(data)
 
@@ -151,8 +154,8 @@ class Feed:
                 lost = 0
                 await asyncio.sleep(PULL_SECONDS)
         except HostLost:
-            pass  # the output's reader tells it
+            pass  # the reader of the output reports it
 
 
 def _nobody(data: bytes) -> None:
-    """Nobody sees it."""
+    """The default tap: ignore the piece."""

@@ -1,6 +1,6 @@
-"""The hub's side of one host: its output, its input, its end.
+"""The hub's side of one host: read its program's output, write its input, end it.
 
-Starting and finding hosts is `hosts.py`; what the output says is other modules' business.
+Hosts are started and found in `hosts.py`. What the output means is not known here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from rhetor.codec import host_frames as frames
 from rhetor.codec.host_frames import FrameBroken
 
-from .connection import ProgramOverThere, Wire
+from .connection import AlreadyEnded, HostConnection
 from .failures import HostLost, InvalidHostAnswer, ProgramOver
 from .folder import HostFolder
 from .spec import HostIdentity, Mode
@@ -23,21 +23,23 @@ _KINDS = {"keys": frames.KEYS, "text": frames.TEXT}
 
 
 class HostLink:
-    """A running host, or what one has left in its folder (without a `tie`). While a link is open the host
-    counts its hub as there.
+    """A running host, or, without a `hub_connection`, what a host has left in its folder. A host ends its
+    program some time after the last link to it was closed.
 
     Calls may run at the same time. Each raises HostLost if the host was killed or sends invalid answers.
     Calls that need the program raise ProgramOver if it has ended.
     """
 
-    def __init__(self, identity: HostIdentity, folder: HostFolder, tie: Wire | None) -> None:
+    def __init__(
+        self, identity: HostIdentity, folder: HostFolder, hub_connection: HostConnection | None
+    ) -> None:
         self.identity = identity
         self._folder = folder
-        self._tie = tie
+        self._hub_connection = hub_connection
         self._closed = False
-        self._control: list[Wire] = []
+        self._control: list[HostConnection] = []
         self._controlling = asyncio.Lock()
-        self._input: list[Wire] = []
+        self._input: list[HostConnection] = []
         self._writing = asyncio.Lock()
 
     @classmethod
@@ -47,7 +49,7 @@ class HostLink:
             ConnectionError, EOFError: the host is gone, or another process listens in its place.
             HostRefused: the nonce is not its own.
         """
-        return cls(identity, folder, await Wire.open(identity, hub=True))
+        return cls(identity, folder, await HostConnection.open(identity, hub=True))
 
     @property
     def host_id(self) -> str:
@@ -96,15 +98,15 @@ class HostLink:
                 raise HostLost(self.host_id) from None
 
     async def _follow(self, kind: int, offset: int) -> AsyncGenerator[Chunk | Lost | Exited, None]:
-        wire = await Wire.open(self.identity)
+        connection = await HostConnection.open(self.identity)
         try:
-            await wire.send(kind, frames.pack_offset(offset))
+            await connection.send(kind, frames.pack_offset(offset))
             while True:
-                yield _item(*await wire.receive())
+                yield _item(*await connection.receive())
         except ValueError as error:
             raise InvalidHostAnswer(self.host_id, error) from error
         finally:
-            wire.close()
+            connection.close()
 
     async def write(self, data: bytes, kind: Literal["keys", "text"]) -> None:
         """Give the program input; returns when its terminal or pipe has taken all of it.
@@ -117,11 +119,11 @@ class HostLink:
             StdinClosed: the program takes no input any more.
         """
         pieces = range(0, len(data), frames.MAX_PIECE_BYTES)
-        async with self._writing, self._wire(self._input) as wire:
+        async with self._writing, self._connection(self._input) as connection:
             for at in pieces:
                 piece = data[at : at + frames.MAX_PIECE_BYTES]
                 last = at == pieces[-1]
-                await wire.ask(frames.WRITE, frames.pack_write(_KINDS[kind], piece, last=last))
+                await connection.ask(frames.WRITE, frames.pack_write(_KINDS[kind], piece, last=last))
 
     async def close_stdin(self) -> None:
         """End the program's input after what was written: close its pipe, or type the end-of-file key."""
@@ -161,32 +163,32 @@ class HostLink:
     async def end(self, grace: float = 5.0) -> Exited:
         """End the program and all its descendants: SIGTERM, after `grace` seconds SIGKILL. Returns when none
         is left; where the program had ended, at once."""
-        return await self._outlast(frames.END, frames.pack_number(round(grace * 1000)))
+        return await self._ask_for_end(frames.END, frames.pack_number(round(grace * 1000)))
 
     async def wait(self) -> Exited:
         """The program's end, within a second of it."""
-        return await self._outlast(frames.WAIT)
+        return await self._ask_for_end(frames.WAIT)
 
     async def aclose(self) -> None:
         """Close the connections. The program and its host go on."""
         self._closed = True
-        for wire in (self._tie, *self._control, *self._input):
-            if wire is not None:
-                await wire.aclose()
+        for connection in (self._hub_connection, *self._control, *self._input):
+            if connection is not None:
+                await connection.aclose()
         self._control.clear()
         self._input.clear()
 
     async def _ask(self, kind: int, body: bytes = b"") -> bytes:
-        async with self._controlling, self._wire(self._control) as wire:
-            return await wire.ask(kind, body)
+        async with self._controlling, self._connection(self._control) as connection:
+            return await connection.ask(kind, body)
 
-    async def _outlast(self, kind: int, body: bytes = b"") -> Exited:
+    async def _ask_for_end(self, kind: int, body: bytes = b"") -> Exited:
         try:
-            wire = await Wire.open(self.identity)
+            connection = await HostConnection.open(self.identity)
             try:
-                return exited(await wire.ask(kind, body))
+                return exited(await connection.ask(kind, body))
             finally:
-                wire.close()
+                connection.close()
         except ValueError as error:
             raise InvalidHostAnswer(self.host_id, error) from error
         except (ConnectionError, EOFError):
@@ -196,27 +198,27 @@ class HostLink:
             return end
 
     @asynccontextmanager
-    async def _wire(self, kept: list[Wire]) -> AsyncIterator[Wire]:
+    async def _connection(self, kept: list[HostConnection]) -> AsyncIterator[HostConnection]:
         """The connection in `kept`, or a new one. One that was left in the middle is not used again: its
         next answer would belong to another request."""
         try:
-            wire = kept.pop() if kept else await Wire.open(self.identity)
+            connection = kept.pop() if kept else await HostConnection.open(self.identity)
             try:
-                yield wire
+                yield connection
             except BaseException:
-                wire.close()
+                connection.close()
                 raise
         except FrameBroken as error:
             raise InvalidHostAnswer(self.host_id, error) from error
-        except (ConnectionError, EOFError, ProgramOverThere):
+        except (ConnectionError, EOFError, AlreadyEnded):
             end = self._folder.exited()
             if end is None:
                 raise HostLost(self.host_id) from None
             raise ProgramOver(self.host_id, end.code, end.signal) from None
         if self._closed:
-            wire.close()
+            connection.close()
         else:
-            kept.append(wire)
+            kept.append(connection)
 
 
 def _item(kind: int, body: bytes) -> Chunk | Lost | Exited:

@@ -44,7 +44,7 @@ class Terminal(Protocol):
         """The screen after all output that was read."""
         ...
 
-    def over(self, item: Exited | HostLost) -> Exit:
+    def note_end(self, item: Exited | HostLost) -> Exit:
         """The program has ended."""
         ...
 
@@ -54,7 +54,7 @@ class Terminal(Protocol):
 
 
 class MessageInput:
-    """Types one message. The caller has the floor."""
+    """Types one message. The caller has claimed the output."""
 
     def __init__(self, program: Terminal, screen: Screen) -> None:
         self._program = program
@@ -123,7 +123,7 @@ class MessageInput:
 
     def _require(self, item: object) -> None:
         if isinstance(item, Exited | HostLost):
-            self._program.over(item)
+            self._program.note_end(item)
             raise self._program.failure()
 
 

@@ -18,7 +18,7 @@ from rhetor.domain.program import Dialog, ProgramStatus
 from rhetor.drivers.base import Prompt, Viewer
 from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
 from rhetor.drivers.programs.host.values import Chunk, Exited
-from rhetor.drivers.programs.program import RunningProgram, clock
+from rhetor.drivers.programs.program import HostedProgram, clock
 from rhetor.drivers.programs.status import Signs, status
 from rhetor.drivers.programs.terminal.dialogs import like_prompt
 from rhetor.errors import ProgramBlocked
@@ -40,7 +40,7 @@ BUSY_SECONDS = 60.0  # how long a message waits for a command that no message be
 _MARK = re.compile(rb"\x1b\]133;([ABCD])")
 
 
-class TerminalProgram(RunningProgram):
+class TerminalProgram(HostedProgram):
     """`changed` as always. Its screen is the size that those who are attached agree on."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -62,10 +62,10 @@ class TerminalProgram(RunningProgram):
         """Whether it has marked a prompt or a command."""
         return bool(self._mark)
 
-    async def overheard(self) -> AsyncGenerator[Spooled, None]:
+    async def listen(self) -> AsyncGenerator[Spooled, None]:
         due: float | None = clock()  # how it is now is not known yet
         while self.ended is None:
-            item = await self.feed.overheard(due)
+            item = await self.feed.next_unclaimed(due)
             if isinstance(item, Chunk):
                 due = clock() + DRAW_SECONDS
                 yield Spooled(self.source, self.feed.offset)
@@ -74,10 +74,10 @@ class TerminalProgram(RunningProgram):
                     return
                 due = await self._look_around()
             elif isinstance(item, Exited | HostLost):
-                self.over(item)
+                self.note_end(item)
 
-    async def say(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
-        self.unspoken = True
+    async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        self.unsent = True
         screen = await self.drawn()
         await self._until_ready(screen)
         prompt = self._prompt(screen)
@@ -86,7 +86,7 @@ class TerminalProgram(RunningProgram):
             screen = await self.drawn()
             turn = TerminalTurn(message.content.encode(), self.marks, prompt=prompt, screen=screen)
             ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
-            self.unspoken = False
+            self.unsent = False
             await self.link.write((ends or ENTER).encode(), "keys")
             async for spooled in self._answer(turn, screen):
                 yield spooled
@@ -97,7 +97,7 @@ class TerminalProgram(RunningProgram):
         turn.started(heard)
         try:
             while turn.ended is None:
-                due = self.stuck_at(heard) if turn.due is None else turn.due
+                due = self.stuck_deadline(heard) if turn.due is None else turn.due
                 item = await self.feed.next(due)
                 if item is None:
                     if turn.due is None:
@@ -110,7 +110,7 @@ class TerminalProgram(RunningProgram):
                         await self.drawn()  # plain lines between marks need no screen
                     text = turn.received(item.data, heard)
                 elif isinstance(item, Exited | HostLost):
-                    self.over(item)
+                    self.note_end(item)
                     ended = item if isinstance(item, Exited) else None
                     code, signal = (ended.code, ended.signal) if ended else (None, None)
                     text = turn.exited(code, signal, clock())
@@ -119,7 +119,7 @@ class TerminalProgram(RunningProgram):
                 yield Spooled(self.source, self.feed.offset, (Text(text),) if text else ())
         finally:
             self._turn_since = None
-        if self.has_ended_badly():
+        if self.ended_badly():
             raise self.failure()
 
     async def _until_ready(self, screen: Screen) -> None:
@@ -159,11 +159,11 @@ class TerminalProgram(RunningProgram):
         ProgramEnded: it did, meanwhile."""
         item = await self.feed.next(due)
         if isinstance(item, Exited | HostLost):
-            self.over(item)
+            self.note_end(item)
             raise self.failure()
         await self.drawn()
 
-    async def looked_at(self) -> ProgramStatus:
+    async def inspect(self) -> ProgramStatus:
         screen = await self.drawn()
         self._judge(screen)
         host = await self.link.status() if self.ended is None else None
@@ -198,7 +198,7 @@ class TerminalProgram(RunningProgram):
         except (HostLost, ProgramOver):
             pass  # there is nothing left to stop
 
-    def rested(self) -> None:
+    def turn_ended(self) -> None:
         if self._screen is not None:
             self._judge(self._screen)
 
@@ -275,7 +275,7 @@ class TerminalProgram(RunningProgram):
             turn_for=None if self._turn_since is None else now - self._turn_since,
         )
         state, evidence = status(signs)
-        self.become(state, evidence)
+        self.set_status(state, evidence)
 
     def _prompt(self, screen: Screen) -> str | None:
         """The line on which it waits, where that is a prompt."""

@@ -52,7 +52,7 @@ class FailingLink(HostLink):
 
 @asynccontextmanager
 async def failing(link: HostLink) -> AsyncIterator[FailingLink]:
-    failing = FailingLink(link.identity, link._folder, link._tie)
+    failing = FailingLink(link.identity, link._folder, link._hub_connection)
     try:
         yield failing
     finally:

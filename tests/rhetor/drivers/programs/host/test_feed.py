@@ -1,4 +1,4 @@
-"""Who has the floor gets what is written then, in order and once."""
+"""Who has claimed the output gets what is written then, in order and once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_what_was_written_before_a_conversation_belongs_to_who_listened(tm
         async def listen() -> None:
             nonlocal heard
             async with feed.listening():
-                while (item := await feed.overheard(None)) is not None:
+                while (item := await feed.next_unclaimed(None)) is not None:
                     assert isinstance(item, Chunk)
                     heard += item.data
 
@@ -46,12 +46,12 @@ async def test_what_was_written_before_a_conversation_belongs_to_who_listened(tm
         async with asyncio.timeout(SECONDS):
             while (await link.status()).head < 7:  # noqa: ASYNC110 (the host does not tell)
                 await asyncio.sleep(0)
-            async with feed.floor():
+            async with feed.claim():
                 await listening
-                assert (heard, feed.taken) == (b"before\n", True)
+                assert (heard, feed.claimed) == (b"before\n", True)
                 await link.write(b"mine\n", "text")
                 assert await read(feed, b"mine\n") == b"mine\n"
-        assert (feed.taken, feed.offset) == (False, 12)
+        assert (feed.claimed, feed.offset) == (False, 12)
         await feed.aclose()
 
 

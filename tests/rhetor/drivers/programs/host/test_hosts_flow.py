@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from rhetor.domain.peer import Peer, PeerKind
-from rhetor.drivers.base import Left
+from rhetor.drivers.base import SavedState
 from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited, Lost
-from rhetor.drivers.programs.program import RunningProgram
+from rhetor.drivers.programs.program import HostedProgram
 
 from .hosting import FULL, SECONDS, difference, ended, hosting, output, python, resident, said
 
@@ -78,8 +78,10 @@ async def test_a_host_that_was_not_told_what_the_log_has_is_told_when_it_is_foun
         head = await stuck(link)  # all of it was taken, and the hub killed before it could say so
         await link.aclose()
         peer = Peer("a", PeerKind.TOOL, "stdio", "counts")
-        found = await Programs(hosts, on_pipes, "pipes").find(peer, "a", Left(head, {}), lambda running: None)
-        assert isinstance(found, RunningProgram)
+        found = await Programs(hosts, on_pipes, "pipes").find(
+            peer, "a", SavedState(head, {}), lambda running: None
+        )
+        assert isinstance(found, HostedProgram)
         async with asyncio.timeout(SECONDS):
             item = await found.feed.next(None)
         assert isinstance(item, Chunk)

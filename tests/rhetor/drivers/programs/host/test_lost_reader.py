@@ -90,7 +90,7 @@ async def test_a_reader_that_fails_is_logged_with_its_name_and_its_loss_is_given
         assert "output cannot be read: RuntimeError: planted" in first.detail
         assert await loss(feed) is first
         async with asyncio.timeout(SECONDS):
-            assert await feed.overheard(None) is first
+            assert await feed.next_unclaimed(None) is first
         assert [record.task for record in caplog.records if "task failed" in record.message] == ["read a"]  # type: ignore[attr-defined]
         await feed.aclose()
 
@@ -120,7 +120,7 @@ async def test_a_turn_fails_and_the_program_ends_if_its_output_cannot_be_read(tm
         heard: list[Spooled] = []
 
         async def listen() -> None:
-            async with aclosing(running.unasked()) as outputs:
+            async with aclosing(running.unprompted()) as outputs:
                 heard.extend([spooled async for spooled in outputs])
 
         listening = asyncio.create_task(listen())
