@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.event import AgentRecord, OutputDelta, Position
 from rhetor.errors import KeyReused, Malformed, NameTaken, NotFound, RhetorError, StateConflict, StoreRefused

@@ -7,7 +7,6 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from rhetor.domain.event import OutputDelta, Payload, Position
 from rhetor.errors import KeyReused, PositionLost, StateConflict

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from .event import ContextInjected
 from .plan import IfBusy, Step
@@ -13,8 +14,7 @@ from .session import Voice
 from .tool import Tool
 
 
-@dataclass(frozen=True, slots=True)
-class SendMessage:
+class SendMessage(Struct, frozen=True, gc=False):
     """Say `content` to a peer (a name or `@capability`), or in a session, whose peer it then is.
 
     Without a session, `context_window` opens one that is kept; without either the message has a session of
@@ -37,8 +37,7 @@ class SendMessage:
     context: tuple[ContextInjected, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StartSession:
+class StartSession(Struct, frozen=True, gc=False):
     """`peer`: empty for the configured one. `ttl` in seconds; None takes the configured one, and no end for a
     session that has a name. `attended`: it is stopped some time after its last attendant has left. `cwd`: the
     folder in which a program of its own runs."""
@@ -56,15 +55,13 @@ class StartSession:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PauseSession:
+class PauseSession(Struct, frozen=True, gc=False):
     """The running turn goes on; those that wait do, until the session is resumed."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeSession:
+class ResumeSession(Struct, frozen=True, gc=False):
     """`standing`: what is said to its peer without a session goes on in it from now on; where the peer's
     programs run in their callers' folders, from the folder `cwd`."""
 
@@ -73,30 +70,26 @@ class ResumeSession:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SaveSession:
+class SaveSession(Struct, frozen=True, gc=False):
     """Keep it: it has no end of its own any more, and is called `name` where one is given."""
 
     session_id: str
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InterruptSession:
+class InterruptSession(Struct, frozen=True, gc=False):
     """End the running turn, if there is one; those that wait come next."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopSession:
+class StopSession(Struct, frozen=True, gc=False):
     """End the session: the running turn and all that wait are cancelled. A second time changes nothing."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class MakeCheckpoint:
+class MakeCheckpoint(Struct, frozen=True, gc=False):
     """Give a position (the head where `cursor` is None) a name."""
 
     session_id: str
@@ -104,16 +97,14 @@ class MakeCheckpoint:
     cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreSession:
+class RestoreSession(Struct, frozen=True, gc=False):
     """Go back to a checkpoint or a cursor, by reference: a new epoch begins there, the old one is kept."""
 
     session_id: str
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForkSession:
+class ForkSession(Struct, frozen=True, gc=False):
     """A new session that stands on a position of this one (its head where `at` is None)."""
 
     session_id: str
@@ -121,8 +112,7 @@ class ForkSession:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImportSessions:
+class ImportSessions(Struct, frozen=True, gc=False):
     """Take conversations in that coding agents have kept themselves: those of `tool`, None for all that are
     known. `since`: files that were written later (Unix time in milliseconds); `paths`: these files, or what
     is in these folders, in the place of the agents' own; `dry_run`: only say what there is."""
@@ -133,8 +123,7 @@ class ImportSessions:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StartPlan:
+class StartPlan(Struct, frozen=True, gc=False):
     """`stdin`: text that steps without needs are given after their own words. `max_parallel`: how many steps
     run at once, None for all that may; `cwd`: the sender's folder, for programs that run there."""
 
@@ -146,13 +135,11 @@ class StartPlan:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StopPlan:
+class StopPlan(Struct, frozen=True, gc=False):
     plan_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerTool:
+class AnswerTool(Struct, frozen=True, gc=False):
     """The result (any JSON value) of a tool call that the caller's turn waits for. `stream`: the id of the
     session, or of the plan, where one of its steps asked."""
 
@@ -163,8 +150,7 @@ class AnswerTool:
     command_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPermission:
+class AnswerPermission(Struct, frozen=True, gc=False):
     """The option chosen, one of those that were offered. `stream`: as for `AnswerTool`."""
 
     stream: str
@@ -173,8 +159,7 @@ class AnswerPermission:
     command_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceProgram:
+class AnnounceProgram(Struct, frozen=True, gc=False):
     """Start a program as a peer. `kind` terminal: in a terminal of its own; stdio: on pipes."""
 
     name: str
@@ -188,8 +173,7 @@ class AnnounceProgram:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchTool:
+class LaunchTool(Struct, frozen=True, gc=False):
     """Start a configured program; one that runs goes on. `session`: the name of a conversation, which is
     opened where there is none, of a program that has one each; `cwd`: the caller's folder, for those that
     run there."""
@@ -199,15 +183,13 @@ class LaunchTool:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndProgram:
+class EndProgram(Struct, frozen=True, gc=False):
     """End a peer's program: TERM, 5 seconds, KILL. One that is no configured tool is forgotten."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSocket:
+class OpenSocket(Struct, frozen=True, gc=False):
     """A socket on a peer (a name or `@capability`), with a session of its own. `voice`: how a specialist is
     to speak there."""
 
@@ -216,24 +198,24 @@ class OpenSocket:
     command_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CloseSocket:
+class CloseSocket(Struct, frozen=True, gc=False):
     socket_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeepBlob:
+class KeepBlob(Struct, frozen=True, gc=False):
     """Say bytes in a session, to all who read it."""
 
     session_id: str
     media_type: str
-    content: bytes = field(repr=False)
+    content: bytes
     from_: str = ""
     command_id: str | None = None
 
+    def __repr__(self) -> str:
+        return f"KeepBlob({self.session_id!r}, {self.media_type!r}, {len(self.content)} bytes)"
 
-@dataclass(frozen=True, slots=True)
-class MakeTeam:
+
+class MakeTeam(Struct, frozen=True, gc=False):
     """Peers under one name, `team:<name>` from then on."""
 
     name: str
@@ -241,14 +223,12 @@ class MakeTeam:
     command_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeTeam:
+class ChangeTeam(Struct, frozen=True, gc=False):
     name: str
     members: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DropTeam:
+class DropTeam(Struct, frozen=True, gc=False):
     name: str
 
 
@@ -282,8 +262,7 @@ Command = (
 AGENT = "agent"  # the scope of callers that descend from a peer's program
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True, gc=False):
     """Who asks. `local`: over the owner's own Unix socket."""
 
     subject: str

@@ -6,16 +6,17 @@ streams, stores or frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args
+
+from msgspec import Struct, field
 
 Channel = Literal["answer", "reasoning", "stderr"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 RunsAt = Literal["hub", "client", "agent"]
+_FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAccepted:
+class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     type: ClassVar[str] = "message.accepted"
     message_id: str
     role: str
@@ -26,38 +27,33 @@ class MessageAccepted:
     delimiter: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TurnQueued:
+class TurnQueued(Struct, frozen=True, gc=False):
     """`position`: how many turns are before this one in its session, from 1."""
 
     type: ClassVar[str] = "turn.queued"
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
+class TurnStarted(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "turn.started"
     peer: str
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputDelta:
+class OutputDelta(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "output.delta"
     text: str
     channel: Channel = "answer"
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPartial:
+class OutputPartial(Struct, frozen=True, gc=False):
     """What a turn that did not complete had said until then."""
 
     type: ClassVar[str] = "output.partial"
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCalled:
+class ToolCalled(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "tool.called"
     call_id: str
     name: str
@@ -65,23 +61,20 @@ class ToolCalled:
     runs_at: RunsAt
 
 
-@dataclass(frozen=True, slots=True)
-class ToolReturned:
+class ToolReturned(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "tool.returned"
     call_id: str
     result: Any
     is_error: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionOption:
+class PermissionOption(Struct, frozen=True, gc=False):
     option_id: str
     name: str
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionAsked:
+class PermissionAsked(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "permission.asked"
     request_id: str
     tool: str
@@ -90,8 +83,7 @@ class PermissionAsked:
     expires_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionAnswered:
+class PermissionAnswered(Struct, frozen=True, gc=False):
     """`option_id` None: nobody chose one. `by`: a person, `policy`, `expiry`, the peer that withdrew its
     request, or the turn's end."""
 
@@ -101,15 +93,13 @@ class PermissionAnswered:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class ContextInjected:
+class ContextInjected(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "context.injected"
     prompts: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageForwarded:
+class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
     """What a peer has said, as it is shown at a terminal. `via`: the peers that it came through, who said it
     last; `time`: when; `source`: where it was said, `{session_id | plan_id, turn_id}`; `as_json`: whether it
     is to be shown as an object with all that."""
@@ -125,8 +115,7 @@ class MessageForwarded:
     source: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardFailed:
+class ForwardFailed(Struct, frozen=True, gc=False, rename=_FROM):
     """What a peer has said was to be passed on, and was not; in the stream where it was said."""
 
     type: ClassVar[str] = "forward.failed"
@@ -136,8 +125,7 @@ class ForwardFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReported:
+class UsageReported(Struct, frozen=True, gc=False):
     """`cost`: USD as a decimal string, None where the price is not known (never 0 for unknown)."""
 
     type: ClassVar[str] = "usage.reported"
@@ -148,16 +136,14 @@ class UsageReported:
     cost: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AgentRecord:
+class AgentRecord(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "agent.record"
     record: Any = None
     raw: str | None = None
     encoding: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BlobKept:
+class BlobKept(Struct, frozen=True, gc=False, rename=_FROM):
     """Binary content lies beside the log, under `blob_id`."""
 
     type: ClassVar[str] = "blob.kept"
@@ -167,8 +153,7 @@ class BlobKept:
     from_: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnCompleted:
+class TurnCompleted(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "turn.completed"
     message_id: str
     text: str
@@ -178,8 +163,7 @@ class TurnCompleted:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TurnFailed:
+class TurnFailed(Struct, frozen=True, gc=False):
     """`data`: what the error carries beside: provider, model, status, hint …"""
 
     type: ClassVar[str] = "turn.failed"
@@ -189,49 +173,42 @@ class TurnFailed:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TurnCancelled:
+class TurnCancelled(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "turn.cancelled"
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class TurnInterrupted:
+class TurnInterrupted(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "turn.interrupted"
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionStateChanged:
+class SessionStateChanged(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "session.state"
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerStatusChanged:
+class PeerStatusChanged(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "peer.status"
     peer: str
     status: str
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerExited:
+class PeerExited(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "peer.exited"
     peer: str
     exit_code: int | None = None
     signal: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLost:
+class PeerLost(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "peer.lost"
     peer: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointMade:
+class CheckpointMade(Struct, frozen=True, gc=False):
     """`parent`: the cursor it stands for, with its session: `<session>@<epoch>:<seq>`."""
 
     type: ClassVar[str] = "checkpoint.made"
@@ -240,14 +217,12 @@ class CheckpointMade:
     parent: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlanStarted:
+class PlanStarted(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "plan.started"
     steps: tuple[dict[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(Struct, frozen=True, gc=False):
     """`session_id`: None for a step whose turn is in the plan's own stream. `capability` and `score` where
     the peer was chosen by capability."""
 
@@ -260,15 +235,13 @@ class StepStarted:
     score: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepDone:
+class StepDone(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "step.done"
     step: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepFailed:
+class StepFailed(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "step.failed"
     step: str
     code: str
@@ -276,8 +249,7 @@ class StepFailed:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StepSkipped:
+class StepSkipped(Struct, frozen=True, gc=False):
     """`because`: the step that failed."""
 
     type: ClassVar[str] = "step.skipped"
@@ -285,14 +257,12 @@ class StepSkipped:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlanEnded:
+class PlanEnded(Struct, frozen=True, gc=False):
     type: ClassVar[str] = "plan.ended"
     status: PlanStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(Struct, frozen=True, gc=False):
     """Stands for the chunks `from_seq`…`to_seq` of a finished turn; its event's `seq` is `to_seq`."""
 
     type: ClassVar[str] = "folded"
@@ -334,20 +304,21 @@ Payload = (
     | Folded
 )
 PAYLOADS: dict[str, type[Payload]] = {kind.type: kind for kind in get_args(Payload)}
-# `from` is what clients see; Python keeps that word for itself
-_FIELDS = {kind: tuple((f.name, f.name.rstrip("_")) for f in fields(kind)) for kind in get_args(Payload)}
+_FIELDS = {
+    kind: tuple(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+    for kind in get_args(Payload)
+}
 
 
 def data_of(payload: Payload) -> dict[str, Any]:
     """The payload's `data` object as clients see it."""
-    return {shown: getattr(payload, name) for name, shown in _FIELDS[type(payload)]}
+    return {shown: getattr(payload, name) for shown, name in _FIELDS[type(payload)]}
 
 
 TurnEnd = TurnCompleted | TurnFailed | TurnCancelled | TurnInterrupted
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True, gc=False):
     """A place in an incarnation of a stream. `epoch`: 32 hex digits; `seq`: from 1, 0 is before the first."""
 
     epoch: str
@@ -366,8 +337,7 @@ class Position:
         return cls(epoch, int(seq))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """A payload with its number. `stream` is a session's id, a plan's id, or `hub`; `at` is Unix time in
     milliseconds; `step` is set in a plan's stream for what one of its steps said."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from .permission import Rules
 from .program import Program
@@ -22,8 +24,7 @@ class PeerKind(StrEnum):
     HUB = "hub"
 
 
-@dataclass(frozen=True, slots=True)
-class Capability:
+class Capability(Struct, frozen=True, gc=False):
     """`score`: 0 to 1. `origin`: declared by the configuration, reported by the peer's own program, or
     measured by what the log shows."""
 
@@ -33,8 +34,7 @@ class Capability:
     origin: Literal["declared", "reported", "measured"] = "declared"
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True, gc=False):
     """`model`: None where the peer is no model; `auto` or `provider/model` otherwise. `mcp_servers`: names
     of those whose tools it has. `program`: of a peer that is one. `display_name`: how it is shown.
     `permissions`: what is answered for its user. `streams`: whether an answer comes as it is said, else in

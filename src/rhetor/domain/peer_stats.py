@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .event import TurnCompleted, TurnEnd, TurnFailed
 
 HALF_LIFE_MS = 7 * 24 * 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class PeerStats:
+class PeerStats(Struct, frozen=True, gc=False):
     """Sums over a peer's turns, each worth half as much after a week. `tokens` and `cost` (USD) are of those
     turns whose price is known; `at`: Unix time in milliseconds of the last one."""
 

@@ -6,8 +6,9 @@ A rule never looks at arguments: what a command line does cannot be told from ho
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from .event import PermissionAnswered, PermissionAsked
 from .output import Permission
@@ -16,8 +17,7 @@ POLICY = "policy"  # who answered, where a rule did
 Verdict = Literal["allow", "ask", "deny"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True, gc=False):
     """Names of tools, as the requests have them; one that ends with `*` is all that begin so. What no rule
     names is asked; where several do, `deny` goes before `ask`, and that before `allow`."""
 

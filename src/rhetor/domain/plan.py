@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rhetor.errors import HopLimit, Unprocessable
 
@@ -15,8 +16,7 @@ IfBusy = Literal["queue", "refuse", "interrupt"]
 _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, gc=False):
     """One send. `target`: a peer's name, `@capability` or `team:name`; `template`: the step's own words;
     `needs`: the steps whose answers it is given; `context`: what is said in front of its message."""
 
@@ -32,16 +32,14 @@ class Step:
     context: tuple[ContextInjected, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True, gc=False):
     """What a step said, and who said it (`title`, as it is shown)."""
 
     title: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True, gc=False):
     steps: tuple[Step, ...]
 
     def check(self, hops: int) -> None:
@@ -78,8 +76,7 @@ class Plan:
         return depth
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """How far a plan is. Steps are started by who asks `ready_steps`; their ends are told here."""
 
     plan: Plan

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 ProgramState = Literal["available", "idle", "busy", "blocked", "stuck", "gone", "missing"]
 OnExit = Literal["survive", "reap"]
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True, gc=False):
     """How a program is started and spoken to. Its environment is no part of it: that is never stored.
 
     `delimiter`: what makes it run what it was sent, None for its kind's own. `protocol` aish-json: JSON lines
@@ -27,8 +27,7 @@ class Program:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True, gc=False):
     """What a program is given when it starts, and nobody keeps. `rows` and `cols`: of its terminal."""
 
     cwd: str
@@ -37,16 +36,14 @@ class Launch:
     cols: int = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Dialog:
+class Dialog(Struct, frozen=True, gc=False):
     """A question on a program's screen that typed text would answer."""
 
     text: str
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramStatus:
+class ProgramStatus(Struct, frozen=True, gc=False):
     """How a program is, and how that is known. `since`: Unix time in milliseconds. `screen`: the lines of its
     terminal, where it has one and they were asked for."""
 
@@ -58,8 +55,7 @@ class ProgramStatus:
     screen: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True, gc=False):
     """How a program ended: by itself with a code, or by a signal; `lost`: with its host, and why."""
 
     exit_code: int | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .peer import Capability, Peer
 from .peer_stats import PeerStats
@@ -12,8 +13,7 @@ from .peer_stats import PeerStats
 THRESHOLD = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True, gc=False):
     peer: Peer
     capability: Capability
 

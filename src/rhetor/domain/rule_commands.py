@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .rules import Hop
 
 
-@dataclass(frozen=True, slots=True)
-class PutForward:
+class PutForward(Struct, frozen=True, gc=False):
     """One for a source; it takes the place of an earlier one. `execute`: a program runs what it is sent."""
 
     source: str
@@ -17,26 +16,22 @@ class PutForward:
     execute: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveForward:
+class RemoveForward(Struct, frozen=True, gc=False):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutTerminal:
+class PutTerminal(Struct, frozen=True, gc=False):
     """Register a shell's name. `seen`: a cursor of its stream; what comes before it was shown."""
 
     name: str
     seen: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTerminal:
+class RemoveTerminal(Struct, frozen=True, gc=False):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutRoute:
+class PutRoute(Struct, frozen=True, gc=False):
     """With `new`, one that is there already is not replaced."""
 
     name: str
@@ -44,13 +39,11 @@ class PutRoute:
     new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveRoute:
+class RemoveRoute(Struct, frozen=True, gc=False):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SendRoute:
+class SendRoute(Struct, frozen=True, gc=False):
     """Send `content` along a route. The rest is as of `SendMessage`."""
 
     name: str
@@ -60,28 +53,24 @@ class SendRoute:
     cwd: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageContext:
+class StageContext(Struct, frozen=True, gc=False):
     """Add a text to what is staged for a peer."""
 
     peer: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PromoteContext:
+class PromoteContext(Struct, frozen=True, gc=False):
     """What is staged goes in front of the next message."""
 
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClearContext:
+class ClearContext(Struct, frozen=True, gc=False):
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutPurpose:
+class PutPurpose(Struct, frozen=True, gc=False):
     """Of a peer or a terminal; empty for none."""
 
     name: str

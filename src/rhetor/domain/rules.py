@@ -6,7 +6,8 @@ Values only. Who may arrange them, and what is done with them, is the hub's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rhetor.errors import NotFound, Unprocessable
 
@@ -23,8 +24,7 @@ RESERVED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True, gc=False):
     """Why something was not passed on the last time. `at`: Unix time in milliseconds."""
 
     code: str
@@ -32,8 +32,7 @@ class Failed:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Struct, frozen=True, gc=False):
     """What `source` says in its owner's sessions is shown at the terminal `to`, or sent to the peer `to`: a
     standing plan of one step. `session_id`: where a model hears it, once it was sent something."""
 
@@ -47,8 +46,7 @@ class Forward:
     failed: Failed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(Struct, frozen=True, gc=False):
     """A shell that has a name. `stream`: of what is shown there; `seen`: the number of the last event that
     was."""
 
@@ -59,24 +57,21 @@ class Terminal:
     seen: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True, gc=False):
     """`target`: a peer, `@capability`, `team:name` or `route:name`. `purpose`: told to who is there."""
 
     target: str
     purpose: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True, gc=False):
     owner: str
     name: str
     hops: tuple[Hop, ...]
     at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True, gc=False):
     """Texts for a peer: `staged` ones wait until they are promoted, `next` ones are sent in front of the next
     message. `source` is the person who changed them last, `at` when (Unix time in milliseconds)."""
 
@@ -88,8 +83,7 @@ class Context:
     at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Purpose:
+class Purpose(Struct, frozen=True, gc=False):
     owner: str
     name: str
     text: str

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from .peer import Peer
 from .tool import Tool
@@ -22,8 +24,7 @@ class SessionState(StrEnum):
 TAKES_MESSAGES = frozenset({SessionState.ACTIVE, SessionState.PAUSED, SessionState.WAITING})
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(Struct, frozen=True, gc=False):
     """How a specialist is to speak in one session. `prompt`: in the place of its own; `besides`: said after
     it; `model`: `auto` or `provider/model`, in the place of its own."""
 
@@ -40,8 +41,7 @@ class Voice:
         return replace(peer, prompt=prompt, model=self.model or peer.model)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, gc=False):
     """`created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
     None for never. `once`: opened for a single message, and over when that is answered. `tools`: what its
     owner runs for the model, beside what the peer has. `detach_ttl`: seconds after which it is stopped when

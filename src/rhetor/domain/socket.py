@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .event import (
     BlobKept,
@@ -21,8 +21,7 @@ HUB_PEER = "hub:rhetor"  # no peer's own name has a colon
 _BROKEN = frozenset({TurnFailed.type, TurnCancelled.type, TurnInterrupted.type})
 
 
-@dataclass(frozen=True, slots=True)
-class Socket:
+class Socket(Struct, frozen=True, gc=False):
     """`peer`: a peer's name, `team:<name>`, or the hub itself. `created_at`: Unix time in milliseconds."""
 
     id: str

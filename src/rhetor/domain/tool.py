@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rhetor.errors import Unprocessable
 
@@ -16,8 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ALLOW, DENY = "allow", "deny"
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True, gc=False):
     """`parameters`: a JSON Schema of an object. `needs_approval`: a person is asked before each call."""
 
     name: str

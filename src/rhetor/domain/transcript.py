@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from .output import Plain
 
 Ending = Literal["completed", "failed", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True, gc=False):
     """What was asked and what came of it. `id`: its own in the conversation, the same whenever it is read;
     `at`, `until`: Unix time in milliseconds; `detail`: why there is no whole answer."""
 
@@ -25,8 +25,7 @@ class Passage:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptFile:
+class TranscriptFile(Struct, frozen=True, gc=False):
     """`modified`: Unix time in milliseconds; `size` in bytes."""
 
     path: str
@@ -34,8 +33,7 @@ class TranscriptFile:
     modified: int
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(Struct, frozen=True, gc=False):
     """A piece of a transcript, in order. `conversation`: the agent's own id of it; `cwd`: the folder in which
     it was held; both empty as long as they are not known. `malformed`: lines of it that cannot be read;
     `is_foreign`: it is a sub-agent's; `is_whole`: nothing is left behind it for later, as at the end of a

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rhetor.coding_agents import CODING_AGENTS
 from rhetor.domain.peer import Capability, Peer, PeerKind

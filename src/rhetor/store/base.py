@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 from rhetor.domain.event import Event, Folded, Payload, Position
 from rhetor.errors import MalformedCursor, PositionLost
@@ -23,8 +24,7 @@ MARK_BEGIN, MARK_END = "\x02", "\x03"  # around the words that a search found
 Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True, gc=False):
     """An event that has no number yet. `at`: when it happened (Unix time in milliseconds), where that was not
     now."""
 
@@ -34,8 +34,7 @@ class Draft:
     at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """A document of the catalog, with the few fields that it is found by.
 
     `doc` is JSON. `at` is Unix time in milliseconds; `find` orders rows by it, then by id. `name` is unique
@@ -59,8 +58,7 @@ class Row:
         return Expect(self.kind, self.id, version=self.version)
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True, gc=False):
     """A condition of a commit: of several writers that expect the same, the first wins.
 
     When the commit happens, the row must have this `version` (0: there must be no such row) and be in one of
@@ -79,8 +77,7 @@ class Expect:
         return cls(kind, id, version=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True, gc=False):
     """An idempotency key. `scope`: whose; `fingerprint`: of the request's body; `result`: JSON to give
     again."""
 
@@ -90,16 +87,14 @@ class Key:
     result: bytes = b"null"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceOffset:
+class SourceOffset(Struct, frozen=True, gc=False):
     """How far (bytes) a spool has been taken into the log."""
 
     source: str
     offset: int
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct, eq=False):
     """A committed event as it is stored, `data` as JSON, and the frames that dialects have made of it.
 
     Fields for who only passes it on; `event` for who wants to know what it says. `at`: Unix time in
@@ -113,8 +108,12 @@ class Record:
     turn_id: str | None
     step: str | None
     data: bytes
-    frames: dict[str, bytes] = field(default_factory=dict, compare=False)
-    _event: Event | None = field(default=None, compare=False, repr=False)
+    frames: dict[str, bytes] = field(default_factory=dict)
+    _event: Event | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same event, whatever was made of it."""
+        return isinstance(other, Record) and self._stored == other._stored
 
     @classmethod
     def of(cls, event: Event) -> Record:
@@ -131,6 +130,10 @@ class Record:
         return Position(self.epoch, self.seq)
 
     @property
+    def _stored(self) -> tuple[object, ...]:
+        return self.stream, self.epoch, self.seq, self.at, self.type, self.turn_id, self.step, self.data
+
+    @property
     def prev(self) -> int:
         """The number that a reader of the whole stream has seen before this one."""
         return self.event.prev if self.type == Folded.type else self.seq - 1
@@ -144,8 +147,7 @@ class Record:
         return self._event
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True, gc=False):
     """`replayed`: the key was known; `result` and the positions are those of the first time."""
 
     epoch: str
@@ -155,8 +157,7 @@ class Committed:
     result: bytes = b"null"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True, gc=False):
     """A stream's present incarnation: `head` its last number (0: none yet), `earliest` the first one kept."""
 
     epoch: str
@@ -165,8 +166,7 @@ class Head:
     base: tuple[str, Position] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(Struct, frozen=True, gc=False):
     """One message of a conversation as models see it. `role`: user | assistant."""
 
     turn_id: str
@@ -176,8 +176,7 @@ class Spoken:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True, gc=False):
     """A place that a search found; `excerpt` has the words between `MARK_BEGIN` and `MARK_END`."""
 
     stream: str
@@ -188,8 +187,7 @@ class Hit:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True, gc=False):
     """A message and what came of it. `answer`: whole or partial."""
 
     stream: str

@@ -7,8 +7,9 @@ keeps its rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from rhetor.domain.event import Payload, Position
 from rhetor.errors import KeyReused, NameTaken, NotFound, StateConflict
@@ -17,8 +18,7 @@ from .base import Committed, Draft, Expect, Key, Record, Row, SourceOffset
 from .encoding import encode, require_integer, require_text
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """An event that is ready to be stored, and has no number yet."""
 
     payload: Payload
@@ -40,8 +40,7 @@ class Entry:
         return Record(stream, epoch, seq, at, self.payload.type, self.turn_id, self.step, self.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True, gc=False):
     """The arguments of `Store.commit`. `at`: Unix time in milliseconds, of events that have none of their
     own."""
 

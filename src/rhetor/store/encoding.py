@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
 
 import msgspec
 
 from rhetor.domain.event import (
     PAYLOADS,
-    BlobKept,
-    ForwardFailed,
-    MessageAccepted,
-    MessageForwarded,
     Payload,
-    data_of,
 )
 from rhetor.errors import Malformed
 
 MAX_INTEGER = (1 << 63) - 1
 _encoder = msgspec.json.Encoder()
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in PAYLOADS.items()}
 
 
 def encode(payload: Payload) -> bytes:
@@ -30,7 +25,7 @@ def encode(payload: Payload) -> bytes:
             too deeply.
     """
     try:
-        return _encoder.encode(data_of(payload))
+        return _encoder.encode(payload)
     except UnicodeEncodeError as error:
         raise _not_unicode(payload.type) from error
     except (TypeError, ValueError, RecursionError) as error:
@@ -39,7 +34,7 @@ def encode(payload: Payload) -> bytes:
 
 def decode(kind: str, data: bytes) -> Payload:
     """The payload that `encode` wrote, of the type named `kind`."""
-    return _DECODERS[kind](data)
+    return _DECODERS[kind].decode(data)
 
 
 def require_text(what: str, texts: Iterable[str | None]) -> None:
@@ -62,22 +57,3 @@ def require_integer(what: str, value: int) -> None:
 
 def _not_unicode(what: str) -> Malformed:
     return Malformed(f"{what} holds a lone surrogate, which is no Unicode text")
-
-
-def _decoder(kind: type[Payload]) -> Callable[[bytes], Payload]:
-    return cast("Callable[[bytes], Payload]", msgspec.json.Decoder(kind).decode)
-
-
-def _decoder_with_sender(kind: type[Payload]) -> Callable[[bytes], Payload]:
-    def decode_one(data: bytes) -> Payload:
-        values: dict[str, Any] = msgspec.json.decode(data)
-        values["from_"] = values.pop("from")  # Python keeps the word that clients see
-        return msgspec.convert(values, kind)
-
-    return decode_one
-
-
-_WITH_SENDER = (MessageAccepted, BlobKept, MessageForwarded, ForwardFailed)
-_DECODERS = {name: _decoder(kind) for name, kind in PAYLOADS.items()} | {
-    kind.type: _decoder_with_sender(kind) for kind in _WITH_SENDER
-}

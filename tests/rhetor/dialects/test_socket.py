@@ -34,7 +34,7 @@ def shown(said: Any) -> list[Any]:
     """What is asked for, without what was left out; an error as its code."""
     if isinstance(said, RhetorError):
         return [said.code]
-    fields = {name: getattr(said, name) for name in said.__dataclass_fields__}
+    fields = {name: getattr(said, name) for name in said.__struct_fields__}
     if isinstance(said, KeepBlob):
         fields["content"] = said.content.decode()
     return [type(said).__name__, {k: v for k, v in fields.items() if v not in (None, "", (), False)}]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.rhetor.hub.house import House, house
 from tests.rhetor.hub.refusing import Fault, RefusingStore, refusals
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from rhetor.domain.output import Plain
 from rhetor.errors import TurnFailure
@@ -20,8 +21,7 @@ COPY_OF = "copy_of"  # in a kept memory: that of the conversation which is to be
 REPORTED = "reported"
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """What a line means. `outputs`: for the log, in order, a `Record` of the line as it came among them;
     `writes`: lines for the program, without newline; `ended`: the running turn is over, with `failure` where
     it has no answer (an interrupted one: a failure whose code is `interrupted`), else with the
@@ -34,8 +34,7 @@ class Decoded:
     finish_reason: str = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What a conversation begins with. `memory`: of an earlier process of it, empty for a new one; `fork`: go
     on from there as another conversation; `model`: the agent's own name for one, None for its default.
     `persona`: it is to be a plain model with this system prompt, without tools as far as it can be told so,

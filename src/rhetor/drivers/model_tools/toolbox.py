@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from msgspec.structs import replace
 
 from rhetor.domain.output import ToolResult
 from rhetor.domain.peer import Peer

@@ -10,9 +10,11 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from rhetor.domain.output import Done, Output, Permission, Plain, Spooled, Text, Usage
 from rhetor.domain.peer import Peer, PeerKind

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.peer import Peer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,8 +14,7 @@ from rhetor.store.base import Catalog, Row
 HUB_STREAM = "hub"
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramRow:
+class ProgramRow(msgspec.Struct, frozen=True):
     """A program as the catalog keeps it.
 
     `key`: the peer's name, or `peer/session` if each conversation has a program of its own. `announced`: the

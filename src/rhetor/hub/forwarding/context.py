@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.command import Principal
 from rhetor.domain.rule_commands import ClearContext, PromoteContext, PutPurpose, StageContext

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Principal
 from rhetor.domain.event import SessionStateChanged

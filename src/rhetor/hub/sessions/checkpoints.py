@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.command import ForkSession, MakeCheckpoint, Principal, RestoreSession, StopSession
 from rhetor.domain.event import CheckpointMade, Position, SessionStateChanged

@@ -6,10 +6,11 @@ A socket is a session with a name of its own; who writes to the session writes t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.command import CloseSocket, OpenSocket, Principal, StopSession
 from rhetor.domain.event import Position, SessionStateChanged

@@ -7,11 +7,12 @@ is killed, do not send it twice, nor lose it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.peer import Peer

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rhetor.domain.event import Event
 from rhetor.store.base import Head, Record
 from rhetor.store.commit import Append
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
+class Fold(Struct, frozen=True, gc=False):
     """Put the folded events in the place of the chunks that they stand for."""
 
     stream: str
     folds: Sequence[Event]
 
 
-@dataclass(frozen=True, slots=True)
-class Truncate:
+class Truncate(Struct, frozen=True, gc=False):
     stream: str
     before: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(Struct, frozen=True, gc=False):
     """Delete some of the rows that a truncation has left behind; the answer is whether there are more."""
 
     stream: str
@@ -35,8 +33,7 @@ class Sweep:
 Request = Append | Fold | Truncate | Sweep
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(Struct, frozen=True, gc=False):
     """What became of a request: the answer to its caller and, where it changed the stream, how."""
 
     answer: Any

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
+from msgspec.structs import replace
 
 from rhetor.auth.policy import Policy
 from rhetor.dialects import resources

@@ -6,7 +6,7 @@ was called), `in` (what the protocol wrote), `out` (what the agent wrote)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Replayed:
 
 def plain(output: Plain) -> list[Any]:
     """An output as JSON has it: its class, and its fields in order."""
-    values = [getattr(output, one.name) for one in fields(output)]
+    values = [getattr(output, name) for name in output.__struct_fields__]
     kept: list[Any] = msgspec.json.decode(msgspec.json.encode([type(output).__name__, *values]))
     return kept
 

@@ -6,11 +6,11 @@ agent's. Beside each lies what it means, an output a line.
 
 import json
 import random
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,7 +132,7 @@ def shown(dialogue: Dialogue) -> list[str]:
 
 def _shown(output: Plain) -> str:
     if not isinstance(output, Record):
-        return f"{type(output).__name__} {json.dumps(asdict(output))}"
+        return f"{type(output).__name__} {json.dumps(msgspec.to_builtins(output))}"
     record = output.record
     what = (
         record.get("params", {}).get("update", {}).get("sessionUpdate")

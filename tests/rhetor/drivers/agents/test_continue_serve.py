@@ -1,10 +1,10 @@
 """The protocol of `cn serve`, checked against recorded requests and answers of the real program."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,7 +88,7 @@ def shown(dialogue: Dialogue) -> list[str]:
 
 def _shown(output: Plain) -> str:
     if not isinstance(output, Record):
-        return f"{type(output).__name__} {json.dumps(asdict(output))}"
+        return f"{type(output).__name__} {json.dumps(msgspec.to_builtins(output))}"
     return f"Record {output.record['message']['role']} {output.record['message']['content']!r}"
 
 

@@ -4,11 +4,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, aclosing
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.drivers.base import PastMessage, Prompt
@@ -283,7 +283,7 @@ async def test_a_provider_that_hangs_up_at_once_is_unreachable() -> None:
 async def test_waiting_has_an_end(at: At, ref: str, script: Script, phase: str) -> None:
     async with ProviderServer() as provider:
         provider.script(script)
-        async with chat_driver(at(provider), replace(Timeouts(), **{phase: SHORT})) as driver:
+        async with chat_driver(at(provider), Timeouts(**{phase: SHORT})) as driver:
             await driver.preload()  # the import is not what is timed
             outputs, failure = await turn(await driver.open(APOLLO), "Design a cache")
             assert await provider.calls[0].ended() == "left"

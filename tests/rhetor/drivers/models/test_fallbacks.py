@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.drivers.models.cooldown import Backoff, Cooldowns

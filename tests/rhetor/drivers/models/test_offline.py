@@ -1,9 +1,9 @@
 """The offline model: honest, deterministic, in several chunks, for nothing."""
 
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.drivers.base import PastMessage, Prompt

@@ -6,11 +6,11 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.rhetor.hub.house import ME, OTHER, House, house
 from tests.rhetor.hub.test_recovery import crashed
 

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Head, Row

@@ -7,10 +7,10 @@ import itertools
 import shutil
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.event import MessageAccepted, Position
 from rhetor.domain.peer_stats import PeerStats

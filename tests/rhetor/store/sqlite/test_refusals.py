@@ -10,10 +10,10 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.errors import RhetorError, StoreRefused

@@ -13,10 +13,10 @@ for a permission after it was told to stop.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.output import Permission, Plain, Withdrawn
 from rhetor.drivers.agents import reports

@@ -13,10 +13,10 @@ once more as a whole, and what was said of it before cannot be taken back."""
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
 from rhetor.drivers.agents import reports

@@ -11,10 +11,10 @@ the item begins again under its id, and what was said of it before cannot be tak
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn

@@ -10,8 +10,9 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rhetor.domain.output import Done, Plain, Spooled, Text
 from rhetor.domain.program import Dialog, ProgramStatus
