@@ -42,10 +42,13 @@ class Voice(Struct, frozen=True, gc=False):
 
 
 class Session(Struct, frozen=True, gc=False):
-    """`created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
-    None for never. `once`: opened for a single message, and over when that is answered. `tools`: what its
-    owner runs for the model, beside what the peer has. `detach_ttl`: seconds after which it is stopped when
-    nobody attends to it any more, None where that does not matter."""
+    """A conversation with one peer.
+
+    `created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires;
+    None: never. `once`: opened for a single message, and over when that is answered. `tools`: functions that
+    its owner runs for the model. `detach_ttl`: seconds after which it is stopped if no client is connected;
+    None: it is not stopped. `version`: of the catalog row that it was read from; 0 for a new session.
+    """
 
     id: str
     peer: str
@@ -62,6 +65,7 @@ class Session(Struct, frozen=True, gc=False):
     tools: tuple[Tool, ...] = ()
     voice: Voice | None = None
     detach_ttl: float | None = None
+    version: int = 0
 
     @property
     def takes_messages(self) -> bool:

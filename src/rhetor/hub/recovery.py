@@ -86,7 +86,9 @@ def _types(state: State, peer: str) -> bool:
 async def _interrupt(state: State, turn: TurnRow) -> None:
     drafts, rows = await _ending(state, turn)
     also = await over_if_once(state, turn.stream)
-    await state.store.commit(turn.stream, [*drafts, *also.drafts], rows=[*rows, *also.rows])
+    await state.store.commit(
+        turn.stream, [*drafts, *also.drafts], rows=[*rows, *also.rows], expects=also.expects
+    )
 
 
 async def _ending(state: State, turn: TurnRow) -> tuple[list[Draft], list[Row]]:

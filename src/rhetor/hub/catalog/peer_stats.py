@@ -14,8 +14,10 @@ KIND = "peer_stats"
 
 
 class PeerStatistics:
-    """In memory by peer; the catalog has the same as soon as the commit of `note`'s row is in. `turns`: how
-    many ended since the hub started, by peer and outcome."""
+    """The statistics of all peers, in memory; the catalog follows with each commit of a `row`.
+
+    `turns`: how many turns ended since the hub started, by peer and outcome.
+    """
 
     def __init__(self) -> None:
         self.turns: Counter[tuple[str, str]] = Counter()
@@ -28,8 +30,12 @@ class PeerStatistics:
     def of(self, peer: str) -> PeerStats:
         return self._stats.get(peer, PeerStats())
 
-    def note(self, peer: str, end: TurnEnd, now: int) -> Row:
-        """Count a turn, and give the row to commit with its end. `now`: Unix time in milliseconds."""
+    def note(self, peer: str, end: TurnEnd, now: int) -> None:
+        """Count a turn that ends. `now`: Unix time in milliseconds."""
         self.turns[peer, end.type.removeprefix("turn.")] += 1
-        stats = self._stats[peer] = self.of(peer).after(end, now)
-        return Row(KIND, peer, "kept", msgspec.json.encode(stats), at=now)
+        self._stats[peer] = self.of(peer).after(end, now)
+
+    def row(self, peer: str, now: int) -> Row:
+        """The row to commit with a turn's end. It holds every turn that was noted, so make it anew for each
+        attempt to commit. `now`: Unix time in milliseconds."""
+        return Row(KIND, peer, "kept", msgspec.json.encode(self.of(peer)), at=now)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.errors import StateConflict
 from rhetor.hub.core.ids import Ids
-from rhetor.store.base import Draft, Row, Store
+from rhetor.store.base import Draft, Expect, Row, Store
 
 CALLER = "caller"  # the folder of a program that runs where its caller is
 CWD = "cwd"  # in a session's metadata: the folder of its program
@@ -63,12 +66,9 @@ async def standing_session(store: Store, ids: Ids, owner: str, peer: Peer, cwd: 
         session = open_session(ids, owner, peer.name, context_window=0, ttl=None, cwd=cwd)
         link = Row("standing", id, "open", b"{}", owner=owner, parent=session.id, at=ids.now())
         before = kept.unchanged if kept else link.unchanged
-        try:
-            drafts = [Draft(SessionStateChanged(session.state))]
+        drafts = [Draft(SessionStateChanged(session.state))]
+        with suppress(StateConflict):  # another caller opened it at the same time
             await store.commit(session.id, drafts, expects=[before], rows=[session_row(session), link])
-        except StateConflict:  # another caller opened it at the same time
-            continue
-        return session
 
 
 def runs_at_caller(peer: Peer) -> bool:
@@ -94,4 +94,10 @@ def session_row(session: Session) -> Row:
 
 
 def session_of(row: Row) -> Session:
-    return msgspec.json.decode(row.doc, type=Session)
+    """The session of a row; its `version` is the row's, whatever the document says."""
+    return replace(msgspec.json.decode(row.doc, type=Session), version=row.version)
+
+
+def unchanged(session: Session) -> Expect:
+    """The condition that the session is still as it was read."""
+    return Expect("session", session.id, version=session.version)

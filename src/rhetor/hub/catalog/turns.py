@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.turn import TurnState
-from rhetor.store.base import Catalog, Row
+from rhetor.store.base import Catalog, Expect, Row
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """Where a turn is: its stream (a session's or a plan's), and a number of that stream that its message
-    stands behind, so that it is found without a search."""
+    """A turn as the catalog keeps it.
+
+    `stream`: of its session or plan. `behind`: a position of that stream before its message, so that the
+    message is found without a search. `version`: of the row that it was read from.
+    """
 
     id: str
     stream: str
@@ -26,6 +29,12 @@ class TurnRow:
     behind: int
     step: str | None = None
     at: int = 0
+    version: int = 0
+
+    @property
+    def unchanged(self) -> Expect:
+        """The condition that the turn is still as it was read."""
+        return Expect("turn", self.id, version=self.version)
 
     def become(self, state: TurnState) -> TurnRow:
         return replace(self, state=state)
@@ -56,12 +65,13 @@ class TurnRow:
             doc["behind"],
             doc["step"],
             row.at,
+            row.version,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """`steps`: as they were asked for, for who looks later."""
+    """A plan as the catalog keeps it. `steps`: as `plan.started` shows them."""
 
     id: str
     owner: str

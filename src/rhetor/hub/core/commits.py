@@ -21,7 +21,7 @@ from rhetor.domain.command import (
     StartPlan,
     StartSession,
 )
-from rhetor.errors import StoreRefused
+from rhetor.errors import StateConflict, StoreRefused
 from rhetor.store.base import Committed, Draft, Expect, Key, Row, SourceOffset, Store
 
 Keyed = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission | OpenSocket | MakeTeam
@@ -62,6 +62,18 @@ async def until_accepted(attempt: Callable[[], Awaitable[T]], stream: str) -> T:
             log.warning("store refused", extra={"stream": stream, "why": refusal.detail})
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def until_unchanged(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What `attempt` returns, once nobody changes a row between its read and its commit.
+
+    `attempt` reads what it changes anew each time. Every conflict means that another writer succeeded.
+    """
+    while True:
+        try:
+            return await attempt()
+        except StateConflict:
+            continue
 
 
 def command_key(principal: Principal, command: Keyed, result: Any) -> Key | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -26,10 +26,11 @@ from rhetor.domain.rules import Failed, Forward
 from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer
 from rhetor.hub.catalog.outbox import DELIVERY, DUE
 from rhetor.hub.catalog.programs import HUB_STREAM
-from rhetor.hub.catalog.routing_table import row_of
+from rhetor.hub.catalog.routing_table import kind_of, row_id, row_of
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row, standing_session
 from rhetor.hub.catalog.turn_log import committed
 from rhetor.hub.catalog.turns import TurnRow
+from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.instances import instances_of
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import relayed, title_of
@@ -162,13 +163,17 @@ async def _send(state: State, forward: Forward, said: Said, delivery: Row) -> No
     )
     accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, delivery.id, DUE))
     if accepted.session_id != forward.session_id:  # a program's own
-        kept = replace(forward, session_id=accepted.session_id)
-        if _mirror(state, forward, kept):
-            await state.store.commit(HUB_STREAM, [], rows=[row_of(kept)])
+        await until_unchanged(lambda: _remember_session(state, forward, accepted.session_id))
+
+
+async def _remember_session(state: State, forward: Forward, session_id: str) -> None:
+    if amended := await _amended(state, forward, session_id=session_id):
+        await state.store.commit(HUB_STREAM, [], rows=[amended.row], expects=[amended.unchanged])
+        amended.mirror(state)
 
 
 async def _session(state: State, forward: Forward) -> str:
-    """The conversation in which a model hears what is forwarded to it; a new one where the last has ended."""
+    """The session in which a model receives what is forwarded to it; a new one if the last has ended."""
     row = await state.store.get("session", forward.session_id) if forward.session_id else None
     if row is not None and session_of(row).takes_messages:
         return row.id
@@ -180,33 +185,61 @@ async def _session(state: State, forward: Forward) -> str:
         ttl=None,
     )
     session = replace(session, metadata={"forwarded_from": forward.source})
-    kept = replace(forward, session_id=session.id)
     drafts = [Draft(SessionStateChanged(session.state))]
-    await state.store.commit(session.id, drafts, rows=[session_row(session), row_of(kept)])
-    _mirror(state, forward, kept)
+    await state.store.commit(session.id, drafts, rows=[session_row(session)])
+    await until_unchanged(lambda: _remember_session(state, forward, session.id))
     return session.id
 
 
 async def _fail(state: State, forward: Forward, said: Said, delivery: Row, error: RhetorError) -> None:
-    """Told where it was said, and kept with the forward for who looks at that."""
+    """Log the failure in the stream of the answer, and keep it with the forward."""
+    await until_unchanged(lambda: _fail_once(state, forward, said, delivery, error))
+
+
+async def _fail_once(state: State, forward: Forward, said: Said, delivery: Row, error: RhetorError) -> None:
     failed = ForwardFailed(forward.source, forward.to, error.code, error.detail)
-    kept = replace(
-        state.routing_table.forward_of(forward.owner, forward.source) or forward,
-        failed=Failed(error.code, error.detail, state.ids.now()),
-    )
     drafts = [Draft(failed, said.turn.id, said.turn.step)]
-    rows = [row_of(kept)] if _mirror(state, forward, kept) else []
-    await state.store.commit(said.turn.stream, drafts, rows=rows, drop=[(DELIVERY, delivery.id)])
+    drop = [(DELIVERY, delivery.id)]
+    amended = await _amended(state, forward, failed=Failed(error.code, error.detail, state.ids.now()))
+    if amended is None:
+        await state.store.commit(said.turn.stream, drafts, drop=drop)
+        return
+    rows, expects = [amended.row], [amended.unchanged]
+    await state.store.commit(said.turn.stream, drafts, rows=rows, expects=expects, drop=drop)
+    amended.mirror(state)
 
 
-def _mirror(state: State, forward: Forward, kept: Forward) -> bool:
-    """Whether it is still the same forward, whose place the new value takes."""
-    place = forward.owner, forward.source
-    now = state.routing_table.forwards.get(place)
-    same = now is not None and (now.to, now.at) == (forward.to, forward.at)
-    if same:
-        state.routing_table.forwards[place] = kept
-    return same
+@dataclass(frozen=True, slots=True)
+class _Amended:
+    """A forward with changes that are about to be committed, if it is still `unchanged` then."""
+
+    forward: Forward
+    unchanged: Expect
+
+    @property
+    def row(self) -> Row:
+        return row_of(self.forward)
+
+    def mirror(self, state: State) -> None:
+        """Change the routing table too, after the commit."""
+        place = self.forward.owner, self.forward.source
+        now = state.routing_table.forwards.get(place)
+        if now is not None and _is_same(now, self.forward):
+            state.routing_table.forwards[place] = self.forward
+
+
+async def _amended(state: State, forward: Forward, **changes: Any) -> _Amended | None:
+    """The stored forward with these changes; None if it was removed or replaced."""
+    row = await state.store.get(kind_of(Forward), row_id(forward))
+    stored = msgspec.json.decode(row.doc, type=Forward) if row else None
+    if row is None or stored is None or not _is_same(stored, forward):
+        return None
+    return _Amended(replace(stored, **changes), row.unchanged)
+
+
+def _is_same(one: Forward, other: Forward) -> bool:
+    """Whether both are the same forward, whatever happened to it since."""
+    return (one.to, one.at) == (other.to, other.at)
 
 
 async def _said(state: State, delivery: Row) -> Said | None:

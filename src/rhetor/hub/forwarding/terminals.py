@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.command import Principal
@@ -14,6 +15,7 @@ from rhetor.domain.rules import RESERVED, Terminal
 from rhetor.errors import Malformed, NameTaken, NotFound, UnknownPeer
 from rhetor.hub.catalog.routing_table import place_id, row_of
 from rhetor.hub.core.checks import NAME, require_person
+from rhetor.hub.core.commits import until_unchanged
 from rhetor.store.base import Draft, parse_cursor, require_position
 
 if TYPE_CHECKING:
@@ -88,17 +90,26 @@ async def _register(state: State, principal: Principal, name: str) -> Terminal:
 
 
 async def _saw(state: State, terminal: Terminal, cursor: str) -> Terminal:
-    """Never less than before: of two shells of a name each says what it has shown."""
+    """Move the mark of what was shown there forward; it never moves back, whichever shell says so."""
     position = parse_cursor(cursor)
     head = await state.store.head(terminal.stream)
     if head is None:
         raise NotFound(KIND, terminal.name)
     require_position(head, position)
-    terminal = state.routing_table.terminals.get(terminal.name, terminal)
-    if position.seq > terminal.seen:
-        terminal = state.routing_table.terminals[terminal.name] = replace(terminal, seen=position.seq)
-        await state.store.commit(terminal.stream, [], rows=[row_of(terminal)])
-    return terminal
+    return await until_unchanged(lambda: _advance(state, terminal, position.seq))
+
+
+async def _advance(state: State, terminal: Terminal, seen: int) -> Terminal:
+    row = await state.store.get(KIND, terminal.name)
+    if row is None:
+        raise NotFound(KIND, terminal.name)
+    stored = msgspec.json.decode(row.doc, type=Terminal)
+    if seen <= stored.seen:
+        return stored
+    advanced = replace(stored, seen=seen)
+    await state.store.commit(terminal.stream, [], rows=[row_of(advanced)], expects=[row.unchanged])
+    state.routing_table.terminals[terminal.name] = advanced
+    return advanced
 
 
 def _is_peer(state: State, name: str) -> bool:

@@ -41,7 +41,7 @@ from rhetor.hub.turns.attribution import attributed, nonce, passed_through, requ
 from rhetor.hub.turns.context import settle, take
 from rhetor.hub.turns.peer_call import ask
 from rhetor.hub.turns.pending import PendingRequests
-from rhetor.hub.turns.turn_run import Closing, TurnRun
+from rhetor.hub.turns.turn_run import Closing, MakeClosing, TurnRun
 from rhetor.store.base import Draft, Expect, Row
 
 if TYPE_CHECKING:
@@ -216,21 +216,24 @@ class PlanRun:
             self._state.ids.now(),
         )
 
-    def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], Closing]:
-        def closing(end: TurnEnd, became: TurnState) -> Closing:
+    def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], MakeClosing]:
+        state = self._state
+
+        def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
+            now = state.ids.now()
             self._note(step, title, end)
-            stats = self._state.peer_statistics.note(row.peer, end, self._state.ids.now())
+            state.peer_statistics.note(row.peer, end, now)
             drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
-            rows = [
-                row.become(became).row(),
-                stats,
-                *outbox_rows(self._state.routing_table, row, end, self._state.ids.now()),
-            ]
-            if self._active == {step.id} and (self._progress.over or self._stopped_by or self._state.closing):
+            rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
+            if self._active == {step.id} and (self._progress.over or self._stopped_by or state.closing):
                 self._end_is_logged = True
                 drafts.append(self._ended())
                 rows.append(self._row.become(self._status).row())
-            return Closing(drafts, rows)
+
+            async def make() -> Closing:
+                return Closing(drafts, [*rows, state.peer_statistics.row(row.peer, now)])
+
+            return make
 
         return closing
 

@@ -31,6 +31,7 @@ from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.catalog.turn_log import turn_end
+from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.sessions.send import Accepted, send
 from rhetor.store.base import Draft, Row
 
@@ -136,6 +137,10 @@ class TeamConversation:
 
 async def member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:
     """The session in which a member answers what is said in the team's session."""
+    return await until_unchanged(lambda: _member_session(state, principal, team, peer))
+
+
+async def _member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:
     id = f"{team.id}/{peer.name}"
     if kept := await state.store.get(MEMBER, id):
         row = await state.store.get("session", kept.parent)
@@ -145,9 +150,11 @@ async def member_session(state: State, principal: Principal, team: Session, peer
     window = team.context_window
     session = open_session(state.ids, principal.subject, peer.name, context_window=window, ttl=MEMBER_TTL)
     session.metadata["team_session"] = team.id
-    mark = Row(MEMBER, id, "open", b"{}", owner=team.owner, parent=session.id, at=state.ids.now())
+    link = Row(MEMBER, id, "open", b"{}", owner=team.owner, parent=session.id, at=state.ids.now())
     drafts = [Draft(SessionStateChanged(session.state))]
-    await state.store.commit(session.id, drafts, rows=[session_row(session), mark])
+    await state.store.commit(
+        session.id, drafts, expects=[(kept or link).unchanged], rows=[session_row(session), link]
+    )
     return session.id
 
 

@@ -14,9 +14,10 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.errors import PeerBusy, RhetorError, Unprocessable
 from rhetor.hub.catalog.programs import memory_of, memory_row
-from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_row
+from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_row, unchanged
+from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.lifecycle import instance_for, instance_key
-from rhetor.store.base import Draft, Expect, Head, Row, parse_cursor, require_position
+from rhetor.store.base import Draft, Head, Row, parse_cursor, require_position
 
 from .sessions import open_one, owned_session, stop
 
@@ -57,21 +58,25 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     Raises:
         PeerBusy: a turn runs or waits.
     """
-    session = await open_one(state, principal, command.session_id)
-    if runner := state.runners.get(session.id):
-        raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
-    position = await _place(state, session.id, command.at)
-    id = state.ids.new("c")
-    made = CheckpointMade(id, "restored", f"{session.id}@{position}")
-    used = session.used(state.ids.now())
-    await state.store.commit(
-        session.id,
-        [Draft(made)],
-        base=(session.id, position),
-        expects=[Expect("session", session.id, frozenset({session.state}))],
-        rows=[session_row(used)],
-    )
-    return used
+
+    async def attempt() -> Session:
+        session = await open_one(state, principal, command.session_id)
+        if runner := state.runners.get(session.id):
+            raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
+        position = await _place(state, session.id, command.at)
+        id = state.ids.new("c")
+        made = CheckpointMade(id, "restored", f"{session.id}@{position}")
+        used = session.used(state.ids.now())
+        await state.store.commit(
+            session.id,
+            [Draft(made)],
+            base=(session.id, position),
+            expects=[unchanged(session)],
+            rows=[session_row(used)],
+        )
+        return used
+
+    return await until_unchanged(attempt)
 
 
 async def fork(state: State, principal: Principal, command: ForkSession) -> Session:

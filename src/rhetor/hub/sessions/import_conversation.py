@@ -19,10 +19,11 @@ from rhetor.domain.transcript import Excerpt, Passage, TranscriptFile
 from rhetor.domain.turn import Turn
 from rhetor.errors import UnknownPeer
 from rhetor.hub.catalog.programs import memory_row
-from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_of, session_row
+from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import TurnRow
+from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key
-from rhetor.store.base import Draft, Expect, Row, Spoken
+from rhetor.store.base import Draft, Row, Spoken
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -123,6 +124,9 @@ class Conversation:
         return False
 
     async def _commit(self, passages: Sequence[Passage]) -> None:
+        await until_unchanged(lambda: self._commit_once(passages))
+
+    async def _commit_once(self, passages: Sequence[Passage]) -> None:
         store = self._state.store
         session, rows = await self._session_for(passages)
         drafts = [] if self.session_id else [Draft(SessionStateChanged(session.state), at=session.created_at)]
@@ -131,10 +135,7 @@ class Conversation:
             said, turn = self._unfolded(session, passage, head.head if head else 0)
             drafts += said
             rows.append(turn.row())
-        expect = Expect.absent("session", session.id)
-        if self.session_id:
-            expect = Expect("session", session.id, frozenset({session.state}))
-        await store.commit(session.id, drafts, rows=rows, expects=[expect])
+        await store.commit(session.id, drafts, rows=rows, expects=[unchanged(session)])
         self.session_id = session.id
 
     async def _session_for(self, passages: Sequence[Passage]) -> tuple[Session, list[Row]]:

@@ -1,4 +1,4 @@
-"""Saying something to a peer."""
+"""Sending a message to a peer."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import (
     Malformed,
+    NotFound,
     PeerBusy,
     SessionOver,
     StateConflict,
     Unprocessable,
 )
 from rhetor.hub.active import Runner
-from rhetor.hub.catalog.sessions import open_session, session_row, standing_session
+from rhetor.hub.catalog.sessions import open_session, session_row, standing_session, unchanged
 from rhetor.hub.catalog.turn_log import Received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.checks import check_content
-from rhetor.hub.core.commits import command_key
+from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, passed_through, require_hops
 from rhetor.hub.turns.context import Taken, settle, take
@@ -46,12 +47,13 @@ if TYPE_CHECKING:
 
 Mark = tuple[str, str, str]  # kind, id, state
 
-ATTEMPTS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is in the log. `after`: its turn's events stand behind that position of the stream."""
+    """A message that is in the log. Its turn's events come after the position `after` of the stream.
+
+    `once`: the session was opened for this message alone. `replayed`: the same command came before.
+    """
 
     session_id: str
     turn_id: str
@@ -66,13 +68,14 @@ class Accepted:
 async def send(
     state: State, principal: Principal, command: SendMessage, fulfils: Mark | None = None
 ) -> Accepted:
-    """Take a message in: when this returns it is durable, and its turn runs or waits. `fulfils`: a row of the
-    catalog (kind, id, state) that goes with its acceptance; where it is gone, this is a `StateConflict`.
+    """Accept a message. When this returns the message is durable, and its turn runs or waits.
+
+    `fulfils`: a row of the catalog (kind, id, state) that is dropped in the same commit.
 
     Raises:
-        UnknownPeer, NoCapablePeer, NotFound: there is no such peer or session.
-        SessionOver, PeerBusy, KeyReused, TooLarge, Malformed, StoreRefused, ShuttingDown: as they say.
-        HopLimit: it has come through as many peers as may be.
+        UnknownPeer, NoCapablePeer, NotFound: there is no such peer, session or row to fulfil.
+        SessionOver, PeerBusy, KeyReused, TooLarge, Malformed, StoreRefused, ShuttingDown: nothing was stored.
+        HopLimit: it has passed through as many peers as it may.
     """
     state.require_open()
     check_content(command.content, state.limits.message_bytes)
@@ -82,27 +85,36 @@ async def send(
 async def _send(state: State, principal: Principal, command: SendMessage, fulfils: Mark | None) -> Accepted:
     via = command.via or passed_through(state, principal)
     require_hops(via, state.limits.hops)
-    for _ in range(ATTEMPTS):
-        session, peer, match = await _session_for(state, principal, command)
-        content = command.content if command.via else attributed(state, principal, command.content, peer)
-        check_content(content, state.limits.message_bytes)
-        message = MessageAccepted(
-            state.ids.new("m"),
-            "user",
-            content,
-            command.from_ or principal.subject,
-            via,
-            command.execute,
-            command.delimiter,
-        )
-        sender = "" if command.via else command.from_
-        taken = await take(state, principal.subject, peer, sender, command.context)
-        try:
-            prepared = PreparedMessage(session, peer, match, message, taken, fulfils)
-            return await _accept(state, principal, command, prepared)
-        except StateConflict:  # the session changed between our look and our commit: look again
-            continue
-    raise SessionOver(session.id, "changing too fast")
+    try:
+        return await _attempt(state, principal, command, via, fulfils)
+    except StateConflict:  # the session changed between the read and the commit
+        # those who lost take turns from here on, so that each conflict is with a newcomer
+        async with state.exclusively(f"send {command.session_id or command.target}"):
+            return await until_unchanged(lambda: _attempt(state, principal, command, via, fulfils))
+
+
+async def _attempt(
+    state: State, principal: Principal, command: SendMessage, via: tuple[str, ...], fulfils: Mark | None
+) -> Accepted:
+    session, peer, match = await _session_for(state, principal, command)
+    content = command.content if command.via else attributed(state, principal, command.content, peer)
+    check_content(content, state.limits.message_bytes)
+    message = MessageAccepted(
+        state.ids.new("m"),
+        "user",
+        content,
+        command.from_ or principal.subject,
+        via,
+        command.execute,
+        command.delimiter,
+    )
+    sender = "" if command.via else command.from_
+    taken = await take(state, principal.subject, peer, sender, command.context)
+    if fulfils is not None and await state.store.get(*fulfils[:2]) is None:
+        raise NotFound(*fulfils[:2])
+    return await _accept(
+        state, principal, command, PreparedMessage(session, peer, match, message, taken, fulfils)
+    )
 
 
 async def _session_for(
@@ -138,7 +150,7 @@ async def _session_for(
 
 
 def _folder(principal: Principal, command: SendMessage) -> str | None:
-    """The sender's folder, where the sender is on this machine."""
+    """The sender's folder; None unless the sender is on this machine."""
     return command.cwd if principal.local else None
 
 
@@ -161,7 +173,7 @@ async def _accept(
     opened = opens_session(command, peer)
     mine = SessionRunner(state, session.id, held=True) if direct else None
     if mine is not None:
-        state.runners[session.id] = mine  # at once, so that who comes meanwhile waits behind
+        state.runners[session.id] = mine  # at once, so that messages that come meanwhile are queued
     try:
         turn, drafts = await drafts_of(state, principal, command, prepared, direct)
         committed = await state.store.commit(
@@ -172,17 +184,17 @@ async def _accept(
                 command,
                 {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
             ),
-            expects=[*([] if opened else [_unchanged(session)]), *taken.expects, *prepared.still_due],
+            expects=[*([] if opened else [unchanged(session)]), *taken.expects, *prepared.still_due],
             rows=[session_row(session), turn.row(), *taken.rows],
             drop=prepared.dropped,
         )
     except BaseException:
         if mine is not None:
-            mine.begin()  # somebody may wait behind this one
+            mine.withdraw()
         raise
     if committed.replayed:
         if mine is not None:
-            mine.begin()
+            mine.withdraw()
         return await _first_time(state, committed, peer, match)
     settle(state, taken)
     if mine is not None:
@@ -193,10 +205,6 @@ async def _accept(
     return Accepted(session.id, turn.id, peer.name, after, session.once, match, message_id=turn.message_id)
 
 
-def _unchanged(session: Session) -> Expect:
-    return Expect("session", session.id, frozenset({session.state}))
-
-
 def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
     if command.if_busy == "refuse":
         raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
@@ -205,7 +213,7 @@ def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
 
 
 async def _first_time(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
-    """The same command came before: what it was told then."""
+    """The result of the first time that this command came."""
     first = msgspec.json.decode(committed.result)
     after = Position(committed.epoch, committed.first - 1)
     return Accepted(

@@ -23,9 +23,9 @@ from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
 from rhetor.errors import Malformed, NotFound, SessionOver, StateConflict, StoreRefused
-from rhetor.hub.catalog.sessions import CWD, open_session, session_of, session_row
+from rhetor.hub.catalog.sessions import CWD, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
-from rhetor.hub.core.commits import command_key
+from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key, take_up
 from rhetor.hub.turns.runner import wake
 from rhetor.store.base import Draft, Expect, Row
@@ -37,11 +37,15 @@ log = logging.getLogger(__name__)
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
-    """The caller's session of that id, or of that name; one whose time is over is expired by this look.
+    """The caller's session of that id or name. A session whose time is over expires by this read.
 
     Raises:
-        NotFound: there is none, or it is somebody else's.
+        NotFound: the caller has no such session.
     """
+    return await until_unchanged(lambda: _owned_session(state, principal, session_id))
+
+
+async def _owned_session(state: State, principal: Principal, session_id: str) -> Session:
     row = await state.store.get("session", session_id)
     if row is None or row.owner != principal.subject:
         named = await state.store.find("session", owner=principal.subject, name=session_id)
@@ -114,13 +118,12 @@ async def listed(
 
 
 async def pause(state: State, principal: Principal, command: PauseSession) -> Session:
-    session = await open_one(state, principal, command.session_id)
-    return await _become(state, session, SessionState.PAUSED)
+    return await _change(state, principal, command.session_id, SessionState.PAUSED)
 
 
 async def resume(state: State, principal: Principal, command: ResumeSession) -> Session:
     """Let its turns run; with `standing` also let what is said to its peer without a session go on in it."""
-    session = await _become(state, await open_one(state, principal, command.session_id), SessionState.ACTIVE)
+    session = await _change(state, principal, command.session_id, SessionState.ACTIVE)
     if command.standing:
         await take_up(state, session, command.cwd if principal.local else None)
     if await waiting_turns(state.store, session.id):
@@ -129,13 +132,21 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
 
 
 async def save(state: State, principal: Principal, command: SaveSession) -> Session:
-    """Raises:
-    NotFound, SessionOver, NameTaken: as they say; nothing was changed."""
-    session = await open_one(state, principal, command.session_id)
-    kept = replace(session, name=command.name or session.name, ttl=None, used_at=state.ids.now())
-    expect = Expect("session", session.id, frozenset({session.state}))
-    await state.store.commit(session.id, [], expects=[expect], rows=[session_row(kept)])
-    return kept
+    """Keep the session for good, under a name if the command has one.
+
+    Raises:
+        NotFound, SessionOver: the caller has no such session, or it is over.
+        NameTaken: another session has the name.
+    """
+
+    async def attempt() -> Session:
+        session = await open_one(state, principal, command.session_id)
+        name = command.name or session.name
+        kept = replace(session, name=name, ttl=None, once=False, used_at=state.ids.now())
+        await state.store.commit(session.id, [], expects=[unchanged(session)], rows=[session_row(kept)])
+        return kept
+
+    return await until_unchanged(attempt)
 
 
 async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
@@ -147,15 +158,20 @@ async def interrupt(state: State, principal: Principal, command: InterruptSessio
 
 
 async def stop(state: State, principal: Principal, command: StopSession) -> Session:
-    session = await owned_session(state, principal, command.session_id)
-    if not session.takes_messages:
-        return session
     by = principal.subject
-    waiting = await waiting_turns(state.store, session.id)
-    drafts = [Draft(TurnCancelled(by), turn.id) for turn in waiting]
-    rows = [turn.become(TurnState.CANCELLED).row() for turn in waiting]
-    stopped = await _become(state, session, SessionState.STOPPED, drafts, rows)
-    runner = state.runners.get(session.id)
+
+    async def attempt() -> tuple[Session, bool]:
+        session = await owned_session(state, principal, command.session_id)
+        if not session.takes_messages:
+            return session, False
+        waiting = await waiting_turns(state.store, session.id)
+        drafts = [Draft(TurnCancelled(by), turn.id) for turn in waiting]
+        rows = [turn.become(TurnState.CANCELLED).row() for turn in waiting]
+        still_waiting = [turn.unchanged for turn in waiting]
+        return await _become(state, session, SessionState.STOPPED, drafts, rows, still_waiting), True
+
+    stopped, is_new = await until_unchanged(attempt)
+    runner = state.runners.get(stopped.id) if is_new else None
     if runner is not None and runner.current is not None:
         runner.current.stop(lambda turn: turn.cancel(by))
     return stopped
@@ -179,6 +195,13 @@ async def expire_old(state: State) -> int:
     return expired
 
 
+async def _change(state: State, principal: Principal, session_id: str, wanted: SessionState) -> Session:
+    async def attempt() -> Session:
+        return await _become(state, await open_one(state, principal, session_id), wanted)
+
+    return await until_unchanged(attempt)
+
+
 async def open_one(state: State, principal: Principal, session_id: str) -> Session:
     """Raises:
     NotFound, SessionOver: as they say."""
@@ -194,6 +217,7 @@ async def _become(
     wanted: SessionState,
     drafts: Sequence[Draft] = (),
     rows: Sequence[Row] = (),
+    expects: Sequence[Expect] = (),
 ) -> Session:
     if session.state is wanted:
         return session
@@ -201,7 +225,7 @@ async def _become(
     await state.store.commit(
         session.id,
         [*drafts, Draft(SessionStateChanged(wanted))],
-        expects=[Expect("session", session.id, frozenset({session.state}))],
+        expects=[unchanged(session), *expects],
         rows=[*rows, session_row(changed)],
     )
     if not changed.takes_messages:

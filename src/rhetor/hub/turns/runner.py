@@ -18,16 +18,16 @@ from rhetor.errors import StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.requests import requests_of
-from rhetor.hub.catalog.sessions import session_of, session_row
+from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.catalog.turn_log import Received, received, said_so_far
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
-from rhetor.hub.core.commits import commit_until_accepted, until_accepted
+from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.turns.peer_call import ask
 from rhetor.store.base import Draft, Expect
 
 from .pending import PendingRequests
-from .turn_run import Closing, TurnRun
+from .turn_run import Closing, MakeClosing, TurnRun
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -49,6 +49,7 @@ class SessionRunner:
         self.current: TurnRun | None = None
         self._looked = False
         self._held = held
+        self._wanted = False
 
     def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
         """Release a held runner.
@@ -59,9 +60,18 @@ class SessionRunner:
         self._held = False
         self._start(first)
 
+    def withdraw(self) -> None:
+        """Give up a held runner whose message was not committed; turns that were queued behind it run."""
+        if self._wanted:
+            self.begin()
+        else:
+            self._state.runners.pop(self._session_id, None)
+            self._state.notifier.notify()
+
     def look(self) -> None:
         """Run the turns that wait, after the current one."""
         self._looked = False  # a turn may have been accepted since the last look
+        self._wanted = True
         if not self._held:
             self._start(None)
 
@@ -81,8 +91,6 @@ class SessionRunner:
                 turn = _turn(row)
                 turn.start()
                 await self._run_turn(session, row, turn, message)
-                if session.once:
-                    return  # the session ended with its turn
             await self._run_waiting()
         finally:
             self._state.runners.pop(self._session_id, None)
@@ -158,10 +166,17 @@ class SessionRunner:
         payloads = turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
         end = payloads[-1]
         assert isinstance(end, TurnEnd)
-        closing = _closing(self._state, row, session)(end, turn.state)
+        make = _closing(self._state, row, session)(end, turn.state)
         begun = () if row.state is TurnState.RUNNING else (start,)
-        drafts = [*(Draft(payload, row.id) for payload in (*begun, *payloads)), *closing.drafts]
-        await commit_until_accepted(self._state.store, session.id, drafts, closing.rows)
+        drafts = [Draft(payload, row.id) for payload in (*begun, *payloads)]
+
+        async def attempt() -> None:
+            also = await make()
+            await self._state.store.commit(
+                session.id, [*drafts, *also.drafts], rows=also.rows, expects=also.expects
+            )
+
+        await until_unchanged(lambda: until_accepted(attempt, session.id))
 
     def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
         pending = PendingRequests(self._state, session.id, session.owner, turn)
@@ -204,30 +219,33 @@ def _turn(row: TurnRow) -> Turn:
     return Turn(row.id, row.message_id, row.peer)
 
 
-def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], Closing]:
+def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], MakeClosing]:
     """What is committed with a turn's end: its row, its peer's statistics, its place in the outbox, and the
     end of a session that was opened for this turn alone."""
 
-    def closing(end: TurnEnd, became: TurnState) -> Closing:
-        now, also = state.ids.now(), _over(session)
-        stats = state.peer_statistics.note(row.peer, end, now)
-        outbox = outbox_rows(state.routing_table, row, end, now)
-        return Closing(also.drafts, [row.become(became).row(), stats, *outbox, *also.rows])
+    def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
+        now = state.ids.now()
+        state.peer_statistics.note(row.peer, end, now)
+        kept = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
+
+        async def make() -> Closing:
+            over = await over_if_once(state, row.stream) if session.once else Closing()
+            stats = state.peer_statistics.row(row.peer, now)
+            return Closing(over.drafts, [*kept, stats, *over.rows], over.expects)
+
+        return make
 
     return closing
 
 
-def _over(session: Session) -> Closing:
-    if not session.once:
+async def over_if_once(state: State, stream: str) -> Closing:
+    """What ends a session that was opened for one message alone; nothing for any other stream."""
+    row = await state.store.get("session", stream)
+    session = session_of(row) if row else None
+    if session is None or not session.once or not session.takes_messages:
         return Closing()
     over = session.become(SessionState.EXPIRED)
-    return Closing([Draft(SessionStateChanged(over.state))], [session_row(over)])
-
-
-async def over_if_once(state: State, stream: str) -> Closing:
-    """What a turn's end means for its session; nothing if the stream is not a session."""
-    row = await state.store.get("session", stream)
-    return _over(session_of(row)) if row else Closing()
+    return Closing([Draft(SessionStateChanged(over.state))], [session_row(over)], [unchanged(session)])
 
 
 def wake(state: State, session_id: str) -> None:

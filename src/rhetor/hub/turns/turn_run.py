@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,8 @@ from rhetor.domain.output import Output, Remembered, Spooled, Text
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
-from rhetor.hub.core.commits import commit_until_accepted
-from rhetor.store.base import Draft, Row, SourceOffset, Store
+from rhetor.hub.core.commits import until_accepted, until_unchanged
+from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
 from .pending import PendingRequests
 
@@ -26,10 +26,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What is committed together with a turn's end."""
+    """What is committed together with a turn's end, if `expects` holds."""
 
     drafts: Sequence[Draft] = ()
     rows: Sequence[Row] = ()
+    expects: Sequence[Expect] = ()
+
+
+# what a turn's end means for the catalog: noted once, then read anew for each attempt to commit it
+MakeClosing = Callable[[], Awaitable[Closing]]
 
 
 class TurnRun:
@@ -47,7 +52,7 @@ class TurnRun:
         stream: str,
         turn: Turn,
         step: str | None,
-        closing: Callable[[TurnEnd, TurnState], Closing],
+        closing: Callable[[TurnEnd, TurnState], MakeClosing],
         pending: PendingRequests,
         stored: Callable[[Sequence[SourceOffset]], None] = lambda sources: None,
         hurried: Callable[[], bool] = lambda: True,
@@ -156,8 +161,8 @@ class TurnRun:
         self._timer = None
         self._background.start(self._append(), f"append {self.turn.turn_id}")
 
-    async def _append(self, ending: Sequence[Payload] = (), closing: Closing | None = None) -> None:
-        """Commit what is pending; with the turn's end, also what ends with it."""
+    async def _append(self, ending: Sequence[Payload] = (), closing: MakeClosing | None = None) -> None:
+        """Commit what is buffered; with the turn's end, also what ends with it."""
         async with self._pending.lock:
             settled = self._pending.settled(self._buffer)
             self._buffer, self._buffered_bytes = [], 0
@@ -168,17 +173,35 @@ class TurnRun:
             if closing is not None:
                 withdrawn, closed = self._pending.withdrawn()
                 payloads += [*withdrawn, *ending]
-                rows += [*closed, *closing.rows]
+                rows += closed
             own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
             if own or closing or rows:
-                drafts = [*own, *(closing.drafts if closing else ())]
                 sources = [SourceOffset(*place) for place in self._taken.items()]
                 self._taken = {}
-                await commit_until_accepted(self._store, self._stream, drafts, rows, sources)
+                await until_unchanged(lambda: self._commit(own, rows, sources, closing))
                 self._pending.ring(rows)
                 self._stored(sources)
                 self._pending.tell(settled.given)
                 self._appended_at = asyncio.get_running_loop().time()
+
+    async def _commit(
+        self,
+        drafts: Sequence[Draft],
+        rows: Sequence[Row],
+        sources: Sequence[SourceOffset],
+        closing: MakeClosing | None,
+    ) -> None:
+        async def attempt() -> None:
+            also = await closing() if closing is not None else Closing()
+            await self._store.commit(
+                self._stream,
+                [*drafts, *also.drafts],
+                rows=[*rows, *also.rows],
+                sources=sources,
+                expects=also.expects,
+            )
+
+        await until_accepted(attempt, self._stream)
 
 
 def _end_of(ending: Sequence[Payload]) -> TurnEnd:
