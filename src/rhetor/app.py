@@ -61,7 +61,7 @@ from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.router import no_such_route
 from rhetor.transports.server.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
 from rhetor.transports.websocket import attach, interactive, named, peer
-from rhetor.wiring import SPEECHES, Configured, configure
+from rhetor.wiring import PROTOCOLS, Configured, configure
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -233,7 +233,7 @@ def program_drivers(home: Home) -> dict[str, ProgramDriver]:
     return {
         "stdio": Programs(hosts, on_pipes, "pipes"),
         "terminal": Programs(hosts, TerminalProgram, "pty", shells),
-        **{driver: Agents(hosts, speech) for driver, speech in SPEECHES.items()},
+        **{driver: Agents(hosts, speech) for driver, speech in PROTOCOLS.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""The hub's own commands: `rhetor serve`, `reload`, `token`, `config show`, `doctor`."""
+"""The hub's own commands: `rhetor serve`, `reload`, `token`, `config show` and `doctor`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken
 
 OK, WRONG_USAGE = 200, 2
-PATIENCE_SECONDS = 10.0
+OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 the hub failed, 2 it cannot be started as asked."""
+    """Exit status: 0 done, 1 the hub failed or is not running, 2 wrong usage or an invalid configuration."""
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader closed the pipe
         return 0
     except RhetorError as error:
         sys.stderr.write(f"rhetor: {error.detail}\n")
@@ -50,31 +50,39 @@ class _Version(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("rhetor", description="The hub behind aish.")
-    parser.add_argument("-V", "--version", action=_Version, help="print the version")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="run the hub in the foreground")
-    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, help="TCP port (8300); 0 takes a free one")
-    serve.add_argument("--auto", action="store_true", help=argparse.SUPPRESS)  # how a shell starts it
-    serve.set_defaults(run=_serve)
-    token = commands.add_parser("token", help="print the token of the TCP door")
-    token.add_argument("--rotate", action="store_true", help="replace it: a hub that runs takes it at once")
-    token.set_defaults(run=_token)
-    reload = commands.add_parser("reload", help="let the hub that runs read its configuration again")
-    reload.set_defaults(run=_reload)
-    config = commands.add_parser("config", help="look at the configuration")
-    shown = config.add_subparsers(required=True, metavar="ACTION")
-    show = shown.add_parser("show", help="what is in force, and where each value is from")
-    show.set_defaults(run=_config_show)
-    doctor = commands.add_parser(
-        "doctor", help="which programs of `tools:` are there, work and are logged in"
+    parser = argparse.ArgumentParser(
+        "rhetor", description="The hub behind aish. A shell starts it by itself if none is running."
     )
-    doctor.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument("-V", "--version", action=_Version, help="print the version")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    serve = commands.add_parser("serve", help="run the hub in the foreground")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="TCP port (default: 8300); 0 chooses a free one")
+    serve.add_argument(
+        "--auto", action="store_true", help=argparse.SUPPRESS
+    )  # set by a shell that starts the hub
+    serve.set_defaults(run=_serve)
+    token = commands.add_parser("token", help="print the token for connections over TCP")
+    token.add_argument(
+        "--rotate",
+        action="store_true",
+        help="replace the token first; a running hub uses the new one at once",
+    )
+    token.set_defaults(run=_token)
+    reload = commands.add_parser("reload", help="make the running hub read its configuration again")
+    reload.set_defaults(run=_reload)
+    config = commands.add_parser("config", help="show the configuration")
+    shown = config.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    show = shown.add_parser("show", help="print the configuration in force, and where each value comes from")
+    show.set_defaults(run=_config_show)
+    doctor = commands.add_parser("doctor", help="check which tools are installed, work and are logged in")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
     for command in (serve, reload, token, show, doctor):
-        command.add_argument("--home", type=Path, help="state folder (RHETOR_HOME)")
-        command.add_argument("--config", type=Path, help="configuration file (HOME/config.yaml)")
+        command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
+        command.add_argument(
+            "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
+        )
     return parser
 
 
@@ -87,13 +95,16 @@ def _home(arguments: argparse.Namespace) -> Home:
 
 
 def _file(arguments: argparse.Namespace, folder: Path) -> Path:
-    """Raises:
-    InvalidSettings: one was named, and is not there."""
+    """The configuration file.
+
+    Raises:
+        InvalidSettings: the file of `--config` does not exist.
+    """
     from rhetor.errors import InvalidSettings
 
     file: Path | None = arguments.config
     if file is not None and not file.exists():
-        raise InvalidSettings(f"{file}: there is no such file")
+        raise InvalidSettings(f"--config: {file} does not exist")
     return file or folder / "config.yaml"
 
 
@@ -127,15 +138,15 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
 
 def _say_taken(home: Home) -> int:
     pid = (home.folder / "hub.pid").read_text().strip()
-    sys.stderr.write(f"rhetor: a hub (pid {pid}) runs in {home.folder} already\n")
+    sys.stderr.write(f"rhetor: a hub (pid {pid}) is already running in {home.folder}\n")
     return WRONG_USAGE
 
 
 def _wait_for_other(home: Home) -> int:
-    """Another hub was faster: for the shell that waits for our line, it is as good as ours."""
+    """Another hub was faster. The shell that waits for our line can use that one."""
     import socket
 
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + OTHER_HUB_SECONDS
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(str(home.socket)) == 0:
@@ -154,7 +165,7 @@ def _token(arguments: argparse.Namespace) -> int:
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    """The hub reads the file that it was started with."""
+    """The hub reads the file with which it was started."""
     from rhetor.hub_client import NoHub, call
 
     try:
@@ -166,25 +177,27 @@ def _reload(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"rhetor: {answer.get('detail', status)}\n")
         return WRONG_USAGE
     changed, needs_restart = answer["changed"], answer["needs_restart"]
-    said = f"in force: {', '.join(changed)}" if changed else "nothing else is in force than before"
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"changed: {', '.join(changed)}\n" if changed else "no changes to apply\n")
     if needs_restart:
-        sys.stdout.write(f"in force when the hub starts the next time: {', '.join(needs_restart)}\n")
+        sys.stdout.write(f"takes effect when the hub restarts: {', '.join(needs_restart)}\n")
     return 0
 
 
 def _config_show(arguments: argparse.Namespace) -> int:
+    import json
+
     from rhetor.settings import origins, read_settings
 
     file = _file(arguments, _home(arguments).folder)
     settings = read_settings(file)
     for key, value, origin in origins(settings, file):
-        sys.stdout.write(f"{key}: {value}  ({origin})\n")
+        shown = value if isinstance(value, str) else json.dumps(value)
+        sys.stdout.write(f"{key}: {shown}  ({origin})\n")
     return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    """Needs no hub, and makes nothing: it looks at what this environment would give one."""
+    """Check the tools that a hub in this environment would have. It needs no hub and creates no file."""
     import json
 
     from rhetor.settings import peers_of, read_settings, state_home, tools_of

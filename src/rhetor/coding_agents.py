@@ -1,4 +1,4 @@
-"""The coding agents that are known without being configured: how each is run, and how to get it."""
+"""The built-in entries of `tools:`: how each known coding agent is run, and how to install it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _agent(
     }
 
 
-# what every one of them may need: where its own state is, and the way to its provider
+# variables that any of them may need: the folders of its state, and how to reach its provider
 _PASSED = (
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
@@ -54,7 +54,7 @@ _GOOGLE = (
     "GOOGLE_GEMINI_BASE_URL",
 )
 
-# by name, as a user would write them under `tools:` in config.yaml
+# by name, with the keys of `tools:` in config.yaml
 CODING_AGENTS: dict[str, dict[str, Any]] = {
     "claude-code": _agent(
         "Claude Code",
@@ -104,8 +104,8 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         "Continue",
         "continue",
         "cn",
-        ("--exclude", "Bash"),  # it would run any command without asking
-        # no keys: given Anthropic's, it would write it into its configuration
+        ("--exclude", "Bash"),  # without this, it runs any command without asking
+        # no API keys: if it receives Anthropic's, it writes the key into its configuration
         (*_PASSED, "CONTINUE_GLOBAL_DIR", "CONTINUE_CLI_ENABLE_TELEMETRY"),
         _NPM.format("@continuedev/cli"),
         {"coding": 0.85, "refactoring": 0.82, "code-analysis": 0.8, "streaming": False},

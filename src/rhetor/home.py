@@ -1,4 +1,4 @@
-"""The folder that a hub's state lives in, its lock, and where its sockets are."""
+"""The folder that contains a hub's state, its lock, and the paths of its sockets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LONGEST_SOCKET_PATH = 100
 
 
 class HomeTaken(Exception):
-    """Another hub holds this home's lock."""
+    """Another hub holds the lock of this folder."""
 
 
 class Home:
-    """A hub's folder, 0700. `environment` says where its socket lies when the folder's path is too long."""
+    """A hub's folder, with mode 0700. `environment`: its XDG_RUNTIME_DIR is used if the path is too long."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -26,33 +26,34 @@ class Home:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        """Make the folders that are missing.
+        """Create the missing folders.
 
         Raises:
-            InvalidSettings: they cannot be made or written, or others may enter them.
+            InvalidSettings: a folder cannot be created or written, or belongs to another user.
         """
         for folder in dict.fromkeys((self.folder, self.socket.parent)):
             _private_folder(folder)
 
     @property
     def socket(self) -> Path:
-        """Where the Unix socket is: in the folder, or, where that path is too long for the kernel, in a
-        folder of the runtime directory that is named after it."""
+        """The path of the Unix socket: in the folder, or in `runtime` if that path is too long for the
+        kernel."""
         near = self.folder / "hub.sock"
         return near if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH else self.runtime / "hub.sock"
 
     @property
     def runtime(self) -> Path:
-        """The folder of the runtime directory for sockets whose paths would be too long here."""
+        """The folder for sockets whose paths would be too long here. Its name is derived from this folder's
+        path."""
         base = self._environment.get("XDG_RUNTIME_DIR") or "/tmp"
         name = f"rhetor-{os.getuid()}-{zlib.crc32(os.fsencode(os.path.realpath(self.folder))):08x}"
         return Path(base) / name
 
     def lock(self) -> None:
-        """Hold the home for this process's life; its pid is in `hub.pid`.
+        """Lock the folder until `release`, or until this process ends. Its pid is in `hub.pid`.
 
         Raises:
-            HomeTaken: another hub holds it.
+            HomeTaken: another hub holds the lock.
         """
         fd = os.open(self.folder / "hub.pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -65,6 +66,7 @@ class Home:
         self._lock = fd
 
     def release(self) -> None:
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -75,7 +77,9 @@ def _private_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
         if status.st_uid != os.getuid():
-            raise InvalidSettings(f"{folder}: it belongs to another user")
+            raise InvalidSettings(
+                f"{folder}: this folder belongs to another user; choose another folder with RHETOR_HOME"
+            )
         if status.st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
@@ -83,4 +87,4 @@ def _private_folder(folder: Path) -> None:
             f"{folder}: {error.strerror}; choose another folder with RHETOR_HOME"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidSettings(f"{folder}: cannot be written; choose another folder with RHETOR_HOME")
+        raise InvalidSettings(f"{folder}: not writable; choose another folder with RHETOR_HOME")

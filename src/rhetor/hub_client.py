@@ -1,4 +1,4 @@
-"""One call to the hub that runs on this machine, over its Unix socket."""
+"""One request to the hub on this machine, over its Unix socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = 10.0
 
 
 class NoHub(Exception):
-    """None listens there."""
+    """No hub answers on the socket."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -27,16 +27,18 @@ class _Connection(http.client.HTTPConnection):
 
 
 def call(place: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON object of the answer.
+    """The status and the JSON object of the response.
 
     Raises:
-        NoHub: nobody answers on that socket.
+        NoHub: no hub answers on the socket.
     """
     connection = _Connection(place)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
         found = json.loads(answer.read())
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoHub(f"no hub answers on {place}; start one with: rhetor serve") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoHub(f"no hub answers on {place}: {error}") from error
     finally:

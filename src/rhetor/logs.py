@@ -1,4 +1,4 @@
-"""The hub's log: one JSON object a line, to stderr. Newlines in what is logged are escaped by that."""
+"""The hub's log: one JSON object per line, on stderr. JSON escapes the newlines in messages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonLines(logging.Formatter):
+    """`at`, `level`, `logger`, `event`, and the keys of `extra`."""
+
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
@@ -26,10 +28,10 @@ class JsonLines(logging.Formatter):
 
 
 def start(level: str = "INFO") -> None:
-    """Send everything that is logged to stderr."""
+    """Send all log messages to stderr."""
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[output], force=True)
-    # a line for each call to a model's server says what the log of events says already
+    # their line for each call to a provider repeats what the event log says
     for noisy in ("httpx2", "httpcore2", "openai", "anthropic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

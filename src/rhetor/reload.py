@@ -1,7 +1,7 @@
-"""A configuration that is read again, put into a hub that runs.
+"""Applies a configuration that was read again to the running hub.
 
-All of it takes effect at once, or nothing does: what does not hold up is refused, and the running one stays.
-Turns that run go on with what they began with.
+Either all of it takes effect, or nothing: an invalid configuration is rejected, and the running one stays.
+Running turns continue with the configuration that they started with.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import require_own
 from rhetor.wiring import Configured, configure
 
-# the sockets are bound, and the clock of an idle hub runs
-AT_START_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit"})
+# used only when the hub starts: to bind its sockets, and to start the timer of an idle hub
+RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit"})
 log = logging.getLogger(__name__)
 
 
 class Reloading:
-    """`read` gives the settings as they are now; `made`: what is in force from the start. `node`: to be set
-    before anything is reloaded."""
+    """`read` returns the current settings; `made` is in force at first. `node` is set before any reload."""
 
     def __init__(
         self, read: Callable[[], Settings], home: Home, environment: Mapping[str, str], made: Configured
@@ -39,32 +38,35 @@ class Reloading:
         self.node: Node | None = None
 
     def reload(self) -> Reloaded:
-        """What has changed.
+        """Apply the current configuration, and return the keys that changed.
 
         Raises:
-            InvalidSettings: the configuration does not hold up; says where. Nothing has changed.
+            InvalidSettings: the configuration is invalid; nothing was changed. `detail` says where.
         """
         assert self.node is not None
         old, settings = self._made, self._read()
         changed = differing(old.settings, settings)
-        require_own(settings.hub.host)  # what would not start is no configuration either
+        require_own(settings.hub.host)  # an address that would stop the hub from starting
         if changed:
             self._made = new = configure(settings, self._home, self._environment)
-            new.access.take_over(old.access.environment)  # a shell may have handed over others meanwhile
+            new.access.take_over(
+                old.access.environment
+            )  # a shell may have sent other variables in the meantime
             self._put(self.node, new)
             self._retire(old)
-        log.info("configuration read again", extra={"changed": changed})
-        later = [key for key in changed if key in AT_START_ONLY]
-        return Reloaded([key for key in changed if key not in AT_START_ONLY], later)
+        log.info("configuration reloaded", extra={"changed": changed})
+        later = [key for key in changed if key in RESTART_ONLY]
+        return Reloaded([key for key in changed if key not in RESTART_ONLY], later)
 
     def try_reload(self) -> None:
-        """The same for who can be told nothing."""
+        """Like `reload`, for a signal: an error is logged."""
         try:
             self.reload()
         except RhetorError as error:
-            log.error("configuration refused, the running one stays", extra={"why": error.detail})
+            log.error("invalid configuration rejected", extra={"reason": error.detail})
 
     async def aclose(self) -> None:
+        """Close every configuration that is still open."""
         for made in (self._made, *self._retired):
             await made.aclose()
 

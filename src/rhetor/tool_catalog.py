@@ -1,4 +1,4 @@
-"""The configured programs: what each is started with, whether it is there, works, and is logged in."""
+"""The configured programs: how each is started, and whether it is installed, works and is logged in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rhetor.drivers.programs.driver import executable
 from rhetor.errors import ProgramMissing, ProgramRefused
 from rhetor.settings import ToolSettings
 
-# what every program needs to find its way; nothing else of the hub's own environment reaches one
+# variables that every program receives; no other variable of the hub reaches a program by default
 PASSED = (
     "HOME",
     "LANG",
@@ -40,14 +40,14 @@ _NUMBER = re.compile(r"\d+\.\d+")
 
 
 class ConfiguredPrograms:
-    """`environment`: the hub's own, of which a program gets what its entry lets through."""
+    """`environment`: the hub's own. A program receives the variables of `PASSED` and of its `pass_env`."""
 
     def __init__(self, entries: Mapping[str, ToolSettings], environment: Mapping[str, str]) -> None:
         self._entries = entries
         self._environment = environment
 
     def launch(self, peer: Peer, cwd: str | None = None) -> Launch:
-        """What the program of a configured peer is started with. `cwd`: the sender's own folder."""
+        """The folder and the environment of a configured peer's program. `cwd`: the sender's own folder."""
         entry = self._entries[peer.name]
         names = (*PASSED, *entry.pass_env)
         env = {name: self._environment[name] for name in names if name in self._environment}
@@ -58,7 +58,7 @@ class ConfiguredPrograms:
         return Launch(str(folder.expanduser()), env)
 
     def place(self, peer: Peer) -> str | None:
-        """The file that would be run; None where it is missing."""
+        """The file that would be run; None if it is missing."""
         assert peer.program is not None
         try:
             return executable(peer.program, self.launch(peer))
@@ -66,12 +66,12 @@ class ConfiguredPrograms:
             return None
 
     def login(self, peer: Peer) -> dict[str, str]:
-        """Whether it is logged in: `{known: yes | no | unknown, how}`."""
+        """Whether the program is logged in: `{known: yes | no | unknown, how}`."""
         entry = self._entries[peer.name]
         return asdict(login_of(entry.executable, self.launch(peer).env))
 
     async def checked(self, peers: Sequence[Peer]) -> list[dict[str, Any]]:
-        """All of them, looked at at once: `{name, installed, path, how_to_install, login, health}`."""
+        """All programs, checked at once: `{name, installed, path, how_to_install, login, health}`."""
         healths = await asyncio.gather(*map(self.health, peers))
         return [
             {"name": peer.name, **self.found(peer), "health": health}
@@ -79,7 +79,7 @@ class ConfiguredPrograms:
         ]
 
     def found(self, peer: Peer) -> dict[str, Any]:
-        """What can be told without running it: `{installed, path, how_to_install, login}`."""
+        """What is known without running the program: `{installed, path, how_to_install, login}`."""
         assert peer.program is not None
         place = self.place(peer)
         return {
@@ -90,7 +90,7 @@ class ConfiguredPrograms:
         }
 
     async def health(self, peer: Peer) -> dict[str, Any]:
-        """What the entry's check says: `{check, ok, detail, version}`."""
+        """The result of the entry's health check: `{check, ok, detail, version}`."""
         entry, path = self._entries[peer.name], self.place(peer)
         given = entry.health_check
         check = given if isinstance(given, str) else shlex.join(given)
@@ -98,21 +98,21 @@ class ConfiguredPrograms:
             missing = ProgramMissing(entry.executable, entry.install)
             return {"check": check, "ok": False, "detail": missing.detail, "version": None}
         if check in ("status", "ping"):
-            return {"check": check, "ok": True, "detail": f"{path} can be run", "version": None}
+            return {"check": check, "ok": True, "detail": f"{path} is executable", "version": None}
         argv = [path, "--version"] if check == "version" else shlex.split(check)
-        ok, said = await _run(argv, self.launch(peer))
-        version = _version(said) if ok and check == "version" else None
-        return {"check": check, "ok": ok, "detail": said, "version": version}
+        ok, output = await _run(argv, self.launch(peer))
+        version = _version(output) if ok and check == "version" else None
+        return {"check": check, "ok": ok, "detail": output, "version": version}
 
 
-def _version(said: str) -> str:
-    """The line that looks like one, as some warn of other things first; else the first."""
-    lines = [line.strip() for line in said.splitlines()]
+def _version(output: str) -> str:
+    """The first line that contains a version number, because some programs print warnings first."""
+    lines = [line.strip() for line in output.splitlines()]
     return next((line for line in lines if _NUMBER.search(line)), lines[0] if lines else "")
 
 
 async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:
-    """Whether a command ends with 0, and what it said."""
+    """Whether a command exits with 0, and its output."""
     try:
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=launch.env, cwd=launch.cwd
@@ -120,19 +120,21 @@ async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:
     except OSError as error:
         return False, f"{argv[0]}: {error.strerror}"
     assert process.stdout is not None
-    said = bytearray()
+    output = bytearray()
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            while len(said) < SHOWN_BYTES and (piece := await process.stdout.read(SHOWN_BYTES - len(said))):
-                said += piece
-            code = await process.wait() if len(said) < SHOWN_BYTES else 0
+            while len(output) < SHOWN_BYTES and (
+                piece := await process.stdout.read(SHOWN_BYTES - len(output))
+            ):
+                output += piece
+            code = await process.wait() if len(output) < SHOWN_BYTES else 0
     except TimeoutError:
-        # one that has ended may have left a process behind that holds the pipe
+        # the command may have exited and left a child behind that keeps the pipe open
         if process.returncode is None:
-            return False, f"it did not end within {CHECK_SECONDS:g} s"
+            return False, f"no result within {CHECK_SECONDS:g} s"
         code = process.returncode
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return code == 0, said.decode(errors="replace").strip()
+    return code == 0, output.decode(errors="replace").strip()

@@ -1,7 +1,7 @@
-"""What the settings make for a hub: its peers, how they are reached, and its limits.
+"""From settings to what a hub needs: its peers, their drivers, and its limits.
 
-Made when the hub starts, and made anew when the configuration is read again; it knows neither the hub nor its
-doors.
+This happens when the hub starts, and again when the configuration is reloaded. It knows neither the hub nor
+its transports.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from rhetor.hub.core.limits import Limits
 from rhetor.settings import Settings, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
-# how coding agents are spoken to, by the name that the configuration has for it
-SPEECHES: dict[str, Callable[[Opening], AgentProtocol]] = {
+# the protocols of coding agents, by the name of the driver in the configuration
+PROTOCOLS: dict[str, Callable[[Opening], AgentProtocol]] = {
     "claude": ClaudeCode,
     "codex": Codex,
     "acp": Acp,
     "continue": ContinueServe,
     "cursor": Cursor,
 }
-PLAIN = ("claude", "codex", "acp")  # those that can be told to use no tools, or ask before they use one
+PLAIN = ("claude", "codex", "acp")  # agents that can run without tools, or that ask before they use one
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """`agents`: those that may answer as models; `access` and `servers` are to be closed."""
+    """`agents`: coding agents that may answer as models. `aclose` closes `access` and `servers`."""
 
     settings: Settings
     peers: Sequence[Peer]
@@ -59,16 +59,16 @@ class Configured:
     drivers: Mapping[str, Driver]
 
     async def aclose(self) -> None:
-        """To be called when no turn runs any more that began with it."""
+        """Call this when no turn that started with this configuration is running any more."""
         await self.servers.aclose()
         await self.access.aclose()
 
 
 def configure(settings: Settings, home: Home, environment: Mapping[str, str]) -> Configured:
-    """Everything as the settings have it.
+    """What the settings define.
 
     Raises:
-        InvalidSettings: they do not hold together.
+        InvalidSettings: the settings contradict each other.
     """
     peers = peers_of(settings)
     programs = ConfiguredPrograms(tools_of(settings), environment)
@@ -99,7 +99,7 @@ def _agent_models(
     }
     hosts = Hosts(home.folder / "models", home.runtime)
     folder, automatic = home.folder / "empty", settings.models.agents
-    protocols = {driver: SPEECHES[driver] for driver in PLAIN}
+    protocols = {driver: PROTOCOLS[driver] for driver in PLAIN}
     return AgentModels(entries, protocols, hosts, folder, automatic)
 
 
@@ -114,7 +114,7 @@ def _tool_servers(settings: Settings, home: Home, environment: Mapping[str, str]
 def model_access(
     settings: Settings, environment: Mapping[str, str], agents: AgentModels | None = None
 ) -> ModelAccess:
-    """How models are reached, as configured."""
+    """Access to the configured providers and models."""
     models = settings.models
     entries = {
         name: ProviderEntry(p.kind, p.base_url, p.api_key_env, p.allow_private)

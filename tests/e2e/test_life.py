@@ -42,7 +42,7 @@ def ended(hub: subprocess.Popen[str]) -> int:
 def test_a_configuration_that_is_named_must_be_there(machine: Machine) -> None:
     refused = serve(machine, "--config", str(machine.folder / "none.yaml"))
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert f"{machine.folder / 'none.yaml'}: there is no such file" in refused.stderr
+    assert f"--config: {machine.folder / 'none.yaml'} does not exist" in refused.stderr
 
 
 def test_who_reads_no_more_of_the_configuration_ends_it_quietly(machine: Machine) -> None:
@@ -94,7 +94,7 @@ def test_a_second_hub_in_the_same_home_is_refused(machine: Machine) -> None:
     hub = running(machine, "--port", "0")
     second = serve(machine, "--port", "0")
     assert second.returncode == 2
-    assert f"a hub (pid {hub.pid}) runs" in second.stderr
+    assert f"a hub (pid {hub.pid}) is already running" in second.stderr
     machine.end()
     assert ended(hub) == 0
 

@@ -36,9 +36,9 @@ def test_what_was_changed_is_in_force_and_the_hub_is_the_same(machine: Machine) 
     configure(machine, CLOUDY.format(more="teams: {sky: [cloud, numa]}\nhub: {port: 1234}\n"))
     told = reload(machine)
     assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.startswith("in force: specialists.apollo, specialists.cloud, teams.sky\n")
-    assert told.stdout.endswith("in force when the hub starts the next time: hub.port\n")
-    assert reload(machine).stdout == "nothing else is in force than before\n"
+    assert told.stdout.startswith("changed: specialists.apollo, specialists.cloud, teams.sky\n")
+    assert told.stdout.endswith("takes effect when the hub restarts: hub.port\n")
+    assert reload(machine).stdout == "no changes to apply\n"
     assert names(machine) >= {"cloud", "athena"}
     assert machine.run("apollo", "hi").returncode == 3
     answered = machine.run("@weather", "rain?")

@@ -64,7 +64,7 @@ def test_a_program_runs_in_the_folder_of_its_entry_or_of_its_caller(
     ("entry", "ok", "detail", "version"),
     [
         ({}, True, "Python 3.", True),
-        ({"health_check": "status"}, True, f"{sys.executable} can be run", False),
+        ({"health_check": "status"}, True, f"{sys.executable} is executable", False),
         ({"health_check": (sys.executable, "-c", "print(7)")}, True, "7", False),
         ({"health_check": (sys.executable, "-c", "import sys; sys.exit('bad')")}, False, "bad", False),
         ({"health_check": ("/no/such/check",)}, False, "/no/such/check: No such file", False),
@@ -108,7 +108,7 @@ async def test_a_check_that_takes_too_long_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(programs_module, "CHECK_SECONDS", 0.2)
     programs, peer = configured(cwd="/", health_check=("sleep", "600"))
     found = await programs.health(peer)
-    assert (found["ok"], found["detail"]) == (False, "it did not end within 0.2 s")
+    assert (found["ok"], found["detail"]) == (False, "no result within 0.2 s")
 
 
 def test_the_file_that_would_be_run_is_told(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
     except InvalidValue as error:
         raise InvalidSettings(_source(error, file) + error.detail) from error
     given = {key: value for key, value in (flags or {}).items() if value is not None}
+    if not given:
+        return settings
     try:
         return replace(settings, hub=convert({**asdict(settings.hub), **given}, HubSettings))
     except InvalidValue as error:

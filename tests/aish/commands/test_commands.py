@@ -125,7 +125,7 @@ def test_doctor_names_variables_and_never_their_values(aish: Shell, hub: Scripte
 
 def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None:
     well = {"check": "version", "ok": True, "detail": "2.1", "version": "2.1"}
-    broken = {"check": "version", "ok": False, "detail": "it did not end within 5 s", "version": None}
+    broken = {"check": "version", "ok": False, "detail": "no result within 5 s", "version": None}
     there = {"installed": True, "path": "/bin/it", "how_to_install": "get it"}
     tools = [
         {"name": "one", **there, "health": well, "login": {"known": "yes", "how": "K is set"}},
@@ -141,7 +141,7 @@ def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None
     assert rows == [
         "✓ one         2.1; /bin/it; logged in: yes (K is set)",
         "– two         2.1; /bin/it; logged in: no (log in)",
-        "– claude-code does not answer: it did not end within 5 s; /bin/it; logged in: unknown (ask it)",
+        "– claude-code does not answer: no result within 5 s; /bin/it; logged in: unknown (ask it)",
         "– four        not installed; get it",
     ]
 

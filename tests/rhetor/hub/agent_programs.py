@@ -143,7 +143,7 @@ while True:
 """
 )
 LAUNCH = Launch("/", {"PATH": "/usr/bin:/bin"})
-SPEECHES: dict[str, tuple[str, Callable[[Opening], AgentProtocol]]] = {
+PROTOCOLS: dict[str, tuple[str, Callable[[Opening], AgentProtocol]]] = {
     "claude": (CLAUDE, ClaudeCode),
     "codex": (CODEX, Codex),
     "acp": (ACP, Acp),
@@ -155,13 +155,13 @@ async def agents(hosts: Hosts, rules: Rules = Rules(), **options: Any) -> AsyncI
     """A hub with one such peer for each driver, called as that."""
     peers = [
         Peer(name, PeerKind.TOOL, name, program=Program((*PYTHON, script), "/"), permissions=rules)
-        for name, (script, _) in SPEECHES.items()
+        for name, (script, _) in PROTOCOLS.items()
     ]
     async with open_hub(
         MemoryStore(clock=lambda: 1_700_000_000_000),
         Peers(peers, {}),
         {},
-        program_drivers={name: Agents(hosts, protocol) for name, (_, protocol) in SPEECHES.items()},
+        program_drivers={name: Agents(hosts, protocol) for name, (_, protocol) in PROTOCOLS.items()},
         launches=lambda peer, cwd: LAUNCH,
         **options,
     ) as hub:
