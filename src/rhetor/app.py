@@ -103,9 +103,10 @@ TRANSCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a hub is started. `read` gives its settings, now and when it is to read them again; `by_itself`: by
-    a shell, so that it may take another port and ends when idle."""
+    """How a hub is started. `read` reads the settings again for a reload. `by_itself`: a shell started the
+    hub, so it may choose another port, and stops when it is idle."""
 
+    settings: Settings
     read: Callable[[], Settings]
     home: Home
     environment: Mapping[str, str]
@@ -172,7 +173,7 @@ async def serve(start: Start) -> None:
     Raises:
         InvalidSettings: it cannot be started as configured.
     """
-    settings = start.read()
+    settings = start.settings
     collect_seldom()
     async with AsyncExitStack() as stack:
         tcp = stack.enter_context(tcp_listener(settings.hub.host, settings.hub.port, or_any=start.by_itself))

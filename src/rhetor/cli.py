@@ -122,16 +122,18 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, home: Home) -> None:
-    import uvloop
-
     from rhetor import logs
-    from rhetor.app import Start, serve
     from rhetor.settings import read_settings
 
     logs.start()
     file = _file(arguments, home.folder)
     read = partial(read_settings, file, {"host": arguments.host, "port": arguments.port})
-    start = Start(read, home, dict(os.environ), by_itself=arguments.auto)
+    settings = read()  # before the hub is imported, so that an invalid configuration fails at once
+    import uvloop
+
+    from rhetor.app import Start, serve
+
+    start = Start(settings, read, home, dict(os.environ), by_itself=arguments.auto)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(start))
 

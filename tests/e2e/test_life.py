@@ -1,4 +1,4 @@
-"""How a hub begins and ends, as a user sees it."""
+"""How a hub starts and stops, as a user sees it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def serve(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def running(machine: Machine, *flags: str) -> subprocess.Popen[str]:
-    """`rhetor serve` that listens."""
+    """`rhetor serve`, once it listens."""
     hub = subprocess.Popen(
         [f"{BIN}/rhetor", "serve", *flags],
         env=machine.environment,
@@ -34,18 +34,18 @@ def running(machine: Machine, *flags: str) -> subprocess.Popen[str]:
 
 def ended(hub: subprocess.Popen[str]) -> int:
     assert hub.stdout is not None
-    assert hub.stdout.read() == ""  # the line that it listens is all there is on stdout
+    assert hub.stdout.read() == ""  # stdout has nothing but the line that was read
     hub.stdout.close()
     return hub.wait(SECONDS)
 
 
-def test_a_configuration_that_is_named_must_be_there(machine: Machine) -> None:
+def test_a_missing_configuration_file_is_rejected_if_it_was_named(machine: Machine) -> None:
     refused = serve(machine, "--config", str(machine.folder / "none.yaml"))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"--config: {machine.folder / 'none.yaml'} does not exist" in refused.stderr
 
 
-def test_who_reads_no_more_of_the_configuration_ends_it_quietly(machine: Machine) -> None:
+def test_a_closed_pipe_ends_config_show_quietly(machine: Machine) -> None:
     line = f"{BIN}/rhetor config show | true"
     ran = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"], env=machine.environment, capture_output=True, text=True
@@ -53,7 +53,7 @@ def test_who_reads_no_more_of_the_configuration_ends_it_quietly(machine: Machine
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_a_hub_that_a_shell_started_ends_when_nobody_uses_it(machine: Machine) -> None:
+def test_a_hub_that_a_shell_started_stops_when_idle(machine: Machine) -> None:
     machine.environment["RHETOR_HUB__IDLE_EXIT"] = "0.3"
     machine.run("apollo", "hi")
     pid = machine.hub_pid()
@@ -69,7 +69,7 @@ def test_a_hub_that_a_shell_started_ends_when_nobody_uses_it(machine: Machine) -
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_hub_in_order_and_the_answer_as_interrupted(
+def test_a_signal_stops_the_hub_cleanly_and_interrupts_the_answer(
     machine: Machine, provider: ProviderProcess, signum: signal.Signals
 ) -> None:
     provider.script(Script(chunks=("half ", "more"), hold={1: f"never {signum}"}))
@@ -90,7 +90,7 @@ def test_a_signal_ends_the_hub_in_order_and_the_answer_as_interrupted(
     assert not (machine.folder / "hub.db-wal").exists()
 
 
-def test_a_second_hub_in_the_same_home_is_refused(machine: Machine) -> None:
+def test_a_second_hub_in_the_same_home_is_rejected(machine: Machine) -> None:
     hub = running(machine, "--port", "0")
     second = serve(machine, "--port", "0")
     assert second.returncode == 2
@@ -99,7 +99,7 @@ def test_a_second_hub_in_the_same_home_is_refused(machine: Machine) -> None:
     assert ended(hub) == 0
 
 
-def test_a_hub_that_cannot_be_as_asked_does_not_start_and_says_why(machine: Machine) -> None:
+def test_a_hub_with_unusable_flags_does_not_start_and_names_the_reason(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         for flags, reason in (
@@ -112,7 +112,7 @@ def test_a_hub_that_cannot_be_as_asked_does_not_start_and_says_why(machine: Mach
             assert reason in refused.stderr
 
 
-def test_a_configuration_with_a_mistake_is_refused_with_its_place(machine: Machine) -> None:
+def test_an_invalid_configuration_is_rejected_with_its_line(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
     (machine.folder / "config.yaml").write_text("hub:\n  port: 0\n  prot: 1\n")
     refused = serve(machine)
@@ -120,21 +120,21 @@ def test_a_configuration_with_a_mistake_is_refused_with_its_place(machine: Machi
     assert "config.yaml: line 3: hub.prot: there is no such setting" in refused.stderr
 
 
-def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     refused = serve(Machine(tmp_path / "file" / "home"))
     assert refused.returncode == 2
     assert "choose another folder with RHETOR_HOME" in refused.stderr
 
 
-def test_a_socket_that_a_killed_hub_left_is_in_nobodys_way(machine: Machine) -> None:
+def test_a_hub_starts_despite_the_socket_of_a_killed_hub(machine: Machine) -> None:
     machine.run("apollo", "hi")
     machine.kill_hub()
     assert (machine.folder / "hub.sock").exists()
     assert machine.run("apollo", "hi").returncode == 0
 
 
-def test_the_configuration_in_force_is_shown_with_where_it_is_from(machine: Machine) -> None:
+def test_config_show_prints_each_value_with_its_origin(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
     server = "mcp_servers:\n  files: {command: [ls], env: {KEY: canary}}\n"
     (machine.folder / "config.yaml").write_text("session:\n  ttl: 60\n" + server)
@@ -154,13 +154,13 @@ def test_the_configuration_in_force_is_shown_with_where_it_is_from(machine: Mach
 
 
 def bearer(machine: Machine, *flags: str) -> dict[str, str]:
-    """The header with what `rhetor token` says."""
+    """The header with the output of `rhetor token`."""
     command = [f"{BIN}/rhetor", "token", *flags]
     said = subprocess.run(command, env=machine.environment, capture_output=True, text=True, check=True)
     return {"Authorization": f"Bearer {said.stdout.strip()}"}
 
 
-def test_the_token_opens_the_tcp_door_until_it_is_another_one(machine: Machine) -> None:
+def test_the_token_works_over_tcp_until_it_is_rotated(machine: Machine) -> None:
     import urllib.error
     import urllib.request
 

@@ -1,4 +1,4 @@
-"""A configuration that is changed while the hub runs: `rhetor reload`, SIGHUP, and what does not hold up."""
+"""Changing the configuration of a running hub: `rhetor reload`, SIGHUP, and invalid files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(machine: Machine) -> set[str]:
     return {line.split()[0] for line in machine.run("list").stdout.splitlines()[1:]}
 
 
-def test_what_was_changed_is_in_force_and_the_hub_is_the_same(machine: Machine) -> None:
+def test_a_reload_applies_the_changes_to_the_running_hub(machine: Machine) -> None:
     assert machine.run("apollo", "hi").returncode == 0
     pid = machine.hub_pid()
     configure(machine, CLOUDY.format(more="teams: {sky: [cloud, numa]}\nhub: {port: 1234}\n"))
@@ -51,7 +51,7 @@ def test_what_was_changed_is_in_force_and_the_hub_is_the_same(machine: Machine) 
     assert machine.hub_pid() == pid
 
 
-def test_what_does_not_hold_up_is_refused_with_its_line_and_changes_nothing(machine: Machine) -> None:
+def test_a_reload_of_an_invalid_file_names_the_line_and_changes_nothing(machine: Machine) -> None:
     configure(machine, CLOUDY.format(more=""))
     assert machine.run("cloud", "hi").returncode == 0
     for text, why in (
@@ -69,7 +69,7 @@ def test_what_does_not_hold_up_is_refused_with_its_line_and_changes_nothing(mach
         assert "cloud" in names(machine)
 
 
-def test_a_hang_up_is_a_reload_and_a_bad_file_leaves_the_hub_as_it_is(machine: Machine) -> None:
+def test_sighup_reloads_and_an_invalid_file_changes_nothing(machine: Machine) -> None:
     machine.run("apollo", "hi")
     pid = machine.hub_pid()
     configure(machine, CLOUDY.format(more=""))
@@ -82,7 +82,7 @@ def test_a_hang_up_is_a_reload_and_a_bad_file_leaves_the_hub_as_it_is(machine: M
     assert machine.hub_pid() == pid
 
 
-def test_a_hub_whose_terminal_is_closed_ends_in_order(machine: Machine) -> None:
+def test_a_hub_stops_cleanly_when_its_terminal_is_closed(machine: Machine) -> None:
     pid, terminal = pty.fork()
     if not pid:
         os.execve(f"{BIN}/rhetor", ["rhetor", "serve", "--port", "0"], machine.environment)
@@ -95,7 +95,7 @@ def test_a_hub_whose_terminal_is_closed_ends_in_order(machine: Machine) -> None:
     assert not (machine.folder / "hub.sock").exists()
 
 
-def test_a_turn_goes_on_with_the_model_that_it_began_with(
+def test_a_running_turn_keeps_the_model_that_it_started_with(
     machine: Machine, provider: ProviderProcess
 ) -> None:
     provider.forget()
@@ -118,7 +118,7 @@ def test_a_turn_goes_on_with_the_model_that_it_began_with(
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_a_program_whose_entry_is_gone_stays_until_it_ends(machine: Machine, by_hand: bool) -> None:
+def test_a_running_program_stays_a_peer_after_its_entry_is_removed(machine: Machine, by_hand: bool) -> None:
     configure(machine, "tools: {mirror: {driver: stdio, executable: cat}}\n")
     assert machine.run("mirror", "-x", "hi").stdout == "hi\n"
     configure(machine, "")
@@ -136,7 +136,7 @@ def test_a_program_whose_entry_is_gone_stays_until_it_ends(machine: Machine, by_
     assert machine.run("apollo", "hi").returncode == 0
 
 
-def test_without_a_hub_there_is_nothing_to_reload(machine: Machine) -> None:
+def test_a_reload_without_a_hub_fails(machine: Machine) -> None:
     told = reload(machine)
     assert (told.returncode, told.stdout) == (1, "")
     assert "no hub answers on" in told.stderr

@@ -1,4 +1,4 @@
-"""A hub that cannot start says what is wrong and where, ends with 2, and leaves files as they were."""
+"""A hub that cannot start names the reason and its place, exits with 2, and changes no file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.hostile.disk import small_disk
 
 
 def serve(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`rhetor serve` where it is expected to end by itself."""
+    """`rhetor serve`, which is expected to exit by itself."""
     return subprocess.run(
         [f"{BIN}/rhetor", "serve", "--port", "0", *flags],
         env=machine.environment,
@@ -27,7 +27,7 @@ def serve(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def refusal(machine: Machine) -> str:
-    """The one line that a hub says which does not start."""
+    """The error line of a hub that does not start."""
     ran = serve(machine)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("rhetor: ") and "Traceback" not in ran.stderr
@@ -36,7 +36,7 @@ def refusal(machine: Machine) -> str:
 
 CONFIGURATIONS = {
     "a tab": ("hub:\n\tport: 0\n", "line 2, column 1: found character that cannot start any token"),
-    "no end of a text": ('hub:\n  host: "x\n', "line 3"),
+    "an unclosed quote": ('hub:\n  host: "x\n', "line 3"),
     "two documents": ("hub:\n  port: 0\n---\nhub: {}\n", "line 3"),
     "a list": ("- hub\n", "line 1: the file must be a mapping"),
     "a text": ("hub\n", "line 1: the file must be a mapping"),
@@ -55,26 +55,26 @@ CONFIGURATIONS = {
         "line 4: providers.b.key: there is no such setting",
     ),
     "a negative time": ("timeouts:\n  idle: -1\n", "line 2: timeouts.idle: must be a number above 0"),
-    "a time that is no number": ("timeouts:\n  idle: .nan\n", "line 2: timeouts.idle"),
+    "a time that is not a number": ("timeouts:\n  idle: .nan\n", "line 2: timeouts.idle"),
     "a negative number": ("session:\n  context_window: -1\n", "line 2: session.context_window"),
-    "a port that is none": ("hub:\n  port: 65536\n", "hub.port: must be a whole number of at most 65535"),
+    "an invalid port": ("hub:\n  port: 65536\n", "hub.port: must be a whole number of at most 65535"),
     "too many hops": ("limits:\n  hops: 65\n", "line 2: limits.hops"),
-    "a name that is none": ("specialists:\n  a b: {}\n", "line 2: specialists.a b"),
-    "a member that is none": ("teams:\n  t: [nobody]\n", "teams.t: no peer is called 'nobody'"),
-    "a score that is none": (
+    "an invalid name": ("specialists:\n  a b: {}\n", "line 2: specialists.a b"),
+    "an unknown member": ("teams:\n  t: [nobody]\n", "teams.t: no peer is called 'nobody'"),
+    "an invalid score": (
         "specialists:\n  apollo: {capabilities: {design: 7}}\n",
         "specialists.apollo.capabilities.design: must be a score from 0 to 1",
     ),
     "another machine's address": ("hub:\n  host: 192.168.1.1\n", "hub.host: 192.168.1.1 can be reached"),
     "a tag of Python": ('hub: !!python/object/apply:os.system ["true"]\n', "line 1, column 6"),
-    "a text in itself": ("hub: &h\n  port: *h\n", "line 2: hub.port: must be a whole number"),
+    "an alias of itself": ("hub: &h\n  port: *h\n", "line 2: hub.port: must be a whole number"),
     "a control character": ("hub: \x01\n", "control characters are not allowed"),
     "lists 20,000 deep": ("hub: " + "[" * 20_000, "config.yaml"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_configuration_that_does_not_hold_is_refused_with_its_place(machine: Machine, name: str) -> None:
+def test_an_invalid_configuration_is_rejected_with_its_line(machine: Machine, name: str) -> None:
     text, reason = CONFIGURATIONS[name]
     machine.folder.mkdir(mode=0o700)
     file = machine.folder / "config.yaml"
@@ -87,7 +87,7 @@ def test_a_configuration_that_does_not_hold_is_refused_with_its_place(machine: M
     assert reason in ran.stderr
 
 
-def test_a_configuration_that_cannot_be_read_is_named(machine: Machine) -> None:
+def test_an_unreadable_configuration_is_named(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
     file = machine.folder / "config.yaml"
     file.write_bytes(b"hub: \xff\n")
@@ -97,14 +97,14 @@ def test_a_configuration_that_cannot_be_read_is_named(machine: Machine) -> None:
     assert f"{file}: [Errno 21] Is a directory" in refusal(machine)
 
 
-def test_a_variable_that_does_not_hold_is_named(machine: Machine) -> None:
+def test_an_invalid_variable_is_named(machine: Machine) -> None:
     for name, value in (("RHETOR_TIMEOUTS__IDLE", "-1"), ("RHETOR_SESSION__TTL", "soon")):
         machine.environment[name] = value
         assert name in refusal(machine)
         del machine.environment[name]
 
 
-def test_a_home_that_is_a_file_is_refused(machine: Machine) -> None:
+def test_a_home_that_is_a_file_is_rejected(machine: Machine) -> None:
     machine.folder.write_text("mine")
     assert f"{machine.folder}: File exists; choose another folder with RHETOR_HOME" in refusal(machine)
     ran = machine.run("apollo", "hi")
@@ -112,7 +112,7 @@ def test_a_home_that_is_a_file_is_refused(machine: Machine) -> None:
     assert machine.folder.read_text() == "mine"
 
 
-def test_a_home_on_a_disk_that_takes_no_writes_is_refused(tmp_path: Path) -> None:
+def test_a_home_on_a_read_only_disk_is_rejected(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m", "ro") as folder:
         machine = Machine(folder / "home")
         assert "Read-only file system; choose another folder with RHETOR_HOME" in refusal(machine)
@@ -138,7 +138,7 @@ def broken_pages(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [noise, other_header, broken_pages])
-def test_a_database_that_cannot_be_used_is_named_and_not_touched(
+def test_a_damaged_database_is_named_and_not_changed(
     machine: Machine, damage: Callable[[Path], None]
 ) -> None:
     machine.run("apollo", "hi")
@@ -153,7 +153,7 @@ def test_a_database_that_cannot_be_used_is_named_and_not_touched(
     assert file.read_bytes() == before
 
 
-def test_a_database_of_a_newer_program_is_not_touched(machine: Machine) -> None:
+def test_a_database_of_a_newer_version_is_not_changed(machine: Machine) -> None:
     machine.run("apollo", "hi")
     machine.end()
     file = machine.folder / "hub.db"
@@ -164,7 +164,7 @@ def test_a_database_of_a_newer_program_is_not_touched(machine: Machine) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_folder_in_the_place_of_the_database_is_named(machine: Machine) -> None:
+def test_a_folder_in_place_of_the_database_is_named(machine: Machine) -> None:
     (machine.folder / "hub.db").mkdir(parents=True)
     machine.folder.chmod(0o700)
     assert f"{machine.folder}/hub.db" in refusal(machine)

@@ -28,11 +28,11 @@ def peers(folder: Path, text: str) -> dict[str, Peer]:
     return {peer.name: peer for peer in peers_of(read_settings(file))}
 
 
-def test_nothing_is_allowed_where_nothing_is_said(tmp_path: Path) -> None:
+def test_without_rules_nothing_is_allowed(tmp_path: Path) -> None:
     assert {peer.permissions for peer in peers(tmp_path, "").values()} == {Rules()}
 
 
-def test_a_peers_rules_are_its_own_and_those_for_all(tmp_path: Path) -> None:
+def test_a_peer_has_its_own_rules_and_the_rules_for_all_peers(tmp_path: Path) -> None:
     found = peers(
         tmp_path,
         "permissions: {deny: [WebFetch], allow: [Read]}\n"
@@ -47,12 +47,12 @@ def test_a_peers_rules_are_its_own_and_those_for_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rule", ["Bash(git status)", "Bash(*)", "*Bash", "a*b", "", "two words", "**", "x" * 201]
 )
-def test_a_rule_about_arguments_or_with_another_pattern_is_refused(tmp_path: Path, rule: str) -> None:
+def test_a_rule_that_is_not_a_name_or_a_prefix_is_rejected(tmp_path: Path, rule: str) -> None:
     with pytest.raises(InvalidSettings, match=r"line 1: permissions\.allow.*must be the name of a tool"):
         peers(tmp_path, f"permissions: {{allow: ['{rule}']}}\n")
 
 
-def test_an_agent_can_be_a_model_wherever_one_is_named(tmp_path: Path) -> None:
+def test_a_coding_agent_can_be_used_for_every_model_setting(tmp_path: Path) -> None:
     text = "models: {default: 'cli:codex', fallbacks: ['cli:claude', 'cli:claude/opus']}"
     found = peers(tmp_path, f"{text}\nspecialists: {{athena: {{model: 'cli:gemini'}}}}\n")
     assert (found["apollo"].model, found["athena"].model) == ("cli:codex", "cli:gemini")
@@ -68,14 +68,14 @@ def test_an_agent_can_be_a_model_wherever_one_is_named(tmp_path: Path) -> None:
         ("teams:\n  a: [apollo]\n  b:\n  - {x: 1,\n     x: 2}\n", "line 5: x is already set in line 4"),
     ],
 )
-def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_a_duplicate_key_is_rejected(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(InvalidSettings) as refused:
         peers(tmp_path, text)
     assert refused.value.detail == f"{tmp_path / 'config.yaml'}: {why}"
 
 
 @pytest.mark.parametrize("text", ["hub: {port: 1, port: 2}", "hub: &a {b: *a}"])
-def test_a_file_that_repeats_itself_in_one_line_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_duplicate_key_in_one_line_or_a_recursive_alias_is_rejected(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidSettings):
         peers(tmp_path, text)
 

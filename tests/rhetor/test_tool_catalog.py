@@ -1,4 +1,4 @@
-"""What configured programs are started with, and whether they work."""
+"""The environment, the folder and the health checks of configured programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def configured(**entry: Any) -> tuple[ConfiguredPrograms, Peer]:
     return ConfiguredPrograms(entries, HUBS_OWN), peer
 
 
-def test_a_program_sees_what_all_need_and_what_its_entry_says() -> None:
+def test_a_program_receives_the_common_variables_and_those_of_its_entry() -> None:
     programs, peer = configured(env={"OWN": "2", "PATH": "/own"}, pass_env=("EXTRA", "MISSING"))
     assert programs.launch(peer).env == {
         "TERM": "xterm-256color",
@@ -72,7 +72,7 @@ def test_a_program_runs_in_the_folder_of_its_entry_or_of_its_caller(
         ({"cwd": "/no/such/folder"}, False, "", False),
     ],
 )
-async def test_a_health_check_says_whether_and_why(
+async def test_a_health_check_reports_the_result_and_the_reason(
     entry: dict[str, Any], ok: bool, detail: str, version: bool
 ) -> None:
     programs, peer = configured(**{"cwd": "/", **entry})
@@ -80,7 +80,7 @@ async def test_a_health_check_says_whether_and_why(
     assert (found["ok"], detail in found["detail"], bool(found["version"])) == (ok, True, version)
 
 
-async def test_what_a_check_says_after_a_warning_is_its_version(tmp_path: Path) -> None:
+async def test_warnings_before_the_version_are_skipped(tmp_path: Path) -> None:
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\necho WARNING: no home >&2\nsleep 0.3\necho slow 1.2\n")
     slow.chmod(0o755)
@@ -90,7 +90,7 @@ async def test_what_a_check_says_after_a_warning_is_its_version(tmp_path: Path) 
     assert found == {"check": "version", "ok": True, "detail": said, "version": "slow 1.2"}
 
 
-async def test_all_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_health_checks_run_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(programs_module, "CHECK_SECONDS", 30.0)
     # each is done when all three have begun
     meets = f"touch {tmp_path}/$$; while [ $(ls {tmp_path} | wc -l) -lt 3 ]; do sleep 0.05; done"
@@ -104,14 +104,14 @@ async def test_all_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert {each["login"]["known"] for each in found} == {"unknown"}
 
 
-async def test_a_check_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_health_check_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs_module, "CHECK_SECONDS", 0.2)
     programs, peer = configured(cwd="/", health_check=("sleep", "600"))
     found = await programs.health(peer)
     assert (found["ok"], found["detail"]) == (False, "no result within 0.2 s")
 
 
-def test_the_file_that_would_be_run_is_told(tmp_path: Path) -> None:
+def test_the_path_of_an_executable_is_found(tmp_path: Path) -> None:
     for entry, place in (
         ({"executable": "sh", "env": {"PATH": "/usr/bin:/bin"}}, {"/usr/bin/sh", "/bin/sh"}),
         ({"executable": "no-such-program"}, {None}),
