@@ -1,7 +1,7 @@
-"""The entry of the shell: whose turn it is, and the exit code.
+"""The entry point of the shell. It turns a failure into a message on stderr and an exit code.
 
-`aish apollo "hi"` goes to `talk` by the shortest way; commands, lines of the grammar and the conversation
-are loaded when they are asked for.
+`aish apollo "hi"` takes the shortest path. Options, commands, lines of the grammar and the conversation are
+imported when they are needed.
 """
 
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run the shell with these words (by default those of the process) and return its exit code."""
+    """Run the shell with these words, by default those of the process, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0][:1] == "-":

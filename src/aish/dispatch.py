@@ -1,4 +1,4 @@
-"""Which part of the shell runs the words of a command line."""
+"""Choosing the part of the shell that runs the words of a command line."""
 
 from aish.commands import COMMANDS, run_command
 
@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 
 def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
-    """A run whose first word is a command, a script or whom to talk to.
+    """Run words that begin with a command, a script file, or the target of a message.
 
     Raises:
-        Failure: what they ask for fails.
+        Failure: the command, the script or the message fails.
     """
     first = words[0]
     if first in COMMANDS:
@@ -26,11 +26,11 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
         from aish.language.broadcast import run_broadcast
 
         return run_broadcast(Hub(), first, words[1:], defaults)
-    from aish.turns.message import talk
+    from aish.turns.message import send_message
 
     if defaults is None and not any(word[:1] == "-" for word in words):
-        return talk(Hub(), first, " ".join(words[1:]))
-    from aish.options import parsed
+        return send_message(Hub(), first, " ".join(words[1:]))
+    from aish.options import parse_options
 
-    options, text = parsed(words[1:])
-    return talk(Hub(), first, text, options.over(defaults) if defaults else options)
+    options, text = parse_options(words[1:])
+    return send_message(Hub(), first, text, options.over(defaults) if defaults else options)

@@ -1,4 +1,4 @@
-"""How a run of the shell ends: its exit codes, and the failure that carries one."""
+"""The exit codes of the shell, and the failure that carries one."""
 
 DONE = 0
 FAILED = 1
@@ -20,35 +20,42 @@ _BY_STATUS = {
     503: UNREACHABLE,
     504: TIMED_OUT,
 }
+# Scripts of other people read these messages, so they have no prefix.
+_FIXED_WORDINGS = ("Error: ", "No AI found for capability", "team-chat requires")
 
 
 class Failure(Exception):
-    """A line or a command ends here. The message is for a person; `code` is the exit code.
+    """A line or a command ends with an error.
 
-    `status` and `problem` are the hub's answer, where it was the hub that refused.
+    `message` says what is wrong, `hint` what to do about it, `code` is the exit code. If the hub rejected a
+    request, `status` is its HTTP status and `problem` its error code.
     """
 
-    def __init__(self, message: str, code: int = FAILED, *, status: int = 0, problem: str = "") -> None:
+    def __init__(
+        self, message: str, code: int = FAILED, *, status: int = 0, problem: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.status = status
         self.problem = problem
+        self.hint = hint
 
     @property
     def shown(self) -> str:
-        """The message as it stands on stderr. Wordings that others' scripts read stay as they are."""
-        as_it_is = self.message.startswith(("aish:", "Error:", "No ", "team-chat "))
-        return self.message if as_it_is else f"aish: {self.message}"
+        """The message as it appears on stderr. A hint that the message does not contain follows on its own
+        line."""
+        line = self.message if self.message.startswith(_FIXED_WORDINGS) else f"aish: {self.message}"
+        return f"{line}\n{self.hint}" if self.hint and self.hint not in self.message else line
 
 
 def unknown(word: str) -> Failure:
-    """Neither a command nor a peer (scripts of others read these words)."""
+    """The word is neither a command nor a peer. Scripts of other people read this message."""
     return Failure(f"Error: Unknown CI or command: {word}", UNKNOWN)
 
 
 def exit_code(problem: str, status: int = 0) -> int:
-    """The exit code for an error of the hub, by its code and its HTTP status (0 within a stream)."""
+    """The exit code for an error of the hub, from its code and its HTTP status (0 for an event)."""
     if problem in _UNKNOWN_CODES:
         return UNKNOWN
     if problem == "timeout":

@@ -1,21 +1,21 @@
-"""Runs that begin with an option, and the options of a call on the command line."""
+"""Command lines that begin with an option, and command lines without words."""
 
 import os
 
 from aish import exits
 from aish.exits import Failure
-from aish.options import leading, parsed
-from aish.turns.message import NAME
+from aish.options import parse_leading_options, parse_options
+from aish.turns.message import TERMINAL_NAME
 from rhetor.domain.grammar import Options
 
 _MODES = ("-c", "-i")
 
 
 def run_flags(words: "list[str]") -> int:
-    """A run of the shell whose first word is no peer and no command.
+    """Run the shell with words that begin with an option, or without words.
 
     Raises:
-        Failure: the words do not hold together, or what they ask for fails.
+        Failure: the words are invalid, or the line or message fails.
     """
     if not words:
         return _run_bare(Options())
@@ -26,9 +26,9 @@ def run_flags(words: "list[str]") -> int:
 
         return run_command(["help"])
     if words[0] in ("-V", "--version"):
-        return _show(f"aish {_version()}\n")
+        return _show_version()
     mode = next((at for at, word in enumerate(words) if word in _MODES), len(words))
-    options, count = leading(words[:mode])
+    options, count = parse_leading_options(words[:mode])
     rest = words[count:]
     if not rest:
         return _run_bare(options)
@@ -40,23 +40,23 @@ def run_flags(words: "list[str]") -> int:
 
 
 def _run_named(words: "list[str]") -> int:
-    """A run whose terminal has a name, and what runs in it: where a person sits, what peers say that are
-    forwarded to the name is shown there.
+    """Give the terminal a name, and run the rest of the words in it. If a person uses the terminal, messages
+    that are forwarded to the name appear in it.
 
     Raises:
-        Failure: there is no name, or it is taken.
+        Failure: the name is missing or taken.
     """
     _, given, name = words[0].partition("=")
     name, rest = (name, words[1:]) if given else ("".join(words[1:2]), words[2:])
     if not name or name[:1] == "-":
-        raise Failure("aish: --name needs a name", exits.USAGE)
-    os.environ[NAME] = name
+        raise Failure("--name needs a name: aish --name NAME", exits.USAGE)
+    os.environ[TERMINAL_NAME] = name
     if not os.isatty(0) or (rest and "-i" not in rest):
         return run_flags(rest)
-    from aish.terminal.above import show_above
-    from aish.terminal.arrivals import Arrivals
+    from aish.terminal.forwarded import ForwardedMessages
+    from aish.terminal.notices import NOTICES
 
-    with Arrivals(name, show_above):
+    with ForwardedMessages(name, NOTICES.show):
         return run_flags(rest)
 
 
@@ -74,27 +74,24 @@ def _run_bare(options: Options) -> int:
 def _run_mode(words: "list[str]", options: Options) -> int:
     mode, *rest = words
     if not rest:
-        raise Failure(f"aish: {mode} needs " + ("a line" if mode == "-c" else "a peer"), exits.USAGE)
-    later, text = parsed(rest[1:])
+        needed = "a line: aish -c 'LINE'" if mode == "-c" else "a peer: aish -i PEER"
+        raise Failure(f"{mode} needs {needed}", exits.USAGE)
+    later, text = parse_options(rest[1:])
     if text:
-        raise Failure(f"aish: {text!r} is too much after {mode}", exits.USAGE)
+        hint = "quote the whole line" if mode == "-c" else "type the message at the prompt"
+        raise Failure(f"unexpected {text!r} after {mode} {rest[0]!r}; {hint}", exits.USAGE)
     if mode == "-c":
         from aish.language.shell import run_text
 
         return run_text(rest[0], later.over(options), is_piped_into=True)
-    from aish.language.prompt import run_conversation
+    from aish.terminal.conversation import run_conversation
 
     return run_conversation(rest[0], later.over(options))
 
 
-def _version() -> str:
+def _show_version() -> int:
     from importlib.metadata import version
 
-    return version("tekton-aish")
+    from aish.output import print_line
 
-
-def _show(text: str) -> int:
-    from aish.output import STDOUT, write
-
-    write(STDOUT, text.encode())
-    return exits.DONE
+    return print_line(f"aish {version('tekton-aish')}")

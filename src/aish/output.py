@@ -1,31 +1,34 @@
-"""Where answers go, and where everything else goes.
+"""Writing answers to stdout, and everything else to stderr.
 
-An answer is written to a descriptor at once and whole. To a terminal it goes through a filter; to anything
-else its bytes pass as they are.
+An answer is written at once and unbuffered. For a terminal it passes a filter; for anything else its bytes
+are not changed.
 """
 
 import os
 
+from aish import exits
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from aish import render
 
 _OFFLINE = """\
-No model provider is configured: the embedded offline model answers. To add one, set OPENAI_API_KEY,
-ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or run Ollama, LM Studio, llama.cpp or vLLM on this machine, or log
-in with claude, codex or gemini, or name one under `providers:` in config.yaml."""
-_told: set[str] = set()
+No model provider is configured, so the embedded offline model answers. For real answers, set OPENAI_API_KEY,
+ANTHROPIC_API_KEY or OPENROUTER_API_KEY, log in with claude, codex or gemini, or run a model server such as
+Ollama on this machine. `aish doctor` shows what was found."""
+_shown_notices: set[str] = set()
 
 STDOUT, STDERR = 1, 2
 
 
 def write(descriptor: int, data: bytes) -> None:
-    """All of `data`, also where the system takes it in pieces or the descriptor does not block.
+    """Write all of `data`, even if the descriptor accepts it in pieces or does not block.
 
     Raises:
-        BrokenPipeError: nobody reads any more.
+        BrokenPipeError: the reader has closed the pipe.
     """
     view = memoryview(data)
     while view:
@@ -38,7 +41,7 @@ def write(descriptor: int, data: bytes) -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person, on stderr. Nobody reading it is no reason to stop."""
+    """Print a line on stderr. If stderr is closed, the line is lost and nothing else happens."""
     if os.isatty(STDERR):
         from aish.render import cleaned
 
@@ -49,10 +52,32 @@ def say(text: str) -> None:
         pass
 
 
-class Sink:
-    """What takes the text of answers: it ends each with a newline where the answer has none.
+def print_line(text: str) -> int:
+    """Print the text and a newline on stdout. Returns exit code 0, so that a command can end with it."""
+    write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
+    return exits.DONE
 
-    `dim` shows it as something on the way, where the descriptor is a terminal.
+
+def print_json(value: "Any") -> int:
+    """Print a value as indented JSON on stdout, as `print_line`."""
+    import json
+
+    return print_line(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_lines(values: "Iterable[Any]") -> int:
+    """Print each value as one line of JSON on stdout, as `print_line`."""
+    import json
+
+    lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
+    write(STDOUT, "".join(lines).encode("utf-8", "replace"))
+    return exits.DONE
+
+
+class Sink:
+    """Receives the text of answers and writes it to a descriptor. An answer without a final newline gets one.
+
+    If the descriptor is a terminal, the text is filtered, and dimmed if `dim` is set.
     """
 
     def __init__(self, descriptor: int = STDOUT, *, dim: bool = False) -> None:
@@ -65,8 +90,10 @@ class Sink:
             self._filter = Filter(dim=dim)
 
     def write(self, text: str) -> None:
-        """Raises:
-        BrokenPipeError: nobody reads any more.
+        """Write a piece of an answer.
+
+        Raises:
+            BrokenPipeError: the reader has closed the pipe.
         """
         if self._filter is not None:
             text = self._filter.feed(text)
@@ -74,22 +101,22 @@ class Sink:
             self._at_line_start = text[-1] == "\n"
             self._put(text)
 
-    def pass_on(self, data: bytes) -> None:
-        """Bytes of the hub's own, which need no filter.
+    def write_raw(self, data: bytes) -> None:
+        """Write bytes without filtering them, such as JSON of the hub.
 
         Raises:
-            BrokenPipeError: nobody reads any more.
+            BrokenPipeError: the reader has closed the pipe.
         """
         write(self._descriptor, data)
 
     def break_line(self) -> None:
-        """Where a person looks: what is said beside the answer begins a line of its own."""
+        """On a terminal, end an unfinished line, so that a message on stderr begins a new one."""
         if self._filter is not None and not self._at_line_start:
             self._put("\n")
             self._at_line_start = True
 
     def end(self) -> None:
-        """The answer is over, whole or not."""
+        """End an answer, complete or not."""
         left = self._filter.end() if self._filter is not None else ""
         if not self._at_line_start:
             left += "\n"
@@ -101,14 +128,14 @@ class Sink:
         write(self._descriptor, text.encode("utf-8", "replace"))
 
 
-def tell_offline() -> None:
-    """Once in the life of a shell."""
-    if "offline" not in _told:
-        _told.add("offline")
+def show_offline_notice() -> None:
+    """Print once per process that the embedded offline model answers."""
+    if "offline" not in _shown_notices:
+        _shown_notices.add("offline")
         say(_OFFLINE)
 
 
-def tell_permission_asked(peer: str, data: "dict[str, Any]") -> None:
-    """A peer waits for a person."""
+def show_permission_request(peer: str, data: "dict[str, Any]") -> None:
+    """Print that a peer waits for permission, and how to answer."""
     request, tool = data.get("request_id", ""), data.get("tool", "a tool")
     say(f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})")

@@ -1,7 +1,7 @@
-"""What may reach a terminal, and how things look there. Loaded only where there is one, or a table to show.
+"""Text for a terminal: what may reach it, and how it looks. Imported only for a terminal or a table.
 
-The text of models and programs is not trusted: an escape sequence could retitle the window, write the
-clipboard or answer for the user. Colours (SGR) pass, every other sequence and control is taken out.
+The text of models and programs is not trusted. An escape sequence could change the window's title, write the
+clipboard, or answer for the user. Colours (SGR) pass; every other sequence and control character is removed.
 """
 
 import os
@@ -22,10 +22,10 @@ DIM, RESET = "\x1b[2m", "\x1b[0m"
 
 
 class Filter:
-    """Text in any pieces → what a terminal may be given.
+    """Removes what must not reach a terminal from text that arrives in pieces.
 
-    It keeps printable text, newline, tab and colours. An unfinished sequence waits for its rest; one that is
-    not closed ends at the end of its line, so that it cannot swallow the rest of an answer.
+    It keeps printable text, newlines, tabs and colours. An unfinished sequence waits for its rest. One that
+    is never closed ends at the end of its line, so that it cannot swallow the rest of an answer.
     """
 
     def __init__(self, *, dim: bool = False, colours: bool | None = None) -> None:
@@ -42,7 +42,7 @@ class Filter:
         return self._dimmed(kept)
 
     def end(self) -> str:
-        """What puts the terminal back to its own colours; the filter starts anew."""
+        """The text that resets the terminal's colours. The filter is then as new."""
         coloured, self._coloured = self._coloured, False
         self._take, self._pending = self._ground, ""
         return RESET if coloured else ""
@@ -65,7 +65,7 @@ class Filter:
         return ""
 
     def _escape(self, char: str) -> str:
-        """After ESC: what kind of sequence it is. Intermediates go on, any other character ends it."""
+        """After ESC: the next character says which kind of sequence this is."""
         if char == "[":
             self._take, self._pending = self._control, ""
         elif char in _STRING_OPENERS_7BIT:
@@ -75,7 +75,7 @@ class Filter:
         return ""
 
     def _control(self, char: str) -> str:
-        """Within CSI: parameters, then a final byte; `m` with numbers only is a colour."""
+        """Within CSI: parameters and a final character. `m` with numbers only is a colour."""
         if "@" <= char <= "~":
             shown = self._colour() if char == "m" else ""
             return shown + self._over()
@@ -94,7 +94,7 @@ class Filter:
         return f"{_ESC}[{self._pending}m{again}"
 
     def _string(self, char: str) -> str:
-        """Within OSC and its like: all is dropped up to BEL, ST, or what breaks it off."""
+        """Within OSC and similar strings: drop everything up to BEL, ST, or a character that cancels it."""
         if char in (_BEL, _ST):
             return self._over()
         if char in _CANCELS or char in (_ESC, "\n"):
@@ -106,34 +106,50 @@ class Filter:
         return ""
 
     def _again(self, char: str) -> str:
-        """The sequence is broken off by `char`, which counts as text or opens another one."""
+        """`char` cancels the sequence. It is text, or begins another sequence."""
         self._take = self._ground
         return self._ground(char)
 
 
 def cleaned(text: str) -> str:
-    """A whole text as it may be shown, without colours."""
+    """A complete text as a terminal may show it, without colours."""
     return Filter(colours=False).feed(text)
 
 
+def one_line(value: object) -> str:
+    """A value on one line, without anything that could move a terminal's cursor."""
+    return " ".join(cleaned(str(value)).split())
+
+
+def local_time(at: object, *, seconds: bool = True) -> str:
+    """An RFC 3339 time as local time: `2026-11-01 14:30:05`. Other text is returned unchanged."""
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(str(at))
+    except ValueError:
+        return str(at)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
 def dimmed(text: str) -> str:
-    """A heading of ours for a terminal."""
+    """A heading, dimmed unless `NO_COLOR` is set."""
     return text if os.environ.get("NO_COLOR") else f"{DIM}{text}{RESET}"
 
 
 def heading(peer: str) -> str:
-    """How an answer is attributed: `[From Apollo]`."""
+    """The heading of a peer's answer: `[From Apollo]`."""
     return f"[From {peer[:1].upper()}{peer[1:]}]"
 
 
 def status(peer: "Mapping[str, Any]") -> str:
-    """The word for how a peer is."""
+    """The word for a peer's status."""
     known = str(peer.get("status") or "unknown")
     return "not installed" if known == "missing" else known
 
 
 def table(rows: "Sequence[Sequence[str]]") -> str:
-    """Rows with their columns one below the other; the first row is the heading."""
+    """Rows with aligned columns. The first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join("  ".join(row).rstrip() for row in padded)

@@ -179,7 +179,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """This process's own, without what would make a run depend on who runs it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PROVIDER_PREFIXES)}
     kept.pop("NO_COLOR", None)
-    return {**kept, "RHETOR_HOME": str(home), **more}
+    return {**kept, "TZ": "UTC", "RHETOR_HOME": str(home), **more}
 
 
 @dataclass(frozen=True)

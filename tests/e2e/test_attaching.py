@@ -14,7 +14,7 @@ from tests.aish.attachable import Window, window
 from tests.aish.scripted import Ran, Shell
 from tests.e2e.home import Machine
 
-DETACHED = "Detached from box (aish tools attach box goes on)\n"
+DETACHED = "Detached from box (aish tools attach box reattaches)\n"
 # Says how large its window is, echoes lines, and ends with the code that it is told.
 PROGRAM = """
 import os, signal, sys
@@ -62,7 +62,7 @@ def test_a_program_goes_on_behind_its_terminal_and_ends_in_another_one(aish: She
         shown.wait_for("size 20 60")
         shown.press(b"end 7\r")
         assert shown.wait_for_end() == 1
-        assert shown.screen.endswith("\nbox has ended with exit code 7\n")
+        assert shown.screen.endswith("\nbox exited with code 7\n")
     assert aish("tools", "attach", "box").code == 1
     assert "ended     with exit code 7\n" in aish("explain", "box").out
 
@@ -133,5 +133,5 @@ def test_a_tool_is_spoken_to_waited_for_and_ended(aish: Shell) -> None:
     assert aish("solver", "hello", "-x").out == "got hello\n"
     assert aish("wait", "solver", "--timeout", "20") == Ran(0, "solver\n", "")
     assert aish("explain", "solver").out.startswith("peer      solver, tool (stdio)\nstatus    idle since ")
-    assert aish("tools", "terminate", "solver").out.startswith("✓ solver has ended (")
+    assert aish("tools", "terminate", "solver").out.startswith("✓ solver exited (")
     assert aish("explain", "solver").code == 3

@@ -38,7 +38,7 @@ def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provid
     assert said(machine, "apollo", "--session-id", "design", "two") == "answer 2\n"
     assert asked(provider) == ["one", "answer 1", "two"]
 
-    assert said(machine, "session", "fork", "design").startswith("✓ design-2 goes on from design (")
+    assert said(machine, "session", "fork", "design").startswith("✓ Forked design as design-2 (")
     assert said(machine, "apollo", "three", "-s=design-2") == "answer 3\n"
     assert said(machine, "apollo", "four", "-s=design") == "answer 4\n"
     assert asked(provider) == ["one", "answer 1", "two", "answer 2", "four"]
@@ -54,7 +54,7 @@ def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provid
     assert [m["content"] for m in whole["messages"]][-2:] == ["four", "answer 4"]
 
     assert "design-2" in said(machine, "sessions", "list")
-    assert said(machine, "session", "delete", "design").startswith("✓ design has ended")
+    assert said(machine, "session", "delete", "design").startswith("✓ Deleted design")
     assert machine.run("session", "show", "design").returncode == 3
     assert machine.run("apollo", "five", "-s=design").returncode == 3
     kept = [s["name"] for s in json.loads(said(machine, "sessions", "list", "--json"))]

@@ -95,7 +95,7 @@ def test_a_home_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
         assert far.run("apollo", "hi").returncode == 0
         assert f"unix:{tmp_path}/rhetor-" in far.status()["sockets"][0]
     finally:
-        assert far.run("shutdown").stdout == "The hub has ended\n"
+        assert far.run("shutdown").stdout == "Stopped the hub\n"
     assert hubs_of(far.folder) == []
 
 
@@ -104,7 +104,7 @@ def test_status_list_and_shutdown(offline: Machine) -> None:
     listed = json.loads(offline.run("list", "type", "greek", "json").stdout)
     assert "apollo" in {peer["name"] for peer in listed}
     assert offline.status()["pid"] == offline.hub_pid()
-    assert offline.run("shutdown").stdout == "The hub has ended\n"
+    assert offline.run("shutdown").stdout == "Stopped the hub\n"
     assert hubs_of(offline.folder) == []
     assert offline.run("shutdown").stdout == "No hub is running\n"
     assert offline.run("status").returncode == 5
@@ -167,7 +167,7 @@ def test_an_answer_streams_through_the_hub(served: Machine, model: ProviderProce
 def test_a_conversation_goes_on_by_its_id(served: Machine, model: ProviderProcess) -> None:
     first = served.run("apollo", "one", "-s", "4")
     session = first.stderr.split()[1]
-    assert first.stderr == f"Session {session} (go on with --session-id {session})\n"
+    assert first.stderr == f"Session {session} (continue it with --session-id {session})\n"
     served.run("apollo", "--session-id", session, "two")
     last = [call for call in model.calls() if call["path"].endswith("/completions")][-1]
     said = [(m["role"], m["content"]) for m in last["body"]["messages"] if m["role"] != "system"]
@@ -191,7 +191,11 @@ def test_a_timeout_ends_the_turn(served: Machine, model: ProviderProcess) -> Non
     assert served.run("apollo", "hi").stdout == "ok\n"  # the start of the hub is not part of it
     model.script(Script(chunks=("well", "never"), hold={1: "shut"}))
     ran = served.run("apollo", "hi", "--timeout", "1.5")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (124, "well\n", "aish: no answer in time\n")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        124,
+        "well\n",
+        "aish: timed out waiting for an answer\n",
+    )
     assert served.status()["running"] == 0
 
 
@@ -262,7 +266,7 @@ def test_a_capability_finds_its_peer(served: Machine, model: ProviderProcess) ->
         (("-c", "echo hi | apollo | nobody"), 3, "Error: Unknown CI or command: nobody\n"),
         (("@poetry", "hi"), 3, "No AI found for capability: poetry\n"),
         (("team:nobody", "hi"), 3, "aish: no team is called 'nobody'\n"),
-        (("apollo",), 2, "aish: no message for apollo: say something or pipe something in\n"),
+        (("apollo",), 2, "aish: no message for apollo; type a text after the name, or pipe one in\n"),
         (("-c", "false | apollo"), 1, "aish: false: exit status 1\n"),
         (("apollo", "--session-id", "s_none", "hi"), 3, "aish: there is no session 's_none'\n"),
     ],

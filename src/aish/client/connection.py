@@ -1,4 +1,7 @@
-"""The connection to the hub's socket: opened over `_socket`, and checked to belong to this user."""
+"""Opening a connection to the hub's socket, and checking that the hub belongs to this user.
+
+The module `socket` takes too long to import, so this one uses `_socket`.
+"""
 
 import _socket
 import os
@@ -14,8 +17,8 @@ def connect(home: str) -> _socket.socket:
     """A connection to the hub that listens in `home`.
 
     Raises:
-        OSError: there is none.
-        Failure: whoever listens there is another user.
+        OSError: no hub is listening.
+        Failure: the process that is listening belongs to another user.
     """
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
@@ -26,13 +29,15 @@ def connect(home: str) -> _socket.socket:
         raise
     if server is not None and server[1] != os.geteuid():
         connection.close()
-        raise Failure(f"the hub's socket is served by another user (uid {server[1]})", exits.DENIED)
+        raise Failure(other_user(server[1]), exits.DENIED)
     return connection
 
 
 def server_of(connection: _socket.socket) -> tuple[int, int] | None:
-    """Process id and user id of who serves the socket; None where the system does not say, and the folder's
-    mode has to do."""
+    """The process id and user id of the process that is listening.
+
+    None if the system does not tell; then only the mode of the folder protects the socket.
+    """
     option = getattr(_socket, "SO_PEERCRED", None)
     if option is None:
         return None
@@ -41,3 +46,10 @@ def server_of(connection: _socket.socket) -> tuple[int, int] | None:
     credentials = connection.getsockopt(_socket.SOL_SOCKET, option, _CREDENTIAL_BYTES)
     pid, uid = credentials[:4], credentials[4:8]
     return int.from_bytes(pid, sys.byteorder), int.from_bytes(uid, sys.byteorder)
+
+
+def other_user(uid: int) -> str:
+    """The message for a socket on which another user is listening."""
+    return (
+        f"another user (uid {uid}) is listening on the hub's socket; set RHETOR_HOME to a folder that you own"
+    )

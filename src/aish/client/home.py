@@ -1,6 +1,6 @@
-"""Where the hub of this user lives: the folder of its state, and its socket."""
+"""Paths of this user's hub: the folder of its state, and its socket."""
 
-# pathlib is not worth its import to a run of a few milliseconds
+# pathlib takes too long to import for a run of a few milliseconds
 # ruff: noqa: PTH100, PTH111, PTH118
 import os
 
@@ -8,12 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The kernel takes 108 bytes with the closing NUL; the rest is for sockets beside the hub's.
+# The kernel accepts 108 bytes including the final NUL. The rest is for sockets next to the hub's.
 _LONGEST_PATH = 100
 
 
 def state_home(environment: "Mapping[str, str]" = os.environ) -> str:
-    """`RHETOR_HOME`, else `rhetor` in the user's state folder."""
+    """The folder of the hub's state: `RHETOR_HOME`, or `rhetor` in the user's state folder."""
     home = environment.get("RHETOR_HOME")
     if home:
         return os.path.abspath(os.path.expanduser(home))
@@ -22,7 +22,7 @@ def state_home(environment: "Mapping[str, str]" = os.environ) -> str:
 
 
 def socket_path(home: str, environment: "Mapping[str, str]" = os.environ) -> str:
-    """The hub's socket: in the state folder, or in the runtime folder where that path is too long."""
+    """The path of the hub's socket: in the state folder, or in the runtime folder if it would be too long."""
     path = home + "/hub.sock"
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         return path

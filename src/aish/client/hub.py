@@ -1,7 +1,7 @@
-"""The hub over its Unix socket: one connection a request, HTTP/1.1 by hand.
+"""Requests to the hub over its Unix socket: HTTP/1.1, one connection per request.
 
-It finds the hub, starts it where none runs, and sends requests; what they mean it refuses to know. `socket`,
-`http.client` and the like cost more than the whole run of the shell may.
+This module finds the hub, starts it if none is running, and sends requests. It does not know what they mean.
+The standard library's `socket` and `http.client` take longer to import than a run of the shell may last.
 """
 
 import _socket
@@ -11,7 +11,7 @@ from aish import exits
 from aish.client.connection import connect
 from aish.client.home import state_home
 from aish.client.json_sse import decode, encode
-from aish.client.response import UNANSWERED, Answer
+from aish.client.response import NO_RESPONSE, Response
 from aish.exits import Failure
 
 TYPE_CHECKING = False
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from aish.client.response import Stream
 
-NO_HUB = "no_hub"  # the `problem` of a failure: none runs, and none was to be started
-_DYING_SECONDS = 0.2
+NO_HUB = "no_hub"  # the `problem` of a failure: no hub is running, and this client must not start one
+_RETRY_PAUSE = 0.2  # seconds
 
 
 class Hub:
-    """The hub of this user. `deadline` (on `time.monotonic`) bounds every wait for an answer, None waits."""
+    """The hub of this user. `deadline` (on `time.monotonic`) bounds every wait; None means no limit."""
 
     def __init__(self, home: str | None = None, *, may_start: bool = True) -> None:
         self.home = home or state_home()
@@ -33,77 +33,77 @@ class Hub:
         self._may_start = may_start
         self._fingerprint = _fingerprint()
 
-    def open(self, method: str, path: str, body: "Any" = None, *, accept: str = "") -> Answer:
-        """Send a request; the answer's head is read and its status is below 400.
+    def open(self, method: str, path: str, body: "Any" = None, *, accept: str = "") -> Response:
+        """Send a request. Returns a response whose head has arrived and whose status is below 400.
 
         Raises:
-            Failure: the hub cannot be reached or refuses.
+            Failure: the hub cannot be reached, or rejects the request.
         """
-        answer = self._answered(method, path, body, accept)
-        if answer.status == 409 and self._fingerprint:
-            refused = failure_of(answer)
-            if refused.problem != "environment_differs":
-                raise refused
-            self._hand_over_environment()
-            answer = self._send(method, path, body, accept)
-        if answer.status >= 400:
-            raise failure_of(answer)
-        return answer
+        response = self._send_with_retry(method, path, body, accept)
+        if response.status == 409 and self._fingerprint:
+            failure = response_failure(response)
+            if failure.problem != "environment_differs":
+                raise failure
+            self._send_environment()
+            response = self._send(method, path, body, accept)
+        if response.status >= 400:
+            raise response_failure(response)
+        return response
 
     def stream(self, path: str, body: "Any", *, accept: str = "") -> "Stream":
-        """Post what peers are to answer; what they say, as it comes.
+        """Post a message or a plan. Returns the events of its answer as they arrive.
 
         Raises:
-            Failure: the hub cannot be reached or refuses.
+            Failure: the hub cannot be reached, or rejects the request.
         """
         return self.open("POST", path, body, accept=accept)
 
     def ask(self, method: str, path: str, body: "Any" = None) -> "Any":
-        """Send a request; its answer as a JSON value, None where it is empty.
+        """Send a request. Returns the JSON value of the response, or None if it is empty.
 
         Raises:
-            Failure: the hub cannot be reached, refuses, or answers no JSON.
+            Failure: the hub cannot be reached, rejects the request, or does not answer with JSON.
         """
-        answer = self.open(method, path, body)
+        response = self.open(method, path, body)
         try:
-            content = answer.body()
+            content = response.body()
             return decode(content) if content else None
         except ValueError:
-            raise Failure("the hub's answer is not JSON", exits.UNREACHABLE) from None
+            raise Failure("the hub's answer is not valid JSON", exits.UNREACHABLE) from None
         finally:
-            answer.close()
+            response.close()
 
     def connect(self) -> _socket.socket:
-        """A connection to the hub, which is started where none runs and it may be.
+        """A connection to the hub. If no hub is running and the client may start one, it does.
 
         Raises:
-            Failure: there is none.
+            Failure: the hub cannot be reached or started.
         """
         try:
             return connect(self.home)
         except (FileNotFoundError, ConnectionRefusedError):
             if not self._may_start:
-                raise Failure("No hub is running", exits.UNREACHABLE, problem=NO_HUB) from None
+                raise Failure("no hub is running", exits.UNREACHABLE, problem=NO_HUB) from None
             from aish.client.start import start_hub
 
             return start_hub(self.home)
         except OSError as error:
-            raise Failure(f"the hub cannot be reached: {error.strerror}", exits.UNREACHABLE) from None
+            raise Failure(f"cannot reach the hub: {error.strerror}", exits.UNREACHABLE) from None
 
-    def _answered(self, method: str, path: str, body: "Any", accept: str) -> Answer:
-        """A hub that was killed may take connections for a moment yet; what only asks is then asked again."""
+    def _send_with_retry(self, method: str, path: str, body: "Any", accept: str) -> Response:
+        """Send a request, and send a GET again if the hub accepts the connection and then exits."""
         if method == "GET":
             try:
                 return self._send(method, path, body, accept)
             except Failure as failure:
-                if failure.problem != UNANSWERED:
+                if failure.problem != NO_RESPONSE:
                     raise
             import time
 
-            time.sleep(_DYING_SECONDS)
+            time.sleep(_RETRY_PAUSE)
         return self._send(method, path, body, accept)
 
-    def _send(self, method: str, path: str, body: "Any", accept: str) -> Answer:
+    def _send(self, method: str, path: str, body: "Any", accept: str) -> Response:
         connection = self.connect()
         content = b"" if body is None else encode(body)
         head = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
@@ -116,20 +116,20 @@ class Hub:
         try:
             connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
         except ConnectionError:
-            pass  # refused while it was sent (too large): the answer says why
-        return Answer(connection, self.deadline)
+            pass  # the hub rejected the request before it had all of it: the response says why
+        return Response(connection, self.deadline)
 
-    def _hand_over_environment(self) -> None:
+    def _send_environment(self) -> None:
         from rhetor.domain.provider_variables import provider_variables
 
-        answer = self._send("PUT", "/api/v2/environment", {"variables": provider_variables()}, "")
-        if answer.status >= 400:
-            raise failure_of(answer)
-        answer.close()
+        response = self._send("PUT", "/api/v2/environment", {"variables": provider_variables()}, "")
+        if response.status >= 400:
+            raise response_failure(response)
+        response.close()
 
 
 def quote(name: str) -> str:
-    """A name as one segment of a path."""
+    """A name, percent-encoded as one segment of a path."""
     plain = "-_.~"
     return "".join(
         char if char.isascii() and (char.isalnum() or char in plain) else _percent(char) for char in name
@@ -141,7 +141,7 @@ def _percent(char: str) -> str:
 
 
 def _fingerprint() -> str:
-    """Which provider variables this shell has, without their values; empty where it has none."""
+    """A fingerprint of this shell's provider variables; empty if it has none."""
     for name in os.environ:
         if name.startswith(("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_MODEL")):
             from rhetor.domain.provider_variables import fingerprint
@@ -150,22 +150,24 @@ def _fingerprint() -> str:
     return ""
 
 
-def refusal(problem: "dict[str, Any]", status: int) -> Failure:
-    """What a problem of the hub says, and the exit code for it."""
+def problem_failure(problem: "dict[str, Any]", status: int) -> Failure:
+    """The failure for a problem that the hub reports, with its exit code and its hint."""
     code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
+    hint = str(problem.get("hint") or "")
     if code == "unknown_peer" and "peer" in problem:
         failure = exits.unknown(str(problem["peer"]))
-        failure.status, failure.problem = status, code
+        failure.status, failure.problem, failure.hint = status, code, hint
         return failure
-    return Failure(detail, exits.exit_code(code, status), status=status, problem=code)
+    return Failure(detail, exits.exit_code(code, status), status=status, problem=code, hint=hint)
 
 
-def failure_of(answer: Answer) -> Failure:
+def response_failure(response: Response) -> Failure:
+    """The failure for a response whose status is 400 or above. Closes the response."""
     try:
-        problem = decode(answer.body())
+        problem = decode(response.body())
     except ValueError:
         problem = None
-    answer.close()
+    response.close()
     if not isinstance(problem, dict):
-        problem = {"detail": f"the hub answered {answer.status}"}
-    return refusal(problem, answer.status)
+        problem = {"detail": f"the hub answered with status {response.status}"}
+    return problem_failure(problem, response.status)

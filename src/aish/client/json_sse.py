@@ -1,7 +1,7 @@
 """JSON and server-sent events, as far as the shell needs them.
 
-The `json` module imports `re` and `enum`, which takes as long as half a start of Python; what does the work
-in it are two functions of C, and they are used here directly. A Python without them gets the module.
+The `json` module imports `re` and `enum`, which takes half as long as the start of Python. Its work is done
+by two C functions, which this module uses directly. A Python without them uses `json`.
 """
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ _SPACE = " \t\r\n"
 
 
 class _Standard:
-    """The settings that the scanner reads: those of `json.loads`."""
+    """The settings of `json.loads`, as the scanner reads them."""
 
     strict = True
     object_hook = None
@@ -42,13 +42,13 @@ def decode(data: bytes | str) -> "Any":
     """The value of one JSON text.
 
     Raises:
-        ValueError: it is not JSON, or not UTF-8.
+        ValueError: the text is not JSON, or not UTF-8.
     """
     text = (data if isinstance(data, str) else str(data, "utf-8")).strip(_SPACE)
     try:
         value, end = _scan(text, 0)
     except (StopIteration, SystemError, RecursionError):
-        # SystemError: the C function looks for the class of its error in a module that is not imported
+        # SystemError: the C function looks up its exception class in a module that is not imported
         raise ValueError("not JSON") from None
     if end != len(text):
         raise ValueError("more than one JSON value")
@@ -56,7 +56,7 @@ def decode(data: bytes | str) -> "Any":
 
 
 def encode(value: "Any") -> bytes:
-    """`value` (None, bool, int, float, str, and lists and dicts of such) as JSON."""
+    """`value` as JSON: None, bool, int, float, str, and lists and dicts of these."""
     return _encoded(value).encode()
 
 
@@ -73,7 +73,8 @@ def _encoded(value: "Any") -> str:
 
 
 def _encodable(text: str) -> str:
-    """Bytes of an argument that were not UTF-8 come as lone surrogates, which JSON cannot carry."""
+    """Replace lone surrogates. They stand for bytes of an argument that are not UTF-8, and JSON cannot carry
+    them."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -82,7 +83,7 @@ def _encodable(text: str) -> str:
 
 
 class Frames:
-    """Bytes of an event stream, cut anywhere → the data of its events, in order, without ids and names."""
+    """Splits the bytes of an event stream, cut anywhere, into the data of its events, in order."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -92,11 +93,11 @@ class Frames:
         """The data of the events that `chunk` completes.
 
         Raises:
-            ValueError: an event is larger than any that the hub sends.
+            ValueError: an event is larger than the hub's events can be.
         """
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > MAX_FRAME_BYTES:
-            raise ValueError("an event without end")
+            raise ValueError("the event is too large")
         complete: list[bytes] = []
         for line in lines:
             line = line.removesuffix(b"\r")

@@ -1,6 +1,6 @@
-"""The answer to one HTTP request, read as it comes: its head, its body in any framing, its events.
+"""The response to one HTTP request: its head, its body in any framing, and its events, as they arrive.
 
-A body that breaks off is a failure and never a shorter body.
+A body that ends too early is a failure, never a shorter body.
 """
 
 import _socket
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Stream(Protocol):
-        """What peers say, as it comes; `headers` say where it is kept."""
+        """The events of an answer, as they arrive."""
 
         @property
         def headers(self) -> Mapping[str, str]: ...
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-UNANSWERED = "unanswered"  # the `problem` of a failure: the connection ended before any answer
+NO_RESPONSE = "no_response"  # the `problem` of a failure: the connection closed without a response
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
-class Answer:
-    """The answer to one request; its body is read as it comes. Closing it closes the connection."""
+class Response:
+    """The response to one request. Its body is read as it arrives. Closing it closes the connection."""
 
     def __init__(self, connection: _socket.socket, deadline: float | None) -> None:
         self._connection = connection
@@ -41,8 +41,9 @@ class Answer:
         try:
             self.status, self.headers = self._head()
         except (ValueError, IndexError):
+            failure = not_rhetor(connection)
             connection.close()
-            raise _no_hub_there() from None
+            raise failure from None
         except BaseException:
             connection.close()
             raise
@@ -51,10 +52,10 @@ class Answer:
         self._connection.close()
 
     def chunks(self) -> "Iterator[bytes]":
-        """The body, in whatever pieces it comes.
+        """The body, in pieces of any size.
 
         Raises:
-            Failure: the body breaks off, or the deadline has passed.
+            Failure: the connection closes before the end of the body, or the deadline has passed.
         """
         if self.headers.get("transfer-encoding") == "chunked":
             while size := int(self._line().split(b";")[0], 16):
@@ -71,7 +72,7 @@ class Answer:
         """The whole body.
 
         Raises:
-            Failure: as `chunks`, or it is larger than any answer of a hub.
+            Failure: as `chunks`, or the body is larger than the hub's answers can be.
         """
         pieces: list[bytes] = []
         size = 0
@@ -79,7 +80,8 @@ class Answer:
             pieces.append(piece)
             size += len(piece)
             if size > _MAX_BODY_BYTES:
-                raise Failure("the hub's answer has no end", exits.UNREACHABLE)
+                limit = f"{_MAX_BODY_BYTES // (1024 * 1024)} MiB"
+                raise Failure(f"the hub's answer is larger than {limit}", exits.UNREACHABLE)
         return b"".join(pieces)
 
     def events(self) -> "Iterator[bytes]":
@@ -89,13 +91,13 @@ class Answer:
             for piece in self.chunks():
                 yield from frames.feed(piece)
         except ValueError:
-            raise _no_hub_there() from None
+            raise not_rhetor(self._connection) from None
 
     def _head(self) -> "tuple[int, dict[str, str]]":
         while b"\r\n\r\n" not in self._buffer:
             if len(self._buffer) > _MAX_HEAD_BYTES or not self._receive():
-                said = "the hub closed the connection without an answer"
-                raise Failure(said, exits.UNREACHABLE, problem=UNANSWERED)
+                message = "the hub closed the connection without answering"
+                raise Failure(message, exits.UNREACHABLE, problem=NO_RESPONSE)
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
@@ -117,21 +119,30 @@ class Answer:
 
     def _receive_more(self) -> None:
         if not self._receive():
-            raise Failure("the hub broke off in the middle of its answer", exits.UNREACHABLE)
+            raise Failure("lost the connection to the hub in the middle of its answer", exits.UNREACHABLE)
 
     def _receive(self) -> bool:
-        """One more piece into the buffer; False at the end of the connection."""
+        """Receive one more piece into the buffer. Returns False at the end of the connection."""
         if self._deadline is not None:
             self._connection.settimeout(max(self._deadline - monotonic(), 0.001))
         try:
             piece = self._connection.recv(65536)
         except TimeoutError:
-            raise Failure("no answer in time", exits.TIMED_OUT) from None
+            raise timed_out() from None
         except ConnectionError:
             return False
         self._buffer += piece
         return bool(piece)
 
 
-def _no_hub_there() -> Failure:
-    return Failure("what answers on the hub's socket is no hub", exits.UNREACHABLE)
+def timed_out() -> Failure:
+    return Failure("timed out waiting for an answer", exits.TIMED_OUT)
+
+
+def not_rhetor(connection: _socket.socket) -> Failure:
+    """The failure if the bytes on this connection are not those of a hub."""
+    try:
+        place = connection.getpeername()
+    except OSError:
+        place = "the hub's socket"
+    return Failure(f"something other than rhetor is listening on {place}", exits.UNREACHABLE)

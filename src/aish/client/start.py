@@ -1,7 +1,7 @@
-"""Starting the hub, once, however many shells want it at the same time.
+"""Starting the hub, once, even if several shells do it at the same time.
 
-The shells line up at a lock; the first one starts the hub and waits until it listens, the others then find
-it there. The hub gets a session of its own and none of this shell's descriptors or folders.
+A lock orders the shells. The first one starts the hub and waits until it listens; the others then connect to
+it. The hub runs in a session of its own, and keeps none of the shell's descriptors or folders.
 """
 
 # ruff: noqa: PTH103
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
     from _socket import socket
     from typing import NoReturn
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 15.0  # seconds
 _SHOWN_BYTES = 2000
 _SHOWN_LINES = 8
 
 
 def start_hub(home: str) -> "socket":
-    """A connection to the hub of `home`, started by this shell or by another one just before.
+    """A connection to the hub of `home`, which this shell or another one has just started.
 
     Raises:
-        Failure: it does not start, or says nothing for `START_TIMEOUT` seconds; with the end of its log.
+        Failure: the hub does not start, or does not listen within `START_TIMEOUT` seconds. The message
+            contains the end of its log.
     """
     try:
         os.makedirs(home, 0o700, exist_ok=True)
         lock = os.open(home + "/start.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise Failure(f"the hub cannot be started in {home}: {error.strerror}", UNREACHABLE) from None
+        raise Failure(f"cannot start the hub in {home}: {error.strerror}", UNREACHABLE) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _running(home) or _start(home)
@@ -53,11 +54,11 @@ def _start(home: str) -> "socket":
     log_path = home + "/hub.log"
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     log_begin = os.lseek(log, 0, os.SEEK_END)
-    ready, said = os.pipe()
+    ready, stdout = os.pipe()
     try:
-        _spawn(home, said, log)
+        _spawn(home, stdout, log)
     finally:
-        os.close(said)
+        os.close(stdout)
         os.close(log)
     try:
         listens = _first_line(ready, monotonic() + START_TIMEOUT)
@@ -65,13 +66,14 @@ def _start(home: str) -> "socket":
         os.close(ready)
     connection = _running(home) if listens else None
     if connection is None:
-        raise Failure(f"the hub did not start\n{_log_end(log_path, log_begin)}".rstrip(), UNREACHABLE)
+        end = _log_end(log_path, log_begin)
+        raise Failure(f"the hub did not start; see {log_path}\n{end}".rstrip(), UNREACHABLE)
     return connection
 
 
 def _spawn(home: str, stdout: int, stderr: int) -> None:
-    """The hub as a process of its own. A child in between ends at once, so that the hub is nobody's child
-    and leaves no zombie in a shell that runs for days."""
+    """Start the hub as a process of its own. An intermediate child exits at once, so that the hub is not a
+    child of this shell and leaves no zombie in a shell that runs for days."""
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -93,7 +95,7 @@ def _become_hub(home: str, stdout: int, stderr: int) -> "NoReturn":
 
 
 def _first_line(pipe: int, deadline: float) -> bool:
-    """Whether a whole line comes before the end of the pipe and the deadline."""
+    """Whether a complete line arrives before the pipe closes and before the deadline."""
     line = b""
     while b"\n" not in line:
         if not select.select([pipe], [], [], max(deadline - monotonic(), 0))[0]:
@@ -106,7 +108,7 @@ def _first_line(pipe: int, deadline: float) -> bool:
 
 
 def _log_end(path: str, begin: int) -> str:
-    """The last lines that this start wrote."""
+    """The last lines that this start of the hub wrote."""
     with open(path, "rb") as log:
         size = log.seek(0, os.SEEK_END)
         log.seek(max(begin, size - _SHOWN_BYTES))
@@ -115,7 +117,7 @@ def _log_end(path: str, begin: int) -> str:
 
 
 def main() -> int:
-    """`python -m aish.client.start HOME`: for those who cannot fork. 0 when the hub listens."""
+    """`python -m aish.client.start HOME`, for programs that cannot fork. Returns 0 when the hub listens."""
     try:
         start_hub(sys.argv[1]).close()
     except Failure as failure:

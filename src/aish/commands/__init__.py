@@ -1,47 +1,68 @@
-"""The shell's commands: one module a noun. A command's name is never a peer's name."""
+"""The shell's commands, one module per noun. A peer cannot have the name of a command."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Callable, Mapping
 
-    class Noun(Protocol):
-        """What a module here offers: `run` takes the words after its name and returns the exit code."""
+# Each module has a table COMMANDS with the same names.
+_MODULES = {
+    **dict.fromkeys(("approve", "deny"), "permissions"),
+    **dict.fromkeys(("ci-terminal", "ci-tool"), "programs"),
+    "context": "context",
+    "doctor": "doctor",
+    **dict.fromkeys(("explain", "list", "wait"), "peers"),
+    **dict.fromkeys(("forward", "unforward"), "forwards"),
+    "help": "help",
+    **dict.fromkeys(("history", "search"), "history"),
+    "purpose": "purposes",
+    "route": "routes",
+    **dict.fromkeys(("session", "sessions"), "sessions"),
+    **dict.fromkeys(("shutdown", "status"), "system"),
+    "sockets": "sockets",
+    "tools": "tools",
+}
+COMMANDS = frozenset(_MODULES)
+JSON_WORDS = ("json", "--json")
 
-        HOW: str
-        """How it is written: its forms with ` | ` between them, the first one from `aish` on."""
 
-        def run(self, words: "list[str]") -> int: ...
+class Command:
+    """What a module's table says of one command.
 
+    `forms` are the ways to write it, without the leading `aish`; `purpose` is a sentence for `--help`. `run`
+    takes the words after the command's name and returns the exit code.
+    """
 
-COMMANDS = frozenset(
-    (
-        *("approve", "ci-terminal", "ci-tool", "context", "deny", "doctor", "explain", "forward", "help"),
-        *("history", "list", "purpose", "route", "search", "session", "sessions", "shutdown", "sockets"),
-        *("status", "tools", "unforward", "wait"),
-    )
-)
+    def __init__(self, forms: "tuple[str, ...]", purpose: str, run: "Callable[[list[str]], int]") -> None:
+        self.forms = forms
+        self.purpose = purpose
+        self.run = run
 
 
 def run_command(words: "list[str]") -> int:
-    """Run the command that the first word names; with `--help` behind it, say how it is written.
+    """Run the command that the first word names, or show its syntax if the second word is `--help`.
 
     Raises:
-        Failure: it fails, or its words do not hold together.
+        Failure: the command fails, or its words are invalid.
     """
     if words[1:2] in (["--help"], ["-h"]):
         words = ["help", words[0]]
-    return noun_of(words[0]).run(words[1:])
+    return find_command(words[0]).run(words[1:])
 
 
-def noun_of(command: str) -> "Noun":
-    """The module of a command."""
-    name = "sessions" if command == "session" else command.replace("-", "_")
-    noun: Noun = getattr(__import__(f"aish.commands.{name}").commands, name)
-    return noun
+def find_command(name: str) -> Command:
+    """The command with this name, which is one of `COMMANDS`. Its module is imported now."""
+    module = getattr(__import__(f"aish.commands.{_MODULES[name]}").commands, _MODULES[name])
+    command: Command = module.COMMANDS[name]
+    return command
 
 
-def usage(text: str) -> Exception:
-    """The failure that says how a command is written."""
+def usage_error(*forms: str) -> Exception:
+    """The failure of a command whose words are invalid. It shows how to write the command."""
     from aish.exits import USAGE, Failure
 
-    return Failure(f"aish: usage: {text}", USAGE)
+    return Failure(f"usage: {' | '.join(f'aish {form}' for form in forms)}", USAGE)
+
+
+def subcommand_error(command: str, subcommands: "Mapping[str, object]") -> Exception:
+    """The failure of a command whose subcommand is missing or unknown. It lists the known ones."""
+    return usage_error(f"{command} {'|'.join(subcommands)} … (aish {command} --help)")

@@ -1,4 +1,4 @@
-"""`aish doctor`: what is there, what is missing, and how to get it. It changes nothing and starts nothing."""
+"""`aish doctor`: what works, what is missing, and how to get it. It changes nothing and starts nothing."""
 
 import os
 import stat
@@ -9,10 +9,10 @@ from time import monotonic
 from aish import exits
 from aish.client.home import socket_path, state_home
 from aish.client.hub import NO_HUB, Hub
-from aish.commands import usage
-from aish.commands.status import PATIENCE, provider_line
+from aish.commands import Command, usage_error
+from aish.commands.system import STATUS_TIMEOUT, provider_line
 from aish.exits import Failure
-from aish.output import STDOUT, write
+from aish.output import print_line
 from rhetor.domain.provider_variables import provider_variables
 
 TYPE_CHECKING = False
@@ -20,34 +20,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, TypeAlias
 
-    # A mark, what was looked at, and what was found
+    # a mark, what was checked, and the result
     Finding: TypeAlias = tuple[str, str, str]
 
-HOW = "aish doctor"
+_FORMS = ("doctor",)
 _GOOD, _BAD, _NOTE = "✓", "✗", "–"
-CHECK_PATIENCE = 20.0  # seconds; each program has five, all at once
+CHECK_TIMEOUT = 20.0  # seconds; the programs are checked at once, each within 5 seconds
 _MIN_PYTHON = (3, 11)
 _PRIVATE_FOLDER = 0o700
 _HOW_TO_ADD = (
-    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run a local model server, or name one under"
-    " `providers:` in config.yaml"
+    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run a local model server, or add a provider"
+    " to `providers:` in config.yaml"
 )
 
 
-def run(words: "list[str]") -> int:
-    """0 where nothing is wrong, 1 where something is.
+def doctor(words: "list[str]") -> int:
+    """Print one line per check. Exits with 1 if a check fails.
 
     Raises:
-        Failure: the words do not hold together.
+        Failure: the words are invalid.
     """
     if words:
-        raise usage(HOW)
+        raise usage_error(*_FORMS)
     from aish.render import cleaned
 
     findings = list(_findings())
-    width = max(10, *(len(what) for _, what, _ in findings))
-    lines = (f"{mark} {what:<{width}} {cleaned(found)}" for mark, what, found in findings)
-    write(STDOUT, ("\n".join(lines) + "\n").encode("utf-8", "replace"))
+    width = max(10, *(len(subject) for _, subject, _ in findings))
+    print_line(
+        "\n".join(f"{mark} {subject:<{width}} {cleaned(result)}" for mark, subject, result in findings)
+    )
     return exits.FAILED if any(mark == _BAD for mark, _, _ in findings) else exits.DONE
 
 
@@ -68,14 +69,14 @@ def _python() -> "Finding":
     shown = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info >= _MIN_PYTHON:
         return _GOOD, "python", shown
-    return _BAD, "python", f"{shown}; 3.11 or newer is needed"
+    return _BAD, "python", f"{shown}; aish needs 3.11 or newer"
 
 
 def _sqlite() -> "Finding":
     try:
         import sqlite3
     except ImportError:
-        return _BAD, "sqlite", "this Python has no sqlite3 module; install one that has"
+        return _BAD, "sqlite", "this Python has no sqlite3 module; install a Python that has it"
     return _GOOD, "sqlite", sqlite3.sqlite_version
 
 
@@ -83,27 +84,27 @@ def _home(home: Path) -> "Finding":
     try:
         found = home.stat()
     except FileNotFoundError:
-        return _NOTE, "home", f"{home} (made by the first start of the hub)"
+        return _NOTE, "home", f"{home} (the hub creates it when it first starts)"
     except OSError as error:
         return _BAD, "home", f"{home}: {error.strerror}"
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != os.geteuid():
-        return _BAD, "home", f"{home} belongs to uid {found.st_uid}; set RHETOR_HOME to a folder of yours"
+        return _BAD, "home", f"{home} belongs to uid {found.st_uid}; set RHETOR_HOME to a folder that you own"
     if mode != _PRIVATE_FOLDER:
-        return _BAD, "home", f"{home} has mode {mode:04o}; chmod 700 makes it private"
+        return _BAD, "home", f"{home} has mode {mode:04o}, so others can read it; run chmod 700"
     return _GOOD, "home", str(home)
 
 
 def _hub(home: str) -> "Iterator[Finding]":
     hub = Hub(home, may_start=False)
-    hub.deadline = monotonic() + PATIENCE
+    hub.deadline = monotonic() + STATUS_TIMEOUT
     try:
         status = hub.ask("GET", "/api/v2/status")
     except Failure as failure:
         if failure.problem == NO_HUB:
-            yield _NOTE, "hub", "not running; it starts with the first message"
+            yield _NOTE, "hub", "not running; the first message starts it"
         else:
-            yield _BAD, "hub", f"{failure.message}; {home}/hub.log may say why"
+            yield _BAD, "hub", f"{failure.message}; see {home}/hub.log"
         return
     yield _GOOD, "hub", f"version {status.get('version')}, pid {status.get('pid')}, {status.get('url')}"
     line = provider_line(status)
@@ -113,35 +114,37 @@ def _hub(home: str) -> "Iterator[Finding]":
 
 
 def _agents(home: str) -> "Iterator[Finding]":
-    """The programs of `tools:`: as the hub that runs sees them, else as one would that was started here."""
+    """The programs under `tools:`, as the running hub sees them, or as a hub started here would see them."""
     hub = Hub(home, may_start=False)
-    hub.deadline = monotonic() + CHECK_PATIENCE
+    hub.deadline = monotonic() + CHECK_TIMEOUT
     try:
         tools = hub.ask("GET", "/api/v2/tools?check=true")["tools"]
     except Failure as failure:
         if failure.problem != NO_HUB:
             yield _BAD, "agents", failure.message
             return
-        tools, fault = _looked_at(home)
+        tools, fault = _check_without_hub(home)
         if fault:
             yield _BAD, "agents", fault
     for tool in tools:
         yield _agent(tool)
 
 
-def _looked_at(home: str) -> "tuple[list[dict[str, Any]], str]":
-    """What `rhetor doctor` finds, or why it does not."""
+def _check_without_hub(home: str) -> "tuple[list[dict[str, Any]], str]":
+    """The tools that `rhetor doctor` finds, and why it failed if it did."""
     import json
     import subprocess
 
     command = [sys.executable, "-m", "rhetor", "doctor", "--json"]
     environment = {**os.environ, "RHETOR_HOME": home}
     try:
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHECK_PATIENCE)
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHECK_TIMEOUT)
     except subprocess.TimeoutExpired:
-        return [], f"they were not looked at in {CHECK_PATIENCE:g} s"
+        return [], f"the check timed out after {CHECK_TIMEOUT:g} s"
     if ran.returncode != 0:
-        return [], ran.stderr.strip().removeprefix("rhetor: ") or f"rhetor doctor ended with {ran.returncode}"
+        return [], ran.stderr.strip().removeprefix(
+            "rhetor: "
+        ) or f"rhetor doctor exited with {ran.returncode}"
     return json.loads(ran.stdout), ""
 
 
@@ -156,3 +159,6 @@ def _agent(tool: "dict[str, Any]") -> "Finding":
     good = health.get("ok") and login.get("known") != "no"
     facts = (version or "", str(tool.get("path")), known)
     return (_GOOD if good else _NOTE), name, "; ".join(fact for fact in facts if fact)
+
+
+COMMANDS = {"doctor": Command(_FORMS, "Show what works, what is missing, and how to get it.", doctor)}

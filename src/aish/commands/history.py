@@ -1,54 +1,102 @@
-"""`aish history [N] [json]` and `aish history search WORDS`: what was asked and answered, everywhere."""
+"""`aish history` and `aish search`: the messages and answers of all sessions."""
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import usage
-from aish.output import STDOUT, write
+from aish.commands import JSON_WORDS, Command, usage_error
+from aish.output import STDOUT, print_json_lines, write
 
-HOW = "aish history [N] [json] | history search WORDS"
-_SHOWN = 20
-_WIDTH = 200  # characters of a message or an answer that are shown
+_HISTORY = ("history [N] [json]", "history search WORDS")
+_SEARCH = ("search WORDS [--json]",)
+_SHOWN = 20  # exchanges, if N is missing
+_WIDTH = 200  # characters shown of a message or an answer
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
-def run(words: "list[str]") -> int:
-    """Raises:
-    Failure: the words do not hold together, or the hub cannot be reached.
+def history(words: "list[str]") -> int:
+    """Show recent messages and their answers, the newest last.
+
+    Raises:
+        Failure: the words are invalid, or the hub cannot be reached.
     """
     if words[:1] == ["search"] and len(words) > 1:
-        from aish.commands import search
-
-        return search.run(words[1:])
+        return search(words[1:])
     limit, as_json = _SHOWN, False
     for word in words:
-        if word in ("json", "--json"):
+        if word in JSON_WORDS:
             as_json = True
         elif word.isdecimal() and len(word) <= 4 and 0 < int(word) <= 1000:
             limit = int(word)
         else:
-            raise usage(HOW)
+            raise usage_error(*_HISTORY)
     exchanges = Hub().ask("GET", f"/api/v2/history?limit={limit}")["history"]
-    exchanges.reverse()  # the newest last, next to the prompt
-    write(STDOUT, (as_lines(exchanges) if as_json else _shown(exchanges)).encode("utf-8", "replace"))
+    exchanges.reverse()
+    if as_json:
+        return print_json_lines(exchanges)
+    write(STDOUT, _exchanges(exchanges).encode("utf-8", "replace"))
     return exits.DONE
 
 
-def as_lines(found: "list[dict[str, object]]") -> str:
-    """One JSON object a line."""
-    import json
+def search(words: "list[str]") -> int:
+    """Show the messages that contain the words. Like `grep`, exits with 1 if there are none.
 
-    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
+    Raises:
+        Failure: there are no words, or the hub cannot be reached.
+    """
+    wanted = " ".join(word for word in words if word != "--json")
+    if not wanted.strip():
+        raise usage_error(*_SEARCH)
+    hits = Hub().ask("GET", f"/api/v2/search?q={_quoted(wanted)}")["hits"]
+    if "--json" in words:
+        print_json_lines(hits)
+    else:
+        write(STDOUT, "".join(map(_hit, hits)).encode("utf-8", "replace"))
+    return exits.DONE if hits else exits.FAILED
 
 
-def _shown(exchanges: "list[dict[str, str]]") -> str:
-    from aish.render import cleaned
+def _exchanges(exchanges: "list[dict[str, str]]") -> str:
+    from aish.render import cleaned, local_time
 
     lines = []
     for one in exchanges:
-        asked, answered = _short(one["message"]), _short(one["response"]) or "(no answer)"
-        lines.append(f"{one['at'][:19].replace('T', ' ')}  {one['ai']}\n  > {asked}\n  {answered}\n")
-    return cleaned("\n".join(lines)) if lines else "Nothing was asked yet\n"
+        message, response = _short(one["message"]), _short(one["response"]) or "(no answer)"
+        lines.append(f"{local_time(one['at'])}  {one['ai']}\n  > {message}\n  {response}\n")
+    return cleaned("\n".join(lines)) if lines else "No messages yet\n"
 
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
+
+
+def _quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="", errors="replace")
+
+
+def _hit(hit: "dict[str, object]") -> str:
+    from aish.render import local_time
+
+    author = f"{hit['ai']}" if hit["role"] == "assistant" else f"you to {hit['ai']}"
+    return f"{local_time(hit['at'])}  {author}\n  {_highlighted(hit)}\n"
+
+
+def _highlighted(hit: "dict[str, object]") -> str:
+    """The excerpt on one line. On a terminal, the words that were found are bold."""
+    import os
+
+    from aish.render import cleaned
+
+    excerpt, places = str(hit["excerpt"]), hit["highlights"]
+    bold = os.isatty(STDOUT) and not os.environ.get("NO_COLOR")
+    text, at = "", 0
+    for start, length in places if bold else ():  # type: ignore[attr-defined]
+        text += cleaned(excerpt[at:start]) + _BOLD + cleaned(excerpt[start : start + length]) + _PLAIN
+        at = start + length
+    return " ".join((text + cleaned(excerpt[at:])).split())
+
+
+COMMANDS = {
+    "history": Command(_HISTORY, "Show recent messages and answers of all sessions.", history),
+    "search": Command(_SEARCH, "Search the messages and answers of all sessions.", search),
+}

@@ -1,11 +1,13 @@
-"""A conversation to read or to take elsewhere: `aish sessions show` and `export`."""
+"""`aish sessions show` and `aish sessions export`: a session as text or JSON."""
 
 import json
+import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands.sessions_lookup import about, path_of, session_called, taken
-from aish.output import STDOUT, write
+from aish.commands import usage_error
+from aish.commands.sessions_lookup import about, find_session, path_of, split_options
+from aish.output import STDOUT, print_json, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,40 +16,43 @@ if TYPE_CHECKING:
 
     Session = dict[str, Any]
 
+SHOW = "sessions show NAME [--json]"
+EXPORT = "sessions export NAME [--format md|json|jsonl]"
 _SHOWN_MESSAGES = 20
 _ALL_MESSAGES = 100_000
 _PAGE = 1000
 _FORMATS = ("md", "json", "jsonl")
 
 
-def show(words: "list[str]", wrong: Exception) -> int:
-    """What it is, and the last that was said in it.
+def show(words: "list[str]") -> int:
+    """Print a session and its last messages.
 
     Raises:
-        Failure: `wrong`, or there is no such session.
+        Failure: the words are invalid, or there is no such session.
     """
-    plain, options = taken(words, wrong, (), ("--json",))
+    plain, options = split_options(words, SHOW, (), ("--json",))
     if len(plain) != 1:
-        raise wrong
+        raise usage_error(SHOW)
     session = _with_messages(Hub(), plain[0], _SHOWN_MESSAGES)
     if options:
-        return _write(json.dumps(session, indent=2, ensure_ascii=False) + "\n")
+        return print_json(session)
     return _write(_facts(session) + "".join(_markdown(session)))
 
 
-def export(words: "list[str]", wrong: Exception) -> int:
-    """All of it on stdout: what was said (md), that and its events (json), its events one a line (jsonl).
+def export(words: "list[str]") -> int:
+    """Print a whole session: its messages (md), its messages and events (json), or its events, one per line
+    (jsonl).
 
     Raises:
-        Failure: `wrong`, or there is no such session.
+        Failure: the words are invalid, or there is no such session.
     """
-    plain, options = taken(words, wrong, ("--format",))
+    plain, options = split_options(words, EXPORT, ("--format",))
     format = options.get("--format", "md")
     if len(plain) != 1 or format not in _FORMATS:
-        raise wrong
+        raise usage_error(EXPORT)
     hub = Hub()
     if format == "jsonl":
-        for event in _events(hub, session_called(hub, plain[0])):
+        for event in _events(hub, find_session(hub, plain[0])):
             _write(f"{event}\n")
         return exits.DONE
     session = _with_messages(hub, plain[0], _ALL_MESSAGES)
@@ -60,12 +65,12 @@ def export(words: "list[str]", wrong: Exception) -> int:
 
 
 def _with_messages(hub: Hub, name: str, count: int) -> "Session":
-    session = session_called(hub, name)
+    session = find_session(hub, name)
     return dict(hub.ask("GET", f"{path_of(session)}?messages={count}"))
 
 
 def _events(hub: Hub, session: "Session") -> "Iterator[str]":
-    """Each as JSON, as far as they are kept; a page at a time."""
+    """The events that the log still has, each as JSON. They are fetched page by page."""
     after = ""
     while True:
         page = hub.ask("GET", f"{path_of(session)}/events?limit={_PAGE}{after}")["events"]
@@ -81,28 +86,30 @@ def _title(session: "Session") -> str:
 
 
 def _facts(session: "Session") -> str:
+    from aish.render import local_time
+
     facts = {
         "session": session["id"],
         "name": session["name"],
-        "with": session["specialist_id"],
+        "peer": session["specialist_id"],
         "state": session["state"],
-        "began": session["created_at"],
-        "used": session["used_at"],
+        "created": local_time(session["created_at"]),
+        "last used": local_time(session["used_at"]),
         "about": about(session) or None,
     }
     return "".join(f"- {key}: {fact}\n" for key, fact in facts.items() if fact is not None)
 
 
 def _markdown(session: "Session") -> "Iterator[str]":
+    from aish.render import local_time
+
     for message in session["messages"]:
-        who = session["specialist_id"] if message["role"] == "assistant" else "You"
-        at = message["timestamp"][:19].replace("T", " ")
-        yield f"\n## {who} · {at}\n\n{message['content'].rstrip()}\n"
+        author = session["specialist_id"] if message["role"] == "assistant" else "You"
+        at = local_time(message["timestamp"])
+        yield f"\n## {author} · {at}\n\n{message['content'].rstrip()}\n"
 
 
 def _write(text: str) -> int:
-    import os
-
     if os.isatty(STDOUT):
         from aish.render import cleaned
 

@@ -1,6 +1,6 @@
-"""`aish sessions import`: the conversations that coding agents have kept themselves, into the log.
+"""`aish sessions import`: conversations that coding agents recorded go into the log.
 
-The hub reads the files; what is here says which, and shows what came of them.
+The hub reads the files. This module says which ones, and shows the result.
 """
 
 # ruff: noqa: PTH100, PTH111
@@ -8,45 +8,45 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands.sessions_lookup import show_text, taken
+from aish.commands.sessions_lookup import split_options
 from aish.exits import Failure
+from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+IMPORT = "sessions import [--tool T] [--since TIME] [--dry-run] [--json] [PATH…]"
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def run_import(words: "list[str]", wrong: Exception) -> int:
-    """Exit code 1 where a file could not be read as a conversation; the others are taken in.
+def import_conversations(words: "list[str]") -> int:
+    """Import conversations. If a file cannot be read, the others are imported, and the exit code is 1.
 
     Raises:
-        Failure: `wrong`, or the hub refuses.
+        Failure: the words are invalid, or the hub rejects the request.
     """
-    plain, options = taken(words, wrong, ("--tool", "--since"), ("--dry-run", "--json"))
+    plain, options = split_options(words, IMPORT, ("--tool", "--since"), ("--dry-run", "--json"))
     body: dict[str, Any] = {"paths": [os.path.abspath(os.path.expanduser(path)) for path in plain]}
     if "--tool" in options:
         body["tool"] = options["--tool"]
     if "--since" in options:
-        body["since"] = instant(options["--since"])
+        body["since"] = parse_time(options["--since"])
     if "--dry-run" in options:
         body["dry_run"] = True
-    answer = Hub().ask("POST", "/api/v2/imports", body)
+    result = Hub().ask("POST", "/api/v2/imports", body)
     if "--json" in options:
-        import json
-
-        show_text(json.dumps(answer, indent=2, ensure_ascii=False))
+        print_json(result)
     else:
-        show_text(_shown(answer))
-    return exits.FAILED if any(file["error"] for file in answer["files"]) else exits.DONE
+        print_line(_report(result))
+    return exits.FAILED if any(file["error"] for file in result["files"]) else exits.DONE
 
 
-def instant(text: str) -> str:
-    """`7d`, `12h`, `2026-11-01` or a time as the hub writes them, as RFC 3339.
+def parse_time(text: str) -> str:
+    """`7d`, `12h`, `2026-11-01` or an RFC 3339 time → RFC 3339, in UTC.
 
     Raises:
-        Failure: it is none of these.
+        Failure: the text is none of these.
     """
     from datetime import UTC, datetime, timedelta
 
@@ -54,31 +54,31 @@ def instant(text: str) -> str:
     if unit in _UNITS and number.isdecimal() and len(number) < 7:
         return (datetime.now(UTC) - timedelta(seconds=int(number) * _UNITS[unit])).isoformat()
     try:
-        given = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise Failure(f"aish: {text!r} is no time: 7d, 12h, 2026-11-01", exits.USAGE) from None
-    return given.astimezone(UTC).isoformat()
+        raise Failure(f"invalid time {text!r}; write 7d, 12h or 2026-11-01", exits.USAGE) from None
+    return parsed.astimezone(UTC).isoformat()
 
 
-def _shown(answer: "dict[str, Any]") -> str:
+def _report(result: "dict[str, Any]") -> str:
     from aish.render import cleaned, table
 
-    files = answer["files"]
+    files = result["files"]
     if not files:
-        return "No conversations to take in"
-    rows = [("NEW", "THERE", "LINES LOST", "SESSION", "FILE")]
+        return "No conversations to import"
+    rows = [("NEW", "KNOWN", "LINES LOST", "SESSION", "FILE")]
     for file in files:
-        said = file["error"] or file["skipped"] or file["session_id"] or ""
+        outcome = file["error"] or file["skipped"] or file["session_id"] or ""
         counts = str(file["new"]), str(file["known"]), str(file["malformed"])
-        rows.append((*counts, cleaned(said), cleaned(file["path"])))
-    taken_in = sum(bool(file["new"]) for file in files)
-    would = "would be taken in" if answer["dry_run"] else "taken in"
-    turns = sum(file["new"] for file in files)
-    lines = [table(rows), f"✓ {_count(turns, 'turn')} of {_count(taken_in, 'conversation')} {would}"]
-    if answer["more"]:
-        lines.append("There are more than are read at a time: run it again")
+        rows.append((*counts, cleaned(outcome), cleaned(file["path"])))
+    turns = _count(sum(file["new"] for file in files), "turn")
+    conversations = _count(sum(bool(file["new"]) for file in files), "conversation")
+    done = "Would import" if result["dry_run"] else "Imported"
+    lines = [table(rows), f"✓ {done} {turns} of {conversations}"]
+    if result["more"]:
+        lines.append("There are more files than one run reads; run the command again")
     return "\n".join(lines)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

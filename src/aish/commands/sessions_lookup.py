@@ -1,11 +1,9 @@
-"""Finding a session by name or id, and the options that the session commands share."""
-
-from __future__ import annotations
+"""What the session commands share: finding a session by name or id, and splitting words into options."""
 
 from aish import exits
 from aish.client.hub import Hub, quote
+from aish.commands import usage_error
 from aish.exits import Failure
-from aish.output import STDOUT, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,13 +13,13 @@ if TYPE_CHECKING:
     Session = dict[str, Any]
 
 
-def taken(
-    words: Sequence[str], wrong: Exception, valued: Sequence[str] = (), flags: Sequence[str] = ()
-) -> tuple[list[str], dict[str, str]]:
-    """The words that are no options, and the options; `--` ends those.
+def split_options(
+    words: "Sequence[str]", form: str, valued: "Sequence[str]" = (), flags: "Sequence[str]" = ()
+) -> "tuple[list[str], dict[str, str]]":
+    """The words that are not options, and the options with their values. `--` ends the options.
 
     Raises:
-        Failure: `wrong`, at an option that there is not, or without its value.
+        Failure: an option is unknown or lacks its value. The failure shows `form`.
     """
     plain: list[str] = []
     options: dict[str, str] = {}
@@ -36,14 +34,14 @@ def taken(
         elif word in flags:
             options[word] = ""
         elif word[:1] == "-":
-            raise wrong
+            raise usage_error(form)
         else:
             plain.append(word)
     return plain, options
 
 
-def session_called(hub: Hub, name: str) -> Session:
-    """The session of that name, or of that id.
+def find_session(hub: Hub, name: str) -> "Session":
+    """The session with this name or id.
 
     Raises:
         Failure: there is none (exit code 3).
@@ -56,20 +54,16 @@ def session_called(hub: Hub, name: str) -> Session:
     except Failure as failure:
         if failure.status != 404:
             raise
-        raise Failure(f"No session is called {name!r}", exits.UNKNOWN) from None
+        hint = "aish sessions list --all shows names and ids"
+        raise Failure(f"no session has the name or id {name!r} ({hint})", exits.UNKNOWN) from None
 
 
-def path_of(session: Session) -> str:
+def path_of(session: "Session") -> str:
     return f"/api/v2/sessions/{quote(session['id'])}"
 
 
-def show_text(text: str) -> int:
-    write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
-    return exits.DONE
-
-
-def about(session: Session) -> str:
-    """Where it is, and what it was about where it was held elsewhere before."""
+def about(session: "Session") -> str:
+    """The session's folder, and its title if it was imported."""
     metadata = session.get("metadata") or {}
     imported = metadata.get("imported")
     title = imported.get("title") if isinstance(imported, dict) else None

@@ -1,9 +1,8 @@
-"""`aish sockets [--json]`: the sockets that can be written to, who reads them, and what waits in them."""
+"""`aish sockets`: the named sockets, their readers, and their unread messages."""
 
-from aish import exits
 from aish.client.hub import Hub
-from aish.commands import usage
-from aish.output import STDOUT, write
+from aish.commands import JSON_WORDS, Command, usage_error
+from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,32 +10,31 @@ if TYPE_CHECKING:
 
     Socket = dict[str, Any]
 
-HOW = "aish sockets [--json]"
+_FORMS = ("sockets [--json]",)
 
 
-def run(words: "list[str]") -> int:
-    """Raises:
-    Failure: the words do not hold together, or the hub cannot be reached.
+def sockets(words: "list[str]") -> int:
+    """List the named sockets.
+
+    Raises:
+        Failure: the words are invalid, or the hub cannot be reached.
     """
-    if words not in ([], ["json"], ["--json"]):
-        raise usage(HOW)
-    sockets = Hub().ask("GET", "/api/ai/socket")["sockets"]
-    text = _json(sockets) if words else _table(sockets)
-    write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
-    return exits.DONE
+    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
+        raise usage_error(*_FORMS)
+    found = Hub().ask("GET", "/api/ai/socket")["sockets"]
+    return print_json(found) if words else print_line(_table(found))
 
 
-def _json(sockets: "list[Socket]") -> str:
-    import json
-
-    return json.dumps(sockets, indent=2, ensure_ascii=False)
-
-
-def _table(sockets: "list[Socket]") -> str:
+def _table(found: "list[Socket]") -> str:
     from aish.render import cleaned, table
 
     rows = [("NAME", "PEER", "READERS", "WAITING", "HEAD")]
-    for socket in sockets:
+    for socket in found:
         head = (socket["head"] or "").partition(":")[2] or "-"
         rows.append((socket["socket_id"], socket["ai"], str(socket["readers"]), str(socket["waiting"]), head))
     return table([[cleaned(cell) for cell in row] for row in rows])
+
+
+COMMANDS = {
+    "sockets": Command(_FORMS, "List the named sockets, their readers, and their unread messages.", sockets)
+}

@@ -1,10 +1,9 @@
-"""`aish tools list|status|launch|terminate|capabilities|attach`: coding agents and other wrapped programs."""
+"""`aish tools`: coding agents and other wrapped programs."""
 
-from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import usage
+from aish.commands import JSON_WORDS, Command, subcommand_error, usage_error
 from aish.exits import Failure
-from aish.output import STDOUT, write
+from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,60 +11,73 @@ if TYPE_CHECKING:
 
     Tool = dict[str, Any]
 
-HOW = (
-    "aish tools list [--json] | status [NAME] [--json] | launch NAME [--session S] | terminate NAME |"
-    " capabilities NAME [--json] | attach NAME [-r]"
-)
+_FORMS = {
+    "list": "tools list [--json]",
+    "status": "tools status [NAME] [--json]",
+    "launch": "tools launch NAME [--session S]",
+    "terminate": "tools terminate NAME",
+    "capabilities": "tools capabilities NAME [--json]",
+    "attach": "tools attach NAME [-r]",
+}
 
 
-def run(words: "list[str]") -> int:
-    """Raises:
-    Failure: the words do not hold together, there is no such tool, it is not installed, or the hub refuses.
+def tools(words: "list[str]") -> int:
+    """Run the subcommand that the first word names; without words, list the tools.
+
+    Raises:
+        Failure: the words are invalid, the tool is unknown or not installed, or the hub rejects the request.
     """
-    what, *rest = words or ["list"]
-    if what == "launch":
-        return _launch(rest)
-    if what == "attach":
-        return _attach(rest)
-    as_json = rest[-1:] in (["--json"], ["json"])
-    names = rest[:-1] if as_json else rest
-    if len(names) > 1 or any(name[:1] == "-" for name in names):
-        raise usage(HOW)
-    if what in ("list", "status") and not names:
-        return _list(with_evidence=what == "status", as_json=as_json)
-    if not names or (as_json and what == "terminate"):
-        raise usage(HOW)
-    if what == "status":
-        return _status(names[0], as_json)
-    if what == "capabilities":
-        return _capabilities(names[0], as_json)
-    if what == "terminate":
-        return _terminate(names[0])
-    raise usage(HOW)
+    name, *rest = words or ["list"]
+    if name not in _SUBCOMMANDS:
+        raise subcommand_error("tools", _SUBCOMMANDS)
+    return _SUBCOMMANDS[name](rest)
 
 
-def _list(*, with_evidence: bool, as_json: bool) -> int:
-    from aish.render import status, table
+def _list(words: "list[str]") -> int:
+    names, as_json = _split_json(words, _FORMS["list"])
+    if names:
+        raise usage_error(_FORMS["list"])
+    return _show_all(with_evidence=False, as_json=as_json)
+
+
+def _status(words: "list[str]") -> int:
+    names, as_json = _split_json(words, _FORMS["status"])
+    if len(names) > 1:
+        raise usage_error(_FORMS["status"])
+    return _show_one(names[0], as_json) if names else _show_all(with_evidence=True, as_json=as_json)
+
+
+def _split_json(words: "list[str]", form: str) -> "tuple[list[str], bool]":
+    """The names, and whether `json` follows them."""
+    as_json = words[-1:] != [] and words[-1] in JSON_WORDS
+    names = words[:-1] if as_json else words
+    if any(name[:1] == "-" for name in names):
+        raise usage_error(form)
+    return names, as_json
+
+
+def _show_all(*, with_evidence: bool, as_json: bool) -> int:
+    from aish.render import one_line, status, table
 
     tools = Hub().ask("GET", "/api/v2/tools")["tools"]
     if as_json:
-        return _print_json(tools)
-    rows = [("NAME", "STATUS", "AT", "EVIDENCE" if with_evidence else "DESCRIPTION")]
+        return print_json(tools)
+    rows = [["NAME", "STATUS", "AT", "EVIDENCE" if with_evidence else "DESCRIPTION"]]
     for tool in tools:
-        described = tool.get("evidence") if with_evidence else tool.get("description")
+        description = tool.get("evidence") if with_evidence else tool.get("description")
         if not tool.get("installed"):
-            described = _hint(tool)
+            description = _how_to_install(tool)
         at = f"pid {tool['pid']}" if tool.get("pid") else ""
-        rows.append((tool["name"], status(tool), at, str(described or "")))
-    return _print(table([_cleaned(row) for row in rows]) if tools else "No tools")
+        rows.append([one_line(cell) for cell in (tool["name"], status(tool), at, description or "")])
+    return print_line(table(rows) if tools else "No tools")
 
 
-def _status(name: str, as_json: bool) -> int:
-    from aish.render import status
+def _show_one(name: str, as_json: bool) -> int:
+    from aish.render import one_line, status
 
     tool = Hub().ask("GET", _path(name))
     if as_json:
-        return _print_json(tool)
+        return print_json(tool)
     health = tool.get("health") or {}
     found = (health.get("version") if health.get("ok") else "") or health.get("detail") or ""
     facts = {
@@ -81,65 +93,73 @@ def _status(name: str, as_json: bool) -> int:
         "sessions": tool.get("sessions"),
         "about": tool.get("description"),
     }
-    lines = (f"{key:<9} {_cleaned((fact,))[0]}" for key, fact in facts.items() if fact is not None)
-    return _print("\n".join(lines))
+    return print_line(
+        "\n".join(f"{key:<9} {one_line(fact)}" for key, fact in facts.items() if fact is not None)
+    )
 
 
-def _capabilities(name: str, as_json: bool) -> int:
-    from aish.render import table
+def _capabilities(words: "list[str]") -> int:
+    from aish.render import one_line, table
 
-    found = Hub().ask("GET", f"{_path(name)}/capabilities")
+    names, as_json = _split_json(words, _FORMS["capabilities"])
+    if len(names) != 1:
+        raise usage_error(_FORMS["capabilities"])
+    found = Hub().ask("GET", f"{_path(names[0])}/capabilities")
     if as_json:
-        return _print_json(found)
+        return print_json(found)
     scores = sorted((found.get("capabilities") or {}).items(), key=lambda pair: (-pair[1], pair[0]))
     origins, reported = found.get("origins") or {}, found.get("reported") or {}
-    rows = [_cleaned((name, f"{score:g}", origins.get(name, ""))) for name, score in scores]
-    lines = [table([("CAPABILITY", "SCORE", "ORIGIN"), *rows])]
-    lines += [f"{key:<9} {_cleaned((_word(fact),))[0]}" for key, fact in reported.items() if fact]
-    return _print("\n".join(lines))
+    rows = [
+        [one_line(cell) for cell in (name, f"{score:g}", origins.get(name, ""))] for name, score in scores
+    ]
+    lines = [table([["CAPABILITY", "SCORE", "ORIGIN"], *rows])]
+    lines += [f"{key:<9} {one_line(_word(fact))}" for key, fact in reported.items() if fact]
+    return print_line("\n".join(lines))
 
 
 def _launch(words: "list[str]") -> int:
-    from aish.commands.wrap import as_missing, folder, tell_running
+    from aish.commands.programs import as_peer_failure, current_folder, print_running
 
-    asked = {"cwd": folder()}
+    form = _FORMS["launch"]
+    body = {"cwd": current_folder()}
     names: list[str] = []
     left = list(words)
     while left:
         word, given, value = left.pop(0).partition("=")
         if word in ("-s", "--session") and (given or left):
-            asked["session"] = value if given else left.pop(0)
+            body["session"] = value if given else left.pop(0)
         elif word[:1] == "-":
-            raise usage(HOW)
+            raise usage_error(form)
         else:
             names.append(word)
     if len(names) != 1:
-        raise usage(HOW)
+        raise usage_error(form)
     try:
-        tool = Hub().ask("POST", f"{_path(names[0])}/launch", asked)
+        tool = Hub().ask("POST", f"{_path(names[0])}/launch", body)
     except Failure as failure:
-        raise as_missing(failure) from None
-    tell_running(names[0], tool)
-    return exits.DONE
+        raise as_peer_failure(failure) from None
+    return print_running(names[0], tool)
 
 
-def _terminate(name: str) -> int:
-    hub = Hub()
+def _terminate(words: "list[str]") -> int:
+    if len(words) != 1 or words[0][:1] == "-":
+        raise usage_error(_FORMS["terminate"])
+    hub, name = Hub(), words[0]
     try:
         ended = hub.ask("POST", f"{_path(name)}/terminate")
     except Failure as failure:
         if failure.problem != "unknown_peer":
             raise
-        ended = hub.ask("DELETE", f"/api/v2/programs/{quote(name)}")  # no tool, but somebody's program
+        ended = hub.ask("DELETE", f"/api/v2/programs/{quote(name)}")  # a wrapped program is not a tool
     signal, code = ended.get("signal"), ended.get("exit_code")
-    return _print(f"✓ {name} has ended ({f'exit code {code}' if signal is None else f'signal {signal}'})")
+    return print_line(f"✓ {name} exited ({f'exit code {code}' if signal is None else f'signal {signal}'})")
 
 
 def _attach(words: "list[str]") -> int:
     names = [word for word in words if word[:1] != "-"]
     options = {word for word in words if word[:1] == "-"}
     if len(names) != 1 or options - {"-r", "--read-only"}:
-        raise usage(HOW)
+        raise usage_error(_FORMS["attach"])
     from aish.terminal.attach import attach
 
     return attach(Hub(), names[0], "r" if options else "rw")
@@ -149,7 +169,7 @@ def _path(name: str) -> str:
     return f"/api/v2/tools/{quote(name)}"
 
 
-def _hint(tool: "Tool") -> str:
+def _how_to_install(tool: "Tool") -> str:
     return str(tool.get("how_to_install") or f"{tool.get('executable')} is not on the PATH")
 
 
@@ -164,19 +184,16 @@ def _word(fact: object) -> str:
     return ", ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
 
 
-def _cleaned(cells: "tuple[Any, ...]") -> "list[str]":
-    """Each on one line, and without what could move a terminal's cursor."""
-    from aish.render import cleaned
-
-    return [" ".join(cleaned(str(cell)).split()) for cell in cells]
-
-
-def _print_json(value: "Any") -> int:
-    import json
-
-    return _print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print(text: str) -> int:
-    write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
-    return exits.DONE
+_SUBCOMMANDS = {
+    "list": _list,
+    "status": _status,
+    "launch": _launch,
+    "terminate": _terminate,
+    "capabilities": _capabilities,
+    "attach": _attach,
+}
+COMMANDS = {
+    "tools": Command(
+        tuple(_FORMS.values()), "List, start, inspect and end coding agents and other programs.", tools
+    )
+}

@@ -2,8 +2,8 @@
 
 from aish import exits
 from aish.exits import Failure
-from aish.options import parsed
-from aish.turns.message import joined, no_message, read_input
+from aish.options import parse_options
+from aish.turns.message import join_message, no_message, read_input
 from aish.turns.plan import PlanRun
 from aish.turns.steps import TEAM_CHAT, steps_of
 from rhetor.domain.grammar import Call, GrammarError, Options, Target, parse_targets
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from aish.client.hub import Hub
 
 
-def run_broadcast(hub: "Hub", addressees: str, words: "list[str]", defaults: Options | None = None) -> int:
-    """Send what was typed and piped in to all of them at once.
+def run_broadcast(hub: "Hub", addressed: str, words: "list[str]", defaults: Options | None = None) -> int:
+    """Send the text and piped input to all targets at once.
 
     Raises:
-        Failure: there is nothing to send or nobody to send it to, or the hub refuses.
+        Failure: there is nothing to send, a target is invalid, or the hub rejects the plan.
     """
-    options, text = parsed(words)
+    options, text = parse_options(words)
     options = options.over(defaults or Options())
-    targets = _targets(addressees)
-    given = read_input()
-    if not joined(text, given):
-        if addressees == TEAM_CHAT:
+    targets = _targets(addressed)
+    piped = read_input()
+    if not join_message(text, piped):
+        if addressed == TEAM_CHAT:
             raise Failure("team-chat requires a message", exits.USAGE)
-        raise no_message(addressees)
+        raise no_message(addressed)
     calls = [Call(target, text, options) for target in targets]
-    if addressees != TEAM_CHAT:
-        return PlanRun(hub, steps_of([calls]), options).run(given)
-    # so many answers take their time: they go on where the hub does not
+    if addressed != TEAM_CHAT:
+        return PlanRun(hub, steps_of([calls]), options).run(piped)
+    # many answers take a long time, so they survive a restart of the hub
     from aish.turns.background import Background
     from aish.turns.resuming import ResumingHub
 
     with Background() as background:
-        return PlanRun(ResumingHub(background, hub.home), steps_of([calls]), options).run(given)
+        return PlanRun(ResumingHub(background, hub.home), steps_of([calls]), options).run(piped)
 
 
-def _targets(addressees: str) -> tuple[Target, ...]:
+def _targets(addressed: str) -> tuple[Target, ...]:
     try:
-        return parse_targets(addressees)
+        return parse_targets(addressed)
     except GrammarError as error:
-        raise Failure(f"aish: {error.message}", exits.USAGE) from None
+        raise Failure(error.message, exits.USAGE) from None

@@ -1,7 +1,7 @@
-"""One pipeline, run: programs here, peers at the hub, and what flows between them.
+"""Running one pipeline: programs on this machine, peers at the hub, and the data between them.
 
-Neighbouring programs are joined by pipes of the system; each run of neighbouring peers is one request. A
-peer after a program is called when that has ended well; a program after a peer is fed while the peer speaks.
+Pipes connect neighbouring programs. Each run of neighbouring peers is one request. A peer after a program is
+called when the program has exited with 0. A program after a peer receives the answer as it arrives.
 """
 
 # ruff: noqa: PTH111
@@ -10,10 +10,18 @@ from itertools import groupby
 
 from aish import exits
 from aish.exits import Failure
-from aish.language.processes import Programs, collect, fed
+from aish.language.processes import Programs, read_all, start_fed
 from aish.language.resolve import Peers, Program
 from aish.output import STDOUT, Sink
-from aish.turns.message import MAX_INPUT_BYTES, STDIN, Turn, as_text, joined, no_message
+from aish.turns.message import (
+    MAX_INPUT_BYTES,
+    STDIN,
+    Turn,
+    as_text,
+    input_too_large,
+    join_message,
+    no_message,
+)
 from aish.turns.plan import PlanRun
 from aish.turns.steps import is_single_peer, shared_options, steps_of
 from rhetor.domain.grammar import Call, Options, Pipeline
@@ -26,8 +34,8 @@ if TYPE_CHECKING:
     from aish.language.resolve import Resolved
 
 
-class Line:
-    """A pipeline whose words are resolved. `sessions`: conversations of this shell, by peer."""
+class PipelineRun:
+    """One run of a pipeline whose words are resolved. `sessions` are the sessions of this shell, by peer."""
 
     def __init__(
         self, hub: "Hub", pipeline: Pipeline, parts: "Sequence[Resolved]", sessions: "dict[str, str]"
@@ -38,23 +46,24 @@ class Line:
         self._sessions = sessions
         self._opened: list[int] = []
 
-    def run(self, given: "Callable[[], str]" = str) -> int:
-        """The exit code: that of the first stage that failed. `given`: the input of peers at the beginning,
-        where the line names no file.
+    def run(self, read_piped: "Callable[[], str]" = str) -> int:
+        """Run the pipeline. Returns the exit code of the first stage that failed, or 0.
+
+        If the line begins with peers and names no input file, they receive what `read_piped` returns.
 
         Raises:
-            Failure: a file cannot be opened, there is nothing to send, or the hub refuses.
-            KeyboardInterrupt: the user stopped it; nothing of it runs any more.
+            Failure: a file cannot be opened, there is nothing to send, or the hub rejects a request.
+            KeyboardInterrupt: the user stopped the line; all of its programs have ended.
         """
         try:
             stdin, stdout = self._files()
             if isinstance(self._runs[0][0], Peers):
-                read = as_text(collect(stdin)) if stdin != STDIN else given()
-                return self._from_peers(self._runs, read, stdout)
+                text = as_text(read_all(stdin)) if stdin != STDIN else read_piped()
+                return self._from_peers(self._runs, text, stdout)
             if len(self._runs) == 1:
                 return Programs(_texts(self._runs[0]), stdin, stdout).wait()
-            code, said = self._collected(self._runs[0], stdin)
-            return code or self._from_peers(self._runs[1:], said, stdout)
+            code, output = self._run_programs(self._runs[0], stdin)
+            return code or self._from_peers(self._runs[1:], output, stdout)
         finally:
             for descriptor in self._opened:
                 os.close(descriptor)
@@ -74,22 +83,22 @@ class Line:
         try:
             descriptor = os.open(expanded, flags, 0o666)
         except (OSError, ValueError) as error:
-            raise Failure(f"aish: {path}: {getattr(error, 'strerror', error)}") from None
+            raise Failure(f"cannot open {path}: {getattr(error, 'strerror', error)}") from None
         self._opened.append(descriptor)
         return descriptor
 
-    def _from_peers(self, runs: "Sequence[list[Resolved]]", given: str, stdout: int) -> int:
-        """Peers first, then by turns. Each program's output is the input of the peers behind it."""
+    def _from_peers(self, runs: "Sequence[list[Resolved]]", text: str, stdout: int) -> int:
+        """Run peers, then programs and peers in turn. Peers receive the output of the programs before."""
         while len(runs) > 2:
-            code, given = self._through_programs(runs[0], runs[1], given)
+            code, text = self._through_programs(runs[0], runs[1], text)
             if code:
                 return code
             runs = runs[2:]
         if len(runs) == 1:
-            return self._ask(runs[0], given, Sink(stdout))
-        return self._into_programs(runs[0], runs[1], given, stdout)
+            return self._ask(runs[0], text, Sink(stdout))
+        return self._into_programs(runs[0], runs[1], text, stdout)
 
-    def _collected(self, programs: "list[Resolved]", stdin: int) -> tuple[int, str]:
+    def _run_programs(self, programs: "list[Resolved]", stdin: int) -> tuple[int, str]:
         reads, writes = os.pipe()
         try:
             running = Programs(_texts(programs), stdin, writes)
@@ -97,7 +106,7 @@ class Line:
             os.close(writes)
         output = None
         try:
-            output = collect(reads)
+            output = read_all(reads)
         finally:
             if output is None:
                 running.stop()
@@ -106,17 +115,21 @@ class Line:
                 running.reap()
         code = running.wait()
         if len(output) > MAX_INPUT_BYTES:
-            raise Failure(f"aish: the programs said more than {MAX_INPUT_BYTES} bytes", exits.USAGE)
+            raise input_too_large()
         return code, as_text(output)
 
     def _into_programs(
-        self, peers: "list[Resolved]", programs: "list[Resolved]", given: str, stdout: int
+        self, peers: "list[Resolved]", programs: "list[Resolved]", text: str, stdout: int
     ) -> int:
-        """Where the peers fail the programs are ended first, so that none takes what it got for the whole."""
-        running, feed = fed(_texts(programs), stdout)
+        """Feed the peers' answer to the programs.
+
+        If the peers fail, the programs are stopped first, so that none takes a part of the answer for the
+        whole.
+        """
+        running, feed = start_fed(_texts(programs), stdout)
         code = exits.FAILED
         try:
-            code = self._ask(peers, given, Sink(feed))
+            code = self._ask(peers, text, Sink(feed))
         finally:
             if code:
                 running.stop()
@@ -126,36 +139,36 @@ class Line:
         return code or running.wait()
 
     def _through_programs(
-        self, peers: "list[Resolved]", programs: "list[Resolved]", given: str
+        self, peers: "list[Resolved]", programs: "list[Resolved]", text: str
     ) -> tuple[int, str]:
-        # Only a second thread can read what the programs say while this one feeds them.
+        # this thread feeds the programs, so another one has to read their output
         from threading import Thread
 
         reads, writes = os.pipe()
         output: list[bytes] = []
-        reader = Thread(target=lambda: output.append(collect(reads)), daemon=True)
+        reader = Thread(target=lambda: output.append(read_all(reads)), daemon=True)
         reader.start()
         try:
-            code = self._into_programs(peers, programs, given, writes)
+            code = self._into_programs(peers, programs, text, writes)
         finally:
             os.close(writes)
             reader.join()
             os.close(reads)
         return code, as_text(b"".join(output))
 
-    def _ask(self, peers: "list[Resolved]", given: str, out: Sink) -> int:
+    def _ask(self, peers: "list[Resolved]", text: str, out: Sink) -> int:
         stages = [part.calls for part in peers if isinstance(part, Peers)]
         for call in stages[0]:
-            if not joined(call.text, given):
+            if not join_message(call.text, text):
                 raise no_message(str(call.target))
         (first, *others), *later = stages
         if not others and not later and is_single_peer(first):
-            return self._talk(first, joined(first.text, given), out)
+            return self._send(first, join_message(first.text, text), out)
         calls = [call for stage in stages for call in stage]
         steps = steps_of(stages, self._sessions)
-        return PlanRun(self._hub, steps, shared_options(calls), out, self._sessions).run(given)
+        return PlanRun(self._hub, steps, shared_options(calls), out, self._sessions).run(text)
 
-    def _talk(self, call: Call, content: str, out: Sink) -> int:
+    def _send(self, call: Call, content: str, out: Sink) -> int:
         peer, options = call.target.name, call.options
         keeps = options.context_window is not None and not options.session_id
         if keeps and peer in self._sessions:

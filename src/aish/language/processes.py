@@ -1,6 +1,6 @@
-"""The user's own programs: a row of them joined by pipes, each run by `/bin/sh -c` with its stage's text.
+"""Programs of the user, connected by pipes. `/bin/sh -c` runs each one with the text of its stage.
 
-They run in this folder, environment and process group, so that a terminal treats them as the shell's own.
+They run in the shell's folder, environment and process group, so the terminal treats them like the shell.
 """
 
 import os
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SHELL = "/bin/sh"
-_BY_SIGNAL = 128  # how sh says that what it ran was ended by a signal
+_SIGNAL_STATUS = 128  # sh adds this to the signal that killed its command
 _LAST_SIGNAL = 64
 _SHOWN_CHARACTERS = 60
 
 
 class Programs:
-    """Programs that run. `stdin` and `stdout` are descriptors of the caller, who closes them."""
+    """Running programs. `stdin` and `stdout` are descriptors of the caller, which closes them."""
 
     def __init__(self, texts: "Sequence[str]", stdin: int = STDIN, stdout: int = STDOUT) -> None:
         self._texts = texts
@@ -42,9 +42,9 @@ class Programs:
                 os.close(descriptor)
 
     def wait(self) -> int:
-        """Until all have ended: 0, 1 where one failed (which is said), 130 where the user stopped one.
+        """Wait until all programs have exited. Meanwhile, Ctrl-C goes to the programs, as in every shell.
 
-        Meanwhile Ctrl-C is for the programs, as in every shell.
+        Returns 0, 1 after printing which program failed, or 130 if the user stopped one.
         """
         previous = signal(SIGINT, SIG_IGN)
         try:
@@ -52,37 +52,37 @@ class Programs:
         finally:
             signal(SIGINT, previous)
         self._running = []
-        codes = [_judged(text, status) for text, status in zip(self._texts, statuses, strict=True)]
+        codes = [_exit_code(text, status) for text, status in zip(self._texts, statuses, strict=True)]
         return next((code for code in codes if code), exits.DONE)
 
     def stop(self) -> None:
-        """Ask those that run, and what they started, to end, before what they were given looks whole.
+        """Terminate the programs and their descendants, before their input ends and looks complete.
 
-        They are halted first, and told to end while halted: so none starts another one meanwhile, and no
-        shell goes on with its next command because the one before has ended.
+        All of them are stopped first, and get SIGTERM while they are stopped. So none of them starts another
+        process meanwhile, and no shell continues with its next command because the one before has ended.
         """
-        halted: list[int] = []
-        while fresh := [pid for pid in _with_descendants(self._running) if pid not in halted]:
+        stopped: list[int] = []
+        while fresh := [pid for pid in _with_descendants(self._running) if pid not in stopped]:
             _signal_all(fresh, SIGSTOP)
-            halted += fresh
-        _signal_all(halted, SIGTERM)
-        _signal_all(halted, SIGCONT)
+            stopped += fresh
+        _signal_all(stopped, SIGTERM)
+        _signal_all(stopped, SIGCONT)
 
     def reap(self) -> None:
-        """Wait for those that were stopped; how they end says nothing."""
+        """Wait for the programs after `stop`. Their exit codes mean nothing."""
         for pid in self._running:
             os.waitpid(pid, 0)
         self._running = []
 
 
 def _with_descendants(pids: "Sequence[int]") -> list[int]:
-    """The processes and all that descend from them; only themselves on a system without `/proc`."""
+    """The processes and their descendants. Without `/proc`, only the processes themselves."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208
         if name.isdigit() and (parent := _parent(name)):
             children.setdefault(parent, []).append(int(name))
     found = list(pids)
-    for pid in found:  # it grows while it is read
+    for pid in found:  # the list grows during the loop
         found += children.get(pid, [])
     return found
 
@@ -92,7 +92,7 @@ def _signal_all(pids: "Sequence[int]", number: int) -> None:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
-            pass  # it has ended by itself
+            pass  # the process has exited
 
 
 def _parent(pid: str) -> int | None:
@@ -100,11 +100,11 @@ def _parent(pid: str) -> int | None:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             return int(stat.read().rpartition(b")")[2].split()[1])
     except (OSError, IndexError):
-        return None  # it has just ended
+        return None  # the process has just exited
 
 
-def fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
-    """Programs that run, and the descriptor that feeds them, which the caller closes."""
+def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
+    """Start programs. Returns them, and the descriptor of their input, which the caller closes."""
     reads, writes = os.pipe()
     try:
         return Programs(texts, reads, stdout), writes
@@ -115,8 +115,8 @@ def fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
         os.close(reads)
 
 
-def collect(descriptor: int) -> bytes:
-    """All that comes until the end, which is what a peer can be given at most and a little more."""
+def read_all(descriptor: int) -> bytes:
+    """Everything up to the end of the input. If that is more than a peer can receive, only a little more."""
     pieces: list[bytes] = []
     size = 0
     while size <= MAX_INPUT_BYTES and (piece := os.read(descriptor, 65536)):
@@ -131,24 +131,24 @@ def _spawn(text: str, stdin: int, stdout: int) -> int:
         for descriptor, number in ((stdin, STDIN), (stdout, STDOUT))
         if descriptor != number
     ]
-    # Python ignores SIGPIPE, and what is ignored stays so in children: `cat big | head -1` would complain.
+    # Python ignores SIGPIPE and its children inherit that: `cat big | head -1` would complain
     signals = [SIGPIPE, SIGINT, SIGQUIT]
     try:
         return os.posix_spawn(
             _SHELL, [_SHELL, "-c", text], os.environ, file_actions=actions, setsigdef=signals
         )
-    except (OSError, ValueError) as error:  # too long, too many, or a NUL in it
-        raise Failure(f"aish: {_short(text)}: {getattr(error, 'strerror', error)}") from None
+    except (OSError, ValueError) as error:  # too long, too many processes, or a NUL in the text
+        raise Failure(f"cannot run {_short(text)}: {getattr(error, 'strerror', error)}") from None
 
 
-def _judged(text: str, status: int) -> int:
-    number = -status if status < 0 else status - _BY_SIGNAL
+def _exit_code(text: str, status: int) -> int:
+    number = -status if status < 0 else status - _SIGNAL_STATUS
     if status == 0 or number == SIGPIPE:
         return exits.DONE
     if number == SIGINT:
         return exits.INTERRUPTED
-    by_signal = 0 < number <= _LAST_SIGNAL
-    say(f"aish: {_short(text)}: " + (f"ended by signal {number}" if by_signal else f"exit status {status}"))
+    was_killed = 0 < number <= _LAST_SIGNAL
+    say(f"aish: {_short(text)}: " + (f"killed by signal {number}" if was_killed else f"exit status {status}"))
     return exits.FAILED
 
 

@@ -1,4 +1,4 @@
-"""What the words of a line are: commands, peers, or programs of the user's system; in this order."""
+"""What the first word of a stage means: a command, a peer, or a program on the PATH, in this order."""
 
 # ruff: noqa: PTH111, PTH113, PTH118
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Resolved: TypeAlias = "Command | Peers | Program"
 
-# What `/bin/sh` understands without a file on the PATH.
+# words that `/bin/sh` understands without a file on the PATH
 _SH_WORDS = frozenset(
     (
         *("!", ".", ":", "[", "alias", "case", "command", "echo", "eval", "exec", "export", "false", "for"),
@@ -27,7 +27,7 @@ _SH_WORDS = frozenset(
 
 
 class Command:
-    """A stage that is a command of this shell."""
+    """A stage that is a command of the shell."""
 
     def __init__(self, stage: Stage) -> None:
         self.words = [stage.word, *stage.arguments]
@@ -35,7 +35,7 @@ class Command:
 
 
 class Peers:
-    """A stage that peers answer: those of one call, or of a group."""
+    """A stage that peers answer: the peer of one call, or those of a group."""
 
     def __init__(self, calls: "list[Call]") -> None:
         self.calls = calls
@@ -49,7 +49,7 @@ class Program:
 
 
 class Resolver:
-    """Resolves the stages of one line. The hub is asked once, and only where a word could be a peer."""
+    """Resolves the stages of one line. It asks the hub once, and only if a word could be a peer."""
 
     def __init__(self, hub: "Hub", defaults: Options) -> None:
         self._hub = hub
@@ -57,9 +57,11 @@ class Resolver:
         self._names: frozenset[str] | None = None
 
     def resolve(self, stage: Stage | Group) -> "Resolved":
-        """Raises:
-        Failure: the word is nothing that is known, or the hub cannot be asked.
-        GrammarError: the word is a peer, and the rest of the stage is no call.
+        """Find out what a stage is.
+
+        Raises:
+            Failure: the word is unknown, or the hub cannot be reached.
+            GrammarError: the word is a peer, and the rest of the stage is not a valid call.
         """
         if isinstance(stage, Group):
             return Peers([Call(target, "", self._defaults) for target in stage.targets])
@@ -81,21 +83,23 @@ class Resolver:
             try:
                 self._names = peer_names(self._hub)
             except Failure:
-                if _is_program(word):  # a shell in which `ls` needs a hub would be of little use
+                if _is_program(word):  # `ls` must work without a hub
                     return False
                 raise
         return word in self._names or canonical_name(word) in self._names
 
 
 def peer_names(hub: "Hub") -> frozenset[str]:
-    """Raises:
-    Failure: the hub cannot be asked.
+    """The ids of all peers.
+
+    Raises:
+        Failure: the hub cannot be reached.
     """
     return frozenset(peer["id"] for peer in hub.ask("GET", "/api/v2/ai")["peers"])
 
 
 def canonical_name(word: str) -> str:
-    """`apollo-ai` and `apollo-ci` are other names of `apollo`."""
+    """The name without `-ai` or `-ci`: `apollo-ai` and `apollo-ci` are other names of `apollo`."""
     return word.removesuffix("-ai") if word.endswith("-ai") else word.removesuffix("-ci")
 
 
@@ -104,7 +108,7 @@ def _could_be_peer(word: str) -> bool:
 
 
 def _is_program(word: str) -> bool:
-    word = word.partition(";")[0].partition("&")[0]  # for sh they end the word: `cd x; ls`
+    word = word.partition(";")[0].partition("&")[0]  # in sh, these characters end the word: `cd x; ls`
     name, assigns, _ = word.partition("=")
     if word[:1] in ("(", "{") or (assigns and name.isidentifier()) or word in _SH_WORDS:
         return True

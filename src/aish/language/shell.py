@@ -1,4 +1,4 @@
-"""A shell of lines: `-c`, scripts and the prompt all run here. It keeps what lasts from line to line."""
+"""Running lines of the grammar, for `-c`, scripts and the prompt, and what lasts from line to line."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from aish import exits
 from aish.client.hub import Hub
 from aish.commands import run_command
 from aish.exits import Failure
-from aish.language.pipeline import Line
+from aish.language.pipeline import PipelineRun
 from aish.language.resolve import Command, Program, Resolver
 from aish.output import say
 from aish.turns.message import read_input
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from aish.language.resolve import Resolved
 
 
-_WRAPPERS = ("ci-terminal", "ci-tool")
+_BACKGROUND_COMMANDS = ("ci-terminal", "ci-tool")  # commands that take a final `&`
 
 
 class Exit(Exception):
-    """The line asks the shell to end."""
+    """The line is `exit`."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -34,8 +34,11 @@ class Exit(Exception):
 
 
 class Shell:
-    """`defaults`: options that every call of a line has, where it does not say otherwise. `is_piped_into`:
-    what is piped into the shell is for its lines, as in `sh -c`; else its lines come from there."""
+    """Runs lines one after the other.
+
+    `defaults` are the options of calls that do not have their own. If `is_piped_into` is set, piped input
+    goes to the first peers of a line, as with `sh -c`. Otherwise, the lines come from standard input.
+    """
 
     def __init__(
         self, hub: Hub | None = None, defaults: Options | None = None, *, is_piped_into: bool = False
@@ -47,7 +50,7 @@ class Shell:
         self._code = exits.DONE
 
     def run(self, line: str, where: str = "") -> int:
-        """Run one line and say what went wrong, in front of it `where`. The exit code.
+        """Run one line, and print its errors, after `where`. Returns the exit code.
 
         Raises:
             Exit: the line is `exit`.
@@ -64,12 +67,13 @@ class Shell:
         return self._code
 
     def run_lines(self, lines: "Iterable[str]", name: str = "") -> int:
-        """Run all lines of a script, as `sh` does: one that fails does not end it. The last exit code."""
+        """Run the lines of a script. As in `sh`, a failed line does not end it. Returns the last exit
+        code."""
         try:
             for number, line in whole_lines(lines):
                 self.run(line, f"{name}:{number}: " if name else "")
-        except Exit as asked:
-            return asked.code
+        except Exit as request:
+            return request.code
         return self._code
 
     def _run(self, line: str) -> int:
@@ -84,20 +88,20 @@ class Shell:
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
             return _run_command(parts[0])
         parts = [_without_command(part) for part in parts]
-        return Line(self.hub, parsed, parts, self._sessions).run(self._given)
+        return PipelineRun(self.hub, parsed, parts, self._sessions).run(self._read_piped)
 
     def _broadcast(self, broadcast: Broadcast) -> int:
         options = broadcast.options.over(self._defaults)
         calls = [Call(target, broadcast.text, options) for target in broadcast.targets]
         run = PlanRun(self.hub, steps_of([calls], self._sessions), options, None, self._sessions)
-        return run.run(self._given())
+        return run.run(self._read_piped())
 
-    def _given(self) -> str:
-        """What is piped in, for the first peers that take input; whoever comes later finds nothing more."""
+    def _read_piped(self) -> str:
+        """The piped input, for the first peers that read it. Later ones find nothing."""
         return read_input() if self._is_piped_into else ""
 
     def _builtin(self, pipeline: Pipeline) -> int | None:
-        """What only the shell itself can do; None where the line asks for nothing of that."""
+        """Run `exit` or `cd`. Returns None if the line is something else."""
         stage = pipeline.stages[0]
         if len(pipeline.stages) > 1 or not isinstance(stage, Stage):
             return None
@@ -109,7 +113,7 @@ class Shell:
 
 
 def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
-    """Lines with their numbers, without comments; one that is not finished takes the next ones in."""
+    """The lines with their numbers, without comments. An unfinished line continues with the next one."""
     held, begin = "", 0
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\r\n")
@@ -118,7 +122,7 @@ def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
         held += line
-        if _goes_on(held):
+        if _is_continued(held):
             held = held[:-1]
         elif is_unfinished(held):
             held += "\n"
@@ -129,13 +133,13 @@ def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
         yield begin, held.rstrip("\n")
 
 
-def _goes_on(line: str) -> bool:
-    """Whether the line ends with a backslash that no other one escapes."""
+def _is_continued(line: str) -> bool:
+    """Whether the line ends with a backslash that is not escaped."""
     return (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def is_unfinished(line: str) -> bool:
-    """Whether more text could make the line whole: an open quotation, a `|` at the end."""
+    """Whether more text could complete the line: it has an open quotation, or ends with `|`."""
     try:
         parse(line)
     except GrammarError as error:
@@ -145,13 +149,15 @@ def is_unfinished(line: str) -> bool:
 
 def _run_command(command: Command) -> int:
     words = command.words
-    if words[0] in _WRAPPERS and command.raw.endswith("&"):  # in quotes it would end with those
+    if words[0] in _BACKGROUND_COMMANDS and command.raw.endswith(
+        "&"
+    ):  # a quoted & would be followed by the quote
         words = [words[0], "--detach", *words[1:-1], *filter(None, (words[-1][:-1],))]
     return run_command(words)
 
 
 def _without_command(part: "Resolved") -> "Resolved":
-    """A command between pipes runs in a process of its own, like any other program there."""
+    """A command between pipes runs in a process of its own, like a program."""
     if not isinstance(part, Command):
         return part
     interpreter = "'" + sys.executable.replace("'", "'\\''") + "'"
@@ -162,7 +168,7 @@ def _exit_code(arguments: "list[str]", last: int) -> int:
     if not arguments:
         return last
     if not (arguments[0].isascii() and arguments[0].isdigit()):
-        raise Failure(f"aish: exit: {arguments[0]}: a number is needed", exits.USAGE)
+        raise Failure(f"exit: {arguments[0]!r} is not a number", exits.USAGE)
     return int(arguments[0]) & 0xFF
 
 
@@ -171,12 +177,12 @@ def _change_folder(arguments: "list[str]") -> int:
     try:
         os.chdir(folder)
     except OSError as error:
-        raise Failure(f"aish: cd: {folder}: {error.strerror}") from None
+        raise Failure(f"cd: {folder}: {error.strerror}") from None
     return exits.DONE
 
 
 def run_script_file(path: str) -> int:
-    """Run the lines of a file; its first may be `#!/usr/bin/env aish`.
+    """Run the lines of a file, whose first line may be `#!/usr/bin/env aish`.
 
     Raises:
         Failure: the file cannot be read.
@@ -185,10 +191,10 @@ def run_script_file(path: str) -> int:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read().split("\n")
     except OSError as error:
-        raise Failure(f"aish: {path}: {error.strerror}", exits.UNKNOWN) from None
+        raise Failure(f"cannot read {path}: {error.strerror}", exits.UNKNOWN) from None
     return Shell(is_piped_into=True).run_lines(lines, path)
 
 
 def run_text(text: str, defaults: "Options | None" = None, *, is_piped_into: bool = False) -> int:
-    """Run a text of one or more lines: standard input itself, or what is after `-c`, and that is for them."""
+    """Run a text of one or more lines: the argument of `-c`, or standard input."""
     return Shell(defaults=defaults, is_piped_into=is_piped_into).run_lines(text.split("\n"))

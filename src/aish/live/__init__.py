@@ -1,7 +1,7 @@
-"""The hub for Python programs: `async with aish.connect() as hub`. Public; docs/how-to/python.md shows it.
+"""The hub for Python programs: `async with aish.connect() as hub`.
 
-It stands on aiohttp, which speaks both HTTP and WebSockets. The shell's own ways (`aish.client`,
-`aish.websocket`) are apart from it, since they must start in a millisecond and wait on a terminal.
+This API is public; docs/how-to/python.md is its guide. It uses aiohttp for HTTP and WebSockets. The shell
+does not use it for a single message, because `aish.client` starts faster and can wait on a terminal.
 """
 
 from .errors import (
@@ -10,19 +10,19 @@ from .errors import (
     Denied,
     EpochChanged,
     HubError,
-    HubRefuses,
     HubUnreachable,
     Invalid,
+    LimitExceeded,
     NameTaken,
     NotFound,
     PeerBusy,
     PositionLost,
     SessionOver,
-    TooMuch,
     Truncated,
     TurnCancelled,
     TurnFailed,
     TurnInterrupted,
+    Unavailable,
     UnknownPeer,
 )
 from .following import Follow
@@ -41,9 +41,9 @@ __all__ = [
     "Follow",
     "Hub",
     "HubError",
-    "HubRefuses",
     "HubUnreachable",
     "Invalid",
+    "LimitExceeded",
     "Message",
     "NameTaken",
     "NotFound",
@@ -57,12 +57,12 @@ __all__ = [
     "Session",
     "SessionOver",
     "SessionState",
-    "TooMuch",
     "Truncated",
     "Turn",
     "TurnCancelled",
     "TurnFailed",
     "TurnInterrupted",
+    "Unavailable",
     "UnknownPeer",
     "connect",
 ]

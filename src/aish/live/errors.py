@@ -1,7 +1,7 @@
-"""What can go wrong at the hub, on the way to it, or in a turn: one class for each thing to be done about it.
+"""The exceptions of the client, one class for each reaction that a program can have.
 
-They mirror the hub's codes (docs/reference/rest.md, Errors); a code without a class of its own has that of
-its HTTP status, or `HubError` itself.
+They mirror the hub's error codes (docs/reference/rest.md, Errors). A code without a class of its own has the
+class of its HTTP status, or `HubError`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Any
 
 
 class HubError(Exception):
-    """The root. `code` is the hub's; `retryable`: the same may succeed later; `data`: the members of the
-    error besides these; `status`: of HTTP, 0 where it did not come over HTTP."""
+    """The base class.
+
+    `code` is the hub's error code. `retryable` means that the same call may succeed later. `data` has the
+    other members of the error. `status` is the HTTP status, or 0 if the error did not come over HTTP.
+    """
 
     codes: tuple[str, ...] = ()
 
@@ -34,53 +37,55 @@ class HubError(Exception):
 
 
 class HubUnreachable(HubError):
-    """There is no hub, it does not start, or it did not come back within `patience` seconds."""
+    """No hub is running, it does not start, or it did not come back within `reconnect_timeout` seconds."""
 
     codes = ("unreachable",)
 
 
 class Denied(HubError):
-    """A wrong token, or what only a person (the owner) may do."""
+    """The token is invalid, or only the owner may do this."""
 
     codes = ("unauthenticated", "forbidden", "misdirected")
 
 
 class UnknownPeer(HubError):
-    """No peer, capability or team is called so."""
+    """No peer, capability or team has this name."""
 
     codes = ("unknown_peer", "no_capable_peer", "unknown_team")
 
 
 class NotFound(HubError):
-    """There is no such session, plan or request; or it is somebody else's."""
+    """There is no such session, plan or request, or it belongs to someone else."""
 
     codes = ("not_found",)
 
 
 class SessionOver(HubError):
-    """The session was stopped or has expired: it can be read, and takes no message."""
+    """The session was stopped or has expired. It can be read, but accepts no message."""
 
     codes = ("session_over",)
 
 
 class NameTaken(HubError):
+    """Another session already has this name."""
+
     codes = ("name_taken",)
 
 
 class PeerBusy(HubError):
-    """With `if_busy="refuse"`: a turn runs."""
+    """A turn is running, and the message was sent with `if_busy="refuse"`."""
 
     codes = ("peer_busy",)
 
 
 class Conflict(HubError):
-    """Somebody else was first: a request or a tool call was answered, or its turn is over."""
+    """The request or tool call was answered already, or its turn has ended."""
 
     codes = ("conflict", "key_reused")
 
 
 class Invalid(HubError):
-    """The request makes no sense, is too large, or cannot be read."""
+    """The request is invalid or too large."""
 
     codes = (
         "malformed",
@@ -97,14 +102,14 @@ class Invalid(HubError):
     )
 
 
-class TooMuch(HubError):
-    """More at once, or a second, than the hub takes from one client."""
+class LimitExceeded(HubError):
+    """The client exceeded a limit: requests per second, or requests at once."""
 
     codes = ("rate_exceeded", "too_many_at_once", "too_many_invalid")
 
 
-class HubRefuses(HubError):
-    """The hub cannot take it now (its disk is full, it ends). Nothing was stored."""
+class Unavailable(HubError):
+    """The hub cannot accept the request now: its disk is full, or it is shutting down. Nothing was stored."""
 
     codes = (
         "store_refused",
@@ -117,9 +122,9 @@ class HubRefuses(HubError):
 
 
 class PositionLost(HubError):
-    """A cursor is not part of the log any more: begin again from the session's messages, or without a cursor.
+    """The cursor is no longer in the log. Start again from the session's messages, or without a cursor.
 
-    `outcome` is the class in words; `epoch`, `head` and `earliest`: where the log is now.
+    `outcome` says why, in one word. `epoch`, `head` and `earliest` describe the log as it is now.
     """
 
     codes = ("position_lost",)
@@ -134,26 +139,26 @@ class PositionLost(HubError):
 
 
 class Truncated(PositionLost):
-    """Events behind the cursor are no longer kept; the log begins at `earliest`."""
+    """Events after the cursor were removed from the log, which now begins at `earliest`."""
 
     outcome = "truncated"
 
 
 class EpochChanged(PositionLost):
-    """The session was restored, or its log was salvaged: this is another incarnation of it."""
+    """The session was restored, or its log was salvaged, so it has a new epoch."""
 
     outcome = "epoch_changed"
 
 
 class Ahead(PositionLost):
-    """The cursor is behind the end of the log: the hub's store came back older."""
+    """The cursor is after the end of the log, because an older store was restored."""
 
     outcome = "ahead"
 
 
 class TurnFailed(HubError):
-    """A turn ended without its answer; `partial` is what it had said. Its message is not sent again by
-    itself."""
+    """The turn ended without an answer. `partial` is the text that had arrived. The message is not sent
+    again."""
 
     codes = ("turn_failed",)
 
@@ -163,11 +168,13 @@ class TurnFailed(HubError):
 
 
 class TurnCancelled(TurnFailed):
+    """The turn was cancelled."""
+
     codes = ("cancelled",)
 
 
 class TurnInterrupted(TurnFailed):
-    """Somebody interrupted it, or the hub ended while it ran."""
+    """The turn was interrupted, or the hub stopped while it ran."""
 
     codes = ("interrupted",)
 
@@ -184,18 +191,21 @@ _OF_OUTCOME: dict[str, type[PositionLost]] = {kind.outcome: kind for kind in (Tr
 _OF_STATUS = {
     **dict.fromkeys((400, 413, 415, 422, 431), Invalid),
     **dict.fromkeys((401, 403, 421), Denied),
-    **dict.fromkeys((408, 503), HubRefuses),
+    **dict.fromkeys((408, 503), Unavailable),
     404: NotFound,
     409: Conflict,
-    429: TooMuch,
+    429: LimitExceeded,
 }
-_SAID = ("type", "title", "status", "detail", "code", "retryable")
+_KNOWN_MEMBERS = ("type", "title", "status", "detail", "code", "retryable")
 
 
 def error_of(problem: Mapping[str, Any], status: int = 0) -> HubError:
-    """The error that a problem of the hub says."""
-    code, detail = str(problem.get("code", "")), str(problem.get("detail", f"the hub answered {status}"))
-    data = {name: value for name, value in problem.items() if name not in _SAID}
+    """The exception for a problem that the hub reports."""
+    code, detail = (
+        str(problem.get("code", "")),
+        str(problem.get("detail", f"the hub answered with status {status}")),
+    )
+    data = {name: value for name, value in problem.items() if name not in _KNOWN_MEMBERS}
     if code == "position_lost":
         return position_lost(data)
     kind = _OF_CODE.get(code) or _OF_STATUS.get(status, HubError)
@@ -204,6 +214,6 @@ def error_of(problem: Mapping[str, Any], status: int = 0) -> HubError:
 
 
 def position_lost(data: Mapping[str, Any]) -> PositionLost:
-    """What the answer to a subscription says where its `outcome` is not ok."""
+    """The exception for a reply to a subscription whose `outcome` is not ok."""
     kind = _OF_OUTCOME.get(str(data.get("outcome")), PositionLost)
-    return kind(f"the position cannot be resumed: {data.get('outcome')}", data)
+    return kind(f"cannot resume from the cursor: {data.get('outcome')}", data)

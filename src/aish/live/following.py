@@ -1,7 +1,8 @@
-"""A stream as its reader takes it: each event once, in order, over as many connections as it takes.
+"""Following a stream: each event once and in order, over as many connections as necessary.
 
-What a reader has not taken yet is kept up to a bound. Beyond it the hub is asked to stop, and to go on from
-there once the reader has taken what is kept: the log is the buffer, and nobody else on the connection waits.
+Events that the reader has not taken are buffered up to a limit. Beyond it, the client asks the hub to stop,
+and continues from the same position when the reader has taken them. The log is the buffer, so a slow reader
+does not delay other readers of the connection.
 """
 
 from __future__ import annotations
@@ -11,42 +12,44 @@ from typing import Self
 
 import msgspec
 
+from .connection import Connection
 from .errors import HubError, position_lost
-from .link import Link
 from .subscription import Subscription
 from .values import Event
 
-MOST_EVENTS, MOST_BYTES = 1024, 4 << 20  # kept for one reader
+MAX_EVENTS, MAX_BYTES = 1024, 4 << 20  # buffered for one reader
 
 
 class Follow(Subscription):
-    """`async for event in follow`, without end. `cursor`: of the last event that was given, where to go on
-    from in another process; None at the beginning.
+    """`async for event in follow` yields events without end.
 
-    Raises, where it is iterated:
-        PositionLost: the cursor is not part of the log any more; nothing was left out before that.
+    `cursor` is that of the last event that was yielded, or None at the beginning. Another process can
+    continue from it.
+
+    Raises, during the iteration:
+        PositionLost: the cursor is no longer in the log. All events before the loss were yielded.
         HubUnreachable: the hub did not come back in time. Iterating again tries again.
-        HubError: the hub refuses.
+        HubError: the hub rejects the subscription.
     """
 
-    def __init__(self, link: Link, stream: str, after: str | None) -> None:
-        super().__init__(link)
+    def __init__(self, connection: Connection, stream: str, after: str | None) -> None:
+        super().__init__(connection)
         self.cursor = after
         self._stream = stream
-        self._place = after  # of the last event that is kept
+        self._position = after  # of the last event in the buffer
         self._seq = _seq(after) if after else None
-        self._kept: deque[tuple[Event, int]] = deque()
-        self._kept_bytes = 0
+        self._buffer: deque[tuple[Event, int]] = deque()
+        self._buffered_bytes = 0
 
     @property
-    def kept(self) -> int:
-        """Events that have come and were not taken yet; at most `MOST_EVENTS`."""
-        return len(self._kept)
+    def buffered(self) -> int:
+        """The number of events that have arrived and were not taken yet, at most `MAX_EVENTS`."""
+        return len(self._buffer)
 
     async def __anext__(self) -> Event:
-        await self._filled()
-        event, size = self._kept.popleft()
-        self._kept_bytes -= size
+        await self._wait_for_news()
+        event, size = self._buffer.popleft()
+        self._buffered_bytes -= size
         self.cursor = event.cursor
         return event
 
@@ -57,45 +60,45 @@ class Follow(Subscription):
         self.close()
 
     def close(self) -> None:
-        """Follow no more. Letting go of it does the same."""
-        self._link.leave(self._name)
+        """Stop following. Dropping the last reference has the same effect."""
+        self._connection.unfollow(self._name)
         self._name = ""
 
-    def told(self, method: str, params: msgspec.Raw, size: int) -> None:
+    def on_notice(self, method: str, params: msgspec.Raw, size: int) -> None:
         try:
             if method == "event":
                 self._take(msgspec.json.decode(params, type=Event), size)
             else:
                 self._fail(position_lost(msgspec.json.decode(params)))
         except msgspec.ValidationError as error:
-            self._fail(HubError(f"the hub tells what cannot be read: {error}", "unreadable"))
+            self._fail(HubError(f"the hub sent an invalid notice: {error}", "unreadable"))
         self._news.set()
 
     def _take(self, event: Event, size: int) -> None:
         if self._seq is not None and event.seq <= self._seq:
             return
         if self._seq is not None and event.prev != self._seq:
-            self.close()  # one is missing: it is asked for again
+            self.close()  # an event is missing: subscribe again from the position
             return
-        self._seq, self._place = event.seq, event.cursor
-        self._kept.append((event, size))
-        self._kept_bytes += size
-        if len(self._kept) >= MOST_EVENTS or self._kept_bytes >= MOST_BYTES:
+        self._seq, self._position = event.seq, event.cursor
+        self._buffer.append((event, size))
+        self._buffered_bytes += size
+        if len(self._buffer) >= MAX_EVENTS or self._buffered_bytes >= MAX_BYTES:
             self.close()
 
     def _fail(self, failure: HubError) -> None:
-        """Raised behind what is kept."""
+        """Raise the failure after the buffered events."""
         self._failure = failure
-        self._link.leave(self._name)
+        self._connection.unfollow(self._name)
 
     async def _subscribe(self) -> None:
-        params = {"stream": self._stream, **({"cursor": self._place} if self._place else {})}
-        answer = await self._begin("subscribe", params)
-        if answer is not None and answer["outcome"] != "ok":
-            self._fail(position_lost(answer))
+        params = {"stream": self._stream, **({"cursor": self._position} if self._position else {})}
+        reply = await self._begin("subscribe", params)
+        if reply is not None and reply["outcome"] != "ok":
+            self._fail(position_lost(reply))
 
 
 def _seq(cursor: str) -> int | None:
-    """The number in a cursor; None where it is none, which the hub will say."""
+    """The number in a cursor. None if the cursor is invalid, which the hub will report."""
     digits = cursor.rpartition(":")[2]
     return int(digits) if digits.isascii() and digits.isdigit() else None

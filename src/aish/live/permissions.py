@@ -1,4 +1,4 @@
-"""Requests for permission as they come and go, for somebody who is to be told each of them once."""
+"""Watching permission requests: each one that is made or answered is reported once."""
 
 from __future__ import annotations
 
@@ -7,72 +7,72 @@ from typing import Any
 
 import msgspec
 
+from .connection import Connection
 from .errors import HubError
-from .link import Link
 from .subscription import Subscription
 from .values import Permission, PermissionChange
 
-MOST_KEPT = 256
+MAX_BUFFERED = 256
 
 
-class _Told(Permission, frozen=True, kw_only=True):
+class _Notice(Permission, frozen=True, kw_only=True):
     option_id: str | None = None
     by: str = ""
 
 
 class PermissionWatch(Subscription):
-    """`async for change in watch`, without end: first the requests that wait already, then what comes.
+    """`async for change in watch` yields changes without end: first the pending requests, then every change.
 
-    A reader that is behind by more than `MOST_KEPT` changes is told how it is then. What came and went while
-    the connection was away is not told.
+    A reader that is more than `MAX_BUFFERED` changes behind gets the difference to the current state instead.
+    A request that was made and answered while the connection was lost is not reported.
 
-    Raises, where it is iterated:
+    Raises, during the iteration:
         HubUnreachable: the hub did not come back in time. Iterating again tries again.
     """
 
-    def __init__(self, link: Link) -> None:
-        super().__init__(link)
-        self._waiting: dict[tuple[str, str], Permission] = {}
-        self._kept: deque[PermissionChange] = deque()
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._pending: dict[tuple[str, str], Permission] = {}
+        self._buffer: deque[PermissionChange] = deque()
 
     async def __anext__(self) -> PermissionChange:
-        await self._filled()
-        return self._kept.popleft()
+        await self._wait_for_news()
+        return self._buffer.popleft()
 
-    def told(self, method: str, params: msgspec.Raw, size: int) -> None:
+    def on_notice(self, method: str, params: msgspec.Raw, size: int) -> None:
         try:
-            told = msgspec.json.decode(params, type=_Told)
-            self._take(_request(told), method == "permission.asked", told.option_id, told.by)
+            notice = msgspec.json.decode(params, type=_Notice)
+            self._take(_request(notice), method == "permission.asked", notice.option_id, notice.by)
         except msgspec.ValidationError as error:
-            self._failure = HubError(f"the hub tells what cannot be read: {error}", "unreadable")
-        if self._failure or len(self._kept) >= MOST_KEPT:
-            self._link.leave(self._name)
+            self._failure = HubError(f"the hub sent an invalid notice: {error}", "unreadable")
+        if self._failure or len(self._buffer) >= MAX_BUFFERED:
+            self._connection.unfollow(self._name)
             self._name = ""
         self._news.set()
 
-    def _take(self, request: Permission, waits: bool, option_id: str | None = None, by: str = "") -> None:
+    def _take(self, request: Permission, pending: bool, option_id: str | None = None, by: str = "") -> None:
         key = (request.session_id, request.request_id)
-        if waits == (key in self._waiting):
+        if pending == (key in self._pending):
             return
-        if waits:
-            self._waiting[key] = request
+        if pending:
+            self._pending[key] = request
         else:
-            del self._waiting[key]
-        self._kept.append(PermissionChange(request, waits, option_id, by))
+            del self._pending[key]
+        self._buffer.append(PermissionChange(request, pending, option_id, by))
 
     async def _subscribe(self) -> None:
-        """From how it is now; what is different from what was told is told first."""
-        if (answer := await self._begin("watchPermissions", {})) is not None:
-            self._compare(answer)
+        """Subscribe, and report the difference between the current state and the last reported one."""
+        if (reply := await self._begin("watchPermissions", {})) is not None:
+            self._compare(reply)
 
-    def _compare(self, answer: Any) -> None:
-        now = msgspec.convert(answer["permissions"], list[Permission])
+    def _compare(self, reply: Any) -> None:
+        now = msgspec.convert(reply["permissions"], list[Permission])
         keys = {(request.session_id, request.request_id) for request in now}
-        for key in [key for key in self._waiting if key not in keys]:
-            self._take(self._waiting[key], waits=False)
+        for key in [key for key in self._pending if key not in keys]:
+            self._take(self._pending[key], pending=False)
         for request in now:
-            self._take(request, waits=True)
+            self._take(request, pending=True)
 
 
-def _request(told: _Told) -> Permission:
-    return Permission(*(getattr(told, name) for name in Permission.__struct_fields__))
+def _request(notice: _Notice) -> Permission:
+    return Permission(*(getattr(notice, name) for name in Permission.__struct_fields__))

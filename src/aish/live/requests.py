@@ -1,4 +1,4 @@
-"""Requests to the hub over HTTP: asked again where that is safe, refused with a typed error."""
+"""Requests to the hub over HTTP. They are repeated if that is safe, and fail with a typed exception."""
 
 from __future__ import annotations
 
@@ -12,64 +12,66 @@ import msgspec
 
 from rhetor.domain.provider_variables import provider_variables
 
+from .endpoint import Endpoint
 from .errors import Denied, HubError, HubUnreachable, error_of
-from .place import Place
-from .retry import Patience
+from .retry import Backoff
 
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
-_COMES_BACK = "shutting_down"
+_RESTARTING = "shutting_down"
 _JSON = "application/json"
 
 
 class Requests:
-    """`patience`: seconds that a request waits for a hub that is away."""
+    """A request waits at most `reconnect_timeout` seconds for a hub that is away. None means no limit."""
 
-    def __init__(self, place: Place, http: aiohttp.ClientSession, patience: float | None) -> None:
-        self._place = place
+    def __init__(
+        self, endpoint: Endpoint, http: aiohttp.ClientSession, reconnect_timeout: float | None
+    ) -> None:
+        self._endpoint = endpoint
         self._http = http
-        self._patience = patience
+        self._reconnect_timeout = reconnect_timeout
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
     ) -> Any:
-        """As `reply`, without the headers."""
+        """Send a request. Returns the value of the response, as `reply`."""
         value, _ = await self.reply(method, path, body, key=key, prefer=prefer)
         return value
 
     async def reply(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
     ) -> tuple[Any, Mapping[str, str]]:
-        """The answer, and its headers by their names in small letters: JSON as a value, other text as `str`,
-        anything else as `bytes`.
+        """Send a request. Returns the response and its headers, whose names are in lower case.
 
-        Where the connection breaks it is asked again if that cannot do anything twice: it only reads, or it
-        has an idempotency `key`, or nothing was sent.
+        JSON is returned as a value, other text as `str`, and anything else as `bytes`. If the connection
+        breaks, the request is repeated only if that is safe: it only reads, it has an idempotency `key`, or
+        nothing was sent.
 
         Raises:
-            HubUnreachable: there is no hub, or what it did is not known.
-            HubError: it refuses.
+            HubUnreachable: there is no hub, or the outcome of the request is unknown.
+            HubError: the hub rejects the request.
         """
         headers = {"Idempotency-Key": key} if key else {}
         if prefer:
             headers["Prefer"] = prefer
-        patience = Patience(self._patience)
+        backoff = Backoff(self._reconnect_timeout)
         while True:
             try:
-                return await self._asked(method, path, body, headers)
-            except HubUnreachable as away:
-                if not (key or method in _SAFE or away.retryable):
+                return await self._send(method, path, body, headers)
+            except HubUnreachable as error:
+                if not (key or method in _SAFE or error.retryable):
                     raise
-                await patience.pause(away)
+                await backoff.pause(error)
                 await self._start()
-            except HubError as refused:
-                if refused.code == _COMES_BACK:
-                    await patience.pause(refused)
-                elif refused.code == "environment_differs":
-                    await self._hand_over_environment()
+            except HubError as error:
+                if error.code == _RESTARTING:
+                    await backoff.pause(error)
+                elif error.code == "environment_differs":
+                    await self._send_environment()
                 else:
                     raise
 
-    async def _asked(
+    async def _send(
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[Any, Mapping[str, str]]:
         if self._http.closed:
@@ -78,30 +80,32 @@ class Requests:
         if data is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:
-            url = self._place.url + path
+            url = self._endpoint.url + path
             async with self._http.request(method, url, data=data, headers=headers) as response:
-                said = {name.lower(): text for name, text in response.headers.items()}
-                return _value(await response.read(), response.status, said.get("content-type", _JSON)), said
+                headers = {name.lower(): text for name, text in response.headers.items()}
+                content_type = headers.get("content-type", _JSON)
+                return _value(await response.read(), response.status, content_type), headers
         except aiohttp.ClientConnectorError as error:
-            raise HubUnreachable(f"the hub cannot be reached: {error}", retryable=True) from error
+            raise HubUnreachable(f"cannot reach the hub: {error}", retryable=True) from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise HubUnreachable(f"the hub broke off: {str(error) or type(error).__name__}") from error
+            reason = str(error) or type(error).__name__
+            raise HubUnreachable(f"lost the connection to the hub, outcome unknown: {reason}") from error
 
     async def _start(self) -> None:
-        if self._place.starts:
-            await self._place.start()
+        if self._endpoint.starts:
+            await self._endpoint.start()
 
-    async def _hand_over_environment(self) -> None:
+    async def _send_environment(self) -> None:
         await self.ask("PUT", "/api/v2/environment", {"variables": provider_variables()})
 
 
 def new_key() -> str:
-    """An idempotency key that nobody else has."""
+    """A new idempotency key."""
     return secrets.token_hex(16)
 
 
 def path(*segments: str) -> str:
-    """A path of the API; each segment may be any text."""
+    """A path of the API. A segment may be any text."""
     return "/api/v2/" + "/".join(quote(segment, safe="@") for segment in segments)
 
 
@@ -110,7 +114,7 @@ def _value(content: bytes, status: int, content_type: str) -> Any:
         value = _read(content, _JSON if status >= 400 else content_type.partition(";")[0].strip().lower())
     except ValueError as error:
         if status < 400:
-            raise HubUnreachable("what answers there is no hub") from error
+            raise HubUnreachable("something other than rhetor answered at the hub's address") from error
         value = None
     if status >= 400:
         raise error_of(value if isinstance(value, dict) else {}, status)
@@ -121,5 +125,5 @@ def _read(content: bytes, kind: str) -> Any:
     if kind == _JSON or kind.endswith("+json"):
         return msgspec.json.decode(content) if content else None
     if kind == "text/html":
-        raise ValueError("a page of some other server")
+        raise ValueError("not an answer of the hub")
     return content.decode() if kind.startswith("text/") else content

@@ -1,4 +1,4 @@
-"""How long one waits for a hub that is away, and how often one looks."""
+"""How often a client tries to reach the hub again, and for how long."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import random
 _FIRST, _LONGEST = 0.05, 2.0  # seconds
 
 
-class Patience:
-    """Pauses between tries: random, up to 0.05 s and then twice as long each time, at most 2 s; until
-    `seconds` after it was made are over. None: for ever."""
+class Backoff:
+    """Random pauses between attempts: up to 0.05 s at first, then twice as long each time, up to 2 s.
 
-    def __init__(self, seconds: float | None) -> None:
-        self._ends = None if seconds is None else asyncio.get_running_loop().time() + seconds
+    The last one ends `timeout` seconds after the object was created. None means no limit.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         self._longest = _FIRST
 
-    async def pause(self, why: Exception) -> None:
-        """Wait, and then try again.
+    async def pause(self, error: Exception) -> None:
+        """Wait until the next attempt.
 
         Raises:
-            Exception: `why`, where the time is over.
+            Exception: `error`, if the time is over.
         """
-        left = None if self._ends is None else self._ends - asyncio.get_running_loop().time()
+        left = None if self._deadline is None else self._deadline - asyncio.get_running_loop().time()
         if left is not None and left <= 0:
-            raise why
-        # full jitter, so that many clients do not come back at the same moment
+            raise error
+        # random, so that many clients do not come back at the same moment
         seconds = random.uniform(self._longest / 4, self._longest)
         self._longest = min(self._longest * 2, _LONGEST)
         await asyncio.sleep(seconds if left is None else min(seconds, left))

@@ -1,4 +1,4 @@
-"""A conversation with a peer, and its turns, as a program uses them."""
+"""Sessions and turns, as a program uses them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from .requests import Requests, new_key, path
 from .values import Answer, Event, SessionState
 
 if TYPE_CHECKING:
-    from .link import Link
+    from .connection import Connection
 
 IfBusy = Literal["queue", "refuse", "interrupt"]
 _ENDS = frozenset({"turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted"})
 
 
 class Session:
-    """A session at the hub. It outlives this object, the connection and the hub."""
+    """A session of the hub. It outlives this object, the connection and the hub."""
 
-    def __init__(self, requests: Requests, link: Link, id: str, peer: str, name: str | None = None) -> None:
+    def __init__(
+        self, requests: Requests, connection: Connection, id: str, peer: str, name: str | None = None
+    ) -> None:
         self.id = id
         self.peer = peer
         self.name = name
         self._requests = requests
-        self._link = link
+        self._connection = connection
 
     async def send(
         self,
@@ -38,56 +40,64 @@ class Session:
         delimiter: str | None = None,
         command_id: str | None = None,
     ) -> Turn:
-        """Send a message; it is in the log when this returns, and its turn runs or waits.
+        """Send a message. When this returns, the message is in the log, and its turn is running or queued.
 
-        The same `command_id` with the same content is the same message, however often it is sent; one is
-        made where none is given, so a message is not sent twice by a connection that breaks.
+        The same `command_id` with the same content is the same message, however often it is sent. If you give
+        none, the client creates one, so a message is not sent twice if the connection breaks.
 
         Raises:
-            PeerBusy: with `if_busy="refuse"`. SessionOver, Conflict, Invalid, HubUnreachable: as they say.
+            PeerBusy: a turn is running, and `if_busy` is "refuse".
+            SessionOver: the session was stopped or has expired.
+            Conflict: `command_id` was used for another message.
+            Invalid: the message is empty or too large.
+            HubUnreachable: the hub did not come back in time.
         """
         body = {"message": content, "if_busy": if_busy, "execute": execute, "delimiter": delimiter}
-        return await sent(self._requests, self._link, path("sessions", self.id, "message"), body, command_id)
+        return await send_turn(
+            self._requests, self._connection, path("sessions", self.id, "message"), body, command_id
+        )
 
     def follow(self, after: str | None = None) -> Follow:
-        """The session's events behind a cursor, and then those that come; from its beginning without one."""
-        return Follow(self._link, self.id, after)
+        """The session's events after a cursor, and then new ones. Without a cursor, from its beginning."""
+        return Follow(self._connection, self.id, after)
 
     async def state(self) -> SessionState:
-        """How it is, with its messages."""
+        """The state of the session, with its messages."""
         return msgspec.convert(await self._requests.ask("GET", path("sessions", self.id)), SessionState)
 
     async def answer_permission(self, request_id: str, option_id: str) -> None:
-        """Choose one of the request's options.
+        """Answer a permission request with one of its options.
 
         Raises:
-            Conflict: it was answered, has expired, or its turn is over. Invalid: that is no option of it.
+            Conflict: the request was answered already, has expired, or its turn has ended.
+            Invalid: the request has no such option.
         """
         where = path("sessions", self.id, "permissions", request_id)
         await self._requests.ask("POST", where, {"option_id": option_id}, key=new_key())
 
     async def tool_result(self, call_id: str, result: Any, *, is_error: bool = False) -> None:
-        """The result (JSON) of a tool that runs here; the turn goes on with it.
+        """Send the result (a JSON value) of a tool that this program runs. The turn continues with it.
 
         Raises:
-            Conflict: it was given already, or the turn is over.
+            Conflict: the call has a result already, or its turn has ended.
         """
         where = path("sessions", self.id, "tool-results", call_id)
         await self._requests.ask("POST", where, {"result": result, "is_error": is_error}, key=new_key())
 
     async def interrupt(self) -> None:
-        """End the turn that runs, if one does."""
+        """Interrupt the running turn, if there is one."""
         await self._control("interrupt")
 
     async def pause(self) -> None:
-        """Let messages wait; the turn that runs goes on."""
+        """Start no further turns. The running turn continues, and new messages are queued."""
         await self._control("pause")
 
     async def resume(self) -> None:
+        """Start the queued turns again."""
         await self._control("resume")
 
     async def stop(self) -> None:
-        """End the session. What was said in it stays."""
+        """End the session. Its messages stay in the log."""
         await self._control("stop")
 
     async def _control(self, how: str) -> None:
@@ -95,25 +105,26 @@ class Session:
 
 
 class Turn:
-    """One message and what comes of it. It runs whether anybody looks or not.
+    """One message and its answer. The turn runs whether or not the program reads it.
 
-    `cursor`: its events stand behind it.
+    The turn's events come after `cursor`.
     """
 
-    def __init__(self, link: Link, id: str, session_id: str, peer: str, cursor: str) -> None:
+    def __init__(self, connection: Connection, id: str, session_id: str, peer: str, cursor: str) -> None:
         self.id = id
         self.session_id = session_id
         self.peer = peer
         self.cursor = cursor
-        self._link = link
+        self._connection = connection
 
     async def events(self) -> AsyncIterator[Event]:
-        """The turn's events, from its message to its end.
+        """Yield the turn's events, from its message to its end.
 
         Raises:
-            PositionLost: the log does not have them any more. HubUnreachable: the hub did not come back.
+            PositionLost: the events are no longer in the log.
+            HubUnreachable: the hub did not come back in time.
         """
-        async with Follow(self._link, self.session_id, self.cursor) as follow:
+        async with Follow(self._connection, self.session_id, self.cursor) as follow:
             async for event in follow:
                 if event.turn_id == self.id:
                     yield event
@@ -121,56 +132,56 @@ class Turn:
                         return
 
     async def text(self) -> AsyncIterator[str]:
-        """The answer as it comes; joined it is the whole one.
+        """Yield the pieces of the answer as they arrive.
 
         Raises:
-            TurnFailed, TurnCancelled, TurnInterrupted: it ends without an answer.
+            TurnFailed, TurnCancelled, TurnInterrupted: the turn ended without an answer.
         """
-        said = ""
+        partial = ""
         async for event in self.events():
             if event.type == "output.delta" and event.data["channel"] == "answer":
-                said += event.data["text"]
+                partial += event.data["text"]
                 yield event.data["text"]
             elif event.type == "turn.completed":
-                # a turn that is over may have been folded: its text is in its end
-                if len(whole := event.data["text"]) > len(said):
-                    yield whole[len(said) :]
+                # the log may have folded the deltas of a finished turn: its last event has the whole text
+                if len(whole := event.data["text"]) > len(partial):
+                    yield whole[len(partial) :]
             elif event.type in _ENDS:
-                raise _failure(event, said)
+                raise _failure(event, partial)
 
     async def answer(self) -> Answer:
-        """The whole answer, when it is complete.
+        """Wait for the complete answer.
 
         Raises:
-            TurnFailed, TurnCancelled, TurnInterrupted: there is none.
+            TurnFailed, TurnCancelled, TurnInterrupted: the turn ended without an answer.
         """
-        said = ""
+        partial = ""
         async for event in self.events():
             if event.type == "output.delta" and event.data["channel"] == "answer":
-                said += event.data["text"]
+                partial += event.data["text"]
             elif event.type == "turn.completed":
                 return msgspec.convert(event.data, Answer)
             elif event.type in _ENDS:
-                raise _failure(event, said)
+                raise _failure(event, partial)
         raise AssertionError("a turn's events end with its end")
 
 
-async def sent(
-    requests: Requests, link: Link, where: str, body: dict[str, Any], command_id: str | None
+async def send_turn(
+    requests: Requests, connection: Connection, path: str, body: dict[str, Any], command_id: str | None
 ) -> Turn:
-    """Send what `body` says; the turn that it began."""
+    """Post the body to a path of the API. Returns the turn that this began."""
     given = {name: value for name, value in body.items() if value is not None}
-    place = await requests.ask("POST", where, given, key=command_id or new_key(), prefer="respond-async")
-    return Turn(link, place["turn_id"], place["session_id"], place["ai"], place["cursor"])
+    turn = await requests.ask("POST", path, given, key=command_id or new_key(), prefer="respond-async")
+    return Turn(connection, turn["turn_id"], turn["session_id"], turn["ai"], turn["cursor"])
 
 
-def _failure(event: Event, said: str) -> TurnFailed:
+def _failure(event: Event, partial: str) -> TurnFailed:
     data = event.data
     if event.type == "turn.cancelled":
-        return TurnCancelled(f"cancelled by {data.get('by')}", "cancelled", partial=said, data=data)
+        return TurnCancelled(f"cancelled by {data.get('by')}", "cancelled", partial=partial, data=data)
     if event.type == "turn.interrupted":
-        return TurnInterrupted(str(data.get("reason")), "interrupted", partial=said, data=data)
+        return TurnInterrupted(str(data.get("reason")), "interrupted", partial=partial, data=data)
     retryable = data.get("retryable") is True
     return TurnFailed(
-        str(data.get("detail")), str(data["code"]), partial=said, retryable=retryable, data=data
+        str(data.get("detail")), str(data["code"]), partial=partial, retryable=retryable, data=data
     )

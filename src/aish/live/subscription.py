@@ -1,5 +1,6 @@
-"""What is followed on the connection for one reader: begun when there is nothing left to give, and again with
-the next connection. What is told, and what is kept of it, it refuses to know.
+"""A subscription of one reader. It begins when the reader's buffer is empty, and again with each connection.
+
+Subclasses know what the notices mean, and how they are buffered.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from typing import Any, Self
 
 import msgspec
 
+from .connection import Connection, ConnectionLost
 from .errors import HubError
-from .link import Link, Lost
 
 
 class Subscription(ABC):
-    """`_kept`: what has come and was not given yet; `_failure`: is raised behind that."""
+    """`_buffer` has what has arrived and was not yielded yet. `_failure` is raised after that."""
 
-    _kept: Sized
+    _buffer: Sized
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._name = ""
         self._news = asyncio.Event()
         self._failure: HubError | None = None
@@ -30,20 +31,20 @@ class Subscription(ABC):
         return self
 
     @abstractmethod
-    def told(self, method: str, params: msgspec.Raw, size: int) -> None:
-        """Something has come: to be kept, and `_news` to be set."""
+    def on_notice(self, method: str, params: msgspec.Raw, size: int) -> None:
+        """Buffer the notice, and set `_news`."""
 
-    def cut(self) -> None:
+    def on_disconnect(self) -> None:
         self._name = ""
         self._news.set()
 
     @abstractmethod
     async def _subscribe(self) -> None:
-        """`_begin`, and take the answer, where there is one."""
+        """Call `_begin`, and use the reply if there is one."""
 
-    async def _filled(self) -> None:
-        """Until something is kept."""
-        while not self._kept:
+    async def _wait_for_news(self) -> None:
+        """Wait until something is buffered, and subscribe if necessary."""
+        while not self._buffer:
             if self._failure is not None:
                 raise self._failure
             if self._name:
@@ -53,12 +54,12 @@ class Subscription(ABC):
                 await self._subscribe()
 
     async def _begin(self, method: str, params: dict[str, Any]) -> Any:
-        """What the hub answers; None where the connection was lost before it did."""
-        self._name = self._link.new_name()
+        """Subscribe. Returns the hub's reply, or None if the connection was lost before it arrived."""
+        self._name = self._connection.new_name()
         try:
-            return await self._link.follow(self._name, method, params, self)
+            return await self._connection.follow(self._name, method, params, self)
         except BaseException as error:
             self._name = ""
-            if not isinstance(error, Lost):
+            if not isinstance(error, ConnectionLost):
                 raise
             return None

@@ -1,4 +1,4 @@
-"""What a client of the hub is given: events, peers, requests for permission. Values; they do nothing."""
+"""The values that a client receives: events, peers, permission requests, sessions, answers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event of a stream, as the log has it (docs/reference/rest.md, The event).
+    """One event of a stream, as in the log (docs/reference/rest.md, The event).
 
-    `seq` grows by one from event to event; where `folded` stands for several, it is the last one's. `cursor`
-    is where to go on from. `at`: RFC 3339, UTC. `plan_id` and `step`: of a plan's stream.
+    `seq` increases by one with each event; an event that was folded from several has that of the last one.
+    `prev` is the `seq` of the event before. A client continues from `cursor`. `at` is an RFC 3339 time in
+    UTC. `plan_id` and `step` are set in the stream of a plan.
     """
 
     epoch: str
@@ -28,14 +29,14 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Abilities(msgspec.Struct, frozen=True):
-    """`scores`: from 0 to 1, by capability; `primary`: those for which the peer is asked first."""
+    """`scores` are from 0 to 1, by capability. `primary` are those for which the peer is preferred."""
 
     scores: dict[str, float] = {}
     primary: list[str] = []
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Who can be talked to. `status` with the `evidence` for it."""
+    """A peer. `evidence` says why it has its `status`."""
 
     id: str
     name: str
@@ -49,7 +50,8 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class Option(msgspec.Struct, frozen=True):
-    """One way to answer a request. `kind`: allow_once, allow_always, reject_once, reject_always."""
+    """One answer to a permission request. `kind` is allow_once, allow_always, reject_once or
+    reject_always."""
 
     option_id: str
     name: str
@@ -57,8 +59,11 @@ class Option(msgspec.Struct, frozen=True):
 
 
 class Permission(msgspec.Struct, frozen=True):
-    """A peer asks a person. `session_id` is the plan's for a step of a plan; `expires_at`: RFC 3339, UTC,
-    after which it counts as refused."""
+    """A permission request of a peer.
+
+    For a step of a plan, `session_id` is the id of the plan. After `expires_at` (RFC 3339, UTC), the request
+    counts as denied.
+    """
 
     request_id: str
     session_id: str
@@ -72,17 +77,20 @@ class Permission(msgspec.Struct, frozen=True):
 
 
 class PermissionChange(msgspec.Struct, frozen=True):
-    """A request waits, or does no more: then with the option that was chosen (None: none was) and who did.
-    `by` is empty where it ended while the connection was away."""
+    """A request that was made (`pending`), or that is no longer pending.
+
+    `option_id` is the chosen option, or None if there is none. `by` says who chose it; it is empty if that
+    happened while the connection was lost.
+    """
 
     request: Permission
-    waits: bool
+    pending: bool
     option_id: str | None = None
     by: str = ""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """`role`: user or assistant."""
+    """One message of a session. `role` is user or assistant."""
 
     role: str
     content: str
@@ -90,7 +98,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class SessionState(msgspec.Struct, frozen=True):
-    """A session as the hub knows it. `head`: the cursor of its last event; `messages`: up to 1,000."""
+    """The state of a session. `head` is the cursor of its last event. `messages` has at most 1,000."""
 
     id: str
     specialist_id: str
@@ -104,8 +112,11 @@ class SessionState(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A turn's whole answer. `cost`: USD as a decimal string, None where the price is unknown; `seconds`: how
-    long the turn took."""
+    """The complete answer of a turn.
+
+    `cost` is in USD, as a decimal string, or None if the price is unknown. `seconds` is the duration of the
+    turn.
+    """
 
     text: str
     finish_reason: str = "stop"

@@ -1,7 +1,7 @@
-"""`aish tools attach NAME`: a program in this terminal, as if it had been started here.
+"""`aish tools attach NAME`: shows a program in this terminal, as if it had been started here.
 
-Keys go to the hub as they are typed, the program's bytes come back as it writes them. A connection that is
-lost is made anew: programs outlive the hub, and the hub draws the screen again for whoever attaches.
+Keys go to the hub as they are typed, and the program's bytes come back as it writes them. If the connection
+is lost, the terminal reconnects: programs outlive the hub, and the hub redraws the screen for a new viewer.
 """
 
 import os
@@ -14,7 +14,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode, encode
 from aish.client.websocket import WebSocket, open_websocket
-from aish.client.websocket_frames import BINARY, BROKEN_OFF, FORBIDDEN, LEAVING, RESTARTING, TOO_SLOW, Closed
+from aish.client.websocket_frames import ABNORMAL, BINARY, FORBIDDEN, GOING_AWAY, RESTARTING, TOO_SLOW, Closed
 from aish.exits import Failure
 from aish.output import STDOUT, say, write
 from aish.terminal.overlay import Overlay
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
     Mode: TypeAlias = Literal["rw", "r"]
 
-DETACH_SECONDS = 0.03  # after which what has begun like Ctrl-] is another key
-# kitty's `ESC[93;5u`, with other keys, a press and a text at will; xterm's `ESC[27;5;93~`.
+DETACH_SECONDS = 0.03  # the longest pause within the bytes of Ctrl-]
+# Ctrl-] in the forms of kitty (`ESC[93;5u`, with optional fields) and xterm (`ESC[27;5;93~`)
 _FORMS = re.compile(rb"\x1d|\x1b\[93(?::[\d:]*)?;(\d+)(?::1)?(?:;[\d:]*)?u|\x1b\[27;(\d+);93~")
 _BEGUN = re.compile(rb"\x1b(?:\[(?:9(?:3(?:[:;][\d:;]*)?)?|2(?:7(?:;[\d;]*)?)?)?)?\Z")
 _MAX_HELD_BYTES = 64
 _CONTROL, _LOCKS = 4, 64 | 128
 
 STDIN = 0
-_RECONNECT_SECONDS = 10.0
-_PAUSE, _PATIENCE = 0.1, 2.0  # seconds between two tries, and for one
+_RECONNECT_TIMEOUT = 10.0  # seconds
+_RETRY_PAUSE, _TRY_TIMEOUT = 0.1, 2.0  # seconds
 _MAX_KEPT_BYTES = 4096
 _MAX_UNSENT_KEYS = 65536
-_COMES_BACK = (BROKEN_OFF, LEAVING, RESTARTING, TOO_SLOW)
+_RECONNECT_CODES = (ABNORMAL, GOING_AWAY, RESTARTING, TOO_SLOW)
 _CTRL_C, _BELL, _CLEAR = b"\x03", b"\x07", b"\x1b[H\x1b[2J"
 
 
-class Ended:
-    """How a program ended: by itself with a code, or by a signal."""
+class ProgramExit:
+    """How a program ended: with an exit code, or by a signal."""
 
     def __init__(self, exit_code: int | None, signal: "int | str | None") -> None:
         self.exit_code = exit_code
@@ -51,19 +51,20 @@ class Ended:
 
 
 def attach(hub: Hub, name: str, mode: "Mode" = "rw") -> int:
-    """Until the program ends or Ctrl-] is typed; where no person sits at both ends it is only looked at.
+    """Show the program until it ends or the user types Ctrl-]. If stdin or stdout is not a terminal, the view
+    is read-only.
 
-    0, also after Ctrl-]; 1 where the program failed, whose own code is said.
+    Returns 0, also after Ctrl-]. Returns 1 if the program failed, after printing its own exit code.
 
     Raises:
-        Failure: there is no such program, or it is lost, or the hub is (for longer than ten seconds).
-        KeyboardInterrupt: it was only looked at, and that was stopped.
-        BrokenPipeError: nobody reads any more what it shows.
+        Failure: there is no such program, the program is lost, or the hub is away for more than ten seconds.
+        KeyboardInterrupt: the user stopped a read-only view.
+        BrokenPipeError: the reader of stdout has closed the pipe.
     """
-    has_person = os.isatty(STDIN) and os.isatty(STDOUT)
-    attachment = Attachment(hub, name, mode if has_person else "r")
+    is_interactive = os.isatty(STDIN) and os.isatty(STDOUT)
+    attachment = Attachment(hub, name, mode if is_interactive else "r")
     try:
-        if has_person:
+        if is_interactive:
             with RawTerminal() as terminal:
                 ended = attachment.run(terminal)
         else:
@@ -73,29 +74,29 @@ def attach(hub: Hub, name: str, mode: "Mode" = "rw") -> int:
     for notice in attachment.notices:
         say(notice)
     if ended is not None:
-        return told(name, ended)
-    if has_person:
-        say(f"Detached from {name} (aish tools attach {name} goes on)")
+        return report_exit(name, ended)
+    if is_interactive:
+        say(f"Detached from {name} (aish tools attach {name} reattaches)")
     return exits.DONE
 
 
-def told(name: str, ended: Ended) -> int:
-    """Say how the program ended; the exit code for it."""
+def report_exit(name: str, ended: ProgramExit) -> int:
+    """Print how the program ended. Returns the exit code of the shell."""
     if ended.signal is not None:
-        say(f"{name} was ended by signal {ended.signal}")
+        say(f"{name} was killed by signal {ended.signal}")
     elif ended.exit_code:
-        say(f"{name} has ended with exit code {ended.exit_code}")
+        say(f"{name} exited with code {ended.exit_code}")
     else:
-        say(f"{name} has ended")
+        say(f"{name} exited")
         return exits.DONE
     return exits.FAILED
 
 
 class Attachment:
-    """One view of a program, over as many connections as it takes.
+    """One view of a program, over as many connections as necessary.
 
     Raises:
-        Failure: the first one is refused.
+        Failure: the hub rejects the first connection.
     """
 
     def __init__(self, hub: Hub, name: str, mode: "Mode") -> None:
@@ -103,43 +104,45 @@ class Attachment:
         self._mode = mode
         self._path = f"/ws/attach/{quote(name)}?mode={mode}"
         self._socket: WebSocket | None = open_websocket(hub, self._path)
-        self._hub = Hub(hub.home, may_start=False)  # who ends the hub means it
+        self._hub = Hub(hub.home, may_start=False)  # a user who stops the hub does not want it back
         self._lost_at = self._next_try = 0.0
         self._keys = Keys()
         self._release_at = 0.0
         self._overlay = Overlay()
         self._kept = bytearray()
-        self._is_over = False
-        self._ended: Ended | None = None
+        self._has_exited = False
+        self._ended: ProgramExit | None = None
         self._pipe = [STDOUT] if stat.S_ISFIFO(os.fstat(STDOUT).st_mode) else []
 
     @property
     def notices(self) -> "list[str]":
-        """What was forwarded to the program's terminal meanwhile."""
-        return self._overlay.told
+        """Messages that were forwarded to the program's terminal meanwhile."""
+        return self._overlay.notices
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
 
-    def run(self, terminal: RawTerminal | None) -> Ended | None:
-        """How the program ended; None where it goes on, and the person has left.
+    def run(self, terminal: RawTerminal | None) -> ProgramExit | None:
+        """Show the program. Returns how it ended, or None if the user detached from it.
 
         Raises:
             Failure, BrokenPipeError: as `attach`.
         """
         self._terminal = terminal
         if terminal is not None:
-            self._draw(_scrolled_away())
+            self._draw(_scroll_screen())
         self._send_size()
-        self._show()
-        while not (self._is_over or self._keys.has_left):
+        self._receive()
+        while not (self._has_exited or self._keys.has_detached):
             self._wait()
         return self._ended
 
     def _wait(self) -> None:
-        """Until something has come, or is due; and do what it asks for. The hub is heard first, so that keys
-        go where they can go."""
+        """Wait for the hub, a key, a signal or a timer, and handle it.
+
+        The hub comes first: if it has closed the connection, keys are kept for the next one.
+        """
         socket, terminal = self._socket, self._terminal
         reading: list[Any] = [*self._pipe, *([socket] if socket else [])]
         if terminal is not None:
@@ -149,19 +152,19 @@ class Attachment:
         sending = [socket] if socket and socket.unsent_bytes else []
         readable, writable, _ = select.select(reading, sending, [], self._timeout())
         if socket is None or socket in readable:
-            self._show()
+            self._receive()
         if socket and writable:
             socket.flush()
         if terminal is not None and terminal.wakeup in readable:
-            terminal.woken()
+            terminal.handle_wakeup()
             self._send_size()
         if STDIN in readable:
-            self._typed()
+            self._read_keys()
         elif self._keys.held and monotonic() >= self._release_at:
             self._send_keys(self._keys.release())
         self._show_notices()
         if STDOUT in readable:
-            raise BrokenPipeError  # a pipe's writing end can be read when nobody reads at the other one
+            raise BrokenPipeError  # the writing end of a pipe becomes readable when the reader has closed it
 
     def _timeout(self) -> float | None:
         due = [self._release_at] if self._keys.held else []
@@ -171,13 +174,15 @@ class Attachment:
             due.append(self._overlay.due)
         return max(min(due) - monotonic(), 0.0) if due else None
 
-    def _typed(self) -> None:
+    def _read_keys(self) -> None:
         try:
             typed = os.read(STDIN, 4096)
         except OSError:
             typed = b""
         if not typed or (self._mode == "r" and _CTRL_C in typed):
-            self._keys.has_left = True  # the terminal is gone, or there is nobody whom Ctrl-C could reach
+            self._keys.has_detached = (
+                True  # the terminal is gone, or the view is read-only and Ctrl-C has nothing else to stop
+            )
             return
         self._send_keys(self._keys.feed(typed))
         self._release_at = monotonic() + DETACH_SECONDS
@@ -188,7 +193,7 @@ class Attachment:
         except BrokenPipeError:
             raise
         except OSError:
-            self._keys.has_left = True  # the terminal is gone
+            self._keys.has_detached = True  # the terminal is gone
 
     def _send_keys(self, keys: bytes) -> None:
         if self._mode == "r" or not keys:
@@ -206,104 +211,111 @@ class Attachment:
         rows, columns = window_size(STDOUT)
         self._socket.send(encode({"type": "size", "rows": rows, "cols": columns}).decode())
 
-    def _show(self) -> None:
-        """Write what the program has written by now, and hear what the hub says of it."""
+    def _receive(self) -> None:
+        """Write the output that has arrived, and handle the hub's messages. Reconnects if necessary."""
         if self._socket is None:
-            self._connect_again()  # whose answer may have brought frames with it
+            self._reconnect()  # the response may have brought frames with it
         if self._socket is None:
             return
         try:
             for kind, data in self._socket.messages():
                 if kind == BINARY:
-                    self._overlay.disturbed(monotonic())
+                    self._overlay.program_wrote(monotonic())
                     self._draw(data)
                 else:
-                    self._hear(data)
+                    self._handle(data)
         except Closed as closed:
-            if not self._is_over:
-                self._lose(closed)
+            if not self._has_exited:
+                self._handle_close(closed)
 
-    def _hear(self, data: bytes) -> None:
+    def _handle(self, data: bytes) -> None:
         try:
-            said: dict[str, Any] = decode(data)
-            kind = said.get("type")
+            message: dict[str, Any] = decode(data)
+            kind = message.get("type")
         except (ValueError, AttributeError):
-            raise Failure("the hub sent what cannot be read", exits.UNREACHABLE) from None
+            raise Failure("the hub sent an invalid message", exits.UNREACHABLE) from None
         if kind == "exited":
-            self._is_over, self._ended = True, Ended(said.get("exit_code"), said.get("signal"))
+            self._has_exited, self._ended = True, ProgramExit(message.get("exit_code"), message.get("signal"))
         elif kind == "notice":
-            self._overlay.take(said, monotonic())
+            self._overlay.add(message, monotonic())
         elif kind == "lost":
-            raise Failure(f"{self._name} is lost: {said.get('reason')}")
+            raise Failure(f"lost the program {self._name}: {message.get('reason')}")
 
     def _show_notices(self) -> None:
-        """What was forwarded here: for a few seconds, and then the hub draws the screen again."""
+        """Draw a forwarded message over the screen. To remove it, reconnect: the hub then redraws the
+        screen."""
         if self._terminal is None:
             return
         now = monotonic()
-        if line := self._overlay.drawn(now, *window_size(STDOUT)):
+        if line := self._overlay.draw(now, *window_size(STDOUT)):
             self._draw(line)
         if self._overlay.is_over(now) and self._socket is not None:
             self._socket.close()
             self._socket = None
             self._lost_at = self._next_try = now
 
-    def _lose(self, closed: Closed) -> None:
+    def _handle_close(self, closed: Closed) -> None:
         if closed.code == FORBIDDEN:
-            raise Failure(f"{self._name}: {closed.reason or 'no keys are taken here'}", exits.DENIED)
-        if closed.code not in _COMES_BACK:
-            raise Failure(f"the hub has closed the view of {self._name}: {closed}", exits.UNREACHABLE)
+            raise Failure(
+                f"{self._name}: {closed.reason or 'the hub rejects keys from this terminal'}", exits.DENIED
+            )
+        if closed.code not in _RECONNECT_CODES:
+            raise Failure(f"the hub closed the connection to {self._name}: {closed}", exits.UNREACHABLE)
         self._socket = None
         self._lost_at = monotonic()
-        self._next_try = self._lost_at + (0.0 if closed.code == TOO_SLOW else _PAUSE)
+        self._next_try = self._lost_at + (0.0 if closed.code == TOO_SLOW else _RETRY_PAUSE)
 
-    def _connect_again(self) -> None:
+    def _reconnect(self) -> None:
         now = monotonic()
         if now < self._next_try:
             return
         try:
             after = f"&after={self._overlay.cursor}" if self._overlay.cursor else ""
-            self._socket = open_websocket(self._hub, self._path + after, _PATIENCE)
+            self._socket = open_websocket(self._hub, self._path + after, _TRY_TIMEOUT)
         except Failure as failure:
             if failure.code not in (exits.UNREACHABLE, exits.TIMED_OUT):
                 raise
-            if now - self._lost_at > _RECONNECT_SECONDS:
-                raise Failure(
-                    f"the hub is gone; aish tools attach {self._name} goes on", exits.UNREACHABLE
-                ) from None
-            self._next_try = monotonic() + _PAUSE
+            if now - self._lost_at > _RECONNECT_TIMEOUT:
+                raise self._lost_hub() from None
+            self._next_try = monotonic() + _RETRY_PAUSE
             return
         if self._terminal is not None:
-            self._draw(PLAIN + _CLEAR)  # the screen is drawn anew, and from nothing
+            self._draw(PLAIN + _CLEAR)  # the hub redraws the whole screen
         self._send_size()
         kept, self._kept = bytes(self._kept), bytearray()
         self._send_keys(kept)
 
+    def _lost_hub(self) -> Failure:
+        name = self._name
+        hint = f"{name} keeps running (aish tools attach {name} reattaches)"
+        return Failure(f"lost the connection to the hub; {hint}", exits.UNREACHABLE)
 
-def _scrolled_away() -> bytes:
-    """An empty screen, for the hub draws only what the program shows; what was there is still above it."""
+
+def _scroll_screen() -> bytes:
+    """Scroll the screen empty, because the hub draws only what the program shows."""
     rows, _ = window_size(STDOUT)
     return b"\x1b[999;1H" + b"\n" * rows + _CLEAR
 
 
 class Keys:
-    """What is typed, in any pieces → what the program is given, up to the Ctrl-].
+    """Finds Ctrl-] in what the user types, in any pieces, and passes on everything before it.
 
-    `held`: what may be the beginning of one. Where nothing follows in `DETACH_SECONDS`, call `release`.
+    `held` are bytes that may be the beginning of Ctrl-]. If nothing follows within `DETACH_SECONDS`, call
+    `release`.
     """
 
     def __init__(self) -> None:
         self.held = b""
-        self.has_left = False
+        self.has_detached = False
 
     def feed(self, typed: bytes) -> bytes:
-        """What is to be sent now; nothing more once `has_left`."""
-        if self.has_left:
+        """The bytes to send to the program now. Empty once `has_detached` is set."""
+        if self.has_detached:
             return b""
         data, self.held = self.held + typed, b""
         for found in _FORMS.finditer(data):
             if _is_control(found):
-                self.has_left = True
+                self.has_detached = True
                 return data[: found.start()]
         begun = _BEGUN.search(data)
         if begun is None or len(begun[0]) > _MAX_HELD_BYTES:
@@ -312,7 +324,7 @@ class Keys:
         return data[: begun.start()]
 
     def release(self) -> bytes:
-        """What was held: nothing came that makes it a Ctrl-]."""
+        """The bytes that were held, which are not Ctrl-]."""
         held, self.held = self.held, b""
         return held
 

@@ -1,8 +1,7 @@
-"""The prompt at which a person types: line editing, history, completion, and lines that arrive above it.
+"""Reading lines from the user: line editing, history, completion, and notices above the input line.
 
-On a terminal that can move its cursor it is that of prompt_toolkit, which can write above a line that is
-being typed and put it back as it was. Elsewhere what arrives goes below what is being
-typed.
+On a terminal that can move its cursor, prompt_toolkit reads the lines. It can write above the line that is
+being typed. On other terminals, notices appear below the input, which is then shown again.
 """
 
 import os
@@ -10,7 +9,7 @@ import sys
 
 from aish.client.home import state_home
 from aish.output import STDOUT, write
-from aish.terminal.above import ABOVE, Above
+from aish.terminal.notices import NOTICES, Notices
 from aish.terminal.tty import window_size
 
 TYPE_CHECKING = False
@@ -26,16 +25,16 @@ MAX_HISTORY_BYTES, KEPT_HISTORY_BYTES = 1 << 20, 1 << 19
 
 
 class Editor:
-    """Lines from where nobody sits. `editor` makes what fits the terminal."""
+    """Reads lines from stdin without a terminal. `make_editor` chooses the class that fits."""
 
-    is_for_person = False
+    is_interactive = False
 
     def read(self, prompt: str, *, whole: bool = False) -> str:
-        """The next line, without its end; with `whole`, all that was pasted, as one.
+        """The next line, without its newline. With `whole`, several pasted lines are one.
 
         Raises:
-            EOFError: the input is over.
-            KeyboardInterrupt: Ctrl-C; the cursor stands at the beginning of a line.
+            EOFError: the input has ended.
+            KeyboardInterrupt: the user pressed Ctrl-C. The cursor is at the beginning of a line.
         """
         line = sys.stdin.readline()
         if not line:
@@ -44,37 +43,42 @@ class Editor:
 
 
 class PlainEditor(Editor):
-    """A terminal without a cursor to move: a line that arrives goes below what is typed, which is then shown
-    again."""
+    """Reads lines from a terminal that cannot move its cursor. Notices appear below the input, which is then
+    shown again."""
 
-    is_for_person = True
+    is_interactive = True
 
-    def __init__(self, above: Above = ABOVE) -> None:
-        self._above = above
+    def __init__(self, notices: Notices = NOTICES) -> None:
+        self._notices = notices
 
     def read(self, prompt: str, *, whole: bool = False) -> str:
-        import readline  # it gives `input` its line editing and its history
+        import readline  # gives `input` line editing and a history
 
-        _show(self._above.take())
-        self._above.await_at(lambda: _show("\n", self._above.take(), prompt, readline.get_line_buffer()))
+        _show(self._notices.take())
+        self._notices.set_wakeup(
+            lambda: _show("\n", self._notices.take(), prompt, readline.get_line_buffer())
+        )
         try:
             return input(prompt)
         except KeyboardInterrupt:
             write(STDOUT, b"\n")
             raise
         finally:
-            self._above.await_at(None)
+            self._notices.set_wakeup(None)
 
 
 class LineEditor(Editor):
-    """`words`: what a word may be completed to, when Tab is pressed. `history`: the file that keeps what was
-    typed; a line that begins with a space is not kept."""
+    """Reads lines from a terminal with prompt_toolkit.
 
-    is_for_person = True
+    `words` returns the words that Tab completes. `history` is the path of a file. Lines that begin with a
+    space are not recorded.
+    """
 
-    def __init__(self, above: Above = ABOVE, history: str | None = None) -> None:
+    is_interactive = True
+
+    def __init__(self, notices: Notices = NOTICES, history: str | None = None) -> None:
         self.words: Callable[[], Iterable[str]] = frozenset
-        self._above = above
+        self._notices = notices
         self._session = _session(lambda: self.words(), history)
         self._pasted: list[str] = []
 
@@ -84,28 +88,28 @@ class LineEditor(Editor):
         try:
             text = self._session.prompt(prompt, pre_run=self._begin)
         finally:
-            self._above.await_at(None)
+            self._notices.set_wakeup(None)
         if whole:
             return text
-        first, *self._pasted = text.split("\n")  # more lines than one were pasted: they are run in turn
+        first, *self._pasted = text.split("\n")  # pasted lines are returned one after the other
         return first
 
     def _begin(self) -> None:
-        """The prompt is there, in a loop of its own; from now on what arrives is written above it."""
+        """The prompt is shown, on a loop of its own. From now on, notices are written above it."""
         from prompt_toolkit.application import get_app
 
         loop = get_app().loop
         assert loop is not None
-        self._above.await_at(lambda: _soon(loop, self._show))
+        self._notices.set_wakeup(lambda: _soon(loop, self._show))
 
     def _show(self) -> None:
         from prompt_toolkit.application import run_in_terminal
 
-        run_in_terminal(lambda: _show(self._above.take()))
+        run_in_terminal(lambda: _show(self._notices.take()))
 
 
-def editor() -> Editor:
-    """The best that the terminal allows."""
+def make_editor() -> Editor:
+    """The best editor for the terminal."""
     if not (os.isatty(STDIN) and os.isatty(STDOUT)):
         return Editor()
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -114,14 +118,14 @@ def editor() -> Editor:
 
 
 def _history_file() -> str | None:
-    """The file in the home, for its owner only, no longer than is useful; None where it cannot be had."""
+    """The path of the history file (0600), which is shortened if necessary. None if it cannot be used."""
     path = os.path.join(state_home(), "history")  # noqa: PTH118
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             if file.seek(0, os.SEEK_END) > MAX_HISTORY_BYTES:
                 file.seek(-KEPT_HISTORY_BYTES, os.SEEK_END)
-                kept = file.read().partition(b"\n\n")[2]  # from the next entry on
+                kept = file.read().partition(b"\n\n")[2]  # from the next complete entry on
                 file.seek(0)
                 file.write(kept)
                 file.truncate()
@@ -150,7 +154,7 @@ def _session(words: "Callable[[], Iterable[str]]", history: str | None) -> "Prom
 
     return PromptSession(
         history=History(history) if history else None,
-        # a terminal that is asked where its cursor is may answer when a program already reads its keys
+        # the terminal could report its cursor position late, when a program already reads the keys
         output=Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False),
         completer=WordCompleter(lambda: sorted(words()), pattern=re.compile(r"[\w@:.-]+")),
         complete_while_typing=False,
@@ -169,4 +173,4 @@ def _soon(loop: "asyncio.AbstractEventLoop", work: "Callable[[], None]") -> None
     try:
         loop.call_soon_threadsafe(work)
     except RuntimeError:
-        pass  # the line is just over: what arrived waits for the next prompt
+        pass  # the line has just ended: the notices wait for the next prompt

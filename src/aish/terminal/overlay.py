@@ -1,7 +1,9 @@
-"""What is forwarded to a terminal in which a program runs: a line for a few seconds, all of it at the end.
+"""Messages that are forwarded to a terminal in which a program runs.
 
-Bytes of the program and ours must not be mixed: ours are given when it has been silent for a moment, put the
-cursor back, and the screen is drawn anew when their time is over. How that is done it refuses to know.
+Each one covers a line for a few seconds, and all of them are printed at the end.
+
+Our bytes must not be mixed with those of the program. They are written when the program has been silent for a
+moment, they restore the cursor, and when their time is over, the caller redraws the screen.
 """
 
 from unicodedata import east_asian_width
@@ -14,15 +16,15 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 0.05
 SHOWN_SECONDS = 5.0
-MOST_KEPT = 1000
+MAX_KEPT = 1000
 _SAVE, _RESTORE = "\x1b7\x1b[?6l", "\x1b8"  # the origin mode is saved and restored with the cursor
 
 
 class Overlay:
-    """Times are seconds of `monotonic`."""
+    """The line that covers the screen, and when to draw and remove it. Times are those of `monotonic`."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.notices: list[str] = []
         self.cursor: str | None = None
         self._line = ""
         self._draw_at: float | None = None
@@ -30,26 +32,26 @@ class Overlay:
 
     @property
     def due(self) -> float | None:
-        """When there is something to do, if nothing comes before."""
+        """When to draw or remove the line next, unless something happens before."""
         times = [at for at in (self._draw_at, self._clear_at) if at is not None]
         return min(times, default=None)
 
-    def take(self, notice: "dict[str, Any]", now: float) -> None:
-        """A notice of the hub."""
+    def add(self, notice: "dict[str, Any]", now: float) -> None:
+        """Show a notice of the hub as soon as the program is silent."""
         self.cursor = notice.get("cursor")
         title, text = str(notice.get("title", "")), str(notice.get("text", ""))
         whole = cleaned(f"{heading(title)} {text}")
-        self.told = [*self.told, whole][-MOST_KEPT:]
+        self.notices = [*self.notices, whole][-MAX_KEPT:]
         self._line = " ".join(whole.split())
         self._draw_at = now + SILENCE_SECONDS
 
-    def disturbed(self, now: float) -> None:
-        """The program writes."""
+    def program_wrote(self, now: float) -> None:
+        """Start to wait again for the program to be silent."""
         if self._draw_at is not None:
             self._draw_at = now + SILENCE_SECONDS
 
-    def drawn(self, now: float, rows: int, columns: int) -> bytes:
-        """What shows the line, if it is time for it."""
+    def draw(self, now: float, rows: int, columns: int) -> bytes:
+        """The bytes that draw the line; empty if it is not time for it."""
         if self._draw_at is None or now < self._draw_at:
             return b""
         self._draw_at, self._clear_at = None, now + SHOWN_SECONDS
@@ -57,15 +59,15 @@ class Overlay:
         return f"{_SAVE}\x1b[{rows};1H\x1b[0;7m{line}\x1b[0m\x1b[K{_RESTORE}".encode("utf-8", "replace")
 
     def is_over(self, now: float) -> bool:
-        """Whether the screen is to be drawn anew, without the line; told once."""
-        over = self._clear_at is not None and now >= self._clear_at and self._draw_at is None
-        if over:
+        """Whether the caller must redraw the screen without the line. Returns True once per line."""
+        is_over = self._clear_at is not None and now >= self._clear_at and self._draw_at is None
+        if is_over:
             self._clear_at = None
-        return over
+        return is_over
 
 
 def _cut(line: str, columns: int) -> str:
-    """As much of the line as is so many columns wide."""
+    """The beginning of the line, at most this many columns wide."""
     width = 0
     for at, char in enumerate(line):
         width += 2 if east_asian_width(char) in "WF" else 1

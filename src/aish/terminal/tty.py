@@ -1,7 +1,7 @@
-"""The user's own terminal in raw mode, and that it surely comes back out of it.
+"""The user's terminal in raw mode, and restoring it in every case.
 
-A guardian, a small process of its own, waits until this one is gone: it puts the terminal right where this
-one could not, because it was killed. What is shown and what keys mean this module refuses to know.
+A guardian process waits for this process to exit. If this process is killed and cannot restore the terminal,
+the guardian does. This module does not know what is shown, or what keys mean.
 """
 
 import fcntl
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     Attributes: TypeAlias = list[Any]
 
-# Every mode that a program may have left on, off: alternate screen, application keys, mouse, focus,
-# bracketed and synchronized writing, kitty's and xterm's keys, scroll region, character set, colours.
+# Turns off every mode that a program may have left on: alternate screen, application keys, mouse, focus,
+# bracketed paste, synchronized output, kitty's and xterm's keys, scroll region, character set, colours.
 PLAIN = (
     b"\x1b[?1049l\x1b[?1l\x1b>\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l"
     b"\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2004l\x1b[?2026l\x1b[?2031l\x1b[<9u\x1b[>4m\x1b[?6l\x1b[4l\x1b[r"
     b"\x1b(B\x0f\x1b[0 q\x1b[0m\x1b[?7h\x1b[?25h"
 )
-# The program drew anywhere on the screen: what comes next begins below all of it.
+# The program may have drawn anywhere on the screen: output continues below all of it.
 _BELOW = b"\x1b[999;1H\r\n"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _LOOKED_AT = (signal.SIGWINCH, signal.SIGCONT)
-_MOST = 1000  # rows and columns that the hub takes
+_MAX_SIZE = 1000  # rows or columns that the hub accepts
 _STALLED_SECONDS = 0.5
 _IS_RAW, _IS_RESTORED = b"r", b"."
 
 
 class Signalled(BaseException):
-    """This process was asked to end; it does so once the terminal is restored."""
+    """The process got SIGTERM or SIGHUP. It ends as soon as the terminal is restored."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -42,10 +42,11 @@ class Signalled(BaseException):
 
 
 class RawTerminal:
-    """The terminal at these descriptors: raw within the `with`, and as it was behind it, however that is
-    left. SIGTERM and SIGHUP leave it too, as `Signalled`, and then end the process.
+    """The terminal at these descriptors: raw within the `with`, and restored afterwards in every case.
 
-    Select on `wakeup` and call `woken` when it is readable.
+    SIGTERM and SIGHUP raise `Signalled` in the block, and then end the process.
+
+    Select on `wakeup`, and call `handle_wakeup` when it is readable.
     """
 
     def __init__(self, keyboard: int = 0, screen: int = 1) -> None:
@@ -63,7 +64,7 @@ class RawTerminal:
         self._earlier = {number: signal.signal(number, self._end) for number in _ENDING}
         self._earlier |= {number: signal.signal(number, _nothing) for number in _LOOKED_AT}
         try:
-            self._guardian.tell(_IS_RAW)
+            self._guardian.report(_IS_RAW)
             termios.tcsetattr(self._keyboard, termios.TCSANOW, self._raw)
         except BaseException:
             self._leave()
@@ -73,13 +74,13 @@ class RawTerminal:
     def __exit__(self, *_: object) -> None:
         self._leave()
 
-    def woken(self) -> None:
-        """The size may have changed. Behind a stop the terminal is raw again."""
+    def handle_wakeup(self) -> None:
+        """Handle a signal: the size may have changed, and after a stop the terminal must become raw again."""
         try:
-            told = os.read(self.wakeup, 4096)
+            signals = os.read(self.wakeup, 4096)
         except BlockingIOError:
             return
-        if signal.SIGCONT in told:
+        if signal.SIGCONT in signals:
             termios.tcsetattr(self._keyboard, termios.TCSANOW, self._raw)
 
     def _leave(self) -> None:
@@ -101,14 +102,14 @@ class RawTerminal:
 
 
 class Guardian:
-    """A process that outlives this one if need be, and then restores the terminal.
+    """A process that restores the terminal if this process exits without doing it.
 
-    It has a process group of its own and takes no signals, so that it ends only after this one. It is told
-    through a pipe what state the terminal is in; the pipe's end is the end of this process.
+    It has a process group of its own and blocks all signals, so that it ends after this process. A pipe tells
+    it the state of the terminal; when the pipe closes, this process has exited.
     """
 
     def __init__(self, keyboard: int, screen: int, cooked: "Attributes", raw: "Attributes") -> None:
-        reads, self._tells = os.pipe()
+        reads, self._pipe = os.pipe()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._pid = os.fork()
@@ -118,16 +119,16 @@ class Guardian:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(reads)
 
-    def tell(self, state: bytes) -> None:
+    def report(self, state: bytes) -> None:
         try:
-            os.write(self._tells, state)
+            os.write(self._pipe, state)
         except BrokenPipeError:
-            pass  # somebody killed it
+            pass  # the guardian was killed
 
     def release(self) -> None:
-        """The terminal is restored: the guardian ends without doing anything, and leaves no zombie."""
-        self.tell(_IS_RESTORED)
-        os.close(self._tells)
+        """End the guardian, because the terminal is restored. It leaves no zombie."""
+        self.report(_IS_RESTORED)
+        os.close(self._pipe)
         try:
             os.waitpid(self._pid, 0)
         except ChildProcessError:
@@ -135,16 +136,16 @@ class Guardian:
 
 
 def window_size(screen: int = 1) -> tuple[int, int]:
-    """Rows and columns, each from 1 to 1000; 24 and 80 where nobody knows."""
+    """Rows and columns, each from 1 to 1000. 24 and 80 if they are unknown."""
     try:
         columns, rows = os.get_terminal_size(screen)
     except OSError:
         columns, rows = 0, 0
-    return min(rows or 24, _MOST), min(columns or 80, _MOST)
+    return min(rows or 24, _MAX_SIZE), min(columns or 80, _MAX_SIZE)
 
 
 def raw(cooked: "Attributes") -> "Attributes":
-    """The attributes of `cfmakeraw`: every byte as it is typed, and as it is written."""
+    """The attributes that `cfmakeraw` sets: bytes are read as typed, and written unchanged."""
     iflag, oflag, cflag, lflag, *speeds, characters = cooked
     iflag &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP)
     iflag &= ~(termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON)
@@ -156,7 +157,7 @@ def raw(cooked: "Attributes") -> "Attributes":
 
 
 def restore(keyboard: int, screen: int, cooked: "Attributes") -> None:
-    """The screen plain, the attributes as they were. A terminal that is gone, or stopped, is left alone."""
+    """Reset the screen's modes and restore the attributes, unless the terminal is gone or stopped."""
     try:
         if select.select([], [screen], [], _STALLED_SECONDS)[1]:
             os.write(screen, PLAIN + _BELOW)
@@ -173,10 +174,10 @@ def _guard(pipe: int, keyboard: int, screen: int, cooked: "Attributes", raw: "At
         os.setpgid(0, 0)
         keyboard, screen, pipe = _only(keyboard, screen, pipe)
         state = _IS_RESTORED
-        while told := os.read(pipe, 64):
-            state = told[-1:]
+        while reports := os.read(pipe, 64):
+            state = reports[-1:]
         if state == _IS_RAW:
-            # A shell that was faster has its own attributes there by now, and they are to stay.
+            # if another shell has set its own attributes already, keep them
             now = termios.tcgetattr(keyboard)
             restore(keyboard, screen, cooked if now[:4] == raw[:4] else now)
     finally:
@@ -184,7 +185,8 @@ def _guard(pipe: int, keyboard: int, screen: int, cooked: "Attributes", raw: "At
 
 
 def _only(*wanted: int) -> "list[int]":
-    """These descriptors as 0, 1, 2 …, all others closed: a guardian keeps no pipe and no connection open."""
+    """Renumber these descriptors as 0, 1, 2 … and close all others, so that the guardian holds no pipe and no
+    connection open."""
     copies = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, len(wanted)) for descriptor in wanted]
     for number, copy in enumerate(copies):
         os.dup2(copy, number)
@@ -193,4 +195,4 @@ def _only(*wanted: int) -> "list[int]":
 
 
 def _nothing(number: int, frame: "FrameType | None") -> None:
-    """The number in the pipe is all that is wanted."""
+    """Handle a signal by doing nothing: its number in the pipe is enough."""

@@ -1,6 +1,4 @@
-"""A thread with an event loop, for what a shell keeps up while its own thread waits for a person. What runs
-there it refuses to know.
-"""
+"""A thread with an event loop, for connections that the shell keeps while its main thread waits for input."""
 
 import asyncio
 import threading
@@ -14,12 +12,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Any
 
-Given = TypeVar("Given")
-_GOODBYE_SECONDS = 1.0
+Result = TypeVar("Result")
+_CLOSE_TIMEOUT = 1.0  # seconds
 
 
 class Background:
-    """Within the `with` the loop runs; with it all that runs there ends."""
+    """The loop runs within the `with`. Everything that runs on it ends with it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -32,41 +30,42 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self._living.cancel)
-        self._thread.join(_GOODBYE_SECONDS)  # a daemon: one that hangs does not hold the shell
+        self.loop.call_soon_threadsafe(self._main.cancel)
+        self._thread.join(_CLOSE_TIMEOUT)  # a daemon thread: if it hangs, the shell exits anyway
 
-    def begin(self, work: "Coroutine[Any, Any, None]", name: str) -> None:
-        """Let that run beside the shell. What it raises ends all that runs here, so it raises nothing."""
+    def start(self, work: "Coroutine[Any, Any, None]", name: str) -> None:
+        """Run the work as a task. It must not raise: an exception ends every task of the loop."""
         self.loop.call_soon_threadsafe(lambda: self._tasks.create_task(work, name=name))
 
-    def wait(self, work: "Coroutine[Any, Any, Given]", deadline: float | None = None) -> Given:
-        """What the work, which is done there, gives or raises. Whoever stops waiting has stopped it.
+    def wait(self, work: "Coroutine[Any, Any, Result]", deadline: float | None = None) -> Result:
+        """Run the work on the loop, and return its result or raise its exception. If the wait ends early, the
+        work is cancelled.
 
         Raises:
-            TimeoutError: `deadline` (on `time.monotonic`) is over.
-            KeyboardInterrupt: the user does not wait any more.
+            TimeoutError: the `deadline` (on `time.monotonic`) has passed.
+            KeyboardInterrupt: the user pressed Ctrl-C.
         """
-        doing = asyncio.run_coroutine_threadsafe(work, self.loop)
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
-            return doing.result(None if deadline is None else max(deadline - monotonic(), 0.0))
+            return future.result(None if deadline is None else max(deadline - monotonic(), 0.0))
         finally:
-            doing.cancel()
+            future.cancel()
 
-    async def keep(self, held: "AbstractAsyncContextManager[Given]") -> Given:
-        """Enter it, to be left when the loop ends."""
-        return await self._held.enter_async_context(held)
+    async def enter(self, context: "AbstractAsyncContextManager[Result]") -> Result:
+        """Enter an asynchronous context, which is left when the loop ends."""
+        return await self._contexts.enter_async_context(context)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
             try:
                 runner.run(self._live())
             except asyncio.CancelledError:
-                pass  # that is how it ends
+                pass  # `__exit__` ends the loop this way
 
     async def _live(self) -> None:
-        living = asyncio.current_task()
-        assert living is not None
-        self._living = living
-        async with AsyncExitStack() as self._held, asyncio.TaskGroup() as self._tasks:
+        main = asyncio.current_task()
+        assert main is not None
+        self._main = main
+        async with AsyncExitStack() as self._contexts, asyncio.TaskGroup() as self._tasks:
             self._is_up.set()
             await asyncio.Event().wait()

@@ -1,7 +1,7 @@
-"""One message to one peer: `git diff | aish apollo "review this"`. What most runs of the shell are.
+"""One message to one peer: `git diff | aish apollo "review this"`.
 
-Nothing is imported here that such a run can do without; options, plans, terminals and the start of the hub
-are loaded when they are met.
+Most runs of the shell do only this, so this module imports nothing else. Options, plans, terminals and the
+start of the hub are imported when they are needed.
 """
 
 import os
@@ -11,10 +11,11 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, Sink, say
+from aish.output import STDERR, STDOUT, Sink, say, show_offline_notice, show_permission_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeAlias
 
     from aish.client.response import Stream
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     AnyOptions: TypeAlias = "Options | type[NoOptions]"
 
 STDIN = 0
-NAME = "AISH_NAME"  # what this terminal is called, for what runs in it
-# The hub takes no body over 8 MiB; what a pipe holds beyond that need not be read.
+TERMINAL_NAME = "AISH_NAME"  # the variable with the name of this terminal, for programs that run in it
+# The hub rejects a body over 8 MiB, so the rest of a longer input is not read.
 MAX_INPUT_BYTES = 8 * 1024 * 1024
-_INTERRUPT_SECONDS = 2.0
+_CANCEL_TIMEOUT = 2.0  # seconds
 RAW_EVENTS = "text/event-stream; events=raw"
 
 
 class NoOptions:
-    """What `Options()` of the grammar says, without loading the grammar."""
+    """The defaults of the grammar's `Options`, without importing the grammar."""
 
     context_window: int | None = None
     session_id: str | None = None
@@ -45,22 +46,60 @@ class NoOptions:
     usage = False
 
 
-def talk(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptions) -> int:
-    """Send what was typed and what is piped in; the answer to stdout as it comes. The exit code.
+def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptions) -> int:
+    """Send the text and piped input, and stream the answer to stdout. Returns the exit code.
 
     Raises:
         Failure: there is nothing to send, or the hub or the peer fails.
-        KeyboardInterrupt: the user stopped the answer; the peer was told.
+        KeyboardInterrupt: the user stopped the answer; the turn was interrupted.
     """
-    content = joined(text, read_input())
+    content = join_message(text, read_input())
     if not content:
-        hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # a word that is nobody's name is told so first
+        hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # an unknown peer is the more important error
         raise no_message(peer)
     return Turn(hub, peer, options).run(content)
 
 
+class Exchange:
+    """One request and its streamed answer. The end of the `with` closes the answer.
+
+    `timeout` bounds the whole exchange, in seconds. If the user stops it, stdout is closed, or the time is
+    over, `cancel` is called. A closed stdout is then no error.
+    """
+
+    def __init__(self, hub: Hub, timeout: "float | None", cancel: "Callable[[], None]") -> None:
+        self._hub = hub
+        self._timeout = timeout
+        self._cancel = cancel
+        self._answer: Stream | None = None
+
+    def open(self, path: str, body: "Any", *, accept: str = "") -> "Stream":
+        """Post the request. Returns the answer, whose head has arrived."""
+        self._answer = self._hub.stream(path, body, accept=accept)
+        return self._answer
+
+    def __enter__(self) -> "Exchange":
+        self._hub.deadline = monotonic() + self._timeout if self._timeout else None
+        return self
+
+    def __exit__(self, kind: object, error: "BaseException | None", traceback: object) -> bool:
+        try:
+            if isinstance(error, BrokenPipeError | KeyboardInterrupt) or _has_timed_out(error):
+                self._cancel()
+        finally:
+            self._hub.deadline = None
+            if self._answer is not None:
+                self._answer.close()
+        return isinstance(error, BrokenPipeError)
+
+
+def _has_timed_out(error: "BaseException | None") -> bool:
+    """Whether the shell stopped waiting, rather than the hub."""
+    return isinstance(error, Failure) and error.code == exits.TIMED_OUT and not error.status
+
+
 class Turn:
-    """A message and its answer. `session_id` is where they are kept, once the hub has said so."""
+    """A message and its answer. `session_id` names the session that keeps them, once the hub has sent it."""
 
     def __init__(
         self, hub: Hub, peer: str, options: "AnyOptions" = NoOptions, out: Sink | None = None
@@ -74,47 +113,32 @@ class Turn:
         self.session_id = options.session_id
 
     def run(self, content: str) -> int:
-        """As `talk`, with a content that is whole."""
+        """Send the complete content. Returns and raises as `send_message`."""
         options = self._options
-        self._hub.deadline = monotonic() + options.timeout if options.timeout else None
-        answer = None
-        try:
-            answer = self._hub.stream(
+        with Exchange(self._hub, options.timeout, self._cancel) as exchange:
+            answer = exchange.open(
                 f"/api/v2/ai/{quote(self._peer)}/stream",
                 {"content": content, **sender(), **message_fields(options)},
                 accept=RAW_EVENTS if options.json else "",
             )
-            self._begun(answer)
+            self._read_headers(answer)
             return self._print_events(answer) if options.json else self._print_answer(answer)
-        except BrokenPipeError:
-            self._stop()
-            return exits.DONE
-        except KeyboardInterrupt:
-            self._stop()
-            raise
-        except Failure as failure:
-            if failure.code == exits.TIMED_OUT and not failure.status:
-                self._stop()
-            raise
-        finally:
-            self._hub.deadline = None
-            if answer is not None:
-                answer.close()
+        return exits.DONE
 
-    def _begun(self, answer: "Stream") -> None:
-        kept = answer.headers.get("x-session-id")
-        asked_to_keep = self._options.context_window is not None and not self.session_id
-        self.session_id = kept or self.session_id
+    def _read_headers(self, answer: "Stream") -> None:
+        session_id = answer.headers.get("x-session-id")
+        is_new = self._options.context_window is not None and not self.session_id
+        self.session_id = session_id or self.session_id
         if self._options.quiet:
             return
-        tell_notice(answer)
-        if asked_to_keep and kept:
-            say(f"Session {kept} (go on with --session-id {kept})")
+        show_notice(answer)
+        if is_new and session_id:
+            say(f"Session {session_id} (continue it with --session-id {session_id})")
 
     def _print_answer(self, answer: "Stream") -> int:
         try:
             for data in answer.events():
-                frame = understood(data)
+                frame = decode_event(data)
                 kind = frame.get("type")
                 if kind == "content":
                     self._show(frame)
@@ -122,18 +146,18 @@ class Turn:
                     self._out.write("".join(self._held))
                     self._out.end()
                     if self._options.usage:
-                        tell_usage(self._peer, frame, frame.get("execution_time"))
+                        show_usage(self._peer, frame, frame.get("execution_time"))
                     return exits.DONE
                 elif kind == "error":
                     self._out.write("".join(self._held))
                     raise turn_failure(self._peer, frame)
                 elif kind == "permission":
                     self._out.break_line()
-                    tell_permission(self._peer, frame)
+                    show_permission_request(self._peer, frame)
         finally:
             self._err.end()
             self._out.end()
-        raise broken_off()
+        raise incomplete_answer()
 
     def _show(self, frame: "dict[str, Any]") -> None:
         channel = frame.get("channel", "answer")
@@ -146,36 +170,36 @@ class Turn:
 
     def _print_events(self, answer: "Stream") -> int:
         for data in answer.events():
-            self._out.pass_on(data + b"\n")
-            event = understood(data)
+            self._out.write_raw(data + b"\n")
+            event = decode_event(data)
             if event.get("type") == "turn.completed":
                 return exits.DONE
             if event.get("type") in ("turn.failed", "turn.cancelled", "turn.interrupted"):
                 raise turn_failure(self._peer, event["data"])
-        raise broken_off()
+        raise incomplete_answer()
 
-    def _stop(self) -> None:
-        """Tell the peer that nobody waits any more. It is a courtesy: that it fails is not said."""
+    def _cancel(self) -> None:
         if self.session_id:
-            stop_quietly(self._hub, "POST", f"/api/v2/sessions/{quote(self.session_id)}/interrupt")
+            cancel_quietly(self._hub, "POST", f"/api/v2/sessions/{quote(self.session_id)}/interrupt")
 
 
-def folder() -> "dict[str, str]":
-    """Where the person is: programs that run in their caller's folder run there."""
+def working_folder() -> "dict[str, str]":
+    """The member `cwd` of a request: a program that runs in its caller's folder runs there. Empty if the
+    folder was deleted."""
     try:
         return {"cwd": os.getcwd()}  # noqa: PTH109
-    except OSError:  # it is no more
+    except OSError:
         return {}
 
 
 def sender() -> "dict[str, str]":
-    """Where the person is, and how the terminal is called that they sit at."""
-    name = os.environ.get(NAME)
-    return {**folder(), "from": name} if name else folder()
+    """The members of a request that say where the message comes from: the folder, and the terminal's name."""
+    name = os.environ.get(TERMINAL_NAME)
+    return {**working_folder(), "from": name} if name else working_folder()
 
 
 def message_fields(options: "AnyOptions") -> "dict[str, Any]":
-    """The members of a request that `options` ask for."""
+    """The members of a request that express `options`."""
     asked = {
         "session_id": options.session_id,
         "context_window": options.context_window,
@@ -187,10 +211,10 @@ def message_fields(options: "AnyOptions") -> "dict[str, Any]":
 
 
 def read_input(descriptor: int = STDIN) -> str:
-    """All that is piped in, without one newline at its end; nothing where a person sits there.
+    """The piped input, without its final newline. Empty if the descriptor is a terminal.
 
     Raises:
-        Failure: it is more than the hub takes.
+        Failure: the input is larger than the hub accepts, or cannot be read.
     """
     pieces: list[bytes] = []
     size = 0
@@ -199,52 +223,60 @@ def read_input(descriptor: int = STDIN) -> str:
             pieces.append(piece)
             size += len(piece)
             if size > MAX_INPUT_BYTES:
-                raise Failure(f"the input is larger than {MAX_INPUT_BYTES} bytes", exits.USAGE)
-    except OSError as error:  # closed, or a folder
+                raise input_too_large()
+    except OSError as error:  # stdin is closed, or a folder
         if size:
-            raise Failure(f"the input cannot be read: {error.strerror}") from None
+            raise Failure(f"cannot read standard input: {error.strerror}") from None
     return as_text(b"".join(pieces))
 
 
+def input_too_large() -> Failure:
+    limit = f"{MAX_INPUT_BYTES // (1024 * 1024)} MiB"
+    return Failure(f"the input is larger than {limit}; send a part of it", exits.USAGE)
+
+
 def as_text(data: bytes) -> str:
-    """What a program wrote, as input of a peer."""
+    """The output of a program as the input of a peer, without its final newline."""
     return data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
 
 
-def joined(text: str, given: str) -> str:
-    """A message with what was piped in behind it; empty where neither says anything."""
-    return "\n\n".join(part for part in (text, given) if part.strip())
+def join_message(text: str, piped: str) -> str:
+    """The text followed by the piped input. Empty if both are blank."""
+    return "\n\n".join(part for part in (text, piped) if part.strip())
 
 
 def no_message(peer: str) -> Failure:
-    return Failure(f"aish: no message for {peer}: say something or pipe something in", exits.USAGE)
+    return Failure(f"no message for {peer}; type a text after the name, or pipe one in", exits.USAGE)
 
 
-def understood(data: bytes) -> "dict[str, Any]":
-    """An event of the hub.
+def decode_event(data: bytes) -> "dict[str, Any]":
+    """An event of the hub, from the data of a server-sent event.
 
     Raises:
-        Failure: it is none.
+        Failure: the data is not a JSON object.
     """
     try:
         event = decode(data)
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise Failure("aish: the hub sent what cannot be read", exits.UNREACHABLE)
+        raise Failure("the hub sent an invalid event", exits.UNREACHABLE)
     return event
 
 
 def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
-    """Why a turn has no answer, from the event that says so."""
+    """Why a turn has no answer, from the event that ended it."""
     detail = data.get("detail") or data.get("reason") or f"cancelled by {data.get('by', 'the hub')}"
-    again = " (retryable)" if data.get("retryable") else ""
-    return Failure(f"aish: {peer} failed: {detail}{again}", exits.exit_code(str(data.get("code", ""))))
+    retry = " (you can try again)" if data.get("retryable") else ""
+    hint = str(data.get("hint") or (data.get("data") or {}).get("hint") or "")
+    return Failure(f"{peer} failed: {detail}{retry}", exits.exit_code(str(data.get("code", ""))), hint=hint)
 
 
-def tell_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:
-    """What an answer took: `apollo: 120 tokens in (30 cached), 45 out, $0.0012, 1.3 s`. A price that is not
-    known is said to be unknown: it is not nothing."""
+def show_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:
+    """Print what an answer took: `apollo: 120 tokens in (30 cached), 45 out, $0.0012, 1.3 s`.
+
+    An unknown price is shown as unknown, not as zero.
+    """
     usage = data.get("usage") or {}
     tokens = "tokens unknown"
     if usage:
@@ -254,12 +286,13 @@ def tell_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> No
     say(f"{peer}: {tokens}, {'cost unknown' if cost is None else f'${cost}'}, {seconds or 0.0:.1f} s")
 
 
-def broken_off() -> Failure:
-    return Failure("aish: the hub broke off before the answer was complete", exits.UNREACHABLE)
+def incomplete_answer() -> Failure:
+    return Failure("the connection to the hub closed before the answer was complete", exits.UNREACHABLE)
 
 
-def stop_quietly(hub: Hub, method: str, path: str) -> None:
-    hub.deadline = monotonic() + _INTERRUPT_SECONDS
+def cancel_quietly(hub: Hub, method: str, path: str) -> None:
+    """Tell the hub that nobody waits for the answer any more. A failure to do so is ignored."""
+    hub.deadline = monotonic() + _CANCEL_TIMEOUT
     try:
         hub.ask(method, path)
     except Failure:
@@ -268,15 +301,7 @@ def stop_quietly(hub: Hub, method: str, path: str) -> None:
         hub.deadline = None
 
 
-def tell_notice(answer: "Stream") -> None:
-    """What the hub wants the person to know, once a run."""
+def show_notice(answer: "Stream") -> None:
+    """Print the hub's notice, if the answer has one."""
     if answer.headers.get("x-rhetor-notice") == "offline":
-        from aish.output import tell_offline
-
-        tell_offline()
-
-
-def tell_permission(peer: str, data: "dict[str, Any]") -> None:
-    from aish.output import tell_permission_asked
-
-    tell_permission_asked(peer, data)
+        show_offline_notice()

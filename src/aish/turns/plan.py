@@ -1,23 +1,22 @@
-"""A plan as the shell follows it: its request, and its events as they are shown.
+"""A plan: sending the request, and showing its events.
 
-It knows which answers are the line's own and which are on the way. When a step may run is the hub's business.
+This module knows which answers are the line's result and which are intermediate. The hub decides when a step
+runs.
 """
-
-from time import monotonic
 
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, Sink, say, write
+from aish.output import STDERR, STDOUT, Sink, say, show_permission_request, write
 from aish.turns.message import (
-    broken_off,
+    Exchange,
+    cancel_quietly,
+    decode_event,
+    incomplete_answer,
     sender,
-    stop_quietly,
-    tell_notice,
-    tell_permission,
-    tell_usage,
+    show_notice,
+    show_usage,
     turn_failure,
-    understood,
 )
 
 TYPE_CHECKING = False
@@ -33,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class PlanRun:
-    """One plan, from its request to its end. The last steps' answers go to `out`.
+    """One plan, from its request to its end. The answers of the last steps go to `out`.
 
-    A single last step is shown as it speaks; several are shown whole, in the order in which they end, under
-    their names. `sessions` learns the conversations that steps opened and asked to keep. `request`: path and
-    body of what starts the plan, where that is no list of steps.
+    The answer of a single last step is streamed. Those of several are printed whole, each under its peer's
+    name, in the order in which they finish. Sessions that steps created are added to `sessions`, by peer. If
+    the plan does not consist of `steps`, `request` is the path and the body that start it.
     """
 
     def __init__(
@@ -56,65 +55,50 @@ class PlanRun:
         self._out = out or Sink(STDOUT)
         self._err = Sink(STDERR)
         self._sessions = {} if sessions is None else sessions
-        self._aside = _Aside(shown=not options.quiet)
+        self._progress = _Progress(shown=not options.quiet)
         self._plan_id: str | None = None
         self._last: list[str] = []
         self._peers: dict[str, str] = {}
-        self._spoke: set[str] = set()
+        self._streamed: set[str] = set()
         self._completed: dict[str, dict[str, Any]] = {}
         self._shown = 0
         self._failures: list[Failure] = []
 
-    def run(self, given: str = "") -> int:
-        """Send the plan and show it; `given` is what its first steps are given besides their own texts.
+    def run(self, piped: str = "") -> int:
+        """Send the plan and show its answers. The first steps receive `piped` after their own texts.
 
         Raises:
-            Failure: the hub refuses it, or is lost on the way.
-            KeyboardInterrupt: the user stopped it; the hub was told.
+            Failure: the hub rejects the plan, or the connection is lost.
+            KeyboardInterrupt: the user stopped the plan; it was cancelled.
         """
-        self._hub.deadline = monotonic() + self._options.timeout if self._options.timeout else None
-        answer = None
-        try:
-            answer = self._hub.stream(*(self._request or self._plan(given)))
+        with Exchange(self._hub, self._options.timeout, self._cancel) as exchange:
+            answer = exchange.open(*(self._request or self._plan(piped)))
             self._plan_id = answer.headers.get("x-plan-id")
             if not self._options.quiet:
-                tell_notice(answer)
+                show_notice(answer)
             return self._follow(answer)
-        except BrokenPipeError:
-            self._stop()
-            return exits.DONE
-        except KeyboardInterrupt:
-            self._stop()
-            raise
-        except Failure as failure:
-            if failure.code == exits.TIMED_OUT and not failure.status:
-                self._stop()
-            raise
-        finally:
-            self._hub.deadline = None
-            if answer is not None:
-                answer.close()
+        return exits.DONE
 
-    def _plan(self, given: str) -> "tuple[str, Event]":
-        body = {"steps": list(self._steps), **sender(), **({"input": given} if given else {})}
+    def _plan(self, piped: str) -> "tuple[str, Event]":
+        body = {"steps": list(self._steps), **sender(), **({"input": piped} if piped else {})}
         return "/api/v2/plans", body
 
     def _follow(self, answer: "Stream") -> int:
         try:
             for data in answer.events():
-                event = understood(data)
+                event = decode_event(data)
                 if self._options.json:
-                    self._out.pass_on(data + b"\n")
+                    self._out.write_raw(data + b"\n")
                 self._take(event)
                 if event.get("type") == "plan.ended":
                     self._out.end()
-                    self._tell_usage()
+                    self._show_usage()
                     return self._exit_code(event["data"]["status"])
         finally:
             self._err.end()
-            self._aside.end()
+            self._progress.end()
             self._out.end()
-        raise broken_off()
+        raise incomplete_answer()
 
     def _take(self, event: "Event") -> None:
         data = event.get("data") or {}
@@ -125,11 +109,11 @@ class PlanRun:
             case "step.started":
                 self._step_started(step, data)
             case "output.delta":
-                self._step_said(step, data)
+                self._step_output(step, data)
             case "permission.asked":
-                self._aside.break_line()
+                self._progress.break_line()
                 self._out.break_line()
-                tell_permission(self._peers[step], data)
+                show_permission_request(self._peers[step], data)
             case "turn.completed":
                 self._completed[step] = data
             case "step.done":
@@ -140,49 +124,49 @@ class PlanRun:
     def _begin(self, steps: "Sequence[Step]") -> None:
         needed = {need for step in steps for need in step["depends_on"]}
         self._last = [step["id"] for step in steps if step["id"] not in needed]
-        # Steps that wait for the same ones run at the same time.
-        on_the_way = [tuple(step["depends_on"]) for step in steps if step["id"] in needed]
-        self._aside.one_at_a_time = len(set(on_the_way)) == len(on_the_way)
+        # steps with the same dependencies run at the same time
+        intermediate = [tuple(step["depends_on"]) for step in steps if step["id"] in needed]
+        self._progress.one_at_a_time = len(set(intermediate)) == len(intermediate)
 
     def _step_started(self, step: str, data: "dict[str, Any]") -> None:
         peer = self._peers[step] = data["peer"]
         if data.get("capability") and not self._options.quiet:
             say(f"Routing to {peer} (best match for {data['capability']}, {data['score']:.2f})")
         if session := data.get("session_id"):
-            self._keep(step, peer, session)
+            self._keep_session(step, peer, session)
 
-    def _keep(self, step: str, peer: str, session: str) -> None:
-        asked = next((made for made in self._steps if made["id"] == step), {})
-        if "context_window" not in asked or asked.get("session_id"):
+    def _keep_session(self, step: str, peer: str, session: str) -> None:
+        request = next((sent for sent in self._steps if sent["id"] == step), {})
+        if "context_window" not in request or request.get("session_id"):
             return
         self._sessions[peer] = session
         if not self._options.quiet:
-            say(f"Session {session} with {peer} (go on with --session-id {session})")
+            say(f"Session {session} with {peer} (continue it with --session-id {session})")
 
-    def _step_said(self, step: str, data: "dict[str, Any]") -> None:
+    def _step_output(self, step: str, data: "dict[str, Any]") -> None:
         channel = data.get("channel", "answer")
         if channel == "stderr":
             self._err.write(data["text"])
         elif channel != "answer" or self._options.json:
             return
         elif step not in self._last:
-            if self._aside.one_at_a_time:
-                self._spoke.add(step)
-                self._aside.show(self._peers[step], data["text"])
+            if self._progress.one_at_a_time:
+                self._streamed.add(step)
+                self._progress.show(self._peers[step], data["text"])
         elif len(self._last) == 1 and not self._options.no_stream:
-            self._spoke.add(step)
+            self._streamed.add(step)
             self._out.write(data["text"])
 
     def _step_done(self, step: str, text: str) -> None:
         if self._options.json:
             return
         if step not in self._last:
-            self._aside.show(self._peers[step], "" if step in self._spoke else text)
-            self._aside.end()
+            self._progress.show(self._peers[step], "" if step in self._streamed else text)
+            self._progress.end()
         elif len(self._last) > 1:
             self._show_whole(step, text)
         else:
-            self._out.write("" if step in self._spoke else text)
+            self._out.write("" if step in self._streamed else text)
             self._out.end()
 
     def _show_whole(self, step: str, text: str) -> None:
@@ -195,49 +179,49 @@ class PlanRun:
 
     def _step_failed(self, step: str, data: "dict[str, Any]") -> None:
         failure = turn_failure(self._peers.get(step, step), data)
-        self._aside.end()
+        self._progress.end()
         self._out.end()
-        say(failure.message)
+        say(failure.shown)
         self._failures.append(failure)
 
     def _exit_code(self, status: str) -> int:
         if self._failures:
             return exits.FAILED if len(self._last) > 1 else self._failures[0].code
         if status != "completed":
-            say(f"aish: the line was {status}")
+            say(f"aish: the plan was {status}")
             return exits.FAILED
         return exits.DONE
 
-    def _tell_usage(self) -> None:
+    def _show_usage(self) -> None:
         for step, data in self._completed.items() if self._options.usage else ():
-            tell_usage(self._peers[step], data, data.get("seconds"))
+            show_usage(self._peers[step], data, data.get("seconds"))
 
-    def _stop(self) -> None:
+    def _cancel(self) -> None:
         if self._plan_id:
-            stop_quietly(self._hub, "DELETE", f"/api/v2/plans/{quote(self._plan_id)}")
+            cancel_quietly(self._hub, "DELETE", f"/api/v2/plans/{quote(self._plan_id)}")
 
 
-class _Aside:
-    """The answers of earlier stages, dimmed, on a terminal's stderr; nowhere where stderr is none.
+class _Progress:
+    """Shows the answers of earlier stages, dimmed, on stderr, if it is a terminal.
 
-    Where several speak at once (`one_at_a_time` is false) each is shown whole.
+    They are streamed if the stages run one at a time, and otherwise shown whole.
     """
 
     def __init__(self, *, shown: bool) -> None:
         import os
 
         self._sink = Sink(STDERR, dim=True) if shown and os.isatty(STDERR) else None
-        self._speaker = ""
+        self._peer = ""
         self.one_at_a_time = True
 
     def show(self, peer: str, text: str) -> None:
         if self._sink is None:
             return
-        if self._speaker != peer:
+        if self._peer != peer:
             from aish.render import dimmed, heading
 
             write(STDERR, f"{dimmed(heading(peer))}\n".encode())
-            self._speaker = peer
+            self._peer = peer
         self._sink.write(text)
 
     def break_line(self) -> None:
@@ -247,4 +231,4 @@ class _Aside:
     def end(self) -> None:
         if self._sink is not None:
             self._sink.end()
-        self._speaker = ""
+        self._peer = ""

@@ -1,12 +1,13 @@
-"""The hub for a shell in which lines outlive it: what peers are sent goes out once, under an idempotency key,
-and what they say is followed by its cursor, over as many connections and hubs as it takes.
+"""A hub whose streams survive lost connections and restarts of the hub.
 
-The streams are those of `aish.client`, which it is for everything else; what they mean it refuses to know.
+A message is sent once, under an idempotency key. Its events are followed by cursor, over as many connections
+as necessary. Everything else is as in `aish.client.hub`.
 """
 
 from aish import exits
-from aish.client.hub import Hub, refusal
+from aish.client.hub import Hub, problem_failure
 from aish.client.json_sse import encode
+from aish.client.response import timed_out
 from aish.exits import Failure
 
 TYPE_CHECKING = False
@@ -17,66 +18,69 @@ if TYPE_CHECKING:
     from aish import live
     from aish.turns.background import Background
 
-    Given = TypeVar("Given")
+    Result = TypeVar("Result")
 
 _STREAM, _MESSAGE = "/stream", "/message"
 _ENDS = {"turn.failed": "", "turn.cancelled": "cancelled", "turn.interrupted": "interrupted"}
 
 
 class ResumingHub(Hub):
-    """As `Hub`, where streams go on with the next hub. Its connection lives in `background`, and is made with
-    the first of them."""
+    """A `Hub` whose streams continue with the next hub. Their connection is opened with the first stream, and
+    lives in `background`."""
 
     def __init__(self, background: "Background", home: str | None = None) -> None:
         super().__init__(home)
         self._background = background
         self._client: live.Hub | None = None
 
-    def stream(self, path: str, body: "Any", *, accept: str = "") -> "Resumed":
-        """As `Hub.stream`. A hub that goes away is waited for, and started where it was killed.
+    def stream(self, path: str, body: "Any", *, accept: str = "") -> "ResumingStream":
+        """As `Hub.stream`. If the hub goes away, the stream waits for it, and starts it if it was killed.
 
         Raises:
-            Failure: the hub refuses, or does not come back.
+            Failure: the hub rejects the request, or does not come back.
         """
-        self.connect().close()  # a hub that cannot be started says here why
-        headers = self.waited(self._sent(path, body))
+        self.connect().close()  # if the hub cannot be started, this says why
+        headers = self.wait(self._send_once(path, body))
         assert self._client is not None
         is_turn = path.endswith(_STREAM)
         stream = headers["x-session-id" if is_turn else "x-plan-id"]
         follow = self._client.follow(stream, headers["x-cursor"])
         turn = headers["x-turn-id"] if is_turn else None
-        return Resumed(self, follow, headers, turn, as_frames=is_turn and not accept)
+        return ResumingStream(self, follow, headers, turn, as_frames=is_turn and not accept)
 
-    def waited(self, work: "Coroutine[Any, Any, Given]") -> "Given":
-        """Raises:
-        Failure: as `stream`; or the deadline has passed."""
+    def wait(self, work: "Coroutine[Any, Any, Result]") -> "Result":
+        """Run the work in the background, and return its result.
+
+        Raises:
+            Failure: as `stream`; or the deadline has passed.
+        """
         from aish.live import HubError, HubUnreachable
 
         try:
             return self._background.wait(work, self.deadline)
         except TimeoutError:
-            raise Failure("no answer in time", exits.TIMED_OUT) from None
-        except HubUnreachable as away:
-            raise Failure(away.detail, exits.UNREACHABLE) from None
+            raise timed_out() from None
+        except HubUnreachable as error:
+            raise Failure(error.detail, exits.UNREACHABLE) from None
         except HubError as error:
             problem = {**error.data, "code": error.code, "detail": error.detail}
-            raise refusal(problem, error.status) from None
+            raise problem_failure(problem, error.status) from None
 
-    def leave(self, follow: "live.Follow") -> None:
+    def stop_following(self, follow: "live.Follow") -> None:
         self._background.loop.call_soon_threadsafe(follow.close)
 
-    async def _sent(self, path: str, body: "Any") -> "Mapping[str, str]":
+    async def _send_once(self, path: str, body: "Any") -> "Mapping[str, str]":
         from aish.live import connect
         from aish.live.requests import new_key
 
         if self._client is None:
-            self._client = await self._background.keep(connect(self.home))
-        where = path.removesuffix(_STREAM) + _MESSAGE if path.endswith(_STREAM) else path
-        return await self._client.place(where, body, key=new_key())
+            self._client = await self._background.enter(connect(self.home))
+        target = path.removesuffix(_STREAM) + _MESSAGE if path.endswith(_STREAM) else path
+        return await self._client.submit(target, body, key=new_key())
 
 
-class Resumed:
-    """What is said in answer to a request, as `Answer` has it."""
+class ResumingStream:
+    """The events that answer a request. It has the methods of `aish.client.response.Stream`."""
 
     def __init__(
         self,
@@ -93,22 +97,22 @@ class Resumed:
         self._turn = turn
         self._as_frames = as_frames
         self._prev = int(headers["x-cursor"].rpartition(":")[2])
-        self._said = 0
+        self._shown = 0
 
     def close(self) -> None:
-        self._hub.leave(self._follow)
+        self._hub.stop_following(self._follow)
 
     def events(self) -> "Iterator[bytes]":
-        """The data of each event, without end: who reads knows the last one."""
+        """The data of each event. The iterator does not end; the caller stops after the last event."""
         while True:
-            for event in self._hub.waited(self._taken()):
+            for event in self._hub.wait(self._next_events()):
                 if self._turn is None or event.turn_id == self._turn:
                     yield from map(encode, self._frames(event) if self._as_frames else [self._raw(event)])
 
-    async def _taken(self) -> "list[live.Event]":
-        """All that is there, and at least one."""
+    async def _next_events(self) -> "list[live.Event]":
+        """The events that have arrived, at least one."""
         events = [await anext(self._follow)]
-        while self._follow.kept:
+        while self._follow.buffered:
             events.append(await anext(self._follow))
         return events
 
@@ -126,17 +130,16 @@ class Resumed:
         return {**position, **{name: getattr(event, name) for name in names}}
 
     def _frames(self, event: "live.Event") -> "Iterator[dict[str, Any]]":
-        """A turn's event as the stream of one answer says it (docs/reference/rest.md)."""
+        """The frames that the REST stream of one answer has for this event (docs/reference/rest.md)."""
         data = event.data
         if event.type == "output.delta":
-            self._said += len(data["text"]) if data["channel"] == "answer" else 0
+            self._shown += len(data["text"]) if data["channel"] == "answer" else 0
             yield {"type": "content", "data": data["text"], "channel": data["channel"]}
         elif event.type == "turn.completed":
-            # a turn that is over may have been folded: its text is in its end
-            yield {"type": "content", "data": data["text"][self._said :], "channel": "answer"}
+            # the log may have folded the deltas of a finished turn: its last event has the whole text
+            yield {"type": "content", "data": data["text"][self._shown :], "channel": "answer"}
             yield {"type": "done", **data, "execution_time": data["seconds"]}
         elif event.type == "permission.asked":
             yield {"type": "permission", **data}
         elif event.type in _ENDS:
-            broken_off = {"code": _ENDS[event.type], "retryable": True}
-            yield {"type": "error", **broken_off, **data}
+            yield {"type": "error", "code": _ENDS[event.type], "retryable": True, **data}

@@ -1,4 +1,4 @@
-"""A run of peers as the steps of one request: who answers, and whose answers each one is given."""
+"""The steps of a plan, from the calls of a line: which peer answers, and whose answers it receives."""
 
 from aish.turns.message import message_fields
 from rhetor.domain.grammar import Options
@@ -17,18 +17,19 @@ EVERYONE = "team:all"
 
 
 def steps_of(stages: "Sequence[Sequence[Call]]", sessions: "Mapping[str, str] | None" = None) -> "list[Step]":
-    """Stages of calls, where the calls of one stage answer at once and each stage gets the one before.
+    """The steps for these stages. The calls of one stage answer at once, and receive the answers of the stage
+    before.
 
-    Steps are called by their peers (`athena`, `athena-2`), so that a later text can place `{{athena}}`.
-    `sessions`: conversations to go on with, by peer.
+    A step is named after its peer (`athena`, `athena-2`), so that a later text can insert `{{athena}}`.
+    `sessions` are the sessions to continue, by peer.
     """
     steps: list[Step] = []
     needs: list[str] = []
     taken: set[str] = set()
     for calls in stages:
-        made = [_step(call, needs, taken, sessions or {}) for call in calls]
-        needs = [step["id"] for step in made]
-        steps += made
+        added = [_step(call, needs, taken, sessions or {}) for call in calls]
+        needs = [step["id"] for step in added]
+        steps += added
     return steps
 
 
@@ -38,7 +39,7 @@ def _step(call: "Call", needs: "list[str]", taken: set[str], sessions: "Mapping[
     if "context_window" in fields and "session_id" not in fields and target in sessions:
         fields["session_id"] = sessions[target]
     step = {
-        "id": _free(call.target.name, taken),
+        "id": _unique(call.target.name, taken),
         "ai": EVERYONE if target == TEAM_CHAT else target,
         "depends_on": needs,
         **fields,
@@ -46,21 +47,21 @@ def _step(call: "Call", needs: "list[str]", taken: set[str], sessions: "Mapping[
     return {**step, "message": call.text} if call.text else step
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unique(name: str, taken: set[str]) -> str:
     number = 1
-    while (free := name if number == 1 else f"{name}-{number}") in taken:
+    while (unique := name if number == 1 else f"{name}-{number}") in taken:
         number += 1
-    taken.add(free)
-    return free
+    taken.add(unique)
+    return unique
 
 
 def is_single_peer(call: "Call") -> bool:
-    """Whether the call is one message to one peer that is named, for which no plan is needed."""
+    """Whether the call is a message to one named peer, which needs no plan."""
     return call.target.kind == "peer" and call.target.name != TEAM_CHAT
 
 
 def shared_options(calls: "Sequence[Call]") -> Options:
-    """How a plan of these calls is shown, and how long it may take: the shortest time of all."""
+    """The options of a plan that consists of these calls. Its timeout is the shortest of theirs."""
     options = [call.options for call in calls]
     return Options(
         timeout=min((one.timeout for one in options if one.timeout), default=None),

@@ -18,7 +18,7 @@ from aish import exits
 from aish.client.connection import connect
 from aish.client.home import socket_path, state_home
 from aish.client.hub import Hub, quote
-from aish.client.response import Answer
+from aish.client.response import Response
 from aish.exits import Failure
 from rhetor.domain.provider_variables import fingerprint, provider_variables
 from tests.aish.scripted import ScriptedHub, answer, problem
@@ -29,7 +29,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n wor
 UNTIL_CLOSED = HEAD + b"\r\nhello world"
 
 
-def answer_of(*pieces: bytes) -> Answer:
+def answer_of(*pieces: bytes) -> Response:
     """The answer that a server gives in these pieces before it closes."""
     ours, theirs = _socket.socketpair()
     server = socket.socket(fileno=theirs.detach())
@@ -40,7 +40,7 @@ def answer_of(*pieces: bytes) -> Answer:
                 server.sendall(piece)
 
     threading.Thread(target=serve).start()
-    return Answer(ours, None)
+    return Response(ours, None)
 
 
 @pytest.mark.parametrize("sent", [SIZED, CHUNKED, UNTIL_CLOSED])

@@ -25,7 +25,7 @@ def test_a_hub_that_does_not_start_is_told_with_the_end_of_its_log(
 ) -> None:
     (home / "hub.log").write_text("from an earlier day\n")
     started.write_text("import sys\nsys.stderr.write('config.yaml: line 3: no such key\\n')\nsys.exit(2)\n")
-    said = "aish: the hub did not start\n  config.yaml: line 3: no such key\n"
+    said = f"aish: the hub did not start; see {home}/hub.log\n  config.yaml: line 3: no such key\n"
     assert aish("apollo", "x") == Ran(5, "", said)
 
 
@@ -44,6 +44,9 @@ sys.stderr.write(f"{sys.argv[1:]} {own_session} {os.getcwd()} {home} {open_files
     )
     ran = aish("apollo", "x", env={"TEST_SESSION": str(os.getsid(0))})
     home = tmp_path / "new" / "home"
-    assert ran.err == f"aish: the hub did not start\n  ['serve', '--auto'] True / {home} []\n"
+    assert (
+        ran.err
+        == f"aish: the hub did not start; see {home}/hub.log\n  ['serve', '--auto'] True / {home} []\n"
+    )
     assert home.stat().st_mode & 0o777 == 0o700
     assert (home / "hub.log").stat().st_mode & 0o777 == 0o600

@@ -20,8 +20,8 @@ from aish import exits
 from aish.client.hub import Hub
 from aish.client.websocket import WebSocket, open_websocket
 from aish.client.websocket_frames import (
+    ABNORMAL,
     BINARY,
-    BROKEN_OFF,
     CLOSE,
     MAX_MESSAGE_BYTES,
     PING,
@@ -29,8 +29,8 @@ from aish.client.websocket_frames import (
     TEXT,
     Closed,
     Incoming,
-    closing,
     frame,
+    parse_close,
 )
 from aish.exits import Failure
 from tests.aish.scripted import TIMEOUT, ScriptedHub, problem
@@ -135,13 +135,13 @@ def test_pieces_are_bounded_together() -> None:
         (b"", 1005, ""),
         (b"\x03\xe8", 1000, ""),
         (Close(4008, "too slow").serialize(), 4008, "too slow"),
-        (b"\x03", 1002, "a closing frame without a code"),
-        (b"\x03\xed", 1002, "a closing frame without a code"),  # 1005 is never sent
+        (b"\x03", 1002, "close frame without a valid code"),
+        (b"\x03\xed", 1002, "close frame without a valid code"),  # 1005 is never sent
         (b"\x03\xe8\xff", 1007, ""),
     ],
 )
 def test_what_a_closing_frame_says(payload: bytes, code: int, reason: str) -> None:
-    closed = closing(payload)
+    closed = parse_close(payload)
     assert (closed.code, closed.reason) == (code, reason)
 
 
@@ -242,9 +242,9 @@ def test_a_connection_that_breaks_off_says_so_behind_what_came(hub: ScriptedHub,
     hub.on("GET /ws/x", accepting(hub, sent_by_server(TEXT, b"last") + b"\x82\x05ab"))
     opened = open_websocket(Hub(str(home)), "/ws/x")
     assert received(opened, 1) == [(TEXT, b"last")]
-    assert end_of(opened).code == BROKEN_OFF
+    assert end_of(opened).code == ABNORMAL
     opened.send(b"to nobody")
-    assert end_of(opened).code == BROKEN_OFF
+    assert end_of(opened).code == ABNORMAL
 
 
 def test_what_is_sent_to_nobody_is_not_taken(hub: ScriptedHub, home: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(hub: ScriptedHub, ho
 
     hub.on("GET /ws/x", never)
     with pytest.raises(Failure) as refused:
-        open_websocket(Hub(str(home)), "/ws/x", patience=0.05)
+        open_websocket(Hub(str(home)), "/ws/x", timeout=0.05)
     over.set()
     assert refused.value.code == exits.TIMED_OUT
 
@@ -326,7 +326,7 @@ def test_a_hub_that_takes_nothing_does_not_fill_the_memory(hub: ScriptedHub, hom
         opened.send(bytes(65536))
     closed = end_of(opened)
     over.set()
-    assert (closed.code, closed.reason) == (BROKEN_OFF, "the hub takes nothing")
+    assert (closed.code, closed.reason) == (ABNORMAL, "the hub accepts no data")
 
 
 def test_a_pong_that_nobody_asked_for_is_no_message(hub: ScriptedHub, home: Path) -> None:

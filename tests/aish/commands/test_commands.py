@@ -88,7 +88,7 @@ def test_status_of_a_hub_that_runs(aish: Shell, hub: ScriptedHub) -> None:
 
 
 def test_status_says_so_where_none_runs_and_starts_none(aish: Shell, home: Path) -> None:
-    assert aish("status") == Ran(5, "hub  not running (it starts with the first message)\n", "")
+    assert aish("status") == Ran(5, "hub  not running (the first message starts it)\n", "")
     assert json.loads(aish("status", "--json").out) == {"running": False}
     assert list(home.iterdir()) == []
 
@@ -150,7 +150,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) 
     home.chmod(0o755)
     ran = aish("doctor")
     assert ran.code == 1
-    assert f"✗ home        {home} has mode 0755; chmod 700 makes it private\n" in ran.out
+    assert f"✗ home        {home} has mode 0755, so others can read it; run chmod 700\n" in ran.out
     assert "– hub         not running" in ran.out
     assert "– variables   none set; set OPENAI_API_KEY" in ran.out
 
@@ -185,7 +185,7 @@ def test_each_command_says_how_it_is_written(aish: Shell) -> None:
     assert aish("route", "-h").out == (
         'usage: aish route name R HOP [purpose "t"] … DST\n       aish route R "message"\n'
         "       aish route list [json]\n       aish route show R [json]\n       aish route remove R\n\n"
-        "Named chains of peers, each of whom is given what the one before has said.\n"
+        "Define named chains of peers, and send messages along them.\n"
     )
     assert aish("help", "nobody") == Ran(3, "", "Error: Unknown CI or command: nobody\n")
     assert aish("-c", "help wait").out == aish("wait", "-h").out

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aish.commands.sessions_import import instant
+from aish.commands.sessions_import import parse_time
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import ScriptedHub, Shell, answer, problem
 
@@ -51,7 +51,7 @@ def test_those_that_go_on_are_listed_and_all_where_asked_for(aish: Shell) -> Non
 def test_a_new_one_is_in_this_folder_where_none_is_named(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("POST /api/v2/sessions", answer(WORK))
     assert aish("session", "create", "work", "--tool", "apollo").out == (
-        "✓ work is a session with apollo (s_1)\n"
+        "✓ Created session work with apollo (s_1)\n"
     )
     assert aish("session", "create", "work", "--tool=apollo", "--cwd", "/", "-s", "3").code == 0
     plain = {"specialist_id": "apollo", "name": "work", "context_window": 10, "cwd": str(aish.folder)}
@@ -84,7 +84,10 @@ def test_one_that_is_not_there_is_exit_code_3(aish: Shell, hub: ScriptedHub) -> 
     hub.on("GET /api/v2/sessions/none?messages=0", problem(404, "not_found", "there is no session 'none'"))
     for words in (("show", "none"), ("delete", "none"), ("export", "none"), ("resume", "none")):
         ran = aish("session", *words)
-        assert (ran.code, ran.err) == (3, "No session is called 'none'\n")
+        assert (ran.code, ran.err) == (
+            3,
+            "aish: no session has the name or id 'none' (aish sessions list --all shows names and ids)\n",
+        )
 
 
 def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> None:
@@ -98,11 +101,11 @@ def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> Non
     ran = aish("sessions", "import", "--tool", "apollo", "--since", "2026-01-02", "x.jsonl")
     assert (ran.code, ran.out) == (
         1,
-        "NEW  THERE  LINES LOST  SESSION                FILE\n"
+        "NEW  KNOWN  LINES LOST  SESSION                FILE\n"
         "3    0      1           s_1                    /a.jsonl\n"
         "0    0      0           it is no regular file  /b.jsonl\n"
-        "✓ 3 turns of 1 conversation taken in\n"
-        "There are more than are read at a time: run it again\n",
+        "✓ Imported 3 turns of 1 conversation\n"
+        "There are more files than one run reads; run the command again\n",
     )
     (body,) = hub.bodies("POST /api/v2/imports")
     assert (body["tool"], body["paths"]) == ("apollo", [str(aish.folder / "x.jsonl")])
@@ -112,5 +115,5 @@ def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> Non
 def test_a_time_is_said_in_several_ways() -> None:
     now = datetime.now(UTC)
     for text, days in (("7d", 7.0), ("12h", 0.5), ("2w", 14.0)):
-        assert abs((now - datetime.fromisoformat(instant(text))).total_seconds() - days * 86_400) < 60
-    assert instant("2026-01-02T03:04:05+00:00") == "2026-01-02T03:04:05+00:00"
+        assert abs((now - datetime.fromisoformat(parse_time(text))).total_seconds() - days * 86_400) < 60
+    assert parse_time("2026-01-02T03:04:05+00:00") == "2026-01-02T03:04:05+00:00"

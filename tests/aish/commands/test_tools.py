@@ -80,7 +80,7 @@ def test_words_that_do_not_hold_together_say_how_they_are_written(aish: Shell, w
 
 def test_what_cannot_be_is_said_before_the_hub_is_asked(aish: Shell) -> None:
     assert aish("ci-tool", "-n", "wait", "--", "cat") == Ran(
-        2, "", "aish: wait is a command of aish, and no peer can be called so\n"
+        2, "", "aish: wait is a command of aish; choose another name\n"
     )
     assert aish("ci-tool", "-n", "box", "-d", "\\xg1", "--", "cat") == Ran(
         2, "", "aish: \\x in a delimiter takes two hexadecimal digits\n"
@@ -117,7 +117,7 @@ def test_in_a_terminal_the_program_is_attached_with_the_window_s_size(aish: Shel
         view.wait(lambda view: view.keys == b"ls\r")
         view.tell("exited", exit_code=0, signal=None)
         assert shown.wait_for_end() == 0
-        assert shown.screen.endswith("\nbox has ended\n") and "✓" not in shown.screen
+        assert shown.screen.endswith("\nbox exited\n") and "✓" not in shown.screen
     (asked,) = hub.bodies(PROGRAMS)
     assert (asked["rows"], asked["cols"], asked["prompt"]) == (33, 100, "^> ")
 
@@ -158,7 +158,7 @@ def test_a_program_that_was_over_before_anybody_could_look_is_told(aish: Shell, 
     hub.on("GET /api/v2/ai/box/status", answer(ended))
     with window(aish, "ci-terminal", "-n", "box", "--", "ls", "nowhere") as shown:
         assert shown.wait_for_end() == 1
-        assert shown.screen == "no such file\nbox has ended with exit code 4\n"
+        assert shown.screen == "no such file\nbox exited with code 4\n"
 
 
 STATUS: dict[str, Any] = {
@@ -324,7 +324,7 @@ def test_a_tool_is_launched_and_ended(aish: Shell, hub: ScriptedHub) -> None:
     )
     aish("tools", "launch", "codex")
     assert hub.bodies(launch) == [{"cwd": str(aish.folder), "session": "review"}, {"cwd": str(aish.folder)}]
-    assert aish("tools", "terminate", "codex") == Ran(0, "✓ codex has ended (signal 15)\n", "")
+    assert aish("tools", "terminate", "codex") == Ran(0, "✓ codex exited (signal 15)\n", "")
     assert aish("tools", "terminate", "codex") == Ran(1, "", "aish: codex does not run\n")
 
 
@@ -332,7 +332,7 @@ def test_a_program_that_is_no_tool_is_ended_by_the_same_words(aish: Shell, hub: 
     unknown = problem(404, "unknown_peer", "no", peer="box")
     hub.on("POST /api/v2/tools/box/terminate", unknown)
     hub.on("DELETE /api/v2/programs/box", answer({"name": "box", "exit_code": 0, "signal": None}), unknown)
-    assert aish("tools", "terminate", "box") == Ran(0, "✓ box has ended (exit code 0)\n", "")
+    assert aish("tools", "terminate", "box") == Ran(0, "✓ box exited (exit code 0)\n", "")
     assert aish("tools", "terminate", "box") == Ran(3, "", "Error: Unknown CI or command: box\n")
 
 

@@ -68,7 +68,7 @@ def test_a_closed_pipe_between_programs_is_no_failure(aish: Shell) -> None:
         ("true; false", 1, "aish: true; false: exit status 1\n"),
         ("true&&false", 1, "aish: true&&false: exit status 1\n"),
         ("false | cat", 1, "aish: false: exit status 1\n"),
-        ("exec sh -c 'kill -9 $$'", 1, "aish: exec sh -c 'kill -9 $$': ended by signal 9\n"),
+        ("exec sh -c 'kill -9 $$'", 1, "aish: exec sh -c 'kill -9 $$': killed by signal 9\n"),
     ],
 )
 def test_a_programs_own_code_is_said(aish: Shell, line: str, code: int, says: str) -> None:
@@ -89,7 +89,9 @@ def test_files_of_a_line_are_opened_by_the_shell(aish: Shell, hub: ScriptedHub) 
     )
     assert (aish.folder / "out").read_text() == "said\ngiven\n"
     assert hub.bodies(APOLLO) == [{"content": "review\n\ngiven"}]
-    assert aish("-c", "< nosuch apollo") == Ran(1, "", "aish: nosuch: No such file or directory\n")
+    assert aish("-c", "< nosuch apollo") == Ran(
+        1, "", "aish: cannot open nosuch: No such file or directory\n"
+    )
 
 
 # -- programs and peers -----------------------------------------------------------------------------------
@@ -229,7 +231,9 @@ def test_a_failed_stage_ends_the_line_and_says_why(aish: Shell, hub: ScriptedHub
     skipped = event("step.skipped", "apollo", because="athena")
     steps = [step("athena"), step("apollo", "athena")]
     hub.on(PLANS, plan(started, failed, skipped, steps=steps, status="failed"))
-    assert aish("-c", "athena x | apollo") == Ran(124, "", "aish: athena failed: too slow (retryable)\n")
+    assert aish("-c", "athena x | apollo") == Ran(
+        124, "", "aish: athena failed: too slow (you can try again)\n"
+    )
 
 
 def test_a_broadcast_with_a_failure_shows_the_other_answers(aish: Shell, hub: ScriptedHub) -> None:
@@ -237,7 +241,7 @@ def test_a_broadcast_with_a_failure_shows_the_other_answers(aish: Shell, hub: Sc
     said = [*spoken("athena", "athena")[:1], failed, *spoken("apollo", "apollo", "ok")]
     hub.on(PLANS, plan(*said, steps=[step("athena"), step("apollo")], status="failed"))
     assert aish("apollo,athena", "x") == Ran(
-        1, "[From Apollo]\nok\n", "aish: athena failed: too slow (retryable)\n"
+        1, "[From Apollo]\nok\n", "aish: athena failed: too slow (you can try again)\n"
     )
 
 
@@ -248,7 +252,7 @@ def test_a_step_in_a_session_has_no_deltas_and_is_shown_at_its_end(aish: Shell, 
     hub.on(PLANS, plan(*spoken("athena", "athena", "x"), started, done, steps=steps))
     line = "athena x | apollo -s 4"
     ran = aish("-c", f"{line}\n{line}")
-    assert ran == Ran(0, "whole\nwhole\n", "Session s_1 with apollo (go on with --session-id s_1)\n")
+    assert ran == Ran(0, "whole\nwhole\n", "Session s_1 with apollo (continue it with --session-id s_1)\n")
     first, second = (body["steps"][1] for body in hub.bodies(PLANS))
     assert (first["context_window"], second["session_id"]) == (4, "s_1")
 
@@ -256,7 +260,7 @@ def test_a_step_in_a_session_has_no_deltas_and_is_shown_at_its_end(aish: Shell, 
 def test_a_conversation_is_kept_within_one_shell(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
     ran = aish("-c", "apollo -s one\napollo -s two\napollo three")
-    assert ran.err == "Session s_1 (go on with --session-id s_1)\n"
+    assert ran.err == "Session s_1 (continue it with --session-id s_1)\n"
     assert hub.bodies(APOLLO) == [
         {"content": "one", "context_window": 10},
         {"content": "two", "context_window": 10, "session_id": "s_1"},
@@ -274,7 +278,7 @@ def test_a_timeout_is_that_of_its_own_line(aish: Shell, hub: ScriptedHub) -> Non
     hub.on("POST /api/v2/ai/athena/stream", never)
     ran = aish("-c", "apollo x --timeout 5\nathena y --timeout 0.1\napollo z")
     over.set()
-    assert ran == Ran(0, "in time\nin time\n", "aish: no answer in time\n")
+    assert ran == Ran(0, "in time\nin time\n", "aish: timed out waiting for an answer\n")
 
 
 def test_a_stage_that_no_program_can_be_started_with(aish: Shell) -> None:
@@ -338,7 +342,7 @@ def test_a_line_that_does_not_hold_says_its_column(aish: Shell, hub: ScriptedHub
 
 def test_a_peer_that_is_given_nothing(aish: Shell, hub: ScriptedHub) -> None:
     ran = aish("-c", "true | apollo", given="not for it")
-    assert ran == Ran(2, "", "aish: no message for apollo: say something or pipe something in\n")
+    assert ran == Ran(2, "", "aish: no message for apollo; type a text after the name, or pipe one in\n")
 
 
 def test_a_command_is_a_stage_too(aish: Shell, hub: ScriptedHub) -> None:
@@ -396,4 +400,4 @@ def test_an_open_quotation_at_the_end_of_a_script(aish: Shell) -> None:
 
 
 def test_a_script_that_is_not_there(aish: Shell) -> None:
-    assert aish("./nosuch.aish") == Ran(3, "", "aish: ./nosuch.aish: No such file or directory\n")
+    assert aish("./nosuch.aish") == Ran(3, "", "aish: cannot read ./nosuch.aish: No such file or directory\n")

@@ -17,7 +17,7 @@ import aish
 from aish import live
 from aish.live import Event, Follow, Hub
 from aish.live.errors import error_of
-from aish.live.following import MOST_EVENTS
+from aish.live.following import MAX_EVENTS
 from rhetor import errors
 from rhetor.domain.command import KeepBlob, Principal
 from rhetor.domain.event import PermissionOption
@@ -29,7 +29,7 @@ from tests.served import TOKEN, Served, served
 pytestmark = pytest.mark.anyio
 OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
 BASH = Permission("req_1", "Bash", {"command": "ls"}, OPTIONS)
-MANY = 3 * MOST_EVENTS
+MANY = 3 * MAX_EVENTS
 
 
 @asynccontextmanager
@@ -246,9 +246,9 @@ async def test_a_reader_that_stalls_is_not_kept_for_and_holds_nobody(tmp_path: P
         await busy.send("go")
         everything = await taken(reads, "turn.completed")
         assert len(everything) > MANY
-        assert stalled.kept <= MOST_EVENTS
+        assert stalled.buffered <= MAX_EVENTS
         assert (await (await calm.send("hi")).answer()).text == "apollo heard: hi"
-        assert stalled.kept <= MOST_EVENTS
+        assert stalled.buffered <= MAX_EVENTS
         assert await taken(stalled, "turn.completed") == everything[1:]
 
 
@@ -315,7 +315,7 @@ async def test_what_might_be_done_twice_is_not_repeated_by_itself(tmp_path: Path
 
 
 async def test_a_hub_that_stays_away_is_given_up(tmp_path: Path) -> None:
-    async with aish.connect(str(tmp_path), start=False, patience=0.2) as hub:
+    async with aish.connect(str(tmp_path), start=False, reconnect_timeout=0.2) as hub:
         for asked in (hub.peers(), anext(hub.follow("s_1")), anext(hub.watch_permissions())):
             with pytest.raises(live.HubUnreachable):
                 await asked
@@ -344,12 +344,12 @@ async def test_requests_for_permission_come_and_go(tmp_path: Path) -> None:
         session = await other.session("apollo")
         await session.send("hi")
         asked = await anext(watch)
-        assert (asked.waits, asked.request.tool, asked.request.peer) == (True, "Bash", "apollo")
+        assert (asked.pending, asked.request.tool, asked.request.peer) == (True, "Bash", "apollo")
         assert await other.permissions() == [asked.request]
         relay.cut()
         await other.answer_permission(asked.request, "allow")
         answered = await anext(watch)
-        assert (answered.request, answered.waits) == (asked.request, False)
+        assert (answered.request, answered.pending) == (asked.request, False)
         with pytest.raises(live.Conflict):
             await session.answer_permission("req_1", "deny")
 

@@ -64,7 +64,7 @@ async def written(folder: Path, *scripts: Sequence[Any]) -> AsyncIterator[tuple[
     hub = Written(*scripts)
     async with (
         unix_serve(hub.serve, str(folder / "hub.sock")),
-        aish.connect(str(folder), start=False, patience=5) as client,
+        aish.connect(str(folder), start=False, reconnect_timeout=5) as client,
     ):
         yield hub, client
 
@@ -146,7 +146,7 @@ async def hang_up(connection: ServerConnection) -> None:
 async def test_what_takes_connections_and_is_no_hub_is_given_up(tmp_path: Path, answers: Any) -> None:
     async with (
         unix_serve(answers, str(tmp_path / "hub.sock")),
-        aish.connect(str(tmp_path), start=False, patience=0.3) as client,
+        aish.connect(str(tmp_path), start=False, reconnect_timeout=0.3) as client,
     ):
         with pytest.raises(live.HubUnreachable):
             await anext(client.follow("s_1"))

@@ -22,7 +22,7 @@ from tests.aish.attachable import Attachable, View, Window, window
 from tests.aish.scripted import ScriptedHub, Shell, problem
 
 CTRL_CLOSE = b"\x1d"
-DETACHED = "Detached from box (aish tools attach box goes on)\n"
+DETACHED = "Detached from box (aish tools attach box reattaches)\n"
 NOT_RUNNING = problem(409, "not_running", "box does not run")
 
 
@@ -71,9 +71,9 @@ def test_a_new_size_is_passed_on(aish: Shell, hub: ScriptedHub) -> None:
 @pytest.mark.parametrize(
     ("ended", "code", "said"),
     [
-        ({"exit_code": 0, "signal": None}, 0, "box has ended\n"),
-        ({"exit_code": 7, "signal": None}, 1, "box has ended with exit code 7\n"),
-        ({"exit_code": None, "signal": 9}, 1, "box was ended by signal 9\n"),
+        ({"exit_code": 0, "signal": None}, 0, "box exited\n"),
+        ({"exit_code": 7, "signal": None}, 1, "box exited with code 7\n"),
+        ({"exit_code": None, "signal": 9}, 1, "box was killed by signal 9\n"),
     ],
 )
 def test_the_end_of_the_program_is_said(
@@ -92,7 +92,7 @@ def test_a_program_that_is_lost_is_a_failure(aish: Shell, hub: ScriptedHub) -> N
     with attached(aish, hub) as (shown, view, _):
         view.tell("lost", reason="its host was killed")
         assert shown.wait_for_end() == 1
-        assert shown.screen.endswith("\naish: box is lost: its host was killed\n")
+        assert shown.screen.endswith("\naish: lost the program box: its host was killed\n")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_view_that_the_hub_closes_for_good_is_not_opened_again(
     with attached(aish, hub) as (shown, view, _):
         view.close(code, "so")
         assert shown.wait_for_end() == 5
-        assert shown.screen.endswith(f"\naish: the hub has closed the view of box: closed with {code} so\n")
+        assert shown.screen.endswith(f"\naish: the hub closed the connection to box: closed with {code} so\n")
 
 
 def test_a_view_that_was_too_slow_is_opened_anew(aish: Shell, hub: ScriptedHub) -> None:
@@ -190,7 +190,7 @@ def test_a_hub_that_refuses_after_a_loss_is_not_asked_again(aish: Shell, hub: Sc
 
 def test_a_hub_that_stays_away_is_given_up(aish: Shell, hub: ScriptedHub) -> None:
     hasty = (
-        "import aish.cli, aish.terminal.attach; aish.terminal.attach._RECONNECT_SECONDS = 0.3;"
+        "import aish.cli, aish.terminal.attach; aish.terminal.attach._RECONNECT_TIMEOUT = 0.3;"
         " exit(aish.cli.main())"
     )
     box = Attachable(hub)
@@ -200,7 +200,9 @@ def test_a_hub_that_stays_away_is_given_up(aish: Shell, hub: ScriptedHub) -> Non
         hub.close()
         view.drop()
         assert shown.wait_for_end() == 5
-        assert shown.screen.endswith("\naish: the hub is gone; aish tools attach box goes on\n")
+        assert shown.screen.endswith(
+            "\naish: lost the connection to the hub; box keeps running (aish tools attach box reattaches)\n"
+        )
         assert not shown.is_raw()
 
 
@@ -226,7 +228,7 @@ def test_without_a_terminal_it_is_only_looked_at(aish: Shell, hub: ScriptedHub) 
         assert (process.returncode, out, err) == (
             1,
             b"\x1b[31mraw\xff",
-            b"box has ended with exit code 3\n",
+            b"box exited with code 3\n",
         )
         assert (box.view().keys, box.view().said) == (b"", [])
 
@@ -289,7 +291,7 @@ FORMS = [
 def test_which_keys_leave(typed: bytes, leaves: bool) -> None:
     keys = Keys()
     sent = keys.feed(b"a" + typed + b"b")
-    assert (keys.has_left, sent) == (leaves, b"a" if leaves else b"a" + typed + b"b")
+    assert (keys.has_detached, sent) == (leaves, b"a" if leaves else b"a" + typed + b"b")
 
 
 @given(
@@ -304,7 +306,7 @@ def test_any_chunking_of_keys_gives_the_same(parts: list[bytes], cuts: list[int]
     whole, cut = Keys(), Keys()
     expected = whole.feed(typed)
     sent = b"".join(cut.feed(typed[begin:end]) for begin, end in itertools.pairwise(edges))
-    assert (sent, cut.held, cut.has_left) == (expected, whole.held, whole.has_left)
+    assert (sent, cut.held, cut.has_detached) == (expected, whole.held, whole.has_detached)
 
 
 def test_what_only_begins_like_it_is_released_whole() -> None:

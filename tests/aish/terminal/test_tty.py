@@ -29,7 +29,7 @@ for _ in range(rounds):
         while True:
             readable = select.select([0, terminal.wakeup], [], [])[0]
             if terminal.wakeup in readable:
-                terminal.woken()
+                terminal.handle_wakeup()
                 os.write(1, b"size %d %d\\r\\n" % window_size())
             if 0 in readable:
                 key = os.read(0, 1)

@@ -70,7 +70,7 @@ def test_only_the_answer_is_the_answer(aish: Shell, hub: ScriptedHub) -> None:
 def test_options_become_members_of_the_request(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers=SESSION))
     ran = aish("apollo", "-s", "5", "ls", "--interrupt", "-x", "\\r")
-    assert ran == Ran(0, "ok\n", "Session s_1 (go on with --session-id s_1)\n")
+    assert ran == Ran(0, "ok\n", "Session s_1 (continue it with --session-id s_1)\n")
     aish("--quiet", "apollo", "--session-id", "s_1", "ls", "--if-idle")
     assert hub.bodies(APOLLO) == [
         {
@@ -107,7 +107,7 @@ def test_json_of_a_failed_turn_exits_non_zero(aish: Shell, hub: ScriptedHub) -> 
     failed = event("turn.failed", code="provider_failed", detail="overloaded", retryable=True)
     hub.on(APOLLO, stream(failed))
     ran = aish("apollo", "x", "--json")
-    assert (ran.code, ran.err) == (1, "aish: apollo failed: overloaded (retryable)\n")
+    assert (ran.code, ran.err) == (1, "aish: apollo failed: overloaded (you can try again)\n")
 
 
 def test_an_answer_is_shown_as_it_comes(aish: Shell, hub: ScriptedHub) -> None:
@@ -139,19 +139,24 @@ def test_an_answer_is_shown_as_it_comes(aish: Shell, hub: ScriptedHub) -> None:
         (problem(502, "provider_failed", "down"), 1, "aish: down"),
         (problem(503, "shutting_down", "ending"), 5, "aish: ending"),
         (problem(504, "timeout", "too slow"), 124, "aish: too slow"),
-        (answer("no object", 500), 1, "aish: the hub answered 500"),
-        (b"HTTP/1.1 500 X\r\n\r\nnot json", 1, "aish: the hub answered 500"),
-        (b"SSH-2.0-x\r\n\r\n", 5, "aish: what answers on the hub's socket is no hub"),
-        (stream_head() + b"zz\r\n", 5, "aish: what answers on the hub's socket is no hub"),
-        (stream_head() + b"d\r\ndata: no json\r\n", 5, "aish: the hub broke off in the middle of its answer"),
-        (stream_head() + b"f\r\ndata: no json\n\n\r\n", 5, "aish: the hub sent what cannot be read"),
-        (b"", 5, "aish: the hub closed the connection without an answer"),
+        (answer("no object", 500), 1, "aish: the hub answered with status 500"),
+        (b"HTTP/1.1 500 X\r\n\r\nnot json", 1, "aish: the hub answered with status 500"),
+        (b"SSH-2.0-x\r\n\r\n", 5, "aish: something other than rhetor is listening on SOCKET"),
+        (stream_head() + b"zz\r\n", 5, "aish: something other than rhetor is listening on SOCKET"),
+        (
+            stream_head() + b"d\r\ndata: no json\r\n",
+            5,
+            "aish: lost the connection to the hub in the middle of its answer",
+        ),
+        (stream_head() + b"f\r\ndata: no json\n\n\r\n", 5, "aish: the hub sent an invalid event"),
+        (b"", 5, "aish: the hub closed the connection without answering"),
     ],
 )
 def test_a_refusal_is_said_and_has_its_exit_code(
     aish: Shell, hub: ScriptedHub, refusal: bytes, code: int, says: str
 ) -> None:
     hub.on(APOLLO, refusal)
+    says = says.replace("SOCKET", f"{hub.home}/hub.sock")
     assert aish("apollo", "x") == Ran(code, "", says + "\n")
 
 
@@ -164,8 +169,8 @@ def test_a_refusal_is_said_and_has_its_exit_code(
             "apollo failed: gone",
         ),
         (frame({"type": "error", "code": "timeout", "detail": "slow"}) + END, 124, "apollo failed: slow"),
-        (END, 5, "the hub broke off before the answer was complete"),
-        (b"", 5, "the hub broke off in the middle of its answer"),
+        (END, 5, "the connection to the hub closed before the answer was complete"),
+        (b"", 5, "lost the connection to the hub in the middle of its answer"),
     ],
 )
 def test_what_a_failed_turn_said_stays_and_the_failure_is_said(
@@ -194,7 +199,7 @@ def test_nothing_to_send_is_wrong_usage(aish: Shell, hub: ScriptedHub, words: tu
         ),
         (("--bogus", "apollo"), "aish: unknown option --bogus (aish --help lists them)\n"),
         (("a,,b", "x"), "aish: a target's name is missing\n"),
-        (("-c",), "aish: -c needs a line\n"),
+        (("-c",), "aish: -c needs a line: aish -c 'LINE'\n"),
     ],
 )
 def test_wrong_usage_is_said(aish: Shell, hub: ScriptedHub, words: tuple[str, ...], says: str) -> None:
@@ -217,7 +222,7 @@ def test_a_timeout_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(INTERRUPT, answer({}))
     ran = aish("apollo", "x", "--timeout", "0.2")
     over.set()
-    assert ran == Ran(124, "well\n", "aish: no answer in time\n")
+    assert ran == Ran(124, "well\n", "aish: timed out waiting for an answer\n")
     hub.wait_for(INTERRUPT)
 
 
@@ -271,7 +276,7 @@ def test_no_hub_that_can_be_reached(aish: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = aish("apollo", "x", env={"RHETOR_HOME": str(tmp_path / "file" / "home")})
     assert (ran.code, ran.out) == (5, "")
-    assert ran.err.startswith("aish: the hub cannot be")
+    assert ran.err.startswith("aish: cannot reach the hub: ")
 
 
 def test_the_way_of_one_message_imports_next_to_nothing(aish: Shell, hub: ScriptedHub) -> None:

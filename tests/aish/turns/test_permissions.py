@@ -47,7 +47,7 @@ def asking(hub: ScriptedHub) -> ScriptedHub:
 def test_without_an_id_they_are_listed_and_none_is_approved(aish: Shell, asking: ScriptedHub) -> None:
     ran = aish("approve")
     assert (ran.code, ran.err) == (0, "")
-    assert "toolu_1  claude-code asks to use Bash, until 2026-11-21T00:10:00.000Z" in ran.out
+    assert "toolu_1  claude-code asks to use Bash, until 2026-11-21 00:10:00" in ran.out
     assert "allow (Allow), always (Always allow), deny (Deny)" in ran.out
     assert "\x1b" not in ran.out
     assert json.loads(aish("approve", "--json").out) == [BASH, EDIT]
@@ -68,10 +68,10 @@ def test_what_would_be_run_is_shown_whole_however_much_else_is_said(aish: Shell,
 
 def test_nothing_waits(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(LIST, answer({"permissions": []}))
-    assert aish("approve") == Ran(0, "No requests wait\n", "")
+    assert aish("approve") == Ran(0, "No pending permission requests\n", "")
     ran = aish("approve", "toolu")
     assert (ran.code, ran.out) == (3, "")
-    assert "no request 'toolu' waits" in ran.err
+    assert "no pending request 'toolu'" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_one_is_answered_with_one_of_its_own_options(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("approve", "toolu"), "2 requests begin with 'toolu'"),
-        (("approve", "toolu_1", "maybe"), "'maybe' was not offered, but: allow (Allow)"),
+        (("approve", "toolu"), "2 request ids begin with 'toolu'"),
+        (("approve", "toolu_1", "maybe"), "'maybe' is not an option; choose one of: allow (Allow)"),
         (("approve", "a", "b", "c"), "usage: aish approve"),
         (("approve", "a", "--json"), "usage: aish approve"),
         (("deny",), "usage: aish deny"),
@@ -116,7 +116,7 @@ def test_a_no_that_was_not_offered_is_no_yes(aish: Shell, hub: ScriptedHub) -> N
     hub.on(LIST, answer({"permissions": [_request("r", ALWAYS)]}))
     ran = aish("deny", "r")
     assert (ran.code, ran.out) == (2, "")
-    assert "choose one of its options: always (Always allow)" in ran.err
+    assert "name an option: always (Always allow)" in ran.err
 
 
 def test_who_was_not_first_is_told(aish: Shell, hub: ScriptedHub) -> None:

@@ -139,7 +139,7 @@ async def test_a_line_that_takes_too_long_is_given_up(aish: Shell, home: Path) -
         with at_terminal(aish) as terminal:
             await see(terminal, "aish> ")
             terminal.type("apollo --timeout 1 hi\n")
-            await see(terminal, "aish: no answer in time\naish> ")
+            await see(terminal, "aish: timed out waiting for an answer\naish> ")
             await left(terminal)
         assert hub.driver.heard == [("apollo", "hi")]
 
@@ -158,7 +158,7 @@ async def test_a_hub_that_is_not_to_be_understood_is_told_once_and_the_prompt_go
 ) -> None:
     strange = {"id": "apollo", "kind": 7}
     hub.on("GET /api/v2/ai", answer({"peers": [strange]}))
-    said = "aish: the prompt goes on without the hub's news: "
+    said = "aish: permission requests are not shown at this prompt: "
     with at_terminal(aish, echo=True, term="xterm-256color") as terminal:
         await see(terminal, said)
         for _ in range(2):

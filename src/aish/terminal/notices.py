@@ -1,7 +1,7 @@
-"""Lines that arrive for the person while the shell does something else: held until there is a prompt to show
-them above. Where they come from, and how a prompt is drawn, this module refuses to know.
+"""Notices that arrive while the user types or a line runs. They are held until a prompt shows them.
 
-What is held is bounded: of more than `MOST_HELD` lines the oldest are dropped, and that is said.
+The number of held notices is bounded: above `MAX_HELD`, the oldest are dropped, and the user sees how many.
+This module does not know where notices come from, or how a prompt is drawn.
 """
 
 from collections import deque
@@ -13,12 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_HELD = 200
+MAX_HELD = 200
 _BELL = "\x07"
 
 
-class Above:
-    """May be told from any thread. One prompt at a time takes what has arrived."""
+class Notices:
+    """A queue that any thread may add to. One prompt at a time takes the notices from it."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -29,21 +29,23 @@ class Above:
         self._wake: Callable[[], None] | None = None
 
     def show(self, text: str) -> None:
-        """As `hold`, and wait until there was a prompt: what this returns for was shown."""
-        number = self.hold(text)
+        """Add a notice, and wait until a prompt has taken it."""
+        number = self.add(text)
         with self._changed:
             self._changed.wait_for(lambda: self._taken >= number)
 
-    def hold(self, text: str, *, key: str = "", rings: bool = False) -> int:
-        """Show lines above the prompt, now or when there is one, whatever is being typed there; this does not
-        wait. Of escape sequences only colours are passed on. `rings`: with one BEL; `key`: by which it is
-        withdrawn. How many there were by now, this one included."""
+    def add(self, text: str, *, key: str = "", rings: bool = False) -> int:
+        """Add a notice, which is shown above the prompt, now or when there is one. This does not wait.
+
+        Of escape sequences, only colours are shown. `rings` sounds the terminal's bell once; `key` is for
+        `withdraw`. Returns the number of notices so far, this one included.
+        """
         safe = _safe(text)
         with self._changed:
             self._count += 1
             self._held.append((key, safe))
             self._rings = self._rings or rings
-            if len(self._held) > MOST_HELD:
+            if len(self._held) > MAX_HELD:
                 self._held.popleft()
                 self._dropped += 1
             if self._wake is not None:
@@ -51,7 +53,7 @@ class Above:
             return self._count
 
     def withdraw(self, key: str) -> bool:
-        """Do not show that any more; False where it was shown already, or never was to be."""
+        """Remove the notice with this key. Returns False if there is none, or if it was shown already."""
         with self._changed:
             kept = [line for line in self._held if line[0] != key]
             was_held = len(kept) < len(self._held)
@@ -59,16 +61,16 @@ class Above:
             self._rings = self._rings and bool(kept)
             return was_held
 
-    def await_at(self, wake: "Callable[[], None] | None") -> None:
-        """`wake` is called when there is something to `take`, at once where there is; by any thread, and it
-        must not wait. None: nobody is at a prompt."""
+    def set_wakeup(self, wake: "Callable[[], None] | None") -> None:
+        """Call `wake` when there are notices to `take`, and now if there are some. Any thread may call it,
+        and it must not wait. None means that there is no prompt."""
         with self._changed:
             self._wake = wake
             if wake is not None and self._held:
                 wake()
 
     def take(self) -> str:
-        """All that has arrived, as it is to be written: whole lines."""
+        """Remove all notices. Returns the text to write: complete lines."""
         with self._changed:
             lines = [text for _, text in self._held]
             if self._dropped:
@@ -80,8 +82,7 @@ class Above:
         return bell + "".join(lines) if lines else ""
 
 
-ABOVE = Above()
-show_above = ABOVE.show
+NOTICES = Notices()
 
 
 def _safe(text: str) -> str:

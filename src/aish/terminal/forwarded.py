@@ -1,7 +1,7 @@
-"""What peers say that are forwarded to this terminal: followed in a thread, shown above what is being typed.
+"""Messages that are forwarded to this terminal. A thread follows them and hands each to a function.
 
-A connection that is lost is made anew; what came meanwhile is shown then, and what came while no shell of
-this name was open at the next start. Where a line is shown on the screen is not decided here.
+If the connection is lost, the thread reconnects and shows what it missed. Messages that arrive while no shell
+of this name is open are shown at the next start.
 """
 
 from threading import Event, Thread
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-_PAUSE = 0.5  # seconds until the hub is looked for again
+_RECONNECT_PAUSE = 0.5  # seconds
 
 
-class Arrivals:
-    """Shown for as long as it is entered, each with `show`, which is called in another thread.
+class ForwardedMessages:
+    """Within the `with`, calls `show` in another thread for each message that is forwarded to `name`.
 
     Raises:
-        Failure: the name is a peer's, a command's or no name, or the hub cannot be reached.
+        Failure: the name is invalid or belongs to a peer or a command, or the hub cannot be reached.
     """
 
     def __init__(self, name: str, show: "Callable[[str], None]", home: str | None = None) -> None:
@@ -32,48 +32,48 @@ class Arrivals:
         self._show = show
         hub = Hub(home)
         self._cursor: str | None = hub.ask("PUT", self._path, {})["seen"]
-        self._hub = Hub(hub.home, may_start=False)  # who ends the hub means it
-        self._over = Event()
-        self._thread = Thread(target=self._follow, name=f"arrivals of {name}", daemon=True)
+        self._hub = Hub(hub.home, may_start=False)  # a user who stops the hub does not want it back
+        self._stopped = Event()
+        self._thread = Thread(target=self._follow, name=f"messages for {name}", daemon=True)
 
     def __enter__(self) -> "Self":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()  # the thread may wait for the hub: it ends with the process
+        self._stopped.set()  # the thread may be waiting for the hub; it ends with the process
 
     def _follow(self) -> None:
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             try:
                 self._read()
             except (Failure, OSError, ValueError):
-                pass  # the hub ends, or has ended; another one will have the rest
-            self._over.wait(_PAUSE)
+                pass  # the hub is stopping or gone; the next one has the rest
+            self._stopped.wait(_RECONNECT_PAUSE)
 
     def _read(self) -> None:
         after = f"?after={self._cursor}" if self._cursor else ""
-        answer = self._hub.open("GET", f"{self._path}/events{after}", accept="text/event-stream")
+        response = self._hub.open("GET", f"{self._path}/events{after}", accept="text/event-stream")
         try:
-            for data in answer.events():
-                if self._over.is_set():
+            for data in response.events():
+                if self._stopped.is_set():
                     return
                 self._take(decode(data))
         finally:
-            answer.close()
+            response.close()
 
     def _take(self, event: "Message") -> None:
-        if "cursor" not in event:  # the position was lost: what is still kept is shown from its beginning
+        if "cursor" not in event:  # the log no longer has this position: start at its beginning
             self._cursor = None
             return
         if event.get("type") == "message.forwarded":
-            self._show(shown(event["data"]))
+            self._show(format_message(event["data"]))
         self._cursor = event["cursor"]
         Hub(self._hub.home, may_start=False).ask("PUT", self._path, {"seen": self._cursor})
 
 
-def shown(message: "Message") -> str:
-    """One message as it stands on a terminal: `[From Apollo] text`, or the JSON object that it is to be."""
+def format_message(message: "Message") -> str:
+    """A message as a terminal shows it: `[From Apollo] text`, or a JSON object if the forward says so."""
     text, source = str(message.get("content", "")), str(message.get("from", ""))
     if message.get("as_json"):
         names = ("from", "to", "time", "purpose")

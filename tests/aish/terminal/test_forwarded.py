@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.terminal.arrivals import shown
+from aish.terminal.forwarded import format_message
 from aish.terminal.overlay import SHOWN_SECONDS, SILENCE_SECONDS, Overlay
 from tests.aish.attachable import Attachable, window
 from tests.aish.commands.test_commands import peer
@@ -122,7 +122,7 @@ def test_a_name_that_is_taken_ends_the_shell_before_it_begins(aish: Shell, hub: 
 
 def test_as_json_it_is_one_object_with_who_to_whom_when_and_what_for() -> None:
     message = forwarded(2, 'say "x"', as_json=True, time="t", purpose="reviews")["data"]
-    assert json.loads(shown(message)) == {
+    assert json.loads(format_message(message)) == {
         "from": "apollo",
         "to": "jill",
         "time": "t",
@@ -155,7 +155,7 @@ def test_beside_a_program_it_is_shown_for_a_while_and_again_when_that_is_left(
         assert shown_in.wait_for_end() == 0
         assert view.keys == again.view().keys == b""
         assert shown_in.screen.endswith(
-            "[From Apollo] look here\nDetached from box (aish tools attach box goes on)\n"
+            "[From Apollo] look here\nDetached from box (aish tools attach box reattaches)\n"
         )
 
 
@@ -168,28 +168,28 @@ def test_who_only_reads_the_program_is_told_on_stderr(aish: Shell, hub: Scripted
         view.tell("exited", exit_code=0, signal=None)
         view.close(1000)
         out, err = process.communicate(timeout=TIMEOUT)
-    assert (out, err) == (b"the program\n", b"[From Apollo] look here\nbox has ended\n")
+    assert (out, err) == (b"the program\n", b"[From Apollo] look here\nbox exited\n")
 
 
 def test_the_line_waits_until_the_program_is_silent_and_goes_after_a_while() -> None:
     overlay = Overlay()
     assert overlay.due is None
-    overlay.take(NOTICE, 10.0)
-    overlay.disturbed(10.0 + SILENCE_SECONDS / 2)
-    assert overlay.drawn(10.0 + SILENCE_SECONDS, 30, 100) == b""
+    overlay.add(NOTICE, 10.0)
+    overlay.program_wrote(10.0 + SILENCE_SECONDS / 2)
+    assert overlay.draw(10.0 + SILENCE_SECONDS, 30, 100) == b""
     assert overlay.due == pytest.approx(10.0 + SILENCE_SECONDS * 1.5)
-    assert overlay.drawn(11.0, 30, 100) == LINE
+    assert overlay.draw(11.0, 30, 100) == LINE
     assert not overlay.is_over(11.0 + SHOWN_SECONDS / 2)
     assert overlay.is_over(11.0 + SHOWN_SECONDS)
     assert (overlay.is_over(99.0), overlay.due) == (False, None)
-    assert (overlay.cursor, overlay.told) == ("e:7", ["[From Apollo] look here"])
+    assert (overlay.cursor, overlay.notices) == ("e:7", ["[From Apollo] look here"])
 
 
 @given(st.text(max_size=200), st.integers(1, 50))
 def test_the_line_is_never_wider_than_the_terminal_and_has_no_sequence(text: str, columns: int) -> None:
     overlay = Overlay()
-    overlay.take({"title": text, "text": text}, 0.0)
-    drawn = overlay.drawn(1.0, 30, columns).decode()
+    overlay.add({"title": text, "text": text}, 0.0)
+    drawn = overlay.draw(1.0, 30, columns).decode()
     line = drawn.removeprefix("\x1b7\x1b[?6l\x1b[30;1H\x1b[0;7m").removesuffix("\x1b[0m\x1b[K\x1b8")
     assert len(line) < columns
     assert not any(char < " " or "\x7f" <= char <= "\x9f" for char in line)

@@ -1,4 +1,4 @@
-"""Where a hub is, who may talk to it, and that it runs. It refuses to know what is said there."""
+"""Where a hub listens, the credentials for it, and starting it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from aish.client.connection import connect, server_of
+from aish.client.connection import connect, other_user, server_of
 from aish.client.home import socket_path, state_home
 from aish.exits import Failure
 from rhetor.domain.provider_variables import fingerprint
@@ -20,14 +20,14 @@ from .errors import Denied, HubUnreachable, Invalid
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
-_CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 60.0  # seconds
 
 
-class Place:
-    """A hub of this user, at its Unix socket, or one at a URL.
+class Endpoint:
+    """The hub of this user, at its Unix socket, or a hub at a URL.
 
-    `home`: the folder of the hub's state (`RHETOR_HOME`); `url` (`http://…`, `https://…`) and `token`: of one
-    that is somewhere else; `starts`: whether a hub of this user is started where none runs.
+    `home` is the folder of the hub's state (default: `RHETOR_HOME`). `url` (`http://…`, `https://…`) and
+    `token` are those of a hub elsewhere. `starts` says whether to start this user's hub if none is running.
     """
 
     def __init__(
@@ -42,43 +42,43 @@ class Place:
         self.is_local = url is None
         self.starts = starts and self.is_local
         self.url = ("http://localhost" if url is None else url).rstrip("/")
-        self._token = token and token.strip()  # as a file has it
+        self._token = token and token.strip()  # a token from a file ends with a newline
         if not self.url.startswith(("http://", "https://")):
-            raise Invalid(f"{url!r} is no address of a hub: http://HOST:PORT", "malformed")
+            raise Invalid(f"invalid URL {url!r}; write http://HOST:PORT or https://HOST:PORT", "malformed")
 
     def open(self) -> aiohttp.ClientSession:
-        """What speaks HTTP to it; to be closed."""
+        """An HTTP session with the hub, which the caller closes."""
         connector = _OwnersSocket(socket_path(self.home), limit=0) if self.is_local else None
         return aiohttp.ClientSession(
             connector=connector,
             headers=self._headers(),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS),
+            timeout=aiohttp.ClientTimeout(None, sock_connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT),
         )
 
     async def start(self) -> None:
-        """Start the hub, where none runs, in a process that ends when the hub listens.
+        """Start the hub if none is running. A process does it, which exits when the hub listens.
 
         Raises:
-            HubUnreachable: it does not start; with the end of its log.
+            HubUnreachable: the hub does not start. The message contains the end of its log.
         """
-        command = (sys.executable, "-m", "aish.client.start", self.home)
-        if self._answers():
+        if self._accepts_connections():
             return
+        command = (sys.executable, "-m", "aish.client.start", self.home)
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
         try:
-            _, said = await process.communicate()
+            _, stderr = await process.communicate()
         except asyncio.CancelledError:
             process.kill()
             await process.wait()
             raise
         if process.returncode:
-            raise HubUnreachable(said.decode("utf-8", "replace").strip() or "the hub did not start")
+            raise HubUnreachable(stderr.decode("utf-8", "replace").strip() or "the hub did not start")
 
-    def _answers(self) -> bool:
-        """Whether somebody takes connections there: then no process needs to look."""
+    def _accepts_connections(self) -> bool:
+        """Whether a hub is listening. Then no process needs to be started."""
         try:
             connect(self.home).close()
         except (OSError, Failure):
@@ -93,7 +93,7 @@ class Place:
 
 
 class _OwnersSocket(aiohttp.UnixConnector):
-    """Talks only to a hub of the same user, whoever could put a socket there."""
+    """Connects only to a hub of the same user, even if another user can create a socket in the folder."""
 
     async def _create_connection(self, *arguments: Any, **named: Any) -> ResponseHandler:
         protocol = await super()._create_connection(*arguments, **named)
@@ -102,5 +102,5 @@ class _OwnersSocket(aiohttp.UnixConnector):
         server = server_of(connection)
         if server is not None and server[1] != os.geteuid():
             protocol.close()
-            raise Denied(f"the hub's socket is served by another user (uid {server[1]})", "forbidden")
+            raise Denied(other_user(server[1]), "forbidden")
         return protocol

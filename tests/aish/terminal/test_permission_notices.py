@@ -118,7 +118,7 @@ async def test_a_conversation_is_rung_at_too_and_a_request_that_ended_is_told(
         session = await ask(hub)
         await see(terminal, ASKS, "apollo>")
         await hub.ask("POST", f"/api/v2/sessions/{session}/interrupt")
-        await see(terminal, "✗ apollo: Bash(ls -l) is not asked any more", "apollo>")
+        await see(terminal, "✗ apollo: Bash(ls -l) was withdrawn", "apollo>")
         terminal.type("exit\r")
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
 

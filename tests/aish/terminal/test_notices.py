@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from aish.terminal.above import MOST_HELD, Above
+from aish.terminal.notices import MAX_HELD, Notices
 from aish.turns.permissions import summary
 
 
@@ -16,70 +16,70 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_arrives_is_taken_once_in_order_as_whole_lines() -> None:
-    above = Above()
-    above.hold("one")
-    above.hold("two\n  and more\n")
-    assert (above.take(), above.take()) == ("one\ntwo\n  and more\n", "")
+    notices = Notices()
+    notices.add("one")
+    notices.add("two\n  and more\n")
+    assert (notices.take(), notices.take()) == ("one\ntwo\n  and more\n", "")
 
 
 def test_who_wants_to_know_waits_until_it_was_shown() -> None:
-    above, shown = Above(), threading.Event()
+    notices, shown = Notices(), threading.Event()
 
     def tell() -> None:
-        above.show("told")
+        notices.show("told")
         shown.set()
 
     held = threading.Semaphore(0)
-    above.await_at(held.release)
+    notices.set_wakeup(held.release)
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
     assert held.acquire(timeout=20)
     assert not shown.is_set()
-    assert above.take() == "told\n"
+    assert notices.take() == "told\n"
     assert shown.wait(20)
     teller.join()
 
 
 def test_several_that_ring_ring_once() -> None:
-    above = Above()
+    notices = Notices()
     for number in range(3):
-        above.hold(f"{number}", rings=True)
-    assert above.take() == "\x070\n1\n2\n"
-    above.hold("quiet")
-    assert above.take() == "quiet\n"
+        notices.add(f"{number}", rings=True)
+    assert notices.take() == "\x070\n1\n2\n"
+    notices.add("quiet")
+    assert notices.take() == "quiet\n"
 
 
 def test_what_is_withdrawn_in_time_is_not_shown_and_does_not_ring() -> None:
-    above = Above()
-    above.hold("asked", key="r", rings=True)
-    assert above.withdraw("r")
-    assert (above.take(), above.withdraw("r")) == ("", False)
+    notices = Notices()
+    notices.add("asked", key="r", rings=True)
+    assert notices.withdraw("r")
+    assert (notices.take(), notices.withdraw("r")) == ("", False)
 
 
 def test_who_is_at_a_prompt_is_woken_for_each_and_for_what_was_there_before() -> None:
-    above, woken = Above(), []
-    above.hold("before")
-    above.await_at(lambda: woken.append("woken"))
-    above.hold("now")
-    above.await_at(None)
-    above.hold("later")
-    assert (len(woken), above.take()) == (2, "before\nnow\nlater\n")
+    notices, woken = Notices(), []
+    notices.add("before")
+    notices.set_wakeup(lambda: woken.append("woken"))
+    notices.add("now")
+    notices.set_wakeup(None)
+    notices.add("later")
+    assert (len(woken), notices.take()) == (2, "before\nnow\nlater\n")
 
 
 def test_of_more_than_are_held_the_oldest_are_dropped_and_that_is_said() -> None:
-    above = Above()
-    for number in range(MOST_HELD + 3):
-        above.hold(f"{number}")
-    first, second, *_, last = above.take().splitlines()
-    assert (first, second, last) == ("… 3 earlier lines were dropped", "3", str(MOST_HELD + 2))
-    above.hold("again")
-    assert above.take() == "again\n"
+    notices = Notices()
+    for number in range(MAX_HELD + 3):
+        notices.add(f"{number}")
+    first, second, *_, last = notices.take().splitlines()
+    assert (first, second, last) == ("… 3 earlier lines were dropped", "3", str(MAX_HELD + 2))
+    notices.add("again")
+    assert notices.take() == "again\n"
 
 
 def test_of_escape_sequences_only_colours_are_passed_on_and_they_end_with_the_line() -> None:
-    above = Above()
-    above.hold("\x1b[31mred\x1b]0;title\x07\x1b[2J\x07")
-    assert above.take() == "\x1b[31mred\x1b[0m\n"
+    notices = Notices()
+    notices.add("\x1b[31mred\x1b]0;title\x07\x1b[2J\x07")
+    assert notices.take() == "\x1b[31mred\x1b[0m\n"
 
 
 @pytest.mark.parametrize(

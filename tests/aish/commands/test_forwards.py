@@ -40,7 +40,7 @@ def test_a_forward_is_made_with_the_words_that_scripts_read(aish: Shell, hub: Sc
 def test_a_forward_that_comes_back_is_told(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/forwards/apollo", answer({**FORWARD, "circle": ["apollo", "jill", "apollo"]}))
     ran = aish("forward", "apollo", "jill")
-    assert (ran.code, "apollo → jill → apollo is a circle" in ran.err) == (0, True)
+    assert (ran.code, "apollo → jill → apollo is a loop" in ran.err) == (0, True)
 
 
 def test_forwards_are_listed_with_what_went_wrong(aish: Shell, hub: ScriptedHub) -> None:
@@ -64,7 +64,7 @@ def test_nothing_is_there_yet(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("forward", "list").out == "No forwards defined\n"
     assert aish("route", "list").out == aish("route").out == "No routes defined\n"
     assert aish("purpose").out == "No purposes\n"
-    assert aish("context", "show", "apollo").out == "Nothing is staged for apollo\n"
+    assert aish("context", "show", "apollo").out == "No context for apollo\n"
 
 
 def test_a_route_is_named_shown_and_removed(aish: Shell, hub: ScriptedHub) -> None:
@@ -120,28 +120,28 @@ def test_context_is_staged_shown_promoted_and_cleared(aish: Shell, hub: Scripted
     hub.on("POST /api/v2/context/apollo/promote", answer({**staged, "staged": [], "next": ["a", "b"]}))
     hub.on("GET /api/v2/context/apollo", answer(staged))
     hub.on("DELETE /api/v2/context/apollo", answer(staged))
-    assert aish("context", "stage", "apollo", "we", "use").out == "✓ Staged for apollo: staged 1, next 1\n"
+    assert aish("context", "stage", "apollo", "we", "use").out == "✓ Staged for apollo: 1 staged, 1 next\n"
     assert aish("context", "stage", "apollo", given="piped\n").code == 0
     assert hub.bodies("POST /api/v2/context/apollo/stage") == [{"text": "we use"}, {"text": "piped"}]
     assert aish("context", "show", "apollo").out == "next: and Redis\nstaged: we use Postgres\n"
     assert json.loads(aish("context", "show", "apollo", "json").out) == staged
-    assert "staged 0, next 2" in aish("context", "promote", "apollo").out
-    assert aish("context", "clear", "apollo").out == "✓ Nothing is staged for apollo\n"
+    assert "0 staged, 2 next" in aish("context", "promote", "apollo").out
+    assert aish("context", "clear", "apollo").out == "✓ Cleared the context of apollo\n"
 
 
 def test_a_purpose_is_a_peers_or_that_of_the_terminal_that_has_a_name(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/purposes/apollo", answer({"name": "apollo", "purpose": "reviews"}))
     hub.on("PUT /api/v2/purposes/jill", answer({"name": "jill", "purpose": None}))
     hub.on("GET /api/v2/purposes", answer({"purposes": [{"name": "apollo", "purpose": "reviews\x07"}]}))
-    assert aish("purpose", "apollo", "reviews").out == "✓ apollo is for: reviews\n"
-    assert aish("purpose", "", env={"AISH_NAME": "jill"}).out == "✓ jill has no purpose\n"
+    assert aish("purpose", "apollo", "reviews").out == "✓ Purpose of apollo: reviews\n"
+    assert aish("purpose", "", env={"AISH_NAME": "jill"}).out == "✓ Removed the purpose of jill\n"
     assert aish("purpose").out == "NAME    PURPOSE\napollo  reviews\n"
     nameless = aish("purpose", "text", env={"AISH_NAME": ""})
     assert nameless == Ran(
         2,
         "",
-        "aish: this terminal has no name: aish --name NAME gives it one; "
-        'of a peer it is: aish purpose NAME "text"\n',
+        "aish: this terminal has no name; start it with aish --name NAME, "
+        'or set a peer\'s purpose: aish purpose NAME "text"\n',
     )
 
 

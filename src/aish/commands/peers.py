@@ -1,0 +1,182 @@
+"""`aish list`, `aish explain` and `aish wait`: the peers, why one has its status, and waiting for them."""
+
+from time import monotonic
+
+from aish import exits
+from aish.client.hub import Hub, quote
+from aish.commands import JSON_WORDS, Command, usage_error
+from aish.output import STDOUT, print_json, print_line, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Peer = dict[str, Any]
+    Status = dict[str, Any]
+
+_LIST = ("list [type greek|terminal|project|tool|team] [json]",)
+_EXPLAIN = ("explain NAME [--screen] [--json]",)
+_WAIT = ("wait [--any|--all] PEER… [--timeout S]",)
+# The word that a user types → the hub's kind. The specialists have Greek names.
+_KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
+_TYPES = {kind: typed for typed, kind in _KINDS.items()}
+_GRACE_SECONDS = 5.0  # the hub counts the timeout of `wait`; if it stops answering, give up a little later
+
+
+def list_peers(words: "list[str]") -> int:
+    """Show the peers, by kind.
+
+    Raises:
+        Failure: the words are invalid, or the hub cannot be reached.
+    """
+    kind, as_json = _list_options(words)
+    peers = [peer for peer in Hub().ask("GET", "/api/v2/ai")["peers"] if kind in (None, peer["kind"])]
+    peers.sort(key=lambda peer: (peer["kind"], peer["id"]))
+    return print_json(list(map(_json_object, peers))) if as_json else print_line(_table(peers))
+
+
+def _list_options(words: "list[str]") -> tuple[str | None, bool]:
+    kind: str | None = None
+    as_json = False
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word in JSON_WORDS:
+            as_json = True
+        elif word == "type" and left and left[0] in _KINDS:
+            kind = _KINDS[left.pop(0)]
+        else:
+            raise usage_error(*_LIST)
+    return kind, as_json
+
+
+def _json_object(peer: "Peer") -> "Peer":
+    kept = ("description", "status", "port", "pid", "capabilities", "sessions", "forwards")
+    first = {"name": peer["id"], "type": _TYPES.get(peer["kind"], peer["kind"])}
+    return {**first, **{name: peer.get(name) for name in kept}}
+
+
+def _table(peers: "list[Peer]") -> str:
+    from aish.render import cleaned, status, table
+
+    if not peers:
+        return "No peers"
+    rows = [("NAME", "TYPE", "STATUS", "AT", "DESCRIPTION")]
+    for peer in peers:
+        place = (
+            f"pid {peer['pid']}" if peer.get("pid") else f"port {peer['port']}" if peer.get("port") else ""
+        )
+        forwards = "".join(f" → {name}" for name in peer.get("forwards") or ())
+        kind = _TYPES.get(peer["kind"], peer["kind"])
+        description = f"{peer.get('description') or ''}{forwards}"
+        rows.append((str(peer["id"]), str(kind), status(peer), place, description))
+    return table([[cleaned(cell) for cell in row] for row in rows])
+
+
+def explain(words: "list[str]") -> int:
+    """Show why the hub considers a peer idle, busy, blocked or stuck.
+
+    Raises:
+        Failure: the words are invalid, the peer is unknown, or the hub cannot be reached.
+    """
+    names = [word for word in words if word[:1] != "-"]
+    options = {word for word in words if word[:1] == "-"}
+    if len(names) != 1 or options - {"--screen", "--json"}:
+        raise usage_error(*_EXPLAIN)
+    status = Hub().ask("GET", f"/api/v2/ai/{quote(names[0])}/status")
+    if "--json" in options:
+        return print_json(status)
+    return print_line(_explanation(status, with_screen="--screen" in options))
+
+
+def _explanation(status: "Status", *, with_screen: bool) -> str:
+    from aish.render import cleaned
+
+    lines = [f"{name:<9} {cleaned(text)}".rstrip() for name, text in _facts(status)]
+    if with_screen:
+        lines += ["", *(cleaned(line).rstrip() for line in status.get("screen") or ("no screen",))]
+    return "\n".join(lines).rstrip()
+
+
+def _facts(status: "Status") -> "list[tuple[str, str]]":
+    from aish.render import local_time
+    from aish.render import status as status_word
+
+    driver = f" ({status['driver']})" if status.get("driver") else ""
+    since = f" since {local_time(status['since'])}" if status.get("since") else ""
+    facts = [
+        ("peer", f"{status['name']}, {status['kind']}{driver}"),
+        ("status", f"{status_word(status)}{since}"),
+        ("evidence", str(status.get("evidence") or "none")),
+    ]
+    reasons = [one for one in status.get("reasons") or () if one != status.get("evidence")]
+    facts += [("" if number else "reason", one) for number, one in enumerate(reasons)]
+    if dialog := status.get("dialog"):
+        facts += [("dialog", " ".join(str(dialog["text"]).split()))]
+        facts += [("", f"- {_option(one)}") for one in dialog.get("options") or ()]
+    if status.get("pid"):
+        facts.append(("pid", str(status["pid"])))
+    if status.get("signal") is not None:
+        facts.append(("ended", f"by signal {status['signal']}"))
+    elif status.get("exit_code") is not None:
+        facts.append(("ended", f"with exit code {status['exit_code']}"))
+    facts.append(("messages", f"{status.get('running') or 0} running, {status.get('waiting') or 0} waiting"))
+    return facts
+
+
+def _option(option: object) -> str:
+    named = option.get("name") or option.get("text") if isinstance(option, dict) else None
+    return str(named or option)
+
+
+def wait(words: "list[str]") -> int:
+    """Wait until the peers are idle, and print those that are, one per line. Exits with 124 on timeout.
+
+    Raises:
+        Failure: the words are invalid, a peer is unknown, or the hub cannot be reached.
+    """
+    mode, timeout, peers = _wait_options(words)
+    hub = Hub()
+    body: dict[str, object] = {"peers": peers, "mode": mode}
+    if timeout is not None:
+        body["timeout"] = timeout
+        hub.deadline = monotonic() + timeout + _GRACE_SECONDS
+    found = hub.ask("POST", "/api/v2/wait", body)
+    write(STDOUT, "".join(f"{name}\n" for name in found["idle"]).encode("utf-8", "replace"))
+    return exits.TIMED_OUT if found["timed_out"] else exits.DONE
+
+
+def _wait_options(words: "list[str]") -> "tuple[str, float | None, list[str]]":
+    mode, timeout = "all", None
+    peers: list[str] = []
+    left = list(words)
+    while left:
+        word, given, value = left.pop(0).partition("=")
+        if word in ("--any", "--all") and not given:
+            mode = word[2:]
+        elif word == "--timeout" and (given or left):
+            timeout = _seconds(value if given else left.pop(0))
+        elif word[:1] == "-" or given:
+            raise usage_error(*_WAIT)
+        else:
+            peers.append(word)
+    if not peers:
+        raise usage_error(*_WAIT)
+    return mode, timeout, peers
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise usage_error(*_WAIT)
+    return seconds
+
+
+COMMANDS = {
+    "list": Command(_LIST, "List the peers, by kind.", list_peers),
+    "explain": Command(_EXPLAIN, "Show why the hub considers a peer idle, busy, blocked or stuck.", explain),
+    "wait": Command(_WAIT, "Wait until one peer or all peers are idle, and print those that are.", wait),
+}

@@ -1,0 +1,138 @@
+"""`aish status` and `aish shutdown`: the hub itself. Neither command starts one."""
+
+import os
+import select
+from time import monotonic
+
+from aish import exits
+from aish.client.connection import connect, server_of
+from aish.client.hub import NO_HUB, Hub
+from aish.commands import JSON_WORDS, Command, usage_error
+from aish.exits import Failure
+from aish.output import print_json, print_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_STATUS = ("status [--json]",)
+_SHUTDOWN = ("shutdown",)
+STATUS_TIMEOUT = 10.0  # seconds
+_SHUTDOWN_TIMEOUT = 30.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds
+
+
+def status(words: "list[str]") -> int:
+    """Show the hub. Exits with 0 if it is running, and with 5 if it is not.
+
+    Raises:
+        Failure: the words are invalid, or something other than a hub answers.
+    """
+    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
+        raise usage_error(*_STATUS)
+    hub = Hub(may_start=False)
+    hub.deadline = monotonic() + STATUS_TIMEOUT
+    try:
+        found = hub.ask("GET", "/api/v2/status")
+    except Failure as failure:
+        if failure.problem != NO_HUB:
+            raise
+        print_line('{"running": false}' if words else "hub  not running (the first message starts it)")
+        return exits.UNREACHABLE
+    return print_json({"running": True, **found}) if words else print_line(_table(found))
+
+
+def provider_line(status: "dict[str, Any]") -> str:
+    """The provider that answers: `openai gpt-x at https://…`, or the embedded model."""
+    provider = status.get("provider")
+    if not isinstance(provider, dict) or provider.get("name") == "offline":
+        return "none: the embedded offline model answers"
+    if provider.get("error"):
+        return f"none: {provider['error']}"
+    place = f" at {provider['base_url']}" if provider.get("base_url") else ""
+    return f"{provider.get('name', '?')} {provider.get('model') or ''}".rstrip() + place
+
+
+def _table(found: "dict[str, Any]") -> str:
+    from aish.render import cleaned
+
+    shown = {
+        "hub": f"running, version {found.get('version')}, pid {found.get('pid')}",
+        "started": found.get("started_at"),
+        "home": found.get("home"),
+        "sockets": ", ".join(found.get("sockets") or ()),
+        "url": found.get("url"),
+        "peers": found.get("peers"),
+        "sessions": f"{found.get('sessions')}, {found.get('running')} turns running",
+        "provider": provider_line(found),
+    }
+    return "\n".join(f"{name:<9} {cleaned(str(value))}" for name, value in shown.items() if value is not None)
+
+
+def shutdown(words: "list[str]") -> int:
+    """Stop the hub, and wait until its process has exited.
+
+    Raises:
+        Failure: the hub rejects the request, or is still running after 30 seconds.
+    """
+    if words:
+        raise usage_error(*_SHUTDOWN)
+    hub = Hub(may_start=False)
+    hub.deadline = monotonic() + _SHUTDOWN_TIMEOUT
+    process = _open_process(hub.home)
+    try:
+        hub.ask("POST", "/api/v2/shutdown")
+        if process is not None:
+            has_exited = _wait_for_exit(process, hub.deadline)
+        else:
+            has_exited = _wait_for_close(hub.home, hub.deadline)
+    except Failure as failure:
+        if failure.problem != NO_HUB:
+            raise
+        return print_line("No hub is running")
+    finally:
+        if process is not None:
+            os.close(process)
+    if not has_exited:
+        raise Failure(f"the hub is still running after {_SHUTDOWN_TIMEOUT:.0f} s; see {hub.home}/hub.log")
+    return print_line("Stopped the hub")
+
+
+def _open_process(home: str) -> int | None:
+    """A descriptor that becomes readable when the hub's process exits; None if no hub is running, or if the
+    system has no such descriptors."""
+    try:
+        connection = connect(home)
+    except OSError:
+        return None
+    server = server_of(connection)
+    connection.close()
+    if server is None or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(server[0])
+    except OSError:
+        return None
+
+
+def _wait_for_exit(process: int, deadline: float) -> bool:
+    return bool(select.select([process], [], [], max(deadline - monotonic(), 0))[0])
+
+
+def _wait_for_close(home: str, deadline: float) -> bool:
+    """Nothing reports that a socket was closed, so look for it, less and less often."""
+    pause = _FIRST_PAUSE
+    while monotonic() < deadline:
+        try:
+            connect(home).close()
+        except OSError:
+            return True
+        select.select([], [], [], pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return False
+
+
+COMMANDS = {
+    "status": Command(_STATUS, "Show the hub. This command never starts one.", status),
+    "shutdown": Command(_SHUTDOWN, "Stop the hub, and wait until its process has exited.", shutdown),
+}

@@ -1,0 +1,76 @@
+"""A prompt on the user's terminal, and the conversation with one peer that runs at it."""
+
+from contextlib import contextmanager
+
+from aish import exits
+from aish.client.hub import Hub, quote
+from aish.exits import Failure
+from aish.output import STDOUT, say, write
+from aish.terminal.editor import Editor, LineEditor, make_editor
+from aish.turns.message import Turn
+from rhetor.domain.grammar import DEFAULT_WINDOW, Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_EXIT_WORDS = ("exit", "quit")
+
+
+@contextmanager
+def open_prompt(words: "frozenset[str]" = frozenset()) -> "Iterator[tuple[Editor, Hub]]":
+    """An editor for the user's lines, and a hub for their messages.
+
+    On a terminal, permission requests of all peers are shown above the input line, Tab completes `words` and
+    the names of peers, and answers survive a restart of the hub.
+    """
+    editor = make_editor()
+    if not editor.is_interactive:
+        yield editor, Hub()
+        return
+    from aish.terminal.permission_notices import PermissionNotices
+    from aish.turns.background import Background
+    from aish.turns.resuming import ResumingHub
+
+    with Background() as background:
+        hub = ResumingHub(background)
+        notices = PermissionNotices(background, hub.home)
+        if isinstance(editor, LineEditor):
+            editor.words = lambda: words | notices.names()
+        yield editor, hub
+
+
+def run_conversation(peer: str, options: Options) -> int:
+    """Read messages at the prompt `apollo> ` and send them in one session, until `exit` or the end of the
+    input. The session is kept.
+
+    Raises:
+        Failure: the peer is unknown, or the hub cannot be reached.
+    """
+    Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")
+    if options.context_window is None:
+        options = Options(context_window=DEFAULT_WINDOW).over(options)
+    with open_prompt() as (editor, hub):
+        while True:
+            try:
+                line = editor.read(f"{peer}> ", whole=True)
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return exits.DONE
+            if line.strip() in _EXIT_WORDS:
+                return exits.DONE
+            if line.strip():
+                options = _send(hub, peer, line, options)
+
+
+def _send(hub: Hub, peer: str, line: str, options: Options) -> Options:
+    """Send one message. Returns the options for the next one, which continues the same session."""
+    turn = Turn(hub, peer, options)
+    try:
+        turn.run(line)
+    except Failure as failure:
+        say(failure.shown)
+    except KeyboardInterrupt:
+        write(STDOUT, b"\n")
+    return Options(session_id=turn.session_id).over(options) if turn.session_id else options
