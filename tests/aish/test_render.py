@@ -1,12 +1,14 @@
-"""What a terminal is given of what models say."""
+"""What of a model's text reaches a terminal, and how values look there."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.render import DIM, RESET, Filter, cleaned, heading, table
+from aish.render import DIM, RESET, Filter, cleaned, heading, local_time, table
 
 CORPUS = [
     ("plain\ttext\nnew line", "plain\ttext\nnew line"),
@@ -76,3 +78,15 @@ def test_text_on_the_way_is_dim_throughout() -> None:
 def test_headings_and_tables() -> None:
     assert heading("apollo") == "[From Apollo]"
     assert table([("NAME", "AT"), ("apollo", ""), ("x", "pid 1")]) == "NAME    AT\napollo\nx       pid 1"
+
+
+def test_times_are_shown_in_the_local_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert local_time("2026-11-01T20:30:05.123Z") == "2026-11-02 05:30:05"
+        assert local_time("2026-11-01T20:30:05.123Z", seconds=False) == "2026-11-02 05:30"
+        assert local_time("soon") == "soon"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

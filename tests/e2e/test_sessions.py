@@ -30,7 +30,7 @@ def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provid
     }
     provider.script(*(Script(chunks=(f"answer {number}",)) for number in range(1, 5)))
     assert said(machine, "session", "create", "design", "--tool", "apollo").startswith(
-        "✓ design is a session"
+        "✓ Created session design with apollo ("
     )
     assert said(machine, "apollo", "one", "-s=design") == "answer 1\n"
     machine.kill_hub()
@@ -65,7 +65,7 @@ def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provid
 def test_a_conversation_that_has_no_name_is_given_one(machine: Machine, provider: ProviderProcess) -> None:
     machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
     said(machine, "apollo", "hello", "-s")
-    assert "is called work" in said(machine, "session", "save", "work")
+    assert "✓ Saved the session with apollo as work (" in said(machine, "session", "save", "work")
     assert "checkpoint c_" in said(machine, "session", "save", "work")
     (session,) = json.loads(said(machine, "sessions", "list", "--tool", "apollo", "--json"))
     assert (session["name"], session["ttl"]) == ("work", None)

@@ -267,8 +267,8 @@ def decode_event(data: bytes) -> "dict[str, Any]":
 def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
     """Why a turn has no answer, from the event that ended it."""
     detail = data.get("detail") or data.get("reason") or f"cancelled by {data.get('by', 'the hub')}"
-    retry = " (you can try again)" if data.get("retryable") else ""
     hint = str(data.get("hint") or (data.get("data") or {}).get("hint") or "")
+    retry = " (you can try again)" if data.get("retryable") and not hint else ""
     return Failure(f"{peer} failed: {detail}{retry}", exits.exit_code(str(data.get("code", ""))), hint=hint)
 
 

@@ -206,6 +206,23 @@ def test_wrong_usage_is_said(aish: Shell, hub: ScriptedHub, words: tuple[str, ..
     assert aish(*words) == Ran(2, "", says)
 
 
+def test_a_hint_of_the_hub_follows_on_its_own_line(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, problem(502, "provider_failed", "openai has no key", hint="set OPENAI_API_KEY"))
+    assert aish("apollo", "x") == Ran(1, "", "aish: openai has no key\nset OPENAI_API_KEY\n")
+
+
+def test_a_hint_of_a_failed_turn_follows_on_its_own_line(aish: Shell, hub: ScriptedHub) -> None:
+    error = {"type": "error", "code": "provider_failed", "detail": "no key", "hint": "set OPENAI_API_KEY"}
+    hub.on(APOLLO, stream(error))
+    assert aish("apollo", "x") == Ran(1, "", "aish: apollo failed: no key\nset OPENAI_API_KEY\n")
+
+
+def test_a_hint_that_the_message_contains_is_not_repeated(aish: Shell, hub: ScriptedHub) -> None:
+    detail = "there is no program 'x' on the PATH: install it with make x"
+    hub.on(APOLLO, problem(422, "program_missing", detail, hint="install it with make x"))
+    assert aish("apollo", "x") == Ran(2, "", f"aish: {detail}\n")
+
+
 def test_input_larger_than_any_message_is_refused_before_it_is_sent(aish: Shell, hub: ScriptedHub) -> None:
     ran = aish("apollo", given=b"x" * (8 * 1024 * 1024 + 1))
     assert (ran.code, hub.requests) == (2, [])
