@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvloop
 
-from rhetor.app import collect_seldom, locked, routes
+from rhetor.app import collect_seldom, gated
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
@@ -50,7 +50,7 @@ async def _serve(home: Home) -> None:
             port, tokens = tcp.getsockname()[1], TokenFile(home.folder / "token")
             token = (home.folder / "token").read_text().strip()
             session = await hub.execute(Principal(OWNER), StartSession("apollo"))
-            app = locked(routes(node := _node(home, hub, port)), node, tokens)
+            app = gated(_node(home, hub, port), tokens)
             server = HubServer(app, lambda: _say(f"{port} {token} {session.id}"), hub.aclose)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[tcp]), name="server")

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from rhetor.app import TRANSCRIPTS, locked, routes
+from rhetor.app import TRANSCRIPTS, gated
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
@@ -206,7 +206,7 @@ async def served(
             node.addresses = Addresses(port, CONSOLE)
             node.url, node.console = f"http://127.0.0.1:{port}", f"http://{CONSOLE}:{port}"
             listening = asyncio.Event()
-            server = HubServer(locked(routes(node), node, tokens), listening.set, hub.aclose)
+            server = HubServer(gated(node, tokens), listening.set, hub.aclose)
             async with asyncio.TaskGroup() as tasks:
                 checking = tasks.create_task(node.connections.keep_checking(), name="connections")
                 node.shut_down = lambda: setattr(server, "should_exit", True)

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
-
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
+from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import peer_of
 from rhetor.auth.tokens import TokenFile
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
@@ -38,60 +36,20 @@ from rhetor.reload import Reloading
 from rhetor.settings import HubSettings, Settings
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.sqlite.store import SqliteStore
-from rhetor.transports.rest import (
-    bulk,
-    forwards,
-    history,
-    imports,
-    metrics,
-    peers,
-    plans,
-    programs,
-    requests,
-    sessions,
-    sockets,
-    system,
-)
-from rhetor.transports.rest import routes as chaining
-from rhetor.transports.server import problems
+from rhetor.transports.rest.table import ROUTES
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.gate import App, Gate
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
-from rhetor.transports.server.router import no_such_route
+from rhetor.transports.server.router import Router, Row
 from rhetor.transports.server.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
-from rhetor.transports.websocket import attach, interactive, named, peer
+from rhetor.transports.websocket.table import ROUTES as SOCKETS
 from rhetor.wiring import PROTOCOLS, Configured, configure
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
-# nothing of what is asked here leaves this machine, whatever variables of the environment would have
-NO_TELEMETRY: TelemetryConfig = {
-    "tracing": False,
-    "metrics": False,
-    "logs": False,
-    "operation_spans": False,
-    "auto_configure": False,
-}
-DOORS = (
-    system.doors,
-    metrics.doors,
-    peers.doors,
-    imports.doors,
-    sessions.doors,
-    requests.doors,
-    plans.doors,
-    bulk.doors,
-    history.doors,
-    programs.doors,
-    attach.doors,
-    peer.doors,
-    interactive.doors,
-    named.doors,
-    sockets.doors,
-    forwards.doors,
-    chaining.doors,
-)
+TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS)
+NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
 
 # what agents keep themselves, by the driver that they are reached with
@@ -113,26 +71,8 @@ class Start:
     by_itself: bool = False
 
 
-def routes(node: Node | None = None) -> FastAPI:
-    """All routes of all doors, without their lock."""
-    app = FastAPI(
-        title="rhetor",
-        version=version(DISTRIBUTION),
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        telemetry=NO_TELEMETRY,
-    )
-    for doors in DOORS:
-        app.include_router(doors)
-    problems.install(app)
-    app.router.default = no_such_route
-    app.state.node = node
-    return app
-
-
-def locked(app: FastAPI, node: Node, tokens: TokenFile) -> App:
-    """The app behind its gate."""
+def gated(node: Node, tokens: TokenFile) -> App:
+    """All routes, behind their gate."""
 
     def addresses() -> Addresses:
         assert node.addresses is not None
@@ -145,14 +85,14 @@ def locked(app: FastAPI, node: Node, tokens: TokenFile) -> App:
         )
 
     return Gate(
-        app,
+        Router(TABLE, node),
         addresses=addresses,
         tokens=tokens,
         logins=node.logins,
         tally=node.tally,
         attempts=node.attempts,
         owner=node.owner,
-        public=system.PUBLIC,
+        public=NO_TOKEN,
         agent=agent,
     )
 
@@ -183,7 +123,7 @@ async def serve(start: Start) -> None:
         node = reloading.node = _node(start, hub, made)
         # who had the old token may have logged in with it
         tokens = TokenFile(start.home.folder / "token", changed=node.logins.end_all)
-        app = locked(routes(node), node, tokens)
+        app = gated(node, tokens)
         _name(node, tcp.getsockname()[1], start, settings.hub)
         server = HubServer(app, lambda: _say(node), hub.aclose)
         node.shut_down = lambda: setattr(server, "should_exit", True)

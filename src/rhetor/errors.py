@@ -58,6 +58,15 @@ class HeadTooLarge(RhetorError):
         super().__init__(f"the URL and headers of the request are larger than {limit} bytes", limit=limit)
 
 
+class MethodNotAllowed(RhetorError):
+    """The path has no such method; `data["allowed"]` names those that it has."""
+
+    code, status = "method_not_allowed", 405
+
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__(f"this path takes {', '.join(allowed)}", allowed=allowed)
+
+
 class UnsupportedMedia(RhetorError):
     """The Content-Type of the body is not JSON, or is missing."""
 

@@ -49,12 +49,8 @@ BROKEN: dict[str, tuple[bytes, int]] = {
     "half a surrogate pair as a name": (b'{"\\udc00": 1}', 400),
     "NaN": (b'{"x": NaN}', 400),
     "Infinity": (b'{"x": -Infinity}', 400),
-    "a float without end": (b'{"x": 1e999}', 400),
-    "5,000 digits": (b'{"x": ' + b"9" * 5000 + b"}", 400),
     "lists 100,000 deep": (b"[" * 100_000 + b"]" * 100_000, 400),
     "objects 100,000 deep": (b'{"x":' * 100_000 + b"1" + b"}" * 100_000, 400),
-    "a member twice": (b'{"x": 1, "x": 2}', 400),
-    "a member twice, deep inside": (b'{"x": [{"y": {"z": 1, "\\u007a": 2}}]}', 400),
     "a control character": (b'{"x": "\n"}', 400),
     "a NUL behind it": (b"{}\0", 400),
 }
@@ -72,6 +68,37 @@ async def test_a_body_that_cannot_be_read_is_a_problem_and_changes_nothing(
             assert (name, answered) == (name, (status, "malformed" if status == 400 else "unprocessable"))
         assert (await _kept(home), home.driver.heard) == (before, [])
         await require_well(home)
+
+
+async def test_members_that_a_body_does_not_have_are_skipped_and_of_two_the_last_one_counts(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as home:
+        for body in (
+            b'{"content": "y", "content": "x"}',
+            b'{"content": "x", "x": 1, "x": [{"y": {"z": 1, "\\u007a": 2}}]}',
+            b'{"content": "x", "y": 1e999, "z": ' + b"9" * 5000 + b"}",
+        ):
+            (reply,) = await replies(home, request("POST", MESSAGE, body))
+            assert (body[:40], reply.status) == (body[:40], 200)
+        assert home.driver.heard == [("apollo", "x")] * 3
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 5000], ids=["1e999", "-1e999", "digits"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"specialist_id": "apollo", "ttl": %b}',
+        b'{"specialist_id": "apollo", "context_window": %b}',
+        b'{"specialist_id": "apollo", "metadata": {"x": [%b]}}',
+        b'{"specialist_id": "apollo", "tools": [{"name": "x", "parameters": {"x": %b}}]}',
+    ],
+)
+async def test_a_number_that_nothing_can_hold_is_422(tmp_path: Path, body: bytes, number: bytes) -> None:
+    async with served(tmp_path) as home:
+        (reply,) = await replies(home, request("POST", "/api/v2/sessions", body % number))
+        assert of_problem(reply) == (422, "unprocessable")
+        assert await _kept(home) == []
 
 
 @pytest.mark.parametrize("route", BODIES)

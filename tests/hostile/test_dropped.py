@@ -15,7 +15,7 @@ from tests.e2e.home import SECONDS
 from tests.hostile.running import RunningHub, running_hub
 
 DROPPED = 100
-DOORS = ("sse", "/ws", "/ws/ai/apollo", "/ws/attach/shown")
+APIS = ("sse", "/ws", "/ws/ai/apollo", "/ws/attach/shown")
 SETTINGS = {
     "RHETOR_TOOLS": '{"shown": {"executable": "cat", "cwd": "/", "on_exit": "reap"}}',
     "RHETOR_SESSION__DETACH_TTL": "0.1",
@@ -38,11 +38,11 @@ def home(tmp_path: Path) -> Iterator[RunningHub]:
 
 
 def test_after_100_dropped_connections_the_hub_is_back_at_its_level(home: RunningHub) -> None:
-    for door in DOORS:  # what is loaded when a door is first used stays
-        _drop(home, door)
+    for api in APIS:  # what is loaded when a api is first used stays
+        _drop(home, api)
     before = _at_rest(home)
     for n in range(DROPPED):
-        _drop(home, DOORS[n % len(DOORS)])
+        _drop(home, APIS[n % len(APIS)])
     after = _at_rest(home, before)
     assert {name: after[name] for name in LEVELS} == {name: before[name] for name in LEVELS}
     assert after["process_open_fds"] <= before["process_open_fds"] + STORE_DESCRIPTORS
@@ -50,36 +50,36 @@ def test_after_100_dropped_connections_the_hub_is_back_at_its_level(home: Runnin
     print(f"resident: {memory[0]:.1f} MiB, {memory[1]:.1f} MiB after {DROPPED} dropped")  # noqa: T201
 
 
-def _drop(home: RunningHub, door: str) -> None:
-    """Begin something over the door, and cut it when the first of it has come."""
+def _drop(home: RunningHub, api: str) -> None:
+    """Begin something over the api, and cut it when the first of it has come."""
     place = urlsplit(home.url)
     with socket.create_connection((place.hostname or "", place.port or 0), SECONDS) as connection:
-        connection.sendall(_request(home, door, place.netloc))
+        connection.sendall(_request(home, api, place.netloc))
         begun = connection.recv(1 << 16)
         assert begun.split(b" ")[1] in (b"200", b"101"), begun
-        if door != "sse":
-            connection.sendall(_call(door))
+        if api != "sse":
+            connection.sendall(_call(api))
             assert connection.recv(1 << 16)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
-def _request(home: RunningHub, door: str, host: str) -> bytes:
+def _request(home: RunningHub, api: str, host: str) -> bytes:
     head = [f"Host: {host}", f"Authorization: {home.session.headers['authorization']!s}"]
-    if door == "sse":
+    if api == "sse":
         body = b'{"content": "hi", "context_window": 1}'
         head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         return "\r\n".join(["POST /api/v2/ai/apollo/stream HTTP/1.1", *head, "", ""]).encode() + body
     head += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
     head += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
-    return "\r\n".join([f"GET {door} HTTP/1.1", *head, "", ""]).encode()
+    return "\r\n".join([f"GET {api} HTTP/1.1", *head, "", ""]).encode()
 
 
-def _call(door: str) -> bytes:
+def _call(api: str) -> bytes:
     said = {
         "/ws": b'{"jsonrpc":"2.0","id":1,"method":"startSession","params":{"userId":"ann"}}',
         "/ws/ai/apollo": b'{"jsonrpc":"2.0","id":1,"method":"stream","params":{"message":"hi"}}',
         "/ws/attach/shown": b'{"type":"size","rows":24,"cols":80}',
-    }[door]
+    }[api]
     return bytes([0x81, 0x80 | len(said)]) + bytes(4) + said
 
 

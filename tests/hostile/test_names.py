@@ -9,10 +9,11 @@ import pytest
 from tests.hostile.raw import of_problem, refusal, replies, request, require_well
 from tests.served import served
 
-from rhetor.transports.rest.openapi import OPERATIONS
+from rhetor.transports.rest.table import ROUTES
 
 pytestmark = pytest.mark.anyio
 
+OPERATIONS = [f"{row.method} {row.path}" for row in ROUTES]
 # ids of nothing, as they stand in a path
 IDS = (
     "nobody",

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from rhetor.codec.jsonrpc import METHOD_NOT_FOUND, Call, Refused, notice, params_of
+from rhetor.codec.typed_json import PLAIN
 from rhetor.domain import event as ev
 from rhetor.domain.command import SendMessage
 from rhetor.domain.plan import IfBusy
@@ -18,7 +19,6 @@ from rhetor.store.base import Record
 from . import raw
 from .notices import TURN_ENDS, numbered, shared
 
-PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
 Sender = Annotated[str, Meta(max_length=200, pattern=PLAIN)]
 Delimiter = Annotated[str, Meta(max_length=100)]

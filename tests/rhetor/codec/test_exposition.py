@@ -25,14 +25,14 @@ def test_prometheus_own_parser_reads_what_was_said() -> None:
     families = [
         counter("a_total", "Help with \\ and\nlines.", 3),
         gauge("b_seconds", "B.", 0.25),
-        labelled("c", "gauge", "C.", [({"door": "ws.ai", "code": NAME}, 2), ({"door": "sse"}, 0)]),
+        labelled("c", "gauge", "C.", [({"api": "ws.ai", "code": NAME}, 2), ({"api": "sse"}, 0)]),
         labelled("nothing", "gauge", "None of them.", []),
         histogram("d_seconds", "D.", (0.001, 2.0), (4, 0, 1), 7.5),
     ]
     assert _parsed(exposition(families)) == [
         ("a", "counter", "Help with \\ and\nlines.", [("a_total", {}, 3.0)]),
         ("b_seconds", "gauge", "B.", [("b_seconds", {}, 0.25)]),
-        ("c", "gauge", "C.", [("c", {"door": "ws.ai", "code": NAME}, 2.0), ("c", {"door": "sse"}, 0.0)]),
+        ("c", "gauge", "C.", [("c", {"api": "ws.ai", "code": NAME}, 2.0), ("c", {"api": "sse"}, 0.0)]),
         ("nothing", "gauge", "None of them.", []),
         (
             "d_seconds",

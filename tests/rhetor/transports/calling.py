@@ -1,4 +1,4 @@
-"""A client of the JSON-RPC doors, with the `websockets` package, that keeps what it was told in order."""
+"""A client of the JSON-RPC APIs, with the `websockets` package, that keeps what it was told in order."""
 
 from __future__ import annotations
 

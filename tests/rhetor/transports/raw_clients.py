@@ -25,9 +25,9 @@ CALLS = {"ws": ("resumeSession", "sessionId"), "ws.ai": ("subscribe", "session_i
 class RawClient:
     """Over TCP, with the token."""
 
-    def __init__(self, connection: socket.socket, door: str) -> None:
+    def __init__(self, connection: socket.socket, api: str) -> None:
         self.socket = connection
-        self._door = door
+        self._api = api
         self._loop = asyncio.get_running_loop()
         self._read = bytearray()
         self.bytes_read = 0
@@ -35,9 +35,9 @@ class RawClient:
     async def begin(self, home: Served, session: str, cursor: str | None) -> None:
         """Ask for what is to be followed; the answer's head is read, and nothing behind it."""
         await self._loop.sock_connect(self.socket, ("127.0.0.1", home.port))
-        path = PATHS.get(self._door, f"/api/v2/sessions/{session}/events")
+        path = PATHS.get(self._api, f"/api/v2/sessions/{session}/events")
         head = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{home.port}", f"Authorization: Bearer {TOKEN}"]
-        if self._door == "sse":
+        if self._api == "sse":
             head += ["Accept: text/event-stream", *([f"Last-Event-ID: {cursor}"] if cursor else [])]
         else:
             head += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
@@ -46,8 +46,8 @@ class RawClient:
         await self._until(b"\r\n\r\n")
         assert bytes(self._read).split(b" ")[1] in (b"200", b"101"), self._read
         del self._read[: self._read.index(b"\r\n\r\n") + 4]
-        if self._door in CALLS:
-            method, name = CALLS[self._door]
+        if self._api in CALLS:
+            method, name = CALLS[self._api]
             await self.call(method, {name: session, "cursor": cursor})
 
     async def call(self, method: str, params: Any) -> None:
@@ -77,7 +77,7 @@ class RawClient:
                 if not (piece := await self._loop.sock_recv(self.socket, 1 << 20)):
                     break
                 self._read += piece
-        if self._door == "sse":
+        if self._api == "sse":
             last = self._frames()[-1]
             name = last.split(b"\n")[0].removeprefix(b"event: ").decode()
             return name, self.objects()[-1]["code"]
@@ -106,7 +106,7 @@ class RawClient:
 
     def _frames(self) -> list[bytes]:
         """The payloads of WebSocket frames, or the frames of an event stream."""
-        if self._door == "sse":
+        if self._api == "sse":
             return _dechunked(bytes(self._read)).split(b"\n\n")[:-1]
         return _payloads(bytes(self._read))
 
@@ -143,7 +143,7 @@ def _payloads(stream: bytes) -> list[bytes]:
 
 @asynccontextmanager
 async def raw_client(
-    home: Served, door: str, session: str = "", cursor: str | None = None, *, reads: bool = True
+    home: Served, api: str, session: str = "", cursor: str | None = None, *, reads: bool = True
 ) -> AsyncIterator[RawClient]:
     """A client that follows the session from behind the cursor; of a terminal, what it shows. `reads`: it is
     going to."""
@@ -151,6 +151,6 @@ async def raw_client(
         connection.setblocking(False)
         if not reads:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        client = RawClient(connection, door)
+        client = RawClient(connection, api)
         await client.begin(home, session, cursor)
         yield client

@@ -1,4 +1,4 @@
-"""One session watched through every door at once."""
+"""One session watched through every API at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rhetor.store.base import Draft, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 from tests.rhetor.transports.talking_on import created
-from tests.rhetor.transports.watching import DOORS, Carried, Door, digest
+from tests.rhetor.transports.watching import APIS, Api, Carried, digest
 from tests.served import Served, served
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ COMMITS = 10  # of a turn
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_each_door_that_is_cut_ends_with_the_logs_digest(tmp_path: Path, kind: str) -> None:
+async def test_each_api_that_is_cut_ends_with_the_logs_digest(tmp_path: Path, kind: str) -> None:
     clock = lambda: 1_700_000_000_000  # noqa: E731
     store = (
         MemoryStore(clock=clock) if kind == "memory" else await SqliteStore.open(tmp_path / "db", clock=clock)
@@ -57,20 +57,20 @@ class Progress:
 
 async def _watch(home: Served, store: Store) -> None:
     session = (await created(home))["session_id"]
-    clients = [DOORS[n % len(DOORS)] for n in range(CLIENTS)]
+    clients = [APIS[n % len(APIS)] for n in range(CLIENTS)]
     progress = Progress()
     async with asyncio.TaskGroup() as tasks:
         watching = [
-            tasks.create_task(_read_with_cuts(home, session, door, n, progress))
-            for n, door in enumerate(clients)
+            tasks.create_task(_read_with_cuts(home, session, api, n, progress))
+            for n, api in enumerate(clients)
         ]
         await _speak(store, session, progress)
     found = [task.result() for task in watching]
     log = await _log(store, session)
     assert [event.seq for event in log] == list(range(1, len(log) + 1))
-    digests = {door.name: digest(door.view(log)) for door in DOORS}
-    for door, (seen, cuts) in zip(clients, found, strict=True):
-        assert digest(seen) == digests[door.name], (door.name, _difference(seen, door.view(log)))
+    digests = {api.name: digest(api.view(log)) for api in APIS}
+    for api, (seen, cuts) in zip(clients, found, strict=True):
+        assert digest(seen) == digests[api.name], (api.name, _difference(seen, api.view(log)))
         assert cuts >= len(seen) // MOST_READ - 1
 
 
@@ -92,7 +92,7 @@ async def _speak(store: Store, session: str, progress: Progress) -> None:
 
 
 async def _read_with_cuts(
-    home: Served, session: str, door: Door, n: int, progress: Progress
+    home: Served, session: str, api: Api, n: int, progress: Progress
 ) -> tuple[list[Carried], int]:
     """What one client saw in all, and how often it was cut."""
     random, seen, cuts = Random(n), list[Carried](), 0
@@ -100,7 +100,7 @@ async def _read_with_cuts(
     assert head is not None
     last, cursor = 0, f"{head.epoch}:0"
     while True:
-        async with door.connect(home, session, cursor) as connection:
+        async with api.connect(home, session, cursor) as connection:
             left = random.randint(1, MOST_READ)
             async for frame in connection.frames:
                 assert (frame.prev, frame.what[1] > last) == (last, True)
@@ -113,7 +113,7 @@ async def _read_with_cuts(
                 if not left:
                     break
             else:
-                raise AssertionError(f"{door.name} ended by itself at {last}")
+                raise AssertionError(f"{api.name} ended by itself at {last}")
             connection.cut()
             cuts += 1
 

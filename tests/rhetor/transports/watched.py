@@ -1,4 +1,4 @@
-"""Clients that keep a connection open, one for each door, as the tests of what ends one see them."""
+"""Clients that keep a connection open, one for each api, as the tests of what ends one see them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.served import TOKEN, Served
 
 SECONDS = 30.0
-DOORS = ("sse", "ws", "ws.ai", "ws.socket", "ws.attach")
-SOCKETS = DOORS[1:]
+APIS = ("sse", "ws", "ws.ai", "ws.socket", "ws.attach")
+SOCKETS = APIS[1:]
 PATHS = {
     "ws": "/ws",
     "ws.ai": "/ws/ai/apollo",
@@ -80,12 +80,12 @@ async def terminal(home: Served) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def watching(
-    home: Served, door: str, headers: Mapping[str, str] = BEARER, **options: Any
+    home: Served, api: str, headers: Mapping[str, str] = BEARER, **options: Any
 ) -> AsyncIterator[Presence]:
-    """A client of that door over TCP, that is shown something live."""
+    """A client of that api over TCP, that is shown something live."""
     url = f"127.0.0.1:{home.port}"
     async with AsyncExitStack() as stack:
-        if door == "sse":
+        if api == "sse":
             followed = await session(home)
             path = f"/api/v2/sessions/{followed}/events"
             asked = {**headers, "accept": "text/event-stream"}
@@ -96,7 +96,7 @@ async def watching(
             more = {name: value for name, value in headers.items() if name != "host"}
             options = {"additional_headers": more, "proxy": None, "compression": None, **options}
             options |= {"host": "127.0.0.1", "port": home.port}  # whatever name it is asked for by
-            url = f"ws://{headers.get('host', url)}{PATHS[door]}"
+            url = f"ws://{headers.get('host', url)}{PATHS[api]}"
             yield Presence(await stack.enter_async_context(connect(url, **options)))
 
 
@@ -105,16 +105,16 @@ async def session(home: Served) -> str:
     return str(answer.json["id"])
 
 
-async def refusal(home: Served, door: str, headers: Mapping[str, str] = BEARER) -> aiohttp.ClientResponse:
-    """What the door answers instead of opening."""
+async def refusal(home: Served, api: str, headers: Mapping[str, str] = BEARER) -> aiohttp.ClientResponse:
+    """What the api answers instead of opening."""
     asked = {
         "sec-websocket-version": "13",
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
         "connection": "Upgrade",
         "upgrade": "websocket",
     }
-    path = PATHS.get(door, "")
-    if door == "sse":
+    path = PATHS.get(api, "")
+    if api == "sse":
         asked, path = {"accept": "text/event-stream"}, f"/api/v2/sessions/{await session(home)}/events"
     url = f"http://127.0.0.1:{home.port}{path}"
     async with home.remote.get(url, headers={**headers, **asked}) as response:

@@ -1,6 +1,6 @@
-"""One session through every door that shows it: how each is followed, and what it shows of the log.
+"""One session through every API that shows it: how each is followed, and what it shows of the log.
 
-What a door carries of an event is its type there, its number and its text; a door leaves some events out.
+What an API carries of an event is its type there, its number and its text; a api leaves some events out.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """`carried`: the same view of the log; None for an event that the door leaves out."""
+class Api:
+    """`carried`: the same view of the log; None for an event that the api leaves out."""
 
     name: str
     connect: Callable[[Served, str, str], AbstractAsyncContextManager[Connection]]
@@ -166,9 +166,9 @@ def _read(event: Event) -> Carried | None:
     return None
 
 
-DOORS = (
-    Door("sse", _events, _whole),
-    Door("ws.ai", _peer, _whole),
-    Door("ws", _loop, _looped),
-    Door("ws.socket", _named, _read),
+APIS = (
+    Api("sse", _events, _whole),
+    Api("ws.ai", _peer, _whole),
+    Api("ws", _loop, _looped),
+    Api("ws.socket", _named, _read),
 )

@@ -71,7 +71,7 @@ class Broadcaster:
         try:
             await self._catch_up(stream, follower.place, subscriber)
             while not follower.place.view.is_over:
-                group = self._at(stream, follower.place, subscriber.door)
+                group = self._at(stream, follower.place, subscriber.api)
                 follower.place = group.place
                 try:
                     follower.place = await group.stand(subscriber)
@@ -114,13 +114,13 @@ class Broadcaster:
             await _write(records, place.view, subscriber)
             place.after = records[-1].position
 
-    def _at(self, stream: str, place: _Place, door: str) -> _Group:
+    def _at(self, stream: str, place: _Place, api: str) -> _Group:
         """Those who stand there. Between the reader's last look at the log and this nothing may happen."""
         broadcaster = self._groups.setdefault(stream, [])
         for group in broadcaster:
-            if group.place == place and group.door == door:
+            if group.place == place and group.api == api:
                 return group
-        broadcaster.append(_Group(self._log, stream, place, door))
+        broadcaster.append(_Group(self._log, stream, place, api))
         return broadcaster[-1]
 
     def _drop_empty(self, stream: str, group: _Group) -> None:
@@ -146,13 +146,13 @@ class _Member:
 
 
 class _Group:
-    """Readers at one place, through one door. One of them reads for all, and when it goes the next one does;
+    """Readers at one place, through one api. One of them reads for all, and when it goes the next one does;
     the others' tasks only wait."""
 
-    def __init__(self, log: Log, stream: str, place: _Place, door: str) -> None:
+    def __init__(self, log: Log, stream: str, place: _Place, api: str) -> None:
         self._log = log
         self._stream = stream
-        self.door = door
+        self.api = api
         self._members: dict[_Member, None] = {}
         self._is_read = False
         self.place = _Place(place.after, copy(place.view))

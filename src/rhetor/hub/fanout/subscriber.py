@@ -42,8 +42,8 @@ class Subscriber(Protocol):
     """One client's end of a connection."""
 
     @property
-    def door(self) -> str:
-        """Those of one door enclose alike, and are counted together."""
+    def api(self) -> str:
+        """Those of one api enclose alike, and are counted together."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class Subscriber(Protocol):
         ...
 
     def count(self, size: int) -> None:
-        """So many bytes were put on ways of its door."""
+        """So many bytes were put on ways of its api."""
         ...
 
     async def write(self, frames: bytes) -> None:

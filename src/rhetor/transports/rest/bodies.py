@@ -1,13 +1,14 @@
-"""What clients send, as pydantic models: the doors' own, turned into commands at once."""
+"""What clients send as the body or the query of a request, and which command it becomes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from rhetor.codec.typed_json import PLAIN, Object, kept, least_size, text_of, value
+from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import (
     AnnounceProgram,
     AnswerPermission,
@@ -24,43 +25,23 @@ from rhetor.domain.plan import IfBusy, Step
 from rhetor.domain.program import Launch
 from rhetor.domain.rule_commands import PutForward, PutRoute, SendRoute
 from rhetor.domain.rules import MOST_HOPS, Hop
-from rhetor.domain.session import Voice
+from rhetor.domain.session import SessionState, Voice
 from rhetor.domain.tool import MOST, Tool
-from rhetor.errors import Malformed, Unprocessable
-from rhetor.transports.server.problems import PLAIN
+from rhetor.errors import Malformed, TooLarge, Unprocessable
 
-Purpose = Annotated[str, Field(max_length=4096)]
-JsonMode = Annotated[bool, Field(alias="json")]
-
-Window = Annotated[int, Field(ge=0, le=10_000)]
-Id = Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)]
 Name = Id
-Sender = Annotated[str, Field(alias="from", max_length=200, pattern=PLAIN)]
-Folder = Annotated[str, Field(max_length=4096, pattern=r"^/[^\x00]*$")]
-Delimiter = Annotated[str, Field(max_length=100)]
-KEPT_BYTES, KEPT_DEPTH = 64 << 10, 32
+Purpose = Annotated[str, Meta(max_length=4096)]
+Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
 MOST_STEPS, MOST_NEEDS = 1000, 10_000
+RESULT_BYTES = 1 << 20
 
 
-def _of_bounded_size(value: dict[str, Any]) -> dict[str, Any]:
-    """What is kept with a session is read with it, each time."""
-    if len(msgspec.json.encode(value)) > KEPT_BYTES:
-        raise ValueError(f"it is larger than {KEPT_BYTES} bytes of JSON")
-    level: list[Any] = [value]
-    for _ in range(KEPT_DEPTH):
-        level = [inner for outer in level for inner in _inside(outer)]
-    if level:
-        raise ValueError(f"it is nested more than {KEPT_DEPTH} levels deep")
-    return value
+class Body(Struct, frozen=True, kw_only=True):
+    """Members that are not named here are ignored."""
 
 
-def _inside(value: Any) -> list[Any]:
-    """The objects and lists directly in a value."""
-    items = value.values() if isinstance(value, dict) else value
-    return [item for item in items if isinstance(item, dict | list)]
-
-
-Kept = Annotated[dict[str, Any], AfterValidator(_of_bounded_size)]
+def no_object() -> Raw:
+    return Raw(b"{}")
 
 
 def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -72,22 +53,18 @@ def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
-class Body(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class HowToSend(Body):
+class HowToSend(Body, frozen=True, kw_only=True):
     """What every way of sending takes."""
 
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
-    from_: Sender = ""
+    from_: Sender = field(name="from", default="")
     cwd: Folder | None = None
 
 
-class MessageBody(HowToSend):
+class MessageBody(HowToSend, frozen=True, kw_only=True):
     """`context_window` without `session_id` opens a session that is kept."""
 
     content: str
@@ -109,7 +86,7 @@ class MessageBody(HowToSend):
         )
 
 
-class SessionMessageBody(HowToSend):
+class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
     message: str
 
     def command(self, session_id: str, key: str | None) -> SendMessage:
@@ -126,27 +103,28 @@ class SessionMessageBody(HowToSend):
         )
 
 
-class ToolBody(Body):
+class ToolBody(Body, frozen=True, kw_only=True):
     """A tool that the client runs. `parameters`: a JSON Schema of an object."""
 
-    name: Annotated[str, Field(max_length=64)]
-    description: Annotated[str, Field(max_length=16_384)] = ""
-    parameters: Kept = {}
+    name: Annotated[str, Meta(max_length=64)]
+    description: Annotated[str, Meta(max_length=16_384)] = ""
+    parameters: Object = field(default_factory=no_object)
     needs_approval: bool = False
 
-    def tool(self) -> Tool:
-        return Tool(self.name, self.description, self.parameters, self.needs_approval)
+    def tool(self, where: str) -> Tool:
+        parameters = kept(self.parameters, f"{where}.parameters")
+        return Tool(self.name, self.description, parameters, self.needs_approval)
 
 
-class SessionBody(Body):
+class SessionBody(Body, frozen=True, kw_only=True):
     specialist_id: Id
     context_window: Window = 10
     name: Name | None = None
-    ttl: Annotated[float, Field(gt=0, le=10**9)] | None = None
+    ttl: Annotated[float, Meta(gt=0, le=10**9)] | None = None
     project_id: Id | None = None
-    metadata: Kept = {}
+    metadata: Object = field(default_factory=no_object)
     cwd: Folder | None = None
-    tools: Annotated[list[ToolBody], Field(max_length=MOST)] = []
+    tools: Annotated[list[ToolBody], Meta(max_length=MOST)] = []
     command_id: Id | None = None
 
     def command(self, key: str | None) -> StartSession:
@@ -156,14 +134,14 @@ class SessionBody(Body):
             self.name,
             self.ttl,
             self.project_id,
-            self.metadata,
+            kept(self.metadata, "body.metadata"),
             key or self.command_id,
-            tuple(each.tool() for each in self.tools),
+            tuple(each.tool(f"body.tools.{n}") for n, each in enumerate(self.tools)),
             cwd=self.cwd,
         )
 
 
-class ResumeBody(Body):
+class ResumeBody(Body, frozen=True, kw_only=True):
     """`standing`: what is said to its peer without a session goes on in it; `cwd`: from that folder."""
 
     standing: bool = False
@@ -173,28 +151,28 @@ class ResumeBody(Body):
         return ResumeSession(session_id, self.standing, self.cwd)
 
 
-class SaveBody(Body):
+class SaveBody(Body, frozen=True, kw_only=True):
     name: Name | None = None
 
 
-class CheckpointBody(Body):
+class CheckpointBody(Body, frozen=True, kw_only=True):
     name: Name | None = None
     cursor: Id | None = None
 
 
-class PlaceBody(Body):
+class PlaceBody(Body, frozen=True, kw_only=True):
     """`at`: a checkpoint's id or name, or a cursor; the head where it is left out."""
 
     at: Id | None = None
     name: Name | None = None
 
 
-class ImportBody(Body):
+class ImportBody(Body, frozen=True, kw_only=True):
     """`since`: RFC 3339; what was written before is left out. `paths`: absolute, of files or folders."""
 
     tool: Id | None = None
-    since: Annotated[str, Field(max_length=40)] | None = None
-    paths: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=1000)] = []
+    since: Annotated[str, Meta(max_length=40)] | None = None
+    paths: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=1000)] = []
     dry_run: bool = False
 
     def command(self) -> ImportSessions:
@@ -212,18 +190,18 @@ class ImportBody(Body):
             raise Malformed(f"{self.since!r} is no time of RFC 3339") from error
 
 
-class RestoreBody(Body):
+class RestoreBody(Body, frozen=True, kw_only=True):
     at: Id
 
 
-StepId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class StepBody(Body):
+class StepBody(Body, frozen=True, kw_only=True):
     id: StepId
     ai: Id
     message: str = ""
-    depends_on: Annotated[list[Id], Field(max_length=1000)] = []
+    depends_on: Annotated[list[Id], Meta(max_length=1000)] = []
     session_id: Id | None = None
     context_window: Window | None = None
     execute: bool = False
@@ -244,41 +222,41 @@ class StepBody(Body):
         )
 
 
-class PlanBody(Body):
+class PlanBody(Body, frozen=True, kw_only=True):
     """`line`: a line of the shell's grammar, of peers only; or `steps`. `input`: what a program gave."""
 
-    line: Annotated[str, Field(max_length=64 << 10)] | None = None
-    steps: Annotated[list[StepBody], Field(max_length=1000)] | None = None
+    line: Annotated[str, Meta(max_length=64 << 10)] | None = None
+    steps: Annotated[list[StepBody], Meta(max_length=1000)] | None = None
     input: str = ""
     command_id: Id | None = None
-    from_: Sender = ""
+    from_: Sender = field(name="from", default="")
     cwd: Folder | None = None
 
     def command(self, steps: tuple[Step, ...], key: str | None) -> StartPlan:
         return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_, self.cwd)
 
 
-class OperationBody(Body):
+class OperationBody(Body, frozen=True, kw_only=True):
     """`ai`: a peer, `@capability` or `team:name`. `{{id}}` in `message` places that operation's answer."""
 
     id: StepId
     ai: Id
     message: str = ""
-    depends_on: Annotated[list[Id], Field(max_length=1000)] = []
+    depends_on: Annotated[list[Id], Meta(max_length=1000)] = []
     session_id: Id | None = None
 
     def step(self) -> Step:
         return Step(self.id, self.ai, self.message, tuple(dict.fromkeys(self.depends_on)), self.session_id)
 
 
-class BulkBody(Body):
+class BulkBody(Body, frozen=True, kw_only=True):
     """`sequential` runs one operation at a time, in the order given, as far as what they need allows."""
 
-    operations: Annotated[list[OperationBody], Field(min_length=1, max_length=1000)]
+    operations: Annotated[list[OperationBody], Meta(min_length=1, max_length=1000)]
     execution: Literal["parallel", "sequential"] = "parallel"
-    max_parallel: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_parallel: Annotated[int, Meta(ge=1, le=1000)] | None = None
     command_id: Id | None = None
-    from_: Sender = ""
+    from_: Sender = field(name="from", default="")
 
     def command(self, most: int, key: str | None) -> StartPlan:
         steps = tuple(operation.step() for operation in self.operations)
@@ -286,18 +264,21 @@ class BulkBody(Body):
         return StartPlan(_bounded(steps), "", most, key or self.command_id, self.from_)
 
 
-class ToolResultBody(Body):
+class ToolResultBody(Body, frozen=True, kw_only=True):
     """`result`: any JSON value. With `is_error` the model is told that the tool failed."""
 
-    result: Any
+    result: Raw
     is_error: bool = False
     command_id: Id | None = None
 
     def command(self, stream: str, call_id: str, key: str | None) -> AnswerTool:
-        return AnswerTool(stream, call_id, self.result, self.is_error, key or self.command_id)
+        if least_size(self.result) > RESULT_BYTES:
+            raise TooLarge("the result", RESULT_BYTES)
+        result = value(self.result, "body.result")
+        return AnswerTool(stream, call_id, result, self.is_error, key or self.command_id)
 
 
-class OptionBody(Body):
+class OptionBody(Body, frozen=True, kw_only=True):
     option_id: Id
     command_id: Id | None = None
 
@@ -305,14 +286,14 @@ class OptionBody(Body):
         return AnswerPermission(stream, request_id, self.option_id, key or self.command_id)
 
 
-class SocketBody(Body):
+class SocketBody(Body, frozen=True, kw_only=True):
     """`model` and `prompt` stand in the place of the specialist's own; `context` (any JSON) is said after the
     prompt, as data."""
 
     ai_name: Id
-    model: Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)] | None = None
-    prompt: Annotated[str, Field(max_length=64 << 10)] | None = None
-    context: Any = None
+    model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    prompt: Annotated[str, Meta(max_length=64 << 10)] | None = None
+    context: Raw = field(default_factory=lambda: Raw(b"null"))
     command_id: Id | None = None
 
     def command(self, key: str | None) -> OpenSocket:
@@ -320,53 +301,51 @@ class SocketBody(Body):
         return OpenSocket(self.ai_name, None if voice == Voice() else voice, key or self.command_id)
 
     def _besides(self) -> str:
-        if self.context is None:
+        text = text_of(self.context, "body.context")
+        if text is None:
             return ""
-        text = self.context if isinstance(self.context, str) else msgspec.json.encode(self.context).decode()
-        if len(text.encode()) > KEPT_BYTES:
-            raise Unprocessable(f"context is at most {KEPT_BYTES} bytes")
         return f"What is known of the situation, as data:\n{text}"
 
 
-Members = Annotated[list[Id], Field(min_length=1, max_length=100)]
+Members = Annotated[list[Id], Meta(min_length=1, max_length=100)]
 
 
-class MembersBody(Body):
+class MembersBody(Body, frozen=True, kw_only=True):
     members: Members
 
 
-class GroupBody(MembersBody):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$")]
+class GroupBody(MembersBody, frozen=True, kw_only=True):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$")]
     command_id: Id | None = None
 
     def command(self, key: str | None) -> MakeTeam:
         return MakeTeam(self.name, tuple(self.members), key or self.command_id)
 
 
-class EnvironmentBody(Body):
-    variables: Annotated[dict[str, str], Field(max_length=100)]
+class EnvironmentBody(Body, frozen=True, kw_only=True):
+    variables: Annotated[dict[str, str], Meta(max_length=100)]
 
 
-Word = Annotated[str, Field(max_length=128 << 10, pattern=r"^[^\x00]*$")]
-Variable = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00=]+$")]
-Side = Annotated[int, Field(ge=1, le=10_000)]
+Word = Annotated[str, Meta(max_length=128 << 10, pattern=r"^[^\x00]*$")]
+Variable = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00=]+$")]
+Side = Annotated[int, Meta(ge=1, le=10_000)]
 
 
-class ProgramBody(Body):
+class ProgramBody(Body, frozen=True, kw_only=True):
     """`argv`: the program and its arguments, no shell; `env`: all that it is to see."""
 
     name: Name
     kind: Literal["terminal", "stdio"]
-    argv: Annotated[list[Word], Field(min_length=1, max_length=10_000)]
+    argv: Annotated[list[Word], Meta(min_length=1, max_length=10_000)]
     cwd: Folder
-    env: Annotated[dict[Variable, Word], Field(max_length=10_000)] = {}
+    env: Annotated[dict[Variable, Word], Meta(max_length=10_000)] = {}
     rows: Side = 24
     cols: Side = 80
     delimiter: Delimiter | None = None
     protocol: Literal["text", "aish-json"] = "text"
-    prompt: Annotated[str, Field(max_length=1000)] | None = None
+    prompt: Annotated[str, Meta(max_length=1000)] | None = None
     on_exit: Literal["survive", "reap"] = "survive"
-    description: Annotated[str, Field(max_length=1000, pattern=PLAIN)] = ""
+    description: Annotated[str, Meta(max_length=1000, pattern=PLAIN)] = ""
 
     def command(self) -> AnnounceProgram:
         return AnnounceProgram(
@@ -382,73 +361,125 @@ class ProgramBody(Body):
         )
 
 
-class LaunchBody(Body):
+class LaunchBody(Body, frozen=True, kw_only=True):
     """`cwd`: the sender's own folder, for programs that run there."""
 
     cwd: Folder | None = None
     session: Name | None = None
 
 
-class WaitBody(Body):
+class WaitBody(Body, frozen=True, kw_only=True):
     """`timeout`: seconds; without one the wait has no end."""
 
-    peers: Annotated[list[Id], Field(min_length=1, max_length=1000)]
+    peers: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
     mode: Literal["any", "all"] = "all"
-    timeout: Annotated[float, Field(ge=0, le=10**6)] | None = None
+    timeout: Annotated[float, Meta(ge=0, le=10**6)] | None = None
 
 
-Control = Literal["pause", "resume", "interrupt", "stop"]
-
-
-class ForwardBody(Body):
+class ForwardBody(Body, frozen=True, kw_only=True):
     """`to`: a peer or a terminal. `json`: as an object with who says it to whom, when and what for;
     `execute`: a wrapped program runs what it is sent."""
 
     to: Id
-    as_json: JsonMode = False
+    as_json: bool = field(name="json", default=False)
     execute: bool = False
 
     def command(self, source: str) -> PutForward:
         return PutForward(source, self.to, self.as_json, self.execute)
 
 
-class NewForwardBody(ForwardBody):
-    source: Annotated[str, Field(alias="from", min_length=1, max_length=200, pattern=PLAIN)]
+class NewForwardBody(ForwardBody, frozen=True, kw_only=True):
+    source: Id = field(name="from")
 
 
-class TerminalBody(Body):
+class TerminalBody(Body, frozen=True, kw_only=True):
     """`seen`: a cursor of its stream; what comes before it was shown."""
 
     seen: Id | None = None
 
 
-class HopBody(Body):
+class HopBody(Body, frozen=True, kw_only=True):
     """`ai`: a peer, `@capability`, `team:name` or `route:name`."""
 
     ai: Id
     purpose: Purpose = ""
 
 
-class RouteBody(Body):
-    hops: Annotated[list[HopBody], Field(min_length=1, max_length=MOST_HOPS)]
+class RouteBody(Body, frozen=True, kw_only=True):
+    hops: Annotated[list[HopBody], Meta(min_length=1, max_length=MOST_HOPS)]
 
     def command(self, name: str, *, new: bool = False) -> PutRoute:
         return PutRoute(name, tuple(Hop(hop.ai, hop.purpose) for hop in self.hops), new)
 
 
-class NewRouteBody(RouteBody):
+class NewRouteBody(RouteBody, frozen=True, kw_only=True):
     name: Id
 
 
-class RouteMessageBody(Body):
+class RouteMessageBody(Body, frozen=True, kw_only=True):
     message: str
     command_id: Id | None = None
-    from_: Sender = ""
+    from_: Sender = field(name="from", default="")
     cwd: Folder | None = None
 
     def command(self, name: str, key: str | None) -> SendRoute:
         return SendRoute(name, self.message, key or self.command_id, self.from_, self.cwd)
 
 
-class TextBody(Body):
+class TextBody(Body, frozen=True, kw_only=True):
     text: str
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Parameters that are not named here are ignored."""
+
+
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class AfterQuery(Query, frozen=True, kw_only=True):
+    """`after`: the position behind which it begins; the hub checks it."""
+
+    after: Annotated[str, Meta(extra_json_schema={"pattern": r"^([0-9A-Za-z]{32}:[0-9]{1,18})?$"})] | None = (
+        None
+    )
+
+
+class PageQuery(AfterQuery, frozen=True, kw_only=True):
+    limit: Limit = 500
+
+
+class SessionsQuery(Query, frozen=True, kw_only=True):
+    peer: str | None = None
+    tool: str | None = None
+    state: SessionState | UnsetType = UNSET
+    project: str | None = None
+    name: str | None = None
+
+
+class MessagesQuery(Query, frozen=True, kw_only=True):
+    """`messages`: how many of the last ones."""
+
+    messages: Annotated[int, Meta(ge=0, le=100_000)] = 1000
+
+
+class HistoryQuery(Query, frozen=True, kw_only=True):
+    limit: Limit = 20
+
+
+class SearchQuery(HistoryQuery, frozen=True, kw_only=True):
+    q: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class CapableQuery(Query, frozen=True, kw_only=True):
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
+class ToolsQuery(Query, frozen=True, kw_only=True):
+    """`check`: run each program's health check too."""
+
+    check: bool = False
+
+
+class LoginQuery(Query, frozen=True, kw_only=True):
+    code: Annotated[str, Meta(max_length=200)]

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query
-
-from rhetor.auth.policy import Policy
 from rhetor.dialects.raw import timestamp
 from rhetor.hub.sessions import history
 from rhetor.store.base import MARK_BEGIN, MARK_END
-from rhetor.transports.server.router import Doors
+from rhetor.transports.server.call import Call
 
-from .dependencies import Here, Who
-
-doors = Doors(tags=["history"])
-Limit = Annotated[int, Query(ge=1, le=1000)]
+from .bodies import HistoryQuery, SearchQuery
 
 
-@doors.on("GET", "/api/v2/history", Policy.USER)
-async def recent(who: Who, here: Here, limit: Limit = 20) -> dict[str, Any]:
+async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
     """The last messages and their answers, newest first."""
-    found = await history.recent(here.hub.state, who, limit)
+    found = await history.recent(call.hub.state, call.who, query.limit)
     return {
         "history": [
             {
@@ -37,13 +30,10 @@ async def recent(who: Who, here: Here, limit: Limit = 20) -> dict[str, Any]:
     }
 
 
-@doors.on("GET", "/api/v2/search", Policy.USER)
-async def search(
-    who: Who, here: Here, q: Annotated[str, Query(min_length=1, max_length=1000)], limit: Limit = 20
-) -> dict[str, Any]:
+async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
     """Messages that have all the words, best first. In `excerpt`, `highlights` are the places (start, length)
     of the words, in characters."""
-    hits = await history.search(here.hub.state, who, q, limit)
+    hits = await history.search(call.hub.state, call.who, query.q, query.limit)
     return {
         "hits": [
             {

@@ -1,6 +1,6 @@
 """`GET /metrics`: what the hub does now and has done since it started, for Prometheus.
 
-Numbers are kept where things happen; here they only get their names. Labels are doors, codes, outcomes and
+Numbers are kept where things happen; here they only get their names. Labels are APIs, codes, outcomes and
 the names of peers that there are: nothing that a client makes up becomes one.
 """
 
@@ -15,27 +15,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import Response
+from starlette.responses import Response
 
-from rhetor.auth.policy import Policy
 from rhetor.codec.exposition import CONTENT_TYPE, Family, counter, exposition, gauge, histogram, labelled
 from rhetor.hub.state import State
+from rhetor.transports.server.call import Call
 from rhetor.transports.server.counters import OTHER, REST, Tally
 from rhetor.transports.server.node import Node
-from rhetor.transports.server.router import Doors
-
-from .dependencies import Here
 
 PROC = Path("/proc/self")
 
-doors = Doors(tags=["hub"])
 
-
-@doors.on("GET", "/metrics", Policy.USER)
-async def metrics(here: Here) -> Response:
+async def metrics(call: Call) -> Response:
     """Figures in Prometheus' text format."""
-    lags = await _lags(here.hub.state)
-    families = [*_process(here), *_traffic(here), *_hub(here.hub.state), *_following(lags)]
+    lags = await _lags(call.hub.state)
+    families = [*_process(call.node), *_traffic(call.node), *_hub(call.hub.state), *_following(lags)]
     return Response(exposition(families), headers={"content-type": CONTENT_TYPE})
 
 
@@ -46,8 +40,8 @@ async def _lags(state: State) -> list[int]:
     return [max(0, head.head - at) for stream, at in followed if (head := heads[stream]) is not None]
 
 
-def _process(here: Node) -> Iterator[Family]:
-    now, started = process(), here.started_at / 1000
+def _process(node: Node) -> Iterator[Family]:
+    now, started = process(), node.started_at / 1000
     yield gauge("process_start_time_seconds", "When the hub started, Unix time.", started)
     yield gauge("rhetor_uptime_seconds", "Seconds since the hub started.", max(0.0, time.time() - started))
     yield counter("process_cpu_seconds_total", "CPU time of the hub's process.", now.cpu)
@@ -58,14 +52,14 @@ def _process(here: Node) -> Iterator[Family]:
     yield gauge("rhetor_tasks", "Tasks in the hub's event loop.", len(asyncio.all_tasks()))
 
 
-def _traffic(here: Node) -> Iterator[Family]:
-    tally, is_open = here.tally, here.connections.by_door()
-    doors = {*is_open, *tally.traffic} - {REST}
+def _traffic(node: Node) -> Iterator[Family]:
+    tally, is_open = node.tally, node.connections.by_api()
+    apis = {*is_open, *tally.traffic} - {REST}
     yield labelled(
         "rhetor_connections_open",
         "gauge",
         "WebSockets and event streams that are open.",
-        (({"door": door}, is_open[door]) for door in sorted(doors)),
+        (({"api": api}, is_open[api]) for api in sorted(apis)),
     )
     yield _by_code(
         "rhetor_connections_closed_total", "Of those, how many the hub ended, and why.", tally.closed
@@ -75,14 +69,14 @@ def _traffic(here: Node) -> Iterator[Family]:
 
 
 def _by_code(name: str, help: str, counts: Counter[tuple[str, str]]) -> Family:
-    values = (({"door": door, "code": code}, count) for (door, code), count in sorted(counts.items()))
+    values = (({"api": api, "code": code}, count) for (api, code), count in sorted(counts.items()))
     return labelled(name, "counter", help, values)
 
 
 def _bytes(tally: Tally) -> Iterator[Family]:
-    doors = sorted(tally.traffic.items())
-    received = (({"door": door}, traffic.received) for door, traffic in doors)
-    sent = (({"door": door}, traffic.sent) for door, traffic in doors)
+    apis = sorted(tally.traffic.items())
+    received = (({"api": api}, traffic.received) for api, traffic in apis)
+    sent = (({"api": api}, traffic.sent) for api, traffic in apis)
     of = "bodies over HTTP, frames over WebSockets."
     yield labelled("rhetor_received_bytes_total", "counter", f"Bytes that came: {of}", received)
     yield labelled("rhetor_sent_bytes_total", "counter", f"Bytes that went: {of}", sent)

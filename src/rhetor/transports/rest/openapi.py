@@ -1,30 +1,27 @@
-"""The page that describes the doors (OpenAPI 3.1): made when it is first asked for, and not before.
-
-Paths, parameters and bodies come from the routes; what is answered, and what may be refused, stands here.
-"""
+"""The OpenAPI page (3.1), made of the table of routes when it is first asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+import msgspec
 
 from rhetor import errors as e
 from rhetor.auth.policy import Policy
 from rhetor.transports.server import problems
-from rhetor.transports.server.router import POLICY
+from rhetor.transports.server.call import MOST_KEY
+from rhetor.transports.server.router import Route, Row, Streams
 
-from . import responses as a
+from .responses import Frame, Problem
 
+Schema = dict[str, Any]
 JSON, SSE, TEXT, ANY = "application/json", "text/event-stream", "text/plain", "*/*"
-Errors = tuple[type[e.RhetorError], ...]
-
-EVERYWHERE: Errors = (
+REF = "#/components/schemas/{name}"
+EVERYWHERE: tuple[type[e.RhetorError], ...] = (
     e.Malformed,
     e.Unauthenticated,
     e.Forbidden,
@@ -33,236 +30,133 @@ EVERYWHERE: Errors = (
     e.Misdirected,
     e.HeadTooLarge,
     e.TooManyAttempts,
+    e.RateExceeded,
 )
-STORED: Errors = (e.StoreRefused, e.ShuttingDown)
-PEER: Errors = (e.UnknownPeer, e.NoCapablePeer)
-SENT: Errors = (
-    *PEER,
-    e.NotFound,
-    e.PeerBusy,
-    e.SessionOver,
-    e.KeyReused,
-    e.EnvironmentDiffers,
-    e.Unprocessable,
-    *STORED,
-)
-TURN: Errors = (e.TurnFailure, e.ProviderTimeout)
-CURSOR: Errors = (e.NotFound, e.MalformedCursor, e.PositionLost, *STORED)
-CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
-PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
-ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
-ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
-
-GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
-COPIED: Errors = (
-    e.NameTaken,
-    e.ForkUnsupported,
-    e.PeerBusy,
-    e.UnknownPeer,
-    e.Unprocessable,
-    e.ProgramMissing,
-    e.ProgramRefused,
-    e.TurnFailure,
-)
-STARTED: Errors = (e.ProgramMissing, e.ProgramRefused, *STORED)
-
-TURN_HEADERS = ("x-session-id", "x-turn-id", "x-cursor")
-PLAN_HEADERS = ("x-plan-id", "x-cursor")
 
 
-@dataclass(frozen=True)
-class Gives:
-    """`shape`: of the JSON answer, None where there is none; `stream`: whether it may be an event stream;
-    `text`: it is plain text; `is_binary`: it is of whatever type its content has; `at_once`: what is answered
-    (202) where the client prefers not to wait."""
-
-    shape: type[BaseModel] | None = None
-    refusals: Errors = ()
-    stream: bool = False
-    text: bool = False
-    many: bool = False
-    headers: tuple[str, ...] = ()
-    status: HTTPStatus = HTTPStatus.OK
-    is_binary: bool = False
-    at_once: type[BaseModel] | None = None
-
-
-MESSAGE = Gives(a.Reply, (*SENT, *TURN), headers=TURN_HEADERS, at_once=a.Accepted)
-STREAM = Gives(None, SENT, stream=True, headers=TURN_HEADERS)
-STARTED_PLAN = Gives(None, PLANNED, stream=True, headers=PLAN_HEADERS, at_once=a.PlanStarted)
-CONTROL = Gives(a.Session, CHANGED)
-
-OPERATIONS: dict[str, Gives] = {
-    "GET /healthz": Gives(a.Status),
-    "GET /readyz": Gives(a.Status, (e.ShuttingDown,)),
-    "GET /metrics": Gives(text=True),
-    "GET /api/capabilities": Gives(a.Capabilities),
-    "GET /api/v2/status": Gives(a.HubStatus),
-    "PUT /api/v2/environment": Gives(a.Fingerprint),
-    "POST /api/v2/reload": Gives(a.Reloaded, (e.InvalidSettings,)),
-    "POST /api/v2/shutdown": Gives(a.Status, status=HTTPStatus.ACCEPTED),
-    "POST /api/auth/code": Gives(a.Code),
-    "GET /login": Gives(status=HTTPStatus.SEE_OTHER, headers=("location", "set-cookie")),
-    "GET /openapi.json": Gives(),
-    "GET /api/v2/ai": Gives(a.Peers),
-    "GET /api/v2/ai/{id}": Gives(a.Peer, PEER),
-    "POST /api/v1/ai/{id}/message": MESSAGE,
-    "POST /api/v2/ai/{id}/message": MESSAGE,
-    "POST /api/v2/ai/{id}/stream": STREAM,
-    "GET /api/v2/capabilities/{name}": Gives(a.Match, many=True),
-    "POST /api/v2/sessions": Gives(a.Session, (*PEER, e.NameTaken, e.KeyReused, *STORED)),
-    "GET /api/v2/sessions": Gives(a.Sessions),
-    "GET /api/v2/sessions/{id}": Gives(a.Session, (e.NotFound, *STORED)),
-    "DELETE /api/v2/sessions/{id}": CONTROL,
-    "POST /api/v2/imports": Gives(a.Imported, (e.UnknownPeer, e.Unprocessable, *STORED)),
-    "POST /api/v2/sessions/{id}/save": Gives(a.Session, (*CHANGED, e.NameTaken)),
-    "POST /api/v2/sessions/{id}/message": MESSAGE,
-    "POST /api/v2/sessions/{id}/stream": STREAM,
-    "GET /api/v2/sessions/{id}/events": Gives(a.Page, CURSOR, stream=True),
-    "POST /api/v2/sessions/{id}/pause": CONTROL,
-    "POST /api/v2/sessions/{id}/resume": CONTROL,
-    "POST /api/v2/sessions/{id}/interrupt": CONTROL,
-    "POST /api/v2/sessions/{id}/stop": CONTROL,
-    "POST /api/v2/sessions/{id}/checkpoint": Gives(a.Checkpoint, CURSOR),
-    "GET /api/v2/sessions/{id}/checkpoints": Gives(a.Checkpoints, (e.NotFound, *STORED)),
-    "POST /api/v2/sessions/{id}/restore": Gives(a.Session, (*CHANGED, *CURSOR, e.PeerBusy)),
-    "POST /api/v2/sessions/{id}/fork": Gives(a.Session, (*CURSOR, *COPIED)),
-    "POST /api/v2/sessions/{id}/tool-results/{call_id}": Gives(a.ToolAnswered, ANSWERED),
-    "POST /api/v2/sessions/{id}/permissions/{request_id}": Gives(a.PermissionAnswered, ANSWERED),
-    "GET /api/v2/permissions": Gives(a.Permissions),
-    "POST /api/v2/plans": STARTED_PLAN,
-    "GET /api/v2/plans/{id}": Gives(a.Plan, (e.NotFound,)),
-    "DELETE /api/v2/plans/{id}": Gives(a.PlanStopped, (e.NotFound, *STORED)),
-    "GET /api/v2/plans/{id}/events": Gives(None, CURSOR, stream=True, headers=("x-plan-id",)),
-    "POST /api/v2/bulk": Gives(a.Results, PLANNED, stream=True, headers=PLAN_HEADERS),
-    "POST /api/v2/programs": Gives(a.Peer, (e.NameTaken, *STARTED)),
-    "DELETE /api/v2/programs/{name}": Gives(a.Ended, (e.UnknownPeer, e.NotRunning, *STORED)),
-    "GET /api/v2/ai/{id}/status": Gives(a.ProgramStatus, PEER),
-    "POST /api/v2/wait": Gives(a.Waited, (e.UnknownPeer,)),
-    "GET /api/v2/tools": Gives(a.Tools),
-    "GET /api/v2/tools/{name}": Gives(a.CheckedTool, (e.UnknownPeer,)),
-    "POST /api/v2/tools/{name}/launch": Gives(a.Tool, (e.UnknownPeer, *STARTED)),
-    "POST /api/v2/tools/{name}/terminate": Gives(a.Ended, (e.UnknownPeer, e.NotRunning, *STORED)),
-    "GET /api/v2/tools/{name}/capabilities": Gives(a.ToolCapabilities, (e.UnknownPeer,)),
-    "POST /api/ai/socket/create": Gives(a.OpenedSocket, (*PEER, e.KeyReused, *STORED)),
-    "GET /api/ai/socket": Gives(a.Sockets),
-    "DELETE /api/ai/socket/{id}": Gives(a.SocketClosed, (e.NotFound, e.StateConflict, *STORED)),
-    "POST /api/ai/socket/groups": Gives(a.Group, (e.NameTaken, e.KeyReused, *STORED)),
-    "GET /api/ai/socket/groups": Gives(a.Groups),
-    "GET /api/ai/socket/groups/{name}": Gives(a.Group, (e.UnknownTeam,)),
-    "PUT /api/ai/socket/groups/{name}": Gives(a.Group, GROUP),
-    "DELETE /api/ai/socket/groups/{name}": Gives(a.GroupDeleted, GROUP),
-    "GET /api/v2/blobs/{id}": Gives(None, (e.NotFound,), is_binary=True),
-    "GET /api/v2/forwards": Gives(a.Forwards),
-    "POST /api/v2/forwards": Gives(a.Forward, (e.UnknownPeer, *STORED)),
-    "GET /api/v2/forwards/{source}": Gives(a.Forward, (e.NotFound,)),
-    "PUT /api/v2/forwards/{source}": Gives(a.Forward, (e.UnknownPeer, *STORED)),
-    "DELETE /api/v2/forwards/{source}": Gives(a.Forward, (e.NotFound, *STORED)),
-    "GET /api/v2/terminals": Gives(a.Terminals),
-    "PUT /api/v2/terminals/{name}": Gives(a.Terminal, (e.NameTaken, *CURSOR)),
-    "GET /api/v2/terminals/{name}": Gives(a.Terminal, (e.NotFound,)),
-    "DELETE /api/v2/terminals/{name}": Gives(a.Terminal, (e.NotFound, *STORED)),
-    "GET /api/v2/terminals/{name}/events": Gives(a.Page, CURSOR, stream=True),
-    "GET /api/v2/routes": Gives(a.Routes),
-    "POST /api/v2/routes": Gives(a.Route, (*ROUTED, e.NameTaken, e.StateConflict)),
-    "GET /api/v2/routes/{name}": Gives(a.Route, (e.NotFound,)),
-    "PUT /api/v2/routes/{name}": Gives(a.Route, ROUTED),
-    "DELETE /api/v2/routes/{name}": Gives(a.Route, (e.NotFound, *STORED)),
-    "POST /api/v2/routes/{name}/send": STARTED_PLAN,
-    "GET /api/v2/context/{peer}": Gives(a.Staged, PEER),
-    "POST /api/v2/context/{peer}/stage": Gives(a.Staged, (*PEER, e.Unprocessable, *STORED)),
-    "POST /api/v2/context/{peer}/promote": Gives(a.Staged, (*PEER, e.Unprocessable, *STORED)),
-    "DELETE /api/v2/context/{peer}": Gives(a.Staged, (*PEER, *STORED)),
-    "GET /api/v2/purposes": Gives(a.Purposes),
-    "GET /api/v2/purposes/{peer}": Gives(a.Purpose, (e.UnknownPeer,)),
-    "PUT /api/v2/purposes/{peer}": Gives(a.Purpose, (e.UnknownPeer, *STORED)),
-    "DELETE /api/v2/purposes/{peer}": Gives(a.Purpose, (e.UnknownPeer, *STORED)),
-    "GET /api/v2/history": Gives(a.History),
-    "GET /api/v2/search": Gives(a.Hits),
-}
-
-
-def page(app: FastAPI) -> dict[str, Any]:
-    """The description of all routes of the app."""
-    if app.openapi_schema is None:
-        app.openapi_schema = _completed(app.openapi())
-    return app.openapi_schema
-
-
-def _completed(page: dict[str, Any]) -> dict[str, Any]:
-    for path, methods in page["paths"].items():
-        for method, operation in methods.items():
-            _complete(operation, OPERATIONS[f"{method.upper()} {path}"])
-    schemas = page["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    schemas.update(_shapes())
-    page["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return page
-
-
-def _complete(operation: dict[str, Any], gives: Gives) -> None:
-    operation["security"] = [] if operation[POLICY] == Policy.PUBLIC else [{"token": []}]
-    refusals = [*EVERYWHERE, *gives.refusals, e.RateExceeded]
-    if operation.get("parameters") or "requestBody" in operation:
-        refusals.append(e.Unprocessable)
-    if "requestBody" in operation:
-        refusals.append(e.UnsupportedMedia)
-    if gives.stream:
-        refusals.append(e.TooManyConnections)
-    answers = {str(gives.status.value): _answer(gives)}
-    if gives.at_once is not None:
-        later = replace(gives, shape=gives.at_once, status=HTTPStatus.ACCEPTED)
-        answers[str(later.status.value)] = _answer(later)
-    operation["responses"] = {**answers, **_refusals(refusals)}
-
-
-def _answer(gives: Gives) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    if gives.shape is not None:
-        shape: dict[str, Any] = {"$ref": f"#/components/schemas/{_name(gives.shape)}"}
-        content[JSON] = {"schema": {"type": "array", "items": shape} if gives.many else shape}
-    elif gives.is_binary:
-        content[ANY] = {"schema": {"type": "string", "format": "binary"}}
-    elif gives.text:
-        content[TEXT] = {"schema": {"type": "string"}}
-    elif not gives.stream and gives.status is HTTPStatus.OK:
-        content[JSON] = {"schema": {"type": "object"}}
-    if gives.stream:
-        content[SSE] = {"schema": {"$ref": f"#/components/schemas/{_name(a.Frame)}"}}
-    answer: dict[str, Any] = {"description": gives.status.phrase}
-    if content:
-        answer["content"] = content
-    if gives.headers:
-        answer["headers"] = {name: {"schema": {"type": "string"}} for name in gives.headers}
-    return answer
-
-
-def _refusals(refusals: Iterable[type[e.RhetorError]]) -> dict[str, Any]:
-    """By status, with the codes that it may have."""
-    codes: dict[int, list[str]] = {}
-    for error in dict.fromkeys(refusals):
-        codes.setdefault(error.status, []).append(error.code)
-    schema = {"schema": {"$ref": f"#/components/schemas/{_name(a.Problem)}"}}
+@cache
+def page(table: Sequence[Row], version: str) -> Schema:
+    """`table`: WebSockets in it are left out."""
+    rows = [row for row in table if isinstance(row, Route)]
+    schemas = _Schemas(rows)
+    paths: dict[str, Schema] = {}
+    for row in rows:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schemas)
     return {
-        str(status): {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: schema}}
-        for status, names in sorted(codes.items())
+        "openapi": "3.1.0",
+        "info": {"title": "rhetor", "version": version},
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
-def _name(shape: type[BaseModel]) -> str:
-    return shape.__name__
+class _Schemas:
+    """The schema of each type that the rows name."""
+
+    def __init__(self, rows: Iterable[Route]) -> None:
+        named = [kind for r in rows for kind in (r.body, r.query, r.answer, r.later) if kind is not None]
+        kinds = list(dict.fromkeys([Problem, Frame, *named]))
+        found, self.components = msgspec.json.schema_components(kinds, ref_template=REF)
+        self._of = dict(zip(kinds, found, strict=True))
+        queries = {r.query.__name__ for r in rows if r.query is not None}
+        self._queries = {name: self.components.pop(name) for name in queries}
+
+    def of(self, kind: Any) -> Schema:
+        schema: Schema = self._of[kind]
+        return schema
+
+    def query(self, kind: type[msgspec.Struct]) -> Schema:
+        """A query is no object: its members are parameters."""
+        schema: Schema = self._queries[kind.__name__]
+        return schema
 
 
-def _shapes() -> dict[str, Any]:
-    used: list[type[BaseModel]] = [
-        a.Problem,
-        a.Frame,
-        *(shape for g in OPERATIONS.values() for shape in (g.shape, g.at_once) if shape is not None),
-    ]
-    _, found = models_json_schema(
-        [(shape, "serialization") for shape in dict.fromkeys(used)],
-        ref_template="#/components/schemas/{model}",
-    )
-    definitions: dict[str, Any] = found["$defs"]
-    return definitions
+def _operation(row: Route, schemas: _Schemas) -> Schema:
+    name = row.handler.__name__
+    operation: Schema = {
+        "tags": [row.handler.__module__.rpartition(".")[2]],
+        "summary": name.replace("_", " ").title(),
+        "operationId": re.sub(r"\W", "_", f"{name}{row.path}_{row.method.lower()}"),
+        "x-policy": row.policy.value,
+        "security": [] if row.policy is Policy.PUBLIC else [{"token": []}],
+        "parameters": list(_parameters(row, schemas)),
+        "responses": {**_answers(row, schemas), **_errors(row, schemas)},
+    }
+    if row.handler.__doc__:
+        operation["description"] = re.sub(r"\n +", "\n", row.handler.__doc__)
+    if row.body is not None:
+        content = {JSON: {"schema": schemas.of(row.body)}}
+        operation["requestBody"] = {"content": content, "required": row.needs_body}
+    return operation
+
+
+def _parameters(row: Route, schemas: _Schemas) -> Iterable[Schema]:
+    for name in re.findall(r"{(\w+)}", row.path):
+        yield {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+    if row.query is not None:
+        query = schemas.query(row.query)
+        for name, schema in query["properties"].items():
+            required = name in query.get("required", ())
+            yield {"in": "query", "name": name, "required": required, "schema": _without_null(schema)}
+    if row.body is not None and "command_id" in row.body.__struct_fields__:
+        key = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
+        yield {"in": "header", "name": "Idempotency-Key", "required": False, "schema": key}
+    if row.method == "GET" and row.streams is not Streams.NEVER:
+        yield {"in": "header", "name": "last-event-id", "required": False, "schema": {"type": "string"}}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """In a query, null is a parameter that is left out."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    return choices[0] if len(choices) == 1 else schema
+
+
+def _answers(row: Route, schemas: _Schemas) -> Schema:
+    answers = {str(row.status): _answer(row, row.status, _content(row, schemas))}
+    if row.later is not None:
+        accepted = HTTPStatus.ACCEPTED
+        content = {JSON: {"schema": schemas.of(row.later)}}
+        answers[str(accepted.value)] = _answer(row, accepted, content)
+    return answers
+
+
+def _answer(row: Route, status: int, content: Mapping[str, Any]) -> Schema:
+    answer: Schema = {"description": HTTPStatus(status).phrase}
+    if content:
+        answer["content"] = content
+    if row.headers:
+        answer["headers"] = {name: {"schema": {"type": "string"}} for name in row.headers}
+    return answer
+
+
+def _content(row: Route, schemas: _Schemas) -> Schema:
+    content: Schema = {}
+    if row.answer is bytes:
+        content[ANY] = {"schema": {"type": "string", "format": "binary"}}
+    elif row.answer is not None:
+        content[TEXT if row.answer is str else JSON] = {"schema": schemas.of(row.answer)}
+    if row.streams is not Streams.NEVER:
+        content[SSE] = {"schema": schemas.of(Frame)}
+    return content
+
+
+def _errors(row: Route, schemas: _Schemas) -> Schema:
+    """By status, with the codes that it may have."""
+    errors = [*EVERYWHERE, *row.errors]
+    if row.body is not None or row.query is not None or "{" in row.path:
+        errors.append(e.Unprocessable)
+    if row.body is not None:
+        errors.append(e.UnsupportedMedia)
+    if row.streams is not Streams.NEVER:
+        errors.append(e.TooManyConnections)
+    codes: dict[int, list[str]] = {}
+    for error in dict.fromkeys(errors):
+        codes.setdefault(error.status, []).append(error.code)
+    problem = {"schema": schemas.of(Problem)}
+    return {
+        str(status): {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: problem}}
+        for status, names in sorted(codes.items())
+    }

@@ -1,41 +1,39 @@
-"""Plans: `/api/v2/plans`."""
+"""Plans: `/api/v2/plans`, and `/api/v2/bulk`, which is many messages at once: a plan like any other."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header, Request, Response
+from starlette.responses import Response
 
-from rhetor.auth.policy import Policy
+from rhetor.dialects.bulk import Results, SseResults
 from rhetor.dialects.lines import steps_of_line
 from rhetor.domain.command import StopPlan
+from rhetor.domain.event import PlanEnded
 from rhetor.errors import Malformed
+from rhetor.hub.hub import Hub
 from rhetor.hub.plans.plans import Planned, owned_plan
-from rhetor.transports.server import sse
-from rhetor.transports.server.router import Doors, Streams
+from rhetor.store.base import follow
+from rhetor.transports.server import disconnect, sse
+from rhetor.transports.server.call import Call, json_response
 
-from .bodies import PlanBody
-from .dependencies import Here, Key, Who
-
-doors = Doors(tags=["plans"])
+from .bodies import AfterQuery, BulkBody, PlanBody
 
 
-@doors.on("POST", "/api/v2/plans", Policy.USER, streams=Streams.ALWAYS)
-async def start(body: PlanBody, request: Request, who: Who, here: Here, key: Key = None) -> Response:
+async def start(call: Call, body: PlanBody) -> Response:
     """Run the steps, and read the events of all of them as they come, each with its `step`."""
-    here.check_environment(request)
+    call.node.check_environment(call)
     if (body.line is None) == (body.steps is None):
         raise Malformed("a plan is a `line` or `steps`, one of them")
     steps = steps_of_line(body.line) if body.line is not None else tuple(s.step() for s in body.steps or ())
-    here.charge_steps(who, len(steps))
-    planned: Planned = await here.hub.execute(who, body.command(steps, key))
-    return sse.planned(request, here.hub, planned.plan_id, planned.after, await here.notices())
+    call.node.charge_steps(call.who, len(steps))
+    planned: Planned = await call.execute(body.command(steps, call.key))
+    return sse.planned(call, planned.plan_id, planned.after, await call.node.notices())
 
 
-@doors.on("GET", "/api/v2/plans/{id}", Policy.USER)
-async def one_plan(id: str, who: Who, here: Here) -> dict[str, Any]:
-    plan = await owned_plan(here.hub.state, who, id)
-    head = await here.hub.state.store.head(id)
+async def one_plan(call: Call, id: str) -> dict[str, Any]:
+    plan = await owned_plan(call.hub.state, call.who, id)
+    head = await call.hub.state.store.head(id)
     return {
         "id": plan.id,
         "status": plan.state,
@@ -44,21 +42,40 @@ async def one_plan(id: str, who: Who, here: Here) -> dict[str, Any]:
     }
 
 
-@doors.on("GET", "/api/v2/plans/{id}/events", Policy.USER, streams=Streams.ALWAYS)
-async def read_events(
-    id: str,
-    who: Who,
-    here: Here,
-    after: str | None = None,
-    last_event_id: Annotated[str | None, Header()] = None,
-) -> Response:
+async def read_events(call: Call, id: str, query: AfterQuery) -> Response:
     """Follow a plan again, from a cursor, up to its end."""
-    _, position = await here.hub.position(who, id, last_event_id or after)
-    return sse.plan_stream(here.hub, id, position, {"x-plan-id": id})
+    _, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
+    return sse.plan_stream(call.hub, id, position, {"x-plan-id": id})
 
 
-@doors.on("DELETE", "/api/v2/plans/{id}", Policy.USER)
-async def stop(id: str, who: Who, here: Here) -> dict[str, Any]:
+async def stop(call: Call, id: str) -> dict[str, Any]:
     """Cancel what runs of the plan, and start nothing more of it."""
-    await here.hub.execute(who, StopPlan(id))
-    return {"id": id, "status": (await owned_plan(here.hub.state, who, id)).state}
+    await call.execute(StopPlan(id))
+    return {"id": id, "status": (await owned_plan(call.hub.state, call.who, id)).state}
+
+
+async def bulk(call: Call, body: BulkBody) -> Response:
+    """All operations, each as soon as what it needs is answered, at most `max_parallel` at once.
+
+    A cycle, an unknown dependency, a double id or an unknown peer is refused before anything runs. With
+    `Accept: text/event-stream` each result comes when it is there.
+    """
+    call.node.check_environment(call)
+    call.node.charge_steps(call.who, len(body.operations))
+    planned: Planned = await call.execute(body.command(call.node.max_parallel, call.key))
+    headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await call.node.notices()}
+    if call.accepts_events:
+        return sse.EventStream(call.hub, planned.plan_id, planned.after, SseResults(), headers)
+    with call.hub.state.presence.reader(planned.plan_id):
+        async with disconnect.while_connected(call.receive):
+            return json_response({"results": await _results(call.hub, planned)}, headers)
+
+
+async def _results(hub: Hub, planned: Planned) -> dict[str, Any]:
+    results, found = Results(), dict[str, Any]()
+    async for records in follow(hub.state.store, planned.plan_id, planned.after):
+        for record in records:
+            found.update(results.take(record.event))
+            if isinstance(record.event.payload, PlanEnded):
+                return found
+    return found

@@ -4,42 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from rhetor.auth.policy import Policy
 from rhetor.dialects.raw import timestamp
 from rhetor.hub.catalog.requests import Request
 from rhetor.hub.turns import answers
 from rhetor.hub.turns.answers import Answered
-from rhetor.transports.server.router import Doors
+from rhetor.transports.server.call import Call
 
 from .bodies import OptionBody, ToolResultBody
-from .dependencies import Here, Key, Who
-
-doors = Doors(tags=["tools"])
 
 
-@doors.on("POST", "/api/v2/sessions/{id}/tool-results/{call_id}", Policy.USER)
-async def tool_result(
-    id: str, call_id: str, body: ToolResultBody, who: Who, here: Here, key: Key = None
-) -> dict[str, Any]:
+async def tool_result(call: Call, id: str, call_id: str, body: ToolResultBody) -> dict[str, Any]:
     """The result of a tool call; the turn goes on with it. The first one counts, later ones are 409."""
-    answered: Answered = await here.hub.execute(who, body.command(id, call_id, key))
+    answered: Answered = await call.execute(body.command(id, call_id, call.key))
     return {"call_id": call_id, "turn_id": answered.turn_id, "cursor": str(answered.position)}
 
 
-@doors.on("POST", "/api/v2/sessions/{id}/permissions/{request_id}", Policy.USER)
-async def permission(
-    id: str, request_id: str, body: OptionBody, who: Who, here: Here, key: Key = None
-) -> dict[str, Any]:
+async def permission(call: Call, id: str, request_id: str, body: OptionBody) -> dict[str, Any]:
     """The option chosen. The first choice counts, later ones are 409."""
-    answered: Answered = await here.hub.execute(who, body.command(id, request_id, key))
+    answered: Answered = await call.execute(body.command(id, request_id, call.key))
     return {"request_id": request_id, "turn_id": answered.turn_id, "cursor": str(answered.position)}
 
 
-@doors.on("GET", "/api/v2/permissions", Policy.USER)
-async def permissions(who: Who, here: Here) -> dict[str, Any]:
+async def permissions(call: Call) -> dict[str, Any]:
     """The caller's requests for permission that wait, the oldest first. A plan's has the plan's id as its
     `session_id`."""
-    found = await answers.open_permissions(here.hub.state, who)
+    found = await answers.open_permissions(call.hub.state, call.who)
     return {"permissions": [permission_asked(asked) for asked in found]}
 
 

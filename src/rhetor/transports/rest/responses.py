@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-Cursor = Annotated[str, Field(pattern=r"^[0-9a-f]{32}:[0-9]+$")]
-Time = Annotated[str, Field(description="RFC 3339 in UTC, with milliseconds")]
-Cost = Annotated[str | None, Field(description="USD as a decimal string; null where the price is unknown")]
+Cursor = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}:[0-9]+$")]
+Time = Annotated[str, Meta(description="RFC 3339 in UTC, with milliseconds")]
+Cost = Annotated[str | None, Meta(description="USD as a decimal string; null where the price is unknown")]
 SessionState = Literal["active", "paused", "waiting", "stopped", "failed", "expired"]
 
 
-class Problem(BaseModel):
+class Problem(Struct):
     """RFC 9457. The error's own data lies beside these members."""
 
     type: str
@@ -23,7 +23,7 @@ class Problem(BaseModel):
     retryable: bool
 
 
-class Frame(BaseModel):
+class Frame(Struct):
     """One event of a stream. `data`: JSON in one line; `event`: `reset` where the position was lost, `error`
     where the hub ended the stream before its time."""
 
@@ -32,11 +32,11 @@ class Frame(BaseModel):
     event: str | None = None
 
 
-class Status(BaseModel):
+class Status(Struct):
     status: str
 
 
-class Capabilities(BaseModel):
+class Capabilities(Struct):
     """`capabilities`: each with the peers that have it, best first."""
 
     version: str
@@ -45,7 +45,7 @@ class Capabilities(BaseModel):
     capabilities: dict[str, list[str]]
 
 
-class HubStatus(BaseModel):
+class HubStatus(Struct):
     version: str
     pid: int
     started_at: Time
@@ -58,18 +58,18 @@ class HubStatus(BaseModel):
     provider: dict[str, Any]
 
 
-class Fingerprint(BaseModel):
+class Fingerprint(Struct):
     fingerprint: str
 
 
-class Reloaded(BaseModel):
+class Reloaded(Struct):
     """Keys with other values than before: in force now, or when the hub starts the next time."""
 
     changed: list[str]
     needs_restart: list[str]
 
 
-class Code(BaseModel):
+class Code(Struct):
     """`expires_in`: seconds."""
 
     code: str
@@ -77,7 +77,7 @@ class Code(BaseModel):
     expires_in: float
 
 
-class PeerCapabilities(BaseModel):
+class PeerCapabilities(Struct):
     streaming: bool
     scores: dict[str, float]
     primary: list[str]
@@ -85,7 +85,7 @@ class PeerCapabilities(BaseModel):
     max_tokens: int | None
 
 
-class Peer(BaseModel):
+class Peer(Struct):
     """What is not known is null."""
 
     id: str
@@ -108,18 +108,18 @@ class Peer(BaseModel):
     forwards: list[str]
 
 
-class Peers(BaseModel):
+class Peers(Struct):
     peers: list[Peer]
 
 
-class Match(BaseModel):
+class Match(Struct):
     ai_id: str
     score: float
     primary: bool
     origin: str
 
 
-class Reply(BaseModel):
+class Reply(Struct):
     """`execution_time`: seconds."""
 
     response: str
@@ -130,7 +130,7 @@ class Reply(BaseModel):
     execution_time: float
 
 
-class Accepted(BaseModel):
+class Accepted(Struct):
     """A message whose answer will stand behind `cursor`."""
 
     ai: str
@@ -139,13 +139,13 @@ class Accepted(BaseModel):
     cursor: Cursor
 
 
-class Said(BaseModel):
+class Said(Struct):
     role: Literal["user", "assistant"]
     content: str
     timestamp: Time
 
 
-class Session(BaseModel):
+class Session(Struct):
     """`ttl`: seconds without use, null for no end."""
 
     id: str
@@ -164,11 +164,11 @@ class Session(BaseModel):
     head: Cursor | None
 
 
-class Sessions(BaseModel):
+class Sessions(Struct):
     sessions: list[Session]
 
 
-class ImportedFile(BaseModel):
+class ImportedFile(Struct):
     """`known`: turns that the log had; `malformed`: lines that cannot be read; `skipped`, `error`: why
     nothing was taken of it."""
 
@@ -183,7 +183,7 @@ class ImportedFile(BaseModel):
     error: str | None
 
 
-class Imported(BaseModel):
+class Imported(Struct):
     """`unchanged`: files that were read before; `more`: some are left for the next run."""
 
     dry_run: bool
@@ -192,7 +192,7 @@ class Imported(BaseModel):
     more: bool
 
 
-class Event(BaseModel):
+class Event(Struct):
     epoch: str
     seq: int
     prev: int
@@ -204,7 +204,7 @@ class Event(BaseModel):
     data: dict[str, Any]
 
 
-class Page(BaseModel):
+class Page(Struct):
     outcome: Literal["ok"]
     recovered: bool
     epoch: str
@@ -213,29 +213,29 @@ class Page(BaseModel):
     events: list[Event]
 
 
-class Checkpoint(BaseModel):
+class Checkpoint(Struct):
     checkpoint_id: str
     name: str
     parent: str
 
 
-class KeptCheckpoint(BaseModel):
+class KeptCheckpoint(Struct):
     checkpoint_id: str
     name: str
     cursor: Cursor
     at: Time
 
 
-class Checkpoints(BaseModel):
+class Checkpoints(Struct):
     checkpoints: list[KeptCheckpoint]
 
 
-class Dialog(BaseModel):
+class Dialog(Struct):
     text: str
     options: list[str]
 
 
-class ProgramStatus(BaseModel):
+class ProgramStatus(Struct):
     """Why a peer is thought to be as it is. `screen`: the lines of its terminal, where it has one."""
 
     name: str
@@ -254,7 +254,7 @@ class ProgramStatus(BaseModel):
     waiting: int
 
 
-class Ended(BaseModel):
+class Ended(Struct):
     """How a program ended: with a code, or by a signal; neither where that is not known."""
 
     name: str
@@ -262,27 +262,29 @@ class Ended(BaseModel):
     signal: int | None
 
 
-class Waited(BaseModel):
+class Waited(Struct):
     idle: list[str]
     waiting: list[str]
     timed_out: bool
 
 
-class Health(BaseModel):
+class Health(Struct):
     check: str
     ok: bool
     detail: str
     version: str | None
 
 
-class Login(BaseModel):
+class Login(Struct):
     """`how`: what it is known by, or how to log in."""
 
     known: Literal["yes", "no", "unknown"]
     how: str
 
 
-class Tool(BaseModel):
+class Tool(Struct, kw_only=True):
+    """`health`: if it was asked for."""
+
     name: str
     display_name: str
     description: str
@@ -297,17 +299,18 @@ class Tool(BaseModel):
     pid: int | None
     capabilities: dict[str, float]
     sessions: int
+    health: Health | UnsetType = UNSET
 
 
-class CheckedTool(Tool):
+class CheckedTool(Tool, kw_only=True):
     health: Health
 
 
-class Tools(BaseModel):
-    tools: list[CheckedTool | Tool]
+class Tools(Struct):
+    tools: list[Tool]
 
 
-class Reported(BaseModel):
+class Reported(Struct):
     """What a program that runs tells of itself; a key that it does not name is left out."""
 
     model: str = ""
@@ -318,7 +321,7 @@ class Reported(BaseModel):
     tools: list[str] = []
 
 
-class ToolCapabilities(BaseModel):
+class ToolCapabilities(Struct):
     """`origins`: of each capability, whether it is declared or reported."""
 
     name: str
@@ -329,19 +332,19 @@ class ToolCapabilities(BaseModel):
     reported: Reported
 
 
-class ToolAnswered(BaseModel):
+class ToolAnswered(Struct):
     call_id: str
     turn_id: str
     cursor: Cursor
 
 
-class PermissionAnswered(BaseModel):
+class PermissionAnswered(Struct):
     request_id: str
     turn_id: str
     cursor: Cursor
 
 
-class Permission(BaseModel):
+class Permission(Struct):
     request_id: str
     session_id: str
     turn_id: str
@@ -353,43 +356,43 @@ class Permission(BaseModel):
     asked_at: Time
 
 
-class Permissions(BaseModel):
+class Permissions(Struct):
     permissions: list[Permission]
 
 
-class Plan(BaseModel):
+class Plan(Struct):
     id: str
     status: str
     steps: list[dict[str, Any]]
     head: Cursor | None
 
 
-class PlanStarted(BaseModel):
+class PlanStarted(Struct):
     """A plan whose events will stand behind `cursor`."""
 
     plan_id: str
     cursor: Cursor
 
 
-class PlanStopped(BaseModel):
+class PlanStopped(Struct):
     id: str
     status: str
 
 
-class ForwardFailed(BaseModel):
+class ForwardFailed(Struct):
     code: str
     detail: str
     at: Time
 
 
-class Forward(BaseModel):
+class Forward(Struct):
     """`kind`: of where it goes. `circle`: the way on which its words come back to it, if they do; `failed`:
     why the last of them was not passed on."""
 
-    from_: Annotated[str, Field(alias="from")]
+    from_: str = field(name="from")
     to: str
     kind: Literal["terminal", "peer"]
-    as_json: Annotated[bool, Field(alias="json")]
+    as_json: bool = field(name="json")
     execute: bool
     session_id: str | None
     circle: list[str]
@@ -397,11 +400,11 @@ class Forward(BaseModel):
     created_at: Time
 
 
-class Forwards(BaseModel):
+class Forwards(Struct):
     forwards: list[Forward]
 
 
-class Terminal(BaseModel):
+class Terminal(Struct):
     """`attached`: how many shells follow it now; `seen`: up to where it was shown."""
 
     name: str
@@ -411,52 +414,52 @@ class Terminal(BaseModel):
     created_at: Time
 
 
-class Terminals(BaseModel):
+class Terminals(Struct):
     terminals: list[Terminal]
 
 
-class Hop(BaseModel):
+class Hop(Struct):
     ai: str
     purpose: str | None
 
 
-class Route(BaseModel):
+class Route(Struct):
     name: str
     hops: list[Hop]
     created_at: Time
 
 
-class Routes(BaseModel):
+class Routes(Struct):
     routes: list[Route]
 
 
-class Staged(BaseModel):
+class Staged(Struct):
     ai: str
     staged: list[str]
     next: list[str]
 
 
-class Purpose(BaseModel):
+class Purpose(Struct):
     name: str
     purpose: str | None
 
 
-class Purposes(BaseModel):
+class Purposes(Struct):
     purposes: list[Purpose]
 
 
-class Result(BaseModel):
+class Result(Struct):
     status: Literal["completed", "failed", "skipped"]
     response: str | None
     ai: str | None
     execution_time: float
 
 
-class Results(BaseModel):
+class Results(Struct):
     results: dict[str, Result]
 
 
-class Exchange(BaseModel):
+class Exchange(Struct):
     at: Time
     ai: str
     stream: str
@@ -465,11 +468,11 @@ class Exchange(BaseModel):
     response: str
 
 
-class History(BaseModel):
+class History(Struct):
     history: list[Exchange]
 
 
-class Hit(BaseModel):
+class Hit(Struct):
     """`highlights`: start and length of the words in `excerpt`, in characters."""
 
     at: Time
@@ -482,18 +485,18 @@ class Hit(BaseModel):
     highlights: list[list[int]]
 
 
-class Hits(BaseModel):
+class Hits(Struct):
     hits: list[Hit]
 
 
-class OpenedSocket(BaseModel):
+class OpenedSocket(Struct):
     socket_id: str
     websocket_url: str
     session_id: str
     ai: str
 
 
-class Socket(BaseModel):
+class Socket(Struct):
     """`session_id`, `created_at`, `head`: null where nobody has used it yet; `readers`: connections;
     `waiting`: whole messages that none of them was given."""
 
@@ -508,16 +511,16 @@ class Socket(BaseModel):
     head: Cursor | None
 
 
-class Sockets(BaseModel):
+class Sockets(Struct):
     sockets: list[Socket]
 
 
-class SocketClosed(BaseModel):
+class SocketClosed(Struct):
     socket_id: str
     status: str
 
 
-class Group(BaseModel):
+class Group(Struct):
     name: str
     members: list[str]
     origin: Literal["configured", "made"]
@@ -525,10 +528,10 @@ class Group(BaseModel):
     websocket_url: str
 
 
-class Groups(BaseModel):
+class Groups(Struct):
     groups: list[Group]
 
 
-class GroupDeleted(BaseModel):
+class GroupDeleted(Struct):
     name: str
     status: str

@@ -3,103 +3,90 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query, Request, Response
+from starlette.responses import Response
 
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
-from rhetor.auth.policy import Policy
 from rhetor.dialects.raw import timestamp
 from rhetor.errors import Misdirected
+from rhetor.transports.server.call import Call
 from rhetor.transports.server.gate import COOKIE, wrong
-from rhetor.transports.server.router import Doors
 
-from .bodies import EnvironmentBody
-from .dependencies import Here
+from .bodies import EnvironmentBody, LoginQuery
 
-doors = Doors(tags=["hub"])
-PUBLIC = frozenset({"/healthz", "/login"})
 FEATURES = ("streaming", "sessions", "plans", "checkpoints", "resume", "tools", "permissions", "sockets")
 
 
-@doors.on("GET", "/healthz", Policy.PUBLIC)
-async def healthz() -> dict[str, str]:
+async def healthz(call: Call) -> dict[str, str]:
     """That it lives, and nothing else."""
     return {"status": "ok"}
 
 
-@doors.on("GET", "/readyz", Policy.USER)
-async def readyz(here: Here) -> dict[str, str]:
-    here.hub.state.require_open()
+async def readyz(call: Call) -> dict[str, str]:
+    call.hub.state.require_open()
     return {"status": "ready"}
 
 
-@doors.on("GET", "/api/capabilities", Policy.USER)
-async def capabilities(here: Here) -> dict[str, Any]:
+async def capabilities(call: Call) -> dict[str, Any]:
     """What this hub speaks, and which peer is good at what."""
     return {
-        "version": here.version,
+        "version": call.node.version,
         "doors": ["rest", "sse", "ws"],
         "features": list(FEATURES),
-        "capabilities": here.hub.state.peers.capabilities(),
+        "capabilities": call.hub.state.peers.capabilities(),
     }
 
 
-@doors.on("GET", "/api/v2/status", Policy.USER)
-async def status(here: Here) -> dict[str, Any]:
-    state = here.hub.state
-    active = await state.store.find("session", state="active", owner=here.owner)
+async def status(call: Call) -> dict[str, Any]:
+    state = call.hub.state
+    active = await state.store.find("session", state="active", owner=call.node.owner)
     return {
-        "version": here.version,
+        "version": call.node.version,
         "pid": os.getpid(),
-        "started_at": timestamp(here.started_at),
-        "home": here.home,
-        "sockets": list(here.sockets),
-        "url": here.url,
+        "started_at": timestamp(call.node.started_at),
+        "home": call.node.home,
+        "sockets": list(call.node.sockets),
+        "url": call.node.url,
         "peers": len(state.peers),
         "sessions": len(active),
         "running": state.running,
-        "provider": await here.providers.describe(),
+        "provider": await call.node.providers.describe(),
     }
 
 
-@doors.on("PUT", "/api/v2/environment", Policy.OWNER)
-async def take_environment(body: EnvironmentBody, here: Here) -> dict[str, Any]:
+async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
     """Provider variables of the shell that asks: kept in memory, and only where a shell started this hub."""
-    if here.by_itself and not here.hub.state.running:
-        here.providers.take_over(body.variables)
-        here.told_offline = False
-    return {"fingerprint": here.providers.fingerprint}
+    if call.node.by_itself and not call.hub.state.running:
+        call.node.providers.take_over(body.variables)
+        call.node.told_offline = False
+    return {"fingerprint": call.node.providers.fingerprint}
 
 
-@doors.on("POST", "/api/v2/reload", Policy.OWNER)
-async def reload(here: Here) -> dict[str, Any]:
+async def reload(call: Call) -> dict[str, Any]:
     """Read the configuration again. One that does not hold up is refused, and the running one stays."""
-    reloaded = here.reload()
+    reloaded = call.node.reload()
     return {"changed": reloaded.changed, "needs_restart": reloaded.needs_restart}
 
 
-@doors.on("POST", "/api/v2/shutdown", Policy.OWNER, status_code=202)
-async def shutdown(here: Here) -> dict[str, str]:
-    here.shut_down()
+async def shutdown(call: Call) -> dict[str, str]:
+    call.node.shut_down()
     return {"status": "shutting down"}
 
 
-@doors.on("POST", "/api/auth/code", Policy.USER)
-async def issue_code(here: Here) -> dict[str, Any]:
+async def issue_code(call: Call) -> dict[str, Any]:
     """A link that logs a browser in, once, for a minute."""
-    code = here.logins.issue()
-    return {"code": code, "url": f"{here.console}/login?code={code}", "expires_in": CODE_SECONDS}
+    code = call.node.logins.issue()
+    return {"code": code, "url": f"{call.node.console}/login?code={code}", "expires_in": CODE_SECONDS}
 
 
-@doors.on("GET", "/login", Policy.PUBLIC)
-async def login(request: Request, here: Here, code: Annotated[str, Query(max_length=200)]) -> Response:
+async def login(call: Call, query: LoginQuery) -> Response:
     """The code becomes a cookie that only this hub's own name in the browser sends."""
-    if request.headers.get("host") != here.console.removeprefix("http://"):
+    if call.headers.get("host") != call.node.console.removeprefix("http://"):
         raise Misdirected("log in under the name that the link has")
-    cookie = here.logins.redeem(code)
+    cookie = call.node.logins.redeem(query.code)
     if cookie is None:
-        raise wrong(here.attempts, request.scope, "the code was used, or is too old; ask for another one")
+        raise wrong(call.node.attempts, call.scope, "the code was used, or is too old; ask for another one")
     response = Response(status_code=303, headers={"location": "/", "referrer-policy": "no-referrer"})
     response.set_cookie(
         COOKIE, cookie, max_age=int(COOKIE_SECONDS), httponly=True, samesite="strict", path="/"
@@ -107,9 +94,8 @@ async def login(request: Request, here: Here, code: Annotated[str, Query(max_len
     return response
 
 
-@doors.on("GET", "/openapi.json", Policy.USER)
-async def openapi(request: Request) -> dict[str, Any]:
-    """The description of these doors (OpenAPI 3.1)."""
-    from . import openapi as described  # what it loads is not needed before somebody asks
+async def openapi(call: Call) -> dict[str, Any]:
+    """The description of all routes (OpenAPI 3.1)."""
+    from . import openapi as description  # what it needs is loaded when somebody asks
 
-    return described.page(request.app)
+    return description.page(call.app.table, call.node.version)

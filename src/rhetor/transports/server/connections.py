@@ -1,6 +1,6 @@
 """The connections that stay open, WebSockets and event streams: how many a caller may have, and for how long.
 
-Each is asked again and again whether what its caller came with still holds. What goes over one is its door's.
+Each is asked again and again whether what its caller came with still holds. What goes over one is its api's.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ RETRY_SECONDS = 5.0  # for who has as many open as may be: when one ends is not 
 class Connection:
     """One of them. `ended`: why the hub ended it, where it did."""
 
-    door: str
+    api: str
     principal: Principal
     credential: Credential | None
     task: asyncio.Task[object]
     ended: RhetorError | None = None
 
     def end(self, error: RhetorError) -> None:
-        """Cancel what serves it; its door then tells the client."""
+        """Cancel what serves it; its api then tells the client."""
         if self.ended is None:
             self.ended = error
             self.task.cancel()
@@ -57,12 +57,12 @@ class Connections:
         """From now on; what is open stays open."""
         self._new.per_minute, self._at_once = per_minute, at_once
 
-    def by_door(self) -> Counter[str]:
-        return Counter(connection.door for connection in self._open)
+    def by_api(self) -> Counter[str]:
+        return Counter(connection.api for connection in self._open)
 
     @contextmanager
     def opened(
-        self, door: str, principal: Principal, credential: Credential | None, *, is_new: bool = True
+        self, api: str, principal: Principal, credential: Credential | None, *, is_new: bool = True
     ) -> Iterator[Connection]:
         """For as long as the current task serves the connection. `is_new`: it counts among those of the
         minute, which the answer to a message does not.
@@ -77,7 +77,7 @@ class Connections:
             self._held[subject] += 1
         task = asyncio.current_task()
         assert task is not None
-        connection = Connection(door, principal, credential, task)
+        connection = Connection(api, principal, credential, task)
         self._open.add(connection)
         try:
             yield connection

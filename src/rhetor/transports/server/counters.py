@@ -1,12 +1,15 @@
-"""What went through the doors, in plain numbers: bytes, and what was refused or broke off.
+"""What went through each API, in plain numbers: bytes, and which errors clients received.
 
-A door is `rest`, `sse`, or a WebSocket's path without its names (`ws.ai`). It knows no peers and no clients.
+An API is `rest`, `sse`, or a WebSocket's path without its names (`ws.ai`). No peer and no client has a
+counter of its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rhetor import errors
 
@@ -16,7 +19,7 @@ OTHER = "other"
 
 @dataclass(slots=True)
 class Traffic:
-    """Bytes of a door, bodies of requests and answers or frames of WebSockets, since the start."""
+    """Bytes of an API since the start: bodies of requests and answers, or frames of WebSockets."""
 
     received: int = 0
     sent: int = 0
@@ -31,22 +34,28 @@ CODES = frozenset(_codes(errors.RhetorError))
 
 @dataclass(slots=True)
 class Tally:
-    """`errors`: how often a client was told one, by door and code; `closed`: open connections that the hub
-    ended, the same way."""
+    """`errors`: how often clients received an error, by API and code; `closed`: how many open connections the
+    hub ended because of it."""
 
     traffic: defaultdict[str, Traffic] = field(default_factory=lambda: defaultdict(Traffic))
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     closed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def fault(self, door: str, code: str) -> None:
-        self.errors[door, _known(code)] += 1
+    def fault(self, api: str, code: str) -> None:
+        self.errors[api, _known(code)] += 1
 
-    def end(self, door: str, code: str) -> None:
-        """An open connection was ended for this; it is an error, too."""
-        self.closed[door, _known(code)] += 1
-        self.fault(door, code)
+    def end(self, api: str, code: str) -> None:
+        """Count an open connection that the hub ends with this error; it counts as an error too."""
+        self.closed[api, _known(code)] += 1
+        self.fault(api, code)
 
 
 def _known(code: str) -> str:
-    """A code of a peer's program is its own: of those there may be any number."""
+    """A peer's program may send any code; those that are not ours count together."""
     return code if code in CODES else OTHER
+
+
+def api_of(scope: MutableMapping[str, Any]) -> str:
+    """The API of a request; that of a WebSocket is known by its path once it has reached a route."""
+    api: str = scope["state"].get("api") or ("ws" if scope["type"] == "websocket" else REST)
+    return api

@@ -9,6 +9,7 @@ from rhetor.errors import TooSlow
 from rhetor.hub.fanout.subscriber import DirectWriter
 
 STALL_SECONDS = 10.0
+EXTENSION = "rhetor.connection"  # of an ASGI scope: the protocol object at the server's end
 
 
 async def drained(

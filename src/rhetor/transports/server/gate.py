@@ -27,8 +27,7 @@ from rhetor.errors import (
 )
 
 from . import problems
-from .counters import REST, Tally
-from .router import door_of, refuse_socket
+from .counters import REST, Tally, api_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -80,8 +79,8 @@ class Gate:
             state["principal"] = self._admit(scope)
             _refuse_large(scope)
         except RhetorError as error:
-            self._tally.fault(door_of(scope), error.code)
-            await _refuse(error, scope, receive, send)
+            self._tally.fault(api_of(scope), error.code)
+            await problems.refuse(error, scope, receive, send)
             return
         if scope["type"] == "websocket":  # its bytes are counted where its frames are made
             await self._app(scope, receive, send)
@@ -187,6 +186,7 @@ def _bodiless(send: Send) -> Send:
 
 def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:
     async def counted(message: Message) -> None:
+        state["began"] = True
         if body := message.get("body"):
             state["traffic"].sent += len(body)
         await send(message)
@@ -220,11 +220,3 @@ async def _in_time(receive: Receive, ends: float) -> Message:
             return await receive()
     except TimeoutError:
         raise RequestTimeout("the body", BODY_SECONDS) from None
-
-
-async def _refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
-    """A WebSocket is refused before its upgrade, so both get an HTTP answer."""
-    if scope["type"] == "http":
-        await problems.response(error)(scope, receive, send)
-    else:
-        await refuse_socket(error, send)

@@ -14,12 +14,9 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from rhetor.errors import HeadTooLarge, Malformed, RequestTimeout, RhetorError
-from rhetor.transports.server.flow import TransportWriter
 
 from . import problems
-from .flow import drained
-
-EXTENSION = "rhetor.http"  # of the scope: the server's end of the connection
+from .flow import EXTENSION, TransportWriter, drained
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fastapi import Request
+from starlette.requests import Request
 
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
@@ -107,14 +107,14 @@ class Node:
     tally: Tally = field(default_factory=Tally)
     told_offline: bool = field(default=False)
 
-    def charge(self, who: Principal, door: str, messages: float = 1) -> None:
+    def charge(self, who: Principal, api: str, messages: float = 1) -> None:
         """Count what a caller asks for. The owner's Unix socket is exempt.
 
         Raises:
             RateExceeded: it is too much.
         """
         if is_limited(who):
-            self.rates.take(who.subject, door, asyncio.get_running_loop().time(), messages)
+            self.rates.take(who.subject, api, asyncio.get_running_loop().time(), messages)
 
     def charge_steps(self, who: Principal, steps: int) -> None:
         """The same for the steps of a plan, whose request was counted already: of more than may come at once,
@@ -135,10 +135,3 @@ class Node:
             return {}
         self.told_offline = True
         return {NOTICE: "offline"}
-
-
-async def node(request: Request) -> Node:
-    """The node of the app that serves the request. Without `async` FastAPI would go to a thread for it."""
-    found = request.app.state.node
-    assert isinstance(found, Node)
-    return found

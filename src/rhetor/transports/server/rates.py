@@ -1,4 +1,4 @@
-"""How many messages a caller may send through a door: so many a second, and some at once."""
+"""How many messages a caller may send through a api: so many a second, and some at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_CALLERS = 10_000
 
 
 class Rates:
-    """A bucket for each caller and door, filled with `per_second` up to `burst`. Whoever has not been heard
+    """A bucket for each caller and api, filled with `per_second` up to `burst`. Whoever has not been heard
     of for long has a full one, which is the same as none: the oldest are forgotten."""
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
@@ -17,13 +17,13 @@ class Rates:
         self.burst = burst
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
-    def take(self, subject: str, door: str, now: float, messages: float = 1) -> None:
+    def take(self, subject: str, api: str, now: float, messages: float = 1) -> None:
         """`now`: seconds of a clock that does not go back.
 
         Raises:
             RateExceeded: it is more than may be; nothing was taken.
         """
-        key = (subject, door)
+        key = (subject, api)
         left, at = self._buckets.pop(key, (float(self.burst), now))
         left = min(float(self.burst), left + (now - at) * self._per_second)
         refused = messages > left

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -24,12 +23,12 @@ from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.hub import Hub
 from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Head
-from rhetor.transports.server import sse
-from rhetor.transports.server.disconnect import CallerGone, owned, while_connected
-from rhetor.transports.server.http_protocol import EXTENSION
 
 from . import flow
+from .call import Call, json_response
 from .counters import SSE
+from .disconnect import CallerGone, owned, while_connected
+from .flow import EXTENSION
 
 if TYPE_CHECKING:
     from .http_protocol import BoundedProtocol
@@ -82,7 +81,7 @@ class EventStream(Response):
 
     def _break_off(self, scope: Scope, error: RhetorError) -> None:
         server: BoundedProtocol = scope["extensions"][EXTENSION]
-        scope["app"].state.node.tally.end(SSE, error.code)
+        scope["state"]["node"].tally.end(SSE, error.code)
         server.end_stream(error_frame(error))
 
 
@@ -90,7 +89,7 @@ class _Body:
     """The body of a response that has no end yet, as an outlet. What can go at once is written to the
     connection as the chunk of the body that it is (RFC 9112, 7.1)."""
 
-    door = SSE
+    api = SSE
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._server: BoundedProtocol = scope["extensions"][EXTENSION]
@@ -131,10 +130,6 @@ def error_frame(error: RhetorError) -> bytes:
     return b"event: error\ndata: %b\n\n" % msgspec.json.encode({**error.data, **said})
 
 
-def json_response(content: Any, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
-
-
 def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
     """The turn of an accepted message as its peer's client reads it, up to the turn's end."""
     view = specialist.SseTurn(accepted.peer, accepted.turn_id)
@@ -152,12 +147,12 @@ def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]
     return EventStream(hub, plan_id, after, raw.SseView(after.seq, ends=PLAN_ENDS), headers)
 
 
-def planned(request: Request, hub: Hub, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
+def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
     """The events of a plan that was just begun; where they will be, for who prefers not to wait (RFC 7240,
     4.1)."""
     headers = {"x-plan-id": plan_id, "x-cursor": str(after), **notices}
-    if "respond-async" not in request.headers.get("prefer", ""):
-        return plan_stream(hub, plan_id, after, headers)
+    if not call.prefers_not_to_wait:
+        return plan_stream(call.hub, plan_id, after, headers)
     applied = {**headers, "preference-applied": "respond-async"}
     return json_response({"plan_id": plan_id, "cursor": str(after)}, applied, status=202)
 
@@ -167,13 +162,11 @@ def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]
     return EventStream(hub, stream, after, raw.SseView(after.seq), headers)
 
 
-async def events_of(
-    hub: Hub, request: Request, stream: str, head: Head, position: Position, limit: int
-) -> Response:
+async def events_of(call: Call, stream: str, head: Head, position: Position, limit: int) -> Response:
     """With `Accept: text/event-stream` without end, else at most `limit` events."""
-    if "text/event-stream" in request.headers.get("accept", ""):
-        return sse.event_stream(hub, stream, position, {"x-cursor": str(position)})
-    records = await hub.state.store.page(stream, position, limit)
+    if call.accepts_events:
+        return event_stream(call.hub, stream, position, {"x-cursor": str(position)})
+    records = await call.hub.state.store.page(stream, position, limit)
     objects = [raw.encode(r, position.seq if i == 0 else None) for i, r in enumerate(records)]
     answer = {"outcome": "ok", "recovered": True, "epoch": head.epoch, "head": head.head}
     meta = msgspec.json.encode({**answer, "earliest": head.earliest})

@@ -13,11 +13,9 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from rhetor.errors import Malformed, TooLarge
-from rhetor.transports.server.flow import TransportWriter
 
 from .counters import Traffic
-from .flow import drained
-from .router import EXTENSION
+from .flow import EXTENSION, TransportWriter, drained
 
 MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
 

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from starlette.websockets import WebSocket
 
-from rhetor.auth.policy import Policy
 from rhetor.codec.plain_text import as_text
 from rhetor.domain.command import Principal
 from rhetor.domain.event import MessageForwarded, Position
@@ -15,25 +14,21 @@ from rhetor.errors import Malformed
 from rhetor.hub.programs.attach import Viewer, shown_beside, view
 from rhetor.hub.turns.attribution import title_of
 from rhetor.transports.server.node import Node
-from rhetor.transports.server.router import Doors
 
 from .connection import Wire, talk
 
-doors = Doors(tags=["programs"])
-DOOR = "ws.attach"
 MOST_SIDE = 1000
 KEYS = 1 / 20  # of a message: a hand on a mouse makes some hundred frames a second
 
 
-@doors.socket("/ws/attach/{peer}", Policy.USER)
-async def attach(socket: WebSocket) -> None:
+async def attach(socket: WebSocket, peer: str) -> None:
     """`?mode=rw` (the default) types, `r` only looks; `after`: the cursor of the last notice that came."""
-    here: Node = socket.app.state.node
-    who: Principal = socket.state.principal
+    here: Node = socket.scope["state"]["node"]
+    who: Principal = socket.scope["state"]["principal"]
     mode = socket.query_params.get("mode", "rw")
     if mode not in ("rw", "r"):
         raise Malformed("mode is rw or r")
-    peer, after = socket.path_params["peer"], Position.parse(socket.query_params.get("after", ""))
+    after = Position.parse(socket.query_params.get("after", ""))
     viewer = await view(here.hub.state, who, peer, writes=mode == "rw")
 
     async def answer(wire: Wire) -> None:
@@ -42,7 +37,7 @@ async def attach(socket: WebSocket) -> None:
         await _type(wire, viewer)
 
     try:
-        await talk(socket, DOOR, answer)
+        await talk(socket, answer)
     finally:
         await viewer.aclose()
 

@@ -20,9 +20,8 @@ from rhetor.domain.event import Position
 from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyAtOnce, TooManyInvalid
 from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record
-from rhetor.transports.server.flow import STALL_SECONDS
+from rhetor.transports.server.flow import EXTENSION, STALL_SECONDS
 from rhetor.transports.server.node import Node
-from rhetor.transports.server.router import EXTENSION
 
 if TYPE_CHECKING:  # the library behind it is loaded when a WebSocket is first asked for
     from rhetor.transports.server.websocket_protocol import SocketProtocol
@@ -63,12 +62,13 @@ class Hold:
 class Wire:
     """Made by `talk`."""
 
-    def __init__(self, socket: WebSocket, door: str, tasks: asyncio.TaskGroup) -> None:
-        self.node: Node = socket.app.state.node
+    def __init__(self, socket: WebSocket, tasks: asyncio.TaskGroup) -> None:
+        state = socket.scope["state"]
+        self.node: Node = state["node"]
         self.hub = self.node.hub
-        self.who: Principal = socket.state.principal
+        self.who: Principal = state["principal"]
         self._socket = socket
-        self.door = door
+        self.api: str = state["api"]
         self._tasks = tasks
         self._protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
         self.writer = self._protocol.writer
@@ -97,7 +97,7 @@ class Wire:
         Raises:
             RateExceeded: it is too much.
         """
-        self.node.charge(self.who, self.door, messages)
+        self.node.charge(self.who, self.api, messages)
 
     def count(self, size: int) -> None:
         """So many bytes were put on ways of this door."""
@@ -105,7 +105,7 @@ class Wire:
 
     def fault(self, code: str) -> None:
         """Note that the client was told this error."""
-        self.node.tally.fault(self.door, code)
+        self.node.tally.fault(self.api, code)
 
     def count_fault(self) -> None:
         """One more message that could not be understood.
@@ -178,7 +178,7 @@ class Wire:
 
     def end(self, error: RhetorError) -> None:
         """Close for this reason."""
-        self.node.tally.end(self.door, error.code)
+        self.node.tally.end(self.api, error.code)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
 
@@ -199,12 +199,12 @@ class Wire:
 class _Subscriber:
     """Where a followed session's frames go: nowhere, while they are held back."""
 
-    __slots__ = ("_hold", "_wire", "door", "writer")
+    __slots__ = ("_hold", "_wire", "api", "writer")
 
     def __init__(self, wire: Wire, hold: Hold | None) -> None:
         self._wire = wire
         self._hold = hold
-        self.door = wire.door
+        self.api = wire.api
         self.writer = wire.writer if hold is None else DirectWriter(self._put_if_free)
 
     def enclose(self, frames: bytes) -> bytes:
@@ -227,14 +227,14 @@ class _Gone(Exception):
     """The client closed its end: what went on for it ends."""
 
 
-async def talk(socket: WebSocket, door: str, answer: Callable[[Wire], Awaitable[None]]) -> None:
+async def talk(socket: WebSocket, answer: Callable[[Wire], Awaitable[None]]) -> None:
     """Accept the socket, let `answer` take what is said on it, and close it with the code of what ended
     it."""
     await socket.accept()
     protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
     try:
         async with asyncio.TaskGroup() as tasks:
-            wire = Wire(socket, door, tasks)
+            wire = Wire(socket, tasks)
             await answer(wire)
             raise _Gone  # a group ends what is in it only for an error
     except* _Gone:
@@ -243,7 +243,7 @@ async def talk(socket: WebSocket, door: str, answer: Callable[[Wire], Awaitable[
         wire.end(_first(group))
     except* Exception as group:
         # the border of a connection's tasks: what is not named is a mistake of ours, and ends this one only
-        log.exception("a connection failed", exc_info=group, extra={"door": door})
+        log.exception("a connection failed", exc_info=group, extra={"api": socket.scope["state"]["api"]})
         protocol.end(1011, "internal")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from rhetor.auth.policy import Policy
 from rhetor.codec.jsonrpc import Call
 from rhetor.dialects import subscriptions
 from rhetor.dialects.interactive import OK, STATUS, Echo, LoopView, Resume, Status, decode
@@ -20,22 +19,17 @@ from rhetor.hub.sessions.leases import lease
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.sessions.sessions import owned_session
 from rhetor.store.base import Head, resumed
-from rhetor.transports.server.router import Doors
 
 from .connection import Hold, Wire, talk
 from .rpc import Reply, Turnstile, serve
 from .subscriptions import StreamDesk
 
-doors = Doors(tags=["sessions"])
-DOOR = "ws"
 
-
-@doors.socket("/ws", Policy.USER)
 async def loop(socket: WebSocket) -> None:
     async def answer(wire: Wire) -> None:
         await serve(wire, LoopDesk(wire).answer)
 
-    await talk(socket, DOOR, answer)
+    await talk(socket, answer)
 
 
 @dataclass(slots=True)

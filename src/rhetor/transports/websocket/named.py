@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from starlette.websockets import WebSocket
 
-from rhetor.auth.policy import Policy
 from rhetor.dialects import named_socket as dialect
 from rhetor.dialects.named_socket import PartView, SocketView, Wishes, Writing
 from rhetor.domain.command import KeepBlob, Principal, SendMessage
@@ -20,25 +19,20 @@ from rhetor.hub.sessions import sockets
 from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Head, Record, follow, resumed
 from rhetor.transports.server.node import Node
-from rhetor.transports.server.router import Doors
 
 from .connection import Wire, talk
 
-doors = Doors(tags=["sockets"])
-DOOR = "ws.socket"
 
-
-@doors.socket("/ws/socket/{socket_id}", Policy.USER)
-async def named_socket(client: WebSocket) -> None:
+async def named_socket(socket: WebSocket, socket_id: str) -> None:
     """What cannot be is said before the upgrade, but that a position is lost, which is told on the socket."""
-    here: Node = client.app.state.node
-    who: Principal = client.state.principal
-    wishes = Wishes.of(client.query_params)
-    socket = await sockets.found_socket(here.hub.state, who, client.path_params["socket_id"])
+    here: Node = socket.scope["state"]["node"]
+    who: Principal = socket.scope["state"]["principal"]
+    wishes = Wishes.of(socket.query_params)
+    found = await sockets.found_socket(here.hub.state, who, socket_id)
     place: tuple[Head, Position] | PositionLost | None = None
     if wishes.cursor is not None:
         try:
-            place = await here.hub.position(who, socket.session_id, wishes.cursor)
+            place = await here.hub.position(who, found.session_id, wishes.cursor)
         except PositionLost as lost:
             place = lost
 
@@ -48,9 +42,9 @@ async def named_socket(client: WebSocket) -> None:
             raise place
         if place is not None:
             await wire.say(dialect.resumed(resumed(*place)))
-        await SocketDesk(wire, socket, wishes, place[1] if place else None).serve()
+        await SocketDesk(wire, found, wishes, place[1] if place else None).serve()
 
-    await talk(client, DOOR, answer)
+    await talk(socket, answer)
 
 
 class SocketDesk:

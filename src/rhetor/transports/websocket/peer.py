@@ -6,7 +6,6 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from rhetor.auth.policy import Policy
 from rhetor.codec.jsonrpc import Call
 from rhetor.dialects.peer_socket import Chat, RawView, Stream, Subscribe, TurnView, decode
 from rhetor.domain.event import TurnCompleted
@@ -15,25 +14,19 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import resumed
 from rhetor.transports.rest.peers import failure_of
 from rhetor.transports.server.node import Node
-from rhetor.transports.server.router import Doors
 
 from .connection import Wire, talk
 from .rpc import Reply, Turnstile, serve
 
-doors = Doors(tags=["peers"])
-DOOR = "ws.ai"
 
-
-@doors.socket("/ws/ai/{id}", Policy.USER)
-async def peer_socket(socket: WebSocket) -> None:
-    here: Node = socket.app.state.node
-    asked = socket.path_params["id"]
-    here.hub.state.peers.resolve(asked)  # that there is none is said before the upgrade
+async def peer_socket(socket: WebSocket, id: str) -> None:
+    here: Node = socket.scope["state"]["node"]
+    here.hub.state.peers.resolve(id)  # that there is none is said before the upgrade
 
     async def answer(wire: Wire) -> None:
-        await serve(wire, PeerDesk(wire, asked).answer)
+        await serve(wire, PeerDesk(wire, id).answer)
 
-    await talk(socket, DOOR, answer)
+    await talk(socket, answer)
 
 
 class PeerDesk:

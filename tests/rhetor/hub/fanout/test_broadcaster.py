@@ -36,11 +36,11 @@ class Counted(MemoryStore):
 
 class Ear:
     """A client that has room when the test says so. `heard`: the numbers that it was given, in that order;
-    `skipped`: those before which another one came than the frame says; `counted`: bytes of its door that it
+    `skipped`: those before which another one came than the frame says; `counted`: bytes of its api that it
     was told of."""
 
-    def __init__(self, door: str = "ear") -> None:
-        self.door = door
+    def __init__(self, api: str = "ear") -> None:
+        self.api = api
         self.writer = DirectWriter(self._put)
         self.counted = 0
         self.heard: list[int] = []
@@ -138,9 +138,9 @@ async def test_who_stands_at_the_same_place_is_read_to_by_one_task() -> None:
         assert all(ear.pieces[-1] is ears[0].pieces[-1] for ear in ears)
 
 
-async def test_the_readers_of_each_door_are_counted_together_without_those_that_had_no_room() -> None:
+async def test_the_readers_of_each_api_are_counted_together_without_those_that_had_no_room() -> None:
     async with house() as home:
-        ears = [Ear(door) for door in ("sse", "sse", "sse", "ws", "ws")]
+        ears = [Ear(api) for api in ("sse", "sse", "sse", "ws", "ws")]
         for ear in ears:
             home.follow(ear)
         await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
@@ -150,8 +150,8 @@ async def test_the_readers_of_each_door_are_counted_together_without_those_that_
         for ear in ears[1:]:
             await ear.has(2)
         size = len(ears[1].pieces[-1])
-        assert sum(ear.counted for ear in ears if ear.door == "sse") == 2 * size
-        assert sum(ear.counted for ear in ears if ear.door == "ws") == 2 * size
+        assert sum(ear.counted for ear in ears if ear.api == "sse") == 2 * size
+        assert sum(ear.counted for ear in ears if ear.api == "ws") == 2 * size
         ears[0].room.set()
         await ears[0].has(2)
 

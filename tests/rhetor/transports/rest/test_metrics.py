@@ -62,7 +62,7 @@ async def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
         assert found == {("completed", "other"): 3, ("completed", "apollo"): 3}
 
 
-async def test_open_connections_bytes_and_errors_are_counted_by_door(tmp_path: Path) -> None:
+async def test_open_connections_bytes_and_errors_are_counted_by_api(tmp_path: Path) -> None:
     async with with_programs() as home, terminal(home):
         async with watching(home, "sse"), watching(home, "ws") as loop, watching(home, "ws.attach"):
             before = await scrape(home)
@@ -78,7 +78,7 @@ async def test_open_connections_bytes_and_errors_are_counted_by_door(tmp_path: P
             assert 1000 < grown < 1200
         assert of(after, "rhetor_sent_bytes_total")["rest",] > of(before, "rhetor_sent_bytes_total")["rest",]
         codes = {"not_found": 1.0, "unauthenticated": 1.0, "unknown_peer": 1.0, "unprocessable": 1.0}
-        assert of(after, "rhetor_errors_total") == {(code, "rest"): n for code, n in codes.items()}
+        assert of(after, "rhetor_errors_total") == {("rest", code): n for code, n in codes.items()}
         async with asyncio.timeout(10):
             while sum(of(await scrape(home), "rhetor_connections_open").values()):
                 pass

@@ -1,4 +1,4 @@
-"""Programs as peers over the REST door: announced, asked, waited for, launched by name, ended."""
+"""Programs as peers over the REST api: announced, asked, waited for, launched by name, ended."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def counts(report: dict[str, Any]) -> list[tuple[str, int, int]]:
     return sorted((file["tool"], file["new"], file["known"]) for file in report["files"])
 
 
-async def test_a_session_is_found_by_its_name_at_every_door(tmp_path: Path) -> None:
+async def test_a_session_is_found_by_its_name_at_every_api(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await opened(home, "my work")
         said = await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi", "session_id": "my work"})

@@ -13,38 +13,38 @@ from rhetor.domain.command import AGENT, Principal
 from rhetor.errors import TooManyConnections
 from rhetor.transports.server.connections import Connections
 from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.watched import BEARER, DOORS, refusal, session, terminal, watching
+from tests.rhetor.transports.watched import APIS, BEARER, refusal, session, terminal, watching
 from tests.served import CONSOLE, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_one_too_many_in_a_minute_is_refused_before_it_is_open(door: str) -> None:
+@pytest.mark.parametrize("api", APIS)
+async def test_one_too_many_in_a_minute_is_refused_before_it_is_open(api: str) -> None:
     async with with_programs(connections=Connections(per_minute=2, at_once=100)) as home, terminal(home):
         for _ in range(2):
-            async with watching(home, door):
+            async with watching(home, api):
                 pass
-        refused = await refusal(home, door)
+        refused = await refusal(home, api)
         assert (refused.status, refused.headers["content-type"]) == (429, "application/problem+json")
         assert 50 <= int(refused.headers["retry-after"]) <= 60
-        for other in DOORS:  # all doors count together
+        for other in APIS:  # all APIs count together
             assert (await refusal(home, other)).status == 429
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 200
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_one_too_many_at_once_is_refused_until_another_has_ended(door: str) -> None:
+@pytest.mark.parametrize("api", APIS)
+async def test_one_too_many_at_once_is_refused_until_another_has_ended(api: str) -> None:
     connections = Connections(per_minute=1000, at_once=2)
     async with with_programs(connections=connections) as home, terminal(home):
         async with watching(home, "sse"), watching(home, "ws"):
-            refused = await refusal(home, door)
+            refused = await refusal(home, api)
             assert (refused.status, refused.headers["retry-after"]) == (429, "5")
         async with asyncio.timeout(10):
-            while connections.by_door():  # noqa: ASYNC110  # the hub tells nobody that it has seen their end
+            while connections.by_api():  # noqa: ASYNC110  # the hub tells nobody that it has seen their end
                 await asyncio.sleep(0.01)
-        async with watching(home, door):
-            assert connections.by_door() == {door: 1}
+        async with watching(home, api):
+            assert connections.by_api() == {api: 1}
 
 
 async def test_the_answer_to_a_message_counts_among_those_at_once_and_not_among_new_ones(
@@ -118,4 +118,4 @@ async def test_what_runs_as_a_peer_is_limited_on_the_unix_socket_too() -> None:
             pass
     with pytest.raises(TooManyConnections), connections.opened("ws", agent, None):
         pass
-    assert (connections.by_door(), connections._held) == ({}, {})
+    assert (connections.by_api(), connections._held) == ({}, {})

@@ -1,4 +1,4 @@
-"""What is counted at the doors."""
+"""What is counted at the APIs."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from rhetor.transports.server.websocket_protocol import SocketProtocol
 from rhetor.transports.websocket import connection
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.rhetor.transports.raw_clients import raw_client
-from tests.rhetor.transports.watched import DOORS, session, terminal
+from tests.rhetor.transports.watched import APIS, session, terminal
 from tests.served import Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -38,15 +38,15 @@ while True:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("door", DOORS)
-async def test_a_client_behind_a_pulled_cable_is_let_go(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("api", APIS)
+async def test_a_client_behind_a_pulled_cable_is_let_go(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if not FULL:
         _make_haste(monkeypatch)
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs(seconds=60 + LIMIT))
         await stack.enter_async_context(terminal(home))
-        client = await stack.enter_async_context(raw_client(home, door, await session(home)))
-        assert home.node.connections.by_door() == {door: 1}
+        client = await stack.enter_async_context(raw_client(home, api, await session(home)))
+        assert home.node.connections.by_api() == {api: 1}
         client.pull_the_cable()
         async with asyncio.timeout(LIMIT):
             await _until_left(home, 0)
@@ -61,7 +61,7 @@ def _make_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _until_left(home: Served, count: int) -> None:
-    await _until(lambda: home.node.connections.by_door().total() <= count)
+    await _until(lambda: home.node.connections.by_api().total() <= count)
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("door", FOLLOWING)
+@pytest.mark.parametrize("api", FOLLOWING)
 async def test_of_100_who_follow_those_that_stopped_are_closed_and_go_on_where_they_were(
-    door: str, tmp_path: Path, soon: None
+    api: str, tmp_path: Path, soon: None
 ) -> None:
     texts = [f"{n}:" + "x" * 100_000 for n in range(60)] + [MARK]
     async with served(tmp_path, seconds=200) as home, AsyncExitStack() as stack:
         followed = await session(home)
-        opening = [raw_client(home, door, followed, reads=n >= 10) for n in range(100)]
+        opening = [raw_client(home, api, followed, reads=n >= 10) for n in range(100)]
         clients = [await stack.enter_async_context(each) for each in opening]
         stopped, live = clients[:10], clients[10:]
         reading = [asyncio.create_task(client.told(MARK.encode())) for client in live]
@@ -91,12 +91,12 @@ async def test_of_100_who_follow_those_that_stopped_are_closed_and_go_on_where_t
             assert _texts(told) == texts
         async with asyncio.timeout(60):
             await _until_left(home, len(live))
-        reason = ("error", "too_slow") if door == "sse" else (4008, "too_slow")
+        reason = ("error", "too_slow") if api == "sse" else (4008, "too_slow")
         assert [await client.ended() for client in stopped] == [reason] * 10
-        assert home.node.tally.closed == {(door, "too_slow"): 10}
+        assert home.node.tally.closed == {(api, "too_slow"): 10}
         for client in stopped[:2]:
             seen = client.objects()
-            async with raw_client(home, door, followed, _cursor(seen)) as again:
+            async with raw_client(home, api, followed, _cursor(seen)) as again:
                 rest = await again.told(MARK.encode())
             assert len(_texts(seen)) < len(texts)
             assert _texts(seen) + _texts(rest) == texts
@@ -109,7 +109,7 @@ async def _commit(home: Served, stream: str, texts: list[str]) -> None:
 
 
 def _texts(told: list[dict[str, Any]]) -> list[str]:
-    """What was said, of any door's frames."""
+    """What was said, of any api's frames."""
     found = [frame.get("params", frame) for frame in told]
     return [f.get("chunk") or f["data"]["text"] for f in found if "chunk" in f or "text" in f.get("data", {})]
 

@@ -1,8 +1,9 @@
-"""The locks on the doors, through real sockets."""
+"""Who may use which route, through real sockets."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import os
 import re
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from rhetor.app import DOORS, routes
+from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.errors import InvalidSettings
 from rhetor.transports.server.gate import BODY_BYTES
-from rhetor.transports.server.router import Doors, LockedRoute, LockedSocket
+from rhetor.transports.server.router import Route, SocketRoute
 from rhetor.transports.server.server import tcp_listener
 from tests.served import CONSOLE, TOKEN, Served, served
 
@@ -26,15 +27,25 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 PUBLIC = {"/healthz", "/login"}
 
 
-def _all_routes() -> list[LockedRoute | LockedSocket]:
-    found = [route for doors in DOORS for route in doors.routes]
-    assert all(isinstance(route, LockedRoute | LockedSocket) for route in found)
-    return [route for route in found if isinstance(route, LockedRoute | LockedSocket)]
-
-
 def test_every_route_declares_who_may_use_it() -> None:
-    assert len(routes().routes) == len(DOORS)  # nothing stands beside the doors
-    assert {r.path for r in _all_routes() if r.policy is Policy.PUBLIC} == PUBLIC
+    assert all(isinstance(row.policy, Policy) for row in TABLE)
+    assert {row.path for row in TABLE if row.policy is Policy.PUBLIC} == PUBLIC
+
+
+def test_a_handler_takes_what_the_row_of_its_route_says() -> None:
+    for row in TABLE:
+        first = "call" if isinstance(row, Route) else "socket"
+        expected = {first, *re.findall(r"{(\w+)}", row.path)}
+        types = inspect.get_annotations(row.handler, eval_str=True)
+        if isinstance(row, Route):
+            expected |= {name for name in ("body", "query") if getattr(row, name) is not None}
+            assert (row.path, types.get("body"), types.get("query")) == (row.path, row.body, row.query)
+        assert (row.path, types.keys() - {"return"}) == (row.path, expected)
+
+
+def test_no_two_rows_have_the_same_method_and_path() -> None:
+    places = [(row.method, row.path) for row in TABLE]
+    assert len(set(places)) == len(places)
 
 
 async def test_head_is_get_without_its_body_also_of_what_has_no_end(tmp_path: Path) -> None:
@@ -52,7 +63,7 @@ async def test_head_is_get_without_its_body_also_of_what_has_no_end(tmp_path: Pa
         assert (await home.ask_tcp("HEAD", "/api/v2/ai")).status == 401
         assert (await home.ask("HEAD", "/api/v2/bulk")).status == 405
         async with asyncio.timeout(10):
-            while home.node.connections.by_door():  # noqa: ASYNC110
+            while home.node.connections.by_api():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 
@@ -69,27 +80,24 @@ async def _upgrade(home: Served, path: str, **headers: str) -> int:
 
 
 def test_a_route_without_a_policy_cannot_be_made() -> None:
-    doors = Doors()
+    async def open_to_all() -> None: ...
 
-    with pytest.raises(TypeError, match="declares no policy"):
-
-        @doors.get("/open")
-        async def open_to_all() -> None: ...
+    with pytest.raises(TypeError, match="policy"):
+        Route("GET", "/open", handler=open_to_all)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="policy"):
+        SocketRoute("/open", handler=open_to_all, api="ws")  # type: ignore[call-arg]
 
 
 async def test_every_route_but_the_public_ones_is_401_without_a_token(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        for route in _all_routes():
+        for route in TABLE:
             path = re.sub(r"\{\w+\}", "x", route.path)
-            if isinstance(route, LockedSocket):
+            if isinstance(route, SocketRoute):
                 assert (path, await _upgrade(home, path)) == (path, 401)
                 continue
-            for method in route.methods or ():
-                answer = await home.ask_tcp(method, path)
-                expected = {"/healthz": 200, "/login": 421}.get(route.path, 401)
-                if route.path == "/login":
-                    expected = 422  # no code was given
-                assert (route.path, answer.status) == (route.path, expected)
+            answer = await home.ask_tcp(route.method, path)
+            expected = {"/healthz": 200, "/login": 422}.get(route.path, 401)  # no code was given
+            assert (route.path, answer.status) == (route.path, expected)
         assert (await home.ask_tcp("GET", "/no/such/path")).status == 401
 
 
@@ -119,7 +127,7 @@ async def test_who_goes_on_guessing_is_told_when_to_come_again_and_the_token_sti
         assert home.node.tally.errors["rest", "too_many_attempts"] == 3
 
 
-async def test_the_token_opens_the_tcp_door(tmp_path: Path) -> None:
+async def test_the_token_opens_tcp(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 200
         for path, method in (("/api/v2/shutdown", "POST"), ("/api/v2/environment", "PUT")):

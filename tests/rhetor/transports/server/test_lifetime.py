@@ -11,29 +11,29 @@ import pytest
 from rhetor.auth.logins import COOKIE_SECONDS
 from rhetor.auth.tokens import rotate_token
 from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.watched import BEARER, DOORS, Presence, refusal, terminal, watching
+from tests.rhetor.transports.watched import APIS, BEARER, Presence, refusal, terminal, watching
 from tests.served import CONSOLE, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_new_token_ends_what_the_old_one_opened_on_every_door() -> None:
+async def test_a_new_token_ends_what_the_old_one_opened_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
-        home.node.attempts.per_minute = 100  # the old token is tried on each door
-        clients = await _on_every_door(stack, home)
+        home.node.attempts.per_minute = 100  # the old token is tried on each api
+        clients = await _on_every_api(stack, home)
         local = await stack.enter_async_context(calling(home, "/ws"))
         token = rotate_token(Path(home.node.home, "token"))
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 401
-        for door in DOORS:
-            assert (await refusal(home, door)).status == 401
+        for api in APIS:
+            assert (await refusal(home, api)).status == 401
         closed = (4500, "unauthenticated")
         assert await _ends(clients) == [("error", "unauthenticated"), *[closed] * 4]
-        for door in DOORS:
-            async with watching(home, door, {"authorization": f"Bearer {token}"}):
+        for api in APIS:
+            async with watching(home, api, {"authorization": f"Bearer {token}"}):
                 pass
         assert await local.result("echo", message="the owner's socket stays") == "the owner's socket stays"
-        assert home.node.tally.closed == {(door, "unauthenticated"): 1 for door in DOORS}
+        assert home.node.tally.closed == {(api, "unauthenticated"): 1 for api in APIS}
 
 
 async def test_a_token_that_is_taken_away_opens_nothing_and_ends_what_is_open(tmp_path: Path) -> None:
@@ -50,12 +50,12 @@ class Clock:
         return self.now
 
 
-async def test_a_login_that_expires_ends_what_it_opened_on_every_door() -> None:
+async def test_a_login_that_expires_ends_what_it_opened_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
         clock = home.node.logins._clock = Clock()
         page = await _login(home)
-        clients = await _on_every_door(stack, home, page)
+        clients = await _on_every_api(stack, home, page)
         with_token = await stack.enter_async_context(watching(home, "ws"))
         clock.now += COOKIE_SECONDS
         closed = (4001, "login_expired")
@@ -76,10 +76,10 @@ async def test_a_new_token_ends_the_logins_that_the_old_one_could_have_made(tmp_
         assert (await home.ask_tcp("GET", f"/login?code={code}", {"host": page["host"]})).status == 401
 
 
-async def test_the_hubs_end_is_told_on_every_door() -> None:
+async def test_the_hubs_end_is_told_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
-        clients = await _on_every_door(stack, home)
+        clients = await _on_every_api(stack, home)
         follows = await stack.enter_async_context(watching(home, "ws.ai"))
         await follows.call("subscribe", session_id=clients[0].session)
         home.node.shut_down()
@@ -88,11 +88,11 @@ async def test_the_hubs_end_is_told_on_every_door() -> None:
         assert [code for code, _ in ends[1:]] == [1012] * 5
 
 
-async def _on_every_door(
+async def _on_every_api(
     stack: AsyncExitStack, home: Served, headers: dict[str, str] | None = None
 ) -> list[Presence]:
     await stack.enter_async_context(terminal(home))
-    opened = [watching(home, door, headers or BEARER) for door in DOORS]
+    opened = [watching(home, api, headers or BEARER) for api in APIS]
     return [await stack.enter_async_context(each) for each in opened]
 
 

@@ -27,12 +27,12 @@ def test_a_burst_is_taken_and_then_so_many_a_second() -> None:
         rates.take("me", "ws", 10_000.0)
 
 
-def test_callers_and_doors_do_not_count_for_each_other() -> None:
+def test_callers_and_apis_do_not_count_for_each_other() -> None:
     rates = Rates(per_second=1.0, burst=1)
-    for subject, door in (("me", "ws"), ("me", "ws.ai"), ("you", "ws")):
-        rates.take(subject, door, 0.0)
+    for subject, api in (("me", "ws"), ("me", "ws.ai"), ("you", "ws")):
+        rates.take(subject, api, 0.0)
         with pytest.raises(RateExceeded):
-            rates.take(subject, door, 0.0)
+            rates.take(subject, api, 0.0)
 
 
 def test_more_at_once_than_there_may_be_is_never_taken() -> None:

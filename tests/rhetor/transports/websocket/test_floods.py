@@ -21,23 +21,23 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("door", SOCKETS)
-async def test_ten_thousand_messages_at_once_close_with_4013(door: str) -> None:
+@pytest.mark.parametrize("api", SOCKETS)
+async def test_ten_thousand_messages_at_once_close_with_4013(api: str) -> None:
     async with with_programs(seconds=60) as home, terminal(home):
         home.node.rates = Rates(
             per_second=1.0, burst=200
         )  # so that a slow machine cannot keep up with it, either
-        async with watching(home, door) as flooding, watching(home, "ws") as other:
-            _send(flooding, Frame(Opcode.TEXT, MESSAGES[door]).serialize(mask=True) * FLOOD)
+        async with watching(home, api) as flooding, watching(home, "ws") as other:
+            _send(flooding, Frame(Opcode.TEXT, MESSAGES[api]).serialize(mask=True) * FLOOD)
             assert await flooding.ended() == (4013, "rate_exceeded")
-            if door != "ws":  # the other's door has the same limit
+            if api != "ws":  # the other's api has the same limit
                 assert await other.call("echo", message="not held up") == "not held up"
 
 
-@pytest.mark.parametrize("door", SOCKETS)
+@pytest.mark.parametrize("api", SOCKETS)
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
-async def test_a_frame_of_17_mib_closes_with_1009(door: str, opcode: Opcode) -> None:
-    async with with_programs(seconds=60) as home, terminal(home), watching(home, door) as client:
+async def test_a_frame_of_17_mib_closes_with_1009(api: str, opcode: Opcode) -> None:
+    async with with_programs(seconds=60) as home, terminal(home), watching(home, api) as client:
         assert isinstance(client.socket, ClientConnection)
         try:
             await client.socket.send(b"x" * (17 << 20), text=opcode is Opcode.TEXT)

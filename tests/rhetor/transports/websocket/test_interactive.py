@@ -1,4 +1,4 @@
-"""The interactive loop behind its door: sessions, tools, pauses, ends, connections that come and go."""
+"""The interactive loop behind its api: sessions, tools, pauses, ends, connections that come and go."""
 
 from __future__ import annotations
 
@@ -396,7 +396,7 @@ async def test_a_left_session_whose_client_comes_back_goes_on(tmp_path: Path) ->
             assert (await second.final())[-1]["isFinal"]
 
 
-async def test_a_session_of_another_door_is_not_ended_by_who_looked_at_it(tmp_path: Path) -> None:
+async def test_a_session_of_another_api_is_not_ended_by_who_looked_at_it(tmp_path: Path) -> None:
     limits = Limits(default_peer="apollo", detach_ttl=0.05)
     async with served(tmp_path, limits=limits) as home:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]

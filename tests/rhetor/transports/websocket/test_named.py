@@ -1,4 +1,4 @@
-"""Sockets that have names: written to, read in order, resumed, and the same log as at every other door."""
+"""Sockets that have names: written to, read in order, resumed, and the same log as at every other api."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ async def test_a_cursor_goes_on_where_it_says_and_a_lost_one_is_told(tmp_path: P
         assert await refused(home, "/ws/socket/apollo-1?cursor=x") == (400, "malformed_cursor")
 
 
-async def test_every_door_shows_the_same_log(tmp_path: Path) -> None:
+async def test_every_api_shows_the_same_log(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
         session = made["session_id"]
@@ -292,7 +292,7 @@ async def test_a_member_that_fails_is_told_with_its_header_and_the_others_answer
         assert payloads[-1].text.count("[From ") == 2  # type: ignore[union-attr]
 
 
-async def test_a_session_with_a_team_answers_at_every_door(tmp_path: Path) -> None:
+async def test_a_session_with_a_team_answers_at_every_api(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         body = {"specialist_id": "team:reviewers"}
         session = (await home.ask("POST", "/api/v2/sessions", body)).json["id"]
@@ -417,7 +417,7 @@ async def test_what_is_refused_is_told_and_the_socket_goes_on(tmp_path: Path) ->
             assert [(await talker.read())["type"] for _ in range(2)] == ["error", "read"]
 
 
-async def test_the_limits_of_every_door_hold(tmp_path: Path) -> None:
+async def test_the_limits_of_every_api_hold(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         await created(home)
         home.node.rates = Rates(0.001, 3)

@@ -1,4 +1,4 @@
-"""One peer over a WebSocket: asked, streamed, and followed, through the real door."""
+"""One peer over a WebSocket: asked, streamed, and followed, through the real api."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ async def test_a_batch_is_answered_as_one_array(tmp_path: Path) -> None:
 
 
 @BOTH
-async def test_the_examples_of_the_standard_that_name_no_method_hold_on_the_door(
+async def test_the_examples_of_the_standard_that_name_no_method_hold_on_the_api(
     tmp_path: Path, path: str
 ) -> None:
     fixtures = Path(__file__).parents[2] / "codec" / "fixtures" / "jsonrpc_examples.json"
@@ -218,8 +218,8 @@ async def test_who_sends_too_much_over_tcp_is_closed_with_4013(tmp_path: Path) -
         async with calling(home, "/ws") as owner:
             for n in range(50):
                 assert await owner.result("echo", message=n) == n
-        async with calling_tcp(home, "/ws/ai/apollo") as other_door:
-            assert (await other_door.result("chat", message="hi"))["response"] == "apollo heard: hi"
+        async with calling_tcp(home, "/ws/ai/apollo") as other_api:
+            assert (await other_api.result("chat", message="hi"))["response"] == "apollo heard: hi"
 
 
 @pytest.mark.parametrize(

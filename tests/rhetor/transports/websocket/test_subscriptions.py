@@ -1,4 +1,4 @@
-"""Many streams on one connection of `/ws`, and permissions as they come and go, through the real door."""
+"""Many streams on one connection of `/ws`, and permissions as they come and go, through the real api."""
 
 from __future__ import annotations
 

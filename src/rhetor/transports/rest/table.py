@@ -1,0 +1,181 @@
+"""All routes over HTTP: who may use each, what it takes and answers, and which errors it may answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rhetor import errors as e
+from rhetor.auth.policy import Policy
+from rhetor.transports.server.router import Route, Streams
+
+from . import bodies as b
+from . import forwards, history, metrics, peers, plans, programs, requests, routes, sessions, sockets, system
+from . import responses as a
+
+PUBLIC, USER, OWNER = Policy.PUBLIC, Policy.USER, Policy.OWNER
+ALWAYS, ASKED = Streams.ALWAYS, Streams.ASKED
+Errors = tuple[type[e.RhetorError], ...]
+
+STORED: Errors = (e.StoreRefused, e.ShuttingDown)
+PEER: Errors = (e.UnknownPeer, e.NoCapablePeer)
+SENT: Errors = (
+    *PEER,
+    e.NotFound,
+    e.PeerBusy,
+    e.SessionOver,
+    e.KeyReused,
+    e.EnvironmentDiffers,
+    e.Unprocessable,
+    *STORED,
+)
+ANSWER: Errors = (*SENT, e.TurnFailure, e.ProviderTimeout)
+FOUND: Errors = (e.NotFound, *STORED)
+CURSOR: Errors = (e.NotFound, e.MalformedCursor, e.PositionLost, *STORED)
+CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
+PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
+ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
+ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
+PROGRAM: Errors = (e.ProgramMissing, e.ProgramRefused)
+ENDED: Errors = (e.UnknownPeer, e.NotRunning, *STORED)
+GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
+CONTEXT: Errors = (*PEER, e.Unprocessable, *STORED)
+PURPOSE: Errors = (e.UnknownPeer, *STORED)
+FORKED: Errors = (
+    *CURSOR,
+    *PROGRAM,
+    e.NameTaken,
+    e.ForkUnsupported,
+    e.PeerBusy,
+    e.UnknownPeer,
+    e.Unprocessable,
+    e.TurnFailure,
+)
+
+TURN: dict[str, Any] = {"headers": ("x-session-id", "x-turn-id", "x-cursor")}
+MESSAGE = {**TURN, "later": a.Accepted}
+STREAM = {**TURN, "streams": ALWAYS}
+PLAN: dict[str, Any] = {"headers": ("x-plan-id", "x-cursor")}
+PLAN_STREAM = {**PLAN, "streams": ALWAYS, "later": a.PlanStarted}
+
+# fmt: off
+ROUTES = (
+    Route("GET", "/healthz", PUBLIC, system.healthz, answer=a.Status),
+    Route("GET", "/readyz", USER, system.readyz, answer=a.Status, errors=(e.ShuttingDown,)),
+    Route("GET", "/metrics", USER, metrics.metrics, answer=str),
+    Route("GET", "/openapi.json", USER, system.openapi, answer=dict[str, Any]),
+    Route("GET", "/api/capabilities", USER, system.capabilities, answer=a.Capabilities),
+    Route("GET", "/api/v2/status", USER, system.status, answer=a.HubStatus),
+    Route("PUT", "/api/v2/environment", OWNER, system.take_environment, b.EnvironmentBody, a.Fingerprint),
+    Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded, errors=(e.InvalidSettings,)),
+    Route("POST", "/api/v2/shutdown", OWNER, system.shutdown, answer=a.Status, status=202),
+    Route("POST", "/api/auth/code", USER, system.issue_code, answer=a.Code),
+    Route("GET", "/login", PUBLIC, system.login, query=b.LoginQuery, status=303,
+          headers=("location", "set-cookie")),
+
+    Route("GET", "/api/v2/ai", USER, peers.list_peers, answer=a.Peers),
+    Route("GET", "/api/v2/ai/{id}", USER, peers.one_peer, answer=a.Peer, errors=PEER),
+    Route("POST", "/api/v1/ai/{id}/message", USER, peers.message, b.MessageBody, a.Reply, ANSWER, **MESSAGE),
+    Route("POST", "/api/v2/ai/{id}/message", USER, peers.message, b.MessageBody, a.Reply, ANSWER, **MESSAGE),
+    Route("POST", "/api/v2/ai/{id}/stream", USER, peers.stream, b.MessageBody, None, SENT, **STREAM),
+    Route("GET", "/api/v2/ai/{id}/status", USER, programs.status, answer=a.ProgramStatus, errors=PEER),
+    Route("POST", "/api/v2/wait", USER, programs.wait, b.WaitBody, a.Waited, (e.UnknownPeer,)),
+    Route("GET", "/api/v2/capabilities/{name}", USER, peers.capable, None, list[a.Match], (),
+          b.CapableQuery),
+    Route("GET", "/api/v2/history", USER, history.recent, answer=a.History, query=b.HistoryQuery),
+    Route("GET", "/api/v2/search", USER, history.search, answer=a.Hits, query=b.SearchQuery),
+    Route("GET", "/api/v2/blobs/{id}", USER, sockets.read_blob, answer=bytes, errors=(e.NotFound,)),
+
+    Route("POST", "/api/v2/sessions", USER, sessions.start, b.SessionBody, a.Session,
+          (*PEER, e.NameTaken, e.KeyReused, *STORED)),
+    Route("GET", "/api/v2/sessions", USER, sessions.list_sessions, answer=a.Sessions, query=b.SessionsQuery),
+    Route("GET", "/api/v2/sessions/{id}", USER, sessions.one_session, None, a.Session, FOUND,
+          b.MessagesQuery),
+    Route("DELETE", "/api/v2/sessions/{id}", USER, sessions.end, None, a.Session, CHANGED),
+    Route("POST", "/api/v2/sessions/{id}/message", USER, sessions.message, b.SessionMessageBody, a.Reply,
+          ANSWER, **MESSAGE),
+    Route("POST", "/api/v2/sessions/{id}/stream", USER, sessions.stream, b.SessionMessageBody, None, SENT,
+          **STREAM),
+    Route("GET", "/api/v2/sessions/{id}/events", USER, sessions.read_events, None, a.Page, CURSOR,
+          b.PageQuery, ASKED),
+    Route("POST", "/api/v2/sessions/{id}/pause", USER, sessions.pause, None, a.Session, CHANGED),
+    Route("POST", "/api/v2/sessions/{id}/resume", USER, sessions.resume, b.ResumeBody, a.Session, CHANGED,
+          needs_body=False),
+    Route("POST", "/api/v2/sessions/{id}/interrupt", USER, sessions.interrupt, None, a.Session, CHANGED),
+    Route("POST", "/api/v2/sessions/{id}/stop", USER, sessions.stop, None, a.Session, CHANGED),
+    Route("POST", "/api/v2/sessions/{id}/save", USER, sessions.save, b.SaveBody, a.Session,
+          (*CHANGED, e.NameTaken)),
+    Route("POST", "/api/v2/sessions/{id}/checkpoint", USER, sessions.checkpoint, b.CheckpointBody,
+          a.Checkpoint, CURSOR),
+    Route("GET", "/api/v2/sessions/{id}/checkpoints", USER, sessions.checkpoints, None, a.Checkpoints, FOUND),
+    Route("POST", "/api/v2/sessions/{id}/restore", USER, sessions.restore, b.RestoreBody, a.Session,
+          (*CHANGED, *CURSOR, e.PeerBusy)),
+    Route("POST", "/api/v2/sessions/{id}/fork", USER, sessions.fork, b.PlaceBody, a.Session, FORKED),
+    Route("POST", "/api/v2/sessions/{id}/tool-results/{call_id}", USER, requests.tool_result,
+          b.ToolResultBody, a.ToolAnswered, ANSWERED),
+    Route("POST", "/api/v2/sessions/{id}/permissions/{request_id}", USER, requests.permission,
+          b.OptionBody, a.PermissionAnswered, ANSWERED),
+    Route("GET", "/api/v2/permissions", USER, requests.permissions, answer=a.Permissions),
+    Route("POST", "/api/v2/imports", OWNER, sessions.import_transcripts, b.ImportBody, a.Imported,
+          (e.UnknownPeer, e.Unprocessable, *STORED)),
+
+    Route("POST", "/api/v2/plans", USER, plans.start, b.PlanBody, None, PLANNED, **PLAN_STREAM),
+    Route("GET", "/api/v2/plans/{id}", USER, plans.one_plan, None, a.Plan, (e.NotFound,)),
+    Route("DELETE", "/api/v2/plans/{id}", USER, plans.stop, None, a.PlanStopped, FOUND),
+    Route("GET", "/api/v2/plans/{id}/events", USER, plans.read_events, None, None, CURSOR, b.AfterQuery,
+          ALWAYS, ("x-plan-id",)),
+    Route("POST", "/api/v2/bulk", USER, plans.bulk, b.BulkBody, a.Results, PLANNED, streams=ASKED, **PLAN),
+
+    Route("GET", "/api/v2/forwards", USER, forwards.list_forwards, answer=a.Forwards),
+    Route("POST", "/api/v2/forwards", USER, forwards.new_forward, b.NewForwardBody, a.Forward, PURPOSE),
+    Route("GET", "/api/v2/forwards/{source}", USER, forwards.one_forward, None, a.Forward, (e.NotFound,)),
+    Route("PUT", "/api/v2/forwards/{source}", USER, forwards.put_forward, b.ForwardBody, a.Forward, PURPOSE),
+    Route("DELETE", "/api/v2/forwards/{source}", USER, forwards.stop_forward, None, a.Forward, FOUND),
+    Route("GET", "/api/v2/terminals", USER, forwards.list_terminals, answer=a.Terminals),
+    Route("PUT", "/api/v2/terminals/{name}", USER, forwards.put_terminal, b.TerminalBody, a.Terminal,
+          (e.NameTaken, *CURSOR)),
+    Route("GET", "/api/v2/terminals/{name}", USER, forwards.one_terminal, None, a.Terminal, (e.NotFound,)),
+    Route("DELETE", "/api/v2/terminals/{name}", USER, forwards.remove_terminal, None, a.Terminal, FOUND),
+    Route("GET", "/api/v2/terminals/{name}/events", USER, forwards.read_terminal, None, a.Page, CURSOR,
+          b.PageQuery, ASKED),
+
+    Route("GET", "/api/v2/routes", USER, routes.list_routes, answer=a.Routes),
+    Route("POST", "/api/v2/routes", USER, routes.new_route, b.NewRouteBody, a.Route,
+          (*ROUTED, e.NameTaken, e.StateConflict)),
+    Route("GET", "/api/v2/routes/{name}", USER, routes.one_route, None, a.Route, (e.NotFound,)),
+    Route("PUT", "/api/v2/routes/{name}", USER, routes.put_route, b.RouteBody, a.Route, ROUTED),
+    Route("DELETE", "/api/v2/routes/{name}", USER, routes.remove_route, None, a.Route, FOUND),
+    Route("POST", "/api/v2/routes/{name}/send", USER, routes.send_route, b.RouteMessageBody, None, PLANNED,
+          **PLAN_STREAM),
+    Route("GET", "/api/v2/context/{peer}", USER, routes.show_context, None, a.Staged, PEER),
+    Route("POST", "/api/v2/context/{peer}/stage", USER, routes.stage, b.TextBody, a.Staged, CONTEXT),
+    Route("POST", "/api/v2/context/{peer}/promote", USER, routes.promote, None, a.Staged, CONTEXT),
+    Route("DELETE", "/api/v2/context/{peer}", USER, routes.clear, None, a.Staged, (*PEER, *STORED)),
+    Route("GET", "/api/v2/purposes", USER, routes.list_purposes, answer=a.Purposes),
+    Route("GET", "/api/v2/purposes/{peer}", USER, routes.one_purpose, None, a.Purpose, (e.UnknownPeer,)),
+    Route("PUT", "/api/v2/purposes/{peer}", USER, routes.put_purpose, b.TextBody, a.Purpose, PURPOSE),
+    Route("DELETE", "/api/v2/purposes/{peer}", USER, routes.remove_purpose, None, a.Purpose, PURPOSE),
+
+    Route("POST", "/api/v2/programs", OWNER, programs.announce, b.ProgramBody, a.Peer,
+          (e.NameTaken, *PROGRAM, *STORED)),
+    Route("DELETE", "/api/v2/programs/{name}", USER, programs.end, None, a.Ended, ENDED),
+    Route("GET", "/api/v2/tools", USER, programs.tools, answer=a.Tools, query=b.ToolsQuery),
+    Route("GET", "/api/v2/tools/{name}", USER, programs.tool, None, a.CheckedTool, (e.UnknownPeer,)),
+    Route("POST", "/api/v2/tools/{name}/launch", USER, programs.launch, b.LaunchBody, a.Tool,
+          (e.UnknownPeer, *PROGRAM, *STORED)),
+    Route("POST", "/api/v2/tools/{name}/terminate", USER, programs.terminate, None, a.Ended, ENDED),
+    Route("GET", "/api/v2/tools/{name}/capabilities", USER, programs.capabilities, None, a.ToolCapabilities,
+          (e.UnknownPeer,)),
+
+    Route("POST", "/api/ai/socket/create", USER, sockets.create, b.SocketBody, a.OpenedSocket,
+          (*PEER, e.KeyReused, *STORED)),
+    Route("GET", "/api/ai/socket", USER, sockets.list_sockets, answer=a.Sockets),
+    Route("DELETE", "/api/ai/socket/{id}", USER, sockets.close, None, a.SocketClosed,
+          (e.NotFound, e.StateConflict, *STORED)),
+    Route("POST", "/api/ai/socket/groups", USER, sockets.make_group, b.GroupBody, a.Group,
+          (e.NameTaken, e.KeyReused, *STORED)),
+    Route("GET", "/api/ai/socket/groups", USER, sockets.list_groups, answer=a.Groups),
+    Route("GET", "/api/ai/socket/groups/{name}", USER, sockets.one_group, None, a.Group, (e.UnknownTeam,)),
+    Route("PUT", "/api/ai/socket/groups/{name}", USER, sockets.change_group, b.MembersBody, a.Group, GROUP),
+    Route("DELETE", "/api/ai/socket/groups/{name}", USER, sockets.drop_group, None, a.GroupDeleted, GROUP),
+)
+# fmt: on

@@ -1,0 +1,70 @@
+"""One request as its handler sees it, and the plain answers that handlers give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rhetor.codec.typed_json import unprocessable
+from rhetor.domain.command import Command, Principal
+from rhetor.hub.hub import Hub
+
+from .node import Node
+
+MOST_KEY = 200
+
+
+class Call(Request):
+    """A request that its gate has admitted."""
+
+    @property
+    def who(self) -> Principal:
+        """The caller; on a public route there may be none."""
+        principal: Principal = self.scope["state"]["principal"]
+        return principal
+
+    @property
+    def node(self) -> Node:
+        node: Node = self.scope["state"]["node"]
+        return node
+
+    @property
+    def hub(self) -> Hub:
+        return self.node.hub
+
+    @property
+    def key(self) -> str | None:
+        """The header Idempotency-Key.
+
+        Raises:
+            Unprocessable: it is empty, or longer than 200 characters.
+        """
+        key = self.headers.get("idempotency-key")
+        if key is not None and not 1 <= len(key) <= MOST_KEY:
+            raise unprocessable("header.Idempotency-Key", f"it has 1 to {MOST_KEY} characters")
+        return key
+
+    @property
+    def last_event_id(self) -> str | None:
+        return self.headers.get("last-event-id")
+
+    @property
+    def accepts_events(self) -> bool:
+        """Whether the client asks for an event stream."""
+        return "text/event-stream" in self.headers.get("accept", "")
+
+    @property
+    def prefers_not_to_wait(self) -> bool:
+        """RFC 7240, section 4.1."""
+        return "respond-async" in self.headers.get("prefer", "")
+
+    async def execute(self, command: Command) -> Any:
+        """As `Hub.execute`, for the caller."""
+        return await self.hub.execute(self.who, command)
+
+
+def json_response(content: Any, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -1,0 +1,15 @@
+"""The WebSockets: who may use each, and what serves it."""
+
+from __future__ import annotations
+
+from rhetor.auth.policy import Policy
+from rhetor.transports.server.router import SocketRoute
+
+from . import attach, interactive, named, peer
+
+ROUTES = (
+    SocketRoute("/ws", Policy.USER, interactive.loop, "ws"),
+    SocketRoute("/ws/ai/{id}", Policy.USER, peer.peer_socket, "ws.ai"),
+    SocketRoute("/ws/socket/{socket_id}", Policy.USER, named.named_socket, "ws.socket"),
+    SocketRoute("/ws/attach/{peer}", Policy.USER, attach.attach, "ws.attach"),
+)
