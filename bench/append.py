@@ -3,8 +3,9 @@
     python -m bench.append [folder]      (a folder on the file system to measure)
 
 Paced appends are sent on schedule, whether or not earlier ones are done. The first row shows how long the
-file system alone takes to make a small write durable. The event loop and the garbage collector have the hub's
-settings.
+file system alone takes to make a small write durable. The limit for 500 callers is SQLite alone: one thread
+without an event loop writes the same rows in transactions of 250. The two are measured alternately, and their
+medians compared. The event loop and the garbage collector have the hub's settings.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 import uvloop
@@ -26,10 +29,15 @@ from bench.table import Figure, table
 from rhetor.app import collect_seldom
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Draft
+from rhetor.store.encoding import encode
+from rhetor.store.sqlite.connection import connect
+from rhetor.store.sqlite.schema import migrate
 from rhetor.store.sqlite.store import SqliteStore
+from rhetor.store.sqlite.transaction import insert
 
 SECONDS = 10.0
 STREAMS = 20
+ROUNDS = 5
 TICK = 0.001
 TARGETS_MS = {1_000: 3.0, 10_000: 5.0}
 REPLAYED = 100_000
@@ -47,11 +55,37 @@ def run(folder: str | None = None) -> list[Figure]:
             figures.append(
                 Figure(f"append at {rate}/s, p50 · p99", milliseconds(took), f"p99 <{target:.0f} ms", holds)
             )
-        most = uvloop.run(_with_store(place, saturated))
-        figures.append(Figure("appends, 500 callers at once", f"{most:,.0f} events/s"))
+        figures += _beside_sqlite_alone(place)
         read = uvloop.run(_with_store(place, replayed))
         figures.append(Figure("replay from the file, page by page", f"{read:,.0f} events/s"))
     return figures
+
+
+def _beside_sqlite_alone(place: str) -> list[Figure]:
+    rounds = [(sqlite_alone(place), uvloop.run(_with_store(place, saturated))) for _ in range(ROUNDS)]
+    alone, ours = (median(column) for column in zip(*rounds, strict=True))
+    ratio = ours / alone
+    return [
+        Figure("SQLite alone, 250 events a transaction", f"{alone:,.0f} events/s"),
+        Figure("appends, 500 callers at once", f"{ours:,.0f} events/s, {ratio:.2f}×", "≥0.4×", ratio >= 0.4),
+    ]
+
+
+def sqlite_alone(place: str, events: int = 50_000, batch: int = 250) -> float:
+    """Events a second: what the store would reach if nothing but SQLite took time."""
+    data = encode(CHUNK.payload)
+    with tempfile.TemporaryDirectory(dir=place) as folder, closing(connect(Path(folder) / "db")) as database:
+        migrate(database)
+        started = time.perf_counter()
+        for first in range(1, events, batch):
+            rows = [
+                (n % STREAMS, n, 1, CHUNK.payload.type, CHUNK.turn_id, None, data)
+                for n in range(first, first + batch)
+            ]
+            database.execute("BEGIN IMMEDIATE")
+            insert(database, "INSERT INTO events (inc, seq, at, type, turn_id, step, data)", rows)
+            database.execute("COMMIT")
+        return events / (time.perf_counter() - started)
 
 
 async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> list[float]:

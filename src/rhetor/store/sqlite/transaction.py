@@ -122,19 +122,15 @@ class Transaction:
         if (replayed := admit(append, self)) is not None:
             return Landed(replayed)
         before = self._begun(append) if append.base else self._find(append.stream) or self._begun(append)
-        records = [
-            entry.record(append.stream, before.epoch, seq, append.at)
-            for seq, entry in enumerate(append.entries, start=before.head + 1)
-        ]
+        records = self._add_events(before, append)
         after = before.grown(len(records))
         self.touched[append.stream] = after
-        self._events.extend((before.id, r.seq, r.at, r.type, r.turn_id, r.step, r.data) for r in records)
-        self._add_texts(before, append, records)
         committed = Committed(before.epoch, before.head + 1, after.head)
         if key := append.key:
             committed = replace(committed, result=key.result)
             self._keys[key.scope, key.key] = key.fingerprint, committed, append.at
-        self._put_rows(append)
+        if append.rows or append.drop:
+            self._put_rows(append)
         for source in append.sources:
             self._sources[source.source] = source.offset
         changed = records or append.base
@@ -163,12 +159,17 @@ class Transaction:
         assert cursor.lastrowid is not None
         return Incarnation(cursor.lastrowid, append.stream, epoch, head=0, earliest=1, base=append.base)
 
-    def _add_texts(self, before: Incarnation, append: Append, records: Sequence[Record]) -> None:
-        for entry, record in zip(append.entries, records, strict=True):
+    def _add_events(self, before: Incarnation, append: Append) -> list[Record]:
+        records: list[Record] = []
+        for seq, entry in enumerate(append.entries, start=before.head + 1):
+            record = entry.record(append.stream, before.epoch, seq, append.at)
+            records.append(record)
+            at, kind, turn_id = record.at, record.type, record.turn_id
+            self._events.append((before.id, seq, at, kind, turn_id, record.step, record.data))
             if message := said(entry.payload):
-                place = self.text_id, before.id, record.seq, entry.turn_id or ""
-                self._texts.append((*place, *message, record.at))
+                self._texts.append((self.text_id, before.id, seq, turn_id or "", *message, at))
                 self.text_id += 1
+        return records
 
     def _fold(self, present: Incarnation, folds: Sequence[Event]) -> Landed:
         self._write_events()
