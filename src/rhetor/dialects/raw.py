@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 
+from rhetor.domain.timestamps import timestamp
 from rhetor.store.base import Record
 
 _NAME = "raw.sse"
-
-
-def timestamp(at: int) -> str:
-    """RFC 3339 in UTC, from Unix time in milliseconds."""
-    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
-
-
-@lru_cache(maxsize=1024)
-def _second(at: int) -> str:
-    """Events of one second share all but their milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat()[:19]
 
 
 def encode(record: Record, prev: int | None = None) -> bytes:

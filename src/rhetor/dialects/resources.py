@@ -13,9 +13,8 @@ from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import Exit, ProgramStatus
 from rhetor.domain.rules import Context, Forward, Hop, Purpose, Route, Terminal
 from rhetor.domain.session import Session, SessionState
+from rhetor.domain.timestamps import timestamp
 from rhetor.store.base import Head, Spoken
-
-from .raw import timestamp
 
 
 @dataclass(frozen=True, slots=True)

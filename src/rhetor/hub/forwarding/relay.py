@@ -23,6 +23,7 @@ from rhetor.domain.event import (
     TurnCompleted,
 )
 from rhetor.domain.rules import Failed, Forward
+from rhetor.domain.timestamps import timestamp
 from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer
 from rhetor.hub.catalog.outbox import DELIVERY, DUE
 from rhetor.hub.catalog.programs import HUB_STREAM
@@ -34,7 +35,6 @@ from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.instances import instances_of
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import relayed, title_of
-from rhetor.hub.turns.context import timestamp
 from rhetor.store.base import Draft, Expect, Row
 
 from .forwards import terminal_peer

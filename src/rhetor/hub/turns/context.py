@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.peer import Peer
 from rhetor.domain.rules import Context
+from rhetor.domain.timestamps import timestamp
 from rhetor.hub.catalog.routing_table import kind_of, place_id, row_of
 from rhetor.store.base import Expect, Row
 
@@ -63,12 +63,6 @@ def settle(state: State, taken: Taken) -> None:
 def purpose_context(text: str, source: str, at: int) -> ContextInjected:
     """`at`: Unix time in milliseconds."""
     return ContextInjected((text,), {"source": source, "timestamp": timestamp(at)})
-
-
-def timestamp(at: int) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[ContextInjected]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ from rhetor.domain.event import (
     data_of,
 )
 from rhetor.domain.permission import Rules, decided
+from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
@@ -105,9 +106,8 @@ class PendingRequests:
         """A request for permission with its end, where the peer set none."""
         if not isinstance(payload, PermissionAsked) or payload.expires_at is not None:
             return payload
-        end = self._state.ids.now() / 1000 + self._state.limits.permission_seconds
-        text = datetime.fromtimestamp(end, UTC).isoformat(timespec="milliseconds")
-        return replace(payload, expires_at=text.replace("+00:00", "Z"))
+        end = self._state.ids.now() + int(self._state.limits.permission_seconds * 1000)
+        return replace(payload, expires_at=timestamp(end))
 
     def settled(self, payloads: Sequence[Payload]) -> Settled:
         """What `payloads` open and close. To be called with the lock held, and committed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rhetor.dialects.raw import timestamp
+from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import history
 from rhetor.store.base import MARK_BEGIN, MARK_END
 from rhetor.transports.server.call import Call

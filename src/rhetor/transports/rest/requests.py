@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rhetor.dialects.raw import timestamp
+from rhetor.domain.timestamps import timestamp
 from rhetor.hub.catalog.requests import Request
 from rhetor.hub.turns import answers
 from rhetor.hub.turns.answers import Answered

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET
 from starlette.responses import Response
 
-from rhetor.dialects import raw, resources
+from rhetor.dialects import resources
 from rhetor.domain import command as c
 from rhetor.domain.session import Session, SessionState
+from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import checkpoints as branching
 from rhetor.hub.sessions import sessions
 from rhetor.hub.turns import answers
@@ -115,7 +116,7 @@ async def checkpoint(call: Call, id: str, body: CheckpointBody) -> dict[str, Any
 
 async def checkpoints(call: Call, id: str) -> dict[str, Any]:
     found = await branching.checkpoints(call.hub.state, call.who, id)
-    return {"checkpoints": [{**made, "at": raw.timestamp(made["at"])} for made in found]}
+    return {"checkpoints": [{**made, "at": timestamp(made["at"])} for made in found]}
 
 
 async def restore(call: Call, id: str, body: RestoreBody) -> Response:

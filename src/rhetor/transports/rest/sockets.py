@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from rhetor.dialects.raw import timestamp
 from rhetor.domain import command as c
 from rhetor.domain.socket import HUB, HUB_PEER, Socket, is_shared
+from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import blobs
 from rhetor.hub.sessions.sockets import Active, active_sockets
 from rhetor.transports.server.call import Call

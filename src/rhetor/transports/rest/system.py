@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
-from rhetor.dialects.raw import timestamp
+from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.gate import COOKIE, wrong
