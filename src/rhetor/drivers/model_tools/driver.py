@@ -53,12 +53,9 @@ class ToolingConversation:
         self._answers = Answers()
         self._turn: ToolTurn | None = None
 
-    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
+    def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         has_tools = bool(message.tools or self._peer.mcp_servers)
-        turn = self._with_tools(message, history) if has_tools else self._plain.send(message, history)
-        async with aclosing(turn) as outputs:
-            async for output in outputs:
-                yield output
+        return self._with_tools(message, history) if has_tools else self._plain.send(message, history)
 
     async def _with_tools(
         self, message: Prompt, history: Sequence[PastMessage]

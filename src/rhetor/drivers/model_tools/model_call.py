@@ -21,7 +21,7 @@ from rhetor.drivers.base import PastMessage
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
 from rhetor.drivers.models.deadline import DeadlineExceeded
-from rhetor.drivers.models.exchange import Exchange
+from rhetor.drivers.models.exchange import Call
 from rhetor.errors import ProviderFailed, ToolCallRefused, Unprocessable
 
 if TYPE_CHECKING:
@@ -61,56 +61,62 @@ def opening(system: str, history: Sequence[PastMessage], message: str) -> list[M
     return found
 
 
-class StreamedAnswer:
-    """One answer under way. `response` is there once it is whole."""
+class ToolExchange:
+    """An `Exchange` through pydantic-ai. `response` is the answer once it is complete."""
 
-    over = False
-
-    def __init__(self, exchange: Exchange, messages: list[ModelMessage], tools: Sequence[Tool]) -> None:
+    def __init__(self, call: Call, messages: list[ModelMessage], tools: Sequence[Tool]) -> None:
         self.cache_written = 0
         self.response: ModelResponse | None = None
-        self._exchange = exchange
+        self._call = call
         self._messages = messages
         self._tools = tools
         self._begun = False
         self._argument_bytes = 0
+        self._outputs = self._answer()
 
-    def take(self, event: object) -> Sequence[Output]:
-        """Nothing is decoded here: pydantic-ai does that."""
-        raise NotImplementedError
+    async def start(self) -> Sequence[Output]:
+        """As `Exchange.start`."""
+        try:
+            return await self.read()
+        except BaseException:
+            await self.aclose()
+            raise
 
-    def end(self) -> Sequence[Output]:
-        raise NotImplementedError
-
-    async def outputs(self) -> AsyncGenerator[Output, None]:
-        """Words as they come, then usage, then `Done`.
+    async def read(self) -> Sequence[Output]:
+        """As `Exchange.read`.
 
         Raises:
-            ProviderFailed: as in a plain turn.
-            ToolCallRefused: the model asks for more than can be taken.
+            ToolCallRefused: the arguments of the requested calls are too large.
         """
+        output = await anext(self._outputs, None)
+        return () if output is None else (output,)
+
+    async def aclose(self) -> None:
+        """As `Exchange.aclose`."""
+        await self._outputs.aclose()
+
+    async def _answer(self) -> AsyncGenerator[Output, None]:
         from pydantic_ai.direct import model_request_stream
 
-        call = model_request_stream(
-            _model(self._exchange),
+        request = model_request_stream(
+            _model(self._call),
             self._messages,
-            model_settings={"max_tokens": MAX_TOKENS} if self._exchange.client.anthropic else None,
+            model_settings={"max_tokens": MAX_TOKENS} if self._call.client.anthropic else None,
             model_request_parameters=_parameters(self._tools),
         )
-        deadline = self._exchange.deadline
         with self._typed():
-            stream = await deadline.wait(call.__aenter__())
+            stream = await self._call.deadline.wait(request.__aenter__())
         try:
             async for event in self._events(stream):
-                if said := self._said(event):
-                    yield said
+                if text := self._text(event):
+                    yield text
             for output in self._whole(stream):
                 yield output
         finally:
-            await call.__aexit__(None, None, None)
+            await request.__aexit__(None, None, None)
 
     async def _events(self, stream: StreamedResponse) -> AsyncIterator[ModelResponseStreamEvent]:
-        events, deadline = aiter(stream), self._exchange.deadline
+        events, deadline = aiter(stream), self._call.deadline
         while True:
             with self._typed():
                 event = await deadline.wait(anext(events, None))
@@ -120,7 +126,7 @@ class StreamedAnswer:
             deadline.alive()
             yield event
 
-    def _said(self, event: ModelResponseStreamEvent) -> Text | None:
+    def _text(self, event: ModelResponseStreamEvent) -> Text | None:
         from pydantic_ai import messages as m
 
         match event:
@@ -145,7 +151,7 @@ class StreamedAnswer:
 
     def _whole(self, stream: StreamedResponse) -> Iterator[Output]:
         if stream.finish_reason is None:
-            raise errors.cut(self._exchange.target, "the stream ended early")
+            raise errors.cut(self._call.target, "the stream ended early")
         self.response = stream.get()
         if usage := self._usage(stream.usage):
             yield usage
@@ -156,47 +162,46 @@ class StreamedAnswer:
         if not (usage.input_tokens or usage.output_tokens):
             return None  # not reported
         cached = usage.cache_read_tokens or None
-        return Usage(self._exchange.target.ref, usage.input_tokens, usage.output_tokens, cached)
+        return Usage(self._call.target.ref, usage.input_tokens, usage.output_tokens, cached)
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
         from pydantic_ai.exceptions import AgentRunError
 
-        target, exchange = self._exchange.target, self._exchange
+        call = self._call
         try:
             yield
         except DeadlineExceeded as over:
-            seconds = getattr(exchange.timeouts, over.phase)
-            raise errors.timed_out(target, over.phase, seconds) from over
+            raise call.too_late(over) from over
         except Unprocessable as error:
-            raise errors.out_of_reach(target, error) from error
+            raise errors.out_of_reach(call.target, error) from error
         except (AgentRunError, ValueError) as error:
             raise self._failure(error) from error
-        except exchange.client.failures as error:
+        except call.client.failures as error:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> ProviderFailed:
         """The SDK's own error tells more than what pydantic-ai made of it."""
-        exchange, target = self._exchange, self._exchange.target
+        call, target = self._call, self._call.target
         cause = _sdk_error(error)
         if isinstance(outside := _outermost(error), Unprocessable):
             return errors.out_of_reach(target, outside)
         response, body = getattr(cause, "response", None), getattr(cause, "body", None)
         if response is not None and response.status_code >= 400:
-            return errors.of_call(target, cause, exchange.timeouts.connect, exchange.clock())
+            return errors.of_call(target, cause, call.timeouts.connect, call.clock())
         if isinstance(body, dict):
             told = body if "error" in body else {"error": body}
             return errors.failed_in_stream(target, msgspec.json.encode(told))
         if self._begun or isinstance(error, ValueError):
             return errors.cut(target, errors.reason(cause))
-        return errors.of_call(target, cause, exchange.timeouts.connect, exchange.clock())
+        return errors.of_call(target, cause, call.timeouts.connect, call.clock())
 
 
 _FINISH = {"tool_call": "tool_calls", "error": "stop"}
 
 
-def _model(exchange: Exchange) -> Model[Any]:
-    client, target = exchange.client, exchange.target
+def _model(call: Call) -> Model[Any]:
+    client, target = call.client, call.target
     if client.anthropic is not None:
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider

@@ -6,8 +6,8 @@ a client or a person does not count against the model.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,11 @@ from rhetor.domain.output import Done, Output, Text, ToolResult
 from rhetor.domain.tool import Tool
 from rhetor.drivers.model_tools import model_call
 from rhetor.drivers.model_tools.calls import InvalidCall, RequestedCall, ToolCalls, decoded
+from rhetor.drivers.model_tools.model_call import ToolExchange
 from rhetor.drivers.model_tools.results import Answers
 from rhetor.drivers.model_tools.toolbox import Servers, Toolbox
-from rhetor.drivers.models.deadline import Deadline
-from rhetor.drivers.models.exchange import Answer
-from rhetor.drivers.models.target import Target
+from rhetor.drivers.models.deadline import Interrupted
+from rhetor.drivers.models.exchange import Call, Exchange
 from rhetor.drivers.models.turn import ModelTurn, Question, TurnResources
 from rhetor.errors import ToolCallRefused
 
@@ -35,33 +35,32 @@ INVALID_ANSWERS = 3  # answers in a row in which nothing could be understood
 
 
 class ToolAwareTurn(ModelTurn):
-    """One call of the turn: `heard` is the model's answer, None where the offline one spoke."""
+    """One call of a turn with tools, with its retries and fallbacks."""
 
     def __init__(
         self,
         resources: TurnResources,
         question: Question,
-        deadline: Deadline,
         messages: list[ModelMessage],
         tools: Sequence[Tool],
     ) -> None:
-        super().__init__(resources, question, deadline)
-        self.heard: ModelResponse | None = None
+        super().__init__(resources, question)
         self._messages = messages
         self._tools = tools
+        self._last: ToolExchange | None = None
 
-    @asynccontextmanager
-    async def _call(self, target: Target) -> AsyncIterator[tuple[AsyncGenerator[Output, None], Answer]]:
-        self._deadline.call()
-        exchange = await self._exchange(target)
-        answer = model_call.StreamedAnswer(exchange, self._messages, self._tools)
-        async with aclosing(answer.outputs()) as outputs:
-            yield outputs, answer
-            self.heard = answer.response
+    @property
+    def response(self) -> ModelResponse | None:
+        """The complete answer, after `outputs` has ended; None if the offline model gave it."""
+        return self._last.response if self._last is not None else None
+
+    def _exchange(self, call: Call) -> Exchange:
+        self._last = ToolExchange(call, self._messages, self._tools)
+        return self._last
 
 
 class ToolTurn:
-    """`outputs` is iterated once; `interrupt` ends it, whatever it waits for."""
+    """One turn with tools. `outputs` is iterated once."""
 
     def __init__(
         self,
@@ -77,33 +76,32 @@ class ToolTurn:
         self._servers = servers
         self._answers = answers
         self._tools = [available.tool for available in toolbox.values()]
-        self._deadline: Deadline | None = None
+        self._turn: ToolAwareTurn | None = None
         self._said_something = False
         self._invalid = 0
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
-        """Ends with `Done`, whose reason is that of the last answer.
+        """The outputs, ending with `Done`, whose reason is that of the last answer.
 
         Raises:
-            TurnFailure: of the provider, or of a tool.
-            Interrupted: as it was told.
+            TurnFailure: the provider or a tool failed.
+            Interrupted: `interrupt` was called.
         """
         await model_call.load()
         peer, message, history = self._question.peer, self._question.message, self._question.history
         messages = model_call.opening(peer.prompt, history, message.content)
         for _ in range(MODEL_CALLS):
-            done, heard = Done(), None
-            with Deadline(self._resources.timeouts) as self._deadline:
-                turn = ToolAwareTurn(self._resources, self._question, self._deadline, messages, self._tools)
-                async with aclosing(self._spoken(turn)) as spoken:
-                    async for output in spoken:
-                        if isinstance(output, Done):
-                            done = output
-                        else:
-                            yield output
-                heard = turn.heard
-            self._deadline = None
-            if heard is None or not (requested := _requested_calls(heard)):
+            done = Done()
+            turn = self._turn = ToolAwareTurn(self._resources, self._question, messages, self._tools)
+            async with aclosing(self._separated(turn)) as outputs:
+                async for output in outputs:
+                    if isinstance(output, Done):
+                        done = output
+                    else:
+                        yield output
+            if turn.interrupted:
+                raise Interrupted
+            if (response := turn.response) is None or not (requested := _requested_calls(response)):
                 yield done
                 return
             calls = ToolCalls(self._toolbox, self._servers, self._answers)
@@ -111,16 +109,17 @@ class ToolTurn:
                 async for output in outputs:
                     yield output
             self._check(calls, len(requested))
-            messages += [_repeatable(heard), _returned(requested, calls.results)]
+            messages += [_repeatable(response), _returned(requested, calls.results)]
         raise ToolCallRefused(f"the model still asks for tools after {MODEL_CALLS} answers")
 
     def interrupt(self) -> None:
+        """End the turn, whatever it waits for: a model, a tool, a client or a person."""
         self._answers.interrupt()
-        if self._deadline is not None:
-            self._deadline.interrupt()
+        if self._turn is not None:
+            self._turn.interrupt()
 
-    async def _spoken(self, turn: ToolAwareTurn) -> AsyncGenerator[Output, None]:
-        """The outputs of one call, its words apart from those of the call before."""
+    async def _separated(self, turn: ToolAwareTurn) -> AsyncGenerator[Output, None]:
+        """The outputs of one call, with a blank line between its text and that of the call before."""
         first = True
         async with aclosing(turn.outputs()) as outputs:
             async for output in outputs:
@@ -138,10 +137,10 @@ class ToolTurn:
             )
 
 
-def _requested_calls(heard: ModelResponse) -> list[ToolCallPart]:
+def _requested_calls(response: ModelResponse) -> list[ToolCallPart]:
     from pydantic_ai.messages import ToolCallPart
 
-    found = [part for part in heard.parts if isinstance(part, ToolCallPart)]
+    found = [part for part in response.parts if isinstance(part, ToolCallPart)]
     if len(found) > CALLS_AT_ONCE:
         raise ToolCallRefused(f"the model asks for {len(found)} tools at once; the limit is {CALLS_AT_ONCE}")
     return found
@@ -152,12 +151,12 @@ def _requested_call(part: ToolCallPart) -> RequestedCall:
     return RequestedCall(part.tool_name, arguments)
 
 
-def _repeatable(heard: ModelResponse) -> ModelResponse:
+def _repeatable(response: ModelResponse) -> ModelResponse:
     """The answer as it can be sent back: with arguments that are JSON, whatever they were."""
     from pydantic_ai.messages import ToolCallPart
 
-    parts = [replace(p, args=_sent_back(p)) if isinstance(p, ToolCallPart) else p for p in heard.parts]
-    return replace(heard, parts=parts)
+    parts = [replace(p, args=_sent_back(p)) if isinstance(p, ToolCallPart) else p for p in response.parts]
+    return replace(response, parts=parts)
 
 
 def _sent_back(part: ToolCallPart) -> str:

@@ -1,6 +1,6 @@
-"""One provider over HTTP: where it is, with which key it is called, and which of its addresses may be.
+"""The HTTP client of one provider: its URL, its key, and the addresses that may be called.
 
-What is said to it, and what its answers mean, it does not know.
+It does not know what requests and answers contain.
 """
 
 from __future__ import annotations
@@ -23,30 +23,32 @@ if TYPE_CHECKING:
 
 ANTHROPIC_VERSION = "2023-06-01"
 MAX_BODY = 1 << 24  # bytes of an answer that is read as a whole
+_JSON = {"content-type": "application/json"}
 
 
 class Request(NamedTuple):
-    """A call. `path`: below the provider's base URL; `body`: JSON."""
+    """A POST request. `path` follows the provider's base URL; `body` is JSON."""
 
     path: str
     body: bytes
 
 
 class _Place(NamedTuple):
-    """Where a request goes, and by which name it asks there (in TLS as well). `address`: the one that was
-    checked, "" where none had to be."""
+    """Where a request goes. `headers` include the host's name if the URL has its address; `tls_name` is the
+    name that TLS checks then. `address` is the one that was checked, "" if none had to be."""
 
     url: URL
     headers: Mapping[str, str]
+    json_headers: Mapping[str, str]
     tls_name: str | None
     address: str
 
 
 class Client:
-    """One provider's. Redirects are not followed, and a call is made once.
+    """The connections to one provider. Redirects are not followed, and calls are not repeated.
 
-    `trust`: of https. `proxy`: a URL, which the environment names. `failures` is what calls, and reading
-    their answers, raise: `provider_errors` makes sense of them.
+    `trust`: for https. `proxy`: the URL of a proxy. `failures`: the exceptions that calls, and reading their
+    answers, raise; `errors.py` turns them into typed ones.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Client:
         self._resolve = resolve
         self._trust = trust
         self._proxy = proxy
-        # a ValueError: a key that cannot stand in a header
+        # ValueError: a key that is not valid in a header
         self.failures: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError)
         self._host = urlsplit(provider.base_url).hostname or ""
         self._places: dict[str, _Place] = {}
@@ -78,24 +80,24 @@ class Client:
         )
 
     async def post(self, request: Request) -> aiohttp.ClientResponse:
-        """The head of the answer, whatever it says; who has it closes it.
+        """Send a request and return the response, whatever its status. The caller closes it.
 
         Raises:
-            Unprocessable: the provider is out of reach.
-            one of `failures`: it is not reached.
+            Unprocessable: the provider's address may not be called.
+            one of `failures`: the provider was not reached.
         """
         place = await self._place(request.path)
         return await self._session.post(
             place.url,
             data=request.body,
-            headers={"content-type": "application/json", **place.headers},
+            headers=place.json_headers,
             allow_redirects=False,
             proxy=self._proxy,
             server_hostname=place.tls_name,
         )
 
     async def get(self, path: str, seconds: float) -> aiohttp.ClientResponse:
-        """As `post`. `seconds`: for the connection, and for each wait after that."""
+        """As `post`, for GET. `seconds` bounds the connection and each wait after that."""
         import aiohttp
 
         place = await self._place(path)
@@ -116,7 +118,7 @@ class Client:
 
     @cached_property
     def openai(self) -> AsyncOpenAI | None:
-        """The SDK, where the provider speaks its language; `failures` has its errors from then on."""
+        """The OpenAI SDK, or None if the provider has another API. Adds the SDK's errors to `failures`."""
         if self._provider.kind == "anthropic":
             return None
         self.failures = (*self.failures, *sdks.failures(self._provider))
@@ -124,14 +126,14 @@ class Client:
 
     @cached_property
     def anthropic(self) -> AsyncAnthropic | None:
-        """As `openai`."""
+        """The Anthropic SDK, or None if the provider has another API. Adds the SDK's errors to `failures`."""
         if self._provider.kind != "anthropic":
             return None
         self.failures = (*self.failures, *sdks.failures(self._provider))
         return sdks.anthropic_sdk(self._provider, self._connect_timeout, self._resolve, self._trust)
 
     async def _place(self, path: str) -> _Place:
-        """The address that was checked is the one that is called, each time anew where there is a name."""
+        """Where `path` is. The checked address is the one that is called; a name is resolved every time."""
         place, reach = self._places.get(path), self._provider.reach
         if place is not None and place.address in ("", self._host):
             return place
@@ -144,12 +146,12 @@ class Client:
 
 
 def is_success(status: int) -> bool:
-    """Redirects are none: nobody is to be sent elsewhere with a key."""
+    """Whether the status is 2xx. A redirect is a failure, because the key must not go elsewhere."""
     return 200 <= status < 300
 
 
 async def whole(answer: aiohttp.ClientResponse) -> bytes:
-    """The body up to its end, or the first `MAX_BODY` bytes of it and a little more."""
+    """The body, or about its first `MAX_BODY` bytes."""
     body = bytearray()
     while len(body) < MAX_BODY and (piece := await answer.content.readany()):
         body += piece
@@ -157,7 +159,7 @@ async def whole(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _key_headers(provider: Provider) -> dict[str, str]:
-    """No key, no header for one."""
+    """The headers that carry the key; without a key there are none."""
     if provider.kind == "anthropic":
         key = {"x-api-key": provider.key} if provider.key else {}
         return {"anthropic-version": ANTHROPIC_VERSION, **key}
@@ -170,8 +172,9 @@ def _place(url: str, host: str, address: str) -> _Place:
     asked = URL(url)
     # on this machine a server may listen on either of the two loopback addresses: both are tried
     if not address or host == "localhost":
-        return _Place(asked, {}, None, address)
+        return _Place(asked, {}, _JSON, None, address)
     name = f"[{host}]" if ":" in host else host
     authority = name if asked.is_default_port() else f"{name}:{asked.port}"
     tls_name = host if asked.scheme == "https" else None
-    return _Place(asked.with_host(address), {"host": authority}, tls_name, address)
+    headers = {"host": authority}
+    return _Place(asked.with_host(address), headers, headers | _JSON, tls_name, address)

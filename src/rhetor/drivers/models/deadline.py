@@ -1,7 +1,7 @@
-"""How long an answer is waited for: one timer a turn, and a way to end the waiting early.
+"""Bounds how long a turn waits for its model, with one timer, and lets the wait be interrupted.
 
-A time-out context a chunk would cost more than reading the chunk, so the timer is moved lazily: chunks only
-note the time, and the timer, when it rings, looks how far its end has moved.
+A timeout context for each chunk would cost more than reading the chunk. So chunks only note the time, and the
+timer, when it fires, is set again if the deadline has moved.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Phase = Literal["first_chunk", "idle", "total"]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `connect`: until the connection stands; `first_chunk`: from the call to the first line of the
-    answer; `idle`: between two lines; `total`: the turn."""
+    """In seconds. `connect`: until the connection is established. `first_chunk`: from the call to the first
+    line of the answer. `idle`: between two lines. `total`: the whole turn."""
 
     connect: float = 10.0
     first_chunk: float = 60.0
@@ -28,7 +28,7 @@ class Timeouts:
 
 
 class DeadlineExceeded(Exception):
-    """The time of `phase` is over."""
+    """The time for `phase` is over."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__(phase)
@@ -36,14 +36,14 @@ class DeadlineExceeded(Exception):
 
 
 class Interrupted(Exception):
-    """`interrupt()` was called: whoever asked for that expects no answer."""
+    """`Deadline.interrupt` was called: the caller expects no answer any more."""
 
 
 class Deadline:
-    """Bounds the waits of one turn, made by one task at a time.
+    """Bounds the waits of one turn, in one task at a time.
 
-    Only time spent in `wait` can run out: a reader who takes long over what it got is not held against
-    the other side (but it counts for `total`). A turn may make several calls: `call` begins another one.
+    Only time spent in `wait` counts for `first_chunk` and `idle`: the provider is not blamed for a slow
+    reader. All time counts for `total`. A turn may make several calls; `call` begins the next one.
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
@@ -54,7 +54,7 @@ class Deadline:
         self._pausing = False  # between two calls, where only the turn's own time runs
         self._waiting: asyncio.Task[object] | None = None
         self._reason: DeadlineExceeded | Interrupted | None = None
-        self._cancelled = False  # by us, and not taken back yet
+        self._cancelled = False  # by this deadline, and not taken back yet
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -67,23 +67,23 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds that the turn still has; not above 0 once its time is over."""
+        """Seconds that are left for the turn; 0 or less when its time is over."""
         return self._began + self._timeouts.total - self._loop.time()
 
     def call(self) -> None:
-        """A call begins: it has its own time for its first chunk, whatever became of the one before it."""
+        """Begin a call, which gets the full time for its first chunk."""
         self._pausing = False
         self._phase = "first_chunk"
         self._since = self._left = self._loop.time()
         if isinstance(self._reason, DeadlineExceeded) and self._reason.phase != "total":
             self._reason = None
-        self._stop_timer()
+        self._drop_late_timer()
 
     async def pause(self, awaitable: Awaitable[T]) -> T:
-        """Await something that no provider is to blame for: only `total` goes on.
+        """Await something that is not the provider's doing: only `total` counts.
 
         Raises:
-            DeadlineExceeded, Interrupted: as `wait`.
+            DeadlineExceeded, Interrupted: as for `wait`.
         """
         self._pausing = True
         try:
@@ -92,15 +92,15 @@ class Deadline:
             self._pausing = False
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
-        """Await, but not for longer than there is time.
+        """Await until the deadline at most.
 
         Raises:
             DeadlineExceeded: the time is over; the awaitable was cancelled.
-            Interrupted: likewise, because of `interrupt()`.
+            Interrupted: `interrupt` was called; the awaitable was cancelled.
         """
         task = asyncio.current_task()
         assert task is not None
-        self._go_on(awaitable)
+        self._require_time(awaitable)
         cancelling = task.cancelling()
         self._begin(task)
         try:
@@ -112,14 +112,14 @@ class Deadline:
         finally:
             self._waiting = None
             self._left = self._loop.time()
-            if self._cancelled:  # and the awaitable took no notice
+            if self._cancelled:  # the awaitable has ignored it
                 self._cancelled = False
                 task.uncancel()
 
     def _meant(self, error: BaseException, task: asyncio.Task[object], cancelling: int) -> Exception | None:
-        """What an error of the awaitable means after this turn was given up: the reason for that.
+        """The reason for which the awaitable was cancelled here, or None if it failed by itself.
 
-        As in asyncio.timeout, a cancellation from outside goes first.
+        As in asyncio.timeout, a cancellation from outside has priority.
         """
         if not self._cancelled:
             return None
@@ -128,47 +128,52 @@ class Deadline:
         return None if outside and isinstance(error, asyncio.CancelledError) else self._reason
 
     def alive(self) -> None:
-        """The other side gave a sign of life: the waiting begins anew, as `idle`."""
+        """The provider has sent something: from now on, `idle` bounds each wait."""
         self._since = self._loop.time()
         if self._phase != "idle":
             self._phase = "idle"
-            self._stop_timer()  # it may be wound up for later than the new phase lasts
+            self._drop_late_timer()
 
     def interrupt(self) -> None:
-        """End the running wait, or else the next one."""
+        """End the current wait, or else the next one, with Interrupted."""
         self._give_up(Interrupted())
 
-    def _go_on(self, awaitable: Awaitable[object]) -> None:
-        """Raise where the end has come already; nothing is begun then, and what was prepared is put away."""
+    def _require_time(self, awaitable: Awaitable[object]) -> None:
+        """Raise if the turn is over already, without starting the awaitable."""
         if self._reason is not None:
             if isinstance(awaitable, Coroutine):
                 awaitable.close()
             raise self._reason
 
     def _begin(self, task: asyncio.Task[object]) -> None:
-        # the time since the last wait was the reader's own
+        # the time since the last wait was spent by the reader
         self._since += self._loop.time() - self._left
         self._waiting = task
         if self._timer is None:
-            self._timer = self._loop.call_at(self._due()[0], self._ring)
+            self._timer = self._loop.call_at(self._due()[0], self._fire)
 
     def _due(self) -> tuple[float, Phase]:
-        """When the time is over, and which."""
+        """When the next deadline is, and which one."""
         total: tuple[float, Phase] = (self._began + self._timeouts.total, "total")
         if self._pausing:
             return total
         own = self._timeouts.first_chunk if self._phase == "first_chunk" else self._timeouts.idle
         return min((self._since + own, self._phase), total)
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self._timer = None
         if self._waiting is None:
-            return  # the next wait winds it up again
+            return  # the next wait sets it again
         due, phase = self._due()
         if self._loop.time() >= due:
             self._give_up(DeadlineExceeded(phase))
         else:
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer = self._loop.call_at(due, self._fire)
+
+    def _drop_late_timer(self) -> None:
+        """The deadline may have moved forward. If it has moved back, the timer is set again when it fires."""
+        if self._timer is not None and self._timer.when() > self._due()[0]:
+            self._stop_timer()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -1,13 +1,12 @@
-"""Plain turns with a model: the peer's prompt, what was said before and the message go out, words come back.
+"""Turns with a model, without tools: the peer's prompt, the history and the message go in, text comes out.
 
-It keeps what all turns share. Which model is asked, how often and in which language is `turn`.
+The driver keeps what all turns share. `turn.py` decides which models are called, and how often.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from typing import Any, Literal
 
 from rhetor.domain.output import Output
@@ -16,7 +15,7 @@ from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.agent_models import AgentModels
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Backoff, Cooldowns
-from rhetor.drivers.models.deadline import Deadline, Interrupted, Timeouts
+from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.offline import OfflineConversation
 from rhetor.drivers.models.prices import Prices
 from rhetor.drivers.models.resolve import Models
@@ -25,9 +24,9 @@ from rhetor.drivers.models.turn import ModelTurn, Question, TurnResources
 
 
 class ChatDriver:
-    """Opens conversations with models; clients are kept for all of them, and closed with the driver.
+    """Opens conversations with models. The HTTP clients are shared by all of them and closed with the driver.
 
-    `clock`: Unix time, for what a provider says as a date. `fallbacks`: references of models.
+    `fallbacks`: references of the models to try if the peer's own one fails. `clock`: Unix time.
     """
 
     sessions: Literal["many", "one"] = "many"
@@ -54,10 +53,10 @@ class ChatDriver:
         return ChatConversation(peer, self.resources)
 
     async def preload(self) -> None:
-        """Make ready for the model that `auto` stands for now, so that the first turn need not.
+        """Load what the first turn with the `auto` model would otherwise wait for.
 
         Raises:
-            ProviderFailed: there is no such model; a turn would say the same.
+            ProviderFailed: `auto` has no model. A turn fails in the same way.
         """
         target = await self.resources.models.resolve(None)
         if isinstance(target, Target):
@@ -69,32 +68,26 @@ class ChatDriver:
 
 
 class ChatConversation:
-    """One thread of talk; what was said is handed over with each message, and not kept here."""
+    """One conversation. The history comes with each message and is not kept here."""
 
     def __init__(self, peer: Peer, resources: TurnResources) -> None:
         self._peer = peer
         self._resources = resources
         self._offline = OfflineConversation(peer)
-        self._deadline: Deadline | None = None
+        self._turn: ModelTurn | None = None
 
-    async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
+    def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         question = Question(self._peer, message, history, self._offline)
-        with Deadline(self._resources.timeouts) as self._deadline:
-            turn = ModelTurn(self._resources, question, self._deadline)
-            try:
-                async with aclosing(turn.outputs()) as outputs:
-                    async for output in outputs:
-                        yield output
-            except Interrupted:
-                return
+        self._turn = ModelTurn(self._resources, question)
+        return self._turn.outputs()
 
     async def answer(self, id: str, value: Any) -> None:
-        """A plain turn asks for nothing, so there is nothing to answer."""
+        """Nothing to answer: a turn without tools asks for nothing."""
 
     async def interrupt(self) -> None:
         await self._offline.interrupt()
-        if self._deadline is not None:
-            self._deadline.interrupt()
+        if self._turn is not None:
+            self._turn.interrupt()
 
     async def aclose(self) -> None:
         pass

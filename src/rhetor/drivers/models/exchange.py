@@ -1,15 +1,14 @@
-"""One call to a model: `opened` makes it, `read` iterates its answer, and whatever goes wrong has a type.
+"""One call to a model over HTTP, from the request to the last output of its answer.
 
-Nothing is tried twice here: that is `answering`.
+Every failure has a type. Nothing is tried twice here: retries and fallbacks are in `turn.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rhetor.codec.sse import ServerSentEvent, SSEDecoder
 from rhetor.domain.output import Output
@@ -17,37 +16,45 @@ from rhetor.drivers.models import errors
 from rhetor.drivers.models.client import Client, Request, is_success, whole
 from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Timeouts
 from rhetor.drivers.models.target import Target
-from rhetor.errors import TooLarge, Unprocessable
+from rhetor.errors import ProviderFailed, ProviderTimeout, TooLarge, Unprocessable
 
-# Seconds that the end of a body is waited for when the answer is whole: then its connection serves again.
+if TYPE_CHECKING:
+    import aiohttp
+
+# Seconds to wait for the end of the body after a whole answer, so that the connection can be used again.
 _DRAIN = 0.02
 
 
-class Body(Protocol):
-    """The bytes of an answer. `readany` gives what is there, and nothing at the end only."""
-
-    async def readany(self) -> bytes: ...
-
-    def at_eof(self) -> bool: ...
-
-
-class Answer(Protocol):
-    """An answer under way, in one provider's language. `over`: the provider has said that it is done.
-    `cache_written`: tokens of its input that the provider has put into its cache."""
+class Parser(Protocol):
+    """Turns the events of one answer into outputs, for one provider's API."""
 
     over: bool
+    """The provider has said that the answer is complete."""
 
     @property
-    def cache_written(self) -> int: ...
+    def cache_written(self) -> int:
+        """Tokens of the input that the provider has put into its cache."""
+        ...
 
-    def take(self, event: ServerSentEvent) -> Sequence[Output]: ...
+    def take(self, event: ServerSentEvent) -> Sequence[Output]:
+        """The outputs of one event.
 
-    def end(self) -> Sequence[Output]: ...
+        Raises:
+            ProviderFailed: the event is an error or cannot be read.
+        """
+        ...
+
+    def end(self) -> Sequence[Output]:
+        """The last outputs, when no more events will come. The last one is `Done`.
+
+        Raises:
+            ProviderCut: the answer is not complete.
+        """
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """`clock`: Unix time, for what a provider says as a date."""
+class Call(NamedTuple):
+    """What a call is made with. `clock` is Unix time, for a Retry-After header that gives a date."""
 
     target: Target
     client: Client
@@ -55,77 +62,141 @@ class Exchange:
     timeouts: Timeouts
     clock: Callable[[], float]
 
-    @asynccontextmanager
-    async def opened(self, request: Request) -> AsyncIterator[Body]:
-        """Make the call; the context has the body of its answer, and ends the call when it is left early.
+    def too_late(self, over: DeadlineExceeded) -> ProviderTimeout:
+        """The error for a call that has run out of time."""
+        return errors.timed_out(self.target, over.phase, getattr(self.timeouts, over.phase))
+
+
+class Exchange(Protocol):
+    """A call and its answer, read piece by piece."""
+
+    @property
+    def cache_written(self) -> int: ...
+
+    async def start(self) -> Sequence[Output]:
+        """Make the call and return the first outputs of its answer, at least one. Closes itself on failure.
 
         Raises:
-            ProviderFailed: refused, not reached, or too late.
+            ProviderFailed: the provider was not reached, refused the call, or did not answer in time.
         """
+        ...
+
+    async def read(self) -> Sequence[Output]:
+        """The next outputs, at least one, or none after `Done`.
+
+        Raises:
+            ProviderFailed: the answer broke off. The outputs that were returned before remain valid.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End the call, also in the middle of its answer."""
+        ...
+
+
+class StreamedExchange:
+    """An `Exchange` whose answer is a stream of server-sent events."""
+
+    def __init__(self, call: Call, request: Request, parser: Parser) -> None:
+        self._call = call
+        self._request = request
+        self._parser = parser
+        self._decoder = SSEDecoder()
+        self._response: aiohttp.ClientResponse | None = None
+        self._failure: ProviderFailed | None = None
+        self._ended = False
+
+    @property
+    def cache_written(self) -> int:
+        return self._parser.cache_written
+
+    async def start(self) -> Sequence[Output]:
+        """As `Exchange.start`."""
+        try:
+            await self._post()
+            return await self.read()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def read(self) -> Sequence[Output]:
+        """As `Exchange.read`."""
+        if self._failure is not None:
+            raise self._failure
+        outputs: Sequence[Output] = ()
+        while not outputs and not self._ended:
+            outputs = await self._piece()
+        return outputs
+
+    async def aclose(self) -> None:
+        """As `Exchange.aclose`."""
+        if self._response is not None:
+            self._response.close()
+
+    async def _post(self) -> None:
+        call = self._call
         with self._typed():
-            response = await self.deadline.wait(self.client.post(request))
+            response = self._response = await call.deadline.wait(call.client.post(self._request))
+            if is_success(response.status):
+                return
+            body = await call.deadline.wait(whole(response))
+        raise errors.refused(call.target, response.status, body, response.headers, call.clock())
+
+    async def _piece(self) -> Sequence[Output]:
+        """The outputs in the next piece of the body, which may be none."""
+        events = None if self._parser.over else await self._events()
+        if events is None:
+            self._ended = True
+            if self._parser.over:
+                await self._drain()
+            return self._parser.end()
+        outputs: list[Output] = []
         try:
-            if not is_success(response.status):
-                with self._typed():
-                    words = await self.deadline.wait(whole(response))
-                raise errors.refused(self.target, response.status, words, response.headers, self.clock())
-            yield response.content
-        finally:
-            response.close()
-
-    async def read(self, body: Body, answer: Answer) -> AsyncGenerator[Output, None]:
-        """The outputs of an answer, up to and with `Done`.
-
-        Raises:
-            ProviderFailed: it broke off; what was yielded until then stands.
-        """
-        decoder = SSEDecoder()
-        while not answer.over and (events := await self._next(body, decoder)) is not None:
             for event in events:
-                for output in answer.take(event):
-                    yield output
-        if answer.over:
-            await self._drain(body)
-        for output in answer.end():
-            yield output
+                outputs += self._parser.take(event)
+        except ProviderFailed as failure:
+            if not outputs:
+                raise
+            self._failure = failure  # what came before it is returned first
+        return outputs
 
-    async def _next(self, body: Body, decoder: SSEDecoder) -> list[ServerSentEvent] | None:
+    async def _events(self) -> list[ServerSentEvent] | None:
         """The events in the next piece of the body, which may be none; None at its end."""
-        lines = decoder.lines
+        assert self._response is not None
+        call, decoder, lines = self._call, self._decoder, self._decoder.lines
         try:
-            piece = await self.deadline.wait(body.readany())
+            piece = await call.deadline.wait(self._response.content.readany())
             events = decoder.feed(piece) if piece else None
         except DeadlineExceeded as over:
-            raise self._too_late(over) from over
+            raise call.too_late(over) from over
         except TooLarge as error:
-            raise errors.cut(self.target, error.detail) from error
-        except self.client.failures as error:
-            raise errors.cut(self.target, errors.reason(error)) from error
-        # bytes alone are no sign of life: a line that never ends is what a hanging relay sends
+            raise errors.cut(call.target, error.detail) from error
+        except call.client.failures as error:
+            raise errors.cut(call.target, errors.reason(error)) from error
+        # only a complete line is a sign of life: a relay that hangs may still send bytes
         if decoder.lines != lines:
-            self.deadline.alive()
+            call.deadline.alive()
         return events
 
-    async def _drain(self, body: Body) -> None:
-        # before the last outputs, since a reader may leave as soon as it has them
+    async def _drain(self) -> None:
+        # before the last outputs are returned, since the reader may close the call as soon as it has them
+        assert self._response is not None
+        body = self._response.content
         if body.at_eof():
             return
-        with suppress(TimeoutError, *self.client.failures):
+        with suppress(TimeoutError, *self._call.client.failures):
             async with asyncio.timeout(_DRAIN):
                 while await body.readany():
                     pass
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
+        call = self._call
         try:
             yield
         except DeadlineExceeded as over:
-            raise self._too_late(over) from over
+            raise call.too_late(over) from over
         except Unprocessable as error:
-            raise errors.out_of_reach(self.target, error) from error
-        except self.client.failures as error:
-            connect = self.timeouts.connect
-            raise errors.of_call(self.target, error, connect, self.clock()) from error
-
-    def _too_late(self, over: DeadlineExceeded) -> Exception:
-        return errors.timed_out(self.target, over.phase, getattr(self.timeouts, over.phase))
+            raise errors.out_of_reach(call.target, error) from error
+        except call.client.failures as error:
+            raise errors.of_call(call.target, error, call.timeouts.connect, call.clock()) from error

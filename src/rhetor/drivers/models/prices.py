@@ -64,8 +64,9 @@ class Prices:
             return _text(own.of(usage))
         if usage.cost is not None or is_loopback(target.provider.base_url):
             return usage.cost
-        # shielded: it is everybody's, and who is interrupted here must not end it for the others
-        table = await asyncio.shield(self._loading())
+        # shielded: all turns share it, and one that is interrupted must not end it for the others
+        loading = self._loading()
+        table = loading.result() if loading.done() else await asyncio.shield(loading)
         found = _in_table(table, target, usage, cache_written, datetime.fromtimestamp(self._clock(), UTC))
         return None if found is None else _text(found)
 

@@ -1,31 +1,34 @@
-"""Where a call to a model goes: values, resolved and ready."""
+"""Where a call to a model goes: a provider with its URL and key, and a model of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from rhetor.drivers.models.urls import Reach
 
 Kind = Literal["openai", "anthropic", "openrouter"]
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A provider that can be called; `reach` None: its URL is built in and needs no check."""
+class Provider(msgspec.Struct, frozen=True):
+    """A provider that can be called. `reach` is None if the URL is built in and needs no check."""
 
     name: str
     kind: Kind
     base_url: str
-    key: str = field(default="", repr=False)
+    key: str = ""
     key_env: str = ""
     reach: Reach | None = None
 
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Provider(name={self.name!r}, kind={self.kind!r}, base_url={self.base_url!r})"
 
-@dataclass(frozen=True, slots=True)
-class AgentTarget:
-    """A coding agent as a plain model. `name`: what its reference calls it; `peer`: its entry among the
-    tools; `model`: its own name for one, None for its default."""
+
+class AgentTarget(msgspec.Struct, frozen=True):
+    """A coding agent that answers as a model. `name`: its name in the reference. `peer`: its entry among the
+    tools. `model`: the agent's own name of a model, None for its default."""
 
     name: str
     peer: str
@@ -36,8 +39,7 @@ class AgentTarget:
         return f"cli:{self.name}/{self.model}" if self.model else f"cli:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """One model of one provider."""
 
     provider: Provider
@@ -45,5 +47,5 @@ class Target:
 
     @property
     def ref(self) -> str:
-        """How the configuration, events and prices name it."""
+        """The name of the model in the configuration, in events and in prices."""
         return f"{self.provider.name}/{self.model}"

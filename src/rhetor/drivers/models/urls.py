@@ -11,9 +11,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from rhetor.errors import Unprocessable
 
@@ -30,9 +32,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Which addresses that are not public an entry may call; `private` takes in loopback."""
+class Reach(msgspec.Struct, frozen=True):
+    """Which non-public addresses may be called. `private` includes loopback."""
 
     loopback: bool = False
     private: bool = False
@@ -81,8 +82,9 @@ async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Addres
     return addresses[0]
 
 
+@lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
-    """Whether `url` names this machine by a loopback address or as localhost, which needs no resolver."""
+    """Whether `url` names this machine by a loopback address or as localhost. No name is resolved."""
     try:
         host = _parsed(url).hostname or ""
         return host == "localhost" or bool((literal := _literal(host)) and literal.is_loopback)

@@ -83,11 +83,11 @@ specialists:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("mcp_servers: {a: {}}", "a command or a url"),
-        ("mcp_servers: {a: {command: [x], url: 'http://x'}}", "a command or a url"),
+        ("mcp_servers: {a: {}}", "set either command or url"),
+        ("mcp_servers: {a: {command: [x], url: 'http://x'}}", "set either command or url"),
         ("mcp_servers: {a: {command: 'x; rm -rf /'}}", "mcp_servers.a.command"),
         ("mcp_servers: {a: {command: [x], approve: some}}", "mcp_servers.a.approve"),
-        ("specialists: {apollo: {mcp_servers: [none]}}", "mcp_servers has no 'none'"),
+        ("specialists: {apollo: {mcp_servers: [none]}}", "mcp_servers has no entry .none."),
     ],
 )
 def test_a_server_that_makes_no_sense_is_refused(tmp_path: Path, text: str, words: str) -> None:

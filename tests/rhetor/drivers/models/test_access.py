@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -39,7 +38,7 @@ async def test_a_turn_finds_a_server_that_was_started_while_the_hub_was_offline(
     clock, machine = Clock(), Machine()
     async with ProviderServer(models=("llama",), key="") as server, chat_driver({}) as driver:
         models = Models({}, Catalog(), servers=machine, clock=clock)
-        driver.resources = replace(driver.resources, models=models)
+        driver.resources = driver.resources._replace(models=models)
         for _ in range(3):
             outputs, _ = await turn(await driver.open(APOLLO), "Hi")
             assert outputs[0] == Began("offline")
