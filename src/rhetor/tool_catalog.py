@@ -8,9 +8,10 @@ import re
 import shlex
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch

@@ -11,8 +11,9 @@ The hub sees nothing else of the drivers.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.output import Output, Spooled
@@ -22,16 +23,14 @@ from rhetor.domain.tool import Tool
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 
 
-@dataclass(frozen=True, slots=True)
-class PastMessage:
+class PastMessage(msgspec.Struct, frozen=True):
     """One earlier message of a conversation. Histories list the oldest message first."""
 
     role: Literal["user", "assistant"]
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """The message that a turn answers.
 
     Programs only: `execute` submits the message after typing it, and `delimiter` replaces the Enter key, or
@@ -130,8 +129,7 @@ class Viewer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SavedState:
+class SavedState(msgspec.Struct, frozen=True):
     """What the log has of a program that an earlier hub started.
 
     `offset`: the number of bytes of its output that are in the log. `memory`: its last `Remembered`.
@@ -139,9 +137,9 @@ class SavedState:
     """
 
     offset: int
-    memory: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = msgspec.field(default_factory=dict)
     in_turn: bool = False
-    asked: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class RunningProgram(Protocol):

@@ -10,16 +10,16 @@ import json
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 Known = Literal["yes", "no", "unknown"]
 Environment = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """`how`: what it is known by, or how to log in."""
 
     known: Known

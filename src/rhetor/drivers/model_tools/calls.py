@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,8 +25,7 @@ OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestedCall:
+class RequestedCall(msgspec.Struct, frozen=True):
     """A call as the model asks for it; `arguments` are its own words, JSON if all is well."""
 
     name: str

@@ -6,8 +6,9 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from rhetor.drivers.model_tools.mcp_stdio import Program, allowed
 from rhetor.drivers.models.urls import Reach, Resolve, pin
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
 HTTP_SECONDS = 60.0  # of silence
 
 
-@dataclass(frozen=True, slots=True)
-class ServerEntry:
+class ServerEntry(msgspec.Struct, frozen=True):
     """A server as it is configured: a `command` or a `url`. `env` and `pass_env`: values, and names from the
     hub's environment, that its program gets. `approve`: tools that a person is asked about first."""
 
     command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
     url: str | None = None
     allow_private: bool = False

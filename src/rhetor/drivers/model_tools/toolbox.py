@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.output import ToolResult
@@ -30,8 +30,7 @@ class Servers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class AvailableTool:
+class AvailableTool(msgspec.Struct, frozen=True):
     """A tool as the model sees it. `server` None: the client runs it. `name`: what its server calls it."""
 
     tool: Tool

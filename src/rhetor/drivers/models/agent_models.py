@@ -10,10 +10,10 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.output import Done, Output, Permission, Plain, Spooled, Text, Usage
@@ -43,8 +43,7 @@ GRACE_SECONDS = 0.5  # nothing of such a process is worth waiting for
 _LOGIN_WORDS = ("log in", "logged in", "/login", "api key", "authenticat")
 
 
-@dataclass(frozen=True, slots=True)
-class AgentEntry:
+class AgentEntry(msgspec.Struct, frozen=True):
     """An agent as it is configured. `launch`: what its program is started with, but for its folder."""
 
     driver: str

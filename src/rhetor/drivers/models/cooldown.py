@@ -10,9 +10,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.errors import is_providers, passes, shows_life
@@ -26,8 +27,7 @@ LONGEST_ASKED = 3600.0  # seconds of a Retry-After that are believed
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     """Of a provider whose last turn failed. `until`: None while it is asked as ever. `trying`: a turn is
     finding out whether it is back."""
 
@@ -132,8 +132,7 @@ class Admission:
             self._cooldowns.failed(self._provider, failure, trial=self.trial)
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(msgspec.Struct, frozen=True):
     """`retries`: calls after the first one. `first`: seconds that the first pause lasts at most; each later
     one twice as much. `longest`: seconds; who asks for more time gets no second call in this turn.
 

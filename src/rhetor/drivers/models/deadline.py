@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 Phase = Literal["first_chunk", "idle", "total"]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """In seconds. `connect`: until the connection is established. `first_chunk`: from the call to the first
     line of the answer. `idle`: between two lines. `total`: the whole turn."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rhetor.domain.output import Usage
 from rhetor.drivers.models.target import Target
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True):
     """USD for a million tokens. `cached`: of input that was in the provider's cache; None: as other input."""
 
     input: Decimal

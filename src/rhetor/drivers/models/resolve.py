@@ -9,9 +9,10 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.local_models import LocalServer, local_servers, search
@@ -24,8 +25,7 @@ OFFLINE = "offline"
 CLI = "cli:"
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderEntry:
+class ProviderEntry(msgspec.Struct, frozen=True):
     """A provider as it is configured. `base_url` None: the kind's own, with the kind's own key variable.
 
     With a base URL of its own it gets a key only by `api_key_env`: no key goes to a place that it is not for.
@@ -257,8 +257,7 @@ def _unknown(detail: str, provider: str, model: str, hint: str) -> ModelUnknown:
     return ModelUnknown(detail, provider=provider, model=model, status=None, hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
+class BuiltIn(msgspec.Struct, frozen=True):
     """`url_env`: the variable that moves it elsewhere. `model`: what `auto` takes."""
 
     kind: Kind

@@ -5,8 +5,9 @@ Values and one function over them; how the signs are gathered is not known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from rhetor.drivers.programs.terminal.dialogs import Dialog
 
@@ -29,8 +30,7 @@ def ended_by_exit(code: int | None, signal: int | None) -> Evidence:
     return Evidence("exit", detail, code, signal)
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
+class Signs(msgspec.Struct, frozen=True):
     """What is known of a terminal at one moment. `quiet_for`: seconds since its last byte, `turn_for`:
     seconds since the turn began, None where there is none; `prompt`: the line on which it waits, where it
     stands at a prompt (seen as one before, or by its marks); `marks`: the program tells its commands'

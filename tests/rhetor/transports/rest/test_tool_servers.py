@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.permission import Rules
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry

@@ -7,9 +7,10 @@ nor the state of a session. Shapes: https://agentclientprotocol.com/protocol/sch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse, Usage
@@ -31,10 +32,9 @@ def delta(update: dict[str, Any]) -> Text | None:
     return Text(content["text"], channel)
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(msgspec.Struct):
     name: str
-    known: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, Any] = msgspec.field(default_factory=dict)
     told: bool = False
     done: bool = False
 

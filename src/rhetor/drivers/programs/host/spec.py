@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, cast
+
+import msgspec
 
 from rhetor.codec import host_frames as frames
 
 Mode = Literal["pty", "pipes"]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramSpec:
+class ProgramSpec(msgspec.Struct, frozen=True):
     """`env` is all that the program sees. `on_exit`: whether it outlives the hub that started it."""
 
     argv: tuple[str, ...]
@@ -24,8 +24,7 @@ class ProgramSpec:
     on_exit: Literal["survive", "reap"] = "survive"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """`orphan_seconds` without a hub until a program is ended, `reap_after` the same where it does not
     outlive its hub; `spool_limit` bytes that nobody has acknowledged until it waits; `keep_bytes` that stay
     readable after they were acknowledged; `segment_bytes` of a file of the spool."""
@@ -37,8 +36,7 @@ class Limits:
     segment_bytes: int = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class HostIdentity:
+class HostIdentity(msgspec.Struct, frozen=True):
     """Who a host is: a pid alone is taken by another process some day. Times are clock ticks since boot."""
 
     host_id: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from rhetor.codec import host_frames as frames
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """A piece of output. `offset_after`: of its last byte's successor, in the stream that the program wrote;
     reading from there gives what follows. `at_ms`: when the host read it, in ms since 1970."""
 
@@ -18,16 +18,14 @@ class Chunk:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """Of stderr only the last part is kept: `count` bytes before `offset_after` fell out unread."""
 
     offset_after: int
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(msgspec.Struct, frozen=True):
     """The program's end: by itself with a code 0–255, or by a signal. `head`: where its output ends."""
 
     code: int | None
@@ -36,8 +34,7 @@ class Exited:
     head: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HostStatus:
+class HostStatus(msgspec.Struct, frozen=True):
     """`earliest` to `head` of the output can be read; up to `acknowledged` it may be deleted. `echo` and
     `canonical` are the terminal's (False on pipes). `reader_waits`: a process of the foreground group is
     blocked until input comes; None where that cannot be seen. `waiting`: the spool is full, so the program

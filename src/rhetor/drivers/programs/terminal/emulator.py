@@ -7,9 +7,10 @@ store each, private forms of known sequences, modes of the keyboard; nothing tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+from msgspec.structs import replace
 from pyte import modes as mo
 from pyte.charsets import LAT1_MAP, VT100_MAP
 from pyte.screens import Char, Cursor
@@ -29,8 +30,7 @@ ALTERNATES: Final = frozenset((47, 1047, 1049))
 FIRST_MODES: Final = frozenset((7, 25))
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(msgspec.Struct, frozen=True):
     """What DECSC keeps."""
 
     x: int

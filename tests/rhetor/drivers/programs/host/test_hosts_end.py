@@ -7,10 +7,11 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import replace
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.drivers.programs.host.failures import HostLost, HostRefused
 from rhetor.drivers.programs.host.folder import start_time
@@ -135,7 +136,8 @@ async def test_a_killed_host_takes_its_program_along_and_every_call_says_so(
         await link.status()
         os.kill(link.identity.host_pid, signal.SIGKILL)
         await ended(link.identity.program_pid, link.identity.program_start)
-        calls = [waiting, link.status(), link.write(b"x", "text"), link.end(), link.acknowledge(0)]
+        calls: list[Awaitable[object]] = [waiting, link.status(), link.write(b"x", "text")]
+        calls += [link.end(), link.acknowledge(0)]
         calls += [link.resize(1, 1), link.signal(1), link.close_stdin(), output(link)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [HostLost] * len(calls)
