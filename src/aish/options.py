@@ -4,6 +4,13 @@ from aish import exits
 from aish.exits import Failure
 from rhetor.domain.grammar import GrammarError, Options, leading_options, parse_words
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Parsed = TypeVar("Parsed")
+
 
 def parse_options(words: list[str]) -> tuple[Options, str]:
     """The options and the text in the words after a target.
@@ -11,10 +18,7 @@ def parse_options(words: list[str]) -> tuple[Options, str]:
     Raises:
         Failure: an option is invalid.
     """
-    try:
-        return parse_words(words)
-    except GrammarError as error:
-        raise invalid_option(error) from None
+    return _parse(parse_words, words)
 
 
 def parse_leading_options(words: list[str]) -> tuple[Options, int]:
@@ -23,12 +27,12 @@ def parse_leading_options(words: list[str]) -> tuple[Options, int]:
     Raises:
         Failure: an option is invalid.
     """
+    return _parse(leading_options, words)
+
+
+def _parse(parse: "Callable[[list[str]], Parsed]", words: list[str]) -> "Parsed":
     try:
-        return leading_options(words)
+        return parse(words)
     except GrammarError as error:
-        raise invalid_option(error) from None
-
-
-def invalid_option(error: GrammarError) -> Failure:
-    hint = " (aish --help lists them)" if error.message.startswith("unknown option") else ""
-    return Failure(f"{error.message}{hint}", exits.USAGE)
+        hint = " (aish --help lists them)" if error.message.startswith("unknown option") else ""
+        raise Failure(f"{error.message}{hint}", exits.USAGE) from None

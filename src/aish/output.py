@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from aish import render
 
 _OFFLINE = """\
-No model provider is configured, so the embedded offline model answers. For real answers, set OPENAI_API_KEY,
-ANTHROPIC_API_KEY or OPENROUTER_API_KEY, log in with claude, codex or gemini, or run a model server such as
-Ollama on this machine. `aish doctor` shows what was found."""
+No model provider is configured, so the embedded offline model answers.
+For real answers, set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY,
+log in with claude, codex or gemini, or run a local model: see `aish doctor`."""
 _shown_notices: set[str] = set()
 
 STDOUT, STDERR = 1, 2

@@ -37,7 +37,7 @@ CORPUS = [
 
 
 @pytest.mark.parametrize(("text", "shown"), CORPUS)
-def test_colours_pass_and_every_other_sequence_does_not(text: str, shown: str) -> None:
+def test_colours_pass_and_all_other_sequences_are_removed(text: str, shown: str) -> None:
     assert Filter(colours=True).feed(text) == shown
 
 
@@ -53,29 +53,29 @@ def test_sequences_cut_at_every_place_are_filtered_the_same(text: str, shown: st
 @given(
     st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\x1b[]m0;\x07\\\x9b\n"), max_size=40)
 )
-def test_no_text_brings_a_control_to_the_terminal(text: str) -> None:
+def test_no_control_character_reaches_the_terminal(text: str) -> None:
     shown = cleaned(text)
     assert all(char in "\n\t" or (char >= " " and not "\x7f" <= char <= "\x9f") for char in shown)
 
 
-def test_no_color_takes_colours_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_removes_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert Filter().feed("\x1b[31mred") == "red"
     assert Filter(dim=True).feed("dim") == "dim"
 
 
-def test_an_answer_that_coloured_the_terminal_leaves_it_plain() -> None:
+def test_colours_are_reset_after_an_answer() -> None:
     used = Filter(colours=True)
     used.feed("\x1b[31mred")
     assert (used.end(), used.end()) == (RESET, "")
 
 
-def test_text_on_the_way_is_dim_throughout() -> None:
+def test_intermediate_text_stays_dim() -> None:
     dim = Filter(dim=True, colours=True)
     assert [dim.feed("a"), dim.feed("\x1b[0mb"), dim.end()] == [f"{DIM}a", f"{RESET}{DIM}b", RESET]
 
 
-def test_headings_and_tables() -> None:
+def test_headings_are_capitalized_and_columns_aligned() -> None:
     assert heading("apollo") == "[From Apollo]"
     assert table([("NAME", "AT"), ("apollo", ""), ("x", "pid 1")]) == "NAME    AT\napollo\nx       pid 1"
 

@@ -35,7 +35,9 @@ def forward(words: "list[str]") -> int:
         made = Hub().ask("PUT", f"/api/v2/forwards/{quote(source)}", body)
     except Failure as failure:
         if failure.message == exits.unknown(to).message:
-            say(f"aish: no peer or terminal is named {to}; `aish --name {to}` gives a shell this name")
+            failure.hint = (
+                f"{to} is neither a peer nor a terminal; aish --name {to} starts a shell with this name"
+            )
         raise
     _warn_of_loop(made)
     mode = " (JSON mode)" if body["json"] else ""

@@ -54,11 +54,11 @@ def provider_line(status: "dict[str, Any]") -> str:
 
 
 def _table(found: "dict[str, Any]") -> str:
-    from aish.render import cleaned
+    from aish.render import cleaned, local_time
 
     shown = {
         "hub": f"running, version {found.get('version')}, pid {found.get('pid')}",
-        "started": found.get("started_at"),
+        "started": local_time(found["started_at"]) if found.get("started_at") else None,
         "home": found.get("home"),
         "sockets": ", ".join(found.get("sockets") or ()),
         "url": found.get("url"),

@@ -72,7 +72,8 @@ def option_of_kind(request: "dict[str, Any]", *kinds: str) -> "dict[str, Any]":
         for option in request["options"]:
             if option["kind"] == kind:
                 return dict(option)
-    raise Failure(f"name an option: {_options(request)}", exits.USAGE)
+    id, options = request["request_id"], _options(request)
+    raise Failure(f"choose an option with aish approve {id} OPTION: {options}", exits.USAGE)
 
 
 def _options(request: "dict[str, Any]") -> str:

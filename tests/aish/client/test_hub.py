@@ -55,7 +55,7 @@ def test_a_body_is_the_same_in_every_framing_and_however_it_is_cut(sent: bytes, 
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", SIZED[:-1], CHUNKED[:-6], CHUNKED[:-3]])
-def test_an_answer_that_breaks_off_is_a_failure_and_never_a_short_answer(sent: bytes) -> None:
+def test_an_incomplete_response_is_a_failure_and_never_a_shorter_response(sent: bytes) -> None:
     with pytest.raises(Failure) as refused:
         got = answer_of(sent)
         try:
@@ -65,7 +65,7 @@ def test_an_answer_that_breaks_off_is_a_failure_and_never_a_short_answer(sent: b
     assert refused.value.code == exits.UNREACHABLE
 
 
-def test_a_socket_that_another_user_serves_is_not_talked_to(
+def test_a_socket_of_another_user_is_rejected(
     hub: ScriptedHub, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.on("GET /x", answer({}))
@@ -76,7 +76,7 @@ def test_a_socket_that_another_user_serves_is_not_talked_to(
     assert refused.value.code == exits.DENIED
 
 
-def test_a_hub_with_another_environment_is_given_ours_once(
+def test_the_environment_is_sent_once_to_a_hub_that_has_another_one(
     hub: ScriptedHub, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in provider_variables():
@@ -89,7 +89,7 @@ def test_a_hub_with_another_environment_is_given_ours_once(
     assert hub.bodies("PUT /api/v2/environment") == [{"variables": {"OPENAI_API_KEY": "k"}}]
 
 
-def test_a_hub_that_keeps_its_environment_is_not_asked_for_ever(
+def test_a_hub_that_keeps_its_environment_ends_the_request(
     hub: ScriptedHub, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "k")
@@ -100,7 +100,7 @@ def test_a_hub_that_keeps_its_environment_is_not_asked_for_ever(
     assert len(hub.requests) == 3
 
 
-def test_the_fingerprint_depends_on_names_and_values_and_not_on_others() -> None:
+def test_the_fingerprint_depends_only_on_provider_variables_and_their_values() -> None:
     plain = {"OPENAI_API_KEY": "a", "PATH": "/bin", "RHETOR_MODEL": ""}
     assert fingerprint({"PATH": "/bin"}) == ""
     assert fingerprint(plain) == fingerprint({"OPENAI_API_KEY": "a"})
@@ -111,7 +111,7 @@ def test_the_fingerprint_depends_on_names_and_values_and_not_on_others() -> None
     assert len(fingerprint(plain)) == 16
 
 
-def test_a_deadline_ends_the_waiting(hub: ScriptedHub, home: Path) -> None:
+def test_a_request_times_out_at_its_deadline(hub: ScriptedHub, home: Path) -> None:
     over = threading.Event()
 
     def never(connection: socket.socket) -> None:
@@ -126,18 +126,18 @@ def test_a_deadline_ends_the_waiting(hub: ScriptedHub, home: Path) -> None:
     assert refused.value.code == exits.TIMED_OUT
 
 
-def test_names_in_paths() -> None:
+def test_names_are_percent_encoded_in_paths() -> None:
     assert quote("claude-code_2.1~") == "claude-code_2.1~"
     assert quote("a/b ?é") == "a%2Fb%20%3F%C3%A9"
 
 
-def test_where_the_state_is() -> None:
+def test_the_state_folder_comes_from_the_environment() -> None:
     assert state_home({"RHETOR_HOME": "/x/../y"}) == "/y"
     assert state_home({"XDG_STATE_HOME": "/state"}) == "/state/rhetor"
     assert state_home({}).endswith("/.local/state/rhetor")
 
 
-def test_a_path_too_long_for_a_socket_is_moved_to_the_runtime_folder() -> None:
+def test_a_socket_whose_path_is_too_long_is_in_the_runtime_folder() -> None:
     assert socket_path("/h" * 45) == "/h" * 45 + "/hub.sock"
     moved = socket_path("/h" * 46, {"XDG_RUNTIME_DIR": "/run/me"})
     folder, name = moved.rsplit("/", 1)

@@ -21,14 +21,14 @@ values = st.recursive(
 
 
 @given(values)
-def test_json_is_written_and_read_as_the_standard_module_does(value: Any) -> None:
+def test_json_is_encoded_and_decoded_as_by_the_standard_module(value: Any) -> None:
     assert json.loads(encode(value)) == value
     assert decode(encode(value)) == value
     assert decode(b" \n" + json.dumps(value, indent=1).encode() + b"\n") == value
 
 
 @given(st.text(max_size=12) | st.text('{}[]",:0e\\ntfu ', max_size=12))
-def test_what_the_standard_module_refuses_is_refused(text: str) -> None:
+def test_text_that_the_standard_module_rejects_is_rejected(text: str) -> None:
     try:
         expected = json.loads(text)
     except ValueError:
@@ -39,12 +39,12 @@ def test_what_the_standard_module_refuses_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a"}', b"[1] 2", b'"\xff"', b"[" * 100_000])
-def test_what_is_no_json_is_an_error_that_can_be_caught(data: bytes) -> None:
+def test_invalid_json_raises_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         decode(data)
 
 
-def test_bytes_of_an_argument_that_are_no_utf8_become_replacement_characters() -> None:
+def test_argument_bytes_that_are_not_utf8_become_replacement_characters() -> None:
     assert json.loads(encode("a\udcffb")) == "a�b"
 
 
@@ -63,7 +63,7 @@ def test_events_are_the_same_however_the_stream_is_cut(cuts: list[int]) -> None:
     assert [data for piece in pieces for data in frames.feed(piece)] == DATA
 
 
-def test_an_event_without_end_is_refused() -> None:
+def test_an_event_that_is_too_large_is_rejected() -> None:
     frames = Frames()
     with pytest.raises(ValueError, match="too large"):
         frames.feed(b"data: " + b"x" * MAX_FRAME_BYTES)

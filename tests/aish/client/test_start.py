@@ -20,16 +20,14 @@ def started(tmp_path: Path, aish: Shell) -> Path:
     return program
 
 
-def test_a_hub_that_does_not_start_is_told_with_the_end_of_its_log(
-    aish: Shell, started: Path, home: Path
-) -> None:
+def test_a_failed_start_shows_the_end_of_the_log(aish: Shell, started: Path, home: Path) -> None:
     (home / "hub.log").write_text("from an earlier day\n")
     started.write_text("import sys\nsys.stderr.write('config.yaml: line 3: no such key\\n')\nsys.exit(2)\n")
     said = f"aish: the hub did not start; see {home}/hub.log\n  config.yaml: line 3: no such key\n"
     assert aish("apollo", "x") == Ran(5, "", said)
 
 
-def test_the_hub_is_started_with_a_session_a_folder_and_files_of_its_own(
+def test_the_hub_starts_with_its_own_session_folder_and_files(
     aish: Shell, started: Path, tmp_path: Path
 ) -> None:
     aish.environment["RHETOR_HOME"] = str(tmp_path / "new" / "home")

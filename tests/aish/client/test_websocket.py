@@ -82,12 +82,12 @@ def test_any_chunking_gives_the_same_messages(cuts: list[int]) -> None:
 
 
 @given(data=st.binary(max_size=300), cut=st.integers(0, 300))
-def test_any_bytes_are_messages_or_an_end_however_they_are_cut(data: bytes, cut: int) -> None:
+def test_any_bytes_give_messages_or_a_close_however_they_are_cut(data: bytes, cut: int) -> None:
     assert heard(data) == heard(data[:cut], data[cut:])
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_a_client_writes_is_what_a_server_reads(size: int) -> None:
+def test_a_server_reads_what_the_client_writes(size: int) -> None:
     payload = bytes(range(256)) * (size // 256 + 1)
     data = frame(BINARY, payload[:size], b"\x01\xa2\xff\x7f")
     assert data == Frame(Opcode.BINARY, payload[:size]).serialize(mask=False)[:1] + data[1:]
@@ -118,12 +118,12 @@ def unmasked(data: bytes) -> bytes:
         (b"\x82\x7f\x00\x00\x00\x00\x01\x00\x00\x01", 1009),
     ],
 )
-def test_what_is_no_frame_ends_the_reading(data: bytes, code: int) -> None:
+def test_an_invalid_frame_closes_the_connection(data: bytes, code: int) -> None:
     before = sent_by_server(BINARY, b"kept")
     assert heard(before + data) == ([(BINARY, b"kept")], code)
 
 
-def test_pieces_are_bounded_together() -> None:
+def test_the_fragments_of_a_message_share_one_limit() -> None:
     begin = sent_by_server(BINARY, bytes(60), fin=False)
     assert heard(begin, sent_by_server(0, bytes(40)), limit=100) == ([(BINARY, bytes(100))], None)
     assert heard(begin, sent_by_server(0, bytes(41)), limit=100) == ([], 1009)
@@ -140,7 +140,7 @@ def test_pieces_are_bounded_together() -> None:
         (b"\x03\xe8\xff", 1007, ""),
     ],
 )
-def test_what_a_closing_frame_says(payload: bytes, code: int, reason: str) -> None:
+def test_a_close_frame_has_a_code_and_a_reason(payload: bytes, code: int, reason: str) -> None:
     closed = parse_close(payload)
     assert (closed.code, closed.reason) == (code, reason)
 
@@ -201,7 +201,7 @@ def test_messages_of_any_size_come_back_from_an_echo(serve: Serve, home: Path) -
     opened.close()
 
 
-def test_pieces_are_joined_and_pings_answered(serve: Serve, home: Path) -> None:
+def test_fragments_are_joined_and_pings_are_answered(serve: Serve, home: Path) -> None:
     ponged = threading.Event()
 
     def talk(connection: ServerConnection) -> None:
@@ -217,7 +217,7 @@ def test_pieces_are_joined_and_pings_answered(serve: Serve, home: Path) -> None:
     assert (end_of(opened).code, end_of(opened).code) == (1000, 1000)
 
 
-def test_codes_of_both_sides_are_heard(serve: Serve, home: Path) -> None:
+def test_each_side_receives_the_close_code_of_the_other(serve: Serve, home: Path) -> None:
     codes: list[object] = []
     over = threading.Semaphore(0)
 
@@ -238,7 +238,7 @@ def test_codes_of_both_sides_are_heard(serve: Serve, home: Path) -> None:
     assert sorted(map(str, codes)) == ["1000", "4008"]
 
 
-def test_a_connection_that_breaks_off_says_so_behind_what_came(hub: ScriptedHub, home: Path) -> None:
+def test_a_lost_connection_is_reported_after_the_messages_that_arrived(hub: ScriptedHub, home: Path) -> None:
     hub.on("GET /ws/x", accepting(hub, sent_by_server(TEXT, b"last") + b"\x82\x05ab"))
     opened = open_websocket(Hub(str(home)), "/ws/x")
     assert received(opened, 1) == [(TEXT, b"last")]
@@ -247,7 +247,7 @@ def test_a_connection_that_breaks_off_says_so_behind_what_came(hub: ScriptedHub,
     assert end_of(opened).code == ABNORMAL
 
 
-def test_what_is_sent_to_nobody_is_not_taken(hub: ScriptedHub, home: Path) -> None:
+def test_send_returns_false_when_the_connection_is_closed(hub: ScriptedHub, home: Path) -> None:
     hub.on("GET /ws/x", accepting(hub, b""))
     opened = open_websocket(Hub(str(home)), "/ws/x")
     hung_up = select.poll()
@@ -274,7 +274,7 @@ def accepting(hub: ScriptedHub, frames: bytes) -> Callable[[socket.socket], None
     return answer
 
 
-def test_a_refused_upgrade_is_the_failure_that_the_hub_names(hub: ScriptedHub, home: Path) -> None:
+def test_a_rejected_upgrade_raises_the_hubs_failure(hub: ScriptedHub, home: Path) -> None:
     hub.on("GET /ws/x", problem(404, "unknown_peer", "no peer is called 'x'", peer="x"))
     with pytest.raises(Failure) as refused:
         open_websocket(Hub(str(home)), "/ws/x")
@@ -292,14 +292,14 @@ def test_a_refused_upgrade_is_the_failure_that_the_hub_names(hub: ScriptedHub, h
         b"SSH-2.0-x\r\n\r\n",
     ],
 )
-def test_what_speaks_no_websocket_is_no_hub(hub: ScriptedHub, home: Path, head: bytes) -> None:
+def test_a_server_without_websocket_is_not_a_hub(hub: ScriptedHub, home: Path, head: bytes) -> None:
     hub.on("GET /ws/x", head)
     with pytest.raises(Failure) as refused:
         open_websocket(Hub(str(home)), "/ws/x")
     assert refused.value.code == exits.UNREACHABLE
 
 
-def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(hub: ScriptedHub, home: Path) -> None:
+def test_an_upgrade_without_an_answer_times_out(hub: ScriptedHub, home: Path) -> None:
     over = threading.Event()
 
     def never(connection: socket.socket) -> None:
@@ -312,7 +312,7 @@ def test_a_hub_that_says_nothing_is_not_waited_for_for_ever(hub: ScriptedHub, ho
     assert refused.value.code == exits.TIMED_OUT
 
 
-def test_a_hub_that_takes_nothing_does_not_fill_the_memory(hub: ScriptedHub, home: Path) -> None:
+def test_a_hub_that_accepts_no_data_does_not_fill_the_memory(hub: ScriptedHub, home: Path) -> None:
     over = threading.Event()
     accept = accepting(hub, b"")
 
@@ -329,7 +329,7 @@ def test_a_hub_that_takes_nothing_does_not_fill_the_memory(hub: ScriptedHub, hom
     assert (closed.code, closed.reason) == (ABNORMAL, "the hub accepts no data")
 
 
-def test_a_pong_that_nobody_asked_for_is_no_message(hub: ScriptedHub, home: Path) -> None:
+def test_an_unsolicited_pong_is_ignored(hub: ScriptedHub, home: Path) -> None:
     hub.on("GET /ws/x", accepting(hub, sent_by_server(PONG, b"") + sent_by_server(BINARY, b"x")))
     opened = open_websocket(Hub(str(home)), "/ws/x")
     assert received(opened, 1) == [(BINARY, b"x")]

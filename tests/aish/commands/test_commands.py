@@ -58,12 +58,12 @@ def test_list_shows_peers_by_kind(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("list", "type", "tool").out == "No peers\n"
 
 
-def test_a_program_that_cannot_be_started_is_not_installed(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_missing_program_is_shown_as_not_installed(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai", answer({"peers": [peer("codex", "tool", status="missing")]}))
     assert aish("list").out.splitlines()[1] == "codex  tool  not installed      codex does"
 
 
-def test_list_as_json_for_programs(aish: Shell, hub: ScriptedHub) -> None:
+def test_list_prints_json(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai", answer(PEERS))
     (shown,) = json.loads(aish("list", "type", "terminal", "json").out)
     assert shown == {
@@ -79,7 +79,7 @@ def test_list_as_json_for_programs(aish: Shell, hub: ScriptedHub) -> None:
     }
 
 
-def test_status_of_a_hub_that_runs(aish: Shell, hub: ScriptedHub) -> None:
+def test_status_shows_a_running_hub(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/status", answer(STATUS))
     ran = aish("status")
     assert (ran.code, ran.err) == (0, "")
@@ -87,7 +87,7 @@ def test_status_of_a_hub_that_runs(aish: Shell, hub: ScriptedHub) -> None:
     assert json.loads(aish("status", "--json").out) == {"running": True, **STATUS}
 
 
-def test_status_says_so_where_none_runs_and_starts_none(aish: Shell, home: Path) -> None:
+def test_status_reports_that_no_hub_is_running_and_starts_none(aish: Shell, home: Path) -> None:
     assert aish("status") == Ran(5, "hub  not running (the first message starts it)\n", "")
     assert json.loads(aish("status", "--json").out) == {"running": False}
     assert list(home.iterdir()) == []
@@ -99,7 +99,7 @@ SOCKETS: list[dict[str, Any]] = [
 ]
 
 
-def test_sockets_says_who_reads_and_what_waits(aish: Shell, hub: ScriptedHub) -> None:
+def test_sockets_shows_readers_and_unread_messages(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/ai/socket", answer({"sockets": SOCKETS}))
     assert aish("sockets").out == (
         "NAME      PEER    READERS  WAITING  HEAD\n"
@@ -109,7 +109,7 @@ def test_sockets_says_who_reads_and_what_waits(aish: Shell, hub: ScriptedHub) ->
     assert json.loads(aish("sockets", "--json").out) == SOCKETS
 
 
-def test_shutdown_where_no_hub_runs(aish: Shell, home: Path) -> None:
+def test_shutdown_reports_that_no_hub_is_running(aish: Shell, home: Path) -> None:
     assert aish("shutdown") == Ran(0, "No hub is running\n", "")
     assert list(home.iterdir()) == []
 
@@ -146,7 +146,7 @@ def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None
     ]
 
 
-def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) -> None:
+def test_doctor_shows_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) -> None:
     home.chmod(0o755)
     ran = aish("doctor")
     assert ran.code == 1
@@ -155,7 +155,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) 
     assert "– variables   none set; set OPENAI_API_KEY" in ran.out
 
 
-def test_a_command_that_is_written_wrong_says_how_it_is_written(aish: Shell) -> None:
+def test_a_command_with_invalid_words_shows_its_syntax(aish: Shell) -> None:
     for words in (
         ("list", "type", "roman"),
         ("status", "x"),
@@ -175,7 +175,7 @@ def test_help_names_every_command_in_80_columns_and_needs_no_hub(aish: Shell) ->
     assert aish("--version").out.startswith("aish ")
 
 
-def test_each_command_says_how_it_is_written(aish: Shell) -> None:
+def test_help_shows_the_syntax_of_each_command(aish: Shell) -> None:
     for command in sorted(COMMANDS):
         helped = aish(command, "--help")
         name = "sessions" if command == "session" else command

@@ -25,7 +25,7 @@ HOPS = [
 ROUTE = {"name": "review", "hops": HOPS}
 
 
-def test_a_forward_is_made_with_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
+def test_forward_prints_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/forwards/apollo", answer(FORWARD))
     assert (
         aish("forward", "apollo", "jill", "json").out == "✓ Forwarding apollo messages to jill (JSON mode)\n"
@@ -37,13 +37,13 @@ def test_a_forward_is_made_with_the_words_that_scripts_read(aish: Shell, hub: Sc
     ]
 
 
-def test_a_forward_that_comes_back_is_told(aish: Shell, hub: ScriptedHub) -> None:
+def test_forward_warns_of_a_loop(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/forwards/apollo", answer({**FORWARD, "circle": ["apollo", "jill", "apollo"]}))
     ran = aish("forward", "apollo", "jill")
     assert (ran.code, "apollo → jill → apollo is a loop" in ran.err) == (0, True)
 
 
-def test_forwards_are_listed_with_what_went_wrong(aish: Shell, hub: ScriptedHub) -> None:
+def test_forward_list_shows_the_last_failure(aish: Shell, hub: ScriptedHub) -> None:
     failed = {"code": "hop_limit", "detail": "too\x1b[2J far"}
     hub.on("GET /api/v2/forwards", answer({"forwards": [{**FORWARD, "failed": failed}]}))
     shown = "FROM    TO               MODE  LAST FAILURE\napollo  jill (terminal)  json  hop_limit: too far\n"
@@ -51,12 +51,12 @@ def test_forwards_are_listed_with_what_went_wrong(aish: Shell, hub: ScriptedHub)
     assert json.loads(aish("forward", "list", "json").out) == [{**FORWARD, "failed": failed}]
 
 
-def test_a_forward_is_stopped_with_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
+def test_unforward_prints_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("DELETE /api/v2/forwards/apollo", answer(FORWARD))
     assert aish("unforward", "apollo").out == "✓ Stopped forwarding apollo (was going to jill)\n"
 
 
-def test_nothing_is_there_yet(aish: Shell, hub: ScriptedHub) -> None:
+def test_empty_lists_are_reported(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/forwards", answer({"forwards": []}))
     hub.on("GET /api/v2/routes", answer({"routes": []}))
     hub.on("GET /api/v2/purposes", answer({"purposes": []}))
@@ -67,7 +67,7 @@ def test_nothing_is_there_yet(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("context", "show", "apollo").out == "No context for apollo\n"
 
 
-def test_a_route_is_named_shown_and_removed(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_route_is_defined_shown_and_removed(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/routes/review", answer(ROUTE))
     hub.on("GET /api/v2/routes/review", answer(ROUTE))
     hub.on("GET /api/v2/routes", answer({"routes": [ROUTE]}))
@@ -91,9 +91,7 @@ STEPS = [
 ]
 
 
-def test_a_route_is_sent_and_its_last_answer_streams_as_that_of_a_pipeline(
-    aish: Shell, hub: ScriptedHub
-) -> None:
+def test_a_message_along_a_route_streams_the_last_answer(aish: Shell, hub: ScriptedHub) -> None:
     said = [*spoken("h1", "numa", "on the way"), *spoken("h2", "apollo", "the ", "end")]
     hub.on("POST /api/v2/routes/review/send", plan(*said, steps=STEPS))
     ran = aish("route", "review", "check", given="piped")
@@ -102,7 +100,7 @@ def test_a_route_is_sent_and_its_last_answer_streams_as_that_of_a_pipeline(
     assert {name: body[name] for name in body if name != "cwd"} == {"message": "check\n\npiped"}
 
 
-def test_a_route_that_fails_has_the_exit_code_of_its_first_failure(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_failed_route_exits_with_the_code_of_its_first_failure(aish: Shell, hub: ScriptedHub) -> None:
     failed = {
         "type": "step.failed",
         "step": "h1",
@@ -129,7 +127,7 @@ def test_context_is_staged_shown_promoted_and_cleared(aish: Shell, hub: Scripted
     assert aish("context", "clear", "apollo").out == "✓ Cleared the context of apollo\n"
 
 
-def test_a_purpose_is_a_peers_or_that_of_the_terminal_that_has_a_name(aish: Shell, hub: ScriptedHub) -> None:
+def test_purpose_sets_that_of_a_peer_or_of_a_named_terminal(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/purposes/apollo", answer({"name": "apollo", "purpose": "reviews"}))
     hub.on("PUT /api/v2/purposes/jill", answer({"name": "jill", "purpose": None}))
     hub.on("GET /api/v2/purposes", answer({"purposes": [{"name": "apollo", "purpose": "reviews\x07"}]}))
@@ -145,7 +143,7 @@ def test_a_purpose_is_a_peers_or_that_of_the_terminal_that_has_a_name(aish: Shel
     )
 
 
-def test_a_terminal_that_has_a_name_says_it_with_each_message(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_named_terminal_sends_its_name_with_each_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo"}]}))
     hub.on("POST /api/v2/ai/apollo/stream", says("x"))
     aish("apollo", "hi", env={"AISH_NAME": "jill"})
@@ -180,16 +178,16 @@ def test_a_terminal_that_has_a_name_says_it_with_each_message(aish: Shell, hub: 
         ("--name", "-i"),
     ],
 )
-def test_what_does_not_hold_together_is_wrong_usage(aish: Shell, words: tuple[str, ...]) -> None:
+def test_invalid_words_are_wrong_usage(aish: Shell, words: tuple[str, ...]) -> None:
     ran = aish(*words)
     assert (ran.code, ran.out) == (2, "")
 
 
-def test_who_is_not_known_is_exit_3(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_unknown_name_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     refusal = problem(404, "unknown_peer", "no peer is called 'x'", peer="x")
     hub.on("PUT /api/v2/forwards/apollo", refusal)
     hub.on("POST /api/v2/context/x/stage", refusal)
     for words in (("forward", "apollo", "x"), ("context", "stage", "x", "text")):
         ran = aish(*words)
-        assert (ran.code, ran.err.splitlines()[-1]) == (3, "Error: Unknown CI or command: x")
+        assert (ran.code, ran.err.splitlines()[0]) == (3, "Error: Unknown CI or command: x")
         assert ("aish --name x" in ran.err) == (words[0] == "forward")

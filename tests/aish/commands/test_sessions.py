@@ -36,7 +36,7 @@ def known(hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
 
 
-def test_those_that_go_on_are_listed_and_all_where_asked_for(aish: Shell) -> None:
+def test_open_sessions_are_listed_and_all_with_all(aish: Shell) -> None:
     assert aish("sessions", "list").out == (
         "NAME  TOOL    STATE   USED              ID   ABOUT\n"
         "work  apollo  active  2026-01-02 03:04  s_1  /src why is it slow?\n"
@@ -48,7 +48,7 @@ def test_those_that_go_on_are_listed_and_all_where_asked_for(aish: Shell) -> Non
     assert json.loads(aish("sessions", "list", "--json").out) == [WORK]
 
 
-def test_a_new_one_is_in_this_folder_where_none_is_named(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_new_session_is_in_the_current_folder_by_default(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("POST /api/v2/sessions", answer(WORK))
     assert aish("session", "create", "work", "--tool", "apollo").out == (
         "✓ Created session work with apollo (s_1)\n"
@@ -58,7 +58,7 @@ def test_a_new_one_is_in_this_folder_where_none_is_named(aish: Shell, hub: Scrip
     assert hub.bodies("POST /api/v2/sessions") == [plain, {**plain, "context_window": 3, "cwd": "/"}]
 
 
-def test_one_that_is_resumed_at_a_terminal_is_talked_to_there(aish: Shell, hub: ScriptedHub) -> None:
+def test_resume_at_a_terminal_opens_a_conversation(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("POST /api/v2/sessions/s_1/resume", answer(WORK))
     hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))
     with at_terminal(aish, "session", "resume", "work") as terminal:
@@ -72,7 +72,7 @@ def test_one_that_is_resumed_at_a_terminal_is_talked_to_there(aish: Shell, hub: 
     assert said["session_id"] == "s_1"
 
 
-def test_what_was_said_is_shown(aish: Shell, hub: ScriptedHub) -> None:
+def test_show_prints_the_messages(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/sessions/s_1?messages=20", answer(WORK))
     assert aish("session", "show", "work").out.splitlines()[-7:] == [
         *("## You · 2026-01-02 03:04:05", "", "why?"),
@@ -80,7 +80,7 @@ def test_what_was_said_is_shown(aish: Shell, hub: ScriptedHub) -> None:
     ]
 
 
-def test_one_that_is_not_there_is_exit_code_3(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_unknown_session_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/sessions/none?messages=0", problem(404, "not_found", "there is no session 'none'"))
     for words in (("show", "none"), ("delete", "none"), ("export", "none"), ("resume", "none")):
         ran = aish("session", *words)
@@ -90,7 +90,7 @@ def test_one_that_is_not_there_is_exit_code_3(aish: Shell, hub: ScriptedHub) -> 
         )
 
 
-def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> None:
+def test_import_reports_the_result_of_each_file(aish: Shell, hub: ScriptedHub) -> None:
     plain = {"session_id": None, "new": 0, "known": 0, "malformed": 0, "skipped": None, "error": None}
     files = [
         {**plain, "path": "/a.jsonl", "session_id": "s_1", "new": 3, "malformed": 1},
@@ -112,7 +112,7 @@ def test_what_was_taken_in_is_told_by_file(aish: Shell, hub: ScriptedHub) -> Non
     assert datetime.fromisoformat(body["since"]).utcoffset() is not None
 
 
-def test_a_time_is_said_in_several_ways() -> None:
+def test_a_time_is_an_age_or_a_date() -> None:
     now = datetime.now(UTC)
     for text, days in (("7d", 7.0), ("12h", 0.5), ("2w", 14.0)):
         assert abs((now - datetime.fromisoformat(parse_time(text))).total_seconds() - days * 86_400) < 60

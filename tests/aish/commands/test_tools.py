@@ -16,7 +16,7 @@ BOX = {"name": "box", "id": "box", "kind": "terminal", "status": "idle", "eviden
 RUNS = "✓ box is running (pid 77)\n"
 
 
-def test_a_terminal_program_is_run_with_this_folder_and_environment(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_terminal_program_runs_in_this_folder_and_environment(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PROGRAMS, answer(BOX))
     ran = aish("ci-terminal", "--name", "box", "-d", "\\r\\x1b", "--", "bash", "-i", "--", env={"OWN": "ü"})
     assert ran == Ran(0, RUNS, "")
@@ -33,7 +33,7 @@ def test_a_terminal_program_is_run_with_this_folder_and_environment(aish: Shell,
     }
 
 
-def test_a_tool_is_run_with_pipes(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_tool_runs_on_pipes(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PROGRAMS, answer(BOX))
     ran = aish("ci-tool", "-n=box", "--json-protocol", "--on-exit", "reap", "./solve.py", "-n", "3")
     assert ran == Ran(0, RUNS, "")
@@ -72,13 +72,13 @@ def test_a_tool_is_run_with_pipes(aish: Shell, hub: ScriptedHub) -> None:
         ["wait", "box", "--timeout", "nan"],
     ],
 )
-def test_words_that_do_not_hold_together_say_how_they_are_written(aish: Shell, words: list[str]) -> None:
+def test_invalid_words_show_the_syntax(aish: Shell, words: list[str]) -> None:
     ran = aish(*words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"aish: usage: aish {words[0]} ")
 
 
-def test_what_cannot_be_is_said_before_the_hub_is_asked(aish: Shell) -> None:
+def test_an_impossible_request_fails_before_it_is_sent(aish: Shell) -> None:
     assert aish("ci-tool", "-n", "wait", "--", "cat") == Ran(
         2, "", "aish: wait is a command of aish; choose another name\n"
     )
@@ -99,14 +99,18 @@ def test_what_cannot_be_is_said_before_the_hub_is_asked(aish: Shell) -> None:
         (problem(403, "forbidden", "programs start none"), Ran(4, "", "aish: programs start none\n")),
     ],
 )
-def test_what_the_hub_refuses(aish: Shell, hub: ScriptedHub, refused: bytes, ran: Ran) -> None:
+def test_the_hubs_rejection_has_its_exit_code(
+    aish: Shell, hub: ScriptedHub, refused: bytes, ran: Ran
+) -> None:
     hub.on(PROGRAMS, refused)
     hub.on("POST /api/v2/tools/box/launch", refused)
     assert aish("ci-terminal", "-n", "box", "--detach", "--", "codex") == ran
     assert aish("tools", "launch", "box") == ran
 
 
-def test_in_a_terminal_the_program_is_attached_with_the_window_s_size(aish: Shell, hub: ScriptedHub) -> None:
+def test_in_a_terminal_the_program_is_attached_at_the_size_of_the_window(
+    aish: Shell, hub: ScriptedHub
+) -> None:
     hub.on(PROGRAMS, answer(BOX))
     box = Attachable(hub)
     with window(aish, "ci-terminal", "-n", "box", "--prompt", "^> ", "--", "bash", rows=33) as shown:
@@ -122,7 +126,7 @@ def test_in_a_terminal_the_program_is_attached_with_the_window_s_size(aish: Shel
     assert (asked["rows"], asked["cols"], asked["prompt"]) == (33, 100, "^> ")
 
 
-def test_detached_it_is_not_attached_in_a_terminal_either(aish: Shell, hub: ScriptedHub) -> None:
+def test_detach_does_not_attach_the_program(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PROGRAMS, answer(BOX))
     with window(aish, "ci-terminal", "-n", "box", "--detach", "--", "bash") as shown:
         assert (shown.wait_for_end(), shown.screen) == (0, RUNS)
@@ -142,16 +146,14 @@ def test_a_job_in_the_background_of_a_shell_stays_out_of_its_terminal(aish: Shel
 
 
 @pytest.mark.parametrize("line", ["ci-terminal -n box -- bash -i &", "ci-terminal -n box -- bash -i&"])
-def test_an_ampersand_sends_it_to_the_background_of_this_shell(
-    aish: Shell, hub: ScriptedHub, line: str
-) -> None:
+def test_an_ampersand_runs_the_program_in_the_background(aish: Shell, hub: ScriptedHub, line: str) -> None:
     hub.on(PROGRAMS, answer(BOX))
     with window(aish, "-c", line) as shown:
         assert (shown.wait_for_end(), shown.screen) == (0, RUNS)
     assert hub.bodies(PROGRAMS)[0]["argv"] == ["bash", "-i"]
 
 
-def test_a_program_that_was_over_before_anybody_could_look_is_told(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_program_that_ended_before_attaching_shows_its_last_screen(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PROGRAMS, answer(BOX))
     hub.on("GET /ws/attach/box?mode=rw", problem(409, "not_running", "box does not run"))
     ended = {**STATUS, "status": "gone", "exit_code": 4, "screen": ["no such file\x1b]0;x\x07", "", ""]}
@@ -179,7 +181,7 @@ STATUS: dict[str, Any] = {
 }
 
 
-def test_explain_says_why(aish: Shell, hub: ScriptedHub) -> None:
+def test_explain_shows_the_reasons_for_a_status(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/box/status", answer(STATUS))
     explained = (
         "peer      box, terminal (pty)\n"
@@ -198,7 +200,7 @@ def test_explain_says_why(aish: Shell, hub: ScriptedHub) -> None:
     assert json.loads(aish("explain", "box", "--json").out) == STATUS
 
 
-def test_explain_of_what_has_ended_and_of_nobody(aish: Shell, hub: ScriptedHub) -> None:
+def test_explain_shows_how_a_program_ended_and_rejects_unknown_peers(aish: Shell, hub: ScriptedHub) -> None:
     gone = {
         **STATUS,
         "status": "gone",
@@ -218,7 +220,7 @@ def test_explain_of_what_has_ended_and_of_nobody(aish: Shell, hub: ScriptedHub) 
 WAIT = "POST /api/v2/wait"
 
 
-def test_wait_prints_those_that_are_idle(aish: Shell, hub: ScriptedHub) -> None:
+def test_wait_prints_the_idle_peers(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(WAIT, answer({"idle": ["b"], "waiting": ["a"], "timed_out": False}))
     assert aish("wait", "--any", "a", "b") == Ran(0, "b\n", "")
     aish("wait", "--timeout=2.5", "a")
@@ -228,7 +230,7 @@ def test_wait_prints_those_that_are_idle(aish: Shell, hub: ScriptedHub) -> None:
     ]
 
 
-def test_wait_that_takes_too_long(aish: Shell, hub: ScriptedHub) -> None:
+def test_wait_times_out_with_124(aish: Shell, hub: ScriptedHub) -> None:
     late, unknown = (
         {"idle": ["a"], "waiting": ["b"], "timed_out": True},
         problem(404, "unknown_peer", "x", peer="b"),
@@ -265,7 +267,7 @@ TOOLS = {
 }
 
 
-def test_tools_and_how_to_get_those_that_are_missing(aish: Shell, hub: ScriptedHub) -> None:
+def test_tools_lists_tools_and_how_to_install_missing_ones(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/tools", answer(TOOLS))
     assert aish("tools", "list").out == (
         "NAME      STATUS         AT     DESCRIPTION\n"
@@ -276,7 +278,7 @@ def test_tools_and_how_to_get_those_that_are_missing(aish: Shell, hub: ScriptedH
     assert json.loads(aish("tools", "list", "--json").out) == TOOLS["tools"]
 
 
-def test_one_tool_and_its_health(aish: Shell, hub: ScriptedHub) -> None:
+def test_tools_status_shows_the_health_of_a_tool(aish: Shell, hub: ScriptedHub) -> None:
     health = {"check": "codex --version", "ok": True, "detail": "answers", "version": "0.169.0"}
     hub.on("GET /api/v2/tools/codex", answer(tool("codex", health=health, sessions=2)))
     assert aish("tools", "status", "codex").out == (
@@ -291,7 +293,7 @@ def test_one_tool_and_its_health(aish: Shell, hub: ScriptedHub) -> None:
     )
 
 
-def test_capabilities_best_first(aish: Shell, hub: ScriptedHub) -> None:
+def test_capabilities_are_listed_best_first(aish: Shell, hub: ScriptedHub) -> None:
     found = {
         "name": "codex",
         "static": {"tests": 0.5, "code-generation": 0.9},
@@ -311,7 +313,7 @@ def test_capabilities_best_first(aish: Shell, hub: ScriptedHub) -> None:
     assert json.loads(aish("tools", "capabilities", "codex", "--json").out) == found
 
 
-def test_a_tool_is_launched_and_ended(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_tool_is_launched_and_terminated(aish: Shell, hub: ScriptedHub) -> None:
     launch = "POST /api/v2/tools/codex/launch"
     hub.on(launch, answer(tool("codex", pid=12)))
     hub.on(
@@ -328,7 +330,7 @@ def test_a_tool_is_launched_and_ended(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("tools", "terminate", "codex") == Ran(1, "", "aish: codex does not run\n")
 
 
-def test_a_program_that_is_no_tool_is_ended_by_the_same_words(aish: Shell, hub: ScriptedHub) -> None:
+def test_terminate_also_ends_a_wrapped_program(aish: Shell, hub: ScriptedHub) -> None:
     unknown = problem(404, "unknown_peer", "no", peer="box")
     hub.on("POST /api/v2/tools/box/terminate", unknown)
     hub.on("DELETE /api/v2/programs/box", answer({"name": "box", "exit_code": 0, "signal": None}), unknown)
@@ -336,7 +338,7 @@ def test_a_program_that_is_no_tool_is_ended_by_the_same_words(aish: Shell, hub: 
     assert aish("tools", "terminate", "box") == Ran(3, "", "Error: Unknown CI or command: box\n")
 
 
-def test_commands_of_programs_work_within_a_line(aish: Shell, hub: ScriptedHub) -> None:
+def test_program_commands_work_within_a_line(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/tools", answer(TOOLS))
     ran = aish("-c", "tools list | head -1")
     assert ran == Ran(0, "NAME      STATUS         AT     DESCRIPTION\n", "")

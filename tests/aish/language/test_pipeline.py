@@ -45,19 +45,19 @@ def step(id: str, *needs: str, ai: str = "", **more: Any) -> dict[str, Any]:
 # -- programs ---------------------------------------------------------------------------------------------
 
 
-def test_programs_alone_just_run(aish: Shell) -> None:
+def test_a_line_of_programs_runs_without_the_hub(aish: Shell) -> None:
     assert aish("-c", "printf 'b\\na\\n' | sort | tr ab xy") == Ran(0, "x\ny\n", "")
     assert aish("-c", "cat", given="as in sh") == Ran(0, "as in sh", "")
 
 
-def test_programs_need_no_hub_to_be_there(aish: Shell, tmp_path: Path) -> None:
+def test_programs_run_if_the_hub_cannot_be_started(aish: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     nowhere = {"RHETOR_HOME": str(tmp_path / "file" / "home")}
     assert aish("-c", "echo hi", env=nowhere) == Ran(0, "hi\n", "")
     assert aish("-c", "nosuch", env=nowhere).code == 5
 
 
-def test_a_closed_pipe_between_programs_is_no_failure(aish: Shell) -> None:
+def test_a_closed_pipe_between_programs_is_not_a_failure(aish: Shell) -> None:
     assert aish("-c", "yes | head -1") == Ran(0, "y\n", "")
 
 
@@ -71,11 +71,11 @@ def test_a_closed_pipe_between_programs_is_no_failure(aish: Shell) -> None:
         ("exec sh -c 'kill -9 $$'", 1, "aish: exec sh -c 'kill -9 $$': killed by signal 9\n"),
     ],
 )
-def test_a_programs_own_code_is_said(aish: Shell, line: str, code: int, says: str) -> None:
+def test_a_failed_programs_own_exit_code_is_printed(aish: Shell, line: str, code: int, says: str) -> None:
     assert aish("-c", line) == Ran(code, "", says)
 
 
-def test_an_own_folder_and_environment(aish: Shell) -> None:
+def test_cd_and_the_environment_apply_to_programs(aish: Shell) -> None:
     (aish.folder / "sub").mkdir()
     assert aish("-c", "cd sub\npwd\nX=1 sh -c 'echo $X$Y'", env={"Y": "2"}).out == f"{aish.folder}/sub\n12\n"
 
@@ -97,20 +97,20 @@ def test_files_of_a_line_are_opened_by_the_shell(aish: Shell, hub: ScriptedHub) 
 # -- programs and peers -----------------------------------------------------------------------------------
 
 
-def test_what_a_program_says_goes_to_the_peer_without_its_last_newline(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_programs_output_goes_to_the_peer_without_its_last_newline(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     assert aish("-c", 'echo "a | b" | apollo') == Ran(0, "ok\n", "")
     aish("-c", "printf 'a\\n\\n' | tr a b | apollo look")
     assert hub.bodies(APOLLO) == [{"content": "a | b"}, {"content": "look\n\nb\n"}]
 
 
-def test_no_peer_is_called_after_a_program_that_failed(aish: Shell, hub: ScriptedHub) -> None:
+def test_no_peer_is_called_after_a_failed_program(aish: Shell, hub: ScriptedHub) -> None:
     ran = aish("-c", "sh -c 'echo some; exit 4' | apollo")
     assert ran == Ran(1, "", "aish: sh -c 'echo some; exit 4': exit status 4\n")
     assert hub.bodies(APOLLO) == []
 
 
-def test_a_program_is_fed_while_the_peer_speaks(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_program_receives_the_answer_as_it_arrives(aish: Shell, hub: ScriptedHub) -> None:
     seen = threading.Event()
 
     def slowly(connection: socket) -> None:
@@ -128,14 +128,14 @@ def test_a_program_is_fed_while_the_peer_speaks(aish: Shell, hub: ScriptedHub) -
     assert (aish.folder / "copy").read_text() == "first\nsecond\n"
 
 
-def test_peers_and_programs_by_turns(aish: Shell, hub: ScriptedHub) -> None:
+def test_peers_and_programs_alternate_in_a_pipeline(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("one\n" * 30_000))
     hub.on("POST /api/v2/ai/athena/stream", says("three"))
     assert aish("-c", "echo go | apollo | uniq | tr a-z A-Z | athena | sed s/t/T/") == Ran(0, "Three\n", "")
     assert hub.bodies("POST /api/v2/ai/athena/stream") == [{"content": "ONE"}]
 
 
-def test_a_program_after_a_peer_that_failed_does_not_take_the_part_for_the_whole(
+def test_a_program_after_a_failed_peer_does_not_take_a_part_for_the_whole(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     broken = {"type": "error", "code": "provider_failed", "detail": "gone"}
@@ -145,7 +145,7 @@ def test_a_program_after_a_peer_that_failed_does_not_take_the_part_for_the_whole
     assert not (aish.folder / "finished").exists()
 
 
-def test_a_program_that_closes_its_pipe_stops_the_peer_and_is_no_failure(
+def test_a_program_that_closes_its_pipe_stops_the_peer_without_a_failure(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     def endless(connection: socket) -> None:
@@ -185,7 +185,9 @@ def test_a_run_of_peers_is_one_request(aish: Shell, hub: ScriptedHub) -> None:
     assert [r.path for r in hub.requests if r.method == "POST"] == ["/api/v2/plans"]
 
 
-def test_a_group_answers_the_same_input_and_the_next_gets_both(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_group_answers_the_same_input_and_the_next_peer_receives_both_answers(
+    aish: Shell, hub: ScriptedHub
+) -> None:
     hub.on(PLANS, plan(*spoken("prometheus", "prometheus", "sum"), steps=[step("prometheus")]))
     assert aish("-c", "echo go | {apollo|athena} | prometheus") == Ran(0, "sum\n", "")
     assert hub.bodies(PLANS)[0]["steps"] == [
@@ -195,7 +197,7 @@ def test_a_group_answers_the_same_input_and_the_next_gets_both(aish: Shell, hub:
     ]
 
 
-def test_several_last_answers_are_shown_whole_under_their_names(aish: Shell, hub: ScriptedHub) -> None:
+def test_several_last_answers_are_printed_whole_under_their_names(aish: Shell, hub: ScriptedHub) -> None:
     first, second = spoken("apollo", "apollo", "A", "!"), spoken("athena", "athena", "B\n")
     mixed = [first[0], second[0], first[1], *second[1:], *first[2:]]
     hub.on(PLANS, plan(*mixed, steps=[step("apollo"), step("athena")]))
@@ -210,7 +212,7 @@ def test_team_chat_needs_a_message(aish: Shell) -> None:
     assert aish("team-chat") == Ran(2, "", "team-chat requires a message\n")
 
 
-def test_a_capability_says_whom_it_found(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_capability_shows_the_chosen_peer(aish: Shell, hub: ScriptedHub) -> None:
     started, *rest = spoken("code-analysis", "apollo", "ok")
     started["data"].update(capability="code-analysis", score=0.95)
     hub.on(PLANS, plan(started, *rest, steps=[step("code-analysis")]))
@@ -220,12 +222,12 @@ def test_a_capability_says_whom_it_found(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PLANS, problem(404, "no_capable_peer", "No AI found for capability: x"))
 
 
-def test_no_peer_for_a_capability(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_capability_without_a_peer_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PLANS, problem(404, "no_capable_peer", "No AI found for capability: poetry"))
     assert aish("@poetry", "x") == Ran(3, "", "No AI found for capability: poetry\n")
 
 
-def test_a_failed_stage_ends_the_line_and_says_why(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_failed_stage_ends_the_line_and_shows_why(aish: Shell, hub: ScriptedHub) -> None:
     started, *_ = spoken("athena", "athena")
     failed = event("step.failed", "athena", code="timeout", detail="too slow", retryable=True)
     skipped = event("step.skipped", "apollo", because="athena")
@@ -245,7 +247,7 @@ def test_a_broadcast_with_a_failure_shows_the_other_answers(aish: Shell, hub: Sc
     )
 
 
-def test_a_step_in_a_session_has_no_deltas_and_is_shown_at_its_end(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_step_without_deltas_is_shown_when_it_is_done(aish: Shell, hub: ScriptedHub) -> None:
     started = event("step.started", "apollo", peer="apollo", session_id="s_1", turn_id="t_1")
     steps = [step("athena"), step("apollo", "athena")]
     done = event("step.done", "apollo", text="whole")
@@ -268,7 +270,7 @@ def test_a_conversation_is_kept_within_one_shell(aish: Shell, hub: ScriptedHub) 
     ]
 
 
-def test_a_timeout_is_that_of_its_own_line(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_timeout_applies_to_its_own_line_only(aish: Shell, hub: ScriptedHub) -> None:
     over = threading.Event()
 
     def never(connection: socket) -> None:
@@ -281,7 +283,7 @@ def test_a_timeout_is_that_of_its_own_line(aish: Shell, hub: ScriptedHub) -> Non
     assert ran == Ran(0, "in time\nin time\n", "aish: timed out waiting for an answer\n")
 
 
-def test_a_stage_that_no_program_can_be_started_with(aish: Shell) -> None:
+def test_a_stage_that_cannot_be_passed_to_sh_is_a_failure(aish: Shell) -> None:
     ran = aish(given="echo a\0b\necho " + "x" * 200_000)
     assert (ran.code, ran.out) == (1, "")
     assert "null byte" in ran.err and "Argument list too long" in ran.err
@@ -331,28 +333,28 @@ def test_a_peer_comes_before_a_program_of_its_name(aish: Shell, hub: ScriptedHub
     assert aish("-c", lines, env=env).out == "the peer\nthe peer again\nthe program\nthe program\n"
 
 
-def test_a_word_that_is_nothing(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_unknown_word_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "nosuch hi | apollo") == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
 
 
-def test_a_line_that_does_not_hold_says_its_column(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_invalid_line_shows_the_column(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "apollo | | x") == Ran(2, "", "aish: a stage is missing in front of | (column 10)\n")
     assert aish("-c", "apollo is 2>1").err == "aish: an unquoted 2> is not text here; quote it (column 11)\n"
 
 
-def test_a_peer_that_is_given_nothing(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_peer_without_input_is_wrong_usage(aish: Shell, hub: ScriptedHub) -> None:
     ran = aish("-c", "true | apollo", given="not for it")
     assert ran == Ran(2, "", "aish: no message for apollo; type a text after the name, or pipe one in\n")
 
 
-def test_a_command_is_a_stage_too(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_command_can_be_a_stage(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "list | grep -c specialist").out == "0\n"
     assert aish("-c", "list | grep -c greek").out == f"{len(PEERS)}\n"
     assert aish("-c", "list json > f").code == 0
     assert [peer["name"] for peer in json.loads((aish.folder / "f").read_text())] == sorted(PEERS)
 
 
-def test_what_is_piped_into_a_line_is_for_its_first_peers(aish: Shell, hub: ScriptedHub) -> None:
+def test_piped_input_goes_to_the_first_peers_of_a_line(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     hub.on(PLANS, plan(*spoken("prometheus", "prometheus", "sum"), steps=[step("prometheus")]))
     assert aish("-c", "apollo", given="a question\n") == Ran(0, "ok\n", "")
@@ -364,7 +366,7 @@ def test_what_is_piped_into_a_line_is_for_its_first_peers(aish: Shell, hub: Scri
     assert (first["input"], second["input"]) == ("the same", "to both")
 
 
-def test_a_mistyped_word_is_told_as_one_also_without_a_message(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_unknown_word_is_reported_even_without_a_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/sesions", problem(404, "unknown_peer", "nobody", peer="sesions"))
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
     assert aish("sesions", given="") == Ran(3, "", "Error: Unknown CI or command: sesions\n")
@@ -374,7 +376,7 @@ def test_a_mistyped_word_is_told_as_one_also_without_a_message(aish: Shell, hub:
 # -- scripts ----------------------------------------------------------------------------------------------
 
 
-def test_a_script_runs_its_lines_and_ends_with_the_last_code(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_script_runs_its_lines_and_exits_with_the_last_code(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     script = aish.folder / "review.aish"
     script.write_text(
@@ -387,17 +389,17 @@ def test_a_script_runs_its_lines_and_ends_with_the_last_code(aish: Shell, hub: S
     assert hub.bodies(APOLLO)[0] == {"content": "two\nlines\n\none"}
 
 
-def test_a_script_names_file_and_line_of_what_does_not_hold(aish: Shell) -> None:
+def test_an_invalid_line_of_a_script_is_reported_with_file_and_line(aish: Shell) -> None:
     (aish.folder / "bad.aish").write_text("echo a\n\n| x\nexit 7\necho not reached\n")
     ran = aish("bad.aish")
     assert ran == Ran(7, "a\n", "aish: bad.aish:3: a stage is missing in front of | (column 1)\n")
 
 
-def test_an_open_quotation_at_the_end_of_a_script(aish: Shell) -> None:
+def test_an_open_quotation_at_the_end_of_a_script_is_an_error(aish: Shell) -> None:
     assert aish("-c", 'apollo "hi') == Ran(
         2, "", 'aish: the quotation that " opens is not closed (column 8)\n'
     )
 
 
-def test_a_script_that_is_not_there(aish: Shell) -> None:
+def test_a_missing_script_exits_with_3(aish: Shell) -> None:
     assert aish("./nosuch.aish") == Ran(3, "", "aish: cannot read ./nosuch.aish: No such file or directory\n")

@@ -34,16 +34,14 @@ def peers(hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
 
 
-def test_a_terminal_is_given_colours_and_no_other_sequence(aish: Shell, hub: ScriptedHub) -> None:
+def test_only_colour_sequences_reach_a_terminal(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("\x1b]0;title\x07\x1b[2J\x1b[31", "mred\x1b]52;c;", "eA==\x07 text"))
     with at_terminal(aish, "apollo", "x") as terminal:
         assert terminal.wait_for_end() == 0
         assert terminal.screen == f"\x1b[31mred text{RESET}\n"
 
 
-def test_who_asks_in_the_middle_of_an_answer_does_so_on_a_line_of_its_own(
-    aish: Shell, hub: ScriptedHub
-) -> None:
+def test_a_permission_request_during_an_answer_begins_a_new_line(aish: Shell, hub: ScriptedHub) -> None:
     asked = frame({"type": "permission", "request_id": "r_1", "tool": "add"})
     said = stream_head() + frame(content("Let me add. ")) + asked + frame(content("It is 3."))
     hub.on(APOLLO, said + frame({"type": "done"}))
@@ -54,7 +52,7 @@ def test_who_asks_in_the_middle_of_an_answer_does_so_on_a_line_of_its_own(
     assert aish("apollo", "x").out == "Let me add. It is 3.\n"
 
 
-def test_what_a_failure_says_is_cleaned_too(aish: Shell, hub: ScriptedHub) -> None:
+def test_failure_messages_are_cleaned_for_a_terminal(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, problem(502, "provider_failed", "down\x1b]0;title\x07!"))
     with at_terminal(aish, "apollo", "x") as terminal:
         assert terminal.wait_for_end() == 1
@@ -86,7 +84,7 @@ def test_the_prompt_runs_lines_until_exit(aish: Shell) -> None:
         assert terminal.wait_for_end() == 4
 
 
-def test_ctrl_c_at_the_prompt_ends_the_line_and_not_the_shell(aish: Shell) -> None:
+def test_ctrl_c_at_the_prompt_clears_the_line_and_keeps_the_shell(aish: Shell) -> None:
     with at_terminal(aish, echo=True) as terminal:
         terminal.wait_for("aish> ")
         terminal.type("echo half")
@@ -111,19 +109,19 @@ def test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell(aish: Shell) -> 
         assert "\nnot reached" not in terminal.screen
 
 
-def test_a_conversation_from_a_pipe_ends_with_it(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_conversation_from_a_pipe_ends_with_the_input(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
     ran = aish("-i", "apollo", "-s", "3", given="one\n\ntwo\n")
     assert (ran.code, ran.out) == (0, "ok\nok\n")
     assert [body["context_window"] for body in hub.bodies(APOLLO)] == [3, 3]
 
 
-def test_a_conversation_with_nobody(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_conversation_with_an_unknown_peer_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/nobody", problem(404, "unknown_peer", "no", peer="nobody"))
     assert aish("-i", "nobody").err == "Error: Unknown CI or command: nobody\n"
 
 
-def test_a_permission_within_a_plan_is_told(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_permission_request_within_a_plan_is_shown(aish: Shell, hub: ScriptedHub) -> None:
     steps = [
         {"id": "apollo", "ai": "apollo", "depends_on": []},
         {"id": "athena", "ai": "athena", "depends_on": []},

@@ -66,7 +66,7 @@ async def taken(follow: Follow, last: str, count: int = 1) -> list[dict[str, Any
     raise AssertionError("following does not end")
 
 
-async def test_a_message_is_answered_as_text_and_as_a_whole(tmp_path: Path) -> None:
+async def test_a_message_is_answered_in_pieces_and_as_a_whole(tmp_path: Path) -> None:
     script = [Text("He "), Text("llo"), Done()]
     async with connected(tmp_path, script) as (_, hub):
         session = await hub.session("apollo-ai", name="review", metadata={"a": 1})
@@ -80,7 +80,7 @@ async def test_a_message_is_answered_as_text_and_as_a_whole(tmp_path: Path) -> N
         assert state.metadata == {"a": 1}
 
 
-async def test_a_hub_that_runs_is_not_looked_for_by_another_process(
+async def test_connect_starts_no_process_if_a_hub_is_listening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
@@ -96,7 +96,7 @@ async def test_peers_are_listed_and_a_message_needs_no_session(tmp_path: Path) -
         assert (turn.peer, (await turn.answer()).text) == ("apollo", "apollo heard: hi")
 
 
-async def test_a_named_session_is_gone_on_with_and_others_are_new(tmp_path: Path) -> None:
+async def test_a_named_session_is_continued_and_others_are_new(tmp_path: Path) -> None:
     async with connected(tmp_path) as (_, hub):
         opened = await asyncio.gather(
             *(
@@ -116,7 +116,7 @@ async def test_a_named_session_is_gone_on_with_and_others_are_new(tmp_path: Path
         assert (await hub.session("athena", name="review")).peer == "athena"
 
 
-async def test_what_is_followed_is_the_log(tmp_path: Path) -> None:
+async def test_follow_yields_the_log(tmp_path: Path) -> None:
     async with connected(tmp_path) as (_, hub):
         session = await hub.session("apollo")
         await (await session.send("one")).answer()
@@ -140,7 +140,7 @@ async def test_a_turn_that_was_folded_still_has_its_text(tmp_path: Path) -> None
         assert "".join([piece async for piece in turn.text()]) == "He llo there"
 
 
-async def test_a_turn_that_fails_says_why_and_what_it_had_said(tmp_path: Path) -> None:
+async def test_a_failed_turn_has_a_reason_and_its_partial_text(tmp_path: Path) -> None:
     script = [Text("Well, "), ProviderCut("it broke off", retryable=True)]
     async with connected(tmp_path, script, script) as (_, hub):
         session = await hub.session("apollo")
@@ -151,7 +151,7 @@ async def test_a_turn_that_fails_says_why_and_what_it_had_said(tmp_path: Path) -
             assert (error.code, error.partial, error.retryable) == ("provider_cut", "Well, ", True)
 
 
-async def test_an_interrupted_turn_is_told_from_one_that_failed(tmp_path: Path) -> None:
+async def test_an_interrupted_turn_has_an_exception_of_its_own(tmp_path: Path) -> None:
     async with connected(tmp_path, [Text("Well, "), asyncio.Event()]) as (_, hub):
         session = await hub.session("apollo")
         turn = await session.send("hi")
@@ -166,7 +166,7 @@ async def _joined(turn: live.Turn) -> str:
     return "".join([piece async for piece in turn.text()])
 
 
-async def test_what_the_hub_refuses_has_a_type(tmp_path: Path) -> None:
+async def test_a_rejected_request_raises_a_typed_exception(tmp_path: Path) -> None:
     async with connected(tmp_path, [asyncio.Event()]) as (_, hub):
         session = await hub.session("apollo")
         await session.send("hi")
@@ -189,7 +189,7 @@ async def test_what_the_hub_refuses_has_a_type(tmp_path: Path) -> None:
             await session.send("again")
 
 
-async def test_the_same_command_is_the_same_turn_and_another_one_under_its_id_is_refused(
+async def test_the_same_command_id_gives_the_same_turn_and_rejects_another_message(
     tmp_path: Path,
 ) -> None:
     async with connected(tmp_path) as (home, hub):
@@ -203,7 +203,7 @@ async def test_the_same_command_is_the_same_turn_and_another_one_under_its_id_is
         assert home.driver.heard == [("apollo", "hi")]
 
 
-async def test_a_position_that_is_lost_is_raised_behind_what_came_before(tmp_path: Path) -> None:
+async def test_a_lost_position_is_raised_after_the_events_before_it(tmp_path: Path) -> None:
     async with connected(tmp_path) as (_, hub):
         session, other = await hub.session("apollo"), await hub.session("apollo")
         follow, beside = session.follow(), other.follow()
@@ -225,7 +225,7 @@ async def test_a_position_that_is_lost_is_raised_behind_what_came_before(tmp_pat
         assert (await taken(beside, "turn.completed"))[-1]["session_id"] == other.id
 
 
-async def test_a_truncated_log_is_told_with_its_beginning(tmp_path: Path) -> None:
+async def test_a_truncated_log_is_reported_with_its_beginning(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, hub):
         session = await hub.session("apollo")
         await (await session.send("hi")).answer()
@@ -237,7 +237,7 @@ async def test_a_truncated_log_is_told_with_its_beginning(tmp_path: Path) -> Non
         assert (await anext(session.follow())).seq == 4
 
 
-async def test_a_reader_that_stalls_is_not_kept_for_and_holds_nobody(tmp_path: Path) -> None:
+async def test_a_stalled_reader_is_buffered_up_to_a_limit_and_delays_no_other(tmp_path: Path) -> None:
     records = [Record(record={"n": number}) for number in range(MANY)]
     async with connected(tmp_path, [*records, Done()], seconds=60) as (_, hub):
         busy, calm = await hub.session("apollo"), await hub.session("apollo")
@@ -252,7 +252,7 @@ async def test_a_reader_that_stalls_is_not_kept_for_and_holds_nobody(tmp_path: P
         assert await taken(stalled, "turn.completed") == everything[1:]
 
 
-async def test_one_connection_follows_more_turns_than_it_may_have_subscriptions(tmp_path: Path) -> None:
+async def test_one_connection_follows_more_turns_than_its_limit_of_subscriptions(tmp_path: Path) -> None:
     async with connected(tmp_path, seconds=120) as (_, hub):
         session = await hub.session("apollo")
         for number in range(230):  # the hub lets 200 be followed at once
@@ -260,7 +260,7 @@ async def test_one_connection_follows_more_turns_than_it_may_have_subscriptions(
             await anext(session.follow())  # let go of without a word
 
 
-async def test_every_event_comes_once_however_often_the_connection_breaks(tmp_path: Path) -> None:
+async def test_every_event_arrives_once_however_often_the_connection_breaks(tmp_path: Path) -> None:
     dice = random.Random(7)
     async with (
         served(tmp_path, *([*_pieces(), Done()] for _ in range(6)), seconds=60) as home,
@@ -284,7 +284,7 @@ def _pieces() -> list[Any]:
     return [Record(record={"n": number}) for number in range(200)]
 
 
-async def test_a_message_whose_acceptance_was_lost_on_the_way_is_sent_once(tmp_path: Path) -> None:
+async def test_a_message_whose_response_was_lost_is_sent_once(tmp_path: Path) -> None:
     async with (
         served(tmp_path) as home,
         relayed(tmp_path, home.socket) as relay,
@@ -299,7 +299,7 @@ async def test_a_message_whose_acceptance_was_lost_on_the_way_is_sent_once(tmp_p
         assert home.driver.heard == [("apollo", "hi")]
 
 
-async def test_what_might_be_done_twice_is_not_repeated_by_itself(tmp_path: Path) -> None:
+async def test_a_request_that_is_not_idempotent_is_not_repeated(tmp_path: Path) -> None:
     async with (
         served(tmp_path) as home,
         relayed(tmp_path, home.socket) as relay,
@@ -314,14 +314,14 @@ async def test_what_might_be_done_twice_is_not_repeated_by_itself(tmp_path: Path
             await ending
 
 
-async def test_a_hub_that_stays_away_is_given_up(tmp_path: Path) -> None:
+async def test_the_client_gives_up_if_the_hub_stays_away(tmp_path: Path) -> None:
     async with aish.connect(str(tmp_path), start=False, reconnect_timeout=0.2) as hub:
         for asked in (hub.peers(), anext(hub.follow("s_1")), anext(hub.watch_permissions())):
             with pytest.raises(live.HubUnreachable):
                 await asked
 
 
-async def test_a_hub_somewhere_else_wants_a_token(tmp_path: Path) -> None:
+async def test_a_hub_at_a_url_requires_a_token(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         async with aish.connect(url=home.node.url, token=TOKEN) as hub:
             session = await hub.session("apollo")
@@ -332,7 +332,7 @@ async def test_a_hub_somewhere_else_wants_a_token(tmp_path: Path) -> None:
                     await asked
 
 
-async def test_requests_for_permission_come_and_go(tmp_path: Path) -> None:
+async def test_permission_requests_are_reported_when_made_and_when_answered(tmp_path: Path) -> None:
     script = [BASH, asyncio.Event()]
     async with (
         served(tmp_path, script) as home,
@@ -354,7 +354,7 @@ async def test_requests_for_permission_come_and_go(tmp_path: Path) -> None:
             await session.answer_permission("req_1", "deny")
 
 
-async def test_who_answered_and_how_is_told(tmp_path: Path) -> None:
+async def test_a_permission_change_has_the_option_and_who_chose_it(tmp_path: Path) -> None:
     async with connected(tmp_path, [BASH, asyncio.Event()]) as (home, hub):
         watch = hub.watch_permissions()
         session = await hub.session("apollo")
@@ -364,7 +364,7 @@ async def test_who_answered_and_how_is_told(tmp_path: Path) -> None:
         assert await anext(watch) == live.PermissionChange(request, False, "deny", home.node.owner)
 
 
-async def test_a_session_that_a_client_gives_tools_is_given_their_results(tmp_path: Path) -> None:
+async def test_a_client_runs_the_tools_of_its_session(tmp_path: Path) -> None:
     tool = {"name": "weather", "description": "", "parameters": {"type": "object"}}
     async with connected(tmp_path) as (home, hub):
         session = await hub.session("apollo", tools=[tool])
@@ -374,7 +374,7 @@ async def test_a_session_that_a_client_gives_tools_is_given_their_results(tmp_pa
             await session.tool_result("never", {"sunny": True})
 
 
-async def test_an_error_of_the_block_is_raised_as_it_is(tmp_path: Path) -> None:
+async def test_an_exception_in_the_block_is_raised_unchanged(tmp_path: Path) -> None:
     async with served(tmp_path):
         with pytest.raises(ZeroDivisionError):
             async with aish.connect(str(tmp_path), start=False) as hub:
@@ -383,7 +383,7 @@ async def test_an_error_of_the_block_is_raised_as_it_is(tmp_path: Path) -> None:
                 raise ZeroDivisionError
 
 
-async def test_who_follows_when_the_connection_is_closed_is_told(tmp_path: Path) -> None:
+async def test_closing_the_connection_ends_a_follow_with_an_exception(tmp_path: Path) -> None:
     async with served(tmp_path):
         async with aish.connect(str(tmp_path), start=False) as hub:
             follow = (await hub.session("apollo")).follow()
@@ -395,7 +395,7 @@ async def test_who_follows_when_the_connection_is_closed_is_told(tmp_path: Path)
         assert closed.value.code == "closed"
 
 
-async def test_what_is_no_json_is_given_as_it_is(tmp_path: Path) -> None:
+async def test_text_and_binary_responses_are_returned_unchanged(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, hub):
         assert "rhetor_uptime_seconds" in await hub.request("GET", "/metrics")
         who = Principal(home.node.owner, local=True)
@@ -405,7 +405,7 @@ async def test_what_is_no_json_is_given_as_it_is(tmp_path: Path) -> None:
         assert await hub.request("GET", f"/api/v2/blobs/{kept['data']['blob_id']}") == b"12345\xff"
 
 
-async def test_a_connection_that_was_closed_says_so(tmp_path: Path) -> None:
+async def test_calls_on_a_closed_connection_raise_denied(tmp_path: Path) -> None:
     async with connected(tmp_path) as (_, hub):
         session = await hub.session("apollo")
     for asked in (hub.peers(), session.send("hi")):
@@ -415,13 +415,13 @@ async def test_a_connection_that_was_closed_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8300", "localhost", "ftp://x", ""])
-async def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+async def test_an_invalid_url_is_rejected_at_once(url: str) -> None:
     with pytest.raises(live.Invalid):
         async with aish.connect(url=url, token=TOKEN):
             pass
 
 
-async def test_a_token_may_be_as_its_file_has_it(tmp_path: Path) -> None:
+async def test_a_token_may_end_with_a_newline(tmp_path: Path) -> None:
     async with (
         served(tmp_path) as home,
         aish.connect(url=f"http://127.0.0.1:{home.port}", token=f"{TOKEN}\n") as hub,
@@ -429,7 +429,7 @@ async def test_a_token_may_be_as_its_file_has_it(tmp_path: Path) -> None:
         assert "apollo" in [peer.id for peer in await hub.peers()]
 
 
-def test_every_code_of_the_hub_has_its_class() -> None:
+def test_every_error_code_of_the_hub_has_an_exception_class() -> None:
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.RhetorError)]
     of_turns = {k.code for k in kinds if issubclass(k, errors.TurnFailure)}
     hidden = of_turns | {"internal", "invalid_settings"}
@@ -440,7 +440,7 @@ def test_every_code_of_the_hub_has_its_class() -> None:
     assert type(error_of({"code": "new"}, 409)) is live.Conflict
 
 
-def test_the_shell_loads_nothing_of_it() -> None:
+def test_the_shell_does_not_import_the_python_client() -> None:
     code = (
         "import sys, aish, aish.cli, aish.turns.message; print({'asyncio', 'aish.live'} & set(sys.modules))"
     )

@@ -90,7 +90,7 @@ async def numbers(follow: live.Follow, last: int) -> list[int]:
     ],
     ids=["twice", "too slow", "ended and begun again", "a gap", "folded"],
 )
-async def test_each_number_comes_once_and_none_is_missing(
+async def test_each_event_arrives_once_and_none_is_missing(
     tmp_path: Path, scripts: list[list[Any]], cursors: list[str | None]
 ) -> None:
     async with written(tmp_path, *scripts) as (hub, client):
@@ -99,7 +99,7 @@ async def test_each_number_comes_once_and_none_is_missing(
         assert hub.cursors == cursors
 
 
-async def test_a_connection_that_broke_off_begins_from_the_cursor_that_was_given(tmp_path: Path) -> None:
+async def test_a_new_connection_continues_from_the_last_cursor(tmp_path: Path) -> None:
     async with written(tmp_path, [6, 7], [8]) as (hub, client):
         assert await numbers(client.follow("s_1", after=at(5)), 7) == [6, 7]
         assert hub.cursors == [at(5)]
@@ -114,7 +114,7 @@ async def test_a_connection_that_broke_off_begins_from_the_cursor_that_was_given
         ("something new", live.PositionLost),
     ],
 )
-async def test_a_position_that_is_lost_while_the_connection_was_away_is_raised(
+async def test_a_position_lost_during_an_outage_is_raised(
     tmp_path: Path, outcome: str, kind: type[live.PositionLost]
 ) -> None:
     lost = {"outcome": outcome, "recovered": False, "epoch": "f" * 32, "head": 1, "earliest": 1}
@@ -126,7 +126,7 @@ async def test_a_position_that_is_lost_while_the_connection_was_away_is_raised(
         assert (type(raised.value), raised.value.outcome, raised.value.head) == (kind, outcome, 1)
 
 
-async def test_a_follow_that_was_let_go_of_is_ended_at_the_hub(tmp_path: Path) -> None:
+async def test_a_dropped_follow_is_unsubscribed_at_the_hub(tmp_path: Path) -> None:
     async with written(tmp_path, [1], [1]) as (hub, client):
         await numbers(client.follow("s_1"), 1)
         await numbers(client.follow("s_1"), 1)
@@ -143,7 +143,7 @@ async def hang_up(connection: ServerConnection) -> None:
 
 
 @pytest.mark.parametrize("answers", [babble, hang_up])
-async def test_what_takes_connections_and_is_no_hub_is_given_up(tmp_path: Path, answers: Any) -> None:
+async def test_the_client_gives_up_on_a_server_that_is_not_a_hub(tmp_path: Path, answers: Any) -> None:
     async with (
         unix_serve(answers, str(tmp_path / "hub.sock")),
         aish.connect(str(tmp_path), start=False, reconnect_timeout=0.3) as client,

@@ -36,7 +36,7 @@ def attached(aish: Shell, hub: ScriptedHub, *options: str) -> Iterator[tuple[Win
         yield shown, view, box
 
 
-def test_keys_go_to_the_program_and_its_bytes_come_back_as_they_are(aish: Shell, hub: ScriptedHub) -> None:
+def test_keys_and_bytes_pass_unchanged_in_both_directions(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, _):
         view.wait_for_size(30, 100)
         view.tell("replayed")
@@ -50,7 +50,9 @@ def test_keys_go_to_the_program_and_its_bytes_come_back_as_they_are(aish: Shell,
 
 
 @pytest.mark.parametrize("pressed", [CTRL_CLOSE, b"\x1b[93;5u", b"\x1b[27;5;93~"])
-def test_ctrl_close_detaches_and_restores(aish: Shell, hub: ScriptedHub, pressed: bytes) -> None:
+def test_ctrl_bracket_detaches_and_restores_the_terminal(
+    aish: Shell, hub: ScriptedHub, pressed: bytes
+) -> None:
     with attached(aish, hub) as (shown, view, _):
         shown.press(b"last" + pressed)
         assert shown.wait_for_end() == 0
@@ -60,7 +62,7 @@ def test_ctrl_close_detaches_and_restores(aish: Shell, hub: ScriptedHub, pressed
         assert not shown.is_raw()
 
 
-def test_a_new_size_is_passed_on(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_new_window_size_is_sent(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, _):
         view.wait_for_size(30, 100)
         shown.resize(50, 132)
@@ -76,7 +78,7 @@ def test_a_new_size_is_passed_on(aish: Shell, hub: ScriptedHub) -> None:
         ({"exit_code": None, "signal": 9}, 1, "box was killed by signal 9\n"),
     ],
 )
-def test_the_end_of_the_program_is_said(
+def test_the_exit_of_the_program_is_printed(
     aish: Shell, hub: ScriptedHub, ended: dict[str, int | None], code: int, said: str
 ) -> None:
     with attached(aish, hub) as (shown, view, _):
@@ -88,7 +90,7 @@ def test_the_end_of_the_program_is_said(
         assert not shown.is_raw()
 
 
-def test_a_program_that_is_lost_is_a_failure(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_lost_program_is_a_failure(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, _):
         view.tell("lost", reason="its host was killed")
         assert shown.wait_for_end() == 1
@@ -103,7 +105,7 @@ def test_a_program_that_is_lost_is_a_failure(aish: Shell, hub: ScriptedHub) -> N
         (problem(403, "forbidden", "programs cannot type"), 4, "aish: programs cannot type\n"),
     ],
 )
-def test_a_refusal_leaves_the_terminal_untouched(
+def test_a_rejected_attach_leaves_the_terminal_unchanged(
     aish: Shell, hub: ScriptedHub, refused: bytes, code: int, said: str
 ) -> None:
     hub.on("GET /ws/attach/box?mode=rw", refused)
@@ -111,7 +113,7 @@ def test_a_refusal_leaves_the_terminal_untouched(
         assert (shown.wait_for_end(), shown.screen) == (code, said)
 
 
-def test_who_only_looks_sends_no_keys_and_leaves_with_ctrl_c(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_read_only_view_sends_no_keys_and_ends_with_ctrl_c(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub, "-r") as (shown, view, _):
         shown.press(b"nothing of this")
         for step in ("one", "two", "three"):  # the keys were looked at between them
@@ -123,7 +125,7 @@ def test_who_only_looks_sends_no_keys_and_leaves_with_ctrl_c(aish: Shell, hub: S
         assert view.keys == b""
 
 
-def test_keys_that_the_hub_forbids_end_it(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_view_ends_if_the_hub_forbids_keys(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, _):
         view.close(4003, "only looked at")
         assert shown.wait_for_end() == 4
@@ -131,7 +133,7 @@ def test_keys_that_the_hub_forbids_end_it(aish: Shell, hub: ScriptedHub) -> None
 
 
 @pytest.mark.parametrize("code", [1000, 1011])
-def test_a_view_that_the_hub_closes_for_good_is_not_opened_again(
+def test_a_view_that_the_hub_closes_for_good_does_not_reconnect(
     aish: Shell, hub: ScriptedHub, code: int
 ) -> None:
     with attached(aish, hub) as (shown, view, _):
@@ -140,7 +142,7 @@ def test_a_view_that_the_hub_closes_for_good_is_not_opened_again(
         assert shown.screen.endswith(f"\naish: the hub closed the connection to box: closed with {code} so\n")
 
 
-def test_a_view_that_was_too_slow_is_opened_anew(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_view_that_was_too_slow_reconnects(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, box):
         view.close(4008)
         second = box.view(1)
@@ -152,7 +154,7 @@ def test_a_view_that_was_too_slow_is_opened_anew(aish: Shell, hub: ScriptedHub) 
         assert PLAIN in shown.shown
 
 
-def test_keys_typed_while_the_hub_is_away_come_when_it_is_back(aish: Shell, hub: ScriptedHub) -> None:
+def test_keys_typed_while_the_hub_is_away_are_sent_when_it_is_back(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, _):
         hub.close()
         view.drop()
@@ -170,7 +172,7 @@ def test_keys_typed_while_the_hub_is_away_come_when_it_is_back(aish: Shell, hub:
             restarted.close()
 
 
-def test_ctrl_close_leaves_also_while_the_hub_is_away(aish: Shell, hub: ScriptedHub) -> None:
+def test_ctrl_bracket_detaches_while_the_hub_is_away(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, _):
         hub.close()
         view.drop()
@@ -179,7 +181,7 @@ def test_ctrl_close_leaves_also_while_the_hub_is_away(aish: Shell, hub: Scripted
         assert shown.screen.endswith(DETACHED)
 
 
-def test_a_hub_that_refuses_after_a_loss_is_not_asked_again(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_rejected_reconnect_is_not_repeated(aish: Shell, hub: ScriptedHub) -> None:
     box = Attachable(hub)
     hub.on(box.route, NOT_RUNNING)
     with window(aish, "tools", "attach", "box") as shown:
@@ -188,7 +190,7 @@ def test_a_hub_that_refuses_after_a_loss_is_not_asked_again(aish: Shell, hub: Sc
         assert shown.screen.endswith("\naish: box does not run\n")
 
 
-def test_a_hub_that_stays_away_is_given_up(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_client_gives_up_if_the_hub_stays_away(aish: Shell, hub: ScriptedHub) -> None:
     hasty = (
         "import aish.cli, aish.terminal.attach; aish.terminal.attach._RECONNECT_TIMEOUT = 0.3;"
         " exit(aish.cli.main())"
@@ -207,7 +209,7 @@ def test_a_hub_that_stays_away_is_given_up(aish: Shell, hub: ScriptedHub) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_terminal_is_restored_when_aish_is_ended(
+def test_the_terminal_is_restored_when_aish_is_killed_by_a_signal(
     aish: Shell, hub: ScriptedHub, number: signal.Signals
 ) -> None:
     with attached(aish, hub) as (shown, view, _):
@@ -219,7 +221,7 @@ def test_the_terminal_is_restored_when_aish_is_ended(
         shown.wait_until(lambda: not shown.is_raw())
 
 
-def test_without_a_terminal_it_is_only_looked_at(aish: Shell, hub: ScriptedHub) -> None:
+def test_without_a_terminal_the_view_is_read_only(aish: Shell, hub: ScriptedHub) -> None:
     box = Attachable(hub, mode="r")
     with aish.running("tools", "attach", "box", stdin=subprocess.PIPE) as process:
         box.view().show(b"\x1b[31mraw\xff")
@@ -233,7 +235,7 @@ def test_without_a_terminal_it_is_only_looked_at(aish: Shell, hub: ScriptedHub) 
         assert (box.view().keys, box.view().said) == (b"", [])
 
 
-def test_a_closed_pipe_ends_it_quietly_though_nothing_more_is_shown(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_closed_pipe_ends_the_view_even_without_further_output(aish: Shell, hub: ScriptedHub) -> None:
     box = Attachable(hub, mode="r")
     with aish.running("tools", "attach", "box") as process:
         box.view().show(b"one line\n")
@@ -243,9 +245,7 @@ def test_a_closed_pipe_ends_it_quietly_though_nothing_more_is_shown(aish: Shell,
         assert (process.wait(20), process.stderr.read()) == (0, b"")
 
 
-def test_the_prompt_goes_on_behind_a_program_and_still_hears_of_new_sizes(
-    aish: Shell, hub: ScriptedHub
-) -> None:
+def test_the_prompt_still_gets_new_window_sizes_after_a_program(aish: Shell, hub: ScriptedHub) -> None:
     box = Attachable(hub)
     with window(aish) as shown:
         shown.wait_for("aish>")
@@ -288,7 +288,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("typed", "leaves"), FORMS)
-def test_which_keys_leave(typed: bytes, leaves: bool) -> None:
+def test_ctrl_bracket_is_recognized_in_all_its_forms(typed: bytes, leaves: bool) -> None:
     keys = Keys()
     sent = keys.feed(b"a" + typed + b"b")
     assert (keys.has_detached, sent) == (leaves, b"a" if leaves else b"a" + typed + b"b")
@@ -300,7 +300,7 @@ def test_which_keys_leave(typed: bytes, leaves: bool) -> None:
     ),
     cuts=st.lists(st.integers(0, 60), max_size=8),
 )
-def test_any_chunking_of_keys_gives_the_same(parts: list[bytes], cuts: list[int]) -> None:
+def test_any_chunking_of_keys_gives_the_same_result(parts: list[bytes], cuts: list[int]) -> None:
     typed = b"".join(parts)
     edges = [0, *sorted(cuts), max(len(typed), 60)]
     whole, cut = Keys(), Keys()
@@ -309,7 +309,7 @@ def test_any_chunking_of_keys_gives_the_same(parts: list[bytes], cuts: list[int]
     assert (sent, cut.held, cut.has_detached) == (expected, whole.held, whole.has_detached)
 
 
-def test_what_only_begins_like_it_is_released_whole() -> None:
+def test_bytes_that_only_begin_like_ctrl_bracket_are_released() -> None:
     keys = Keys()
     assert (keys.feed(b"x\x1b"), keys.held, keys.release(), keys.held) == (b"x", b"\x1b", b"\x1b", b"")
     endless = b"\x1b[93;" + b"1" * 100

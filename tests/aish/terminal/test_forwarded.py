@@ -74,7 +74,7 @@ class Stream:
         self._over.set()
 
 
-def test_what_arrives_is_shown_above_what_is_being_typed(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_forwarded_message_is_shown_above_the_input_line(aish: Shell, hub: ScriptedHub) -> None:
     stream = Stream()
     hub.on(EVENTS, stream.serve)
     hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))
@@ -92,7 +92,7 @@ def test_what_arrives_is_shown_above_what_is_being_typed(aish: Shell, hub: Scrip
     stream.cut()
 
 
-def test_after_a_connection_is_lost_the_rest_comes_from_the_last_cursor(
+def test_after_a_lost_connection_messages_continue_from_the_last_cursor(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     first, second = Stream(), Stream()
@@ -111,7 +111,7 @@ def test_after_a_connection_is_lost_the_rest_comes_from_the_last_cursor(
     assert seen(hub)[0] == "e:2"
 
 
-def test_a_name_that_is_taken_ends_the_shell_before_it_begins(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_taken_name_ends_the_shell_before_the_prompt(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(
         "PUT /api/v2/terminals/apollo", problem(409, "name_taken", "there is a peer called 'apollo' already")
     )
@@ -120,7 +120,7 @@ def test_a_name_that_is_taken_ends_the_shell_before_it_begins(aish: Shell, hub: 
         assert terminal.screen == "aish: there is a peer called 'apollo' already\n"
 
 
-def test_as_json_it_is_one_object_with_who_to_whom_when_and_what_for() -> None:
+def test_a_json_forward_is_one_object_with_from_to_time_and_purpose() -> None:
     message = forwarded(2, 'say "x"', as_json=True, time="t", purpose="reviews")["data"]
     assert json.loads(format_message(message)) == {
         "from": "apollo",
@@ -135,7 +135,7 @@ NOTICE = {"type": "notice", "cursor": "e:7", "from": "apollo", "title": "Apollo"
 LINE = b"\x1b7\x1b[?6l\x1b[30;1H\x1b[0;7m[From Apollo] look here\x1b[0m\x1b[K\x1b8"
 
 
-def test_beside_a_program_it_is_shown_for_a_while_and_again_when_that_is_left(
+def test_over_a_program_a_message_is_shown_briefly_and_again_after_detaching(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     box = Attachable(hub)
@@ -159,7 +159,7 @@ def test_beside_a_program_it_is_shown_for_a_while_and_again_when_that_is_left(
         )
 
 
-def test_who_only_reads_the_program_is_told_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_read_only_view_prints_forwarded_messages_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
     box = Attachable(hub, mode="r")
     with aish.running("tools", "attach", "box", "-r") as process:
         view = box.view()
@@ -171,7 +171,7 @@ def test_who_only_reads_the_program_is_told_on_stderr(aish: Shell, hub: Scripted
     assert (out, err) == (b"the program\n", b"[From Apollo] look here\nbox exited\n")
 
 
-def test_the_line_waits_until_the_program_is_silent_and_goes_after_a_while() -> None:
+def test_the_overlay_waits_for_a_silent_program_and_disappears() -> None:
     overlay = Overlay()
     assert overlay.due is None
     overlay.add(NOTICE, 10.0)
@@ -186,7 +186,7 @@ def test_the_line_waits_until_the_program_is_silent_and_goes_after_a_while() -> 
 
 
 @given(st.text(max_size=200), st.integers(1, 50))
-def test_the_line_is_never_wider_than_the_terminal_and_has_no_sequence(text: str, columns: int) -> None:
+def test_the_overlay_fits_the_terminal_and_has_no_escape_sequence(text: str, columns: int) -> None:
     overlay = Overlay()
     overlay.add({"title": text, "text": text}, 0.0)
     drawn = overlay.draw(1.0, 30, columns).decode()

@@ -15,14 +15,14 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def test_what_arrives_is_taken_once_in_order_as_whole_lines() -> None:
+def test_notices_are_taken_once_in_order_as_complete_lines() -> None:
     notices = Notices()
     notices.add("one")
     notices.add("two\n  and more\n")
     assert (notices.take(), notices.take()) == ("one\ntwo\n  and more\n", "")
 
 
-def test_who_wants_to_know_waits_until_it_was_shown() -> None:
+def test_show_waits_until_the_notice_was_taken() -> None:
     notices, shown = Notices(), threading.Event()
 
     def tell() -> None:
@@ -40,7 +40,7 @@ def test_who_wants_to_know_waits_until_it_was_shown() -> None:
     teller.join()
 
 
-def test_several_that_ring_ring_once() -> None:
+def test_several_notices_ring_the_bell_once() -> None:
     notices = Notices()
     for number in range(3):
         notices.add(f"{number}", rings=True)
@@ -49,14 +49,14 @@ def test_several_that_ring_ring_once() -> None:
     assert notices.take() == "quiet\n"
 
 
-def test_what_is_withdrawn_in_time_is_not_shown_and_does_not_ring() -> None:
+def test_a_withdrawn_notice_is_not_shown_and_does_not_ring() -> None:
     notices = Notices()
     notices.add("asked", key="r", rings=True)
     assert notices.withdraw("r")
     assert (notices.take(), notices.withdraw("r")) == ("", False)
 
 
-def test_who_is_at_a_prompt_is_woken_for_each_and_for_what_was_there_before() -> None:
+def test_a_prompt_is_woken_for_each_notice_and_for_earlier_ones() -> None:
     notices, woken = Notices(), []
     notices.add("before")
     notices.set_wakeup(lambda: woken.append("woken"))
@@ -66,7 +66,7 @@ def test_who_is_at_a_prompt_is_woken_for_each_and_for_what_was_there_before() ->
     assert (len(woken), notices.take()) == (2, "before\nnow\nlater\n")
 
 
-def test_of_more_than_are_held_the_oldest_are_dropped_and_that_is_said() -> None:
+def test_above_the_limit_the_oldest_notices_are_dropped_and_counted() -> None:
     notices = Notices()
     for number in range(MAX_HELD + 3):
         notices.add(f"{number}")
@@ -76,7 +76,7 @@ def test_of_more_than_are_held_the_oldest_are_dropped_and_that_is_said() -> None
     assert notices.take() == "again\n"
 
 
-def test_of_escape_sequences_only_colours_are_passed_on_and_they_end_with_the_line() -> None:
+def test_only_colours_pass_in_a_notice_and_they_end_with_it() -> None:
     notices = Notices()
     notices.add("\x1b[31mred\x1b]0;title\x07\x1b[2J\x07")
     assert notices.take() == "\x1b[31mred\x1b[0m\n"
@@ -103,5 +103,5 @@ def test_of_escape_sequences_only_colours_are_passed_on_and_they_end_with_the_li
         ("\x1b]0;title\x07ls", "Bash(ls)"),
     ],
 )
-def test_what_is_asked_for_is_told_in_a_few_words(detail: object, shown: str) -> None:
+def test_a_permission_request_has_a_short_summary(detail: object, shown: str) -> None:
     assert summary("Bash", detail) == shown

@@ -55,7 +55,7 @@ async def answer(hub: Served, session: str, id: str = "3f2a9c01") -> None:
     assert (await hub.ask("POST", path, {"option_id": "allow"})).status == 200
 
 
-async def test_who_asks_rings_once_above_what_is_being_typed(aish: Shell, home: Path) -> None:
+async def test_a_permission_request_rings_once_above_the_input_line(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking()) as (hub, terminal):
         terminal.type("echo half")
         await see(terminal, "aish> echo half")
@@ -71,7 +71,7 @@ async def test_who_asks_rings_once_above_what_is_being_typed(aish: Shell, home: 
         assert terminal.bells == 1
 
 
-async def test_a_line_that_is_longer_than_a_row_and_a_cursor_within_it_stay(aish: Shell, home: Path) -> None:
+async def test_a_wrapped_input_line_and_its_cursor_survive_a_notice(aish: Shell, home: Path) -> None:
     long = "echo " + "x" * 100 + "y"
     async with sitting(aish, home, asking()) as (hub, terminal):
         terminal.type(long + "\x1b[D")  # the cursor goes in front of the y
@@ -84,7 +84,7 @@ async def test_a_line_that_is_longer_than_a_row_and_a_cursor_within_it_stay(aish
         await see(terminal, said[:80], said[80:], "aish>")
 
 
-async def test_a_permission_that_is_given_here_is_not_told_as_somebody_elses(aish: Shell, home: Path) -> None:
+async def test_a_request_answered_here_is_not_reported_as_answered_elsewhere(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
         session = await ask(hub)
         await see(terminal, ASKS, "aish>")
@@ -96,7 +96,7 @@ async def test_a_permission_that_is_given_here_is_not_told_as_somebody_elses(ais
         assert "permission.answered" in [event.type for event in await hub.log(session)]
 
 
-async def test_what_comes_while_a_line_runs_waits_for_the_prompt(aish: Shell, home: Path) -> None:
+async def test_a_notice_during_a_line_waits_for_the_prompt(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
         terminal.type("/bin/sh -c 'echo ready; cat'\r")
         await see(terminal, "ready")
@@ -111,9 +111,7 @@ async def test_what_comes_while_a_line_runs_waits_for_the_prompt(aish: Shell, ho
         await see(terminal, ASKS, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
 
 
-async def test_a_conversation_is_rung_at_too_and_a_request_that_ended_is_told(
-    aish: Shell, home: Path
-) -> None:
+async def test_a_conversation_shows_requests_and_their_withdrawal(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking(), words=("-i", "apollo")) as (hub, terminal):
         session = await ask(hub)
         await see(terminal, ASKS, "apollo>")
@@ -123,16 +121,14 @@ async def test_a_conversation_is_rung_at_too_and_a_request_that_ended_is_told(
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
 
 
-async def test_a_peers_words_cannot_write_to_the_terminal(aish: Shell, home: Path) -> None:
+async def test_a_request_cannot_write_escape_sequences_to_the_terminal(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (hub, terminal):
         await ask(hub)
         await see(terminal, ASKS, "aish>")
         assert (terminal.bells, terminal.screen.count("title")) == (1, 0)
 
 
-async def test_a_terminal_that_cannot_move_its_cursor_is_told_below_and_shown_its_line_again(
-    aish: Shell, home: Path
-) -> None:
+async def test_a_dumb_terminal_shows_notices_below_and_the_input_again(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking(), term="dumb") as (hub, terminal):
         terminal.type("echo half")
         await asyncio.to_thread(terminal.wait_for, "echo half")
@@ -143,7 +139,9 @@ async def test_a_terminal_that_cannot_move_its_cursor_is_told_below_and_shown_it
         assert terminal.bells == 1
 
 
-async def test_a_hub_that_comes_later_is_found_and_lines_work_without_one(aish: Shell, home: Path) -> None:
+async def test_the_prompt_works_without_a_hub_and_finds_one_that_starts_later(
+    aish: Shell, home: Path
+) -> None:
     with at_terminal(aish, term=XTERM, echo=True) as terminal:
         await see(terminal, "aish>")
         terminal.type("/bin/echo alone\r")
@@ -167,9 +165,7 @@ async def test_the_prompt_edits_recalls_and_completes(aish: Shell, home: Path) -
         await see(terminal, "apollo heard: one", "apollo heard: two", "aish>")
 
 
-async def test_what_was_typed_is_recalled_by_the_next_shell_unless_it_began_with_a_space(
-    aish: Shell, home: Path
-) -> None:
+async def test_the_next_shell_recalls_lines_that_did_not_begin_with_a_space(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
         with at_terminal(aish, term=XTERM, echo=True) as terminal:
             await see(terminal, "aish>")
@@ -186,21 +182,21 @@ async def test_what_was_typed_is_recalled_by_the_next_shell_unless_it_began_with
             await see(terminal, "aish> echo kept")
 
 
-async def test_what_is_pasted_into_a_conversation_is_one_message(aish: Shell, home: Path) -> None:
+async def test_pasted_lines_are_one_message_in_a_conversation(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, words=("-i", "apollo")) as (hub, terminal):
         terminal.type("\x1b[200~one\n\ntwo\x1b[201~\r")
         await see(terminal, "two", "apollo>")
         assert [text for _, text in hub.driver.heard] == ["one\n\ntwo"]
 
 
-async def test_a_short_id_is_long_enough_to_name_one_request_for_good(aish: Shell, home: Path) -> None:
+async def test_a_short_id_is_unique_among_the_pending_requests(aish: Shell, home: Path) -> None:
     async with sitting(aish, home, asking("req_00aabbcc1122")) as (hub, terminal):
         session = await ask(hub)
         await see(terminal, "⏸ apollo asks: Bash(ls -l) — aish approve req_00aabb", "aish>")
         await answer(hub, session, "req_00aabbcc1122")
 
 
-async def test_ctrl_c_and_ctrl_d_at_an_editing_prompt(aish: Shell, home: Path) -> None:
+async def test_ctrl_c_clears_the_line_and_ctrl_d_ends_the_prompt(aish: Shell, home: Path) -> None:
     async with sitting(aish, home) as (_, terminal):
         terminal.type("echo half")
         await see(terminal, "aish> echo half")

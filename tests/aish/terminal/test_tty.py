@@ -96,7 +96,7 @@ def test_a_normal_end_restores_the_terminal_and_leaves_no_guardian(aish: Shell) 
         wait_until_gone(second)
 
 
-def test_an_exception_restores_it(aish: Shell) -> None:
+def test_an_exception_restores_the_terminal(aish: Shell) -> None:
     with program(aish) as (shown, before):
         shown.press(b"x")
         assert shown.wait_for_end() == 1
@@ -105,7 +105,7 @@ def test_an_exception_restores_it(aish: Shell) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_the_process_restores_it_first(aish: Shell, number: signal.Signals) -> None:
+def test_a_fatal_signal_restores_the_terminal_first(aish: Shell, number: signal.Signals) -> None:
     with program(aish) as (shown, before):
         (guardian,) = children_of(shown.process.pid)
         os.kill(shown.process.pid, number)
@@ -115,7 +115,7 @@ def test_a_signal_that_ends_the_process_restores_it_first(aish: Shell, number: s
         wait_until_gone(guardian)
 
 
-def test_the_guardian_restores_it_when_the_process_is_killed(aish: Shell) -> None:
+def test_the_guardian_restores_the_terminal_when_the_process_is_killed(aish: Shell) -> None:
     with program(aish) as (shown, before):
         (guardian,) = children_of(shown.process.pid)
         os.kill(shown.process.pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ def test_the_guardian_restores_it_when_the_process_is_killed(aish: Shell) -> Non
         assert shown.attributes() == before
 
 
-def test_the_guardian_takes_no_signals_and_holds_only_the_terminal(aish: Shell) -> None:
+def test_the_guardian_blocks_signals_and_keeps_only_the_terminal_open(aish: Shell) -> None:
     with program(aish) as (shown, before):
         (guardian,) = children_of(shown.process.pid)
         shown.wait_until(lambda: len(list(Path(f"/proc/{guardian}/fd").iterdir())) == 3)
@@ -138,7 +138,7 @@ def test_the_guardian_takes_no_signals_and_holds_only_the_terminal(aish: Shell) 
         assert shown.attributes() == before
 
 
-def test_the_guardian_leaves_alone_what_another_shell_has_set_meanwhile(aish: Shell) -> None:
+def test_the_guardian_keeps_what_another_shell_has_set(aish: Shell) -> None:
     with program(aish) as (shown, _):
         (guardian,) = children_of(shown.process.pid)
         theirs = shown.attributes()
@@ -150,7 +150,7 @@ def test_the_guardian_leaves_alone_what_another_shell_has_set_meanwhile(aish: Sh
         assert shown.attributes() == theirs
 
 
-def test_a_guardian_that_was_killed_does_no_harm(aish: Shell) -> None:
+def test_a_killed_guardian_does_no_harm(aish: Shell) -> None:
     with program(aish) as (shown, before):
         os.kill(children_of(shown.process.pid)[0], signal.SIGKILL)
         shown.press(b"k")
@@ -158,7 +158,7 @@ def test_a_guardian_that_was_killed_does_no_harm(aish: Shell) -> None:
         assert shown.attributes() == before
 
 
-def test_a_new_size_wakes_and_a_continuation_makes_it_raw_again(aish: Shell) -> None:
+def test_a_new_size_wakes_the_loop_and_sigcont_makes_the_terminal_raw_again(aish: Shell) -> None:
     with program(aish) as (shown, before):
         shown.resize(41, 99)
         shown.wait_for("size 41 99\n")
@@ -170,7 +170,7 @@ def test_a_new_size_wakes_and_a_continuation_makes_it_raw_again(aish: Shell) -> 
         assert shown.wait_for_end() == 0
 
 
-def test_a_screen_that_is_stopped_does_not_keep_the_process_from_ending(aish: Shell) -> None:
+def test_a_stopped_screen_does_not_keep_the_process_from_exiting(aish: Shell) -> None:
     with program(aish) as (shown, before):
         termios.tcflow(shown.slave, termios.TCOOFF)
         os.kill(shown.process.pid, signal.SIGTERM)
@@ -178,7 +178,7 @@ def test_a_screen_that_is_stopped_does_not_keep_the_process_from_ending(aish: Sh
         assert shown.attributes() == before
 
 
-def test_raw_is_what_cfmakeraw_says() -> None:
+def test_raw_attributes_are_those_of_cfmakeraw() -> None:
     master, slave = os.openpty()
     try:
         attributes = raw(termios.tcgetattr(slave))

@@ -34,14 +34,14 @@ SESSION = {"x-session-id": "s_1"}
 INTERRUPT = "POST /api/v2/sessions/s_1/interrupt"
 
 
-def test_the_message_goes_out_and_the_answer_comes_to_stdout(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_message_is_sent_and_its_answer_goes_to_stdout(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("It is ", "the loop: ü\n"))
     assert aish("apollo", "why is", "this slow?") == Ran(0, "It is the loop: ü\n", "")
     assert hub.bodies(APOLLO) == [{"content": "why is this slow?"}]
     assert hub.folders(APOLLO) == [str(aish.folder)]
 
 
-def test_what_is_piped_in_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
+def test_piped_input_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     aish("apollo", "review this", given="a\nb\n")
     aish("apollo", given=b"only \xff this\r\n")
@@ -53,12 +53,12 @@ def test_an_answer_without_a_newline_gets_one(aish: Shell, hub: ScriptedHub) -> 
     assert [aish("apollo", "x").out for _ in range(3)] == ["no newline\n", "one\n", ""]
 
 
-def test_bytes_pass_as_they_are_where_stdout_is_no_terminal(aish: Shell, hub: ScriptedHub) -> None:
+def test_bytes_pass_unchanged_if_stdout_is_not_a_terminal(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("\x1b]0;t\x07\x1b[2J\r\n"))
     assert aish("apollo", "x").out.encode() == b"\x1b]0;t\x07\x1b[2J\r\n"
 
 
-def test_only_the_answer_is_the_answer(aish: Shell, hub: ScriptedHub) -> None:
+def test_only_the_answer_goes_to_stdout(aish: Shell, hub: ScriptedHub) -> None:
     parts = [content("hm", channel="reasoning"), content("oops\n", channel="stderr"), content("yes")]
     permission = {"type": "permission", "request_id": "r_1", "tool": "Bash"}
     hub.on(APOLLO, stream(*parts, permission, DONE))
@@ -84,18 +84,18 @@ def test_options_become_members_of_the_request(aish: Shell, hub: ScriptedHub) ->
     ]
 
 
-def test_without_options_nothing_else_is_asked_than_with_the_grammars_defaults() -> None:
+def test_no_options_are_the_grammars_defaults() -> None:
     assert {name: getattr(NoOptions, name) for name in Options.__slots__} == {
         name: getattr(Options(), name) for name in Options.__slots__
     }
 
 
-def test_no_stream_shows_the_answer_when_it_is_whole(aish: Shell, hub: ScriptedHub) -> None:
+def test_no_stream_prints_the_complete_answer(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("a", "b"))
     assert aish("apollo", "x", "--no-stream") == Ran(0, "ab\n", "")
 
 
-def test_json_prints_raw_events_one_a_line(aish: Shell, hub: ScriptedHub) -> None:
+def test_json_prints_one_raw_event_per_line(aish: Shell, hub: ScriptedHub) -> None:
     events = [event("output.delta", text="hi", channel="answer"), event("turn.completed", text="hi")]
     hub.on(APOLLO, stream(*events))
     ran = aish("apollo", "x", "--json")
@@ -103,14 +103,14 @@ def test_json_prints_raw_events_one_a_line(aish: Shell, hub: ScriptedHub) -> Non
     assert hub.requests[0].headers["accept"] == "text/event-stream; events=raw"
 
 
-def test_json_of_a_failed_turn_exits_non_zero(aish: Shell, hub: ScriptedHub) -> None:
+def test_json_of_a_failed_turn_exits_with_1(aish: Shell, hub: ScriptedHub) -> None:
     failed = event("turn.failed", code="provider_failed", detail="overloaded", retryable=True)
     hub.on(APOLLO, stream(failed))
     ran = aish("apollo", "x", "--json")
     assert (ran.code, ran.err) == (1, "aish: apollo failed: overloaded (you can try again)\n")
 
 
-def test_an_answer_is_shown_as_it_comes(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_answer_is_streamed(aish: Shell, hub: ScriptedHub) -> None:
     seen = threading.Event()
 
     def slowly(connection: socket) -> None:
@@ -152,7 +152,7 @@ def test_an_answer_is_shown_as_it_comes(aish: Shell, hub: ScriptedHub) -> None:
         (b"", 5, "aish: the hub closed the connection without answering"),
     ],
 )
-def test_a_refusal_is_said_and_has_its_exit_code(
+def test_a_rejected_request_shows_the_reason_and_has_its_exit_code(
     aish: Shell, hub: ScriptedHub, refusal: bytes, code: int, says: str
 ) -> None:
     hub.on(APOLLO, refusal)
@@ -173,7 +173,7 @@ def test_a_refusal_is_said_and_has_its_exit_code(
         (b"", 5, "lost the connection to the hub in the middle of its answer"),
     ],
 )
-def test_what_a_failed_turn_said_stays_and_the_failure_is_said(
+def test_a_failed_turn_keeps_its_partial_answer_and_shows_the_failure(
     aish: Shell, hub: ScriptedHub, end: bytes, code: int, says: str
 ) -> None:
     hub.on(APOLLO, stream_head() + frame(content("half an ")) + end)
@@ -181,7 +181,9 @@ def test_what_a_failed_turn_said_stays_and_the_failure_is_said(
 
 
 @pytest.mark.parametrize("words", [("apollo",), ("apollo", ""), ("apollo", " "), ("apollo", "-s"), ("a,b",)])
-def test_nothing_to_send_is_wrong_usage(aish: Shell, hub: ScriptedHub, words: tuple[str, ...]) -> None:
+def test_a_call_without_a_message_is_wrong_usage(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
+) -> None:
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
     ran = aish(*words)
     assert (ran.code, ran.out) == (2, "")
@@ -202,7 +204,9 @@ def test_nothing_to_send_is_wrong_usage(aish: Shell, hub: ScriptedHub, words: tu
         (("-c",), "aish: -c needs a line: aish -c 'LINE'\n"),
     ],
 )
-def test_wrong_usage_is_said(aish: Shell, hub: ScriptedHub, words: tuple[str, ...], says: str) -> None:
+def test_wrong_usage_shows_what_is_wrong(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...], says: str
+) -> None:
     assert aish(*words) == Ran(2, "", says)
 
 
@@ -223,7 +227,7 @@ def test_a_hint_that_the_message_contains_is_not_repeated(aish: Shell, hub: Scri
     assert aish("apollo", "x") == Ran(2, "", f"aish: {detail}\n")
 
 
-def test_input_larger_than_any_message_is_refused_before_it_is_sent(aish: Shell, hub: ScriptedHub) -> None:
+def test_input_that_is_too_large_is_rejected_before_it_is_sent(aish: Shell, hub: ScriptedHub) -> None:
     ran = aish("apollo", given=b"x" * (8 * 1024 * 1024 + 1))
     assert (ran.code, hub.requests) == (2, [])
 
@@ -282,21 +286,21 @@ def test_a_closed_pipe_ends_quietly_and_interrupts_the_turn(aish: Shell, hub: Sc
     hub.wait_for(INTERRUPT)
 
 
-def test_the_offline_model_is_told_once_and_not_to_who_wants_quiet(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_offline_notice_is_shown_once_and_not_with_quiet(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("hi", headers={"x-rhetor-notice": "offline"}))
     told = aish("apollo", "x")
     assert told.code == 0 and "OPENAI_API_KEY" in told.err and told.err.count("offline") == 1
     assert aish("apollo", "x", "--quiet") == Ran(0, "hi\n", "")
 
 
-def test_no_hub_that_can_be_reached(aish: Shell, tmp_path: Path) -> None:
+def test_an_unreachable_hub_exits_with_5(aish: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = aish("apollo", "x", env={"RHETOR_HOME": str(tmp_path / "file" / "home")})
     assert (ran.code, ran.out) == (5, "")
     assert ran.err.startswith("aish: cannot reach the hub: ")
 
 
-def test_the_way_of_one_message_imports_next_to_nothing(aish: Shell, hub: ScriptedHub) -> None:
+def test_one_message_imports_only_these_modules(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     ran = aish("apollo", "x", env={"PYTHONPROFILEIMPORTTIME": "1"})
     imported = {line.rsplit("|", 1)[1].strip() for line in ran.err.splitlines() if "|" in line}

@@ -44,7 +44,7 @@ def asking(hub: ScriptedHub) -> ScriptedHub:
     return hub
 
 
-def test_without_an_id_they_are_listed_and_none_is_approved(aish: Shell, asking: ScriptedHub) -> None:
+def test_approve_without_an_id_lists_the_requests_and_approves_none(aish: Shell, asking: ScriptedHub) -> None:
     ran = aish("approve")
     assert (ran.code, ran.err) == (0, "")
     assert "toolu_1  claude-code asks to use Bash, until 2026-11-21 00:10:00" in ran.out
@@ -54,7 +54,7 @@ def test_without_an_id_they_are_listed_and_none_is_approved(aish: Shell, asking:
     assert asking.bodies(_answered("toolu_1")) == []
 
 
-def test_what_would_be_run_is_shown_whole_however_much_else_is_said(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_command_of_a_request_is_shown_in_full(aish: Shell, hub: ScriptedHub) -> None:
     command = "touch " + " ".join(f"file-{n}" for n in range(60))
     detail = {"subtype": "can_use_tool", "reason": "x" * 300, "input": {"command": command}}
     hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}]}))
@@ -66,7 +66,7 @@ def test_what_would_be_run_is_shown_whole_however_much_else_is_said(aish: Shell,
     )
 
 
-def test_nothing_waits(aish: Shell, hub: ScriptedHub) -> None:
+def test_no_pending_requests(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(LIST, answer({"permissions": []}))
     assert aish("approve") == Ran(0, "No pending permission requests\n", "")
     ran = aish("approve", "toolu")
@@ -85,7 +85,7 @@ def test_nothing_waits(aish: Shell, hub: ScriptedHub) -> None:
         (("deny", "toolu_1"), "toolu_1", "deny"),
     ],
 )
-def test_one_is_answered_with_one_of_its_own_options(
+def test_a_request_is_answered_with_one_of_its_own_options(
     aish: Shell, asking: ScriptedHub, words: tuple[str, ...], id: str, option: str
 ) -> None:
     ran = aish(*words)
@@ -104,7 +104,7 @@ def test_one_is_answered_with_one_of_its_own_options(
         (("deny",), "usage: aish deny"),
     ],
 )
-def test_what_does_not_hold_together_is_wrong_usage(
+def test_invalid_words_are_wrong_usage(
     aish: Shell, asking: ScriptedHub, words: tuple[str, ...], said: str
 ) -> None:
     ran = aish(*words)
@@ -112,14 +112,14 @@ def test_what_does_not_hold_together_is_wrong_usage(
     assert said in ran.err
 
 
-def test_a_no_that_was_not_offered_is_no_yes(aish: Shell, hub: ScriptedHub) -> None:
+def test_deny_never_chooses_an_allowing_option(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(LIST, answer({"permissions": [_request("r", ALWAYS)]}))
     ran = aish("deny", "r")
     assert (ran.code, ran.out) == (2, "")
-    assert "name an option: always (Always allow)" in ran.err
+    assert "choose an option with aish approve r OPTION: always (Always allow)" in ran.err
 
 
-def test_who_was_not_first_is_told(aish: Shell, hub: ScriptedHub) -> None:
+def test_answering_an_answered_request_is_a_failure(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(LIST, answer({"permissions": [BASH]}))
     hub.on(_answered("toolu_1"), problem(409, "conflict", "permission toolu_1 is answered"))
     ran = aish("approve", "toolu_1")

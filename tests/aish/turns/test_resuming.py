@@ -68,7 +68,7 @@ async def test_a_conversation_keeps_one_session_and_ctrl_c_stops_an_answer_only(
         "team:nobody hi",
     ],
 )
-async def test_a_line_shows_at_the_prompt_what_it_shows_elsewhere(aish: Shell, home: Path, line: str) -> None:
+async def test_a_line_prints_the_same_at_the_prompt_as_elsewhere(aish: Shell, home: Path, line: str) -> None:
     async with served(home, seconds=60):
         with at_terminal(aish, "-c", line) as terminal:
             await asyncio.to_thread(terminal.wait_for_end)
@@ -86,7 +86,7 @@ def timeless(screen: str) -> list[str]:
     return sorted(re.sub(r"[0-9.]+ s$|--- [0-9a-f]{16} ---", "", line) for line in screen.splitlines())
 
 
-async def test_what_a_failed_turn_says_and_what_it_asks_is_the_same(aish: Shell, home: Path) -> None:
+async def test_failures_and_permission_requests_print_the_same_at_the_prompt(aish: Shell, home: Path) -> None:
     def scripts() -> list[list[Any]]:
         return [[Text("so"), ProviderFailed("it is down")]]
 
@@ -102,7 +102,7 @@ async def test_what_a_failed_turn_says_and_what_it_asks_is_the_same(aish: Shell,
             await left(terminal)
 
 
-async def test_the_raw_events_are_those_of_the_other_door(aish: Shell, home: Path) -> None:
+async def test_the_raw_events_are_those_of_the_rest_stream(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
         for line in ("apollo hi --json", "team-chat hi --json"):
             elsewhere = events((await asyncio.to_thread(aish, "-c", line)).out)
@@ -122,7 +122,7 @@ def events(lines: str) -> list[tuple[str, list[str]]]:
     return sorted((event["type"], list(event)) for event in found)
 
 
-async def test_who_asks_for_permission_in_a_line_is_told_there(aish: Shell, home: Path) -> None:
+async def test_a_permission_request_of_a_line_is_shown_with_it(aish: Shell, home: Path) -> None:
     asks = [Permission("r_1", "Bash", {"command": "ls"}, ALLOW), Text("never"), asyncio.Event(), Done()]
     async with served(home, asks, seconds=60):
         with at_terminal(aish) as terminal:
@@ -134,7 +134,7 @@ async def test_who_asks_for_permission_in_a_line_is_told_there(aish: Shell, home
             await left(terminal)
 
 
-async def test_a_line_that_takes_too_long_is_given_up(aish: Shell, home: Path) -> None:
+async def test_a_line_times_out(aish: Shell, home: Path) -> None:
     async with served(home, [Text("so"), asyncio.Event(), Done()], seconds=60) as hub:
         with at_terminal(aish) as terminal:
             await see(terminal, "aish> ")
@@ -153,7 +153,7 @@ async def test_team_chat_asks_everyone(aish: Shell, home: Path) -> None:
         assert sorted(hub.driver.heard) == [(name, "hi\n\nall") for name in names]
 
 
-async def test_a_hub_that_is_not_to_be_understood_is_told_once_and_the_prompt_goes_on(
+async def test_an_invalid_hub_is_reported_once_and_the_prompt_continues(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     strange = {"id": "apollo", "kind": 7}
