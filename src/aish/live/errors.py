@@ -89,6 +89,7 @@ class Invalid(HubError):
 
     codes = (
         "malformed",
+        "method_not_allowed",
         "unprocessable",
         "too_large",
         "malformed_cursor",
