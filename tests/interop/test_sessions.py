@@ -57,7 +57,7 @@ def test_a_named_conversation_lives_through_a_killed_hub_a_fork_and_its_end(
     house.provider.script(Script(chunks=("Heron",)))
     assert house.say(agent.name, "which bird?", "--session-id", "work").out == "Heron\n"
     assert "remember the heron" in house.asked(agent)[-1]
-    assert "✓ work goes on" in house.say("session", "resume", "work").out
+    assert "✓ Resumed work" in house.say("session", "resume", "work").out
     house.provider.script(Script(chunks=("Still the heron",)))
     assert house.say(agent.name, "and now?").out == "Still the heron\n"  # of this folder, by now
     exported = house.say("session", "export", "work").out
