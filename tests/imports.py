@@ -1,15 +1,18 @@
-"""The import rule of the house, as data and as one function over a module's source.
+"""The import rule of the source tree, as data and as functions over the source of its modules.
 
 `errors` ← `domain`, `codec` ← `dialects`, `store`, `drivers`, `auth` ← `hub` ← `transports` ← `app` ← `cli`.
-`host` is a process of its own: it imports `codec` and the standard library, and nobody imports it.
+`host` is a process of its own: it imports `codec` and the standard library, and no module imports it. Inside
+`hub`, `transports`, `drivers` and `aish`, the packages form a stack too. No modules import each other in a
+circle. Imports inside functions and imports for types count everywhere.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 LAYERS = [
     {"errors"},
@@ -53,6 +56,40 @@ ROOT_ONLY = {
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, and one list
 CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables")
+# inside these packages nothing imports upwards, nor sideways within one line
+STACKS = {
+    "aish": [
+        {"exits", "render"},
+        {"output", "options"},
+        {"client"},
+        {"live"},
+        {"turns"},
+        {"terminal"},
+        {"commands"},
+        {"language"},
+        {"dispatch"},
+        {"flags"},
+        {"cli"},
+        {"__main__"},
+    ],
+    "rhetor.hub": [
+        {"core"},
+        {"catalog"},
+        {"fanout"},
+        {"peers"},
+        {"active"},
+        {"state"},
+        {"programs"},
+        {"turns"},
+        {"sessions"},
+        {"forwarding"},
+        {"plans"},
+        {"hub_peer", "recovery"},
+        {"hub"},
+    ],
+    "rhetor.transports": [{"server"}, {"websocket"}, {"rest"}],
+    "rhetor.drivers": [{"base", "background"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
+}
 # small, isolated and alone: started as a file
 HOST = ["rhetor", "host"]
 
@@ -91,6 +128,36 @@ def _absolute(module: str, node: ast.ImportFrom, is_package: bool) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
+def circles(sources: Mapping[str, str], packages: Set[str] = frozenset()) -> list[list[str]]:
+    """The groups of modules that import each other, directly or through others.
+
+    `sources`: the source of each module by its dotted name; `packages`: those that are an `__init__`.
+    """
+    graph = {
+        module: {
+            name
+            for _, imported in _imports(module, ast.parse(source), module in packages)
+            for name in (imported, imported.rpartition(".")[0])
+            if name in sources and name != module
+        }
+        for module, source in sources.items()
+    }
+    for module, imported in graph.items():  # `from package import module` needs the module, not the package
+        imported -= {name for name in imported if any(other.startswith(f"{name}.") for other in imported)}
+        imported.discard(module)
+    found: list[list[str]] = []
+    while True:
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            circle = list(dict.fromkeys(error.args[1]))
+            found.append(sorted(circle))
+            for module in circle:
+                graph[module] = graph[module] - set(circle)
+        else:
+            return found
+
+
 def _allowed(module: str, imported: str) -> bool:
     ours, theirs = module.split("."), imported.split(".")
     if ours[:2] == HOST:
@@ -100,17 +167,28 @@ def _allowed(module: str, imported: str) -> bool:
     if theirs[0] not in ("aish", "rhetor"):
         return True
     if ours[0] == "aish":
-        return theirs[0] == "aish" or imported.startswith(CLIENT_MAY)
+        inside = theirs[0] == "aish" and _goes_down("aish", ours, theirs)
+        return inside or imported.startswith(CLIENT_MAY)
     if theirs[0] == "aish":
         return False
     if len(ours) < 2 or len(theirs) < 2:
         return True
     mine, other = ours[1], theirs[1]
     if mine == other:
-        return True
+        return _goes_down(".".join(ours[:2]), ours, theirs)
     if other in ROOT_ONLY and mine in STEP and STEP[mine] < STEP["specialists"]:
         return False
     narrow = NARROW.get(mine, {}).get(other)
     if narrow is not None:
         return ".".join(theirs[1:3]) in narrow
     return other in STEP and mine in STEP and STEP[other] < STEP[mine]
+
+
+def _goes_down(package: str, ours: list[str], theirs: list[str]) -> bool:
+    """Whether an import within a package stays in its part or goes to a lower one of the stack."""
+    stack, depth = STACKS.get(package), package.count(".") + 1
+    if stack is None or len(ours) <= depth or len(theirs) <= depth or ours[depth] == theirs[depth]:
+        return True
+    steps = {name: step for step, names in enumerate(stack) for name in names}
+    mine, other = steps.get(ours[depth]), steps.get(theirs[depth])
+    return other is None or (mine is not None and other < mine)

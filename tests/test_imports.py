@@ -1,4 +1,4 @@
-"""Who may import whom."""
+"""Which module may import which, and that no modules import each other in a circle."""
 
 from __future__ import annotations
 
@@ -6,19 +6,52 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports import Violation, violations
+from tests.imports import Violation, circles, violations
 
 SOURCE = Path(__file__).parent.parent / "src"
 
 
-def test_every_module_keeps_the_import_rule() -> None:
-    found: list[Violation] = []
+def _modules() -> dict[str, tuple[str, bool]]:
+    """The source of each module, and whether it is a package's `__init__`, by dotted name."""
+    found: dict[str, tuple[str, bool]] = {}
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
         is_package = parts[-1] == "__init__"
-        module = ".".join(parts[:-1] if is_package else parts)
-        found += violations(module, path.read_text(), is_package=is_package)
+        found[".".join(parts[:-1] if is_package else parts)] = path.read_text(), is_package
+    return found
+
+
+def test_every_module_keeps_the_import_rule() -> None:
+    found: list[Violation] = []
+    for module, (source, is_package) in _modules().items():
+        found += violations(module, source, is_package=is_package)
     assert found == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    modules = _modules()
+    packages = {name for name, (_, is_package) in modules.items() if is_package}
+    assert circles({name: source for name, (source, _) in modules.items()}, packages) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from rhetor.hub.a import x",
+        "from . import a",
+        "def f():\n    import rhetor.hub.a",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .a import X",
+    ],
+)
+def test_a_planted_circle_is_found(back: str) -> None:
+    sources = {
+        "rhetor.hub": "",
+        "rhetor.hub.a": "from rhetor.hub import b",
+        "rhetor.hub.b": "from .c import y",
+        "rhetor.hub.c": back,
+        "rhetor.hub.d": "from rhetor.hub import a, b, c",
+    }
+    assert circles(sources, {"rhetor.hub"}) == [["rhetor.hub.a", "rhetor.hub.b", "rhetor.hub.c"]]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +86,30 @@ def test_every_module_keeps_the_import_rule() -> None:
             "rhetor.drivers.programs.host.hosts",
             "from rhetor.host.spool import Spool",
             "rhetor.host.spool.Spool",
+        ),
+        (
+            "rhetor.hub.catalog.turns",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rhetor.hub.state import State\n",
+            "rhetor.hub.state.State",
+        ),
+        (
+            "rhetor.hub.turns.runner",
+            "from rhetor.hub.sessions.send import send",
+            "rhetor.hub.sessions.send.send",
+        ),
+        (
+            "rhetor.hub.sessions.send",
+            "def f():\n    from rhetor.hub.plans import plans",
+            "rhetor.hub.plans.plans",
+        ),
+        ("aish.turns.message", "from aish.terminal import editor", "aish.terminal.editor"),
+        ("aish.commands.tools", "def f():\n    from aish.language import shell", "aish.language.shell"),
+        ("rhetor.hub.hub_peer", "from .recovery import recover", "rhetor.hub.recovery.recover"),
+        ("rhetor.transports.server.gate", "from ..rest import peers", "rhetor.transports.rest.peers"),
+        (
+            "rhetor.drivers.programs.driver",
+            "from rhetor.drivers.agents import driver",
+            "rhetor.drivers.agents.driver",
         ),
         ("rhetor.app", "import rhetor.host.supervisor", "rhetor.host.supervisor"),
         ("aish.language.shell", "from rhetor import host", "rhetor.host"),

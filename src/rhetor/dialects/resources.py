@@ -153,3 +153,17 @@ def context(context: Context) -> dict[str, Any]:
 
 def purpose(purpose: Purpose) -> dict[str, Any]:
     return {"name": purpose.name, "purpose": purpose.text or None}
+
+
+def permission(
+    session_id: str, turn_id: str, peer: str, at: int, data: dict[str, Any], answer: dict[str, Any] | None
+) -> dict[str, Any]:
+    """A permission request with the members of its event and, if it was answered, of its answer."""
+    return {
+        **data,
+        "session_id": session_id,
+        "turn_id": turn_id,
+        "peer": peer,
+        "asked_at": timestamp(at),
+        **(answer or {}),
+    }

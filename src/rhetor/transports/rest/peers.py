@@ -9,16 +9,16 @@ from starlette.responses import Response
 
 from rhetor.dialects import resources
 from rhetor.domain.command import SendMessage
-from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnEnd, TurnFailed
+from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramStatus
-from rhetor.errors import ProviderTimeout, TurnFailure
 from rhetor.hub.programs.instances import instances_of, reports
 from rhetor.hub.programs.status import running_turns, status_of
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
 from rhetor.transports.server.node import Node
+from rhetor.transports.server.problems import failure_of
 
 from .bodies import CapableQuery, MessageBody
 
@@ -104,23 +104,6 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
         }
         return json_response(content, headers)
     raise failure_of(end, accepted, said)
-
-
-def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
-    """A turn that did not complete, as the error of who waited for it."""
-    data = {"turn_id": accepted.turn_id, "session_id": accepted.session_id, "partial": partial}
-    match end:
-        case TurnFailed():
-            failure = TurnFailure(end.detail, retryable=end.retryable, **{**end.data, **data})
-            failure.code = end.code  # of what happened, which is more than the class says
-            failure.status = 504 if end.code == ProviderTimeout.code else TurnFailure.status
-            return failure
-        case TurnCancelled():
-            failure = TurnFailure(f"cancelled by {end.by}", retryable=True, **data)
-        case _:
-            failure = TurnFailure(getattr(end, "reason", ""), retryable=True, **data)
-    failure.code = end.type.removeprefix("turn.")
-    return failure
 
 
 def shape(node: Node, peer: Peer) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rhetor.domain.timestamps import timestamp
-from rhetor.hub.catalog.requests import Request
 from rhetor.hub.turns import answers
 from rhetor.hub.turns.answers import Answered
 from rhetor.transports.server.call import Call
+from rhetor.transports.server.requests import shown
 
 from .bodies import OptionBody, ToolResultBody
 
@@ -29,16 +28,4 @@ async def permissions(call: Call) -> dict[str, Any]:
     """The caller's requests for permission that wait, the oldest first. A plan's has the plan's id as its
     `session_id`."""
     found = await answers.open_permissions(call.hub.state, call.who)
-    return {"permissions": [permission_asked(asked) for asked in found]}
-
-
-def permission_asked(asked: Request) -> dict[str, Any]:
-    """A request for permission as clients see it; one that was answered says so."""
-    return {
-        **asked.data,
-        "session_id": asked.stream,
-        "turn_id": asked.turn_id,
-        "peer": asked.peer,
-        "asked_at": timestamp(asked.at),
-        **(asked.answer or {}),
-    }
+    return {"permissions": [shown(request) for request in found]}

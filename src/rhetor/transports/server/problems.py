@@ -10,7 +10,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from rhetor.errors import RhetorError
+from rhetor.domain.event import TurnCancelled, TurnEnd, TurnFailed
+from rhetor.errors import ProviderTimeout, RhetorError, TurnFailure
+from rhetor.hub.sessions.send import Accepted
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -55,3 +57,20 @@ async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send)
         }
     )
     await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
+
+
+def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
+    """The error for a client that waited for a turn which did not complete."""
+    data = {"turn_id": accepted.turn_id, "session_id": accepted.session_id, "partial": partial}
+    match end:
+        case TurnFailed():
+            failure = TurnFailure(end.detail, retryable=end.retryable, **{**end.data, **data})
+            failure.code = end.code  # the code of what happened, which is more precise than the class
+            failure.status = 504 if end.code == ProviderTimeout.code else TurnFailure.status
+            return failure
+        case TurnCancelled():
+            failure = TurnFailure(f"cancelled by {end.by}", retryable=True, **data)
+        case _:
+            failure = TurnFailure(getattr(end, "reason", ""), retryable=True, **data)
+    failure.code = end.type.removeprefix("turn.")
+    return failure

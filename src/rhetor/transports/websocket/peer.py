@@ -12,8 +12,8 @@ from rhetor.domain.event import TurnCompleted
 from rhetor.errors import PositionLost
 from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import resumed
-from rhetor.transports.rest.peers import failure_of
 from rhetor.transports.server.node import Node
+from rhetor.transports.server.problems import failure_of
 
 from .connection import Wire, talk
 from .rpc import Reply, Turnstile, serve

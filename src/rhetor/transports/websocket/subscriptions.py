@@ -20,7 +20,7 @@ from rhetor.domain.event import Position
 from rhetor.errors import NotFound, PositionLost
 from rhetor.hub.turns.answers import PermissionWatch
 from rhetor.store.base import resumed
-from rhetor.transports.rest.requests import permission_asked
+from rhetor.transports.server.requests import shown
 
 from .connection import Wire
 from .rpc import Reply
@@ -65,7 +65,7 @@ class StreamDesk:
         watch = PermissionWatch(self._hub.state, self._wire.who)
         waiting, _ = await watch.look()
         then = self._begin(subscription, lambda: self._tell(watch, subscription))
-        return Reply({"permissions": [permission_asked(asked) for asked in waiting]}, then=then)
+        return Reply({"permissions": [shown(asked) for asked in waiting]}, then=then)
 
     def _require_room(self, subscription: str) -> None:
         if subscription in self._followed:
@@ -100,5 +100,5 @@ class StreamDesk:
         while True:
             await watch.wait()
             asked, answered = await watch.look()
-            told = [permission_asked(one) for one in (*answered, *asked)]
+            told = [shown(one) for one in (*answered, *asked)]
             await self._wire.say(*(permission(subscription, one) for one in told))
