@@ -1,4 +1,4 @@
-"""What can be asked of the hub, whatever door it came through: a closed union."""
+"""What a caller can ask of the hub, whichever API the request came through: a closed union of commands."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from .tool import Tool
 
 
 class SendMessage(Struct, frozen=True, gc=False):
-    """Say `content` to a peer (a name or `@capability`), or in a session, whose peer it then is.
+    """Send `content` to a peer (a name or `@capability`), or to the peer of a session.
 
-    Without a session, `context_window` opens one that is kept; without either the message has a session of
-    its own, over when it is answered. `command_id` is the idempotency key; `from_` is how the sender is
-    shown, never who it is; `via`: peers that the content has passed through; `cwd`: the sender's folder, for
-    programs that run there; `context`: what is said in front of it.
+    Without `session_id`, a new session is opened: with `context_window` it is kept, without it ends with the
+    answer. A peer that is a program has one standing session instead. `command_id` is the idempotency key.
+    `from_` is the sender as shown to readers; it grants nothing. `via`: the peers that the content passed
+    through, oldest first. `cwd`: the sender's folder, for programs that run there. `context`: texts in front
+    of the message.
     """
 
     content: str
@@ -38,9 +39,12 @@ class SendMessage(Struct, frozen=True, gc=False):
 
 
 class StartSession(Struct, frozen=True, gc=False):
-    """`peer`: empty for the configured one. `ttl` in seconds; None takes the configured one, and no end for a
-    session that has a name. `attended`: it is stopped some time after its last attendant has left. `cwd`: the
-    folder in which a program of its own runs."""
+    """Open a session with a peer; an empty `peer` stands for the configured default.
+
+    `ttl`: seconds without use after which the session expires. None stands for the configured value, or for
+    no expiry if the session has a name. `attended`: stop the session some time after its last reader has
+    left. `cwd`: the folder in which the session's own program runs.
+    """
 
     peer: str
     context_window: int = 10
@@ -56,14 +60,17 @@ class StartSession(Struct, frozen=True, gc=False):
 
 
 class PauseSession(Struct, frozen=True, gc=False):
-    """The running turn goes on; those that wait do, until the session is resumed."""
+    """Start no further turn until the session is resumed. The running turn continues."""
 
     session_id: str
 
 
 class ResumeSession(Struct, frozen=True, gc=False):
-    """`standing`: what is said to its peer without a session goes on in it from now on; where the peer's
-    programs run in their callers' folders, from the folder `cwd`."""
+    """Continue a paused session.
+
+    `standing`: from now on, messages to its peer that name no session go to this one. If the peer's programs
+    run in their callers' folders, this holds for messages from the folder `cwd`.
+    """
 
     session_id: str
     standing: bool = False
@@ -71,26 +78,26 @@ class ResumeSession(Struct, frozen=True, gc=False):
 
 
 class SaveSession(Struct, frozen=True, gc=False):
-    """Keep it: it has no end of its own any more, and is called `name` where one is given."""
+    """Keep the session: it no longer expires. `name`: its new name, if given."""
 
     session_id: str
     name: str | None = None
 
 
 class InterruptSession(Struct, frozen=True, gc=False):
-    """End the running turn, if there is one; those that wait come next."""
+    """End the running turn, if there is one. The next waiting turn starts."""
 
     session_id: str
 
 
 class StopSession(Struct, frozen=True, gc=False):
-    """End the session: the running turn and all that wait are cancelled. A second time changes nothing."""
+    """End the session, and cancel its running and waiting turns. Stopping it again changes nothing."""
 
     session_id: str
 
 
 class MakeCheckpoint(Struct, frozen=True, gc=False):
-    """Give a position (the head where `cursor` is None) a name."""
+    """Give a position of the session a name. `cursor`: the position; None stands for the head."""
 
     session_id: str
     name: str = ""
@@ -98,14 +105,17 @@ class MakeCheckpoint(Struct, frozen=True, gc=False):
 
 
 class RestoreSession(Struct, frozen=True, gc=False):
-    """Go back to a checkpoint or a cursor, by reference: a new epoch begins there, the old one is kept."""
+    """Return the session to a checkpoint or a cursor.
+
+    A new epoch begins there, by reference; the old one is kept.
+    """
 
     session_id: str
     at: str
 
 
 class ForkSession(Struct, frozen=True, gc=False):
-    """A new session that stands on a position of this one (its head where `at` is None)."""
+    """Open a new session that continues from a position of this one. `at`: None stands for the head."""
 
     session_id: str
     at: str | None = None
@@ -113,9 +123,12 @@ class ForkSession(Struct, frozen=True, gc=False):
 
 
 class ImportSessions(Struct, frozen=True, gc=False):
-    """Take conversations in that coding agents have kept themselves: those of `tool`, None for all that are
-    known. `since`: files that were written later (Unix time in milliseconds); `paths`: these files, or what
-    is in these folders, in the place of the agents' own; `dry_run`: only say what there is."""
+    """Import conversations that coding agents have stored themselves.
+
+    `tool`: one agent, or None for all known ones. `since`: only files that changed later, Unix time in
+    milliseconds. `paths`: these files, or the files in these folders, instead of the agents' own folders.
+    `dry_run`: only report what would be imported.
+    """
 
     tool: str | None = None
     since: int | None = None
@@ -124,8 +137,11 @@ class ImportSessions(Struct, frozen=True, gc=False):
 
 
 class StartPlan(Struct, frozen=True, gc=False):
-    """`stdin`: text that steps without needs are given after their own words. `max_parallel`: how many steps
-    run at once, None for all that may; `cwd`: the sender's folder, for programs that run there."""
+    """Run a plan.
+
+    `stdin`: text that is appended to the messages of steps without needs. `max_parallel`: how many steps may
+    run at the same time, None for no limit. `cwd`: the sender's folder, for programs that run there.
+    """
 
     steps: tuple[Step, ...]
     stdin: str = ""
@@ -136,12 +152,16 @@ class StartPlan(Struct, frozen=True, gc=False):
 
 
 class StopPlan(Struct, frozen=True, gc=False):
+    """Cancel a plan and all its running steps."""
+
     plan_id: str
 
 
 class AnswerTool(Struct, frozen=True, gc=False):
-    """The result (any JSON value) of a tool call that the caller's turn waits for. `stream`: the id of the
-    session, or of the plan, where one of its steps asked."""
+    """Give the result (any JSON value) of a tool call that a turn of the caller waits for.
+
+    `stream`: the id of the session, or of the plan if one of its steps called the tool.
+    """
 
     stream: str
     call_id: str
@@ -151,7 +171,7 @@ class AnswerTool(Struct, frozen=True, gc=False):
 
 
 class AnswerPermission(Struct, frozen=True, gc=False):
-    """The option chosen, one of those that were offered. `stream`: as for `AnswerTool`."""
+    """Answer a permission request with one of the options that it offers. `stream`: as in `AnswerTool`."""
 
     stream: str
     request_id: str
@@ -160,7 +180,11 @@ class AnswerPermission(Struct, frozen=True, gc=False):
 
 
 class AnnounceProgram(Struct, frozen=True, gc=False):
-    """Start a program as a peer. `kind` terminal: in a terminal of its own; stdio: on pipes."""
+    """Start a program as a peer.
+
+    `kind`: `terminal` runs it in a terminal of its own, `stdio` on pipes. The other fields are as in
+    `Program`.
+    """
 
     name: str
     kind: Literal["terminal", "stdio"]
@@ -174,9 +198,11 @@ class AnnounceProgram(Struct, frozen=True, gc=False):
 
 
 class LaunchTool(Struct, frozen=True, gc=False):
-    """Start a configured program; one that runs goes on. `session`: the name of a conversation, which is
-    opened where there is none, of a program that has one each; `cwd`: the caller's folder, for those that
-    run there."""
+    """Start a configured program; if it already runs, nothing happens.
+
+    `session`: for a program with one process per conversation, the name of the conversation, which is opened
+    if it does not exist. `cwd`: the caller's folder, for programs that run there.
+    """
 
     name: str
     session: str | None = None
@@ -184,14 +210,19 @@ class LaunchTool(Struct, frozen=True, gc=False):
 
 
 class EndProgram(Struct, frozen=True, gc=False):
-    """End a peer's program: TERM, 5 seconds, KILL. One that is no configured tool is forgotten."""
+    """End a peer's program: SIGTERM, and SIGKILL after 5 seconds.
+
+    A peer that is not configured is removed with it.
+    """
 
     name: str
 
 
 class OpenSocket(Struct, frozen=True, gc=False):
-    """A socket on a peer (a name or `@capability`), with a session of its own. `voice`: how a specialist is
-    to speak there."""
+    """Open a socket on a peer (a name or `@capability`), with a session of its own.
+
+    `voice`: how a specialist speaks in that session.
+    """
 
     peer: str
     voice: Voice | None = None
@@ -199,11 +230,13 @@ class OpenSocket(Struct, frozen=True, gc=False):
 
 
 class CloseSocket(Struct, frozen=True, gc=False):
+    """End a socket and its session."""
+
     socket_id: str
 
 
 class KeepBlob(Struct, frozen=True, gc=False):
-    """Say bytes in a session, to all who read it."""
+    """Say binary content in a session, to all its readers."""
 
     session_id: str
     media_type: str
@@ -216,7 +249,7 @@ class KeepBlob(Struct, frozen=True, gc=False):
 
 
 class MakeTeam(Struct, frozen=True, gc=False):
-    """Peers under one name, `team:<name>` from then on."""
+    """Form a team of peers, which is addressed as `team:<name>`."""
 
     name: str
     members: tuple[str, ...]
@@ -224,11 +257,15 @@ class MakeTeam(Struct, frozen=True, gc=False):
 
 
 class ChangeTeam(Struct, frozen=True, gc=False):
+    """Replace the members of a team."""
+
     name: str
     members: tuple[str, ...]
 
 
 class DropTeam(Struct, frozen=True, gc=False):
+    """Remove a team."""
+
     name: str
 
 
@@ -263,7 +300,7 @@ AGENT = "agent"  # the scope of callers that descend from a peer's program
 
 
 class Principal(Struct, frozen=True, gc=False):
-    """Who asks. `local`: over the owner's own Unix socket."""
+    """The caller of a command. `local`: the caller uses the owner's Unix socket."""
 
     subject: str
     scopes: frozenset[str] = frozenset()
@@ -271,10 +308,13 @@ class Principal(Struct, frozen=True, gc=False):
 
     @property
     def is_agent(self) -> bool:
-        """Whether a peer's program asks: it cannot approve, start programs, or see others' sessions."""
+        """Whether a peer's program is the caller.
+
+        Such a caller cannot approve requests, start programs, or see the sessions of others.
+        """
         return AGENT in self.scopes
 
     @property
     def peer(self) -> str | None:
-        """The peer whose program asks; None for a person."""
+        """The peer whose program is the caller; None for a person."""
         return self.subject.removeprefix(f"{AGENT}:") if self.is_agent else None

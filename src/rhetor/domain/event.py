@@ -1,7 +1,7 @@
-"""What can happen: a closed union of payloads, and the numbered event that carries one.
+"""Events: what happened, as numbered records of a stream.
 
-The names of types and fields are those that clients see (wire page, section 0). A payload knows nothing of
-streams, stores or frames.
+A payload is one of a closed union of types. The names of types and fields are those that clients see, except
+that `from_` is `from` in JSON. A payload does not know its stream or its number; an `Event` adds both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
 
 class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
+    """A message is in the log and will be answered; it opens its turn.
+
+    `role` is `user`. `from_`: the sender as shown to readers. `via`: the peers that the content passed
+    through, oldest first. `execute` and `delimiter` matter to programs only.
+    """
+
     type: ClassVar[str] = "message.accepted"
     message_id: str
     role: str
@@ -28,32 +34,42 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class TurnQueued(Struct, frozen=True, gc=False):
-    """`position`: how many turns are before this one in its session, from 1."""
+    """The turn waits; `position` turns of its session come before it, counted from 1."""
 
     type: ClassVar[str] = "turn.queued"
     position: int
 
 
 class TurnStarted(Struct, frozen=True, gc=False):
+    """The peer is working on the turn. `model`: the model that was asked for, if the peer is one."""
+
     type: ClassVar[str] = "turn.started"
     peer: str
     model: str | None = None
 
 
 class OutputDelta(Struct, frozen=True, gc=False):
+    """A piece of the output, to be appended to the earlier pieces of its channel."""
+
     type: ClassVar[str] = "output.delta"
     text: str
     channel: Channel = "answer"
 
 
 class OutputPartial(Struct, frozen=True, gc=False):
-    """What a turn that did not complete had said until then."""
+    """The whole answer, up to the point where the turn failed, was cancelled or was interrupted."""
 
     type: ClassVar[str] = "output.partial"
     text: str
 
 
 class ToolCalled(Struct, frozen=True, gc=False):
+    """The model called a tool.
+
+    `arguments`: any JSON value. `runs_at`: who runs the tool. If it is `client`, the turn waits until a
+    client sends the result.
+    """
+
     type: ClassVar[str] = "tool.called"
     call_id: str
     name: str
@@ -62,6 +78,8 @@ class ToolCalled(Struct, frozen=True, gc=False):
 
 
 class ToolReturned(Struct, frozen=True, gc=False):
+    """The result of a tool call, any JSON value. `is_error`: the tool failed, and `result` says why."""
+
     type: ClassVar[str] = "tool.returned"
     call_id: str
     result: Any
@@ -69,12 +87,23 @@ class ToolReturned(Struct, frozen=True, gc=False):
 
 
 class PermissionOption(Struct, frozen=True, gc=False):
+    """One answer that a permission request offers.
+
+    `kind`: `allow_once`, `allow_always`, `reject_once` or `reject_always`, as ACP names them.
+    """
+
     option_id: str
     name: str
     kind: str
 
 
 class PermissionAsked(Struct, frozen=True, gc=False):
+    """The peer asks whether it may use a tool; the turn waits for the answer.
+
+    `tool`: the program's own name of the tool. `detail`: any JSON value that helps a person decide.
+    `expires_at`: the time, in RFC 3339, when the request is denied if nobody has answered.
+    """
+
     type: ClassVar[str] = "permission.asked"
     request_id: str
     tool: str
@@ -84,8 +113,11 @@ class PermissionAsked(Struct, frozen=True, gc=False):
 
 
 class PermissionAnswered(Struct, frozen=True, gc=False):
-    """`option_id` None: nobody chose one. `by`: a person, `policy`, `expiry`, the peer that withdrew its
-    request, or the turn's end."""
+    """A permission request was answered.
+
+    `option_id`: the option that was chosen, or None if none was. `by`: a person, `policy`, `expiry`, the peer
+    that withdrew its request, or the end of the turn.
+    """
 
     type: ClassVar[str] = "permission.answered"
     request_id: str
@@ -94,15 +126,23 @@ class PermissionAnswered(Struct, frozen=True, gc=False):
 
 
 class ContextInjected(Struct, frozen=True, gc=False):
+    """Texts that were sent to the peer in front of the message.
+
+    `metadata`: where they came from (`source`) and when they were written (`timestamp`, RFC 3339).
+    """
+
     type: ClassVar[str] = "context.injected"
     prompts: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
 class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
-    """What a peer has said, as it is shown at a terminal. `via`: the peers that it came through, who said it
-    last; `time`: when; `source`: where it was said, `{session_id | plan_id, turn_id}`; `as_json`: whether it
-    is to be shown as an object with all that."""
+    """An answer of a peer, forwarded to the terminal `to`.
+
+    `from_`: the peer. `via`: the peers that it passed through, ending with `from_`. `time`: when it was said,
+    in RFC 3339. `purpose`: the stated purpose of the peer. `as_json`: show it as an object with these
+    members. `source`: where it was said, `{session_id | plan_id, turn_id}`.
+    """
 
     type: ClassVar[str] = "message.forwarded"
     from_: str
@@ -116,7 +156,7 @@ class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class ForwardFailed(Struct, frozen=True, gc=False, rename=_FROM):
-    """What a peer has said was to be passed on, and was not; in the stream where it was said."""
+    """An answer was not forwarded to `to`. The event is in the stream of the answer."""
 
     type: ClassVar[str] = "forward.failed"
     from_: str
@@ -126,7 +166,10 @@ class ForwardFailed(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class UsageReported(Struct, frozen=True, gc=False):
-    """`cost`: USD as a decimal string, None where the price is not known (never 0 for unknown)."""
+    """The tokens of one model call.
+
+    `cost`: USD as a decimal string, or None if the price is unknown (never 0 for unknown).
+    """
 
     type: ClassVar[str] = "usage.reported"
     model: str | None
@@ -137,6 +180,12 @@ class UsageReported(Struct, frozen=True, gc=False):
 
 
 class AgentRecord(Struct, frozen=True, gc=False):
+    """A record of a coding agent, as it was received.
+
+    `record`: the JSON value. If the line was not JSON, `raw` has its bytes in base64, and `encoding` is
+    `base64`.
+    """
+
     type: ClassVar[str] = "agent.record"
     record: Any = None
     raw: str | None = None
@@ -144,7 +193,10 @@ class AgentRecord(Struct, frozen=True, gc=False):
 
 
 class BlobKept(Struct, frozen=True, gc=False, rename=_FROM):
-    """Binary content lies beside the log, under `blob_id`."""
+    """Binary content was said in the session. The content is stored beside the log, under `blob_id`.
+
+    `bytes`: its size. `from_`: the sender as shown to readers.
+    """
 
     type: ClassVar[str] = "blob.kept"
     blob_id: str
@@ -154,6 +206,12 @@ class BlobKept(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class TurnCompleted(Struct, frozen=True, gc=False):
+    """The turn ended with the whole answer, `text`.
+
+    `finish_reason`: as OpenAI names them. `usage`: the tokens of all model calls of the turn. `cost`: USD as
+    a decimal string, or None if a price is unknown. `seconds`: from the start of the turn to its end.
+    """
+
     type: ClassVar[str] = "turn.completed"
     message_id: str
     text: str
@@ -164,7 +222,7 @@ class TurnCompleted(Struct, frozen=True, gc=False):
 
 
 class TurnFailed(Struct, frozen=True, gc=False):
-    """`data`: what the error carries beside: provider, model, status, hint …"""
+    """The turn ended with an error. `data`: more about it, such as provider, model, status and hint."""
 
     type: ClassVar[str] = "turn.failed"
     code: str
@@ -174,21 +232,29 @@ class TurnFailed(Struct, frozen=True, gc=False):
 
 
 class TurnCancelled(Struct, frozen=True, gc=False):
+    """The turn was cancelled. `by`: the person or the program that did it."""
+
     type: ClassVar[str] = "turn.cancelled"
     by: str
 
 
 class TurnInterrupted(Struct, frozen=True, gc=False):
+    """The turn was interrupted, and the session continues with its next turn."""
+
     type: ClassVar[str] = "turn.interrupted"
     reason: str
 
 
 class SessionStateChanged(Struct, frozen=True, gc=False):
+    """The session is in another state from here on."""
+
     type: ClassVar[str] = "session.state"
     state: str
 
 
 class PeerStatusChanged(Struct, frozen=True, gc=False):
+    """The status of a peer's program changed. `evidence`: how the hub knows."""
+
     type: ClassVar[str] = "peer.status"
     peer: str
     status: str
@@ -196,6 +262,8 @@ class PeerStatusChanged(Struct, frozen=True, gc=False):
 
 
 class PeerExited(Struct, frozen=True, gc=False):
+    """A peer's program ended by itself (`exit_code`) or by a signal (`signal`)."""
+
     type: ClassVar[str] = "peer.exited"
     peer: str
     exit_code: int | None = None
@@ -203,13 +271,18 @@ class PeerExited(Struct, frozen=True, gc=False):
 
 
 class PeerLost(Struct, frozen=True, gc=False):
+    """The host of a peer's program ended, so the program's end is unknown."""
+
     type: ClassVar[str] = "peer.lost"
     peer: str
     reason: str
 
 
 class CheckpointMade(Struct, frozen=True, gc=False):
-    """`parent`: the cursor it stands for, with its session: `<session>@<epoch>:<seq>`."""
+    """A position has a name from here on. A restore and a fork record their origin this way too.
+
+    `parent`: the position, as `<session>@<epoch>:<seq>`.
+    """
 
     type: ClassVar[str] = "checkpoint.made"
     checkpoint_id: str
@@ -218,13 +291,18 @@ class CheckpointMade(Struct, frozen=True, gc=False):
 
 
 class PlanStarted(Struct, frozen=True, gc=False):
+    """A plan began. `steps`: the steps as they were requested."""
+
     type: ClassVar[str] = "plan.started"
     steps: tuple[dict[str, Any], ...]
 
 
 class StepStarted(Struct, frozen=True, gc=False):
-    """`session_id`: None for a step whose turn is in the plan's own stream. `capability` and `score` where
-    the peer was chosen by capability."""
+    """A step sent its message to `peer`.
+
+    `session_id`: None if the turn is in the plan's own stream. `capability` and `score`: set if the peer was
+    chosen by capability.
+    """
 
     type: ClassVar[str] = "step.started"
     step: str
@@ -236,12 +314,16 @@ class StepStarted(Struct, frozen=True, gc=False):
 
 
 class StepDone(Struct, frozen=True, gc=False):
+    """A step has its answer, `text`."""
+
     type: ClassVar[str] = "step.done"
     step: str
     text: str
 
 
 class StepFailed(Struct, frozen=True, gc=False):
+    """A step ended without an answer."""
+
     type: ClassVar[str] = "step.failed"
     step: str
     code: str
@@ -250,7 +332,7 @@ class StepFailed(Struct, frozen=True, gc=False):
 
 
 class StepSkipped(Struct, frozen=True, gc=False):
-    """`because`: the step that failed."""
+    """A step was not run, because the step `because`, which it needs directly or not, failed."""
 
     type: ClassVar[str] = "step.skipped"
     step: str
@@ -258,12 +340,17 @@ class StepSkipped(Struct, frozen=True, gc=False):
 
 
 class PlanEnded(Struct, frozen=True, gc=False):
+    """No step of the plan runs any more, and none will."""
+
     type: ClassVar[str] = "plan.ended"
     status: PlanStatus
 
 
 class Folded(Struct, frozen=True, gc=False):
-    """Stands for the chunks `from_seq`…`to_seq` of a finished turn; its event's `seq` is `to_seq`."""
+    """Replaces the answer chunks with the numbers `from_seq` to `to_seq` of a finished turn.
+
+    The number of its event is `to_seq`.
+    """
 
     type: ClassVar[str] = "folded"
     from_seq: int
@@ -311,7 +398,7 @@ _FIELDS = {
 
 
 def data_of(payload: Payload) -> dict[str, Any]:
-    """The payload's `data` object as clients see it."""
+    """The payload's `data` object as clients see it. Nested values are not copied."""
     return {shown: getattr(payload, name) for shown, name in _FIELDS[type(payload)]}
 
 
@@ -319,7 +406,10 @@ TurnEnd = TurnCompleted | TurnFailed | TurnCancelled | TurnInterrupted
 
 
 class Position(Struct, frozen=True, gc=False):
-    """A place in an incarnation of a stream. `epoch`: 32 hex digits; `seq`: from 1, 0 is before the first."""
+    """A place in one incarnation of a stream, right after the event with the number `seq`.
+
+    `epoch`: 32 hex digits. `seq`: 0 before the first event.
+    """
 
     epoch: str
     seq: int
@@ -329,7 +419,7 @@ class Position(Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, cursor: str) -> Position | None:
-        """The position that `str` printed; None where the text is no cursor."""
+        """The position that `str` printed, or None if the text is not a cursor."""
         epoch, colon, seq = cursor.partition(":")
         well_formed = colon and len(epoch) == 32 and epoch.isalnum() and epoch.isascii()
         if not well_formed or not (seq.isascii() and seq.isdigit() and len(seq) <= 18):
@@ -338,8 +428,11 @@ class Position(Struct, frozen=True, gc=False):
 
 
 class Event(Struct, frozen=True, gc=False):
-    """A payload with its number. `stream` is a session's id, a plan's id, or `hub`; `at` is Unix time in
-    milliseconds; `step` is set in a plan's stream for what one of its steps said."""
+    """A payload with its number.
+
+    `stream`: the id of a session or a plan, or `hub`. `at`: Unix time in milliseconds. `step`: in the stream
+    of a plan, the step that the event belongs to.
+    """
 
     stream: str
     position: Position
@@ -354,5 +447,5 @@ class Event(Struct, frozen=True, gc=False):
 
     @property
     def prev(self) -> int:
-        """The number that a reader of the whole stream has seen before this one."""
+        """The number of the event before this one, for a reader of the whole stream."""
         return self.payload.from_seq - 1 if isinstance(self.payload, Folded) else self.position.seq - 1

@@ -1,4 +1,4 @@
-"""What a peer says while it answers: a closed union that drivers yield and turns take in."""
+"""What a peer says while it answers: a closed union that drivers yield and turns record."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from .event import Channel, PermissionOption, RunsAt, StepDone, StepFailed, Step
 
 
 class Began(Struct, frozen=True, gc=False):
-    """Which model is asked now, where a driver knows; again for each one that is asked after it failed."""
+    """The model that is called now, if the driver knows it. Repeated for each fallback."""
 
     model: str
 
 
 class Text(Struct, frozen=True, gc=False):
+    """A piece of the output."""
+
     text: str
     channel: Channel = "answer"
 
 
 class ToolUse(Struct, frozen=True, gc=False):
+    """The model calls a tool. The fields are as in the event `ToolCalled`."""
+
     call_id: str
     name: str
     arguments: Any
@@ -28,14 +32,19 @@ class ToolUse(Struct, frozen=True, gc=False):
 
 
 class ToolResult(Struct, frozen=True, gc=False):
+    """The result of a tool call, any JSON value."""
+
     call_id: str
     result: Any
     is_error: bool = False
 
 
 class Permission(Struct, frozen=True, gc=False):
-    """`tool`: the program's own name for what it is to be used, never words that a model may choose: rules go
-    by it. What a person is to know besides is in `detail`."""
+    """The peer asks whether it may use a tool.
+
+    `tool` is the program's own name of the tool and never text that a model can choose, because rules match
+    it. `detail`: any JSON value that helps a person decide. `expires_at`: RFC 3339.
+    """
 
     request_id: str
     tool: str
@@ -45,13 +54,13 @@ class Permission(Struct, frozen=True, gc=False):
 
 
 class Withdrawn(Struct, frozen=True, gc=False):
-    """The peer does not wait any more for the answer to that request for permission."""
+    """The peer no longer waits for the answer to that permission request."""
 
     request_id: str
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """Tokens of one call to a model. `cost`: USD as a decimal string, None where the price is not known."""
+    """The tokens of one model call. `cost`: USD as a decimal string, or None if the price is unknown."""
 
     model: str | None
     input_tokens: int
@@ -61,34 +70,40 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class Record(Struct, frozen=True, gc=False):
-    """A program's own JSON object as it came; where it was none, `raw`: its bytes as base64."""
+    """A JSON object as the program wrote it. If a line is not JSON, `raw` has its bytes in base64."""
 
     record: Any = None
     raw: str | None = None
 
 
 class Shared(Struct, frozen=True, gc=False):
-    """What became of one member's part, of several that answer together."""
+    """The progress of one member, if several peers answer together."""
 
     event: StepStarted | StepDone | StepFailed
 
 
 class Remembered(Struct, frozen=True, gc=False):
-    """What a driver needs to go on with this conversation in another process, or under another hub: small,
-    and JSON. The last one counts; it is kept with the session, and is no event."""
+    """What a driver needs to continue this conversation in another process or under another hub.
+
+    It must be small and JSON. The last one counts. It is stored with the session and is not an event.
+    """
 
     memory: dict[str, Any]
 
 
 class Done(Struct, frozen=True, gc=False):
-    """The answer is whole. `finish_reason` as OpenAI names them: stop, length, tool_calls, content_filter."""
+    """The answer is complete. `finish_reason`: stop, length, tool_calls or content_filter, as OpenAI names
+    them."""
 
     finish_reason: str = "stop"
 
 
 class Spooled(Struct, frozen=True, gc=False):
-    """What a program's spool held up to `offset` (bytes), so that both go into the log together: each byte
-    once, whoever dies in between."""
+    """The outputs that a program's spool holds up to `offset` (bytes).
+
+    The outputs and the offset are committed together, so each byte is logged once, even if the hub or the
+    program is killed.
+    """
 
     source: str
     offset: int

@@ -16,6 +16,8 @@ PLAIN = frozenset({"stdio", "terminal"})  # drivers of programs that are no agen
 
 
 class PeerKind(StrEnum):
+    """What a peer is."""
+
     SPECIALIST = "specialist"
     TOOL = "tool"
     TERMINAL = "terminal"
@@ -25,8 +27,10 @@ class PeerKind(StrEnum):
 
 
 class Capability(Struct, frozen=True, gc=False):
-    """`score`: 0 to 1. `origin`: declared by the configuration, reported by the peer's own program, or
-    measured by what the log shows."""
+    """What a peer is good at. `score`: from 0 to 1.
+
+    `origin`: `declared` in the configuration, `reported` by the peer's program, or `measured` from the log.
+    """
 
     name: str
     score: float
@@ -35,10 +39,13 @@ class Capability(Struct, frozen=True, gc=False):
 
 
 class Peer(Struct, frozen=True, gc=False):
-    """`model`: None where the peer is no model; `auto` or `provider/model` otherwise. `mcp_servers`: names
-    of those whose tools it has. `program`: of a peer that is one. `display_name`: how it is shown.
-    `permissions`: what is answered for its user. `streams`: whether an answer comes as it is said, else in
-    whole messages."""
+    """One addressable AI, as configured or announced.
+
+    `model`: `auto` or `provider/model`; None if the peer is a program. `mcp_servers`: the names of the MCP
+    servers whose tools it has. `program`: set if the peer is a program. `display_name`: how it is shown.
+    `permissions`: rules that answer its permission requests. `streams`: whether answers arrive piece by piece
+    or as whole messages.
+    """
 
     name: str
     kind: PeerKind
@@ -56,32 +63,35 @@ class Peer(Struct, frozen=True, gc=False):
 
     @property
     def title(self) -> str:
-        """How the peer is shown in attributions: `apollo` as `Apollo`."""
+        """The name as shown in attributions: `Apollo` for `apollo`."""
         return self.display_name or self.name[:1].upper() + self.name[1:]
 
     def reporting(self, said: Mapping[str, float]) -> Peer:
-        """The peer as its program says it is: a score that it reports counts before the configured one."""
+        """The peer with the scores that its program reports; a reported score replaces the configured one."""
         own = {c.name: c for c in self.capabilities}
         told = {n: Capability(n, s, n in own and own[n].primary, "reported") for n, s in said.items()}
         return replace(self, capabilities=tuple((own | told).values())) if said else self
 
     @property
     def reads_plain(self) -> bool:
-        """Whether it is a program that takes what it is sent as it is: a fence around it would be part of its
-        input. A coding agent reads what it is told, as a model does."""
+        """Whether the peer is a program that takes its input literally.
+
+        A fence around a message would become part of its input. Coding agents read text as a model does.
+        """
         return self.program is not None and self.program.protocol == "text" and self.driver in PLAIN
 
     @property
     def takes_envelopes(self) -> bool:
-        """Whether it is told of context apart from the message."""
+        """Whether context is sent to the peer apart from the message."""
         return self.program is not None and self.program.protocol == "aish-json" and self.driver in PLAIN
 
     def capability(self, name: str) -> Capability | None:
+        """The capability of that name, or None."""
         return next((c for c in self.capabilities if c.name == name), None)
 
 
 def canonical_name(name: str) -> str:
-    """`apollo-ai` and `apollo-ci` are names that older clients use for `apollo`."""
+    """The name without the suffix that older clients append: `apollo` for `apollo-ai` and `apollo-ci`."""
     for suffix in ("-ai", "-ci"):
         if name.endswith(suffix) and len(name) > len(suffix):
             return name.removesuffix(suffix)

@@ -1,4 +1,4 @@
-"""What a peer was like lately: how often it answers, how fast, for how much. Old turns fade."""
+"""Statistics of a peer: how often it answers, how fast, and at what price. Old turns fade."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ HALF_LIFE_MS = 7 * 24 * 3600 * 1000
 
 
 class PeerStats(Struct, frozen=True, gc=False):
-    """Sums over a peer's turns, each worth half as much after a week. `tokens` and `cost` (USD) are of those
-    turns whose price is known; `at`: Unix time in milliseconds of the last one."""
+    """Sums over the turns of a peer; the weight of a turn halves every week.
+
+    `tokens` and `cost` (USD) cover the turns whose price is known. `at`: the end of the last turn, Unix time
+    in milliseconds.
+    """
 
     turns: float = 0.0
     answered: float = 0.0
@@ -25,7 +28,10 @@ class PeerStats(Struct, frozen=True, gc=False):
     at: int = 0
 
     def after(self, end: TurnEnd, now: int) -> PeerStats:
-        """With one more turn. What a person ended says nothing of the peer."""
+        """The statistics with one more turn. `now`: Unix time in milliseconds.
+
+        A turn that a person ended does not count.
+        """
         if isinstance(end, TurnFailed):
             faded = self._faded(now)
             return replace(faded, turns=faded.turns + 1)
@@ -33,16 +39,17 @@ class PeerStats(Struct, frozen=True, gc=False):
 
     @property
     def success_rate(self) -> float | None:
+        """The share of turns that were answered, from 0 to 1; None without turns."""
         return self.answered / self.turns if self.turns else None
 
     @property
     def avg_response_time(self) -> float | None:
-        """Seconds from the start of a turn to its end."""
+        """Seconds from the start of a turn to its end; None without answers."""
         return self.seconds / self.answered if self.answered else None
 
     @property
     def cost_per_1k_tokens(self) -> str | None:
-        """USD, as a decimal string; None where no price is known."""
+        """USD as a decimal string, or None if no price is known."""
         if not self.tokens:
             return None
         return format(Decimal(self.cost / self.tokens * 1000).quantize(Decimal("0.000001")), "f")

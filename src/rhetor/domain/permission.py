@@ -1,6 +1,6 @@
-"""Who answers a request for permission before a person is asked: rules by the name of the tool.
+"""Rules that answer permission requests before a person is asked. They match the name of the tool.
 
-A rule never looks at arguments: what a command line does cannot be told from how it begins.
+A rule never looks at arguments: the beginning of a command line does not tell what it does.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ Verdict = Literal["allow", "ask", "deny"]
 
 
 class Rules(Struct, frozen=True, gc=False):
-    """Names of tools, as the requests have them; one that ends with `*` is all that begin so. What no rule
-    names is asked; where several do, `deny` goes before `ask`, and that before `allow`."""
+    """Names of tools, as they appear in requests. A name that ends with `*` matches all that begin with it.
+
+    A tool that no rule names is asked about. If several rules match, `deny` wins over `ask`, and `ask` over
+    `allow`.
+    """
 
     allow: tuple[str, ...] = ()
     ask: tuple[str, ...] = ()
@@ -29,6 +32,7 @@ class Rules(Struct, frozen=True, gc=False):
         return Rules(self.allow + other.allow, self.ask + other.ask, self.deny + other.deny)
 
     def verdict(self, tool: str) -> Verdict:
+        """What the rules say about a tool."""
         if _names(self.deny, tool):
             return "deny"
         if not tool or _names(self.ask, tool):
@@ -37,8 +41,11 @@ class Rules(Struct, frozen=True, gc=False):
 
 
 def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnswered | None:
-    """The answer that the rules give; None where a person is to give it. What they allow is allowed once; a
-    request that cannot be granted once, or in several ways, is a person's."""
+    """The answer that the rules give, or None if a person must answer.
+
+    Rules grant a request once, never for longer. If a request offers no way, or several ways, to grant it
+    once, a person must answer.
+    """
     verdict = rules.verdict(asked.tool)
     once = [option.option_id for option in asked.options if option.kind == "allow_once"]
     refusals = [option.option_id for option in asked.options if option.kind == "reject_once"]

@@ -1,4 +1,4 @@
-"""A plan: a graph of sends. Pipelines, broadcasts, fan-ins and bulk requests are all plans."""
+"""A plan: a graph of sends. Pipelines, broadcasts, fan-ins and bulk requests are plans."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
 
 
 class Step(Struct, frozen=True, gc=False):
-    """One send. `target`: a peer's name, `@capability` or `team:name`; `template`: the step's own words;
-    `needs`: the steps whose answers it is given; `context`: what is said in front of its message."""
+    """One send of a plan.
+
+    `target`: a peer's name, `@capability` or `team:<name>`. `template`: the step's own text. `needs`: the
+    steps whose answers it receives. `context`: texts in front of its message.
+    """
 
     id: str
     target: str
@@ -33,19 +36,23 @@ class Step(Struct, frozen=True, gc=False):
 
 
 class Answer(Struct, frozen=True, gc=False):
-    """What a step said, and who said it (`title`, as it is shown)."""
+    """The answer of a step. `title`: the name of the peer as it is shown."""
 
     title: str
     text: str
 
 
 class Plan(Struct, frozen=True, gc=False):
+    """Steps that need each other's answers."""
+
     steps: tuple[Step, ...]
 
     def check(self, hops: int) -> None:
-        """Raises:
-        Unprocessable: no steps, a double id, an unknown dependency, or a cycle.
-        HopLimit: an answer would pass through more than `hops` peers.
+        """Check that the plan can run.
+
+        Raises:
+            Unprocessable: it has no steps, a duplicate id, an unknown need, or a cycle.
+            HopLimit: an answer would pass through more than `hops` peers.
         """
         ids = [step.id for step in self.steps]
         if not ids:
@@ -77,7 +84,7 @@ class Plan(Struct, frozen=True, gc=False):
 
 
 class Progress(Struct):
-    """How far a plan is. Steps are started by who asks `ready_steps`; their ends are told here."""
+    """How far a plan has come. The caller starts the steps of `ready_steps` and records how they end."""
 
     plan: Plan
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -86,13 +93,13 @@ class Progress(Struct):
     started: set[str] = field(default_factory=set)
 
     def ready_steps(self, most: int | None = None) -> Sequence[Step]:
-        """Steps that may run and were not given out before, at most `most`, in the plan's order."""
+        """Steps that can run now and were not returned before, at most `most`, in the plan's order."""
         ready = [s for s in self.plan.steps if s.id not in self.started and self._may_run(s)][:most]
         self.started.update(s.id for s in ready)
         return ready
 
     def newly_skipped(self) -> Sequence[tuple[Step, str]]:
-        """Steps that can no longer run, each with the failed step that is the cause; told once."""
+        """Steps that can no longer run, each with the failed step that caused it. Each is returned once."""
         found: list[tuple[Step, str]] = []
         for step in self._in_order():
             broken = [n for n in step.needs if n in self.failed or n in self.skipped]
@@ -103,11 +110,12 @@ class Progress(Struct):
 
     @property
     def over(self) -> bool:
+        """Whether all steps have ended."""
         ended = len(self.answers) + len(self.failed) + len(self.skipped)
         return ended == len(self.plan.steps)
 
     def inputs(self, step: Step) -> Sequence[tuple[str, Answer]]:
-        """What the step is given, in the order in which it asked for it."""
+        """The answers that the step receives, in the order of its needs."""
         return [(need, self.answers[need]) for need in step.needs]
 
     def _may_run(self, step: Step) -> bool:
@@ -126,11 +134,11 @@ class Progress(Struct):
 def compose(
     template: str, given: Sequence[tuple[str, Answer]], nonce: str, stdin: str = "", *, plain: bool = False
 ) -> str:
-    """The message of a step: answers of others as attributed data, then its own words, then plain input.
-    `plain`: for programs that take what they read as it is; answers stand there without fence, as in a pipe.
+    """The message of a step: the answers of others as attributed data, the step's own text, and plain input.
 
-    Data stands between two fence lines that carry `nonce`, which no answer can know, so none can forge the
-    end of its fence. `{{step}}` in the template places an answer there instead, once.
+    Each answer stands between two fence lines that carry `nonce`. No answer can know the nonce, so none can
+    forge the end of its fence. `{{step}}` in the template puts that answer there instead, once. `plain`:
+    without fences, as in a pipe, for programs that take their input literally.
     """
     waiting = {name: answer.text if plain else _attributed(answer, nonce) for name, answer in given}
     placed = _PLACE.sub(lambda m: waiting.pop(m[1], m[0]), template)
@@ -144,5 +152,5 @@ def _attributed(answer: Answer, nonce: str) -> str:
 
 
 def fenced(heading: str, text: str, nonce: str) -> str:
-    """`text` between two fence lines, which say with `heading` whose words it is."""
+    """`text` between two fence lines; the `heading` above them says who wrote it."""
     return f"[{heading}]\n--- {nonce} ---\n{text}\n--- {nonce} ---"

@@ -1,4 +1,4 @@
-"""What a peer's program is and how it goes: values that outlive the process they speak of."""
+"""A peer's program: how it is started, and what is known about it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ OnExit = Literal["survive", "reap"]
 
 
 class Program(Struct, frozen=True, gc=False):
-    """How a program is started and spoken to. Its environment is no part of it: that is never stored.
+    """How a program is started and addressed. Its environment is not included, because it is never stored.
 
-    `delimiter`: what makes it run what it was sent, None for its kind's own. `protocol` aish-json: JSON lines
-    both ways. `prompt`: a regular expression for the line on which it waits for input. `on_exit`: whether it
-    survives its hub. `hint`: how to get it, where it is missing.
+    `delimiter`: the characters that make the program run its input; None stands for the default of its kind.
+    `protocol`: `aish-json` stands for JSON lines in both directions. `prompt`: a regular expression for the
+    line on which the program waits for input. `on_exit`: whether the program survives its hub. `hint`: how to
+    install it if it is missing.
     """
 
     argv: tuple[str, ...]
@@ -28,7 +29,7 @@ class Program(Struct, frozen=True, gc=False):
 
 
 class Launch(Struct, frozen=True, gc=False):
-    """What a program is given when it starts, and nobody keeps. `rows` and `cols`: of its terminal."""
+    """What a program gets when it starts; not stored. `rows` and `cols`: the size of its terminal."""
 
     cwd: str
     env: dict[str, str]
@@ -37,15 +38,17 @@ class Launch(Struct, frozen=True, gc=False):
 
 
 class Dialog(Struct, frozen=True, gc=False):
-    """A question on a program's screen that typed text would answer."""
+    """A question on a program's screen that is answered by typing."""
 
     text: str
     options: tuple[str, ...] = ()
 
 
 class ProgramStatus(Struct, frozen=True, gc=False):
-    """How a program is, and how that is known. `since`: Unix time in milliseconds. `screen`: the lines of its
-    terminal, where it has one and they were asked for."""
+    """The status of a program, and the evidence for it. `since`: Unix time in milliseconds.
+
+    `screen`: the lines of its terminal, if it has one and they were requested.
+    """
 
     state: ProgramState
     evidence: str
@@ -56,7 +59,7 @@ class ProgramStatus(Struct, frozen=True, gc=False):
 
 
 class Exit(Struct, frozen=True, gc=False):
-    """How a program ended: by itself with a code, or by a signal; `lost`: with its host, and why."""
+    """How a program ended: with an exit code or by a signal. `lost`: why its end is unknown."""
 
     exit_code: int | None = None
     signal: int | None = None
@@ -64,6 +67,7 @@ class Exit(Struct, frozen=True, gc=False):
 
     @property
     def detail(self) -> str:
+        """The end in words."""
         if self.lost is not None:
             return self.lost
         return f"it exited with {self.exit_code}" if self.signal is None else f"signal {self.signal} ended it"

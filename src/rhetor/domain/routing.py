@@ -1,4 +1,4 @@
-"""Who is asked: peers by capability."""
+"""Choosing peers by capability."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ THRESHOLD = 0.5
 
 
 class Match(Struct, frozen=True, gc=False):
+    """A peer, and the capability for which it was chosen."""
+
     peer: Peer
     capability: Capability
 
@@ -24,9 +26,11 @@ def rank(
     threshold: float = THRESHOLD,
     stats: Callable[[str], PeerStats] = lambda peer: PeerStats(),
 ) -> Sequence[Match]:
-    """Peers that have the capability at or above the threshold: primary ones first, then by score. Between
-    equals what was measured decides: who answers more often, then who answers faster; at last the name, so
-    that the same question has the same answer."""
+    """Peers that have the capability with at least the threshold, best first.
+
+    Primary ones come first, then higher scores. Equal ones are ordered by their statistics: the higher
+    success rate, then the shorter response time, then the name, so that the result is deterministic.
+    """
     found = [Match(p, c) for p in peers if (c := p.capability(capability)) and c.score >= threshold]
 
     def order(match: Match) -> tuple[bool, float, float, float, str]:

@@ -1,4 +1,4 @@
-"""What can be asked of the hub about forwards, terminals, routes, contexts and purposes."""
+"""What a caller can ask of the hub about forwards, terminals, routes, contexts and purposes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .rules import Hop
 
 
 class PutForward(Struct, frozen=True, gc=False):
-    """One for a source; it takes the place of an earlier one. `execute`: a program runs what it is sent."""
+    """Forward the answers of `source`; replaces its earlier forward. The fields are as in `Forward`."""
 
     source: str
     to: str
@@ -17,22 +17,26 @@ class PutForward(Struct, frozen=True, gc=False):
 
 
 class RemoveForward(Struct, frozen=True, gc=False):
+    """Stop forwarding the answers of `source`."""
+
     source: str
 
 
 class PutTerminal(Struct, frozen=True, gc=False):
-    """Register a shell's name. `seen`: a cursor of its stream; what comes before it was shown."""
+    """Register the name of a shell. `seen`: a cursor of its stream; earlier events were already shown."""
 
     name: str
     seen: str | None = None
 
 
 class RemoveTerminal(Struct, frozen=True, gc=False):
+    """Remove the name of a shell."""
+
     name: str
 
 
 class PutRoute(Struct, frozen=True, gc=False):
-    """With `new`, one that is there already is not replaced."""
+    """Save a route. It replaces an earlier one of the same name, unless it must be `new`."""
 
     name: str
     hops: tuple[Hop, ...]
@@ -40,11 +44,13 @@ class PutRoute(Struct, frozen=True, gc=False):
 
 
 class RemoveRoute(Struct, frozen=True, gc=False):
+    """Remove a route."""
+
     name: str
 
 
 class SendRoute(Struct, frozen=True, gc=False):
-    """Send `content` along a route. The rest is as of `SendMessage`."""
+    """Send `content` along a route. The other fields are as in `SendMessage`."""
 
     name: str
     content: str
@@ -54,24 +60,26 @@ class SendRoute(Struct, frozen=True, gc=False):
 
 
 class StageContext(Struct, frozen=True, gc=False):
-    """Add a text to what is staged for a peer."""
+    """Add a text to the staged context of a peer."""
 
     peer: str
     text: str
 
 
 class PromoteContext(Struct, frozen=True, gc=False):
-    """What is staged goes in front of the next message."""
+    """Send the staged context of a peer in front of its next message."""
 
     peer: str
 
 
 class ClearContext(Struct, frozen=True, gc=False):
+    """Discard the staged and the promoted context of a peer."""
+
     peer: str
 
 
 class PutPurpose(Struct, frozen=True, gc=False):
-    """Of a peer or a terminal; empty for none."""
+    """Say what a peer or a terminal is for. An empty text removes the purpose."""
 
     name: str
     text: str

@@ -1,6 +1,6 @@
-"""What an owner has arranged between peers: forwards, terminals, routes, contexts, purposes.
+"""Standing rules of an owner: forwards, terminals, routes, contexts and purposes.
 
-Values only. Who may arrange them, and what is done with them, is the hub's.
+Values only. The hub decides who may change them and acts on them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESERVED = frozenset(
 
 
 class Failed(Struct, frozen=True, gc=False):
-    """Why something was not passed on the last time. `at`: Unix time in milliseconds."""
+    """Why the last forwarding failed. `at`: Unix time in milliseconds."""
 
     code: str
     detail: str
@@ -33,8 +33,11 @@ class Failed(Struct, frozen=True, gc=False):
 
 
 class Forward(Struct, frozen=True, gc=False):
-    """What `source` says in its owner's sessions is shown at the terminal `to`, or sent to the peer `to`: a
-    standing plan of one step. `session_id`: where a model hears it, once it was sent something."""
+    """Forward the answers of `source` in its owner's sessions to `to`, a terminal or a peer.
+
+    `as_json`: send the answer as a JSON object with its origin. `execute`: if `to` is a program, it runs what
+    it receives. `session_id`: the session of a model that receives the answers, once the first was sent.
+    """
 
     owner: str
     source: str
@@ -47,8 +50,8 @@ class Forward(Struct, frozen=True, gc=False):
 
 
 class Terminal(Struct, frozen=True, gc=False):
-    """A shell that has a name. `stream`: of what is shown there; `seen`: the number of the last event that
-    was."""
+    """A shell with a name. `stream`: the events shown there. `seen`: the number of the last event that was
+    shown."""
 
     name: str
     owner: str
@@ -58,13 +61,16 @@ class Terminal(Struct, frozen=True, gc=False):
 
 
 class Hop(Struct, frozen=True, gc=False):
-    """`target`: a peer, `@capability`, `team:name` or `route:name`. `purpose`: told to who is there."""
+    """One step of a route. `target`: a peer, `@capability`, `team:<name>` or `route:<name>`. `purpose`: what
+    the receiver is told about its part."""
 
     target: str
     purpose: str = ""
 
 
 class Route(Struct, frozen=True, gc=False):
+    """A named sequence of hops; each receives the answer of the one before it."""
+
     owner: str
     name: str
     hops: tuple[Hop, ...]
@@ -84,6 +90,8 @@ class Context(Struct, frozen=True, gc=False):
 
 
 class Purpose(Struct, frozen=True, gc=False):
+    """What a peer or a terminal of an owner is for."""
+
     owner: str
     name: str
     text: str
@@ -91,11 +99,13 @@ class Purpose(Struct, frozen=True, gc=False):
 
 
 def flattened(route: Route, routes: Mapping[str, Route]) -> tuple[Hop, ...]:
-    """The hops of a route with those of the routes in it in their places, where a hop without a purpose has
-    that of the route around it.
+    """The hops of a route, with each inner route replaced by its hops.
+
+    A hop without a purpose gets that of the route around it.
 
     Raises:
-        Unprocessable: a route is in itself. NotFound: one of them is not there.
+        Unprocessable: a route contains itself, or there are more than `MOST_HOPS` hops.
+        NotFound: an inner route does not exist.
     """
     return tuple(_hops(route, routes, (route.name,)))
 
@@ -119,8 +129,10 @@ def _hops(route: Route, routes: Mapping[str, Route], inside: tuple[str, ...]) ->
 
 
 def circle(source: str, forwards: Mapping[str, str]) -> tuple[str, ...]:
-    """The peers through which what `source` says comes back to it; empty where it does not. `forwards`: to
-    whom, by who says it."""
+    """The peers through which an answer of `source` would return to it; empty if it would not.
+
+    `forwards`: the target of each source.
+    """
     way = [source]
     while (to := forwards.get(way[-1])) is not None and to not in way:
         way.append(to)

@@ -1,4 +1,4 @@
-"""A session: a conversation with one peer, in turns, that has an owner and an end."""
+"""A session: a conversation with one peer, in turns. It has an owner, and it ends."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .tool import Tool
 
 
 class SessionState(StrEnum):
+    """The state of a session. `stopped`, `failed` and `expired` are final."""
+
     ACTIVE = "active"
     PAUSED = "paused"
     WAITING = "waiting"
@@ -25,15 +27,18 @@ TAKES_MESSAGES = frozenset({SessionState.ACTIVE, SessionState.PAUSED, SessionSta
 
 
 class Voice(Struct, frozen=True, gc=False):
-    """How a specialist is to speak in one session. `prompt`: in the place of its own; `besides`: said after
-    it; `model`: `auto` or `provider/model`, in the place of its own."""
+    """How a specialist speaks in one session.
+
+    `prompt`: replaces its own prompt. `besides`: is appended to it. `model`: `auto` or `provider/model`,
+    replaces its own model.
+    """
 
     prompt: str | None = None
     besides: str = ""
     model: str | None = None
 
     def of(self, peer: Peer) -> Peer:
-        """The peer, speaking so; a program speaks as it does."""
+        """The peer with this voice. A program has none and stays as it is."""
         if peer.program is not None:
             return peer
         own = peer.prompt if self.prompt is None else self.prompt
@@ -44,10 +49,10 @@ class Voice(Struct, frozen=True, gc=False):
 class Session(Struct, frozen=True, gc=False):
     """A conversation with one peer.
 
-    `created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires;
-    None: never. `once`: opened for a single message, and over when that is answered. `tools`: functions that
-    its owner runs for the model. `detach_ttl`: seconds after which it is stopped if no client is connected;
-    None: it is not stopped. `version`: of the catalog row that it was read from; 0 for a new session.
+    `created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
+    None for never. `once`: it was opened for a single message and ends with the answer. `tools`: tools that
+    its owner runs for the model, besides those of the peer. `detach_ttl`: seconds after which it is stopped
+    if nobody reads it any more; None for never.
     """
 
     id: str
@@ -69,14 +74,17 @@ class Session(Struct, frozen=True, gc=False):
 
     @property
     def takes_messages(self) -> bool:
+        """Whether the session has not ended."""
         return self.state in TAKES_MESSAGES
 
     def has_expired(self, now: int) -> bool:
-        """Whether it was left alone for longer than its `ttl`. `now`: Unix time in milliseconds."""
+        """Whether it was not used for longer than its `ttl`. `now`: Unix time in milliseconds."""
         return self.takes_messages and self.ttl is not None and now - self.used_at > self.ttl * 1000
 
     def used(self, now: int) -> Session:
+        """The session, used at `now` (Unix time in milliseconds)."""
         return replace(self, used_at=now)
 
     def become(self, state: SessionState) -> Session:
+        """The session in another state."""
         return replace(self, state=state)

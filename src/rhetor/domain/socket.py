@@ -1,4 +1,4 @@
-"""A socket: a session that several connections may write to and read, under a name of its own."""
+"""A socket: a session that several connections write to and read, under a name of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _BROKEN = frozenset({TurnFailed.type, TurnCancelled.type, TurnInterrupted.type})
 
 
 class Socket(Struct, frozen=True, gc=False):
-    """`peer`: a peer's name, `team:<name>`, or the hub itself. `created_at`: Unix time in milliseconds."""
+    """A named socket. `peer`: a peer's name, `team:<name>`, or the hub. `created_at`: Unix time in
+    milliseconds."""
 
     id: str
     owner: str
@@ -32,16 +33,17 @@ class Socket(Struct, frozen=True, gc=False):
 
     @property
     def is_shared(self) -> bool:
+        """As `is_shared` of its peer."""
         return is_shared(self.peer)
 
 
 def is_shared(peer: str) -> bool:
-    """Whether several answer there. Such a socket takes binary content, for those who read it."""
+    """Whether several peers answer on a socket with this peer. Such a socket accepts binary content."""
     return peer.startswith(TEAM)
 
 
 def standing_peer(socket_id: str) -> str | None:
-    """Whom a socket is with that nobody has to open; None where it is none of those."""
+    """The peer of a socket that exists without being opened, or None if it is not one of those."""
     if socket_id == TEAM_CHAT:
         return f"{TEAM}all"
     if socket_id == HUB:
@@ -52,7 +54,7 @@ def standing_peer(socket_id: str) -> str | None:
 
 
 def told_types(peer: str) -> frozenset[str]:
-    """The types of events that a reader of a socket with this peer is told as a whole message."""
+    """The types of events that readers of a socket with this peer receive as whole messages."""
     if is_shared(peer):
         return _BROKEN | {StepDone.type, StepFailed.type, BlobKept.type}
     return _BROKEN | {TurnCompleted.type}

@@ -1,4 +1,4 @@
-"""A tool that a model may ask for, as whoever offers it describes it."""
+"""A tool that a model may call, as its provider describes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALLOW, DENY = "allow", "deny"
 
 
 class Tool(Struct, frozen=True, gc=False):
-    """`parameters`: a JSON Schema of an object. `needs_approval`: a person is asked before each call."""
+    """A tool. `parameters`: a JSON Schema of an object. `needs_approval`: a person must approve each call."""
 
     name: str
     description: str = ""
@@ -27,9 +27,12 @@ class Tool(Struct, frozen=True, gc=False):
 
 
 def check_tools(tools: Sequence[Tool]) -> None:
-    """Raises:
-    Unprocessable: too many, a name that providers refuse or that comes twice, or parameters that do not
-        describe an object."""
+    """Check the tools of a session.
+
+    Raises:
+        Unprocessable: there are too many; a name is invalid or used twice; or the parameters do not describe
+            an object.
+    """
     if len(tools) > MOST:
         raise Unprocessable(f"a session has at most {MOST} tools, not {len(tools)}")
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""A conversation that an agent has kept by itself, as values: what is taken of it into the log."""
+"""A conversation that a coding agent has stored itself, as values for the import."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ Ending = Literal["completed", "failed", "interrupted"]
 
 
 class Passage(Struct, frozen=True, gc=False):
-    """What was asked and what came of it. `id`: its own in the conversation, the same whenever it is read;
-    `at`, `until`: Unix time in milliseconds; `detail`: why there is no whole answer."""
+    """A message and its answer.
+
+    `id`: unique in the conversation, and the same whenever the file is read. `at`, `until`: Unix time in
+    milliseconds. `detail`: why there is no complete answer.
+    """
 
     id: str
     at: int
@@ -26,7 +29,7 @@ class Passage(Struct, frozen=True, gc=False):
 
 
 class TranscriptFile(Struct, frozen=True, gc=False):
-    """`modified`: Unix time in milliseconds; `size` in bytes."""
+    """A file with a conversation. `modified`: Unix time in milliseconds. `size`: in bytes."""
 
     path: str
     size: int
@@ -34,10 +37,12 @@ class TranscriptFile(Struct, frozen=True, gc=False):
 
 
 class Excerpt(Struct, frozen=True, gc=False):
-    """A piece of a transcript, in order. `conversation`: the agent's own id of it; `cwd`: the folder in which
-    it was held; both empty as long as they are not known. `malformed`: lines of it that cannot be read;
-    `is_foreign`: it is a sub-agent's; `is_whole`: nothing is left behind it for later, as at the end of a
-    file that is being written."""
+    """A piece of a transcript, in order.
+
+    `conversation`: the agent's own id of it. `cwd`: the folder of the conversation. Both are empty until they
+    are known. `malformed`: the number of lines that cannot be read. `is_foreign`: it belongs to a sub-agent.
+    `is_whole`: the file has no incomplete rest, as a file that is still being written may have.
+    """
 
     conversation: str
     cwd: str

@@ -1,4 +1,4 @@
-"""A turn: one message to one peer and what came of it. A state machine without clock or I/O."""
+"""A turn: one message to one peer, and its answer. A state machine without clock or I/O."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from .output import (
 
 
 class TurnState(StrEnum):
+    """The state of a turn. The last four are final."""
+
     ACCEPTED = "accepted"
     QUEUED = "queued"
     RUNNING = "running"
@@ -42,13 +44,13 @@ UNSTARTED = OPEN - STARTED
 
 
 class TurnOver(Exception):
-    """A turn that has ended, or has not begun, was asked for more: a mistake of the caller."""
+    """A turn that has ended, or has not started, was asked for more: a bug in the caller."""
 
 
 class Turn:
-    """A turn as it unfolds. Each method takes what happened and gives the payloads that record it.
+    """A turn as it happens. Each method takes what happened and returns the payloads that record it.
 
-    After a payload of `TurnEnd` was given, every further call raises `TurnOver`.
+    After a payload of `TurnEnd`, every further call raises `TurnOver`, except `told`.
     """
 
     __slots__ = ("_parts", "_usage", "_waiting_for", "message_id", "peer", "state", "turn_id")
@@ -68,17 +70,19 @@ class Turn:
         return "".join(self._parts)
 
     def queue(self, position: int) -> ev.TurnQueued:
+        """Wait for `position` turns of the session."""
         self._require(TurnState.ACCEPTED)
         self.state = TurnState.QUEUED
         return ev.TurnQueued(position)
 
     def start(self, model: str | None = None) -> ev.TurnStarted:
+        """The peer works on the turn. `model`: as in `TurnStarted`."""
         self._require(*UNSTARTED)
         self.state = TurnState.RUNNING
         return ev.TurnStarted(self.peer, model)
 
     def step(self, output: Output, seconds: float = 0.0) -> tuple[ev.Payload, ...]:
-        """What `output` means for the log. `seconds`: since the turn started."""
+        """The payloads for an output of the peer. `seconds`: since the turn started."""
         self._require(*STARTED)
         match output:
             case Text(text, channel):
@@ -116,7 +120,7 @@ class Turn:
         assert_never(output)
 
     def take_up(self, text: str, waiting_for: Iterable[str]) -> None:
-        """The turn runs already: it has said `text`, and waits for these."""
+        """Continue a turn that is already running: it has said `text` and waits for these requests."""
         self._require(*UNSTARTED)
         self.state = TurnState.RUNNING
         if text:
@@ -125,7 +129,7 @@ class Turn:
             self._wait_for(id)
 
     def told(self, id: str) -> None:
-        """What it waited for under `id` is in the log; a turn that has ended does not mind."""
+        """The answer that the turn waited for under `id` is in the log. A turn that has ended ignores it."""
         self._waiting_for.discard(id)
         if self.state is TurnState.WAITING and not self._waiting_for:
             self.state = TurnState.RUNNING
@@ -133,12 +137,15 @@ class Turn:
     def fail(
         self, code: str, detail: str, retryable: bool, data: dict[str, object]
     ) -> tuple[ev.Payload, ...]:
+        """End the turn with an error."""
         return self._break_off(TurnState.FAILED, ev.TurnFailed(code, detail, retryable, data))
 
     def cancel(self, by: str) -> tuple[ev.Payload, ...]:
+        """End the turn because `by` cancelled it."""
         return self._break_off(TurnState.CANCELLED, ev.TurnCancelled(by))
 
     def interrupt(self, reason: str) -> tuple[ev.Payload, ...]:
+        """End the turn so that the next one can start."""
         return self._break_off(TurnState.INTERRUPTED, ev.TurnInterrupted(reason))
 
     def _complete(self, finish_reason: str, seconds: float) -> ev.TurnCompleted:
@@ -167,7 +174,7 @@ def _usage_reported(usage: Usage) -> ev.UsageReported:
 
 
 def total_usage(calls: list[Usage]) -> tuple[dict[str, int | None] | None, str | None]:
-    """The tokens of a turn's model calls together, and their cost: None as soon as one of them is unknown."""
+    """The tokens of all model calls of a turn, and their cost, which is None if one of them is unknown."""
     if not calls:
         return None, None
     cached = [c.cached_tokens for c in calls if c.cached_tokens is not None]

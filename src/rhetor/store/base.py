@@ -1,8 +1,11 @@
-"""The log and the catalog, as the hub sees them: one way in, two read sides, and following, written once.
+"""The promise of every store: a log of events and a catalog of rows, written together by one method.
 
-A *stream* is a list of events with gapless numbers from 1, in one *incarnation* (epoch) at a time. An
-incarnation may stand on a base: a position of another one (a fork) or of an earlier one of the same stream
-(a restore), by reference: nothing is copied.
+A *stream* is a list of events, numbered from 1 without gaps. Each stream is in one *incarnation* at a time,
+which its epoch names. An incarnation may stand on a base: a position of another stream (a fork), or of an
+earlier incarnation of the same stream (a restore). It refers to the base; nothing is copied.
+
+The *catalog* keeps small JSON documents that are found by kind and id. `Store.commit` is the only way to
+write either. Followers are only woken; they read what is new for themselves.
 """
 
 from __future__ import annotations
@@ -25,8 +28,10 @@ Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 
 
 class Draft(Struct, frozen=True, gc=False):
-    """An event that has no number yet. `at`: when it happened (Unix time in milliseconds), where that was not
-    now."""
+    """An event that has no number yet.
+
+    `at`: when it happened, Unix time in milliseconds; None stands for the time of the commit.
+    """
 
     payload: Payload
     turn_id: str | None = None
@@ -78,8 +83,11 @@ class Expect(Struct, frozen=True, gc=False):
 
 
 class Key(Struct, frozen=True, gc=False):
-    """An idempotency key. `scope`: whose; `fingerprint`: of the request's body; `result`: JSON to give
-    again."""
+    """An idempotency key: a commit with the same scope and key is made once.
+
+    `scope`: the owner of the key. `fingerprint`: a digest of the request, which must be the same each time.
+    `result`: JSON that a repeated commit returns.
+    """
 
     scope: str
     key: str
@@ -88,17 +96,19 @@ class Key(Struct, frozen=True, gc=False):
 
 
 class SourceOffset(Struct, frozen=True, gc=False):
-    """How far (bytes) a spool has been taken into the log."""
+    """The number of bytes of a spool that are in the log."""
 
     source: str
     offset: int
 
 
 class Record(Struct, eq=False):
-    """A committed event as it is stored, `data` as JSON, and the frames that dialects have made of it.
+    """A committed event as it is stored. Two records are equal if they are the same event.
 
-    Fields for who only passes it on; `event` for who wants to know what it says. `at`: Unix time in
-    milliseconds. A frame's key is the dialect's name; whoever makes one puts it here for the next reader."""
+    `data` is the payload as JSON, `at` is Unix time in milliseconds. Code that only passes an event on uses
+    these fields; code that needs its content uses `event`. `frames` caches encoded frames by the name of
+    their dialect, for the next reader.
+    """
 
     stream: str
     epoch: str
@@ -112,13 +122,16 @@ class Record(Struct, eq=False):
     _event: Event | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are the same event, whatever was made of it."""
+        """Cached frames do not count."""
         return isinstance(other, Record) and self._stored == other._stored
 
     @classmethod
     def of(cls, event: Event) -> Record:
-        """Raises:
-        Malformed: as `encode`."""
+        """The record of an event.
+
+        Raises:
+            Malformed: as `encode`.
+        """
         payload, place = event.payload, event.position
         data = encode(payload)
         return cls(
@@ -135,12 +148,12 @@ class Record(Struct, eq=False):
 
     @property
     def prev(self) -> int:
-        """The number that a reader of the whole stream has seen before this one."""
+        """The number of the event before this one, for a reader of the whole stream."""
         return self.event.prev if self.type == Folded.type else self.seq - 1
 
     @property
     def event(self) -> Event:
-        """Decoded on first use: most records of a replay are passed on without a look inside."""
+        """The event, decoded on first use: most records of a replay are passed on undecoded."""
         if self._event is None:
             payload = decode(self.type, self.data)
             self._event = Event(self.stream, self.position, self.at, payload, self.turn_id, self.step)
@@ -148,7 +161,11 @@ class Record(Struct, eq=False):
 
 
 class Committed(Struct, frozen=True, gc=False):
-    """`replayed`: the key was known; `result` and the positions are those of the first time."""
+    """What a commit stored: the events from `first` to `last`. Without events, `first` is `last + 1`.
+
+    `replayed`: the idempotency key was used before. The positions and `result` are then those of the first
+    commit.
+    """
 
     epoch: str
     first: int
@@ -158,7 +175,11 @@ class Committed(Struct, frozen=True, gc=False):
 
 
 class Head(Struct, frozen=True, gc=False):
-    """A stream's present incarnation: `head` its last number (0: none yet), `earliest` the first one kept."""
+    """The state of a stream's present incarnation.
+
+    `head`: the number of its last event, 0 if there is none. `earliest`: the number of the first event that
+    is still kept. `base`: the stream and position that it stands on.
+    """
 
     epoch: str
     head: int
@@ -167,7 +188,8 @@ class Head(Struct, frozen=True, gc=False):
 
 
 class Spoken(Struct, frozen=True, gc=False):
-    """One message of a conversation as models see it. `role`: user | assistant."""
+    """One message of a conversation, as models see it. `role` is `user` or `assistant`, `at` is Unix time in
+    milliseconds."""
 
     turn_id: str
     role: str
@@ -177,7 +199,7 @@ class Spoken(Struct, frozen=True, gc=False):
 
 
 class Hit(Struct, frozen=True, gc=False):
-    """A place that a search found; `excerpt` has the words between `MARK_BEGIN` and `MARK_END`."""
+    """A message that a search found. `excerpt` has the matching words between `MARK_BEGIN` and `MARK_END`."""
 
     stream: str
     position: Position
@@ -188,7 +210,8 @@ class Hit(Struct, frozen=True, gc=False):
 
 
 class Exchange(Struct, frozen=True, gc=False):
-    """A message and what came of it. `answer`: whole or partial."""
+    """A question and its answer, whole or partial; `answer` is empty if there is none yet. `at`: Unix time in
+    milliseconds."""
 
     stream: str
     turn_id: str
@@ -201,53 +224,64 @@ class Log(Protocol):
     """Reading streams. All methods see committed events only."""
 
     async def head(self, stream: str) -> Head | None:
-        """Where the stream is; None where there is none of this name."""
+        """The state of the stream, or None if it does not exist."""
         ...
 
     async def page(self, stream: str, after: Position, limit: int = PAGE) -> Sequence[Record]:
-        """Up to `limit` records behind `after`, in order; empty at the head and only there (a page that is
-        rich in bytes may be shorter than `limit`).
+        """Up to `limit` records after the position, in order.
+
+        The page is empty at the head, and only there. A page with much data may be shorter than `limit`.
 
         Raises:
-            NotFound: there is no such stream.
-            PositionLost: `after` is not a position of the stream's present incarnation, is older than what
-                is kept, or is ahead of it.
+            NotFound: the stream does not exist.
+            PositionLost: `after` belongs to another incarnation, is older than the events that are kept, or
+                is ahead of the head.
         """
         ...
 
     async def wait(self, stream: str, after: Position) -> None:
-        """Return when there is something behind `after`, or when `after` cannot be read from (any more).
+        """Return when there are events after the position, or when it can no longer be read from.
 
-        Carries no data, and may return early."""
+        Returns no data, and may return early.
+        """
         ...
 
     async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
-        """The last `limit` messages, oldest first, through forks and restores, truncated or not. With
-        `answered`, only of turns that have an answer (whole or partial; the last one, if it was begun
-        again), each turn's question before its answer; else all, in the order of the log.
+        """The last `limit` messages, oldest first, through forks and restores.
+
+        Truncated events count too. With `answered`, only turns with a whole or partial answer count, and each
+        turn's question comes before its answer; of a turn that was answered again, the last answer counts.
+        Otherwise, all messages in the order of the log.
 
         Raises:
-            NotFound: there is no such stream.
+            NotFound: the stream does not exist.
         """
         ...
 
     async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        """The last questions with their answers, of all streams, newest first by their time; those not
-        answered yet have an empty one. `before`: Unix time in milliseconds; older ones than that only."""
+        """The last `limit` questions of all streams with their answers, newest first.
+
+        `before`: Unix time in milliseconds; only older questions count.
+        """
         ...
 
     async def search(
         self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
     ) -> Sequence[Hit]:
-        """Messages that have all the words, best first, also those that a restore has left behind.
+        """Messages that contain all the words, best match first, also those that a restore left behind.
 
-        `words` is plain text, never an FTS expression: words are what letters and digits make, whatever
-        their case; without any, nothing is found."""
+        `words` is plain text, not a query language: runs of letters and digits are words, in any case.
+        Without a word, nothing is found. `streams`: search in these only.
+        """
         ...
 
 
 class Catalog(Protocol):
-    async def get(self, kind: str, id: str) -> Row | None: ...
+    """Reading rows. All methods see committed rows only."""
+
+    async def get(self, kind: str, id: str) -> Row | None:
+        """The row, or None if it does not exist."""
+        ...
 
     async def find(
         self,
@@ -260,19 +294,23 @@ class Catalog(Protocol):
         limit: int = 1000,
         newest: bool = False,
     ) -> Sequence[Row]:
-        """Rows that match all that is given, by `at`, then id; of more than `limit` the first ones, or with
-        `newest` the last ones."""
+        """Rows that match all the given fields, ordered by `at`, then by id.
+
+        If more than `limit` rows match: the first ones, or with `newest` the last ones.
+        """
         ...
 
     async def offset(self, source: str) -> int:
-        """The committed offset of a spool; 0 where nothing was."""
+        """The number of bytes of a spool that are in the log, 0 if none are."""
         ...
 
 
 class Store(Log, Catalog, Protocol):
+    """A log and a catalog that are written together."""
+
     @property
     def commit_stats(self) -> Commits:
-        """What was committed since it was opened."""
+        """Statistics of all commits since the store was opened."""
         ...
 
     async def commit(
@@ -287,68 +325,77 @@ class Store(Log, Catalog, Protocol):
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
-        """Append the drafts, put and drop the rows, keep key and offsets: all of it, or none of it.
+        """Append the drafts, put and drop the rows, and keep the key and the offsets: all of it, or nothing.
 
-        It returns after the whole is durable; only then followers are woken. A stream begins with its first
-        commit. `base` begins a new incarnation that stands on that position (stream, position). With no
-        drafts, `first` is `last + 1`. A cancelled caller does not take a commit back. The key is looked at
-        before all else; rows are dropped before others are put.
+        Returns when everything is durable; followers are woken after that. The first commit to a stream
+        creates it. `base` begins a new incarnation that stands on that stream and position. Rows are dropped
+        before others are put. The store checks the key before everything else, so a repeated commit returns
+        the first result even if its conditions no longer hold. If the caller is cancelled, the commit is
+        still made.
 
         Raises:
-            Malformed: a text has no form in UTF-8, a payload none in JSON, or a number does not fit 63 bits.
+            Malformed: a text is not valid Unicode, a payload cannot be written as JSON, or a number has more
+                than 63 bits.
             KeyReused: the key was used with another fingerprint.
             StateConflict: one of `expects` does not hold.
-            NameTaken: a row's name is another row's.
-            NotFound: the base is not there.
-            StoreRefused: the store cannot take it now; nothing was stored.
+            NameTaken: another row has the name of one of the rows.
+            NotFound: the base does not exist.
+            StoreRefused: the store cannot write now; nothing was stored.
         """
         ...
 
     async def fold(self, stream: str, turn_id: str) -> int:
-        """Put one `folded` in the place of each run of neighbouring answer chunks (`output.delta`) of a turn;
-        returns how many chunks went. Numbers stay as they are.
+        """Replace each run of adjacent answer chunks of a turn by one `folded`.
 
-        Only for a turn that has ended, and whose text a `turn.completed` or `output.partial` keeps. Chunks of
-        reasoning and stderr, which nothing else keeps, stay.
+        Returns the number of chunks removed. The other events keep their numbers. Nothing happens if the turn
+        is still running, or if no `turn.completed` or `output.partial` keeps its text. Chunks of reasoning
+        and stderr stay, because nothing else keeps them.
 
         Raises:
-            NotFound: there is no such stream.
+            NotFound: the stream does not exist.
         """
         ...
 
     async def truncate(self, stream: str, before: int) -> None:
-        """Drop the events before the number `before` (at most the head's + 1); what was spoken stays.
+        """Drop the events with numbers below `before`, which is at most the head's number + 1. Messages stay.
 
         Raises:
-            NotFound: there is no such stream.
+            NotFound: the stream does not exist.
         """
         ...
 
     async def aclose(self) -> None:
-        """Finish what was asked for, wake who waits, and refuse (`StoreRefused`) what comes later."""
+        """Finish pending commits and wake all waiting followers. Later commits raise `StoreRefused`."""
         ...
 
 
 class Blobs(Protocol):
-    """Binary content beside the log, by what it is: the same bytes are kept once. Who may read which is the
-    catalog's."""
+    """Binary content beside the log, found by its digest: the same bytes are stored once.
+
+    The catalog says which session a blob belongs to, and so who may read it.
+    """
 
     async def keep(self, content: bytes) -> str:
-        """Its id, of 64 hex digits; it is durable then.
+        """Store the content durably and return its id, 64 hex digits.
 
         Raises:
-            StoreRefused: it cannot be written; nothing is left of it.
+            StoreRefused: it cannot be written; nothing of it is left.
         """
         ...
 
     async def read(self, id: str) -> bytes:
-        """Raises:
-        NotFound: it is not there (any more), or is no longer what was kept."""
+        """The content of a blob.
+
+        Raises:
+            NotFound: it does not exist, was removed, or is damaged.
+        """
         ...
 
     async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
-        """Take away what nobody wants, and what was never written whole; how much that was. To be called
-        while nothing is kept."""
+        """Remove blobs that are not wanted and files that were not completely written; returns their number.
+
+        Must not run at the same time as `keep`.
+        """
         ...
 
 
@@ -358,7 +405,7 @@ def random_epoch() -> str:
 
 
 def check_position(head: Head, after: Position) -> Outcome:
-    """Which of the ways a resume at `after` ends in."""
+    """What becomes of a client that resumes at `after`."""
     if after.epoch != head.epoch:
         return "epoch_changed"
     if after.seq > head.head:
@@ -367,16 +414,22 @@ def check_position(head: Head, after: Position) -> Outcome:
 
 
 def require_position(head: Head, after: Position) -> None:
-    """Raises:
-    PositionLost: where `check_position` does not say ok."""
+    """Check that a client can resume at `after`.
+
+    Raises:
+        PositionLost: it cannot; see `check_position`.
+    """
     outcome = check_position(head, after)
     if outcome != "ok":
         raise PositionLost(outcome, epoch=head.epoch, head=head.head, earliest=head.earliest)
 
 
 def parse_cursor(cursor: str) -> Position:
-    """Raises:
-    MalformedCursor: the text is no cursor."""
+    """The position that a cursor names.
+
+    Raises:
+        MalformedCursor: the text is not a cursor.
+    """
     position = Position.parse(cursor)
     if position is None:
         raise MalformedCursor(cursor)
@@ -386,10 +439,11 @@ def parse_cursor(cursor: str) -> Position:
 async def follow(
     log: Log, stream: str, after: Position, limit: int = PAGE
 ) -> AsyncIterator[Sequence[Record]]:
-    """Everything behind `after`, in order, in batches: what is there, and then live, without end.
+    """All events after the position, in order and in batches: the stored ones, then new ones as they are
+    committed.
 
-    Holds no data while it waits: a reader that is slow lags, and costs nothing. A batch is what was new
-    when the reader came for it.
+    Does not end by itself. Between batches it holds no data, so a slow reader only lags behind; its next
+    batch has everything that came meanwhile, up to `limit`.
 
     Raises:
         PositionLost: the position is not, or is no longer, part of the log.
@@ -404,7 +458,7 @@ async def follow(
 
 
 def resumed(head: Head, after: Position) -> dict[str, Any]:
-    """The answer to a subscriber (wire page, conventions)."""
+    """The members that tell a subscriber from where its events continue."""
     outcome = check_position(head, after)
     return {
         "outcome": outcome,

@@ -1,7 +1,7 @@
-"""One commit's request: encoded and checked before any store sees it, and the rules that admit it.
+"""The rules of a commit, which all stores share: encoding it, checking it, and deciding whether it is
+accepted.
 
-The rules are written once, over the few questions of `Standing`; each store answers them from where it
-keeps its rows.
+The rules ask the few questions of `Standing`; each store answers them from its own rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .encoding import encode, require_integer, require_text
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """An event that is ready to be stored, and has no number yet."""
+    """An encoded event that has no number yet."""
 
     payload: Payload
     data: bytes
@@ -29,20 +29,24 @@ class Entry(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, draft: Draft) -> Entry:
+        """The entry of a draft.
+
+        Raises:
+            Malformed: as in `Store.commit`.
+        """
         require_text("a turn's id or step", (draft.turn_id, draft.step))
         if draft.at is not None:
             require_integer("an event's time", draft.at)
         return cls(draft.payload, encode(draft.payload), draft.turn_id, draft.step, draft.at)
 
     def record(self, stream: str, epoch: str, seq: int, at: int) -> Record:
-        """The committed event that it becomes there. `at`: of those that do not say when they happened."""
+        """The committed event. `at`: the time of the commit, for events without a time of their own."""
         at = at if self.at is None else self.at
         return Record(stream, epoch, seq, at, self.payload.type, self.turn_id, self.step, self.data)
 
 
 class Append(Struct, frozen=True, gc=False):
-    """The arguments of `Store.commit`. `at`: Unix time in milliseconds, of events that have none of their
-    own."""
+    """The arguments of `Store.commit`. `at`: the time of the commit, Unix time in milliseconds."""
 
     stream: str
     at: int
@@ -55,8 +59,11 @@ class Append(Struct, frozen=True, gc=False):
     base: tuple[str, Position] | None = None
 
     def require_storable(self) -> None:
-        """Raises:
-        Malformed: a text is not Unicode, or a number does not fit."""
+        """Check texts and numbers.
+
+        Raises:
+            Malformed: a text is not valid Unicode, or a number does not fit 63 bits.
+        """
         require_text("a stream's name", (self.stream,))
         for row in self.rows:
             require_text("a row", (row.kind, row.id, row.state, row.owner, row.parent, row.name))
@@ -76,29 +83,30 @@ class Append(Struct, frozen=True, gc=False):
 
 
 class Standing(Protocol):
-    """What is stored when a commit's turn comes."""
+    """What is stored at the moment of a commit."""
 
     def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
-        """The fingerprint and the result under an idempotency key."""
+        """The fingerprint and the result that are stored under an idempotency key."""
         ...
 
     def row(self, kind: str, id: str) -> tuple[str, int] | None:
-        """A row's state and version."""
+        """The state and the version of a row."""
         ...
 
     def holder(self, kind: str, owner: str, name: str) -> str | None:
-        """The id of the row that has the name."""
+        """The id of the row that has this name."""
         ...
 
     def reaches(self, stream: str, position: Position) -> bool:
-        """Whether the stream has, or had in an earlier incarnation, this position."""
+        """Whether the position exists in the stream's present incarnation or in an earlier one."""
         ...
 
 
 def admit(append: Append, standing: Standing) -> Committed | None:
-    """What the key gave the first time; None where the commit is to be made.
+    """Return None if the commit is accepted, or the result of the first commit with the same key.
 
-    The key comes first: a command that is sent again gets its first result, whatever holds by now.
+    The key is checked first, so a repeated command gets its first result even if its conditions no longer
+    hold.
 
     Raises:
         KeyReused, StateConflict, NameTaken, NotFound: as in `Store.commit`.
