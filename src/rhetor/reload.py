@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from rhetor.errors import RhetorError
 from rhetor.home import Home
 from rhetor.hub.active import RunningTurn
-from rhetor.hub.programs.lifecycle import keep_while_it_runs
+from rhetor.hub.programs.lifecycle import keep_until_ended
 from rhetor.settings import Settings, differing
 from rhetor.transports.server.node import Node, Reloaded
 from rhetor.transports.server.rates import Rates
@@ -74,7 +74,7 @@ class Reloading:
         state, settings = node.hub.state, new.settings
         state.peers.configure(new.peers, settings.teams)
         for instance in list(state.instances.values()):
-            keep_while_it_runs(state, instance.peer)
+            keep_until_ended(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel

@@ -38,7 +38,7 @@ class Watched:
     session: str
 
     @property
-    def door(self) -> str:
+    def api(self) -> str:
         return f"127.0.0.1:{self.relay.port}"
 
     @property

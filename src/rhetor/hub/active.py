@@ -1,4 +1,4 @@
-"""What runs now, as the layers below the turns and plans see it."""
+"""Running turns, plans and programs, as the lower layers of the hub see them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunningTurn(Protocol):
 
 
 class Runner(Protocol):
-    """A session's runner. `current`: the turn that it runs now; `task`: None until it has begun."""
+    """A session's runner. `current`: the turn that it is running; `task`: None until the runner starts."""
 
     @property
     def task(self) -> asyncio.Task[None] | None: ...
@@ -37,12 +37,14 @@ class Runner(Protocol):
     @property
     def current(self) -> RunningTurn | None: ...
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Run the turns that wait, after the current one."""
         ...
 
 
 class RunningPlan(Protocol):
+    """A plan that is running. `task`: None until the plan starts."""
+
     @property
     def task(self) -> asyncio.Task[None] | None: ...
 
@@ -52,17 +54,16 @@ class RunningPlan(Protocol):
         ...
 
     def stop(self, by: str) -> None:
-        """Cancel the steps that run; start no other."""
+        """Cancel the running steps and start no others. `by`: who or what stopped the plan."""
         ...
 
     def shut_down(self) -> None:
-        """Interrupt the steps that run in the plan's own stream."""
+        """Interrupt the running steps of the plan's own stream."""
         ...
 
 
 class OpenRequests(Protocol):
-    """What a running turn has asked and nobody has answered. `via`: the peers that its message has come
-    through."""
+    """The open requests of a running turn. `via`: the peers that the turn's message has come through."""
 
     @property
     def stream(self) -> str: ...
@@ -79,29 +80,31 @@ class OpenRequests(Protocol):
     async def answer(
         self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
     ) -> Committed:
-        """Commit the answer, then give it to the peer.
+        """Commit the answer, then pass `value` to the peer.
 
         Raises:
-            StateConflict: it was answered, or its turn ended.
-            StoreRefused: nothing was stored; it may be answered again.
+            StateConflict: the request was answered, or its turn has ended.
+            KeyReused: `key` was used for another command.
+            StoreRefused: nothing was stored; the request may be answered again.
         """
         ...
 
 
 @dataclass(slots=True)
 class ProgramInstance:
-    """A program that runs, and the tasks that read it.
+    """A running program, and the tasks that log its output and status.
 
-    `left` is set after its end is in the log. `given_up`: its last turn, if that ended without an answer; the
-    program may report that turn's usage only later.
+    `changed` is set when the program's status changes, `end_logged` when its end is in the log.
+    `abandoned_turn`: the program's last turn, if that ended without an answer. The program may report the
+    usage of that turn later.
     """
 
     entry: ProgramRow
     running: RunningProgram
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
+    end_logged: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    given_up: str | None = None
+    abandoned_turn: str | None = None
 
     @property
     def peer(self) -> Peer:
@@ -112,11 +115,11 @@ class ProgramInstance:
         return self.running.status
 
     def stored(self, sources: Sequence[SourceOffset]) -> int | None:
-        """The offset of its spool that a commit has stored; None if the commit had none."""
+        """Return the offset in the program's spool that a commit has stored; None if it stored none."""
         return next((s.offset for s in sources if s.source == self.running.source), None)
 
 
-class JointConversation(Protocol):
-    """Opens a conversation for peers that are not reached by a driver: teams, and the hub itself."""
+class BuiltInPeer(Protocol):
+    """Opens conversations with peers that the hub itself implements: teams, and the hub peer."""
 
     def __call__(self, peer: Peer, requests: OpenRequests) -> Conversation: ...

@@ -1,4 +1,4 @@
-"""The hub: one way in for every command, whatever door it came through."""
+"""The hub: executes the commands of all APIs, and starts and stops everything that belongs to one hub."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from .peers import Peers
 from .plans import plans, routes, teams
 from .plans.team_turn import TeamConversation
 from .programs import lifecycle
-from .programs.instances import let_go, release, reports
+from .programs.instances import detach, release, reports
 from .recovery import recover
 from .sessions import blobs, checkpoints, imports, send, sessions, sockets
 from .sessions.send import Accepted
 from .state import NoBlobs, State, no_launches
 from .turns import answers
 
-JOINT: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
+BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
     "hub": HubPeer,
 }
@@ -90,21 +90,30 @@ USE_CASES: dict[type, UseCase] = {
 
 
 class Hub:
-    """Made by `open_hub`. Doors call `execute` to change something, and read through `state.store`."""
+    """A running hub, created by `open_hub`.
+
+    APIs call `execute` to change something, and read the log and the catalog through `state.store`.
+    """
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     async def execute(self, principal: c.Principal, command: c.Command) -> Any:
-        """Do what the command says and give its result: `Accepted`, `Session`, `Planned` …
+        """Execute the command, and return its use case's result, for example `Accepted` or `Session`.
 
         Raises:
-            RhetorError: what the command cannot be done for; nothing was changed then.
+            RhetorError: the command was rejected, and nothing was changed. The docstring of the function in
+                `USE_CASES` names the subclasses.
         """
         return await USE_CASES[type(command)](self.state, principal, command)
 
     async def answer(self, accepted: Accepted) -> tuple[Any, str]:
-        """The end of an accepted message's turn, and what it had said where it did not complete."""
+        """Wait for the end of an accepted message's turn; return it with the answer's text.
+
+        Raises:
+            ShuttingDown: the hub was shut down first.
+            PositionLost: the session was restored to a checkpoint first.
+        """
         with self.state.presence.reader(accepted.session_id) as reader:
             try:
                 return await turn_end(self.state.store, accepted.session_id, accepted.turn_id, accepted.after)
@@ -115,10 +124,11 @@ class Hub:
                 raise ShuttingDown from None
 
     async def may_read(self, principal: c.Principal, stream: str) -> str:
-        """The id of a stream; a session is also found by its name.
+        """Return the id of a stream that the caller may read. A session may be given by its name.
 
         Raises:
-            NotFound: there is no such stream, or it is somebody else's."""
+            NotFound: there is no such stream, or it belongs to another owner.
+        """
         if stream.startswith("p_"):
             return (await plans.owned_plan(self.state, principal, stream)).id
         if terminals.is_terminals_stream(self.state, principal, stream):
@@ -132,10 +142,14 @@ class Hub:
     async def position(
         self, principal: c.Principal, stream: str, cursor: str | None
     ) -> tuple[Head, Position]:
-        """Where the stream is, and where a reader with this cursor begins: at the earliest event without one.
+        """Return a stream's head, and the position after which a reader with this cursor starts.
+
+        Without a cursor, the reader starts at the earliest event.
 
         Raises:
-            NotFound, MalformedCursor, PositionLost: as they say.
+            NotFound: there is no such stream, or it belongs to another owner.
+            MalformedCursor: the cursor is not one that the hub returned.
+            PositionLost: the cursor's position is no longer part of the stream.
         """
         stream = await self.may_read(principal, stream)
         head = await self.state.store.head(stream) or Head("", 0, 1)
@@ -144,12 +158,15 @@ class Hub:
         return head, after
 
     async def aclose(self) -> None:
-        """Take nothing new, end what runs as interrupted, and wait for that to be in the log."""
+        """Reject new commands, interrupt all turns and plans, and wait until their ends are in the log.
+
+        The wait is limited to `DRAIN_SECONDS` seconds. Further calls have no effect.
+        """
         state = self.state
         if state.closing:
             return
         state.closing = True
-        state.notifier.notify()  # who waits for something to end need not any longer
+        state.notifier.notify()  # tasks that wait for a change end when the hub is closing
         state.leases.close()
         release(state)
         for runner in list(state.runners.values()):
@@ -164,8 +181,8 @@ class Hub:
         running = [task for task in tasks if task is not None]
         if running:
             await asyncio.wait(running, timeout=DRAIN_SECONDS)
-        await let_go(state)
-        await asyncio.sleep(0.01)  # readers were woken by the last events: let them write those
+        await detach(state)
+        await asyncio.sleep(0.01)  # let readers send the last events, which have just woken them
         state.presence.close()
 
 
@@ -182,14 +199,19 @@ async def open_hub(
     kept: Blobs | None = None,
     transcripts: Mapping[str, Transcripts] | None = None,
 ) -> AsyncIterator[Hub]:
-    """A hub that has taken up what an earlier one left; at the end it is shut down in order. `kept`: where
-    binary content is."""
+    """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
+
+    `launches` returns how a configured program is started. `kept` stores binary content.
+
+    Raises:
+        StoreRefused: the store rejected a commit during recovery.
+    """
     limits = limits or Limits()
     async with Background() as background:
-        presence = Presence(limits.abandon_after, lambda stream: _left_alone(state, stream))
+        presence = Presence(limits.abandon_after, lambda stream: _on_left(state, stream))
         peer_statistics = PeerStatistics()
         await peer_statistics.load(store)
-        peers.statistics_from(peer_statistics.of)
+        peers.use_statistics(peer_statistics.of)
         programs = program_drivers or {}
         state = State(
             store,
@@ -205,40 +227,40 @@ async def open_hub(
             blobs=kept or NoBlobs(),
             transcripts=transcripts or {},
         )
-        state.joint = {driver: partial(opened, state) for driver, opened in JOINT.items()}
-        peers.reported_by(partial(reports, state))
+        state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
+        peers.use_reports(partial(reports, state))
         hub = Hub(state)
         if await store.head(HUB_STREAM) is None:
-            await store.commit(HUB_STREAM, [])  # it can be followed before there is anything to tell
+            await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
         await teams.load_teams(state)
         await blobs.sweep(state)
         await state.routing_table.load(store)
         await recover(state)
-        standing = [
+        tasks = [
             background.start(_sweep(state), "expiry sweep"),
             background.start(relay(state), "outbox relay"),
         ]
         try:
             yield hub
         finally:
-            for task in standing:
+            for task in tasks:
                 task.cancel()
             await hub.aclose()
             presence.close()
 
 
-def _left_alone(state: State, stream: str) -> None:
-    """Stop the work for a stream that nobody reads any more, unless a session keeps its answer."""
+def _on_left(state: State, stream: str) -> None:
+    """Stop the work for a stream without readers, unless it is a session that keeps its answers."""
     state.background.start(_abandon(state, stream), f"abandon {stream}")
 
 
 async def _abandon(state: State, stream: str) -> None:
     if plan := state.plans.get(stream):
-        plan.stop("its caller, who went away")
+        plan.stop("the caller's disconnect")
     row = await state.store.get("session", stream)
     runner = state.runners.get(stream)
     if row is not None and runner is not None and runner.current and session_of(row).once:
-        runner.current.stop(lambda turn: turn.interrupt("its caller went away"))
+        runner.current.stop(lambda turn: turn.interrupt("the caller disconnected"))
 
 
 async def _sweep(state: State) -> None:
@@ -247,4 +269,4 @@ async def _sweep(state: State) -> None:
         try:
             await sessions.expire_old(state)
         except Exception:
-            log.exception("expiry sweep failed")  # the next one tries again
+            log.exception("expiry sweep failed")  # the next sweep retries

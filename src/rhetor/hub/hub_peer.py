@@ -1,4 +1,4 @@
-"""What is said to the hub itself: a few plain words, answered from what the hub knows. No model is asked."""
+"""The hub peer: answers a few commands that are sent to the hub itself as messages, without a model."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 
 class HubPeer:
-    """Made for one turn."""
+    """A conversation with the hub itself, for one turn."""
 
     def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
         self._state = state
         self._principal = Principal(requests.owner)
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
-        word = message.content.strip().removeprefix("/").casefold()
-        known = WORDS.get(word)
-        yield Text(await known[1](self) if known else f"There is no command {word[:100]!r}.\n{_help()}")
+        """Answer the command in the message; the answer to an unknown command lists the known ones."""
+        name = message.content.strip().removeprefix("/").casefold()
+        command = COMMANDS.get(name)
+        yield Text(await command[1](self) if command else f"There is no command {name[:100]!r}.\n{_help()}")
         yield Done()
 
     async def answer(self, id: str, value: Any) -> None: ...
@@ -39,10 +40,10 @@ class HubPeer:
 
     async def aclose(self) -> None: ...
 
-    async def say_help(self) -> str:
+    async def show_help(self) -> str:
         return _help()
 
-    async def say_status(self) -> str:
+    async def show_status(self) -> str:
         state = self._state
         sessions = await listed(state, self._principal, session_state="active")
         turns = sum(1 for _ in state.running_turns())
@@ -51,39 +52,39 @@ class HubPeer:
             f"{len(sessions)} active sessions, {turns - 1} other turns running"
         )
 
-    async def say_peers(self) -> str:
+    async def show_peers(self) -> str:
         lines = []
         for peer in sorted(self._state.peers, key=lambda peer: (peer.kind, peer.name)):
-            how = status_of(self._state, peer)
-            lines.append(f"{peer.name}  {peer.kind}, {how.state}: {peer.description}")
+            status = status_of(self._state, peer)
+            lines.append(f"{peer.name}  {peer.kind}, {status.state}: {peer.description}")
         return "\n".join(lines)
 
-    async def say_teams(self) -> str:
+    async def show_teams(self) -> str:
         teams = sorted(self._state.peers.teams.items())
         return "\n".join(f"team:{name}  {', '.join(members)}" for name, members in teams) or "no teams"
 
-    async def say_sockets(self) -> str:
+    async def show_sockets(self) -> str:
         active = await active_sockets(self._state, self._principal)
         return "\n".join(
             f"{a.id}  with {'the hub' if a.peer == HUB_PEER else a.peer}: "
-            f"read by {a.readers}, unread {a.waiting}"
+            f"readers: {a.readers}, unread: {a.waiting}"
             for a in active
         )
 
-    async def say_sessions(self) -> str:
+    async def show_sessions(self) -> str:
         sessions = await listed(self._state, self._principal, session_state="active")
         return "\n".join(f"{s.id}  {s.peer}{f', {s.name}' if s.name else ''}" for s in sessions)
 
 
-WORDS: dict[str, tuple[str, Callable[[HubPeer], Awaitable[str]]]] = {
-    "help": ("these words", HubPeer.say_help),
-    "status": ("that it runs, and figures", HubPeer.say_status),
-    "peers": ("who is there, and how each is", HubPeer.say_peers),
-    "teams": ("teams and their members", HubPeer.say_teams),
-    "sockets": ("your sockets, who reads them, and what waits in them", HubPeer.say_sockets),
-    "sessions": ("your active sessions", HubPeer.say_sessions),
+COMMANDS: dict[str, tuple[str, Callable[[HubPeer], Awaitable[str]]]] = {
+    "help": ("lists these commands", HubPeer.show_help),
+    "status": ("shows the numbers of peers, teams, sessions and turns", HubPeer.show_status),
+    "peers": ("lists the peers and their status", HubPeer.show_peers),
+    "teams": ("lists the teams and their members", HubPeer.show_teams),
+    "sockets": ("lists your sockets with their numbers of readers and unread messages", HubPeer.show_sockets),
+    "sessions": ("lists your active sessions", HubPeer.show_sessions),
 }
 
 
 def _help() -> str:
-    return "\n".join(f"{word}  {what}" for word, (what, _) in WORDS.items())
+    return "\n".join(f"{name}  {description}" for name, (description, _) in COMMANDS.items())

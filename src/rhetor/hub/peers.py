@@ -1,4 +1,4 @@
-"""The peers that are there, by name and by what they can do."""
+"""The current peers and teams, found by name or by capability."""
 
 from __future__ import annotations
 
@@ -10,51 +10,57 @@ from rhetor.domain.routing import THRESHOLD, Match, rank
 from rhetor.domain.socket import HUB_PEER, TEAM
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
 
-Reports = Mapping[str, Mapping[str, float]]  # by peer: what its program says, 0 to 1
+Reports = Mapping[str, Mapping[str, float]]  # capability scores from 0 to 1 that programs report, by peer
 
 
 class Peers:
+    """The peers and teams of one hub: those in the configuration, and those added at run time."""
+
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
         self._peers: dict[str, Peer] = {}
         self._configured: dict[str, Peer] = {}
         self._teams: dict[str, Sequence[str]] = {}
         self._configured_teams: frozenset[str] = frozenset()
-        self._put: set[str] = set()
+        self._announced: set[str] = set()
         self._stats: Callable[[str], PeerStats] = lambda peer: PeerStats()
         self._reported: Callable[[], Reports] = dict
         self.configure(peers, teams or {})
 
     def configure(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]]) -> None:
-        """Put these in the place of those that were configured before. Programs that were announced stay,
-        and so do teams that were made, but for those whose name is configured now."""
-        announced = {name: self._peers[name] for name in self._put}
+        """Replace the configured peers and teams.
+
+        Announced programs stay. Teams added at run time stay, unless the configuration now has their name.
+        """
+        announced = {name: self._peers[name] for name in self._announced}
         self._configured = {peer.name: peer for peer in peers}
         self._peers = {**self._configured, **announced}
-        made = {name: team for name, team in self._teams.items() if name not in self._configured_teams}
+        added = {name: team for name, team in self._teams.items() if name not in self._configured_teams}
         self._configured_teams = frozenset(teams)
-        self._teams = made | {name: tuple(members) for name, members in teams.items()}
+        self._teams = added | {name: tuple(members) for name, members in teams.items()}
 
-    def reported_by(self, reports: Callable[[], Reports]) -> None:
-        """Let what programs that run say they are good at count before what is configured."""
+    def use_reports(self, reports: Callable[[], Reports]) -> None:
+        """Let the capability scores that running programs report override the configured ones."""
         self._reported = reports
 
-    def statistics_from(self, stats: Callable[[str], PeerStats]) -> None:
-        """Let what was measured decide between peers that are equally good for a capability."""
+    def use_statistics(self, stats: Callable[[str], PeerStats]) -> None:
+        """Let measured statistics decide between peers with equal scores for a capability."""
         self._stats = stats
 
     def put(self, peer: Peer) -> None:
-        """A peer that is not configured: a program that was announced. One of that name is replaced."""
+        """Add a program that was announced. It replaces a peer of the same name."""
         self._peers[peer.name] = peer
-        self._put.add(peer.name)
+        self._announced.add(peer.name)
 
     def remove(self, name: str) -> None:
+        """Remove an announced program. A configured peer of the same name becomes visible again."""
         del self._peers[name]
-        self._put.discard(name)
-        if name in self._configured:  # since it was announced
+        self._announced.discard(name)
+        if name in self._configured:  # the name was configured after the program was announced
             self._peers[name] = self._configured[name]
 
-    def is_put(self, name: str) -> bool:
-        return name in self._put
+    def is_announced(self, name: str) -> bool:
+        """Whether the peer is an announced program rather than a configured peer."""
+        return name in self._announced
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -66,25 +72,29 @@ class Peers:
         return peer.name in self._peers
 
     def get(self, name: str) -> Peer:
-        """The peer of that name; `apollo-ai` and `apollo-ci` are `apollo`. All of a team together are one,
-        `team:<name>`, and so is the hub itself.
+        """Return the peer of this name.
+
+        `apollo-ai` and `apollo-ci` are other names of `apollo`. `team:<name>` is a peer that stands for a
+        whole team, and the hub itself is a peer, too.
 
         Raises:
-            UnknownPeer, UnknownTeam: there is none.
+            UnknownPeer: there is no peer of this name.
+            UnknownTeam: there is no team of this name.
         """
         if ":" in name:
-            return self._joint(name)
+            return self._built_in(name)
         peer = self._peers.get(name) or self._peers.get(canonical_name(name))
         if peer is None:
             raise UnknownPeer(name)
         return peer
 
     def resolve(self, target: str) -> tuple[Peer, Match | None]:
-        """The peer for a name or for `@capability`; with the match where it was chosen by capability.
+        """Return the peer for a name or for `@capability`, and the match if it was chosen by capability.
 
         Raises:
-            UnknownPeer: no peer has that name.
-            NoCapablePeer: none reaches the threshold.
+            UnknownPeer: there is no peer of this name.
+            UnknownTeam: there is no team of this name.
+            NoCapablePeer: no peer's score for the capability reaches the threshold.
         """
         if not target.startswith("@"):
             return self.get(target), None
@@ -94,18 +104,19 @@ class Peers:
         return matches[0].peer, matches[0]
 
     def as_reported(self) -> list[Peer]:
-        """All peers, with the capabilities that they have now."""
+        """Return all peers, with the capabilities that their programs report now."""
         reports = self._reported()
         return [peer.reporting(reports.get(peer.name, {})) for peer in self]
 
     def ranked(self, capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
+        """Return the peers whose score for the capability reaches the threshold (0 to 1), best first."""
         return rank(self.as_reported(), capability.replace("_", "-"), threshold, self._stats)
 
     def team(self, name: str) -> Sequence[str]:
-        """The members of a team; `all` is every specialist.
+        """Return the names of a team's members. The team `all` has every specialist.
 
         Raises:
-            UnknownTeam: there is none of that name.
+            UnknownTeam: there is no team of this name.
         """
         if name in self._teams:
             return self._teams[name]
@@ -115,26 +126,29 @@ class Peers:
 
     @property
     def teams(self) -> Mapping[str, Sequence[str]]:
+        """The members of each team, by name of the team, without `all`."""
         return self._teams
 
     def is_configured_team(self, name: str) -> bool:
+        """Whether the team is in the configuration, so that clients may not change it."""
         return name in self._configured_teams
 
     def is_configured(self, name: str) -> bool:
-        """Whether the name is the configuration's own: a peer's, a team's, or the hub's."""
+        """Whether the name belongs to a configured peer or team, to the team `all`, or to the hub itself."""
         if name.startswith(TEAM):
             team = name.removeprefix(TEAM)
             return team == "all" or self.is_configured_team(team)
         return name == HUB_PEER or name in self._configured
 
     def put_team(self, name: str, members: Sequence[str]) -> None:
-        """A team that is not configured. One of that name is replaced."""
+        """Add a team at run time. It replaces a team of the same name."""
         self._teams[name] = tuple(members)
 
     def remove_team(self, name: str) -> None:
+        """Remove a team."""
         del self._teams[name]
 
-    def _joint(self, name: str) -> Peer:
+    def _built_in(self, name: str) -> Peer:
         if name == HUB_PEER:
             return Peer(name, PeerKind.HUB, "hub", "the hub itself", display_name="Rhetor")
         if not name.startswith(TEAM):
@@ -143,6 +157,6 @@ class Peers:
         return Peer(name, PeerKind.TEAM, "team", ", ".join(members), display_name=name)
 
     def capabilities(self) -> dict[str, list[str]]:
-        """Each capability with the peers that have it, best first."""
+        """Return the names of the peers with each capability, best first."""
         names = sorted({c.name for p in self.as_reported() for c in p.capabilities})
         return {name: [m.peer.name for m in self.ranked(name, 0.0)] for name in names}

@@ -1,8 +1,10 @@
-"""What a hub that ended without notice left behind, and how it goes on.
+"""Recovers the turns, plans and programs that an earlier hub left unfinished.
 
-Turns are not repeated by themselves: what ran is `interrupted`, with what it had said, unless its program
-goes on with it; what was accepted and had not started runs now, but for what was to be typed into a terminal;
-programs are found again; plans end where they were.
+- No turn is repeated. A running turn is continued if its driver supports that; otherwise it ends as
+  `interrupted`, with its partial output.
+- An accepted turn that had not started is run now, except for terminals, where it ends as `interrupted`.
+- Programs that are still running are adopted.
+- Plans end as `interrupted`.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ from rhetor.domain.turn import STARTED, TurnState
 from rhetor.errors import UnknownPeer
 from rhetor.store.base import Draft, Row
 
-from .catalog.requests import left_open
+from .catalog.requests import closing_requests
 from .catalog.sessions import session_of
-from .catalog.turn_log import received, said_so_far
+from .catalog.turn_log import answer_so_far, received
 from .catalog.turns import PlanRow, TurnRow
 from .programs.instances import instances_of
 from .programs.lifecycle import adopt, register
 from .sessions.leases import expect_clients
-from .turns.runner import SessionRunner, over_if_once, wake
+from .turns.runner import SessionRunner, closing_if_once, wake
 
 if TYPE_CHECKING:
     from .state import State
@@ -31,6 +33,11 @@ REASON = "the hub ended before the answer was complete"
 
 
 async def recover(state: State) -> None:
+    """Recover everything that an earlier hub left unfinished. Call it once, before any command is executed.
+
+    Raises:
+        StoreRefused: the store rejected a commit.
+    """
     await register(state)
     for row in await state.store.find("plan", state="running", limit=100_000):
         await _end_plan(state, PlanRow.of(row))
@@ -44,7 +51,7 @@ async def recover(state: State) -> None:
             await _interrupt(state, turn)
     await adopt(state)
     for turn in running:
-        if _continues(state, turn.peer) and not await _take_up(state, turn):
+        if _continues(state, turn.peer) and not await _resume(state, turn):
             await _interrupt(state, turn)
     for row in await state.store.find("turn", state=TurnState.ACCEPTED, limit=100_000):
         turn = TurnRow.of(row)
@@ -56,7 +63,7 @@ async def recover(state: State) -> None:
 
 
 def _continues(state: State, peer: str) -> bool:
-    """Whether the peer's program goes on with its turn, whatever becomes of the hub."""
+    """Whether the peer's driver can continue a turn that an earlier hub started."""
     try:
         driver = state.program_drivers.get(state.peers.get(peer).driver)
     except UnknownPeer:
@@ -64,10 +71,10 @@ def _continues(state: State, peer: str) -> bool:
     return driver is not None and driver.continues
 
 
-async def _take_up(state: State, turn: TurnRow) -> bool:
-    """Go on with the turn, where its program is still there."""
+async def _resume(state: State, turn: TurnRow) -> bool:
+    """Continue the turn; False if its program is no longer running."""
     row = await state.store.get("session", turn.stream)
-    instance = next((s for s in instances_of(state, turn.peer) if s.entry.session_id == turn.stream), None)
+    instance = next((i for i in instances_of(state, turn.peer) if i.entry.session_id == turn.stream), None)
     if row is None or instance is None:
         return False
     runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
@@ -76,7 +83,7 @@ async def _take_up(state: State, turn: TurnRow) -> bool:
 
 
 def _types(state: State, peer: str) -> bool:
-    """Whether a message is typed into a terminal, where by now something else may be going on."""
+    """Whether messages to the peer are typed into a terminal, whose state may have changed since."""
     try:
         return state.peers.get(peer).kind is PeerKind.TERMINAL
     except UnknownPeer:
@@ -85,23 +92,23 @@ def _types(state: State, peer: str) -> bool:
 
 async def _interrupt(state: State, turn: TurnRow) -> None:
     drafts, rows = await _ending(state, turn)
-    also = await over_if_once(state, turn.stream)
+    also = await closing_if_once(state, turn.stream)
     await state.store.commit(
         turn.stream, [*drafts, *also.drafts], rows=[*rows, *also.rows], expects=also.expects
     )
 
 
 async def _ending(state: State, turn: TurnRow) -> tuple[list[Draft], list[Row]]:
-    """The end of a turn, and of what it had asked."""
-    drafts, rows = await left_open(state.store, turn.stream, turn.id)
-    said = await said_so_far(state.store, turn)
-    end: list[Payload] = [OutputPartial(said)] if said else []
+    """The events and rows that end a turn as interrupted, and close its requests."""
+    drafts, rows = await closing_requests(state.store, turn.stream, turn.id)
+    text = await answer_so_far(state.store, turn)
+    end: list[Payload] = [OutputPartial(text)] if text else []
     drafts += [Draft(p, turn.id, turn.step) for p in (*end, TurnInterrupted(REASON))]
     return drafts, [*rows, turn.become(TurnState.INTERRUPTED).row()]
 
 
 async def _end_plan(state: State, plan: PlanRow) -> None:
-    """In one commit: its turns, the steps that ran or had yet to run, the plan."""
+    """End a plan, its turns and its unfinished steps in one commit."""
     drafts: list[Draft] = []
     rows: list[Row] = [plan.become("interrupted").row()]
     turns = [TurnRow.of(row) for row in await state.store.find("turn", parent=plan.id)]
@@ -111,11 +118,11 @@ async def _end_plan(state: State, plan: PlanRow) -> None:
             drafts += ending
             drafts.append(Draft(StepFailed(turn.step or "", "interrupted", REASON, True), turn.id, turn.step))
             rows += ended
-    drafts += [Draft(StepSkipped(id, "hub"), step=id) for id in await _unended(state, plan, turns)]
+    drafts += [Draft(StepSkipped(id, "hub"), step=id) for id in _not_started(plan, turns)]
     await state.store.commit(plan.id, [*drafts, Draft(PlanEnded("interrupted"))], rows=rows)
 
 
-async def _unended(state: State, plan: PlanRow, turns: list[TurnRow]) -> list[str]:
-    """Steps that never began, or ran in a session of their own."""
-    begun = {turn.step for turn in turns}
-    return [step["id"] for step in plan.steps if step["id"] not in begun and not step["session_id"]]
+def _not_started(plan: PlanRow, turns: list[TurnRow]) -> list[str]:
+    """The steps of the plan's own stream that have not started."""
+    started = {turn.step for turn in turns}
+    return [step["id"] for step in plan.steps if step["id"] not in started and not step["session_id"]]

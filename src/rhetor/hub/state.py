@@ -1,4 +1,4 @@
-"""What the use cases share: the store, the peers, what runs now, and the owner of the background work."""
+"""State that the use cases share: the store, the peers, what is running, and the background tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rhetor.drivers.base import Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
 from rhetor.store.base import Blobs, Store
 
-from .active import JointConversation, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
+from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
 from .core.background import Background
@@ -28,15 +28,19 @@ from .peers import Peers
 
 
 def no_launches(peer: Peer, cwd: str | None) -> Launch:
-    """Stands for the launches of a hub without configured programs."""
+    """The `launches` of a hub without configured programs.
+
+    Raises:
+        NotRunning: always.
+    """
     raise NotRunning(peer.name)
 
 
 class NoBlobs:
-    """Refuses binary content: this hub has no place to keep it."""
+    """The blob store of a hub that has no folder for binary content: it stores nothing."""
 
     async def keep(self, content: bytes) -> str:
-        raise StoreRefused("there is no place for binary content")
+        raise StoreRefused("this hub has no storage for binary content")
 
     async def read(self, id: str) -> bytes:
         raise NotFound("blob", id)
@@ -47,14 +51,15 @@ class NoBlobs:
 
 @dataclass(slots=True)
 class State:
-    """What log and catalog say is the truth; everything here only mirrors what is going on now.
+    """The shared state of one hub. The log and the catalog are authoritative; this mirrors what runs now.
 
-    `runners`: sessions with a turn that runs or waits. `plans`: plans that run. `pending`: the open requests
-    of running turns, by turn id. `instances`: programs that run, by key; `gone`: how and when programs ended
-    (Unix time in milliseconds), by peer. `notifier` fires when a turn, plan or program changes,
-    `requests_changed` when permission requests do. `launches`: how a configured program is started.
-    `transcripts`: conversations that agents keep themselves, by driver. `joint`: opens conversations with
-    teams and with the hub, by driver. `leases`: sessions that end if no client is connected.
+    `runners`: the runners of sessions with a turn that runs or waits, by session id. `plans`: running plans,
+    by id. `pending`: the open requests of running turns, by turn id. `instances`: running programs, by key.
+    `gone`: how and when (Unix time in milliseconds) a peer's last program ended, by peer. `notifier` fires
+    when a turn, plan or program changes, `requests_changed` when permission requests change. `launches`: how
+    a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
+    `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
+    if no client is connected.
     """
 
     store: Store
@@ -74,7 +79,7 @@ class State:
     instances: dict[str, ProgramInstance] = field(default_factory=dict)
     gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
     blobs: Blobs = field(default_factory=NoBlobs)
-    joint: Mapping[str, JointConversation] = field(default_factory=dict)
+    built_in: Mapping[str, BuiltInPeer] = field(default_factory=dict)
     read_marks: ReadMarks = field(default_factory=ReadMarks)
     notifier: Notifier = field(default_factory=Notifier)
     requests_changed: Notifier = field(default_factory=Notifier)
@@ -89,24 +94,27 @@ class State:
 
     @asynccontextmanager
     async def exclusively(self, name: str) -> AsyncIterator[None]:
-        """Do one thing at a time under this name."""
+        """Hold the lock of this name while the context is open."""
         lock = self._locks.setdefault(name, asyncio.Lock())
         async with lock:
             yield
 
     def require_open(self) -> None:
-        """Raises:
-        ShuttingDown: the hub accepts nothing new."""
+        """Check that the hub accepts commands.
+
+        Raises:
+            ShuttingDown: the hub is shutting down.
+        """
         if self.closing:
             raise ShuttingDown
 
     def running_turns(self) -> Iterator[RunningTurn]:
-        """The turns that run in sessions and in plans."""
+        """Yield the turns that run in sessions and plans."""
         yield from (runner.current for runner in self.runners.values() if runner.current)
         for plan in self.plans.values():
             yield from plan.runs
 
     @property
     def running(self) -> int:
-        """Turns and plans that run or wait to run."""
+        """The number of sessions and plans with something that runs or waits to run."""
         return len(self.runners) + len(self.plans)

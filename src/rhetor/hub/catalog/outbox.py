@@ -1,4 +1,4 @@
-"""The outbox: rows for answers that a forward must still deliver."""
+"""The outbox: catalog rows for answers that the relay has not forwarded yet."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ DUE, DELIVERY = "due", "delivery"
 
 
 def notify_relay(table: RoutingTable, row: TurnRow) -> None:
-    """Wake the relay if the answer of this turn, which has ended, may have to be forwarded."""
+    """Wake the relay if a forward applies to this turn. Call it after the turn's end is committed."""
     if (row.owner, row.peer) in table.forwards:
         table.outbox_changed.notify()
 
 
 def outbox_rows(table: RoutingTable, row: TurnRow, end: TurnEnd, now: int) -> list[Row]:
-    """The row to commit with a turn's end if its answer must be forwarded, by this hub or the next one.
+    """Return the rows to commit with a turn's end: one if its answer must be forwarded, else none.
 
-    The row has no text: the answer is read from the log. `now`: Unix time in milliseconds.
+    The row survives a restart of the hub. It holds no text, because the relay reads the answer from the log.
+    `now`: Unix time in milliseconds.
     """
     if not isinstance(end, TurnCompleted) or not end.text.strip():
         return []

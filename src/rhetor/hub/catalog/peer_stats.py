@@ -1,4 +1,4 @@
-"""Statistics of peers, as rows of the catalog. A turn's end and its peer's new statistics are one commit."""
+"""Statistics of peers as catalog rows. A turn's end and its peer's statistics are committed together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ KIND = "peer_stats"
 
 
 class PeerStatistics:
-    """The statistics of all peers, in memory; the catalog follows with each commit of a `row`.
+    """The statistics of all peers, held in memory and saved by committing a `row`.
 
-    `turns`: how many turns ended since the hub started, by peer and outcome.
+    `turns`: how many turns have ended since the hub started, by peer and outcome.
     """
 
     def __init__(self) -> None:
@@ -24,18 +24,22 @@ class PeerStatistics:
         self._stats: dict[str, PeerStats] = {}
 
     async def load(self, catalog: Catalog) -> None:
+        """Read the statistics of all peers from the catalog."""
         for row in await catalog.find(KIND, limit=100_000):
             self._stats[row.id] = msgspec.json.decode(row.doc, type=PeerStats)
 
     def of(self, peer: str) -> PeerStats:
+        """Return the statistics of a peer; they are empty if no turn of the peer has ended."""
         return self._stats.get(peer, PeerStats())
 
     def note(self, peer: str, end: TurnEnd, now: int) -> None:
-        """Count a turn that ends. `now`: Unix time in milliseconds."""
+        """Count a turn that is ending. `now`: Unix time in milliseconds."""
         self.turns[peer, end.type.removeprefix("turn.")] += 1
         self._stats[peer] = self.of(peer).after(end, now)
 
     def row(self, peer: str, now: int) -> Row:
-        """The row to commit with a turn's end. It holds every turn that was noted, so make it anew for each
-        attempt to commit. `now`: Unix time in milliseconds."""
+        """Return the row to commit with a turn's end. `now`: Unix time in milliseconds.
+
+        The row includes every turn noted so far, so create a new one for each attempt to commit.
+        """
         return Row(KIND, peer, "kept", msgspec.json.encode(self.of(peer)), at=now)

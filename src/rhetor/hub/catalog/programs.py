@@ -1,4 +1,4 @@
-"""Programs and what they remember, as rows of the catalog, and how the end of a program is recorded."""
+"""Programs and the memory of their conversations as catalog rows, and events for a program's end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ HUB_STREAM = "hub"
 
 
 class ProgramRow(msgspec.Struct, frozen=True):
-    """A program as the catalog keeps it.
+    """A program as it is stored in the catalog.
 
-    `key`: the peer's name, or `peer/session` if each conversation has a program of its own. `announced`: the
-    owner gave the command line and the environment, which is not stored, so only the owner can start it
-    again. `session_id`: the session that logs its output between turns.
+    `key`: the peer's name, or `peer/session` if each conversation has its own program. `announced`: the owner
+    supplied the command line and the environment. These are not stored, so only the owner can start the
+    program again. `session_id`: the session that logs the program's output between turns. `at`: when it
+    started, as Unix time in milliseconds.
     """
 
     host_id: str
@@ -31,29 +32,36 @@ class ProgramRow(msgspec.Struct, frozen=True):
     at: int
 
     def row(self, state: str) -> Row:
+        """Return the catalog row with `state`: `running`, `exited` or `lost`."""
         doc = msgspec.json.encode(self)
         return Row("program", self.host_id, state, doc, owner=self.owner, parent=self.peer.name, at=self.at)
 
     def ended(self, how: Exit) -> Row:
+        """Return the catalog row of the program after its end."""
         return self.row("exited" if how.lost is None else "lost")
 
     @classmethod
     def of(cls, row: Row) -> ProgramRow:
+        """Decode a catalog row."""
         return msgspec.json.decode(row.doc, type=cls)
 
 
 def memory_row(key: str, memory: dict[str, Any], now: int) -> Row:
-    """What a conversation leaves to the next instance of its program. `now`: Unix time in milliseconds."""
+    """Return the row that saves a conversation's memory for the next instance of its program.
+
+    `now`: Unix time in milliseconds.
+    """
     return Row("memory", key, "kept", msgspec.json.encode(memory), at=now)
 
 
 async def memory_of(catalog: Catalog, key: str) -> dict[str, Any]:
+    """Return the saved memory for a program's `key`; empty if nothing was saved."""
     row = await catalog.get("memory", key)
     return msgspec.json.decode(row.doc) if row else {}
 
 
 def end_event(peer: str, ended: Exit) -> PeerExited | PeerLost:
-    """The event for the end of a peer's program."""
+    """Return the event that records the end of a peer's program."""
     if ended.lost is not None:
         return PeerLost(peer, ended.lost)
     return PeerExited(peer, ended.exit_code, ended.signal)

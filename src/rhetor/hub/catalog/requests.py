@@ -1,15 +1,15 @@
-"""Requests of a turn as the catalog keeps them: tool calls that the client runs, and permission requests.
+"""Requests of a turn as catalog rows: tool calls that the client runs, and permission requests.
 
-A request is open, then answered or closed. So the first answer wins and a later one is rejected, also after
+A request is open, then answered or closed. The first answer wins, and later answers are rejected, even after
 a restart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.event import PermissionAnswered, ToolReturned
 from rhetor.store.base import Catalog, Committed, Draft, Expect, Key, Row, Store
@@ -17,13 +17,16 @@ from rhetor.store.base import Catalog, Committed, Draft, Expect, Key, Row, Store
 Kind = Literal["call", "permission"]
 KINDS: tuple[Kind, ...] = ("call", "permission")
 OPEN, ANSWERED, CLOSED = "open", "answered", "closed"
-ENDED = "the turn's end"  # answers a request that is still open then
+ENDED = "the turn's end"  # in `by`, if the request was still open when its turn ended
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it is in the log. `data`: of its event; `step`: the plan's step that asked, if any;
-    `answer`: the chosen option and who chose it."""
+class Request(msgspec.Struct, frozen=True):
+    """A request as it is stored in the catalog.
+
+    `data`: the data of the event that made the request. `step`: the step of a plan that made it, if any.
+    `at`: when it was made, as Unix time in milliseconds. `answer`: the chosen option and who chose it, for
+    permission requests.
+    """
 
     kind: Kind
     id: str
@@ -42,43 +45,48 @@ class Request:
         return row_id(self.stream, self.id)
 
     def row(self, state: str) -> Row:
+        """Return the catalog row with `state`: `OPEN`, `ANSWERED` or `CLOSED`."""
         doc = msgspec.json.encode(replace(self, state=state))
         return Row(self.kind, self.row_id, state, doc, owner=self.owner, parent=self.stream, at=self.at)
 
-    def answered(self, payload: ToolReturned | PermissionAnswered) -> Request:
+    def with_answer(self, payload: ToolReturned | PermissionAnswered) -> Request:
+        """Return a copy that records who answered a permission request and how."""
         if isinstance(payload, ToolReturned):
             return self
         return replace(self, answer={"option_id": payload.option_id, "by": payload.by})
 
     @classmethod
     def of(cls, row: Row) -> Request:
+        """Decode a catalog row."""
         return msgspec.json.decode(row.doc, type=cls)
 
 
 def row_id(stream: str, id: str) -> str:
-    """The id of a request's row: a peer's own ids are unique only within a stream."""
+    """Return the id of a request's row. Request ids are unique only within a stream."""
     return f"{stream}/{id}"
 
 
 async def commit_answer(
     store: Store, request: Request, payload: ToolReturned | PermissionAnswered, key: Key | None
 ) -> Committed:
-    """Commit an answer to a request that is open.
+    """Commit an answer to an open request.
 
     Raises:
-        StateConflict: it is not open any more.
+        StateConflict: the request is no longer open.
+        KeyReused: `key` was used for another command.
+        StoreRefused: the store rejected the commit; nothing was stored.
     """
     return await store.commit(
         request.stream,
         [Draft(payload, request.turn_id, request.step)],
         key=key,
         expects=[Expect(request.kind, request.row_id, frozenset({OPEN}))],
-        rows=[request.answered(payload).row(ANSWERED)],
+        rows=[request.with_answer(payload).row(ANSWERED)],
     )
 
 
-async def requests_of(catalog: Catalog, stream: str, turn_id: str) -> list[Request]:
-    """The open requests of a turn, which an earlier hub may have begun."""
+async def open_requests_of(catalog: Catalog, stream: str, turn_id: str) -> list[Request]:
+    """Return the open requests of a turn, including a turn that an earlier hub started."""
     found: list[Request] = []
     for kind in KINDS:
         rows = await catalog.find(kind, state=OPEN, parent=stream, limit=100_000)
@@ -86,11 +94,11 @@ async def requests_of(catalog: Catalog, stream: str, turn_id: str) -> list[Reque
     return found
 
 
-async def left_open(catalog: Catalog, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
-    """The events and rows that close the open requests of an earlier hub's turn."""
+async def closing_requests(catalog: Catalog, stream: str, turn_id: str) -> tuple[list[Draft], list[Row]]:
+    """Return the events and rows that close all open requests of a turn."""
     drafts: list[Draft] = []
     rows: list[Row] = []
-    for request in await requests_of(catalog, stream, turn_id):
+    for request in await open_requests_of(catalog, stream, turn_id):
         rows.append(request.row(CLOSED))
         if request.kind == "permission":
             drafts.append(Draft(PermissionAnswered(request.id, None, ENDED), turn_id, request.step))

@@ -1,6 +1,7 @@
-"""What was arranged, in memory as it is in the catalog: looked at on the way of every message.
+"""The routing table: forwards, terminals, routes, purposes and promoted context, in memory and as rows.
 
-It is read once, at the start; who changes the catalog changes it here after the commit.
+The table is loaded once, at start, because every message reads it. A use case that commits a change to these
+rows makes the same change to the table after the commit.
 """
 
 from __future__ import annotations
@@ -15,24 +16,28 @@ from rhetor.hub.core.notifier import Notifier
 from rhetor.store.base import Catalog, Row
 
 Rule = Forward | Terminal | Route | Context | Purpose
-Kept = TypeVar("Kept", bound=Rule)
-Place = tuple[str, str]  # an owner, and a name of theirs
-MOST = 100_000
+R = TypeVar("R", bound=Rule)
+OwnedName = tuple[str, str]  # an owner, and a name that the owner chose
+MAX_ROWS = 100_000
 
 
 @dataclass(slots=True)
 class RoutingTable:
-    """`promoted`: peers that are to be told something with their next message, by owner.
-    `outbox_changed` notifies when an answer is to be forwarded."""
+    """The rules that apply now.
 
-    forwards: dict[Place, Forward] = field(default_factory=dict)
+    `promoted`: the peers whose next message carries promoted context, by owner. `outbox_changed` notifies
+    when the relay has an answer to forward.
+    """
+
+    forwards: dict[OwnedName, Forward] = field(default_factory=dict)
     terminals: dict[str, Terminal] = field(default_factory=dict)
-    routes: dict[Place, Route] = field(default_factory=dict)
-    purposes: dict[Place, Purpose] = field(default_factory=dict)
-    promoted: set[Place] = field(default_factory=set)
+    routes: dict[OwnedName, Route] = field(default_factory=dict)
+    purposes: dict[OwnedName, Purpose] = field(default_factory=dict)
+    promoted: set[OwnedName] = field(default_factory=set)
     outbox_changed: Notifier = field(default_factory=Notifier)
 
     async def load(self, catalog: Catalog) -> None:
+        """Read all rules from the catalog. Call it once."""
         for forward in await _all(catalog, Forward):
             self.forwards[forward.owner, forward.source] = forward
         for terminal in await _all(catalog, Terminal):
@@ -46,38 +51,45 @@ class RoutingTable:
                 self.promoted.add((context.owner, context.peer))
 
     def routes_of(self, owner: str) -> dict[str, Route]:
-        return {name: route for (whose, name), route in self.routes.items() if whose == owner}
+        """Return the owner's routes by name."""
+        return {name: route for (by, name), route in self.routes.items() if by == owner}
 
     def forwards_of(self, owner: str) -> list[Forward]:
-        return [forward for (whose, _), forward in self.forwards.items() if whose == owner]
+        """Return the owner's forwards."""
+        return [forward for (by, _), forward in self.forwards.items() if by == owner]
 
     def forward_of(self, owner: str, source: str) -> Forward | None:
+        """Return the forward of the answers of the peer `source`, if there is one."""
         return self.forwards.get((owner, source))
 
     def purpose_of(self, owner: str, name: str) -> str | None:
+        """Return the purpose that the owner gave to a peer or terminal, if any."""
         purpose = self.purposes.get((owner, name))
         return purpose.text if purpose else None
 
 
-async def _all(catalog: Catalog, kind: type[Kept]) -> list[Kept]:
-    rows = await catalog.find(kind_of(kind), limit=MOST)
+async def _all(catalog: Catalog, kind: type[R]) -> list[R]:
+    rows = await catalog.find(kind_of(kind), limit=MAX_ROWS)
     return [msgspec.json.decode(row.doc, type=kind) for row in rows]
 
 
 def kind_of(kind: type) -> str:
+    """Return the kind of the catalog rows that hold rules of this class."""
     return kind.__name__.lower()
 
 
 def row_id(value: Forward | Route | Context | Purpose) -> str:
+    """Return the id of a rule's catalog row."""
     return place_id(value.owner, _name(value))
 
 
 def place_id(owner: str, name: str) -> str:
+    """Return the id of the catalog row of the owner's rule for `name`."""
     return f"{owner}/{name}"
 
 
 def row_of(value: Rule, state: str = "kept") -> Row:
-    """As the catalog keeps it."""
+    """Return the rule as a catalog row."""
     id = value.name if isinstance(value, Terminal) else row_id(value)
     return Row(kind_of(type(value)), id, state, msgspec.json.encode(value), owner=value.owner, at=value.at)
 

@@ -1,4 +1,4 @@
-"""Sessions as rows of the catalog, and how they begin."""
+"""Sessions as catalog rows, and how sessions are created."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rhetor.errors import StateConflict
 from rhetor.hub.core.ids import Ids
 from rhetor.store.base import Draft, Expect, Row, Store
 
-CALLER = "caller"  # the folder of a program that runs where its caller is
-CWD = "cwd"  # in a session's metadata: the folder of its program
-IMPORTED = "imported"  # in a session's metadata: where the conversation was held before
+CALLER = "caller"  # a program's `cwd`, if the program runs in its caller's folder
+CWD = "cwd"  # key in a session's metadata: the folder of its program
+IMPORTED = "imported"  # key in a session's metadata: where the conversation was imported from
 
 
 def open_session(
@@ -30,10 +30,10 @@ def open_session(
     name: str | None = None,
     cwd: str | None = None,
 ) -> Session:
-    """A session that is not in the store yet.
+    """Return a new session. The caller commits it.
 
-    `ttl`: it expires when it was not used for so many seconds; None: never. `cwd`: the folder of the program
-    that runs for it.
+    `ttl`: seconds without use after which the session expires, or None if it never expires. `once`: the
+    session ends with its first turn. `cwd`: the folder of the program that runs for the session.
     """
     now = ids.now()
     return Session(
@@ -51,9 +51,12 @@ def open_session(
 
 
 async def standing_session(store: Store, ids: Ids, owner: str, peer: Peer, cwd: str | None = None) -> Session:
-    """The session in which an owner talks to a program without naming one.
+    """Return the owner's default session with a program, and create it if there is none.
 
-    There is one for each folder (`cwd`) if the program runs in its caller's folder.
+    If the program runs in its caller's folder, there is one default session for each folder (`cwd`).
+
+    Raises:
+        StoreRefused: the store rejected the commit; nothing was stored.
     """
     if not runs_at_caller(peer):
         cwd = None
@@ -72,15 +75,17 @@ async def standing_session(store: Store, ids: Ids, owner: str, peer: Peer, cwd: 
 
 
 def runs_at_caller(peer: Peer) -> bool:
+    """Whether the peer's program runs in its caller's folder."""
     return peer.program is not None and peer.program.cwd == CALLER
 
 
 def standing_id(owner: str, peer: Peer, cwd: str | None) -> str:
+    """Return the id of the catalog row that names the owner's default session with the peer."""
     return f"{owner}/{peer.name}" + (f"/{cwd}" if cwd else "")
 
 
 def session_row(session: Session) -> Row:
-    """The row of a session. A session that is over gives its name free."""
+    """Return the catalog row of a session. A session that has ended releases its name."""
     return Row(
         "session",
         session.id,
@@ -94,10 +99,10 @@ def session_row(session: Session) -> Row:
 
 
 def session_of(row: Row) -> Session:
-    """The session of a row; its `version` is the row's, whatever the document says."""
+    """Decode the session of a row. Its `version` is the version of the row."""
     return replace(msgspec.json.decode(row.doc, type=Session), version=row.version)
 
 
 def unchanged(session: Session) -> Expect:
-    """The condition that the session is still as it was read."""
+    """Return the condition that the session has not changed since it was read."""
     return Expect("session", session.id, version=session.version)

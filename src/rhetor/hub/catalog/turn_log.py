@@ -1,11 +1,12 @@
-"""Reading a turn back from the log: its message, what it said, how it ended."""
+"""Reads a turn back from the log: its message, its output and its end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from rhetor.domain.event import ContextInjected, Event, MessageAccepted, OutputDelta, Position, TurnEnd
 from rhetor.errors import NotFound, PositionLost
@@ -17,11 +18,11 @@ CATCH_UP_SECONDS = 10.0
 
 
 async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
-    """The events of a turn that are in the log by now, in order."""
+    """Yield the events of a turn that are in the log now, in order."""
     head = await log.head(turn.stream)
     if head is None:
         return
-    after = _from(head, turn.behind)
+    after = _start(head, turn.behind)
     while records := await log.page(turn.stream, after):
         for record in records:
             if record.turn_id == turn.id:
@@ -29,21 +30,20 @@ async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
         after = records[-1].position
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message, and what is said in front of it."""
+class Received(msgspec.Struct, frozen=True):
+    """A message, and the context that precedes it."""
 
     message: MessageAccepted
     context: tuple[ContextInjected, ...] = ()
 
 
 async def received(log: Log, turn: TurnRow) -> Received:
-    """The message that the turn answers.
+    """Return the message that the turn answers, and its context.
 
     Raises:
-        NotFound: it is no longer kept.
+        NotFound: the log no longer has the message.
     """
-    events = await committed(log, turn, MessageAccepted)
+    events = await events_until(log, turn, MessageAccepted)
     payloads = [event.payload for event in events]
     for payload in payloads:
         if isinstance(payload, MessageAccepted):
@@ -51,11 +51,12 @@ async def received(log: Log, turn: TurnRow) -> Received:
     raise NotFound("message", turn.message_id)
 
 
-async def committed(log: Log, turn: TurnRow, until: type[MessageAccepted | TurnEnd]) -> Sequence[Event]:
-    """The message of a turn with what is said in front of it, and the first event of the kind `until`, which
-    the catalog says is there; empty where it is not.
+async def events_until(log: Log, turn: TurnRow, until: type[MessageAccepted | TurnEnd]) -> Sequence[Event]:
+    """Return a turn's context and message, and its first event of type `until` as the last item.
 
-    The catalog may say so a moment before readers of the log can see it, so it is waited for.
+    Call it if the catalog shows that the event was committed. Readers of the log may see a commit a moment
+    after readers of the catalog do, so the function waits for the event for up to `CATCH_UP_SECONDS` seconds.
+    The result is empty if the event does not arrive, or if the log was cut or restored.
     """
     head = await log.head(turn.stream)
     if head is None:
@@ -63,7 +64,7 @@ async def committed(log: Log, turn: TurnRow, until: type[MessageAccepted | TurnE
     found: list[Event] = []
     with suppress(TimeoutError, PositionLost):
         async with asyncio.timeout(CATCH_UP_SECONDS):
-            async for records in follow(log, turn.stream, _from(head, turn.behind)):
+            async for records in follow(log, turn.stream, _start(head, turn.behind)):
                 for event in (record.event for record in records if record.turn_id == turn.id):
                     if isinstance(event.payload, (ContextInjected, MessageAccepted, until)):
                         found.append(event)
@@ -72,31 +73,33 @@ async def committed(log: Log, turn: TurnRow, until: type[MessageAccepted | TurnE
     return []
 
 
-async def said_so_far(log: Log, turn: TurnRow) -> str:
-    """The answer as far as it is in the log."""
+async def answer_so_far(log: Log, turn: TurnRow) -> str:
+    """Return the part of the turn's answer that is in the log now."""
     events = [event.payload async for event in turn_events(log, turn)]
     return "".join(p.text for p in events if isinstance(p, OutputDelta) and p.channel == "answer")
 
 
 async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tuple[TurnEnd, str]:
-    """Wait for the end of a turn whose message stands behind `after`; with what it said, where that is all
-    that there is.
+    """Wait for the end of a turn; return it with the answer's text that was read on the way.
+
+    `after`: a position before the turn's message. The text is useful if the turn did not complete; the end of
+    a completed turn has the whole answer.
 
     Raises:
         PositionLost: the stream was restored or cut while it was read.
     """
-    said: list[str] = []
+    text: list[str] = []
     async for records in follow(log, stream, after):
         for record in records:
             if record.turn_id != turn_id:
                 continue
             payload = record.event.payload
             if isinstance(payload, TurnEnd):
-                return payload, "".join(said)
+                return payload, "".join(text)
             if isinstance(payload, OutputDelta) and payload.channel == "answer":
-                said.append(payload.text)
+                text.append(payload.text)
     raise AssertionError("following does not end")
 
 
-def _from(head: Head, behind: int) -> Position:
+def _start(head: Head, behind: int) -> Position:
     return Position(head.epoch, max(min(behind, head.head), head.earliest - 1))

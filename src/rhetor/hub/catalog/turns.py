@@ -1,23 +1,23 @@
-"""Sessions, turns and plans as rows of the catalog."""
+"""Turns and plans as catalog rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.turn import TurnState
 from rhetor.store.base import Catalog, Expect, Row
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRow:
-    """A turn as the catalog keeps it.
+class TurnRow(msgspec.Struct, frozen=True):
+    """A turn as it is stored in the catalog.
 
-    `stream`: of its session or plan. `behind`: a position of that stream before its message, so that the
-    message is found without a search. `version`: of the row that it was read from.
+    `stream`: the stream of its session or plan. `behind`: a sequence number of that stream before the turn's
+    message, from which readers start. `at`: Unix time in milliseconds. `version`: the version of the row that
+    the turn was read from.
     """
 
     id: str
@@ -33,13 +33,15 @@ class TurnRow:
 
     @property
     def unchanged(self) -> Expect:
-        """The condition that the turn is still as it was read."""
+        """The condition that the turn has not changed since it was read."""
         return Expect("turn", self.id, version=self.version)
 
     def become(self, state: TurnState) -> TurnRow:
+        """Return a copy in another state."""
         return replace(self, state=state)
 
     def row(self) -> Row:
+        """Return the catalog row."""
         doc = {"peer": self.peer, "message_id": self.message_id, "behind": self.behind, "step": self.step}
         return Row(
             "turn",
@@ -53,6 +55,7 @@ class TurnRow:
 
     @classmethod
     def of(cls, row: Row) -> TurnRow:
+        """Decode a catalog row."""
         doc = msgspec.json.decode(row.doc)
         state = TurnState(row.state)
         return cls(
@@ -69,9 +72,11 @@ class TurnRow:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRow:
-    """A plan as the catalog keeps it. `steps`: as `plan.started` shows them."""
+class PlanRow(msgspec.Struct, frozen=True):
+    """A plan as it is stored in the catalog.
+
+    `steps`: the same data as in the event `plan.started`. `at`: Unix time in milliseconds.
+    """
 
     id: str
     owner: str
@@ -80,17 +85,20 @@ class PlanRow:
     at: int = 0
 
     def become(self, state: str) -> PlanRow:
+        """Return a copy in another state."""
         return replace(self, state=state)
 
     def row(self) -> Row:
+        """Return the catalog row."""
         return Row("plan", self.id, self.state, msgspec.json.encode(self.steps), owner=self.owner, at=self.at)
 
     @classmethod
     def of(cls, row: Row) -> PlanRow:
+        """Decode a catalog row."""
         return cls(row.id, row.owner, row.state, tuple(msgspec.json.decode(row.doc)), row.at)
 
 
 async def waiting_turns(catalog: Catalog, session_id: str) -> Sequence[TurnRow]:
-    """Turns that were accepted and have not started, in order of acceptance."""
+    """Return the accepted turns of a session that have not started, in order of acceptance."""
     rows = await catalog.find("turn", parent=session_id, state=TurnState.ACCEPTED)
     return [TurnRow.of(row) for row in rows]

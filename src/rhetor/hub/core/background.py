@@ -1,4 +1,4 @@
-"""Background work of the hub: every task has a name, its failure is logged, and no failure ends the hub."""
+"""Runs the hub's background tasks: each has a name, a failure is logged, and no failure ends the hub."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """Owns the tasks of one hub. Enter it for as long as the hub runs.
+    """Owns the background tasks of one hub, as a context manager that is open while the hub runs.
 
-    A task that fails is logged with its name and ends alone. On exit the tasks have `DRAIN_SECONDS` to end;
-    then they are cancelled.
+    A task that fails is logged with its name and does not affect the others. On exit the tasks have
+    `DRAIN_SECONDS` seconds to finish; then they are cancelled.
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Background:
     async def __aexit__(self, *_: object) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
-        while self._tasks:  # a task that is cancelled may start another one
+        while self._tasks:  # a cancelled task may start another one
             for task in self._tasks:
                 log.warning("background work cancelled", extra={"task": task.get_name()})
                 task.cancel()
             await asyncio.wait(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work` in a task of its own. If it raises, that is logged."""
+        """Run `work` in a task named `name`, which need not be awaited. An exception is logged."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -44,8 +44,8 @@ class Background:
     async def complete(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Return what `work` returns, or raise what it raises.
 
-        If the caller is cancelled, the work still runs to its end: nothing may be cut off between a commit
-        and what follows from it.
+        If the caller is cancelled, `work` still runs to completion, so that nothing is cut off between a
+        commit and the steps that follow it.
         """
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.start(_report(work, outcome), name)
@@ -61,7 +61,7 @@ async def _report(work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> N
     try:
         result = await work
     except Exception as error:
-        if outcome.done():  # the caller is gone, so only the log can say it
+        if outcome.done():  # the caller was cancelled, so the error can only be logged
             raise
         outcome.set_exception(error)
     else:

@@ -1,4 +1,4 @@
-"""Checks that several use cases make of what a client sent."""
+"""Validation that several use cases share."""
 
 from __future__ import annotations
 
@@ -13,18 +13,29 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 def require_person(principal: Principal) -> None:
-    """Raises:
-    Forbidden: a peer's program asks for what only a person may."""
+    """Reject callers that run as a peer's program.
+
+    Raises:
+        Forbidden: the caller is a program.
+    """
     if principal.is_agent:
         raise Forbidden.to_agents(principal.subject)
 
 
-def check_content(content: str, limit: int, what: str = "the message") -> None:
+def check_content(content: str, limit: int, name: str = "the message") -> None:
+    """Reject text that is blank, too large or not valid Unicode.
+
+    `limit`: in bytes of UTF-8. `name`: what error messages call the text.
+
+    Raises:
+        Malformed: the text is blank or contains half of a surrogate pair.
+        TooLarge: the text exceeds `limit`.
+    """
     if not content.strip():
-        raise Malformed(f"{what} is empty")
+        raise Malformed(f"{name} is empty")
     try:
         size = len(content.encode())
     except UnicodeEncodeError as error:
-        raise Malformed(f"{what} has half a surrogate pair, which is no text") from error
+        raise Malformed(f"{name} contains half of a surrogate pair; send valid Unicode") from error
     if size > limit:
-        raise TooLarge(what, limit)
+        raise TooLarge(name, limit)

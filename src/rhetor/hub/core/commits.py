@@ -1,4 +1,4 @@
-"""Commits of what has already happened, which are retried until the store accepts them, and command keys."""
+"""Commits that are retried until the store accepts them, and the idempotency keys of commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rhetor.domain.command import (
 from rhetor.errors import StateConflict, StoreRefused
 from rhetor.store.base import Committed, Draft, Expect, Key, Row, SourceOffset, Store
 
-Keyed = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission | OpenSocket | MakeTeam
+KeyedCommand = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission | OpenSocket | MakeTeam
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 T = TypeVar("T")
@@ -39,13 +39,13 @@ async def commit_until_accepted(
     sources: Sequence[SourceOffset] = (),
     expects: Sequence[Expect] = (),
 ) -> Committed:
-    """Commit; retry for as long as the store refuses.
+    """Commit, and retry while the store rejects the commit.
 
-    The caller reads nothing more from its peer meanwhile, so a store that stalls stops the reading of pipes
-    and sockets, and nothing is dropped.
+    Use it for what has already happened. The caller reads nothing from its peer while it waits, so a store
+    that stalls applies back pressure to pipes and sockets, and no output is lost.
 
     Raises:
-        StateConflict: one of `expects` does not hold.
+        StateConflict: a row no longer meets a condition in `expects`.
     """
     return await until_accepted(
         lambda: store.commit(stream, drafts, expects=expects, rows=rows, sources=sources), stream
@@ -53,21 +53,28 @@ async def commit_until_accepted(
 
 
 async def until_accepted(attempt: Callable[[], Awaitable[T]], stream: str) -> T:
-    """What `attempt` returns, once the store does not refuse it any more. It may read as well as commit."""
+    """Call `attempt` until it does not raise `StoreRefused`, and return its result.
+
+    The pause between calls doubles from `FIRST_PAUSE` to `LONGEST_PAUSE` seconds. `attempt` may read as well
+    as commit.
+    """
     pause = FIRST_PAUSE
     while True:
         try:
             return await attempt()
         except StoreRefused as refusal:
-            log.warning("store refused", extra={"stream": stream, "why": refusal.detail})
+            log.warning(
+                "store rejected a request; retrying", extra={"stream": stream, "reason": refusal.detail}
+            )
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
 
 async def until_unchanged(attempt: Callable[[], Awaitable[T]]) -> T:
-    """What `attempt` returns, once nobody changes a row between its read and its commit.
+    """Call `attempt` until it does not raise `StateConflict`, and return its result.
 
-    `attempt` reads what it changes anew each time. Every conflict means that another writer succeeded.
+    `attempt` must read the rows that it changes again on each call. Each conflict means that another writer
+    succeeded, so there is always progress.
     """
     while True:
         try:
@@ -76,8 +83,8 @@ async def until_unchanged(attempt: Callable[[], Awaitable[T]]) -> T:
             continue
 
 
-def command_key(principal: Principal, command: Keyed, result: Any) -> Key | None:
-    """The idempotency key that stores the command's `result`; None if the command has no `command_id`."""
+def command_key(principal: Principal, command: KeyedCommand, result: Any) -> Key | None:
+    """Return the idempotency key that stores the command's `result`; None if there is no `command_id`."""
     if command.command_id is None:
         return None
     body = msgspec.json.encode([type(command).__name__, replace(command, command_id=None)])

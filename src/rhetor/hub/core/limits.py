@@ -1,19 +1,18 @@
-"""The limits that the hub's use cases apply; the configuration sets them."""
+"""Limits that the configuration sets and the hub's use cases apply."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times in seconds.
+class Limits(msgspec.Struct, frozen=True):
+    """Limits of one hub. Times are in seconds.
 
-    `session_ttl`: unused sessions expire after it. `context_window`: earlier messages that a model is given.
-    `message_bytes`: of UTF-8. `hops`: peers that a message may pass through. `abandon_after`: how long a turn
-    runs on when its last reader has gone. `permission_seconds`: how long a permission request waits for an
-    answer. `detach_ttl`: how long a session in the interactive loop outlives its last connection.
-    `default_peer`: the peer of sessions that name none.
+    `session_ttl`: how long an unused session is kept. `context_window`: how many earlier messages a model
+    receives. `message_bytes`: the maximum size of a message in UTF-8. `hops`: how many peers a message may
+    pass through. `abandon_after`: how long a turn continues after its last reader has disconnected.
+    `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
+    interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
     """
 
     session_ttl: float = 3600.0

@@ -1,4 +1,4 @@
-"""Wakes everyone who waits for a change, without saying what changed."""
+"""Wakes all tasks that wait for a change, without data about the change."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import asyncio
 
 
 class Notifier:
+    """Lets any number of tasks wait for the next change.
+
+    To miss no change, call `next` before you read the state, and wait for the event afterwards.
+    """
+
     def __init__(self) -> None:
         self._next = asyncio.Event()
 
     def notify(self) -> None:
+        """Wake all tasks that wait now."""
         self._next.set()
         self._next = asyncio.Event()
 
     def next(self) -> asyncio.Event:
-        """The event that the next `notify` sets. Take it before you look at the state, wait for it after."""
+        """Return the event that the next call of `notify` sets."""
         return self._next

@@ -1,8 +1,12 @@
-"""Following a stream for many: who stands at the same place and is shown the same is read to by one task.
+"""Sends a stream to many clients, and reads each record once for all clients at the same position.
 
-A reader that lags reads by itself, at its own pace, until it has caught up with the log. What was not read
-yet is not kept for anybody anywhere, but for the one piece that a client had no room for. It knows no
-dialect and no transport: a view turns records to frames, an outlet takes frames."""
+Clients with the same position, the same view and the same API form a group, in which one task reads, encodes
+and writes for all. A client that is too slow for its group leaves it, reads at its own pace, and joins a
+group again when it has caught up. Events that a client has not received are not buffered, except for one
+batch of frames.
+
+The broadcaster knows no dialect and no transport: a view encodes records, a subscriber sends frames.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +20,36 @@ from rhetor.store.base import Log, Record
 
 from .subscriber import DirectWriter, Subscriber, View
 
-PIECE_BYTES = 256 << 10  # of events' data: what is given to an outlet in one go
+BATCH_BYTES = 256 << 10  # of event data; the event that reaches it is the last one of a write
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where a reader is. `owed`: frames of events up to there, of which its client was given what is up to
-    `given`."""
+class _Cursor:
+    """The position of a reader.
+
+    `unsent`: encoded frames of events up to `after` that the client had no room for. `sent_seq`: the sequence
+    number up to which the client has received everything, if there are unsent frames.
+    """
 
     after: Position
     view: View
-    owed: bytes = b""
-    given: int = field(default=0, compare=False)
+    unsent: bytes = b""
+    sent_seq: int = field(default=0, compare=False)
 
     @property
     def seq(self) -> int:
-        """The number up to which the client has been given everything."""
-        return self.given if self.owed else self.after.seq
+        """The sequence number up to which the client has received everything."""
+        return self.sent_seq if self.unsent else self.after.seq
 
 
 @dataclass(slots=True, eq=False)
 class _Follower:
     stream: str
-    place: _Place
+    cursor: _Cursor
 
 
 class Broadcaster:
-    """All who follow streams of `log`."""
+    """Serves all clients that follow streams of `log`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -50,34 +57,35 @@ class Broadcaster:
         self._followers: set[_Follower] = set()
 
     def __len__(self) -> int:
-        """How many groups of readers there are."""
+        """Return the number of groups."""
         return sum(map(len, self._groups.values()))
 
     def followers(self) -> Iterator[tuple[str, int]]:
-        """Of each that follows a stream: which one, and the number up to which its client was given it."""
+        """Yield the stream of each follower, and the sequence number up to which its client has everything."""
         for follower in self._followers:
-            yield follower.stream, follower.place.seq
+            yield follower.stream, follower.cursor.seq
 
     async def follow(self, stream: str, after: Position, view: View, subscriber: Subscriber) -> None:
-        """Let the outlet have what the view shows of what is behind `after`, and then of what comes, until
-        the view is over.
+        """Send what a copy of `view` encodes to the subscriber, until the view is over.
+
+        It starts with the first event after `after`. Events arrive in order, each exactly once.
 
         Raises:
             PositionLost: the position is not, or is no longer, part of the log.
             TooSlow: the client does not read.
         """
-        follower = _Follower(stream, _Place(after, copy(view)))
+        follower = _Follower(stream, _Cursor(after, copy(view)))
         self._followers.add(follower)
         try:
-            await self._catch_up(stream, follower.place, subscriber)
-            while not follower.place.view.is_over:
-                group = self._at(stream, follower.place, subscriber.api)
-                follower.place = group.place
+            await self._catch_up(stream, follower.cursor, subscriber)
+            while not follower.cursor.view.is_over:
+                group = self._group_at(stream, follower.cursor, subscriber.api)
+                follower.cursor = group.cursor
                 try:
-                    follower.place = await group.stand(subscriber)
+                    follower.cursor = await group.join(subscriber)
                 finally:
-                    self._drop_empty(stream, group)
-                await self._catch_up(stream, follower.place, subscriber)
+                    self._drop_if_empty(stream, group)
+                await self._catch_up(stream, follower.cursor, subscriber)
         finally:
             self._followers.discard(follower)
 
@@ -89,152 +97,155 @@ class Broadcaster:
         view: View,
         subscriber: Subscriber,
     ) -> None:
-        """The same from the records of `batches`: for one who has to do something with them before and after
-        each batch is given. The view itself is shown, not a copy.
+        """Send the records of `batches` to the subscriber until `view` is over or the batches end.
+
+        Use it instead of `follow` if something must happen before and after each batch is sent. `view` itself
+        is used, not a copy.
 
         Raises:
             TooSlow: the client does not read.
         """
-        follower = _Follower(stream, _Place(after, view))
+        follower = _Follower(stream, _Cursor(after, view))
         self._followers.add(follower)
         try:
             async for records in batches:
                 await _write(records, view, subscriber)
-                follower.place.after = records[-1].position
+                follower.cursor.after = records[-1].position
                 if view.is_over:
                     return
         finally:
             self._followers.discard(follower)
 
-    async def _catch_up(self, stream: str, place: _Place, subscriber: Subscriber) -> None:
-        if place.owed:
-            await subscriber.write(place.owed)
-            place.owed = b""
-        while not place.view.is_over and (records := await self._log.page(stream, place.after)):
-            await _write(records, place.view, subscriber)
-            place.after = records[-1].position
+    async def _catch_up(self, stream: str, cursor: _Cursor, subscriber: Subscriber) -> None:
+        if cursor.unsent:
+            await subscriber.write(cursor.unsent)
+            cursor.unsent = b""
+        while not cursor.view.is_over and (records := await self._log.page(stream, cursor.after)):
+            await _write(records, cursor.view, subscriber)
+            cursor.after = records[-1].position
 
-    def _at(self, stream: str, place: _Place, api: str) -> _Group:
-        """Those who stand there. Between the reader's last look at the log and this nothing may happen."""
-        broadcaster = self._groups.setdefault(stream, [])
-        for group in broadcaster:
-            if group.place == place and group.api == api:
+    def _group_at(self, stream: str, cursor: _Cursor, api: str) -> _Group:
+        """The group at this cursor. Nothing may be awaited between the reader's last read and this call."""
+        groups = self._groups.setdefault(stream, [])
+        for group in groups:
+            if group.cursor == cursor and group.api == api:
                 return group
-        broadcaster.append(_Group(self._log, stream, place, api))
-        return broadcaster[-1]
+        groups.append(_Group(self._log, stream, cursor, api))
+        return groups[-1]
 
-    def _drop_empty(self, stream: str, group: _Group) -> None:
-        broadcaster = self._groups.get(stream, [])
-        if group.is_empty and group in broadcaster:
-            broadcaster.remove(group)
-            if not broadcaster:
+    def _drop_if_empty(self, stream: str, group: _Group) -> None:
+        groups = self._groups.get(stream, [])
+        if group.is_empty and group in groups:
+            groups.remove(group)
+            if not groups:
                 del self._groups[stream]
 
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """`called`: it is to look again. `left`: where it was when it could not take more."""
+    """A subscriber in a group. `woken`: it must check its state again. `detached_at`: its cursor when it left
+    the group, because it had no room or the view was over."""
 
     subscriber: Subscriber
     writer: DirectWriter
-    called: asyncio.Future[None]
-    left: _Place | None = None
+    woken: asyncio.Future[None]
+    detached_at: _Cursor | None = None
 
-    def call(self) -> None:
-        if not self.called.done():
-            self.called.set_result(None)
+    def wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
 
 
 class _Group:
-    """Readers at one place, through one api. One of them reads for all, and when it goes the next one does;
-    the others' tasks only wait."""
+    """Subscribers of one API at one cursor. One member's task reads for all, and the other tasks wait. If
+    that member leaves, the next member takes over."""
 
-    def __init__(self, log: Log, stream: str, place: _Place, api: str) -> None:
+    def __init__(self, log: Log, stream: str, cursor: _Cursor, api: str) -> None:
         self._log = log
         self._stream = stream
         self.api = api
         self._members: dict[_Member, None] = {}
-        self._is_read = False
-        self.place = _Place(place.after, copy(place.view))
+        self._has_reader = False
+        self.cursor = _Cursor(cursor.after, copy(cursor.view))
 
     @property
     def is_empty(self) -> bool:
         return not self._members
 
-    async def stand(self, subscriber: Subscriber) -> _Place:
-        """Until the outlet has no room for what comes, or there is no more to come: where it was then.
+    async def join(self, subscriber: Subscriber) -> _Cursor:
+        """Serve the subscriber until it has no room or the view is over; return its cursor at that moment.
 
         Raises:
-            PositionLost: as `Log.page`.
+            PositionLost: the group's position is no longer part of the log.
         """
         new_future = asyncio.get_running_loop().create_future
         member = _Member(subscriber, subscriber.writer, new_future())
         self._members[member] = None
         try:
-            while member.left is None:
-                if self._is_read:
-                    await member.called
-                    member.called = new_future()
+            while member.detached_at is None:
+                if self._has_reader:
+                    await member.woken
+                    member.woken = new_future()
                 else:
-                    await self._read(member)
-            return member.left
+                    await self._read_for_all(member)
+            return member.detached_at
         finally:
             self._members.pop(member, None)
-            if not self._is_read:
-                self._call_next()
+            if not self._has_reader:
+                self._wake_next()
 
-    async def _read(self, member: _Member) -> None:
-        """For all, as long as this one is among them."""
-        self._is_read = True
+    async def _read_for_all(self, member: _Member) -> None:
+        """Read and write for all members until `member` leaves."""
+        self._has_reader = True
         try:
-            while member.left is None:
-                await self._log.wait(self._stream, self.place.after)
-                if records := await self._log.page(self._stream, self.place.after):
-                    self._give(records)
+            while member.detached_at is None:
+                await self._log.wait(self._stream, self.cursor.after)
+                if records := await self._log.page(self._stream, self.cursor.after):
+                    self._send(records)
         finally:
-            self._is_read = False
+            self._has_reader = False
 
-    def _call_next(self) -> None:
+    def _wake_next(self) -> None:
         for member in self._members:
-            member.call()
+            member.wake()
             return
 
-    def _give(self, records: Sequence[Record]) -> None:
-        view = self.place.view
-        for piece in _pieces(records):
-            frames, given = b"".join(map(view.take, piece)), self.place.seq
-            self.place.after = piece[-1].position
+    def _send(self, records: Sequence[Record]) -> None:
+        view = self.cursor.view
+        for batch in _batches(records):
+            frames, sent_seq = b"".join(map(view.take, batch)), self.cursor.seq
+            self.cursor.after = batch[-1].position
             if frames and self._members:
-                self._put(frames, given)
+                self._put(frames, sent_seq)
         if view.is_over:
             for member in list(self._members):
-                self._let_go(member, b"", self.place.seq)
+                self._detach(member, b"", self.cursor.seq)
 
-    def _put(self, frames: bytes, given: int) -> None:
+    def _put(self, frames: bytes, sent_seq: int) -> None:
         first = next(iter(self._members)).subscriber
         enclosed = first.enclose(frames)
-        stopped = [member for member in self._members if member.writer.put(enclosed) is False]
-        first.count(len(enclosed) * (len(self._members) - len(stopped)))
-        for member in stopped:
-            self._let_go(member, frames, given)
+        full = [member for member in self._members if member.writer.put(enclosed) is False]
+        first.count(len(enclosed) * (len(self._members) - len(full)))
+        for member in full:
+            self._detach(member, frames, sent_seq)
 
-    def _let_go(self, member: _Member, owed: bytes, given: int) -> None:
+    def _detach(self, member: _Member, unsent: bytes, sent_seq: int) -> None:
         del self._members[member]
-        member.left = _Place(self.place.after, copy(self.place.view), owed, given)
-        member.call()
+        member.detached_at = _Cursor(self.cursor.after, copy(self.cursor.view), unsent, sent_seq)
+        member.wake()
 
 
 async def _write(records: Sequence[Record], view: View, subscriber: Subscriber) -> None:
-    for piece in _pieces(records):
-        if frames := b"".join(map(view.take, piece)):
+    for batch in _batches(records):
+        if frames := b"".join(map(view.take, batch)):
             await subscriber.write(frames)
 
 
-def _pieces(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """The records, in as few pieces as may be."""
+def _batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The records in as few batches as possible. A batch ends with the record that reaches `BATCH_BYTES`."""
     begin = size = 0
     for n, record in enumerate(records, 1):
         size += len(record.data)
-        if size >= PIECE_BYTES or n == len(records):
+        if size >= BATCH_BYTES or n == len(records):
             yield records[begin:n]
             begin, size = n, 0

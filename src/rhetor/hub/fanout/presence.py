@@ -1,4 +1,4 @@
-"""Who is connected to what, and what happens when the last one has gone and does not come back."""
+"""Tracks which streams and sessions have connected clients, and reports when the last client stays away."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 
 class Occupancy:
-    """Counts who holds a key, and notices when nobody has held it for a while.
+    """Counts the holders of each key, and calls back when a key has had no holder for a while.
 
-    Nothing is noticed after `close`.
+    There are no calls after `close`.
     """
 
     def __init__(self) -> None:
@@ -24,14 +24,14 @@ class Occupancy:
         return key in self._count
 
     def count(self, key: str) -> int:
-        """How many hold the key now."""
+        """Return the number of holders of the key."""
         return self._count[key]
 
     @contextmanager
     def hold(self, key: str, grace: float, on_left: Callable[[], None]) -> Iterator[None]:
-        """Hold the key for as long as the context lasts.
+        """Hold the key while the context is open.
 
-        `on_left` is called when nobody holds it any more and nobody comes back within `grace` seconds.
+        `on_left` is called if the last holder leaves and there is no new one within `grace` seconds.
         """
         self.forget(key)
         try:
@@ -41,7 +41,7 @@ class Occupancy:
             self.expect(key, grace, on_left)
 
     def expect(self, key: str, grace: float, on_left: Callable[[], None]) -> None:
-        """Call `on_left` unless somebody holds the key within `grace` seconds."""
+        """Call `on_left` unless the key has a holder within `grace` seconds."""
         if self._closed or key in self._count:
             return
 
@@ -53,11 +53,12 @@ class Occupancy:
         self._timers[key] = asyncio.get_running_loop().call_later(grace, left)
 
     def forget(self, key: str) -> None:
-        """Notice nothing about the key until somebody holds it again."""
+        """Cancel the pending call for the key, if there is one."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
 
     def close(self) -> None:
+        """Cancel all pending calls, and make no more."""
         self._closed = True
         for key in list(self._timers):
             self.forget(key)
@@ -65,32 +66,33 @@ class Occupancy:
 
 @dataclass(slots=True, eq=False)
 class Reader:
-    """A task that reads a stream. `dismissed`: it was cancelled because the hub shuts down."""
+    """A task that reads a stream. `dismissed`: the task was cancelled because the hub is shutting down."""
 
     task: asyncio.Task[object]
     dismissed: bool = False
 
     def dismiss(self) -> None:
+        """Cancel the task."""
         self.dismissed = True
         self.task.cancel()
 
 
 class Presence:
-    """The readers of streams.
+    """The tasks that read streams for clients.
 
-    `on_left(stream)` is called when a stream has had no reader for `grace` seconds after its last one left.
+    `on_left(stream)` is called if a stream has no reader for `grace` seconds after its last one has left.
     """
 
     def __init__(self, grace: float, on_left: Callable[[str], None]) -> None:
         self._grace = grace
         self._on_left = on_left
         self._occupancy = Occupancy()
-        self._for_the_end: Counter[str] = Counter()
+        self._ends_only: Counter[str] = Counter()
         self._readers: set[Reader] = set()
 
     @contextmanager
     def reader(self, stream: str) -> Iterator[Reader]:
-        """Count the current task as a reader of the stream for as long as the context lasts."""
+        """Count the current task as a reader of the stream while the context is open."""
         task = asyncio.current_task()
         assert task is not None
         reader = Reader(task)
@@ -102,26 +104,26 @@ class Presence:
             self._readers.discard(reader)
 
     @contextmanager
-    def only_for_the_end(self, stream: str) -> Iterator[None]:
-        """Say that a reader of the stream waits for an end and skips what comes before it."""
-        with counted(self._for_the_end, stream):
+    def waiting_for_end(self, stream: str) -> Iterator[None]:
+        """Declare that one reader of the stream needs only a turn's end, while the context is open."""
+        with counted(self._ends_only, stream):
             yield
 
-    def is_hurried(self, stream: str) -> bool:
-        """Whether a reader may want each event at once; False if all readers only wait for an end."""
-        patient = self._for_the_end[stream]
-        return not patient or self._occupancy.count(stream) > patient
+    def wants_each_event(self, stream: str) -> bool:
+        """Return False if all readers of the stream need only a turn's end; True if there are no readers."""
+        only_end = self._ends_only[stream]
+        return not only_end or self._occupancy.count(stream) > only_end
 
     def readers(self, stream: str) -> int:
-        """How many tasks read the stream now."""
+        """Return the number of tasks that read the stream."""
         return self._occupancy.count(stream)
 
     def forget(self, stream: str) -> None:
-        """The stream has nothing left that could be stopped."""
+        """Cancel the pending call for the stream: nothing runs there that could be stopped."""
         self._occupancy.forget(stream)
 
     def close(self) -> None:
-        """Cancel the tasks that still read. `on_left` is not called any more."""
+        """Cancel all readers. `on_left` is not called any more."""
         self._occupancy.close()
         for reader in list(self._readers):
             reader.dismiss()
@@ -129,7 +131,7 @@ class Presence:
 
 @contextmanager
 def counted(counter: Counter[str], key: str) -> Iterator[None]:
-    """Add one to the key for as long as the context lasts."""
+    """Add one to the key's count while the context is open."""
     counter[key] += 1
     try:
         yield

@@ -1,6 +1,6 @@
-"""Which sockets are being read, and up to where their connections have received events.
+"""Tracks which sockets have readers, and the last event that a connection of each socket has received.
 
-This mirrors the catalog and is ahead of it by what is being committed.
+The state mirrors the catalog; it is ahead of the catalog while a commit is in progress.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .presence import counted
 
 
 class ReadMarks:
-    """By session id."""
+    """The number of readers and the read mark of each socket, by session id."""
 
     def __init__(self) -> None:
         self._count: Counter[str] = Counter()
@@ -23,19 +23,20 @@ class ReadMarks:
 
     @contextmanager
     def reading(self, session_id: str) -> Iterator[None]:
-        """Count a connection that reads the socket for as long as the context lasts."""
+        """Count a connection as a reader of the socket while the context is open."""
         with counted(self._count, session_id):
             yield
 
     def readers(self, session_id: str) -> int:
+        """Return the number of connections that read the socket."""
         return self._count[session_id]
 
     def received(self, session_id: str) -> Position | None:
-        """The position up to which some connection has received the socket's events."""
+        """Return the position up to which a connection has received the socket's events, if known."""
         return self._received.get(session_id)
 
     def advance(self, session_id: str, position: Position) -> bool:
-        """Move the mark to `position`; False if it was there already."""
+        """Move the read mark to `position`; return False if it was there already."""
         before = self._received.get(session_id)
         if before is not None and before.epoch == position.epoch and before.seq >= position.seq:
             return False
@@ -43,4 +44,5 @@ class ReadMarks:
         return True
 
     def forget(self, session_id: str) -> None:
+        """Remove the read mark."""
         self._received.pop(session_id, None)

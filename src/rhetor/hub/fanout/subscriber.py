@@ -1,4 +1,4 @@
-"""What a follower of a stream is: a view that turns records to frames, and an outlet that takes them."""
+"""What a follower of a stream supplies: a view that encodes records, and a subscriber that sends them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from rhetor.store.base import Record
 
 
 class View(Protocol):
-    """What a reader is shown of a stream, in its order.
+    """Encodes the records of a stream for one client, in order.
 
-    What it remembers are plain, immutable values: a shallow copy goes its own way, and two that are equal
-    show the same from there on."""
+    All state of a view must consist of immutable values, so that a shallow copy is independent. Two views
+    that are equal must encode all later records alike.
+    """
 
     @property
     def is_over(self) -> bool:
-        """Nothing will come any more, as far as what was taken shows."""
+        """Whether the view ends here: it encodes no further records."""
         ...
 
     def take(self, record: Record) -> bytes:
-        """The event as frames, one after the other; empty where it is left out."""
+        """Encode the record as frames, joined; empty if the view leaves the record out."""
         ...
 
 
 class DirectWriter:
-    """How frames reach one client at once, as long as it reads.
+    """Writes to one client without waiting, as long as the client reads.
 
-    `put` writes what was enclosed; it answers False, and has written nothing, where the client has not read
-    what it was given before, or is to be told something else first. One whose connection is closed takes
-    everything. Who owns the connection exchanges it as that changes: it is called once a client for each
-    event, and while nothing is in the way it is the transport's own `write`."""
+    `put` writes enclosed frames. It returns False and writes nothing if the client has not read what was
+    written before, or if other frames must be sent first. If the connection is closed, `put` accepts
+    everything. The owner of the connection replaces `put` as that changes. `put` is called once per client
+    and event, so while the client keeps up, it is the transport's own `write`.
+    """
 
     __slots__ = ("put",)
 
@@ -39,28 +41,28 @@ class DirectWriter:
 
 
 class Subscriber(Protocol):
-    """One client's end of a connection."""
+    """The hub's end of a connection to one client."""
 
     @property
     def api(self) -> str:
-        """Those of one api enclose alike, and are counted together."""
+        """The API of the connection. Subscribers of one API enclose frames alike and share a byte count."""
         ...
 
     @property
     def writer(self) -> DirectWriter: ...
 
     def enclose(self, frames: bytes) -> bytes:
-        """The frames as every outlet puts them that is shown the same view."""
+        """Wrap frames for the connection. The result is shared by all subscribers of the API."""
         ...
 
     def count(self, size: int) -> None:
-        """So many bytes were put on ways of its api."""
+        """Add `size` bytes to the number of bytes written to clients of this API."""
         ...
 
     async def write(self, frames: bytes) -> None:
-        """Write when the client has room for it.
+        """Wait until the client has room, then write.
 
         Raises:
-            TooSlow: it does not read.
+            TooSlow: the client does not read.
         """
         ...

@@ -29,7 +29,7 @@ from rhetor.hub.catalog.outbox import DELIVERY, DUE
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import kind_of, row_id, row_of
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row, standing_session
-from rhetor.hub.catalog.turn_log import committed
+from rhetor.hub.catalog.turn_log import events_until
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.instances import instances_of
@@ -247,7 +247,7 @@ async def _said(state: State, delivery: Row) -> Said | None:
     if row is None:
         return None
     turn, via = TurnRow.of(row), tuple[str, ...]()
-    for event in await committed(state.store, turn, TurnCompleted):
+    for event in await events_until(state.store, turn, TurnCompleted):
         if isinstance(event.payload, MessageAccepted):
             via = event.payload.via
         elif isinstance(event.payload, TurnCompleted):

@@ -38,8 +38,8 @@ from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import attributed, nonce, passed_through, require_hops
-from rhetor.hub.turns.context import settle, take
-from rhetor.hub.turns.peer_call import ask
+from rhetor.hub.turns.context import context_for, context_sent
+from rhetor.hub.turns.peer_call import call_peer
 from rhetor.hub.turns.pending import PendingRequests
 from rhetor.hub.turns.turn_run import Closing, MakeClosing, TurnRun
 from rhetor.store.base import Draft, Expect, Row
@@ -181,7 +181,7 @@ class PlanRun:
             self.stop(self._stopped_by)
         try:
             prompt = Prompt(message, step.execute, step.delimiter, context=context)
-            await run.run(ask(state, peer.name, prompt, (), pending))
+            await run.run(call_peer(state, peer.name, prompt, (), pending))
             notify_relay(state.routing_table, row)
         finally:
             del self._runs[step.id]
@@ -193,13 +193,13 @@ class PlanRun:
         """Commit the step's message, with what is said in front of it, which is given back."""
         while True:
             sender = "" if step.needs else self._command.from_
-            taken = await take(self._state, self._row.owner, peer, sender, step.context)
+            taken = await context_for(self._state, self._row.owner, peer, sender, step.context)
             drafts = [Draft(p, row.id, step.id) for p in (started, *taken.payloads, *payloads)]
             try:
                 await self._commit(drafts, [row.row(), *taken.rows], taken.expects)
             except StateConflict:  # another message took the context
                 continue
-            settle(self._state, taken)
+            context_sent(self._state, taken)
             return taken.payloads
 
     async def _turn_row(self, step: Step, turn: Turn) -> TurnRow:

@@ -1,4 +1,4 @@
-"""Looking at a program's terminal, and typing into it."""
+"""Attaching to a program's terminal: viewing it, typing into it, and the messages forwarded to it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-async def shown_beside(
+async def forwarded_messages(
     state: State, principal: Principal, name: str, after: Position | None = None
 ) -> AsyncIterator[Event]:
-    """What is forwarded to a program's terminal, from now on or behind `after`, for the program's owner. It
-    is shown beside what the program shows, and never typed. Nothing for anybody else."""
+    """Yield the messages that are forwarded to a program's terminal, without end.
+
+    They start after `after`; without it, or if it is no longer valid, only new messages are yielded. They are
+    shown beside the program's screen and never typed into it. Only the program's owner receives any: for
+    another caller, or if the program is not running, the iterator ends at once.
+    """
     instance = next(iter(instances_of(state, state.peers.get(name).name)), None)
     head = await state.store.head(instance.entry.session_id) if instance else None
     if instance is None or head is None or instance.entry.owner != principal.subject:
@@ -36,9 +40,14 @@ async def shown_beside(
 
 
 async def view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
-    """Raises:
-    UnknownPeer, NotRunning, NoTerminal: there is nothing to look at.
-    Forbidden: a peer's program wants to type."""
+    """Open a view of a program's terminal. `writes`: the viewer also types.
+
+    Raises:
+        UnknownPeer: there is no peer of this name.
+        NotRunning: the peer's program is not running.
+        NoTerminal: the program does not run in a terminal.
+        Forbidden: the caller is a program and wants to type.
+    """
     if writes:
         require_person(principal)
     peer = state.peers.get(name)

@@ -1,7 +1,8 @@
-"""The programs that run as peers: where each sits, and what it says while nobody asked it.
+"""The programs that run as peers, and the logging of their output between turns.
 
-A seat lasts from the start of a program to its end. What it says between turns goes into its owner's standing
-session, with the place in its spool, so that a hub that is killed loses nothing and says nothing twice.
+A program instance exists from the start of a program to its end. Output between turns is committed to the
+owner's default session together with the offset in the program's spool. So after a crash of the hub, no
+output is lost or logged twice.
 """
 
 from __future__ import annotations
@@ -34,20 +35,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def take(state: State, entry: ProgramRow, running: RunningProgram) -> ProgramInstance:
-    """Give a program that runs its seat, and begin to hear it."""
+def add_instance(state: State, entry: ProgramRow, running: RunningProgram) -> ProgramInstance:
+    """Register a running program, and start the tasks that log its output and its status."""
     instance = state.instances[entry.key] = ProgramInstance(entry, running)
     name = entry.peer.name
     instance.tasks = [
-        state.background.start(_hear(state, instance), f"hear {name}"),
-        state.background.start(_report(state, instance), f"report {name}"),
+        state.background.start(_read(state, instance), f"read {name}"),
+        state.background.start(_log_status(state, instance), f"status {name}"),
     ]
     state.notifier.notify()
     return instance
 
 
-def noticed(state: State, running: RunningProgram) -> None:
-    """A program's condition is another one."""
+def status_changed(state: State, running: RunningProgram) -> None:
+    """Wake all tasks that wait for a change of this program's status."""
     for instance in state.instances.values():
         if instance.running is running:
             instance.changed.set()
@@ -55,36 +56,39 @@ def noticed(state: State, running: RunningProgram) -> None:
 
 
 def instances_of(state: State, peer: str) -> list[ProgramInstance]:
-    """The seats of a peer: one, or one for each of its conversations."""
+    """Return the program instances of a peer: at most one, or one for each of its conversations."""
     return [instance for instance in state.instances.values() if instance.peer.name == peer]
 
 
 def reports(state: State) -> dict[str, dict[str, float]]:
-    """What the programs that run say they are good at, by peer; of several of a peer the last one counts."""
+    """Return the capability scores that running programs report, by peer.
+
+    If several programs of a peer report a score for the same capability, the last one counts.
+    """
     found: dict[str, dict[str, float]] = {}
     for instance in state.instances.values():
-        if said := instance.running.capabilities:
-            found.setdefault(instance.peer.name, {}).update(said)
+        if scores := instance.running.capabilities:
+            found.setdefault(instance.peer.name, {}).update(scores)
     return found
 
 
 def acknowledge(state: State, sources: Sequence[SourceOffset]) -> None:
-    """Tell hosts what of their spools is in the log, so that they need not keep it."""
+    """Tell the hosts which parts of their spools are in the log and may be deleted."""
     for instance in state.instances.values():
         offset = instance.stored(sources)
         if offset is not None:
-            state.background.start(instance.running.acknowledge(offset), f"stored {instance.peer.name}")
+            state.background.start(instance.running.acknowledge(offset), f"acknowledge {instance.peer.name}")
 
 
 def release(state: State) -> None:
-    """The hub is about to end: programs whose turns do not go on under the next one finish them alone."""
+    """Let programs finish the turns that the next hub cannot resume, after this hub has stopped."""
     for instance in state.instances.values():
         if not state.program_drivers[instance.peer.driver].continues:
             instance.running.release()
 
 
-async def let_go(state: State) -> None:
-    """Stop hearing the programs; they go on, and the next hub finds them."""
+async def detach(state: State) -> None:
+    """Stop reading all programs. They continue to run, and the next hub adopts them."""
     for instance in list(state.instances.values()):
         for task in instance.tasks:
             task.cancel()
@@ -93,25 +97,25 @@ async def let_go(state: State) -> None:
     state.instances.clear()
 
 
-async def _hear(state: State, instance: ProgramInstance) -> None:
+async def _read(state: State, instance: ProgramInstance) -> None:
     line = ""
     try:
-        async with aclosing(instance.running.unprompted()) as said:
-            async for spooled in said:
+        async with aclosing(instance.running.unprompted()) as output:
+            async for spooled in output:
                 line = _last_line(line, spooled)
-                await _keep(state, instance, spooled)
+                await _store(state, instance, spooled)
     except asyncio.CancelledError:
         raise
-    except Exception:  # whatever a driver makes of a program: it must not end the hub
-        log.exception("a program cannot be heard", extra={"peer": instance.peer.name})
-        await instance.running.end()  # nobody would know of it any more
-    await _leave(state, instance, line)
+    except Exception:  # a fault of a driver must not end the hub
+        log.exception("a program's output cannot be read", extra={"peer": instance.peer.name})
+        await instance.running.end()  # otherwise it would run without supervision
+    await _record_end(state, instance, line)
 
 
-async def _keep(state: State, instance: ProgramInstance, spooled: Spooled) -> None:
+async def _store(state: State, instance: ProgramInstance, spooled: Spooled) -> None:
     drafts = [draft for output in spooled.outputs if (draft := _draft(instance, output))]
-    kept = [o.memory for o in spooled.outputs if isinstance(o, Remembered)]
-    rows = [memory_row(instance.entry.key, memory, state.ids.now()) for memory in kept[-1:]]
+    memories = [o.memory for o in spooled.outputs if isinstance(o, Remembered)]
+    rows = [memory_row(instance.entry.key, memory, state.ids.now()) for memory in memories[-1:]]
     if drafts or rows:
         sources = [SourceOffset(spooled.source, spooled.offset)]
         await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
@@ -119,48 +123,51 @@ async def _keep(state: State, instance: ProgramInstance, spooled: Spooled) -> No
         await instance.running.acknowledge(spooled.offset)
 
 
-async def _leave(state: State, instance: ProgramInstance, line: str) -> None:
-    """The program has ended, or was lost: told in its session and to all, then its host's things go."""
-    ended = instance.running.ended or Exit(lost="it could not be heard any more")
+async def _record_end(state: State, instance: ProgramInstance, line: str) -> None:
+    """Log the program's end in its session and in the hub's stream; then remove the instance and its host's
+    files."""
+    ended = instance.running.ended or Exit(lost="its output could not be read any more")
     name = instance.peer.name
     end = end_event(name, ended)
     partial = [Draft(OutputPartial(line))] if line else []
     rows = [instance.entry.ended(ended)]
     await commit_until_accepted(state.store, instance.entry.session_id, [*partial, Draft(end)], rows)
-    await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_gone(name, ended))])
+    await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_status_gone(name, ended))])
     if state.instances.get(instance.entry.key) is instance:
         del state.instances[instance.entry.key]
         state.gone[name] = (ended, state.ids.now())
     await instance.running.aclose()
     forget(state, instance.entry)
-    instance.left.set()
+    instance.end_logged.set()
     instance.changed.set()
     state.notifier.notify()
 
 
 def forget(state: State, entry: ProgramRow) -> None:
-    """Remove what the host of a program that has ended left behind."""
+    """Remove the files of the host of a program that has ended."""
     try:
         state.program_drivers[entry.peer.driver].forget(entry.host_id)
-    except RhetorError as error:  # its folder stays; that is no reason to end with it
-        log.warning("a host is not forgotten", extra={"peer": entry.peer.name, "why": error.detail})
+    except RhetorError as error:  # the files remain, which does no harm
+        log.warning(
+            "a host's files were not removed", extra={"peer": entry.peer.name, "reason": error.detail}
+        )
 
 
-async def _report(state: State, instance: ProgramInstance) -> None:
-    """Each change of status is an event for all; the first one is that it runs."""
-    told = None
-    while not instance.left.is_set():
+async def _log_status(state: State, instance: ProgramInstance) -> None:
+    """Log each change of the program's status in the hub's stream, beginning with the initial status."""
+    logged = None
+    while not instance.end_logged.is_set():
         instance.changed.clear()
         status = instance.status
-        if status.state not in (told, "gone"):  # that it is gone is told with its end
-            told = status.state
+        if status.state not in (logged, "gone"):  # "gone" is logged with the program's end
+            logged = status.state
             change = PeerStatusChanged(instance.peer.name, status.state, status.evidence)
             await commit_until_accepted(state.store, HUB_STREAM, [Draft(change)])
             state.notifier.notify()
         await instance.changed.wait()
 
 
-def _gone(peer: str, ended: Exit) -> PeerStatusChanged:
+def _status_gone(peer: str, ended: Exit) -> PeerStatusChanged:
     return PeerStatusChanged(peer, "gone", ended.detail)
 
 
@@ -170,14 +177,15 @@ def _draft(instance: ProgramInstance, output: Output) -> Draft | None:
             return Draft(OutputDelta(text, channel))
         case Record(record, raw):
             return Draft(AgentRecord(record, raw, "base64" if raw is not None else None))
-        case Usage(model, taken, given, cached, cost):
-            turn_id, instance.given_up = instance.given_up, None
-            return Draft(UsageReported(model, taken, given, cached, cost), turn_id)
+        case Usage(model, input_tokens, output_tokens, cached, cost):
+            turn_id, instance.abandoned_turn = instance.abandoned_turn, None
+            return Draft(UsageReported(model, input_tokens, output_tokens, cached, cost), turn_id)
     return None
 
 
 def _last_line(line: str, spooled: Spooled) -> str:
-    """What the program has said of a line that is not whole yet."""
+    """The last line of the program's output if it is incomplete, else an empty string; at most 4096
+    characters."""
     for output in spooled.outputs:
         if isinstance(output, Text) and output.channel == "answer":
             line = (line + output.text).rpartition("\n")[2][-4096:]

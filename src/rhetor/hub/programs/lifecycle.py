@@ -1,4 +1,4 @@
-"""Programs as peers: started, found again after a restart, and ended."""
+"""Starts programs that run as peers, ends them, and adopts them again after a restart of the hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rhetor.errors import (
 )
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
-from rhetor.hub.catalog.requests import requests_of
+from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.sessions import (
     CWD,
     open_session,
@@ -38,7 +38,7 @@ from rhetor.hub.catalog.sessions import (
 from rhetor.hub.core.checks import NAME, require_person
 from rhetor.store.base import Draft, Row
 
-from .instances import forget, instances_of, noticed, take
+from .instances import add_instance, forget, instances_of, status_changed
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -48,8 +48,15 @@ KINDS = {"terminal": PeerKind.TERMINAL, "stdio": PeerKind.TOOL}
 
 
 async def announce(state: State, principal: Principal, command: AnnounceProgram) -> Peer:
-    """Raises:
-    Forbidden, Malformed, NameTaken, ProgramMissing, ProgramRefused: as they say; nothing runs then."""
+    """Start a program that its owner describes, and make it a peer until it ends.
+
+    Raises:
+        Forbidden: the caller is a program.
+        Malformed: the name, the command line or the prompt pattern is invalid.
+        NameTaken: a peer, team, terminal or command has this name.
+        ProgramMissing, ProgramRefused: the program cannot be started; nothing is running.
+        ShuttingDown: the hub accepts no commands any more.
+    """
     state.require_open()
     require_person(principal)
     peer = _announced(command)
@@ -66,8 +73,17 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
 
 
 async def launch(state: State, principal: Principal, command: LaunchTool) -> Peer:
-    """Raises:
-    UnknownPeer, Unprocessable, ProgramMissing, ProgramRefused: as they say."""
+    """Start a configured program unless it is running, for a named session or for the owner's default one.
+
+    Raises:
+        Forbidden: the caller is a program.
+        UnknownPeer: there is no peer of this name.
+        Unprocessable: the peer is not a program.
+        NameTaken: the session name belongs to a session with another peer.
+        NotRunning: the program was announced and has ended, so only its owner can start it.
+        ProgramMissing, ProgramRefused: the program cannot be started.
+        ShuttingDown: the hub accepts no commands any more.
+    """
     state.require_open()
     require_person(principal)
     peer = state.peers.get(command.name)
@@ -81,9 +97,13 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
 
 
 async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
-    """Raises:
-    UnknownPeer: there is none of that name.
-    NotRunning: its program does not run."""
+    """End all programs of a peer, and return how the last one ended. An announced peer is removed.
+
+    Raises:
+        Forbidden: the caller is a program.
+        UnknownPeer: there is no peer of this name.
+        NotRunning: no program of the peer is running.
+    """
     require_person(principal)
     peer = state.peers.get(command.name)
     instances = instances_of(state, peer.name)
@@ -95,20 +115,20 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     if instances:
         ended = instances[-1].running.ended or Exit()
     if not configured:
-        _forget(state, peer)
+        _remove_announced(state, peer)
     return ended
 
 
-def _forget(state: State, peer: Peer) -> None:
-    """The peer goes with its program; one that was announced under its name meanwhile stays."""
-    if state.peers.is_put(peer.name) and state.peers.get(peer.name) is peer:
+def _remove_announced(state: State, peer: Peer) -> None:
+    """Remove an announced peer, unless another program was announced under its name in the meantime."""
+    if state.peers.is_announced(peer.name) and state.peers.get(peer.name) is peer:
         state.gone.pop(peer.name, None)
         state.peers.remove(peer.name)
 
 
 async def _end(instance: ProgramInstance) -> None:
     await instance.running.end()
-    await instance.left.wait()
+    await instance.end_logged.wait()
 
 
 async def _named_session(
@@ -129,21 +149,24 @@ async def _named_session(
 async def instance_for(
     state: State, peer: Peer, owner: str, session_id: str | None = None
 ) -> ProgramInstance:
-    """The seat of a peer's program, which is started where it does not run and is known well enough. Of a
-    peer that has a program for each conversation, that of the session; of the owner's standing one without.
+    """Return the peer's program instance; start the program if it is configured and not running.
+
+    If the peer has one program for each conversation, the result is the instance for the session, or for the
+    owner's default session without `session_id`.
 
     Raises:
-        NotRunning: it does not, and only its owner can start it.
-        ProgramMissing, ProgramRefused: it cannot be started.
+        Unprocessable: the peer is not a program.
+        NotRunning: the program is not running, and only its owner can start it.
+        ProgramMissing, ProgramRefused: the program cannot be started.
     """
     if peer.program is None:
-        raise Unprocessable(f"{peer.name} is no program", peer=peer.name)
+        raise Unprocessable(f"{peer.name} is not a program", peer=peer.name)
     session = await _session(state, peer, owner, session_id)
     key = instance_key(state, peer, session.id)
     async with state.exclusively(key):
         instance = state.instances.get(key)
         if instance and instance.running.ended is not None and _is_configured(state, peer.name):
-            await instance.left.wait()  # its end is being told; the message is for the next one
+            await instance.end_logged.wait()  # the message is for the next instance
             instance = None
         if instance:
             return instance
@@ -154,13 +177,15 @@ async def instance_for(
 
 
 def instance_key(state: State, peer: Peer, session_id: str) -> str:
-    """The name of a seat: the peer's, or, where each conversation has its own program, that of the one."""
-    each = state.program_drivers[peer.driver].sessions == "many"
-    return f"{peer.name}/{session_id}" if each else peer.name
+    """Return the key of a program instance: the peer's name, or `peer/session` if each conversation has its
+    own program."""
+    per_session = state.program_drivers[peer.driver].sessions == "many"
+    return f"{peer.name}/{session_id}" if per_session else peer.name
 
 
 async def _session(state: State, peer: Peer, owner: str, session_id: str | None) -> Session:
-    """The session whose turns the program answers, where it answers one session's only."""
+    """The session that the program logs to: the given one if each session has its own program, else the
+    owner's default session."""
     row = await state.store.get("session", session_id) if session_id else None
     session = session_of(row) if row is not None else None
     if session is not None and state.program_drivers[peer.driver].sessions == "many":
@@ -169,19 +194,22 @@ async def _session(state: State, peer: Peer, owner: str, session_id: str | None)
     return await standing_session(state.store, state.ids, owner, peer, cwd)
 
 
-async def take_up(state: State, session: Session, cwd: str | None) -> None:
-    """Make a session the standing one of its owner (in a folder). Of a peer without programs, or with one
-    that all conversations share, there is none to take up."""
+async def make_standing(state: State, session: Session, cwd: str | None) -> None:
+    """Make a session the owner's default session with its peer, in the folder `cwd` if the program runs in
+    its caller's folder.
+
+    It has no effect if the peer has no program, or has one program for all conversations.
+    """
     peer = state.peers.get(session.peer)
     if peer.program is None or state.program_drivers[peer.driver].sessions == "one":
         return
     id = standing_id(session.owner, peer, cwd if runs_at_caller(peer) else None)
-    mark = Row("standing", id, "open", b"{}", owner=session.owner, parent=session.id, at=state.ids.now())
-    await state.store.commit(session.id, [], rows=[mark])
+    link = Row("standing", id, "open", b"{}", owner=session.owner, parent=session.id, at=state.ids.now())
+    await state.store.commit(session.id, [], rows=[link])
 
 
 async def register(state: State) -> None:
-    """Make the peers known that were announced to an earlier hub, before anything asks for them."""
+    """Add the peers whose programs were announced to an earlier hub. Call it before any peer is looked up."""
     for row in await state.store.find("program", state="running", limit=10_000):
         entry = ProgramRow.of(row)
         if entry.announced:
@@ -189,43 +217,43 @@ async def register(state: State) -> None:
 
 
 async def adopt(state: State) -> None:
-    """Find the programs again that ran under an earlier hub."""
+    """Reconnect to the programs that an earlier hub started, and record the end of those that have ended."""
     for row in await state.store.find("program", state="running", limit=10_000):
         await _adopt(state, ProgramRow.of(row))
 
 
 async def _adopt(state: State, entry: ProgramRow) -> None:
     driver = state.program_drivers.get(entry.peer.driver)
-    entry, found = _with_rules_of_now(state, entry), None
+    entry, found = _with_current_rules(state, entry), None
     if driver is not None:
-        left = await _left(state, entry)
-        found = await driver.find(entry.peer, entry.host_id, left, lambda r: noticed(state, r))
+        saved = await _saved_state(state, entry)
+        found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))
     if found is None or isinstance(found, Exit):
-        await _was_lost(state, entry, found or Exit(lost="its driver is no longer there"))
+        await _record_end(state, entry, found or Exit(lost="its driver is no longer configured"))
     else:
-        take(state, entry, found)
-        keep_while_it_runs(state, entry.peer)
+        add_instance(state, entry, found)
+        keep_until_ended(state, entry.peer)
 
 
-def keep_while_it_runs(state: State, peer: Peer) -> None:
-    """Let a peer whose program runs be there until that has ended, where it is not configured any more."""
+def keep_until_ended(state: State, peer: Peer) -> None:
+    """Keep a peer that is no longer configured until its programs have ended. No effect on other peers."""
     if peer in state.peers:
         return
     state.peers.put(peer)
 
-    async def forgotten() -> None:
+    async def remove_at_end() -> None:
         while not state.closing:
-            heard = state.notifier.next()
+            changed = state.notifier.next()
             if not instances_of(state, peer.name):
-                _forget(state, peer)
+                _remove_announced(state, peer)
                 return
-            await heard.wait()
+            await changed.wait()
 
-    state.background.start(forgotten(), f"program {peer.name}")
+    state.background.start(remove_at_end(), f"program {peer.name}")
 
 
-def _with_rules_of_now(state: State, entry: ProgramRow) -> ProgramRow:
-    """What a program asks for is judged by the configuration of this hub, not of the one that started it."""
+def _with_current_rules(state: State, entry: ProgramRow) -> ProgramRow:
+    """The row with the permission rules of this hub's configuration instead of the earlier hub's."""
     if not _is_configured(state, entry.peer.name):
         return entry
     rules = state.peers.get(entry.peer.name).permissions
@@ -233,11 +261,11 @@ def _with_rules_of_now(state: State, entry: ProgramRow) -> ProgramRow:
 
 
 def source_of(host_id: str) -> str:
-    """The name of a program's spool in the catalog."""
+    """Return the name under which the store keeps the offset in a program's spool."""
     return f"host:{host_id}"
 
 
-async def _was_lost(state: State, entry: ProgramRow, ended: Exit) -> None:
+async def _record_end(state: State, entry: ProgramRow, ended: Exit) -> None:
     name = entry.peer.name
     end, rows = end_event(name, ended), [entry.ended(ended)]
     await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
@@ -247,18 +275,18 @@ async def _was_lost(state: State, entry: ProgramRow, ended: Exit) -> None:
         forget(state, entry)
 
 
-async def _left(state: State, entry: ProgramRow) -> SavedState:
-    """What an earlier hub left of a program, the turn in its session included."""
+async def _saved_state(state: State, entry: ProgramRow) -> SavedState:
+    """What an earlier hub saved of a program, including the running turn in its session."""
     offset = await state.store.offset(source_of(entry.host_id))
     memory = await memory_of(state.store, entry.key)
     for started in STARTED:
         for row in await state.store.find("turn", state=started, parent=entry.session_id):
-            asked = {
-                each.id: each.data.get("detail")
-                for each in await requests_of(state.store, entry.session_id, row.id)
-                if each.kind == "permission"
+            details = {
+                request.id: request.data.get("detail")
+                for request in await open_requests_of(state.store, entry.session_id, row.id)
+                if request.kind == "permission"
             }
-            return SavedState(offset, memory, True, asked)
+            return SavedState(offset, memory, True, details)
     return SavedState(offset, memory)
 
 
@@ -267,16 +295,18 @@ async def _start(
 ) -> ProgramInstance:
     key, owner = instance_key(state, peer, session.id), session.owner
     entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, state.ids.now())
-    await state.store.commit(HUB_STREAM, [], rows=[entry.row("running")])  # known before it runs
+    await state.store.commit(
+        HUB_STREAM, [], rows=[entry.row("running")]
+    )  # stored before the program starts, so that no program is lost in a crash
     driver = state.program_drivers[peer.driver]
     try:
         memory = await memory_of(state.store, key)
-        running = await driver.start(peer, entry.host_id, launch, memory, lambda r: noticed(state, r))
+        running = await driver.start(peer, entry.host_id, launch, memory, lambda r: status_changed(state, r))
     except BaseException:
         await state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)])
         raise
     state.gone.pop(peer.name, None)
-    return take(state, entry, running)
+    return add_instance(state, entry, running)
 
 
 def _is_configured(state: State, name: str) -> bool:
@@ -284,20 +314,20 @@ def _is_configured(state: State, name: str) -> bool:
         peer = state.peers.get(name)
     except UnknownPeer:
         return False
-    return not state.peers.is_put(peer.name)
+    return not state.peers.is_announced(peer.name)
 
 
 def _announced(command: AnnounceProgram) -> Peer:
     if not NAME.fullmatch(command.name):
         raise Malformed(
-            f"{command.name!r} is no name: a letter, then up to 63 letters, digits, `_`, `.` or `-`"
+            f"invalid name {command.name!r}; use a letter, then up to 63 letters, digits, `_`, `.` or `-`"
         )
     if not command.argv or any("\0" in word for word in command.argv):
-        raise Malformed("a program has a name and arguments without NUL")
+        raise Malformed("argv is empty or has a NUL character")
     try:
         re.compile(command.prompt or "")
     except re.error as error:
-        raise Malformed(f"the prompt is no regular expression: {error}") from error
+        raise Malformed(f"the prompt is not a valid regular expression: {error}") from error
     program = Program(
         command.argv,
         command.launch.cwd,

@@ -1,11 +1,12 @@
-"""How peers are, as far as their programs and the hub's own turns show; and waiting until they are idle."""
+"""The status of peers, derived from their programs and running turns, and waiting until peers are idle."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramState, ProgramStatus
@@ -25,13 +26,12 @@ URGENCY: tuple[ProgramState, ...] = (
     "idle",
     "available",
     "gone",
-)  # of several programs
+)  # if a peer has several programs, its status is the first of these
 RESTING = frozenset({"available", "idle", "gone"})
 
 
-@dataclass(frozen=True, slots=True)
-class Waited:
-    """Who was idle when the wait was over, and who was not."""
+class Waited(msgspec.Struct, frozen=True):
+    """The result of a wait: the names of the peers that were idle at its end, and of those that were not."""
 
     idle: tuple[str, ...]
     waiting: tuple[str, ...]
@@ -39,22 +39,27 @@ class Waited:
 
 
 def status_of(state: State, peer: Peer) -> ProgramStatus:
-    """How the peer is now."""
+    """Return the peer's current status."""
     if instances := instances_of(state, peer.name):
-        return min((instance.status for instance in instances), key=lambda how: URGENCY.index(how.state))
+        return min(
+            (instance.status for instance in instances), key=lambda status: URGENCY.index(status.state)
+        )
     if peer.name in state.gone:
         ended, at = state.gone[peer.name]
         return ProgramStatus("gone", ended.detail, at)
     if peer.program is not None:
-        return ProgramStatus("available", "it is started by its first message", state.ids.now())
+        return ProgramStatus("available", "starts with its first message", state.ids.now())
     running = running_turns(state, peer)
     evidence = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return ProgramStatus("busy" if running else "idle", evidence, state.ids.now())
 
 
 def require_rest(state: State, peer: Peer, session_id: str) -> None:
-    """Raises:
-    PeerBusy: the program that would answer in the session is busy, for whomever."""
+    """Check that the program that answers in the session is idle, available or gone.
+
+    Raises:
+        PeerBusy: the program is busy, with any caller's work.
+    """
     instance = state.instances.get(instance_key(state, peer, session_id))
     if instance is not None and instance.status.state not in RESTING:
         turn = next((run.turn.turn_id for run in state.running_turns() if run.turn.peer == peer.name), "")
@@ -62,11 +67,12 @@ def require_rest(state: State, peer: Peer, session_id: str) -> None:
 
 
 def running_turns(state: State, peer: Peer) -> int:
+    """Return the number of the peer's turns that are running."""
     return sum(run.turn.peer == peer.name for run in state.running_turns())
 
 
 async def waiting_messages(state: State, peer: Peer) -> int:
-    """Messages for the peer that are accepted and not begun."""
+    """Return the number of messages to the peer that are accepted and whose turns have not started."""
     count = 0
     for accepted in UNSTARTED:
         for row in await state.store.find("turn", state=accepted):
@@ -78,29 +84,31 @@ async def waiting_messages(state: State, peer: Peer) -> int:
 async def until_idle(
     state: State, names: Sequence[str], mode: Literal["any", "all"], seconds: float | None
 ) -> Waited:
-    """Wait until one of the peers, or all of them, have no turn and their programs rest.
+    """Wait until any or all of the peers have no running turn and no busy program.
+
+    `seconds`: the timeout, after which the result has `timed_out` set; None: no timeout.
 
     Raises:
-        UnknownPeer: one of them is none.
+        UnknownPeer: one of the names is not a peer.
     """
     peers = [state.peers.get(name) for name in names]
     try:
         async with asyncio.timeout(seconds):
             while True:
-                heard = state.notifier.next()
-                waited = _look(state, peers)
+                changed = state.notifier.next()
+                waited = _idle_now(state, peers)
                 if waited.idle and (mode == "any" or not waited.waiting):
                     return waited
-                await heard.wait()
+                await changed.wait()
     except TimeoutError:
-        waited = _look(state, peers)
+        waited = _idle_now(state, peers)
         return Waited(waited.idle, waited.waiting, True)
 
 
-def _look(state: State, peers: Sequence[Peer]) -> Waited:
-    idle = tuple(peer.name for peer in peers if _rests(state, peer))
+def _idle_now(state: State, peers: Sequence[Peer]) -> Waited:
+    idle = tuple(peer.name for peer in peers if _is_idle(state, peer))
     return Waited(idle, tuple(peer.name for peer in peers if peer.name not in idle), False)
 
 
-def _rests(state: State, peer: Peer) -> bool:
+def _is_idle(state: State, peer: Peer) -> bool:
     return status_of(state, peer).state in RESTING and not running_turns(state, peer)

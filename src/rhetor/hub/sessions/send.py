@@ -36,7 +36,7 @@ from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, passed_through, require_hops
-from rhetor.hub.turns.context import Taken, settle, take
+from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
 
@@ -109,7 +109,7 @@ async def _attempt(
         command.delimiter,
     )
     sender = "" if command.via else command.from_
-    taken = await take(state, principal.subject, peer, sender, command.context)
+    taken = await context_for(state, principal.subject, peer, sender, command.context)
     if fulfils is not None and await state.store.get(*fulfils[:2]) is None:
         raise NotFound(*fulfils[:2])
     return await _accept(
@@ -196,7 +196,7 @@ async def _accept(
         if mine is not None:
             mine.withdraw()
         return await _first_time(state, committed, peer, match)
-    settle(state, taken)
+    context_sent(state, taken)
     if mine is not None:
         mine.begin((session, turn, Received(prepared.message, taken.payloads)))
     else:
@@ -237,7 +237,7 @@ class PreparedMessage:
     peer: Peer
     match: Match | None
     message: MessageAccepted
-    taken: Taken
+    taken: MessageContext
     fulfils: Mark | None
 
     @property

@@ -26,7 +26,7 @@ from rhetor.errors import Malformed, NotFound, SessionOver, StateConflict, Store
 from rhetor.hub.catalog.sessions import CWD, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key, until_unchanged
-from rhetor.hub.programs.lifecycle import instance_key, take_up
+from rhetor.hub.programs.lifecycle import instance_key, make_standing
 from rhetor.hub.turns.runner import wake
 from rhetor.store.base import Draft, Expect, Row
 
@@ -125,7 +125,7 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
     """Let its turns run; with `standing` also let what is said to its peer without a session go on in it."""
     session = await _change(state, principal, command.session_id, SessionState.ACTIVE)
     if command.standing:
-        await take_up(state, session, command.cwd if principal.local else None)
+        await make_standing(state, session, command.cwd if principal.local else None)
     if await waiting_turns(state.store, session.id):
         wake(state, session.id)
     return session

@@ -1,12 +1,12 @@
-"""Answering what turns wait for: the first answer counts, later ones are told so."""
+"""Answers to the requests of turns. The first answer to a request counts, and later ones are rejected."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.command import AnswerPermission, AnswerTool, Principal
 from rhetor.domain.event import PermissionAnswered, Position, ToolReturned
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer that is in the log, at `position`."""
+class Answered(msgspec.Struct, frozen=True):
+    """An answer that was committed to the log at `position`."""
 
     id: str
     turn_id: str
@@ -32,43 +31,53 @@ class Answered:
 
 
 async def answer_tool(state: State, principal: Principal, command: AnswerTool) -> Answered:
-    """Raises:
-    NotFound: no turn of the caller's asked that.
-    StateConflict: it was answered, or its turn is over.
-    TooLarge, KeyReused, StoreRefused: as they say."""
+    """Commit the result of a tool call that the client ran, and pass it to the peer.
+
+    Raises:
+        NotFound: the caller has no such session, plan or tool call.
+        StateConflict: the call was answered, or its turn has ended.
+        TooLarge: the result exceeds the limit for messages.
+        KeyReused: the command's key was used for another command.
+        StoreRefused: nothing was stored; the command may be repeated.
+    """
     _check_size(command.result, state.limits.message_bytes)
-    asked = await _asked(state, principal, "call", command.stream, command.call_id)
-    payload = ToolReturned(asked.id, command.result, command.is_error)
-    value = ToolResult(asked.id, command.result, command.is_error)
+    request = await _request(state, principal, "call", command.stream, command.call_id)
+    payload = ToolReturned(request.id, command.result, command.is_error)
+    value = ToolResult(request.id, command.result, command.is_error)
     return await state.background.complete(
-        _answer(state, principal, command, asked, payload, value), "answer"
+        _answer(state, principal, command, request, payload, value), "answer"
     )
 
 
 async def answer_permission(state: State, principal: Principal, command: AnswerPermission) -> Answered:
-    """Raises:
-    NotFound: no turn of the caller's asked that.
-    Forbidden: the caller is a program.
-    Unprocessable: the option was not offered.
-    StateConflict: it was answered, has expired, or its turn is over."""
+    """Commit a person's decision on a permission request, and pass it to the peer.
+
+    Raises:
+        NotFound: the caller has no such session, plan or permission request.
+        Forbidden: the caller is a program.
+        Unprocessable: the request does not offer this option.
+        StateConflict: the request was answered or has expired, or its turn has ended.
+        KeyReused: the command's key was used for another command.
+        StoreRefused: nothing was stored; the command may be repeated.
+    """
     require_person(principal)
-    asked = await _asked(state, principal, "permission", command.stream, command.request_id)
-    offered = [option["option_id"] for option in asked.data["options"]]
+    request = await _request(state, principal, "permission", command.stream, command.request_id)
+    offered = [option["option_id"] for option in request.data["options"]]
     if command.option_id not in offered:
-        raise Unprocessable(f"there is no option {command.option_id[:100]!r}", options=offered)
-    payload = PermissionAnswered(asked.id, command.option_id, principal.subject)
-    work = _answer(state, principal, command, asked, payload, command.option_id)
+        raise Unprocessable(f"the request has no option {command.option_id[:100]!r}", options=offered)
+    payload = PermissionAnswered(request.id, command.option_id, principal.subject)
+    work = _answer(state, principal, command, request, payload, command.option_id)
     return await state.background.complete(work, "answer")
 
 
 async def open_permissions(state: State, principal: Principal) -> Sequence[Request]:
-    """The caller's requests that wait, the oldest first."""
+    """Return the caller's open permission requests, the oldest first."""
     rows = await state.store.find("permission", state=OPEN, owner=principal.subject)
     return [Request.of(row) for row in rows]
 
 
 def shown_state(state: State, session: Session) -> SessionState:
-    """The session's state, `waiting` where its running turn waits for an answer."""
+    """Return the session's state; `waiting` if it is active and its running turn waits for an answer."""
     runner = state.runners.get(session.id)
     waits = (
         runner is not None and runner.current is not None and runner.current.turn.state is TurnState.WAITING
@@ -80,23 +89,23 @@ async def _answer(
     state: State,
     principal: Principal,
     command: AnswerTool | AnswerPermission,
-    asked: Request,
+    request: Request,
     payload: ToolReturned | PermissionAnswered,
     value: Any,
 ) -> Answered:
-    key = command_key(principal, command, asked.id)
-    if pending := state.pending.get(asked.turn_id):
-        committed = await pending.answer(asked, payload, value, key)
-    else:  # the turn is over, so this raises, unless it is an answer that came before with the same key
-        committed = await commit_answer(state.store, asked, payload, key)
-    return Answered(asked.id, asked.turn_id, Position(committed.epoch, committed.last))
+    key = command_key(principal, command, request.id)
+    if pending := state.pending.get(request.turn_id):
+        committed = await pending.answer(request, payload, value, key)
+    else:  # the turn has ended, so this raises, unless `key` repeats an earlier answer
+        committed = await commit_answer(state.store, request, payload, key)
+    return Answered(request.id, request.turn_id, Position(committed.epoch, committed.last))
 
 
-async def _asked(state: State, principal: Principal, kind: Kind, stream: str, id: str) -> Request:
+async def _request(state: State, principal: Principal, kind: Kind, stream: str, id: str) -> Request:
     row = await state.store.get(kind, row_id(stream, id))
     if row is None or row.owner != principal.subject:
-        asker = await state.store.get("session", stream) or await state.store.get("plan", stream)
-        if asker is None or asker.owner != principal.subject:
+        source = await state.store.get("session", stream) or await state.store.get("plan", stream)
+        if source is None or source.owner != principal.subject:
             raise NotFound("session", stream)
         raise NotFound("tool call" if kind == "call" else "permission request", id)
     return Request.of(row)
@@ -108,30 +117,32 @@ def _check_size(result: Any, limit: int) -> None:
 
 
 class PermissionWatch:
-    """Tells each request once that it waits, and once that it does no more. One that came and went between
-    two looks is not told."""
+    """Reports each of the caller's permission requests once when it is open and once when it no longer is.
+
+    A request that is opened and closed between two calls of `changes` is not reported.
+    """
 
     def __init__(self, state: State, principal: Principal) -> None:
         self._state = state
         self._principal = principal
         self._known: dict[str, Request] = {}
-        self._heard = state.requests_changed.next()
+        self._changed = state.requests_changed.next()
 
-    async def look(self) -> tuple[list[Request], list[Request]]:
-        """Those that wait since the last look, the oldest first, and those that do no more, each with its
-        `answer`."""
-        self._heard = self._state.requests_changed.next()
-        now = {asked.row_id: asked for asked in await open_permissions(self._state, self._principal)}
-        gone = [await self._ended(asked) for id, asked in self._known.items() if id not in now]
-        new = [asked for id, asked in now.items() if id not in self._known]
+    async def changes(self) -> tuple[list[Request], list[Request]]:
+        """Return the requests opened since the last call, the oldest first, and those that were answered or
+        closed since then, each with its `answer`."""
+        self._changed = self._state.requests_changed.next()
+        now = {request.row_id: request for request in await open_permissions(self._state, self._principal)}
+        gone = [await self._ended(request) for id, request in self._known.items() if id not in now]
+        new = [request for id, request in now.items() if id not in self._known]
         self._known = now
         return new, gone
 
     async def wait(self) -> None:
-        """Until another look may find something."""
-        await self._heard.wait()
+        """Wait until `changes` may have something to report."""
+        await self._changed.wait()
 
-    async def _ended(self, asked: Request) -> Request:
-        row = await self._state.store.get("permission", asked.row_id)
-        ended = asked if row is None else Request.of(row)
+    async def _ended(self, request: Request) -> Request:
+        row = await self._state.store.get("permission", request.row_id)
+        ended = request if row is None else Request.of(row)
         return ended if ended.answer else replace(ended, answer={"option_id": None, "by": ENDED})

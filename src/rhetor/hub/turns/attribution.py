@@ -1,6 +1,6 @@
-"""Who said what a peer is told, and through whom it came: `via`, the limit of a chain, and the fence.
+"""Attribution: how text from one peer is presented to another, and which peers a message has come through.
 
-It decides how words reach a peer. When they do, it refuses to know.
+This module decides how text reaches a peer, not when.
 """
 
 from __future__ import annotations
@@ -23,30 +23,39 @@ if TYPE_CHECKING:
 
 
 def nonce() -> str:
-    """What no text can know that was said before."""
+    """Return a random mark for fence lines, which no earlier text can contain."""
     return secrets.token_hex(8)
 
 
 def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
-    """The peers that the caller's words have come through: none for a person; for what runs in a peer's
-    program those of the message that the peer is answering, of several the longest way, and the peer."""
+    """Return the peers that the caller's message has come through.
+
+    The result is empty for a person. For a peer's program it is the path of the message that the peer is
+    answering, followed by the peer. If the peer is answering several messages, the longest path counts.
+    """
     name = principal.peer
     if name is None:
         return ()
-    ways = (pending.via for pending in state.pending.values() if pending.peer == name)
-    return (*max(ways, key=len, default=()), name)
+    paths = (pending.via for pending in state.pending.values() if pending.peer == name)
+    return (*max(paths, key=len, default=()), name)
 
 
-def require_hops(via: Sequence[str], most: int) -> None:
-    """Raises:
-    HopLimit: with one more peer the chain would be longer than `most`."""
-    if len(via) >= most:
-        raise HopLimit(len(via) + 1, most)
+def require_hops(via: Sequence[str], limit: int) -> None:
+    """Check that a message that came through the peers `via` may be sent to one more peer.
+
+    Raises:
+        HopLimit: with one more peer, the path would have more than `limit` peers.
+    """
+    if len(via) >= limit:
+        raise HopLimit(len(via) + 1, limit)
 
 
 def attributed(state: State, principal: Principal, content: str, to: Peer) -> str:
-    """The caller's words as `to` is told them: those of a person as they are, those of a peer's program as
-    data, with who said it."""
+    """Return the caller's text as it is sent to the peer `to`.
+
+    Text from a person is unchanged. Text from a peer's program is fenced as data and names its author, unless
+    `to` reads its input as plain text.
+    """
     name = principal.peer
     if name is None or to.reads_plain:
         return content
@@ -54,12 +63,15 @@ def attributed(state: State, principal: Principal, content: str, to: Peer) -> st
 
 
 def relayed(title: str, text: str, to: Peer) -> str:
-    """What somebody said, as `to` is told it; a program that takes its input as it is gets the text alone."""
+    """Return a peer's text as it is sent to the peer `to`: fenced, under a heading with the author's `title`.
+
+    A program that reads its input as plain text receives the text alone.
+    """
     return compose("", (("", Answer(title, text)),), nonce(), plain=to.reads_plain)
 
 
 def title_of(state: State, name: str) -> str:
-    """How a peer is shown, also one that is gone."""
+    """Return the display name of a peer; the plain name if the peer no longer exists."""
     try:
         return state.peers.get(name).title
     except UnknownPeer:
@@ -67,14 +79,17 @@ def title_of(state: State, name: str) -> str:
 
 
 def with_context(peer: Peer, prompt: Prompt) -> Prompt:
-    """The prompt as the peer takes it: context apart from the message where it knows that, else in front."""
+    """Return the prompt with its context in the form that the peer accepts.
+
+    The context stays separate for peers that accept it separately; otherwise it is put before the message.
+    """
     if not prompt.context or peer.takes_envelopes:
         return prompt
-    said = [text for each in prompt.context for text in _shown(peer, each)]
-    return replace(prompt, content="\n\n".join([*said, prompt.content]), context=())
+    texts = [text for context in prompt.context for text in _presented(peer, context)]
+    return replace(prompt, content="\n\n".join([*texts, prompt.content]), context=())
 
 
-def _shown(peer: Peer, context: ContextInjected) -> Sequence[str]:
+def _presented(peer: Peer, context: ContextInjected) -> Sequence[str]:
     if peer.reads_plain:
         return context.prompts
     heading = f"Context: {context.metadata.get('source') or 'its owner'}"

@@ -1,13 +1,12 @@
-"""What a peer is told in front of a message: context that was promoted, once; its purpose, each time.
+"""Context that is sent before a message: promoted context once, purposes with every message.
 
-What is sent once is one commit with the message that it is sent with, so two messages at once, or a hub that
-is killed, do not send it twice, nor lose it.
+Promoted context is removed in the commit that stores its message. So it is neither sent twice nor lost if two
+messages are sent at once or the hub crashes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,47 +25,51 @@ if TYPE_CHECKING:
 KIND = kind_of(Context)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What is said in front of a message, and what is committed with that message for it."""
+class MessageContext(msgspec.Struct, frozen=True):
+    """The context of one message, and what must be committed with the message.
+
+    `promoted_for`: the owner and the peer, if it includes promoted context.
+    """
 
     payloads: tuple[ContextInjected, ...] = ()
     rows: tuple[Row, ...] = ()
     expects: tuple[Expect, ...] = ()
-    place: tuple[str, str] | None = None
+    promoted_for: tuple[str, str] | None = None
 
 
-async def take(
+async def context_for(
     state: State, owner: str, peer: Peer, sender: str, also: Sequence[ContextInjected] = ()
-) -> Taken:
-    """What is said in front of the owner's next message to the peer: what was promoted, then `also`, then the
-    purposes of the peer and of the terminal that sends it. To be committed with the message, and `settle`d
-    after."""
-    given = (*_for_readers(peer, also), *_purposes(state, owner, peer, sender))
+) -> MessageContext:
+    """Return the context of the owner's next message to the peer.
+
+    It has the promoted context, then `also`, then the purposes of the peer and of the terminal `sender`. The
+    caller commits it with the message, and calls `context_sent` afterwards.
+    """
+    given = (*_unless_plain(peer, also), *_purposes(state, owner, peer, sender))
     if (owner, peer.name) not in state.routing_table.promoted:
-        return Taken(given)
+        return MessageContext(given)
     row = await state.store.get(KIND, place_id(owner, peer.name))
     context = msgspec.json.decode(row.doc, type=Context) if row else None
     if row is None or context is None or not context.next:
-        return Taken(given)
+        return MessageContext(given)
     promoted = ContextInjected(context.next, {"source": context.source, "timestamp": timestamp(context.at)})
-    left = row_of(replace(context, next=()))
-    return Taken((promoted, *given), (left,), (row.unchanged,), (owner, peer.name))
+    emptied = row_of(replace(context, next=()))
+    return MessageContext((promoted, *given), (emptied,), (row.unchanged,), (owner, peer.name))
 
 
-def settle(state: State, taken: Taken) -> None:
-    """The message is in the log, and what was said in front of it."""
-    if taken.place is not None:
-        state.routing_table.promoted.discard(taken.place)
+def context_sent(state: State, context: MessageContext) -> None:
+    """Update the routing table after the message and its context are committed."""
+    if context.promoted_for is not None:
+        state.routing_table.promoted.discard(context.promoted_for)
 
 
 def purpose_context(text: str, source: str, at: int) -> ContextInjected:
-    """`at`: Unix time in milliseconds."""
+    """Return the context that states a purpose. `at`: when it was set, as Unix time in milliseconds."""
     return ContextInjected((text,), {"source": source, "timestamp": timestamp(at)})
 
 
 def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[ContextInjected]:
-    """`sender`: how it is shown; only that of a terminal of the owner's counts."""
+    """The purposes of the peer and of the terminal `sender`; other senders have none."""
     found: list[ContextInjected] = []
     if purpose := state.routing_table.purposes.get((owner, peer.name)):
         found.append(purpose_context(purpose.text, "purpose", purpose.at))
@@ -74,9 +77,9 @@ def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[Con
         purpose := state.routing_table.purposes.get((owner, sender))
     ):
         found.append(purpose_context(purpose.text, f"purpose of {sender}", purpose.at))
-    return _for_readers(peer, found)
+    return _unless_plain(peer, found)
 
 
-def _for_readers(peer: Peer, contexts: Sequence[ContextInjected]) -> Sequence[ContextInjected]:
-    """A program that takes its input as it is would run, or count, what it is meant to understand."""
+def _unless_plain(peer: Peer, contexts: Sequence[ContextInjected]) -> Sequence[ContextInjected]:
+    """Nothing for a peer that reads plain text: it would process the context as input."""
     return () if peer.reads_plain else contexts

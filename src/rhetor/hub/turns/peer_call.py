@@ -1,4 +1,4 @@
-"""One turn of a peer's conversation: opened for the turn and closed with it."""
+"""Calls a peer for one turn: opens a conversation, sends the message, and closes the conversation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-async def ask(
+async def call_peer(
     state: State,
     peer_name: str,
     prompt: Prompt,
@@ -29,7 +29,14 @@ async def ask(
     pending: PendingRequests,
     voice: Voice | None = None,
 ) -> AsyncGenerator[Output, None]:
-    """One turn of a conversation that is opened for it, and closed with it; answers reach it by `asking`."""
+    """Open a conversation with the peer, send the prompt, and yield the peer's outputs.
+
+    While it runs, `pending` passes answers to the conversation.
+
+    Raises:
+        TurnFailure: the peer does not exist any more.
+        RhetorError: the conversation cannot be opened, or the peer's driver reports a failure.
+    """
     try:
         peer = state.peers.get(peer_name)
     except UnknownPeer as gone:
@@ -45,28 +52,30 @@ async def ask(
                 yield output
     except (GeneratorExit, asyncio.CancelledError):
         if not finished:
-            _give_up(state, pending)
+            _abandon(state, pending)
         raise
     finally:
         await conversation.aclose()
 
 
-def _give_up(state: State, pending: PendingRequests) -> None:
-    """The turn ends now; its program may have something to say of it yet."""
+def _abandon(state: State, pending: PendingRequests) -> None:
+    """Note that the turn ended without an answer. Its program may report its usage later."""
     instance = state.instances.get(pending.instance)
     if instance is not None and instance.entry.session_id == pending.stream:
-        instance.given_up = pending.turn_id
+        instance.abandoned_turn = pending.turn_id
 
 
 async def _conversation(state: State, peer: Peer, pending: PendingRequests) -> Conversation:
-    if speak := state.joint.get(peer.driver):
-        return speak(peer, pending)
+    if open_built_in := state.built_in.get(peer.driver):
+        return open_built_in(peer, pending)
     if peer.program is None:
         return await state.drivers[peer.driver].open(peer)
     session_id = pending.stream
-    if await state.store.get("session", session_id) is None:  # a plan's: its program has a session beside it
+    if (
+        await state.store.get("session", session_id) is None
+    ):  # a plan's stream; the program logs to the default session
         session_id = (await standing_session(state.store, state.ids, pending.owner, peer, pending.cwd)).id
     instance = await instance_for(state, peer, pending.owner, session_id)
     pending.instance = instance.entry.key
-    instance.given_up = None
+    instance.abandoned_turn = None
     return instance.running.conversation()

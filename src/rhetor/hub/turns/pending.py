@@ -1,7 +1,7 @@
-"""What a turn has asked of its client or of a person until it is told: tool calls, requests for permission.
+"""The open requests of a running turn: tool calls that the client runs, and permission requests.
 
-A request that the user's rules decide is asked and answered in one commit, so that nobody sees it wait. What
-a question is in the catalog, `asked` knows; who may answer, `answering`.
+If the user's rules decide a permission request, the request and its answer are committed together, so it is
+never open. `catalog.requests` has the rows of requests; `answers` checks who may answer.
 """
 
 from __future__ import annotations
@@ -36,25 +36,29 @@ from rhetor.store.base import Committed, Key, Row
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-EXPIRED = "expiry"  # who answers a request that nobody answers in time
+EXPIRED = "expiry"  # in `by`, if a permission request expired
 RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Settled:
-    """What is committed for some payloads of a turn: those that count, and what they make of its questions.
-    `given`: what the rules answered."""
+    """What to commit for some payloads of a turn: payloads, and rows of the requests that they open or close.
+
+    `decided`: the answers that the user's rules gave.
+    """
 
     payloads: list[Payload] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
-    given: list[PermissionAnswered] = field(default_factory=list)
+    decided: list[PermissionAnswered] = field(default_factory=list)
 
 
 class PendingRequests:
-    """The questions of one running turn; entered for as long as it runs.
+    """The open requests of one turn, as a context manager that is open while the turn runs.
 
-    `lock`: one commit of the turn at a time, so that an answer and the turn's end cannot pass each other.
-    `via`: the peers that the turn's question has come through.
+    `lock` must be held for each commit of the turn, so that an answer and the turn's end cannot overtake each
+    other. `conversation`: None until it is open. `instance`: the key of the program that answers, if any.
+    `cwd`: the folder of the program that runs for the caller. `via`: the peers that the message has come
+    through.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -88,71 +92,78 @@ class PendingRequests:
 
     @property
     def peer(self) -> str:
-        """Who answers."""
+        """The name of the peer that answers the turn."""
         return self._turn.peer
 
-    def taken_up(self, asked: Sequence[Request]) -> None:
-        """Questions that the turn asked under an earlier hub."""
-        self._open |= {each.id: each for each in asked}
-        for each in asked:
-            if each.kind == "permission":
-                self._expire_later(each)
+    def restore(self, requests: Sequence[Request]) -> None:
+        """Add the open requests of a turn that an earlier hub started."""
+        self._open |= {request.id: request for request in requests}
+        for request in requests:
+            if request.kind == "permission":
+                self._expire_later(request)
 
-    def remembered(self, memory: dict[str, Any]) -> list[Row]:
-        """What the turn's conversation leaves to the next program of it."""
+    def memory_rows(self, memory: dict[str, Any]) -> list[Row]:
+        """Return the rows that save the conversation's memory for its next program."""
         return [memory_row(self.instance, memory, self._state.ids.now())] if self.instance else []
 
-    def dated(self, payload: Payload) -> Payload:
-        """A request for permission with its end, where the peer set none."""
+    def with_expiry(self, payload: Payload) -> Payload:
+        """Return the payload; if it is a permission request without an expiry time, with one."""
         if not isinstance(payload, PermissionAsked) or payload.expires_at is not None:
             return payload
         end = self._state.ids.now() + int(self._state.limits.permission_seconds * 1000)
         return replace(payload, expires_at=timestamp(end))
 
-    def settled(self, payloads: Sequence[Payload]) -> Settled:
-        """What `payloads` open and close. To be called with the lock held, and committed."""
+    def settle(self, payloads: Sequence[Payload]) -> Settled:
+        """Open and close requests as `payloads` require, and return what to commit.
+
+        The caller must hold the lock until the result is committed.
+        """
         settled = Settled()
         for payload in payloads:
             if isinstance(payload, PermissionAnswered):
                 self._withdraw(payload, settled)
                 continue
             settled.payloads.append(payload)
-            if asked := self._asked(payload):
-                self._open_or_decide(asked, payload, settled)
+            if request := self._request_of(payload):
+                self._open_or_decide(request, payload, settled)
         return settled
 
-    def tell(self, given: Sequence[PermissionAnswered]) -> None:
-        """Let the turn go on with what the rules answered, which is in the log."""
+    def deliver(self, decided: Sequence[PermissionAnswered]) -> None:
+        """Pass committed answers of the user's rules to the peer."""
         if self.conversation is not None:
-            for each in given:
-                answer = self.conversation.answer(each.request_id, each.option_id)
-                self._state.background.start(answer, f"answer {each.request_id}")
+            for answered in decided:
+                answer = self.conversation.answer(answered.request_id, answered.option_id)
+                self._state.background.start(answer, f"answer {answered.request_id}")
 
-    def withdrawn(self) -> tuple[list[Payload], list[Row]]:
-        """What ends with the turn: requests are answered with no option, and nothing can be answered any
-        more. To be called with the lock held."""
+    def close_all(self) -> tuple[list[Payload], list[Row]]:
+        """Close all open requests, and return the payloads and rows to commit with the turn's end.
+
+        Permission requests are answered without an option. The caller must hold the lock until the result is
+        committed.
+        """
         payloads: list[Payload] = [
-            PermissionAnswered(asked.id, None, ENDED)
-            for asked in self._open.values()
-            if asked.kind == "permission"
+            PermissionAnswered(request.id, None, ENDED)
+            for request in self._open.values()
+            if request.kind == "permission"
         ]
-        rows = [asked.row(CLOSED) for asked in self._open.values()]
+        rows = [request.row(CLOSED) for request in self._open.values()]
         self._open.clear()
         return payloads, rows
 
-    def ring(self, rows: Sequence[Row]) -> None:
-        """That these rows are committed: who watches requests for permission looks again."""
+    def notify(self, rows: Sequence[Row]) -> None:
+        """Notify watchers of permission requests after these rows are committed."""
         if any(row.kind == "permission" for row in rows):
             self._state.requests_changed.notify()
 
     async def answer(
         self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
     ) -> Committed:
-        """Commit the answer, and let the turn go on with it.
+        """Commit the answer, then pass `value` to the peer.
 
         Raises:
-            StateConflict: it was answered, or its turn ended.
-            StoreRefused: nothing was taken; it may be answered again.
+            StateConflict: the request was answered, or its turn has ended.
+            KeyReused: `key` was used for another command.
+            StoreRefused: nothing was stored; the request may be answered again.
         """
         async with self.lock:
             committed = await commit_answer(self._state.store, request, payload, key)
@@ -167,23 +178,23 @@ class PendingRequests:
         return committed
 
     def _withdraw(self, payload: PermissionAnswered, settled: Settled) -> None:
-        """The peer waits no more; where somebody has answered before, that stands."""
-        asked = self._open.pop(payload.request_id, None)
-        if asked is not None:
+        """Close a request that the peer withdrew; no effect if it was already answered."""
+        request = self._open.pop(payload.request_id, None)
+        if request is not None:
             settled.payloads.append(payload)
-            settled.rows[asked.id] = asked.answered(payload).row(CLOSED)
+            settled.rows[request.id] = request.with_answer(payload).row(CLOSED)
 
-    def _open_or_decide(self, asked: Request, payload: Payload, settled: Settled) -> None:
+    def _open_or_decide(self, request: Request, payload: Payload, settled: Settled) -> None:
         answer = decided(self._rules, payload) if isinstance(payload, PermissionAsked) else None
-        settled.rows[asked.id] = asked.row(OPEN if answer is None else ANSWERED)
+        settled.rows[request.id] = request.row(OPEN if answer is None else ANSWERED)
         if answer is not None:
             settled.payloads.append(answer)
-            settled.given.append(answer)
-            self._turn.told(asked.id)
+            settled.decided.append(answer)
+            self._turn.told(request.id)
             return
-        self._open[asked.id] = asked
-        if asked.kind == "permission":
-            self._expire_later(asked)
+        self._open[request.id] = request
+        if request.kind == "permission":
+            self._expire_later(request)
 
     @property
     def _rules(self) -> Rules:
@@ -192,7 +203,7 @@ class PendingRequests:
         except UnknownPeer:
             return Rules()
 
-    def _asked(self, payload: Payload) -> Request | None:
+    def _request_of(self, payload: Payload) -> Request | None:
         match payload:
             case ToolCalled(call_id=id, runs_at="client"):
                 kind: Kind = "call"
@@ -206,19 +217,19 @@ class PendingRequests:
             kind, id, self.stream, turn.turn_id, self.owner, turn.peer, data, self._step, OPEN, now
         )
 
-    def _expire_later(self, asked: Request) -> None:
+    def _expire_later(self, request: Request) -> None:
         def expire() -> None:
-            self._state.background.start(self._expire(asked), f"expiry {asked.id}")
+            self._state.background.start(self._expire(request), f"expiry {request.id}")
 
-        end = datetime.fromisoformat(asked.data["expires_at"]).timestamp()
+        end = datetime.fromisoformat(request.data["expires_at"]).timestamp()
         seconds = max(0.0, end - self._state.ids.now() / 1000)
         self._timers.append(asyncio.get_running_loop().call_later(seconds, expire))
 
-    async def _expire(self, asked: Request) -> None:
-        while asked.id in self._open:
+    async def _expire(self, request: Request) -> None:
+        while request.id in self._open:
             try:
-                await self.answer(asked, PermissionAnswered(asked.id, None, EXPIRED), None)
+                await self.answer(request, PermissionAnswered(request.id, None, EXPIRED), None)
             except StateConflict:
-                return  # somebody was first
+                return  # it was answered in the meantime
             except StoreRefused:
                 await asyncio.sleep(RETRY_SECONDS)

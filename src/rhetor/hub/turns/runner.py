@@ -17,13 +17,13 @@ from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
-from rhetor.hub.catalog.requests import requests_of
+from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
-from rhetor.hub.catalog.turn_log import Received, received, said_so_far
+from rhetor.hub.catalog.turn_log import Received, answer_so_far, received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.hub.programs.instances import acknowledge
-from rhetor.hub.turns.peer_call import ask
+from rhetor.hub.turns.peer_call import call_peer
 from rhetor.store.base import Draft, Expect
 
 from .pending import PendingRequests
@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class SessionRunner:
-    """Exists while a turn of its session runs or waits.
+    """Runs the turns of one session. It exists while a turn of the session runs or waits.
 
-    Which turns wait is read from the catalog, never kept here. A runner that is `held` belongs to a message
-    that is about to be committed as running: it runs nothing before `begin`.
+    The runner reads from the catalog which turns wait, and has no queue of its own. A runner that is `held`
+    belongs to a message whose commit is in progress: it runs nothing until `begin` is called.
     """
 
     def __init__(self, state: State, session_id: str, *, held: bool = False) -> None:
@@ -47,36 +47,36 @@ class SessionRunner:
         self._session_id = session_id
         self.task: asyncio.Task[None] | None = None
         self.current: TurnRun | None = None
-        self._looked = False
+        self._checked = False
         self._held = held
         self._wanted = False
 
     def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
         """Release a held runner.
 
-        It runs `first`, whose start is in the log already, and then the turns that wait. The session is as it
-        was committed with `first`.
+        It runs `first`, whose start is already in the log, and then the turns that wait. `first` has the
+        session as it was committed with the turn.
         """
         self._held = False
         self._start(first)
 
     def withdraw(self) -> None:
-        """Give up a held runner whose message was not committed; turns that were queued behind it run."""
+        """Release a held runner whose message was not committed. Turns that were queued after it are run."""
         if self._wanted:
             self.begin()
         else:
             self._state.runners.pop(self._session_id, None)
             self._state.notifier.notify()
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Run the turns that wait, after the current one."""
-        self._looked = False  # a turn may have been accepted since the last look
+        self._checked = False  # a turn may have been accepted since the last check
         self._wanted = True
         if not self._held:
             self._start(None)
 
     def resume(self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received) -> None:
-        """Continue a turn that its program has been running since before this hub started."""
+        """Continue a turn that an earlier hub started and that its program is still running."""
         work = self._resumed(session, row, instance, message)
         self.task = self._state.background.start(work, f"session {self._session_id}")
 
@@ -98,8 +98,8 @@ class SessionRunner:
             self._state.presence.forget(self._session_id)
 
     async def _run_waiting(self) -> None:
-        while not self._looked:
-            self._looked = True
+        while not self._checked:
+            self._checked = True
             while (found := await until_accepted(self._next, self._session_id)) is not None:
                 await self._run_waiting_turn(*found)
 
@@ -121,7 +121,7 @@ class SessionRunner:
             message = await until_accepted(lambda: received(store, row), session.id)
             start = Draft(turn.start(), row.id)
             await commit_until_accepted(store, session.id, [start], [running], expects=still_waiting)
-        except StateConflict:  # it was cancelled at this moment
+        except StateConflict:  # it was cancelled in the meantime
             return
         except Exception as error:
             log.exception("turn not started", extra={"session": session.id, "turn": row.id})
@@ -134,12 +134,12 @@ class SessionRunner:
     ) -> None:
         store, turn = self._state.store, _turn(row)
         try:
-            said = await until_accepted(lambda: said_so_far(store, row), row.stream)
-            requests = await until_accepted(lambda: requests_of(store, row.stream, row.id), row.stream)
-            turn.take_up(said, [request.id for request in requests])
+            text = await until_accepted(lambda: answer_so_far(store, row), row.stream)
+            requests = await until_accepted(lambda: open_requests_of(store, row.stream, row.id), row.stream)
+            turn.take_up(text, [request.id for request in requests])
             pending = self._pending(session, turn, message)
             pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
-            pending.taken_up(requests)
+            pending.restore(requests)
             self.current = self._turn_run(session, row, turn, pending)
             await self.current.run(instance.running.resume_turn())
             notify_relay(self._state.routing_table, row)
@@ -160,15 +160,15 @@ class SessionRunner:
             self.current = None
 
     async def _fail(self, session: Session, row: TurnRow, error: Exception) -> None:
-        """End a turn that could not be run at all, so that it does not wait or run for ever."""
+        """End a turn that could not be run, so that it does not stay accepted or running forever."""
         turn = _turn(row)
         start = turn.start()
         payloads = turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
         end = payloads[-1]
         assert isinstance(end, TurnEnd)
         make = _closing(self._state, row, session)(end, turn.state)
-        begun = () if row.state is TurnState.RUNNING else (start,)
-        drafts = [Draft(payload, row.id) for payload in (*begun, *payloads)]
+        started = () if row.state is TurnState.RUNNING else (start,)
+        drafts = [Draft(payload, row.id) for payload in (*started, *payloads)]
 
         async def attempt() -> None:
             also = await make()
@@ -194,7 +194,7 @@ class SessionRunner:
             _closing(state, row, session),
             pending,
             partial(acknowledge, state),
-            partial(state.presence.is_hurried, session.id),
+            partial(state.presence.wants_each_event, session.id),
         )
 
     async def _outputs(
@@ -203,7 +203,7 @@ class SessionRunner:
         history = await self._history(session)
         message = received.message
         prompt = Prompt(message.content, message.execute, message.delimiter, session.tools, received.context)
-        call = ask(self._state, session.peer, prompt, history, pending, session.voice)
+        call = call_peer(self._state, session.peer, prompt, history, pending, session.voice)
         async with aclosing(call) as outputs:
             async for output in outputs:
                 yield output
@@ -211,8 +211,8 @@ class SessionRunner:
     async def _history(self, session: Session) -> Sequence[PastMessage]:
         if not session.context_window:
             return ()
-        spoken = await self._state.store.spoken(session.id, session.context_window)
-        return [PastMessage("assistant" if s.role == "assistant" else "user", s.content) for s in spoken]
+        past = await self._state.store.spoken(session.id, session.context_window)
+        return [PastMessage("assistant" if p.role == "assistant" else "user", p.content) for p in past]
 
 
 def _turn(row: TurnRow) -> Turn:
@@ -220,37 +220,37 @@ def _turn(row: TurnRow) -> Turn:
 
 
 def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], MakeClosing]:
-    """What is committed with a turn's end: its row, its peer's statistics, its place in the outbox, and the
-    end of a session that was opened for this turn alone."""
+    """Returns what to commit with a turn's end: the rows of the turn, of its peer's statistics and of the
+    outbox, and the end of a session that was created for this turn only."""
 
     def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
         now = state.ids.now()
         state.peer_statistics.note(row.peer, end, now)
-        kept = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
+        rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
 
         async def make() -> Closing:
-            over = await over_if_once(state, row.stream) if session.once else Closing()
+            session_end = await closing_if_once(state, row.stream) if session.once else Closing()
             stats = state.peer_statistics.row(row.peer, now)
-            return Closing(over.drafts, [*kept, stats, *over.rows], over.expects)
+            return Closing(session_end.drafts, [*rows, stats, *session_end.rows], session_end.expects)
 
         return make
 
     return closing
 
 
-async def over_if_once(state: State, stream: str) -> Closing:
-    """What ends a session that was opened for one message alone; nothing for any other stream."""
+async def closing_if_once(state: State, stream: str) -> Closing:
+    """Return what to commit to end a session that was created for one message; nothing for other streams."""
     row = await state.store.get("session", stream)
     session = session_of(row) if row else None
     if session is None or not session.once or not session.takes_messages:
         return Closing()
-    over = session.become(SessionState.EXPIRED)
-    return Closing([Draft(SessionStateChanged(over.state))], [session_row(over)], [unchanged(session)])
+    ended = session.become(SessionState.EXPIRED)
+    return Closing([Draft(SessionStateChanged(ended.state))], [session_row(ended)], [unchanged(session)])
 
 
 def wake(state: State, session_id: str) -> None:
-    """Run the session's waiting turns unless one runs already."""
+    """Run the waiting turns of the session, after its current turn if there is one."""
     if session_id not in state.runners and not state.closing:
         state.runners[session_id] = SessionRunner(state, session_id)
     if runner := state.runners.get(session_id):
-        runner.look()
+        runner.wake()

@@ -1,4 +1,4 @@
-"""One turn, from its start to its end in the log, whoever asked for it."""
+"""Runs one turn of a session or a plan, and logs its output and its end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from rhetor.domain.event import OutputDelta, Payload, TurnEnd, TurnFailed
 from rhetor.domain.output import Output, Remembered, Spooled, Text
@@ -24,25 +25,27 @@ GATHER_BYTES = 4096
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """What is committed together with a turn's end, if `expects` holds."""
+class Closing(msgspec.Struct, frozen=True):
+    """What to commit together with a turn's end, on the conditions in `expects`."""
 
     drafts: Sequence[Draft] = ()
     rows: Sequence[Row] = ()
     expects: Sequence[Expect] = ()
 
 
-# what a turn's end means for the catalog: noted once, then read anew for each attempt to commit it
+# Returns what to commit with a turn's end. It is called again for each attempt, and reads its rows again.
 MakeClosing = Callable[[], Awaitable[Closing]]
 
 
 class TurnRun:
-    """Takes a peer's outputs into the log.
+    """Commits the outputs of a peer to the log as the turn's events.
 
-    The first output goes at once; later ones are gathered for at most 20 ms or 4 KiB, and not at all when
-    the last append is longer ago. While nobody is `hurried`, the first one may be gathered, too. While the
-    store refuses, nothing more is read from the peer.
+    An output is committed at once if the last commit was at least `GATHER_SECONDS` ago. Otherwise, outputs
+    are gathered for at most `GATHER_SECONDS` or `GATHER_BYTES`. If `immediate` returns False, the first
+    output is gathered too. While the store rejects commits, no more output is read from the peer.
+
+    `closing` receives the turn's end and final state. `stored` is called after each commit with the spool
+    offsets that it stored.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class TurnRun:
         closing: Callable[[TurnEnd, TurnState], MakeClosing],
         pending: PendingRequests,
         stored: Callable[[Sequence[SourceOffset]], None] = lambda sources: None,
-        hurried: Callable[[], bool] = lambda: True,
+        immediate: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._background = background
@@ -64,11 +67,11 @@ class TurnRun:
         self._closing = closing
         self._pending = pending
         self._stored = stored
-        self._hurried = hurried
+        self._immediate = immediate
         self.turn = turn
         self._buffer: list[Payload] = []
         self._buffered_bytes = 0
-        self._taken: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
         self._memory: dict[str, Any] | None = None
         self._appended_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +79,7 @@ class TurnRun:
         self._stopped: Callable[[Turn], tuple[Payload, ...]] | None = None
 
     async def run(self, outputs: AsyncGenerator[Output, None]) -> TurnEnd:
-        """The turn's end, after it is in the log."""
+        """Run the turn until its end is in the log, and return the end."""
         with self._pending:
             if self._stopped is None:
                 ending = await self._until_it_ends(outputs)
@@ -87,18 +90,18 @@ class TurnRun:
             return await self._end(ending)
 
     async def _end(self, ending: Sequence[Payload]) -> TurnEnd:
-        """Commit the end; an end that cannot be stored at all is replaced by a failure that can."""
+        """Commit the end. If the store can never accept it, commit a failure instead."""
         end = _end_of(ending)
         try:
             await self._append(ending, self._closing(end, self.turn.state))
         except Exception as error:
-            log.exception("turn's end not stored", extra=self._place)
+            log.exception("the turn's end was not stored", extra=self._log_keys)
             end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {})
             await self._append([end], self._closing(end, TurnState.FAILED))
         return end
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
-        """End the turn now, as `how` says; too late when its answer is complete already."""
+        """End the turn now with the payloads of `how`; no effect if its answer is complete."""
         if self._stopped is None and self.turn.state is not TurnState.COMPLETED:
             self._stopped = how
             if self._task is not None:
@@ -107,21 +110,21 @@ class TurnRun:
     async def _until_it_ends(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
         self._task = asyncio.current_task()
         try:
-            return await self._pump(outputs)
+            return await self._read_outputs(outputs)
         except RhetorError as failure:
             return self.turn.fail(failure.code, failure.detail, failure.retryable, failure.data)
         except asyncio.CancelledError:
             if self._stopped is None or self._task is None:
                 raise
-            self._task.uncancel()  # the cancellation was ours, meant for the pump alone
+            self._task.uncancel()  # `stop` cancelled the task to end only the reading of outputs
             return self._stopped(self.turn)
         except Exception as error:
-            log.exception("driver failed", extra=self._place)
+            log.exception("the driver failed", extra=self._log_keys)
             return self.turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
         finally:
             self._task = None
 
-    async def _pump(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
+    async def _read_outputs(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         async with aclosing(outputs) as stream:
@@ -131,29 +134,29 @@ class TurnRun:
                     self._note(output)
                 if self.turn.state is TurnState.COMPLETED:
                     return payloads
-                self._buffer.extend(map(self._pending.dated, payloads))
+                self._buffer.extend(map(self._pending.with_expiry, payloads))
                 self._buffered_bytes += _length(output)
-                await self._keep_up(loop)
-        raise ProviderCut(f"{self.turn.peer} broke off without ending its answer", retryable=True)
+                await self._append_or_gather(loop)
+        raise ProviderCut(f"{self.turn.peer} stopped before its answer was complete", retryable=True)
 
     @property
-    def _place(self) -> dict[str, str]:
+    def _log_keys(self) -> dict[str, str]:
         return {"stream": self._stream, "peer": self.turn.peer, "turn": self.turn.turn_id}
 
     def _note(self, spooled: Spooled) -> None:
-        self._taken[spooled.source] = spooled.offset
+        self._offsets[spooled.source] = spooled.offset
         for output in spooled.outputs:
             if isinstance(output, Remembered):
                 self._memory = output.memory
 
-    async def _keep_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._buffer:  # an output that says nothing does not make the next one wait
+    async def _append_or_gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._buffer:  # an output without payloads must not delay the next one
             return
         quiet = loop.time() - self._appended_at
         late = quiet >= GATHER_SECONDS
-        if self._buffered_bytes >= GATHER_BYTES or (late and self._hurried()):
+        if self._buffered_bytes >= GATHER_BYTES or (late and self._immediate()):
             await self._append()
-            await asyncio.sleep(0)  # who follows has this before more is read
+            await asyncio.sleep(0)  # let followers send this before more is read
         elif self._timer is None:
             self._timer = loop.call_later(GATHER_SECONDS - (0.0 if late else quiet), self._tick)
 
@@ -162,26 +165,26 @@ class TurnRun:
         self._background.start(self._append(), f"append {self.turn.turn_id}")
 
     async def _append(self, ending: Sequence[Payload] = (), closing: MakeClosing | None = None) -> None:
-        """Commit what is buffered; with the turn's end, also what ends with it."""
+        """Commit the buffered payloads; with `ending`, also the turn's end and what `closing` returns."""
         async with self._pending.lock:
-            settled = self._pending.settled(self._buffer)
+            settled = self._pending.settle(self._buffer)
             self._buffer, self._buffered_bytes = [], 0
             payloads, rows = settled.payloads, [*settled.rows.values()]
             if self._memory is not None:
-                rows += self._pending.remembered(self._memory)
+                rows += self._pending.memory_rows(self._memory)
                 self._memory = None
             if closing is not None:
-                withdrawn, closed = self._pending.withdrawn()
-                payloads += [*withdrawn, *ending]
+                answers, closed = self._pending.close_all()
+                payloads += [*answers, *ending]
                 rows += closed
             own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
             if own or closing or rows:
-                sources = [SourceOffset(*place) for place in self._taken.items()]
-                self._taken = {}
+                sources = [SourceOffset(*item) for item in self._offsets.items()]
+                self._offsets = {}
                 await until_unchanged(lambda: self._commit(own, rows, sources, closing))
-                self._pending.ring(rows)
+                self._pending.notify(rows)
                 self._stored(sources)
-                self._pending.tell(settled.given)
+                self._pending.deliver(settled.decided)
                 self._appended_at = asyncio.get_running_loop().time()
 
     async def _commit(
@@ -217,7 +220,7 @@ def _length(output: Output) -> int:
 
 
 def _joined(payloads: Sequence[Payload]) -> Sequence[Payload]:
-    """Neighbouring chunks of one channel as one."""
+    """The payloads, with adjacent chunks of the same channel merged."""
     out: list[Payload] = []
     chunk: list[str] = []
     channel = None

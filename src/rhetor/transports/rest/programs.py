@@ -106,7 +106,7 @@ def _tool_peer(node: Node, name: str) -> Peer:
 
 
 def _is_tool(node: Node, peer: Peer) -> bool:
-    return peer.kind is PeerKind.TOOL and not node.hub.state.peers.is_put(peer.name)
+    return peer.kind is PeerKind.TOOL and not node.hub.state.peers.is_announced(peer.name)
 
 
 def _tool(node: Node, peer: Peer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rhetor.codec.plain_text import as_text
 from rhetor.domain.command import Principal
 from rhetor.domain.event import MessageForwarded, Position
 from rhetor.errors import Malformed
-from rhetor.hub.programs.attach import Viewer, shown_beside, view
+from rhetor.hub.programs.attach import Viewer, forwarded_messages, view
 from rhetor.hub.turns.attribution import title_of
 from rhetor.transports.server.node import Node
 
@@ -56,7 +56,7 @@ async def _show(wire: Wire, viewer: Viewer) -> None:
 async def _tell(wire: Wire, here: Node, who: Principal, peer: str, after: Position | None) -> None:
     """What is forwarded to this terminal, as notices: text, without any control character or sequence."""
     state = here.hub.state
-    async for event in shown_beside(state, who, peer, after):
+    async for event in forwarded_messages(state, who, peer, after):
         message = event.payload
         assert isinstance(message, MessageForwarded)
         notice = {

@@ -53,7 +53,7 @@ class PeerDesk:
     async def _whole(self, accepted: Accepted) -> dict[str, Any]:
         """Raises:
         TurnFailure: the turn did not complete."""
-        with self._hub.state.presence.only_for_the_end(accepted.session_id):
+        with self._hub.state.presence.waiting_for_end(accepted.session_id):
             end, said = await self._hub.answer(accepted)
         if isinstance(end, TurnCompleted):
             return {"response": end.text, **_place(accepted), "usage": end.usage}

@@ -63,7 +63,7 @@ class StreamDesk:
     async def _watch(self, subscription: str) -> Reply:
         self._require_room(subscription)
         watch = PermissionWatch(self._hub.state, self._wire.who)
-        waiting, _ = await watch.look()
+        waiting, _ = await watch.changes()
         then = self._begin(subscription, lambda: self._tell(watch, subscription))
         return Reply({"permissions": [shown(asked) for asked in waiting]}, then=then)
 
@@ -99,6 +99,6 @@ class StreamDesk:
     async def _tell(self, watch: PermissionWatch, subscription: str) -> None:
         while True:
             await watch.wait()
-            asked, answered = await watch.look()
+            asked, answered = await watch.changes()
             told = [shown(one) for one in (*answered, *asked)]
             await self._wire.say(*(permission(subscription, one) for one in told))

@@ -13,7 +13,7 @@ import pytest
 from rhetor.dialects.raw import SseView
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.errors import PositionLost
-from rhetor.hub.fanout.broadcaster import PIECE_BYTES, Broadcaster
+from rhetor.hub.fanout.broadcaster import BATCH_BYTES, Broadcaster
 from rhetor.hub.fanout.subscriber import DirectWriter
 from rhetor.store.base import PAGE, Draft, Record
 from rhetor.store.memory import MemoryStore
@@ -235,7 +235,7 @@ async def test_what_is_written_in_one_go_is_bounded() -> None:
         await home.say(100, "x" * 50_000)
         for ear in ears:
             await ear.has(101)
-            assert max(map(len, ear.pieces)) < PIECE_BYTES + 60_000
+            assert max(map(len, ear.pieces)) < BATCH_BYTES + 60_000
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -119,5 +119,5 @@ async def _ended(home: House, session: str) -> None:
 @contextmanager
 def _waiting_for_the_end(home: House, session: str) -> Iterator[None]:
     presence = home.hub.state.presence
-    with presence.only_for_the_end(session), presence.reader(session):
+    with presence.waiting_for_end(session), presence.reader(session):
         yield

@@ -199,7 +199,7 @@ async def test_a_program_is_lost_with_its_host(kind: str) -> None:
         assert payloads[-1] in await home.log("hub")
         status = await home.status("p")
         assert (status["status"], status["evidence"]) == ("gone", payloads[-1].reason)
-        await asyncio.wait_for(instance.left.wait(), SECONDS)
+        await asyncio.wait_for(instance.end_logged.wait(), SECONDS)
         await ended(instance.running.pid, start)
         left_it = 0
         for pid, began in all_.items():

@@ -295,7 +295,7 @@ async def test_an_anonymous_turn_that_nobody_reads_is_interrupted_and_a_named_on
             with home.hub.state.presence.reader(accepted.session_id):
                 await home.until(accepted.session_id, accepted.after, ev.OutputDelta)
         events = await home.until(alone.session_id, alone.after, ev.TurnInterrupted)
-        assert ev.TurnInterrupted("its caller went away") in [event.payload for event in events]
+        assert ev.TurnInterrupted("the caller disconnected") in [event.payload for event in events]
         assert await _still_runs(home, kept.session_id)
 
 

@@ -387,7 +387,7 @@ async def test_a_client_that_goes_away_leaves_an_anonymous_turn_to_be_interrupte
         end, _ = await turn_end(
             home.hub.state.store, session_id, response.headers["x-turn-id"], Position(head.epoch, 0)
         )
-        assert end == TurnInterrupted("its caller went away")
+        assert end == TurnInterrupted("the caller disconnected")
 
 
 def digest(events: list[dict[str, Any]]) -> str:

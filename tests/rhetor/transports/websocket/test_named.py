@@ -331,11 +331,11 @@ async def test_what_is_said_to_the_hub_itself_is_answered_by_the_hub(tmp_path: P
         for word in words:
             await talker.write(word)
         said = dict(zip(words, contents(await talker.reads(len(words))), strict=True))
-        assert said["help"].splitlines()[0] == "help  these words"
+        assert said["help"].splitlines()[0] == "help  lists these commands"
         assert said["/Status"].startswith("running: 3 peers, 1 teams, ")
         assert "apollo  specialist, idle" in said["peers"]
         assert said["teams"] == "team:reviewers  apollo, athena"
-        assert "rhetor  with the hub: read by 1, unread " in said["sockets"]
+        assert "rhetor  with the hub: readers: 1, unread: " in said["sockets"]
         assert f"{made['session_id']}  apollo" in said["sessions"]
         assert said["what is love?"].startswith("There is no command 'what is love?'.\nhelp")
         assert {(f["ai"], f["headers"][0]) for f in talker.all} == {("rhetor", "team-chat-from-rhetor")}
