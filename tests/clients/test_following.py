@@ -38,7 +38,7 @@ class Watched:
     session: str
 
     @property
-    def api(self) -> str:
+    def door(self) -> str:
         return f"127.0.0.1:{self.relay.port}"
 
     @property

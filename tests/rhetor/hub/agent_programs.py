@@ -1,7 +1,8 @@
-"""Programs that speak as coding agents do, and ask for what a message names: `ask TOOL`, `withdraw TOOL`.
+"""Programs that imitate coding agents.
 
-`work` makes the first one work until it hears something. After the answer each says what it was told; a
-request that it withdraws is withdrawn when it hears something, and then once more.
+The message `ask TOOL` makes them request permission for a tool, and their answer is the decision. The message
+`withdraw TOOL` makes them request permission, and withdraw the request twice at the next input. `work` makes
+the first one work until the next input.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ PROTOCOLS: dict[str, tuple[str, Callable[[Opening], AgentProtocol]]] = {
 
 @asynccontextmanager
 async def agents(hosts: Hosts, rules: Rules = Rules(), **options: Any) -> AsyncIterator[Hub]:  # noqa: B008
-    """A hub with one such peer for each driver, called as that."""
+    """A hub with one such peer for each driver, named after the driver."""
     peers = [
         Peer(name, PeerKind.TOOL, name, program=Program((*PYTHON, script), "/"), permissions=rules)
         for name, (script, _) in PROTOCOLS.items()

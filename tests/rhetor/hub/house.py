@@ -1,4 +1,4 @@
-"""A hub over a memory store and scripted peers, and what tests read from its log."""
+"""A hub with a memory store and scripted peers, and helpers that read its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A memory store that refuses what a test names, as a full disk or a locked database would."""
+"""A memory store that fails as a test requires, like a store with a full disk or a locked database."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Fault = Exception | type[Exception]
 
 
 class RefusingStore(MemoryStore):
-    """`faults`: for a method, what its next calls raise instead of doing anything, in order; only calls of
-    tasks whose name begins with `tasks`. `refused_payloads`: the same for commits that have such a payload.
-    `before_commit` is awaited with what is about to be committed."""
+    """`faults`: the exceptions that the next calls of a method raise, in order. Only calls from tasks whose
+    name begins with `tasks` are affected. `refused_payloads`: the same for commits with a payload of that
+    type. `before_commit` is awaited before each commit."""
 
     def __init__(self) -> None:
         super().__init__(clock=lambda: NOW)
@@ -56,5 +56,5 @@ class RefusingStore(MemoryStore):
 
 
 def refusals(count: int) -> list[Fault]:
-    """What a store raises for as long as it cannot write."""
+    """Return the exceptions that a store raises for `count` calls while it cannot write."""
     return [StoreRefused("the disk is full") for _ in range(count)]

@@ -1,4 +1,4 @@
-"""A fault in the hub's background work ends that work at most, never the hub."""
+"""A fault in a background task ends at most that task, never the hub."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def _queued(home: House, hold: asyncio.Event, store: RefusingStore) -> Any
     return first, second
 
 
-async def test_a_queued_turn_starts_when_the_store_accepts_its_start_again() -> None:
+async def test_a_queued_turn_starts_once_the_store_accepts_commits_again() -> None:
     store, hold = RefusingStore(), asyncio.Event()
     async with house([hold, Text("first"), Done()], store=store) as home:
         first, second = await _queued(home, hold, store)
@@ -67,7 +67,7 @@ async def test_a_queued_turn_starts_when_the_store_accepts_its_start_again() -> 
 
 
 @pytest.mark.parametrize("read", ["page", "find turn", "get session"])
-async def test_a_queued_turn_starts_when_what_it_reads_can_be_read_again(read: str) -> None:
+async def test_a_queued_turn_starts_once_the_store_allows_reads_again(read: str) -> None:
     store, hold = RefusingStore(), asyncio.Event()
     async with house([hold, Text("first"), Done()], store=store) as home:
         first, second = await _queued(home, hold, store)
@@ -79,7 +79,7 @@ async def test_a_queued_turn_starts_when_what_it_reads_can_be_read_again(read: s
         await _still_answers(home)
 
 
-async def test_a_queued_turn_fails_when_its_message_cannot_be_read_at_all(
+async def test_a_queued_turn_fails_if_its_message_cannot_be_read(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store, hold = RefusingStore(), asyncio.Event()
@@ -97,7 +97,7 @@ async def test_a_queued_turn_fails_when_its_message_cannot_be_read_at_all(
 @pytest.mark.parametrize(
     "fault", [*refusals(1), StateConflict("session", "s_1", "paused"), RuntimeError("broken")]
 )
-async def test_the_expiry_sweep_goes_on_after_a_fault(fault: Exception) -> None:
+async def test_the_expiry_sweep_continues_after_a_fault(fault: Exception) -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         kept: Any = await home.execute(StartSession("apollo", ttl=60.0))
@@ -118,7 +118,7 @@ async def test_the_expiry_sweep_goes_on_after_a_fault(fault: Exception) -> None:
         await _still_answers(home)
 
 
-async def test_an_answer_is_forwarded_when_the_outbox_can_be_read_again() -> None:
+async def test_an_answer_is_forwarded_once_the_outbox_can_be_read_again() -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         terminal: Any = await home.execute(PutTerminal("desk"))
@@ -132,7 +132,7 @@ async def test_an_answer_is_forwarded_when_the_outbox_can_be_read_again() -> Non
         await _still_answers(home)
 
 
-async def test_a_step_fails_alone_when_something_unexpected_breaks_it() -> None:
+async def test_an_unexpected_error_in_a_step_fails_only_that_step() -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         heads = store.head
@@ -160,7 +160,7 @@ async def _until_empty(faults: list[Fault]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_giving_up_a_call_that_cannot_be_read_leaves_the_hub_running() -> None:
+async def test_the_hub_keeps_running_if_an_abandoned_call_cannot_be_read() -> None:
     store, hold = RefusingStore(), asyncio.Event()
     async with house([hold], store=store, limits=Limits(abandon_after=0.01)) as home:
         accepted = await home.send(target="apollo", content="hello")

@@ -1,4 +1,4 @@
-"""Which peers are there, as the configuration changes beside programs that are announced."""
+"""Changes of the configuration while announced programs and added teams exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names(peers: Peers) -> set[str]:
     return {peer.name for peer in peers}
 
 
-def test_what_is_configured_anew_takes_the_place_of_what_was_and_what_was_announced_stays() -> None:
+def test_a_new_configuration_replaces_configured_peers_and_keeps_announced_ones() -> None:
     peers = Peers([specialist("a"), specialist("b")])
     box = Peer("box", PeerKind.TERMINAL, "terminal", "a shell")
     peers.put(box)
@@ -28,7 +28,7 @@ def test_what_is_configured_anew_takes_the_place_of_what_was_and_what_was_announ
     assert peers.get("box") == specialist("box")
 
 
-def test_teams_that_were_made_stay_and_those_that_were_configured_go() -> None:
+def test_a_new_configuration_replaces_configured_teams_and_keeps_teams_added_at_run_time() -> None:
     peers = Peers([specialist("a"), specialist("b")], {"old": ["a"]})
     peers.put_team("made", ["b"])
     peers.put_team("both", ["b"])

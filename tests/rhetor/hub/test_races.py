@@ -1,4 +1,4 @@
-"""A row that changes between a use case's read and its commit loses nothing of either change."""
+"""If a row changes between a use case's read and its commit, neither change is lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _session(store: RefusingStore, id: str) -> Session:
 
 
 def _first(store: RefusingStore, work: Callable[[], Awaitable[object]]) -> None:
-    """Do `work` after the next use case has read what it needs, and before it commits."""
+    """Do `work` after the next use case has read its rows and before it commits."""
 
     async def before(*_: object) -> None:
         store.before_commit = None
@@ -52,7 +52,7 @@ def _save_first(home: House, store: RefusingStore, session_id: str) -> None:
     _first(store, lambda: home.hub.execute(ME, SaveSession(session_id, "plans")))
 
 
-async def test_a_name_that_is_saved_while_a_message_is_sent_is_kept() -> None:
+async def test_a_name_saved_during_a_send_is_kept() -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         session: Any = await home.execute(StartSession("apollo", ttl=60.0))
@@ -64,7 +64,7 @@ async def test_a_name_that_is_saved_while_a_message_is_sent_is_kept() -> None:
 
 
 @pytest.mark.parametrize("change", ["pause", "restore"])
-async def test_a_name_that_is_saved_during_another_change_is_kept(change: str) -> None:
+async def test_a_name_saved_during_another_change_is_kept(change: str) -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         session: Any = await home.execute(StartSession("apollo", ttl=60.0))
@@ -81,7 +81,7 @@ async def test_a_name_that_is_saved_during_another_change_is_kept(change: str) -
         assert kept.state == ("paused" if change == "pause" else "active")
 
 
-async def test_a_session_that_is_saved_while_its_only_turn_ends_is_kept() -> None:
+async def test_a_session_saved_while_its_only_turn_ends_is_kept() -> None:
     store, hold = RefusingStore(), asyncio.Event()
     async with house([hold], store=store) as home:
         accepted = await home.send(target="apollo", content="hello")
@@ -94,7 +94,7 @@ async def test_a_session_that_is_saved_while_its_only_turn_ends_is_kept() -> Non
         assert (await home.end_of(again)).type == "turn.completed"
 
 
-async def test_a_queued_turn_that_is_cancelled_as_it_starts_does_not_run() -> None:
+async def test_a_queued_turn_cancelled_while_it_starts_does_not_run() -> None:
     store, hold = RefusingStore(), asyncio.Event()
     async with house([hold], store=store) as home:
         session: Any = await home.execute(StartSession("apollo"))
@@ -116,11 +116,11 @@ async def test_a_queued_turn_that_is_cancelled_as_it_starts_does_not_run() -> No
         assert [content for _, content in home.driver.heard] == ["one"]
 
 
-async def test_a_forward_that_is_replaced_while_it_fails_stays_replaced() -> None:
+async def test_a_forward_replaced_while_it_fails_stays_replaced() -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         await home.execute(PutForward("apollo", "athena"))
-        gone = home.hub.state.peers._peers.pop("athena")  # so that the delivery fails
+        gone = home.hub.state.peers._peers.pop("athena")  # this makes the delivery fail
 
         async def before(stream: str, drafts: Sequence[Draft], rows: Sequence[Row]) -> None:
             if any(isinstance(draft.payload, ForwardFailed) for draft in drafts):
@@ -148,8 +148,8 @@ async def test_many_senders_to_one_session_are_all_accepted() -> None:
         assert ends == ["turn.completed"] * 50
 
 
-async def test_statistics_are_complete_after_a_refused_commit() -> None:
-    """The commit that is retried must not write back statistics older than the ones committed meanwhile."""
+async def test_statistics_are_complete_after_a_rejected_commit() -> None:
+    """A retried commit must not overwrite statistics that were committed in the meantime."""
     store = RefusingStore()
     async with house(store=store) as home:
         refused = asyncio.Event()

@@ -1,4 +1,4 @@
-"""What a hub finds that another one left, and what it leaves itself."""
+"""Recovery after a crash or a restart, and what a shutdown leaves in the log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from rhetor.store.sqlite.store import SqliteStore
 pytestmark = pytest.mark.anyio
 
 
-async def test_shutting_down_interrupts_what_runs_and_keeps_what_it_said() -> None:
+async def test_shutdown_interrupts_running_turns_and_keeps_their_partial_output() -> None:
     store = MemoryStore(clock=lambda: 1)
     async with house([Text("half"), asyncio.Event()], store=store) as home:
         accepted = await home.send(target="apollo", content="hi")
@@ -56,7 +56,7 @@ def _copy(folder: Path) -> None:
 
 @asynccontextmanager
 async def crashed(folder: Path) -> AsyncIterator[House]:
-    """A new hub on what a power cut would have left of the other one's database."""
+    """A new hub on a copy of the running hub's database, as a power failure would leave it."""
     _copy(folder)
     store = await SqliteStore.open(folder / "copy-hub.db", clock=lambda: 1)
     try:
@@ -89,7 +89,7 @@ async def test_after_a_crash_running_turns_are_interrupted_and_waiting_ones_run(
             assert home.driver.histories == [[PastMessage("user", "0"), PastMessage("assistant", "half")]]
 
 
-async def test_after_a_crash_a_plan_ends_where_it_was(tmp_path: Path, store: SqliteStore) -> None:
+async def test_after_a_crash_a_running_plan_ends_as_interrupted(tmp_path: Path, store: SqliteStore) -> None:
     async with house([Text("half"), asyncio.Event()], store=store) as dead:
         planned = await dead.execute(StartPlan(PIPELINE))
         assert isinstance(planned, Planned)
@@ -106,7 +106,7 @@ async def test_after_a_crash_a_plan_ends_where_it_was(tmp_path: Path, store: Sql
             assert home.driver.heard == []
 
 
-async def test_a_fork_remembers_until_its_place_and_leaves_its_parent_alone() -> None:
+async def test_a_fork_has_the_history_up_to_its_checkpoint_and_does_not_change_its_parent() -> None:
     async with house() as home:
         first = await home.send(target="apollo", content="one", context_window=10)
         await home.end_of(first)
@@ -122,7 +122,7 @@ async def test_a_fork_remembers_until_its_place_and_leaves_its_parent_alone() ->
         assert words == [[], one, one, one + two]
 
 
-async def test_a_restored_session_goes_on_from_its_place_in_a_new_epoch() -> None:
+async def test_a_restored_session_continues_from_its_checkpoint_in_a_new_epoch() -> None:
     async with house() as home:
         first = await home.send(target="apollo", content="one", context_window=10)
         await home.end_of(first)
@@ -138,7 +138,7 @@ async def test_a_restored_session_goes_on_from_its_place_in_a_new_epoch() -> Non
         assert [s.content for s in home.driver.histories[-1]] == ["one", "apollo heard: one"]
 
 
-async def test_sessions_expire_when_they_are_not_used() -> None:
+async def test_unused_sessions_expire_and_named_ones_do_not() -> None:
     now = 0
     store = MemoryStore(clock=lambda: now)
     async with house(store=store) as home:
@@ -153,7 +153,7 @@ async def test_sessions_expire_when_they_are_not_used() -> None:
         assert states == ["expired", "active"]
 
 
-async def test_a_paused_session_still_waits_after_a_restart() -> None:
+async def test_a_paused_session_stays_paused_after_a_restart() -> None:
     store = MemoryStore(clock=lambda: 1)
     async with house(store=store) as home:
         session = await home.execute(StartSession("apollo", name="kept"))
@@ -166,7 +166,7 @@ async def test_a_paused_session_still_waits_after_a_restart() -> None:
         assert isinstance(await again.end_of(waiting), ev.TurnCompleted)
 
 
-async def test_what_was_measured_of_a_peer_is_there_after_a_restart() -> None:
+async def test_peer_statistics_survive_a_restart() -> None:
     store = MemoryStore(clock=lambda: 1)
     async with house([Text("x"), Done()], [ProviderCut("gone", retryable=True)], store=store) as home:
         for _ in range(2):
@@ -177,7 +177,9 @@ async def test_what_was_measured_of_a_peer_is_there_after_a_restart() -> None:
         assert again.hub.state.peer_statistics.of("athena").success_rate is None
 
 
-async def test_what_a_turn_had_asked_is_closed_with_it(store: SqliteStore, tmp_path: Path) -> None:
+async def test_after_a_crash_the_open_requests_of_an_interrupted_turn_are_closed(
+    store: SqliteStore, tmp_path: Path
+) -> None:
     options = (ev.PermissionOption("allow", "Allow", "allow_once"),)
     script = [
         ToolUse("call_1", "weather", {"place": 1}, "client"),

@@ -61,7 +61,7 @@ class Broadcaster:
         return sum(map(len, self._groups.values()))
 
     def followers(self) -> Iterator[tuple[str, int]]:
-        """Yield the stream of each follower, and the sequence number up to which its client has everything."""
+        """Yield each follower's stream, and the sequence number up to which its client has everything."""
         for follower in self._followers:
             yield follower.stream, follower.cursor.seq
 

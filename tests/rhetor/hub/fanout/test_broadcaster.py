@@ -1,4 +1,4 @@
-"""Readers of one stream who share a task, and what each of them is given, whatever the others do."""
+"""Clients that follow one stream share a reader, and each receives every event whatever the others do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STREAM = "s_1"
 
 
 class Counted(MemoryStore):
-    """Counts the pages that are asked for."""
+    """Counts the pages that are read."""
 
     def __init__(self) -> None:
         super().__init__(clock=lambda: 1_700_000_000_000)
@@ -34,16 +34,18 @@ class Counted(MemoryStore):
         return await super().page(stream, after, limit)
 
 
-class Ear:
-    """A client that has room when the test says so. `heard`: the numbers that it was given, in that order;
-    `skipped`: those before which another one came than the frame says; `counted`: bytes of its api that it
-    was told of."""
+class Client:
+    """A client that has room while `room` is set.
 
-    def __init__(self, api: str = "ear") -> None:
+    `received`: the sequence numbers that it received, in order. `skipped`: the numbers of frames whose `prev`
+    is not the number received before. `counted`: the bytes that were counted through this client.
+    """
+
+    def __init__(self, api: str = "test") -> None:
         self.api = api
         self.writer = DirectWriter(self._put)
         self.counted = 0
-        self.heard: list[int] = []
+        self.received: list[int] = []
         self.skipped: list[int] = []
         self.pieces: list[bytes] = []
         self.room = asyncio.Event()
@@ -67,16 +69,16 @@ class Ear:
 
     async def has(self, count: int) -> None:
         async with asyncio.timeout(30):
-            while len(self.heard) < count:
+            while len(self.received) < count:
                 self._more.clear()
                 await self._more.wait()
 
     def _take(self, frames: bytes) -> None:
         self.pieces.append(frames)
         for seq, prev in re.findall(rb'"seq":(\d+),"prev":(\d+)', frames):
-            if int(prev) != (self.heard[-1] if self.heard else 0):
+            if int(prev) != (self.received[-1] if self.received else 0):
                 self.skipped.append(int(seq))
-            self.heard.append(int(seq))
+            self.received.append(int(seq))
         self._more.set()
 
 
@@ -92,9 +94,11 @@ class House:
         committed = await self.store.commit(STREAM, [Draft(OutputDelta(text), "t_1") for _ in range(count)])
         self.start = Position(committed.epoch, 0)
 
-    def follow(self, ear: Ear, after: int = 0, ends: frozenset[str] = frozenset()) -> asyncio.Task[None]:
+    def follow(
+        self, client: Client, after: int = 0, ends: frozenset[str] = frozenset()
+    ) -> asyncio.Task[None]:
         place, view = Position(self.start.epoch, after), SseView(after, ends=ends)
-        task = self._tasks.create_task(self.broadcaster.follow(STREAM, place, view, ear))
+        task = self._tasks.create_task(self.broadcaster.follow(STREAM, place, view, client))
         self.followers.append(task)
         return task
 
@@ -110,156 +114,156 @@ async def house() -> AsyncIterator[House]:
 
 
 async def settled(broadcaster: Broadcaster, wanted: Callable[[], bool]) -> None:
-    """Let what is ready run, until it is so."""
+    """Run ready tasks until `wanted` returns True."""
     for _ in range(1000):
         if wanted():
             return
         await asyncio.sleep(0)
-    raise AssertionError(f"it did not come; {len(broadcaster)} groups")
+    raise AssertionError(f"the condition was not met; {len(broadcaster)} groups")
 
 
-async def test_who_stands_at_the_same_place_is_read_to_by_one_task() -> None:
+async def test_clients_at_the_same_position_share_one_reader() -> None:
     async with house() as home:
-        ears = [Ear() for _ in range(50)]
-        for ear in ears:
-            home.follow(ear)
-        for ear in ears:
-            await ear.has(1)
+        clients = [Client() for _ in range(50)]
+        for client in clients:
+            home.follow(client)
+        for client in clients:
+            await client.has(1)
         await settled(home.broadcaster, lambda: len(home.broadcaster) == 1)
         before = home.store.pages
         for _ in range(10):
             await home.say()
-            for ear in ears:
-                await ear.has(ears[0].heard[-1])
-        for ear in ears:
-            await ear.has(11)
-        assert [ear.heard for ear in ears] == [list(range(1, 12))] * 50
+            for client in clients:
+                await client.has(clients[0].received[-1])
+        for client in clients:
+            await client.has(11)
+        assert [client.received for client in clients] == [list(range(1, 12))] * 50
         assert home.store.pages - before <= 20
-        assert all(ear.pieces[-1] is ears[0].pieces[-1] for ear in ears)
+        assert all(client.pieces[-1] is clients[0].pieces[-1] for client in clients)
 
 
-async def test_the_readers_of_each_api_are_counted_together_without_those_that_had_no_room() -> None:
+async def test_bytes_are_counted_per_api_without_clients_that_had_no_room() -> None:
     async with house() as home:
-        ears = [Ear(api) for api in ("sse", "sse", "sse", "ws", "ws")]
-        for ear in ears:
-            home.follow(ear)
-        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
+        clients = [Client(api) for api in ("sse", "sse", "sse", "ws", "ws")]
+        for client in clients:
+            home.follow(client)
+        await settled(home.broadcaster, lambda: all(client.received for client in clients))
         await settled(home.broadcaster, lambda: len(home.broadcaster) == 2)
-        ears[0].room.clear()
+        clients[0].room.clear()
         await home.say()
-        for ear in ears[1:]:
-            await ear.has(2)
-        size = len(ears[1].pieces[-1])
-        assert sum(ear.counted for ear in ears if ear.api == "sse") == 2 * size
-        assert sum(ear.counted for ear in ears if ear.api == "ws") == 2 * size
-        ears[0].room.set()
-        await ears[0].has(2)
+        for client in clients[1:]:
+            await client.has(2)
+        size = len(clients[1].pieces[-1])
+        assert sum(client.counted for client in clients if client.api == "sse") == 2 * size
+        assert sum(client.counted for client in clients if client.api == "ws") == 2 * size
+        clients[0].room.set()
+        await clients[0].has(2)
 
 
-async def test_one_that_has_no_room_holds_nobody_up_and_has_everything_in_the_end() -> None:
+async def test_a_slow_client_delays_no_other_and_receives_every_event() -> None:
     async with house() as home:
-        slow, *others = ears = [Ear() for _ in range(5)]
-        for ear in ears:
-            home.follow(ear)
-        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
+        slow, *others = clients = [Client() for _ in range(5)]
+        for client in clients:
+            home.follow(client)
+        await settled(home.broadcaster, lambda: all(client.received for client in clients))
         slow.room.clear()
         for _ in range(100):
             await home.say(10)
-        for ear in others:
-            await ear.has(1001)
-        assert slow.heard == [1]
+        for client in others:
+            await client.has(1001)
+        assert slow.received == [1]
         slow.room.set()
         await slow.has(1001)
-        await settled(home.broadcaster, lambda: len(home.broadcaster) == 1)  # it is back among the others
+        await settled(home.broadcaster, lambda: len(home.broadcaster) == 1)  # it has rejoined the group
         await home.say()
-        for ear in ears:
-            await ear.has(1002)
-        assert [ear.heard for ear in ears] == [list(range(1, 1003))] * 5
-        assert [ear.skipped for ear in ears] == [[]] * 5
+        for client in clients:
+            await client.has(1002)
+        assert [client.received for client in clients] == [list(range(1, 1003))] * 5
+        assert [client.skipped for client in clients] == [[]] * 5
 
 
-async def test_when_the_one_that_reads_for_all_goes_the_next_one_does() -> None:
+async def test_another_client_takes_over_when_the_reader_of_a_group_leaves() -> None:
     async with house() as home:
-        ears = [Ear() for _ in range(10)]
-        followers = [home.follow(ear) for ear in ears]
-        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
+        clients = [Client() for _ in range(10)]
+        followers = [home.follow(client) for client in clients]
+        await settled(home.broadcaster, lambda: all(client.received for client in clients))
         for n in range(9):
             followers[n].cancel()
-            if n % 2:  # the next but one goes in the same moment in which it is called
+            if n % 2:  # otherwise, the next reader is cancelled at the moment it is woken
                 await asyncio.sleep(0)
             await home.say()
-            await ears[9].has(n + 2)
-        assert ears[9].heard == list(range(1, 11))
+            await clients[9].has(n + 2)
+        assert clients[9].received == list(range(1, 11))
         followers[9].cancel()
         await settled(home.broadcaster, lambda: len(home.broadcaster) == 0)
 
 
-async def test_a_place_that_is_lost_is_told_to_each() -> None:
+async def test_each_client_gets_an_error_when_its_position_is_lost() -> None:
     async with house() as home:
         lost: list[str] = []
 
-        async def told(ear: Ear) -> None:
+        async def told(client: Client) -> None:
             try:
-                await home.broadcaster.follow(STREAM, home.start, SseView(0), ear)
+                await home.broadcaster.follow(STREAM, home.start, SseView(0), client)
             except PositionLost as error:
                 lost.append(error.data["outcome"])
 
-        ears = [Ear() for _ in range(3)]
-        tasks = [asyncio.create_task(told(ear)) for ear in ears]
-        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
+        clients = [Client() for _ in range(3)]
+        tasks = [asyncio.create_task(told(client)) for client in clients]
+        await settled(home.broadcaster, lambda: all(client.received for client in clients))
         await home.store.commit(STREAM, [], base=(STREAM, Position(home.start.epoch, 1)))
         await asyncio.gather(*tasks)
         assert lost == ["epoch_changed"] * 3
         assert len(home.broadcaster) == 0
 
 
-async def test_the_end_of_a_view_ends_all_that_are_shown_it() -> None:
+async def test_the_end_of_a_view_ends_all_followers_with_that_view() -> None:
     async with house() as home:
-        ears = [Ear() for _ in range(3)]
-        followers = [home.follow(ear, 1, frozenset({"output.delta"})) for ear in ears]
-        on = Ear()
+        clients = [Client() for _ in range(3)]
+        followers = [home.follow(client, 1, frozenset({"output.delta"})) for client in clients]
+        on = Client()
         home.follow(on, 1)
         await settled(home.broadcaster, lambda: len(home.broadcaster) == 2)
         await home.say(2)
         await asyncio.gather(*followers)
         await on.has(2)
-        assert ([ear.heard for ear in ears], on.heard) == ([[2]] * 3, [2, 3])
+        assert ([client.received for client in clients], on.received) == ([[2]] * 3, [2, 3])
 
 
-async def test_what_is_written_in_one_go_is_bounded() -> None:
+async def test_the_size_of_one_write_is_bounded() -> None:
     async with house() as home:
-        ears = [Ear() for _ in range(2)]
-        for ear in ears:
-            home.follow(ear)
-        await settled(home.broadcaster, lambda: all(ear.heard for ear in ears))
+        clients = [Client() for _ in range(2)]
+        for client in clients:
+            home.follow(client)
+        await settled(home.broadcaster, lambda: all(client.received for client in clients))
         await home.say(100, "x" * 50_000)
-        for ear in ears:
-            await ear.has(101)
-            assert max(map(len, ear.pieces)) < BATCH_BYTES + 60_000
+        for client in clients:
+            await client.has(101)
+            assert max(map(len, client.pieces)) < BATCH_BYTES + 60_000
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_whatever_clients_do_each_has_every_event_once_and_in_order(seed: int) -> None:
+async def test_every_client_receives_each_event_once_and_in_order(seed: int) -> None:
     random, events = Random(seed), 300
     async with house() as home:
-        ears = [Ear() for _ in range(12)]
+        clients = [Client() for _ in range(12)]
 
-        async def listen(ear: Ear) -> None:
-            """Follow, be cut, follow again from the last number that came."""
-            while not ear.heard or ear.heard[-1] < events:
-                last = ear.heard[-1] if ear.heard else 0
-                follower = home.follow(ear, last)
+        async def listen(client: Client) -> None:
+            """Follow, get disconnected, and follow again from the last number received."""
+            while not client.received or client.received[-1] < events:
+                last = client.received[-1] if client.received else 0
+                follower = home.follow(client, last)
                 for _ in range(random.randrange(30)):
                     if random.random() < 0.1:
-                        (ear.room.clear if ear.room.is_set() else ear.room.set)()
+                        (client.room.clear if client.room.is_set() else client.room.set)()
                     await asyncio.sleep(0)
-                ear.room.set()
+                client.room.set()
                 for _ in range(random.randrange(10)):
                     await asyncio.sleep(0)
                 follower.cancel()
                 await asyncio.wait([follower])
 
-        listening = [asyncio.create_task(listen(ear)) for ear in ears]
+        listening = [asyncio.create_task(listen(client)) for client in clients]
         said = 1
         while said < events:
             count = min(random.randint(1, 5), events - said)
@@ -267,5 +271,5 @@ async def test_whatever_clients_do_each_has_every_event_once_and_in_order(seed: 
             said += count
             await asyncio.sleep(0)
         await asyncio.gather(*listening)
-        assert [ear.heard for ear in ears] == [list(range(1, events + 1))] * len(ears)
-        assert [ear.skipped for ear in ears] == [[]] * len(ears)
+        assert [client.received for client in clients] == [list(range(1, events + 1))] * len(clients)
+        assert [client.skipped for client in clients] == [[]] * len(clients)

@@ -1,4 +1,4 @@
-"""When what a peer says reaches those who follow, and when it is gathered first."""
+"""When output reaches followers at once, and when it is gathered first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class CountingStore(MemoryStore):
-    """Keeps which events came with one commit."""
+    """Records the event types of each commit."""
 
     def __init__(self) -> None:
         super().__init__(clock=lambda: 1_700_000_000_000)
@@ -41,7 +41,7 @@ async def _session(home: House) -> str:
 
 
 class Request(list[Output]):
-    """A script that notes when more of it is asked for."""
+    """A script that records when more of it is read."""
 
     def __init__(self, order: list[str]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Request(list[Output]):
         yield Done()
 
 
-async def test_who_follows_has_the_first_output_before_more_is_read() -> None:
+async def test_followers_receive_the_first_output_before_more_is_read() -> None:
     order: list[str] = []
     async with house(Request(order)) as home:
         accepted = await home.send(session_id=await _session(home), content="hi")
@@ -74,7 +74,7 @@ START = ["message.accepted", "turn.started"]
     ],
     ids=["only the caller", "a reader beside it"],
 )
-async def test_a_short_answer_is_one_commit_where_all_wait_for_its_end(
+async def test_a_short_answer_is_one_commit_if_all_readers_wait_for_its_end(
     others: int, commits: list[list[str]]
 ) -> None:
     store = CountingStore()
@@ -88,7 +88,7 @@ async def test_a_short_answer_is_one_commit_where_all_wait_for_its_end(
     assert store.commits == commits
 
 
-async def test_a_long_output_is_not_gathered_whoever_waits() -> None:
+async def test_a_long_output_is_committed_at_once_if_all_readers_wait_for_the_end() -> None:
     store = CountingStore()
     async with house([Text("x" * GATHER_BYTES), Done()], store=store) as home:
         session = await _session(home)
@@ -98,7 +98,7 @@ async def test_a_long_output_is_not_gathered_whoever_waits() -> None:
     assert store.commits == [START, ["output.delta"], ["turn.completed"]]
 
 
-async def test_what_is_gathered_is_in_the_log_before_its_turn_ends() -> None:
+async def test_gathered_output_is_logged_before_its_turn_ends() -> None:
     over = asyncio.Event()
     async with house([Text("a"), over, Done()]) as home:
         session = await _session(home)
@@ -111,7 +111,7 @@ async def test_what_is_gathered_is_in_the_log_before_its_turn_ends() -> None:
 
 
 async def _ended(home: House, session: str) -> None:
-    """A turn, with nobody who reads it as it comes: `home.end_of` would count as one."""
+    """Run a turn without a reader. `home.end_of` would count as one."""
     accepted = await home.send(session_id=session, content="hi")
     await turn_end(home.store, session, accepted.turn_id, accepted.after)
 

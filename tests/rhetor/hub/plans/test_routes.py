@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.rhetor.hub.forwarding.test_forwards import AGENT_OF_APOLLO
 from tests.rhetor.hub.house import ME, OTHER, House, house
-from tests.rhetor.hub.turns.test_context import injected, told
+from tests.rhetor.hub.turns.test_context import injected, split
 
 from rhetor.domain import event as ev
 from rhetor.domain.command import Command
@@ -44,7 +44,7 @@ async def test_each_peer_is_given_what_the_one_before_has_said_and_its_purpose()
         await home.execute(REVIEW)
         events = await sent(home, "review", "a cache")
         assert [name for name, _ in home.driver.heard] == ["apollo", "athena", "prometheus"]
-        first, second, third = (told(message) for _, message in home.driver.heard)
+        first, second, third = (split(message) for _, message in home.driver.heard)
         assert first == ([], "a cache")
         assert second[0] == [("route review", "look for races")]
         assert re.fullmatch(r"\[From Apollo\]\n(--- \w{16} ---)\napollo heard: a cache\n\1", second[1])

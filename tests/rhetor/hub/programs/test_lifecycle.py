@@ -1,4 +1,4 @@
-"""Programs as peers, from their start to their end, as the log has them."""
+"""Programs as peers, from their start to their end, as recorded in the log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ME = Principal("me", local=True)
 HALF = "import sys; sys.stdout.write({said!r}); sys.stdout.flush(); {then}"
 HANGS = "import time; time.sleep(600)"
 READS = "import sys; sys.stdin.readline(); "
-# ignores that its end is asked for; so do two children and their children, of whom two have left the session
+# ignores signals to end, as do its two children and their children, two of which have left the session
 STUBBORN = """
 import os, signal, sys, time
 for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -47,7 +47,7 @@ for leaves in (False, True):
 print("ready", flush=True)
 time.sleep(600)
 """
-# prints lines 1 to N of its argument, and answers each line that it is sent
+# prints the numbers from 1 to its argument, and answers each line of input
 COUNTS = """
 import sys, threading
 def answer():
@@ -74,7 +74,7 @@ def text_of(payloads: list[Payload]) -> str:
 
 
 def descendants(pid: int) -> set[int]:
-    """Of a process, as far as they have not left it."""
+    """The descendants of a process, without those that were reparented."""
     found: set[int] = set()
     for process in Path("/proc").iterdir():
         with contextlib.suppress(ValueError, OSError):
@@ -85,21 +85,21 @@ def descendants(pid: int) -> set[int]:
 
 
 async def family(host: int) -> dict[int, int]:
-    """The stubborn program and all its descendants, with their start times, once all five are there."""
+    """Wait until the stubborn program has all its descendants; return all five with their start times."""
     async with asyncio.timeout(SECONDS):
-        while len(found := descendants(host)) < 5:  # noqa: ASYNC110 (of processes nobody tells)
+        while len(found := descendants(host)) < 5:  # noqa: ASYNC110 (the kernel sends no event)
             await asyncio.sleep(0.01)
     return {pid: start_time(pid) or 0 for pid in found}
 
 
 async def opened(gate: Path) -> None:
-    """Let the program go on that reads from the gate."""
+    """Let the program that reads from the gate continue."""
     async with asyncio.timeout(SECONDS):
         while True:
             try:
                 os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
                 return
-            except OSError:  # it does not read yet
+            except OSError:  # the program does not read yet
                 await asyncio.sleep(0.01)
 
 
@@ -111,7 +111,7 @@ async def killed(pid: int) -> None:
 
 
 async def gone(home: Served, peer: str) -> list[Payload]:
-    """Its standing session up to the program's end, after that was told to all."""
+    """Wait for the program's end in the hub's stream; return its session's payloads up to the end."""
     end = is_a(ev.PeerExited, ev.PeerLost)
     payloads = await home.seen(await home.standing(peer), end)
     await home.seen(
@@ -120,7 +120,7 @@ async def gone(home: Served, peer: str) -> list[Payload]:
     return payloads
 
 
-async def test_a_program_that_ends_in_mid_line_leaves_the_piece_and_then_its_end() -> None:
+async def test_the_incomplete_last_line_of_a_program_is_logged_before_its_end() -> None:
     async with with_programs(seconds=300) as home:
         for number in range(DEATHS):
             name, by_signal = f"p{number}", number % 2 == 0
@@ -141,7 +141,7 @@ async def test_a_program_that_ends_in_mid_line_leaves_the_piece_and_then_its_end
             assert (await home.status(name))["status"] == "gone"
 
 
-async def test_a_program_that_ends_in_a_turn_fails_it_and_what_it_said_is_kept() -> None:
+async def test_a_turn_fails_and_keeps_its_output_if_its_program_ends() -> None:
     async with with_programs(seconds=300) as home:
         for number in range(DEATHS):
             name, by_signal = f"p{number}", number % 2 == 0
@@ -163,7 +163,7 @@ async def test_a_program_that_ends_in_a_turn_fails_it_and_what_it_said_is_kept()
             assert whole.count(ev.OutputPartial("half an ans")) == 1
 
 
-async def test_a_program_that_ends_well_has_answered() -> None:
+async def test_a_turn_completes_if_its_program_exits_with_status_0() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, READS + "print('bye')")
         answer = await home.say("p", "go")
@@ -174,7 +174,7 @@ async def test_a_program_that_ends_well_has_answered() -> None:
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])
-async def test_nothing_survives_the_end_of_a_program_that_ignores_it(kind: str) -> None:
+async def test_ending_a_program_that_ignores_signals_ends_all_its_descendants(kind: str) -> None:
     async with with_programs(seconds=60) as home:
         await home.announce("p", *PYTHON, STUBBORN, kind=kind)
         instance = home.hub.state.instances["p"]
@@ -186,7 +186,7 @@ async def test_nothing_survives_the_end_of_a_program_that_ignores_it(kind: str) 
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])
-async def test_a_program_is_lost_with_its_host(kind: str) -> None:
+async def test_a_program_is_lost_if_its_host_is_killed(kind: str) -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, STUBBORN, kind=kind)
         instance = home.hub.state.instances["p"]
@@ -205,12 +205,12 @@ async def test_a_program_is_lost_with_its_host(kind: str) -> None:
         for pid, began in all_.items():
             if start_time(pid) == began and os.getsid(pid) != instance.running.pid:
                 left_it += 1
-                os.kill(pid, signal.SIGKILL)  # who had left its session is found by nobody any more
+                os.kill(pid, signal.SIGKILL)  # the hub cannot find a process that left the session
             await ended(pid, began)
         assert left_it == 2
 
 
-async def test_a_turn_fails_when_the_host_of_its_program_is_killed() -> None:
+async def test_a_turn_fails_if_the_host_of_its_program_is_killed() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, READS + HALF.format(said="so far", then=HANGS), delimiter="END\n")
         turn = asyncio.create_task(home.say("p", "go"))
@@ -230,7 +230,7 @@ async def test_many_starts_and_ends_leave_nothing_behind() -> None:
     async with with_programs(seconds=1200) as home:
 
         async def once(number: int) -> None:
-            # the interpreter marks its commands, for which files are written
+            # for python3, the terminal driver writes startup files that mark commands
             kind, argv = ("terminal", ("python3",)) if number % 2 else ("stdio", (*PYTHON, HANGS))
             await home.announce(f"p{number}", *argv, kind=kind)
             assert (await home.ask("DELETE", f"/api/v2/programs/p{number}")).status == 200
@@ -249,7 +249,7 @@ async def test_many_starts_and_ends_leave_nothing_behind() -> None:
             assert not path.is_dir() or list(path.iterdir()) == []
 
 
-async def test_what_is_said_after_a_turn_is_in_the_standing_session_once() -> None:
+async def test_output_after_a_turn_is_logged_once_in_the_default_session() -> None:
     says = (
         "import sys\n"
         "for line in sys.stdin: print('answer'); print('END'); print('later', line, end='', flush=True)"
@@ -259,7 +259,7 @@ async def test_what_is_said_after_a_turn_is_in_the_standing_session_once() -> No
         for number in range(3):
             answer = await home.say("p", f"{number}")
             assert answer.json["response"] == "answer\n"
-            after = f"later {number}END\n"  # its own delimiter is a line to it, too
+            after = f"later {number}END\n"  # the delimiter is a line of input, too
             await home.seen(await home.standing("p"), says_at_last(after))
         session = await home.standing("p")
         apart = [r async for r in _unturned(home, session)]
@@ -274,7 +274,7 @@ async def _unturned(home: Served, session: str) -> AsyncIterator[str]:
             yield record.event.payload.text
 
 
-async def test_a_hub_that_ends_in_order_lets_programs_go_on_and_the_next_one_hears_them() -> None:
+async def test_programs_continue_after_a_shutdown_and_the_next_hub_reads_them() -> None:
     store = MemoryStore(clock=lambda: 1)
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         folder = Path(name)
@@ -298,7 +298,7 @@ async def test_a_hub_that_ends_in_order_lets_programs_go_on_and_the_next_one_hea
                 assert (await home.say("p", "hi")).json["response"] == "heard hi\n"
 
 
-async def test_a_turn_that_a_hubs_end_interrupts_goes_on_in_the_program() -> None:
+async def test_output_of_a_turn_interrupted_by_shutdown_is_logged_by_the_next_hub() -> None:
     store = MemoryStore(clock=lambda: 1)
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         folder = Path(name)
@@ -322,17 +322,17 @@ async def test_a_turn_that_a_hubs_end_interrupts_goes_on_in_the_program() -> Non
                 assert text_of(payloads) == "half\nrest\n"
 
 
-async def left(home: Served, folder: Path) -> None:
-    """Until nothing of any host is left in the folder; the bell rings when one's things are gone."""
+async def hosts_removed(home: Served, folder: Path) -> None:
+    """Wait until the folder has no files of any host."""
     async with asyncio.timeout(SECONDS):
         while True:
-            heard = home.hub.state.notifier.next()
+            changed = home.hub.state.notifier.next()
             if not list((folder / "hosts").iterdir()):
                 return
-            await heard.wait()
+            await changed.wait()
 
 
-async def test_of_a_program_that_ended_while_no_hub_ran_its_end_is_told_and_nothing_is_left() -> None:
+async def test_the_end_of_a_program_while_no_hub_ran_is_logged_and_its_files_are_removed() -> None:
     store = MemoryStore(clock=lambda: 1)
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         folder = Path(name)
@@ -347,11 +347,11 @@ async def test_of_a_program_that_ended_while_no_hub_ran_its_end_is_told_and_noth
             async with served(folder, store=store, hosts=hosts) as home:
                 end = ev.PeerExited("p", None, signal.SIGTERM)
                 assert (await home.seen(session, is_a(ev.PeerExited, ev.PeerLost)))[-1] == end
-                await left(home, folder)
+                await hosts_removed(home, folder)
                 assert end in await home.log("hub")
 
 
-async def test_what_was_said_while_neither_hub_nor_host_ran_on_comes_before_the_end() -> None:
+async def test_output_produced_while_no_hub_ran_is_logged_before_the_end() -> None:
     store = MemoryStore(clock=lambda: 1)
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         folder = Path(name)
@@ -368,10 +368,10 @@ async def test_what_was_said_while_neither_hub_nor_host_ran_on_comes_before_the_
             async with served(folder, store=store, hosts=hosts) as home:
                 payloads = await home.seen(session, is_a(ev.PeerExited, ev.PeerLost))
                 assert payloads[-2:] == [ev.OutputDelta("left to say\n"), ev.PeerExited("p", 3, None)]
-                await left(home, folder)
+                await hosts_removed(home, folder)
 
 
-async def test_messages_that_wait_for_a_program_run_under_the_next_hub_but_none_is_typed_late() -> None:
+async def test_waiting_messages_run_under_the_next_hub_except_those_for_a_terminal() -> None:
     never = (
         "import sys; print('> ', end='', flush=True)\n"
         "for line in sys.stdin: print('heard', line[:6], flush=True)"
@@ -383,7 +383,7 @@ async def test_messages_that_wait_for_a_program_run_under_the_next_hub_but_none_
             async with served(folder, store=store, hosts=hosts) as home:
                 sent = {}
                 for peer, kind in (("tool", "stdio"), ("term", "terminal")):
-                    # the end that is waited for never comes: the second message waits behind the first
+                    # the delimiter never comes, so the second message waits for the first
                     await home.announce(peer, *PYTHON, never, kind=kind, delimiter="END\n")
                     for number in range(2):
                         message = SendMessage(f"{peer} {number}", target=peer, execute=True)
@@ -401,7 +401,7 @@ async def test_messages_that_wait_for_a_program_run_under_the_next_hub_but_none_
                 assert not any("term 1" in line for line in host.screen or ())
 
 
-async def test_nothing_is_lost_or_said_twice_while_the_store_refuses() -> None:
+async def test_output_is_neither_lost_nor_repeated_while_the_store_rejects_commits() -> None:
     lines = 3_000
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         folder = Path(name)
@@ -418,7 +418,7 @@ async def test_nothing_is_lost_or_said_twice_while_the_store_refuses() -> None:
                 assert (refused.status, refused.json["code"]) == (503, "store_refused")
                 link = home.hub.state.instances["many"].running.link  # type: ignore[attr-defined]
                 await link.write(b"go\n", "text")
-                while (await link.status()).head < lines:  # noqa: ASYNC110 (the host does not tell)
+                while (await link.status()).head < lines:  # noqa: ASYNC110 (the host sends no event)
                     await asyncio.sleep(0.01)
                 other.execute("ROLLBACK")
             payloads = await home.seen(counting, lambda p: "counted" in getattr(p, "text", ""))

@@ -1,4 +1,4 @@
-"""Requests for permission: answered by the user's rules, or withdrawn by who asked, once and in the log."""
+"""Permission requests of coding agents: answered by rules or a person, or withdrawn, once and in the log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 
 SECONDS = 60.0
 ME = Principal("me", local=True)
-# what each asks for as one tool, and as another; what it is then told
+# for each agent: a tool to allow, a tool to deny, and its words for "allowed" and "denied"
 TOOLS = {
     "claude": ("Read", "Bash", "allow", "deny"),
     "codex": ("apply_patch", "shell", "accept", "decline"),
@@ -74,7 +74,7 @@ async def log_of(hub: Hub, stream: str) -> list[Payload]:
 
 
 async def questions(hub: Hub, accepted: Accepted) -> list[tuple[str, str | None, str]]:
-    """Each request of the log with what came of it, and who said so; it must be answered once."""
+    """Return tool, chosen option and answerer of each request in the log; each must be answered once."""
     log = await log_of(hub, accepted.session_id)
     asked = [p for p in log if isinstance(p, PermissionAsked)]
     answers = [p for p in log if isinstance(p, PermissionAnswered)]
@@ -83,7 +83,7 @@ async def questions(hub: Hub, accepted: Accepted) -> list[tuple[str, str | None,
 
 
 async def event(hub: Hub, accepted: Accepted, kind: type[Payload]) -> Event:
-    """The first of that kind, once it is in the log."""
+    """Wait for the first event with a payload of this type."""
     async for records in follow(hub.state.store, accepted.session_id, accepted.after):
         for record in records:
             if isinstance(record.event.payload, kind):
@@ -102,7 +102,7 @@ async def choose(hub: Hub, accepted: Accepted, request: PermissionAsked, option_
 
 
 @pytest.mark.parametrize("peer", TOOLS)
-async def test_what_the_rules_allow_is_allowed_once_and_what_they_deny_is_refused(peer: str) -> None:
+async def test_permission_rules_allow_and_deny_requests_without_asking(peer: str) -> None:
     granted, refused, yes, no = TOOLS[peer]
     async with hosts_here() as hosts, agents(hosts, RULES) as hub:
         first = await say(hub, peer, f"ask {granted}")
@@ -116,7 +116,7 @@ async def test_what_the_rules_allow_is_allowed_once_and_what_they_deny_is_refuse
 
 
 @pytest.mark.parametrize("peer", TOOLS)
-async def test_what_no_rule_names_is_asked(peer: str) -> None:
+async def test_a_request_that_no_rule_matches_waits_for_a_person(peer: str) -> None:
     granted, _, yes, _ = TOOLS[peer]
     async with hosts_here() as hosts, agents(hosts, Rules(allow=("Other", f"{granted}x*"))) as hub:
         accepted = await say(hub, peer, f"ask {granted}")
@@ -128,7 +128,7 @@ async def test_what_no_rule_names_is_asked(peer: str) -> None:
 
 
 @pytest.mark.parametrize("peer", TOOLS)
-async def test_a_request_that_is_withdrawn_is_closed_once_and_answered_no_more(peer: str) -> None:
+async def test_a_withdrawn_request_is_closed_once_and_rejects_answers(peer: str) -> None:
     tool = TOOLS[peer][0]
     async with hosts_here() as hosts, agents(hosts) as hub:
         accepted = await say(hub, peer, f"withdraw {tool}")
@@ -142,28 +142,28 @@ async def test_a_request_that_is_withdrawn_is_closed_once_and_answered_no_more(p
         assert instance.status.state != "blocked"
 
 
-async def test_an_answer_that_was_first_stands_though_the_request_is_withdrawn_then() -> None:
+async def test_an_answer_counts_if_the_request_is_withdrawn_later() -> None:
     async with hosts_here() as hosts, agents(hosts) as hub:
         accepted = await say(hub, "claude", "withdraw Read")
         request = await asked(hub, accepted)
-        await choose(hub, accepted, request, "deny")  # it withdraws when it hears anything
+        await choose(hub, accepted, request, "deny")  # the agent withdraws the request at its next input
         assert (await end_of(hub, accepted)).text == "withdrawn"
         assert await questions(hub, accepted) == [("Read", "deny", "me")]
 
 
 @pytest.mark.parametrize(("peer", "reason"), [("claude", "length"), ("acp", "length"), ("codex", "stop")])
-async def test_why_an_agents_answer_ends_is_told(peer: str, reason: str) -> None:
+async def test_the_finish_reason_of_an_agents_answer_is_logged(peer: str, reason: str) -> None:
     async with hosts_here() as hosts, agents(hosts) as hub:
         assert (await end_of(hub, await say(hub, peer, "speak"))).finish_reason == reason
 
 
-async def test_what_a_turn_took_is_told_though_it_was_interrupted_before() -> None:
+async def test_the_usage_of_an_interrupted_turn_is_logged() -> None:
     async with hosts_here() as hosts, agents(hosts) as hub:
         accepted = await say(hub, "claude", "work")
         await event(hub, accepted, OutputDelta)
         await hub.execute(ME, InterruptSession(accepted.session_id))
-        told = await event(hub, accepted, UsageReported)
-        assert (told.turn_id, told.payload) == (accepted.turn_id, UsageReported("m", 7, 2, 0))
+        usage = await event(hub, accepted, UsageReported)
+        assert (usage.turn_id, usage.payload) == (accepted.turn_id, UsageReported("m", 7, 2, 0))
         ends = [
             type(payload)
             for payload in await log_of(hub, accepted.session_id)

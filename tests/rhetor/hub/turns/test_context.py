@@ -1,4 +1,4 @@
-"""What a peer is told in front of a message: promoted context once, a purpose each time."""
+"""Context that is sent before a message: promoted context once, purposes with every message."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ async def promoted(home: House, *texts: str, peer: str = "apollo") -> None:
     await home.execute(PromoteContext(peer))
 
 
-def told(message: str) -> tuple[list[tuple[str, str]], str]:
-    """The context in front of a message, as source and text, and the message."""
+def split(message: str) -> tuple[list[tuple[str, str]], str]:
+    """Split a message into its context, as pairs of source and text, and the rest."""
     found = [(match[1], match[3]) for match in FENCED.finditer(message)]
     return found, FENCED.sub("", message)
 
@@ -51,7 +51,7 @@ def injected(payloads: list[ev.Payload]) -> list[tuple[tuple[str, ...], Any]]:
     return [(p.prompts, p.metadata["source"]) for p in payloads if isinstance(p, ev.ContextInjected)]
 
 
-async def test_context_is_staged_then_next_then_sent_once() -> None:
+async def test_context_is_staged_then_promoted_then_sent_once() -> None:
     async with house() as home:
         await home.execute(StageContext("apollo-ai", "we use Postgres"))
         await home.end_of(await home.send(target="apollo", content="0"))
@@ -62,7 +62,7 @@ async def test_context_is_staged_then_next_then_sent_once() -> None:
         accepted = await home.send(target="apollo", content="1")
         await home.end_of(accepted)
         await home.end_of(await home.send(target="apollo", content="2"))
-        heard = [told(message) for _, message in home.driver.heard]
+        heard = [split(message) for _, message in home.driver.heard]
         assert heard == [([], "0"), ([("me", "we use Postgres")], "1"), ([], "2")]
         log = await home.log(accepted.session_id)
         assert [p.type for p in log][:4] == [
@@ -77,7 +77,9 @@ async def test_context_is_staged_then_next_then_sent_once() -> None:
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-async def test_of_many_messages_at_once_one_has_it(tmp_path: Path, on_disk: bool) -> None:
+async def test_exactly_one_of_many_concurrent_messages_has_the_promoted_context(
+    tmp_path: Path, on_disk: bool
+) -> None:
     clock = partial(int, 1)
     store = await SqliteStore.open(tmp_path / "hub.db", clock=clock) if on_disk else MemoryStore(clock=clock)
     async with house(store=store) as home:
@@ -89,13 +91,13 @@ async def test_of_many_messages_at_once_one_has_it(tmp_path: Path, on_disk: bool
         )
         for one in accepted[:20]:
             await home.end_of(one)  # type: ignore[arg-type]
-        heard = [told(message)[0] for _, message in home.driver.heard]
+        heard = [split(message)[0] for _, message in home.driver.heard]
         assert len(heard) == 30
         assert [each for each in heard if each] == [[("me", "a"), ("me", "b")]]
     await store.aclose()
 
 
-async def test_a_message_that_waits_has_it_when_its_turn_comes() -> None:
+async def test_a_waiting_message_keeps_its_context_until_its_turn_starts() -> None:
     async with house() as home:
         session = await home.execute(StartSession("apollo"))
         assert isinstance(session, Session)
@@ -108,31 +110,31 @@ async def test_a_message_that_waits_has_it_when_its_turn_comes() -> None:
         third = await home.send(session_id=session.id, content="third")
         await home.end_of(waiting)
         await home.end_of(third)
-        heard = [told(message) for _, message in home.driver.heard]
+        heard = [split(message) for _, message in home.driver.heard]
         assert heard == [([("me", "now")], "first"), ([], "second"), ([("me", "later")], "third")]
 
 
-async def test_a_step_of_a_plan_takes_it_also_in_a_session() -> None:
+async def test_a_step_of_a_plan_has_the_promoted_context_with_and_without_a_session() -> None:
     async with house() as home:
         await promoted(home, "x")
         events = await home.run_plan(StartPlan((Step("s", "apollo", "hi"),)))
         assert injected([e.payload for e in events]) == [(("x",), "me")]
         await promoted(home, "y")
         await home.run_plan(StartPlan((Step("s", "apollo", "hi", context_window=2),)))
-        assert [told(message)[0] for _, message in home.driver.heard] == [[("me", "x")], [("me", "y")]]
+        assert [split(message)[0] for _, message in home.driver.heard] == [[("me", "x")], [("me", "y")]]
 
 
-async def test_the_same_command_again_takes_no_other_context() -> None:
+async def test_a_repeated_command_consumes_no_context() -> None:
     async with house() as home:
         await home.end_of(await home.send(target="apollo", content="hi", command_id="k"))
         await promoted(home, "x")
         again = await home.send(target="apollo", content="hi", command_id="k")
         assert again.replayed
         await home.end_of(await home.send(target="apollo", content="next"))
-        assert [told(message)[0] for _, message in home.driver.heard] == [[], [("me", "x")]]
+        assert [split(message)[0] for _, message in home.driver.heard] == [[], [("me", "x")]]
 
 
-async def test_after_a_crash_it_is_sent_once_and_not_lost(tmp_path: Path) -> None:
+async def test_after_a_crash_promoted_context_is_sent_exactly_once(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     try:
         async with house(store=store) as dead:
@@ -140,13 +142,13 @@ async def test_after_a_crash_it_is_sent_once_and_not_lost(tmp_path: Path) -> Non
             async with crashed(tmp_path) as home:
                 await home.end_of(await home.send(target="apollo", content="1"))
                 await home.end_of(await home.send(target="apollo", content="2"))
-                heard = [told(message) for _, message in home.driver.heard]
+                heard = [split(message) for _, message in home.driver.heard]
                 assert heard == [([("me", "x")], "1"), ([], "2")]
     finally:
         await store.aclose()
 
 
-async def test_a_message_that_was_accepted_before_a_crash_keeps_its_context(tmp_path: Path) -> None:
+async def test_a_message_accepted_before_a_crash_keeps_its_context(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     try:
         async with house(store=store) as dead:
@@ -159,13 +161,13 @@ async def test_a_message_that_was_accepted_before_a_crash_keeps_its_context(tmp_
                 await home.execute(ResumeSession(session.id))
                 await home.end_of(accepted)
                 await home.end_of(await home.send(target="apollo", content="2"))
-                heard = [told(message) for _, message in home.driver.heard]
+                heard = [split(message) for _, message in home.driver.heard]
                 assert heard == [([("me", "x")], "1"), ([], "2")]
     finally:
         await store.aclose()
 
 
-async def test_it_is_the_owners_alone_and_what_was_cleared_is_not_sent() -> None:
+async def test_context_belongs_to_its_owner_and_cleared_context_is_not_sent() -> None:
     async with house() as home:
         await promoted(home, "mine")
         await home.hub.execute(OTHER, StageContext("apollo", "theirs"))
@@ -176,19 +178,19 @@ async def test_it_is_the_owners_alone_and_what_was_cleared_is_not_sent() -> None
         assert home.driver.heard == [("apollo", "1")]
 
 
-async def test_a_purpose_is_told_with_each_message_to_its_peer() -> None:
+async def test_a_purpose_is_sent_with_each_message_to_its_peer() -> None:
     async with house() as home:
         await home.execute(PutPurpose("apollo-ai", "reviews"))
         for peer in ("apollo", "apollo", "athena"):
             await home.end_of(await home.send(target=peer, content="hi"))
-        heard = [told(message)[0] for _, message in home.driver.heard]
+        heard = [split(message)[0] for _, message in home.driver.heard]
         assert heard == [[("purpose", "reviews")], [("purpose", "reviews")], []]
         await home.execute(PutPurpose("apollo", " "))
         await home.end_of(await home.send(target="apollo", content="hi"))
         assert home.driver.heard[-1] == ("apollo", "hi")
 
 
-async def test_the_purpose_of_a_terminal_is_told_with_what_it_sends() -> None:
+async def test_the_purpose_of_a_terminal_is_sent_with_each_of_its_messages() -> None:
     async with house() as home:
         await home.execute(PutTerminal("jill"))
         await home.execute(PutPurpose("jill", "deploys"))
@@ -197,20 +199,20 @@ async def test_the_purpose_of_a_terminal_is_told_with_what_it_sends() -> None:
         await home.run_plan(
             StartPlan((Step("a", "apollo", "hi"), Step("b", "athena", "", ("a",))), from_="jill")
         )
-        told_with = [injected([p]) for p in await _all_contexts(home)]
-        assert told_with == [[(("deploys",), "purpose of jill")]] * 2
-        heard = [told(message)[0] for _, message in home.driver.heard[:2]]
+        sent_with = [injected([p]) for p in await _all_contexts(home)]
+        assert sent_with == [[(("deploys",), "purpose of jill")]] * 2
+        heard = [split(message)[0] for _, message in home.driver.heard[:2]]
         assert heard == [[("purpose of jill", "deploys")], []]
 
 
 async def _all_contexts(home: House) -> list[ev.Payload]:
-    """All that was said in front of messages, in sessions and plans."""
+    """The context of all messages in sessions and plans."""
     rows = [row for kind in ("session", "plan") for row in await home.store.find(kind)]
     logs = [await home.log(row.id) for row in rows]
     return [payload for log in logs for payload in log if isinstance(payload, ev.ContextInjected)]
 
 
-async def test_a_purpose_is_still_there_after_a_restart_and_a_terminal_may_have_one(tmp_path: Path) -> None:
+async def test_purposes_of_peers_and_terminals_survive_a_restart(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     try:
         async with house(store=store) as home:
@@ -226,7 +228,7 @@ async def test_a_purpose_is_still_there_after_a_restart_and_a_terminal_may_have_
         await store.aclose()
 
 
-async def test_a_terminals_purpose_goes_with_it_and_one_that_is_left_can_be_taken_away() -> None:
+async def test_removing_a_terminal_removes_its_purpose_and_an_orphaned_purpose_can_be_removed() -> None:
     async with house() as home:
         purposes = home.hub.state.routing_table.purposes
         await home.execute(PutTerminal("jill"))
@@ -254,13 +256,13 @@ async def test_a_terminals_purpose_goes_with_it_and_one_that_is_left_can_be_take
         (PutPurpose("apollo", "x" * 4097), TooLarge),
     ],
 )
-async def test_what_makes_no_sense_is_refused(command: Command, refused: type[Exception]) -> None:
+async def test_invalid_context_and_purposes_are_rejected(command: Command, refused: type[Exception]) -> None:
     async with house(limits=Limits(message_bytes=100)) as home:
         with pytest.raises(refused):
             await home.execute(command)
 
 
-async def test_what_waits_for_a_peer_is_bounded() -> None:
+async def test_the_size_of_context_that_waits_for_a_peer_is_bounded() -> None:
     async with house(limits=Limits(message_bytes=200)) as home:
         await promoted(home, "x" * 100)
         await home.execute(StageContext("apollo", "y" * 100))
@@ -277,7 +279,7 @@ async def test_what_waits_for_a_peer_is_bounded() -> None:
         PutPurpose("apollo", "x"),
     ],
 )
-async def test_what_runs_as_a_peer_arranges_nothing(command: Command) -> None:
+async def test_a_peers_program_cannot_change_context_or_purposes(command: Command) -> None:
     async with house() as home:
         with pytest.raises(Forbidden):
             await home.hub.execute(AGENT_OF_APOLLO, command)

@@ -125,11 +125,11 @@ async def test_followers_that_lag_are_seen(tmp_path: Path) -> None:
         head = await home.hub.state.store.head(quick.session)
         assert head is not None
         async with asyncio.timeout(10):
-            while follower.place.seq != head.head:  # noqa: ASYNC110  # nobody is told how far a reader is
+            while follower.cursor.seq != head.head:  # noqa: ASYNC110  # nobody is told how far a reader is
                 await asyncio.sleep(0.01)
         assert of(await scrape(home), "rhetor_follower_lag_events") == {(): 0}
         behind = Position(head.epoch, head.head - 15)  # as one has that waits for its client
-        follower.place = replace(follower.place, after=behind)
+        follower.cursor = replace(follower.cursor, after=behind)
         samples = await scrape(home)
         assert of(samples, "rhetor_follower_lag_events") == {(): 15}
         assert of(samples, "rhetor_followers_behind") == {(): 1}
