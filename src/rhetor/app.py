@@ -22,11 +22,11 @@ from rhetor.auth.tokens import TokenFile
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
 from rhetor.drivers.agents.driver import Agents
+from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.base import ProgramDriver
-from rhetor.drivers.programs.driver import Programs, on_pipes
+from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
-from rhetor.drivers.programs.terminal.program import TerminalProgram
 from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.home import Home
 from rhetor.hub.core.ids import wall_clock
@@ -44,7 +44,7 @@ from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.router import Router, Row
 from rhetor.transports.server.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
 from rhetor.transports.websocket.table import ROUTES as SOCKETS
-from rhetor.wiring import PROTOCOLS, Configured, configure
+from rhetor.wiring import Configured, configure
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -173,8 +173,8 @@ def program_drivers(home: Home) -> dict[str, ProgramDriver]:
     shells = MarkedShells(home.folder / "startup")
     return {
         "stdio": Programs(hosts, on_pipes, "pipes"),
-        "terminal": Programs(hosts, TerminalProgram, "pty", shells),
-        **{driver: Agents(hosts, speech) for driver, speech in PROTOCOLS.items()},
+        "terminal": Programs(hosts, in_terminal, "pty", shells),
+        **{driver: Agents(hosts, protocol) for driver, protocol in PROTOCOLS.items()},
     }
 
 

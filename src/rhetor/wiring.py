@@ -6,19 +6,14 @@ its transports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from msgspec.structs import asdict
 
 from rhetor.domain.peer import Peer
-from rhetor.drivers.agents.acp.cursor import Cursor
-from rhetor.drivers.agents.acp.protocol import Acp
-from rhetor.drivers.agents.claude.protocol import ClaudeCode
-from rhetor.drivers.agents.codex.protocol import Codex
-from rhetor.drivers.agents.continue_dev.serve import ContinueServe
-from rhetor.drivers.agents.protocol import AgentProtocol, Opening
+from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.base import Driver
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry
@@ -34,14 +29,6 @@ from rhetor.hub.core.limits import Limits
 from rhetor.settings import Settings, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
-# the protocols of coding agents, by the name of the driver in the configuration
-PROTOCOLS: dict[str, Callable[[Opening], AgentProtocol]] = {
-    "claude": ClaudeCode,
-    "codex": Codex,
-    "acp": Acp,
-    "continue": ContinueServe,
-    "cursor": Cursor,
-}
 PLAIN = ("claude", "codex", "acp")  # agents that can run without tools, or that ask before they use one
 
 

@@ -108,8 +108,15 @@ async def taken_up(found: HostLink, status: HostStatus, stored: int) -> int:
     return max(stored, status.acknowledged)
 
 
+def in_terminal(peer: Peer, *arguments: Any) -> HostedProgram:
+    """A program in a terminal. What it needs is imported with the first one."""
+    from .terminal.program import TerminalProgram
+
+    return TerminalProgram(peer, *arguments)
+
+
 def on_pipes(peer: Peer, *arguments: Any) -> HostedProgram:
-    """A program on pipes, by the protocol that it speaks."""
+    """A program on pipes, which speaks plain text or aish-json."""
     json = peer.program is not None and peer.program.protocol == "aish-json"
     return (JsonProgram if json else StdioProgram)(peer, *arguments)
 

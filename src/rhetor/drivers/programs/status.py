@@ -5,11 +5,12 @@ Values and one function over them; how the signs are gathered is not known here.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from rhetor.drivers.programs.terminal.dialogs import Dialog
+if TYPE_CHECKING:
+    from rhetor.drivers.programs.terminal.dialogs import Dialog
 
 EndKind: TypeAlias = Literal["delimiter", "idle", "exit", "prompt", "mark", "quiet"]
 
