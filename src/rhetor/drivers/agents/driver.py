@@ -1,4 +1,4 @@
-"""The driver of coding agents that speak lines: each conversation is a process of its own, under a host."""
+"""The driver of coding agents. Each conversation is a process of its own, under a host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.drivers.base import RunningProgram, SavedState
-from rhetor.drivers.programs.driver import end_of, executable, program_of, taken_up
+from rhetor.drivers.programs.driver import end_of, executable, program_of, resume_offset
 from rhetor.drivers.programs.host.feed import Feed
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
 from rhetor.drivers.programs.host.spec import ProgramSpec
@@ -19,7 +19,7 @@ from .protocol import COPY_OF, AgentProtocol, Opening
 
 
 class Agents:
-    """`protocol`: how this kind of agent is spoken to."""
+    """Agents of one kind, which speak `protocol`."""
 
     sessions: Literal["many", "one"] = "many"
     continues = True
@@ -57,7 +57,7 @@ class Agents:
             protocol.memory |= {key: value for key, value in left.memory.items() if key != COPY_OF}
         protocol.resume(left.in_turn, left.asked)
         stderr = status.stderr_total
-        feed = Feed(found, await taken_up(found, status, left.offset), stderr)
+        feed = Feed(found, await resume_offset(found, status, left.offset), stderr)
         return AgentProgram(
             peer,
             found,
@@ -81,7 +81,8 @@ class Agents:
 
 
 def opening(cwd: str, memory: dict[str, Any]) -> Opening:
-    """With a memory as it was kept: of a copy that is not made yet it holds what is to be copied."""
+    """How to open a conversation with this memory. If the copy that it is about has not been made yet, the
+    memory has that of the original."""
     parent = memory.get(COPY_OF)
     if "session_id" not in memory and isinstance(parent, dict):
         return Opening(cwd, parent, fork=True)

@@ -1,10 +1,11 @@
-"""Programs on pipes that speak `aish-json`: one JSON object a line, both ways (configuration page).
+"""Programs on pipes that speak `aish-json`: one JSON object per line in both directions.
 
-In: `{"type": "command", "content", "context", "session_id"}`, before it `{"type": "context_injection",
-"prompts", "metadata"}` where there is some, and `{"type": "capability_query", "version"}`.
-Out: `chunk` (a piece of an answer), `response` (all of it, or its end after chunks), `done`, `error`; an
-object with `content` alone is a response, one with `capabilities` says what the program is good at. Others
-are kept as they came and end nothing.
+The hub writes `{"type": "command", "content", "context", "session_id"}`; if there is context, it first writes
+`{"type": "context_injection", "prompts", "metadata"}`. At the start it writes `{"type": "capability_query",
+"version"}`. The program writes `chunk` (a piece of an answer), `response` (the whole answer, or its end after
+chunks), `done` or `error`. An object with `content` but no type is a response; one with `capabilities`
+declares what the program is good at. Other objects are recorded as they are. The format is described on the
+configuration page of the documentation.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _TEXTS = ("content", "text", "message", "data", "detail")
 
 
 class JsonProgram(StdioProgram):
-    """Its answers end where it says so."""
+    """A program that says itself where its answers end."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -68,7 +69,7 @@ class JsonProgram(StdioProgram):
                 yield of_stderr(self.source, item)
                 continue
             if item is None:
-                self.set_status("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                self.set_status("stuck", f"no output for {clock() - heard:.0f} s in a running turn")
                 heard = clock()
                 continue
             heard, outputs = clock(), list[Plain]()
@@ -94,7 +95,7 @@ class JsonProgram(StdioProgram):
         return Spooled(self.source, self.feed.offset - self._lines.held, tuple(outputs))
 
     def _meant(self, line: bytes | Cut, spoken: str = "") -> tuple[list[Plain], bool]:
-        """What a line says, and whether it ends the answer. `spoken`: the answer so far."""
+        """The outputs of a line, and whether it ends the answer. `spoken` is the answer so far."""
         said = _object(line)
         if said is None:
             return [_unread(line)] if line else [], False
@@ -107,7 +108,7 @@ class JsonProgram(StdioProgram):
             case "done":
                 return [Record(said)], True
             case "error":
-                self._error = text or "it reports an error"
+                self._error = text or "the program reported an error"
                 return [Record(said)], True
         self._note_capabilities(said.get("capabilities"))
         return [Record(said)], False
@@ -125,7 +126,7 @@ class JsonProgram(StdioProgram):
             try:
                 await self.link.write(msgspec.json.encode(QUERY) + b"\n", "text")
             except (HostLost, ProgramOver):
-                pass  # the end of its output tells it
+                pass  # the reader of its output reports that it has ended
 
 
 def _injection(context: ContextInjected) -> bytes:
@@ -149,7 +150,7 @@ def _object(line: bytes | Cut) -> dict[str, Any] | None:
 
 
 def _unread(line: bytes | Cut) -> Record:
-    """A line that is no JSON object, or too long for one, as it came."""
+    """The record of a line that is not a JSON object, or too long."""
     start = line.start if isinstance(line, Cut) else line
     note = {"cut": line.bytes} if isinstance(line, Cut) else None
     return Record(note, base64.b64encode(start).decode())

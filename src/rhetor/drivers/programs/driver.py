@@ -1,4 +1,4 @@
-"""The driver of programs: starts them under hosts, finds them again, and opens conversations with them."""
+"""The driver of programs: starts them under hosts and finds them again."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Kind = Callable[[Peer, HostLink, Feed, str, Callable[[HostedProgram], None]], Ho
 
 
 class Programs:
-    """Programs of one kind. `mode`: on a terminal of their own, or on pipes; `shells`: what makes shells mark
-    their commands."""
+    """Programs of one kind. `mode`: in a terminal of their own, or on pipes. `shells` makes shells mark their
+    commands."""
 
     sessions: Literal["many", "one"] = "one"
     continues = False
@@ -73,10 +73,10 @@ class Programs:
         if isinstance(found, HostGone):
             link = found.link()
             if link is not None and self._mode == "pipes":
-                return self._take(peer, link, left.offset, None, changed)  # it has more to say
+                return self._take(peer, link, left.offset, None, changed)  # there may be unread output
             return end_of(found)
         status = await found.status()
-        offset = await taken_up(found, status, left.offset)
+        offset = await resume_offset(found, status, left.offset)
         stderr = status.stderr_total if self._mode == "pipes" else None
         return self._take(peer, found, offset, stderr, changed)
 
@@ -100,9 +100,12 @@ class Programs:
         return self._kind(peer, link, feed, f"host:{link.host_id}", changed)
 
 
-async def taken_up(found: HostLink, status: HostStatus, stored: int) -> int:
-    """Where to read on, of which the log has `stored`. A hub that was killed may have told its host less: a
-    host whose spool is full waits for that, and would wait for ever where there is nothing more to read."""
+async def resume_offset(found: HostLink, status: HostStatus, stored: int) -> int:
+    """The offset from which to read; the log has the output before `stored`.
+
+    An earlier hub that was killed may not have acknowledged all of that. If the spool is full, the program
+    waits for the acknowledgement, so it is sent now.
+    """
     if status.waiting and stored > status.acknowledged:
         await found.acknowledge(min(stored, status.head))
     return max(stored, status.acknowledged)
@@ -122,20 +125,20 @@ def on_pipes(peer: Peer, *arguments: Any) -> HostedProgram:
 
 
 def end_of(gone: HostGone) -> Exit:
-    """How the program of a host that is no more ended."""
+    """How the program of a host that is gone has ended."""
     return exit_of(gone.exited) if gone.exited else Exit(lost=HostLost(gone.host_id).detail)
 
 
 def executable(program: Program, launch: Launch) -> str:
-    """The file that is run: found as the program's own environment says, from its own folder.
+    """The path of the program's executable, found with its own PATH and relative to its own folder.
 
     Raises:
-        ProgramMissing: there is none.
-        ProgramRefused: its folder is not there.
+        ProgramMissing: there is no such executable.
+        ProgramRefused: the program's folder does not exist.
     """
     name = program.argv[0]
     if not Path(launch.cwd).is_dir():
-        raise ProgramRefused(f"{launch.cwd} is no folder", cwd=launch.cwd)
+        raise ProgramRefused(f"{launch.cwd} is not a folder", cwd=launch.cwd)
     if os.sep in name:
         path = Path(launch.cwd) / Path(name).expanduser()
         found = str(path) if os.access(path, os.X_OK) and path.is_file() else None
@@ -147,6 +150,6 @@ def executable(program: Program, launch: Launch) -> str:
 
 
 def program_of(peer: Peer) -> Program:
-    """The program of a peer that is one."""
+    """The program of a peer that has one."""
     assert peer.program is not None
     return peer.program

@@ -26,15 +26,15 @@ from .host.folder import start_time
 from .host.link import HostLink
 from .host.values import Exited
 
-STUCK_SECONDS = 60.0  # of silence in a turn, after which a program is called stuck
+STUCK_SECONDS = 60.0  # without output in a turn, after which a program counts as stuck
 STDERR = ":stderr"
 END_SECONDS = 10.0  # how long a program that was lost may take to end
 LOOK_SECONDS = 0.01
-LAST_SECONDS = 5.0  # a host that was killed has closed its sockets a moment before it is gone
+LAST_SECONDS = 5.0  # a killed host closes its sockets a moment before its process is gone
 
 
 class HostedProgram(ABC):
-    """`changed` is called when its condition is another one."""
+    """A program under a host. `changed` is called whenever its status changes."""
 
     def __init__(
         self, peer: Peer, link: HostLink, feed: Feed, source: str, changed: Callable[[HostedProgram], None]
@@ -47,7 +47,7 @@ class HostedProgram(ABC):
         self.link = link
         self.feed = feed
         self.released = False
-        self.unsent = False  # in a turn whose message the program has not been given yet
+        self.unsent = False  # the message of the current turn has not been submitted yet
         self._changed = changed
         self._status = ProgramStatus("idle", "no turn is running", _now())
 
@@ -55,17 +55,17 @@ class HostedProgram(ABC):
         return ProgramConversation(self)
 
     async def resume_turn(self) -> AsyncGenerator[Output, None]:
-        """Where its kind's turns go on under another hub."""
+        """As `RunningProgram.resume_turn`, for programs whose turns continue under another hub."""
         async with self.claim(at_once=True), aclosing(_or_interrupt(self, self.rest_of_turn())) as said:
             async for output in said:
                 yield output
 
     def rest_of_turn(self) -> AsyncGenerator[Spooled | Plain, None]:
-        """The rest of the turn that runs, to its `Done`. The caller has claimed the output."""
+        """Yield the rest of the running turn, up to `Done`. The caller has claimed the output."""
         raise self.failure()
 
     async def ready(self) -> None:
-        """Return once it may be spoken to: an earlier turn of it has ended."""
+        """Return when the program accepts a message."""
         return
 
     async def answer(self, id: str, value: Any) -> None:
@@ -81,7 +81,7 @@ class HostedProgram(ABC):
         return {}
 
     async def wait_until_copied(self) -> None:
-        return  # it is no copy of anything
+        return  # it is not a copy
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -97,7 +97,7 @@ class HostedProgram(ABC):
 
     @abstractmethod
     def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
-        """One turn, to its `Done`. The caller has claimed the output."""
+        """Run one turn, up to `Done`. The caller has claimed the output."""
 
     async def unprompted(self) -> AsyncGenerator[Spooled, None]:
         while self.ended is None:
@@ -109,18 +109,18 @@ class HostedProgram(ABC):
         raise NoTerminal(self.peer.name)
 
     def ended_badly(self) -> bool:
-        """Whether it ended otherwise than by itself with 0."""
+        """Whether it ended in another way than with exit code 0."""
         return self.ended is not None and self.ended.exit_code != 0
 
     @abstractmethod
     async def interrupt(self) -> None:
-        """Ask the program to stop what it does."""
+        """Ask the program to stop what it is doing."""
 
     async def acknowledge(self, offset: int) -> None:
         try:
             await self.link.acknowledge(offset)
         except HostLost:
-            pass  # the reader of its output tells it
+            pass  # the reader of its output reports it
 
     async def end(self) -> Exit:
         try:
@@ -147,10 +147,10 @@ class HostedProgram(ABC):
 
     @asynccontextmanager
     async def claim(self, *, at_once: bool = False) -> AsyncIterator[None]:
-        """For one turn; `at_once`: one that was begun before.
+        """Claim the output for one turn; `at_once` for a turn that began earlier.
 
         Raises:
-            ProgramEnded: the program is over.
+            ProgramEnded: the program has ended.
         """
         self.require_alive()
         try:
@@ -166,7 +166,7 @@ class HostedProgram(ABC):
             raise ProgramEnded(f"{self.peer.name}: {over.detail}", **over.data) from over
 
     def turn_ended(self) -> None:
-        """A turn is over."""
+        """Update the status after a turn."""
         self.set_status("idle", "no turn is running")
 
     def require_alive(self) -> None:
@@ -174,14 +174,14 @@ class HostedProgram(ABC):
             raise self.failure()
 
     def failure(self) -> ProgramEnded:
-        """Its end, as the end of a turn."""
-        ended = self.ended or Exit(lost="it is gone")
+        """The end of the program, as the failure of a turn."""
+        ended = self.ended or Exit(lost="the program is gone")
         return ProgramEnded(
             f"{self.peer.name}: {ended.detail}", exit_code=ended.exit_code, signal=ended.signal
         )
 
     def note_end(self, item: Exited | HostLost) -> Exit:
-        """Note that this was the last of it."""
+        """Record the end of the program."""
         self.ended = exit_of(item) if isinstance(item, Exited) else Exit(lost=item.detail)
         self.set_status("gone", self.ended.detail)
         return self.ended
@@ -194,12 +194,12 @@ class HostedProgram(ABC):
             self._changed(self)
 
     def stuck_deadline(self, since: float) -> float:
-        """When (of the loop's clock) a silence that began at `since` is too long."""
+        """When (on the loop's clock) a program that has been silent since `since` counts as stuck."""
         return since + STUCK_SECONDS
 
 
 class ProgramConversation:
-    """One message at a time; whoever else talks to the program waits for the floor."""
+    """A conversation with a program. A second message waits until the first turn has ended."""
 
     def __init__(self, running: HostedProgram) -> None:
         self._running = running
@@ -218,14 +218,14 @@ class ProgramConversation:
         await self._running.interrupt()
 
     async def aclose(self) -> None:
-        """The program goes on."""
+        """Nothing to release; the program continues to run."""
 
 
 async def _or_interrupt(
     running: HostedProgram, said: AsyncGenerator[Spooled | Plain, None]
 ) -> AsyncGenerator[Output, None]:
-    """The outputs of a turn; one that is given up is interrupted. One that has failed is not: what stops a
-    program may answer what it asks."""
+    """The outputs of a turn. A turn that is given up is interrupted at the program. A turn that has failed is
+    not: the program may be asking something, and the key that interrupts it would be an answer."""
     finished = False
     try:
         async with aclosing(said):
@@ -239,7 +239,7 @@ async def _or_interrupt(
 
 
 def plain(pieces: Sequence[str | Invalid]) -> list[Plain]:
-    """Text, and where bytes are none: a mark in the text, and the bytes beside it."""
+    """Text as outputs. Bytes that are not valid text become a replacement character and a record."""
     outputs: list[Plain] = []
     for piece in pieces:
         if isinstance(piece, str):
@@ -261,7 +261,7 @@ def exit_of(item: Exited) -> Exit:
 
 
 async def _until_over(pid: int, start: int) -> None:
-    """Until the process that began then is gone, at most `LAST_SECONDS`."""
+    """Wait until this process is gone, at most `LAST_SECONDS`."""
     for _ in range(round(LAST_SECONDS / LOOK_SECONDS)):
         if start_time(pid) != start:
             return

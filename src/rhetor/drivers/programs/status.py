@@ -1,6 +1,7 @@
-"""Why a turn of a program counts as ended, and why a terminal counts as idle, busy, blocked or stuck.
+"""Decides what a terminal is doing: idle, busy, blocked or stuck, and why. Also the evidence for the end of a
+turn.
 
-Values and one function over them; how the signs are gathered is not known here.
+Values and one function over them. How the signs are gathered is not known here.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ EndKind: TypeAlias = Literal["delimiter", "idle", "exit", "prompt", "mark", "qui
 
 
 class Evidence(NamedTuple):
-    """What showed that a turn had ended. `exit_code`: of the command (a mark told it) or of the program;
-    `signal`: the number of the one that ended the program."""
+    """Why a turn counts as ended. `exit_code`: of the command, if a mark reported it, or of the program.
+    `signal`: the number of the signal that ended the program."""
 
     kind: EndKind
     detail: str
@@ -26,16 +27,18 @@ class Evidence(NamedTuple):
 
 
 def ended_by_exit(code: int | None, signal: int | None) -> Evidence:
-    """The program ended, with a code or by a signal."""
-    detail = f"the program was ended by signal {signal}" if signal else f"the program ended with code {code}"
+    """The evidence that the program has ended."""
+    detail = f"the program was ended by signal {signal}" if signal else f"the program exited with code {code}"
     return Evidence("exit", detail, code, signal)
 
 
 class Signs(msgspec.Struct, frozen=True):
-    """What is known of a terminal at one moment. `quiet_for`: seconds since its last byte, `turn_for`:
-    seconds since the turn began, None where there is none; `prompt`: the line on which it waits, where it
-    stands at a prompt (seen as one before, or by its marks); `marks`: the program tells its commands'
-    beginning and end, `in_command`: the last of these was a beginning."""
+    """What is known about a terminal at one moment.
+
+    `quiet_for`: seconds since its last output. `turn_for`: seconds since the turn began, None without a turn.
+    `prompt`: the line with the cursor if it is a prompt. `marks`: the program marks the beginning and end of
+    its commands (OSC 133); `in_command`: the last mark was a beginning.
+    """
 
     exited: bool = False
     dialog: Dialog | None = None
@@ -52,10 +55,10 @@ class Status(NamedTuple):
 
 
 def status(signs: Signs, *, quiet: float = 0.6, stuck_after: float = 60.0) -> Status:
-    """What a terminal is doing, and the reason in words.
+    """What a terminal is doing, with the reason as a text for people.
 
-    A dialog goes before everything: nothing may be typed. A turn that says nothing for `stuck_after` seconds
-    is stuck; without a turn, output within the last `quiet` seconds is busy.
+    A dialog has priority, because nothing may be typed then. A turn without output for `stuck_after` seconds
+    is stuck. Without a turn, a terminal that wrote within the last `quiet` seconds is busy.
     """
     if signs.dialog is not None:
         return Status("blocked", f"asks: {signs.dialog.evidence}")
@@ -63,16 +66,16 @@ def status(signs: Signs, *, quiet: float = 0.6, stuck_after: float = 60.0) -> St
     if signs.turn_for is not None:
         silent = signs.turn_for if signs.quiet_for is None else min(signs.quiet_for, signs.turn_for)
         if silent >= stuck_after and not signs.exited:
-            return Status("stuck", f"a turn runs for {signs.turn_for:.0f} s, {since}")
-        return Status("busy", f"a turn runs for {signs.turn_for:.1f} s, {since}")
+            return Status("stuck", f"a turn has been running for {signs.turn_for:.0f} s, {since}")
+        return Status("busy", f"a turn has been running for {signs.turn_for:.1f} s, {since}")
     if signs.exited:
         return Status("idle", "the program has ended")
     if signs.in_command:
-        return Status("busy", f"a command runs that no turn began, {since}")
+        return Status("busy", f"a command is running that no turn started, {since}")
     if signs.prompt is not None:
         return Status("idle", f"at its prompt {signs.prompt.strip()!r}")
     if signs.marks:
-        return Status("idle", "its last command is done")
+        return Status("idle", "its last command has finished")
     if signs.quiet_for is not None and signs.quiet_for < quiet:
         return Status("busy", f"wrote {signs.quiet_for:.1f} s ago")
     return Status("idle", since)

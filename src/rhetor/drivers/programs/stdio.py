@@ -1,4 +1,4 @@
-"""Programs on pipes: a message goes to stdin, and what follows on stdout is the answer."""
+"""Programs on pipes: the message is written to stdin, and the answer is what follows on stdout."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ MAX_PROMPT_BYTES = 200
 
 
 class StdioProgram(HostedProgram):
-    """Its answer ends with the delimiter that it was given, else when it falls silent, or asks for input on
-    stderr as it did before the message (a REPL, which may answer nothing); and when it ends."""
+    """A program that reads and writes plain text.
 
-    _asks = b""  # what stands on stderr behind its last newline
+    Its answer ends with the delimiter if there is one. Otherwise it ends when the program is silent or writes
+    to stderr its prompt from before the message (a REPL, whose answer may be empty). The end of the
+    program always ends it.
+    """
+
+    _asks = b""  # the unfinished last line of stderr
 
     async def listen(self) -> AsyncGenerator[Spooled, None]:
         decoder = Decoder()
@@ -61,7 +65,7 @@ class StdioProgram(HostedProgram):
             item = await self.feed.next(due)
             if item is None:
                 if turn.due is None:
-                    self.set_status("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                    self.set_status("stuck", f"no output for {clock() - heard:.0f} s in a running turn")
                     heard = clock()
                 pieces = turn.tick(clock())
             elif isinstance(item, Chunk):
@@ -69,7 +73,7 @@ class StdioProgram(HostedProgram):
                 self.set_status("busy", "a turn is running")
                 pieces = turn.received(item.data, heard)
                 surplus = self.feed.offset - began - turn.taken
-                if surplus:  # only where the turn has ended
+                if surplus:  # only if the turn has ended
                     self.feed.give_back(item.data[len(item.data) - surplus :])
             elif isinstance(item, Stderr):
                 self._note(item)
@@ -93,4 +97,4 @@ class StdioProgram(HostedProgram):
         try:
             await self.link.signal(signal.SIGINT)
         except (HostLost, ProgramOver):
-            pass  # there is nothing left to stop
+            pass  # the program has ended already

@@ -1,7 +1,6 @@
-"""When a program on pipes has answered: bytes and the time in, text and the end of the turn out.
+"""Decides when a program on pipes has answered: bytes and the time go in, text and the end come out.
 
-It knows the delimiter and silence; it reads no pipe and sets no timer. Time-outs on a program that does not
-begin, or does not end, are the hub's.
+It reads no pipe and sets no timer. If the program never answers, the hub's own timeouts end the turn.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from typing import Final
 from rhetor.codec.utf8 import Decoder, Invalid
 from rhetor.drivers.programs.status import Evidence, ended_by_exit
 
-SETTLE: Final = 0.03  # seconds in which nothing may follow a newline that is to end an answer
+SETTLE: Final = 0.03  # seconds of silence after a newline that ends an answer
 
 
 class StdioTurn:
-    """One turn; times are seconds of any monotonic clock.
+    """One turn. Times are seconds of any monotonic clock.
 
-    `delimiter`: what the program ends its answers with. A newline ends the turn where nothing follows within
-    30 ms (and is part of the text); any other ends it at once and is not part of the text; what follows
-    belongs to no turn. None: the answer ends `idle` seconds after its last byte, or after the program has
-    asked for input anew. The first byte may take as long as it likes. The end of the program ends the turn
-    always.
+    `delimiter` is what the program writes at the end of its answers. A newline ends the turn if nothing
+    follows within 30 ms, and is part of the text. Any other delimiter ends it at once and is not part of the
+    text; what follows belongs to no turn. Without a delimiter, the answer ends `idle` seconds after its last
+    byte, or after the program has prompted for input again. There is no limit for the first byte. The end of
+    the program always ends the turn.
     """
 
     def __init__(self, delimiter: bytes | None = None, idle: float = 0.3) -> None:
@@ -38,21 +37,21 @@ class StdioTurn:
 
     @property
     def due(self) -> float | None:
-        """When `tick` is to be called, if nothing comes before."""
+        """When to call `tick`, unless there is output before."""
         return None if self.ended else self._due
 
     @property
     def held(self) -> int:
-        """Bytes not given out yet: what may still become the delimiter, or is half a character."""
+        """Bytes that are held back: a possible beginning of the delimiter, or of a character."""
         return len(self._tail) + self._decoder.held
 
     def started(self, now: float) -> None:
-        """The message was written. Output from before this call belongs to no turn: do not feed it."""
+        """The message was written. Output from before this call belongs to no turn."""
         self._due = None
 
     def received(self, data: bytes, now: float) -> Sequence[str | Invalid]:
-        """What may be given out now. Where this ends the turn, `taken` says how much of the output was
-        its."""
+        """Take output; return the text that is certain to be part of the answer. If this ends the turn,
+        `taken` says how much of the output belongs to it."""
         if self.ended or not data:
             return ()
         if self._at_once:
@@ -65,20 +64,20 @@ class StdioTurn:
         return self._decoder.feed(data)
 
     def prompted(self, now: float) -> None:
-        """On stderr it asks for input as it did before the message: no more is to come of this one."""
+        """The program has written its prompt to stderr again, so the answer is complete."""
         if self._delimiter is None and self.ended is None:
             self._due = now + self._idle
 
     def tick(self, now: float) -> Sequence[str | Invalid]:
-        """The time is `now`; what may be given out where that ends the turn."""
+        """Check the time; return the rest of the text if the turn ends now."""
         if self.ended or self._due is None or now < self._due:
             return ()
         if self._delimiter is None:
             return self._end(Evidence("idle", f"no output for {self._idle:g} s"))
-        return self._end(Evidence("delimiter", "a newline, and nothing after it"))
+        return self._end(Evidence("delimiter", "a newline and nothing after it"))
 
     def exited(self, code: int | None, signal: int | None, now: float) -> Sequence[str | Invalid]:
-        """The program has ended and all of its output was fed."""
+        """The program has ended, and all of its output was received."""
         return () if self.ended else self._end(ended_by_exit(code, signal))
 
     def _until_delimiter(self, data: bytes) -> Sequence[str | Invalid]:

@@ -29,7 +29,7 @@ def told(turn: StdioTurn, pieces: Iterable[tuple[float, bytes]]) -> Said:
 
 
 IDLE = Evidence("idle", "no output for 0.3 s")
-NEWLINE = Evidence("delimiter", "a newline, and nothing after it")
+NEWLINE = Evidence("delimiter", "a newline and nothing after it")
 
 
 def test_without_a_delimiter_silence_ends_the_answer() -> None:
@@ -70,7 +70,7 @@ def test_what_may_become_the_delimiter_is_held() -> None:
     assert (list(turn.received(b"ENDX", 9.0)), turn.held) == (["ENENDX"], 0)
     assert (list(turn.received("é".encode()[:1], 9.0)), turn.held) == ([], 1)
     assert list(turn.exited(3, None, 10.0)) == [Invalid(b"\xc3")]
-    assert turn.ended == Evidence("exit", "the program ended with code 3", 3)
+    assert turn.ended == Evidence("exit", "the program exited with code 3", 3)
     assert list(turn.received(b"more", 11.0)) == [] and turn.taken == 10
 
 

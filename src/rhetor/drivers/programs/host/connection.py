@@ -1,4 +1,4 @@
-"""One connection to a host: that it is the right one, and frames both ways."""
+"""One connection to a host: checks that it is the right host, and exchanges frames with it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .spec import HostIdentity
 _LENGTH = Struct(">I")
 _CREDENTIALS = Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _REASONS = {
-    frames.WRONG_NONCE: "the nonce is not its own",
-    frames.AHEAD: "the offset is beyond what the program wrote",
-    frames.BAD_REQUEST: "the request makes no sense",
-    frames.NO_TERMINAL: "the program runs on pipes",
+    frames.WRONG_NONCE: "the nonce is wrong",
+    frames.AHEAD: "the offset is beyond the end of the output",
+    frames.BAD_REQUEST: "the request is invalid",
+    frames.NO_TERMINAL: "the program runs on pipes, not in a terminal",
     frames.TURN_LOST: "the rest of the write came too late",
 }
 
@@ -30,10 +30,10 @@ class AlreadyEnded(Exception):
 
 
 class HostConnection:
-    """Frames to and from a host. Answers come in the order of the requests.
+    """Exchanges frames with a host. Answers come in the order of the requests.
 
-    Every method raises ConnectionError or EOFError if the host is gone, and FrameBroken if it sends something
-    else than frames.
+    Every method raises ConnectionError or EOFError if the host is gone, and FrameBroken if it sends anything
+    but valid frames.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class HostConnection:
 
     @classmethod
     async def open(cls, identity: HostIdentity, *, hub: bool = False) -> HostConnection:
-        """Connect and be let in. `hub`: the host counts this connection as its hub's.
+        """Connect and authenticate. With `hub`, the host runs on as long as the connection is open.
 
         Raises:
-            ConnectionError: nobody listens, or another process than this host.
-            HostRefused: it does not know the nonce.
+            ConnectionError: no process listens on the socket, or a process that is not this host.
+            HostRefused: the nonce is wrong.
         """
         try:
             reader, writer = await asyncio.open_unix_connection(identity.socket, limit=1 << 17)
@@ -57,7 +57,7 @@ class HostConnection:
             raise ConnectionError(str(error)) from error
         connection = cls(reader, writer, identity)
         try:
-            # before the nonce is told: a foreign process may listen there now
+            # before the nonce is sent: another process may listen there now
             connection._check_peer()
             await connection.ask(frames.HELLO, frames.pack_hello(identity.nonce, hub=hub))
         except BaseException:
@@ -71,13 +71,13 @@ class HostConnection:
         pid = _CREDENTIALS.unpack(credentials)[0]
         ours = self._identity
         if pid != ours.host_pid or start_time(pid) != ours.host_start:
-            raise ConnectionError(f"another process listens at {ours.socket}")
+            raise ConnectionError(f"another process listens on {ours.socket}")
 
     async def ask(self, kind: int, body: bytes = b"") -> bytes:
         """Send a request and wait for its answer.
 
         Raises:
-            AlreadyEnded, StdinClosed, HostRefused: what the host answered.
+            AlreadyEnded, StdinClosed, HostRefused: the host has refused the request.
         """
         await self.send(kind, body)
         return (await self.receive())[1]
@@ -90,7 +90,7 @@ class HostConnection:
         """The next frame.
 
         Raises:
-            AlreadyEnded, StdinClosed, HostRefused: it is a refusal.
+            AlreadyEnded, StdinClosed, HostRefused: the frame is a refusal.
         """
         (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
         if not 0 < length <= frames.MAX_FRAME_BYTES:
@@ -105,7 +105,7 @@ class HostConnection:
             return AlreadyEnded()
         if reason == frames.STDIN_CLOSED:
             return StdinClosed(self._identity.host_id)
-        return HostRefused(self._identity.host_id, _REASONS.get(reason, "for no known reason"))
+        return HostRefused(self._identity.host_id, _REASONS.get(reason, "the reason is unknown"))
 
     def close(self) -> None:
         self._writer.close()

@@ -1,4 +1,4 @@
-"""What goes wrong between the hub and a wrapped program, named by its condition."""
+"""The failures between the hub and a program under a host."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class OutputUnreadable(HostLost):
 
 
 class HostRefused(TurnFailure):
-    """The host takes no such request from this caller: a wrong nonce, or one that makes no sense."""
+    """The host has refused a request: the nonce is wrong, or the request is invalid."""
 
     code = "host_refused"
 
     def __init__(self, host_id: str, reason: str) -> None:
-        super().__init__(f"the host of the program refuses: {reason}", host=host_id, reason=reason)
+        super().__init__(f"the program's host refused the request: {reason}", host=host_id, reason=reason)
 
 
 class ProgramOver(TurnFailure):
-    """The program has ended; `data` has its code or the signal that ended it, where known."""
+    """The program has ended. `data` has its exit code, or the signal that ended it, if known."""
 
     code = "program_over"
 
@@ -49,27 +49,27 @@ class ProgramOver(TurnFailure):
 
 
 class StdinClosed(TurnFailure):
-    """The program's input was closed: by `close_stdin`, or by the program."""
+    """The program's input is closed, by `close_stdin` or by the program itself."""
 
     code = "stdin_closed"
 
     def __init__(self, host_id: str) -> None:
-        super().__init__("the program takes no input any more", host=host_id)
+        super().__init__("the program does not read input any more", host=host_id)
 
 
 class HostIdTaken(RhetorError):
-    """There is a folder for this id already: find its host, or forget it."""
+    """A folder for this host id exists already. Find its host, or forget it."""
 
     code, status = "conflict", 409
 
     def __init__(self, host_id: str) -> None:
-        super().__init__(f"there is a host {host_id} already", host=host_id)
+        super().__init__(f"the host {host_id} exists already", host=host_id)
 
 
 class ProgramAlive(RhetorError):
-    """What is to be forgotten still runs."""
+    """A program that is to be forgotten is still running."""
 
     code, status = "conflict", 409
 
     def __init__(self, host_id: str) -> None:
-        super().__init__(f"the program of {host_id} still runs: end it first", host=host_id)
+        super().__init__(f"the program of host {host_id} is still running; end it first", host=host_id)

@@ -1,6 +1,6 @@
-"""What a host leaves in its folder, read when nobody serves it any more: identity, exit, spool.
+"""Reads what a host has left in its folder: its identity, how its program ended, and the spool.
 
-It only reads. A running host is asked over its socket.
+This is for hosts that are gone; a running host is asked over its socket. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ class HostFolder:
         self.path = path
 
     def identity(self) -> HostIdentity | None:
-        """Who the host is or was; None where it never came so far as to say."""
+        """The identity of the host; None if it failed before it wrote that down."""
         try:
             return identity(self.path.name, (self.path / "identity").read_bytes())
         except (FileNotFoundError, ValueError):
             return None
 
     def exited(self) -> Exited | None:
-        """How the program ended, once its host has written that down."""
+        """How the program ended; None if its host has not written that down."""
         try:
             return exited((self.path / "exit").read_bytes())
         except (FileNotFoundError, ValueError):
             return None
 
     async def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
-        """The output that is still there from `offset` on, and the program's end.
+        """Yield the output that is left from `offset` on, then the program's end.
 
         Raises:
-            HostLost: after the last piece, where the end is not known.
+            HostLost: after the last piece, if it is not known how the program ended.
         """
         for segment in self._segments(offset):
             data = await asyncio.to_thread(segment.read_bytes)
@@ -56,30 +56,30 @@ class HostFolder:
         yield end
 
     def _segments(self, offset: int) -> list[Path]:
-        """Those that hold something from `offset` on; a segment is named after its first byte's offset."""
+        """The segments with output from `offset` on. Each is named after the offset of its first byte."""
         segments = sorted(self.path.glob("out.*"))
         before = [index for index, path in enumerate(segments) if int(path.suffix[1:]) <= offset]
         return segments[before[-1] if before else 0 :]
 
 
 def start_time(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None where there is none, or only its remains."""
+    """When the process started, in clock ticks since boot; None if it does not exist or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # the name, in parentheses, may hold anything
+    # the name, in parentheses, may contain anything
     fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def boot_id() -> str:
-    """Which start of the machine this is: pids and start times mean nothing beyond it."""
+    """An id of the machine's current boot. Pids and start times are only comparable within one boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def processes_of(session: int) -> list[int]:
-    """The processes whose session is the one of that number."""
+    """The pids of the processes in a session (setsid)."""
     found = []
     for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         try:

@@ -1,6 +1,6 @@
-"""The hosts of a hub: started detached, found again after a restart, forgotten when they are over.
+"""The hosts of a hub: starts them detached, finds them after a restart, and removes what they left.
 
-It knows folders, identities and processes; what goes over a host's socket is `link.py`.
+It knows folders, identities and processes. What goes over a host's socket is in `link.py`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .values import Chunk, Exited
 LONGEST_SOCKET_PATH = 100
 START_SECONDS = 30.0
 
-# a file, not a module: what a host imports is only what it needs
+# run as a file, not as a module, so that a host imports only what it needs
 _HOST = Path(__file__).parents[3] / "host" / "__main__.py"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class HostGone:
-    """A host that is no more. `exited`: how its program ended; None: it was lost, together with its host."""
+    """A host that is gone. `exited`: how its program ended; None if it was lost together with its host."""
 
     def __init__(self, host_id: str, folder: HostFolder) -> None:
         self.host_id = host_id
@@ -47,22 +47,22 @@ class HostGone:
         return self.exited is None
 
     def link(self) -> HostLink | None:
-        """What it has left, as a link that can only be read; None where it never said who it was."""
+        """A link that reads what the host has left; None if the host failed before it had an identity."""
         identity = self._folder.identity()
         return HostLink(identity, self._folder, None) if identity else None
 
     def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
-        """The output that is left from `offset` on; Exited is the last item.
+        """Yield the output that is left from `offset` on. Exited is the last item.
 
         Raises:
-            HostLost: after the last piece, where the program was lost.
+            HostLost: after the last piece, if the program was lost.
         """
         return self._folder.read(offset)
 
 
 class Hosts:
-    """The hosts whose folders lie in `folder`; `sockets` takes the sockets whose paths there would be too
-    long. Both are made when needed, 0700."""
+    """The hosts with folders in `folder`. If the path of a socket there is too long, it goes to `sockets`.
+    Both folders are created when needed, with mode 0700."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class Hosts:
         self._limits = Limits(orphan_seconds, reap_after, spool_limit, keep_bytes, segment_bytes)
 
     async def start(self, host_id: str, spec: ProgramSpec) -> HostLink:
-        """Run a program under a host of its own. `host_id`: 1–64 letters, digits, `-` and `_`.
+        """Start a program under a host of its own. `host_id`: 1–64 letters, digits, `-` and `_`.
 
         Raises:
-            ProgramMissing: there is no such executable.
-            ProgramRefused: it cannot be started, for another reason.
-            HostIdTaken: there is a folder for this id.
+            ProgramMissing: the executable does not exist.
+            ProgramRefused: the program cannot be started for another reason.
+            HostIdTaken: a folder for this id exists already.
         """
         folder = self._new_folder(host_id)
         try:
@@ -101,7 +101,7 @@ class Hosts:
             raise
 
     def _undo(self, host_id: str) -> None:
-        """A host that runs by now ends its program and leaves: nobody will ask for it."""
+        """End the host if it is running already, and remove its folder."""
         folder = self._of(host_id)
         identity = folder.identity()
         if identity is not None and _runs(identity):
@@ -125,13 +125,15 @@ class Hosts:
         self._sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         far = self._sockets / f"{host_id}.host"
         if len(os.fsencode(far)) > LONGEST_SOCKET_PATH:
-            raise InvalidSettings(f"{far}: too long for a socket; choose another folder with RHETOR_HOME")
+            raise InvalidSettings(
+                f"{far}: this path is too long for a socket; set RHETOR_HOME to a shorter path"
+            )
         return far
 
     async def _launch(self, asked: bytes, spec: ProgramSpec) -> bytes:
-        """Run the launcher, which is over when the program runs or was refused.
+        """Run the launcher, which exits as soon as the program runs or cannot be started.
 
-        The host is no child of the hub: it goes on without it, and nobody here has to wait for it.
+        The host is not a child of the hub: it outlives the hub, and the hub need not wait for it.
         """
         launcher = await asyncio.create_subprocess_exec(
             *(self._python, "-I", "-S", str(_HOST)),
@@ -161,18 +163,18 @@ class Hosts:
         return await HostLink.open(identity, folder)
 
     async def find(self, host_id: str) -> HostLink | HostGone:
-        """The host of this id if it is the very process that was started: pid, start time, start of the
-        machine and nonce must agree. What is left of a program whose host was killed is ended.
+        """Find the host with this id. Its pid, start time, boot id and nonce must be those of the process
+        that was started. If the host was killed, what is left of its program is ended.
 
         Raises:
-            HostRefused: it is that process and does not know the nonce (its folder was tampered with).
+            HostRefused: it is that process, but the nonce is wrong (its folder was tampered with).
         """
         folder = self._of(host_id)
         identity = folder.identity()
         if identity is None:
             return HostGone(host_id, folder)
         if _runs(identity):
-            # it may leave between the look and the call
+            # it may exit in between
             with suppress(ConnectionError, EOFError):
                 return await HostLink.open(identity, folder)
         if folder.exited() is None:
@@ -180,16 +182,16 @@ class Hosts:
         return HostGone(host_id, folder)
 
     def known(self) -> Sequence[str]:
-        """The ids that have a folder, sorted."""
+        """The ids of all hosts that have a folder, sorted."""
         if not self._folder.is_dir():
             return ()
         return sorted(entry.name for entry in self._folder.iterdir() if _ID.fullmatch(entry.name))
 
     def forget(self, host_id: str) -> None:
-        """Remove the folder of a host whose program has ended; what was not read is gone.
+        """Remove the folder of a host whose program has ended, with the output that was not read.
 
         Raises:
-            ProgramAlive: it still runs.
+            ProgramAlive: the program is still running.
         """
         folder = self._of(host_id)
         identity = folder.identity()
@@ -206,7 +208,7 @@ class Hosts:
 
     def _of(self, host_id: str) -> HostFolder:
         if not _ID.fullmatch(host_id):
-            raise HostRefused(host_id[:64], "the id is not one of 1–64 letters, digits, - and _")
+            raise HostRefused(host_id[:64], "a host id has 1–64 letters, digits, - and _")
         return HostFolder(self._folder / host_id)
 
 
@@ -215,7 +217,7 @@ def _check_started(answer: dict[str, bytes], spec: ProgramSpec) -> None:
         return
     name = answer.get("errno", b"").decode()
     stage = answer.get("stage", b"").decode()
-    reason = answer.get("reason", b"its host ended without a word").decode()
+    reason = answer.get("reason", b"its host ended without a report").decode()
     if stage == "exec" and name in ("ENOENT", "ENOTDIR"):
         raise ProgramMissing(spec.argv[0])
     raise _refused(spec, f"{stage}: {reason}" if stage else reason, name)
@@ -232,11 +234,11 @@ def _runs(identity: HostIdentity) -> bool:
 
 
 def _sweep(identity: HostIdentity) -> None:
-    """End what a killed host left: the program dies with it, its descendants in the session may not."""
+    """End what a killed host has left: its program died with it, but descendants may still run."""
     if identity.boot_id != boot_id():
         return
     if start_time(identity.program_pid) not in (None, identity.program_start):
-        return  # the number belongs to another session now
+        return  # the pid was reused
     for pid in processes_of(identity.program_pid):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

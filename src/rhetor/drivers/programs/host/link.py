@@ -47,7 +47,7 @@ class HostLink:
         """
         Raises:
             ConnectionError, EOFError: the host is gone, or another process listens in its place.
-            HostRefused: the nonce is not its own.
+            HostRefused: the nonce is wrong.
         """
         return cls(identity, folder, await HostConnection.open(identity, hub=True))
 
@@ -60,13 +60,13 @@ class HostLink:
         return self.identity.mode
 
     async def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
-        """What the program wrote to stdout or its terminal, from `offset` on (from the earliest byte that is
-        kept, where that is later), as it comes, each byte once; Exited is the last item.
+        """Yield what the program writes to stdout or its terminal, each byte once. Exited is the last item.
 
-        It has a connection of its own, and reads no faster than its caller takes: who is slow lags.
+        It begins at `offset`, or at the earliest byte that is kept if that is later. It has a connection of
+        its own and reads no faster than the caller does.
 
         Raises:
-            HostRefused: `offset` is beyond the head.
+            HostRefused: `offset` is beyond the end of the output.
         """
         try:
             async with aclosing(self._follow(frames.READ, offset)) as items:
@@ -79,14 +79,17 @@ class HostLink:
                         return
         except (ConnectionError, EOFError):
             pass
-        # the host is gone, and what nobody has read yet lies in its folder
+        # the host is gone; its folder has the output that was not read yet
         async with aclosing(self._folder.read(offset)) as left:
             async for item in left:
                 yield item
 
     async def read_stderr(self, offset: int) -> AsyncGenerator[Chunk | Lost, None]:
-        """What the program wrote to stderr, from `offset` on, as it comes, up to the program's end. Only the
-        last part is kept: Lost stands for what fell out before it was read. On a terminal: nothing."""
+        """Yield what the program writes to stderr, from `offset` to the program's end.
+
+        The host keeps only the last part: Lost stands for what was dropped before it was read. In a terminal,
+        stderr is part of the output.
+        """
         try:
             async with aclosing(self._follow(frames.READ_STDERR, offset)) as items:
                 async for item in items:
@@ -109,14 +112,14 @@ class HostLink:
             connection.close()
 
     async def write(self, data: bytes, kind: Literal["keys", "text"]) -> None:
-        """Give the program input; returns when its terminal or pipe has taken all of it.
+        """Write to the program's input. Returns when its terminal or pipe has accepted all of it.
 
-        `text` arrives byte for byte, also where the terminal would take some bytes for control characters;
-        `keys` are passed on as a person would have typed them. Writes do not mix. A write that is
-        cancelled stops at any byte.
+        `text` arrives byte for byte, even if the terminal would treat some bytes as control characters.
+        `keys` arrive as if a person had typed them. Concurrent writes do not mix. A write that is cancelled
+        may stop after any byte.
 
         Raises:
-            StdinClosed: the program takes no input any more.
+            StdinClosed: the program's input is closed.
         """
         pieces = range(0, len(data), frames.MAX_PIECE_BYTES)
         async with self._writing, self._connection(self._input) as connection:
@@ -126,33 +129,33 @@ class HostLink:
                 await connection.ask(frames.WRITE, frames.pack_write(_KINDS[kind], piece, last=last))
 
     async def close_stdin(self) -> None:
-        """End the program's input after what was written: close its pipe, or type the end-of-file key."""
+        """End the program's input after all earlier writes: close its pipe, or type the end-of-file key."""
         async with self._writing:
             await self._ask(frames.CLOSE_STDIN)
 
     async def resize(self, rows: int, cols: int) -> None:
-        """Tell the terminal its size, 1–65535 each.
+        """Set the size of the terminal, 1–65535 each.
 
         Raises:
-            HostRefused: there is no terminal.
+            HostRefused: the program runs on pipes.
         """
         await self._ask(frames.RESIZE, frames.pack_size(rows, cols))
 
     async def signal(self, signum: int) -> None:
-        """Send a signal to the terminal's foreground group; on pipes to the program's group."""
+        """Send a signal to the terminal's foreground process group; on pipes, to the program's group."""
         await self._ask(frames.SIGNAL, frames.pack_number(signum))
 
     async def acknowledge(self, offset: int) -> None:
-        """Output before `offset` may be deleted. When the program has ended and `offset` is its `head`, the
-        end is acknowledged too: then the host leaves.
+        """Allow the host to delete the output before `offset`. If the program has ended and `offset` is the
+        end of its output, the host exits.
 
         Raises:
-            HostRefused: `offset` is beyond the head.
+            HostRefused: `offset` is beyond the end of the output.
         """
         try:
             await self._ask(frames.ACKNOWLEDGE, frames.pack_offset(offset))
         except ProgramOver:
-            pass  # nobody there to be told
+            pass  # the host has exited
 
     async def status(self) -> HostStatus:
         try:
@@ -161,16 +164,16 @@ class HostLink:
             raise InvalidHostAnswer(self.host_id, error) from error
 
     async def end(self, grace: float = 5.0) -> Exited:
-        """End the program and all its descendants: SIGTERM, after `grace` seconds SIGKILL. Returns when none
-        is left; where the program had ended, at once."""
+        """End the program and all its descendants: SIGTERM, then SIGKILL after `grace` seconds. Returns when
+        all of them have ended."""
         return await self._ask_for_end(frames.END, frames.pack_number(round(grace * 1000)))
 
     async def wait(self) -> Exited:
-        """The program's end, within a second of it."""
+        """Wait for the program's end, which is reported within a second."""
         return await self._ask_for_end(frames.WAIT)
 
     async def aclose(self) -> None:
-        """Close the connections. The program and its host go on."""
+        """Close the connections. The program and its host continue to run."""
         self._closed = True
         for connection in (self._hub_connection, *self._control, *self._input):
             if connection is not None:
@@ -199,8 +202,8 @@ class HostLink:
 
     @asynccontextmanager
     async def _connection(self, kept: list[HostConnection]) -> AsyncIterator[HostConnection]:
-        """The connection in `kept`, or a new one. One that was left in the middle is not used again: its
-        next answer would belong to another request."""
+        """The connection in `kept`, or a new one. After a failure it is not used again: its next answer might
+        belong to another request."""
         try:
             connection = kept.pop() if kept else await HostConnection.open(self.identity)
             try:
@@ -224,7 +227,7 @@ class HostLink:
 def _item(kind: int, body: bytes) -> Chunk | Lost | Exited:
     """
     Raises:
-        ValueError: the host sends no such frame to a reader.
+        ValueError: a host does not send such a frame to a reader.
     """
     if kind == frames.CHUNK:
         return Chunk(*frames.unpack_chunk(body))

@@ -1,4 +1,4 @@
-"""What a hub asks a host to run, and how a host says who it is: values, and their bytes."""
+"""What a host is asked to run, and the identity that it writes down: values and their encoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mode = Literal["pty", "pipes"]
 
 
 class ProgramSpec(msgspec.Struct, frozen=True):
-    """`env` is all that the program sees. `on_exit`: whether it outlives the hub that started it."""
+    """A program to run. `env` is its whole environment. `on_exit`: whether it outlives the hub."""
 
     argv: tuple[str, ...]
     cwd: str
@@ -25,9 +25,12 @@ class ProgramSpec(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """`orphan_seconds` without a hub until a program is ended, `reap_after` the same where it does not
-    outlive its hub; `spool_limit` bytes that nobody has acknowledged until it waits; `keep_bytes` that stay
-    readable after they were acknowledged; `segment_bytes` of a file of the spool."""
+    """The limits of a host.
+
+    `orphan_seconds`: how long a program runs without a hub before it is ended; `reap_after`: the same for a
+    program that does not outlive its hub. `spool_limit`: unacknowledged bytes after which the program is
+    paused. `keep_bytes`: acknowledged output that stays readable. `segment_bytes`: size of a spool file.
+    """
 
     orphan_seconds: float = 86400.0
     reap_after: float = 10.0
@@ -37,7 +40,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class HostIdentity(msgspec.Struct, frozen=True):
-    """Who a host is: a pid alone is taken by another process some day. Times are clock ticks since boot."""
+    """Identifies a host beyond its pid, which may be reused. Times are clock ticks since boot."""
 
     host_id: str
     host_pid: int
@@ -51,7 +54,7 @@ class HostIdentity(msgspec.Struct, frozen=True):
 
 
 def request(spec: ProgramSpec, limits: Limits, folder: str, socket: str, nonce: bytes) -> bytes:
-    """What a host reads on its stdin when it starts."""
+    """The bytes that a host reads from stdin when it starts."""
     fields = [("arg", _bytes(word)) for word in spec.argv]
     fields += [("env", _bytes(f"{name}={value}")) for name, value in spec.env.items()]
     facts = {
@@ -71,10 +74,10 @@ def request(spec: ProgramSpec, limits: Limits, folder: str, socket: str, nonce: 
 
 
 def identity(host_id: str, data: bytes) -> HostIdentity:
-    """What a host wrote into its folder's `identity`.
+    """Decode the `identity` file in a host's folder.
 
     Raises:
-        ValueError: it is none.
+        ValueError: a field is missing or invalid.
     """
     facts = {name: value.decode() for name, value in frames.unpack_fields(data)}
     try:
@@ -90,7 +93,7 @@ def identity(host_id: str, data: bytes) -> HostIdentity:
             socket=facts["socket"],
         )
     except KeyError as error:
-        raise ValueError(f"an identity without {error}") from None
+        raise ValueError(f"the identity has no {error}") from None
 
 
 def _bytes(word: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What a host tells about its program: pieces of output, its end, its state."""
+"""What a host reports about its program: pieces of output, its status, its end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rhetor.codec import host_frames as frames
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A piece of output. `offset_after`: of its last byte's successor, in the stream that the program wrote;
-    reading from there gives what follows. `at_ms`: when the host read it, in ms since 1970."""
+    """A piece of output. `offset_after`: the offset of the byte that follows it, from which to read on.
+    `at_ms`: when the host read it, Unix time in milliseconds."""
 
     offset_after: int
     at_ms: int
@@ -19,14 +19,14 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """Of stderr only the last part is kept: `count` bytes before `offset_after` fell out unread."""
+    """`count` bytes of stderr before `offset_after` were dropped before they were read."""
 
     offset_after: int
     count: int
 
 
 class Exited(msgspec.Struct, frozen=True):
-    """The program's end: by itself with a code 0–255, or by a signal. `head`: where its output ends."""
+    """The end of the program: an exit code from 0 to 255, or a signal. `head`: where its output ends."""
 
     code: int | None
     signal: int | None
@@ -35,10 +35,12 @@ class Exited(msgspec.Struct, frozen=True):
 
 
 class HostStatus(msgspec.Struct, frozen=True):
-    """`earliest` to `head` of the output can be read; up to `acknowledged` it may be deleted. `echo` and
-    `canonical` are the terminal's (False on pipes). `reader_waits`: a process of the foreground group is
-    blocked until input comes; None where that cannot be seen. `waiting`: the spool is full, so the program
-    waits."""
+    """The state of a host.
+
+    The output from `earliest` to `head` can be read; before `acknowledged` it may be deleted. `waiting`: the
+    spool is full, so the program is paused. `echo` and `canonical` are modes of the terminal (False on
+    pipes). `reader_waits`: a process of the foreground group waits for input; None if that is not known.
+    """
 
     host_pid: int
     host_start: int
@@ -69,7 +71,7 @@ def exited(body: bytes) -> Exited:
 def status(body: bytes) -> HostStatus:
     """
     Raises:
-        ValueError: something is missing.
+        ValueError: a field is missing or invalid.
     """
     facts = dict(frames.unpack_fields(body))
     try:
@@ -88,7 +90,7 @@ def status(body: bytes) -> HostStatus:
             reader_waits=waits,
         )
     except KeyError as error:
-        raise ValueError(f"a status without {error}") from None
+        raise ValueError(f"the status has no {error}") from None
 
 
 _NUMBERS = (

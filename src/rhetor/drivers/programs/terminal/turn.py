@@ -207,7 +207,9 @@ class TerminalTurn:
 
     def _by_mark(self) -> Evidence:
         code = self._mark.exit if self._mark else None
-        return Evidence("mark", "the command is done" + (f", exit {code}" if code is not None else ""), code)
+        return Evidence(
+            "mark", "the command has finished" + (f", exit {code}" if code is not None else ""), code
+        )
 
     def _end(self, evidence: Evidence) -> str:
         self.ended = evidence

@@ -215,18 +215,24 @@ def test_recorded_screens_of_idle_agents_ask_nothing(name: str) -> None:
         (Signs(quiet_for=0.2), Status("busy", "wrote 0.2 s ago")),
         (Signs(quiet_for=2.0), Status("idle", "no output for 2.0 s")),
         (Signs(quiet_for=0.1, prompt=">>> "), Status("idle", "at its prompt '>>>'")),
-        (Signs(quiet_for=9.0, marks=True), Status("idle", "its last command is done")),
+        (Signs(quiet_for=9.0, marks=True), Status("idle", "its last command has finished")),
         (
             Signs(quiet_for=9.0, marks=True, in_command=True),
-            Status("busy", "a command runs that no turn began, no output for 9.0 s"),
+            Status("busy", "a command is running that no turn started, no output for 9.0 s"),
         ),
-        (Signs(quiet_for=3.0, turn_for=70.0), Status("busy", "a turn runs for 70.0 s, no output for 3.0 s")),
-        (Signs(quiet_for=65.0, turn_for=70.0), Status("stuck", "a turn runs for 70 s, no output for 65.0 s")),
-        (Signs(turn_for=61.0), Status("stuck", "a turn runs for 61 s, no output yet")),
+        (
+            Signs(quiet_for=3.0, turn_for=70.0),
+            Status("busy", "a turn has been running for 70.0 s, no output for 3.0 s"),
+        ),
+        (
+            Signs(quiet_for=65.0, turn_for=70.0),
+            Status("stuck", "a turn has been running for 70 s, no output for 65.0 s"),
+        ),
+        (Signs(turn_for=61.0), Status("stuck", "a turn has been running for 61 s, no output yet")),
         # quiet since long before the turn began
         (
             Signs(quiet_for=500.0, turn_for=2.0),
-            Status("busy", "a turn runs for 2.0 s, no output for 500.0 s"),
+            Status("busy", "a turn has been running for 2.0 s, no output for 500.0 s"),
         ),
         (Signs(exited=True, quiet_for=1.0, in_command=True), Status("idle", "the program has ended")),
         (

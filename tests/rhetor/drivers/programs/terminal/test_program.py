@@ -188,7 +188,7 @@ async def test_who_is_silent_for_long_in_a_turn_is_called_stuck(monkeypatch: pyt
         await home.announce("p", *PYTHON, "import sys; sys.stdin.read()")
         turn = asyncio.create_task(home.say("p", "hi"))
         stuck = await until(home, "p", "stuck")
-        assert stuck["evidence"].startswith("nothing came for ")
+        assert stuck["evidence"].startswith("no output for ")
         os_end = await home.ask("DELETE", "/api/v2/programs/p")
         assert os_end.status == 200
         assert (await turn).json["code"] == "program_ended"

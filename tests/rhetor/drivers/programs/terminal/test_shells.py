@@ -56,7 +56,7 @@ def said(program: Program, screen: Screen, text: str) -> tuple[str, Evidence | N
 
 
 def done(code: int) -> Evidence:
-    return Evidence("mark", f"the command is done, exit {code}", code)
+    return Evidence("mark", f"the command has finished, exit {code}", code)
 
 
 def marks_of(stream: bytes) -> list[Mark]:

@@ -51,7 +51,7 @@ def test_with_marks_the_text_is_what_stands_between_them() -> None:
     stream = b"\x1b[?2004l\r\r\n" + C + b"a\r\nb\r\n" + D(3) + A + b"$ " + B
     turn.started(0.0)
     assert turn.received(stream, 1.0) == "a\nb\n"
-    assert turn.ended == Evidence("mark", "the command is done, exit 3", 3)
+    assert turn.ended == Evidence("mark", "the command has finished, exit 3", 3)
 
 
 def test_with_marks_silence_within_a_command_ends_nothing() -> None:
@@ -90,7 +90,7 @@ def test_several_typed_lines_end_with_the_last_command() -> None:
     first = b"echo a\r\n" + C + b"a\r\n" + D(0) + A + b"$ " + B
     then = b"echo b\r\n" + C + b"b\r\n" + D(1)
     assert told(turn, [(0.0, first), (0.04, then)]) == "a\nb\n"
-    assert turn.ended == Evidence("mark", "the command is done, exit 1", 1)
+    assert turn.ended == Evidence("mark", "the command has finished, exit 1", 1)
 
 
 @pytest.mark.parametrize(
