@@ -1,8 +1,6 @@
-"""The language of terminals as tokens (ECMA-48; the state machine is that of VT500 parsers), and what single
-tokens say: marks of a shell (OSC 133) and modes of the terminal.
+"""Terminal output as tokens (ECMA-48, parsed like a VT500), with shell marks (OSC 133) and terminal modes.
 
-It knows what is text and what is a sequence, and nothing of a screen: what a sequence does to one is the
-emulator's business.
+This module tells text from sequences. What a sequence does to a screen, the emulator knows.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _OPENERS: Final = {"]": "OSC", "P": "DCS", "X": "SOS", "^": "PM", "_": "APC"}
 
 
 class Text(NamedTuple):
-    """Printable characters, at least one. Bytes that are no UTF-8 stand in it as U+FFFD, one each."""
+    """Printable characters, at least one. Each byte that is not UTF-8 becomes U+FFFD."""
 
     text: str
 
@@ -37,15 +35,17 @@ class Control(NamedTuple):
 
 
 class Escape(NamedTuple):
-    """ESC with intermediates and a final character: `("", "7")`, `("(", "0")` for a character set. An 8-bit
-    C1 control is given as its 7-bit form."""
+    """ESC with intermediates and a final character: `("", "7")`, or `("(", "0")` for a character set.
+
+    An 8-bit C1 control is given in its 7-bit form.
+    """
 
     intermediates: str
     final: str
 
 
 class Csi(NamedTuple):
-    """`prefix` is one of `<=>?` or empty, `parameters` as they came (digits, `;` and `:`)."""
+    """A control sequence. `prefix`: one of `<=>?`, or empty. `parameters`: digits, `;` and `:`."""
 
     prefix: str
     parameters: str
@@ -53,14 +53,16 @@ class Csi(NamedTuple):
     final: str
 
     def numbers(self) -> list[int]:
-        """The parameters, at least one, an absent one as 0, each at most 9,999, at most 32 of them; of one
-        with sub-parameters the first."""
+        """The parameters as numbers: at least one, at most 32, each at most 9,999.
+
+        A missing one is 0. Of a parameter with sub-parameters, the first counts.
+        """
         fields = self.parameters.split(";", 32)[:32]
         return [min(int(head[:6]), 9999) if (head := field.split(":", 1)[0]) else 0 for field in fields]
 
 
 class String(NamedTuple):
-    """OSC, DCS, SOS, PM or APC with what it carries; `cut`: it was longer than 64 Ki characters."""
+    """OSC, DCS, SOS, PM or APC with its content. `cut`: it was longer than 64 Ki characters."""
 
     kind: str
     text: str
@@ -71,10 +73,10 @@ Token: TypeAlias = Text | Control | Escape | Csi | String
 
 
 class Tokenizer:
-    """Takes the bytes of a terminal in any pieces and gives the tokens that are complete.
+    """Turns the bytes of a terminal, split anywhere, into complete tokens.
 
-    A text may come in several tokens (`joined` makes them one). It holds at most one unfinished sequence of
-    64 Ki characters: what is longer loses its end and is swallowed until its terminator, as terminals do.
+    A text may come as several tokens; `joined` merges them. The tokenizer holds at most one incomplete
+    sequence of 64 Ki characters. A longer one is cut, and skipped up to its terminator, as terminals do.
     """
 
     def __init__(self) -> None:
@@ -92,7 +94,7 @@ class Tokenizer:
         )
 
     def feed_text(self, text: str) -> list[Token]:
-        """The same where the bytes are decoded already."""
+        """As `feed`, for text that is already decoded."""
         tokens: list[Token] = []
         at, end = 0, len(text)
         while at < end:
@@ -131,7 +133,7 @@ class Tokenizer:
         return at + 1
 
     def _escaped(self, char: str, at: int, tokens: list[Token]) -> int:
-        """After ESC and a final character, or the C1 control that stands for both."""
+        """After ESC and a final character, or the equivalent C1 control."""
         self._state = self._ground
         if char == "[":
             self._state, self._pending = self._control, ""
@@ -145,7 +147,7 @@ class Tokenizer:
     def _control(self, text: str, at: int, tokens: list[Token]) -> int:
         char = text[at]
         if " " <= char <= "?":
-            # one more than allowed is kept, so that the end sees that it was too long
+            # one more than allowed is kept, which shows at the end that it was too long
             self._pending = (self._pending + char)[: MAX_PARAMETERS + 1]
         elif "@" <= char <= "~":
             self._state = self._ground
@@ -158,8 +160,10 @@ class Tokenizer:
         return at + 1
 
     def _interrupted(self, char: str, at: int, tokens: list[Token]) -> int:
-        """A character that does not belong into a sequence: controls are carried out within it, ESC begins
-        another one, CAN and SUB end it, and so does text."""
+        """A character that does not belong in a sequence.
+
+        Controls take effect inside the sequence; ESC begins another one; CAN, SUB and text end it.
+        """
         if char == _ESC:
             self._state, self._pending = self._escape, ""
         elif char in (_CAN, _SUB):
@@ -187,7 +191,7 @@ class Tokenizer:
         return at + 1
 
     def _string_escape(self, text: str, at: int, tokens: list[Token]) -> int:
-        """ESC ends a string; with a backslash it is its proper end, else it begins another sequence."""
+        """ESC ends a string. With a backslash it is the terminator; else another sequence begins."""
         self._close(tokens)
         if text[at] == "\\":
             return at + 1
@@ -200,7 +204,7 @@ class Tokenizer:
 
 
 def joined(tokens: Iterable[Token]) -> Iterator[Token]:
-    """The same with neighbouring texts made one: it does not depend on how the bytes were cut."""
+    """The tokens with adjacent texts merged: the result does not depend on how the bytes were split."""
     run = ""
     for token in tokens:
         if isinstance(token, Text):
@@ -215,15 +219,18 @@ def joined(tokens: Iterable[Token]) -> Iterator[Token]:
 
 
 class Mark(NamedTuple):
-    """OSC 133 (FinalTerm): A a prompt begins, B it ends, C output begins, D a command is done; `exit` where D
-    told it (`None` else)."""
+    """A shell mark, OSC 133 (FinalTerm).
+
+    A: a prompt begins. B: the prompt ends. C: output begins. D: the command has ended, with the code `exit`
+    if D has one.
+    """
 
     kind: Literal["A", "B", "C", "D"]
     exit: int | None = None
 
 
 def mark_of(token: Token) -> Mark | None:
-    """The mark that a token is, if it is one."""
+    """The mark that the token is, or None."""
     if not isinstance(token, String) or token.kind != "OSC" or not token.text.startswith("133;"):
         return None
     kind, _, rest = token.text[4:].partition(";")
@@ -237,7 +244,7 @@ def mark_of(token: Token) -> Mark | None:
 
 
 class Modes:
-    """The modes of a terminal that matter to who types into it. Feed it each token of the stream."""
+    """The terminal modes that matter to someone who types. Feed it each token of the stream."""
 
     _ALTERNATE = frozenset((47, 1047, 1049))
     _MOUSE = frozenset((9, 1000, 1002, 1003))

@@ -1,4 +1,4 @@
-"""Prometheus' text format, version 0.0.4: figures in, text out. What they mean is whose they are.
+"""Prometheus' text format, version 0.0.4. This module formats numbers and does not know their meaning.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -18,7 +18,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All figures of one name. Each sample: what comes after the name, its labels, its value."""
+    """All samples of one metric. Each sample: the suffix of its name, its labels, its value."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -41,8 +41,11 @@ def labelled(
 
 
 def histogram(name: str, help: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Family:
-    """`counts`: one for each bound, not added up, and a last one above all bounds; `total`: the sum of what
-    was observed."""
+    """The samples of a histogram.
+
+    `counts`: one for each bound, not cumulative, and a last one above all bounds. `total`: the sum of the
+    observations.
+    """
     up_to = list(accumulate(counts))
     edges = [*(f"{bound:g}" for bound in bounds), "+Inf"]
     buckets = [("_bucket", {"le": edge}, float(count)) for edge, count in zip(edges, up_to, strict=True)]

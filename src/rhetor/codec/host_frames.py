@@ -1,8 +1,8 @@
-"""The frames that a host and its clients speak over a Unix socket, and the records of a host's spool.
+"""The frames between a host and its clients on a Unix socket, and the records of a host's spool.
 
-It knows how they are laid out (big-endian, each after its length) and how long they may be. What a request
-does, and who may ask, is the host's business. A host imports this with every start: standard library only,
-and of that only what costs no memory.
+This module knows their layout (big-endian, each after its length) and their limits. What a request does, and
+who may send it, is up to the host. Each host imports this module, so it uses only those parts of the standard
+library that cost little memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Fields = list[tuple[str, bytes]]
 
 
 class FrameBroken(ValueError):
-    """What came is no frame, record or body of this protocol: nothing after it can be trusted."""
+    """The bytes are not a frame, record or body of this protocol. Nothing after them can be trusted."""
 
 
 def frame(kind: int, body: bytes = b"") -> bytes:
@@ -51,18 +51,19 @@ def frame(kind: int, body: bytes = b"") -> bytes:
 
 
 class FrameDecoder:
-    """Takes bytes in any pieces and gives the frames that are complete, in order.
+    """Turns bytes, split anywhere, into complete frames, in order.
 
-    It holds less than one frame, so at most `MAX_FRAME_BYTES`, beside the piece that it is fed.
+    Besides the piece that it is fed, it holds less than one frame, at most `MAX_FRAME_BYTES`.
     """
 
     def __init__(self) -> None:
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """
+        """The frames that the piece completes.
+
         Raises:
-            FrameBroken: a length of 0 or over the limit.
+            FrameBroken: a length is 0 or over the limit.
         """
         held = self._held
         held += data
@@ -83,7 +84,7 @@ class FrameDecoder:
 
 
 def pack_hello(nonce: bytes, *, hub: bool) -> bytes:
-    """`hub`: the host ends its program some time after the last such connection is gone."""
+    """`hub`: the client is a hub. The host ends its program some time after the last hub has disconnected."""
     return _HELLO.pack(hub, nonce)
 
 
@@ -101,7 +102,8 @@ def unpack_offset(body: bytes) -> int:
 
 
 def pack_write(kind: int, data: bytes, *, last: bool) -> bytes:
-    """A piece of a write, at most `MAX_PIECE_BYTES`; no other writer comes between it and the `last` one."""
+    """A piece of a write, at most `MAX_PIECE_BYTES`. No other writer's bytes come between it and the `last`
+    one."""
     return _WRITE.pack(kind, last) + data
 
 
@@ -120,7 +122,7 @@ def unpack_size(body: bytes) -> tuple[int, int]:
 
 
 def pack_number(number: int) -> bytes:
-    """A signal's number, milliseconds of grace, or why a request failed."""
+    """A signal's number, a grace period in milliseconds, or the reason of a failure."""
     return _NUMBER.pack(number)
 
 
@@ -138,7 +140,7 @@ def unpack_chunk(body: bytes) -> tuple[int, int, bytes]:
 
 
 def pack_exited(code: int | None, signal: int | None, at_ms: int, head: int) -> bytes:
-    """How a program ended, and where its output does. The same bytes are a host's `exit` file."""
+    """How a program ended, and where its output ends. A host's `exit` file has the same bytes."""
     return _EXITED.pack(-1 if code is None else code, signal or 0, at_ms, head)
 
 
@@ -148,7 +150,7 @@ def unpack_exited(body: bytes) -> tuple[int | None, int | None, int, int]:
 
 
 def pack_fields(fields: Iterable[tuple[str, bytes]]) -> bytes:
-    """Names with values, in order; a name may come again."""
+    """Names and values, in order. A name may occur more than once."""
     parts: list[bytes] = []
     for name, value in fields:
         key = name.encode()
@@ -157,7 +159,8 @@ def pack_fields(fields: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def unpack_fields(data: bytes) -> Fields:
-    """
+    """The names and values that `pack_fields` packed.
+
     Raises:
         FrameBroken: a field is cut off.
     """
@@ -176,8 +179,10 @@ def record(offset: int, at_ms: int, data: bytes) -> bytes:
 
 
 def records(data: bytes, at: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
-    """The whole records from `at` on: where the next one begins, offset, time in ms, data. One that is cut
-    off ends them: the writer did not come further."""
+    """The complete records from `at` on: where the next one begins, offset, time in milliseconds, data.
+
+    A record that is cut off ends the list, because the writer has not written the rest.
+    """
     while at + _RECORD.size <= len(data):
         length, offset, at_ms = _RECORD.unpack_from(data, at)
         if length > MAX_PIECE_BYTES:

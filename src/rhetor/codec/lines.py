@@ -1,4 +1,4 @@
-"""Bytes ↔ lines, in whatever pieces they come: bounded, nothing dropped in silence."""
+"""Bytes to lines, however the bytes are split. Memory is bounded, and nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ MAX_LINE_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A line that was longer than is taken whole: its beginning, and how many bytes it had in all."""
+    """A line that was too long: its beginning, and its size in bytes."""
 
     start: bytes
     bytes: int
 
 
 class Lines:
-    """Lines end with a newline, which is not part of them; a carriage return before it stays.
+    """Splits bytes into lines. A line ends with LF, which is removed; a CR before it stays.
 
-    A line of more than `max_bytes` is a `Cut` with its first KiB; the next one is read as always. What is
-    kept is never more than `max_bytes` and one piece.
+    A line of more than `max_bytes` becomes a `Cut` with its first KiB; the next line is read normally. At
+    most `max_bytes` and one piece are held.
     """
 
     KEPT_OF_CUT = 1024
@@ -28,15 +28,15 @@ class Lines:
         self._max = max_bytes
         self._pieces: list[bytes] = []
         self._size = 0
-        self._start = b""  # of a line that is too long; what follows of it is only counted
+        self._start = b""  # of a line that is too long; the rest is only counted
 
     @property
     def held(self) -> int:
-        """Bytes of a line that is not whole yet."""
+        """The number of bytes of the incomplete line."""
         return self._size
 
     def feed(self, data: bytes) -> list[bytes | Cut]:
-        """The lines that are whole now."""
+        """The lines that the piece completes."""
         if b"\n" not in data:
             self._hold(data)
             return []
@@ -47,7 +47,7 @@ class Lines:
         return found
 
     def finish(self) -> list[bytes | Cut]:
-        """The last line, where no newline ends it."""
+        """The last line, if no newline ended it."""
         return [self._line()] if self._size else []
 
     def _hold(self, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Terminal output as text: as a person would read it in a log, or with its colours and nothing else.
+"""Terminal output as text, as a person would read it in a log, or with its colours and nothing else.
 
-It knows one line and what rewrites it (carriage return, backspace, cursor left, erase), so that a progress
-bar leaves one line; it has no screen.
+This module knows one line and what rewrites it (carriage return, backspace, cursor left, erase), so a
+progress bar leaves one line. It has no screen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COLOUR = re.compile("[0-9:;]{0,64}")
 
 
 def as_text(text: str) -> str:
-    """A whole text with newlines and tabs, and no other control, sequence or mark of direction."""
+    """A whole text with newlines and tabs, without other controls, sequences or bidirectional marks."""
     tokens = Tokenizer().feed_text(text)
     shown = (token.text if isinstance(token, Text) else _kept(token) for token in tokens)
     return _BIDI.sub("", "".join(shown))
@@ -30,36 +30,36 @@ def _kept(token: Token) -> str:
 
 
 class PlainText:
-    """Takes bytes in any pieces and gives whole lines, each ended by LF; `line` is the one under way.
+    """Turns bytes, split anywhere, into whole lines that end with LF. `line` is the incomplete one.
 
-    With `columns` a line that is longer than the terminal is wide counts as one line, and what a line editor
-    does to its rows (carriage return, cursor up) is followed. A line of more than 1 Mi characters is given
-    out as it stands.
+    With `columns`, a line that is longer than the terminal is wide counts as one line, and carriage return
+    and cursor up of a line editor are followed over its rows. A line of more than 1 Mi characters is returned
+    as it is.
     """
 
     def __init__(self, columns: int | None = None) -> None:
         self._tokenizer = Tokenizer()
         self._columns = columns
-        self._cells: list[str] = []  # one a column; the second column of a wide character is ""
+        self._cells: list[str] = []  # one per column; the second column of a wide character is ""
         self._at = 0
-        self._wraps = False  # the last column of a row was just written, the cursor still stands on it
+        self._wraps = False  # the last column was just written, and the cursor is still on it
 
     @property
     def line(self) -> str:
-        """What stands on the line that has not ended."""
+        """The text of the incomplete line."""
         return "".join(self._cells)
 
     @property
     def at_end(self) -> bool:
-        """Nothing stands behind the cursor."""
+        """Whether nothing is to the right of the cursor."""
         return self._at >= len(self._cells)
 
     def feed(self, data: bytes) -> str:
-        """The lines that `data` ends."""
+        """The lines that `data` completes."""
         return "".join([self.take(token) for token in self._tokenizer.feed(data)])
 
     def take(self, token: Token) -> str:
-        """The same for one token, where the caller has a tokenizer of its own."""
+        """As `feed`, for one token of the caller's tokenizer."""
         if isinstance(token, Text):
             self._write(token.text)
             return self._over(end="") if len(self._cells) > MAX_LINE else ""
@@ -70,7 +70,7 @@ class PlainText:
         return ""
 
     def finish(self) -> str:
-        """The line that has not ended; then it starts anew."""
+        """The incomplete line; the next output starts a new one."""
         return self._over(end="")
 
     def _over(self, end: str = "\n") -> str:
@@ -162,7 +162,7 @@ def _cells(text: str, before: list[str]) -> list[str]:
             if cells:
                 cells[-1] += char
             else:
-                cells.append(char)  # without a column of its own it would be lost
+                cells.append(char)  # else it would be lost: it has no column of its own
         elif unicodedata.east_asian_width(char) in "WF":
             cells += (char, "")
         else:
@@ -171,9 +171,11 @@ def _cells(text: str, before: list[str]) -> list[str]:
 
 
 class Colours:
-    """Terminal output for a pane of text: printable characters, LF, tab and colours (SGR) pass, everything
-    else is taken out: OSC (clipboard, title, links), DCS, APC, PM, SOS, C1, cursor movement, bidi
-    controls."""
+    """Terminal output reduced to printable characters, LF, tab and colours (SGR).
+
+    Everything else is removed: OSC (clipboard, title, links), DCS, APC, PM, SOS, C1, cursor movement, and
+    bidirectional controls.
+    """
 
     def __init__(self) -> None:
         self._tokenizer = Tokenizer()
@@ -182,7 +184,7 @@ class Colours:
         return "".join([_shown(token) for token in self._tokenizer.feed(data)])
 
     def feed_text(self, text: str) -> str:
-        """The same where the bytes are decoded already."""
+        """As `feed`, for text that is already decoded."""
         return "".join([_shown(token) for token in self._tokenizer.feed_text(text)])
 
 

@@ -1,7 +1,6 @@
-"""Server-sent events from bytes, however they were cut (WHATWG HTML, 9.2 "Server-sent events").
+"""Server-sent events from bytes, however they are split (WHATWG HTML, 9.2 "Server-sent events").
 
-It knows lines and fields; what the data means is the reader's business, and so is reconnecting (`retry` is
-ignored).
+This module does not interpret the data. Reconnecting is up to the reader; `retry` is ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerSentEvent(NamedTuple):
-    """`name` is "message" where the stream gave none; `data` is kept as bytes, its lines joined by LF."""
+    """One event. `name`: "message" if the stream gives none. `data`: bytes, its lines joined by LF."""
 
     name: str
     data: bytes
@@ -22,10 +21,10 @@ class ServerSentEvent(NamedTuple):
 
 
 class SSEDecoder:
-    """Takes bytes in any pieces and gives the events that are complete.
+    """Turns bytes, split anywhere, into complete events.
 
     An event that the end of the stream cuts off is dropped, as the standard says. `lines` counts every
-    complete line, comments too: a sign of life where a provider sends nothing else while it thinks.
+    complete line, also comments, which some providers send as a sign of life while the model thinks.
     """
 
     def __init__(self, max_event_bytes: int = 1 << 24) -> None:
@@ -42,10 +41,10 @@ class SSEDecoder:
         """The events that `chunk` completes, in order.
 
         Raises:
-            TooLarge: one event is larger than `max_event_bytes`; the decoder is of no further use.
+            TooLarge: an event is larger than `max_event_bytes`; the decoder cannot be used any more.
         """
         if self._after_cr and chunk:
-            # CR LF is one end of a line, also where the two come apart
+            # CR LF is one line ending, also if the two are in different pieces
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1

@@ -1,7 +1,6 @@
-"""UTF-8 from bytes, however they were cut (RFC 3629). What is no UTF-8 is handed on as the bytes it was.
+"""UTF-8 from bytes, however they are split (RFC 3629). Invalid bytes are passed on as bytes.
 
-It knows code points and nothing of lines or of what a terminal makes of them: NUL, CR LF and a byte order
-mark pass as they are.
+This module knows code points only: NUL, CR LF and a byte order mark pass unchanged.
 """
 
 from __future__ import annotations
@@ -16,37 +15,38 @@ _ESCAPED = re.compile("[\udc80-\udcff]+")
 
 
 class Invalid(NamedTuple):
-    """Bytes that are no UTF-8, in the place where they stood."""
+    """Bytes that are not UTF-8, at the place where they were."""
 
     data: bytes
 
 
 class Decoder:
-    """Takes bytes in any pieces and gives text and `Invalid` runs in order; no byte is lost or altered."""
+    """Turns bytes, split anywhere, into text and `Invalid` runs, in order. No byte is lost or changed."""
 
     def __init__(self) -> None:
         self._pending = b""
 
     @property
     def held(self) -> int:
-        """Bytes (at most 3) of a sequence at the end that is not complete yet."""
+        """The number of bytes (at most 3) of an incomplete sequence at the end."""
         return len(self._pending)
 
     def feed(self, data: bytes) -> list[str | Invalid]:
-        """What `data` completes. Neighbours differ in kind within one call; `joined` does it across calls."""
+        """What `data` completes. Within one call, adjacent items differ in kind; `joined` merges across
+        calls."""
         whole = self._pending + data if self._pending else data
         text, used = codecs.utf_8_decode(whole, "surrogateescape", False)
         self._pending = whole[used:]
         return _parted(text)
 
     def finish(self) -> list[str | Invalid]:
-        """The end of the stream: what is held is invalid. The decoder then starts anew."""
+        """End the stream: an incomplete sequence is invalid. The decoder can then be used again."""
         rest, self._pending = self._pending, b""
         return [Invalid(rest)] if rest else []
 
 
 def joined(parts: Iterable[str | Invalid]) -> list[str | Invalid]:
-    """The same with neighbours of one kind made one: it does not depend on how the bytes were cut."""
+    """The items with adjacent ones of a kind merged: how the bytes were split makes no difference."""
     whole: list[str | Invalid] = []
     for part in parts:
         last = whole[-1] if whole else None

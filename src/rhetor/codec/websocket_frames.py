@@ -1,5 +1,7 @@
-"""What a server writes to a WebSocket, as bytes (RFC 6455, section 5.2): not masked, so that the same bytes
-do for all who read. Reading is the server library's."""
+"""The frames that a server writes to a WebSocket (RFC 6455, section 5.2).
+
+A server does not mask, so the same bytes can be sent to all readers. The server's library reads frames.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ _TEXT, _BINARY = b"\x81", b"\x82"  # whole messages
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A text message; `payload` is UTF-8."""
+    """A text message; `payload` must be UTF-8."""
     return _TEXT + _length(len(payload)) + payload
 
 

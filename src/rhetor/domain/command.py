@@ -296,7 +296,7 @@ Command = (
     | DropTeam
     | RuleCommand
 )
-AGENT = "agent"  # the scope of callers that descend from a peer's program
+AGENT = "agent"  # the scope of callers that were started by a peer's program
 
 
 class Principal(Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from .permission import Rules
 from .program import Program
 
-PLAIN = frozenset({"stdio", "terminal"})  # drivers of programs that are no agents
+PLAIN = frozenset({"stdio", "terminal"})  # drivers of programs that are not agents
 
 
 class PeerKind(StrEnum):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from .event import PermissionAnswered, PermissionAsked
 from .output import Permission
 
-POLICY = "policy"  # who answered, where a rule did
+POLICY = "policy"  # answered the request, if a rule did
 Verdict = Literal["allow", "ask", "deny"]
 
 

@@ -39,8 +39,8 @@ def rank(
         return (
             not match.capability.primary,
             -match.capability.score,
-            # in steps, so that one failure long ago does not outweigh being twice as fast; who was never
-            # asked is taken to answer, and to be slow
+            # Rounded, so that one old failure does not outweigh being twice as fast. A peer without turns
+            # counts as reliable and slow.
             -round(1.0 if rate is None else rate, 1),
             math.inf if seconds is None else seconds,
             match.peer.name,

@@ -13,7 +13,7 @@ from rhetor.errors import NotFound, Unprocessable
 
 ROUTE = "route:"  # in front of a hop that is another route
 MOST_HOPS = 100
-# Words of the shell: neither a program nor a terminal can be called so.
+# Words of the shell, which cannot name a program or a terminal.
 RESERVED = frozenset(
     (
         *("alias", "approve", "cd", "ci-terminal", "ci-tool", "config", "context", "deny", "doctor", "exit"),

@@ -17,7 +17,7 @@ from .event import (
 TEAM_CHAT, HUB = "team-chat-all", "rhetor"
 TEAM, GROUP = "team:", "group:"
 MOST_BYTES = 16 << 20  # of binary content in one frame
-HUB_PEER = "hub:rhetor"  # no peer's own name has a colon
+HUB_PEER = "hub:rhetor"  # cannot collide: the name of a peer has no colon
 _BROKEN = frozenset({TurnFailed.type, TurnCancelled.type, TurnInterrupted.type})
 
 

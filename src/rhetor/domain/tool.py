@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from rhetor.errors import Unprocessable
 
 MOST = 128
-# what both big providers take; others are less strict
+# what both large providers accept; others are less strict
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 ALLOW, DENY = "allow", "deny"

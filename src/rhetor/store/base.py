@@ -23,7 +23,7 @@ from .commit_stats import Commits
 from .encoding import decode, encode
 
 PAGE = 500
-MARK_BEGIN, MARK_END = "\x02", "\x03"  # around the words that a search found
+MARK_BEGIN, MARK_END = "\x02", "\x03"  # around the words that matched a search
 Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 
 

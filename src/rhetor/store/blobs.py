@@ -1,6 +1,7 @@
-"""Binary content as files: named by what they hold, readable by their owner alone, whole or not there.
+"""Binary content as files whose name is the digest of their content.
 
-It knows neither events nor who may read: the catalog says which blobs are wanted.
+A file is readable by its owner only, and complete as soon as it has its name. Which blobs are wanted, and who
+may read them, the catalog says.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
-    """A folder with one file a blob, 0600; the folder is made with the first of them, 0700."""
+    """A folder with one file per blob. The folder (0700) is created with the first file (0600)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,7 +50,7 @@ class FileBlobs:
         return id
 
     def _write(self, id: str, content: bytes) -> None:
-        """Under another name first: a file that has its name is whole, and on the disk."""
+        """Write under a temporary name first: a file with a blob's name is complete and on the disk."""
         draft = self._folder / f"{id}.{secrets.token_hex(4)}"
         try:
             with open(draft, "xb", opener=_private) as file:

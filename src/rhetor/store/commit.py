@@ -136,7 +136,7 @@ def _require_expected(expect: Expect, standing: Standing) -> None:
 def _require_names(append: Append, standing: Standing) -> None:
     if not append.rows:
         return
-    # a row that this commit drops or puts again gives its old name free
+    # a row that this commit drops or puts again gives up its old name
     moving = {*append.drop, *((row.kind, row.id) for row in append.rows)}
     taken: dict[tuple[str, str, str], str] = {}
     for row in append.rows:

@@ -1,4 +1,4 @@
-"""How much was committed, and how long that took: plain numbers of one run."""
+"""How much was committed since the start, and how long the callers waited."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 
 @dataclass(slots=True)
 class Commits:
-    """`events` that were appended. `counts`: commits by how many seconds their callers waited, each up to the
-    bound of that place in `bounds`, the last ones above all; `seconds`: of all of them."""
+    """Counters of all commits. `events`: the number of events that were appended.
+
+    `counts`: the number of commits by the time their callers waited, each up to the bound in the same place
+    of `bounds` (seconds), the last one above all bounds. `seconds`: the sum of all these times.
+    """
 
     bounds: ClassVar[tuple[float, ...]] = BOUNDS
     events: int = 0
@@ -20,7 +23,7 @@ class Commits:
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
 
     def note(self, events: int, seconds: float) -> None:
-        """One commit that landed."""
+        """Count one commit."""
         self.events += events
         self.seconds += seconds
         self.counts[bisect_left(BOUNDS, seconds)] += 1

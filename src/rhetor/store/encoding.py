@@ -1,4 +1,4 @@
-"""Payloads to JSON and back, and which texts a store can keep. Knows nothing of streams or tables."""
+"""Payloads to JSON and back, and the texts and numbers that a store can keep."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def encode(payload: Payload) -> bytes:
     """The payload's `data` as JSON in UTF-8.
 
     Raises:
-        Malformed: it holds what JSON cannot say (a lone surrogate, a value of no JSON type) or is nested
-            too deeply.
+        Malformed: it has a lone surrogate or a value without a JSON type, or it is nested too deeply.
     """
     try:
         return _encoder.encode(payload)
@@ -33,13 +32,16 @@ def encode(payload: Payload) -> bytes:
 
 
 def decode(kind: str, data: bytes) -> Payload:
-    """The payload that `encode` wrote, of the type named `kind`."""
+    """The payload of the type `kind` that `encode` wrote."""
     return _DECODERS[kind].decode(data)
 
 
 def require_text(what: str, texts: Iterable[str | None]) -> None:
-    """Raises:
-    Malformed: one of the texts has no form in UTF-8 (it holds a lone surrogate)."""
+    """Check that texts can be stored.
+
+    Raises:
+        Malformed: a text has a lone surrogate, so it has no form in UTF-8.
+    """
     for text in texts:
         if text is not None and not text.isascii():
             try:
@@ -49,8 +51,11 @@ def require_text(what: str, texts: Iterable[str | None]) -> None:
 
 
 def require_integer(what: str, value: int) -> None:
-    """Raises:
-    Malformed: the number is negative or has more than 63 bits."""
+    """Check that a number can be stored.
+
+    Raises:
+        Malformed: the number is negative or has more than 63 bits.
+    """
     if not 0 <= value <= MAX_INTEGER:
         raise Malformed(f"{what} is not between 0 and 2^63 - 1")
 

@@ -1,6 +1,6 @@
-"""The store without a disk: for tests, trials and whoever wants nothing kept. Complete against the contract.
+"""A store without a disk, for tests and trials. It keeps the whole promise except durability.
 
-It lives in one event loop. A commit is one step without an await, which is what makes it atomic.
+It lives in one event loop. A commit is one step without an `await`, which makes it atomic.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .wakeups import Wakeups
 
 @dataclass(slots=True)
 class _Incarnation:
-    """The events of one epoch. `said`: its messages, which outlive the events that brought them."""
+    """The events of one epoch. `said`: its messages, which outlive their events."""
 
     stream: str
     epoch: str
@@ -61,7 +61,7 @@ class _Incarnation:
             self.said.append(Spoken(entry.turn_id or "", *message, record.at, self.head))
 
     def answers(self) -> dict[str, str]:
-        """By turn, the last that was said of its answer."""
+        """The last answer of each turn."""
         return {spoken.turn_id: spoken.content for spoken in self.said if spoken.role == ASSISTANT}
 
     def fold(self, turn_id: str) -> int:
@@ -88,7 +88,7 @@ class MemoryStore:
         self._names: dict[tuple[str, str, str], str] = {}
         self._keys: dict[tuple[str, str], tuple[str, Committed]] = {}
         self._sources: dict[str, int] = {}
-        self._version = 0  # of the rows that were written last
+        self._version = 0  # that the last written rows got
         self._wakeups = Wakeups()
         self.commit_stats = Commits()
         self._closed = False
@@ -227,7 +227,7 @@ class MemoryStore:
         if key := append.key:
             committed = replace(committed, result=key.result)
             self._keys[key.scope, key.key] = key.fingerprint, replace(committed, replayed=True)
-        self.commit_stats.note(len(append.entries), 0.0)  # it does not wait for anything
+        self.commit_stats.note(len(append.entries), 0.0)  # nothing waits
         if append.entries or append.base:
             self._wakeups.wake(append.stream)
         return committed

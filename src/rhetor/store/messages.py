@@ -1,4 +1,4 @@
-"""What was said, seen through turns: pure functions over events and messages, shared by all stores."""
+"""Messages of conversations, and the folding of answers: pure functions that all stores share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASSISTANT = "assistant"
 
 
 def said(payload: Payload) -> tuple[str, str] | None:
-    """The role and the text of a payload that is a message of the conversation."""
+    """The role and the text of a payload that is a message of the conversation, else None."""
     match payload:
         case MessageAccepted(role=role, content=content):
             return role, content
@@ -32,9 +32,9 @@ def said(payload: Payload) -> tuple[str, str] | None:
 
 
 def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> Sequence[Spoken]:
-    """The last `limit` messages, oldest first, of messages that come newest first.
+    """The last `limit` messages, oldest first, from messages that come newest first.
 
-    Takes no more of `backwards` than it needs.
+    Reads no more of `backwards` than it needs.
     """
     if limit <= 0:
         return []
@@ -49,12 +49,12 @@ def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> S
 
 
 def _answered(backwards: Iterable[Spoken], limit: int) -> Sequence[Spoken]:
-    turns: dict[str, list[Spoken]] = {}  # newest answer first; each: its answer, then its question
-    whole = 0  # how many of them, from the newest, have their question
+    turns: dict[str, list[Spoken]] = {}  # newest answer first; each turn: its answer, then its question
+    whole = 0  # the number of turns, from the newest, that have their question
     for spoken in backwards:
         turn = turns.get(spoken.turn_id)
         if spoken.role == ASSISTANT:
-            # an answer that was begun again: the last one stands
+            # if the turn was answered again, the last answer counts
             turns.setdefault(spoken.turn_id, [spoken])
         elif turn is not None and len(turn) == 1:
             turn.append(spoken)
@@ -73,10 +73,10 @@ def _whole(turns: dict[str, list[Spoken]]) -> int:
 
 
 def folded(turn: Iterable[Event]) -> list[Event]:
-    """The events that may stand for runs of neighbouring answer chunks, of a turn's events in order.
+    """The events that replace runs of adjacent answer chunks of a turn. `turn`: its events in order.
 
-    None for a turn that goes on, or whose text is not kept in a whole or partial answer. Reasoning and
-    stderr have no other place in the log, and are left.
+    Empty if the turn is still running, or if no whole or partial answer keeps its text. Reasoning and stderr
+    are not folded, because nothing else keeps them.
     """
     runs: list[Event] = []
     kept = False
@@ -100,5 +100,5 @@ def _join(runs: list[Event], chunk: Event) -> None:
 
 
 def chunks(folds: Iterable[Event]) -> int:
-    """How many events the folded ones stand for."""
+    """The number of events that the folds replace."""
     return sum(event.seq - event.prev for event in folds)

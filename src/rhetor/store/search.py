@@ -1,4 +1,4 @@
-"""Plain words to search for: how a text is split into them, and how an excerpt shows them."""
+"""Searching for plain words: how a text is split into words, and how an excerpt marks them."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from itertools import islice
 
 from .base import MARK_BEGIN, MARK_END
 
-# about what FTS5's unicode61 takes for a token: letters and digits, without the underscore
+# close to the tokens of FTS5's unicode61: letters and digits, without the underscore
 _WORD = re.compile(r"[^\W_]+")
 _BEFORE, _AFTER = 60, 120
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text or a query; none where it holds no letter or digit."""
+    """The words of a text or a query; empty if it has no letter or digit."""
     return _WORD.findall(text)
 
 
 def fts_expression(words: Sequence[str]) -> str:
-    """An FTS5 expression that all the words match: quoted, so that none is read as an operator."""
+    """An FTS5 expression that matches texts with all the words. Quotes keep words from being operators."""
     return " AND ".join(f'"{word}"' for word in words)
 
 
 def rank(text: str, words: Sequence[str]) -> int:
-    """How often the words occur in the text; 0 unless all of them do."""
+    """How often the words occur in the text; 0 unless each of them does."""
     found = [word.casefold() for word in words_of(text)]
     counts = [found.count(word.casefold()) for word in words]
     return sum(counts) if all(counts) else 0
 
 
 def excerpt(text: str, words: Sequence[str]) -> str:
-    """A part of the text around the first of the words, each of them between the marks."""
+    """The text around the first word that matches, with marks around the words."""
     wanted = {word.casefold() for word in words}
     hits = (found for found in _WORD.finditer(text) if found[0].casefold() in wanted)
     first = next(iter(islice(hits, 1)), None)

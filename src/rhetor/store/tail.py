@@ -1,7 +1,7 @@
-"""The newest records of each stream in memory, so that who follows live never asks the database.
+"""The newest records of each stream in memory, so that live followers do not read the database.
 
-Lives in the event loop, is fed by committed changes only and in their order, and knows no database: where
-it cannot answer for certain, it says so.
+The tail lives in the event loop. It receives committed changes only, in their order. If it cannot answer with
+certainty, it says so, and the caller reads the database.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from rhetor.domain.event import Position
 
 from .base import Head, Record
 
-# What a record costs beside its JSON (the event once somebody looked inside, the frames' dictionary), and how
-# often its bytes are there: as JSON, as text in the event, and in about one dialect's frame.
+# The size of a record besides its JSON (the decoded event, the dictionary of frames), and the number of
+# copies of its text: as JSON, in the decoded event, and in about one dialect's frame.
 RECORD_BYTES = 1000
 COPIES = 3
 
@@ -25,13 +25,13 @@ def number(record: Record) -> int:
 
 
 def behind(records: Sequence[Record], seq: int, limit: int) -> Sequence[Record]:
-    """Up to `limit` of the records with a number above `seq`."""
+    """Up to `limit` of the records whose number is above `seq`."""
     start = bisect_right(records, seq, key=number)
     return records[start : start + limit]
 
 
 def put_folds(records: list[Record], folds: Sequence[Record]) -> None:
-    """Let each fold stand in the place of those records that it stands for."""
+    """Replace the folded records in the list by their folds."""
     for fold in folds:
         begin = bisect_right(records, fold.prev, key=number)
         end = bisect_right(records, fold.seq, key=number)
@@ -41,14 +41,14 @@ def put_folds(records: list[Record], folds: Sequence[Record]) -> None:
 
 @dataclass(slots=True)
 class _Run:
-    """Neighbouring records of one stream that end at its head."""
+    """Adjacent records of one stream, the last of which is at its head."""
 
     head: Head
     records: list[Record] = field(default_factory=list)
     size: int = 0
 
     def floor(self) -> int:
-        """The lowest number behind which all records are here."""
+        """The lowest number after which all records are in memory."""
         return self.records[0].prev if self.records else self.head.head
 
     def take(self, head: Head, records: Sequence[Record], folds: Sequence[Record]) -> None:
@@ -61,7 +61,7 @@ class _Run:
         self.size += sum(map(_cost, records))
 
     def shrink(self, max_records: int, max_bytes: int) -> None:
-        """Keep within the bounds, but always the newest record."""
+        """Drop the oldest records until the run is within its bounds; the newest record always stays."""
         drop, size = 0, self.size
         while len(self.records) - drop > 1 and (len(self.records) - drop > max_records or size > max_bytes):
             size -= _cost(self.records[drop])
@@ -71,8 +71,12 @@ class _Run:
 
 
 class Tail:
-    """Bounded by records and bytes a stream, and by bytes in total: then the stream goes that was longest
-    neither written nor read. The newest record of the newest stream always stays."""
+    """The newest records of many streams.
+
+    Records and bytes of each stream are bounded, and the bytes of all streams. If the total is too large, the
+    stream that was not written or read for the longest time is dropped. The newest record of the newest
+    stream always stays.
+    """
 
     def __init__(
         self, *, stream_records: int = 1024, stream_bytes: int = 2 << 20, total_bytes: int = 32 << 20
@@ -84,16 +88,16 @@ class Tail:
         self.size = 0
 
     def __len__(self) -> int:
-        """How many streams have something here."""
+        """The number of streams that have records here."""
         return len(self._runs)
 
     def head(self, stream: str) -> Head | None:
-        """The head as of the last change that was taken; None: not known here."""
+        """The head as of the last change, or None if the stream is not in memory."""
         run = self._runs.get(stream)
         return run.head if run else None
 
     def page(self, stream: str, after: Position, limit: int) -> Sequence[Record] | None:
-        """As `Log.page`; None where the answer is not certain from what is here."""
+        """As `Log.page`, or None if the records in memory do not decide it."""
         run = self._runs.get(stream)
         if run is None or run.head.epoch != after.epoch or not run.floor() <= after.seq <= run.head.head:
             return None
@@ -103,7 +107,7 @@ class Tail:
     def take(
         self, stream: str, head: Head, records: Sequence[Record] = (), folds: Sequence[Record] = ()
     ) -> None:
-        """A committed change: where the stream is now, what came to it, what was folded in it."""
+        """Record a committed change of a stream: its new head, its new records, and its folds."""
         run = self._runs.pop(stream, None)
         if run is not None:
             self.size -= run.size

@@ -1,4 +1,4 @@
-"""Who waits for which stream. A wake-up carries no data: who is woken reads the log."""
+"""The followers that wait, by stream. A wake-up carries no data; a woken follower reads the log."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import asyncio
 
 
 class Wakeups:
-    """Waiters by stream, in one event loop. A stream that nobody waits for takes no room."""
+    """The waiting followers, in one event loop. A stream without followers takes no memory."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def __len__(self) -> int:
-        """How many wait."""
+        """The number of waiting followers."""
         return sum(map(len, self._waiting.values()))
 
     @property
     def streams(self) -> int:
-        """How many streams are waited for."""
+        """The number of streams that followers wait for."""
         return len(self._waiting)
 
     def enter(self, stream: str) -> asyncio.Future[None]:
-        """A future that the next wake-up of the stream completes; to be left in any case.
+        """A future that the next wake-up of the stream completes. The caller must `leave` it in any case.
 
-        It counts from here on: look at the log after entering, and nothing is missed between the look and
-        the wait. No context manager: one of a generator costs more than all else of a wait.
+        Enter first, then look at the log, then wait: no change is missed between the look and the wait. This
+        is not a context manager, because a generator's would cost more than the rest of a wait.
         """
         woken = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(stream, set()).add(woken)

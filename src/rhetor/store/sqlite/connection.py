@@ -1,4 +1,4 @@
-"""Connections to the database file, and what its errors mean for a caller."""
+"""Connections to the database file, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rhetor.errors import StoreRefused
 BUSY_TIMEOUT = 5.0  # seconds
 PREPARED = 256  # statements kept ready by a connection
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-# what only a new connection recovers from
+# errors after which the connection must be reopened
 _BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}) | _DAMAGED
 
 
 def connect(
     path: Path, *, query_only: bool = False, busy_timeout: float = BUSY_TIMEOUT
 ) -> sqlite3.Connection:
-    """A connection in which transactions begin and end by statement, for one thread at a time.
+    """A connection for one thread at a time. Transactions begin and end by statement.
 
-    In WAL mode with `synchronous=FULL`: a COMMIT that returned is on the disk. Checkpoints are made by who
-    is in charge of them, never in the middle of a commit.
+    In WAL mode with `synchronous=FULL`: when COMMIT returns, the transaction is on the disk. Checkpoints
+    never run inside a commit; a thread of their own makes them.
     """
     connection = sqlite3.connect(
         path,
@@ -44,7 +44,7 @@ def connect(
 
 @contextmanager
 def atomic(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[None]:
-    """All statements inside see one state of the database, and are committed together or not at all."""
+    """A transaction: all or none of its statements are committed, and all see one state of the database."""
     connection.execute(begin)
     try:
         yield
@@ -56,23 +56,23 @@ def atomic(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[Non
 
 
 def refusal(error: sqlite3.Error) -> StoreRefused:
-    """What a caller is told when the database does not answer."""
+    """The error that a caller gets if the database does not work."""
     reason = getattr(error, "sqlite_errorname", None) or type(error).__name__
     return StoreRefused(f"the database cannot be used now: {error}", reason=reason)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether it says that the file is not sound."""
+    """Whether the error says that the file is damaged."""
     return _primary(error) in _DAMAGED
 
 
 def is_broken(error: sqlite3.Error) -> bool:
-    """Whether the connection that raised it should be opened anew."""
+    """Whether the connection that raised the error should be reopened."""
     return _primary(error) in _BROKEN or isinstance(error, sqlite3.ProgrammingError)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether a lock was in the way, so that nothing was written."""
+    """Whether another program held a lock, so that nothing was written."""
     return _primary(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 

@@ -1,6 +1,6 @@
-"""Opening and closing the database file: whose it is, whether it is sound, and in which schema.
+"""Opening and closing the database file: its owner, its integrity and its schema.
 
-A store that was not closed is checked before it is used again. What to do about damage is not decided here.
+A file that was not closed is checked before it is used again. What to do about damage is not decided here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ MAX_FINDINGS = 20
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raises:
-    StoreDamaged, StoreRefused: for what the database or the file system answers."""
+    """Raise the store's errors instead of those of SQLite and the file system.
+
+    Raises:
+        StoreDamaged: the file is damaged.
+        StoreRefused: the file cannot be opened or used now.
+    """
     try:
         yield
     except sqlite3.Error as error:
@@ -33,11 +37,14 @@ def translated(path: Path) -> Iterator[None]:
 
 
 class Ownership:
-    """The file beside the database that says that one process has it open. Ends with the process."""
+    """A lock file beside the database: one process has it open. The lock ends with the process."""
 
     def __init__(self, path: Path) -> None:
-        """Raises:
-        StoreRefused: another process, or another store of this one, has the database open."""
+        """Take the lock.
+
+        Raises:
+            StoreRefused: another process, or another store of this one, has the database open.
+        """
         # not the database itself: closing a second descriptor of it would drop SQLite's own locks
         self._file = os.open(
             path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
@@ -53,11 +60,11 @@ class Ownership:
 
 
 def prepare(path: Path) -> None:
-    """Make or check the database, bring it to the newest schema, and note that it is in use.
+    """Create or check the database, migrate it to the newest schema, and mark it as open.
 
     Raises:
         StoreDamaged: it was not closed, and the check found damage.
-        StoreRefused: a newer program has written it.
+        StoreRefused: a newer program wrote it.
         OSError, sqlite3.Error: it cannot be opened.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would take the umask
@@ -69,7 +76,7 @@ def prepare(path: Path) -> None:
 
 
 def finish(path: Path) -> None:
-    """Note that the database was closed; the last connection takes the log into the file and removes it.
+    """Mark the database as closed. The last connection moves the write-ahead log into the file.
 
     Raises:
         sqlite3.Error: it cannot be written now; the next opening will check it.

@@ -1,4 +1,4 @@
-"""Which incarnation a stream is in, as the database has it."""
+"""The incarnations of streams, as rows of the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FROM incarnations i LEFT JOIN incarnations b ON b.id = i.base
 
 
 class Incarnation(Struct, frozen=True, gc=False):
-    """One epoch of a stream; `id` is its number in the tables."""
+    """One epoch of a stream. `id`: its key in the tables. The other fields are as in `Head`."""
 
     id: int
     stream: str
@@ -36,12 +36,13 @@ class Incarnation(Struct, frozen=True, gc=False):
 
 
 def present(connection: sqlite3.Connection, stream: str) -> Incarnation | None:
-    """The stream's present incarnation."""
+    """The stream's present incarnation, or None if the stream does not exist."""
     sql = f"{_SELECT} WHERE i.stream = ? AND i.present"
     return _of_row(connection.execute(sql, (stream,)).fetchone())
 
 
 def incarnation_of(connection: sqlite3.Connection, epoch: str) -> Incarnation | None:
+    """The incarnation with that epoch, or None."""
     return _of_row(connection.execute(f"{_SELECT} WHERE i.epoch = ?", (epoch,)).fetchone())
 
 

@@ -1,4 +1,4 @@
-"""The read side of the tables: functions of a connection inside one read transaction."""
+"""Reading the tables: functions of a connection that is in a read transaction."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ SELECT inc, last FROM view ORDER BY depth
 
 
 def require(connection: sqlite3.Connection, stream: str) -> Incarnation:
-    """Raises:
-    NotFound: there is no such stream."""
+    """The stream's present incarnation.
+
+    Raises:
+        NotFound: the stream does not exist.
+    """
     found = present(connection, stream)
     if found is None:
         raise NotFound("stream", stream)
@@ -65,7 +68,7 @@ def page(connection: sqlite3.Connection, stream: str, after: Position, limit: in
 
 
 def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence[Event]:
-    """The events that may stand for the chunks of a turn, which lie between its message and its end."""
+    """The events that replace the chunks of a turn, which are between its message and its end."""
     incarnation = require(connection, stream)
     (asked,) = connection.execute(
         "SELECT min(seq) FROM texts WHERE inc = ? AND turn_id = ? AND role <> ?",
@@ -85,7 +88,7 @@ def spoken(connection: sqlite3.Connection, stream: str, limit: int, answered: bo
 
 
 def _backwards(connection: sqlite3.Connection, incarnation: Incarnation) -> Iterator[Spoken]:
-    """What was said in the incarnation and in those it stands on, up to where it stands; newest first."""
+    """The messages of the incarnation and of those it stands on, up to where it stands; newest first."""
     for inc, last in connection.execute(_TEXTS, (incarnation.id,)).fetchall():
         cursor = connection.execute(
             "SELECT turn_id, role, content, at, seq FROM texts WHERE inc = ? AND seq <= ? ORDER BY seq DESC",
@@ -136,7 +139,7 @@ def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:
 def rows(
     connection: sqlite3.Connection, columns: dict[str, str], limit: int, newest: bool = False
 ) -> Sequence[Row]:
-    """The rows in which each of the columns has its value."""
+    """The rows in which each column has the given value."""
     where = " AND ".join(f"{column} = ?" for column in columns)
     order = "at DESC, id DESC" if newest else "at, id"
     sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY {order} LIMIT ?"

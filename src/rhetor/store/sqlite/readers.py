@@ -1,4 +1,4 @@
-"""Reads, in a few threads: the event loop does not wait while a page of events is fetched from the disk."""
+"""Reading in a few threads, so that the event loop does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ T = TypeVar("T")
 
 
 class Readers:
-    """Each read sees one state of the database, from its first statement to its last.
-
-    `damaged`: one of them has found that the file is not sound."""
+    """A pool of connections. Each read sees one state of the database. `damaged`: a read found damage."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,8 +29,10 @@ class Readers:
         self.damaged = False
 
     def open(self) -> None:
-        """From here on the database always has readers: if the writer closed the last connection, because of
-        an error of the disk, the next one would have to write in order to read.
+        """Open one connection that stays open.
+
+        If the writer closed the last connection after a disk error, the next reader would have to write in
+        order to read.
 
         Raises:
             sqlite3.Error: it cannot be opened.
@@ -41,11 +41,11 @@ class Readers:
         self._near = connect(self._path, query_only=True, busy_timeout=0.0)
 
     async def point(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """The same for one statement that finds one row by its key.
+        """Read one row by its key, in the event loop if possible: 6 µs, against 80 µs of CPU through a
+        thread.
 
-        It is made in the event loop: 6 µs there against 80 µs of CPU for the way through a thread. A reader
-        in WAL mode waits for no lock, and the pages of such a row are mostly in memory; where it would have
-        to wait, or fails, a thread does it.
+        In WAL mode a reader waits for no lock, and the pages of such a row are mostly in memory. If the read
+        fails or would have to wait, a thread does it.
         """
         try:
             if self._near is None:
@@ -56,12 +56,15 @@ class Readers:
             return await self.run(read)
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Raises:
-        StoreRefused: the database cannot be read now."""
+        """Read in a thread.
+
+        Raises:
+            StoreRefused: the database cannot be read now.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
 
     def close(self) -> None:
-        """Blocks until the reads that are under way are done."""
+        """Wait for the running reads, and close. Blocks."""
         self._pool.shutdown()
         self._leave_near()
         while self._idle:
@@ -84,7 +87,7 @@ class Readers:
 
     def _take(self) -> sqlite3.Connection:
         try:
-            return self._idle.pop()  # atomic: no two threads have one connection, none waits for one
+            return self._idle.pop()  # atomic: two threads never share a connection
         except IndexError:
             return connect(self._path, query_only=True)
 

@@ -1,4 +1,4 @@
-"""What the writer is asked for beside appends, and what becomes of a request."""
+"""What the writer can do besides appending, and the result of a request."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from rhetor.store.commit import Append
 
 
 class Fold(Struct, frozen=True, gc=False):
-    """Put the folded events in the place of the chunks that they stand for."""
+    """Replace chunks by the folded events that stand for them."""
 
     stream: str
     folds: Sequence[Event]
 
 
 class Truncate(Struct, frozen=True, gc=False):
+    """Move the earliest number of a stream up to `before`."""
+
     stream: str
     before: int
 
 
 class Sweep(Struct, frozen=True, gc=False):
-    """Delete some of the rows that a truncation has left behind; the answer is whether there are more."""
+    """Delete some of the events that a truncation left behind. The answer is whether there are more."""
 
     stream: str
 
@@ -34,7 +36,7 @@ Request = Append | Fold | Truncate | Sweep
 
 
 class Landed(Struct, frozen=True, gc=False):
-    """What became of a request: the answer to its caller and, where it changed the stream, how."""
+    """The result of a request: the answer for its caller, and the change if the stream was changed."""
 
     answer: Any
     stream: str = ""

@@ -1,4 +1,4 @@
-"""The tables, as an ordered list of migrations. `user_version` says how many of them a database has seen."""
+"""The tables, as an ordered list of migrations. `user_version` counts those that were applied."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME, _ROWS_HAVE_VERSIONS, 
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to the newest schema; each step is made whole or not at all.
+    """Bring the database to the newest schema. Each migration is applied completely or not at all.
 
     Raises:
-        StoreRefused: a newer program has written the database.
+        StoreRefused: a newer program wrote the database.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):

@@ -1,7 +1,7 @@
-"""The embedded store: SQLite in WAL mode, one thread that writes, a few that read, the newest in memory.
+"""The embedded store: SQLite in WAL mode with one writer thread, a few reader threads, and a tail in memory.
 
-What is shown is durable: records reach the tail, followers their wake-ups and callers their answers in one
-step of the event loop, after the transaction that holds them is on the disk.
+Whatever becomes visible is durable. After a transaction is on the disk, one step of the event loop gives its
+records to the tail, the results to their callers, and wakes the followers.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from .wal import Checkpoints
 from .writer import Outcome, Ticket, Writer
 
 MAX_WAITING_BYTES = 64 << 20
-TICKET_BYTES = 1024  # what a request costs beside its payloads
+TICKET_BYTES = 1024  # the size of a request besides its payloads
 log = logging.getLogger(__name__)
 
 
 class SqliteStore:
     """A `Store` in one file, for one process and one event loop.
 
-    Appends that wait for the disk are bounded (64 MiB): one more is refused at once.
+    At most 64 MiB of appends may wait for the disk; a further one is rejected at once.
     """
 
     def __init__(
@@ -90,21 +90,21 @@ class SqliteStore:
         tail: Tail | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
     ) -> SqliteStore:
-        """The store in the file, which is made where there is none (readable by its owner only).
+        """Open the store, and create the file (readable by its owner only) if it does not exist.
 
-        `clock`: Unix time in milliseconds. `busy_timeout`: seconds that an append waits for a lock that a
-        foreign program holds on the database.
+        `clock`: Unix time in milliseconds. `busy_timeout`: seconds that an append waits if another program
+        has locked the database.
 
         Raises:
-            StoreDamaged: the file was not closed the last time, and does not hold up.
-            StoreRefused: it cannot be opened now, is open already, or is a newer program's.
+            StoreDamaged: the file was not closed the last time and is damaged.
+            StoreRefused: the file cannot be opened now, is already open, or was written by a newer program.
         """
         store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout)
         await asyncio.to_thread(store._start)
         return store
 
     async def aclose(self) -> None:
-        """Finish the appends that were asked for, wake who waits, and leave a file that needs no check."""
+        """Finish pending appends, wake all followers, and leave a file that needs no check."""
         if not self._closed:
             self._closed = True
             self._wakeups.wake_all()
@@ -133,14 +133,15 @@ class SqliteStore:
         return committed
 
     async def fold(self, stream: str, turn_id: str) -> int:
-        # looked for by a reader, so that a long turn does not stop the appends of others
+        # a reader finds them, so that a long turn does not delay the appends of others
         folds = await self._read(partial(queries.folds, stream=stream, turn_id=turn_id))
         count: int = await self._submit(Fold(stream, folds)) if folds else 0
         return count
 
     async def truncate(self, stream: str, before: int) -> None:
         await self._submit(Truncate(stream, before))
-        # From here on nobody sees them. They go by and by, and an interruption leaves them to the next time.
+        # They are invisible from here on, and are deleted step by step. After an interruption, the next call
+        # continues.
         while await self._submit(Sweep(stream)):
             pass
 
@@ -153,7 +154,7 @@ class SqliteStore:
         self._require_open()
         records = self._tail.page(stream, after, limit)
         if records is None:
-            # The database also decides on positions that the tail does not know: a page that was read from it
+            # The database also decides about positions that the tail does not know: a page from the database
             # can be a moment ahead of the tail.
             records = await self._read(partial(queries.page, stream=stream, after=after, limit=limit))
         return records
@@ -161,7 +162,9 @@ class SqliteStore:
     async def wait(self, stream: str, after: Position) -> None:
         if self._closed:
             return
-        woken = self._wakeups.enter(stream)  # first, so that no change falls between look and wait
+        woken = self._wakeups.enter(
+            stream
+        )  # first, so that no change is missed between the look and the wait
         try:
             head = self._tail.head(stream)
             if head is None or head.epoch != after.epoch or head.head < after.seq:
@@ -227,7 +230,7 @@ class SqliteStore:
         self._checkpoints.close()
         self._readers.close()
         try:
-            if not self._writer.damaged and not self._readers.damaged:  # else the next opening is to check it
+            if not self._writer.damaged and not self._readers.damaged:  # else the next opening must check it
                 finish(self._path)
         except sqlite3.Error as error:
             log.error("not closed cleanly", extra={"why": str(error)})
@@ -255,11 +258,11 @@ class SqliteStore:
     def _hand_over(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
         try:
             self._loop.call_soon_threadsafe(self._deliver, tickets, outcomes)
-        except RuntimeError:  # the loop is closed, and nobody is left who could be told
+        except RuntimeError:  # the loop is closed, so nobody waits for the outcomes
             log.debug("outcomes without a loop", extra={"requests": len(tickets)})
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
-        # all answers first, so that no mistake below leaves a caller waiting; callers run after this step
+        # all answers first, so that a bug below leaves no caller waiting; callers run after this step
         for ticket, outcome in zip(tickets, outcomes, strict=True):
             self._waiting_bytes -= ticket.size
             ticket.settle(outcome)
@@ -267,7 +270,7 @@ class SqliteStore:
         for outcome in outcomes:
             if isinstance(outcome, Landed) and outcome.head is not None:
                 self._tail.take(outcome.stream, outcome.head, outcome.records, outcome.folds)
-                if not outcome.folds:  # who waits is at the head, where a fold changes nothing
+                if not outcome.folds:  # followers wait at the head, where a fold changes nothing
                     changed[outcome.stream] = None
         for stream in changed:
             self._wakeups.wake(stream)

@@ -1,7 +1,7 @@
-"""One transaction of the writer: the requests of a batch, in the order in which they came.
+"""One transaction of the writer: the requests of a batch, in order.
 
-Each is checked against what is stored and against what the requests before it are about to store; then all
-are written together.
+Each request is checked against what is stored and against the earlier requests of the batch. Then all are
+written together.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from rhetor.store.messages import said
 from .incarnation import Incarnation, incarnation_of, present
 from .requests import Fold, Landed, Request, Sweep, Truncate
 
-MAX_ROWS = 64  # of one statement: longer ones are not faster, and cost memory as prepared statements
+MAX_ROWS = 64  # per statement: more are not faster, and a longer prepared statement takes more memory
 
-SWEEP = 2000  # numbers that are deleted at a time
+SWEEP = 2000  # events that are deleted at a time
 
 
 class Transaction:
@@ -49,7 +49,7 @@ class Transaction:
         self._events: list[tuple[Any, ...]] = []
         self._texts: list[tuple[Any, ...]] = []
         self._rows: dict[tuple[str, str], Row | None] = {}  # None: dropped
-        self._names: dict[tuple[str, str, str], str] = {}  # who was last given a name
+        self._names: dict[tuple[str, str, str], str] = {}  # the row that got a name last
         self._keys: dict[tuple[str, str], tuple[str, Committed, int]] = {}
         self._sources: dict[str, int] = {}
         self.text_id = text_id
@@ -57,8 +57,10 @@ class Transaction:
         self.touched: dict[str, Incarnation] = {}
 
     def apply(self, request: Request) -> Landed:
-        """Raises:
-        KeyReused, StateConflict, NameTaken, NotFound: it is refused, and has left no trace.
+        """Check a request, and note what it will write.
+
+        Raises:
+            KeyReused, StateConflict, NameTaken, NotFound: it is rejected and changes nothing.
         """
         match request:
             case Append():
@@ -71,7 +73,7 @@ class Transaction:
                 return self._sweep(self._require(stream))
 
     def write(self) -> None:
-        """Everything that was admitted, to the database."""
+        """Write everything that was accepted."""
         self._write_events()
         if self._texts:
             self._write_texts()
@@ -146,7 +148,7 @@ class Transaction:
                 self._names[row.kind, row.owner, row.name] = row.id
 
     def _begun(self, append: Append) -> Incarnation:
-        """A new incarnation of the stream, in the place of the present one if there is any."""
+        """A new incarnation of the stream; it replaces the present one, if there is any."""
         base = self._of_epoch(append.base[1].epoch) if append.base else None
         epoch = self._new_epoch()
         self._connection.execute(
@@ -232,8 +234,8 @@ class Transaction:
     def _write_rows(self) -> None:
         dropped = [place for place, row in self._rows.items() if row is None]
         self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
-        # REPLACE also drops the row that has a new row's name: `admit` has seen that it is in here itself,
-        # under another name
+        # REPLACE also deletes the row that has the name of a new row. `admit` has made sure that such a row
+        # is itself among these, under another name.
         insert(
             self._connection,
             "INSERT OR REPLACE INTO rows (kind, id, state, doc, owner, parent, name, at, version)",
@@ -255,18 +257,18 @@ class Transaction:
         return found
 
     def _of_epoch(self, epoch: str) -> Incarnation | None:
-        self._write_events()  # a head is read from the events
+        self._write_events()  # because the head is read from the events
         return incarnation_of(self._connection, epoch)
 
 
 def _clipped(fold: Event, earliest: int) -> Record:
-    """The fold without what was truncated since it was looked for."""
+    """The fold without the events that were truncated since."""
     payload = Folded(max(fold.prev + 1, earliest), fold.seq)
     return Record.of(replace(fold, payload=payload))
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """The rows in as few statements as powers of two allow, so that few are ever prepared."""
+    """Insert the rows in as few statements as powers of two allow, so that few statements are prepared."""
     start = 0
     while start < len(rows):
         count = min(MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)

@@ -1,7 +1,7 @@
-"""Moves what the write-ahead log holds into the database file, beside the writer and not in its way.
+"""Checkpoints: moving the write-ahead log into the database file, without stopping the writer.
 
-With `wal_autocheckpoint` a commit now and then pays for a whole checkpoint: that is the tail of an append's
-latency. Here a thread with its own connection does it.
+With `wal_autocheckpoint`, a commit now and then would pay for a whole checkpoint, and such commits would be
+the slowest. A thread with its own connection does it instead.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .connection import connect, is_broken
 EVERY = 1.0  # seconds between passive checkpoints while there are commits
 IDLE = 5.0  # seconds without a commit after which a large log is given back to the file system
 LARGE_PAGES = 16_384  # of 4 KiB: 64 MiB
-KEEP_BYTES = 4 << 20  # a log of this size is not worth truncating: to write over it is faster than to extend
+KEEP_BYTES = 4 << 20  # a smaller log is not truncated: overwriting it is faster than extending a new one
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """One thread. The writer calls `between` after each batch. `every` and `idle` in seconds."""
+    """The checkpoint thread. The writer calls `between` after each batch. `every` and `idle`: seconds."""
 
     def __init__(
         self, path: Path, *, every: float = EVERY, idle: float = IDLE, large_pages: int = LARGE_PAGES
@@ -42,18 +42,18 @@ class Checkpoints:
         self._thread.start()
 
     def close(self) -> None:
-        """Blocks until a checkpoint that is under way is done."""
+        """Wait for a running checkpoint, and end the thread. Blocks."""
         self._closing.set()
         self._written.set()
         self._thread.join()
 
     def between(self, connection: sqlite3.Connection) -> None:
-        """For the writer, between two transactions."""
-        if not self._written.is_set():  # to set it once more takes three locks; a mark that is taken away in
-            self._written.set()  # this moment is followed by a checkpoint, which finds this commit too
+        """Called by the writer between two transactions."""
+        if not self._written.is_set():  # setting it again would take three locks; if the thread clears it
+            self._written.set()  # at this moment, its next checkpoint covers this commit too
         if self._restart_due:
-            # A writer that never pauses is always a few pages ahead of the passive checkpoint, and the log
-            # would grow for ever. These few are moved here; then the next commit starts the log anew.
+            # A writer that never pauses is always a few pages ahead of the passive checkpoint, so the log
+            # would grow without limit. Those few pages are moved here; then the next commit restarts the log.
             self._restart_due = False
             try:
                 _checkpoint(connection, "PASSIVE")
@@ -65,7 +65,7 @@ class Checkpoints:
             written = self._written.wait(self._idle)
             self._written.clear()
             if written:
-                self._closing.wait(self._every)  # a pace, so that one checkpoint moves many commits
+                self._closing.wait(self._every)  # so that one checkpoint moves many commits
             self._try_step("PASSIVE" if written else "TRUNCATE")
         if self._connection:
             self._connection.close()
@@ -78,7 +78,7 @@ class Checkpoints:
         except OSError as error:
             log.debug("no log to look at", extra={"why": str(error)})
         except sqlite3.Error as error:
-            # nothing is lost: the log keeps what was not moved, and the next step tries again
+            # nothing is lost: the log keeps the rest, and the next checkpoint tries again
             log.error("checkpoint failed", extra={"why": str(error)})
             if self._connection and is_broken(error):
                 self._connection.close()
@@ -86,6 +86,6 @@ class Checkpoints:
 
 
 def _checkpoint(connection: sqlite3.Connection, how: Literal["PASSIVE", "TRUNCATE"]) -> int:
-    """Returns how many pages the log holds."""
+    """Checkpoint; returns the number of pages in the log."""
     _busy, pages, _moved = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
     return int(pages)

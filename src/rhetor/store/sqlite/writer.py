@@ -1,7 +1,8 @@
-"""The one thread that writes: requests in, one durable transaction a batch, outcomes out.
+"""The only thread that writes: it takes requests, writes each batch in one durable transaction, and returns
+outcomes.
 
-A batch is what was waiting when the transaction before it had reached the disk, so batches grow with the load
-and nobody waits for company. Knows the tables only through `Transaction`.
+A batch is what came in while the transaction before it was written to the disk. So batches grow with the
+load, and no request waits for others. The writer knows the tables only through `Transaction`.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ Outcome = Landed | RhetorError
 
 @dataclass(slots=True)
 class Ticket:
-    """A request on its way, and where its sender waits for the answer."""
+    """A request, and the future on which its sender waits."""
 
     request: Request
     answer: asyncio.Future[Any]
     size: int = 0
 
     def settle(self, outcome: Outcome) -> None:
-        """To be called in the event loop. Who was cancelled meanwhile is told nothing."""
+        """Complete the future. Must be called in the event loop. A cancelled sender gets nothing."""
         if self.answer.done():
             return
         if isinstance(outcome, RhetorError):
@@ -49,8 +50,11 @@ class Ticket:
 
 
 class Writer:
-    """`hand_over` is called once a batch, after it is durable or was refused as a whole; then `between`,
-    with the writer's connection. Both are called in the writer's thread. `damaged`: the file is not sound."""
+    """The writer thread.
+
+    After each batch is durable or refused, the thread calls `hand_over` with the outcomes, then `between`
+    with its connection. `damaged`: the file is damaged.
+    """
 
     def __init__(
         self,
@@ -72,16 +76,20 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
     def start(self) -> None:
-        """Raises:
-        sqlite3.Error: the database cannot be opened."""
+        """Open the database and start the thread.
+
+        Raises:
+            sqlite3.Error: the database cannot be opened.
+        """
         self._open()
         self._thread.start()
 
     def put(self, ticket: Ticket) -> None:
+        """Queue a request."""
         self._queue.put(ticket)
 
     def close(self) -> None:
-        """Finish what was put before, and end. Blocks until then."""
+        """Write what was queued, and end the thread. Blocks."""
         self._queue.put(None)
         self._thread.join()
 
@@ -93,7 +101,7 @@ class Writer:
         self._drop_connection()
 
     def _take(self) -> list[Ticket]:
-        """What is waiting, at least one; none when the writer is to end."""
+        """The waiting requests, at least one; empty if the writer is to end."""
         batch: list[Ticket] = []
         events = 0
         ticket = self._queue.get()
@@ -107,7 +115,7 @@ class Writer:
             except Empty:
                 return batch
         if batch:
-            self._queue.put(None)  # to be met again after this batch; nothing is put behind it
+            self._queue.put(None)  # end after this batch; nothing is queued after it
         return batch
 
     def _write(self, requests: Sequence[Request]) -> Sequence[Outcome]:
@@ -119,9 +127,9 @@ class Writer:
             self._roll_back(broken=is_broken(error))
             if not is_busy(error):
                 self._overwrite()
-            # each its own: an exception raised in many tasks would gather all their tracebacks
+            # one exception for each: a shared one would collect the tracebacks of all tasks
             return [refusal(error) for _ in requests]
-        except Exception as error:  # the thread's border: a bug fails its batch, not the store
+        except Exception as error:  # a bug fails its batch, not the writer thread
             log.exception("commit failed")
             self._roll_back(broken=True)
             return [RhetorError(f"{type(error).__name__} in the store") for _ in requests]
@@ -137,7 +145,7 @@ class Writer:
 
     def _remember(self, transaction: Transaction) -> None:
         if len(self._known) > KNOWN_STREAMS:
-            self._known.clear()  # simpler than to know the oldest: each is one point read away
+            self._known.clear()  # simpler than finding the oldest ones; each costs one read to get back
         self._known.update(transaction.touched)
         self._text_id = transaction.text_id
         self._version = transaction.version
@@ -156,11 +164,11 @@ class Writer:
             self._drop_connection()
 
     def _overwrite(self) -> None:
-        """Write something else to where the refused transaction lies in the log.
+        """Overwrite the place of the refused transaction in the write-ahead log.
 
-        When it was fsync that failed, all of it is there, down to its commit mark: after a crash SQLite would
-        take it for committed, and what was refused would be in the stream. To get one page of another
-        transaction over its first is enough, whether or not that one can be made durable now.
+        If only fsync failed, the whole transaction is there, with its commit mark. After a crash SQLite would
+        take it for committed, although its callers were told that it was refused. One page of another
+        transaction over its first page is enough, whether or not that page becomes durable now.
         """
         try:
             connection = self._connection or self._open()
