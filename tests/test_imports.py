@@ -75,6 +75,7 @@ def test_a_planted_circle_is_found(back: str) -> None:
             "from rhetor.drivers.models.driver import ChatDriver",
             "rhetor.drivers.models.driver.ChatDriver",
         ),
+        ("rhetor.dialects.raw", "from rhetor.store.base import Head", "rhetor.store.base.Head"),
         ("rhetor.store.sqlite.store", "from rhetor.drivers import base", "rhetor.drivers.base"),
         ("rhetor.auth.tokens", "async def f():\n    from rhetor import settings\n", "rhetor.settings"),
         ("aish.language.shell", "from rhetor.domain.event import Event", "rhetor.domain.event.Event"),

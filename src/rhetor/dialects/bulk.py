@@ -1,4 +1,4 @@
-"""A plan's events as the results of a bulk request (wire page, section 1)."""
+"""Bulk requests: a plan's events as one result per operation (wire page, section 1)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from rhetor.store.base import Record
 
 
 class Results:
-    """What each operation came to. Events are taken in the plan's order; results come as operations end."""
+    """The results of the operations. It needs the plan's events in order."""
 
     def __init__(self) -> None:
         self._peers: dict[str, str] = {}
         self._began: dict[str, int] = {}
 
-    def take(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The operation that this event ends, with its result: `{status, response, ai, execution_time,
-        error?}`; status is completed, failed or skipped, the time in seconds."""
+    def add(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The id and the result of the operation that this event ends, if it ends one.
+
+        A result is `{status, response, ai, execution_time, error?}`. `status` is completed, failed or
+        skipped; `execution_time` is in seconds.
+        """
         match event.payload:
             case ev.StepStarted(step=step, peer=peer):
                 self._peers[step], self._began[step] = peer, event.at
@@ -45,7 +48,7 @@ class Results:
 
 
 class SseResults:
-    """The results as a stream of frames, up to the plan's end."""
+    """The results as Server-Sent Events. The last event is `done`, at the plan's end."""
 
     def __init__(self) -> None:
         self.is_over = False
@@ -54,7 +57,7 @@ class SseResults:
 
     def take(self, record: Record) -> bytes:
         event, frames = record.event, list[bytes]()
-        for id, result in self._results.take(event):
+        for id, result in self._results.add(event):
             frames.append(_frame(event, {"type": "result", "id": id, **result}, self._prev))
             self._prev = event.seq
         if isinstance(event.payload, ev.PlanEnded):
@@ -64,7 +67,7 @@ class SseResults:
 
 
 def _frame(event: ev.Event, body: dict[str, Any], prev: int) -> bytes:
-    """A frame of the stream of results. `prev`: the number of the frame before it."""
+    """One Server-Sent Event. `prev`: the number of the event that this stream sent before it, 0 for none."""
     position = event.position
     body = {**body, "epoch": position.epoch, "seq": position.seq, "prev": prev}
     return b"id: %b\ndata: %b\n\n" % (str(position).encode(), msgspec.json.encode(body))

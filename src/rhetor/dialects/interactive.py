@@ -1,4 +1,4 @@
-"""The interactive loop: calls as commands, a session's events as its notices (wire page, section 4)."""
+"""The interactive loop: calls become commands, and events become notifications (wire page, section 4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .peer_socket import Delimiter, Id, Sender
 from .peer_socket import Subscribe as Subscribe
 
 Text = Annotated[str, Meta(max_length=64 << 10)]
-KEPT_BYTES = 64 << 10
+STORED_BYTES = 64 << 10
 OVER = frozenset({SessionState.STOPPED, SessionState.EXPIRED, SessionState.FAILED})
 
 
@@ -31,7 +31,7 @@ class Status(IntEnum):
     STARTING, ACTIVE, STOPPED, ERROR, PAUSED = range(5)
 
 
-OK = 0  # of a message, and of a tool's result
+OK = 0  # the status in replies to a message and to a tool's result
 STATUS = {
     SessionState.ACTIVE: Status.ACTIVE,
     SessionState.WAITING: Status.ACTIVE,
@@ -48,7 +48,7 @@ class _Tool(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-class _Wishes(msgspec.Struct, rename="camel"):
+class _SessionParams(msgspec.Struct, rename="camel"):
     peer: Id | None = None
     language: Annotated[str, Meta(max_length=100)] | None = None
     model: Id | None = None
@@ -59,7 +59,7 @@ class _Wishes(msgspec.Struct, rename="camel"):
 
 class _Start(msgspec.Struct, rename="camel"):
     user_id: Id
-    session_params: _Wishes | None = None
+    session_params: _SessionParams | None = None
     command_id: Id | None = msgspec.field(default=None, name="command_id")
 
 
@@ -86,30 +86,30 @@ class _Place(msgspec.Struct, rename="camel"):
 
 
 class _Stop(msgspec.Struct, rename="camel"):
-    session_id: str  # any: one that never was is stopped, too
+    session_id: str  # any text: stopping an unknown session succeeds
 
 
 class Echo(msgspec.Struct, frozen=True):
-    """What is to be said back."""
+    """Reply with `value`."""
 
     value: Any
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Take the session up on this connection, from `cursor`, and let it go on."""
+    """Resume the session, and follow it on this connection from `cursor`."""
 
     command: c.ResumeSession
     cursor: str | None
 
 
-Asked = c.StartSession | c.SendMessage | c.AnswerTool | c.PauseSession | c.StopSession | Resume | Echo
+Request = c.StartSession | c.SendMessage | c.AnswerTool | c.PauseSession | c.StopSession | Resume | Echo
 
 
-def decode(call: Call) -> Asked:
-    """What a call asks for.
+def decode(call: Call) -> Request:
+    """The request of a call.
 
     Raises:
-        Refused: there is no such method, or these are not its params.
+        Refused: the method is unknown, or its params are invalid.
     """
     match call.method:
         case "startSession":
@@ -117,8 +117,10 @@ def decode(call: Call) -> Asked:
         case "sendUserMessage":
             return _message(params_of(call, _Message))
         case "provideToolResult":
-            said = params_of(call, _ToolResult)
-            return c.AnswerTool(said.session_id, said.tool_call_id, said.result, command_id=said.command_id)
+            params = params_of(call, _ToolResult)
+            return c.AnswerTool(
+                params.session_id, params.tool_call_id, params.result, command_id=params.command_id
+            )
         case "pauseSession":
             return c.PauseSession(params_of(call, _Place).session_id)
         case "resumeSession":
@@ -127,61 +129,64 @@ def decode(call: Call) -> Asked:
         case "stopSession":
             return c.StopSession(params_of(call, _Stop).session_id)
         case "echo":
-            named = isinstance(call.params, dict) and "message" in call.params
-            return Echo(call.params["message"] if named else call.params)  # type: ignore[call-overload, index]
-    raise Refused(METHOD_NOT_FOUND, f"there is no method {call.method[:100]!r}")
+            has_message = isinstance(call.params, dict) and "message" in call.params
+            return Echo(call.params["message"] if has_message else call.params)  # type: ignore[call-overload, index]
+    raise Refused(METHOD_NOT_FOUND, f"unknown method {call.method[:100]!r}")
 
 
-def _start(said: _Start) -> c.StartSession:
-    wishes = said.session_params or _Wishes()
-    kept = [wishes.context, *(tool.parameters for tool in wishes.tools)]
-    if any(len(msgspec.json.encode(value)) > KEPT_BYTES for value in kept):
-        raise Refused(INVALID_PARAMS, f"context, and a tool's parameters, are at most {KEPT_BYTES} bytes")
-    tools = tuple(Tool(tool.name, tool.description, tool.parameters) for tool in wishes.tools)
-    voice = Voice(wishes.system_prompt, _besides(wishes), wishes.model)
+def _start(params: _Start) -> c.StartSession:
+    options = params.session_params or _SessionParams()
+    stored = [options.context, *(tool.parameters for tool in options.tools)]
+    if any(len(msgspec.json.encode(value)) > STORED_BYTES for value in stored):
+        raise Refused(
+            INVALID_PARAMS, f"context and the parameters of a tool can each have {STORED_BYTES} bytes at most"
+        )
+    tools = tuple(Tool(tool.name, tool.description, tool.parameters) for tool in options.tools)
+    voice = Voice(options.system_prompt, _after_prompt(options), options.model)
     return c.StartSession(
-        wishes.peer or "",
-        metadata={"user_id": said.user_id},
-        command_id=said.command_id,
+        options.peer or "",
+        metadata={"user_id": params.user_id},
+        command_id=params.command_id,
         tools=tools,
         voice=voice,
         attended=True,
     )
 
 
-def _besides(wishes: _Wishes) -> str:
-    """What is said after the system prompt."""
+def _after_prompt(options: _SessionParams) -> str:
+    """The text that follows the system prompt."""
     parts: list[str] = []
-    if wishes.language:
-        parts.append(f"Answer in this language: {wishes.language}.")
-    if wishes.context is not None:
-        context = wishes.context
+    if options.language:
+        parts.append(f"Answer in this language: {options.language}.")
+    if options.context is not None:
+        context = options.context
         text = context if isinstance(context, str) else msgspec.json.encode(context).decode()
         parts.append(f"What is known of the user's situation, as data:\n{text}")
     return "\n\n".join(parts)
 
 
-def _message(said: _Message) -> c.SendMessage:
+def _message(params: _Message) -> c.SendMessage:
     return c.SendMessage(
-        said.message,
-        session_id=said.session_id,
-        execute=said.execute,
-        delimiter=said.delimiter,
-        if_busy=said.if_busy,
-        command_id=said.command_id,
-        from_=said.from_,
+        params.message,
+        session_id=params.session_id,
+        execute=params.execute,
+        delimiter=params.delimiter,
+        if_busy=params.if_busy,
+        command_id=params.command_id,
+        from_=params.from_,
     )
 
 
 @dataclass(slots=True)
 class LoopView:
-    """A session as the loop shows it: chunks, of which one a turn is final, calls for tools that the client
-    runs, and how the session is.
+    """A session as one client of the loop sees it: chunks (one per turn is final), calls of tools that the
+    client runs, and the status of the session.
 
-    `prev`: the number of the last frame that the reader has, 0 for none; `running`: turns whose end is still
-    to come; `folded`: those of which chunks are no longer kept one by one. A turn that did not complete is
-    told by two frames, and a number is a frame's own: the first, the status, has the number before the
-    turn's last."""
+    `prev`: the number of the last frame that the client has, 0 for none; `running`: the turns that have not
+    ended; `folded`: those of them whose chunks were folded into one event. A turn that did not complete ends
+    with two frames, a status and a final chunk. Each frame has a number of its own: the status has the number
+    before that of the event, which is never the number of another frame.
+    """
 
     prev: int = 0
     running: frozenset[str] = frozenset()
@@ -204,7 +209,7 @@ class LoopView:
         return frames
 
     def _follow(self, turn: str, type: str) -> bool:
-        """Whether that was the end of a turn of which chunks were left out."""
+        """Whether the event ends a turn whose chunks were folded."""
         if type in TURN_ENDS:
             was_folded = turn in self.folded
             self.running, self.folded = self.running - {turn}, self.folded - {turn}
@@ -233,9 +238,9 @@ def _frames(record: Record, prev: int) -> Iterator[bytes]:
         case ev.TurnCompleted():
             yield _chunk(record, prev, "", is_final=True)
         case ev.TurnFailed(code, detail, retryable):
-            yield from _broken_off(record, prev, {"reason": code, "detail": detail, "retryable": retryable})
+            yield from _failed_turn(record, prev, {"reason": code, "detail": detail, "retryable": retryable})
         case ev.TurnInterrupted(reason):
-            yield from _broken_off(
+            yield from _failed_turn(
                 record, prev, {"reason": "interrupted", "detail": reason, "retryable": True}
             )
         case ev.TurnCancelled():
@@ -243,8 +248,7 @@ def _frames(record: Record, prev: int) -> Iterator[bytes]:
 
 
 def _whole(record: Record, prev: int) -> Iterator[bytes]:
-    """The end of a turn whose chunks are no longer kept one by one: its answer in one piece, in the place of
-    what came of it before."""
+    """The end of a turn whose chunks were folded: the whole answer, which replaces earlier chunks."""
     payload = record.event.payload
     if isinstance(payload, ev.TurnCompleted):
         yield _chunk(record, prev, payload.text, is_final=True, also={"whole": True})
@@ -252,7 +256,7 @@ def _whole(record: Record, prev: int) -> Iterator[bytes]:
         yield from _frames(record, prev)
 
 
-def _broken_off(record: Record, prev: int, why: dict[str, Any]) -> Iterator[bytes]:
+def _failed_turn(record: Record, prev: int, why: dict[str, Any]) -> Iterator[bytes]:
     before = record.seq - 1
     yield _status(record, prev, Status.ERROR, why, seq=before)
     yield _chunk(record, before, "", is_final=True, also={"status": Status.ERROR, **why})
@@ -278,8 +282,7 @@ def _notice(method: str, record: Record, body: dict[str, Any], place: dict[str, 
 
 
 def names(event: ev.Event) -> tuple[str, ...]:
-    """What subscribers inside the process call an event of a session; empty for what the loop does not
-    name."""
+    """The names of an event for subscribers inside the process; empty if the loop has none for it."""
     match event.payload:
         case ev.SessionStateChanged("active"):
             return ("ai_loop.session_started" if event.seq == 1 else "ai_loop.status.resumed",)

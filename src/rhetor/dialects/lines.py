@@ -1,4 +1,4 @@
-"""A line of the shell's grammar as the steps of a plan."""
+"""Turns a line of the shell's grammar into the steps of a plan."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from rhetor.errors import Unprocessable
 
 
 def steps_of_line(line: str) -> tuple[Step, ...]:
-    """Raises:
-    Unprocessable: it is no line of the grammar, or has what only a shell can do; names the column."""
+    """The steps of the plan that the line describes.
+
+    Raises:
+        Unprocessable: the line does not follow the grammar (`data["column"]` says where), or it redirects
+            from or to a file, which only the shell can do.
+    """
     try:
         parsed = parse(line)
         return _broadcast(parsed) if isinstance(parsed, Broadcast) else _pipeline(parsed)
@@ -25,7 +29,7 @@ def _broadcast(line: Broadcast) -> tuple[Step, ...]:
 
 def _pipeline(line: Pipeline) -> tuple[Step, ...]:
     if line.source is not None or line.sink is not None:
-        raise Unprocessable("the hub opens no files: `<` and `>` are the shell's")
+        raise Unprocessable("`<` and `>` work only in the shell: the hub does not open files")
     steps: list[Step] = []
     needs: tuple[str, ...] = ()
     for number, stage in enumerate(line.stages, 1):

@@ -1,9 +1,8 @@
-"""Sockets that have names, as they are read: whole messages, chunks and bytes (wire page, section 3)."""
+"""Named sockets: whole messages, chunks and binary content, read and written (wire page, section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -26,57 +25,64 @@ TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,100}"
 MEDIA_TYPE = rf"^{TOKEN}/{TOKEN}( ?; ?{TOKEN}={TOKEN}){{0,10}}$"
 
 OVER = frozenset({SessionState.STOPPED, SessionState.EXPIRED, SessionState.FAILED})
-ASKED = ("stream", "echo")
-_YES_OR_NO = {"1": True, "true": True, "0": False, "false": False, "": False}
+FLAGS = ("stream", "echo")
+_FLAG_VALUES = {"1": True, "true": True, "0": False, "false": False, "": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a connection asked for in its address. `stream`: chunks, too; `echo`: what is written, too."""
+class SocketOptions(msgspec.Struct, frozen=True):
+    """The options in the URL of a connection. `stream`: chunks are sent too; `echo`: so are messages that are
+    written to the socket; `cursor`: where to resume."""
 
     stream: bool = False
     echo: bool = False
     cursor: str | None = None
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> Wishes:
-        """Raises:
-        Malformed: `stream` or `echo` is neither 1 nor 0."""
-        said = {name: query.get(name, "").lower() for name in ASKED}
-        for name, value in said.items():
-            if value not in _YES_OR_NO:
-                raise Malformed(f"{name} is 1 or 0")
-        return cls(_YES_OR_NO[said["stream"]], _YES_OR_NO[said["echo"]], query.get("cursor") or None)
+    def of(cls, query: Mapping[str, str]) -> SocketOptions:
+        """The options of a query string.
+
+        Raises:
+            Malformed: the value of `stream` or `echo` is invalid.
+        """
+        values = {name: query.get(name, "").lower() for name in FLAGS}
+        for name, value in values.items():
+            if value not in _FLAG_VALUES:
+                raise Malformed(f"{name} must be 1 or 0")
+        return cls(_FLAG_VALUES[values["stream"]], _FLAG_VALUES[values["echo"]], query.get("cursor") or None)
 
 
-def told(error: RhetorError) -> bytes:
-    """What was wrong with what was written."""
+def failed(error: RhetorError) -> bytes:
+    """The frame that reports why a write failed."""
     return _encode({**error.data, **_error(error.code, error.detail, error.retryable)})
 
 
 def accepted(command_id: str, place: Mapping[str, Any]) -> bytes:
-    """That what was written with this id is in the log."""
+    """The frame that confirms that the write with this id is in the log."""
     return _encode({"type": "accepted", "command_id": command_id, **place})
 
 
 def resumed(answer: Mapping[str, Any]) -> bytes:
-    """Where a connection begins that came with a cursor, or why it cannot."""
+    """The first frame of a connection with a cursor: where it resumes, or why it cannot."""
     return _encode({"type": "resumed", **answer})
 
 
 class SocketView:
-    """A socket as one of its connections reads it. `seen`: the number of the last frame that it has, 0 for
-    none. `content`: to be set before a `blob.kept` is taken; None where the content is no longer there."""
+    """A socket as one of its connections sees it.
 
-    def __init__(self, socket: Socket, wishes: Wishes, seen: int = 0) -> None:
+    `seen`: the number of the last frame that the connection has, 0 for none. `content`: the content for the
+    next `blob.kept` event; set it before that event, to None if the content is no longer stored. `received`:
+    the position of the last whole message that was encoded, None if there is none.
+    """
+
+    def __init__(self, socket: Socket, options: SocketOptions, seen: int = 0) -> None:
         self._socket = socket
-        self._stream = wishes.stream and not socket.is_shared
-        self._echo = wishes.echo
+        self._stream = options.stream and not socket.is_shared
+        self._echo = options.echo
         self._name = f"socket{'.stream' * self._stream}{'.echo' * self._echo}"
-        self._told = told_types(socket.peer)
+        self._message_types = told_types(socket.peer)
         self._prev = seen
         self.content: bytes | None = None
-        self.given: ev.Position | None = None
+        self.received: ev.Position | None = None
         self.is_over = False
 
     def take(self, record: Record) -> bytes:
@@ -85,9 +91,9 @@ class SocketView:
         else:
             frames = shared(record, self._name, self._prev, self._frames)
         if record.type == ev.BlobKept.type and self.content is not None and frames:
-            frames += binary_frame(self.content)  # not kept with the event: it may be large
-        if record.type in self._told:
-            self.given = record.position
+            frames += binary_frame(self.content)  # not stored with the record, because it may be large
+        if record.type in self._message_types:
+            self.received = record.position
         if record.type == ev.SessionStateChanged.type:
             self.is_over = _is_over(record)
         self._prev = record.seq if frames else self._prev
@@ -113,8 +119,8 @@ class SocketView:
             case ev.OutputDelta(text, channel) if self._stream:
                 return self._from_peer(_chunk(text, channel))
             case ev.MessageAccepted(content=content, from_=sender) if self._echo:
-                said = {"content": content, "from": sender, "message_id": payload.message_id}
-                return {"type": "written", **said}
+                message = {"content": content, "from": sender, "message_id": payload.message_id}
+                return {"type": "written", **message}
             case ev.PermissionAsked():
                 return self._from_peer({"type": "permission", **ev.data_of(payload)})
             case ev.TurnFailed(code, detail, retryable, data):
@@ -133,7 +139,7 @@ class SocketView:
 
 
 class PartView:
-    """The chunks of one member's turn, up to its end, in the session where it answers."""
+    """The chunks of one team member's turn, which is in the member's own session. It ends with the turn."""
 
     def __init__(self, member: str, turn_id: str) -> None:
         self._member = member
@@ -152,20 +158,20 @@ class PartView:
     def _frames(self, record: Record, prev: int) -> Iterator[bytes]:
         payload = record.event.payload
         if isinstance(payload, ev.OutputDelta):
-            who = {"headers": _headers(self._member), "ai": self._member}
-            yield _frame(record, prev, {**_chunk(payload.text, payload.channel), **who})
+            source = {"headers": _headers(self._member), "ai": self._member}
+            yield _frame(record, prev, {**_chunk(payload.text, payload.channel), **source})
 
 
 def _of_members(payload: ev.Payload) -> dict[str, Any] | None:
-    """What one of several says: a member's answer, or bytes of who wrote them."""
+    """The body for an event of a shared socket: a member's answer or failure, or binary content."""
     match payload:
         case ev.StepDone(step, text):
             return {"type": "read", "content": text, "headers": _headers(step), "ai": step}
         case ev.StepFailed(step, code, detail, retryable):
             return {**_error(code, detail, retryable), "headers": _headers(step), "ai": step}
         case ev.BlobKept(blob_id, media_type, size, sender):
-            pair = {"media_type": media_type, "bytes": size, "blob_id": blob_id}
-            return {"type": "read", **pair, "from": sender, "headers": _headers(sender)}
+            blob = {"media_type": media_type, "bytes": size, "blob_id": blob_id}
+            return {"type": "read", **blob, "from": sender, "headers": _headers(sender)}
     return None
 
 
@@ -215,9 +221,8 @@ class _Bytes(msgspec.Struct, rename={"from_": "from"}):
         return Announced(self.media_type, self.bytes, self.from_, self.command_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """`size` bytes of binary content are to follow in one frame."""
+class Announced(msgspec.Struct, frozen=True):
+    """A write of binary content, whose `size` bytes follow in one frame."""
 
     media_type: str
     size: int
@@ -225,44 +230,48 @@ class Announced:
     command_id: str | None = None
 
     def command(self, session_id: str, content: bytes) -> KeepBlob | Malformed:
+        """The command for the content that came; Malformed if its size is not the announced one."""
         if len(content) != self.size:
-            return Malformed(f"{self.size} bytes were announced, and {len(content)} came")
+            return Malformed(f"{self.size} bytes were announced, but {len(content)} were sent")
         return KeepBlob(session_id, self.media_type, content, self.from_, self.command_id)
 
 
-class Writing:
-    """What one connection writes to a socket, frame by frame."""
+class SocketInput:
+    """Decodes the frames that one connection writes to a socket."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._announced: Announced | None = None
-        self._passes_over = False
+        self._skips_next = False
 
-    def take(self, frame: str | bytes) -> Iterator[SendMessage | KeepBlob | RhetorError]:
-        """What the frame asks for, once it is complete; and what is wrong with it, or with the one before."""
+    def decode(self, frame: str | bytes) -> Iterator[SendMessage | KeepBlob | RhetorError]:
+        """The command that the frame completes, and the errors in it or in the frame before it.
+
+        Errors are yielded, not raised: the connection stays open.
+        """
         announced, self._announced = self._announced, None
-        passes_over, self._passes_over = self._passes_over, False
+        skipped, self._skips_next = self._skips_next, False
         if isinstance(frame, str):
             if announced is not None:
-                yield Malformed("the bytes that were announced did not come")
+                yield Malformed("the announced bytes were not sent; send them in the next frame")
             yield from self._text(frame)
         elif announced is not None:
             yield announced.command(self._socket.session_id, frame)
-        elif not passes_over:  # else they belong to what was refused
-            yield Malformed("bytes come after a write that announces them")
+        elif not skipped:  # skipped bytes belong to an announcement that was rejected
+            yield Malformed("binary frame without a write that announces it")
 
     def _text(self, text: str) -> Iterator[SendMessage | RhetorError]:
-        said = _decoded(text, self._socket.session_id)
-        if not isinstance(said, Announced):
-            yield said
-        elif refusal := self._refusal(said):
-            self._passes_over = True
-            yield refusal
+        write = _decoded(text, self._socket.session_id)
+        if not isinstance(write, Announced):
+            yield write
+        elif rejection := self._rejection(write):
+            self._skips_next = True
+            yield rejection
         else:
-            self._announced = said
+            self._announced = write
 
-    def _refusal(self, announced: Announced) -> RhetorError | None:
-        """Why the bytes are not taken, said before they come."""
+    def _rejection(self, announced: Announced) -> RhetorError | None:
+        """Why the announced bytes are rejected before they are sent; None if they are accepted."""
         if not self._socket.is_shared:
             return TextOnly(self._socket.peer)
         return TooLarge("binary content", MOST_BYTES) if announced.size > MOST_BYTES else None
@@ -270,15 +279,15 @@ class Writing:
 
 def _decoded(text: str, session_id: str) -> SendMessage | Announced | Malformed:
     try:
-        said = parse(text)
-        if not isinstance(said, dict) or said.get("type") != "write":
-            return Malformed('a frame is {"type": "write", …}')
-        if "content" not in said and "media_type" not in said:
-            return Malformed("a write has `content`, or `media_type` and `bytes`")
-        if "content" not in said:
-            return msgspec.convert(said, _Bytes).announced()
-        return SendMessage(session_id=session_id, **msgspec.structs.asdict(msgspec.convert(said, _Write)))
+        body = parse(text)
+        if not isinstance(body, dict) or body.get("type") != "write":
+            return Malformed('a text frame must be {"type": "write", …}')
+        if "content" not in body and "media_type" not in body:
+            return Malformed("a write needs `content`, or `media_type` and `bytes`")
+        if "content" not in body:
+            return msgspec.convert(body, _Bytes).announced()
+        return SendMessage(session_id=session_id, **msgspec.structs.asdict(msgspec.convert(body, _Write)))
     except RecursionError:
-        return Malformed("it is nested too deep")
+        return Malformed("the JSON is nested too deep")
     except (msgspec.MsgspecError, UnicodeError, ValueError, OverflowError) as error:
         return Malformed(str(error)[:200])

@@ -1,7 +1,7 @@
-"""Events as JSON-RPC notices: what the dialects that speak it have in common.
+"""What the WebSocket dialects share: frames that are encoded once for all readers, and the frames' numbers.
 
-A view is one subscriber's: it knows where its reader is, and which frames it leaves out. The frames
-themselves are made once for all who read the same, and lie beside the event.
+Each subscriber has a view of its own, which knows the last frame that its reader has and which events it
+leaves out. The frames themselves are stored with the record.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ Make = Callable[[Record, int], Iterable[bytes]]
 
 
 def shared(record: Record, name: str, prev: int, make: Make) -> bytes:
-    """The frames that `make` gives for the event, made once for all whose frame before it had the number
-    `prev`: in one dialect (`name`) that is nearly everyone."""
+    """The event's WebSocket frames, encoded by `make` once for all readers with the same `name` and `prev`.
+
+    `prev` is the number of the frame before it, which is the same for nearly all readers of one dialect.
+    """
     key = f"{name}.{prev}"
     known = record.frames.get(key)
     if known is None:
@@ -27,5 +29,5 @@ def shared(record: Record, name: str, prev: int, make: Make) -> bytes:
 
 
 def numbered(record: Record, prev: int, *, seq: int | None = None) -> dict[str, Any]:
-    """Where a frame stands; `seq` where it is not the event's own number."""
+    """The position members of a frame. `seq`: the frame's number, if it is not the event's."""
     return {"epoch": record.epoch, "seq": record.seq if seq is None else seq, "prev": prev}

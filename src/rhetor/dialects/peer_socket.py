@@ -1,4 +1,4 @@
-"""One peer over a WebSocket: calls as commands, and what follows as notices (wire page, section 2)."""
+"""One peer over a WebSocket: calls become commands, and events notifications (wire page, section 2)."""
 
 from __future__ import annotations
 
@@ -54,31 +54,30 @@ class _Place(msgspec.Struct):
     cursor: Id | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """Send, and reply with the whole answer."""
+class Chat(msgspec.Struct, frozen=True):
+    """Send a message, and reply with the whole answer."""
 
     command: SendMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Send, reply that it was accepted, and tell the answer as it comes."""
+class Stream(msgspec.Struct, frozen=True):
+    """Send a message, reply that it was accepted, and stream the answer."""
 
     command: SendMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(msgspec.Struct, frozen=True):
+    """Follow a session, from `cursor` or else from its beginning."""
+
     session_id: str
     cursor: str | None = None
 
 
 def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
-    """What a call asks of `peer`.
+    """The request of a call to `peer`.
 
     Raises:
-        Refused: there is no such method, or these are not its params.
+        Refused: the method is unknown, or its params are invalid.
     """
     match call.method:
         case "chat":
@@ -88,12 +87,15 @@ def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
         case "subscribe":
             place = params_of(call, _Place)
             return Subscribe(place.session_id, place.cursor)
-    raise Refused(METHOD_NOT_FOUND, f"there is no method {call.method[:100]!r}")
+    raise Refused(METHOD_NOT_FOUND, f"unknown method {call.method[:100]!r}")
 
 
 @dataclass(slots=True)
 class TurnView:
-    """One turn, up to its end, which is the last frame."""
+    """One turn as its client sees it. `prev`: the number of the last frame that the client has, 0 for none.
+
+    The turn's end is the last frame.
+    """
 
     peer: str
     turn_id: str
@@ -109,13 +111,14 @@ class TurnView:
         return frames
 
     def _frames(self, record: Record, prev: int) -> Iterator[bytes]:
-        if told := _told(record.event.payload):
-            kind, params = told
+        if found := _notification(record.event.payload):
+            kind, params = found
             place = {"session_id": record.stream, "turn_id": record.turn_id, **numbered(record, prev)}
             yield notice(f"stream.{kind}", {**params, "specialist_id": self.peer, **place})
 
 
-def _told(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
+def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
+    """The kind and the params of the event's notification; None if the dialect leaves the event out."""
     match payload:
         case ev.OutputDelta(text, "answer"):
             return "chunk", {"content": text}
@@ -141,8 +144,8 @@ def _told(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
 
 @dataclass(slots=True)
 class RawView:
-    """Every event of a session as it is, as `event` notices. `prev`: the number of the last one that the
-    reader has, 0 for none."""
+    """Every event of a session, unchanged, as `event` notifications. `prev`: the number of the last event
+    that the client has, 0 for none."""
 
     prev: int
     is_over: bool = False

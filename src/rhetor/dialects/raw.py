@@ -1,4 +1,4 @@
-"""The event as it is (wire page, section 0): JSON for raw doors, `--json` and exports, and as SSE frames."""
+"""Events unchanged, as JSON (raw streams, `--json`, exports) and as SSE frames (wire page, section 0)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ _NAME = "raw.sse"
 
 
 def encode(record: Record, prev: int | None = None) -> bytes:
-    """The event as one JSON object. `prev` where it is not the number before the event's own."""
+    """The event as one JSON object. `prev`: the number of the event before it, if it is not `record.prev`."""
     return _object(record, record.prev if prev is None else prev)
 
 
 def sse(record: Record, prev: int) -> bytes:
-    """The event as a frame of `text/event-stream`, its cursor as id. `prev`: the number of the frame before
-    it on this subscription."""
-    if prev != record.prev:  # under a filter, or inside of what was folded since: for this reader alone
+    """The event as a frame of `text/event-stream`, with its cursor as id.
+
+    `prev`: the number of the frame that this subscription sent before it.
+    """
+    if prev != record.prev:  # the reader has a filter, or stopped within folded chunks
         return _frame(record, prev)
     if (known := record.frames.get(_NAME)) is None:
         known = record.frames[_NAME] = _frame(record, prev)
@@ -27,8 +29,10 @@ def sse(record: Record, prev: int) -> bytes:
 
 @dataclass(slots=True)
 class SseView:
-    """Every event as it is; of one turn where it is given, and up to a type in `ends`. `prev`: the number of
-    the last event that the reader has, 0 for none."""
+    """Every event, unchanged, up to the first of a type in `ends`; with `turn_id`, only those of that turn.
+
+    `prev`: the number of the last event that the reader has, 0 for none.
+    """
 
     prev: int
     turn_id: str | None = None
@@ -48,7 +52,7 @@ def _frame(record: Record, prev: int) -> bytes:
 
 
 def _object(record: Record, prev: int) -> bytes:
-    # ids, types and step names hold nothing that JSON would have to escape
+    # ids, types and step names need no escaping in JSON
     epoch, seq = record.epoch, record.seq
     turn = f'"{record.turn_id}"' if record.turn_id else "null"
     head = (

@@ -1,28 +1,34 @@
-"""Peers, sessions and plans as clients see them (wire page, section 0)."""
+"""Peers, sessions, forwards, terminals, routes and context as clients see them (wire page, section 0)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import Exit, ProgramStatus
 from rhetor.domain.rules import Context, Forward, Hop, Purpose, Route, Terminal
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.timestamps import timestamp
-from rhetor.store.base import Head, Spoken
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceView:
-    """A peer's program: its process, None where none runs, and how it is."""
+class InstanceView(msgspec.Struct, frozen=True):
+    """A peer's program. `pid`: None if it is not running."""
 
     pid: int | None
     status: ProgramStatus
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of a session. `role`: user | assistant; `at`: Unix time in milliseconds."""
+
+    role: str
+    content: str
+    at: int
 
 
 def peer(
@@ -34,7 +40,8 @@ def peer(
     instance_view: InstanceView | None = None,
     forward: Forward | None = None,
 ) -> dict[str, Any]:
-    """A peer with its status and the evidence for it. What is not known is null."""
+    """A peer with its status and the evidence for it. `running`: how many of its turns run. Unknown values
+    are null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
         "id": peer.name,
@@ -65,9 +72,10 @@ def peer(
 
 
 def session(
-    session: Session, state: SessionState, head: Head | None, spoken: Sequence[Spoken] = ()
+    session: Session, state: SessionState, head: Position | None, messages: Sequence[Message] = ()
 ) -> dict[str, Any]:
-    """`state`: the session's own, or `waiting`, which only who runs its turn knows."""
+    """A session with its last messages. `head`: its last position; None if its log is empty. `state`: its
+    own, or `waiting` if its running turn waits for an answer."""
     return {
         "id": session.id,
         "specialist_id": session.peer,
@@ -81,29 +89,38 @@ def session(
         "context_window": session.context_window,
         "metadata": session.metadata,
         "tools": msgspec.to_builtins(session.tools),
-        "messages": [{"role": s.role, "content": s.content, "timestamp": timestamp(s.at)} for s in spoken],
-        "head": f"{head.epoch}:{head.head}" if head else None,
+        "messages": list(map(_message, messages)),
+        "head": str(head) if head else None,
     }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {"role": message.role, "content": message.content, "timestamp": timestamp(message.at)}
 
 
 def status(
     peer: Peer, instance_view: InstanceView, ended: Exit | None, running: int, waiting: int
 ) -> dict[str, Any]:
-    """Why a program is thought to be as it is."""
-    how = instance_view.status
-    dialog = {"text": how.dialog.text, "options": list(how.dialog.options)} if how.dialog else None
+    """The status of a peer's program, and the evidence for it.
+
+    `ended`: how it ended, if it did. `running`, `waiting`: how many of its turns run and wait.
+    """
+    current = instance_view.status
+    dialog = (
+        {"text": current.dialog.text, "options": list(current.dialog.options)} if current.dialog else None
+    )
     return {
         "name": peer.name,
         "kind": peer.kind,
         "driver": peer.driver,
-        "status": how.state,
-        "evidence": how.evidence,
-        "since": timestamp(how.since),
+        "status": current.state,
+        "evidence": current.evidence,
+        "since": timestamp(current.since),
         "pid": instance_view.pid,
         "exit_code": ended.exit_code if ended else None,
         "signal": ended.signal if ended else None,
-        "reasons": list(how.reasons),
-        "screen": list(how.screen) if how.screen is not None else None,
+        "reasons": list(current.reasons),
+        "screen": list(current.screen) if current.screen is not None else None,
         "dialog": dialog,
         "running": running,
         "waiting": waiting,
@@ -111,7 +128,8 @@ def status(
 
 
 def forward(forward: Forward, kind: str, circle: Sequence[str]) -> dict[str, Any]:
-    """`kind`: terminal | peer, of where it goes; `circle`: the way on which it comes back, if it does."""
+    """`kind`: terminal | peer, the kind of its destination; `circle`: the peers through which answers return
+    to its source, empty if they do not."""
     failed = forward.failed
     return {
         "from": forward.source,
@@ -128,12 +146,12 @@ def forward(forward: Forward, kind: str, circle: Sequence[str]) -> dict[str, Any
     }
 
 
-def terminal(terminal: Terminal, head: Head | None, attached: int) -> dict[str, Any]:
-    """`attached`: how many shells follow it now."""
+def terminal(terminal: Terminal, head: Position | None, attached: int) -> dict[str, Any]:
+    """`attached`: how many shells follow it now; `head`: the last event of its stream."""
     return {
         "name": terminal.name,
         "attached": attached,
-        "head": f"{head.epoch}:{head.head}" if head else None,
+        "head": str(head) if head else None,
         "seen": f"{head.epoch}:{terminal.seen}" if head else None,
         "created_at": timestamp(terminal.at),
     }

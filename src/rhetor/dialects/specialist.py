@@ -1,4 +1,4 @@
-"""One turn as REST clients stream it: content, and then done or error (wire page, section 1)."""
+"""One turn as REST clients stream it: `content` events, then `done` or `error` (wire page, section 1)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _encode = msgspec.json.encode
 
 
 def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
-    """The frame of an event, None where this dialect leaves the event out. `prev`: the number of the frame
-    before it on this subscription."""
+    """The frame of an event; None if this dialect leaves the event out.
+
+    `prev`: the number of the frame that this subscription sent before it.
+    """
     name = f"specialist.{specialist_id}"
     known = record.frames.get(name)
     if known is None:
@@ -28,7 +30,8 @@ def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
 
 @dataclass(slots=True)
 class SseTurn:
-    """A turn of the specialist, up to its end, which is the last frame."""
+    """One turn of a specialist. Its end is the last frame. `prev`: the number of the last frame that the
+    client has, 0 for none."""
 
     specialist_id: str
     turn_id: str
@@ -50,29 +53,30 @@ def _start_of_frame(record: Record, body: dict[str, Any]) -> bytes:
 
 
 def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
-    who = {"specialist_id": specialist_id}
+    source = {"specialist_id": specialist_id}
     match payload:
         case ev.OutputDelta(text, "answer"):
-            return {"type": "content", "data": text, **who}
+            return {"type": "content", "data": text, **source}
         case ev.OutputDelta(text, channel):
-            return {"type": "content", "data": text, "channel": channel, **who}
+            return {"type": "content", "data": text, "channel": channel, **source}
         case ev.TurnCompleted():
             done = {"finish_reason": payload.finish_reason, "usage": payload.usage, "cost": payload.cost}
-            return {"type": "done", **who, **done, "execution_time": payload.seconds}
+            return {"type": "done", **source, **done, "execution_time": payload.seconds}
         case ev.TurnFailed(code, detail, retryable, data):
-            return {"type": "error", **who, **data, "code": code, "detail": detail, "retryable": retryable}
+            error = {"code": code, "detail": detail, "retryable": retryable}
+            return {"type": "error", **source, **data, **error}
         case ev.TurnCancelled(by):
-            return _broken_off("cancelled", f"cancelled by {by}", who)
+            return _error("cancelled", f"cancelled by {by}", source)
         case ev.TurnInterrupted(reason):
-            return _broken_off("interrupted", reason, who)
+            return _error("interrupted", reason, source)
         case ev.ToolCalled():
-            return {"type": "tool_call", **who, **ev.data_of(payload)}
+            return {"type": "tool_call", **source, **ev.data_of(payload)}
         case ev.ToolReturned():
-            return {"type": "tool_result", **who, **ev.data_of(payload)}
+            return {"type": "tool_result", **source, **ev.data_of(payload)}
         case ev.PermissionAsked():
-            return {"type": "permission", **who, **ev.data_of(payload)}
+            return {"type": "permission", **source, **ev.data_of(payload)}
     return None
 
 
-def _broken_off(code: str, detail: str, who: dict[str, str]) -> dict[str, Any]:
-    return {"type": "error", **who, "code": code, "detail": detail, "retryable": True}
+def _error(code: str, detail: str, source: dict[str, str]) -> dict[str, Any]:
+    return {"type": "error", **source, "code": code, "detail": detail, "retryable": True}

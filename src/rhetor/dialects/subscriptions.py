@@ -1,7 +1,7 @@
-"""Following many streams on one connection, raw: calls of `/ws` and their notices (wire page, section 4).
+"""Many streams on one connection: the calls of `/ws` and their notifications (wire page, section 4).
 
-Each subscription has a name that its client gave it, so that one stream may be followed twice, from two
-places, and so that what a client has left is told from what it follows.
+The client names each subscription. So it can follow one stream twice, from two positions, and can tell the
+events of a subscription that it has ended from those of a new one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .peer_socket import Id
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Follow a session, a plan or `hub`, from `cursor`, else from its beginning."""
+    """Follow a session, a plan or `hub`, from `cursor` or else from its beginning."""
 
     stream: Id
     subscription: Id
@@ -27,26 +27,26 @@ class Subscribe(msgspec.Struct, frozen=True):
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
-    """Nothing of it comes after the reply."""
+    """End a subscription. None of its events follows the reply."""
 
     subscription: Id
 
 
 class WatchPermissions(msgspec.Struct, frozen=True):
-    """Tell the caller's requests for permission as they come and go."""
+    """Report the caller's permission requests as they are opened and answered."""
 
     subscription: Id
 
 
-Asked = Subscribe | Unsubscribe | WatchPermissions
+Request = Subscribe | Unsubscribe | WatchPermissions
 METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions"})
 
 
-def decode(call: Call) -> Asked:
-    """What a call of one of `METHODS` asks for.
+def decode(call: Call) -> Request:
+    """The request of a call of one of `METHODS`.
 
     Raises:
-        Refused: these are not its params.
+        Refused: its params are invalid.
     """
     match call.method:
         case "subscribe":
@@ -57,8 +57,8 @@ def decode(call: Call) -> Asked:
 
 
 class NamedView:
-    """Every event as it is, as `event` notices with the subscription's name. `seen`: the number of the last
-    one that the reader has, 0 for none."""
+    """Every event unchanged, as `event` notifications with the subscription's name. `seen`: the number of the
+    last event that the client has, 0 for none."""
 
     is_over = False
 
@@ -69,18 +69,18 @@ class NamedView:
         self._prev = seen
 
     def take(self, record: Record) -> bytes:
-        # the name is this reader's own, so the frame is not kept for others
+        # the frame has the name of this subscription, so it is not shared
         frame = text_frame(b"%b%b}" % (self._head, raw.encode(record, self._prev)[1:]))
         self._prev = record.seq
         return frame
 
 
 def permission(subscription: str, request: dict[str, Any]) -> bytes:
-    """A request that waits, or, with its `option_id`, one that does no more."""
+    """The notification of a permission request: `answered` if it has an `option_id`, else `asked`."""
     kind = "answered" if "option_id" in request else "asked"
     return notice(f"permission.{kind}", {"subscription": subscription, **request})
 
 
-def lost(subscription: str, why: dict[str, Any]) -> bytes:
-    """The subscription is over: its position is no longer part of the log."""
-    return notice("subscription.lost", {"subscription": subscription, **why})
+def lost(subscription: str, outcome: dict[str, Any]) -> bytes:
+    """The notification that the subscription has ended, because its position is no longer part of the log."""
+    return notice("subscription.lost", {"subscription": subscription, **outcome})

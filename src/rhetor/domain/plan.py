@@ -10,7 +10,16 @@ from msgspec import Struct, field
 
 from rhetor.errors import HopLimit, Unprocessable
 
-from .event import ContextInjected
+from .event import (
+    ContextInjected,
+    StepDone,
+    StepFailed,
+    TurnCancelled,
+    TurnCompleted,
+    TurnEnd,
+    TurnFailed,
+    TurnInterrupted,
+)
 
 IfBusy = Literal["queue", "refuse", "interrupt"]
 _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
@@ -154,3 +163,16 @@ def _attributed(answer: Answer, nonce: str) -> str:
 def fenced(heading: str, text: str, nonce: str) -> str:
     """`text` between two fence lines; the `heading` above them says who wrote it."""
     return f"[{heading}]\n--- {nonce} ---\n{text}\n--- {nonce} ---"
+
+
+def step_outcome(step: str, end: TurnEnd) -> StepDone | StepFailed:
+    """The event that reports the end of a step's turn. `step`: the step's id, or a team member's name."""
+    match end:
+        case TurnCompleted(text=text):
+            return StepDone(step, text)
+        case TurnFailed(code=code, detail=detail, retryable=retryable):
+            return StepFailed(step, code, detail, retryable)
+        case TurnCancelled(by=by):
+            return StepFailed(step, "cancelled", f"cancelled by {by}")
+        case TurnInterrupted(reason=reason):
+            return StepFailed(step, "interrupted", reason, retryable=True)

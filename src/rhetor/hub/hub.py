@@ -61,7 +61,7 @@ USE_CASES: dict[type, UseCase] = {
     c.MakeCheckpoint: checkpoints.checkpoint,
     c.RestoreSession: checkpoints.restore,
     c.ForkSession: checkpoints.fork,
-    c.ImportSessions: imports.take_in,
+    c.ImportSessions: imports.import_sessions,
     c.StartPlan: plans.start,
     c.StopPlan: plans.stop,
     c.AnswerTool: answers.answer_tool,

@@ -186,6 +186,11 @@ class Head(Struct, frozen=True, gc=False):
     earliest: int
     base: tuple[str, Position] | None = None
 
+    @property
+    def position(self) -> Position:
+        """The position of the last event."""
+        return Position(self.epoch, self.head)
+
 
 class Spoken(Struct, frozen=True, gc=False):
     """One message of a conversation, as models see it. `role` is `user` or `assistant`, `at` is Unix time in

@@ -9,7 +9,7 @@ import pytest
 from tests.rhetor.dialects.reading import call_of, fixture, record, refused, shown, texts, told
 
 from rhetor.codec.jsonrpc import Refused
-from rhetor.dialects.interactive import KEPT_BYTES, LoopView, decode, names
+from rhetor.dialects.interactive import STORED_BYTES, LoopView, decode, names
 
 FIXTURE = fixture("interactive")
 VIEWS = {view["what"]: view for view in FIXTURE["views"]}
@@ -50,7 +50,7 @@ def test_a_turn_has_one_final_chunk_and_it_is_last(what: str) -> None:
 
 
 def test_context_and_parameters_are_bounded() -> None:
-    for wishes in ({"context": "x" * KEPT_BYTES}, {"tools": [_tool("x" * KEPT_BYTES)]}):
+    for wishes in ({"context": "x" * STORED_BYTES}, {"tools": [_tool("x" * STORED_BYTES)]}):
         with pytest.raises(Refused):
             decode(call_of({"method": "startSession", "params": {"userId": "u", "sessionParams": wishes}}))
 

@@ -11,7 +11,7 @@ from tests.rhetor.dialects.reading import EPOCH, STREAM, fixture, record
 from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
 
-from rhetor.dialects.named_socket import PartView, SocketView, Wishes, Writing
+from rhetor.dialects.named_socket import PartView, SocketInput, SocketOptions, SocketView
 from rhetor.domain.command import KeepBlob
 from rhetor.domain.event import Position
 from rhetor.domain.socket import Socket
@@ -58,21 +58,21 @@ def read(frames: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("example", FIXTURE["writing"], ids=lambda example: str(example["what"]))
 def test_frames_are_commands_or_refused(example: dict[str, Any]) -> None:
-    writing = Writing(socket(example["peer"]))
-    found = [[shown(said) for said in writing.take(frame(said))] for said in example["frames"]]
+    input = SocketInput(socket(example["peer"]))
+    found = [[shown(said) for said in input.decode(frame(said))] for said in example["frames"]]
     assert found == example["is"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"type":"write","content":"a","content":"b"}'])
 def test_what_is_no_json_is_told_so(text: str) -> None:
-    [said] = Writing(socket("apollo")).take(text)
+    [said] = SocketInput(socket("apollo")).decode(text)
     assert isinstance(said, Malformed)
 
 
 @pytest.mark.parametrize("example", FIXTURE["queries"], ids=lambda example: json.dumps(example["query"]))
 def test_an_address_says_what_is_wished(example: dict[str, Any]) -> None:
     try:
-        wishes = Wishes.of(example["query"])
+        wishes = SocketOptions.of(example["query"])
         found: Any = [wishes.stream, wishes.echo, wishes.cursor]
     except Malformed as error:
         found = error.code
@@ -82,18 +82,18 @@ def test_an_address_says_what_is_wished(example: dict[str, Any]) -> None:
 @pytest.mark.parametrize("what", VIEWS)
 def test_events_are_told_as_the_page_says(what: str) -> None:
     example = VIEWS[what]
-    view = SocketView(socket(example["peer"]), Wishes.of(example["query"]))
+    view = SocketView(socket(example["peer"]), SocketOptions.of(example["query"]))
     view.content = example["content"].encode() if "content" in example else None
     found = [read(view.take(record(event, seq))) for seq, event in enumerate(example["events"], 11)]
     assert found == example["told"]
     given = example["given"]
-    assert view.given == (Position(EPOCH, given) if given else None)
+    assert view.received == (Position(EPOCH, given) if given else None)
     assert view.is_over == example.get("over", False)
 
 
 def test_after_a_cursor_the_first_frame_says_what_it_goes_on_from() -> None:
     example = VIEWS["the hub's own answers"]
-    view = SocketView(socket("apollo"), Wishes(), 10)
+    view = SocketView(socket("apollo"), SocketOptions(), 10)
     [said] = read(view.take(record(example["events"][0], 11)))
     assert said["prev"] == 10
 
@@ -115,6 +115,6 @@ def test_a_part_is_one_members_chunks_up_to_the_end_of_its_turn() -> None:
 
 def test_connections_with_the_same_wishes_share_one_frame_and_others_do_not() -> None:
     event = record(VIEWS["chunks"]["events"][2], 13)
-    streams = [SocketView(socket("apollo"), Wishes(stream=True)).take(event) for _ in range(2)]
+    streams = [SocketView(socket("apollo"), SocketOptions(stream=True)).take(event) for _ in range(2)]
     assert streams[0] is streams[1]
-    assert SocketView(socket("apollo"), Wishes()).take(event) == b""
+    assert SocketView(socket("apollo"), SocketOptions()).take(event) == b""

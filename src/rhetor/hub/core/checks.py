@@ -22,6 +22,17 @@ def require_person(principal: Principal) -> None:
         raise Forbidden.to_agents(principal.subject)
 
 
+def require_name(name: str, what: str) -> None:
+    """Check the name of something that a user can address by name. `what`: "terminal name", for the message.
+
+    Raises:
+        Malformed: the name is invalid.
+    """
+    if not NAME.fullmatch(name):
+        rule = "use a letter, then up to 63 letters, digits, `_`, `.` or `-`"
+        raise Malformed(f"invalid {what} {name[:100]!r}: {rule}")
+
+
 def check_content(content: str, limit: int, name: str = "the message") -> None:
     """Reject text that is blank, too large or not valid Unicode.
 

@@ -1,4 +1,4 @@
-"""Context and purposes as they are arranged: staged, promoted, cleared, given a text."""
+"""Stages, promotes and clears context for a peer, and sets the purposes of peers and terminals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ MOST_PROMPTS = 100
 
 
 async def stage(state: State, principal: Principal, command: StageContext) -> Context:
-    """Raises:
-    UnknownPeer, Forbidden, Malformed, TooLarge, Unprocessable: as they say; nothing was staged."""
+    """Add a text to the peer's staged context, which is sent only after it is promoted.
+
+    Raises:
+        UnknownPeer: there is no such peer.
+        Forbidden: the caller is a peer's program.
+        Malformed: the text is empty, or not valid Unicode.
+        TooLarge: this text, or all texts that wait for the peer together, are too large.
+        Unprocessable: `MOST_PROMPTS` texts already wait for the peer.
+        StoreRefused, ShuttingDown: nothing was staged; the command may be sent again.
+    """
     check_content(command.text, state.limits.message_bytes)
 
     def added(staged: Context) -> Context:
@@ -37,9 +45,14 @@ async def stage(state: State, principal: Principal, command: StageContext) -> Co
 
 
 async def promote(state: State, principal: Principal, command: PromoteContext) -> Context:
-    """Raises:
-    UnknownPeer, Forbidden: as they say.
-    Unprocessable: nothing is staged."""
+    """Send the staged texts with the next message to the peer.
+
+    Raises:
+        UnknownPeer: there is no such peer.
+        Forbidden: the caller is a peer's program.
+        Unprocessable: nothing is staged.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
+    """
 
     def promoted(staged: Context) -> Context:
         if not staged.staged:
@@ -50,35 +63,47 @@ async def promote(state: State, principal: Principal, command: PromoteContext) -
 
 
 async def clear(state: State, principal: Principal, command: ClearContext) -> Context:
-    """Neither what is staged nor what is next is sent."""
+    """Drop the staged texts, and those that were to be sent with the next message.
+
+    Raises:
+        UnknownPeer: there is no such peer.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
+    """
     return await _change(state, principal, command.peer, lambda staged: replace(staged, staged=(), next=()))
 
 
 async def staged_for(state: State, principal: Principal, name: str) -> Context:
-    """Raises:
-    UnknownPeer: there is no such peer."""
+    """The caller's context for the peer; it is empty if nothing was staged.
+
+    Raises:
+        UnknownPeer: there is no such peer.
+    """
     peer = state.peers.get(name)
     row = await state.store.get(KIND, place_id(principal.subject, peer.name))
     return msgspec.json.decode(row.doc, type=Context) if row else Context(principal.subject, peer.name)
 
 
 async def put_purpose(state: State, principal: Principal, command: PutPurpose) -> Purpose:
-    """What a peer or a terminal is for; with an empty text it has no purpose any more.
+    """Set the purpose of a peer or of a terminal. An empty text removes it.
 
     Raises:
-        UnknownPeer: neither a peer nor a terminal of the caller's is called so.
-        TooLarge, Malformed, Forbidden: as they say.
+        UnknownPeer: neither a peer nor a terminal of the caller has this name.
+        Malformed: the text is not valid Unicode.
+        TooLarge: the text has more than `PURPOSE_BYTES` bytes.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
-    is_taken_away = not command.text.strip()
-    if is_taken_away and (principal.subject, command.name) in state.routing_table.purposes:
-        name = command.name  # of one that may be gone
+    is_removed = not command.text.strip()
+    if is_removed and (principal.subject, command.name) in state.routing_table.purposes:
+        name = command.name  # the peer or terminal may no longer exist
     else:
-        name = named(state, principal, command.name)
+        name = resolved_name(state, principal, command.name)
     purpose = Purpose(principal.subject, name, command.text, state.ids.now())
     place = principal.subject, name
-    if is_taken_away:
+    if is_removed:
         await state.store.commit(HUB_STREAM, [], drop=[("purpose", row_id(purpose))])
         state.routing_table.purposes.pop(place, None)
         return purpose
@@ -100,7 +125,7 @@ async def _change(
 async def _commit(
     state: State, principal: Principal, name: str, changed: Callable[[Context], Context]
 ) -> Context:
-    """Again, where somebody else has changed it between our look and our commit."""
+    """Commit the change; read and change the context again if another command changed it meanwhile."""
     id = place_id(principal.subject, name)
     while True:
         kept = await state.store.get(KIND, id)
@@ -126,16 +151,16 @@ def _mirror(state: State, staged: Context) -> None:
 
 def _check(prompts: list[str], most: int) -> None:
     if len(prompts) > MOST_PROMPTS:
-        raise Unprocessable(f"at most {MOST_PROMPTS} texts wait for a peer")
+        raise Unprocessable(f"at most {MOST_PROMPTS} texts can wait for a peer; send or clear them first")
     if sum(len(prompt.encode()) for prompt in prompts) > most:
-        raise TooLarge("what waits for the peer", most)
+        raise TooLarge("the context for the peer", most)
 
 
-def named(state: State, principal: Principal, name: str) -> str:
-    """The name of a terminal of the caller's, or of a peer.
+def resolved_name(state: State, principal: Principal, name: str) -> str:
+    """The full name of one of the caller's terminals, or of a peer.
 
     Raises:
-        UnknownPeer: neither is called so.
+        UnknownPeer: neither a terminal of the caller nor a peer has this name.
     """
     terminal = state.routing_table.terminals.get(name)
     if terminal is not None and terminal.owner == principal.subject:

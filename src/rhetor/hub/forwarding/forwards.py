@@ -1,4 +1,7 @@
-"""Forwards: what a peer says is passed on, by the courier: a standing plan of one step. Arranged here."""
+"""Forwards: standing rules by which the answers of one peer go to another peer or a terminal.
+
+This module changes the rules; `relay` carries them out.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,15 @@ KIND = "forward"
 
 
 async def put(state: State, principal: Principal, command: PutForward) -> Forward:
-    """From the next answer on, in all sessions of the caller.
+    """Forward the peer's answers in all sessions of the caller, from the next answer on.
+
+    A forward replaces an earlier one of the same source.
 
     Raises:
-        UnknownPeer: the source is no peer, or the destination neither a peer nor a terminal of the caller's.
-        Unprocessable: both are the same.
-        Forbidden: a peer's program asks.
+        UnknownPeer: the source is not a peer, or the destination is neither a peer nor the caller's terminal.
+        Unprocessable: source and destination are the same.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
@@ -40,10 +46,12 @@ async def put(state: State, principal: Principal, command: PutForward) -> Forwar
 
 
 async def remove(state: State, principal: Principal, command: RemoveForward) -> Forward:
-    """What was said before is not passed on any more where it was not yet.
+    """Stop forwarding the peer's answers, including earlier ones that were not delivered yet.
 
     Raises:
-        NotFound: nothing of the caller's is forwarded from there.
+        NotFound: the caller has no forward from this peer.
+        Forbidden: the caller is a peer's program.
+        StoreRefused: nothing was changed; the command may be sent again.
     """
     require_person(principal)
     forward = forward_of(state, principal, command.source)
@@ -53,8 +61,11 @@ async def remove(state: State, principal: Principal, command: RemoveForward) -> 
 
 
 def forward_of(state: State, principal: Principal, source: str) -> Forward:
-    """Raises:
-    NotFound: nothing of the caller's is forwarded from there."""
+    """The caller's forward from this peer, which may no longer be configured.
+
+    Raises:
+        NotFound: the caller has no forward from this peer.
+    """
     for name in (source, _name(state, source)):
         if forward := state.routing_table.forward_of(principal.subject, name):
             return forward
@@ -66,13 +77,13 @@ def forwards_of(state: State, principal: Principal) -> Sequence[Forward]:
 
 
 def circle_of(state: State, forward: Forward) -> Sequence[str]:
-    """Through whom its words come back to its source; empty where they do not."""
+    """The peers through which the answers return to the forward's source; empty if they do not."""
     to = {each.source: each.to for each in state.routing_table.forwards_of(forward.owner)}
     return circle(forward.source, to)
 
 
 def terminal_peer(state: State, name: str) -> Peer | None:
-    """The wrapped terminal that is called so: what is forwarded there is shown, and never typed."""
+    """The peer with this name, if it is a wrapped terminal: answers are shown there but never typed."""
     try:
         peer = state.peers.get(name)
     except UnknownPeer:

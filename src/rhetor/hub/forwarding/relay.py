@@ -1,17 +1,17 @@
-"""Passing on what peers say: each answer that is marked reaches where its peer is forwarded to, once.
+"""Relays answers: each answer in the outbox is delivered once to where its peer is forwarded.
 
-The mark is made in the commit of the answer, and goes in the commit that passes it on. So a hub that is
-killed in between leaves it to the next one, which finds either both or neither.
+The outbox row is written in the commit of the answer and dropped in the commit that delivers it. If the hub
+is killed in between, the next hub finds the row and delivers the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, SendMessage
@@ -47,9 +47,9 @@ RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An answer: its peer, the peers that its question had come through, its words, and when it was said."""
+class Answer(Struct, frozen=True):
+    """The answer of a turn. `via`: the peers through which its question had come; `at`: Unix time in
+    milliseconds."""
 
     turn: TurnRow
     via: tuple[str, ...]
@@ -63,7 +63,11 @@ class Said:
 
 
 async def relay(state: State) -> None:
-    """Deliver what is in the outbox, in order, for as long as the hub runs."""
+    """Deliver the answers in the outbox, oldest first, for as long as the hub runs.
+
+    If the store refuses, delivery is retried every `RETRY_SECONDS`. An answer that fails in any other way is
+    logged and left in the outbox for the next start of the hub.
+    """
     given_up: set[str] = set()
     while True:
         changed = state.routing_table.outbox_changed.next()
@@ -75,67 +79,67 @@ async def relay(state: State) -> None:
             continue
         deliveries = [delivery for delivery in found if delivery.id not in given_up]
         for delivery in deliveries:
-            if not await _pass_on(state, delivery):
+            if not await _deliver_or_retry(state, delivery):
                 given_up.add(delivery.id)
         if not deliveries:
             await changed.wait()
 
 
-async def _pass_on(state: State, delivery: Row) -> bool:
-    """Whether the mark is dealt with; else it is left to the next hub."""
+async def _deliver_or_retry(state: State, delivery: Row) -> bool:
+    """Deliver one answer; returns False if it is left in the outbox for the next start of the hub."""
     while not state.closing:
         try:
             await _deliver(state, delivery)
             return True
         except StoreRefused as refusal:
-            log.warning("an answer waits to be passed on", extra={"turn": delivery.id, "why": refusal.detail})
+            log.warning("answer not delivered yet", extra={"turn": delivery.id, "why": refusal.detail})
             await asyncio.sleep(RETRY_SECONDS)
         except ShuttingDown:
             break
-        except Exception:  # one answer that cannot be passed on must not keep back those of others
-            log.exception("an answer is not passed on", extra={"turn": delivery.id})
+        except Exception:  # an answer that cannot be delivered must not delay the others
+            log.exception("answer not delivered", extra={"turn": delivery.id})
             break
     return False
 
 
 async def _deliver(state: State, delivery: Row) -> None:
     forward = state.routing_table.forward_of(delivery.owner, delivery.parent)
-    said = await _said(state, delivery)
-    if forward is None or said is None:
-        if said is None:  # cut off, or left behind by a restore, since
-            log.warning("an answer that was to be passed on is no longer there", extra={"turn": delivery.id})
-        await state.store.commit(_stream(said, delivery), [], drop=[(DELIVERY, delivery.id)])
+    answer = await _answer(state, delivery)
+    if forward is None or answer is None:
+        if answer is None:  # the log was truncated or restored since
+            log.warning("answer to deliver is no longer in the log", extra={"turn": delivery.id})
+        await state.store.commit(_stream(answer, delivery), [], drop=[(DELIVERY, delivery.id)])
         return
     try:
         if forward.to in state.routing_table.terminals or terminal_peer(state, forward.to):
-            await _show(state, forward, said, delivery)
+            await _show(state, forward, answer, delivery)
         else:
-            await _send(state, forward, said, delivery)
+            await _send(state, forward, answer, delivery)
     except (StoreRefused, ShuttingDown):
         raise
     except RhetorError as error:
-        await _fail(state, forward, said, delivery, error)
+        await _fail(state, forward, answer, delivery, error)
 
 
-async def _show(state: State, forward: Forward, said: Said, delivery: Row) -> None:
-    """At a terminal: an event of its stream, for whoever looks at it, now or later."""
+async def _show(state: State, forward: Forward, answer: Answer, delivery: Row) -> None:
+    """Deliver to a terminal: an event in the terminal's stream, which a shell shows now or later."""
     payload = MessageForwarded(
         forward.source,
         forward.to,
-        (*said.via, forward.source),
-        said.text,
-        timestamp(said.at),
+        (*answer.via, forward.source),
+        answer.text,
+        timestamp(answer.at),
         state.routing_table.purpose_of(forward.owner, forward.source),
         forward.as_json,
-        said.source,
+        answer.source,
     )
-    stream = await _stream_at(state, forward)
+    stream = await _terminal_stream(state, forward)
     await state.store.commit(
         stream, [Draft(payload)], expects=[_still_due(delivery)], drop=[(DELIVERY, delivery.id)]
     )
 
 
-async def _stream_at(state: State, forward: Forward) -> str:
+async def _terminal_stream(state: State, forward: Forward) -> str:
     terminal = state.routing_table.terminals.get(forward.to)
     if terminal is not None:
         if terminal.owner != forward.owner:
@@ -147,11 +151,11 @@ async def _stream_at(state: State, forward: Forward) -> str:
     return (await standing_session(state.store, state.ids, forward.owner, state.peers.get(forward.to))).id
 
 
-async def _send(state: State, forward: Forward, said: Said, delivery: Row) -> None:
-    """To a peer: a message like any other, whose acceptance takes the mark with it."""
+async def _send(state: State, forward: Forward, answer: Answer, delivery: Row) -> None:
+    """Deliver to a peer: an ordinary message, whose commit drops the outbox row."""
     to = state.peers.get(forward.to)
     session_id = None if to.program else await _session(state, forward)
-    text = _as_json(state, forward, said) if forward.as_json else said.text
+    text = _as_json(state, forward, answer) if forward.as_json else answer.text
     title = title_of(state, forward.source)
     command = SendMessage(
         relayed(title, text, to),
@@ -159,10 +163,10 @@ async def _send(state: State, forward: Forward, said: Said, delivery: Row) -> No
         session_id,
         execute=forward.execute,
         from_=forward.source,
-        via=(*said.via, forward.source),
+        via=(*answer.via, forward.source),
     )
     accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, delivery.id, DUE))
-    if accepted.session_id != forward.session_id:  # a program's own
+    if accepted.session_id != forward.session_id:  # the session of a program
         await until_unchanged(lambda: _remember_session(state, forward, accepted.session_id))
 
 
@@ -173,7 +177,7 @@ async def _remember_session(state: State, forward: Forward, session_id: str) -> 
 
 
 async def _session(state: State, forward: Forward) -> str:
-    """The session in which a model receives what is forwarded to it; a new one if the last has ended."""
+    """The id of the session in which a model receives forwarded answers; a new one if the last has ended."""
     row = await state.store.get("session", forward.session_id) if forward.session_id else None
     if row is not None and session_of(row).takes_messages:
         return row.id
@@ -191,27 +195,28 @@ async def _session(state: State, forward: Forward) -> str:
     return session.id
 
 
-async def _fail(state: State, forward: Forward, said: Said, delivery: Row, error: RhetorError) -> None:
-    """Log the failure in the stream of the answer, and keep it with the forward."""
-    await until_unchanged(lambda: _fail_once(state, forward, said, delivery, error))
+async def _fail(state: State, forward: Forward, answer: Answer, delivery: Row, error: RhetorError) -> None:
+    """Write the failure to the stream of the answer, and store it with the forward."""
+    await until_unchanged(lambda: _fail_once(state, forward, answer, delivery, error))
 
 
-async def _fail_once(state: State, forward: Forward, said: Said, delivery: Row, error: RhetorError) -> None:
+async def _fail_once(
+    state: State, forward: Forward, answer: Answer, delivery: Row, error: RhetorError
+) -> None:
     failed = ForwardFailed(forward.source, forward.to, error.code, error.detail)
-    drafts = [Draft(failed, said.turn.id, said.turn.step)]
+    drafts = [Draft(failed, answer.turn.id, answer.turn.step)]
     drop = [(DELIVERY, delivery.id)]
     amended = await _amended(state, forward, failed=Failed(error.code, error.detail, state.ids.now()))
     if amended is None:
-        await state.store.commit(said.turn.stream, drafts, drop=drop)
+        await state.store.commit(answer.turn.stream, drafts, drop=drop)
         return
     rows, expects = [amended.row], [amended.unchanged]
-    await state.store.commit(said.turn.stream, drafts, rows=rows, expects=expects, drop=drop)
+    await state.store.commit(answer.turn.stream, drafts, rows=rows, expects=expects, drop=drop)
     amended.mirror(state)
 
 
-@dataclass(frozen=True, slots=True)
-class _Amended:
-    """A forward with changes that are about to be committed, if it is still `unchanged` then."""
+class _Amended(Struct, frozen=True):
+    """A changed forward, to be committed on the condition that the stored one is still `unchanged`."""
 
     forward: Forward
     unchanged: Expect
@@ -221,10 +226,10 @@ class _Amended:
         return row_of(self.forward)
 
     def mirror(self, state: State) -> None:
-        """Change the routing table too, after the commit."""
+        """Apply the change to the routing table. Call it after the commit."""
         place = self.forward.owner, self.forward.source
-        now = state.routing_table.forwards.get(place)
-        if now is not None and _is_same(now, self.forward):
+        current = state.routing_table.forwards.get(place)
+        if current is not None and _is_same(current, self.forward):
             state.routing_table.forwards[place] = self.forward
 
 
@@ -238,11 +243,12 @@ async def _amended(state: State, forward: Forward, **changes: Any) -> _Amended |
 
 
 def _is_same(one: Forward, other: Forward) -> bool:
-    """Whether both are the same forward, whatever happened to it since."""
+    """Whether both are versions of the same forward."""
     return (one.to, one.at) == (other.to, other.at)
 
 
-async def _said(state: State, delivery: Row) -> Said | None:
+async def _answer(state: State, delivery: Row) -> Answer | None:
+    """The answer to deliver; None if the log no longer has it."""
     row = await state.store.get("turn", delivery.id)
     if row is None:
         return None
@@ -251,7 +257,7 @@ async def _said(state: State, delivery: Row) -> Said | None:
         if isinstance(event.payload, MessageAccepted):
             via = event.payload.via
         elif isinstance(event.payload, TurnCompleted):
-            return Said(turn, via, event.payload.text, event.at)
+            return Answer(turn, via, event.payload.text, event.at)
     return None
 
 
@@ -259,11 +265,11 @@ def _still_due(delivery: Row) -> Expect:
     return Expect(DELIVERY, delivery.id, frozenset({DUE}))
 
 
-def _stream(said: Said | None, delivery: Row) -> str:
-    return said.turn.stream if said else "hub"
+def _stream(answer: Answer | None, delivery: Row) -> str:
+    return answer.turn.stream if answer else "hub"
 
 
-def _as_json(state: State, forward: Forward, said: Said) -> str:
+def _as_json(state: State, forward: Forward, answer: Answer) -> str:
     purpose = state.routing_table.purpose_of(forward.owner, forward.source)
-    whole = {"from": forward.source, "to": forward.to, "time": timestamp(said.at), "purpose": purpose}
-    return msgspec.json.encode({**whole, "message": said.text}).decode()
+    whole = {"from": forward.source, "to": forward.to, "time": timestamp(answer.at), "purpose": purpose}
+    return msgspec.json.encode({**whole, "message": answer.text}).decode()

@@ -1,4 +1,7 @@
-"""Shells that have a name: what is passed on to one stands in a stream of its own, open or not."""
+"""Named terminals: shells to which answers are forwarded.
+
+Each has a stream of its own, which keeps the forwarded answers even when no shell is open.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from rhetor.domain.command import Principal
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.rule_commands import PutTerminal, RemoveTerminal
 from rhetor.domain.rules import RESERVED, Terminal
-from rhetor.errors import Malformed, NameTaken, NotFound, UnknownPeer
+from rhetor.errors import NameTaken, NotFound, UnknownPeer
 from rhetor.hub.catalog.routing_table import place_id, row_of
-from rhetor.hub.core.checks import NAME, require_person
+from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.store.base import Draft, parse_cursor, require_position
 
@@ -25,11 +28,15 @@ KIND = "terminal"
 
 
 async def put(state: State, principal: Principal, command: PutTerminal) -> Terminal:
-    """Register the name, or say how much was shown there.
+    """Register a terminal. If the command has `seen`, note that the events up to it were shown there.
 
     Raises:
-        Malformed: it is no name. NameTaken: it is a peer's, a command's, or another user's terminal's.
-        MalformedCursor, PositionLost: `seen` is no position of its stream.
+        Malformed: the name is invalid.
+        NameTaken: a peer, a command of the shell, or another user's terminal has the name.
+        MalformedCursor: `seen` cannot be parsed.
+        PositionLost: `seen` is not a position of the terminal's stream, or is no longer kept.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: the command may be sent again.
     """
     state.require_open()
     require_person(principal)
@@ -39,13 +46,18 @@ async def put(state: State, principal: Principal, command: PutTerminal) -> Termi
     elif terminal.owner != principal.subject:
         raise NameTaken(KIND, command.name)
     if command.seen is not None:
-        terminal = await _saw(state, terminal, command.seen)
+        terminal = await _mark_seen(state, terminal, command.seen)
     return terminal
 
 
 async def remove(state: State, principal: Principal, command: RemoveTerminal) -> Terminal:
-    """Raises:
-    NotFound: the caller has none of that name."""
+    """Remove the terminal and its purpose.
+
+    Raises:
+        NotFound: the caller has no such terminal.
+        Forbidden: the caller is a peer's program.
+        StoreRefused: nothing was removed; the command may be sent again.
+    """
     require_person(principal)
     terminal = owned_terminal(state, principal, command.name)
     purpose = "purpose", place_id(terminal.owner, terminal.name)
@@ -56,8 +68,11 @@ async def remove(state: State, principal: Principal, command: RemoveTerminal) ->
 
 
 def owned_terminal(state: State, principal: Principal, name: str) -> Terminal:
-    """Raises:
-    NotFound: the caller has none of that name."""
+    """The caller's terminal with this name.
+
+    Raises:
+        NotFound: the caller has no such terminal.
+    """
     terminal = state.routing_table.terminals.get(name)
     if terminal is None or terminal.owner != principal.subject:
         raise NotFound(KIND, name)
@@ -69,16 +84,13 @@ def owned_terminals(state: State, principal: Principal) -> Sequence[Terminal]:
 
 
 def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool:
-    """Whether it is that of one of the caller's terminals."""
+    """Whether the stream is that of one of the caller's terminals."""
     return any(terminal.stream == stream for terminal in owned_terminals(state, principal))
 
 
 async def _register(state: State, principal: Principal, name: str) -> Terminal:
-    if not NAME.fullmatch(name):
-        raise Malformed(
-            f"{name[:100]!r} is no name: a letter, then up to 63 letters, digits, `_`, `.` or `-`"
-        )
-    async with state.exclusively(name):  # as programs do, so that one of both has the name
+    require_name(name, "terminal name")
+    async with state.exclusively(name):  # programs take the same lock: only one of them gets the name
         if name in RESERVED or name in state.routing_table.terminals or _is_peer(state, name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())
@@ -89,8 +101,8 @@ async def _register(state: State, principal: Principal, name: str) -> Terminal:
     return terminal
 
 
-async def _saw(state: State, terminal: Terminal, cursor: str) -> Terminal:
-    """Move the mark of what was shown there forward; it never moves back, whichever shell says so."""
+async def _mark_seen(state: State, terminal: Terminal, cursor: str) -> Terminal:
+    """Move the terminal's `seen` forward. It never moves back, whichever of its shells reports it."""
     position = parse_cursor(cursor)
     head = await state.store.head(terminal.stream)
     if head is None:

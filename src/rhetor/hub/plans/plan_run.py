@@ -1,4 +1,4 @@
-"""One plan while it runs: what may run is started when what it needs has ended; nothing polls."""
+"""Runs one plan: each step starts when the steps that it needs have ended."""
 
 from __future__ import annotations
 
@@ -15,18 +15,14 @@ from rhetor.domain.event import (
     Payload,
     PlanEnded,
     PlanStatus,
-    StepDone,
     StepFailed,
     StepSkipped,
     StepStarted,
-    TurnCancelled,
     TurnCompleted,
     TurnEnd,
-    TurnFailed,
-    TurnInterrupted,
 )
 from rhetor.domain.peer import Peer
-from rhetor.domain.plan import Answer, Plan, Progress, Step, compose
+from rhetor.domain.plan import Answer, Plan, Progress, Step, compose, step_outcome
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Prompt
 from rhetor.errors import RhetorError, StateConflict
@@ -51,8 +47,11 @@ log = logging.getLogger(__name__)
 
 
 class PlanRun:
-    """One plan while it runs. Steps without a session write into the plan's stream, so that one cursor
-    follows the whole; steps in a session are linked to it."""
+    """One running plan.
+
+    Steps without a session write into the plan's stream, so that one cursor follows the whole plan. Steps in
+    a session write there, and the plan's stream has their start and their end.
+    """
 
     def __init__(
         self, state: State, principal: Principal, command: StartPlan, plan: Plan, row: PlanRow
@@ -65,7 +64,7 @@ class PlanRun:
         self._active: set[str] = set()
         self._runs: dict[str, TurnRun] = {}
         self._sessions: dict[str, str] = {}
-        self._begins_via = passed_through(state, principal)
+        self._initial_via = passed_through(state, principal)
         self._via: dict[str, tuple[str, ...]] = {}
         self._stopped_by: str | None = None
         self._end_is_logged = False
@@ -78,7 +77,7 @@ class PlanRun:
         return self._runs.values()
 
     async def run(self) -> None:
-        """From the first steps to `plan.ended`."""
+        """Run the plan from its first steps to its `plan.ended` event."""
         try:
             self._advance()
             await self._nothing_left.wait()
@@ -89,7 +88,7 @@ class PlanRun:
             self._state.presence.forget(self._row.id)
 
     def stop(self, by: str) -> None:
-        """Cancel what runs, here and in the sessions of steps."""
+        """Cancel the steps that are running, including those in sessions. No further step starts."""
         self._stopped_by = by
         for run in list(self._runs.values()):
             run.stop(lambda turn: turn.cancel(by))
@@ -98,7 +97,7 @@ class PlanRun:
                 runner.current.stop(lambda turn: turn.cancel(by))
 
     def shut_down(self) -> None:
-        """The hub ends: so do the steps that run here; those in sessions end with their sessions' turns."""
+        """Interrupt the steps in the plan's own stream. The session runners interrupt those in sessions."""
         for run in list(self._runs.values()):
             run.stop(lambda turn: turn.interrupt("the hub was shut down"))
 
@@ -138,16 +137,16 @@ class PlanRun:
         await self._commit([Draft(failed, step=failed.step), *self._skipped()])
 
     def _message(self, step: Step) -> str:
-        given = self._progress.inputs(step)
-        stdin = "" if given else self._command.stdin
+        inputs = self._progress.inputs(step)
+        stdin = "" if inputs else self._command.stdin
         peer = self._state.peers.resolve(step.target)[0]
-        message = compose(step.template, given, nonce(), stdin, plain=peer.reads_plain)
-        own_words = step.template or not given
-        return attributed(self._state, self._principal, message, peer) if own_words else message
+        message = compose(step.template, inputs, nonce(), stdin, plain=peer.reads_plain)
+        has_own_text = step.template or not inputs
+        return attributed(self._state, self._principal, message, peer) if has_own_text else message
 
     def _passed_through(self, step: Step) -> tuple[str, ...]:
-        """The peers that the step's message has come through: of several ways the longest."""
-        return max((self._via[need] for need in step.needs), key=len, default=self._begins_via)
+        """The peers through which the step's message has come: the longest path if there are several."""
+        return max((self._via[need] for need in step.needs), key=len, default=self._initial_via)
 
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
@@ -190,14 +189,14 @@ class PlanRun:
     async def _begin_turn(
         self, step: Step, peer: Peer, row: TurnRow, payloads: Sequence[Payload], started: StepStarted
     ) -> tuple[ContextInjected, ...]:
-        """Commit the step's message, with what is said in front of it, which is given back."""
+        """Commit the step's message with the context that is sent before it; returns that context."""
         while True:
             sender = "" if step.needs else self._command.from_
             taken = await context_for(self._state, self._row.owner, peer, sender, step.context)
             drafts = [Draft(p, row.id, step.id) for p in (started, *taken.payloads, *payloads)]
             try:
                 await self._commit(drafts, [row.row(), *taken.rows], taken.expects)
-            except StateConflict:  # another message took the context
+            except StateConflict:  # another message was sent with the promoted context
                 continue
             context_sent(self._state, taken)
             return taken.payloads
@@ -223,7 +222,7 @@ class PlanRun:
             now = state.ids.now()
             self._note(step, title, end)
             state.peer_statistics.note(row.peer, end, now)
-            drafts = [Draft(_step_end(step, end), row.id, step.id), *self._skipped()]
+            drafts = [Draft(step_outcome(step.id, end), row.id, step.id), *self._skipped()]
             rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
             if self._active == {step.id} and (self._progress.over or self._stopped_by or state.closing):
                 self._end_is_logged = True
@@ -262,7 +261,7 @@ class PlanRun:
         end, _ = await turn_end(self._state.store, accepted.session_id, accepted.turn_id, accepted.after)
         del self._sessions[step.id]
         self._note(step, self._state.peers.get(accepted.peer).title, end)
-        await self._commit([Draft(_step_end(step, end), step=step.id), *self._skipped()])
+        await self._commit([Draft(step_outcome(step.id, end), step=step.id), *self._skipped()])
 
     def _note(self, step: Step, title: str, end: TurnEnd) -> None:
         if isinstance(end, TurnCompleted):
@@ -271,7 +270,7 @@ class PlanRun:
             self._progress.failed.add(step.id)
 
     def _skipped(self) -> list[Draft]:
-        """The steps that cannot run any more."""
+        """The events of the steps that can no longer run, because a step that they need has failed."""
         found = self._progress.newly_skipped()
         return [Draft(StepSkipped(step.id, because), step=step.id) for step, because in found]
 
@@ -294,15 +293,3 @@ class PlanRun:
         self, drafts: Sequence[Draft], rows: Sequence[Row] = (), expects: Sequence[Expect] = ()
     ) -> None:
         await commit_until_accepted(self._state.store, self._row.id, drafts, rows, expects=expects)
-
-
-def _step_end(step: Step, end: TurnEnd) -> StepDone | StepFailed:
-    match end:
-        case TurnCompleted(text=text):
-            return StepDone(step.id, text)
-        case TurnFailed(code=code, detail=detail, retryable=retryable):
-            return StepFailed(step.id, code, detail, retryable)
-        case TurnCancelled(by=by):
-            return StepFailed(step.id, "cancelled", f"cancelled by {by}")
-        case TurnInterrupted(reason=reason):
-            return StepFailed(step.id, "interrupted", reason, retryable=True)

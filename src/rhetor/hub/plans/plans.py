@@ -1,9 +1,8 @@
-"""Plans: pipelines, broadcasts, fan-ins and bulk requests, checked whole before any of it runs."""
+"""Plans: pipelines, broadcasts, joins and bulk requests. The whole plan is checked before any step runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan that is in the log. Its events stand behind `after` of the stream `plan_id`."""
+class Planned(msgspec.Struct, frozen=True):
+    """A plan that is in the log. Its events come after the position `after` of the stream `plan_id`.
+
+    `replayed`: the same command was accepted before, and this is its result.
+    """
 
     plan_id: str
     after: Position
@@ -36,11 +37,16 @@ class Planned:
 
 
 async def start(state: State, principal: Principal, command: StartPlan) -> Planned:
-    """Check the plan whole, then begin it: either all of it may run, or nothing does.
+    """Check the whole plan, then start it. If any step is invalid, none runs.
 
     Raises:
-        UnknownPeer, NoCapablePeer, UnknownTeam, NotFound: a step's target or session is not there.
-        Unprocessable, HopLimit, Malformed, TooLarge: the plan makes no sense.
+        UnknownPeer, NoCapablePeer, UnknownTeam: the target of a step does not exist.
+        NotFound: the caller has no such session as a step names.
+        Unprocessable: the steps have a cycle, an unknown dependency or a duplicate id.
+        HopLimit: a message would pass through more peers than allowed.
+        Malformed, TooLarge: the message of a first step is empty, not valid Unicode, or too large.
+        KeyReused: the command id was used with another command.
+        StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
     """
     state.require_open()
     steps = expanded(state, command.steps)
@@ -52,10 +58,10 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
 
 
 async def stop(state: State, principal: Principal, command: StopPlan) -> None:
-    """Cancel the steps that run; none is started any more. A plan that has ended stays as it ended.
+    """Cancel the running steps of the plan; no further step starts. A plan that has ended stays as it is.
 
     Raises:
-        NotFound: there is none of that id, or it is somebody else's.
+        NotFound: the caller has no such plan.
     """
     await owned_plan(state, principal, command.plan_id)
     if run := state.plans.get(command.plan_id):
@@ -63,6 +69,11 @@ async def stop(state: State, principal: Principal, command: StopPlan) -> None:
 
 
 async def owned_plan(state: State, principal: Principal, plan_id: str) -> PlanRow:
+    """The caller's plan with this id.
+
+    Raises:
+        NotFound: the caller has no such plan.
+    """
     row = await state.store.get("plan", plan_id)
     if row is None or row.owner != principal.subject:
         raise NotFound("plan", plan_id)
@@ -70,7 +81,13 @@ async def owned_plan(state: State, principal: Principal, plan_id: str) -> PlanRo
 
 
 def expanded(state: State, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Steps for teams as one step for each member; who needs the team needs all of them."""
+    """The steps, with each step for a team replaced by one step per member.
+
+    A step that needs the team's step then needs the steps of all members.
+
+    Raises:
+        UnknownTeam: there is no such team.
+    """
     members: dict[str, tuple[str, ...]] = {}
     out: list[Step] = []
     for step in steps:
@@ -109,5 +126,5 @@ async def _begin(state: State, principal: Principal, command: StartPlan, plan: P
 
 
 def _shown(step: Step) -> dict[str, object]:
-    """A step as `plan.started` shows it: without its words, which its message has."""
+    """A step as `plan.started` shows it: without its text, which the step's message has."""
     return {"id": step.id, "ai": step.target, "depends_on": list(step.needs), "session_id": step.session_id}

@@ -1,4 +1,7 @@
-"""Routes: named chains of peers, each of whom is given what the one before has said. Sent as plans."""
+"""Routes: named chains of peers, each of which receives the answer of the one before it.
+
+A message to a route runs as a plan.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +26,28 @@ if TYPE_CHECKING:
 
 KIND = "route"
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-VERBS = frozenset({"list", "name", "remove", "show"})  # what the shell does with routes
+VERBS = frozenset({"list", "name", "remove", "show"})  # subcommands of the shell's `route`
 _VERBS = ", ".join(sorted(VERBS))
 
 
 async def put(state: State, principal: Principal, command: PutRoute) -> Route:
-    """Raises:
-    UnknownPeer, NoCapablePeer, UnknownTeam: nobody is called so who is to be on it.
-    Unprocessable, HopLimit, NotFound: that is no name; or it leads through itself, too far, or through a
-        route that is not there.
-    NameTaken: it is to be new, and is there already.
+    """Store a route. It replaces the caller's route with the same name, unless `new` is set.
+
+    Raises:
+        UnknownPeer, NoCapablePeer, UnknownTeam: the target of a hop does not exist.
+        NotFound: a hop is a route that the caller does not have.
+        Unprocessable: the name is invalid, the route leads through itself, or it has too many hops.
+        HopLimit: a message would pass through more peers than allowed.
+        Malformed, TooLarge: a purpose is empty, not valid Unicode, or too large.
+        NameTaken: `new` is set, and the caller has a route with this name.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
     if not NAME.fullmatch(command.name) or command.name in VERBS:
-        rule = "it has up to 100 letters, digits, `_`, `.` or `-`"
-        raise Unprocessable(f"{command.name[:100]!r} is no route's name: {rule}, and is none of {_VERBS}")
+        rule = "it must have 1 to 100 letters, digits, `_`, `.` or `-`"
+        raise Unprocessable(f"invalid route name {command.name[:100]!r}: {rule}, and not be one of {_VERBS}")
     route = Route(principal.subject, command.name, command.hops, state.ids.now())
     if command.new and (route.owner, route.name) in state.routing_table.routes:
         raise NameTaken(KIND, command.name)
@@ -51,8 +60,13 @@ async def put(state: State, principal: Principal, command: PutRoute) -> Route:
 
 
 async def remove(state: State, principal: Principal, command: RemoveRoute) -> Route:
-    """Raises:
-    NotFound: the caller has none of that name."""
+    """Delete the caller's route. Plans that were started from it continue.
+
+    Raises:
+        NotFound: the caller has no such route.
+        Forbidden: the caller is a peer's program.
+        StoreRefused: nothing was changed; the command may be sent again.
+    """
     require_person(principal)
     route = route_of(state, principal, command.name)
     await state.store.commit(HUB_STREAM, [], drop=[(KIND, row_id(route))])
@@ -61,9 +75,16 @@ async def remove(state: State, principal: Principal, command: RemoveRoute) -> Ro
 
 
 async def send(state: State, principal: Principal, command: SendRoute) -> Planned:
-    """Raises:
-    NotFound: the caller has no such route.
-    The rest as a plan that is started."""
+    """Start the plan that sends a message along the route.
+
+    Raises:
+        NotFound: the caller has no such route, or no longer has a route that is one of its hops.
+        UnknownPeer, NoCapablePeer, UnknownTeam: the target of a hop no longer exists.
+        Unprocessable, HopLimit: the route now leads through itself, or through too many hops or peers.
+        Malformed, TooLarge: the message is empty, not valid Unicode, or too large.
+        KeyReused: the command id was used with another command.
+        StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
+    """
     route = route_of(state, principal, command.name)
     check_content(command.content, state.limits.message_bytes)
     steps = _steps(state, principal, route)
@@ -72,8 +93,11 @@ async def send(state: State, principal: Principal, command: SendRoute) -> Planne
 
 
 def route_of(state: State, principal: Principal, name: str) -> Route:
-    """Raises:
-    NotFound: the caller has none of that name."""
+    """The caller's route with this name.
+
+    Raises:
+        NotFound: the caller has no such route.
+    """
     route = state.routing_table.routes.get((principal.subject, name))
     if route is None:
         raise NotFound(KIND, name)

@@ -1,6 +1,7 @@
-"""A team that answers as one peer: each member in a session of its own, each answer told when it is whole.
+"""Lets a team answer as one peer: each member answers in a session of its own.
 
-The members' turns are turns like all others; the team's turn says which they are, and what came of them.
+The members' turns are ordinary turns. The team's turn reports the start and the end of each of them, and its
+answer has the members' answers in the order in which they were completed.
 """
 
 from __future__ import annotations
@@ -11,19 +12,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rhetor.domain.command import Principal, SendMessage
-from rhetor.domain.event import (
-    SessionStateChanged,
-    StepDone,
-    StepFailed,
-    StepStarted,
-    TurnCancelled,
-    TurnCompleted,
-    TurnEnd,
-    TurnFailed,
-    TurnInterrupted,
-)
+from rhetor.domain.event import SessionStateChanged, StepDone, StepFailed, StepStarted
 from rhetor.domain.output import Done, Output, Shared, Text
 from rhetor.domain.peer import Peer
+from rhetor.domain.plan import step_outcome
 from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
 from rhetor.drivers.base import PastMessage, Prompt
@@ -38,14 +30,14 @@ from rhetor.store.base import Draft, Row
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-MEMBER, PARTING = "member", "\n\n"
-MEMBER_TTL = 30 * 86_400.0  # seconds without use, after which a member begins anew
+MEMBER, SEPARATOR = "member", "\n\n"
+MEMBER_TTL = 30 * 86_400.0  # seconds without use, after which a member gets a new session
 log = logging.getLogger(__name__)
-Told = StepStarted | StepDone | StepFailed
+Report = StepStarted | StepDone | StepFailed
 
 
 class TeamConversation:
-    """Made for one turn of a team's session."""
+    """The conversation with a team, for one turn of the team's session."""
 
     def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
         self._state = state
@@ -56,14 +48,20 @@ class TeamConversation:
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
-        """`history` is not passed on: each member remembers its own."""
+        """Send the message to all members, and report and answer as they end.
+
+        `history` is not used: each member has a history of its own.
+
+        Raises:
+            TurnFailure: no member answered.
+        """
         names = self._state.peers.team(self._team.removeprefix(TEAM))
-        told: asyncio.Queue[Told] = asyncio.Queue(2 * len(names))  # what each has to say fits
-        tasks = [self._begin(name, message, told) for name in names]
+        reports: asyncio.Queue[Report] = asyncio.Queue(2 * len(names))  # each member puts at most two
+        tasks = [self._begin(name, message, reports) for name in names]
         answered = ended = 0
         try:
             while ended < len(names):
-                event = await told.get()
+                event = await reports.get()
                 yield Shared(event)
                 if isinstance(event, StepStarted):
                     continue
@@ -72,61 +70,61 @@ class TeamConversation:
                 answered += isinstance(event, StepDone)
                 yield text
         finally:
-            self._leave(tasks)
+            self._end(tasks)
         if not answered:
             raise TurnFailure("no member of the team answered", peer=self._team)
         yield Done()
 
     async def answer(self, id: str, value: Any) -> None:
-        """Members ask in their own sessions."""
+        """Does nothing: the requests of members belong to the members' own sessions."""
 
     async def interrupt(self) -> None:
-        self._leave([])
+        self._end([])
 
     async def aclose(self) -> None: ...
 
-    def _begin(self, name: str, message: Prompt, told: asyncio.Queue[Told]) -> asyncio.Task[None]:
-        work = self._ask(name, message, told)
+    def _begin(self, name: str, message: Prompt, reports: asyncio.Queue[Report]) -> asyncio.Task[None]:
+        work = self._ask(name, message, reports)
         return self._state.background.start(work, f"member {self._stream} {name}")
 
-    async def _ask(self, name: str, message: Prompt, told: asyncio.Queue[Told]) -> None:
+    async def _ask(self, name: str, message: Prompt, reports: asyncio.Queue[Report]) -> None:
         try:
             accepted = self._running[name] = await self._send(name, message)
-            told.put_nowait(StepStarted(name, accepted.peer, accepted.session_id, accepted.turn_id))
+            reports.put_nowait(StepStarted(name, accepted.peer, accepted.session_id, accepted.turn_id))
             place = (accepted.session_id, accepted.turn_id, accepted.after)
             end, _ = await turn_end(self._state.store, *place)
             del self._running[name]
-            told.put_nowait(_outcome(name, end))
+            reports.put_nowait(step_outcome(name, end))
         except RhetorError as error:
-            told.put_nowait(StepFailed(name, error.code, error.detail, error.retryable))
+            reports.put_nowait(StepFailed(name, error.code, error.detail, error.retryable))
         except Exception as error:
-            # the border of a member's task: a mistake of ours is this member's failure, not the hub's end
-            log.exception("a member failed", extra={"team": self._team, "peer": name})
-            told.put_nowait(StepFailed(name, "internal", type(error).__name__))
+            # an unexpected error fails this member alone, so that the team still waits for the others
+            log.exception("team member failed", extra={"team": self._team, "peer": name})
+            reports.put_nowait(StepFailed(name, "internal", type(error).__name__))
 
     async def _send(self, name: str, message: Prompt) -> Accepted:
         state = self._state
         peer = state.peers.get(name)
         row = await state.store.get("session", self._stream)
-        ours = session_of(row) if row is not None else None
-        kept = None
-        if ours is not None and not ours.once and peer.program is None:
-            kept = await member_session(state, self._principal, ours, peer)
-        target = None if kept else name
+        team_session = session_of(row) if row is not None else None
+        session_id = None
+        if team_session is not None and not team_session.once and peer.program is None:
+            session_id = await member_session(state, self._principal, team_session, peer)
+        target = None if session_id else name
         command = SendMessage(
-            message.content, target, kept, None, message.execute, message.delimiter, via=self._via
+            message.content, target, session_id, None, message.execute, message.delimiter, via=self._via
         )
         return await send(state, self._principal, command)
 
     def _shown(self, event: StepDone | StepFailed, *, first: bool) -> Text:
-        """The member's part as clients read it that know nothing of members."""
+        """The member's part of the answer, for clients that show only the team's text."""
         if isinstance(event, StepFailed):
             return Text(f"{event.step}: {event.detail}\n", "stderr")
         title = self._state.peers.get(event.step).title
-        return Text(f"{'' if first else PARTING}[From {title}]\n{event.text}")
+        return Text(f"{'' if first else SEPARATOR}[From {title}]\n{event.text}")
 
-    def _leave(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """The team's turn is over: so is that of a member that still speaks."""
+    def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """End the team's turn: cancel the tasks, and interrupt the members' turns that are still running."""
         for task in tasks:
             task.cancel()
         for accepted in self._running.values():
@@ -136,7 +134,7 @@ class TeamConversation:
 
 
 async def member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:
-    """The session in which a member answers what is said in the team's session."""
+    """The id of the session in which a member answers the team's messages; it is opened if needed."""
     return await until_unchanged(lambda: _member_session(state, principal, team, peer))
 
 
@@ -156,15 +154,3 @@ async def _member_session(state: State, principal: Principal, team: Session, pee
         session.id, drafts, expects=[(kept or link).unchanged], rows=[session_row(session), link]
     )
     return session.id
-
-
-def _outcome(name: str, end: TurnEnd) -> StepDone | StepFailed:
-    match end:
-        case TurnCompleted(text=text):
-            return StepDone(name, text)
-        case TurnFailed(code=code, detail=detail, retryable=retryable):
-            return StepFailed(name, code, detail, retryable)
-        case TurnCancelled(by=by):
-            return StepFailed(name, "cancelled", f"cancelled by {by}")
-        case TurnInterrupted(reason=reason):
-            return StepFailed(name, "interrupted", reason, retryable=True)

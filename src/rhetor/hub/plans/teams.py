@@ -1,9 +1,8 @@
-"""Teams that are made while the hub runs: the same as those of the configuration, and durable."""
+"""Teams that clients define while the hub runs. They are durable, and used like configured teams."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ import msgspec
 from rhetor.domain.command import ChangeTeam, DropTeam, MakeTeam, Principal
 from rhetor.domain.socket import GROUP
 from rhetor.errors import (
-    Malformed,
     NameTaken,
     StateConflict,
     TeamConfigured,
@@ -21,7 +19,7 @@ from rhetor.errors import (
     Unprocessable,
 )
 from rhetor.hub.catalog.programs import HUB_STREAM
-from rhetor.hub.core.checks import require_person
+from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.core.commits import command_key
 from rhetor.hub.sessions.sockets import end_sockets
 from rhetor.store.base import Expect, Row
@@ -30,33 +28,34 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND, MADE = "team", "made"
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 EVERYONE = "all"
 MOST_MEMBERS = 100
 log = logging.getLogger(__name__)
 
 
 async def load_teams(state: State) -> None:
-    """Make those known that an earlier hub was told of; one that is configured by now is as configured."""
+    """Load the stored teams. A team whose name the configuration now uses is skipped and logged."""
     for row in await state.store.find(KIND, state=MADE, limit=100_000):
         if _is_reserved(state, row.id):
-            log.warning("a team gave way to the configuration", extra={"team": row.id})
+            log.warning("team hidden by the configuration", extra={"team": row.id})
         else:
             state.peers.put_team(row.id, msgspec.json.decode(row.doc))
 
 
 async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[str, ...]:
-    """The team's members.
+    """Define a team; returns the full names of its members, each once.
 
     Raises:
-        Malformed, Unprocessable: that is no name; there are no members, or one is no peer.
+        Malformed: the name is invalid.
+        Unprocessable: the team has no members or too many, or a member is not a peer.
         NameTaken: a peer or a team has the name.
-        Forbidden: a peer's program asks.
+        KeyReused: the command id was used with another command.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
-    if not NAME.fullmatch(command.name):
-        raise Malformed("a team's name is a letter, then up to 63 letters, digits, `_`, `.` or `-`")
+    require_name(command.name, "team name")
     if _is_reserved(state, command.name):
         raise NameTaken("peer" if _is_peer(state, command.name) else KIND, command.name)
     members = _members(state, command.members)
@@ -73,8 +72,15 @@ async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[s
 
 
 async def change(state: State, principal: Principal, command: ChangeTeam) -> tuple[str, ...]:
-    """Raises:
-    UnknownTeam, TeamConfigured, Unprocessable, Forbidden: as they say."""
+    """Replace the members of a team; returns their full names, each once.
+
+    Raises:
+        UnknownTeam: there is no such team.
+        TeamConfigured: the team is defined in the configuration.
+        Unprocessable: the team would have no members or too many, or a member is not a peer.
+        Forbidden: the caller is a peer's program.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
+    """
     state.require_open()
     require_person(principal)
     _require_made(state, command.name)
@@ -86,10 +92,13 @@ async def change(state: State, principal: Principal, command: ChangeTeam) -> tup
 
 
 async def drop(state: State, principal: Principal, command: DropTeam) -> None:
-    """Forget the team, and end the sockets of all who wrote to it.
+    """Delete the team, and close its sockets for all users.
 
     Raises:
-        UnknownTeam, TeamConfigured, Forbidden: as they say.
+        UnknownTeam: there is no such team.
+        TeamConfigured: the team is defined in the configuration.
+        Forbidden: the caller is a peer's program.
+        StoreRefused: the team may be deleted already, but sockets of it are still open.
     """
     require_person(principal)
     _require_made(state, command.name)
@@ -103,7 +112,7 @@ async def _commit(state: State, name: str, rows: Sequence[Row]) -> None:
     drop = [] if rows else [(KIND, name)]
     try:
         await state.store.commit(HUB_STREAM, [], expects=[expect], rows=rows, drop=drop)
-    except StateConflict:  # somebody dropped it at this moment
+    except StateConflict:  # another command deleted the team meanwhile
         raise UnknownTeam(name) from None
 
 
@@ -113,9 +122,9 @@ def _row(state: State, principal: Principal, name: str, members: Sequence[str]) 
 
 
 def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
-    """The members by the names that they are known by, each once."""
+    """The full names of the members, each once."""
     if not 0 < len(names) <= MOST_MEMBERS:
-        raise Unprocessable(f"a team has from 1 to {MOST_MEMBERS} members")
+        raise Unprocessable(f"a team must have 1 to {MOST_MEMBERS} members")
     found: list[str] = []
     unknown: list[str] = []
     for name in names:
@@ -131,7 +140,7 @@ def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_reserved(state: State, name: str) -> bool:
-    """Whether the name is a peer's, or one of the configuration's."""
+    """Whether a peer or a configured team has the name."""
     return name == EVERYONE or state.peers.is_configured_team(name) or _is_peer(state, name)
 
 

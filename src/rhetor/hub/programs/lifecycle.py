@@ -35,7 +35,7 @@ from rhetor.hub.catalog.sessions import (
     standing_id,
     standing_session,
 )
-from rhetor.hub.core.checks import NAME, require_person
+from rhetor.hub.core.checks import require_name, require_person
 from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, forget, instances_of, status_changed
@@ -318,10 +318,7 @@ def _is_configured(state: State, name: str) -> bool:
 
 
 def _announced(command: AnnounceProgram) -> Peer:
-    if not NAME.fullmatch(command.name):
-        raise Malformed(
-            f"invalid name {command.name!r}; use a letter, then up to 63 letters, digits, `_`, `.` or `-`"
-        )
+    require_name(command.name, "program name")
     if not command.argv or any("\0" in word for word in command.argv):
         raise Malformed("argv is empty or has a NUL character")
     try:

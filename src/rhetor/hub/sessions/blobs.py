@@ -1,9 +1,8 @@
-"""Binary content that was said to a socket: kept beside the log, then told in it, and read by its owner."""
+"""Binary content sent to a shared socket: stored beside the log, announced by an event, read by its owner."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,18 +23,21 @@ if TYPE_CHECKING:
 KIND = "blob"
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     media_type: str
     content: bytes
 
 
 async def keep(state: State, principal: Principal, command: KeepBlob) -> str:
-    """Its id. When this returns it is durable, and in the socket's log.
+    """Store binary content and return its id. The content and the event that announces it are then durable.
 
     Raises:
-        NotFound: there is no such session.
-        TextOnly, TooLarge, SessionOver, KeyReused, StoreRefused: as they say; nothing was kept.
+        NotFound: the caller has no such session.
+        TextOnly: the session's peer accepts text only.
+        TooLarge: the content is larger than `MOST_BYTES`.
+        SessionOver: the session was stopped or has expired.
+        KeyReused: the command id was used with another command.
+        StoreRefused: the store cannot write the content or the event; the command may be sent again.
     """
     state.require_open()
     session = await owned_session(state, principal, command.session_id)
@@ -51,7 +53,7 @@ async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
     blob_id = await state.blobs.keep(command.content)
     size = len(command.content)
     sender = command.from_ or principal.subject
-    said = Draft(BlobKept(blob_id, command.media_type, size, sender))
+    announcement = Draft(BlobKept(blob_id, command.media_type, size, sender))
     doc = msgspec.json.encode({"media_type": command.media_type, "bytes": size})
     row = Row(
         KIND,
@@ -65,15 +67,18 @@ async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
     key = _key(principal, command, blob_id)
     expect = Expect("session", session_id, frozenset(TAKES_MESSAGES))
     try:
-        await state.store.commit(session_id, [said], key=key, expects=[expect], rows=[row])
+        await state.store.commit(session_id, [announcement], key=key, expects=[expect], rows=[row])
     except StateConflict as conflict:
         raise SessionOver(session_id, str(conflict.data["state"])) from None
     return blob_id
 
 
 async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
-    """Raises:
-    NotFound: there is none, or it is somebody else's."""
+    """The caller's blob with its content.
+
+    Raises:
+        NotFound: the caller has no such blob, or its content is no longer stored.
+    """
     row = await state.store.get(KIND, f"{principal.subject}/{blob_id}")
     if row is None:
         raise NotFound(KIND, blob_id)
@@ -81,7 +86,7 @@ async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
 
 
 async def sweep(state: State) -> int:
-    """Take away what was kept for an event that never came to be; how much that was."""
+    """Delete the blobs that no event announces; returns how many. Call it before any blob is stored."""
 
     async def is_wanted(blob_id: str) -> bool:
         return bool(await state.store.find(KIND, parent=blob_id, limit=1))
@@ -90,7 +95,7 @@ async def sweep(state: State) -> int:
 
 
 def _key(principal: Principal, command: KeepBlob, blob_id: str) -> Key | None:
-    """The content takes part by its id: the key's fingerprint is of something small."""
+    """The idempotency key. Its fingerprint covers the content by its id, so that it is cheap to compute."""
     if command.command_id is None:
         return None
     body = msgspec.json.encode([blob_id, replace(command, content=b"", command_id=None)])

@@ -1,4 +1,4 @@
-"""Places in a conversation: named, gone back to, and gone on from as another conversation."""
+"""Checkpoints: named positions of a session, to which it is restored and from which it is forked."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 
 async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint) -> CheckpointMade:
-    """Raises:
-    NotFound, PositionLost, MalformedCursor: as they say."""
+    """Name a position of the session: the command's cursor, or the end of the log if there is none.
+
+    Raises:
+        NotFound: the caller has no such session.
+        MalformedCursor: the cursor cannot be parsed.
+        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
+    """
     session = await owned_session(state, principal, command.session_id)
     position = await _position(state, session.id, command.cursor)
     id = state.ids.new("c")
@@ -47,23 +52,33 @@ async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint
 
 
 async def checkpoints(state: State, principal: Principal, session_id: str) -> Sequence[dict[str, Any]]:
+    """The session's checkpoints, oldest first, as `{checkpoint_id, at, name, cursor}`; `at` is Unix time in
+    milliseconds.
+
+    Raises:
+        NotFound: the caller has no such session.
+    """
     session = await owned_session(state, principal, session_id)
     rows = await state.store.find("checkpoint", parent=session.id)
     return [{"checkpoint_id": row.id, "at": row.at, **msgspec.json.decode(row.doc)} for row in rows]
 
 
 async def restore(state: State, principal: Principal, command: RestoreSession) -> Session:
-    """The session as it was at a checkpoint or cursor, in a new epoch; what came later is kept in the old.
+    """Return the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
 
     Raises:
-        PeerBusy: a turn runs or waits.
+        NotFound: the caller has no such session.
+        SessionOver: the session was stopped or has expired.
+        PeerBusy: a turn is running or waiting.
+        MalformedCursor: `at` is neither a checkpoint of the session nor a cursor.
+        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
     """
 
     async def attempt() -> Session:
         session = await open_one(state, principal, command.session_id)
         if runner := state.runners.get(session.id):
             raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
-        position = await _place(state, session.id, command.at)
+        position = await _resolve(state, session.id, command.at)
         id = state.ids.new("c")
         made = CheckpointMade(id, "restored", f"{session.id}@{position}")
         used = session.used(state.ids.now())
@@ -80,16 +95,23 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
 
 
 async def fork(state: State, principal: Principal, command: ForkSession) -> Session:
-    """A session of its own that remembers what this one had said until there; the parent is not touched.
+    """Open a session with the history of this one up to a checkpoint or cursor. The parent does not change.
 
     Raises:
-        ForkUnsupported: the peer's program cannot go on with a copy of a conversation.
-        PeerBusy: such a program is in a turn, which would be copied half.
-        Unprocessable: such a program was to be copied as it was earlier.
+        NotFound: the caller has no such session.
+        UnknownPeer: the session's peer is no longer configured.
+        MalformedCursor: `at` is neither a checkpoint of the session nor a cursor.
+        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
+        NameTaken: another session has the name.
+        ForkUnsupported: the peer's program cannot continue a copy of a conversation.
+        PeerBusy: the peer's program has a turn, of which the copy would have only a part.
+        Unprocessable: the peer's program can be copied only as it is now, and `at` is an earlier position.
+        NotRunning, ProgramMissing, ProgramRefused, TurnFailure: the copy's program cannot be started; its
+            session was stopped.
     """
     parent = await owned_session(state, principal, command.session_id)
     peer = state.peers.get(parent.peer)
-    position = await _place(state, parent.id, command.at)
+    position = await _resolve(state, parent.id, command.at)
     memory = await _copied_memory(state, peer, parent, position)
     session = _copy(state, principal, parent, command.name)
     made = CheckpointMade(state.ids.new("c"), "forked", f"{parent.id}@{position}")
@@ -119,7 +141,7 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
 
 
 async def _copied_memory(state: State, peer: Peer, parent: Session, position: Position) -> dict[str, Any]:
-    """What the program of the copy begins with; empty where there is none, or nothing to go on with."""
+    """The memory with which the copy's program starts; empty if it has no program or nothing to continue."""
     if peer.program is None:
         return {}
     if runner := state.runners.get(parent.id):
@@ -127,13 +149,15 @@ async def _copied_memory(state: State, peer: Peer, parent: Session, position: Po
     memory = await memory_of(state.store, instance_key(state, peer, parent.id))
     copied = state.program_drivers[peer.driver].memory_of_copy(peer, memory)
     head = await state.store.head(parent.id)
-    if head is not None and position != Position(head.epoch, head.head):
-        raise Unprocessable(f"{peer.name} is copied as it is now, not as it was earlier", peer=peer.name)
+    if head is not None and position != head.position:
+        raise Unprocessable(
+            f"{peer.name} can be forked only at the end of its session; omit `at`", peer=peer.name
+        )
     return copied
 
 
 async def _begin_copy(state: State, principal: Principal, peer: Peer, session: Session) -> None:
-    """The program begins now: what its parent says from now on is not to be part of the copy."""
+    """Start the copy's program now, so that later messages of the parent are not part of the copy."""
     try:
         instance = await instance_for(state, peer, principal.subject, session.id)
         await instance.running.wait_until_copied()
@@ -142,8 +166,8 @@ async def _begin_copy(state: State, principal: Principal, peer: Peer, session: S
         raise
 
 
-async def _place(state: State, session_id: str, at: str | None) -> Position:
-    """The position of a checkpoint's id or name, or of a cursor."""
+async def _resolve(state: State, session_id: str, at: str | None) -> Position:
+    """The position of a checkpoint (by id or name) or of a cursor."""
     for row in await state.store.find("checkpoint", parent=session_id):
         kept = msgspec.json.decode(row.doc)
         if at is not None and at in (row.id, kept["name"]):
@@ -154,7 +178,7 @@ async def _place(state: State, session_id: str, at: str | None) -> Position:
 async def _position(state: State, session_id: str, cursor: str | None) -> Position:
     head = await state.store.head(session_id) or Head("", 0, 1)
     if cursor is None:
-        return Position(head.epoch, head.head)
+        return head.position
     position = parse_cursor(cursor)
     require_position(head, position)
     return position

@@ -1,4 +1,4 @@
-"""Looking back: what was asked and answered, everywhere, as far as the caller may read it."""
+"""History and search over all sessions and plans of the caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ PAGE = 1000
 async def recent(
     state: State, principal: Principal, limit: int, before: int | None = None
 ) -> Sequence[tuple[Exchange, str]]:
-    """The caller's last messages with their answers, newest first, each with its peer's name."""
+    """The caller's last `limit` messages with their answers, newest first, each with its peer's name.
+
+    `before`: Unix time in milliseconds; only messages older than this.
+    """
     found: list[tuple[Exchange, str]] = []
     seen: set[str] = set()
     while len(found) < limit:
@@ -31,12 +34,13 @@ async def recent(
                 found.append((exchange, peer))
         if not new or len(page) < PAGE:
             break
-        before = page[-1].at + 1  # again those of the same millisecond, of which the page may lack some
+        before = page[-1].at + 1  # reread the last millisecond: the page may have ended within it
     return found[:limit]
 
 
 async def search(state: State, principal: Principal, words: str, limit: int) -> Sequence[tuple[Hit, str]]:
-    """The caller's messages that have all the words, best first, each with its peer's name."""
+    """Up to `limit` of the caller's messages that contain all the words, best match first, each with its
+    peer's name. Only the `4 * limit` best matches of all callers are considered."""
     found: list[tuple[Hit, str]] = []
     for hit in await state.store.search(words, limit=limit * 4):
         peer = await _peer_of_own(state, principal, hit.turn_id)

@@ -1,4 +1,4 @@
-"""One conversation of an agent's own on its way into the log: which session it is, and what is new of it."""
+"""Imports one conversation of a coding agent: finds or opens its session and adds the turns that it lacks."""
 
 from __future__ import annotations
 
@@ -30,51 +30,55 @@ if TYPE_CHECKING:
 
 BATCH_DRAFTS = 500
 MOST_TURNS = 1_000_000  # of one session
-EARLIER_MS = 5_000  # by which clocks and files may differ
+CLOCK_SKEW_MS = 5_000  # a message may be this much older in the file than in the log
 TITLE = 80
 _KIND = "conversation"
 
 
-async def held_here(state: State) -> dict[str, str]:
-    """The sessions of conversations that the hub has held, by the agents' own ids of them."""
+async def known_sessions(state: State) -> dict[str, str]:
+    """The ids of the sessions whose conversations the hub itself has run, by `driver/agent's own id`."""
     found: dict[str, str] = {}
     for row in await state.store.find("memory", limit=MOST_TURNS):
         name, _, session_id = row.id.partition("/")
         conversation = msgspec.json.decode(row.doc).get("session_id")
-        with suppress(UnknownPeer):  # it is not configured any more
+        with suppress(UnknownPeer):  # the peer is no longer configured
             if session_id and isinstance(conversation, str):
                 found[f"{state.peers.get(name).driver}/{conversation}"] = session_id
     return found
 
 
 class Conversation:
-    """`session_id`: None as long as there is none; `held`: of `held_here`. `find` comes first."""
+    """One conversation and its session. Call `find` first, then `add` with the passages in order.
+
+    `file`: the transcript that is read, `first`: its first excerpt with passages; `known_sessions`: see the
+    function of that name; `session_id`: None until there is a session. With `dry_run`, nothing is stored.
+    """
 
     def __init__(
         self,
         state: State,
         principal: Principal,
         peer: Peer,
-        begin: Excerpt,
+        first: Excerpt,
         file: TranscriptFile,
         dry_run: bool,
-        held: Mapping[str, str],
+        known_sessions: Mapping[str, str],
     ) -> None:
         self._state = state
         self._principal = principal
         self._peer = peer
-        self._begin = begin
+        self._first = first
         self._file = file
         self._dry_run = dry_run
-        self._held = held
-        self._key = f"{peer.driver}/{begin.conversation}"
+        self._known_sessions = known_sessions
+        self._key = f"{peer.driver}/{first.conversation}"
         self._known: set[str] = set()
-        self._said_here: list[Spoken] = []
+        self._unmatched: list[Spoken] = []
         self._at = 0
         self.session_id: str | None = None
 
     async def find(self) -> str | None:
-        """Look for the session that it is already; why it is not to be taken in now, None where it is."""
+        """Look for the session of this conversation; returns why nothing can be imported now, or None."""
         session = await self._session()
         if session is None:
             return None
@@ -86,11 +90,11 @@ class Conversation:
         store = self._state.store
         self._known = {row.id for row in await store.find("turn", parent=session.id, limit=MOST_TURNS)}
         spoken = await store.spoken(session.id, 2 * MOST_TURNS, answered=False)
-        self._said_here = [s for s in spoken if s.role != "assistant" and not _is_imported(s.turn_id)]
+        self._unmatched = [s for s in spoken if s.role != "assistant" and not _is_imported(s.turn_id)]
         return None
 
-    async def take(self, passages: Sequence[Passage]) -> tuple[int, int]:
-        """Put what is new into the log; how many turns were, and how many were there."""
+    async def add(self, passages: Sequence[Passage]) -> tuple[int, int]:
+        """Add the new turns to the log; returns how many were new, and how many the log had already."""
         new = [passage for passage in passages if not self._has(passage)]
         if not self._dry_run:
             batch: list[Passage] = []
@@ -104,21 +108,21 @@ class Conversation:
         return len(new), len(passages) - len(new)
 
     async def _session(self) -> Session | None:
-        """By an import before, or because the hub has held it."""
+        """The session that an earlier import opened, or in which the hub itself ran the conversation."""
         store = self._state.store
-        mark = await store.get(_KIND, self._key)
-        id = mark.parent if mark else self._held.get(self._key)
+        link = await store.get(_KIND, self._key)
+        id = link.parent if link else self._known_sessions.get(self._key)
         row = await store.get("session", id) if id else None
         return session_of(row) if row and row.owner == self._principal.subject else None
 
     def _has(self, passage: Passage) -> bool:
-        """Whether the log has it: from an import before, or because it was said here."""
+        """Whether the log has the turn already: from an earlier import, or because it ran in the hub."""
         id = self._turn_id(passage)
         if id in self._known:
             return True
-        for number, spoken in enumerate(self._said_here):
-            if spoken.content.strip() == passage.content.strip() and spoken.at <= passage.at + EARLIER_MS:
-                del self._said_here[number]
+        for number, spoken in enumerate(self._unmatched):
+            if spoken.content.strip() == passage.content.strip() and spoken.at <= passage.at + CLOCK_SKEW_MS:
+                del self._unmatched[number]
                 return True
         self._known.add(id)
         return False
@@ -132,67 +136,70 @@ class Conversation:
         drafts = [] if self.session_id else [Draft(SessionStateChanged(session.state), at=session.created_at)]
         head = await store.head(session.id)
         for passage in passages:
-            said, turn = self._unfolded(session, passage, head.head if head else 0)
-            drafts += said
+            events, turn = self._turn_of(session, passage, head.head if head else 0)
+            drafts += events
             rows.append(turn.row())
         await store.commit(session.id, drafts, rows=rows, expects=[unchanged(session)])
         self.session_id = session.id
 
     async def _session_for(self, passages: Sequence[Passage]) -> tuple[Session, list[Row]]:
-        """The session as it is to be stored with these; what is stored with it."""
+        """The session, opened or updated for these passages, and the rows to commit."""
         state, last = self._state, passages[-1].until
         row = await state.store.get("session", self.session_id) if self.session_id else None
         if row is None:
             session = replace(self._opened(passages[0]), used_at=last)
-            memory = {"session_id": self._begin.conversation}
+            memory = {"session_id": self._first.conversation}
             if passages[-1].model:
                 memory["model"] = passages[-1].model
-            kept = memory_row(instance_key(state, self._peer, session.id), memory, state.ids.now())
-            return session, [session_row(session), self._mark(session), kept]
+            saved = memory_row(instance_key(state, self._peer, session.id), memory, state.ids.now())
+            return session, [session_row(session), self._link(session), saved]
         session = session_of(row)
         session = session.used(max(session.used_at, last))
-        return session, [session_row(session), self._mark(session)]
+        return session, [session_row(session), self._link(session)]
 
-    def _opened(self, first: Passage) -> Session:
-        begin = self._begin
+    def _opened(self, passage: Passage) -> Session:
+        first = self._first
         session = open_session(
             self._state.ids,
             self._principal.subject,
             self._peer.name,
             context_window=0,
             ttl=None,
-            cwd=begin.cwd or None,
+            cwd=first.cwd or None,
         )
-        before = {
+        imported = {
             "tool": self._peer.name,
-            "conversation": begin.conversation,
+            "conversation": first.conversation,
             "path": self._file.path,
-            "title": " ".join(first.content.split())[:TITLE],
+            "title": " ".join(passage.content.split())[:TITLE],
         }
-        return replace(session, created_at=first.at, metadata={**session.metadata, IMPORTED: before})
+        return replace(session, created_at=passage.at, metadata={**session.metadata, IMPORTED: imported})
 
-    def _mark(self, session: Session) -> Row:
+    def _link(self, session: Session) -> Row:
         owner = self._principal.subject
         return Row(_KIND, self._key, "kept", b"{}", owner=owner, parent=session.id, at=session.created_at)
 
-    def _unfolded(self, session: Session, passage: Passage, behind: int) -> tuple[list[Draft], TurnRow]:
-        """What the log has of a passage: the same as of a turn that was held here."""
+    def _turn_of(self, session: Session, passage: Passage, head: int) -> tuple[list[Draft], TurnRow]:
+        """The events and the row of a passage's turn, the same as those of a turn that ran in the hub.
+
+        `head`: the number of the session's last event.
+        """
         id = self._turn_id(passage)
         message = MessageAccepted(_message_id(id), "user", passage.content, self._principal.subject)
         turn = Turn(id, message.message_id, self._peer.name)
         begun: list[Payload] = [message, turn.start(passage.model)]
-        said = [payload for output in passage.outputs for payload in turn.step(output)]
-        said += _end(turn, passage)
-        times = [self._later(passage.at)] * len(begun) + [self._later(passage.until)] * len(said)
-        drafts = [Draft(payload, id, at=at) for payload, at in zip([*begun, *said], times, strict=True)]
+        answer = [payload for output in passage.outputs for payload in turn.step(output)]
+        answer += _end(turn, passage)
+        times = [self._later(passage.at)] * len(begun) + [self._later(passage.until)] * len(answer)
+        drafts = [Draft(payload, id, at=at) for payload, at in zip([*begun, *answer], times, strict=True)]
         owner = self._principal.subject
         row = TurnRow(
-            id, session.id, turn.peer, turn.state, owner, message.message_id, behind, at=drafts[0].at or 0
+            id, session.id, turn.peer, turn.state, owner, message.message_id, head, at=drafts[0].at or 0
         )
         return drafts, row
 
     def _later(self, at: int) -> int:
-        """Times of a session do not go back, and nothing has happened yet that is to come."""
+        """`at`, or the nearest time that is neither before the event before it nor in the future."""
         self._at = min(max(self._at, at), self._state.ids.now())
         return self._at
 
@@ -201,7 +208,7 @@ class Conversation:
         return f"{_IMPORTED_TURN}{blake2b(place, digest_size=12).hexdigest()}"
 
 
-_IMPORTED_TURN = "t_i"  # followed by hex digits; ids of turns that were held here have no letter `i`
+_IMPORTED_TURN = "t_i"  # before hex digits; `Ids` gives a turn `t_` and hex digits, which have no `i`
 
 
 def _is_imported(turn_id: str) -> bool:

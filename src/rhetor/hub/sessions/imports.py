@@ -1,8 +1,8 @@
-"""Conversations that coding agents have kept themselves, taken into the log as if they had been held here.
+"""Imports the conversations that coding agents keep in files of their own.
 
-A conversation becomes a session, or finds the one that it is already: then what was said here is not said
-twice. Each turn has an id of its own from the agent's, so that it is taken once, however often its file is
-read, wherever that lies. Files are read whole when they have changed, a piece at a time.
+A conversation becomes a session. If the hub ran the conversation itself, the existing session gets only the
+turns that it lacks. A turn's id follows from the agent's own ids, so a turn is imported once, however often
+and from wherever its file is read. A file that has changed is read again from its beginning, piece by piece.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from rhetor.domain.command import ImportSessions, Principal
 from rhetor.domain.peer import Peer
 from rhetor.domain.transcript import Excerpt, TranscriptFile
@@ -19,7 +21,7 @@ from rhetor.drivers.base import Transcripts
 from rhetor.errors import Forbidden, Malformed, RhetorError, TranscriptUnreadable, Unprocessable
 from rhetor.store.base import Row
 
-from .import_conversation import Conversation, held_here
+from .import_conversation import Conversation, known_sessions
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -31,8 +33,8 @@ _READ = "transcript"
 
 @dataclass(slots=True)
 class FileReport:
-    """What came of one file. `known`: turns that were in the log already; `malformed`: lines that cannot be
-    read; `skipped`, `error`: why nothing was taken of it."""
+    """The result of one file, in turns. `known`: turns that were in the log already; `malformed`: lines that
+    cannot be read; `skipped`: why the file was not imported; `error`: what failed."""
 
     path: str
     tool: str = ""
@@ -47,8 +49,8 @@ class FileReport:
 
 @dataclass(slots=True)
 class ImportReport:
-    """`unchanged`: files that were read before and have not changed since; `more`: files are left for the
-    next run."""
+    """`unchanged`: how many files have not changed since an earlier import; `more`: files are left for the
+    next import."""
 
     dry_run: bool
     files: list[FileReport] = field(default_factory=list)
@@ -56,37 +58,41 @@ class ImportReport:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     peer: Peer
     transcripts: Transcripts
     file: TranscriptFile
 
 
-async def take_in(state: State, principal: Principal, command: ImportSessions) -> ImportReport:
-    """Raises:
-    UnknownPeer, Unprocessable: there is no such tool, or it keeps nothing that can be read.
-    Malformed: a path is not absolute.
+async def import_sessions(state: State, principal: Principal, command: ImportSessions) -> ImportReport:
+    """Import up to `MOST_FILES` files that have changed, newest first. A file that fails fails alone.
+
+    Raises:
+        Forbidden: the caller is a peer's program, or not on this machine.
+        UnknownPeer: no peer has the name of the tool.
+        Unprocessable: the hub cannot read the tool's conversations.
+        Malformed: a path is not absolute, or contains `..` or NUL.
+        StoreRefused: the catalog cannot be read or written; the import may be repeated.
     """
     state.require_open()
     if not principal.local or principal.is_agent:
         raise Forbidden.to_agents(principal.subject)
     agents = _agents(state, command.tool)
     report = ImportReport(command.dry_run)
-    async with state.exclusively("import"):  # one at a time: two would both find a turn missing
+    async with state.exclusively("import"):  # two imports at once would both find a turn missing
         found = await _changed(state, await _found(state, agents, command, report), report)
-        held = await held_here(state) if found else {}
+        known = await known_sessions(state) if found else {}
         for each in _within_limits(found, report):
-            report.files.append(await _take_file(state, principal, each, held, command.dry_run))
+            report.files.append(await _import_file(state, principal, each, known, command.dry_run))
     return report
 
 
 def _agents(state: State, tool: str | None) -> list[Peer]:
-    """The peers whose conversations are looked for: of several that keep theirs in one way, the first."""
+    """The peers whose conversations are imported: the tool's, or the first peer of each driver."""
     if tool is not None:
         peer = state.peers.get(tool)
         if peer.driver not in state.transcripts:
-            raise Unprocessable(f"{peer.name} keeps no conversations that can be read", peer=peer.name)
+            raise Unprocessable(f"conversations of {peer.name} cannot be imported", peer=peer.name)
         return [peer]
     first: dict[str, Peer] = {}
     for peer in state.peers:
@@ -114,40 +120,44 @@ async def _found(
 
 def _checked(path: str) -> str:
     if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
-        raise Malformed(f"{path[:200]!r} is no absolute path")
+        raise Malformed(f"path {path[:200]!r} is not absolute, or contains `..` or NUL")
     return path
 
 
 async def _at(state: State, agents: Sequence[Peer], path: str) -> list[_Found]:
-    """The files there, each with the agent whose it is; in a folder what is nobody's is passed over."""
-    ways = [(peer, state.transcripts[peer.driver]) for peer in agents]
-    if not ways:
+    """The transcripts at a file or in a folder, each with its agent. Other files in a folder are skipped.
+
+    Raises:
+        TranscriptUnreadable: the path cannot be read, or is a file that is no transcript.
+    """
+    candidates = [(peer, state.transcripts[peer.driver]) for peer in agents]
+    if not candidates:
         return []
-    files = await asyncio.to_thread(ways[0][1].at, path)
+    files = await asyncio.to_thread(candidates[0][1].at, path)
     found: list[_Found] = []
     for file in files:
-        for peer, transcripts in ways:
+        for peer, transcripts in candidates:
             if await asyncio.to_thread(transcripts.recognises, file.path):
                 found.append(_Found(peer, transcripts, file))
                 break
     if not found and [file.path for file in files] == [path]:
-        raise TranscriptUnreadable(path, "it is no conversation of a known agent")
+        raise TranscriptUnreadable(path, "the file is not a conversation of a known agent")
     return found
 
 
 async def _changed(state: State, found: Sequence[_Found], report: ImportReport) -> list[_Found]:
-    """Those that are not as they were read, the one written last first."""
+    """The files that have changed since they were last imported, newest first."""
     changed: list[_Found] = []
     for each in found:
         row = await state.store.get(_READ, each.file.path)
-        if row is not None and row.state == _as_it_is(each.file):
+        if row is not None and row.state == _version(each.file):
             report.unchanged += 1
         else:
             changed.append(each)
     return sorted(changed, key=lambda each: each.file.modified, reverse=True)
 
 
-def _as_it_is(file: TranscriptFile) -> str:
+def _version(file: TranscriptFile) -> str:
     return f"{file.size}@{file.modified}"
 
 
@@ -161,33 +171,33 @@ def _within_limits(found: Sequence[_Found], report: ImportReport) -> Iterator[_F
         yield each
 
 
-async def _take_file(
-    state: State, principal: Principal, found: _Found, held: Mapping[str, str], dry_run: bool
+async def _import_file(
+    state: State, principal: Principal, found: _Found, known: Mapping[str, str], dry_run: bool
 ) -> FileReport:
     report = FileReport(found.file.path, found.peer.name)
 
     def begin(excerpt: Excerpt) -> Conversation:
-        return Conversation(state, principal, found.peer, excerpt, found.file, dry_run, held)
+        return Conversation(state, principal, found.peer, excerpt, found.file, dry_run, known)
 
     try:
-        is_read = await _take_pieces(_pieces(found), begin, report)
+        is_finished = await _import_pieces(_pieces(found), begin, report)
     except RhetorError as error:
         report.error = str(error.data.get("reason") or error.detail)
         return report
-    if is_read and not dry_run:
+    if is_finished and not dry_run:
         await _remember(state, principal, found.file)
     return report
 
 
-async def _take_pieces(
+async def _import_pieces(
     pieces: AsyncIterator[Excerpt], begin: Callable[[Excerpt], Conversation], report: FileReport
 ) -> bool:
-    """Whether the file need not be read again, as long as it stays as it is."""
+    """Whether the file need not be read again until it changes."""
     conversation: Conversation | None = None
     async for excerpt in pieces:
         report.malformed += excerpt.malformed
         if excerpt.is_foreign:
-            report.skipped = "a sub-agent's"
+            report.skipped = "conversation of a sub-agent"
             return True
         if conversation is None and excerpt.conversation and excerpt.passages:
             conversation = begin(excerpt)
@@ -197,25 +207,25 @@ async def _take_pieces(
             if report.skipped:
                 return False
         if conversation is not None:
-            await _take(conversation, excerpt, report)
+            await _add(conversation, excerpt, report)
         if not excerpt.is_whole:
             return False
     return True
 
 
-async def _take(conversation: Conversation, excerpt: Excerpt, report: FileReport) -> None:
-    new, known = await conversation.take(excerpt.passages)
+async def _add(conversation: Conversation, excerpt: Excerpt, report: FileReport) -> None:
+    new, known = await conversation.add(excerpt.passages)
     report.new, report.known = report.new + new, report.known + known
     report.session_id = conversation.session_id
 
 
 async def _pieces(found: _Found) -> AsyncIterator[Excerpt]:
-    """The file as it is read, in a thread."""
+    """The excerpts of the file, each read in a thread."""
     pieces = iter(found.transcripts.read(found.file.path))
     while (excerpt := await asyncio.to_thread(next, pieces, None)) is not None:
         yield excerpt
 
 
 async def _remember(state: State, principal: Principal, file: TranscriptFile) -> None:
-    row = Row(_READ, file.path, _as_it_is(file), b"{}", owner=principal.subject, at=state.ids.now())
+    row = Row(_READ, file.path, _version(file), b"{}", owner=principal.subject, at=state.ids.now())
     await state.store.commit("hub", [], rows=[row])

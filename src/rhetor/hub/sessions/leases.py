@@ -1,6 +1,6 @@
-"""Sessions that somebody has to attend to: what becomes of one that was left alone.
+"""Leases: sessions that are stopped when no client has been connected for their `detach_ttl`.
 
-Its running turn finishes; then, when its time is over and nobody has come back, it is stopped.
+A turn that is running then finishes first. A client that reconnects in time keeps the session.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from .sessions import stop
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-LIVING = (SessionState.ACTIVE, SessionState.PAUSED)
+OPEN = (SessionState.ACTIVE, SessionState.PAUSED)
 
 
 @contextmanager
 def lease(state: State, session: Session) -> Iterator[None]:
-    """For as long as a client attends to the session; it matters only for one that is to be attended to."""
+    """Keep the session open while a client is connected. After the last of its leases, the session has
+    `detach_ttl` seconds; a session without `detach_ttl` is not affected."""
     if session.detach_ttl is None:
         yield
         return
@@ -34,9 +35,9 @@ def lease(state: State, session: Session) -> Iterator[None]:
 
 
 async def expect_clients(state: State) -> None:
-    """Sessions of an earlier hub: their clients have as long as after any other break to come back."""
-    for living in LIVING:
-        for row in await state.store.find("session", state=living, limit=100_000):
+    """After a restart, give the clients of each open session its `detach_ttl` to reconnect."""
+    for open_state in OPEN:
+        for row in await state.store.find("session", state=open_state, limit=100_000):
             _expect(state, session_of(row))
 
 
@@ -50,22 +51,22 @@ def _left(state: State, session: Session) -> None:
 
 
 async def _stop(state: State, session: Session) -> None:
-    while _is_speaking(state, session.id):
-        heard = state.notifier.next()
-        if not _is_speaking(state, session.id):
+    while _is_running(state, session.id):
+        changed = state.notifier.next()
+        if not _is_running(state, session.id):
             break
-        await heard.wait()
+        await changed.wait()
     if state.closing or session.id in state.leases:
         return
-    with suppress(NotFound, StateConflict):  # somebody ended it, or came back, at this moment
+    with suppress(NotFound, StateConflict):  # another command ended or changed the session meanwhile
         try:
             await stop(state, Principal(session.owner), StopSession(session.id))
-        except StoreRefused:  # later, then
+        except StoreRefused:  # try again after another `detach_ttl`
             _expect(state, session)
 
 
-def _is_speaking(state: State, session_id: str) -> bool:
-    """Whether a turn runs that can come to its end without anybody."""
+def _is_running(state: State, session_id: str) -> bool:
+    """Whether a turn is running that can end without a client: one that waits for an answer cannot."""
     runner = state.runners.get(session_id)
     return (
         runner is not None and runner.current is not None and runner.current.turn.state is TurnState.RUNNING

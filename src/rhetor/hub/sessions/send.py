@@ -1,8 +1,7 @@
-"""Sending a message to a peer."""
+"""Sends a message to a peer: finds or opens its session, and stores the message with its turn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,14 +44,14 @@ from .sessions import owned_session
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-Mark = tuple[str, str, str]  # kind, id, state
+RowRef = tuple[str, str, str]  # kind, id, state
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A message that is in the log. Its turn's events come after the position `after` of the stream.
+class Accepted(msgspec.Struct, frozen=True):
+    """A message that is in the log. Its turn's events come after the position `after` of the session.
 
-    `once`: the session was opened for this message alone. `replayed`: the same command came before.
+    `match`: how `@capability` was resolved. `once`: the session was opened for this message alone.
+    `replayed`: the same command was accepted before, and this is its result.
     """
 
     session_id: str
@@ -66,35 +65,41 @@ class Accepted:
 
 
 async def send(
-    state: State, principal: Principal, command: SendMessage, fulfils: Mark | None = None
+    state: State, principal: Principal, command: SendMessage, fulfils: RowRef | None = None
 ) -> Accepted:
-    """Accept a message. When this returns the message is durable, and its turn runs or waits.
+    """Accept a message. When this returns, the message is durable, and its turn runs or waits.
 
     `fulfils`: a row of the catalog (kind, id, state) that is dropped in the same commit.
 
     Raises:
-        UnknownPeer, NoCapablePeer, NotFound: there is no such peer, session or row to fulfil.
-        SessionOver, PeerBusy, KeyReused, TooLarge, Malformed, StoreRefused, ShuttingDown: nothing was stored.
-        HopLimit: it has passed through as many peers as it may.
+        UnknownPeer, NoCapablePeer: there is no such peer.
+        NotFound: the caller has no such session, or the row to drop is not in the catalog.
+        Malformed, TooLarge: the content is empty, not valid text, or too large; or no recipient is named.
+        Unprocessable: the session belongs to another peer than the one named.
+        SessionOver: the session was stopped or has expired.
+        PeerBusy: `if_busy` is "refuse" and the message would have to wait.
+        HopLimit: the message has passed through the maximum number of peers.
+        KeyReused: the command id was used with another command.
+        StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
     check_content(command.content, state.limits.message_bytes)
     return await state.background.complete(_send(state, principal, command, fulfils), "send")
 
 
-async def _send(state: State, principal: Principal, command: SendMessage, fulfils: Mark | None) -> Accepted:
+async def _send(state: State, principal: Principal, command: SendMessage, fulfils: RowRef | None) -> Accepted:
     via = command.via or passed_through(state, principal)
     require_hops(via, state.limits.hops)
     try:
         return await _attempt(state, principal, command, via, fulfils)
     except StateConflict:  # the session changed between the read and the commit
-        # those who lost take turns from here on, so that each conflict is with a newcomer
+        # senders that met a conflict retry one at a time, so that each can only conflict with a new sender
         async with state.exclusively(f"send {command.session_id or command.target}"):
             return await until_unchanged(lambda: _attempt(state, principal, command, via, fulfils))
 
 
 async def _attempt(
-    state: State, principal: Principal, command: SendMessage, via: tuple[str, ...], fulfils: Mark | None
+    state: State, principal: Principal, command: SendMessage, via: tuple[str, ...], fulfils: RowRef | None
 ) -> Accepted:
     session, peer, match = await _session_for(state, principal, command)
     content = command.content if command.via else attributed(state, principal, command.content, peer)
@@ -126,10 +131,12 @@ async def _session_for(
             raise SessionOver(session.id, session.state)
         peer, match = state.peers.get(session.peer), None
         if command.target and state.peers.resolve(command.target)[0] != peer:
-            raise Unprocessable(f"session {session.id} is with {peer.name}", session_id=session.id)
+            raise Unprocessable(
+                f"session {session.id} belongs to {peer.name}; omit the target", session_id=session.id
+            )
         return session.used(state.ids.now()), peer, match
     if not command.target:
-        raise Malformed("a message needs a peer or a session")
+        raise Malformed("the message names neither a peer nor a session")
     peer, match = state.peers.resolve(command.target)
     window = command.context_window
     if not opens_session(command, peer):
@@ -171,9 +178,9 @@ async def _accept(
             require_rest(state, peer, session.id)
     direct = runner is None and session.state is SessionState.ACTIVE
     opened = opens_session(command, peer)
-    mine = SessionRunner(state, session.id, held=True) if direct else None
-    if mine is not None:
-        state.runners[session.id] = mine  # at once, so that messages that come meanwhile are queued
+    own_runner = SessionRunner(state, session.id, held=True) if direct else None
+    if own_runner is not None:
+        state.runners[session.id] = own_runner  # before the commit, so that later messages are queued
     try:
         turn, drafts = await drafts_of(state, principal, command, prepared, direct)
         committed = await state.store.commit(
@@ -189,16 +196,16 @@ async def _accept(
             drop=prepared.dropped,
         )
     except BaseException:
-        if mine is not None:
-            mine.withdraw()
+        if own_runner is not None:
+            own_runner.withdraw()
         raise
     if committed.replayed:
-        if mine is not None:
-            mine.withdraw()
-        return await _first_time(state, committed, peer, match)
+        if own_runner is not None:
+            own_runner.withdraw()
+        return await _replayed(state, committed, peer, match)
     context_sent(state, taken)
-    if mine is not None:
-        mine.begin((session, turn, Received(prepared.message, taken.payloads)))
+    if own_runner is not None:
+        own_runner.begin((session, turn, Received(prepared.message, taken.payloads)))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
@@ -212,8 +219,8 @@ def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
         runner.current.stop(lambda turn: turn.interrupt("another message came first"))
 
 
-async def _first_time(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
-    """The result of the first time that this command came."""
+async def _replayed(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
+    """The result that the command had when it was first accepted."""
     first = msgspec.json.decode(committed.result)
     after = Position(committed.epoch, committed.first - 1)
     return Accepted(
@@ -228,17 +235,16 @@ async def _first_time(state: State, committed: Committed, peer: Peer, match: Mat
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedMessage:
-    """A message as it would be taken in now: in which session, and what goes with it. `fulfils`: a row of the
-    catalog that is dropped with it."""
+class PreparedMessage(msgspec.Struct, frozen=True):
+    """A message that is about to be committed: its session, and the context that is sent with it. `fulfils`:
+    a row of the catalog that is dropped in the same commit."""
 
     session: Session
     peer: Peer
     match: Match | None
     message: MessageAccepted
     taken: MessageContext
-    fulfils: Mark | None
+    fulfils: RowRef | None
 
     @property
     def still_due(self) -> list[Expect]:
@@ -253,15 +259,18 @@ class PreparedMessage:
 
 
 def opens_session(command: SendMessage, peer: Peer) -> bool:
-    """Whether the message begins a session; one for a program without any goes to its standing one."""
-    stands = peer.program is not None and command.context_window is None
-    return command.session_id is None and not stands
+    """Whether the message opens a session of its own.
+
+    A message to a program that names neither a session nor a context window goes to the standing session.
+    """
+    goes_to_standing = peer.program is not None and command.context_window is None
+    return command.session_id is None and not goes_to_standing
 
 
 async def drafts_of(
     state: State, principal: Principal, command: SendMessage, prepared: PreparedMessage, direct: bool
 ) -> tuple[TurnRow, list[Draft]]:
-    """The turn and its first events. `direct`: it runs at once, else behind those that wait."""
+    """The turn's row and its first events. `direct`: the turn starts now; otherwise it is queued."""
     turn_id, session, peer = state.ids.new("t"), prepared.session, prepared.peer
     payloads: list[Payload] = [*prepared.taken.payloads, prepared.message]
     if direct:

@@ -1,4 +1,4 @@
-"""Conversations: opened, named, found, held up and ended."""
+"""Sessions: start, find, list, save, pause, resume, interrupt, stop and expire them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ log = logging.getLogger(__name__)
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
-    """The caller's session of that id or name. A session whose time is over expires by this read.
+    """The caller's session with this id or name. If its `ttl` has passed, it expires now.
 
     Raises:
         NotFound: the caller has no such session.
+        StoreRefused: the session has to expire and the store refuses; the call may be repeated.
     """
     return await until_unchanged(lambda: _owned_session(state, principal, session_id))
 
@@ -59,12 +60,20 @@ async def _owned_session(state: State, principal: Principal, session_id: str) ->
 
 
 async def start(state: State, principal: Principal, command: StartSession) -> Session:
-    """Raises:
-    UnknownPeer, NameTaken, KeyReused, Unprocessable, StoreRefused: as they say; nothing was opened."""
+    """Open a session with a peer. When this returns, the session is durable.
+
+    Raises:
+        UnknownPeer, NoCapablePeer: there is no such peer.
+        Malformed: `context_window` is negative or `ttl` is not positive.
+        Unprocessable: the client's tools are invalid.
+        NameTaken: another session of the caller has the name.
+        KeyReused: the command id was used with another command.
+        StoreRefused, ShuttingDown: nothing was opened; the command may be sent again.
+    """
     state.require_open()
     peer, _ = state.peers.resolve(command.peer or state.limits.default_peer)
     if command.context_window < 0 or (command.ttl is not None and not command.ttl > 0):
-        raise Malformed("context_window is at least 0 and ttl more than 0 seconds")
+        raise Malformed("context_window must be at least 0, and ttl greater than 0 seconds")
     check_tools(command.tools)
     session = open_session(
         state.ids,
@@ -101,8 +110,12 @@ async def listed(
     name: str | None = None,
     limit: int = 1000,
 ) -> Sequence[Session]:
-    """The caller's sessions, the one used last first; those opened for one message only when asked for by
-    their state. `name`: the one that has it; those that are over have given theirs free."""
+    """The caller's sessions, most recently used first.
+
+    `peer`, `session_state`, `project`, `name`: only sessions with these values. `limit` is applied before
+    `project`. Sessions that were opened for one message and have ended are listed only if `session_state` is
+    given. A session that has ended is not found by `name`, because another one may have the name now.
+    """
     rows = await state.store.find(
         "session",
         owner=principal.subject,
@@ -118,11 +131,23 @@ async def listed(
 
 
 async def pause(state: State, principal: Principal, command: PauseSession) -> Session:
+    """Start no further turns of the session until it is resumed. A running turn continues.
+
+    Raises:
+        NotFound: the caller has no such session.
+        SessionOver: the session was stopped or has expired.
+    """
     return await _change(state, principal, command.session_id, SessionState.PAUSED)
 
 
 async def resume(state: State, principal: Principal, command: ResumeSession) -> Session:
-    """Let its turns run; with `standing` also let what is said to its peer without a session go on in it."""
+    """Run the waiting turns of a paused session. With `standing`, messages to the peer that name no session
+    continue in this one from now on.
+
+    Raises:
+        NotFound: the caller has no such session.
+        SessionOver: the session was stopped or has expired.
+    """
     session = await _change(state, principal, command.session_id, SessionState.ACTIVE)
     if command.standing:
         await make_standing(state, session, command.cwd if principal.local else None)
@@ -132,11 +157,12 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
 
 
 async def save(state: State, principal: Principal, command: SaveSession) -> Session:
-    """Keep the session for good, under a name if the command has one.
+    """Keep the session until it is stopped: it no longer expires. A name in the command becomes its name.
 
     Raises:
-        NotFound, SessionOver: the caller has no such session, or it is over.
-        NameTaken: another session has the name.
+        NotFound: the caller has no such session.
+        SessionOver: the session was stopped or has expired.
+        NameTaken: another session of the caller has the name.
     """
 
     async def attempt() -> Session:
@@ -150,6 +176,11 @@ async def save(state: State, principal: Principal, command: SaveSession) -> Sess
 
 
 async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
+    """End the running turn of the session, if there is one. Waiting turns follow.
+
+    Raises:
+        NotFound: the caller has no such session.
+    """
     session = await owned_session(state, principal, command.session_id)
     runner = state.runners.get(session.id)
     if runner is not None and runner.current is not None:
@@ -158,6 +189,12 @@ async def interrupt(state: State, principal: Principal, command: InterruptSessio
 
 
 async def stop(state: State, principal: Principal, command: StopSession) -> Session:
+    """End the session: cancel its running and waiting turns. A session that has ended stays as it is.
+
+    Raises:
+        NotFound: the caller has no such session.
+        StoreRefused: the session was not stopped; the command may be sent again.
+    """
     by = principal.subject
 
     async def attempt() -> tuple[Session, bool]:
@@ -178,9 +215,9 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
 
 
 async def expire_old(state: State) -> int:
-    """Expire the sessions that have not been used for their `ttl`; returns how many it expired.
+    """Expire the sessions that have not been used for their `ttl`; returns how many expired.
 
-    A session that cannot be expired now stays for the next sweep and holds up no other.
+    If a session cannot be expired now, it is logged and left for the next sweep.
     """
     now, expired = state.ids.now(), 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
@@ -203,8 +240,12 @@ async def _change(state: State, principal: Principal, session_id: str, wanted: S
 
 
 async def open_one(state: State, principal: Principal, session_id: str) -> Session:
-    """Raises:
-    NotFound, SessionOver: as they say."""
+    """The caller's session with this id or name, if it accepts messages.
+
+    Raises:
+        NotFound: the caller has no such session.
+        SessionOver: the session was stopped or has expired.
+    """
     session = await owned_session(state, principal, session_id)
     if not session.takes_messages:
         raise SessionOver(session.id, session.state)
@@ -234,7 +275,7 @@ async def _become(
 
 
 def _end_program(state: State, session: Session) -> None:
-    """A program that ran for this conversation alone has nothing left to do."""
+    """End the program that ran for this session alone, if there is one."""
     for instance in list(state.instances.values()):
         peer = instance.peer
         if instance.entry.key == instance_key(state, peer, session.id) != peer.name:

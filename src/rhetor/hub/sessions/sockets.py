@@ -1,12 +1,11 @@
-"""Sockets: opened, found by their name, read from where they were last read, and ended.
+"""Sockets: open, find, list and close them, and keep the position up to which each was read.
 
-A socket is a session with a name of its own; who writes to the session writes to the socket.
+A socket is a session under a socket id; a message to the session is a message to the socket.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,13 +26,12 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND, OPEN, NUMBER, READ_MARK = "socket", "open", "socket-number", "read_mark"
-WINDOW = 10  # messages that the peer of a socket is given
+WINDOW = 10  # earlier messages that the peer of a socket receives
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
-    """A socket that can be written to. `session_id` and `head`: None where nobody has used it yet; `readers`:
-    connections; `waiting`: whole messages that none of them was given."""
+class Active(msgspec.Struct, frozen=True):
+    """A socket that accepts messages. `session_id`, `created_at` (Unix time in milliseconds) and `head`: None
+    until its first use; `readers`: connections; `waiting`: whole messages that no connection has received."""
 
     id: str
     peer: str
@@ -45,14 +43,19 @@ class Active:
 
 
 async def open_socket(state: State, principal: Principal, command: OpenSocket) -> Socket:
-    """A new socket, with a session that has no end of its own.
+    """Open a socket on a peer, with a session that does not expire.
 
     Raises:
-        UnknownPeer, NoCapablePeer, KeyReused, StoreRefused: as they say; nothing was opened.
+        Unprocessable: the peer is a team or the hub, whose sockets always exist.
+        UnknownPeer, NoCapablePeer: there is no such peer.
+        KeyReused: the command id was used with another command.
+        StoreRefused, ShuttingDown: nothing was opened; the command may be sent again.
     """
     state.require_open()
     if ":" in command.peer:
-        raise Unprocessable("a socket is opened on one peer; those of groups are there", peer=command.peer)
+        raise Unprocessable(
+            "sockets of teams always exist and need not be opened; name one peer", peer=command.peer
+        )
     peer, _ = state.peers.resolve(command.peer)
     while True:
         before = await state.store.get(NUMBER, peer.name)
@@ -66,7 +69,7 @@ async def open_socket(state: State, principal: Principal, command: OpenSocket) -
         drafts = [Draft(SessionStateChanged(session.state))]
         try:
             committed = await state.store.commit(session.id, drafts, key=key, expects=[expect], rows=rows)
-        except StateConflict:  # somebody took the number
+        except StateConflict:  # another socket took the number
             continue
         if committed.replayed:
             return await found_socket(state, principal, msgspec.json.decode(committed.result))
@@ -74,11 +77,12 @@ async def open_socket(state: State, principal: Principal, command: OpenSocket) -
 
 
 async def found_socket(state: State, principal: Principal, socket_id: str) -> Socket:
-    """The caller's socket of that name. Those that are always there are opened by the first look.
+    """The caller's socket with this id. A socket that always exists gets its session here, on first use.
 
     Raises:
-        NotFound: there is none, it was closed, or it is somebody else's.
-        UnknownTeam: it would be of a group that is not there.
+        NotFound: the caller has no such socket, or it was closed.
+        UnknownTeam: it is the socket of a group, and there is no such team.
+        StoreRefused, ShuttingDown: the session cannot be opened now.
     """
     row = await state.store.get(KIND, _row_id(principal, socket_id))
     socket = _of(row) if row is not None else None
@@ -91,24 +95,24 @@ async def found_socket(state: State, principal: Principal, socket_id: str) -> So
         raise NotFound(KIND, socket_id)
     state.require_open()
     session = _session(state, principal, state.peers.get(peer).name, socket_id)
-    # another session than the one that was there before, or the first one
+    # in place of a session that has ended, or the first one
     expect = row.unchanged if row else Expect.absent(KIND, _row_id(principal, socket_id))
     drafts = [Draft(SessionStateChanged(session.state))]
     rows = _rows(session, _socket(session))
     try:
         await state.store.commit(session.id, drafts, expects=[expect], rows=rows)
-    except StateConflict:  # somebody opened it at this moment
+    except StateConflict:  # another request opened it meanwhile
         return await found_socket(state, principal, socket_id)
     return _socket(session)
 
 
 async def active_sockets(state: State, principal: Principal) -> Sequence[Active]:
-    """The caller's sockets: first those that are always there, then in the order of their opening."""
+    """The caller's sockets: those that always exist, then the others in the order of their opening."""
     rows = await state.store.find(KIND, owner=principal.subject, limit=100_000)
     opened = {socket.id: socket for socket in map(_of, rows) if await _takes_messages(state, socket)}
-    always = [TEAM_CHAT, HUB, *(GROUP + name for name in sorted(state.peers.teams))]
+    permanent = [TEAM_CHAT, HUB, *(GROUP + name for name in sorted(state.peers.teams))]
     found: list[Active] = []
-    for id in [*always, *(id for id in opened if standing_peer(id) is None)]:
+    for id in [*permanent, *(id for id in opened if standing_peer(id) is None)]:
         if socket := opened.get(id):
             found.append(await _active(state, socket))
         else:
@@ -117,21 +121,22 @@ async def active_sockets(state: State, principal: Principal) -> Sequence[Active]
 
 
 async def close(state: State, principal: Principal, command: CloseSocket) -> None:
-    """End the socket with its session; who is connected is told so.
+    """Stop the socket's session. Its connections receive `closed` and are ended.
 
     Raises:
-        NotFound: there is none.
-        Unprocessable: it is one of those that are always there.
+        NotFound: the caller has no such socket.
+        Unprocessable: the socket always exists and cannot be closed.
+        StoreRefused: the socket is still open; the command may be sent again.
     """
     if standing_peer(command.socket_id) is not None:
-        raise Unprocessable(f"the socket {command.socket_id} is always there", socket_id=command.socket_id)
+        raise Unprocessable(f"socket {command.socket_id} cannot be closed", socket_id=command.socket_id)
     socket = await found_socket(state, principal, command.socket_id)
     await stop(state, principal, StopSession(socket.session_id))
     state.read_marks.forget(socket.session_id)
 
 
 async def end_sockets(state: State, socket_id: str) -> None:
-    """End everybody's sockets of that name."""
+    """Close the sockets with this id of all owners."""
     for row in await state.store.find(KIND, parent=socket_id, limit=100_000):
         socket = _of(row)
         if await _takes_messages(state, socket):
@@ -140,24 +145,30 @@ async def end_sockets(state: State, socket_id: str) -> None:
 
 
 async def unread(state: State, socket: Socket) -> Position:
-    """Where a connection begins that does not say: behind what the socket's connections were given."""
+    """The position after which a connection without a cursor starts to read.
+
+    It is the last position that any connection of the socket has received. If there is none, or it is no
+    longer part of the log, it is the beginning of the log.
+    """
     head = await state.store.head(socket.session_id) or Head("", 0, 1)
-    given = state.read_marks.received(socket.session_id)
-    if given is None and (row := await state.store.get(READ_MARK, socket.session_id)):
-        given = Position.parse(msgspec.json.decode(row.doc))
-    if given is None or check_position(head, given) != "ok":
+    received = state.read_marks.received(socket.session_id)
+    if received is None and (row := await state.store.get(READ_MARK, socket.session_id)):
+        received = Position.parse(msgspec.json.decode(row.doc))
+    if received is None or check_position(head, received) != "ok":
         return Position(head.epoch, head.earliest - 1)
-    return given
+    return received
 
 
-async def give(state: State, socket: Socket, position: Position) -> None:
-    """A connection was written what is up to there: the next one need not be. Known at once, and durable when
-    this returns, if it can be."""
+async def mark_read(state: State, socket: Socket, position: Position) -> None:
+    """Note that a connection has received everything up to `position`. The mark never moves back.
+
+    When this returns, the mark is durable unless the store refused it or the hub is stopping.
+    """
     if state.read_marks.advance(socket.session_id, position) and not state.closing:
-        await state.background.complete(_note(state, socket), "given")
+        await state.background.complete(_save_mark(state, socket), "read mark")
 
 
-async def _note(state: State, socket: Socket) -> None:
+async def _save_mark(state: State, socket: Socket) -> None:
     position = state.read_marks.received(socket.session_id)
     if position is None:
         return
@@ -166,7 +177,7 @@ async def _note(state: State, socket: Socket) -> None:
     try:
         await state.store.commit(socket.session_id, [], rows=[row])
     except StoreRefused:
-        pass  # it is given again after a restart, which is what happens to what a client has not acknowledged
+        pass  # after a restart the messages are sent again, which clients expect of unacknowledged ones
 
 
 async def _active(state: State, socket: Socket) -> Active:
@@ -179,15 +190,15 @@ async def _active(state: State, socket: Socket) -> Active:
         socket.created_at,
         state.read_marks.readers(session_id),
         await _waiting(state, socket),
-        Position(head.epoch, head.head) if head else None,
+        head.position if head else None,
     )
 
 
 async def _waiting(state: State, socket: Socket) -> int:
-    told, count = told_types(socket.peer), 0
+    types, count = told_types(socket.peer), 0
     after = await unread(state, socket)
     while records := await state.store.page(socket.session_id, after):
-        count += sum(record.type in told for record in records)
+        count += sum(record.type in types for record in records)
         after = records[-1].position
     return count
 
@@ -211,8 +222,8 @@ def _socket(session: Session) -> Socket:
 
 def _rows(session: Session, socket: Socket) -> list[Row]:
     doc = msgspec.json.encode(socket)
-    # its state is the session's id: who opens it anew expects that nobody else has
-    mine = Row(
+    # the row's state is the session's id, so that of two that reopen the socket at once only one succeeds
+    row = Row(
         KIND,
         f"{socket.owner}/{socket.id}",
         session.id,
@@ -221,7 +232,7 @@ def _rows(session: Session, socket: Socket) -> list[Row]:
         parent=socket.id,
         at=socket.created_at,
     )
-    return [session_row(session), mine]
+    return [session_row(session), row]
 
 
 def _row_id(principal: Principal, socket_id: str) -> str:

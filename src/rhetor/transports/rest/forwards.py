@@ -83,4 +83,6 @@ def _forward(node: Node, forward: Forward) -> dict[str, Any]:
 async def _terminal(node: Node, terminal: Terminal) -> dict[str, Any]:
     state = node.hub.state
     head = await state.store.head(terminal.stream)
-    return resources.terminal(terminal, head, state.presence.readers(terminal.stream))
+    return resources.terminal(
+        terminal, head.position if head else None, state.presence.readers(terminal.stream)
+    )

@@ -75,7 +75,7 @@ async def _results(hub: Hub, planned: Planned) -> dict[str, Any]:
     results, found = Results(), dict[str, Any]()
     async for records in follow(hub.state.store, planned.plan_id, planned.after):
         for record in records:
-            found.update(results.take(record.event))
+            found.update(results.add(record.event))
             if isinstance(record.event.payload, PlanEnded):
                 return found
     return found

@@ -74,7 +74,7 @@ async def list_purposes(call: Call) -> dict[str, Any]:
 
 
 async def one_purpose(call: Call, peer: str) -> dict[str, Any]:
-    name = context.named(call.hub.state, call.who, peer)
+    name = context.resolved_name(call.hub.state, call.who, peer)
     text = call.hub.state.routing_table.purpose_of(call.who.subject, name)
     return resources.purpose(Purpose(call.who.subject, name, text or ""))
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from rhetor.dialects import resources
 from rhetor.domain import command as c
+from rhetor.domain.event import Position
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import checkpoints as branching
@@ -52,7 +53,9 @@ async def list_sessions(call: Call, query: SessionsQuery) -> dict[str, Any]:
     )
     shown = [(s, answers.shown_state(state, s)) for s in found]
     listed = [
-        resources.session(s, now, await state.store.head(s.id)) for s, now in shown if wanted in (None, now)
+        resources.session(s, now, await _position(call.node, s.id))
+        for s, now in shown
+        if wanted in (None, now)
     ]
     return {"sessions": listed}
 
@@ -137,5 +140,10 @@ async def _shown(node: Node, session: Session, messages: int = MESSAGES) -> Resp
     store = node.hub.state.store
     spoken = await store.spoken(session.id, messages, answered=False)
     state = answers.shown_state(node.hub.state, session)
-    shape = resources.session(session, state, await store.head(session.id), spoken)
-    return json_response(shape)
+    found = [resources.Message(s.role, s.content, s.at) for s in spoken]
+    return json_response(resources.session(session, state, await _position(node, session.id), found))
+
+
+async def _position(node: Node, session_id: str) -> Position | None:
+    head = await node.hub.state.store.head(session_id)
+    return head.position if head else None

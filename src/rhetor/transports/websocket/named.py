@@ -9,7 +9,7 @@ from contextlib import suppress
 from starlette.websockets import WebSocket
 
 from rhetor.dialects import named_socket as dialect
-from rhetor.dialects.named_socket import PartView, SocketView, Wishes, Writing
+from rhetor.dialects.named_socket import PartView, SocketInput, SocketOptions, SocketView
 from rhetor.domain.command import KeepBlob, Principal, SendMessage
 from rhetor.domain.event import BlobKept, Position, StepDone, StepFailed, StepStarted
 from rhetor.domain.socket import Socket
@@ -27,7 +27,7 @@ async def named_socket(socket: WebSocket, socket_id: str) -> None:
     """What cannot be is said before the upgrade, but that a position is lost, which is told on the socket."""
     here: Node = socket.scope["state"]["node"]
     who: Principal = socket.scope["state"]["principal"]
-    wishes = Wishes.of(socket.query_params)
+    wishes = SocketOptions.of(socket.query_params)
     found = await sockets.found_socket(here.hub.state, who, socket_id)
     place: tuple[Head, Position] | PositionLost | None = None
     if wishes.cursor is not None:
@@ -51,14 +51,14 @@ class SocketDesk:
     """One connection: what it writes, in order, and what it is given. `after`: where it goes on; None for
     what no connection of the socket was given."""
 
-    def __init__(self, wire: Wire, socket: Socket, wishes: Wishes, after: Position | None) -> None:
+    def __init__(self, wire: Wire, socket: Socket, wishes: SocketOptions, after: Position | None) -> None:
         self._wire = wire
         self._hub = wire.hub
         self._socket = socket
         self._wishes = wishes
         self._after = after
         self._apart = BYTES | STEPS if wishes.stream else BYTES
-        self._writing = Writing(socket)
+        self._input = SocketInput(socket)
         self._parts: dict[str, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -67,7 +67,7 @@ class SocketDesk:
         self._wire.start(self._read(), f"socket {self._socket.id}")
         async for message in self._wire.messages():
             self._wire.charge(1)
-            for said in self._writing.take(message):
+            for said in self._input.decode(message):
                 if isinstance(said, RhetorError):
                     await self._refuse(said)
                     if isinstance(said, Malformed):
@@ -88,7 +88,7 @@ class SocketDesk:
 
     async def _refuse(self, error: RhetorError) -> None:
         self._wire.fault(error.code)
-        await self._wire.say(dialect.told(error))
+        await self._wire.say(dialect.failed(error))
 
     async def _read(self) -> None:
         state, session_id = self._hub.state, self._socket.session_id
@@ -105,8 +105,8 @@ class SocketDesk:
             for part in _parts(records, self._apart):
                 await self._prepare(part[0], view)
                 yield part
-                if view.given is not None:
-                    await sockets.give(state, self._socket, view.given)
+                if view.received is not None:
+                    await sockets.mark_read(state, self._socket, view.received)
 
     async def _prepare(self, record: Record, view: SocketView) -> None:
         match record.event.payload if record.type in self._apart else None:

@@ -192,7 +192,7 @@ async def test_files_are_told_that_cannot_be_read_and_the_others_are_taken_in(tm
     async with with_programs(tools=TOOLS) as home:
         report = await taken_in(home, paths=[str(bad), str(tmp_path / "none.jsonl"), str(good)])
         assert [(file["new"], file["error"]) for file in report["files"]] == [
-            (0, "it is no conversation of a known agent"),
+            (0, "the file is not a conversation of a known agent"),
             (0, "No such file or directory"),
             (3, None),
         ]
