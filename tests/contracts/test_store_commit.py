@@ -38,7 +38,7 @@ async def test_numbers_of_a_stream_are_gapless_from_one(store: Store) -> None:
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 1_000])
-async def test_a_large_commit_is_whole(store: Store, count: int) -> None:
+async def test_a_large_commit_is_stored_completely(store: Store, count: int) -> None:
     rows = [Row("turn", f"t{n:04}", "x", b"{}", name=f"n{n}") for n in range(count)]
     await store.commit("s", [question(f"word{n}", f"t{n}") for n in range(count)], rows=rows)
     assert [event.payload for event in await events(store, "s")] == [
@@ -49,7 +49,7 @@ async def test_a_large_commit_is_whole(store: Store, count: int) -> None:
     assert len(await store.search(f"word{count - 1}")) == 1
 
 
-async def test_an_event_comes_back_as_it_was_given(store: Store) -> None:
+async def test_an_event_is_read_as_it_was_committed(store: Store) -> None:
     draft = Draft(
         AgentRecord({"deep": [1, {"x": None}], "big": 1 << 80, "text": "naïve \x00 🦉"}), "t", "step"
     )
@@ -68,7 +68,7 @@ async def test_a_stream_begins_with_its_first_commit_even_without_events(store: 
     assert await store.page("s", Position(committed.epoch, 0)) == []
 
 
-async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
+async def test_events_rows_key_and_offset_are_committed_together(store: Store) -> None:
     committed = await store.commit(
         "s", [chunk("a", "t")], key=KEY, rows=[ROW], sources=[SourceOffset("spool", 77)]
     )
@@ -94,7 +94,7 @@ async def test_events_rows_key_and_offset_land_together(store: Store) -> None:
         (Malformed, {"sources": [SourceOffset("spool", 1 << 63)]}),
     ],
 )
-async def test_what_is_refused_leaves_no_trace(
+async def test_a_refused_commit_changes_nothing(
     store: Store, refused: type[RhetorError], how: dict[str, object]
 ) -> None:
     await store.commit("s", [chunk("a", "t")], key=KEY, rows=[ROW], sources=[SourceOffset("spool", 1)])
@@ -109,7 +109,7 @@ async def test_what_is_refused_leaves_no_trace(
     assert not (await store.commit("s", [], key=fresh)).replayed
 
 
-async def test_one_refusal_does_not_touch_its_neighbours(store: Store) -> None:
+async def test_a_refused_commit_does_not_affect_others_of_the_same_moment(store: Store) -> None:
     never = Expect("session", "none", frozenset({"x"}))
     done = await asyncio.gather(
         *(store.commit("s", [chunk(str(n), "t")], expects=[never] if n % 3 == 0 else []) for n in range(60)),
@@ -120,7 +120,9 @@ async def test_one_refusal_does_not_touch_its_neighbours(store: Store) -> None:
     assert await shown(store, "s") == [(seq, OutputDelta(str(n))) for seq, n in enumerate(kept, start=1)]
 
 
-async def test_the_same_key_gives_the_first_result_whatever_holds_by_now(store: Store) -> None:
+async def test_a_repeated_key_returns_the_first_result_even_if_conditions_no_longer_hold(
+    store: Store,
+) -> None:
     await store.commit("s", [], rows=[ROW])
     expect = Expect("session", "s1", frozenset({"active"}))
     first = await store.commit(
@@ -137,7 +139,7 @@ async def test_a_key_belongs_to_its_scope(store: Store) -> None:
     assert not other.replayed
 
 
-async def test_fifty_commits_with_one_key_make_one(store: Store) -> None:
+async def test_of_fifty_commits_with_one_key_one_is_made(store: Store) -> None:
     done = await asyncio.gather(*(store.commit("s", [chunk("a", "t")], key=KEY) for _ in range(50)))
     assert sorted(committed.replayed for committed in done) == [False] + [True] * 49
     assert {(committed.first, committed.last, committed.result) for committed in done} == {(1, 1, KEY.result)}
@@ -162,7 +164,7 @@ async def test_of_fifty_concurrent_writers_the_first_wins(store: Store) -> None:
     assert await shown(store, "s") == [(1, OutputDelta("0"))]
 
 
-async def test_of_several_expectations_each_has_to_hold(store: Store) -> None:
+async def test_a_commit_needs_each_of_its_conditions_to_hold(store: Store) -> None:
     other = replace(ROW, id="s2", name=None)
     await store.commit("s", [], rows=[ROW, other])
     holds = [Expect("session", id, frozenset({"active"})) for id in ("s1", "s2")]
@@ -252,7 +254,7 @@ async def test_a_commit_may_expect_that_a_row_is_absent(store: Store) -> None:
     await store.commit("s", [], expects=[absent], rows=[ROW])
 
 
-async def test_a_name_is_one_rows_within_kind_and_owner(store: Store) -> None:
+async def test_a_name_is_unique_within_kind_and_owner(store: Store) -> None:
     await store.commit("s", [], rows=[ROW])
     for free in (replace(ROW, owner="you", id="s2"), replace(ROW, kind="plan", id="s3"), ROW):
         await store.commit("s", [], rows=[free])
@@ -316,12 +318,12 @@ async def test_rows_are_found_by_each_of_their_fields(store: Store) -> None:
     assert await store.get("turn", "none") is None
 
 
-async def test_drops_come_before_puts(store: Store) -> None:
+async def test_rows_are_dropped_before_others_are_put(store: Store) -> None:
     await store.commit("s", [], rows=[ROW], drop=[("session", "s1"), ("session", "none")])
     assert contents([await stored(store, "session", "s1")]) == [ROW]
 
 
-async def test_a_fork_stands_on_its_parent_and_leaves_it_alone(store: Store) -> None:
+async def test_a_fork_refers_to_its_parent_and_does_not_change_it(store: Store) -> None:
     parent = await store.commit("s", [chunk("a", "t"), chunk("b", "t")])
     base = ("s", Position(parent.epoch, 1))
     fork = await store.commit("fork", [chunk("c", "t")], base=base)
@@ -330,7 +332,7 @@ async def test_a_fork_stands_on_its_parent_and_leaves_it_alone(store: Store) -> 
     assert await shown(store, "s") == [(1, OutputDelta("a")), (2, OutputDelta("b"))]
 
 
-async def test_a_restore_begins_a_new_epoch_from_which_one_can_be_restored_again(store: Store) -> None:
+async def test_a_restore_begins_a_new_epoch_and_can_be_undone(store: Store) -> None:
     old = await store.commit("s", [chunk("a", "t"), chunk("b", "t")])
     base = ("s", Position(old.epoch, 1))
     new = await store.commit("s", [], base=base)
@@ -341,7 +343,7 @@ async def test_a_restore_begins_a_new_epoch_from_which_one_can_be_restored_again
     assert await shown(store, "s") == []
 
 
-async def test_a_base_must_be_there(store: Store) -> None:
+async def test_a_base_must_exist(store: Store) -> None:
     done = await store.commit("s", [chunk("a", "t")])
     other = await store.commit("other", [])
     for base in [
@@ -354,7 +356,7 @@ async def test_a_base_must_be_there(store: Store) -> None:
     assert await store.head("fork") is None
 
 
-async def test_a_base_may_be_of_the_same_moment(store: Store) -> None:
+async def test_a_base_may_be_committed_at_the_same_moment(store: Store) -> None:
     done = await store.commit("s", [])
     appended, forked = await asyncio.gather(
         store.commit("s", [chunk("a", "t")]),
@@ -374,7 +376,7 @@ async def test_a_cancelled_caller_does_not_take_its_commit_back(store: Store) ->
 
 
 @pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), {1, 2, object()}])
-async def test_what_json_or_unicode_cannot_say_is_malformed(store: Store, value: object) -> None:
+async def test_values_without_a_form_in_json_or_unicode_are_malformed(store: Store, value: object) -> None:
     with pytest.raises(Malformed):
         await store.commit("s", [chunk("fine", "t"), Draft(AgentRecord(value), "t")])
     with pytest.raises(Malformed):
@@ -386,7 +388,7 @@ async def test_what_json_or_unicode_cannot_say_is_malformed(store: Store, value:
     assert await store.head("s") is None
 
 
-async def test_what_is_nested_too_deeply_is_malformed(store: Store) -> None:
+async def test_a_value_nested_too_deeply_is_malformed(store: Store) -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -396,7 +398,7 @@ async def test_what_is_nested_too_deeply_is_malformed(store: Store) -> None:
         deep = deep.pop()  # type: ignore[assignment]
 
 
-async def test_a_closed_store_refuses(store: Store) -> None:
+async def test_a_closed_store_refuses_commits(store: Store) -> None:
     done = await store.commit("s", [chunk("a", "t")])
     waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
     await asyncio.sleep(0)
@@ -410,7 +412,7 @@ async def test_a_closed_store_refuses(store: Store) -> None:
     await store.aclose()
 
 
-async def test_of_many_rows_the_first_ones_are_found_or_the_newest(store: Store) -> None:
+async def test_a_limited_find_returns_the_first_rows_or_the_newest(store: Store) -> None:
     rows = [replace(ROW, id=f"s{at}", name=None, at=at) for at in (3, 1, 2)]
     await store.commit("s", [], rows=rows)
     assert [row.at for row in await store.find("session", limit=2)] == [1, 2]

@@ -31,7 +31,7 @@ async def turns(store: Store, stream: str, *names: str) -> None:
         await store.commit(stream, [question(f"{name}?", name), answer(f"{name}!", name)])
 
 
-async def test_messages_come_oldest_first_with_all_that_is_known_of_them(store: Store) -> None:
+async def test_messages_come_oldest_first_with_their_turn_time_and_number(store: Store) -> None:
     done = await store.commit("s", [question("hi", "t"), chunk("yo", "t"), answer("yo", "t")])
     asked, answered = await store.spoken("s", 10)
     [first, _, last] = await events(store, "s")
@@ -40,7 +40,7 @@ async def test_messages_come_oldest_first_with_all_that_is_known_of_them(store: 
     assert done.last == 3
 
 
-async def test_only_the_last_messages_are_given(store: Store) -> None:
+async def test_a_limit_keeps_the_last_messages(store: Store) -> None:
     await turns(store, "s", "a", "b", "c")
     assert await said(store, "s", 4) == ["b?", "b!", "c?", "c!"]
     assert await said(store, "s", 3) == ["b!", "c?", "c!"]
@@ -48,7 +48,7 @@ async def test_only_the_last_messages_are_given(store: Store) -> None:
     assert await said(store, "s", 3, answered=False) == ["b!", "c?", "c!"]
 
 
-async def test_a_question_without_an_answer_waits_outside_of_the_conversation(store: Store) -> None:
+async def test_an_unanswered_question_is_not_part_of_the_conversation(store: Store) -> None:
     await store.commit("s", [question("a?", "a"), question("b?", "b"), question("c?", "c")])
     await store.commit("s", [answer("a!", "a"), failure("b")])
     assert await said(store, "s") == ["a?", "a!"]
@@ -57,12 +57,12 @@ async def test_a_question_without_an_answer_waits_outside_of_the_conversation(st
     assert await said(store, "s", answered=False) == ["a?", "b?", "c?", "a!", "c…"]
 
 
-async def test_of_an_answer_that_was_begun_again_the_last_one_stands(store: Store) -> None:
+async def test_of_a_turn_answered_again_the_last_answer_counts(store: Store) -> None:
     await store.commit("s", [question("a?", "a"), partial("a…", "a"), answer("a!", "a")])
     assert await said(store, "s") == ["a?", "a!"]
 
 
-async def test_a_fork_remembers_its_parent_up_to_where_it_stands(store: Store) -> None:
+async def test_a_fork_remembers_its_parent_up_to_the_position_it_stands_on(store: Store) -> None:
     await turns(store, "parent", "a", "b")
     head = await store.head("parent")
     assert head is not None
@@ -79,7 +79,7 @@ async def test_a_fork_remembers_its_parent_up_to_where_it_stands(store: Store) -
     assert await said(store, "parent") == ["a?", "a!", "b?", "b!", "c?", "c!"]
 
 
-async def test_a_restore_forgets_what_came_later_and_can_be_taken_back(store: Store) -> None:
+async def test_a_restore_forgets_later_messages_and_can_be_undone(store: Store) -> None:
     await turns(store, "s", "a", "b")
     old = await store.head("s")
     assert old is not None
@@ -91,14 +91,14 @@ async def test_a_restore_forgets_what_came_later_and_can_be_taken_back(store: St
     assert await said(store, "s") == ["a?", "a!", "b?", "b!"]
 
 
-async def test_what_was_said_outlives_its_events(store: Store) -> None:
+async def test_messages_outlive_their_events(store: Store) -> None:
     await turns(store, "s", "a", "b")
     await store.truncate("s", 99)
     assert await said(store, "s") == ["a?", "a!", "b?", "b!"]
     assert len(await store.search("a")) == 2
 
 
-async def test_each_run_of_neighbouring_chunks_becomes_one_fold(store: Store) -> None:
+async def test_each_run_of_adjacent_chunks_becomes_one_fold(store: Store) -> None:
     await store.commit("s", [question("q", "t"), Draft(TurnStarted("apollo"), "t"), chunk("a", "t")])
     await store.commit("s", [chunk("b", "t"), chunk("other", "u"), chunk("c", "t")])
     end = answer("abc", "t")
@@ -125,14 +125,16 @@ async def test_each_run_of_neighbouring_chunks_becomes_one_fold(store: Store) ->
         ([answer("ab", "other")], 0),
     ],
 )
-async def test_only_what_is_kept_elsewhere_is_folded(store: Store, end: list[Draft], went: int) -> None:
+async def test_only_chunks_whose_text_is_kept_elsewhere_are_folded(
+    store: Store, end: list[Draft], went: int
+) -> None:
     await store.commit("s", [question("q", "t"), chunk("a", "t"), chunk("b", "t"), *end])
     before = await shown(store, "s")
     assert await store.fold("s", "t") == went
     assert (await shown(store, "s") == before) == (went == 0)
 
 
-async def test_a_fold_of_what_is_partly_truncated_begins_where_the_stream_does(store: Store) -> None:
+async def test_a_fold_of_partly_truncated_chunks_begins_at_the_earliest_number(store: Store) -> None:
     await store.commit("s", [question("q", "t"), *(chunk(c, "t") for c in "abcd"), answer("abcd", "t")])
     await store.truncate("s", 4)
     assert await store.fold("s", "t") == 2
@@ -144,7 +146,7 @@ async def test_a_fold_of_what_is_partly_truncated_begins_where_the_stream_does(s
     assert [seq for seq, _ in await shown(store, "s", after=4)] == [5, 6]
 
 
-async def test_folding_keeps_the_text_of_a_turn_that_broke_off(store: Store) -> None:
+async def test_folding_keeps_the_text_of_a_turn_that_did_not_complete(store: Store) -> None:
     await store.commit("s", [question("q", "t"), chunk("ha", "t"), partial("ha", "t"), failure("t")])
     await store.fold("s", "t")
     assert [payload for _, payload in await shown(store, "s", after=1)] == [
@@ -172,7 +174,7 @@ async def test_a_search_finds_messages_that_have_all_the_words(store: Store) -> 
     assert len(await places(store, "quick", limit=2)) == 2
 
 
-async def test_a_hit_says_where_and_who_and_marks_the_words(store: Store) -> None:
+async def test_a_hit_has_position_role_and_marked_words(store: Store) -> None:
     done = await store.commit("s", [question("one two three", "t")])
     [event] = await events(store, "s")
     expected = Hit("s", Position(done.epoch, 1), "t", "user", "one \x02two\x03 three", event.at)
@@ -207,12 +209,12 @@ async def test_an_excerpt_of_a_long_text_is_short_and_shows_the_word(store: Stor
         "\ud800",
     ],
 )
-async def test_no_input_is_an_error_of_the_search(store: Store, words: str) -> None:
+async def test_any_search_text_is_accepted(store: Store, words: str) -> None:
     await store.commit("s", [question("nothing of that", "t")])
     assert await store.search(words) == []
 
 
-async def test_operators_are_words_like_others(store: Store) -> None:
+async def test_operators_of_the_query_language_are_plain_words(store: Store) -> None:
     await store.commit("s", [question("this AND that OR \x00 nearby", "t")])
     assert await places(store, "and or") == {("s", 1)}
 
@@ -236,7 +238,7 @@ async def test_the_last_questions_of_all_streams_come_newest_first_with_their_an
     assert await store.recent(10, before=min(e.at for e in await store.recent(10))) == []
 
 
-async def test_what_happened_earlier_keeps_its_time(store: Store) -> None:
+async def test_an_event_of_an_earlier_time_keeps_that_time(store: Store) -> None:
     await store.commit("s", [question("new?", "n")])
     drafts = [replace(question("old?", "o"), at=7), replace(answer("old!", "o"), at=9)]
     await store.commit("s", drafts)

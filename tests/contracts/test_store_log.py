@@ -22,7 +22,7 @@ async def fill(store: Store, count: int, stream: str = "s") -> Committed:
     return await store.commit(stream, [chunk(str(n), "t") for n in range(1, count + 1)])
 
 
-async def test_pages_are_of_at_most_the_limit_and_end_at_the_head(store: Store) -> None:
+async def test_a_page_has_at_most_the_limit_and_is_empty_only_at_the_head(store: Store) -> None:
     done = await fill(store, 10)
     sizes = []
     position = Position(done.epoch, 0)
@@ -33,7 +33,7 @@ async def test_pages_are_of_at_most_the_limit_and_end_at_the_head(store: Store) 
     assert (sizes, position.seq) == ([4, 4, 2], 10)
 
 
-async def test_a_page_rich_in_bytes_is_shorter_and_nothing_is_left_out(store: Store) -> None:
+async def test_a_page_with_much_data_is_shorter_and_nothing_is_left_out(store: Store) -> None:
     for n in range(12):
         await store.commit("s", [chunk(str(n) * (1 << 20), "t")])
     found = await events(store, "s")
@@ -44,7 +44,7 @@ async def test_a_page_rich_in_bytes_is_shorter_and_nothing_is_left_out(store: St
     ("seq", "outcome"),
     [(4, "ok"), (7, "ok"), (10, "ok"), (3, "truncated"), (0, "truncated"), (11, "ahead"), (1 << 60, "ahead")],
 )
-async def test_resuming_ends_in_one_of_its_ways(store: Store, seq: int, outcome: str) -> None:
+async def test_resuming_is_ok_truncated_or_ahead(store: Store, seq: int, outcome: str) -> None:
     done = await fill(store, 10)
     await store.truncate("s", 5)
     head = await store.head("s")
@@ -75,7 +75,7 @@ async def test_a_position_of_another_epoch_is_lost(store: Store) -> None:
         }
 
 
-async def test_a_stream_that_is_not_there_is_said_to_be_not_there(store: Store) -> None:
+async def test_a_missing_stream_is_not_found(store: Store) -> None:
     nowhere = Position("0" * 32, 0)
     with pytest.raises(NotFound):
         await store.page("none", nowhere)
@@ -91,7 +91,7 @@ async def test_a_stream_that_is_not_there_is_said_to_be_not_there(store: Store) 
     assert await store.head("none") is None
 
 
-async def test_records_carry_what_doors_need_and_share_their_frames(store: Store) -> None:
+async def test_records_have_the_fields_of_their_event_and_share_their_frames(store: Store) -> None:
     done = await store.commit("s", [chunk("a", "t")])
     [record] = await store.page("s", Position(done.epoch, 0))
     assert record == Record("s", done.epoch, 1, record.at, "output.delta", "t", None, record.data)
@@ -102,7 +102,7 @@ async def test_records_carry_what_doors_need_and_share_their_frames(store: Store
     assert same.frames == {"raw": b"frame"}
 
 
-async def test_waiting_returns_at_once_where_there_is_something_or_nothing_to_wait_for(store: Store) -> None:
+async def test_waiting_returns_at_once_if_there_are_events_or_the_position_is_lost(store: Store) -> None:
     done = await fill(store, 3)
     async with asyncio.timeout(20):
         await store.wait("s", Position(done.epoch, 2))
@@ -110,7 +110,7 @@ async def test_waiting_returns_at_once_where_there_is_something_or_nothing_to_wa
         await store.wait("s", Position("0" * 32, 3))
 
 
-async def test_a_commit_wakes_who_waits_for_its_stream_and_nobody_else(store: Store) -> None:
+async def test_a_commit_wakes_only_the_followers_of_its_stream(store: Store) -> None:
     here, there = await fill(store, 1), await fill(store, 1, "other")
     waiting = [
         asyncio.create_task(store.wait(stream, Position(done.epoch, 1)), name=stream)
@@ -125,7 +125,7 @@ async def test_a_commit_wakes_who_waits_for_its_stream_and_nobody_else(store: St
     await asyncio.gather(waiting[2], return_exceptions=True)
 
 
-async def test_a_new_epoch_wakes_who_waits(store: Store) -> None:
+async def test_a_new_epoch_wakes_followers(store: Store) -> None:
     done = await fill(store, 1)
     waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
     await asyncio.sleep(0)
@@ -134,7 +134,7 @@ async def test_a_new_epoch_wakes_who_waits(store: Store) -> None:
         await waiting
 
 
-async def test_one_waiter_that_is_cancelled_does_not_touch_the_others(store: Store) -> None:
+async def test_a_cancelled_follower_does_not_affect_others(store: Store) -> None:
     done = await fill(store, 1)
     waiting = [
         asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name=f"waiter {n}") for n in range(10)
@@ -158,7 +158,7 @@ async def collect(batches: AsyncIterator[Sequence[Record]], until: int) -> list[
     return found
 
 
-async def test_followers_miss_nothing_and_see_nothing_twice_wherever_they_begin(store: Store) -> None:
+async def test_followers_see_each_event_once_wherever_they_begin(store: Store) -> None:
     total, writers = 600, 3
     done = await store.commit("s", [])
 
@@ -189,7 +189,7 @@ async def test_followers_miss_nothing_and_see_nothing_twice_wherever_they_begin(
         assert follower.result() == everything[after:]
 
 
-async def test_a_follower_of_a_restored_stream_is_told(store: Store) -> None:
+async def test_a_follower_of_a_restored_stream_loses_its_position(store: Store) -> None:
     done = await fill(store, 2)
     batches = follow(store, "s", Position(done.epoch, 0))
     assert [record.seq for record in await anext(batches)] == [1, 2]
@@ -222,7 +222,7 @@ async def test_truncating_keeps_the_rest_and_its_numbers(store: Store) -> None:
     assert await store.head("s") == Head(done.epoch, 5_000, 4_990)
 
 
-async def test_a_stream_that_is_truncated_whole_goes_on_with_its_next_number(store: Store) -> None:
+async def test_a_fully_truncated_stream_continues_with_its_next_number(store: Store) -> None:
     done = await fill(store, 3)
     await store.truncate("s", 99)
     assert await store.head("s") == Head(done.epoch, 3, 4)
@@ -232,7 +232,7 @@ async def test_a_stream_that_is_truncated_whole_goes_on_with_its_next_number(sto
     assert await shown(store, "s", after=3) == [(4, OutputDelta("x"))]
 
 
-async def test_a_reader_inside_a_folded_range_gets_what_stands_for_it(store: Store) -> None:
+async def test_a_reader_inside_a_folded_range_gets_the_fold(store: Store) -> None:
     done = await store.commit(
         "s", [question("q", "t"), *(chunk(c, "t") for c in "abcd"), answer("abcd", "t")]
     )

@@ -323,7 +323,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_story_is_the_models_story(kind: str) -> None:
+def test_any_sequence_of_operations_agrees_with_the_model(kind: str) -> None:
     machine = type(f"{kind} machine", (StoreMachine,), {"kind": kind})
     run_state_machine_as_test(
         machine,

@@ -90,11 +90,11 @@ def test_any_chunking_of_a_recording_gives_the_same_tokens(recording: Path) -> N
         (b"\xff\x1b[\xc3\xa9", [Text("\ufffdé")]),
     ],
 )
-def test_sequences_are_told_apart(stream: bytes, expected: list[Token]) -> None:
+def test_sequences_are_distinguished(stream: bytes, expected: list[Token]) -> None:
     assert tokens(stream) == expected
 
 
-def test_a_long_string_is_cut_and_swallowed_to_its_end() -> None:
+def test_a_long_string_is_cut_and_skipped_to_its_end() -> None:
     found = tokens(b"\x1b]52;c;", *[b"x" * 1000] * 200, b"\x07after")
     assert found == [String("OSC", ("52;c;" + "x" * MAX_STRING)[:MAX_STRING], True), Text("after")]
 
@@ -122,7 +122,7 @@ def test_numbers_of_parameters_are_bounded() -> None:
         (b"\xff\0x\n", "\ufffdx\n"),
     ],
 )
-def test_text_is_what_a_person_would_read(stream: bytes, text: str) -> None:
+def test_text_is_shown_as_a_person_would_read_it(stream: bytes, text: str) -> None:
     assert plain(stream) == text
 
 
@@ -140,13 +140,13 @@ def test_a_line_of_several_rows_is_one_line(stream: bytes, text: str) -> None:
     assert plain(stream, columns=5) == text
 
 
-def test_lines_are_given_when_they_end_and_the_rest_is_shown() -> None:
+def test_a_line_is_returned_when_it_ends_and_the_rest_is_shown() -> None:
     text = PlainText()
     assert (text.feed(b"one\r\ntw"), text.line, text.at_end) == ("one\n", "tw", True)
     assert (text.feed(b"o\b"), text.line, text.at_end) == ("", "two", False)
 
 
-def test_a_line_without_end_is_given_out_at_its_bound() -> None:
+def test_a_line_without_end_is_returned_at_its_limit() -> None:
     text = PlainText()
     given = "".join(text.feed(b"x" * 100_000) for _ in range(12))
     assert len(given) > 1 << 20 and len(given) + len(text.line) == 1_200_000

@@ -23,12 +23,12 @@ def test_any_chunking_gives_the_same_frames(wanted: list[frames.Frame], places: 
 
 
 @pytest.mark.parametrize("length", [0, frames.MAX_FRAME_BYTES + 1, 0xFFFFFFFF])
-def test_a_length_that_cannot_be_is_refused_at_once(length: int) -> None:
+def test_an_impossible_length_is_refused_at_once(length: int) -> None:
     with pytest.raises(FrameBroken):
         FrameDecoder().feed(length.to_bytes(4, "big"))
 
 
-def test_the_longest_frame_passes_and_a_longer_one_is_not_made() -> None:
+def test_the_longest_frame_passes_and_a_longer_one_is_rejected() -> None:
     body = b"x" * (frames.MAX_FRAME_BYTES - 1)
     assert FrameDecoder().feed(frames.frame(1, body)) == [(1, body)]
     with pytest.raises(FrameBroken):
@@ -36,14 +36,14 @@ def test_the_longest_frame_passes_and_a_longer_one_is_not_made() -> None:
 
 
 @given(OFFSETS, OFFSETS, st.binary(max_size=50))
-def test_what_is_packed_is_unpacked(offset: int, at_ms: int, data: bytes) -> None:
+def test_packed_values_are_unpacked_unchanged(offset: int, at_ms: int, data: bytes) -> None:
     assert frames.unpack_offset(frames.pack_offset(offset)) == offset
     assert frames.unpack_chunk(frames.pack_chunk(offset, at_ms, data)) == (offset, at_ms, data)
     assert frames.unpack_write(frames.pack_write(frames.TEXT, data, last=True)) == (frames.TEXT, True, data)
 
 
 @pytest.mark.parametrize(("code", "signal"), [(0, None), (255, None), (None, 9)])
-def test_an_end_is_by_code_or_by_signal(code: int | None, signal: int | None) -> None:
+def test_a_program_ends_with_a_code_or_by_a_signal(code: int | None, signal: int | None) -> None:
     assert frames.unpack_exited(frames.pack_exited(code, signal, 5, 6)) == (code, signal, 5, 6)
 
 
@@ -65,7 +65,7 @@ def test_fields_that_are_cut_are_broken() -> None:
             frames.unpack_fields(whole[:length])
 
 
-def test_records_end_where_the_writer_came_to() -> None:
+def test_an_incomplete_record_ends_the_records() -> None:
     whole = frames.record(0, 7, b"one") + frames.record(3, 8, b"three")
     both = [(23, 0, 7, b"one"), (48, 3, 8, b"three")]
     assert list(frames.records(whole)) == both

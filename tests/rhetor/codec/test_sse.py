@@ -62,7 +62,7 @@ def test_any_chunking_gives_the_same_events(stream: bytes, places: list[int]) ->
 
 
 @given(st.lists(EVENTS, max_size=5), st.sampled_from([b"\n", b"\r", b"\r\n"]))
-def test_what_was_written_is_read(events: list[ServerSentEvent], end: bytes) -> None:
+def test_written_events_are_read_back(events: list[ServerSentEvent], end: bytes) -> None:
     assert read(b"".join(write(event, end) for event in events)) == events
 
 
@@ -91,14 +91,14 @@ def test_comments_count_as_lines() -> None:
     [[b"data: " + b"x" * 101 + b"\n"], [b"data: ", *[b"x" * 10] * 11], [b"data: 12345678\n"] * 20],
     ids=["one line", "a line in pieces", "many lines"],
 )
-def test_an_event_that_is_too_large_is_refused(chunks: list[bytes]) -> None:
+def test_an_event_that_is_too_large_is_rejected(chunks: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     with pytest.raises(TooLarge):
         for chunk in chunks:
             decoder.feed(chunk)
 
 
-def test_the_bound_is_for_one_event_and_not_for_the_stream() -> None:
+def test_the_limit_applies_to_one_event_and_not_to_the_stream() -> None:
     decoder = SSEDecoder(max_event_bytes=100)
     for _ in range(50):
         assert decoder.feed(b"data: " + b"x" * 80 + b"\r\n\r") == [ServerSentEvent("message", b"x" * 80)]

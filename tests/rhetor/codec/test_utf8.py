@@ -28,7 +28,7 @@ def written(parts: list[str | Invalid]) -> bytes:
 @given(STREAMS, st.lists(st.integers(0, 1 << 16), max_size=10))
 @example("a€😀".encode(), [2, 5, 6, 7])
 @example(b"\xe2\x82A\xf0\x9f\x98", [1, 2, 4, 5])
-def test_any_chunking_gives_the_same_and_loses_nothing(stream: bytes, places: list[int]) -> None:
+def test_any_chunking_gives_the_same_items_and_loses_nothing(stream: bytes, places: list[int]) -> None:
     whole = read(stream)
     assert read(*cut(stream, places)) == whole
     assert read(*(bytes((byte,)) for byte in stream)) == whole
@@ -36,7 +36,7 @@ def test_any_chunking_gives_the_same_and_loses_nothing(stream: bytes, places: li
 
 
 @given(STREAMS)
-def test_what_is_text_is_what_python_reads_as_text(stream: bytes) -> None:
+def test_text_is_what_python_decodes_as_text(stream: bytes) -> None:
     text = "".join(part for part in read(stream) if isinstance(part, str))
     assert text == stream.decode("utf-8", "ignore")
 
@@ -53,7 +53,7 @@ def test_what_is_text_is_what_python_reads_as_text(stream: bytes) -> None:
         (b"\xef\xbb\xbfa\0\r\nb\r", ["\ufeffa\0\r\nb\r"]),
     ],
 )
-def test_what_is_no_utf8_stands_in_its_place(stream: bytes, parts: list[str | Invalid]) -> None:
+def test_invalid_bytes_stay_at_their_place(stream: bytes, parts: list[str | Invalid]) -> None:
     assert read(stream) == parts
 
 

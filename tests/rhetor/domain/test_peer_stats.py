@@ -25,7 +25,7 @@ def after(*ends: TurnEnd, at: int = 0) -> PeerStats:
     return stats
 
 
-def test_nothing_is_known_of_a_peer_that_was_never_asked() -> None:
+def test_a_peer_without_turns_has_no_statistics() -> None:
     stats = PeerStats()
     assert (stats.success_rate, stats.avg_response_time, stats.cost_per_1k_tokens) == (None, None, None)
 
@@ -35,11 +35,11 @@ def test_rates_and_times_are_means_over_the_turns() -> None:
     assert (stats.success_rate, stats.avg_response_time) == (0.5, 2.0)
 
 
-def test_what_a_person_ended_says_nothing_of_the_peer() -> None:
+def test_turns_that_a_person_ended_do_not_count() -> None:
     assert after(TurnCancelled("me"), TurnInterrupted("because")) == PeerStats()
 
 
-def test_a_cost_is_that_of_turns_whose_price_is_known() -> None:
+def test_the_cost_covers_only_turns_with_a_known_price() -> None:
     stats = after(answered(1, "0.002"), answered(1, None, 10**6), answered(1, "0.004"))
     assert stats.cost_per_1k_tokens == "0.003000"
 
@@ -49,7 +49,7 @@ def test_old_turns_fade() -> None:
     assert stats.success_rate == pytest.approx(0.5)
 
 
-def test_between_equals_the_one_that_answers_goes_first_then_the_fast_one() -> None:
+def test_equal_scores_are_ordered_by_success_rate_then_response_time() -> None:
     peers = [peer(name, Capability("x", 0.9)) for name in ("a", "b", "c", "d")]
     peer_statistics = {
         "a": after(FAILED, answered(0.1)),

@@ -31,9 +31,7 @@ def asking(*options: PermissionOption, tool: str = "Bash") -> PermissionAsked:
         (Rules(deny=("Read",)) + Rules(allow=("*",)), "allow"),
     ],
 )
-def test_what_is_denied_goes_before_what_is_asked_and_that_before_what_is_allowed(
-    rules: Rules, verdict: Verdict
-) -> None:
+def test_deny_wins_over_ask_and_ask_over_allow(rules: Rules, verdict: Verdict) -> None:
     assert rules.verdict("Bash") == verdict
 
 
@@ -50,7 +48,7 @@ def test_a_tool_without_a_name_is_never_allowed() -> None:
         ((), None),
     ],
 )
-def test_what_is_allowed_is_allowed_once_or_left_to_a_person(
+def test_a_rule_allows_once_or_leaves_the_request_to_a_person(
     options: tuple[PermissionOption, ...], chosen: str | None
 ) -> None:
     answer = decided(Rules(allow=("Bash",)), asking(*options))
@@ -60,7 +58,7 @@ def test_what_is_allowed_is_allowed_once_or_left_to_a_person(
 @pytest.mark.parametrize(
     ("options", "chosen"), [((ONCE, NEVER, NO), "no"), ((ONCE, NEVER), None), ((), None)]
 )
-def test_what_is_denied_is_refused_once_whatever_is_offered(
+def test_a_denied_tool_is_rejected_whatever_the_options(
     options: tuple[PermissionOption, ...], chosen: str | None
 ) -> None:
     assert decided(Rules(deny=("Bash",)), asking(*options)) == PermissionAnswered("r", chosen, "policy")

@@ -22,7 +22,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 @given(plans(), st.data())
-def test_every_step_ends_once_and_none_runs_before_what_it_needs(plan: Plan, data: st.DataObject) -> None:
+def test_every_step_ends_once_and_runs_after_its_needs(plan: Plan, data: st.DataObject) -> None:
     plan.check(hops=8)
     progress = Progress(plan)
     running: list[Step] = []
@@ -54,14 +54,14 @@ def test_an_answer_stands_whole_between_its_fence_lines(words: str, answer: str)
     assert message.count("--- n0nce ---") == 2 + words.count("--- n0nce ---") + answer.count("--- n0nce ---")
 
 
-def test_parts_of_a_message_come_in_order_and_empty_ones_leave_no_trace() -> None:
+def test_parts_of_a_message_are_in_order_and_empty_ones_are_left_out() -> None:
     assert compose("look", [], "n", "input") == "look\n\ninput"
     assert compose("", [], "n", "input") == "input"
     assert compose("look", [], "n") == "look"
     assert compose("a {{other}} b", [("s1", Answer("A", "{{s1}}"))], "n").endswith("a {{other}} b")
 
 
-def test_the_primary_peer_goes_first_then_the_score_then_the_name() -> None:
+def test_peers_are_ordered_by_primary_then_score_then_name() -> None:
     assert [m.peer.name for m in rank(PEERS, "code-analysis")] == ["apollo", "athena"]
     assert [m.peer.name for m in rank(PEERS, "code-analysis", 0.97)] == ["athena"]
     assert rank(PEERS, "flying") == []

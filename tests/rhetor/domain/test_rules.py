@@ -13,7 +13,7 @@ def route(name: str, *hops: str | Hop) -> Route:
     return Route("me", name, tuple(hop if isinstance(hop, Hop) else Hop(hop) for hop in hops))
 
 
-def test_a_route_in_a_route_stands_in_its_place_with_the_purpose_around_it() -> None:
+def test_an_inner_route_is_replaced_by_its_hops_with_the_outer_purpose() -> None:
     inner = route("inner", "b", Hop("c", "own"))
     outer = route("outer", "a", Hop("route:inner", "around"), "d")
     assert flattened(outer, {"inner": inner}) == (
@@ -24,7 +24,7 @@ def test_a_route_in_a_route_stands_in_its_place_with_the_purpose_around_it() -> 
     )
 
 
-def test_a_route_through_itself_is_refused_with_the_way() -> None:
+def test_a_route_through_itself_is_rejected_with_its_circle() -> None:
     routes = {"two": route("two", "route:three"), "three": route("three", "a", "route:one")}
     with pytest.raises(Unprocessable) as refused:
         flattened(route("one", "route:two"), routes)
@@ -33,13 +33,13 @@ def test_a_route_through_itself_is_refused_with_the_way() -> None:
         flattened(route("one", "route:one"), {})
 
 
-def test_a_route_through_one_that_is_not_there_is_refused() -> None:
+def test_a_route_through_a_missing_one_is_rejected() -> None:
     with pytest.raises(NotFound) as refused:
         flattened(route("one", "a", "route:gone"), {})
     assert refused.value.data == {"kind": "route", "id": "gone"}
 
 
-def test_routes_in_routes_are_bounded() -> None:
+def test_the_number_of_hops_is_bounded() -> None:
     routes = {"r0": route("r0", *["a"] * 10)} | {
         f"r{n}": route(f"r{n}", *[f"route:r{n - 1}"] * 10) for n in range(1, 20)
     }
@@ -47,7 +47,7 @@ def test_routes_in_routes_are_bounded() -> None:
         flattened(routes["r19"], routes)
 
 
-def test_a_circle_of_forwards_is_seen_from_each_of_its_peers_alone() -> None:
+def test_a_circle_of_forwards_is_found_from_each_of_its_peers() -> None:
     forwards = {"a": "b", "b": "c", "c": "a", "outside": "b", "x": "terminal"}
     assert circle("a", forwards) == ("a", "b", "c", "a")
     assert circle("c", forwards) == ("c", "a", "b", "c")
@@ -55,5 +55,5 @@ def test_a_circle_of_forwards_is_seen_from_each_of_its_peers_alone() -> None:
     assert circle("x", forwards) == ()
 
 
-def test_no_program_and_no_terminal_can_be_called_as_a_command_is() -> None:
+def test_every_command_of_the_shell_is_a_reserved_name() -> None:
     assert set() == COMMANDS - RESERVED

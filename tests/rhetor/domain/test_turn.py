@@ -38,7 +38,7 @@ def started() -> Turn:
 
 
 @given(st.lists(OUTPUTS, max_size=20))
-def test_a_turn_ends_once_with_all_that_was_answered(outputs: list[Output]) -> None:
+def test_a_turn_ends_once_with_its_whole_answer(outputs: list[Output]) -> None:
     turn = started()
     payloads = [payload for output in outputs for payload in turn.step(output)]
     (end,) = turn.step(Done())
@@ -53,7 +53,7 @@ def test_a_turn_ends_once_with_all_that_was_answered(outputs: list[Output]) -> N
 
 
 @given(st.lists(OUTPUTS, max_size=20), st.sampled_from(["fail", "cancel", "interrupt"]))
-def test_what_was_said_until_then_stays_when_a_turn_breaks_off(outputs: list[Output], how: str) -> None:
+def test_a_turn_that_does_not_complete_keeps_its_partial_answer(outputs: list[Output], how: str) -> None:
     turn = started()
     for output in outputs:
         turn.step(output)
@@ -70,7 +70,7 @@ def test_what_was_said_until_then_stays_when_a_turn_breaks_off(outputs: list[Out
     assert turn.state not in OPEN
 
 
-def test_a_turn_waits_for_all_that_it_asked_its_client_and_goes_on_then() -> None:
+def test_a_turn_waits_until_all_its_requests_are_answered() -> None:
     turn = started()
     turn.step(ToolUse("a", "look", {}, "client"))
     turn.step(Permission("b", "write", {}, ()))
@@ -82,7 +82,7 @@ def test_a_turn_waits_for_all_that_it_asked_its_client_and_goes_on_then() -> Non
     assert states == [TurnState.WAITING, TurnState.WAITING, TurnState.RUNNING]
 
 
-def test_a_turn_that_has_not_started_says_nothing() -> None:
+def test_a_turn_that_has_not_started_has_no_output() -> None:
     turn = Turn("t", "m", "apollo")
     with pytest.raises(TurnOver):
         turn.step(Text("early"))
@@ -100,19 +100,19 @@ def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
     assert total_usage([]) == (None, None)
 
 
-def test_every_payload_has_a_type_of_its_own_and_its_fields_as_data() -> None:
+def test_every_payload_has_its_own_type_and_its_fields_as_data() -> None:
     assert len({kind.type for kind in ev.PAYLOADS.values()}) == len(ev.PAYLOADS) == 31
     message = ev.MessageAccepted("m", "user", "hi", "me")
     assert ev.data_of(message)["from"] == "me"
 
 
 @given(st.text(max_size=60))
-def test_only_a_cursor_is_a_cursor(text: str) -> None:
+def test_any_text_is_a_cursor_or_is_rejected(text: str) -> None:
     position = ev.Position.parse(text)
     assert position is None or str(position).partition(":")[0] == position.epoch
 
 
 @given(st.integers(0, 10**18 - 1))
-def test_a_position_is_read_as_it_was_printed(seq: int) -> None:
+def test_a_printed_position_parses_to_itself(seq: int) -> None:
     position = ev.Position("0123456789abcdef" * 2, seq)
     assert ev.Position.parse(str(position)) == position

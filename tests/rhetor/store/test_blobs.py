@@ -20,14 +20,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def test_the_same_bytes_are_one_file_however_many_keep_them_at_once(tmp_path: Path) -> None:
+async def test_the_same_bytes_kept_at_once_are_one_file(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path / "blobs")
     assert set(await asyncio.gather(*(blobs.keep(CONTENT) for _ in range(10)))) == {ID}
     assert names(tmp_path / "blobs") == [ID]
     assert await blobs.read(ID) == CONTENT
 
 
-async def test_a_name_reaches_nothing_but_what_was_kept(tmp_path: Path) -> None:
+async def test_an_id_reaches_only_files_of_blobs(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     blobs = FileBlobs(tmp_path / "blobs")
     await blobs.keep(CONTENT)
@@ -36,7 +36,7 @@ async def test_a_name_reaches_nothing_but_what_was_kept(tmp_path: Path) -> None:
             await blobs.read(name)
 
 
-async def test_what_is_no_longer_what_was_kept_is_not_given(tmp_path: Path) -> None:
+async def test_a_damaged_blob_is_not_returned(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path)
     await blobs.keep(CONTENT)
     (tmp_path / ID).write_bytes(CONTENT[:-1])
@@ -44,7 +44,7 @@ async def test_what_is_no_longer_what_was_kept_is_not_given(tmp_path: Path) -> N
         await blobs.read(ID)
 
 
-async def test_where_it_cannot_be_written_it_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+async def test_a_blob_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file where the folder would be")
     for folder in ("file", "nowhere/blobs"):
         with pytest.raises(StoreRefused):
@@ -57,7 +57,7 @@ async def test_where_it_cannot_be_written_it_is_refused_and_nothing_is_left(tmp_
     assert await blobs.read(ID) == CONTENT
 
 
-async def test_a_sweep_takes_what_nobody_wants_and_what_is_not_whole(tmp_path: Path) -> None:
+async def test_a_sweep_removes_unwanted_and_incomplete_files(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path / "blobs")
 
     async def wants(id: str) -> bool:

@@ -39,7 +39,7 @@ STORED: list[tuple[ev.Payload, bytes]] = [
 
 
 @pytest.mark.parametrize(("payload", "stored"), STORED, ids=lambda value: getattr(value, "type", ""))
-def test_a_payload_is_stored_as_it_always_was(payload: ev.Payload, stored: bytes) -> None:
+def test_the_stored_form_of_a_payload_does_not_change(payload: ev.Payload, stored: bytes) -> None:
     assert encode(payload) == stored
     assert msgspec.json.encode(ev.data_of(payload)) == stored
     assert decode(payload.type, stored) == payload
@@ -62,5 +62,5 @@ COMMANDS: list[tuple[Command, bytes]] = [
 
 
 @pytest.mark.parametrize(("command", "hashed"), COMMANDS, ids=lambda value: type(value).__name__)
-def test_the_key_of_a_command_is_made_of_the_same_bytes(command: Command, hashed: bytes) -> None:
+def test_the_bytes_that_a_command_key_hashes_do_not_change(command: Command, hashed: bytes) -> None:
     assert msgspec.json.encode(command) == hashed

@@ -21,7 +21,7 @@ def numbers(tail: Tail, after: int, stream: str = "s", epoch: str = EPOCH) -> li
     return None if page is None else [record.seq for record in page]
 
 
-def test_it_answers_only_where_it_knows_everything_that_follows() -> None:
+def test_the_tail_answers_only_if_it_has_all_later_records() -> None:
     tail = Tail()
     fill(tail, 5, 8)
     assert numbers(tail, 6) == [7, 8]
@@ -52,13 +52,13 @@ def test_a_stream_keeps_its_newest_records_within_its_bounds() -> None:
     assert (numbers(tail, 3), numbers(tail, 2)) == ([4, 5], None)
 
 
-def test_one_record_stays_however_large_it_is() -> None:
+def test_the_newest_record_stays_however_large_it_is() -> None:
     tail = Tail(stream_bytes=10, total_bytes=10)
     fill(tail, 1, 2, text="x" * 100)
     assert numbers(tail, 1) == [2]
 
 
-def test_of_all_streams_the_one_goes_that_was_longest_not_used() -> None:
+def test_the_least_recently_used_stream_is_dropped_first() -> None:
     size = RECORD_BYTES + COPIES * len(record(1).data)
     tail = Tail(total_bytes=3 * size)
     for stream in "abc":
@@ -69,7 +69,7 @@ def test_of_all_streams_the_one_goes_that_was_longest_not_used() -> None:
     assert (len(tail), tail.size) == (3, 3 * size)
 
 
-def test_a_new_epoch_begins_from_nothing() -> None:
+def test_a_new_epoch_starts_empty() -> None:
     tail = Tail()
     fill(tail, 1, 3)
     tail.take("s", Head(OTHER, 1, 1), [record(1, epoch=OTHER)])
@@ -77,7 +77,7 @@ def test_a_new_epoch_begins_from_nothing() -> None:
     assert tail.size == RECORD_BYTES + COPIES * len(record(1).data)
 
 
-def test_folds_and_truncations_reach_it() -> None:
+def test_folds_and_truncations_apply_to_the_tail() -> None:
     tail = Tail()
     fill(tail, 1, 9)
     fold = Record.of(Event("s", Position(EPOCH, 6), 1, Folded(4, 6), "t"))
@@ -90,7 +90,7 @@ def test_folds_and_truncations_reach_it() -> None:
     assert (numbers(tail, 9), tail.size) == ([], 0)
 
 
-def test_a_fold_of_what_is_only_partly_here_leaves_no_hole() -> None:
+def test_a_fold_of_records_partly_in_the_tail_leaves_no_gap() -> None:
     tail = Tail(stream_records=3)
     fill(tail, 1, 9)
     tail.take("s", Head(EPOCH, 9, 1), folds=[Record.of(Event("s", Position(EPOCH, 8), 1, Folded(2, 8), "t"))])

@@ -23,7 +23,7 @@ async def begin(wakeups: Wakeups, stream: str, count: int) -> list[asyncio.Task[
     return tasks
 
 
-async def test_who_waits_for_a_stream_is_woken_and_forgotten() -> None:
+async def test_a_waiter_of_a_stream_is_woken_and_forgotten() -> None:
     wakeups = Wakeups()
     here, there = await begin(wakeups, "here", 3), await begin(wakeups, "there", 2)
     wakeups.wake("here")
@@ -34,7 +34,7 @@ async def test_who_waits_for_a_stream_is_woken_and_forgotten() -> None:
     assert (len(wakeups), wakeups.streams) == (0, 0)
 
 
-async def test_who_is_cancelled_leaves_nothing_behind_and_nobody_alone() -> None:
+async def test_a_cancelled_waiter_leaves_nothing_and_others_are_woken() -> None:
     wakeups = Wakeups()
     tasks = await begin(wakeups, "s", 4)
     for task in tasks[:2]:
@@ -58,7 +58,7 @@ async def test_a_wake_up_between_entering_and_waiting_counts() -> None:
     assert (len(wakeups), wakeups.streams) == (0, 0)
 
 
-async def test_who_waits_anew_is_not_touched_by_who_leaves_late() -> None:
+async def test_a_new_waiter_is_not_affected_by_one_that_leaves_late() -> None:
     wakeups = Wakeups()
     [first] = await begin(wakeups, "s", 1)
     wakeups.wake("s")

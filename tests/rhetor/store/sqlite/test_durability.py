@@ -74,7 +74,7 @@ def failing_fsync(gate_library: Path, folder: Path, how: str) -> subprocess.Comp
 
 
 @pytest.mark.anyio
-async def test_what_was_refused_does_not_come_back_after_a_crash(gate_library: Path, tmp_path: Path) -> None:
+async def test_a_refused_commit_does_not_reappear_after_a_crash(gate_library: Path, tmp_path: Path) -> None:
     assert failing_fsync(gate_library, tmp_path, "die").returncode == -signal.SIGKILL
     store = await SqliteStore.open(tmp_path / "db", clock=lambda: 1)
     assert [await texts(store, stream) for stream in ("a", "b")] == [{1: "before"}, {1: "before"}]

@@ -37,7 +37,7 @@ async def filled(path: Path) -> SqliteStore:
     return store
 
 
-async def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
+async def test_everything_is_still_there_after_a_restart(tmp_path: Path) -> None:
     key, row = Key("me", "k", "print", b"1"), Row("session", "s1", "x", b"{}", name="n")
     async with contextlib.AsyncExitStack() as stack:
         store = await SqliteStore.open(tmp_path / "db", clock=clock)
@@ -76,14 +76,14 @@ def modes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
 
 
-async def test_a_closed_store_leaves_one_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+async def test_a_closed_store_leaves_one_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     store = await filled(tmp_path / "db")
     assert set(modes(tmp_path).values()) == {0o600}
     await store.aclose()
     assert modes(tmp_path) == {"db": 0o600, "db.lock": 0o600}
 
 
-async def test_a_database_is_one_stores(tmp_path: Path) -> None:
+async def test_a_database_is_open_in_one_store_at_a_time(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "db", clock=clock)
     with pytest.raises(StoreRefused):
         await SqliteStore.open(tmp_path / "db", clock=clock)
@@ -118,7 +118,7 @@ async def test_after_an_unclean_stop_a_sound_file_is_opened(tmp_path: Path) -> N
     await store.aclose()
 
 
-async def test_after_an_unclean_stop_damage_is_found_and_told(tmp_path: Path) -> None:
+async def test_after_an_unclean_stop_damage_is_reported(tmp_path: Path) -> None:
     path = await copy_of_a_running_store(tmp_path)
     pages = path.stat().st_size // 4096
     for page in range(pages // 2, pages // 2 + 3):
@@ -133,7 +133,7 @@ async def test_after_an_unclean_stop_damage_is_found_and_told(tmp_path: Path) ->
         await SqliteStore.open(path, clock=clock)
 
 
-async def test_damage_that_is_met_on_the_way_is_looked_into_at_the_next_opening(tmp_path: Path) -> None:
+async def test_damage_found_while_reading_is_checked_at_the_next_opening(tmp_path: Path) -> None:
     await (await filled(tmp_path / "db")).aclose()
     pages = (tmp_path / "db").stat().st_size // 4096
     for page in range(pages // 2, pages // 2 + 3):
@@ -148,13 +148,13 @@ async def test_damage_that_is_met_on_the_way_is_looked_into_at_the_next_opening(
         await SqliteStore.open(tmp_path / "db", clock=clock)
 
 
-async def test_what_is_no_database_is_damaged(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_counts_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"# a file of somebody else\n" * 1_000)
     with pytest.raises(StoreDamaged):
         await SqliteStore.open(tmp_path / "db", clock=clock)
 
 
-async def test_an_older_programs_database_is_brought_up_to_date(tmp_path: Path) -> None:
+async def test_an_older_database_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "rhetor.db"
     await (await filled(path)).aclose()
     with contextlib.closing(sqlite3.connect(path)) as other:
@@ -183,7 +183,7 @@ def database_of_schema_2(path: Path, rows: Sequence[tuple[object, ...]]) -> None
         old.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-async def test_rows_of_a_database_without_versions_get_one(tmp_path: Path) -> None:
+async def test_rows_of_a_database_without_versions_get_version_1(tmp_path: Path) -> None:
     path = tmp_path / "rhetor.db"
     database_of_schema_2(path, [("session", "s1", "active", b"{}", "me", "apollo", "work", 5)])
     store = await SqliteStore.open(path, clock=clock)
@@ -196,7 +196,7 @@ async def test_rows_of_a_database_without_versions_get_one(tmp_path: Path) -> No
     await store.aclose()
 
 
-async def test_rows_stored_under_former_names_of_their_kinds_are_found(tmp_path: Path) -> None:
+async def test_rows_stored_under_former_kinds_are_found(tmp_path: Path) -> None:
     path = tmp_path / "rhetor.db"
     context = b'{"owner":"me","peer":"apollo","staged":["a"],"next":["b"],"source":"me","at":7,"version":3}'
     position = "0" * 32 + ":5"
@@ -225,7 +225,7 @@ async def test_rows_stored_under_former_names_of_their_kinds_are_found(tmp_path:
     await store.aclose()
 
 
-async def test_a_newer_programs_database_is_left_alone(tmp_path: Path) -> None:
+async def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path) -> None:
     await (await filled(tmp_path / "db")).aclose()
     with contextlib.closing(sqlite3.connect(tmp_path / "db")) as other:
         other.execute("PRAGMA user_version = 99")
@@ -234,6 +234,6 @@ async def test_a_newer_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert refused.value.data == {"schema": 99}
 
 
-async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused):
         await SqliteStore.open(tmp_path / "none" / "db", clock=clock)

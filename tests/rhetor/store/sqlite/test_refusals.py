@@ -89,7 +89,7 @@ def limited_files(folder: Path) -> Iterator[Disk]:
 
 
 @pytest.mark.parametrize("disk", [small_tmpfs, limited_files])
-async def test_while_the_disk_takes_nothing_appends_are_refused_and_reads_work(
+async def test_while_the_disk_is_full_appends_are_refused_and_reads_work(
     disk: Callable[[Path], contextlib.AbstractContextManager[Disk]], tmp_path: Path
 ) -> None:
     with disk(tmp_path) as full:
@@ -141,7 +141,7 @@ async def test_while_the_database_is_locked_appends_are_refused_and_reads_work(t
     await store.aclose()
 
 
-async def test_a_lock_that_goes_in_time_is_waited_for(tmp_path: Path) -> None:
+async def test_an_append_waits_for_a_lock_that_is_released_in_time(tmp_path: Path) -> None:
     store = await open_store(tmp_path)
     await store.commit("s", [])
     with locked(tmp_path / "db"):
@@ -154,7 +154,7 @@ async def test_a_lock_that_goes_in_time_is_waited_for(tmp_path: Path) -> None:
     await store.aclose()
 
 
-async def test_appends_that_wait_are_bounded(tmp_path: Path) -> None:
+async def test_waiting_appends_are_bounded(tmp_path: Path) -> None:
     store = await open_store(tmp_path, busy_timeout=0.2)
     await store.commit("s", [])
     large = [chunk("x" * (1 << 20))]
@@ -169,7 +169,7 @@ async def test_appends_that_wait_are_bounded(tmp_path: Path) -> None:
     await store.aclose()
 
 
-async def test_a_mistake_in_the_writer_fails_its_batch_and_not_the_store(tmp_path: Path) -> None:
+async def test_a_bug_in_the_writer_fails_its_batch_but_not_the_store(tmp_path: Path) -> None:
     epochs = iter(["a" * 32])
 
     def new_epoch() -> str:

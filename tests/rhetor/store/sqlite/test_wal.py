@@ -31,7 +31,7 @@ def test_the_log_of_a_writer_that_never_pauses_stays_bounded(path: Path) -> None
     assert largest < 12 << 20
 
 
-def test_a_large_log_is_given_back_when_nothing_is_written(path: Path) -> None:
+def test_a_large_log_is_truncated_when_nothing_is_written(path: Path) -> None:
     checkpoints = Checkpoints(path, every=0.001, idle=0.01)
     log = Path(f"{path}-wal")
     with contextlib.closing(connect(path)) as connection:
