@@ -1,14 +1,13 @@
-"""The programs of others that tests use as clients, where they can be had."""
+"""Clients that others wrote and that tests run."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
-import pytest
+from tests.needs import lacking, needs
 
 CACHE = Path(os.environ.get("AISH_CLIENTS") or Path.home() / ".cache" / "aish-clients")
 WS = "ws@8"
@@ -16,19 +15,11 @@ INSTALL_SECONDS = 60.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def program(*names: str) -> str:
-    """The first of them that is there; else the test is skipped."""
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    pytest.skip(f"{names[0]} is not installed")
-
-
 def node_with_ws() -> tuple[str, Path]:
-    """Node, and a folder in which it finds `ws`; else the test is skipped."""
-    node = program("node")
+    """Node, and a folder in which it finds `ws`; see `tests.needs` for when they are missing."""
+    node = needs("node")
     if why := _ws_is_missing():
-        pytest.skip(why)
+        lacking(why)
     return node, CACHE
 
 
@@ -37,7 +28,7 @@ def _ws_is_missing() -> str:
     """Why, where npm cannot put it into the cache; asked once in a run."""
     if (CACHE / "node_modules" / "ws" / "package.json").exists():
         return ""
-    npm = program("npm")
+    npm = needs("npm")
     CACHE.mkdir(parents=True, exist_ok=True)
     command = [npm, "install", "--prefix", str(CACHE), "--no-audit", "--no-fund", "--no-progress"]
     try:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from tests.clients.browser import browsing
-from tests.clients.having import BROWSERS, node_with_ws, program
+from tests.clients.having import BROWSERS, node_with_ws
 from tests.clients.relay import Relay, relayed
+from tests.needs import needs
 from tests.served import CONSOLE, TOKEN, Served, served
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -118,7 +119,7 @@ async def test_nodes_ws(tmp_path: Path) -> None:
 
 
 async def test_curl(tmp_path: Path) -> None:
-    curl = program("curl")
+    curl = needs("curl")
     async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_curled(curl, there))
         await there.talk()
@@ -148,9 +149,10 @@ async def _curled(curl: str, there: Watched) -> list[Any]:
     return [json.loads(event.data) for event in seen]
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("way", ["WebSocket", "EventSource"])
 async def test_a_browser_that_is_logged_in(tmp_path: Path, way: str) -> None:
-    chromium = program(*BROWSERS)
+    chromium = needs(*BROWSERS)
     async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
         login = (await there.home.ask("POST", "/api/auth/code")).json["url"]
         await page.open(login)
@@ -166,8 +168,9 @@ async def test_a_browser_that_is_logged_in(tmp_path: Path, way: str) -> None:
         assert there.relay.made == len(CUTS)
 
 
+@pytest.mark.browser
 async def test_a_browser_that_is_not_logged_in_is_told_nothing(tmp_path: Path) -> None:
-    chromium = program(*BROWSERS)
+    chromium = needs(*BROWSERS)
     async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
         await page.open(f"http://{CONSOLE}:{there.relay.port}/healthz")
         refused = await page.run(f"fetch('{there.events}').then((answer) => answer.status)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,7 +26,6 @@ from rhetor.store.tail import Tail
 
 # the last one reads from the database what the one before it reads from memory
 KINDS = ("memory", "sqlite", "sqlite-without-tail")
-FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
 
 
 def ticking() -> Callable[[], int]:

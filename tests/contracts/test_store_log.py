@@ -10,8 +10,9 @@ import pytest
 from rhetor.domain.event import Event, Folded, OutputDelta, Position
 from rhetor.errors import NotFound, PositionLost
 from rhetor.store.base import Committed, Head, Record, Store, follow, resumed
+from tests.scale import FULL
 
-from .store_kit import FULL, answer, chunk, events, gapless, question, shown
+from .store_kit import answer, chunk, events, gapless, question, shown
 
 pytestmark = pytest.mark.anyio
 

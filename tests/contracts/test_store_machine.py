@@ -25,8 +25,9 @@ from msgspec.structs import replace
 from rhetor.domain.event import OutputDelta, Payload, Position
 from rhetor.errors import KeyReused, PositionLost, StateConflict
 from rhetor.store.base import Committed, Draft, Key, Row, Store, follow
+from tests.scale import scaled
 
-from .store_kit import FULL, KINDS, answer, chunk, failure, open_store, partial, question
+from .store_kit import KINDS, answer, chunk, failure, open_store, partial, question
 from .store_model import Book
 
 T = TypeVar("T")
@@ -328,7 +329,7 @@ def test_any_sequence_of_operations_agrees_with_the_model(kind: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=400 if FULL else 25,
+            max_examples=scaled(400, 15),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

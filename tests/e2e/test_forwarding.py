@@ -15,8 +15,9 @@ import pytest
 from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
+from tests.scale import scaled
 
-KILLS = 8
+KILLS = scaled(8, 3)
 OFFLINE = {"RHETOR_MODELS__DEFAULT": "offline"}
 
 

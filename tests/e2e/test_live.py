@@ -14,12 +14,13 @@ import pytest
 from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
+from tests.scale import scaled
 
 import aish
 from aish.live import Event, Follow, Hub, Session, TurnInterrupted
 
 pytestmark = pytest.mark.anyio
-KILLS = 5
+KILLS = scaled(5, 3)
 CLIENTS, MESSAGES = 12, 8
 SECONDS = 120
 
@@ -36,7 +37,7 @@ def modelled(machine: Machine, provider: ProviderProcess, monkeypatch: pytest.Mo
     yield str(machine.folder)
 
 
-async def test_five_kills_lose_nothing_and_double_nothing(machine: Machine, modelled: str) -> None:
+async def test_kills_lose_nothing_and_double_nothing(machine: Machine, modelled: str) -> None:
     dice = random.Random(11)
     async with asyncio.timeout(SECONDS), aish.connect(modelled) as hub:
         session = await hub.session("apollo", name="long")

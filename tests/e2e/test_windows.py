@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -13,6 +12,7 @@ import pytest
 from tests.aish.attachable import Window, window
 from tests.aish.scripted import Shell
 from tests.e2e.home import Machine
+from tests.needs import needs
 
 from rhetor.drivers.programs.terminal.screen import Screen
 
@@ -73,8 +73,7 @@ def same_screen(windows: list[Seen]) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_two_terminals_show_one_program_alike(aish: Shell, name: str) -> None:
     argv, begins, keys, shows = PROGRAMS[name]
-    if not shutil.which(argv[0]):
-        pytest.skip(f"{argv[0]} is not installed")
+    needs(argv[0])
     with ExitStack() as stack:
         first = stack.enter_context(
             window(aish, "ci-terminal", "-n", "box", "--", *argv, rows=ROWS, columns=COLUMNS)

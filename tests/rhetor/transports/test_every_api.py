@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from random import Random
 
@@ -15,11 +14,11 @@ from rhetor.store.base import Draft, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 from tests.rhetor.transports.talking_on import created
-from tests.rhetor.transports.watching import APIS, Api, Carried, digest
+from tests.rhetor.transports.watching import APIS, Carried, Api, digest
+from tests.scale import FULL
 from tests.served import Served, served
 
 pytestmark = pytest.mark.anyio
-FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
 CLIENTS, EVENTS, MOST_READ = (100, 20_000, 2_000) if FULL else (12, 2_000, 300)
 COMMITS = 10  # of a turn
 

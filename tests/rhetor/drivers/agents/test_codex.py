@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.protocol import Decoded, Opening
+from tests.scale import scaled
 
 from .replay import DATA, Replayed, entries, heard_in_pieces, processes, said_by
 from .test_claude import spoil
@@ -134,7 +135,7 @@ def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
     assert any(isinstance(one, Text) for one in together.outputs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.lists(st.integers(0, 130_000), max_size=40), st.sampled_from(RECORDINGS))
 def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None:
     data = b"\r\n".join(said_by(name))
@@ -142,7 +143,7 @@ def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None
     assert (apart.outputs, apart.written) == (together.outputs, together.written)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.data())
 def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(RECORDINGS))
@@ -156,7 +157,7 @@ def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
     assert (mixed.told(), mixed.ends) == (plainly.told(), plainly.ends)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60, 20), deadline=None)
 @given(st.data())
 def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
     """Lines of the recordings cut short, with a value replaced, or of any bytes, and the answers to them."""

@@ -18,13 +18,19 @@ from rhetor.drivers.agents.agent import AgentProgram
 from rhetor.drivers.agents.continue_dev.serve import ARGUMENTS, ContinueServe
 from rhetor.drivers.agents.failures import Interrupted
 from rhetor.errors import ProgramEnded, TurnFailure
+from tests.needs import needs
 from tests.rhetor.drivers.agents.talking import answer, heard, house, send, until
 
-NODE = shutil.which("node")
 STAND_IN = Path(__file__).with_name("serve_agent.cjs")
-PEER = Peer("continue", PeerKind.TOOL, "continue", program=Program((str(NODE), str(STAND_IN)), "/"))
+PEER = Peer("continue", PeerKind.TOOL, "continue", program=Program(("node", str(STAND_IN)), "/"))
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(NODE is None, reason="there is no node here")]
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def node() -> str:
+    """The program that runs the stand-in; see `tests.needs`."""
+    return needs("node")
 
 
 @asynccontextmanager
@@ -152,10 +158,9 @@ async def test_one_that_does_not_come_so_far_says_why() -> None:
         await running.aclose()
 
 
-def test_without_the_module_it_ends_and_listens_nowhere(tmp_path: Path) -> None:
-    assert NODE is not None
+def test_without_the_module_it_ends_and_listens_nowhere(node: str, tmp_path: Path) -> None:
     ran = subprocess.run(
-        [NODE, str(STAND_IN), *ARGUMENTS],
+        [node, str(STAND_IN), *ARGUMENTS],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env={"HOME": str(tmp_path)},

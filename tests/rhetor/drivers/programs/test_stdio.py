@@ -10,7 +10,8 @@ import pytest
 from rhetor.domain import event as ev
 from rhetor.drivers.programs.host import hosts
 from tests.rhetor.drivers.programs.host.broken_host import FailingLink
-from tests.rhetor.drivers.programs.host.hosting import FULL, PYTHON, alive
+from tests.rhetor.drivers.programs.host.hosting import PYTHON, alive
+from tests.scale import FULL
 from tests.served import with_programs
 
 pytestmark = pytest.mark.anyio

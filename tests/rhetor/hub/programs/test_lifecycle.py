@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.rhetor.drivers.programs.host.hosting import FULL, PYTHON, children_of, descriptors, ended, hosting
+from tests.rhetor.drivers.programs.host.hosting import PYTHON, children_of, descriptors, ended, hosting
+from tests.scale import FULL
 from tests.served import SECONDS, Served, served, with_programs
 
 from rhetor.domain import event as ev

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,19 +17,19 @@ from msgspec.structs import replace
 from rhetor.domain.event import OutputDelta, Position
 from rhetor.store.base import Head, Row
 from rhetor.store.sqlite.store import SqliteStore
+from tests.needs import needs
+from tests.scale import scaled
 
 from .appending import STREAMS
 from .held_fsync import COMMITS
 
 ROOT = Path(__file__).parents[4]
-KILLS = 50 if os.environ.get("RHETOR_TEST_SCALE") == "full" else 10
+KILLS = scaled(50, 10)
 
 
 @pytest.fixture(scope="module")
 def gate_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler is there to build the library that holds fsync back")
+    compiler = needs("cc")  # builds the library that holds fsync back
     library = tmp_path_factory.mktemp("gate") / "fsync_gate.so"
     source = Path(__file__).with_name("fsync_gate.c")
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
@@ -56,7 +55,7 @@ def test_with_fsync_held_back_no_reply_no_frame_and_no_wake_up_gets_out(
             released = json.loads(child.stdout.readline())
         finally:
             gate.unlink(missing_ok=True)
-            child.wait(timeout=10)
+            child.wait(timeout=60)
     nothing = {"replies": 0, "woken": 0, "followed": 0, "head": 1, "page": 0, "rows": 0}
     everything = {"replies": COMMITS, "woken": 1, "followed": 1}
     assert held == nothing

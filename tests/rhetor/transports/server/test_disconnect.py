@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,10 +19,11 @@ from rhetor.transports.websocket import connection
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.rhetor.transports.raw_clients import raw_client
 from tests.rhetor.transports.watched import APIS, session, terminal
+from tests.scale import FULL, scaled
 from tests.served import Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
-FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
+CLIENTS, STOPPED = scaled(100, 40), 10
 FOLLOWING = ("sse", "ws", "ws.ai")
 LIMIT = 40.0  # seconds, in which a client that is gone is noticed
 STALL = 3.0
@@ -69,22 +69,23 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not read is closed after a few seconds, and has time to see why."""
     for module in (flow, connection):
         monkeypatch.setattr(module, "STALL_SECONDS", STALL)
-    monkeypatch.setattr(http_protocol, "PARTING_SECONDS", 30.0)
-    monkeypatch.setattr(SocketProtocol, "linger_seconds", 30.0)
+    monkeypatch.setattr(server, "UNACKNOWLEDGED_SECONDS", 120.0)
+    monkeypatch.setattr(http_protocol, "PARTING_SECONDS", 120.0)
+    monkeypatch.setattr(SocketProtocol, "linger_seconds", 120.0)
     monkeypatch.setattr(SocketProtocol, "ping_seconds", 600.0)  # which these clients do not answer
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("api", FOLLOWING)
-async def test_of_100_who_follow_those_that_stopped_are_closed_and_go_on_where_they_were(
+async def test_of_many_who_follow_those_that_stopped_are_closed_and_go_on_where_they_were(
     api: str, tmp_path: Path, soon: None
 ) -> None:
     texts = [f"{n}:" + "x" * 100_000 for n in range(60)] + [MARK]
     async with served(tmp_path, seconds=200) as home, AsyncExitStack() as stack:
         followed = await session(home)
-        opening = [raw_client(home, api, followed, reads=n >= 10) for n in range(100)]
+        opening = [raw_client(home, api, followed, reads=n >= STOPPED) for n in range(CLIENTS)]
         clients = [await stack.enter_async_context(each) for each in opening]
-        stopped, live = clients[:10], clients[10:]
+        stopped, live = clients[:STOPPED], clients[STOPPED:]
         reading = [asyncio.create_task(client.told(MARK.encode())) for client in live]
         await _commit(home, followed, texts)
         for told in await asyncio.gather(*reading):
@@ -92,8 +93,8 @@ async def test_of_100_who_follow_those_that_stopped_are_closed_and_go_on_where_t
         async with asyncio.timeout(60):
             await _until_left(home, len(live))
         reason = ("error", "too_slow") if api == "sse" else (4008, "too_slow")
-        assert [await client.ended() for client in stopped] == [reason] * 10
-        assert home.node.tally.closed == {(api, "too_slow"): 10}
+        assert [await client.ended() for client in stopped] == [reason] * STOPPED
+        assert home.node.tally.closed == {(api, "too_slow"): STOPPED}
         for client in stopped[:2]:
             seen = client.objects()
             async with raw_client(home, api, followed, _cursor(seen)) as again:

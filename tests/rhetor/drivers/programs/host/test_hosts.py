@@ -20,9 +20,9 @@ from rhetor.drivers.programs.host.failures import (
 from rhetor.drivers.programs.host.hosts import HostGone
 from rhetor.drivers.programs.host.values import Exited
 from rhetor.errors import ProgramMissing, ProgramRefused
+from tests.scale import FULL
 
 from .hosting import (
-    FULL,
     SECONDS,
     children_of,
     descriptors,

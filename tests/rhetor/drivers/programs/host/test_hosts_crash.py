@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.scale import FULL
+
 from .dying_hub import taken
-from .hosting import FULL, alive, difference, hosting
+from .hosting import alive, difference, hosting
 
 pytestmark = pytest.mark.anyio
 

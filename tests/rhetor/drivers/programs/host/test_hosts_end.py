@@ -17,8 +17,9 @@ from rhetor.drivers.programs.host.failures import HostLost, HostRefused
 from rhetor.drivers.programs.host.folder import start_time
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
 from rhetor.drivers.programs.host.link import HostLink
+from tests.scale import FULL
 
-from .hosting import FULL, SECONDS, alive, ended, hosting, linked, output, program, python, said
+from .hosting import SECONDS, alive, ended, hosting, linked, output, program, python, said
 
 pytestmark = pytest.mark.anyio
 

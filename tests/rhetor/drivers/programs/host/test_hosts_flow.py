@@ -16,8 +16,9 @@ from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited, Lost
 from rhetor.drivers.programs.program import HostedProgram
+from tests.scale import FULL
 
-from .hosting import FULL, SECONDS, difference, ended, hosting, output, python, resident, said
+from .hosting import SECONDS, difference, ended, hosting, output, python, resident, said
 
 pytestmark = pytest.mark.anyio
 

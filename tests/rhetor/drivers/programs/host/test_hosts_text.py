@@ -11,8 +11,9 @@ import pytest
 
 from rhetor.drivers.programs.host.failures import HostRefused
 from rhetor.drivers.programs.host.link import HostLink
+from tests.scale import FULL
 
-from .hosting import FULL, SECONDS, difference, hosting, linked, output, program, python, said
+from .hosting import SECONDS, difference, hosting, linked, output, program, python, said
 
 pytestmark = pytest.mark.anyio
 

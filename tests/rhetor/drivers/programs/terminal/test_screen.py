@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rhetor.drivers.programs.terminal.screen import Cursor, Screen
+from tests.needs import needs
 from tests.rhetor.codec.test_sse import cut
 from tests.rhetor.drivers.programs.terminal.at_pty import Program
+from tests.scale import scaled
 
 DATA = Path(__file__).parents[4] / "data" / "screens"
 
@@ -143,7 +144,7 @@ PROGRAMS = st.lists(st.one_of(WORDS, WORDS, CSI, PRIVATE, LOOKS, OTHERS), max_si
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 12))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=scaled(500, 60), deadline=None)
 @given(PROGRAMS, SIZES)
 @example(["\x1b[?6h", "\x1b[2;3r", "\x1b7", "\x1b[r", "0123456789"], (4, 10))
 @example(["日日日日日", "\x1b[31m", "\x1b[?1049h", "\x1b[44m", "\x1b[J", "0123456789"], (4, 10))
@@ -178,7 +179,7 @@ def test_any_chunking_gives_the_same_screen(program: list[str], places: list[int
     assert chunked.state() == shown(stream).state()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200, 40), deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=20), PROGRAMS.map(lambda p: "".join(p).encode())), max_size=5))
 def test_nothing_that_a_program_sends_raises(pieces: list[bytes]) -> None:
     screen = shown(b"".join(pieces))
@@ -211,8 +212,7 @@ LIVE = {
 @pytest.mark.parametrize("name", LIVE)
 def test_snapshots_of_real_programs_are_true(name: str) -> None:
     argv, first, keys, then = LIVE[name]
-    if not shutil.which(argv[0]):
-        pytest.skip(f"{argv[0]} is not installed")
+    needs(argv[0])
     screen = Screen(24, 80)
     with Program(argv, rows=24, cols=80) as program:
         for wanted, typed in ((first, keys), (then, "")):

@@ -4,7 +4,6 @@ files."""
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rhetor.codec.ansi import Mark, Tokenizer, mark_of
 from rhetor.drivers.programs.status import Evidence
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.shells import Prepared, prepared
+from tests.needs import needs
 from tests.rhetor.drivers.programs.terminal.at_pty import Program, line_at_cursor
 
 
@@ -98,8 +98,8 @@ def test_a_login_bash_reads_the_profile(home: Path, files: Path) -> None:
         assert said(program, screen, "echo $from") == ("profile\n", done(0))
 
 
-@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
 def test_zsh_marks_its_commands_and_reads_the_users_files(home: Path, files: Path) -> None:
+    needs("zsh")
     (home / ".zshenv").write_text("from_env=1\n")
     (home / ".zshrc").write_text("PS1='mine> '\nalias greet='echo hello'\n")
     start = ready(["zsh"], {"HOME": str(home)}, files)

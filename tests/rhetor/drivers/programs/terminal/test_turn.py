@@ -3,7 +3,6 @@ programs."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from rhetor.drivers.programs.terminal.dialogs import same_prompt
 from rhetor.drivers.programs.terminal.message_input import Echo
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.turn import TerminalTurn
+from tests.needs import needs
 from tests.rhetor.codec.test_sse import cut
 from tests.rhetor.drivers.programs.terminal.at_pty import Program, line_at_cursor
 
@@ -249,8 +249,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_real_programs_are_followed_by_their_prompts(name: str, tmp_path: Path) -> None:
     argv, env, prompt, text, answer = PROGRAMS[name]
-    if not shutil.which(argv[0]):
-        pytest.skip(f"{name} is not installed")
+    needs(argv[0])
     screen = Screen(24, 40)
     with Program(argv, {"HOME": str(tmp_path), **env}, cols=40) as program:
         program.read_until(lambda: line_at_cursor(screen) == prompt, screen)

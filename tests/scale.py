@@ -1,0 +1,12 @@
+"""How much the tests try: a small part of it in `make test`, all of it in `make test-long`."""
+
+from __future__ import annotations
+
+import os
+
+FULL = os.environ.get("RHETOR_TEST_SCALE") == "full"
+
+
+def scaled(full: int, small: int) -> int:
+    """`full` in `make test-long`, `small` otherwise: a number of examples, repetitions or clients."""
+    return full if FULL else small
