@@ -14,7 +14,7 @@ from rhetor.store.base import Draft, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 from tests.rhetor.transports.talking_on import created
-from tests.rhetor.transports.watching import APIS, Carried, Api, digest
+from tests.rhetor.transports.watching import APIS, Api, Carried, digest
 from tests.scale import FULL
 from tests.served import Served, served
 
