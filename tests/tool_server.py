@@ -9,11 +9,6 @@ import subprocess
 import sys
 import time
 
-if "broken" in sys.argv:  # at once: importing the SDK takes longer than the test that starts this waits
-    sys.stderr.write("no licence found\n")
-    sys.exit(2)
-
-import uvicorn
 from mcp.server import MCPServer
 
 server = MCPServer("small")
@@ -71,6 +66,8 @@ def die() -> str:
 
 def serve_http() -> None:
     """On a free port of this machine; its URL is the first line."""
+    import uvicorn
+
     listener = socket.create_server(("127.0.0.1", 0))
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp\n")
     sys.stdout.flush()
@@ -79,8 +76,6 @@ def serve_http() -> None:
 
 
 def main() -> None:
-    if "mute" in sys.argv:
-        time.sleep(600)
     if "noisy" in sys.argv:
         sys.stderr.write("warming up\n" * 100)
         print("Welcome to the small server!", flush=True)  # noqa: T201  what such programs do

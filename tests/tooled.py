@@ -87,7 +87,7 @@ async def tooled(
     *,
     at: At = openai_at,
     entries: Mapping[str, ServerEntry] | None = None,
-    tool_limits: Limits = Limits(20, 10),  # noqa: B008  frozen
+    tool_limits: Limits = Limits(60, 60),  # noqa: B008  frozen
     rules: Rules = Rules(),  # noqa: B008  frozen
     **options: Any,
 ) -> AsyncIterator[Tooled]:

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 Script: TypeAlias = Callable[[socket.socket], None]
 
 PROVIDER_PREFIXES = ("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_")
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,6 @@ class ProviderProcess:
     def _call(self, method: str, path: str, body: object = None) -> bytes:
         data = None if body is None else msgspec.json.encode(body)
         request = urllib.request.Request(self.url + path, data=data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             content: bytes = answer.read()
         return content

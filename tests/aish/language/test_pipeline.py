@@ -123,7 +123,7 @@ def test_a_program_receives_the_answer_as_it_arrives(aish: Shell, hub: ScriptedH
         assert process.stdout
         assert os.read(process.stdout.fileno(), 100) == b"first\n"
         seen.set()
-        assert process.communicate(timeout=20) == (b"second\n", b"")
+        assert process.communicate(timeout=60) == (b"second\n", b"")
         assert process.returncode == 0
     assert (aish.folder / "copy").read_text() == "first\nsecond\n"
 
@@ -313,7 +313,7 @@ def test_ctrl_c_stops_the_plan_and_the_programs(aish: Shell, hub: ScriptedHub) -
         assert process.stdout
         assert os.read(process.stdout.fileno(), 100) == b"well\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == (b"", b"")
+        assert process.communicate(timeout=60) == (b"", b"")
         assert process.returncode == 130
     over.set()
     hub.wait_for("DELETE /api/v2/plans/p_1")

@@ -33,7 +33,7 @@ def test_show_waits_until_the_notice_was_taken() -> None:
     notices.set_wakeup(held.release)
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
-    assert held.acquire(timeout=20)
+    assert held.acquire(timeout=60)
     assert not shown.is_set()
     assert notices.take() == "told\n"
     assert shown.wait(20)

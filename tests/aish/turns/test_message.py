@@ -123,7 +123,7 @@ def test_an_answer_is_streamed(aish: Shell, hub: ScriptedHub) -> None:
         assert process.stdout
         assert os.read(process.stdout.fileno(), 100) == b"first "
         seen.set()
-        assert process.communicate(timeout=20) == (b"second\n", b"")
+        assert process.communicate(timeout=60) == (b"second\n", b"")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_ctrl_c_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
         assert process.stdout
         assert os.read(process.stdout.fileno(), 100) == b"well"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == (b"\n", b"")
+        assert process.communicate(timeout=60) == (b"\n", b"")
         assert process.returncode == 130
     over.set()
     hub.wait_for(INTERRUPT)

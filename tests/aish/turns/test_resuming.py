@@ -138,7 +138,7 @@ async def test_a_line_times_out(aish: Shell, home: Path) -> None:
     async with served(home, [Text("so"), asyncio.Event(), Done()], seconds=60) as hub:
         with at_terminal(aish) as terminal:
             await see(terminal, "aish> ")
-            terminal.type("apollo --timeout 1 hi\n")
+            terminal.type("apollo --timeout 5 hi\n")
             await see(terminal, "aish: timed out waiting for an answer\naish> ")
             await left(terminal)
         assert hub.driver.heard == [("apollo", "hi")]

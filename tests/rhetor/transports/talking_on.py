@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.served import Served
 
-SECONDS = 20.0
+SECONDS = 60.0
 Frame = dict[str, Any]
 
 

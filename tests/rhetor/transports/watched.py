@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.served import TOKEN, Served
 
-SECONDS = 30.0
+SECONDS = 60.0
 APIS = ("sse", "ws", "ws.ai", "ws.socket", "ws.attach")
 SOCKETS = APIS[1:]
 PATHS = {

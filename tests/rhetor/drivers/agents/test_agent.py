@@ -48,7 +48,7 @@ from tests.rhetor.drivers.programs.host.hosting import PYTHON, hosting
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 15.0
+SECONDS = 60.0
 LONG = 17 << 20
 ME = Principal("me", local=True)
 

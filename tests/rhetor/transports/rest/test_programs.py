@@ -124,10 +124,11 @@ async def test_the_status_says_why(tmp_path: Path) -> None:
 
 async def test_a_message_may_interrupt_the_one_before(tmp_path: Path) -> None:
     stops = (
-        "import signal, sys\n"
+        "import sys, time\n"
         "for line in sys.stdin:\n"
         "    try:\n"
-        "        if 'wait' in line: print('waiting', flush=True); signal.pause()\n"
+        "        if 'wait' in line: print('waiting', end='', flush=True)\n"
+        "        while 'wait' in line: time.sleep(0.01)\n"
         "        print('heard', line, end='', flush=True)\n"
         "    except KeyboardInterrupt: pass\n"
     )

@@ -135,8 +135,8 @@ async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path
     ("entry", "words"),
     [
         (ServerEntry(("no-such-program-here",)), "no program"),
-        (replace(SMALL, command=(*SMALL.command, "broken")), "no licence found"),
-        (replace(SMALL, command=(*SMALL.command, "mute")), "did not answer within 1 s"),
+        (ServerEntry((sys.executable, "-c", "raise SystemExit('no licence found')")), "no licence found"),
+        (ServerEntry((sys.executable, "-c", "import time; time.sleep(600)")), "did not answer within 1 s"),
         (ServerEntry(url="http://127.0.0.1:9/mcp"), "does not allow"),
         (ServerEntry(url="http://169.254.169.254/mcp", allow_private=True), "does not allow"),
     ],
@@ -144,7 +144,8 @@ async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path
 async def test_a_server_that_cannot_be_used_fails_the_turn_and_says_what_to_do(
     tmp_path: Path, entry: ServerEntry, words: str
 ) -> None:
-    async with tooled(tmp_path, entries={"small": entry}, tool_limits=Limits(1, 1)) as house:
+    tool_limits = Limits(1, 1) if "1 s" in words else Limits(60, 60)
+    async with tooled(tmp_path, entries={"small": entry}, tool_limits=tool_limits) as house:
         await house.open()
         answer = await house.say()
         assert (answer.status, answer.json["code"]) == (502, "tool_server_failed")
@@ -161,7 +162,7 @@ async def test_a_program_that_talks_beside_the_point_is_understood(tmp_path: Pat
 
 
 async def test_calls_that_go_wrong_are_results_and_a_dead_server_is_started_anew(tmp_path: Path) -> None:
-    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(10, 1)) as house:
+    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(60, 3)) as house:
         codes = []
         for tool, arguments in (("wait", {"seconds": 30}), ("flood", {}), ("die", {})):
             result = await house.servers.call("small", "c", tool, arguments)
@@ -184,7 +185,7 @@ async def test_the_end_of_the_hub_ends_servers_and_what_they_started(tmp_path: P
 
 
 async def test_an_interrupted_turn_leaves_its_server_running(tmp_path: Path) -> None:
-    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(10, 30)) as house:
+    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(60, 60)) as house:
         house.provider.script(calls(("small__wait", {"seconds": 0.3})), RAINS)
         await house.open()
         turn = house.say()

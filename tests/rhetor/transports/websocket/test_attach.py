@@ -91,7 +91,8 @@ async def attached(
 ) -> AsyncIterator[Attached]:
     url = f"ws://127.0.0.1:{home.port}/ws/attach/{peer}?mode={mode}"
     headers = {"authorization": f"Bearer {TOKEN}"}
-    async with connect(url, additional_headers=headers, compression=None, proxy=None, **options) as socket:
+    settings = {"compression": None, "proxy": None, "open_timeout": SECONDS, **options}
+    async with connect(url, additional_headers=headers, **settings) as socket:
         yield Attached(socket, rows, cols)
 
 

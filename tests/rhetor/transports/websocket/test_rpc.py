@@ -248,6 +248,7 @@ async def test_a_client_that_reads_nothing_is_closed_and_the_others_are_not_held
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
+    monkeypatch.setattr(SocketProtocol, "linger_seconds", 120.0)
     closed = _told_when_closed(monkeypatch)
     texts = [f"{n:08d}" + "x" * 50_000 for n in range(400)]
     async with AsyncExitStack() as stack:

@@ -16,7 +16,7 @@ from rhetor.drivers.programs.terminal.message_input import Echo
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.turn import TerminalTurn
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 class Program:
