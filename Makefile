@@ -7,8 +7,17 @@ PY := $(VENV)/bin/python
 # uv from the PATH where there is one, else a copy of our own under .tools
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
+# Tests write bytecode, for each of the workers would otherwise compile all of them anew
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q
+# More than there are cores, for many tests wait for a program or a connection
+WORKERS ?= 4
+PARALLEL := -n $(WORKERS) --dist worksteal
+# What `make test-fast` runs: no program, no socket, no database
+FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialects tests/rhetor/domain \
+  tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
+NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long"
 
-.PHONY: setup demo test test-long interop check bench dist lock clean
+.PHONY: setup demo test test-fast test-long test-browser interop check bench dist lock clean
 
 setup: $(STAMP)
 
@@ -32,22 +41,32 @@ demo: setup
 	{ $(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'; status=$$?; \
 	$(VENV)/bin/aish shutdown >/dev/null; rm -rf "$$RHETOR_HOME"; exit $$status; }
 
+# Everything but what has a target of its own below, in under five minutes on two cores
 test: setup
-	$(PY) -m pytest -q
+	$(PYTEST) $(PARALLEL) -m "not browser"
 
+# While editing: in under 40 seconds
+test-fast: setup
+	$(PYTEST) -n 2 --dist worksteal $(FAST) $(NOT_FAST)
+
+# Everything at full size, one test after the other
 test-long: setup
-	RHETOR_TEST_SCALE=full $(PY) -m pytest -q
+	RHETOR_TEST_SCALE=full $(PYTEST)
+
+# What needs Chromium
+test-browser: setup
+	$(PYTEST) -m browser tests/clients
 
 # The real coding agents, in their newest versions, against a scripted provider; needs npm.
 interop: setup
 	$(PY) -m tests.interop.install $(AGENTS)
-	RHETOR_TEST_AGENTS="$(AGENTS)" $(PY) -m pytest -q tests/interop
+	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) tests/interop
 
 check: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -q tests/test_imports.py
+	$(PYTEST) tests/test_imports.py
 
 bench: setup
 	$(PY) -m bench

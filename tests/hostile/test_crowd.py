@@ -32,6 +32,7 @@ def many_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.alone
 async def test_a_thousand_half_open_connections_hold_nobody_up_and_are_ended(
     tmp_path: Path, many_descriptors: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

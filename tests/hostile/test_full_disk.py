@@ -6,6 +6,7 @@ import errno
 import time
 from pathlib import Path
 
+import pytest
 import requests
 from tests.e2e.home import Machine
 from tests.hostile.disk import small_disk
@@ -47,6 +48,7 @@ def until_refused(hub: RunningHub, taken: list[str]) -> requests.Response:
     raise AssertionError("the disk did not get full")
 
 
+@pytest.mark.alone
 def test_a_full_disk_refuses_what_is_new_loses_nothing_and_is_over_when_there_is_room(
     tmp_path: Path,
 ) -> None:

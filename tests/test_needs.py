@@ -1,0 +1,70 @@
+"""What the tests themselves are built from does what it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.needs import needs
+
+# each of them writes when it begins and ends
+TESTS = """
+import time
+import pytest
+
+def note(word, log={log!r}):
+    with open(log, "a") as file:
+        file.write(f"{{time.monotonic()}} {{word}}\\n")
+
+@pytest.mark.parametrize("n", range(6))
+def test_shared(n):
+    note(f"begin shared{{n}}")
+    time.sleep(0.05)
+    note(f"end shared{{n}}")
+
+@pytest.mark.alone
+@pytest.mark.parametrize("n", range(2))
+def test_alone(n):
+    note(f"begin alone{{n}}")
+    time.sleep(0.05)
+    note(f"end alone{{n}}")
+"""
+
+
+def test_a_missing_program_skips_a_test_and_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Path(needs("no-such-program", "sh")).name == "sh"
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-program is not installed"):
+        needs("no-such-program")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no-such-program is not installed"):
+        needs("no-such-program")
+
+
+def test_a_test_that_is_to_run_alone_runs_while_no_other_does(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    (tmp_path / "test_it.py").write_text(TESTS.format(log=str(log)))
+    pytest_of_two = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "2", "--dist", "load"]
+    options = ["--maxschedchunk", "1", "-p", "tests.alone", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    ran = subprocess.run(
+        [*pytest_of_two, *options, str(tmp_path)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "8 passed" in ran.stdout, ran.stdout
+    said = [
+        line.split()[1:]
+        for line in sorted(log.read_text().splitlines(), key=lambda each: float(each.split()[0]))
+    ]
+    assert len(said) == 16
+    for (word, name), following in pairwise(said):
+        if word == "begin" and name.startswith("alone"):
+            assert following == ["end", name]
