@@ -55,7 +55,7 @@ class SseResults:
         self._results = Results()
         self._prev = 0
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         event, frames = record.event, list[bytes]()
         for id, result in self._results.add(event):
             frames.append(_frame(event, {"type": "result", "id": id, **result}, self._prev))

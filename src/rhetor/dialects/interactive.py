@@ -197,7 +197,7 @@ class LoopView:
     def is_over(self) -> bool:
         return self.has_ended and not self.running
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         turn = record.turn_id
         name, make = "loop", _frames
         if turn is not None and self._follow(turn, record.type):

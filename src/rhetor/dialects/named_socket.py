@@ -85,7 +85,7 @@ class SocketView:
         self.received: ev.Position | None = None
         self.is_over = False
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         if record.type == ev.BlobKept.type and self.content is None:
             frames = shared(record, "socket.lost", self._prev, self._lost)
         else:
@@ -147,7 +147,7 @@ class PartView:
         self._prev = 0
         self.is_over = False
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         if record.turn_id != self._turn_id:
             return b""
         self.is_over = self.is_over or record.type in TURN_ENDS

@@ -102,7 +102,7 @@ class TurnView:
     prev: int = 0
     is_over: bool = False
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         if record.turn_id != self.turn_id:
             return b""
         self.is_over = self.is_over or record.type in TURN_ENDS
@@ -150,7 +150,7 @@ class RawView:
     prev: int
     is_over: bool = False
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         frames = shared(record, "ws.raw", self.prev, _raw)
         self.prev = record.seq
         return frames

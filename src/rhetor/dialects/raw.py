@@ -39,7 +39,7 @@ class SseView:
     ends: frozenset[str] = frozenset()
     is_over: bool = False
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         if self.is_over or (self.turn_id is not None and record.turn_id != self.turn_id):
             return b""
         frame = sse(record, self.prev)

@@ -38,7 +38,7 @@ class SseTurn:
     prev: int = 0
     is_over: bool = False
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         if record.turn_id != self.turn_id:
             return b""
         frame = sse(record, self.specialist_id, self.prev)

@@ -68,7 +68,7 @@ class NamedView:
         )
         self._prev = seen
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         # the frame has the name of this subscription, so it is not shared
         frame = text_frame(b"%b%b}" % (self._head, raw.encode(record, self._prev)[1:]))
         self._prev = record.seq

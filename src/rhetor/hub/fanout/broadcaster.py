@@ -213,7 +213,7 @@ class _Group:
     def _send(self, records: Sequence[Record]) -> None:
         view = self.cursor.view
         for batch in _batches(records):
-            frames, sent_seq = b"".join(map(view.take, batch)), self.cursor.seq
+            frames, sent_seq = b"".join(map(view.encode, batch)), self.cursor.seq
             self.cursor.after = batch[-1].position
             if frames and self._members:
                 self._put(frames, sent_seq)
@@ -237,7 +237,7 @@ class _Group:
 
 async def _write(records: Sequence[Record], view: View, subscriber: Subscriber) -> None:
     for batch in _batches(records):
-        if frames := b"".join(map(view.take, batch)):
+        if frames := b"".join(map(view.encode, batch)):
             await subscriber.write(frames)
 
 

@@ -20,7 +20,7 @@ class View(Protocol):
         """Whether the view ends here: it encodes no further records."""
         ...
 
-    def take(self, record: Record) -> bytes:
+    def encode(self, record: Record) -> bytes:
         """Encode the record as frames, joined; empty if the view leaves the record out."""
         ...
 
