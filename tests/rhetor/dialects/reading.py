@@ -1,4 +1,4 @@
-"""What tests of dialects share: fixtures as calls and events, and the texts in WebSocket frames."""
+"""Helpers for tests of dialects: fixtures as calls and events, and the texts in WebSocket frames."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def call_of(example: dict[str, Any]) -> Call:
 
 
 def shown(command: Any) -> list[Any]:
-    """A command as the fixtures write it: its name, and what of it is not as it is built in."""
+    """A command as the fixtures write it: its name, and the fields that are not empty."""
     plain = msgspec.to_builtins(command)
     return [type(command).__name__, {k: v for k, v in plain.items() if v not in (None, "", (), {}, False)}]
 
@@ -49,8 +49,8 @@ def record(event: dict[str, Any], seq: int) -> Record:
 
 
 def told(view: View, events: Iterable[tuple[dict[str, Any], int]]) -> list[list[Any]]:
-    """By event, what a client reads of it: method and params, without what all have in common."""
-    return [[_plain(text) for text in texts(view.take(record(event, seq)))] for event, seq in events]
+    """For each event, the notifications that a client receives, without the members that all share."""
+    return [[_plain(text) for text in texts(view.encode(record(event, seq)))] for event, seq in events]
 
 
 def _plain(text: bytes) -> Any:
@@ -63,7 +63,7 @@ def _plain(text: bytes) -> Any:
 
 
 def texts(frames: bytes) -> list[bytes]:
-    """The text messages in what is written to a socket."""
+    """The text messages in the bytes of a connection."""
     protocol = Protocol(CLIENT)
     protocol.receive_data(frames)
     found = protocol.events_received()

@@ -1,4 +1,4 @@
-"""The interactive loop as calls and notices: the fixtures, and a view at its reader's place."""
+"""The interactive loop: calls and notifications from the fixtures, and views at different positions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ids(example: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("example", FIXTURE["calls"], ids=ids)
-def test_a_call_is_a_command_or_refused(example: dict[str, Any]) -> None:
+def test_a_call_decodes_to_its_command_or_is_rejected(example: dict[str, Any]) -> None:
     try:
         found = shown(decode(call_of(example)))
     except Refused as error:
@@ -29,13 +29,13 @@ def test_a_call_is_a_command_or_refused(example: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("what", VIEWS)
-def test_events_are_told_as_the_page_says(what: str) -> None:
+def test_events_become_the_frames_of_the_wire_page(what: str) -> None:
     events = VIEWS[what]["events"]
     assert told(LoopView(), zip(events, range(11, 99), strict=False)) == VIEWS[what]["told"]
 
 
 @pytest.mark.parametrize("what", VIEWS)
-def test_every_frame_has_a_number_of_its_own_and_that_of_the_one_before(what: str) -> None:
+def test_every_frame_has_its_own_number_and_that_of_the_previous_frame(what: str) -> None:
     frames = [frame["params"] for event in VIEWS[what]["told"] for frame in event]
     last = 0
     for frame in frames:
@@ -49,7 +49,7 @@ def test_a_turn_has_one_final_chunk_and_it_is_last(what: str) -> None:
     assert finals == [False] * (len(finals) - 1) + [True]
 
 
-def test_context_and_parameters_are_bounded() -> None:
+def test_oversized_context_and_tool_parameters_are_rejected() -> None:
     for wishes in ({"context": "x" * STORED_BYTES}, {"tools": [_tool("x" * STORED_BYTES)]}):
         with pytest.raises(Refused):
             decode(call_of({"method": "startSession", "params": {"userId": "u", "sessionParams": wishes}}))
@@ -59,14 +59,14 @@ def _tool(text: str) -> dict[str, Any]:
     return {"name": "weather", "parameters": {"type": "object", "description": text}}
 
 
-def test_readers_at_the_same_place_share_one_frame() -> None:
+def test_readers_at_the_same_position_share_one_frame() -> None:
     event = record(VIEWS["a turn"]["events"][2], 13)
-    first, second, behind = LoopView(12).take(event), LoopView(12).take(event), LoopView(7).take(event)
+    first, second, behind = LoopView(12).encode(event), LoopView(12).encode(event), LoopView(7).encode(event)
     assert first is second
     assert [json.loads(text)["params"]["prev"] for text in texts(behind)] == [7]
 
 
-def test_a_reader_between_the_two_frames_of_a_failure_is_told_the_second() -> None:
+def test_a_reader_between_the_two_frames_of_a_failure_receives_the_second() -> None:
     *_, failed = VIEWS["a time-out in the middle"]["events"]
     frames = [frame["params"] for frame in told(LoopView(14), [(failed, 15)])[0]]
     last = 14
@@ -85,39 +85,39 @@ def test_a_folded_answer_comes_whole_with_the_final_chunk() -> None:
     assert chunk == shown
 
 
-def test_who_saw_the_chunks_of_the_same_turn_is_not_given_them_again() -> None:
+def test_a_reader_that_has_the_chunks_does_not_receive_them_again() -> None:
     done = record(VIEWS["a turn"]["events"][-1], 16)
     whole = LoopView(12)
-    whole.take(record(FOLDED, 14))
-    assert json.loads(texts(whole.take(done))[0])["params"]["chunk"] == "He llo"
-    assert json.loads(texts(LoopView(12).take(done))[0])["params"]["chunk"] == ""
+    whole.encode(record(FOLDED, 14))
+    assert json.loads(texts(whole.encode(done))[0])["params"]["chunk"] == "He llo"
+    assert json.loads(texts(LoopView(12).encode(done))[0])["params"]["chunk"] == ""
 
 
-def test_a_view_is_over_when_the_session_and_its_last_turn_are() -> None:
+def test_a_view_is_over_when_the_session_and_its_last_turn_have_ended() -> None:
     view, seen = LoopView(), []
     for seq, event in enumerate(VIEWS["a stop while an answer streams"]["events"], 11):
-        view.take(record(event, seq))
+        view.encode(record(event, seq))
         seen.append(view.is_over)
     assert seen == [False] * 5 + [True]
 
 
-def test_a_view_that_begins_in_a_silent_turn_waits_for_its_end() -> None:
+def test_a_view_that_starts_during_a_turn_waits_for_its_end() -> None:
     *_, stopped, partial, cancelled = VIEWS["a stop while an answer streams"]["events"]
     view, seen = LoopView(13, frozenset({"t_1"})), []
     for seq, event in enumerate((stopped, partial, cancelled), 14):
-        view.take(record(event, seq))
+        view.encode(record(event, seq))
         seen.append(view.is_over)
     assert seen == [False, False, True]
 
 
-def test_a_session_that_goes_on_is_not_over() -> None:
+def test_a_view_of_an_open_session_is_not_over() -> None:
     view = LoopView()
     for seq, event in enumerate(VIEWS["a turn"]["events"], 11):
-        view.take(record(event, seq))
+        view.encode(record(event, seq))
         assert not view.is_over
 
 
-def test_events_have_the_names_that_subscribers_inside_know() -> None:
+def test_events_have_the_names_that_in_process_subscribers_use() -> None:
     found = [
         name
         for what in ("a time-out in the middle", "tools")

@@ -1,4 +1,4 @@
-"""One peer over a WebSocket as calls and notices."""
+"""One peer over a WebSocket: calls and notifications."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ids(example: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("example", FIXTURE["calls"], ids=ids)
-def test_a_call_is_a_command_or_refused(example: dict[str, Any]) -> None:
+def test_a_call_decodes_to_its_command_or_is_rejected(example: dict[str, Any]) -> None:
     try:
         found = shown(decode(call_of(example), "apollo"))
     except Refused as error:
@@ -30,7 +30,7 @@ def test_a_call_is_a_command_or_refused(example: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("what", VIEWS)
-def test_events_are_told_as_the_page_says(what: str) -> None:
+def test_events_become_the_frames_of_the_wire_page(what: str) -> None:
     view = TurnView("apollo", "t_1")
     events = VIEWS[what]["events"]
     assert told(view, zip(events, range(11, 99), strict=False)) == VIEWS[what]["told"]
@@ -44,11 +44,11 @@ def test_another_turn_of_the_session_is_left_out() -> None:
     assert not view.is_over
 
 
-def test_a_subscription_has_every_event_as_it_is() -> None:
+def test_a_subscription_sends_every_event_unchanged() -> None:
     events = VIEWS["tools"]["events"]
     view = RawView(10)
     for seq, event in enumerate(events, 11):
-        [text] = texts(view.take(record(event, seq)))
+        [text] = texts(view.encode(record(event, seq)))
         said = json.loads(text)
         assert (said["method"], said["params"]) == ("event", json.loads(raw.encode(record(event, seq))))
         assert said["params"]["prev"] == seq - 1
@@ -56,4 +56,4 @@ def test_a_subscription_has_every_event_as_it_is() -> None:
 
 def test_subscribers_share_one_frame() -> None:
     event = record(VIEWS["a turn"]["events"][2], 13)
-    assert RawView(12).take(event) is RawView(12).take(event)
+    assert RawView(12).encode(event) is RawView(12).encode(event)

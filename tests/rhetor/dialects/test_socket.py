@@ -1,4 +1,4 @@
-"""Sockets with names as frames: what is written, with the bytes that belong to it, and what is read."""
+"""Named sockets: the frames that are written, with their binary content, and the frames that are read."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def socket(peer: str) -> Socket:
 
 
 def frame(said: Any) -> str | bytes:
-    """As the fixture has it: bytes as `{"bytes": text}`."""
+    """A frame of the fixture, which writes bytes as `{"bytes": text}`."""
     return said["bytes"].encode() if isinstance(said, dict) and list(said) == ["bytes"] else json.dumps(said)
 
 
 def shown(said: Any) -> list[Any]:
-    """What is asked for, without what was left out; an error as its code."""
+    """A command without its default values; an error as its code."""
     if isinstance(said, RhetorError):
         return [said.code]
     fields = {name: getattr(said, name) for name in said.__struct_fields__}
@@ -41,7 +41,7 @@ def shown(said: Any) -> list[Any]:
 
 
 def read(frames: bytes) -> list[Any]:
-    """The messages in what is written to a socket; bytes as the fixture has them."""
+    """The messages in the bytes of a connection, as the fixture writes them."""
     protocol = Protocol(CLIENT, max_size=None)
     protocol.receive_data(frames)
     found: list[Any] = protocol.events_received()
@@ -57,20 +57,20 @@ def read(frames: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("example", FIXTURE["writing"], ids=lambda example: str(example["what"]))
-def test_frames_are_commands_or_refused(example: dict[str, Any]) -> None:
+def test_frames_decode_to_commands_or_errors(example: dict[str, Any]) -> None:
     input = SocketInput(socket(example["peer"]))
     found = [[shown(said) for said in input.decode(frame(said))] for said in example["frames"]]
     assert found == example["is"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"type":"write","content":"a","content":"b"}'])
-def test_what_is_no_json_is_told_so(text: str) -> None:
+def test_invalid_json_is_reported_as_malformed(text: str) -> None:
     [said] = SocketInput(socket("apollo")).decode(text)
     assert isinstance(said, Malformed)
 
 
 @pytest.mark.parametrize("example", FIXTURE["queries"], ids=lambda example: json.dumps(example["query"]))
-def test_an_address_says_what_is_wished(example: dict[str, Any]) -> None:
+def test_the_query_string_sets_the_options_of_a_connection(example: dict[str, Any]) -> None:
     try:
         wishes = SocketOptions.of(example["query"])
         found: Any = [wishes.stream, wishes.echo, wishes.cursor]
@@ -80,28 +80,28 @@ def test_an_address_says_what_is_wished(example: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("what", VIEWS)
-def test_events_are_told_as_the_page_says(what: str) -> None:
+def test_events_become_the_frames_of_the_wire_page(what: str) -> None:
     example = VIEWS[what]
     view = SocketView(socket(example["peer"]), SocketOptions.of(example["query"]))
     view.content = example["content"].encode() if "content" in example else None
-    found = [read(view.take(record(event, seq))) for seq, event in enumerate(example["events"], 11)]
+    found = [read(view.encode(record(event, seq))) for seq, event in enumerate(example["events"], 11)]
     assert found == example["told"]
     given = example["given"]
     assert view.received == (Position(EPOCH, given) if given else None)
     assert view.is_over == example.get("over", False)
 
 
-def test_after_a_cursor_the_first_frame_says_what_it_goes_on_from() -> None:
+def test_the_first_frame_after_a_cursor_names_the_cursors_number() -> None:
     example = VIEWS["the hub's own answers"]
     view = SocketView(socket("apollo"), SocketOptions(), 10)
-    [said] = read(view.take(record(example["events"][0], 11)))
+    [said] = read(view.encode(record(example["events"][0], 11)))
     assert said["prev"] == 10
 
 
-def test_a_part_is_one_members_chunks_up_to_the_end_of_its_turn() -> None:
+def test_a_part_view_sends_one_members_chunks_until_its_turn_ends() -> None:
     events = VIEWS["chunks"]["events"]
     view, other = PartView("athena", "t_1"), PartView("athena", "t_2")
-    told = [read(view.take(record(event, seq))) for seq, event in enumerate(events, 11)]
+    told = [read(view.encode(record(event, seq))) for seq, event in enumerate(events, 11)]
     chunks = [each for frames in told for each in frames]
     assert [(c["type"], c["content"], c["headers"], c["seq"], c["prev"]) for c in chunks] == [
         ("chunk", "He ", ["team-chat-from-athena"], 13, 0),
@@ -109,12 +109,12 @@ def test_a_part_is_one_members_chunks_up_to_the_end_of_its_turn() -> None:
         ("chunk", "llo", ["team-chat-from-athena"], 15, 14),
     ]
     assert view.is_over
-    assert [other.take(record(event, seq)) for seq, event in enumerate(events, 11)] == [b""] * len(events)
+    assert [other.encode(record(event, seq)) for seq, event in enumerate(events, 11)] == [b""] * len(events)
     assert not other.is_over
 
 
-def test_connections_with_the_same_wishes_share_one_frame_and_others_do_not() -> None:
+def test_only_connections_with_the_same_options_share_one_frame() -> None:
     event = record(VIEWS["chunks"]["events"][2], 13)
-    streams = [SocketView(socket("apollo"), SocketOptions(stream=True)).take(event) for _ in range(2)]
+    streams = [SocketView(socket("apollo"), SocketOptions(stream=True)).encode(event) for _ in range(2)]
     assert streams[0] is streams[1]
-    assert SocketView(socket("apollo"), SocketOptions()).take(event) == b""
+    assert SocketView(socket("apollo"), SocketOptions()).encode(event) == b""

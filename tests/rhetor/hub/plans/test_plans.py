@@ -1,4 +1,4 @@
-"""Pipelines, broadcasts, fan-ins: plans."""
+"""Plans: pipelines, broadcasts and joins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 PIPELINE = (Step("s1", "athena", "design"), Step("s2", "apollo", "check it", ("s1",)))
 
 
-async def test_a_pipeline_gives_each_answer_to_the_next_peer_with_who_said_it() -> None:
+async def test_a_pipeline_sends_each_answer_with_its_source_to_the_next_peer() -> None:
     async with house() as home:
         events = await home.run_plan(StartPlan(PIPELINE, stdin="a cache"))
         assert home.driver.heard[0] == ("athena", "design\n\na cache")
@@ -63,7 +63,7 @@ async def test_after_a_failed_step_no_later_peer_is_called() -> None:
         assert [name for name, _ in home.driver.heard] == ["athena"]
 
 
-async def test_steps_that_need_nothing_run_at_once_and_a_fan_in_gets_all_answers() -> None:
+async def test_independent_steps_run_in_parallel_and_a_join_receives_all_answers() -> None:
     gate = asyncio.Event()
     both = [[Text("one"), gate, Done()], [Text("two"), gate, Done()]]
     steps = (
@@ -85,7 +85,7 @@ async def test_steps_that_need_nothing_run_at_once_and_a_fan_in_gets_all_answers
         assert message.endswith("join")
 
 
-async def test_a_team_is_all_of_its_members_and_who_needs_it_needs_them_all() -> None:
+async def test_a_step_that_needs_a_team_needs_all_of_its_members() -> None:
     steps = (Step("t", "team:reviewers", "q"), Step("c", "prometheus", "", ("t",)))
     async with house() as home:
         await home.run_plan(StartPlan(steps))
@@ -93,7 +93,7 @@ async def test_a_team_is_all_of_its_members_and_who_needs_it_needs_them_all() ->
         assert home.driver.heard[2][0] == "prometheus"
 
 
-async def test_an_answer_can_be_placed_and_data_cannot_place_anything() -> None:
+async def test_a_template_places_answers_but_data_is_not_expanded() -> None:
     steps = (
         Step("s1", "athena", "say {{s1}}"),
         Step("s2", "apollo", "before {{s1}} between {{s1}} after", ("s1",)),
@@ -136,7 +136,7 @@ async def test_a_step_in_a_session_is_linked_to_it() -> None:
         ),
     ],
 )
-async def test_a_plan_that_makes_no_sense_is_refused_before_anything_runs(
+async def test_an_invalid_plan_is_rejected_before_any_step_runs(
     steps: tuple[Step, ...], error: type[Exception]
 ) -> None:
     async with house() as home:
@@ -145,7 +145,7 @@ async def test_a_plan_that_makes_no_sense_is_refused_before_anything_runs(
         assert home.driver.heard == []
 
 
-async def test_a_stopped_plan_cancels_what_runs_and_starts_nothing_more() -> None:
+async def test_stopping_a_plan_cancels_running_steps_and_starts_no_more() -> None:
     async with house([Text("half"), asyncio.Event()]) as home:
         planned = await home.execute(StartPlan(PIPELINE))
         assert isinstance(planned, Planned)

@@ -1,4 +1,4 @@
-"""Named chains of peers, really sent."""
+"""Routes: named chains of peers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def sent(home: House, name: str, content: str) -> list[Event]:
     return await home.until(planned.plan_id, planned.after, ev.PlanEnded)
 
 
-async def test_each_peer_is_given_what_the_one_before_has_said_and_its_purpose() -> None:
+async def test_each_peer_of_a_route_receives_the_previous_answer_and_its_purpose() -> None:
     async with house() as home:
         await home.execute(REVIEW)
         events = await sent(home, "review", "a cache")
@@ -55,7 +55,7 @@ async def test_each_peer_is_given_what_the_one_before_has_said_and_its_purpose()
         assert events[-1].payload == ev.PlanEnded("completed")
 
 
-async def test_where_a_peer_fails_no_later_one_is_called() -> None:
+async def test_after_a_failed_hop_no_later_peer_is_called() -> None:
     async with house([ProviderCut("broke off")]) as home:
         await home.execute(REVIEW)
         events = await sent(home, "review", "x")
@@ -87,7 +87,7 @@ async def test_a_route_may_lead_through_another_one_a_team_and_a_capability() ->
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "x\x1b[31m", "route:z", "@a", "y" * 101, "list", "name"])
-async def test_a_route_has_a_name_that_can_be_typed_and_shown(name: str) -> None:
+async def test_an_invalid_route_name_is_rejected(name: str) -> None:
     async with house() as home:
         for new in (True, False):
             with pytest.raises(Unprocessable):
@@ -95,7 +95,7 @@ async def test_a_route_has_a_name_that_can_be_typed_and_shown(name: str) -> None
         assert routes_of(home.hub.state, ME) == []
 
 
-async def test_a_route_is_replaced_by_name_but_not_where_it_is_to_be_new() -> None:
+async def test_a_route_is_replaced_by_name_unless_it_must_be_new() -> None:
     async with house() as home:
         await home.execute(REVIEW)
         with pytest.raises(NameTaken):
@@ -104,7 +104,7 @@ async def test_a_route_is_replaced_by_name_but_not_where_it_is_to_be_new() -> No
         assert [hop.target for hop in route_of(home.hub.state, ME, "review").hops] == ["athena"]
 
 
-async def test_routes_are_still_there_after_a_restart_and_their_owners_alone(tmp_path: Path) -> None:
+async def test_routes_survive_a_restart_and_belong_to_their_owner(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     try:
         async with house(store=store) as home:
@@ -137,14 +137,14 @@ LONG = tuple(Hop("apollo") for _ in range(9))
         (RemoveRoute("nowhere"), NotFound),
     ],
 )
-async def test_what_makes_no_sense_is_refused(command: Command, refused: type[Exception]) -> None:
+async def test_an_invalid_command_is_rejected(command: Command, refused: type[Exception]) -> None:
     async with house() as home:
         with pytest.raises(refused):
             await home.execute(command)
         assert routes_of(home.hub.state, ME) == []
 
 
-async def test_routes_in_a_circle_are_told_when_the_circle_is_closed() -> None:
+async def test_a_route_that_would_close_a_circle_is_rejected() -> None:
     async with house() as home:
         await home.execute(PutRoute("a", (Hop("apollo"),)))
         await home.execute(PutRoute("b", (Hop("route:a"),)))
@@ -153,14 +153,14 @@ async def test_routes_in_a_circle_are_told_when_the_circle_is_closed() -> None:
         assert refused.value.data == {"circle": ["a", "b", "a"]}
 
 
-async def test_an_empty_message_is_refused() -> None:
+async def test_an_empty_message_is_rejected() -> None:
     async with house() as home:
         await home.execute(REVIEW)
         with pytest.raises(Malformed):
             await home.execute(SendRoute("review", " \n"))
 
 
-async def test_what_runs_as_a_peer_arranges_no_routes() -> None:
+async def test_a_peers_program_cannot_change_routes() -> None:
     async with house() as home:
         with pytest.raises(Forbidden):
             await home.hub.execute(AGENT_OF_APOLLO, REVIEW)

@@ -1,4 +1,4 @@
-"""A team that answers as one: its members' turns, what a crash leaves of them, and what they remember."""
+"""Teams that answer as one peer: their members' turns, also after a crash of the hub."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def all_began(home: House, session_id: str, count: int = 2) -> list[ev.Ste
     return found
 
 
-async def test_a_teams_turn_tells_each_members_part_and_all_of_them_in_order() -> None:
+async def test_a_teams_turn_reports_each_member_and_joins_their_answers_in_order() -> None:
     async with house() as home:
         session = await team_session(home)
         accepted = await home.send(session_id=session, content="hi")
@@ -59,14 +59,14 @@ async def test_a_teams_turn_tells_each_members_part_and_all_of_them_in_order() -
             assert (member.peer, member.metadata) == (started.peer, {"team_session": session})
 
 
-async def test_where_no_member_answers_the_teams_turn_fails() -> None:
+async def test_a_teams_turn_fails_if_no_member_answers() -> None:
     async with house([ProviderCut("it broke off")], [ProviderCut("it broke off")]) as home:
         end = await home.end_of(await home.send(target=TEAM, content="hi"))
         assert isinstance(end, ev.TurnFailed)
         assert (end.code, end.data) == ("turn_failed", {"peer": TEAM})
 
 
-async def test_messages_to_a_team_are_answered_one_after_the_other() -> None:
+async def test_messages_to_a_team_are_answered_one_at_a_time() -> None:
     go = asyncio.Event()
     held = [go, Text("first"), Done()]
     async with house(held, held) as home:
@@ -81,7 +81,7 @@ async def test_messages_to_a_team_are_answered_one_after_the_other() -> None:
         assert sorted(map(len, home.driver.histories)) == [0, 0, 2, 2]
 
 
-async def test_an_interrupted_team_leaves_no_member_running_and_takes_the_next_message() -> None:
+async def test_interrupting_a_team_ends_its_members_and_the_next_message_runs() -> None:
     held = [Text("half"), asyncio.Event()]
     async with house(held, held) as home:
         session = await team_session(home)
@@ -99,7 +99,7 @@ async def test_an_interrupted_team_leaves_no_member_running_and_takes_the_next_m
         )
 
 
-async def test_after_a_crash_a_teams_turn_is_interrupted_and_its_next_one_runs(tmp_path: Path) -> None:
+async def test_after_a_crash_a_teams_turn_is_interrupted_and_the_next_one_runs(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     held = [Text("half"), asyncio.Event()]
     async with house(held, held, store=store) as dead:
@@ -116,7 +116,7 @@ async def test_after_a_crash_a_teams_turn_is_interrupted_and_its_next_one_runs(t
     await store.aclose()
 
 
-async def test_a_hub_starts_also_where_a_team_of_a_turn_is_gone(tmp_path: Path) -> None:
+async def test_the_hub_starts_even_if_the_team_of_a_turn_no_longer_exists(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     async with house([Text("half"), asyncio.Event()], store=store) as dead:
         await dead.execute(MakeTeam("poets", ("apollo",)))

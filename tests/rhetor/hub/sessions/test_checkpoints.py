@@ -1,6 +1,6 @@
-"""Copies of an agent's conversations: made at once, over restarts of the agent, or refused with a reason.
+"""Forks of an agent's sessions: immediate, across restarts of the agent, or rejected with a reason.
 
-The agent is a script that speaks as Claude Code does, and keeps what it is told in a file a conversation.
+The agent is a script that speaks Claude Code's protocol and keeps the messages of a conversation in a file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ for line in sys.stdin:
 
 @asynccontextmanager
 async def with_scribe(folder: Path, *, deaf: bool = False) -> AsyncIterator[Served]:
-    """`deaf`: it ends where it is to begin with a copy."""
+    """`deaf`: the script exits when it should start with a copy."""
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
     script = folder / "scribe"
@@ -73,7 +73,7 @@ async def copied(home: Served, name: str, **wishes: Any) -> dict[str, Any]:
     return found
 
 
-async def test_what_the_original_is_told_later_is_no_part_of_the_copy(tmp_path: Path) -> None:
+async def test_later_messages_to_the_parent_are_not_part_of_a_fork(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         assert await told(home, "work", "one") == "c0: one"
         assert (await copied(home, "copy"))["name"] == "copy"
@@ -85,14 +85,14 @@ async def test_what_the_original_is_told_later_is_no_part_of_the_copy(tmp_path: 
         assert await told(home, "work", "six") == "c0: one two four six"
 
 
-async def test_a_copy_of_what_has_not_begun_is_a_new_conversation(tmp_path: Path) -> None:
+async def test_a_fork_of_an_unused_session_starts_a_new_conversation(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         assert (await copied(home, "copy"))["state"] == "active"
         assert await told(home, "copy", "one") == "c0: one"
         assert await told(home, "work", "two") == "c1: two"
 
 
-async def test_what_cannot_be_copied_is_said_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+async def test_a_failed_fork_is_reported_and_leaves_no_session(tmp_path: Path) -> None:
     async with with_scribe(tmp_path, deaf=True) as home:
         await told(home, "work", "one")
         refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})
@@ -101,7 +101,7 @@ async def test_what_cannot_be_copied_is_said_and_nothing_is_left_of_it(tmp_path:
         assert await told(home, "work", "two") == "c0: one two"
 
 
-async def test_an_agent_is_copied_as_it_is_and_not_as_it_was(tmp_path: Path) -> None:
+async def test_a_fork_of_an_agent_at_an_earlier_position_is_rejected(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await told(home, "work", "one")
         made = (await home.ask("POST", "/api/v2/sessions/work/checkpoint", {"name": "here"})).json
@@ -110,7 +110,7 @@ async def test_an_agent_is_copied_as_it_is_and_not_as_it_was(tmp_path: Path) -> 
         assert (refused.status, refused.json["code"]) == (422, "unprocessable")
 
 
-async def test_a_copy_whose_original_the_agent_has_lost_begins_anew(tmp_path: Path) -> None:
+async def test_a_fork_fails_when_the_agent_has_lost_the_conversation(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await told(home, "work", "one")
         (tmp_path / "kept" / "c0.json").unlink()
@@ -118,7 +118,7 @@ async def test_a_copy_whose_original_the_agent_has_lost_begins_anew(tmp_path: Pa
         assert (refused.status, (await home.ask("GET", "/api/v2/sessions/copy")).status) == (502, 404)
 
 
-async def test_the_program_of_a_conversation_ends_with_it_and_others_go_on(tmp_path: Path) -> None:
+async def test_stopping_a_session_ends_only_its_own_program(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await told(home, "work", "one")
         other = await copied(home, "copy")

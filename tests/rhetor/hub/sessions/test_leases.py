@@ -1,4 +1,4 @@
-"""Sessions that somebody has to attend to: left, come back to, and left by an earlier hub."""
+"""Leases: sessions that end when their client leaves, when it reconnects, and after a restart of the hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def started(home: House, *, attended: bool = True) -> Session:
 
 
 async def ended(home: House, session: Session) -> list[str]:
-    """The types of its events, up to its end and with what ended with it."""
+    """The types of the session's events, once it has ended and its runner too."""
     head = await home.store.head(session.id)
     assert head is not None
     async for records in follow(home.store, session.id, Position(head.epoch, 0)):
@@ -43,7 +43,7 @@ async def ended(home: House, session: Session) -> list[str]:
     return [payload.type for payload in await home.log(session.id)]
 
 
-async def test_a_session_that_was_left_is_stopped() -> None:
+async def test_a_session_is_stopped_after_its_client_has_left() -> None:
     async with house(limits=SHORT) as home:
         session = await started(home)
         with lease(home.hub.state, session):
@@ -52,7 +52,7 @@ async def test_a_session_that_was_left_is_stopped() -> None:
         assert session.id not in home.hub.state.leases
 
 
-async def test_a_turn_that_waits_for_the_client_does_not_keep_its_session() -> None:
+async def test_a_turn_that_waits_for_its_client_does_not_keep_the_session_open() -> None:
     wish = ToolUse("c_1", "weather", {}, "client")
     async with house([wish, asyncio.Event(), Done()], limits=SHORT) as home:
         session = await started(home)
@@ -62,7 +62,7 @@ async def test_a_turn_that_waits_for_the_client_does_not_keep_its_session() -> N
         assert (await ended(home, session))[-2:] == ["session.state", "turn.cancelled"]
 
 
-async def test_the_last_of_several_attendants_counts() -> None:
+async def test_a_session_stays_open_until_its_last_client_leaves() -> None:
     async with house(limits=SHORT) as home:
         session = await started(home)
         state = home.hub.state
@@ -77,7 +77,7 @@ async def test_the_last_of_several_attendants_counts() -> None:
             assert (await owned_session(state, ME, session.id)).state is SessionState.ACTIVE
 
 
-async def test_who_comes_back_while_the_last_turn_runs_keeps_the_session() -> None:
+async def test_a_client_that_reconnects_during_the_last_turn_keeps_the_session() -> None:
     go = asyncio.Event()
     async with house([Text("a"), go, Done()], limits=SHORT) as home:
         session, state = await started(home), home.hub.state
@@ -87,7 +87,7 @@ async def test_who_comes_back_while_the_last_turn_runs_keeps_the_session() -> No
         other = await started(home)
         with lease(state, other):
             pass
-        await ended(home, other)  # by then the first one's time is over, too
+        await ended(home, other)  # by then the first session's time is over, too
         with lease(state, session):
             go.set()
             await home.end_of(accepted)
@@ -99,7 +99,7 @@ async def test_who_comes_back_while_the_last_turn_runs_keeps_the_session() -> No
             assert (await owned_session(state, ME, session.id)).state is SessionState.ACTIVE
 
 
-async def test_a_session_that_needs_nobody_is_left_alone() -> None:
+async def test_a_session_without_detach_ttl_is_not_stopped() -> None:
     async with house(limits=SHORT) as home:
         plain, other = await started(home, attended=False), await started(home)
         for session in (plain, other):
@@ -109,7 +109,7 @@ async def test_a_session_that_needs_nobody_is_left_alone() -> None:
         assert (await owned_session(home.hub.state, ME, plain.id)).state is SessionState.ACTIVE
 
 
-async def test_what_an_earlier_hub_left_waits_for_its_client_and_then_stops() -> None:
+async def test_after_a_restart_a_session_is_stopped_if_its_client_does_not_return() -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with house(store=store, limits=SHORT) as first:
         session = await started(first)
@@ -117,7 +117,7 @@ async def test_what_an_earlier_hub_left_waits_for_its_client_and_then_stops() ->
         assert await ended(second, session) == ["session.state"] * 2
 
 
-async def test_what_an_earlier_hub_left_goes_on_with_its_client() -> None:
+async def test_after_a_restart_a_client_can_continue_its_session() -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with house(store=store, limits=LONG) as first:
         session = await started(first)
@@ -129,7 +129,7 @@ async def test_what_an_earlier_hub_left_goes_on_with_its_client() -> None:
         assert (await owned_session(state, ME, session.id)).state is SessionState.ACTIVE
 
 
-async def test_nobody_is_called_once_it_is_closed() -> None:
+async def test_closed_occupancy_calls_no_callbacks() -> None:
     called: list[str] = []
     occupancy = Occupancy()
     occupancy.expect("a", 0.0, lambda: called.append("a"))
@@ -142,7 +142,7 @@ async def test_nobody_is_called_once_it_is_closed() -> None:
     assert called == []
 
 
-def test_a_voice_takes_the_place_of_what_it_names() -> None:
+def test_a_voice_replaces_only_the_settings_that_it_names() -> None:
     peer = PEERS[0]
     assert Voice().of(peer) == peer
     spoken = Voice("Be brief.", "In Greek.", "openai/gpt-5").of(peer)
@@ -150,7 +150,7 @@ def test_a_voice_takes_the_place_of_what_it_names() -> None:
     assert Voice(besides="In Greek.").of(peer).prompt == f"{peer.prompt}\n\nIn Greek.".strip()
 
 
-async def test_a_message_has_its_id_also_the_second_time() -> None:
+async def test_a_repeated_command_returns_the_same_message_id() -> None:
     driver = ScriptedDriver([Text("a"), Done()])
     async with house(driver=driver) as home:
         command = SendMessage("hi", "apollo", context_window=0, command_id="k")

@@ -1,4 +1,4 @@
-"""Saying something to a peer."""
+"""Sending a message to a peer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from rhetor.store.memory import MemoryStore
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_message_without_a_session_has_one_of_its_own_that_ends_with_the_answer() -> None:
+async def test_a_message_without_a_session_opens_one_that_ends_with_the_answer() -> None:
     async with house() as home:
         accepted = await home.send(target="apollo", content="hi")
         end = await home.end_of(accepted)
@@ -61,7 +61,7 @@ async def test_a_message_without_a_session_has_one_of_its_own_that_ends_with_the
             await home.send(session_id=accepted.session_id, content="again")
 
 
-async def test_older_names_of_a_peer_reach_it() -> None:
+async def test_a_peer_is_reachable_by_its_older_names() -> None:
     async with house() as home:
         for name in ("apollo", "apollo-ai", "apollo-ci"):
             assert (await home.send(target=name, content="hi")).peer == "apollo"
@@ -76,7 +76,7 @@ async def test_a_capability_goes_to_the_primary_peer_though_another_scores_highe
             await home.send(target="@design", content="below the threshold")
 
 
-async def test_a_kept_session_gives_the_model_its_window_of_earlier_messages() -> None:
+async def test_a_session_sends_its_context_window_to_the_model() -> None:
     async with house() as home:
         first = await home.send(target="apollo", content="one", context_window=2)
         await home.end_of(first)
@@ -91,13 +91,13 @@ async def test_a_kept_session_gives_the_model_its_window_of_earlier_messages() -
 
 
 @pytest.mark.parametrize("content", ["", " \n", "half a pair \ud800"])
-async def test_a_message_that_is_no_text_is_refused(content: str) -> None:
+async def test_a_blank_or_invalid_text_is_rejected(content: str) -> None:
     async with house() as home:
         with pytest.raises(Malformed):
             await home.send(target="apollo", content=content)
 
 
-async def test_a_message_over_the_limit_is_refused() -> None:
+async def test_a_message_over_the_size_limit_is_rejected() -> None:
     async with house(limits=Limits(message_bytes=4)) as home:
         with pytest.raises(TooLarge):
             await home.send(target="apollo", content="ääää")
@@ -149,7 +149,7 @@ class Unhurried(MemoryStore):
         return committed
 
 
-async def test_messages_that_come_at_once_run_one_after_the_other_and_none_is_left() -> None:
+async def test_concurrent_messages_to_a_session_all_run_one_at_a_time() -> None:
     async with house(store=Unhurried()) as home:
         for _ in range(50):
             session = await home.execute(StartSession("apollo"))
@@ -163,7 +163,7 @@ async def test_messages_that_come_at_once_run_one_after_the_other_and_none_is_le
             assert turns == ["turn.started", "turn.completed"] * len(texts)
 
 
-async def test_a_busy_session_can_refuse() -> None:
+async def test_if_busy_refuse_rejects_a_message_to_a_busy_session() -> None:
     gate = asyncio.Event()
     async with house([gate, Done()]) as home:
         first = await home.send(target="apollo", content="0", context_window=4)
@@ -173,7 +173,7 @@ async def test_a_busy_session_can_refuse() -> None:
         gate.set()
 
 
-async def test_a_paused_session_can_refuse_too() -> None:
+async def test_if_busy_refuse_rejects_a_message_to_a_paused_session() -> None:
     async with house() as home:
         first = await home.send(target="apollo", content="0", context_window=4)
         await home.end_of(first)
@@ -183,7 +183,7 @@ async def test_a_paused_session_can_refuse_too() -> None:
         assert busy.value.detail == "apollo is busy (its session is paused)"
 
 
-async def test_a_message_can_take_the_place_of_the_running_one() -> None:
+async def test_if_busy_interrupt_replaces_the_running_turn() -> None:
     async with house([Text("on and "), asyncio.Event()]) as home:
         first = await home.send(target="apollo", content="0", context_window=4)
         await home.until(first.session_id, first.after, ev.OutputDelta)
@@ -194,7 +194,7 @@ async def test_a_message_can_take_the_place_of_the_running_one() -> None:
         assert home.driver.ended_early == 1
 
 
-async def test_the_same_command_twice_is_one_turn() -> None:
+async def test_a_repeated_command_runs_one_turn() -> None:
     async with house() as home:
         first = await home.send(target="apollo", content="hi", command_id="k")
         again = await home.send(target="apollo", content="hi", command_id="k")
@@ -210,7 +210,7 @@ async def test_the_same_command_twice_is_one_turn() -> None:
         assert len(home.driver.heard) == 1
 
 
-async def test_a_failing_turn_keeps_what_it_had_said_and_says_why() -> None:
+async def test_a_failed_turn_keeps_its_partial_answer_and_its_error() -> None:
     cut = ProviderCut("the line went dead", retryable=True, provider="p", model="m")
     async with house([Text("half of "), cut]) as home:
         accepted = await home.send(target="apollo", content="hi")
@@ -222,14 +222,14 @@ async def test_a_failing_turn_keeps_what_it_had_said_and_says_why() -> None:
         assert ev.OutputPartial("half of ") in await home.log(accepted.session_id)
 
 
-async def test_a_peer_that_stops_without_an_end_has_failed() -> None:
+async def test_a_turn_fails_when_the_peer_stops_without_an_end() -> None:
     async with house([Text("half of ")]) as home:
         end = await home.end_of(await home.send(target="apollo", content="hi"))
         assert isinstance(end, ev.TurnFailed)
         assert (end.code, end.retryable) == ("provider_cut", True)
 
 
-async def test_usage_is_reported_and_summed_and_an_unknown_price_stays_unknown() -> None:
+async def test_usage_is_summed_and_an_unknown_price_stays_unknown() -> None:
     script = [Text("a"), Usage("m", 3, 4, cost="0.10"), Usage("m", 1, 1, cost=None), Done()]
     async with house(script) as home:
         end = await home.end_of(await home.send(target="apollo", content="hi"))
@@ -238,7 +238,7 @@ async def test_usage_is_reported_and_summed_and_an_unknown_price_stays_unknown()
         assert end.cost is None
 
 
-async def test_interrupting_ends_the_turn_and_leaves_the_session() -> None:
+async def test_interrupt_ends_the_turn_but_not_the_session() -> None:
     async with house([Text("on and "), asyncio.Event()]) as home:
         first = await home.send(target="apollo", content="0", context_window=4)
         await home.until(first.session_id, first.after, ev.OutputDelta)
@@ -248,7 +248,7 @@ async def test_interrupting_ends_the_turn_and_leaves_the_session() -> None:
         assert isinstance(await home.end_of(second), ev.TurnCompleted)
 
 
-async def test_a_paused_session_takes_messages_and_runs_them_when_it_is_resumed() -> None:
+async def test_a_paused_session_queues_messages_until_it_is_resumed() -> None:
     async with house() as home:
         session = await home.execute(StartSession("apollo"))
         assert isinstance(session, Session)
@@ -259,7 +259,7 @@ async def test_a_paused_session_takes_messages_and_runs_them_when_it_is_resumed(
         assert isinstance(await home.end_of(waiting), ev.TurnCompleted)
 
 
-async def test_stopping_cancels_what_runs_and_what_waits_and_can_be_said_twice() -> None:
+async def test_stop_cancels_running_and_waiting_turns_and_is_idempotent() -> None:
     async with house([Text("on and "), asyncio.Event()]) as home:
         first = await home.send(target="apollo", content="0", context_window=4)
         await home.until(first.session_id, first.after, ev.OutputDelta)
@@ -273,7 +273,7 @@ async def test_stopping_cancels_what_runs_and_what_waits_and_can_be_said_twice()
         assert home.driver.heard == [("apollo", "0")]
 
 
-async def test_a_caller_that_is_cancelled_leaves_no_turn_half_begun() -> None:
+async def test_a_message_is_accepted_whole_even_if_its_caller_is_cancelled() -> None:
     async with house() as home:
         session = await home.execute(StartSession("apollo"))
         assert isinstance(session, Session)
@@ -285,7 +285,7 @@ async def test_a_caller_that_is_cancelled_leaves_no_turn_half_begun() -> None:
         await home.until(session.id, ev.Position(head.epoch, 0), ev.TurnCompleted)
 
 
-async def test_an_anonymous_turn_that_nobody_reads_is_interrupted_and_a_named_one_goes_on() -> None:
+async def test_a_turn_without_readers_is_interrupted_unless_its_session_is_kept() -> None:
     async with house(
         [Text("a"), asyncio.Event()], [Text("b"), asyncio.Event()], limits=Limits(abandon_after=0.01)
     ) as home:
@@ -303,7 +303,7 @@ async def _still_runs(home: House, session_id: str) -> bool:
     return (runner := home.hub.state.runners.get(session_id)) is not None and runner.current is not None
 
 
-async def test_history_and_search_are_over_all_that_the_caller_said_and_nothing_else() -> None:
+async def test_history_and_search_cover_exactly_the_callers_own_messages() -> None:
     async with house() as home:
         await home.end_of(await home.send(target="apollo", content="why is a bird fast"))
         await home.run_plan(StartPlan((Step("s1", "athena", "a bird cache"),)))
@@ -321,7 +321,7 @@ async def test_history_and_search_are_over_all_that_the_caller_said_and_nothing_
         assert not [hit for hit, _ in await history.search(state, ME, "their", 10)]
 
 
-async def test_the_first_words_go_at_once_whatever_came_before_them(
+async def test_the_first_output_is_committed_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("rhetor.hub.turns.turn_run.GATHER_SECONDS", 3600.0)
