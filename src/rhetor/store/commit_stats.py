@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-@dataclass(slots=True)
-class Commits:
+class Commits(Struct):
     """Counters of all commits. `events`: the number of events that were appended.
 
     `counts`: the number of commits by the time their callers waited, each up to the bound in the same place

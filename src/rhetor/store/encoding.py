@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 import msgspec
 
-from rhetor.domain.event import (
-    PAYLOADS,
-    Payload,
-)
+from rhetor.domain.event import PAYLOADS, Payload
 from rhetor.errors import Malformed
 
 MAX_INTEGER = (1 << 63) - 1
 _encoder = msgspec.json.Encoder()
-_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in PAYLOADS.items()}
 
 
 def encode(payload: Payload) -> bytes:
@@ -33,7 +30,13 @@ def encode(payload: Payload) -> bytes:
 
 def decode(kind: str, data: bytes) -> Payload:
     """The payload of the type `kind` that `encode` wrote."""
-    return _DECODERS[kind].decode(data)
+    return _decoder(kind)(data)
+
+
+@cache
+def _decoder(kind: str) -> Callable[[bytes], Payload]:
+    """Created at first use, because creating all of them would delay the start by milliseconds."""
+    return msgspec.json.Decoder(PAYLOADS[kind]).decode
 
 
 def require_text(what: str, texts: Iterable[str | None]) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rhetor.domain.event import Position
@@ -38,8 +38,7 @@ from .tail import behind, number, put_folds
 from .wakeups import Wakeups
 
 
-@dataclass(slots=True)
-class _Incarnation:
+class _Incarnation(Struct):
     """The events of one epoch. `said`: its messages, which outlive their events."""
 
     stream: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rhetor.domain.event import Position
 
@@ -39,8 +40,7 @@ def put_folds(records: list[Record], folds: Sequence[Record]) -> None:
             records[begin:end] = [fold]
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """Adjacent records of one stream, the last of which is at its head."""
 
     head: Head

@@ -12,9 +12,10 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
+
+from msgspec import Struct
 
 from rhetor.errors import RhetorError
 from rhetor.store.commit import Append
@@ -31,8 +32,7 @@ log = logging.getLogger(__name__)
 Outcome = Landed | RhetorError
 
 
-@dataclass(slots=True)
-class Ticket:
+class Ticket(Struct):
     """A request, and the future on which its sender waits."""
 
     request: Request
