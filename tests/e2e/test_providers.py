@@ -76,7 +76,7 @@ def test_an_answer_that_breaks_off_shows_what_came_and_fails(
     failed = machine.run("apollo", "hi", variables=_openai(provider))
     assert (failed.returncode, failed.stdout) == (1, "half \n")
     assert "apollo failed" in failed.stderr
-    assert failed.stderr.splitlines()[-1].startswith("ask again")
+    assert failed.stderr.splitlines()[-1].startswith("send the message again")
 
 
 def test_keys_are_never_stored(machine: Machine, provider: ProviderProcess) -> None:

@@ -27,16 +27,16 @@ from rhetor.errors import ProgramEnded, TurnFailure
 
 from .protocol import COPY_OF, AgentProtocol, Decoded
 
-BEGIN_SECONDS = 60.0  # how long one may take until it has a copy of a conversation
-STOP_SECONDS = 10.0  # how long one that was told to stop may take for it
+BEGIN_SECONDS = 60.0  # for making a copy of a conversation
+STOP_SECONDS = 10.0  # for ending a turn that was interrupted
 KEPT_STDERR = 2000
-LAST_WORDS_SECONDS = 1.0  # how long after its end its stderr is read
+LAST_WORDS_SECONDS = 1.0  # for reading stderr after the end of the program
 
 
 class AgentProgram(HostedProgram):
-    """`fresh`: it was started now, and has not been spoken to. `in_turn`: a turn that an earlier hub began is
-    running, and is to be taken up with `resume_turn`; `asked`: the ids of the requests that wait in it.
-    `stderr`: from where on that is read."""
+    """A coding agent. `fresh`: it has just been started. `in_turn`: a turn that an earlier hub began is
+    running, to be continued with `resume_turn`; `asked`: the ids of its open requests.
+    `stderr`: the offset from which stderr is read."""
 
     def __init__(
         self,
@@ -61,15 +61,15 @@ class AgentProgram(HostedProgram):
         self._stderr = ""
         self._stderr_at = stderr
         self._at_rest = asyncio.Event()
-        self._taken_up = asyncio.Event()
+        self._resumed = asyncio.Event()
         self._heard = asyncio.Event()
         if not in_turn:
             self._at_rest.set()
-            self._taken_up.set()
+            self._resumed.set()
         self._show_condition()
 
     async def unprompted(self) -> AsyncGenerator[Spooled, None]:
-        await self._taken_up.wait()  # what comes first belongs to the turn
+        await self._resumed.wait()  # the output up to there belongs to the turn
         async with aclosing(super().unprompted()) as said:
             async for spooled in said:
                 yield spooled
@@ -101,7 +101,7 @@ class AgentProgram(HostedProgram):
                 yield output
 
     async def rest_of_turn(self) -> AsyncGenerator[Spooled | Plain, None]:
-        self._taken_up.set()
+        self._resumed.set()
         self._show_condition()
         known = self._goes_on
         heard = clock()
@@ -114,7 +114,7 @@ class AgentProgram(HostedProgram):
                 continue
             if item is None:
                 if not self._asked:
-                    self.set_status("stuck", f"nothing came for {clock() - heard:.0f} s in a running turn")
+                    self.set_status("stuck", f"no output for {clock() - heard:.0f} s in a running turn")
                 heard = clock()
                 continue
             heard = clock()
@@ -133,10 +133,11 @@ class AgentProgram(HostedProgram):
         yield Done(ends.finish_reason)
 
     async def ready(self) -> None:
-        """Return once it has ended the turn that it was told to stop.
+        """Return when the agent has ended the turn that was interrupted.
 
         Raises:
-            TurnFailure: it does not."""
+            TurnFailure: it has not done so in time.
+        """
         if self.ended is not None or self._at_rest.is_set():
             return
         try:
@@ -144,7 +145,8 @@ class AgentProgram(HostedProgram):
                 await self._at_rest.wait()
         except TimeoutError:
             raise TurnFailure(
-                f"{self.peer.name} has not stopped what it was told to stop", retryable=True
+                f"{self.peer.name} is still busy with the turn that was interrupted; send the message again",
+                retryable=True,
             ) from None
 
     async def wait_until_copied(self) -> None:
@@ -158,7 +160,7 @@ class AgentProgram(HostedProgram):
                     self._heard.clear()
                     await self._heard.wait()
         except TimeoutError:
-            raise TurnFailure(f"{self.peer.name} did not begin its copy of the conversation") from None
+            raise TurnFailure(f"{self.peer.name} did not make its copy of the conversation in time") from None
 
     async def answer(self, id: str, value: Any) -> None:
         self._asked.discard(id)
@@ -173,12 +175,12 @@ class AgentProgram(HostedProgram):
         failure = super().failure()
         last = self._stderr.strip().rpartition("\n")[2]
         if last:
-            failure.detail += f"; it said: {last[:300]}"
+            failure.detail += f"; it wrote: {last[:300]}"
         return failure
 
     @property
     def _goes_on(self) -> bool:
-        """Whether there is a conversation to go on with, its own or one to copy."""
+        """Whether there is a conversation to continue, its own or one to copy."""
         return "session_id" in self._memory or bool(self._memory.get(COPY_OF))
 
     @property
@@ -191,7 +193,7 @@ class AgentProgram(HostedProgram):
             await self._write_if_there(self._protocol.opening_lines())
 
     async def _taken(self, item: Chunk | Exited | HostLost) -> tuple[list[Plain], Decoded | None]:
-        """What an item means, and what ended the turn, where it did."""
+        """The outputs of an item, and what ended the turn, if it has ended."""
         if isinstance(item, Chunk):
             lines = self._lines.feed(item.data)
         else:
@@ -221,7 +223,7 @@ class AgentProgram(HostedProgram):
         return outputs, ends
 
     def _left_to_a_person(self, outputs: Iterable[Plain]) -> set[str]:
-        """The requests that no rule will answer in a moment."""
+        """The requests that no rule answers."""
         asked = [output for output in outputs if isinstance(output, Permission)]
         return {each.request_id for each in asked if decided(self.peer.permissions, each) is None}
 
@@ -234,13 +236,13 @@ class AgentProgram(HostedProgram):
         self.set_status("busy", "a turn is running")
 
     def set_status(self, state: ProgramState, evidence: str) -> None:
-        """A turn in which a request waits is blocked, whoever says that it runs."""
+        """Report a turn with an open request as blocked."""
         if state == "busy" and self._asked:
             state, evidence = "blocked", f"asks for permission ({len(self._asked)} open)"
         super().set_status(state, evidence)
 
     async def _end_now(self) -> None:
-        """What it was to go on with is lost: the next message has another process."""
+        """End the agent: its conversation is lost, so the next message starts another process."""
         await self.end()
         while self.ended is None:
             item = await self.feed.next(None)
@@ -248,7 +250,7 @@ class AgentProgram(HostedProgram):
                 self.note_end(item)
 
     async def _last_words(self) -> list[Spooled]:
-        """What it wrote to stderr and was not read before its end was: why it ended, mostly."""
+        """The rest of stderr, which usually says why the agent has ended."""
         words: list[Spooled] = []
         with suppress(HostLost, TimeoutError):
             async with (
@@ -275,9 +277,9 @@ class AgentProgram(HostedProgram):
         try:
             await self._write(lines)
         except (HostLost, ProgramOver, TurnFailure):
-            pass  # the end of its output tells it
+            pass  # the reader of its output reports that it has ended
 
 
 def _too_long(line: Cut) -> Record:
-    """A line longer than is taken: its beginning, and how long it was."""
+    """The record of a line that is too long: its beginning and its length."""
     return Record({"cut": line.bytes}, base64.b64encode(line.start).decode())

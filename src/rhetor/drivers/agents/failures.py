@@ -1,5 +1,4 @@
-"""What an agent says of a turn that came to nothing, as a failure with its condition and a remedy. It knows
-no agent's protocol."""
+"""Turns an agent's error message into a typed failure with a hint. It knows no agent's protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ _OVERFLOW = re.compile(r"prompt is too long|context (?:window|length|limit)|room
 
 
 class Interrupted(TurnFailure):
-    """The agent ended the turn because it was told to."""
+    """The agent has ended the turn because it was interrupted."""
 
     code = "interrupted"
 
@@ -35,13 +34,13 @@ class Interrupted(TurnFailure):
 
 
 def failed(agent: str, said: str, *, retryable: bool = False) -> TurnFailure:
-    """The failure for an end that has nothing to do with a model provider."""
+    """The failure for an error that has nothing to do with a model provider."""
     return TurnFailure(f"{agent} failed: {_words(said)}", retryable=retryable)
 
 
 def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
-    """Whether the agent does not know the conversation any more that it was to go on with. The failure then
-    says that the next message begins a new one."""
+    """Whether the agent no longer has the conversation that it was to continue. If so, the failure says that
+    the next message begins a new one."""
     if failure is None or not _LOST.search(failure.detail):
         return False
     failure.detail += "; the next message begins a new conversation"
@@ -49,8 +48,8 @@ def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
 
 
 def refused(agent: str, said: str, status: int | None, model: str | None) -> ProviderFailed:
-    """The failure for a provider's error that the agent passes on after its own attempts. `status`: of HTTP,
-    None where there was no answer."""
+    """The failure for a provider's error that the agent reports after its own retries. `status`: the HTTP
+    status, None if there was no answer."""
     kind, retryable, hint = _status(status, said)
     return kind(
         f"{agent} got no answer from its model: {_words(said)}",
@@ -68,17 +67,17 @@ def _status(status: int | None, said: str) -> tuple[type[ProviderFailed], bool, 
     if status in (401, 403):
         return ProviderDenied, False, "log the agent in again, or check its key"
     if status == 404:
-        return ModelUnknown, False, "check the model that the agent is to use"
+        return ModelUnknown, False, "check the model that the agent is configured to use"
     if status in (429, 529):
-        return RateLimited, True, "wait a little and ask again"
+        return RateLimited, True, "wait a moment and send the message again"
     if status is None and "disconnected" in said:
-        return ProviderCut, True, "ask again; what was said until then is kept"
+        return ProviderCut, True, "send the message again; the partial answer is kept"
     if status is None:
-        return ProviderUnreachable, True, "see whether the agent's provider can be reached from here"
+        return ProviderUnreachable, True, "check that the agent's provider is reachable from this machine"
     if status == 408 or status >= 500:
-        return ProviderFailed, True, "ask again later; the fault is the provider's"
-    return ProviderFailed, False, "the provider does not take such a request; see its words"
+        return ProviderFailed, True, "send the message again later; the provider has a problem"
+    return ProviderFailed, False, "the provider does not accept this request; see its message"
 
 
 def _words(said: str) -> str:
-    return " ".join(said.split())[:_MAX_WORDS] or "it gave no reason"
+    return " ".join(said.split())[:_MAX_WORDS] or "no reason given"

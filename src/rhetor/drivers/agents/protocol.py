@@ -1,7 +1,7 @@
-"""How a coding agent is spoken to, as a state machine without I/O: lines in, outputs and lines to write out.
+"""The protocol of a coding agent as a state machine without I/O: lines in, outputs and lines to write out.
 
-One protocol is one conversation in one process. Who runs it writes the lines, reads the program's, keeps what
-is to be remembered, and knows sessions and turns; a protocol knows its agent's protocol alone.
+An object is one conversation in one process. Its caller reads and writes the lines, stores what has to be
+remembered, and knows sessions and turns.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from rhetor.errors import TurnFailure
 
 from .reports import Report
 
-COPY_OF = "copy_of"  # in a kept memory: that of the conversation which is to be copied, until it was
+COPY_OF = "copy_of"  # in a saved memory: the memory of the conversation to copy, until the copy is made
 REPORTED = "reported"
 
 
 class Decoded(Struct, frozen=True):
-    """What a line means. `outputs`: for the log, in order, a `Record` of the line as it came among them;
-    `writes`: lines for the program, without newline; `ended`: the running turn is over, with `failure` where
-    it has no answer (an interrupted one: a failure whose code is `interrupted`), else with the
-    `finish_reason` of `Done`."""
+    """What a line means.
+
+    `outputs`: for the log, in order, with a `Record` of the line itself. `writes`: lines to write to the
+    agent, without newlines. `ended`: the running turn is over, with `failure` if it has no answer (code
+    `interrupted` if it was interrupted), or else with the `finish_reason` of `Done`.
+    """
 
     outputs: tuple[Plain, ...] = ()
     writes: tuple[bytes, ...] = ()
@@ -35,10 +37,12 @@ class Decoded(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """What a conversation begins with. `memory`: of an earlier process of it, empty for a new one; `fork`: go
-    on from there as another conversation; `model`: the agent's own name for one, None for its default.
-    `persona`: it is to be a plain model with this system prompt, without tools as far as it can be told so,
-    and for this process only."""
+    """How a conversation is opened.
+
+    `memory`: what an earlier process of it has left, empty for a new one. `fork`: continue from there as
+    another conversation. `model`: the agent's own name of a model, None for its default. `persona`: act as a
+    model with this system prompt, without tools as far as possible, in this process only.
+    """
 
     cwd: str
     memory: dict[str, Any] = field(default_factory=dict)
@@ -48,32 +52,33 @@ class Opening(Struct, frozen=True):
 
 
 class AgentProtocol(ABC):
-    """`memory`: what another process, or another hub, needs to go on (the agent's own id of the conversation
-    first of all, as `session_id`): small, JSON, and changed only within the methods here. `reported`: what
-    the agent tells of itself (reports).
+    """One conversation with an agent.
 
-    A protocol never raises on what an agent says: what it does not know becomes a `Record` and nothing else.
+    `memory` is what another process, or another hub, needs to continue: above all the agent's own id of the
+    conversation, as `session_id`. It is small JSON and changes only within the methods here. `reported` is
+    what the agent reports about itself.
+
+    Nothing that an agent writes makes a protocol raise: an unknown line becomes a `Record`.
     """
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
-        self.refused: TurnFailure | None = None  # why it does not go on with the conversation that it was to
+        self.refused: TurnFailure | None = None  # why it cannot continue the conversation
         self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
         self.reported: Report = self.memory.pop(REPORTED, {})
 
     def can_fork(self) -> bool:
-        """Whether the agent can go on with a copy of the conversation, as far as is known."""
+        """Whether the agent can continue with a copy of the conversation, as far as is known."""
         return False
 
     @property
     def has_copy(self) -> bool:
-        """Whether what its original says from now on is no part of the conversation any more."""
+        """Whether the copy is made, so that later messages in the original are not part of it."""
         return "session_id" in self.memory
 
     @property
     def saved(self) -> dict[str, Any]:
-        """What an `Opening` is to have for `memory`. One that goes on with a copy needs the original until it
-        has its own."""
+        """The `memory` for the next `Opening`. A copy that is not made yet includes that of its original."""
         kept = {**self.memory, REPORTED: dict(self.reported)} if self.reported else dict(self.memory)
         if self.opening.fork and "session_id" not in self.memory:
             kept[COPY_OF] = self.opening.memory
@@ -81,19 +86,19 @@ class AgentProtocol(ABC):
 
     @abstractmethod
     def arguments(self) -> tuple[str, ...]:
-        """What is appended to the configured arguments of the program."""
+        """The arguments that follow the configured ones."""
 
     def command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
-        """What is run. `argv`: the program's file, and its configured arguments."""
+        """The command to run. `argv`: the executable and its configured arguments."""
         return (*argv, *self.arguments())
 
     def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        """All that it sees of one. `given`: what its entry lets through."""
+        """The agent's whole environment. `given`: the variables that its entry allows."""
         return given
 
     @abstractmethod
     def opening_lines(self) -> tuple[bytes, ...]:
-        """The lines that the program is sent once it runs."""
+        """The lines to write when the agent has started."""
 
     @abstractmethod
     def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
@@ -103,17 +108,17 @@ class AgentProtocol(ABC):
 
     @abstractmethod
     def prompt(self, content: str) -> tuple[bytes, ...]:
-        """Begin a turn. Where the agent is not ready yet, nothing: the lines come with what makes it so."""
+        """The lines that begin a turn. If the agent is not ready yet, there are none; `decode` returns them
+        later."""
 
     @abstractmethod
     def decode(self, line: bytes) -> Decoded:
-        """One line of its output, without its newline."""
+        """Decode one line of the agent's output, without its newline."""
 
     @abstractmethod
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
-        """The option chosen for a permission request; None: it was cancelled or has expired."""
+        """The lines that answer a permission request. None: it was cancelled or has expired."""
 
     @abstractmethod
     def interrupt(self) -> tuple[bytes, ...]:
-        """End the running turn; requests that wait are answered as cancelled. What it says next tells that it
-        ended."""
+        """The lines that end the running turn and cancel its open requests. A later line confirms the end."""

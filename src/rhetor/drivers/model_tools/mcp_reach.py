@@ -1,4 +1,4 @@
-"""How an MCP server is reached: as a program that is started, or at a URL that may be called."""
+"""Connects to an MCP server: starts it as a program, or calls its URL."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import httpx2
     from mcp.client import Transport
 
-HTTP_SECONDS = 60.0  # of silence
+HTTP_SECONDS = 60.0  # without data
 
 
 class ServerEntry(msgspec.Struct, frozen=True):
-    """A server as it is configured: a `command` or a `url`. `env` and `pass_env`: values, and names from the
-    hub's environment, that its program gets. `approve`: tools that a person is asked about first."""
+    """A configured server: a `command` or a `url`. Its program gets the variables in `env`, and those of the
+    hub's variables that `pass_env` names. `approve`: the tools that need a person's approval."""
 
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One MCP server while it runs: its connection, the tools that it has, calls of them."""
+"""One running MCP server: its connection, its tools, and calls to them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ log = logging.getLogger(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Seconds: `start`, until a server has said what it can; `call`, of one tool call."""
+    """In seconds. `start`: until a server has listed its tools. `call`: for one tool call."""
 
     start: float = START_SECONDS
     call: float = CALL_SECONDS
 
 
 class McpServer:
-    """It is owned by a task of its own, in which its connection is opened and closed; others only call it.
-    `tools` and `call` are for who has awaited `ready`, which raises `ToolServerFailed`."""
+    """A server whose connection is opened and closed in a task of its own, `task`.
+
+    Await `ready` before you use `tools` and `call`; it raises ToolServerFailed if the server cannot be used.
+    """
 
     def __init__(self, server: str, access: ServerAccess, limits: Limits) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -48,11 +50,11 @@ class McpServer:
 
     @property
     def over(self) -> bool:
-        """Whether it is of no use any more."""
+        """Whether the server has ended or is about to."""
         return self._ended.is_set() or self.task.done()
 
     def end(self) -> None:
-        """Let it end, soon; `task` is done then."""
+        """Stop the server. `task` is done when it has ended."""
         self._ended.set()
         if not self.ready.done():
             self.task.cancel()
@@ -77,11 +79,11 @@ class McpServer:
             await asyncio.to_thread(_load)
             async with asyncio.timeout(self._limits.start) as starting:
                 await self._serve(starting)
-        except Exception as error:  # noqa: BLE001  the border of the task: whatever it is, a turn waits
+        except Exception as error:  # noqa: BLE001  nothing may escape the task: turns wait for `ready`
             self._fail(error)
         finally:
             if not self.ready.done():
-                self.ready.set_exception(unusable(self._server, "it was ended", "ask again"))
+                self.ready.set_exception(unusable(self._server, "it was stopped", "send the message again"))
 
     async def _serve(self, starting: asyncio.Timeout) -> None:
         from mcp import Client
@@ -99,7 +101,7 @@ class McpServer:
         if isinstance(first, TimeoutError):
             why = f"it did not answer within {self._limits.start:g} s"
         if self._access.program is not None and (words := self._access.program.stderr_tail):
-            why = f"{why}; it said: {words}"
+            why = f"{why}; it wrote: {words}"
         log.warning("MCP server failed", extra={"server": self._server, "why": why})
         if not self.ready.done():
             self.ready.set_exception(unusable(self._server, why, self._access.hint))
@@ -126,7 +128,7 @@ async def _listed(client: Client) -> list[Any]:
 
 
 def _result(call_id: str, result: Any) -> ToolResult:
-    """Its structured value, else its words, else its parts as they are."""
+    """The structured value of the result, or else its text, or else its parts as they are."""
     value = result.structured_content
     if value is None:
         parts = [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in result.content]
@@ -146,7 +148,7 @@ def unusable(server: str, why: str, hint: str) -> ToolServerFailed:
 
 
 def _first(error: BaseException) -> BaseException:
-    """What a group of errors began with."""
+    """The first error of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

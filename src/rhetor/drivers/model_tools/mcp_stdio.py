@@ -1,6 +1,6 @@
-"""An MCP server as a program of its own: started by its argument list, spoken to over its stdin and stdout.
+"""Runs an MCP server as a program, and exchanges messages with it over stdin and stdout.
 
-The SDK's own transport takes over variables that nobody allowed and has no bound for a line.
+The SDK's own transport passes on variables that were not allowed, and does not limit the length of a line.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
 LINE_BYTES = 16 << 20
-STDERR_BYTES = 2048  # of stderr that are kept, for the error
+STDERR_BYTES = 2048  # of stderr that are kept for error messages
 GRACE_SECONDS = 1.0  # after its stdin was closed, and again after SIGTERM
 
-# what a program gets without being allowed anything
+# the variables that every program gets
 INHERITED = ("PATH", "HOME", "LANG")
 
 
 def allowed(
     environment: Mapping[str, str], pass_env: Sequence[str], own: Mapping[str, str]
 ) -> dict[str, str]:
-    """The child's environment: the few that every program needs, those that its entry names, its own."""
+    """The program's environment: INHERITED, the variables named in `pass_env`, and its own."""
     names = (*INHERITED, *pass_env)
     return {name: environment[name] for name in names if name in environment} | dict(own)
 
@@ -98,13 +98,13 @@ class Program:
 
         assert process.stdout is not None
         try:
-            # a line that is too long is a ValueError: nothing after it can be trusted
+            # ValueError: the line is too long, so the rest cannot be trusted
             with suppress(ValueError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 while line := await process.stdout.readline():
                     try:
                         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                     except ValueError:
-                        continue  # programs print all kinds of things where they should not
+                        continue  # some programs also print other text to stdout
                     await inbox.send(SessionMessage(message))
         finally:
             self._over.set()
@@ -126,7 +126,7 @@ class Program:
 
 
 async def _end(process: Process) -> None:
-    """Close its stdin, then TERM, then KILL for its whole group; each only if the one before did not do."""
+    """Close its stdin, then send TERM and then KILL to its group, each only if the program still runs."""
     assert process.stdin is not None
     process.stdin.close()
     for number in (None, signal.SIGTERM, signal.SIGKILL):
@@ -137,6 +137,6 @@ async def _end(process: Process) -> None:
             async with asyncio.timeout(GRACE_SECONDS):
                 await process.wait()
                 break
-    # what it has left behind in its group
+    # what it has left running in its group
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

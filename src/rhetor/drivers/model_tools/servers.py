@@ -1,4 +1,4 @@
-"""The MCP servers of the configuration: started on first use, kept for all turns, ended with the hub."""
+"""The configured MCP servers: started on first use, shared by all turns, stopped with the hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ END_SECONDS = 5.0
 
 
 class ToolServers:
-    """`environment`: what programs may be passed values from. `folder`: where they run."""
+    """Starts servers when they are needed. `environment`: the variables that may be passed on to programs.
+    `folder`: where they run."""
 
     def __init__(
         self,
@@ -37,13 +38,16 @@ class ToolServers:
         self._closing = False
 
     async def tools(self, server: str) -> Sequence[Tool]:
-        """Raises:
-        ToolServerFailed: it cannot be started or reached, or does not answer; says what to do."""
+        """The tools of a server, which is started if needed.
+
+        Raises:
+            ToolServerFailed: the server cannot be started or reached, or does not answer.
+        """
         running = await self._get(server)
         return running.tools
 
     async def call(self, server: str, call_id: str, tool: str, arguments: Any) -> ToolResult:
-        """What the tool gave; a call that went wrong is a result too."""
+        """Call a tool. A call that fails returns a result with `is_error`."""
         try:
             running = await self._get(server)
         except ToolServerFailed as failure:
@@ -51,7 +55,7 @@ class ToolServers:
         return await running.call(call_id, tool, arguments)
 
     async def aclose(self) -> None:
-        """End all servers, and wait for that."""
+        """Stop all servers, and wait until they have ended."""
         self._closing = True
         for server in self._running.values():
             server.end()
@@ -74,7 +78,7 @@ class ToolServers:
         if entry is None:
             raise unusable(name, "it is not configured", f"add mcp_servers.{name}")
         if self._closing:
-            raise unusable(name, "the hub is shutting down", "ask again")
+            raise unusable(name, "the hub is stopping", "send the message again")
         access = ServerAccess(name, entry, self._environment, self._folder, self._resolve)
         server = self._running[name] = McpServer(name, access, self._limits)
         self._tasks.add(server.task)

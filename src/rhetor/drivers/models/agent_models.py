@@ -1,7 +1,6 @@
-"""Coding agents as plain models: each turn is a process of its own, without tools, in a folder without files.
+"""Coding agents as models: each turn runs an agent without tools, in an empty folder.
 
-So a subscription is enough for an answer. What an agent asks for meanwhile is refused. Which of them is asked
-is for `models` to say; how each is spoken to, for its protocol.
+So a subscription to an agent is enough to get answers. Permission requests of the agent are denied.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _LOGIN_WORDS = ("log in", "logged in", "/login", "api key", "authenticat")
 
 
 class AgentEntry(msgspec.Struct, frozen=True):
-    """An agent as it is configured. `launch`: what its program is started with, but for its folder."""
+    """A configured agent. `launch`: what its program is started with, except for the folder."""
 
     driver: str
     program: Program
@@ -52,8 +51,8 @@ class AgentEntry(msgspec.Struct, frozen=True):
 
 
 class AgentModels:
-    """`protocols`: how an agent is spoken to, by its driver; `folder`: is made, and stays empty. `automatic`:
-    the agents that `auto` may take, in this order."""
+    """The agents that can answer as models. `protocols`: by the name of the driver. `folder`: created when
+    needed, and stays empty. `automatic`: the agents that `auto` may use, in this order."""
 
     def __init__(
         self,
@@ -71,11 +70,11 @@ class AgentModels:
         self.places = asyncio.Semaphore(AT_ONCE)
 
     def named(self, ref: str) -> AgentTarget:
-        """The agent that `cli:NAME` or `cli:NAME/MODEL` stands for; a name is an entry's or its program's.
+        """The agent of the reference `cli:NAME` or `cli:NAME/MODEL`. NAME is that of an entry or its program.
 
         Raises:
-            ModelUnknown: there is none, or its program is missing.
-            ProviderDenied: it is known not to be logged in.
+            ModelUnknown: there is no such agent, or its program is missing.
+            ProviderDenied: the agent is not logged in.
         """
         name, _, model = ref.removeprefix("cli:").partition("/")
         peer = self._peer(name)
@@ -92,7 +91,7 @@ class AgentModels:
         return target
 
     def ready(self) -> AgentTarget | None:
-        """The first that `auto` may take: installed, and known to be logged in."""
+        """The first agent that `auto` may use: it is installed and known to be logged in."""
         for peer in self._automatic:
             if peer in self._entries and self._is_there(peer) and self._login(peer).known == "yes":
                 return AgentTarget(Path(self._entries[peer].program.argv[0]).name, peer)
@@ -101,10 +100,10 @@ class AgentModels:
     async def outputs(
         self, target: AgentTarget, persona: str, message: Prompt, history: Sequence[PastMessage]
     ) -> AsyncGenerator[Output, None]:
-        """One turn, to its `Done`.
+        """Run one turn, up to `Done`.
 
         Raises:
-            ProviderFailed: the agent has no answer; says what to do.
+            ProviderFailed: the agent could not answer.
         """
         running = await self._start(target, persona)
         try:
@@ -119,7 +118,7 @@ class AgentModels:
             await self._end(running)
 
     def forget(self) -> None:
-        """Remove what a hub that was killed has left; its processes have ended with it."""
+        """Remove the files of a hub that was killed; its processes have ended with it."""
         for host_id in self._hosts.known():
             with suppress(ProgramAlive):
                 self._hosts.forget(host_id)
@@ -155,7 +154,7 @@ class AgentModels:
         try:
             running = await agents.start(peer, f"m_{secrets.token_hex(12)}", launch, {}, lambda changed: None)
         except (ProgramMissing, ProgramRefused) as error:
-            hint = entry.program.hint or "see whether it runs in a terminal"
+            hint = entry.program.hint or "check that it runs in a terminal"
             raise _unknown(target.ref, error.detail, hint) from error
         assert isinstance(running, AgentProgram)
         return running
@@ -168,7 +167,7 @@ class AgentModels:
 
 
 def with_history(message: str, history: Sequence[PastMessage]) -> str:
-    """A message for who is told nothing else: after what was said before, whose end nobody can forge."""
+    """The message preceded by the conversation so far, within a fence that no text can imitate."""
     if not history:
         return message
     fence = f"--- {secrets.token_hex(8)} ---"
@@ -179,7 +178,7 @@ def with_history(message: str, history: Sequence[PastMessage]) -> str:
 
 
 async def _plain(running: AgentProgram, text: str) -> AsyncGenerator[Plain, None]:
-    """What a model would say; what the agent asks for is refused."""
+    """The outputs that a model would have. Permission requests are denied."""
     async with aclosing(running.conversation().send(Prompt(text), ())) as said:
         async for output in said:
             for each in output.outputs if isinstance(output, Spooled) else (output,):
@@ -199,14 +198,14 @@ def _named(output: Plain, target: AgentTarget) -> Output:
 
 
 def _failed(target: AgentTarget, failure: TurnFailure) -> ProviderFailed:
-    """The agent's failure as that of a provider, so that another model may be asked."""
+    """The agent's failure as a provider's, so that another model may be tried."""
     said = failure.detail.lower()
     if any(words in said for words in _LOGIN_WORDS):
-        return _denied(target, failure.detail, f"log {target.name} in, in a terminal")
+        return _denied(target, failure.detail, f"log in to {target.name} in a terminal")
     return ProviderFailed(
         failure.detail,
         retryable=failure.retryable,
-        **_data(target.ref, f"see what {target.name} says in a terminal"),
+        **_data(target.ref, f"run {target.name} in a terminal to see the reason"),
     )
 
 
@@ -219,8 +218,8 @@ def _unknown(ref: str, detail: str, hint: str) -> ModelUnknown:
 
 
 def too_late(target: AgentTarget, phase: str, seconds: float) -> ProviderTimeout:
-    """The failure for an agent that says nothing. `phase`: first_chunk, idle or total."""
-    data = _data(target.ref, f"ask again, or raise timeouts.{phase}")
+    """The failure for an agent that did not answer in time. `phase`: first_chunk, idle or total."""
+    data = _data(target.ref, f"send the message again, or raise timeouts.{phase}")
     said = f"{target.name} did not answer in time ({phase}: {seconds:g} s)"
     return ProviderTimeout(said, retryable=True, phase=phase, **data)
 

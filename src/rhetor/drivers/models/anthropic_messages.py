@@ -1,4 +1,4 @@
-"""Anthropic messages: a turn as a request, and the events of its answer as outputs."""
+"""Anthropic messages: encodes a turn as a request and decodes the events of its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rhetor.drivers.models.client import Request
 from rhetor.drivers.models.errors import cut, failed_in_stream
 from rhetor.drivers.models.target import Target
 
-# The API wants a limit; this one is above what an answer needs and below what its models refuse.
+# The API requires a limit. This one is more than an answer needs, and all models accept it.
 MAX_TOKENS = 16_384
 
 _FINISH = {
@@ -36,7 +36,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    """Counts up during the stream: what an event leaves out is as it was."""
+    """The counts so far. A count that an event leaves out has not changed."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -72,7 +72,7 @@ def request(target: Target, system: str, history: Sequence[PastMessage], message
 
 
 def _messages(history: Sequence[PastMessage], message: str) -> Any:
-    # the API takes no empty text, and no answer before the first question (a window may cut there)
+    # the API rejects empty text, and an answer before the first question (the context window may begin there)
     said = dropwhile(lambda earlier: earlier.role != "user", (each for each in history if each.content))
     return [
         *({"role": each.role, "content": each.content} for each in said),
@@ -81,7 +81,7 @@ def _messages(history: Sequence[PastMessage], message: str) -> Any:
 
 
 class Message:
-    """Takes the events of one answer. `over` is set when the provider has said that it is done."""
+    """Decodes the events of one answer. `over` is set when the provider says that the answer is complete."""
 
     def __init__(self, target: Target) -> None:
         self.over = False
@@ -94,7 +94,7 @@ class Message:
         return self._stats.get("cache_creation_input_tokens", 0)
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
-        """What an event says; kinds that are not known say nothing.
+        """The outputs of an event. Unknown kinds have none.
 
         Raises:
             ProviderFailed: the event is an error, or cannot be read.
@@ -116,10 +116,10 @@ class Message:
         return ()
 
     def end(self) -> Sequence[Output]:
-        """The last outputs, once no more events come.
+        """The last outputs, when no more events will come.
 
         Raises:
-            ProviderCut: the end came before the provider was done.
+            ProviderCut: the answer is not complete.
         """
         if not self.over and self._stop is None:
             raise cut(self._target, "the stream ended early")
@@ -132,7 +132,7 @@ class Message:
             self._stats |= {name: count for name, count in stats.items() if count is not None}
 
     def _usage(self) -> Usage:
-        """Their input tokens leave out those that the cache took part in; ours count all of them."""
+        """Their count of input tokens excludes tokens from the cache; ours includes them."""
         stats = self._stats
         read = stats.get("cache_read_input_tokens", 0)
         total = stats.get("input_tokens", 0) + read + self.cache_written

@@ -1,6 +1,6 @@
-"""Providers that keep failing are left alone for a while, and then tried with a single call.
+"""Stops calling a provider that keeps failing, and tries it with a single call after a cooldown.
 
-It counts turns, not calls, and knows neither what is called nor what is done instead.
+It counts turns, not calls. It also decides whether, and when, a failed call is repeated.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 
 class _State(msgspec.Struct):
-    """Of a provider whose last turn failed. `until`: None while it is asked as ever. `trying`: a turn is
-    finding out whether it is back."""
+    """The state of a provider whose last turn failed. `until`: the end of its cooldown, if it has one.
+    `trying`: a turn is trying it after the cooldown."""
 
     failures: int = 0
     cooldowns: int = 0
@@ -42,16 +42,16 @@ class Cooldowns:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # no entry: nothing is wrong. By the whole provider, so that another key or URL starts afresh
+        # keyed by the whole provider, so that another key or URL starts without failures
         self._states: dict[Provider, _State] = {}
 
     def admit(self, target: Target, blamed: set[Provider]) -> Admission:
-        """Let a turn ask the provider; for as long as it does, the admission is entered.
+        """Let a turn call the provider, within the context that is returned.
 
-        `blamed`: those that this turn has counted against already; it is added to.
+        `blamed`: the providers that this turn has already counted against; the admission adds to it.
 
         Raises:
-            ProviderCooling: it is left alone, or another turn tries it just now.
+            ProviderCooling: the provider is in a cooldown, or another turn is trying it.
         """
         state = self._states.get(target.provider)
         if state is None or state.until is None:
@@ -66,13 +66,13 @@ class Cooldowns:
         """Count a turn against a provider."""
         state = self._states.setdefault(provider, _State())
         if state.until is not None and not trial:
-            return  # a turn from before the cooldown, which knows nothing new
+            return  # the turn began before the cooldown
         state.failures += 1
         if trial or state.failures >= FAILURES:
             self._cool(provider, state, failure.data.get("retry_after"))
 
     def answered(self, provider: Provider) -> None:
-        """It works: whatever was wrong is over."""
+        """The provider works again."""
         self._states.pop(provider, None)
 
     def given_up(self, provider: Provider) -> None:
@@ -89,9 +89,9 @@ class Cooldowns:
 
 
 class Admission:
-    """One turn's dealing with one provider; how it ends is taken from the exception that leaves it.
+    """A turn's use of one provider. The exception that leaves the context decides how it counts.
 
-    `trial`: the provider was cooling, and this turn decides; it gets a single call.
+    `trial`: the provider was in a cooldown, and this turn tries it with a single call.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class Admission:
         self._blamed = blamed
 
     def begun(self) -> None:
-        """An answer begins: that is all that a trial has to show, and others need not wait for its end."""
+        """An answer begins. That ends a trial, so that other turns need not wait for the whole answer."""
         if self.trial:
             self.answered()
 
     def answered(self) -> None:
-        """The provider has done its part."""
+        """The provider has answered."""
         self.trial = False
         self._cooldowns.answered(self._provider)
 
@@ -133,10 +133,11 @@ class Admission:
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """`retries`: calls after the first one. `first`: seconds that the first pause lasts at most; each later
-    one twice as much. `longest`: seconds; who asks for more time gets no second call in this turn.
+    """When a failed call is repeated, with exponential backoff and full jitter. Times are in seconds.
 
-    `dice` gives a number from 0 to below 1; `sleep` waits for so many seconds.
+    `retries`: calls after the first one. `first`: the longest first pause; each later one may be twice as
+    long. `longest`: if a provider asks for a longer pause, the call is not repeated. `dice` returns a number
+    from 0 to below 1.
     """
 
     retries: int = 2
@@ -146,10 +147,10 @@ class Backoff(msgspec.Struct, frozen=True):
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     def pause(self, failure: ProviderFailed, made: int) -> float | None:
-        """Seconds until the next call, after `made` of them; None: there is none.
+        """Seconds until the next call, after `made` calls; None if the call is not repeated.
 
-        Never less than the provider asks for. The jitter is full (from 0 on), so that turns which failed
-        together do not come back together.
+        The pause is never shorter than the provider asks for. Its jitter starts at 0, so that turns that
+        failed together do not retry together.
         """
         asked: float = failure.data.get("retry_after", 0.0)
         if made > self.retries or asked > self.longest or not passes(failure):

@@ -1,7 +1,7 @@
-"""What providers say when they refuse, as typed errors: with what happened, and what the user can do.
+"""Typed errors for failed calls to providers: what happened, and what the user can do about it.
 
-The SDKs, their HTTP library and its transport each have errors of their own, and the transport reports some
-under a wrong name (a server that hangs up becomes a connect time-out), so the first cause is looked at.
+The SDKs, their HTTP library and its transport each have errors of their own. Some hide the real cause (a
+server that hangs up becomes a connect timeout), so the first cause in the chain decides.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from rhetor.errors import (
     Unprocessable,
 )
 
-# what a provider says of a request that no other model would take either
+# the statuses of requests that no other model would accept either
 _CONTENT = frozenset({400, 413, 422})
 
-# `data["reason"]` of a failure that only the account's owner can end: its credit is used up
+# `data["reason"]` if the account has no credit left, which only its owner can change
 QUOTA = "quota"
 
-_MAX_WORDS = 500  # characters of a provider's own words that are kept
+_MAX_WORDS = 500  # characters of a provider's message that are kept
 
 _OVERFLOW = re.compile(
     r"prompt is too long|maximum context length|context_length_exceeded|context (?:window|size|limit)",
@@ -41,7 +41,7 @@ _OVERFLOW = re.compile(
 )
 _BILLING = re.compile(r"insufficient_quota|exceeded your current quota|credit balance|billing", re.IGNORECASE)
 
-# an error in mid-stream has no status, but a type (Anthropic) or a code (OpenAI)
+# an error within a stream has no status, but a type (Anthropic) or a code (OpenAI)
 _STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -63,7 +63,7 @@ _STATUS = {
 
 
 class _Error(msgspec.Struct):
-    """The two dialects' error object; OpenRouter puts the status into `code`."""
+    """The error object of both APIs; OpenRouter puts the status into `code`."""
 
     message: str = ""
     type: str | None = None
@@ -75,9 +75,9 @@ class _Body(msgspec.Struct):
 
 
 def of_call(target: Target, error: Exception, connect: float, now: float) -> ProviderFailed:
-    """The error for a call that got no answer to read: refused, not reached, or (`connect` seconds) too late.
+    """The error for a call without an answer: refused, unreachable, or no connection in `connect` seconds.
 
-    `now`: Unix time, for a Retry-After that is a date.
+    `now`: Unix time, for a Retry-After header that gives a date.
     """
     response = getattr(error, "response", None)
     if response is not None:
@@ -90,7 +90,7 @@ def of_call(target: Target, error: Exception, connect: float, now: float) -> Pro
 def refused(
     target: Target, status: int, body: bytes, headers: Mapping[str, str], now: float
 ) -> ProviderFailed:
-    """The error for an answer other than 2xx."""
+    """The error for a response with a status other than 2xx."""
     failure = _failure(target, status, *_words(body))
     if (seconds := retry_after(headers, now)) is not None:
         failure.data["retry_after"] = seconds
@@ -104,27 +104,27 @@ def failed_in_stream(target: Target, data: bytes) -> ProviderFailed:
 
 
 def cut(target: Target, why: str) -> ProviderCut:
-    """The error for a stream that ended, or became unreadable, before its proper end."""
+    """The error for a stream that ended early or became unreadable."""
     return ProviderCut(
-        f"{target.provider.name} broke off: {why}",
+        f"{target.provider.name} broke off its answer: {why}",
         retryable=True,
-        **_data(target, None, "ask again; what was said until then is kept"),
+        **_data(target, None, "send the message again; the partial answer is kept"),
     )
 
 
 def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
-    """The error for a wait that was too long. `phase`: connect, first_chunk, idle or total."""
-    data = _data(target, None, f"ask again, or raise timeouts.{phase}") | {"phase": phase}
+    """The error for a call that timed out. `phase`: connect, first_chunk, idle or total."""
+    data = _data(target, None, f"send the message again, or raise timeouts.{phase}") | {"phase": phase}
     return ProviderTimeout(
         f"{target.provider.name} did not answer in time ({phase}: {seconds:g} s)", retryable=True, **data
     )
 
 
 def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
-    """The error for a provider that is left alone. `seconds`: until it is tried again; 0 where another turn
-    does that now."""
-    when = f"is tried again in {seconds:.0f} s" if seconds >= 1 else "is being tried again"
-    hint = "ask again then, or name other models in models.fallbacks"
+    """The error for a provider that is not called for a while. `seconds`: until it is called again; 0 if
+    another turn is calling it now."""
+    when = f"is called again in {seconds:.0f} s" if seconds >= 1 else "is being called again"
+    hint = "send the message again then, or set models.fallbacks to other models"
     return ProviderCooling(
         f"{target.provider.name} failed {failures} turns in a row and {when}",
         retryable=True,
@@ -133,8 +133,8 @@ def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
 
 
 def not_found_in_time(ref: str | None, phase: str) -> ProviderTimeout:
-    """The error for a search for a model that took all the time that the turn had."""
-    hint = "ask again, or name a model in models.default"
+    """The error for a turn that ended before a model was found."""
+    hint = "send the message again, or set models.default to a model"
     return ProviderTimeout(
         f"no provider was found in time for {ref or 'auto'}",
         retryable=True,
@@ -147,29 +147,31 @@ def not_found_in_time(ref: str | None, phase: str) -> ProviderTimeout:
 
 
 def out_of_reach(target: Target, error: Unprocessable) -> ModelUnknown:
-    """The error for a URL that may not be called."""
-    hint = "an address in a private network needs an entry under providers with allow_private: true"
+    """The error for a provider whose URL may not be called."""
+    hint = "for an address in a private network, add an entry under providers with allow_private: true"
     detail = f"{target.provider.name} cannot be called: {error.detail}"
     return ModelUnknown(detail, **_data(target, None, hint))
 
 
 def unreachable(target: Target, error: Exception) -> ProviderUnreachable:
-    """The error for a connection that did not come about, or was closed before any answer."""
+    """The error for a connection that failed, or was closed before any answer."""
     return ProviderUnreachable(
         f"{target.provider.name} cannot be reached: {reason(error)}",
         retryable=True,
-        **_data(target, None, f"see whether {target.provider.base_url} is up and can be reached from here"),
+        **_data(
+            target, None, f"check that {target.provider.base_url} is running and reachable from this machine"
+        ),
     )
 
 
 def reason(error: Exception) -> str:
-    """What an error goes back to, in words."""
+    """The message of the first cause of an error."""
     cause = _causes(error)[-1]
     return str(cause) or type(cause).__name__
 
 
 def _causes(error: Exception) -> list[Exception]:
-    """An error and what it came from, in turn."""
+    """An error and its causes, in order."""
     causes = [error]
     while isinstance(cause := causes[-1].__cause__, Exception):
         causes.append(cause)
@@ -177,7 +179,7 @@ def _causes(error: Exception) -> list[Exception]:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait as the provider asks for (RFC 9110, 10.2.3), None where it does not."""
+    """The seconds that the provider asks to wait (RFC 9110, 10.2.3); None if it does not ask."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
@@ -204,11 +206,11 @@ def _number(text: str | None) -> float | None:
 
 
 def _words(body: bytes) -> tuple[str, _Error]:
-    """The provider's words, and its error object where the body has one."""
+    """The provider's message, and its error object if the body has one."""
     try:
         error = msgspec.json.decode(body, type=_Body).error
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # a relay's page of HTML, or nothing: no words that help
+        # an HTML page of a relay, or nothing
         return "", _Error()
     error = _Error(error) if isinstance(error, str) else error
     return " ".join(error.message.split())[:_MAX_WORDS], error
@@ -218,9 +220,9 @@ def _failure(target: Target, status: int, words: str, error: _Error) -> Provider
     said = f"{words} {error.type} {error.code}"
     kind, retryable, hint = _condition(target, status, said)
     reason = {"reason": QUOTA} if _is_quota(status, said) else {}
-    # some providers repeat the key that they refuse
+    # some providers repeat the key that they reject
     told = words.replace(target.provider.key, "[key]") if target.provider.key else words
-    detail = f"{target.provider.name} refused: {told or 'it gave no reason'}" + (
+    detail = f"{target.provider.name} refused the request: {told or 'no reason given'}" + (
         f" ({status})" if status else ""
     )
     return kind(detail, retryable=retryable, **_data(target, status or None, hint), **reason)
@@ -231,21 +233,25 @@ def _is_quota(status: int, said: str) -> bool:
 
 
 def _condition(target: Target, status: int, said: str) -> tuple[type[ProviderFailed], bool, str]:
-    """What class of failure it is, whether asking again may help, and what the user can do."""
+    """The class of the failure, whether a retry may help, and what the user can do."""
     if status in (401, 403):
         name = target.provider.key_env or "the key"
-        return ProviderDenied, False, f"check {name}, and that it may use {target.model}"
+        return ProviderDenied, False, f"check {name}, and that the key may use {target.model}"
     if _is_quota(status, said):
-        return ProviderFailed, False, "check the plan and the credit of the provider's account"
+        return ProviderFailed, False, "check the plan and the credit of your account with the provider"
     if status == 413 or (status in (0, 400, 422, 500) and _OVERFLOW.search(said)):
-        return ContextOverflow, False, "shorten the message, start a new session, or lower its context window"
+        return (
+            ContextOverflow,
+            False,
+            "shorten the message, start a new session, or lower the session's context window",
+        )
     if status == 404:
-        return ModelUnknown, False, f"check that {target.provider.name} has a model {target.model}"
+        return ModelUnknown, False, f"check that {target.provider.name} has a model named {target.model}"
     if status in (429, 529):
-        return RateLimited, True, "wait a little and ask again"
+        return RateLimited, True, "wait a moment and send the message again"
     if status in (0, 408, 409) or status >= 500:
-        return ProviderFailed, True, "ask again later; the fault is the provider's"
-    return ProviderFailed, False, "the provider does not take such a request; see its words"
+        return ProviderFailed, True, "send the message again later; the provider has a problem"
+    return ProviderFailed, False, "the provider does not accept this request; see its message"
 
 
 def _data(target: Target, status: int | None, hint: str) -> dict[str, Any]:
@@ -258,26 +264,26 @@ def _data(target: Target, status: int | None, hint: str) -> dict[str, Any]:
 
 
 def passes(failure: ProviderFailed) -> bool:
-    """Whether it may pass in a moment: 429, 529, 5xx, or no connection. An account without credit is none."""
+    """Whether a retry in a moment may succeed: 429, 529, 5xx, or no connection, but not a lack of credit."""
     if isinstance(failure, ProviderTimeout):
         return _phase(failure) == "connect"
     return isinstance(failure, ProviderUnreachable | RateLimited) or _is_down(failure)
 
 
 def is_providers(failure: ProviderFailed) -> bool:
-    """Whether it tells something about the provider's state, and not about the request or the key."""
+    """Whether the failure is due to the provider's state, and not to the request or the key."""
     if isinstance(failure, ProviderTimeout):
         return _phase(failure) != "total"
     return passes(failure)
 
 
 def shows_life(failure: ProviderFailed) -> bool:
-    """Whether the provider answers, be it with a refusal."""
+    """Whether the provider has answered, if only with a refusal."""
     return failure.data.get("status") is not None or isinstance(failure, ProviderCut)
 
 
 def is_elsewhere_better(failure: ProviderFailed) -> bool:
-    """Whether another model may answer: whatever is wrong, it is not the message."""
+    """Whether another model may answer: the fault is not in the message."""
     if isinstance(failure, ContextOverflow):
         return False
     return failure.data.get("status") not in _CONTENT or failure.data.get("reason") == QUOTA
@@ -288,5 +294,5 @@ def _phase(failure: ProviderTimeout) -> str:
 
 
 def _is_down(failure: ProviderFailed) -> bool:
-    # some say in a 5xx what no repetition changes (an overflow), so the status alone does not tell
+    # some providers send a 5xx for what no retry changes (an overflow), so the status is not enough
     return failure.retryable and (failure.data.get("status") or 0) >= 500

@@ -1,7 +1,7 @@
-"""The embedded offline model: what answers where no provider is configured.
+"""The embedded offline model, which answers if no provider is configured.
 
-It is honest about what it is, and deterministic: the same peer and message give the same words. So the
-shell, a pipeline or a test works on a machine that has neither a key nor a network.
+It says that it is not a real model. Its answers are deterministic: the same peer and message give the same
+text. So the shell, a pipeline or a test works on a machine without a key and without a network.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rhetor.drivers.base import PastMessage, Prompt
 MODEL = "offline"
 _WORDS_A_CHUNK = 6
 _EXCERPT = 120  # characters of the message that are shown
-_FENCE = re.compile(r"^--- [0-9a-f]+ ---$", re.MULTILINE)  # around what another peer said
+_FENCE = re.compile(r"^--- [0-9a-f]+ ---$", re.MULTILINE)  # around text from another peer
 
 
 class OfflineDriver:
-    """Opens conversations that need nothing outside this process."""
+    """Opens conversations with the offline model."""
 
     sessions: Literal["many", "one"] = "many"
 
@@ -33,7 +33,7 @@ class OfflineDriver:
 
 
 class OfflineConversation:
-    """Answers at once, in several chunks; nothing of it has to be ended or closed."""
+    """Answers immediately, in several chunks."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -50,7 +50,7 @@ class OfflineConversation:
         yield Done("stop")
 
     async def answer(self, id: str, value: Any) -> None:
-        """It asks for nothing, so there is nothing to answer."""
+        """Nothing to answer: the offline model asks for nothing."""
 
     async def interrupt(self) -> None:
         self._interrupted = True
@@ -61,11 +61,10 @@ class OfflineConversation:
 
 def _words(peer: Peer, message: str, earlier: int) -> str:
     role = f", {peer.role}" if peer.role else ""
-    context = f" I was given {earlier} earlier messages." if earlier else ""
+    context = f" The conversation has {earlier} earlier messages." if earlier else ""
     return (
-        f"{peer.title}{role}, as the embedded offline model: no model provider is configured, so this is "
-        f"no real answer. I was asked: “{_excerpt(message)}”.{context} `aish doctor` says how to add a "
-        "provider; then I answer in earnest."
+        f"{peer.title}{role} (embedded offline model): no model provider is configured, so this is not a "
+        f"real answer. The message was: “{_excerpt(message)}”.{context} To add a provider, run `aish doctor`."
     )
 
 

@@ -1,7 +1,7 @@
-"""OpenAI chat completions: a turn as a request, and the events of its answer as outputs.
+"""OpenAI chat completions: encodes a turn as a request and decodes the events of its answer.
 
-Also the language of OpenRouter and of the model servers that run on one's own machine. Nothing of it goes
-through the SDK: to put a request together and to take its events apart costs ten times as much there.
+OpenRouter and local model servers have the same API. The SDK is not used, because it takes ten times as long
+to encode a request and to decode its events.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rhetor.drivers.models.target import Target
 
 
 class _Delta(msgspec.Struct, frozen=True):
-    """`reasoning` is what OpenRouter and Ollama call `reasoning_content`; some send both, with one text."""
+    """OpenRouter and Ollama send `reasoning` for `reasoning_content`; some send both with the same text."""
 
     content: str | None = None
     refusal: str | None = None
@@ -36,7 +36,7 @@ class _Choice(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    """`cache_write_tokens` is OpenRouter's, where the model's own provider charges for it."""
+    """`cache_write_tokens` is OpenRouter's, if the model's own provider charges for it."""
 
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
@@ -78,7 +78,7 @@ def _messages(system: str, history: Sequence[PastMessage], message: str) -> Any:
 
 
 class Completion:
-    """Takes the events of one answer. `over` is set when the provider has said that it is done."""
+    """Decodes the events of one answer. `over` is set when the provider says that the answer is complete."""
 
     def __init__(self, target: Target) -> None:
         self.over = False
@@ -88,7 +88,7 @@ class Completion:
         self._usage: _Usage | None = None
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
-        """What an event says.
+        """The outputs of an event.
 
         Raises:
             ProviderFailed: the event is an error, or cannot be read.
@@ -107,10 +107,10 @@ class Completion:
         return self._said(chunk.choices[0]) if chunk.choices else ()
 
     def end(self) -> Sequence[Output]:
-        """The last outputs, once no more events come.
+        """The last outputs, when no more events will come.
 
         Raises:
-            ProviderCut: the end came before the provider was done.
+            ProviderCut: the answer is not complete.
         """
         if not self.over and self._finish is None:
             raise cut(self._target, "the stream ended early")
@@ -132,7 +132,7 @@ class Completion:
         return (Text(delta.refusal),) if delta.refusal else ()
 
 
-# a name from before tools had ids
+# the name from before calls had ids
 _FINISH = {"function_call": "tool_calls"}
 
 

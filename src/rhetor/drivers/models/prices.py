@@ -1,7 +1,7 @@
-"""What an answer cost: from the user's own prices, the provider's word, or a table of known models.
+"""What an answer costs: by the user's own prices, the provider's figure, or a table of known models.
 
-The table (genai-prices, no network) is loaded in a thread the first time that a provider may be in it. What
-is not known is None, never 0.
+The table (genai-prices, no network) is loaded in a thread when it is first needed. An unknown cost is None,
+never 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MILLION = 1_000_000
 
 
 class Price(msgspec.Struct, frozen=True):
-    """USD for a million tokens. `cached`: of input that was in the provider's cache; None: as other input."""
+    """USD per million tokens. `cached`: for input from the provider's cache; None: as for other input."""
 
     input: Decimal
     output: Decimal
@@ -41,7 +41,8 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Prices:
-    """`own`: the user's, by `provider/model`; they go first. `clock`: Unix time, since prices change."""
+    """`own`: the user's prices by `provider/model`, which have priority. `clock`: Unix time, because the
+    prices in the table change."""
 
     def __init__(
         self, own: Mapping[str, Price] = MappingProxyType({}), clock: Callable[[], float] = time.time
@@ -51,14 +52,14 @@ class Prices:
         self._table: asyncio.Future[DataSnapshot] | None = None
 
     def prepare(self, target: Target) -> None:
-        """Have the table loaded where `cost` will need it, so that the end of an answer need not wait."""
+        """Load the table if `cost` will need it, so that the end of the answer need not wait for it."""
         if target.ref not in self._own and not is_loopback(target.provider.base_url):
             self._loading()
 
     async def cost(self, target: Target, usage: Usage, cache_written: int = 0) -> str | None:
-        """USD as a decimal string, None where no price is known. `usage.cost` is what the provider said.
+        """The cost in USD as a decimal string, or None if unknown. `usage.cost` is the provider's figure.
 
-        `cache_written`: the part of the input that the provider put into its cache, which some charge for.
+        `cache_written`: tokens of the input that were put into the provider's cache, which some charge for.
         """
         if own := self._own.get(target.ref):
             return _text(own.of(usage))
@@ -94,11 +95,11 @@ def _in_table(
         cache_write_tokens=cache_written or None,
     )
     try:
-        # by the URL and not by a name, which a user may give to anything
+        # by the URL, because users choose the names of providers
         found = table.calc(counts, target.model, None, target.provider.base_url, at)
     except (LookupError, ValueError):
-        return None  # not in it, or the provider's figures contradict each other
-    # what it has no price for it counts as 0
+        return None  # not in the table, or the token counts contradict each other
+    # the table counts tokens without a price as 0
     known = found.model_price.input_mtok is not None and found.model_price.output_mtok is not None
     return found.total_price if known else None
 

@@ -1,6 +1,6 @@
-"""Which model answers: from a reference (`auto`, `provider/model`, `cli:agent`) to what can be asked.
+"""Resolves references to models: `auto`, `provider/model` or `cli:agent`.
 
-The environment is a mapping that is handed over; nothing here reads the process's own.
+The environment is an argument; the process's own is not read here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ CLI = "cli:"
 
 
 class ProviderEntry(msgspec.Struct, frozen=True):
-    """A provider as it is configured. `base_url` None: the kind's own, with the kind's own key variable.
+    """A configured provider. If `base_url` is None, it has the URL and the key variable of its kind.
 
-    With a base URL of its own it gets a key only by `api_key_env`: no key goes to a place that it is not for.
+    A provider with a `base_url` gets a key only from `api_key_env`, so that no key goes to a wrong place.
     """
 
     kind: Kind
@@ -37,10 +37,10 @@ class ProviderEntry(msgspec.Struct, frozen=True):
     allow_private: bool = False
 
 
-# loopback may be named by the environment, or found; everything else needs an entry that allows it
+# the environment may name loopback addresses; other private addresses need an entry that allows them
 _FROM_ENVIRONMENT = Reach(loopback=True)
 
-# how long "there is no provider" holds, before a server that was started meanwhile is looked for
+# how long the result "no provider" is kept before local servers are searched again
 OFFLINE_SECONDS = 10.0
 
 ListModels = Callable[[Provider], Awaitable[Sequence[str]]]
@@ -48,31 +48,33 @@ LocalServers = Callable[[Mapping[str, str]], Sequence[LocalServer]]
 
 
 class Agents(Protocol):
-    """The coding agents that may answer as models."""
+    """The coding agents that can answer as models."""
 
     def named(self, ref: str) -> AgentTarget:
-        """Raises:
-        ProviderFailed: there is none of that name, or it cannot be asked."""
+        """The agent of a reference.
+
+        Raises:
+            ProviderFailed: there is no such agent, or it cannot answer.
+        """
         ...
 
     def ready(self) -> AgentTarget | None:
-        """One that `auto` may take."""
+        """The agent that `auto` may use, if any."""
         ...
 
 
 class _Found(NamedTuple):
-    """What a reference stands for, until the clock says `until`."""
+    """The target of a reference, valid until `until` on the clock."""
 
     target: Target | AgentTarget | None
     until: float = math.inf
 
 
 class Models:
-    """Resolves references, and keeps what it found until `reset`; that there is no provider, for a moment.
+    """Resolves references and caches the results until `reset`. The result "no provider" expires.
 
-    `list_models` asks a provider for its models; `servers` says where on this machine to look for some.
-    `agents`: those that are
-    there too. `clock`: monotonic seconds.
+    `list_models` asks a provider for its models. `servers` lists the local servers to search. `agents`: the
+    coding agents that can answer as models. `clock`: monotonic seconds.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Models:
         providers: Mapping[str, ProviderEntry] | None = None,
         default: str | None = None,
     ) -> None:
-        """Take over another environment or configuration; what was found before is forgotten."""
+        """Use another environment or configuration, and forget all results."""
         self._environment = dict(environment)
         if providers is not None:
             self._entries = dict(providers)
@@ -113,12 +115,12 @@ class Models:
         self._found: dict[str, _Found] = {}
 
     async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
-        """The target that `ref` stands for; None is the offline model. No `ref` is `auto`.
+        """The target of `ref` (None is `auto`). Returns None for the offline model.
 
         Raises:
-            ModelUnknown: no such provider, or its URL is not one that may be called.
+            ModelUnknown: there is no such provider, or its URL may not be called.
             ProviderDenied: the provider needs a key and has none.
-            ProviderFailed: it had to be asked for its models, and that failed.
+            ProviderFailed: the provider could not be asked for its models.
         """
         ref = ref or AUTO
         found = self._found
@@ -129,7 +131,7 @@ class Models:
         return found[ref].target
 
     def _holds(self, found: _Found | None) -> bool:
-        # online nothing ever runs out, so that a turn does not even look at the clock
+        # only "no provider" expires, so an ordinary turn does not look at the clock
         return found is not None and (found.until == math.inf or self._clock() < found.until)
 
     async def _search(self, ref: str) -> _Found:
@@ -145,7 +147,7 @@ class Models:
 
     def _agent(self, ref: str) -> AgentTarget:
         if self._agents is None:
-            raise _unknown(f"{ref!r} is no model", ref, "", "no coding agent can be a model here")
+            raise _unknown(f"{ref!r} is not a model", ref, "", "coding agents cannot answer as models here")
         return self._agents.named(ref)
 
     async def _auto(self) -> Target | AgentTarget | None:
@@ -159,10 +161,10 @@ class Models:
     async def _explicit(self, ref: str) -> Target:
         name, _, model = ref.partition("/")
         if not (name and model):
-            raise _unknown(f"{ref!r} is no model", name, model, "write provider/model, cli:agent, or auto")
+            raise _unknown(f"{ref!r} is not a model", name, model, "write provider/model, cli:agent or auto")
         provider = self._provider(name)
         if provider is None:
-            raise _unknown(f"no provider is called {name!r}", name, model, f"there are {self._known()}")
+            raise _unknown(f"there is no provider named {name!r}", name, model, f"providers: {self._known()}")
         if not provider.key and provider.key_env:
             hint = f"set {provider.key_env}"
             raise ProviderDenied(f"{name} has no key", provider=name, model=model, status=None, hint=hint)
@@ -174,7 +176,7 @@ class Models:
         return ", ".join(sorted({*self._entries, *BUILT_IN, *local}))
 
     def _provider(self, name: str) -> Provider | None:
-        """The provider of that name, with or without its key; the configuration goes first."""
+        """The provider with this name, with or without a key. The configuration has priority."""
         if entry := self._entries.get(name):
             return self._configured(name, entry)
         if built := BUILT_IN.get(name):
@@ -183,7 +185,7 @@ class Models:
         return next((_local(server) for server in servers if server.name == name), None)
 
     def _with_keys(self) -> Iterator[Provider]:
-        """Those that `auto` may take: their key is there, or they are on this machine and need none."""
+        """The providers that `auto` may use: those with a key, and local ones, which need none."""
         names = [*self._entries, *(name for name in BUILT_IN if name not in self._entries)]
         for name in names:
             provider = self._provider(name)
@@ -211,20 +213,20 @@ class Models:
         return _elsewhere(name, built.kind, url, key, key_env, _FROM_ENVIRONMENT)
 
     def _key(self, names: tuple[str, ...]) -> tuple[str, str]:
-        """The first of the variables that is set, with its value; else the first one's name and no key."""
+        """The first variable that is set, with its value; otherwise the first name and no key."""
         for name in names:
             if key := self._environment.get(name, "").strip():
                 return name, key
         return names[0], ""
 
     async def _model_of(self, provider: Provider) -> str:
-        """RHETOR_MODEL, else the table's (for a provider at its own place), else the first that it lists."""
+        """RHETOR_MODEL; or else the default of a provider at its own URL; or else its first listed model."""
         if model := self._environment.get("RHETOR_MODEL", "").strip():
             return model
         if provider.reach is None:
             return BUILT_IN[provider.kind].model
         names = await self._list_models(provider)
-        # a relay may not list anything, but is known to take its kind's names
+        # a relay that lists no models accepts the names of its kind
         return _chosen(names) if names else BUILT_IN[provider.kind].model
 
     async def _check(self, provider: Provider, model: str) -> None:
@@ -237,7 +239,7 @@ class Models:
 
 
 def _elsewhere(name: str, kind: Kind, url: str, key: str, key_env: str, reach: Reach) -> Provider:
-    # a server on this machine often needs no key, even where a variable is named for one
+    # a local server often needs no key, even if a variable for one is named
     needed = key_env if key or not is_loopback(url) else ""
     return Provider(name, kind, url, key, needed, reach)
 
@@ -247,7 +249,7 @@ def _local(server: LocalServer) -> Provider:
 
 
 def _chosen(names: Sequence[str], wanted: str | None = None) -> str:
-    """`wanted` where it is listed, else the first that answers in words."""
+    """`wanted` if it is listed, or else the first model that is not for embeddings."""
     if wanted and any(name in (wanted, f"{wanted}:latest") for name in names):
         return wanted
     return next((name for name in names if "embed" not in name.lower()), names[0])
@@ -258,7 +260,8 @@ def _unknown(detail: str, provider: str, model: str, hint: str) -> ModelUnknown:
 
 
 class BuiltIn(msgspec.Struct, frozen=True):
-    """`url_env`: the variable that moves it elsewhere. `model`: what `auto` takes."""
+    """A provider that needs no configuration. `url_env`: the variable that changes its URL. `model`: the one
+    that `auto` uses."""
 
     kind: Kind
     base_url: str
@@ -267,7 +270,7 @@ class BuiltIn(msgspec.Struct, frozen=True):
     model: str
 
 
-# in the order in which `auto` takes them
+# in the order in which `auto` tries them
 BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
     {
         "openrouter": BuiltIn(

@@ -1,7 +1,7 @@
-"""Whether the hub may call a URL that a user configured: only the addresses that its entry allows.
+"""Decides whether the hub may call a URL that a user has configured.
 
-The address that was checked is the one to be called: `pinned` gives it, so that a name which resolves to
-something else a moment later gains nothing.
+`pinned` returns the address that was checked, and that address is the one to call. So a name cannot resolve
+to another address after the check.
 """
 
 from __future__ import annotations
@@ -50,35 +50,40 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 async def resolved(host: str) -> Sequence[Address]:
-    """What the machine's resolver makes of a name, IPv4 first: one address is called, and that one more
-    often works.
+    """The addresses of a name. IPv4 comes first: only one address is called, and IPv4 works more often.
 
     Raises:
-        OSError: nothing.
+        OSError: the name does not resolve.
     """
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return sorted((ipaddress.ip_address(row[4][0]) for row in found), key=lambda address: address.version)
 
 
 async def check_url(url: str, reach: Reach, resolve: Resolve = resolved) -> Address:
-    """The address to call for `url`, when all that its host resolves to is within `reach`.
+    """The address to call for `url`. All addresses of its host must be allowed by `reach`.
 
     Raises:
-        Unprocessable: not http(s), written in a way that hides its host, or out of reach; or the name
-            does not resolve.
+        Unprocessable: the URL is not http(s) or hides its host, an address is not allowed, or the name does
+            not resolve.
     """
     return await pinned(_parsed(url).hostname or "", reach, resolve)
 
 
 async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Address:
-    """The checked address of a host's name, or of an address as it is written in a URL."""
+    """The checked address of a host, which is a name or an address.
+
+    Raises:
+        Unprocessable: an address is not allowed, or the name does not resolve.
+    """
     try:
         addresses = [literal] if (literal := _literal(host)) else await resolve(host)
     except (OSError, UnicodeError) as error:
         raise Unprocessable(f"{host} cannot be resolved: {error}", host=host) from error
     for address in addresses:
         if not reach.allows(address):
-            raise Unprocessable(f"{host} is {address}, which its entry does not allow", host=host)
+            raise Unprocessable(
+                f"{host} has the address {address}, which its entry does not allow", host=host
+            )
     return addresses[0]
 
 
@@ -93,26 +98,26 @@ def is_loopback(url: str) -> bool:
 
 
 def _parsed(url: str) -> SplitResult:
-    # parsers differ in what they make of these, so none of them gets to see one
+    # parsers disagree about these, so they are rejected
     if re.search(r"[\x00-\x20\x7f\\]", url):
-        raise Unprocessable("a URL has no spaces, control characters or backslashes")
+        raise Unprocessable("a URL must not contain spaces, control characters or backslashes")
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  raises where it is no number
     except ValueError as error:
         raise Unprocessable(f"not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or "%" in parts.hostname:
-        raise Unprocessable("a URL to call is http or https, with a host")
+        raise Unprocessable("a URL must begin with http:// or https:// and have a host")
     if parts.username is not None or parts.password is not None:
-        raise Unprocessable("a URL to call carries no credentials")
+        raise Unprocessable("a URL must not contain credentials")
     return parts
 
 
 def _literal(host: str) -> Address | None:
-    """The address that `host` is, None where it is a name.
+    """The address that `host` is; None if it is a name.
 
     Raises:
-        Unprocessable: an address in another notation than its usual one, or IPv4 dressed as IPv6.
+        Unprocessable: an address in an unusual notation, or an IPv4 address written as IPv6.
     """
     try:
         address = ipaddress.ip_address(host)
@@ -126,7 +131,7 @@ def _literal(host: str) -> Address | None:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, where it does: that one is what gets called."""
+    """The IPv4 address that an IPv6 address embeds, because that is the one that is called."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -135,10 +140,10 @@ def _embedded(address: Address) -> Address:
 
 
 async def pin(request: httpx2.Request, reach: Reach, resolve: Resolve) -> None:
-    """Call the address that was checked, by the name that it was asked for with (in TLS as well)."""
+    """Point a request at the checked address, with the host's name in its header and in TLS."""
     host = request.url.host
     address = await pinned(host, reach, resolve)
-    # on this machine a server may listen on either of the two loopback addresses: let the client try both
+    # a local server may listen on either loopback address, so the client tries both
     if host != "localhost":
         request.url = request.url.copy_with(host=str(address))
         request.extensions = {**request.extensions, "sni_hostname": host}

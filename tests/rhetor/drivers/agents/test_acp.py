@@ -412,7 +412,7 @@ def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
             "turn_failed: the agent failed: it wants to be logged in: Authentication required "
             "(ways to do so: none that it names)",
         ),
-        ("odd", "turn_failed: the agent failed: it gave no reason"),
+        ("odd", "turn_failed: the agent failed: no reason given"),
     ],
 )
 def test_an_error_ends_the_turn_as_a_failure(error: Any, end: str) -> None:

@@ -235,7 +235,9 @@ async def test_who_does_not_obey_an_interrupt_is_not_spoken_to(monkeypatch: pyte
         turn = said(running, "deaf")
         await until(turn, Text)
         await turn.aclose()  # it is told to stop
-        with pytest.raises(TurnFailure, match="script has not stopped what it was told to stop") as refused:
+        with pytest.raises(
+            TurnFailure, match="script is still busy with the turn that was interrupted"
+        ) as refused:
             await outputs_of(said(running, "next"))
         assert refused.value.retryable
         await running.link.write(b'{"go": true}\n', "text")
@@ -267,7 +269,7 @@ async def test_one_that_ends_in_mid_turn_says_why_with_the_last_that_it_complain
         await running.link.write(b"{}\n", "text")  # what comes now is read after its end
         with pytest.raises(ProgramEnded) as ended:
             await outputs_of(turn, kept)
-        assert ended.value.detail == "script: it exited with 3; it said: the disk is full"
+        assert ended.value.detail == "script: it exited with 3; it wrote: the disk is full"
         assert ended.value.data == {"exit_code": 3, "signal": None}
         told = [o for o in kept if isinstance(o, Text)]
         complaints = [Text("first\n", "stderr"), Text("the disk is full\n", "stderr")]

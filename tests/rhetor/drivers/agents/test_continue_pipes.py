@@ -154,7 +154,7 @@ async def test_one_that_does_not_come_so_far_says_why() -> None:
         with pytest.raises(ProgramEnded) as ended:
             await heard(send(running, "hello"))
         why = "cn did not start: the configuration is broken"
-        assert ended.value.detail == f"continue: it exited with 1; it said: {why}"
+        assert ended.value.detail == f"continue: it exited with 1; it wrote: {why}"
         await running.aclose()
 
 

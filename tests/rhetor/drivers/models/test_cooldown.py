@@ -116,12 +116,12 @@ async def test_the_error_says_when_it_is_tried_again_and_what_to_do() -> None:
     assert outputs == []
     assert isinstance(failure, ProviderCooling)
     assert (failure.code, failure.status, failure.retryable) == ("provider_cooling", 502, True)
-    assert failure.detail == "openai failed 3 turns in a row and is tried again in 24 s"
+    assert failure.detail == "openai failed 3 turns in a row and is called again in 24 s"
     assert failure.data == {
         "provider": "openai",
         "model": "m",
         "status": None,
-        "hint": "ask again then, or name other models in models.fallbacks",
+        "hint": "send the message again then, or set models.fallbacks to other models",
         "retry_after": 24.0,
     }
 
@@ -179,7 +179,7 @@ async def test_one_turn_tries_and_others_wait_no_longer_than_for_its_first_word(
             await t.provider.gate("first").reached()
             _, failure = await turn(await t.conversation(), "Design a cache")
             assert isinstance(failure, ProviderCooling)
-            assert failure.detail == "openai failed 3 turns in a row and is being tried again"
+            assert failure.detail == "openai failed 3 turns in a row and is being called again"
             t.provider.gate("first").release()
             assert await first == Text("a")
             assert await t.asks(FINE) == [ANSWERED]

@@ -164,12 +164,12 @@ async def test_a_refusal_tells_the_providers_words_and_what_to_do() -> None:
         provider.script(Script(failure=Failure(401)))
         _, failure = await apollo_says(anthropic_at(provider))
     assert failure is not None
-    assert failure.detail == "anthropic refused: invalid x-api-key (401)"
+    assert failure.detail == "anthropic refused the request: invalid x-api-key (401)"
     assert failure.data == {
         "provider": "anthropic",
         "model": "m",
         "status": 401,
-        "hint": "check ANTHROPIC_API_KEY, and that it may use m",
+        "hint": "check ANTHROPIC_API_KEY, and that the key may use m",
     }
 
 
@@ -187,7 +187,7 @@ async def test_a_key_that_a_provider_repeats_is_masked() -> None:
         provider.script(Script(failure=Failure(401, body=body)))
         _, failure = await apollo_says(openai_at(provider))
     assert failure is not None
-    assert failure.detail == "openai refused: Incorrect API key provided: [key] (401)"
+    assert failure.detail == "openai refused the request: Incorrect API key provided: [key] (401)"
 
 
 @pytest.mark.parametrize(

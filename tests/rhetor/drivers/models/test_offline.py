@@ -1,4 +1,4 @@
-"""The offline model: honest, deterministic, in several chunks, for nothing."""
+"""The offline model answers deterministically, in several chunks and at no cost."""
 
 from contextlib import aclosing
 
@@ -13,9 +13,8 @@ from tests.rhetor.drivers.talk import APOLLO, turn
 pytestmark = pytest.mark.anyio
 
 WORDS = (
-    "Apollo, code analyst, as the embedded offline model: no model provider is configured, so this is no "
-    "real answer. I was asked: “Design a cache”. `aish doctor` says how to add a provider; then I answer in "
-    "earnest."
+    "Apollo, code analyst (embedded offline model): no model provider is configured, so this is not a real "
+    "answer. The message was: “Design a cache”. To add a provider, run `aish doctor`."
 )
 
 
@@ -39,29 +38,29 @@ async def test_the_same_message_gives_the_same_chunks() -> None:
     assert await turn(OfflineConversation(APOLLO), "Design a cache") == first
 
 
-async def test_a_long_message_is_shown_in_part_and_on_one_line() -> None:
+async def test_a_long_message_is_shortened_to_one_line() -> None:
     outputs, _ = await turn(OfflineConversation(APOLLO), "one\n two " + "x" * 500)
-    assert f"I was asked: “one two {'x' * 111}…”." in said(outputs)
+    assert f"The message was: “one two {'x' * 111}…”." in said(outputs)
 
 
-async def test_what_was_said_before_is_counted() -> None:
+async def test_the_answer_counts_earlier_messages() -> None:
     history = [PastMessage("user", "Hi"), PastMessage("assistant", "Hello")]
     outputs, _ = await turn(OfflineConversation(APOLLO), "Design a cache", history)
-    assert "“Design a cache”. I was given 2 earlier messages. `aish" in said(outputs)
+    assert "“Design a cache”. The conversation has 2 earlier messages. To add" in said(outputs)
 
 
-async def test_a_peer_without_a_role_is_called_by_its_name() -> None:
+async def test_a_peer_without_a_role_answers_with_its_name_only() -> None:
     outputs, _ = await turn(OfflineConversation(replace(APOLLO, role="")), "Hi")
-    assert said(outputs).startswith("Apollo, as the embedded")
+    assert said(outputs).startswith("Apollo (embedded offline")
 
 
-async def test_the_fence_around_what_another_peer_said_is_not_shown() -> None:
+async def test_the_excerpt_leaves_out_the_fence_around_another_peers_text() -> None:
     message = "[From Athena]\n--- 00ff ---\nTwo levels.\n--- 00ff ---\n\ncheck it"
     outputs, _ = await turn(OfflineConversation(APOLLO), message)
-    assert "I was asked: “[From Athena] Two levels. check it”." in said(outputs)
+    assert "The message was: “[From Athena] Two levels. check it”." in said(outputs)
 
 
-async def test_interrupting_ends_the_words() -> None:
+async def test_an_interrupted_answer_stops() -> None:
     conversation = OfflineConversation(APOLLO)
     async with aclosing(conversation.send(Prompt("Hi"), ())) as outputs:
         assert await anext(outputs) == Began("offline")
