@@ -23,6 +23,7 @@ ALL = (
     "gateway",
     "fanout",
     "memory",
+    "bodies",
     "programs",
 )
 OUT = Path(__file__).parent / "out" / "figures.json"

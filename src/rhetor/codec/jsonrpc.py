@@ -5,15 +5,15 @@ It knows no method, and not what carries the texts.
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
+from rhetor.codec import typed_json
 from rhetor.errors import Malformed, NotFound, RhetorError, Unprocessable
 
 PARSE_ERROR: Final = -32700
@@ -41,7 +41,7 @@ NAMES: Final = {
 MAX_BATCH: Final = 100
 
 Id = str | int | float | None
-Params = dict[str, Any] | list[Any] | None
+Params = Raw | None  # an object or an array, decoded by who knows the method
 T = TypeVar("T")
 _encode = msgspec.json.encode
 
@@ -86,25 +86,22 @@ class Refused(Exception):
         self.why = why
 
 
-class _NotOnce(ValueError):
-    """A member is there twice: which would count, each parser decides for itself (RFC 8259, section 4)."""
-
-
 def decode(text: str, max_batch: int = MAX_BATCH) -> Incoming:
-    """What a client said. Never raises: what is wrong is a `Fault` in its place, which is to be sent back."""
+    """The requests in a text. Never raises: in the place of an invalid one there is a `Fault`, which is to be
+    sent back. If a member occurs twice, the last one counts."""
     try:
-        value = parse(text)
+        if not text.lstrip(" \t\r\n").startswith("["):
+            return Incoming((_item(text),))
+        requests = typed_json.items(text, max_batch)
     except RecursionError:
-        return Incoming((Fault(PARSE_ERROR, "it is nested too deep"),))
-    except _NotOnce as error:
-        return Incoming((Fault(INVALID_REQUEST, str(error)),))
-    except (msgspec.MsgspecError, UnicodeError, ValueError, OverflowError) as error:
-        return Incoming((Fault(PARSE_ERROR, str(error)[:200]),))
-    if not isinstance(value, list):
-        return Incoming((_item(value),))
-    if not value or len(value) > max_batch:
+        return Incoming((Fault(PARSE_ERROR, "it is nested too deeply"),))
+    except msgspec.ValidationError:
         return Incoming((Fault(INVALID_REQUEST, f"a batch has 1 to {max_batch} requests"),))
-    return Incoming(tuple(map(_item, value)), is_batch=True)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        return Incoming((Fault(PARSE_ERROR, str(error)[:200]),))
+    if not requests:
+        return Incoming((Fault(INVALID_REQUEST, f"a batch has 1 to {max_batch} requests"),))
+    return Incoming(tuple(map(_item, requests)), is_batch=True)
 
 
 def params_of(call: Call, kind: type[T]) -> T:
@@ -114,7 +111,7 @@ def params_of(call: Call, kind: type[T]) -> T:
         Refused: they are not what it says.
     """
     try:
-        return msgspec.convert({} if call.params is None else call.params, kind)
+        return msgspec.json.decode(b"{}" if call.params is None else call.params, type=kind)
     except msgspec.ValidationError as error:
         why = _PATTERN.sub("without control characters", str(error))
         raise Refused(INVALID_PARAMS, why[:200]) from error
@@ -151,39 +148,35 @@ def batch(replies: Iterable[bytes]) -> bytes:
     return b"[%b]" % b",".join(replies)
 
 
-def parse(text: str) -> Any:
-    """A text as JSON, as strictly as RFC 8259 has it.
+class _Request(msgspec.Struct):
+    """Members that the standard does not know are skipped, and the others are looked at one by one."""
+
+    jsonrpc: Raw | UnsetType = UNSET
+    method: Raw | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+    id: Raw | UnsetType = UNSET
+
+
+def _item(value: Raw | str) -> Call | Fault:
+    """One request object (section 4).
 
     Raises:
-        ValueError, msgspec.MsgspecError: it is none, or names a member twice.
-        RecursionError: it is nested too deep.
+        msgspec.DecodeError, RecursionError: it is not JSON.
     """
-    value = msgspec.json.decode(text)
-    _UNIQUE.decode(text)
-    return value
-
-
-def _once(members: list[tuple[str, Any]]) -> None:
-    if len(members) > 1 and len(dict(members)) < len(members):
-        twice = Counter(name for name, _ in members).most_common(1)[0][0]
-        raise _NotOnce(f"the member {twice[:100]!r} is there twice")
-
-
-_UNIQUE = json.JSONDecoder(object_pairs_hook=_once)
-
-
-def _item(value: Any) -> Call | Fault:
-    """One request object (section 4). Members that the standard does not know are passed over."""
-    if not isinstance(value, dict):
+    try:
+        request = msgspec.json.decode(value, type=_Request)
+    except msgspec.ValidationError:
+        msgspec.json.decode(value, type=Raw)
         return Fault(INVALID_REQUEST, "a request is an object")
-    id = value.get("id")
-    if isinstance(id, bool) or not isinstance(id, str | int | float | None):
+    try:
+        id = None if request.id is UNSET else msgspec.json.decode(request.id, type=Id)
+    except msgspec.ValidationError:
         return Fault(INVALID_REQUEST, "an id is a string or a number")
-    if value.get("jsonrpc") != "2.0":
+    if request.jsonrpc is UNSET or bytes(request.jsonrpc) != b'"2.0"':
         return Fault(INVALID_REQUEST, 'jsonrpc is "2.0"', id)
-    method, params = value.get("method"), value.get("params", {})
-    if not isinstance(method, str):
+    if request.method is UNSET or not typed_json.starts_with(request.method, b'"'):
         return Fault(INVALID_REQUEST, "a method is named by a string", id)
-    if not isinstance(params, dict | list):
+    if request.params is not UNSET and not typed_json.starts_with(request.params, b"{["):
         return Fault(INVALID_REQUEST, "params are an object or an array", id)
-    return Call(method, value.get("params"), id, "id" not in value)
+    params = None if request.params is UNSET else request.params
+    return Call(msgspec.json.decode(request.method, type=str), params, id, request.id is UNSET)

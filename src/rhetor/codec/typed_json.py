@@ -7,12 +7,14 @@ objects of it takes a second.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, inspect
 
-from rhetor.errors import Malformed, Unprocessable
+from rhetor.errors import Malformed, TooLarge, Unprocessable
 
 T = TypeVar("T")
 
@@ -22,29 +24,96 @@ PLAIN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]  # any JSON object, read by `kept`
+Texts = Annotated[Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": {"type": "string"}})]
+LARGE_BYTES: Final = 256 << 10  # less than that is decoded in a few milliseconds, whatever it is
 KEPT_BYTES: Final = 64 << 10
 KEPT_DEPTH: Final = 32
+RESULT_BYTES: Final = 1 << 20
+_MOST_ESCAPED: Final = 6  # bytes of an escape such as \u0041 for one byte of text
 MOST_CONTAINERS: Final = 100_000  # each takes 0.1 to 0.2 µs, while everybody else waits
+TOTAL_BYTES: Final = 512 << 10
+TOTAL_CONTAINERS: Final = 50_000
 
 
-def decode(data: bytes, kind: type[T]) -> T:
+def no_object() -> Raw:
+    return Raw(b"{}")
+
+
+def no_list() -> Raw:
+    return Raw(b"[]")
+
+
+def nothing() -> Raw:
+    return Raw(b"null")
+
+
+def check(data: bytes | bytearray, kind: type[Struct]) -> None:
+    """What has to be known of a large body before it is decoded: that its text is UTF-8, and that no list is
+    longer than its type says. The decoder itself looks at the length of a list when all of it is there.
+
+    Raises:
+        Malformed, msgspec.ValidationError: as `decode`.
+    """
+    if len(data) > LARGE_BYTES and (outline := _outline(kind)) is not None:
+        decode(data, outline)
+
+
+def decode(data: bytes | bytearray, kind: type[T]) -> T:
     """If a member occurs twice, the last one counts.
 
     Raises:
         Malformed: `data` is not JSON, not UTF-8, or nested too deeply.
-        msgspec.ValidationError: it is JSON, but not a `kind`.
+        msgspec.ValidationError: it is not a `kind`; what follows the first such value is not read.
     """
     try:
-        data.decode()  # msgspec does not check text that it skips
+        if not data.isascii():
+            data.decode()  # msgspec does not check text that it skips
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
-        if kind is not Raw:
-            decode(data, Raw)  # the decoder stops at the first value that does not fit
         raise
     except (msgspec.DecodeError, UnicodeError) as error:
         raise Malformed(f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise Malformed("the body is nested too deeply") from error
+
+
+def items(data: Raw | str, most: int) -> list[Raw]:
+    """The values of an array.
+
+    Raises:
+        msgspec.ValidationError: it is no array, or has more than `most`.
+    """
+    found = msgspec.structs.astuple(msgspec.json.decode(data, type=_array(Raw, most)))
+    return [each for each in found if each is not UNSET]
+
+
+@cache
+def _array(item: Any, most: int) -> type[Struct]:
+    """An array that ends at its limit: unlike a list, it refuses one value more as soon as it comes."""
+    members = [(f"_{n}", item | UnsetType, UNSET) for n in range(most)]
+    return msgspec.defstruct("Array", members, array_like=True, forbid_unknown_fields=True)
+
+
+@cache
+def _outline(kind: type[Struct]) -> type[Struct] | None:
+    """The lists in a type, and nothing else of it."""
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)
+    found = [(member, _bounded(member.type)) for member in described.fields]
+    members = [(member.name, of | None | UnsetType, UNSET) for member, of in found if of is not None]
+    names = {member.name: member.encode_name for member, _ in found}
+    return msgspec.defstruct("Outline", members, rename=names) if members else None
+
+
+def _bounded(described: inspect.Type) -> type[Struct] | None:
+    match described:
+        case inspect.UnionType(types):
+            return next((of for each in types if (of := _bounded(each)) is not None), None)
+        case inspect.ListType(item, _, int(most)):
+            return _array(_bounded(item) or Raw, most)
+        case inspect.StructType(cls):
+            return _outline(cls)
+    return None
 
 
 def fault(root: str, error: msgspec.ValidationError) -> dict[str, str]:
@@ -63,10 +132,19 @@ def unprocessable(where: str, why: str) -> Unprocessable:
     return Unprocessable(f"{where}: {why}", faults=[{"where": where, "why": why}])
 
 
-def least_size(raw: Raw) -> int:
-    """How many bytes the value takes at least as compact JSON, however its text is escaped and indented."""
+def exceeds(raw: Raw, limit: int) -> bool:
+    """Whether the value is larger, however its text is escaped and indented; it may be if this is false."""
+    return len(memoryview(raw)) > _MOST_ESCAPED * limit or _least_size(raw) > limit
+
+
+def _least_size(raw: Raw) -> int:
     data = bytes(raw)
     return len(data) - 4 * data.count(b"\\u") - sum(map(data.count, (b" ", b"\n", b"\t")))
+
+
+def starts_with(raw: Raw, first: bytes) -> bool:
+    """Whether the value begins with one of these characters."""
+    return bytes(memoryview(raw)[:1]) in first
 
 
 def value(raw: Raw, where: str) -> Any:
@@ -75,13 +153,46 @@ def value(raw: Raw, where: str) -> Any:
     Raises:
         Unprocessable: it has more than 100,000 objects and lists, or a number that is out of range.
     """
-    data = bytes(raw)
-    if not data.startswith(b'"') and data.count(b"{") + data.count(b"[") > MOST_CONTAINERS:
+    if not starts_with(raw, b'"') and _containers(raw) > MOST_CONTAINERS:
         raise unprocessable(where, f"it has more than {MOST_CONTAINERS} objects and lists")
+    return decoded(raw, object, where)
+
+
+def decoded(raw: Raw, kind: type[T], where: str) -> T:
+    """A value that was small enough.
+
+    Raises:
+        Unprocessable: it is not a `kind`.
+    """
     try:
-        return msgspec.json.decode(data)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
         raise unprocessable(**fault(where, error)) from error
+
+
+def texts(raw: Raw, where: str, most: int) -> dict[str, str]:
+    """An object of at most `most` texts.
+
+    Raises:
+        Unprocessable: it is none.
+    """
+    # each member has four quotation marks, and its text may have some
+    found = None if bytes(raw).count(b'"') > 10 * most + 1000 else decoded(raw, dict[str, str], where)
+    if found is None or len(found) > most:
+        raise unprocessable(where, f"it has more than {most} members")
+    return found
+
+
+def tool_result(raw: Raw, where: str) -> Any:
+    """Any JSON value, for a model.
+
+    Raises:
+        TooLarge: it is larger than 1 MiB.
+        Unprocessable: it has more than 100,000 objects and lists, or a number that is out of range.
+    """
+    if exceeds(raw, RESULT_BYTES):
+        raise TooLarge("the result", RESULT_BYTES)
+    return value(raw, where)
 
 
 def kept(raw: Raw, where: str) -> dict[str, Any]:
@@ -90,7 +201,7 @@ def kept(raw: Raw, where: str) -> dict[str, Any]:
     Raises:
         Unprocessable: it is no object, larger than 64 KiB of JSON, or nested more than 32 levels deep.
     """
-    if least_size(raw) > KEPT_BYTES or len(msgspec.json.encode(found := value(raw, where))) > KEPT_BYTES:
+    if exceeds(raw, KEPT_BYTES) or len(msgspec.json.encode(found := value(raw, where))) > KEPT_BYTES:
         raise unprocessable(where, f"it is larger than {KEPT_BYTES} bytes of JSON")
     if not isinstance(found, dict):
         raise unprocessable(where, "it is not an object")
@@ -99,13 +210,32 @@ def kept(raw: Raw, where: str) -> dict[str, Any]:
     return found
 
 
+def check_total(raws: Sequence[Raw], where: str) -> None:
+    """The same for many objects that come together.
+
+    Raises:
+        Unprocessable: they take more than 512 KiB, or have more than 50,000 objects and lists.
+    """
+    if (
+        sum(len(memoryview(raw)) for raw in raws) > TOTAL_BYTES
+        or sum(map(_containers, raws)) > TOTAL_CONTAINERS
+    ):
+        raise unprocessable(where, f"together they are larger than {TOTAL_BYTES} bytes, or too finely nested")
+
+
+def _containers(raw: Raw) -> int:
+    """At most so many objects and lists: those of which the brackets stand in texts are counted too."""
+    data = bytes(raw)
+    return data.count(b"{") + data.count(b"[")
+
+
 def text_of(raw: Raw, where: str) -> str | None:
     """Any JSON value as text for a model; None for null.
 
     Raises:
         Unprocessable: it is larger than 64 KiB.
     """
-    if least_size(raw) <= KEPT_BYTES:
+    if not exceeds(raw, KEPT_BYTES):
         found = value(raw, where)
         text = found if isinstance(found, str) else msgspec.json.encode(found).decode()
         if len(text.encode()) <= KEPT_BYTES:

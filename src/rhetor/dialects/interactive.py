@@ -8,14 +8,26 @@ from enum import IntEnum
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from rhetor.codec.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Call, Refused, notice, params_of
+from rhetor.codec.typed_json import (
+    check_total,
+    items,
+    kept,
+    no_list,
+    no_object,
+    nothing,
+    starts_with,
+    text_of,
+    tool_result,
+)
 from rhetor.domain import command as c
 from rhetor.domain import event as ev
 from rhetor.domain.plan import IfBusy
 from rhetor.domain.session import SessionState, Voice
 from rhetor.domain.tool import MOST, Tool
+from rhetor.errors import TooLarge
 from rhetor.store.base import Record
 
 from .notices import TURN_ENDS, numbered, shared
@@ -23,7 +35,7 @@ from .peer_socket import Delimiter, Id, Sender
 from .peer_socket import Subscribe as Subscribe
 
 Text = Annotated[str, Meta(max_length=64 << 10)]
-STORED_BYTES = 64 << 10
+TOOLS_BYTES = 3 << 20  # more than as many tools as there may be, with descriptions of the greatest length
 OVER = frozenset({SessionState.STOPPED, SessionState.EXPIRED, SessionState.FAILED})
 
 
@@ -45,15 +57,15 @@ STATUS = {
 class _Tool(msgspec.Struct):
     name: Annotated[str, Meta(max_length=64)]
     description: Annotated[str, Meta(max_length=16_384)] = ""
-    parameters: dict[str, Any] = {}
+    parameters: Raw = msgspec.field(default_factory=no_object)
 
 
 class _SessionParams(msgspec.Struct, rename="camel"):
     peer: Id | None = None
     language: Annotated[str, Meta(max_length=100)] | None = None
     model: Id | None = None
-    context: Any = None
-    tools: Annotated[list[_Tool], Meta(max_length=MOST)] = []
+    context: Raw = msgspec.field(default_factory=nothing)
+    tools: Raw = msgspec.field(default_factory=no_list)
     system_prompt: Text | None = None
 
 
@@ -76,7 +88,7 @@ class _Message(msgspec.Struct, rename={"session_id": "sessionId", "from_": "from
 class _ToolResult(msgspec.Struct, rename="camel"):
     session_id: Id
     tool_call_id: Id
-    result: Any
+    result: Raw
     command_id: Id | None = msgspec.field(default=None, name="command_id")
 
 
@@ -92,7 +104,11 @@ class _Stop(msgspec.Struct, rename="camel"):
 class Echo(msgspec.Struct, frozen=True):
     """Reply with `value`."""
 
-    value: Any
+    value: Raw | None
+
+
+class _Echo(msgspec.Struct):
+    message: Raw | UnsetType = UNSET
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -110,6 +126,7 @@ def decode(call: Call) -> Request:
 
     Raises:
         Refused: the method is unknown, or its params are invalid.
+        Unprocessable, TooLarge: the context, the tools or the result are too large.
     """
     match call.method:
         case "startSession":
@@ -118,9 +135,8 @@ def decode(call: Call) -> Request:
             return _message(params_of(call, _Message))
         case "provideToolResult":
             params = params_of(call, _ToolResult)
-            return c.AnswerTool(
-                params.session_id, params.tool_call_id, params.result, command_id=params.command_id
-            )
+            result = tool_result(params.result, "params.result")
+            return c.AnswerTool(params.session_id, params.tool_call_id, result, command_id=params.command_id)
         case "pauseSession":
             return c.PauseSession(params_of(call, _Place).session_id)
         case "resumeSession":
@@ -129,19 +145,15 @@ def decode(call: Call) -> Request:
         case "stopSession":
             return c.StopSession(params_of(call, _Stop).session_id)
         case "echo":
-            has_message = isinstance(call.params, dict) and "message" in call.params
-            return Echo(call.params["message"] if has_message else call.params)  # type: ignore[call-overload, index]
+            named = call.params is not None and starts_with(call.params, b"{")
+            message = params_of(call, _Echo).message if named else UNSET
+            return Echo(call.params if message is UNSET else message)
     raise Refused(METHOD_NOT_FOUND, f"unknown method {call.method[:100]!r}")
 
 
 def _start(params: _Start) -> c.StartSession:
     options = params.session_params or _SessionParams()
-    stored = [options.context, *(tool.parameters for tool in options.tools)]
-    if any(len(msgspec.json.encode(value)) > STORED_BYTES for value in stored):
-        raise Refused(
-            INVALID_PARAMS, f"context and the parameters of a tool can each have {STORED_BYTES} bytes at most"
-        )
-    tools = tuple(Tool(tool.name, tool.description, tool.parameters) for tool in options.tools)
+    tools = _tools(options.tools)
     voice = Voice(options.system_prompt, _after_prompt(options), options.model)
     return c.StartSession(
         options.peer or "",
@@ -153,14 +165,25 @@ def _start(params: _Start) -> c.StartSession:
     )
 
 
+def _tools(raw: Raw) -> tuple[Tool, ...]:
+    place = "params.sessionParams.tools"
+    if len(memoryview(raw)) > TOOLS_BYTES:
+        raise TooLarge("tools", TOOLS_BYTES)
+    try:
+        found = [msgspec.json.decode(each, type=_Tool) for each in items(raw, MOST)]
+    except msgspec.ValidationError as error:
+        raise Refused(INVALID_PARAMS, f"{place}: {error}") from error
+    check_total([tool.parameters for tool in found], place)
+    parameters = [kept(tool.parameters, f"{place}.{n}.parameters") for n, tool in enumerate(found)]
+    return tuple(Tool(t.name, t.description, of) for t, of in zip(found, parameters, strict=True))
+
+
 def _after_prompt(options: _SessionParams) -> str:
     """The text that follows the system prompt."""
     parts: list[str] = []
     if options.language:
         parts.append(f"Answer in this language: {options.language}.")
-    if options.context is not None:
-        context = options.context
-        text = context if isinstance(context, str) else msgspec.json.encode(context).decode()
+    if (text := text_of(options.context, "params.sessionParams.context")) is not None:
         parts.append(f"What is known of the user's situation, as data:\n{text}")
     return "\n\n".join(parts)
 

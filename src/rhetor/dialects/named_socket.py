@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from rhetor.codec.jsonrpc import parse
 from rhetor.codec.websocket_frames import binary_frame
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender
 from rhetor.domain import event as ev
@@ -203,21 +202,31 @@ _encode = msgspec.json.encode
 
 
 class _Write(msgspec.Struct, rename={"from_": "from"}):
-    content: str
+    """`content`, or `media_type` and `bytes`."""
+
+    type: Literal["write"]
+    content: str | None = None
+    media_type: Annotated[str, Meta(max_length=255, pattern=MEDIA_TYPE)] | None = None
+    bytes: Annotated[int, Meta(ge=1)] | None = None
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
     from_: Sender = ""
 
-
-class _Bytes(msgspec.Struct, rename={"from_": "from"}):
-    media_type: Annotated[str, Meta(max_length=255, pattern=MEDIA_TYPE)]
-    bytes: Annotated[int, Meta(ge=1)]
-    command_id: Id | None = None
-    from_: Sender = ""
-
-    def announced(self) -> Announced:
+    def command(self, session_id: str) -> SendMessage | Announced | Malformed:
+        if self.content is not None:
+            return SendMessage(
+                self.content,
+                session_id=session_id,
+                execute=self.execute,
+                delimiter=self.delimiter,
+                if_busy=self.if_busy,
+                command_id=self.command_id,
+                from_=self.from_,
+            )
+        if self.media_type is None or self.bytes is None:
+            return Malformed("a write needs `content`, or `media_type` and `bytes`")
         return Announced(self.media_type, self.bytes, self.from_, self.command_id)
 
 
@@ -279,15 +288,10 @@ class SocketInput:
 
 def _decoded(text: str, session_id: str) -> SendMessage | Announced | Malformed:
     try:
-        body = parse(text)
-        if not isinstance(body, dict) or body.get("type") != "write":
-            return Malformed('a text frame must be {"type": "write", …}')
-        if "content" not in body and "media_type" not in body:
-            return Malformed("a write needs `content`, or `media_type` and `bytes`")
-        if "content" not in body:
-            return msgspec.convert(body, _Bytes).announced()
-        return SendMessage(session_id=session_id, **msgspec.structs.asdict(msgspec.convert(body, _Write)))
+        return msgspec.json.decode(text, type=_Write).command(session_id)
     except RecursionError:
-        return Malformed("the JSON is nested too deep")
-    except (msgspec.MsgspecError, UnicodeError, ValueError, OverflowError) as error:
+        return Malformed("the JSON is nested too deeply")
+    except msgspec.ValidationError as error:
+        return Malformed(f'a text frame must be {{"type": "write", …}}: {str(error)[:200]}')
+    except (msgspec.MsgspecError, UnicodeError) as error:
         return Malformed(str(error)[:200])

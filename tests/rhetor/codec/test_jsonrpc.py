@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from rhetor.codec.jsonrpc import (
     INVALID_PARAMS,
@@ -61,7 +62,8 @@ def _reply(item: Call | Fault) -> bytes:
     if isinstance(item, Fault):
         return refusal(item)
     method = METHODS.get(item.method)
-    reply = error(item.id, METHOD_NOT_FOUND) if method is None else result(item.id, method(item.params))
+    params = None if item.params is None else json.loads(bytes(item.params))
+    reply = error(item.id, METHOD_NOT_FOUND) if method is None else result(item.id, method(params))
     return b"" if item.is_notice else reply
 
 
@@ -87,8 +89,6 @@ def test_the_examples_of_the_standard_are_answered_as_it_says(example: dict[str,
         "NaN",
         '{"jsonrpc":"2.0","method":"m","params":[NaN],"id":1}',
         '{"jsonrpc":"2.0","method":"m","params":[-Infinity],"id":1}',
-        '{"jsonrpc":"2.0","method":"m","params":[1e999],"id":1}',
-        '{"jsonrpc":"2.0","method":"m","id":' + "9" * 5000 + "}",
         '{"jsonrpc":"2.0","method":"m","params":["\\ud800"],"id":1}',
         '{"jsonrpc":"2.0","method":"\\udfff and more"}',
         "[" * 100_000,
@@ -121,8 +121,7 @@ def test_what_is_no_json_is_a_parse_error(text: str) -> None:
         ('{"jsonrpc":"2.0","method":"m","id":true}', None),
         ('{"jsonrpc":"2.0","method":"m","id":[1]}', None),
         ('{"jsonrpc":"2.0","method":"m","id":{}}', None),
-        ('{"jsonrpc":"2.0","method":"m","method":"n","id":1}', None),
-        ('{"jsonrpc":"2.0","method":"m","params":{"a":1,"a":2},"id":1}', None),
+        ('{"jsonrpc":"2.0","method":"m","id":' + "9" * 5000 + "}", None),
         ("[" + ",".join(["1"] * 101) + "]", None),
     ],
 )
@@ -145,19 +144,30 @@ def test_a_call_without_an_id_is_a_notice_and_one_with_null_is_not() -> None:
     assert (notified, asked) == (Call("m", is_notice=True), Call("m"))
 
 
+def test_if_a_member_occurs_twice_the_last_one_counts() -> None:
+    [call] = decode('{"jsonrpc":"2.0","method":"m","method":"n","params":{"a":1,"a":2},"id":1}').items
+    assert isinstance(call, Call)
+    assert (call.method, params_of(call, dict[str, int]), call.id) == ("n", {"a": 2}, 1)
+
+
 class Place(msgspec.Struct):
     where: str
     number: int = 0
 
 
 def test_params_are_taken_by_name() -> None:
-    assert params_of(Call("m", {"where": "here", "unknown": 1}), Place) == Place("here")
+    assert params_of(Call("m", Raw(b'{"where": "here", "unknown": 1}')), Place) == Place("here")
 
 
-@pytest.mark.parametrize("params", [None, [], ["here"], {"where": 1}, {}, {"where": "here", "number": "1"}])
+@pytest.mark.parametrize(
+    "params",
+    [None, [], ["here"], {"where": 1}, {}, {"where": "here", "number": "1"}],
+)
 def test_params_that_do_not_fit_are_refused(params: Any) -> None:
     with pytest.raises(Refused) as refused:
-        params_of(Call("m", params), Place)
+        params_of(Call("m", None if params is None else Raw(json.dumps(params).encode())), Place)
+    with pytest.raises(Refused):
+        params_of(Call("m", Raw(b'{"where": "here", "number": 1e999}')), Place)
     assert refused.value.code == INVALID_PARAMS
 
 

@@ -35,8 +35,8 @@ def call_of(example: dict[str, Any]) -> Call:
 
 def shown(command: Any) -> list[Any]:
     """A command as the fixtures write it: its name, and the fields that are not empty."""
-    plain = msgspec.to_builtins(command)
-    return [type(command).__name__, {k: v for k, v in plain.items() if v not in (None, "", (), {}, False)}]
+    plain = json.loads(msgspec.json.encode(command))
+    return [type(command).__name__, {k: v for k, v in plain.items() if v not in (None, "", [], {}, False)}]
 
 
 def refused(error: Refused) -> list[Any]:

@@ -9,7 +9,9 @@ import pytest
 from tests.rhetor.dialects.reading import call_of, fixture, record, refused, shown, texts, told
 
 from rhetor.codec.jsonrpc import Refused
-from rhetor.dialects.interactive import STORED_BYTES, LoopView, decode, names
+from rhetor.codec.typed_json import KEPT_BYTES
+from rhetor.dialects.interactive import LoopView, decode, names
+from rhetor.errors import Unprocessable
 
 FIXTURE = fixture("interactive")
 VIEWS = {view["what"]: view for view in FIXTURE["views"]}
@@ -50,8 +52,8 @@ def test_a_turn_has_one_final_chunk_and_it_is_last(what: str) -> None:
 
 
 def test_oversized_context_and_tool_parameters_are_rejected() -> None:
-    for wishes in ({"context": "x" * STORED_BYTES}, {"tools": [_tool("x" * STORED_BYTES)]}):
-        with pytest.raises(Refused):
+    for wishes in ({"context": "x" * KEPT_BYTES}, {"tools": [_tool("x" * KEPT_BYTES)]}):
+        with pytest.raises(Unprocessable):
             decode(call_of({"method": "startSession", "params": {"userId": "u", "sessionParams": wishes}}))
 
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from rhetor.codec.typed_json import PLAIN, Object, kept, least_size, text_of, value
+from rhetor.codec.typed_json import (
+    PLAIN,
+    Object,
+    Texts,
+    check_total,
+    decoded,
+    kept,
+    no_list,
+    no_object,
+    nothing,
+    text_of,
+    texts,
+    tool_result,
+)
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import (
     AnnounceProgram,
@@ -27,21 +41,17 @@ from rhetor.domain.rule_commands import PutForward, PutRoute, SendRoute
 from rhetor.domain.rules import MOST_HOPS, Hop
 from rhetor.domain.session import SessionState, Voice
 from rhetor.domain.tool import MOST, Tool
-from rhetor.errors import Malformed, TooLarge, Unprocessable
+from rhetor.errors import Malformed, Unprocessable
 
 Name = Id
 Purpose = Annotated[str, Meta(max_length=4096)]
 Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
 MOST_STEPS, MOST_NEEDS = 1000, 10_000
-RESULT_BYTES = 1 << 20
+MOST_WORDS, MOST_VARIABLES = 10_000, 100
 
 
 class Body(Struct, frozen=True, kw_only=True):
     """Members that are not named here are ignored."""
-
-
-def no_object() -> Raw:
-    return Raw(b"{}")
 
 
 def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -136,9 +146,13 @@ class SessionBody(Body, frozen=True, kw_only=True):
             self.project_id,
             kept(self.metadata, "body.metadata"),
             key or self.command_id,
-            tuple(each.tool(f"body.tools.{n}") for n, each in enumerate(self.tools)),
+            self._tools(),
             cwd=self.cwd,
         )
+
+    def _tools(self) -> tuple[Tool, ...]:
+        check_total([tool.parameters for tool in self.tools], "body.tools")
+        return tuple(tool.tool(f"body.tools.{n}") for n, tool in enumerate(self.tools))
 
 
 class ResumeBody(Body, frozen=True, kw_only=True):
@@ -197,23 +211,45 @@ class RestoreBody(Body, frozen=True, kw_only=True):
 StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
+# decoded once it is known how many there are in the whole plan
+Needs = Annotated[
+    Raw,
+    Meta(extra_json_schema={"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}}),
+]
+
+
+def _needs(steps: Sequence[StepBody | OperationBody], name: str) -> list[tuple[str, ...]]:
+    """The dependencies of each step.
+
+    Raises:
+        Unprocessable: they are no ids, or too many.
+    """
+    # no id has a comma: a text that has one is refused as an id
+    if sum(1 + bytes(step.depends_on).count(b",") for step in steps) > MOST_NEEDS + len(steps):
+        raise Unprocessable(f"the steps of a plan have at most {MOST_NEEDS} dependencies in all")
+    found = (
+        decoded(step.depends_on, list[Id], f"body.{name}.{n}.depends_on") for n, step in enumerate(steps)
+    )
+    return [tuple(dict.fromkeys(needs)) for needs in found]
+
+
 class StepBody(Body, frozen=True, kw_only=True):
     id: StepId
     ai: Id
     message: str = ""
-    depends_on: Annotated[list[Id], Meta(max_length=1000)] = []
+    depends_on: Needs = field(default_factory=no_list)
     session_id: Id | None = None
     context_window: Window | None = None
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
 
-    def step(self) -> Step:
+    def step(self, needs: tuple[str, ...]) -> Step:
         return Step(
             self.id,
             self.ai,
             self.message,
-            tuple(dict.fromkeys(self.depends_on)),
+            needs,
             self.session_id,
             self.context_window,
             self.execute,
@@ -232,6 +268,10 @@ class PlanBody(Body, frozen=True, kw_only=True):
     from_: Sender = field(name="from", default="")
     cwd: Folder | None = None
 
+    def own_steps(self) -> tuple[Step, ...]:
+        steps = self.steps or []
+        return tuple(each.step(of) for each, of in zip(steps, _needs(steps, "steps"), strict=True))
+
     def command(self, steps: tuple[Step, ...], key: str | None) -> StartPlan:
         return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_, self.cwd)
 
@@ -242,11 +282,11 @@ class OperationBody(Body, frozen=True, kw_only=True):
     id: StepId
     ai: Id
     message: str = ""
-    depends_on: Annotated[list[Id], Meta(max_length=1000)] = []
+    depends_on: Needs = field(default_factory=no_list)
     session_id: Id | None = None
 
-    def step(self) -> Step:
-        return Step(self.id, self.ai, self.message, tuple(dict.fromkeys(self.depends_on)), self.session_id)
+    def step(self, needs: tuple[str, ...]) -> Step:
+        return Step(self.id, self.ai, self.message, needs, self.session_id)
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
@@ -259,7 +299,8 @@ class BulkBody(Body, frozen=True, kw_only=True):
     from_: Sender = field(name="from", default="")
 
     def command(self, most: int, key: str | None) -> StartPlan:
-        steps = tuple(operation.step() for operation in self.operations)
+        needs = _needs(self.operations, "operations")
+        steps = tuple(each.step(of) for each, of in zip(self.operations, needs, strict=True))
         most = 1 if self.execution == "sequential" else self.max_parallel or most
         return StartPlan(_bounded(steps), "", most, key or self.command_id, self.from_)
 
@@ -272,9 +313,7 @@ class ToolResultBody(Body, frozen=True, kw_only=True):
     command_id: Id | None = None
 
     def command(self, stream: str, call_id: str, key: str | None) -> AnswerTool:
-        if least_size(self.result) > RESULT_BYTES:
-            raise TooLarge("the result", RESULT_BYTES)
-        result = value(self.result, "body.result")
+        result = tool_result(self.result, "body.result")
         return AnswerTool(stream, call_id, result, self.is_error, key or self.command_id)
 
 
@@ -293,7 +332,7 @@ class SocketBody(Body, frozen=True, kw_only=True):
     ai_name: Id
     model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
     prompt: Annotated[str, Meta(max_length=64 << 10)] | None = None
-    context: Raw = field(default_factory=lambda: Raw(b"null"))
+    context: Raw = field(default_factory=nothing)
     command_id: Id | None = None
 
     def command(self, key: str | None) -> OpenSocket:
@@ -323,11 +362,14 @@ class GroupBody(MembersBody, frozen=True, kw_only=True):
 
 
 class EnvironmentBody(Body, frozen=True, kw_only=True):
-    variables: Annotated[dict[str, str], Meta(max_length=100)]
+    variables: Texts
+
+    def texts(self) -> dict[str, str]:
+        return texts(self.variables, "body.variables", MOST_VARIABLES)
 
 
-Word = Annotated[str, Meta(max_length=128 << 10, pattern=r"^[^\x00]*$")]
-Variable = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00=]+$")]
+# the patterns are checked after the number of words: of wrong ones there may be a million
+Word = Annotated[str, Meta(max_length=128 << 10, extra_json_schema={"pattern": r"^[^\x00]*$"})]
 Side = Annotated[int, Meta(ge=1, le=10_000)]
 
 
@@ -336,9 +378,9 @@ class ProgramBody(Body, frozen=True, kw_only=True):
 
     name: Name
     kind: Literal["terminal", "stdio"]
-    argv: Annotated[list[Word], Meta(min_length=1, max_length=10_000)]
+    argv: Annotated[list[Word], Meta(min_length=1, max_length=MOST_WORDS)]
     cwd: Folder
-    env: Annotated[dict[Variable, Word], Meta(max_length=10_000)] = {}
+    env: Texts = field(default_factory=no_object)
     rows: Side = 24
     cols: Side = 80
     delimiter: Delimiter | None = None
@@ -348,11 +390,18 @@ class ProgramBody(Body, frozen=True, kw_only=True):
     description: Annotated[str, Meta(max_length=1000, pattern=PLAIN)] = ""
 
     def command(self) -> AnnounceProgram:
+        """Raises:
+        Unprocessable: there is a NUL in a word, or `=` in the name of a variable."""
+        env = texts(self.env, "body.env", MOST_WORDS)
+        if any("\0" in word for word in (*self.argv, *env, *env.values())):
+            raise Unprocessable("argv and env have no NUL")
+        if any(not name or "=" in name for name in env):
+            raise Unprocessable("the name of a variable is not empty, and has no =")
         return AnnounceProgram(
             self.name,
             self.kind,
             tuple(self.argv),
-            Launch(self.cwd, self.env, self.rows, self.cols),
+            Launch(self.cwd, env, self.rows, self.cols),
             self.delimiter or None,
             self.protocol,
             self.prompt,

@@ -25,7 +25,7 @@ async def start(call: Call, body: PlanBody) -> Response:
     call.node.check_environment(call)
     if (body.line is None) == (body.steps is None):
         raise Malformed("a plan is a `line` or `steps`, one of them")
-    steps = steps_of_line(body.line) if body.line is not None else tuple(s.step() for s in body.steps or ())
+    steps = steps_of_line(body.line) if body.line is not None else body.own_steps()
     call.node.charge_steps(call.who, len(steps))
     planned: Planned = await call.execute(body.command(steps, call.key))
     return sse.planned(call, planned.plan_id, planned.after, await call.node.notices())

@@ -57,8 +57,9 @@ async def status(call: Call) -> dict[str, Any]:
 
 async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
     """Provider variables of the shell that asks: kept in memory, and only where a shell started this hub."""
+    variables = body.texts()
     if call.node.by_itself and not call.hub.state.running:
-        call.node.providers.take_over(body.variables)
+        call.node.providers.take_over(variables)
         call.node.told_offline = False
     return {"fingerprint": call.node.providers.fingerprint}
 

@@ -156,7 +156,7 @@ ROUTES = (
     Route("DELETE", "/api/v2/purposes/{peer}", USER, routes.remove_purpose, None, a.Purpose, PURPOSE),
 
     Route("POST", "/api/v2/programs", OWNER, programs.announce, b.ProgramBody, a.Peer,
-          (e.NameTaken, *PROGRAM, *STORED)),
+          (e.NameTaken, *PROGRAM, *STORED), body_bytes=3 << 20),
     Route("DELETE", "/api/v2/programs/{name}", USER, programs.end, None, a.Ended, ENDED),
     Route("GET", "/api/v2/tools", USER, programs.tools, answer=a.Tools, query=b.ToolsQuery),
     Route("GET", "/api/v2/tools/{name}", USER, programs.tool, None, a.CheckedTool, (e.UnknownPeer,)),

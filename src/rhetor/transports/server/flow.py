@@ -1,4 +1,4 @@
-"""How long a client may leave unread what was written to it."""
+"""How much a client may send at once, and how long it may leave unread what was written to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rhetor.errors import TooSlow
 from rhetor.hub.fanout.subscriber import DirectWriter
 
 STALL_SECONDS = 10.0
+BODY_BYTES = 8 << 20  # of a request, if its route does not say less
 EXTENSION = "rhetor.connection"  # of an ASGI scope: the protocol object at the server's end
 
 

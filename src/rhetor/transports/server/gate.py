@@ -28,6 +28,7 @@ from rhetor.errors import (
 
 from . import problems
 from .counters import REST, Tally, api_of
+from .flow import BODY_BYTES
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,7 +37,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "rhetor"
-BODY_BYTES = 8 << 20
 BODY_SECONDS = 60.0
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from starlette.websockets import WebSocket
 
@@ -90,15 +88,19 @@ async def _type(wire: Wire, viewer: Viewer) -> None:
                 wire.count_fault()
 
 
+class _Size(msgspec.Struct):
+    rows: int
+    cols: int
+
+
 def _size(text: str) -> tuple[int, int]:
     """Raises:
     Malformed: it is no `{"type": "size", "rows", "cols"}`."""
     try:
-        said: Any = msgspec.json.decode(text)
-        rows, cols = said["rows"], said["cols"]
-    except (msgspec.DecodeError, KeyError, TypeError, IndexError, RecursionError) as error:
+        size = msgspec.json.decode(text, type=_Size)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed('a text frame is {"type": "size", "rows", "cols"}') from error
-    for side in (rows, cols):
-        if type(side) is not int or not 1 <= side <= MOST_SIDE:
+    for side in (size.rows, size.cols):
+        if not 1 <= side <= MOST_SIDE:
             raise Malformed(f"rows and cols are from 1 to {MOST_SIDE}")
-    return rows, cols
+    return size.rows, size.cols

@@ -12,6 +12,7 @@ from typing import Any
 from rhetor import errors
 from rhetor.codec import jsonrpc
 from rhetor.codec.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Call, Fault
+from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.errors import RhetorError
 
 from .connection import Wire
@@ -51,6 +52,8 @@ async def serve(wire: Wire, answer: Answer) -> None:
             incoming = jsonrpc.Incoming((fault,))
         else:
             incoming = jsonrpc.decode(text)
+            if len(text) > LARGE_BYTES:
+                await asyncio.sleep(0)  # others come in before its params are decoded
         wire.charge(len(incoming.items))
         await _take(wire, answer, incoming)
         if incoming.has_fault:

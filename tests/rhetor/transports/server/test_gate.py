@@ -17,7 +17,7 @@ import pytest
 from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.errors import InvalidSettings
-from rhetor.transports.server.gate import BODY_BYTES
+from rhetor.transports.server.flow import BODY_BYTES
 from rhetor.transports.server.router import Route, SocketRoute
 from rhetor.transports.server.server import tcp_listener
 from tests.served import CONSOLE, TOKEN, Served, served

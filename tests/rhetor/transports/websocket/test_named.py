@@ -367,7 +367,7 @@ HOSTILE = [
     '{"type":"write"}',
     '{"type":"write","content":7}',
     '{"type":"write","content":"\\ud800"}',
-    '{"type":"write","content":"a","content":"b"}',
+    '{"type":"write","content":"a","from":"\\r\\n"}',
     '{"type":"write","content":"a","if_busy":"never"}',
     '{"type":"write","media_type":"text","bytes":3}',
     '{"type":"write","media_type":"a/b\\r\\nx: y","bytes":3}',
