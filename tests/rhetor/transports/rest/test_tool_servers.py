@@ -181,7 +181,7 @@ async def test_the_end_of_the_hub_ends_servers_and_what_they_started(tmp_path: P
         await asyncio.wait_for(ended.wait(), 20)
         asyncio.get_running_loop().remove_reader(handle)
         os.close(handle)
-        assert "shutting down" in str((await house.servers.call("small", "c", "add", {})).result)
+        assert "the hub is stopping" in str((await house.servers.call("small", "c", "add", {})).result)
 
 
 async def test_an_interrupted_turn_leaves_its_server_running(tmp_path: Path) -> None:
