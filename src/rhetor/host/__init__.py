@@ -1,5 +1,5 @@
-"""The host: one small process a wrapped program, that owns its PTY or pipes and outlives the hub.
+"""The host: one small process for each program. It owns the program's PTY or pipes and outlives the hub.
 
-Nobody imports it: a hub starts `__main__.py` as a file of its own, and both speak `rhetor.codec.host_frames`.
-Standard library only, and of that only what costs little memory: an idle host stays under 12 MB.
+Nothing imports this package: a hub runs `__main__.py` as a file, and both use `rhetor.codec.host_frames`. It
+imports only modules of the standard library that need little memory: an idle host stays under 12 MB.
 """

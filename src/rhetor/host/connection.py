@@ -1,6 +1,6 @@
-"""One client of a host: its frames in, its answers out, what it follows. Every buffer has a bound.
+"""One client's connection to a host: requests in, answers and followed output out. Every buffer has a bound.
 
-It does not know what requests mean: it hands them to its `ClientServer`, one at a time.
+It does not know what requests mean: it passes them to `ClientServer`, one at a time.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from rhetor.codec import host_frames as frames
 
 from .event_loop import Loop
 
-_OUT_BYTES = 1 << 18  # that wait for a client that does not read, beside one frame
+_OUT_BYTES = 1 << 18  # buffered for a client that does not read, besides one frame
 _READ_BYTES = 1 << 16
 
 Source = Callable[[], bytes | None]  # the next frame to send; None: not now
 
 
 class Connection:
-    """`on_request` is called with each frame in order, the next one when `answer` was called; `on_close`
-    once. `hub`, `admitted` belong to the server."""
+    """A connection. `on_request` is called with each request, the next one after `answer`; `on_close` is
+    called once. `hub` and `admitted` are set by the server."""
 
     def __init__(
         self,
@@ -51,29 +51,29 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Everything was sent."""
+        """Whether everything has been sent."""
         return not self._out
 
     def answer(self, kind: int, body: bytes = b"") -> None:
-        """Answer the request that is under way; the next one may come."""
+        """Answer the current request."""
         self._send(frames.frame(kind, body))
         self._busy = False
         if not self._serving:
             self._serve()
 
     def follow(self, source: Source) -> None:
-        """Send what `source` gives, as fast as the client takes it; it asks for nothing else from now on."""
+        """Send the frames of `source` as fast as the client reads. It makes no other requests then."""
         self._source = source
         self.refill()
 
     def end(self) -> None:
-        """Close when everything was sent."""
+        """Close after everything has been sent."""
         self._last = True
         self._source = None
         self._flush()
 
     def refill(self) -> None:
-        """There may be more to follow."""
+        """Send what the source has by now."""
         while self._open and self._source is not None and len(self._out) < _OUT_BYTES:
             frame = self._source()
             if frame is None:
@@ -82,7 +82,7 @@ class Connection:
             self._out += frame
         self._flush()
         if self._open and self._source is not None:
-            # there is more: others are served before this goes on
+            # there may be more; other clients are served first
             self._loop.on_writable(self._fd, self._more)
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Connection:
             self._on_request(self, kind, body)
         self._serving = False
         if self._open:
-            # a client that asks on, or does not take its answers, is not read meanwhile
+            # nothing is read from a client that has unanswered requests or does not read its answers
             self._loop.on_readable(self._fd, None if self._asked else self._read)
 
     def _send(self, frame: bytes) -> None:

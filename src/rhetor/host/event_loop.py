@@ -1,4 +1,4 @@
-"""One thread that waits for descriptors, times and signals, and calls whoever waits for them."""
+"""A small event loop: waits for descriptors, timers and signals, and calls their callbacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Timer:
 
 
 class Loop:
-    """Calls never overlap. Each must be short: while it runs nobody else is served."""
+    """Callbacks never overlap. Each must be short, because nothing else is served while it runs."""
 
     def __init__(self) -> None:
         self._poll = select.poll()

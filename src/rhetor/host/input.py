@@ -1,6 +1,6 @@
-"""What clients write to the program: one write after the other, each whole, however many write at once.
+"""Writes the clients' input to the program: one write after the other, each as a whole.
 
-A client has one piece here at most, so nothing grows. How bytes get into a terminal is `tty_writer.py`.
+Each client has at most one piece here, so the queue is bounded. `tty_writer.py` writes to a terminal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Piece:
 
 
 class Input:
-    """`sink` None: the program takes nothing (any more)."""
+    """The input of the program, until `close`."""
 
     def __init__(self, loop: Loop, sink: TtyWriter | PipeInput) -> None:
         self._loop = loop

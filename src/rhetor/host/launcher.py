@@ -1,6 +1,6 @@
-"""From a process that the hub waits for to one that it does not: reads the spec, forks the host, reports.
+"""The launcher: reads the spec, forks the host, and reports whether the program has started.
 
-The launcher is over as soon as the host has said whether the program runs. The host is then nobody's child.
+The hub waits for the launcher only, which exits after its report. The host is then adopted by init.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the program writes: read as fast as it comes, spooled, and followed by any number of readers.
+"""Reads what the program writes, and appends it to the spool, which any number of clients follow.
 
-stderr has a path of its own, so that however much comes there the output is not held up.
+stderr is handled separately, so that a flood there does not delay the output.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The wrapped program: started with a terminal or three pipes of its own, sized, signalled.
+"""The program of a host: starts it with a terminal or three pipes of its own, resizes and signals it.
 
-What it writes and reads goes through others; ending it for good is `termination.py`.
+Its output and input are handled in `output.py` and `input.py`, its end in `termination.py`.
 """
 
 from __future__ import annotations

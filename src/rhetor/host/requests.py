@@ -1,6 +1,6 @@
-"""Where clients are let in and served: the socket, who may ask, what each request does.
+"""Serves the clients of a host: accepts and authenticates them, and answers their requests.
 
-The program's life and the host's own are the supervisor's; here is only what clients see of it.
+The life of the program and of the host itself is in `supervisor.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Request = Callable[[Connection, bytes], None]
 
 
 class Refused(Exception):
-    """A request fails for the reason given: one of the codec's numbers."""
+    """A request is refused. `reason` is one of the numbers in `host_frames`."""
 
     def __init__(self, reason: int) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 def listening(path: str) -> socket.socket:
-    """A socket at `path`, 0600."""
+    """A listening socket at `path`, with mode 0600."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     os.chmod(path, 0o600)  # noqa: PTH101 (pathlib costs memory)
@@ -42,8 +42,8 @@ def listening(path: str) -> socket.socket:
 
 
 class ClientServer:
-    """`requests` does what is not about reading. `on_hubs` is called with the number of hubs when it changes.
-    `exited`: the program's end, to be set when all its output is in the spool."""
+    """The server. `requests` handles the requests that do not read output. `on_hubs` is called with the
+    number of connected hubs when it changes. `exited` is set after the end of the program."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class ClientServer:
         loop.on_readable(sock.fileno(), self._accept)
 
     def refill(self) -> None:
-        """There is more to follow."""
+        """Send new output to the clients that follow it."""
         for client in list(self._clients):
             client.refill()
 
     def tell_exit(self, exited: bytes) -> None:
-        """Everybody who waits for the end is told; readers, when they have got all that is before it."""
+        """Report the program's end: at once to clients that wait for it, to readers after the output."""
         self.exited = exited
         waiting, self._waiting = self._waiting, set()
         for client in waiting:
@@ -89,7 +89,7 @@ class ClientServer:
         self.refill()
 
     def leave(self, on_empty: Callable[[], None]) -> None:
-        """Let nobody in, and `on_empty` when the last client has what it is owed."""
+        """Accept no more clients, and call `on_empty` when all answers have been sent."""
         self._loop.forget(self._sock.fileno())
         self._sock.close()
         self._on_empty = on_empty

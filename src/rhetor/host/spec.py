@@ -1,4 +1,4 @@
-"""What a host is asked to run: read once, from the bytes on its stdin."""
+"""What a host is asked to run, decoded from the bytes on its stdin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Spec:
     def __init__(self, data: bytes) -> None:
         """
         Raises:
-            ValueError: the bytes are no spec.
+            ValueError: the bytes are not a valid spec.
         """
         fields = frames.unpack_fields(data)
         facts = {name: value.decode() for name, value in fields if name not in ("arg", "env", "cwd")}

@@ -1,6 +1,6 @@
-"""The output of a program, on the disk: append-only segments of records, read from any offset.
+"""The output of a program on disk: append-only segments of records, which can be read from any offset.
 
-It counts bytes of the stream, not of files. Who reads, and when the program has to wait, is decided outside.
+Offsets count bytes of the output, not of files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a host tells about its program and its terminal when it is asked for the status."""
+"""The status of a host: its program, its terminal and its spool."""
 
 from __future__ import annotations
 

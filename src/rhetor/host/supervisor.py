@@ -29,8 +29,8 @@ from .tty_writer import PipeInput, TtyWriter
 
 STDERR_BYTES = 1 << 20  # of stderr that are kept
 GRACE_SECONDS = 5.0
-LOOK_SECONDS = 30.0  # between two looks of a host that is alone whether it can be found at all
-FAREWELL_SECONDS = 2.0  # for clients to take what they are owed
+LOOK_SECONDS = 30.0  # between two checks, while no hub is connected, that the socket still exists
+FAREWELL_SECONDS = 2.0  # for clients to read their last answers
 
 
 def now_ms() -> int:
@@ -38,7 +38,7 @@ def now_ms() -> int:
 
 
 class Supervisor:
-    """Keeps a program that runs until it is over and nobody needs the host any more: `run` returns then."""
+    """Supervises one program. `run` returns when it has ended and nobody needs the host any more."""
 
     def __init__(self, spec: Spec, program: Program, sock: socket.socket) -> None:
         self._spec = spec
@@ -163,10 +163,10 @@ class Supervisor:
         self._leave_if_done()
 
     def _conclude(self) -> None:
-        """Record the end behind the last output, and tell it."""
+        """Record and report the end, after the last output."""
         assert self._status is not None
         if not self._output.drain() or not self._record(self._status):
-            # the disk is full: nobody is told of an end that is written nowhere
+            # the disk is full: the end is reported only after it is recorded
             self._loop.after(RETRY_SECONDS, self._conclude)
             return
         self._program.close()
@@ -211,7 +211,7 @@ class Supervisor:
         self._alone = self._loop.after(min(left, LOOK_SECONDS), lambda: self._wait_for_hub(until))
 
     def _dismiss(self) -> None:
-        """Nobody needs the program any more: it is ended, and then the host leaves unasked."""
+        """End the program, then exit without waiting for an acknowledgement."""
         self._acknowledged = True
         self._termination.begin(GRACE_SECONDS, self._leave_if_done)
 

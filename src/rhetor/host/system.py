@@ -1,4 +1,4 @@
-"""What the kernel is asked beyond Python's os: prctl, who is whose child, since when (proc(5), prctl(2))."""
+"""Kernel calls that Python's os module lacks: prctl(2), and processes and their parents from proc(5)."""
 
 from __future__ import annotations
 

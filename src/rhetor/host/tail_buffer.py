@@ -1,4 +1,4 @@
-"""The last part of a stream, in memory: what a program complains about on its stderr."""
+"""Keeps the last part of a stream in memory: a program's stderr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 
 
 class TailBuffer:
-    """Keeps the last `limit` bytes, in whole pieces; `total` counts all that came, `lost` what fell out."""
+    """Keeps about the last `limit` bytes, in whole pieces. `total` counts all bytes, `lost` those dropped."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -1,7 +1,6 @@
-"""Termination a program with all its descendants, wherever they went: SIGTERM, a time of grace, SIGKILL.
+"""Ending a program with all its descendants: SIGTERM, a grace period, SIGKILL.
 
-On a terminal SIGHUP goes with the first: shells that are talked to take no SIGTERM, but end with their
-terminal.
+In a terminal, SIGHUP is sent with SIGTERM: interactive shells ignore SIGTERM, but end with their terminal.
 
 Descendants that left the group or the session are found as children of this process, which adopts orphans.
 """

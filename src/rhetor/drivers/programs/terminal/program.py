@@ -1,7 +1,7 @@
-"""Programs in a terminal: a message is typed, and what they show until they wait again is the answer.
+"""Programs in a terminal: the message is typed, and the answer is what they show until they wait again.
 
-Raw bytes stay in the host's spool. The screen is drawn from them when somebody needs it, off the way of the
-bytes; the log gets turns, states and text.
+The raw bytes stay in the host's spool. The screen is drawn from them only when it is needed. The log has the
+turns, the statuses and the text.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MARK = re.compile(rb"\x1b\]133;([ABCD])")
 
 
 class TerminalProgram(HostedProgram):
-    """`changed` as always. Its screen is the size that those who are attached agree on."""
+    """A program in a terminal, whose size is the smallest of all attached viewers."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

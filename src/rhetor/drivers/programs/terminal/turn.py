@@ -1,7 +1,7 @@
-"""When a program in a terminal has answered, and what it said: bytes and the time in, text and the end out.
+"""Decides when a program in a terminal has answered: bytes and the time go in, text and the end come out.
 
-It knows three signs of an end, the surest first: the program's own marks, its prompt, silence. It reads no
-terminal and sets no timer; time-outs on a program that says nothing are the hub's.
+Three signs end a turn, the most reliable first: the program's own marks, its prompt, and silence. It reads no
+terminal and sets no timer. If the program never answers, the hub's own timeouts end the turn.
 """
 
 from __future__ import annotations

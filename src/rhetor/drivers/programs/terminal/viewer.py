@@ -1,4 +1,4 @@
-"""Terminals that are attached to a program's: what each is shown, and the size that they agree on."""
+"""Clients' terminals that are attached to a program's: what each is shown, and the size for all of them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class TerminalViewer:
 
     async def press(self, keys: bytes) -> None:
         if not self.writes:
-            raise Forbidden("it was attached to look only")
+            raise Forbidden("this terminal is attached read-only")
         with suppress(HostLost, ProgramOver):  # its end is shown behind its last output
             await self._link.write(keys, "keys")
 
@@ -175,4 +175,4 @@ def _gone(ended: Exit | None, why: Exception) -> dict[str, Any]:
 
 
 def _too_slow() -> TooSlow:
-    return TooSlow("what was not read is no longer kept; attach again")
+    return TooSlow("the unread output is no longer kept; attach again")
