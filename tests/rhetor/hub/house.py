@@ -69,5 +69,5 @@ async def house(
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     peers = Peers(PEERS, {"reviewers": ("apollo", "athena")})
-    async with asyncio.timeout(10), open_hub(store, peers, {"scripted": driver}, limits=limits) as hub:
+    async with asyncio.timeout(60), open_hub(store, peers, {"scripted": driver}, limits=limits) as hub:
         yield House(hub, driver)
