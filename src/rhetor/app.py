@@ -1,4 +1,4 @@
-"""The composition root: settings become stores, drivers and a hub, and those one ASGI app."""
+"""The composition root: makes stores, drivers, a hub and an ASGI app of the settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS)
 NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
 
-# what agents keep themselves, by the driver that they are reached with
+# the transcripts of agents, by the driver of the agent
 TRANSCRIPTS = {
     "claude": AgentTranscripts(claude_folder, 1, ClaudeTranscript),
     "codex": AgentTranscripts(codex_folder, 3, CodexTranscript),
@@ -98,20 +98,20 @@ def gated(node: Node, tokens: TokenFile) -> App:
 
 
 def collect_seldom() -> None:
-    """Let collections of garbage cost a hub little; to be called when everything is imported.
+    """Collect garbage less often; call this when everything is imported.
 
-    What was imported lives as long as the process: collections need not look at it again, and the pauses of
-    a busy hub come from collections of the oldest generation.
+    What is imported lives as long as the process, so collections need not visit it. The pauses of a busy hub
+    come from collections of the oldest generation.
     """
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def serve(start: Start) -> None:
-    """Run a hub until it is told to end.
+    """Run a hub until it is stopped.
 
     Raises:
-        InvalidSettings: it cannot be started as configured.
+        InvalidSettings: the hub cannot be started with these settings.
     """
     settings = start.settings
     collect_seldom()
@@ -121,7 +121,7 @@ async def serve(start: Start) -> None:
         made = configure(settings, start.home, start.environment)
         hub, reloading = await stack.enter_async_context(_hub(start, made))
         node = reloading.node = _node(start, hub, made)
-        # who had the old token may have logged in with it
+        # a login may have been made with the old token
         tokens = TokenFile(start.home.folder / "token", changed=node.logins.end_all)
         app = gated(node, tokens)
         _name(node, tcp.getsockname()[1], start, settings.hub)
@@ -168,7 +168,7 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
 
 
 def program_drivers(home: Home) -> dict[str, ProgramDriver]:
-    """How programs are reached, by the name that the configuration has for it."""
+    """The drivers of programs, by their names in the configuration."""
     hosts = Hosts(home.folder / "hosts", home.runtime)
     shells = MarkedShells(home.folder / "startup")
     return {
@@ -199,7 +199,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
 
 
 def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:
-    """What the hub is called from outside: its port is known only now."""
+    """Set the addresses of the hub, now that its port is known."""
     console = f"{secrets.token_hex(8)}.localhost"
     node.addresses = Addresses(port, console, hub.allowed_hosts, hub.allowed_origins)
     node.url = f"http://{hub.host}:{port}"
@@ -208,6 +208,6 @@ def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:
 
 
 def _say(node: Node) -> None:
-    """The one line on stdout: from now on clients are answered."""
+    """Print the one line on stdout that says that clients are answered from now on."""
     sys.stdout.write(f"rhetor listening on {node.url} and {node.sockets[0]}\n")
     sys.stdout.flush()

@@ -1,4 +1,5 @@
-"""Which names this hub answers to, and which pages may speak to it: exact lists of parsed values."""
+"""The host names of this hub, and the origins of pages that may send it requests: exact lists of parsed
+values."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ Authority = tuple[str, int]
 
 
 class Addresses:
-    """The hub's own names on its TCP port, and what the settings add. `console`: the name of its own under
-    which a browser's cookie lives, since cookies know no ports."""
+    """The hub's own names on its TCP port, and those of the settings. `console`: the name that a browser's
+    cookie is bound to, because cookies are not bound to ports."""
 
     def __init__(
         self,
@@ -34,13 +35,13 @@ class Addresses:
         self._origins |= {o for origin in origins if (o := _origin(origin))}
 
     def allowing(self, hosts: Iterable[str], origins: Iterable[str]) -> Addresses:
-        """The same own names, with these added."""
+        """The same names with other additions."""
         name, port = self.console
         return Addresses(port, name, hosts, origins, tls=self._tls)
 
     def check_host(self, header: str) -> Authority:
         """Raises:
-        Misdirected: the name is none of ours."""
+        Misdirected: this hub has no such name."""
         authority = _authority(header, self._default)
         if authority is None or authority not in self._hosts:
             raise Misdirected("this server has another name", host=header[:200])
@@ -48,7 +49,7 @@ class Addresses:
 
     def check_origin(self, header: str) -> None:
         """Raises:
-        Forbidden: the page is none of ours; `null` never is."""
+        Forbidden: the origin is not allowed; `null` never is."""
         if _origin(header) not in self._origins:
             raise Forbidden("pages of that origin may not speak to this hub", origin=header[:200])
 

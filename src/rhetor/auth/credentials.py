@@ -1,4 +1,4 @@
-"""What a caller got in with, asked again for as long as its connection is open."""
+"""The credential of an open connection, which is checked again and again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .tokens import TokenFile
 
 class Credential(Protocol):
     def fault(self) -> RhetorError | None:
-        """Why it holds no longer; None while it does."""
+        """Why the credential is no longer valid; None if it is."""
         ...
 
 
 class ByToken:
-    """The token as it was when the caller came."""
+    """The token that was valid when the connection was opened."""
 
     def __init__(self, tokens: TokenFile) -> None:
         self._tokens = tokens
@@ -30,7 +30,7 @@ class ByToken:
 
 
 class ByCookie:
-    """A browser's login, which holds now."""
+    """A browser's login that is valid now."""
 
     def __init__(self, logins: Logins, cookie: str) -> None:
         self._logins = logins

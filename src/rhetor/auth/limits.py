@@ -1,4 +1,4 @@
-"""How often something may happen: so many times in any minute, for each who does it."""
+"""How often a caller may do something in any minute."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ATTEMPTS = 5
 
 
 class MovingWindow:
-    """`per_minute`: in any 60 seconds, for each name. The names longest not heard of are forgotten first:
-    their minute is over, or nearly."""
+    """At most `per_minute` events in any 60 seconds for each name. If there are too many names, the oldest
+    are forgotten."""
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
@@ -24,13 +24,12 @@ class MovingWindow:
         return len(self._begun)
 
     def wait(self, name: str, now: float) -> float:
-        """Seconds until it may happen once more; 0 where it may now. `now`: of a clock that does not go
-        back."""
+        """Seconds until the next event is allowed; 0 if it is allowed now. `now`: of a monotonic clock."""
         begun = self._recent(name, now)
         return 0.0 if len(begun) < self.per_minute else begun[-self.per_minute] + WINDOW_SECONDS - now
 
     def note(self, name: str, now: float) -> None:
-        """It happened."""
+        """Count an event."""
         begun = self._recent(name, now)
         begun.append(now)
         if len(begun) > self.per_minute:
@@ -49,13 +48,13 @@ class MovingWindow:
 
 
 class Attempts(MovingWindow):
-    """Wrong credentials, by the address that they come from. Right ones are never counted or refused here."""
+    """Wrong credentials by address. Valid ones are never counted, and never rejected because of others."""
 
     def __init__(self, per_minute: int = ATTEMPTS) -> None:
         super().__init__(per_minute)
 
     def failed(self, address: str, error: Unauthenticated, now: float) -> RhetorError:
-        """What a caller is to be told whose credential was wrong."""
+        """The error for a wrong credential: `error`, or TooManyAttempts."""
         if wait := self.wait(address, now):
             return TooManyAttempts(self.per_minute, wait)
         self.note(address, now)

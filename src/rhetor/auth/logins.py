@@ -1,4 +1,4 @@
-"""How a browser gets in: a code that works once becomes a cookie."""
+"""Browser logins: a one-time code is exchanged for a cookie."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST = 256
 
 
 class Logins:
-    """Codes and cookies in memory: a restart ends them all. `clock`: monotonic seconds."""
+    """Codes and cookies, in memory only: a restart invalidates them. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Logins:
         return self._new(self._codes, CODE_SECONDS)
 
     def redeem(self, code: str) -> str | None:
-        """The cookie for a code; None where the code was used, is too old, or never was."""
+        """The cookie for a code; None if the code was used, has expired or is unknown."""
         expires = self._codes.pop(code, 0.0)
         return self._new(self._cookies, COOKIE_SECONDS) if expires > self._clock() else None
 
@@ -32,14 +32,14 @@ class Logins:
         return self._cookies.get(cookie, 0.0) > self._clock()
 
     def expiry(self, cookie: str) -> float:
-        """When a cookie that holds will hold no longer, by the clock."""
+        """When a valid cookie expires, by the clock."""
         return self._cookies[cookie]
 
     def is_past(self, time: float) -> bool:
         return time <= self._clock()
 
     def end_all(self) -> None:
-        """No code and no cookie that was given opens anything any more."""
+        """Invalidate all codes and cookies."""
         self._codes.clear()
         self._cookies.clear()
 

@@ -1,4 +1,4 @@
-"""What a door asks of a caller. Every route declares one of these; there is no default."""
+"""Who may use a route. Every route declares a policy; there is no default."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rhetor.errors import Forbidden, Unauthenticated
 
 
 class Policy(StrEnum):
-    """`public`: anyone who reached the address. `user`: who proved who they are. `owner`: the owner of this
-    hub, over their own Unix socket."""
+    """`public`: anyone who can reach the address. `user`: authenticated callers. `owner`: the owner of this
+    hub, on its Unix socket."""
 
     PUBLIC = "public"
     USER = "user"
@@ -19,8 +19,8 @@ class Policy(StrEnum):
 
 def require(policy: Policy, principal: Principal | None) -> None:
     """Raises:
-    Unauthenticated: nobody is known to ask.
-    Forbidden: who asks may not.
+    Unauthenticated: the caller is unknown.
+    Forbidden: the caller may not use the route.
     """
     if policy is Policy.PUBLIC:
         return

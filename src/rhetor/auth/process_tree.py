@@ -1,4 +1,4 @@
-"""Whether a process descends from a peer's program: such a caller is an agent, whoever's user it runs as."""
+"""Whether a process descends from a peer's program. Such a caller is an agent, whatever user it runs as."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROC = Path("/proc")
 
 
 def ancestors(pid: int, proc: Path = PROC) -> Iterator[int]:
-    """A process and those that it descends from, as far as the system tells (proc_pid_stat(5), field 4)."""
+    """A process and its ancestors (proc_pid_stat(5), field 4)."""
     for _ in range(MOST_ANCESTORS):
         if pid <= 1:
             return

@@ -1,5 +1,5 @@
-"""The token that opens the TCP door: 256 bits in a file that only its owner reads. Another one in its place
-is in force at once."""
+"""The token for requests over TCP: 256 bits in a file that only its owner can read. A new token is in force
+at once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class TokenFile:
-    """The token as its file has it now. A file that is gone, or that others may read, opens nothing until
-    there is a good one. `changed` is called with each change that is found; `generation` counts them."""
+    """The current token. If its file is missing, or others can read it, no token is valid. `changed` is
+    called for each change that is found; `generation` counts them."""
 
     def __init__(self, path: Path, changed: Callable[[], None] = lambda: None) -> None:
         """Raises:
@@ -38,7 +38,7 @@ class TokenFile:
         return self._token is not None and same(given, self._token)
 
     def _look(self) -> None:
-        """A look costs one call of the system: the file is read when it is another one."""
+        """One stat(2) per request; the file is read only if it has changed."""
         seen = _signature(self._path)
         if seen == self._seen:
             return
@@ -67,7 +67,7 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 
 
 def load_token(path: Path) -> str:
-    """The token in `path`, made where there is none.
+    """The token in `path`, which is created if it does not exist.
 
     Raises:
         InvalidSettings: others may read the file, or it holds no token.
@@ -80,7 +80,7 @@ def load_token(path: Path) -> str:
 
 
 def rotate_token(path: Path) -> str:
-    """A new token in the place of the one in `path`. A hub that runs takes it at once, and no other."""
+    """Replace the token in `path`. A running hub accepts only the new one from now on."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     token = _write(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     fresh.replace(path)
@@ -106,5 +106,5 @@ def _read(path: Path) -> str:
 
 
 def same(given: str, token: str) -> bool:
-    """Compared in a time that does not depend on where they differ."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())

@@ -1,6 +1,6 @@
-"""JSON-RPC 2.0 as a server reads and writes it (jsonrpc.org/specification): a text ↔ calls, replies, notices.
+"""JSON-RPC 2.0 on the server's side (jsonrpc.org/specification): texts ↔ calls, replies and notifications.
 
-It knows no method, and not what carries the texts.
+It knows no method and no transport.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _encode = msgspec.json.encode
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request; `is_notice`: one without an id, which gets no reply, whatever comes of it."""
+    """A request. `is_notice`: it has no id, and so gets no reply."""
 
     method: str
     params: Params = None
@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is answered where a text, or one member of a batch, is no request. `why`: for a person."""
+    """The error for a text, or a member of a batch, that is not a request. `why`: for a person."""
 
     code: int
     why: str
@@ -67,7 +67,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One text. In a batch the replies go together, in any order."""
+    """The requests in one text. The replies to a batch are sent together, in any order."""
 
     items: tuple[Call | Fault, ...]
     is_batch: bool = False
@@ -78,7 +78,7 @@ class Incoming:
 
 
 class Refused(Exception):
-    """A call that is a request, and that no method takes: METHOD_NOT_FOUND or INVALID_PARAMS, and why."""
+    """A valid request that no method accepts: METHOD_NOT_FOUND or INVALID_PARAMS, and why."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
@@ -108,7 +108,7 @@ def params_of(call: Call, kind: type[T]) -> T:
     """The params of a call, by name, as a `msgspec.Struct`.
 
     Raises:
-        Refused: they are not what it says.
+        Refused: they do not match the type.
     """
     try:
         return msgspec.json.decode(b"{}" if call.params is None else call.params, type=kind)
@@ -118,12 +118,12 @@ def params_of(call: Call, kind: type[T]) -> T:
 
 
 def result(id: Id, value: Any) -> bytes:
-    """The reply to a call that did what it was to do."""
+    """The reply to a call that succeeded."""
     return _encode({"jsonrpc": "2.0", "id": id, "result": value})
 
 
 def error(id: Id, code: int, message: str = "", data: Any = None) -> bytes:
-    """The reply to one that did not. The codes of the standard have the standard's messages."""
+    """The reply to a call that failed. The standard's codes have the standard's messages."""
     body: dict[str, Any] = {"code": code, "message": MESSAGES.get(code, message)}
     if data is not None:
         body["data"] = data
@@ -135,12 +135,12 @@ def refusal(fault: Fault) -> bytes:
 
 
 def said(code: int, why: str) -> dict[str, Any]:
-    """What an error of the standard says besides, as every other error does."""
+    """The data of one of the standard's errors, in the form of every other error."""
     return {"code": NAMES[code], "detail": why, "retryable": False}
 
 
 def notice(method: str, params: dict[str, Any]) -> bytes:
-    """What is told and not answered."""
+    """A notification."""
     return _encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 

@@ -18,13 +18,13 @@ from .bodies import ForwardBody, NewForwardBody, PageQuery, TerminalBody
 
 
 async def list_forwards(call: Call) -> dict[str, Any]:
-    """What is passed on, from whom to whom."""
+    """The caller's forwards."""
     found = forwards.forwards_of(call.hub.state, call.who)
     return {"forwards": [_forward(call.node, forward) for forward in found]}
 
 
 async def new_forward(call: Call, body: NewForwardBody) -> dict[str, Any]:
-    """Pass on what a peer says from now on. It takes the place of an earlier one of the same source."""
+    """Forward what a peer says from now on. An earlier forward of the same source is replaced."""
     return _forward(call.node, await call.execute(body.command(body.source)))
 
 
@@ -33,23 +33,23 @@ async def one_forward(call: Call, source: str) -> dict[str, Any]:
 
 
 async def put_forward(call: Call, source: str, body: ForwardBody) -> dict[str, Any]:
-    """The same for a source by name."""
+    """Create or replace the forward of a source."""
     return _forward(call.node, await call.execute(body.command(source)))
 
 
 async def stop_forward(call: Call, source: str) -> dict[str, Any]:
-    """Pass on nothing more; the answer is what there was."""
+    """Remove a forward, and return it."""
     return _forward(call.node, await call.execute(RemoveForward(source)))
 
 
 async def list_terminals(call: Call) -> dict[str, Any]:
-    """The shells that have a name."""
+    """The named shells."""
     found = terminals.owned_terminals(call.hub.state, call.who)
     return {"terminals": [await _terminal(call.node, terminal) for terminal in found]}
 
 
 async def put_terminal(call: Call, name: str, body: TerminalBody) -> dict[str, Any]:
-    """Register a name, or say how much was shown there."""
+    """Register a name, or store the cursor up to which its shell has shown messages."""
     return await _terminal(call.node, await call.execute(PutTerminal(name, body.seen)))
 
 
@@ -58,12 +58,12 @@ async def one_terminal(call: Call, name: str) -> dict[str, Any]:
 
 
 async def remove_terminal(call: Call, name: str) -> dict[str, Any]:
-    """Forget the name; what was shown there stays in the log."""
+    """Remove the name; the messages stay in the log."""
     return await _terminal(call.node, await call.execute(RemoveTerminal(name)))
 
 
 async def read_terminal(call: Call, name: str, query: PageQuery) -> Response:
-    """What is shown there, as the events of a session are read; without a cursor what was not seen yet."""
+    """The events of a terminal, like those of a session; without a cursor, those that it has not shown."""
     terminal = terminals.owned_terminal(call.hub.state, call.who, name)
     now = await call.hub.state.store.head(terminal.stream)
     seen = f"{now.epoch}:{terminal.seen}" if now else None

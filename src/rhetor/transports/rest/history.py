@@ -1,4 +1,4 @@
-"""What was said: `/api/v2/history` and `/api/v2/search`."""
+"""Past messages: `/api/v2/history` and `/api/v2/search`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
 
 
 async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
-    """Messages that have all the words, best first. In `excerpt`, `highlights` are the places (start, length)
-    of the words, in characters."""
+    """Messages that contain all the words, best first. `highlights`: start and length of the words in
+    `excerpt`, in characters."""
     hits = await history.search(call.hub.state, call.who, query.q, query.limit)
     return {
         "hits": [
@@ -51,7 +51,7 @@ async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
 
 
 def highlighted(marked: str) -> dict[str, Any]:
-    """The excerpt without its marks, and where they were."""
+    """The excerpt without its marks, and the places that they marked."""
     text, places = "", []
     for part in marked.split(MARK_BEGIN):
         word, end, rest = part.partition(MARK_END)

@@ -1,7 +1,7 @@
 """`GET /metrics`: what the hub does now and has done since it started, for Prometheus.
 
-Numbers are kept where things happen; here they only get their names. Labels are APIs, codes, outcomes and
-the names of peers that there are: nothing that a client makes up becomes one.
+Other modules count; this one only names the figures. Labels are APIs, codes, outcomes and the names of known
+peers: no text of a client becomes a label.
 """
 
 from __future__ import annotations

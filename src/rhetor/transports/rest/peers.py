@@ -35,13 +35,13 @@ async def one_peer(call: Call, id: str) -> dict[str, Any]:
 
 
 async def message(call: Call, id: str, body: MessageBody) -> Response:
-    """Send, and wait for the whole answer."""
+    """Send a message, and wait for the complete answer."""
     accepted, headers = await accept(call, body.command(id, call.key))
     return await whole_answer(call, accepted, headers)
 
 
 async def stream(call: Call, id: str, body: MessageBody) -> Response:
-    """Send, and read the answer as it comes."""
+    """Send a message, and stream the answer."""
     accepted, headers = await accept(call, body.command(id, call.key))
     return streamed(call, accepted, headers)
 
@@ -120,13 +120,13 @@ def shape(node: Node, peer: Peer) -> dict[str, Any]:
 
 
 def instance_view(node: Node, peer: Peer) -> resources.InstanceView:
-    """A peer's program, and how it is."""
+    """The process id and the status of a peer's program."""
     instances = instances_of(node.hub.state, peer.name)
     return resources.InstanceView(instances[0].running.pid if instances else None, peer_status(node, peer))
 
 
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:
-    """How a peer is; of a program that nobody has started, also whether that can be done."""
+    """The status of a peer. A program that was not started may be missing."""
     how = status_of(node.hub.state, peer)
     if how.state == "available" and node.programs.place(peer) is None:
         return replace(how, state="missing", evidence="it is not installed")

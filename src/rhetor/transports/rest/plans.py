@@ -21,7 +21,7 @@ from .bodies import AfterQuery, BulkBody, PlanBody
 
 
 async def start(call: Call, body: PlanBody) -> Response:
-    """Run the steps, and read the events of all of them as they come, each with its `step`."""
+    """Run the steps, and stream the events of all of them, each with its `step`."""
     call.node.check_environment(call)
     if (body.line is None) == (body.steps is None):
         raise Malformed("a plan is a `line` or `steps`, one of them")
@@ -43,22 +43,22 @@ async def one_plan(call: Call, id: str) -> dict[str, Any]:
 
 
 async def read_events(call: Call, id: str, query: AfterQuery) -> Response:
-    """Follow a plan again, from a cursor, up to its end."""
+    """Follow a plan from a cursor to its end."""
     _, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
     return sse.plan_stream(call.hub, id, position, {"x-plan-id": id})
 
 
 async def stop(call: Call, id: str) -> dict[str, Any]:
-    """Cancel what runs of the plan, and start nothing more of it."""
+    """Cancel the running steps of the plan, and start no other."""
     await call.execute(StopPlan(id))
     return {"id": id, "status": (await owned_plan(call.hub.state, call.who, id)).state}
 
 
 async def bulk(call: Call, body: BulkBody) -> Response:
-    """All operations, each as soon as what it needs is answered, at most `max_parallel` at once.
+    """Run many operations, each when its dependencies are answered, at most `max_parallel` at once.
 
-    A cycle, an unknown dependency, a double id or an unknown peer is refused before anything runs. With
-    `Accept: text/event-stream` each result comes when it is there.
+    A cycle, an unknown dependency, a duplicate id or an unknown peer is rejected before anything runs. With
+    `Accept: text/event-stream`, each result is sent when it is complete.
     """
     call.node.check_environment(call)
     call.node.charge_steps(call.who, len(body.operations))

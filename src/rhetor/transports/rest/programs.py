@@ -1,4 +1,4 @@
-"""Programs as peers: started and ended, by name or by their own arguments; how they are; waiting for them."""
+"""Programs as peers: starting and ending them, their status, and waiting until they are idle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .peers import instance_view, peer_status, shape
 
 
 async def announce(call: Call, body: ProgramBody) -> dict[str, Any]:
-    """Start a program as a peer. It outlives the hub; its environment is not kept."""
+    """Start a program as a peer. It outlives the hub; its environment is not stored."""
     return shape(call.node, await call.execute(body.command()))
 
 
@@ -30,7 +30,7 @@ async def end(call: Call, name: str) -> dict[str, Any]:
 
 
 async def status(call: Call, id: str) -> dict[str, Any]:
-    """How a peer is, and why that is thought."""
+    """The status of a peer, and the reasons for it."""
     state = call.hub.state
     peer = state.peers.get(id)
     instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
@@ -41,13 +41,13 @@ async def status(call: Call, id: str) -> dict[str, Any]:
 
 
 async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
-    """Wait until one of the peers, or all of them, are idle."""
+    """Wait until any or all of the peers are idle."""
     waited = await until_idle(call.hub.state, body.peers, body.mode, body.timeout)
     return {"idle": waited.idle, "waiting": waited.waiting, "timed_out": waited.timed_out}
 
 
 async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
-    """The programs that can be launched by name; with `check`, also what each one's health check says."""
+    """The configured programs; with `check`, also the results of their health checks."""
     peers = [peer for peer in call.hub.state.peers if _is_tool(call.node, peer)]
     found = [_tool(call.node, peer) for peer in peers]
     if query.check:
@@ -57,13 +57,13 @@ async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
 
 
 async def tool(call: Call, name: str) -> dict[str, Any]:
-    """One of them, and what its health check says."""
+    """A configured program, and the result of its health check."""
     peer = _tool_peer(call.node, name)
     return {**_tool(call.node, peer), "health": await call.node.programs.health(peer)}
 
 
 async def launch(call: Call, name: str, body: LaunchBody) -> dict[str, Any]:
-    """Start it; one that runs goes on."""
+    """Start the program if it does not run."""
     peer = await call.execute(LaunchTool(_tool_peer(call.node, name).name, body.session, body.cwd))
     return _tool(call.node, peer)
 
@@ -73,8 +73,8 @@ async def terminate(call: Call, name: str) -> dict[str, Any]:
 
 
 async def capabilities(call: Call, name: str) -> dict[str, Any]:
-    """What it is configured to be good at, and what it says itself, which counts where both do; `reported`:
-    what else it tells of itself while it runs."""
+    """The configured and the reported capabilities of a program; reported ones take precedence. `reported`:
+    what else it reports while it runs."""
     peer, state = _tool_peer(call.node, name), call.hub.state
     dynamic = reports(state).get(peer.name, {})
     now = peer.reporting(dynamic)

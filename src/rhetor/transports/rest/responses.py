@@ -1,4 +1,4 @@
-"""What clients are answered, as the hub's page describes it. The answers themselves are made elsewhere."""
+"""The types of the answers, for the OpenAPI page. The answers themselves are made elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes, and what is said in front of messages: `/api/v2/routes`, `/context`, `/purposes`."""
+"""Routes, and what precedes messages: `/api/v2/routes`, `/context`, `/purposes`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def list_routes(call: Call) -> dict[str, Any]:
 
 
 async def new_route(call: Call, body: NewRouteBody) -> dict[str, Any]:
-    """Name a chain; a name that is there already is a conflict."""
+    """Create a route; if the name is in use, the answer is a conflict."""
     return resources.route(await call.execute(body.command(body.name, new=True)))
 
 
@@ -32,7 +32,7 @@ async def one_route(call: Call, name: str) -> dict[str, Any]:
 
 
 async def put_route(call: Call, name: str, body: RouteBody) -> dict[str, Any]:
-    """Name a chain, in the place of an earlier one of that name."""
+    """Create or replace a route."""
     return resources.route(await call.execute(body.command(name)))
 
 
@@ -41,34 +41,34 @@ async def remove_route(call: Call, name: str) -> dict[str, Any]:
 
 
 async def send_route(call: Call, name: str, body: RouteMessageBody) -> Response:
-    """Send a message along the route: a plan, whose events are read as they come."""
+    """Send a message along the route: a plan, whose events are streamed."""
     call.node.check_environment(call)
     planned: Planned = await call.execute(body.command(name, call.key))
     return sse.planned(call, planned.plan_id, planned.after, await call.node.notices())
 
 
 async def show_context(call: Call, peer: str) -> dict[str, Any]:
-    """What is staged for a peer, and what it is told with the next message."""
+    """The staged context of a peer, and the context of its next message."""
     return resources.context(await context.staged_for(call.hub.state, call.who, peer))
 
 
 async def stage(call: Call, peer: str, body: TextBody) -> dict[str, Any]:
-    """Add a text to what is staged."""
+    """Add a text to the staged context."""
     return resources.context(await call.execute(StageContext(peer, body.text)))
 
 
 async def promote(call: Call, peer: str) -> dict[str, Any]:
-    """What is staged is sent once, in front of the next message."""
+    """Send the staged context before the next message, once."""
     return resources.context(await call.execute(PromoteContext(peer)))
 
 
 async def clear(call: Call, peer: str) -> dict[str, Any]:
-    """Send nothing of it."""
+    """Discard the context."""
     return resources.context(await call.execute(ClearContext(peer)))
 
 
 async def list_purposes(call: Call) -> dict[str, Any]:
-    """What peers and terminals are for."""
+    """The purposes of peers and terminals."""
     found = call.hub.state.routing_table.purposes.values()
     return {"purposes": [resources.purpose(each) for each in found if each.owner == call.who.subject]}
 
@@ -80,7 +80,7 @@ async def one_purpose(call: Call, peer: str) -> dict[str, Any]:
 
 
 async def put_purpose(call: Call, peer: str, body: TextBody) -> dict[str, Any]:
-    """Told to the peer with each message, and sent along with what is forwarded from it."""
+    """Set a purpose, which is sent with each message to the peer and with what is forwarded from it."""
     return resources.purpose(await call.execute(PutPurpose(peer, body.text)))
 
 

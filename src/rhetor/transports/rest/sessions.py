@@ -44,7 +44,7 @@ async def start(call: Call, body: SessionBody) -> Response:
 
 
 async def list_sessions(call: Call, query: SessionsQuery) -> dict[str, Any]:
-    """The caller's sessions, the one used last first, without their messages."""
+    """The caller's sessions without their messages, the most recently used one first."""
     state, peer = call.hub.state, query.peer or query.tool
     wanted = None if query.state is UNSET else query.state
     kept = SessionState.ACTIVE if wanted is SessionState.WAITING else wanted
@@ -66,8 +66,7 @@ async def one_session(call: Call, id: str, query: MessagesQuery) -> Response:
 
 
 async def end(call: Call, id: str) -> Response:
-    """End the session, and its program where it has one of its own. What was said in it stays; its name is
-    free."""
+    """End the session, and its own program if it has one. Its messages are kept; its name becomes free."""
     return await _shown(call.node, await call.execute(c.StopSession(id)))
 
 
@@ -82,9 +81,9 @@ async def stream(call: Call, id: str, body: SessionMessageBody) -> Response:
 
 
 async def read_events(call: Call, id: str, query: PageQuery) -> Response:
-    """A page of events; with `Accept: text/event-stream` all of them from there, and then live.
+    """A page of events; with `Accept: text/event-stream`, all events after the cursor and then new ones.
 
-    Where both are given, `Last-Event-ID` wins over `after`. A position that cannot be resumed is 410.
+    `Last-Event-ID` takes precedence over `after`. A position that cannot be resumed is 410.
     """
     id = await call.hub.may_read(call.who, id)
     head, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
@@ -100,7 +99,7 @@ async def resume(call: Call, id: str, body: ResumeBody) -> Response:
 
 
 async def save(call: Call, id: str, body: SaveBody) -> Response:
-    """Keep the session: it does not expire any more, and has the name that is given."""
+    """Keep the session without expiry, under the given name."""
     return await _shown(call.node, await call.execute(c.SaveSession(id, body.name)))
 
 

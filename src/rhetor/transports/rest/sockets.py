@@ -1,4 +1,4 @@
-"""Sockets and groups: `/api/ai/socket`; and the bytes that were said there: `/api/v2/blobs`."""
+"""Named sockets and groups: `/api/ai/socket`; and their binary content: `/api/v2/blobs`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def create(call: Call, body: SocketBody) -> dict[str, Any]:
 
 
 async def list_sockets(call: Call) -> dict[str, Any]:
-    """The caller's sockets that can be written to; those that are always there come first."""
+    """The caller's active sockets; the permanent ones come first."""
     active = await active_sockets(call.hub.state, call.who)
     return {"sockets": [_shape(call.node, socket) for socket in active]}
 
@@ -57,13 +57,13 @@ async def drop_group(call: Call, name: str) -> dict[str, Any]:
 
 
 async def close(call: Call, id: str) -> dict[str, Any]:
-    """End the socket and its session. What was said in it stays."""
+    """Close the socket and end its session. Its messages are kept."""
     await call.execute(c.CloseSocket(id))
     return {"socket_id": id, "status": "closed"}
 
 
 async def read_blob(call: Call, id: str) -> Response:
-    """Binary content as it came; a browser is told to save it, and to guess nothing."""
+    """Binary content, as a download."""
     blob = await blobs.owned_blob(call.hub.state, call.who, id)
     headers = {
         "content-disposition": f'attachment; filename="{id}"',

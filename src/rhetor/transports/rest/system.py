@@ -1,4 +1,4 @@
-"""The hub itself: health, what it can do, who may log in, and its end."""
+"""The hub itself: health, capabilities, logins, reloading and shutdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEATURES = ("streaming", "sessions", "plans", "checkpoints", "resume", "tools", 
 
 
 async def healthz(call: Call) -> dict[str, str]:
-    """That it lives, and nothing else."""
+    """Whether the hub is alive."""
     return {"status": "ok"}
 
 
@@ -29,7 +29,7 @@ async def readyz(call: Call) -> dict[str, str]:
 
 
 async def capabilities(call: Call) -> dict[str, Any]:
-    """What this hub speaks, and which peer is good at what."""
+    """The APIs of this hub, and the peers for each capability."""
     return {
         "version": call.node.version,
         "doors": ["rest", "sse", "ws"],
@@ -56,7 +56,8 @@ async def status(call: Call) -> dict[str, Any]:
 
 
 async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
-    """Provider variables of the shell that asks: kept in memory, and only where a shell started this hub."""
+    """Use the provider variables of the caller's shell, if a shell started this hub. They are kept in
+    memory."""
     variables = body.texts()
     if call.node.by_itself and not call.hub.state.running:
         call.node.providers.take_over(variables)
@@ -65,7 +66,7 @@ async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
 
 
 async def reload(call: Call) -> dict[str, Any]:
-    """Read the configuration again. One that does not hold up is refused, and the running one stays."""
+    """Read the configuration again. An invalid one is rejected, and the current one stays in force."""
     reloaded = call.node.reload()
     return {"changed": reloaded.changed, "needs_restart": reloaded.needs_restart}
 
@@ -76,13 +77,13 @@ async def shutdown(call: Call) -> dict[str, str]:
 
 
 async def issue_code(call: Call) -> dict[str, Any]:
-    """A link that logs a browser in, once, for a minute."""
+    """Create a link that logs in a browser, once, within a minute."""
     code = call.node.logins.issue()
     return {"code": code, "url": f"{call.node.console}/login?code={code}", "expires_in": CODE_SECONDS}
 
 
 async def login(call: Call, query: LoginQuery) -> Response:
-    """The code becomes a cookie that only this hub's own name in the browser sends."""
+    """Exchange the code for a cookie that the browser sends only to the console's host name."""
     if call.headers.get("host") != call.node.console.removeprefix("http://"):
         raise Misdirected("log in under the name that the link has")
     cookie = call.node.logins.redeem(query.code)

@@ -1,7 +1,5 @@
-"""The connections that stay open, WebSockets and event streams: how many a caller may have, and for how long.
-
-Each is asked again and again whether what its caller came with still holds. What goes over one is its api's.
-"""
+"""Open WebSockets and event streams: how many a caller may have, and ending those whose credential
+expired."""
 
 from __future__ import annotations
 
@@ -19,12 +17,12 @@ from rhetor.errors import RhetorError, TooManyConnections
 
 RECHECK_SECONDS = 1.0
 PER_MINUTE, AT_ONCE = 20, 100
-RETRY_SECONDS = 5.0  # for who has as many open as may be: when one ends is not known
+RETRY_SECONDS = 5.0  # for a caller at its limit: when one of its connections ends is not known
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One of them. `ended`: why the hub ended it, where it did."""
+    """`ended`: why the hub ended the connection; None if it did not."""
 
     api: str
     principal: Principal
@@ -33,19 +31,20 @@ class Connection:
     ended: RhetorError | None = None
 
     def end(self, error: RhetorError) -> None:
-        """Cancel what serves it; its api then tells the client."""
+        """Cancel the task that serves it, which then tells the client."""
         if self.ended is None:
             self.ended = error
             self.task.cancel()
 
 
 def is_limited(principal: Principal) -> bool:
-    """The owner's own Unix socket is exempt; what runs as a peer is not."""
+    """Callers on the owner's Unix socket are not limited, unless they run as a peer."""
     return not principal.local or principal.is_agent
 
 
 class Connections:
-    """`per_minute`: new ones of one caller, in any 60 seconds; `at_once`: that it has open."""
+    """`per_minute`: how many connections a caller may open in any 60 seconds; `at_once`: how many it may
+    have."""
 
     def __init__(self, per_minute: int = PER_MINUTE, at_once: int = AT_ONCE) -> None:
         self._new = MovingWindow(per_minute)
@@ -54,7 +53,7 @@ class Connections:
         self._held: Counter[str] = Counter()
 
     def limit(self, per_minute: int, at_once: int) -> None:
-        """From now on; what is open stays open."""
+        """Change the limits; open connections stay open."""
         self._new.per_minute, self._at_once = per_minute, at_once
 
     def by_api(self) -> Counter[str]:
@@ -64,12 +63,12 @@ class Connections:
     def opened(
         self, api: str, principal: Principal, credential: Credential | None, *, is_new: bool = True
     ) -> Iterator[Connection]:
-        """For as long as the current task serves the connection. `is_new`: it counts among those of the
-        minute, which the answer to a message does not.
+        """Count a connection while the current task serves it. `is_new`: it counts against `per_minute`; a
+        stream that answers a message does not.
 
         Raises:
-            TooManyConnections: the caller may not have this one, too.
-            RhetorError: `Connection.end` was called with it.
+            TooManyConnections: the caller has reached a limit.
+            RhetorError: the error that `Connection.end` was called with.
         """
         subject = principal.subject if is_limited(principal) else None
         if subject is not None:
@@ -89,14 +88,14 @@ class Connections:
             self._close(connection, subject)
 
     def recheck(self) -> None:
-        """End those whose callers may no longer be here."""
+        """End the connections whose credential is no longer valid."""
         for connection in list(self._open):
             fault = connection.credential.fault() if connection.credential else None
             if fault is not None:
                 connection.end(fault)
 
     async def keep_checking(self) -> None:
-        """Without end."""
+        """Recheck once a second, without end."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             self.recheck()

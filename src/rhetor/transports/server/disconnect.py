@@ -1,4 +1,4 @@
-"""Work that ends when its client disconnects."""
+"""Cancel work when the client that waits for it disconnects."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rhetor.errors import RhetorError
 
 
 class CallerGone(Exception):
-    """The client closed its connection before it had its answer: nobody is left to answer to."""
+    """The client closed its connection before it received its answer."""
 
 
 @asynccontextmanager
 async def while_connected(receive: Receive) -> AsyncIterator[None]:
-    """What runs inside is cancelled when the client goes away.
+    """Cancel the body of the `async with` when the client disconnects.
 
     Raises:
-        CallerGone: it went.
+        CallerGone: the client disconnected.
     """
     inside = asyncio.current_task()
     assert inside is not None
@@ -47,7 +47,7 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def owned(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """`work` beside what runs inside, and ended with it."""
+    """Run `work` while the body of the `async with` runs, and cancel it at the end."""
     task = asyncio.get_running_loop().create_task(work)
     try:
         yield

@@ -19,11 +19,10 @@ async def drained(
     writable: Callable[[], Awaitable[object]],
     seconds: float,
 ) -> None:
-    """Wait until the client has read so much that more may be written, or its connection is closed. One that
-    reads slowly is waited for.
+    """Wait until more may be written, or the connection is closed. A client that reads slowly is waited for.
 
     Raises:
-        TooSlow: it read nothing for `seconds`.
+        TooSlow: the client read nothing for `seconds`.
     """
     while not is_writable():
         unread = transport.get_write_buffer_size()
@@ -36,8 +35,8 @@ async def drained(
 
 
 class TransportWriter(DirectWriter):
-    """Asks whether the connection `is_open`, and whether it `is_full` of what its client has not read,
-    only after it was told to look again: whatever may change either tells so first."""
+    """Writes to the transport directly while the connection `is_open` and not `is_full` of unread data. Both
+    are checked only after `look_again`, which the protocol calls before either changes."""
 
     __slots__ = ("_is_full", "_is_open", "_transport")
 

@@ -1,6 +1,6 @@
-"""The lock on every door: which host, which origin, who. Plain ASGI, out of the way of streams.
+"""Admit or reject a request by its host, its origin and its credentials, before its body is read.
 
-It is passed before anything of a request's body is read. What a route asks beyond that is the route's policy.
+Plain ASGI, so that it costs streams nothing. The policy of a route is checked by the router.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 class Gate:
-    """`public`: paths that need no token. `owner`: the subject of who holds the hub's own token or socket;
-    `agent`: the peer whose program a process descends from, which is not its owner then."""
+    """`public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its
+    Unix socket. `agent`: the peer whose program a process descends from; such a caller is the agent, not the
+    owner."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class Gate:
             return None
         if cookie is None or not self._logins.holds(cookie.value):
             return None
-        # a cookie is sent by the browser, whoever made it ask: only our own pages count
+        # browsers send the cookie with requests of any page: only those of the hub's own pages count
         reads = scope["type"] == "http" and scope["method"] in SAFE
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
@@ -137,18 +138,18 @@ class Gate:
 
 
 def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
-    """What a caller is told whose credential is wrong."""
+    """The error for a wrong credential."""
     address = scope["client"][0] if scope.get("client") else "unix"
     return attempts.failed(address, Unauthenticated(why), asyncio.get_running_loop().time())
 
 
 def _remember(scope: Scope, credential: Credential) -> None:
-    """What the caller came with is asked again while its connection is open."""
+    """Keep the credential, which is checked again while the connection is open."""
     scope["state"]["credential"] = credential
 
 
 def _check_local(headers: dict[str, str]) -> None:
-    """A Unix socket may be forwarded to where browsers reach it: they are refused all the same."""
+    """Reject browsers on the Unix socket, which may be forwarded to a place that they can reach."""
     if headers.get("host") != "localhost":
         raise Misdirected("on the Unix socket the host is localhost", host=headers.get("host", "")[:200])
     if "origin" in headers:
@@ -157,7 +158,7 @@ def _check_local(headers: dict[str, str]) -> None:
 
 def _headers(scope: Scope) -> dict[str, str]:
     """Raises:
-    Malformed: a header that decides something is there twice."""
+    Malformed: a header that admission depends on occurs twice."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
@@ -174,7 +175,7 @@ def _refuse_large(scope: Scope) -> None:
 
 
 def _bodiless(send: Send) -> Send:
-    """The head of an answer, which is the end of it."""
+    """Send the head of an answer and nothing else."""
 
     async def bodiless(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -195,7 +196,7 @@ def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:
 
 
 def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
-    """The same for a body that does not say its length; and all of it within `BODY_SECONDS`."""
+    """Limit a body that does not state its length, and the time for the whole of it to `BODY_SECONDS`."""
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
 

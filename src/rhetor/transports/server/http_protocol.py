@@ -1,8 +1,7 @@
-"""The head of a request: how large it may be, how long it may take, and what is no HTTP at all; and the end
-of an answer that is not complete.
+"""HTTP/1.1 with limits on the size of a request's head and on the time it takes, and streams that end early.
 
-What a head says is the gate's to judge. Whatever is refused here is a problem like any other, and ends its
-connection; an answer that is on its way is never written into.
+An invalid head is answered with a problem, and the connection is closed. The gate checks what a valid head
+says. An answer that is being sent is never written into.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ PARTING_SECONDS = 10.0  # for a client to read how its stream ended
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1. A head is at most `HEAD_BYTES` long and whole `head_seconds` after it began, the first one
-    after the connection was made; its target is a path."""
+    """HTTP/1.1. A head has at most `HEAD_BYTES` and must be complete `head_seconds` after it began; the first
+    one begins with the connection. The target of a request is a path."""
 
     head_seconds = HEAD_SECONDS
 
@@ -80,13 +79,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
 
     async def drained(self, seconds: float) -> None:
-        """As of `draining`."""
+        """As `flow.drained`."""
         if self.flow.write_paused:
             await drained(self.transport, lambda: not self.flow.write_paused, self.flow.drain, seconds)
 
     def end_stream(self, last: bytes) -> None:
-        """End the answer that is under way with this last piece, and its connection; also where the client
-        does not read: then it is dropped a little later."""
+        """End the current answer with this last piece, and close the connection. If the client does not read
+        it, the connection is dropped a little later."""
         if self.cycle.disconnected or self.transport.is_closing():
             return
         self.writer.look_again()
@@ -99,7 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(self._refused or Malformed("this is no HTTP/1.1 request"))
 
     def _fail(self, error: RhetorError) -> None:
-        """Within a callback of the parser, which then calls `send_400_response`."""
+        """Reject the request from a callback of the parser, which then calls `send_400_response`."""
         self._refused = error
         raise ValueError(error.detail)
 
@@ -114,14 +113,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False  # that request is whole: it has its answer, and is the last one
 
     def _answering(self) -> bool:
-        """Whether an answer is on its way, or about to be."""
+        """Whether an answer is being sent, or is about to be."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             return False
         return cycle.response_started or not cycle.more_body
 
     def _say_and_end(self, error: RhetorError) -> None:
-        """What the client still sends is read and thrown away for a moment, or it would never see why."""
+        """Answer, and read what the client still sends for a moment: otherwise it would not see the
+        answer."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -1,4 +1,4 @@
-"""What the doors know of the process that they are in."""
+"""What transports know of the process: its hub, its addresses, its limits and its counters."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NOTICE = "x-rhetor-notice"
 
 
 class Providers(Protocol):
-    """Which model answers where a specialist says `auto`, and with whose keys."""
+    """The model provider behind `auto`, and the keys it uses."""
 
     @property
     def fingerprint(self) -> str: ...
 
     def take_over(self, variables: Mapping[str, str]) -> None:
-        """Answer with these provider variables from now on; they are never stored."""
+        """Use these provider variables from now on; they are never stored."""
         ...
 
     async def describe(self) -> dict[str, Any]:
@@ -81,9 +81,9 @@ class Reloaded:
 
 @dataclass(slots=True)
 class Node:
-    """`url`: of the TCP door; `console`: the name that browsers log in under; `by_itself`: a shell started
-    this hub, so a shell's provider variables may become its own; `max_parallel`: of a bulk request that
-    does not say; `reload`: reads the configuration again, or refuses it."""
+    """`url`: of the TCP listener; `console`: the name that browsers log in under; `by_itself`: a shell
+    started this hub, so a shell's provider variables may become its own; `max_parallel`: of a bulk request
+    that does not say; `reload`: reads the configuration again, or refuses it."""
 
     hub: Hub
     providers: Providers
@@ -108,29 +108,28 @@ class Node:
     told_offline: bool = field(default=False)
 
     def charge(self, who: Principal, api: str, messages: float = 1) -> None:
-        """Count what a caller asks for. The owner's Unix socket is exempt.
+        """Count messages of a caller. Callers on the owner's Unix socket are exempt.
 
         Raises:
-            RateExceeded: it is too much.
+            RateExceeded: the caller has sent too many.
         """
         if is_limited(who):
             self.rates.take(who.subject, api, asyncio.get_running_loop().time(), messages)
 
     def charge_steps(self, who: Principal, steps: int) -> None:
-        """The same for the steps of a plan, whose request was counted already: of more than may come at once,
-        so many."""
+        """Count the steps of a plan, up to one burst; the request itself is counted already."""
         self.charge(who, REST, max(0, min(steps, self.rates.burst) - 1))
 
     def check_environment(self, request: Request) -> None:
         """Raises:
-        EnvironmentDiffers: the shell has other provider variables, and nothing runs that needs ours."""
+        EnvironmentDiffers: the shell has other provider variables, and no turn runs that needs the hub's."""
         theirs = request.headers.get(ENVIRONMENT)
         may_change = self.by_itself and request.state.principal.local and not self.hub.state.running
         if theirs and may_change and theirs != self.providers.fingerprint:
             raise EnvironmentDiffers("hand over the provider variables first")
 
     async def notices(self) -> dict[str, str]:
-        """Headers that tell the shell what a person should know, each once in the life of the hub."""
+        """Headers with notices for a person, each sent once in the life of the hub."""
         if self.told_offline or (await self.providers.describe())["name"] != "offline":
             return {}
         self.told_offline = True

@@ -9,8 +9,8 @@ MOST_CALLERS = 10_000
 
 
 class Rates:
-    """A bucket for each caller and api, filled with `per_second` up to `burst`. Whoever has not been heard
-    of for long has a full one, which is the same as none: the oldest are forgotten."""
+    """A token bucket for each caller and API, refilled with `per_second` up to `burst`. The oldest buckets
+    are forgotten: they are full again."""
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
         self._per_second = per_second
@@ -21,7 +21,7 @@ class Rates:
         """`now`: seconds of a clock that does not go back.
 
         Raises:
-            RateExceeded: it is more than may be; nothing was taken.
+            RateExceeded: the bucket has too few; nothing was taken.
         """
         key = (subject, api)
         left, at = self._buckets.pop(key, (float(self.burst), now))

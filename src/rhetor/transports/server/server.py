@@ -1,4 +1,4 @@
-"""The sockets of the hub, and the server behind them."""
+"""The listening sockets of the hub, and its server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class OwnersProtocol(BoundedProtocol):
-    """On the Unix socket only for processes of the hub's own user (SO_PEERCRED)."""
+    """Accepts, on the Unix socket, only processes of the hub's own user (SO_PEERCRED)."""
 
     def connection_made(self, transport: Any) -> None:
         connection = transport.get_extra_info("socket")
@@ -48,7 +48,7 @@ class OwnersProtocol(BoundedProtocol):
         return True
 
     def handle_websocket_upgrade(self) -> None:
-        """The WebSocket library is loaded when one is first asked for: a hub listens sooner without it."""
+        """Load the WebSocket library with the first WebSocket: the hub starts faster without it."""
         if error := _handshake_fault(self.scope["method"], dict(self.headers)):
             self._refuse(error)
             return
@@ -59,7 +59,7 @@ class OwnersProtocol(BoundedProtocol):
 
 
 def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:
-    """What is wrong with the request for a WebSocket (RFC 6455, 4.2.1)."""
+    """The error in a request for a WebSocket (RFC 6455, section 4.2.1), if there is one."""
     if method != "GET":
         return Malformed("a WebSocket is asked for with GET")
     if headers.get(b"sec-websocket-version") != b"13":
@@ -70,7 +70,8 @@ def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | 
 
 
 class HubServer(uvicorn.Server):
-    """`listening` is called once the sockets take connections, `closing` before they are closed."""
+    """`listening` is called when the sockets accept connections, `closing` before the connections are
+    closed."""
 
     def __init__(
         self,
@@ -100,8 +101,8 @@ class HubServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the server in order, a second one at once. uvicorn's own way raises the
-        signal again when it is done, which would end the process before the store is closed."""
+        """SIGTERM and SIGINT stop the server gracefully; a second signal stops it at once. uvicorn would
+        raise the signal again at the end, which would end the process before the store is closed."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, self._told_to_end)
@@ -132,7 +133,7 @@ class HubServer(uvicorn.Server):
 
 @contextmanager
 def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
-    """SIGHUP reloads; but where the terminal that the hub was started at is gone, it ends."""
+    """On SIGHUP, reload; if the terminal that the hub was started in is gone, stop."""
     had_terminal = os.isatty(STDERR)
     loop = asyncio.get_running_loop()
 
@@ -150,8 +151,8 @@ def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[
 
 
 def unix_listener(path: Path) -> socket.socket:
-    """A listening socket that only its owner may connect to. The caller holds the home's lock, so that a
-    socket that lies there already is a dead one."""
+    """A listening socket that only its owner may connect to. The caller holds the lock of the home, so a
+    socket at `path` belongs to no process."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -165,10 +166,10 @@ def unix_listener(path: Path) -> socket.socket:
 
 
 def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
-    """A listening socket on loopback; where the port is taken, on a free one if `or_any`.
+    """A listening socket on the loopback interface. `or_any`: use a free port if `port` is in use.
 
     Raises:
-        InvalidSettings: the address is not this machine's alone, or the port is taken.
+        InvalidSettings: other machines can reach the address, or the port is in use.
     """
     require_own(host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -187,7 +188,7 @@ def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
 
 def require_own(host: str) -> None:
     """Raises:
-    InvalidSettings: the address is not this machine's alone."""
+    InvalidSettings: other machines can reach the address."""
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise InvalidSettings(
             f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
@@ -195,7 +196,7 @@ def require_own(host: str) -> None:
 
 
 def _expect_acknowledgements(listener: socket.socket) -> None:
-    """Its connections inherit these. Where the system has no such options, it decides when they are gone."""
+    """Set options that accepted connections inherit, as far as the system has them."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
         "TCP_USER_TIMEOUT": round(UNACKNOWLEDGED_SECONDS * 1000),
@@ -217,7 +218,7 @@ def _bind(listener: socket.socket, host: str, port: int, or_any: bool) -> None:
 
 
 async def stop_when_idle(server: HubServer, busy: Callable[[], bool], seconds: float) -> None:
-    """End the server after `seconds` in which nobody was connected and nothing ran."""
+    """Stop the server after `seconds` without a connection or a running turn."""
     loop = asyncio.get_running_loop()
     last_request, since = 0, loop.time()
     while loop.time() - since < seconds:

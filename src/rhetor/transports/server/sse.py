@@ -1,7 +1,6 @@
-"""Server-sent events: a view of the log, written as it grows.
+"""Server-sent events: a view of the log, written as the log grows.
 
-One task shows what is new; others only wait for the client to go away, or for silence. A stream that the hub
-ends before its time says so in its last frame.
+If the hub ends a stream early, the last frame says why.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class EventStream(Response):
-    """What `view` shows of a stream behind `after`, as the body, with a comment every 15 s. A `reset` is the
-    last frame where the place in the stream is lost."""
+    """A response that follows a stream from behind `after`, as `view` shows it, with a comment every 15 s. If
+    the position is lost, the last frame is a `reset`."""
 
     media_type = "text/event-stream"
 
@@ -86,8 +85,8 @@ class EventStream(Response):
 
 
 class _Body:
-    """The body of a response that has no end yet, as an outlet. What can go at once is written to the
-    connection as the chunk of the body that it is (RFC 9112, 7.1)."""
+    """The body of a response, as a subscriber of the broadcaster. Frames that can be written at once go to
+    the connection directly, as chunks (RFC 9112, 7.1)."""
 
     api = SSE
 
@@ -115,7 +114,7 @@ class _Body:
 
 
 def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
-    """What the hub cancelled a stream for; None: it did not."""
+    """Why the hub cancelled a stream; None if it did not."""
     if reader.dismissed:
         reader.task.uncancel()
         return ShuttingDown()
@@ -125,19 +124,19 @@ def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
 
 
 def error_frame(error: RhetorError) -> bytes:
-    """The last frame of a stream that ends before its time; without an id, so that a client keeps its own."""
+    """The last frame of a stream that ends early. It has no id, so that the client keeps its cursor."""
     said = {"type": "error", "code": error.code, "detail": error.detail, "retryable": error.retryable}
     return b"event: error\ndata: %b\n\n" % msgspec.json.encode({**error.data, **said})
 
 
 def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
-    """The turn of an accepted message as its peer's client reads it, up to the turn's end."""
+    """The turn of an accepted message in the format of the peer's API, up to the end of the turn."""
     view = specialist.SseTurn(accepted.peer, accepted.turn_id)
     return EventStream(hub, accepted.session_id, accepted.after, view, headers)
 
 
 def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
-    """The same as raw events of the turn."""
+    """The same turn as raw events."""
     view = raw.SseView(accepted.after.seq, accepted.turn_id, TURN_ENDS)
     return EventStream(hub, accepted.session_id, accepted.after, view, headers)
 
@@ -148,8 +147,7 @@ def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]
 
 
 def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
-    """The events of a plan that was just begun; where they will be, for who prefers not to wait (RFC 7240,
-    4.1)."""
+    """The events of a plan that has just started; if the client prefers not to wait, only their cursor."""
     headers = {"x-plan-id": plan_id, "x-cursor": str(after), **notices}
     if not call.prefers_not_to_wait:
         return plan_stream(call.hub, plan_id, after, headers)
@@ -158,7 +156,7 @@ def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) 
 
 
 def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]) -> EventStream:
-    """A stream's events from there, and then live, without end."""
+    """The events of a stream from a position, and then new ones, without end."""
     return EventStream(hub, stream, after, raw.SseView(after.seq), headers)
 
 

@@ -1,5 +1,5 @@
-"""The server's end of a WebSocket, with what a broadcast needs beside ASGI: frames that were made once are
-written as they are, what a client does not read is bounded, and one that is gone is let go.
+"""The server's end of a WebSocket. Beside ASGI, it writes frames that were encoded once for many clients,
+bounds the data that a client has not read, and closes connections whose client is gone.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes ro
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """Heartbeat: a ping every `ping_seconds`, and `pong_seconds` for its answer. What breaks the protocol is
-    closed by the library: 1002, 1007 for text that is not UTF-8, 1009 for a message above `ws_max_size`.
+    """Sends a ping every `ping_seconds`, and closes the connection if no pong follows within `pong_seconds`.
+    The library closes connections that violate the protocol: 1002, 1007 for text that is not UTF-8, 1009 for
+    a message above `ws_max_size`.
 
-    `traffic`: of its door, once that is known; `broken` is then told the code of what breaks the protocol.
-    `way`: for frames that need not wait; their bytes are counted by who puts them there."""
+    `traffic`: the counters of its API, once that is known; `broken` is called with the code of a violation.
+    `writer`: for frames that need not wait; its caller counts the bytes."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
@@ -62,7 +63,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         return not closed and self.conn.state is State.OPEN
 
     def write_frames(self, frames: bytes) -> None:
-        """Write what are whole frames; nothing where the socket is closed. Does not wait: `drained` does."""
+        """Write whole frames, without waiting; if the socket is closed, do nothing."""
         if self.is_open:
             self.traffic.sent += len(frames)
             self.transport.write(frames)
@@ -82,15 +83,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
 
     async def drained(self, seconds: float) -> None:
-        """Wait until the client has read so much that more may be written, or the socket is closed.
-
-        Raises:
-            TooSlow: it read nothing for `seconds`.
-        """
+        """As `flow.drained`."""
         await drained(self.transport, self.writable.is_set, self.writable.wait, seconds)
 
     def end(self, code: int, reason: str) -> None:
-        """Close, also where nothing is read: then the connection is dropped a little later."""
+        """Close. If the client reads nothing, the connection is dropped a little later."""
         if not self.is_open:
             return
         self.writer.look_again()
@@ -113,7 +110,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         output = b"".join(self.conn.data_to_send())
-        if self.writable.is_set():  # who reads no answers is given none
+        if self.writable.is_set():  # a client that does not read gets no pongs
             self.transport.write(output)
 
     async def send(self, message: Any) -> None:

@@ -1,4 +1,4 @@
-"""A terminal on a running program: its bytes both ways, and what is said beside them as JSON."""
+"""Attach a terminal to a running program: bytes in both directions, and JSON frames beside them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rhetor.hub.programs.attach import Viewer, forwarded_messages, view
 from rhetor.hub.turns.attribution import title_of
 from rhetor.transports.server.node import Node
 
-from .connection import Wire, talk
+from .connection import SocketConnection, talk
 
 MOST_SIDE = 1000
-KEYS = 1 / 20  # of a message: a hand on a mouse makes some hundred frames a second
+KEYS = 1 / 20  # of a message: a mouse sends some hundred frames a second
 
 
 async def attach(socket: WebSocket, peer: str) -> None:
@@ -29,10 +29,10 @@ async def attach(socket: WebSocket, peer: str) -> None:
     after = Position.parse(socket.query_params.get("after", ""))
     viewer = await view(here.hub.state, who, peer, writes=mode == "rw")
 
-    async def answer(wire: Wire) -> None:
-        wire.start(_show(wire, viewer), f"show {viewer.id}")
-        wire.start(_tell(wire, here, who, peer, after), f"tell {viewer.id}")
-        await _type(wire, viewer)
+    async def answer(connection: SocketConnection) -> None:
+        connection.start(_show(connection, viewer), f"show {viewer.id}")
+        connection.start(_tell(connection, here, who, peer, after), f"tell {viewer.id}")
+        await _type(connection, viewer)
 
     try:
         await talk(socket, answer)
@@ -40,18 +40,20 @@ async def attach(socket: WebSocket, peer: str) -> None:
         await viewer.aclose()
 
 
-async def _show(wire: Wire, viewer: Viewer) -> None:
+async def _show(connection: SocketConnection, viewer: Viewer) -> None:
     """Raises:
     TooSlow: the terminal reads nothing, or is so far behind that what follows is no longer kept."""
     async for item in viewer:
         if isinstance(item, bytes):
-            await wire.show(item)
+            await connection.show(item)
         else:
-            await wire.say(msgspec.json.encode(item))
-    wire.close()
+            await connection.say(msgspec.json.encode(item))
+    connection.close()
 
 
-async def _tell(wire: Wire, here: Node, who: Principal, peer: str, after: Position | None) -> None:
+async def _tell(
+    connection: SocketConnection, here: Node, who: Principal, peer: str, after: Position | None
+) -> None:
     """What is forwarded to this terminal, as notices: text, without any control character or sequence."""
     state = here.hub.state
     async for event in forwarded_messages(state, who, peer, after):
@@ -68,24 +70,24 @@ async def _tell(wire: Wire, here: Node, who: Principal, peer: str, after: Positi
             "purpose": message.purpose,
             "json": message.as_json,
         }
-        await wire.say(msgspec.json.encode(notice))
+        await connection.say(msgspec.json.encode(notice))
 
 
-async def _type(wire: Wire, viewer: Viewer) -> None:
+async def _type(connection: SocketConnection, viewer: Viewer) -> None:
     """Raises:
     RateExceeded, TooManyInvalid: the terminal sends too much, or what makes no sense."""
-    async for message in wire.messages():
-        wire.charge(KEYS)
+    async for message in connection.messages():
+        connection.charge(KEYS)
         if isinstance(message, bytes):
             await viewer.press(message)
         else:
             try:
                 await viewer.resize(*_size(message))
             except Malformed as error:
-                wire.fault(error.code)
+                connection.fault(error.code)
                 said = {"type": "error", "code": error.code, "detail": error.detail}
-                await wire.say(msgspec.json.encode(said))
-                wire.count_fault()
+                await connection.say(msgspec.json.encode(said))
+                connection.count_fault()
 
 
 class _Size(msgspec.Struct):

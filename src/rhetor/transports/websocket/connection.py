@@ -1,6 +1,5 @@
-"""One client's WebSocket: what every door over one shares.
+"""One client's WebSocket: reading with limits, and writing the streams that the client follows.
 
-It reads with limits, and writes what is new of the sessions that it follows when the client has room for it.
 It knows no dialect.
 """
 
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Hold:
-    """Holds a follower back, so that what it would say comes after what is being said."""
+    """Holds a follower back, so that its frames come after the reply that is being written."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -59,8 +58,8 @@ class Hold:
         await self._free.wait()
 
 
-class Wire:
-    """Made by `talk`."""
+class SocketConnection:
+    """An accepted WebSocket, made by `talk`."""
 
     def __init__(self, socket: WebSocket, tasks: asyncio.TaskGroup) -> None:
         state = socket.scope["state"]
@@ -77,10 +76,10 @@ class Wire:
         self._faults = 0
 
     async def messages(self) -> AsyncIterator[str | bytes]:
-        """What the client sends, up to its end.
+        """The messages of the client, until it closes.
 
         Raises:
-            TooLarge: a text is more than is taken.
+            TooLarge: a text message has more than 8 MiB.
         """
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             text = message.get("text")
@@ -92,19 +91,19 @@ class Wire:
                 yield text
 
     def charge(self, messages: float = 1) -> None:
-        """Count what the client asks for. The owner's Unix socket is exempt.
+        """Count messages of the client.
 
         Raises:
-            RateExceeded: it is too much.
+            RateExceeded: the client has sent too many.
         """
         self.node.charge(self.who, self.api, messages)
 
     def count(self, size: int) -> None:
-        """So many bytes were put on ways of this door."""
+        """Count bytes that direct writers of this API have written."""
         self._protocol.traffic.sent += size
 
     def fault(self, code: str) -> None:
-        """Note that the client was told this error."""
+        """Count an error that the client received."""
         self.node.tally.fault(self.api, code)
 
     def count_fault(self) -> None:
@@ -118,11 +117,11 @@ class Wire:
             raise TooManyInvalid(MOST_FAULTS)
 
     async def say(self, *texts: bytes) -> None:
-        """Each as a message, all at once."""
+        """Write each text as a message, all in one piece."""
         await self.write(b"".join(map(text_frame, texts)))
 
     async def show(self, data: bytes) -> None:
-        """As one binary message."""
+        """Write one binary message."""
         await self.write(binary_frame(data))
 
     def require_room(self) -> None:
@@ -135,7 +134,7 @@ class Wire:
             raise TooManyAtOnce("sessions and calls", MOST_TASKS)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Let something go on beside the reading; it ends with the connection, at the latest."""
+        """Run a task beside the reading. It ends with the connection at the latest."""
         self._running += 1
         task = self._tasks.create_task(work, name=name)
         task.add_done_callback(self._done)
@@ -173,22 +172,22 @@ class Wire:
                 raise ShuttingDown from None
 
     def close(self) -> None:
-        """Close: there is nothing more to say."""
+        """Close with 1000."""
         self._protocol.end(1000, "")
 
     def end(self, error: RhetorError) -> None:
-        """Close for this reason."""
+        """Close with the code of this error."""
         self.node.tally.end(self.api, error.code)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
 
     async def write(self, frames: bytes) -> None:
-        """Write whole frames when there is room for them.
+        """Write whole frames, and wait until more may be written.
 
         Raises:
             TooSlow: the client does not read.
         """
-        async with self._writing:  # one after the other: what waits is never more than one piece
+        async with self._writing:  # one at a time, so that at most one piece waits in memory
             self._protocol.write_frames(frames)
             await self._protocol.drained(STALL_SECONDS)
 
@@ -197,52 +196,51 @@ class Wire:
 
 
 class _Subscriber:
-    """Where a followed session's frames go: nowhere, while they are held back."""
+    """Writes the frames of a followed stream to the connection, unless they are held back."""
 
-    __slots__ = ("_hold", "_wire", "api", "writer")
+    __slots__ = ("_connection", "_hold", "api", "writer")
 
-    def __init__(self, wire: Wire, hold: Hold | None) -> None:
-        self._wire = wire
+    def __init__(self, connection: SocketConnection, hold: Hold | None) -> None:
+        self._connection = connection
         self._hold = hold
-        self.api = wire.api
-        self.writer = wire.writer if hold is None else DirectWriter(self._put_if_free)
+        self.api = connection.api
+        self.writer = connection.writer if hold is None else DirectWriter(self._put_if_free)
 
     def enclose(self, frames: bytes) -> bytes:
         return frames
 
     def count(self, size: int) -> None:
-        self._wire.count(size)
+        self._connection.count(size)
 
     async def write(self, frames: bytes) -> None:
         if self._hold is not None:
             await self._hold.passed()
-        await self._wire.write(frames)
+        await self._connection.write(frames)
 
     def _put_if_free(self, enclosed: bytes) -> bool:
         assert self._hold is not None
-        return self._hold.is_free and self._wire.writer.put(enclosed) is not False
+        return self._hold.is_free and self._connection.writer.put(enclosed) is not False
 
 
 class _Gone(Exception):
-    """The client closed its end: what went on for it ends."""
+    """The client closed the connection: its tasks end."""
 
 
-async def talk(socket: WebSocket, answer: Callable[[Wire], Awaitable[None]]) -> None:
-    """Accept the socket, let `answer` take what is said on it, and close it with the code of what ended
-    it."""
+async def talk(socket: WebSocket, answer: Callable[[SocketConnection], Awaitable[None]]) -> None:
+    """Accept the socket, run `answer`, and close the socket with the code of the error that ended it."""
     await socket.accept()
     protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
     try:
         async with asyncio.TaskGroup() as tasks:
-            wire = Wire(socket, tasks)
-            await answer(wire)
+            connection = SocketConnection(socket, tasks)
+            await answer(connection)
             raise _Gone  # a group ends what is in it only for an error
     except* _Gone:
         protocol.end(1000, "")
     except* RhetorError as group:
-        wire.end(_first(group))
+        connection.end(_first(group))
     except* Exception as group:
-        # the border of a connection's tasks: what is not named is a mistake of ours, and ends this one only
+        # an unexpected error is a bug of the hub, and must end no other connection
         log.exception("a connection failed", exc_info=group, extra={"api": socket.scope["state"]["api"]})
         protocol.end(1011, "internal")
 

@@ -20,102 +20,103 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.sessions.sessions import owned_session
 from rhetor.store.base import Head, resumed
 
-from .connection import Hold, Wire, talk
-from .rpc import Reply, Turnstile, serve
-from .subscriptions import StreamDesk
+from .connection import Hold, SocketConnection, talk
+from .rpc import Reply, ReplyScope, serve
+from .subscriptions import SubscriptionHandler
 
 
 async def loop(socket: WebSocket) -> None:
-    async def answer(wire: Wire) -> None:
-        await serve(wire, LoopDesk(wire).answer)
+    async def answer(connection: SocketConnection) -> None:
+        await serve(connection, LoopHandler(connection).answer)
 
     await talk(socket, answer)
 
 
 @dataclass(slots=True)
 class Attended:
-    """A session that this connection follows. `hold` keeps its notices back until a reply is written."""
+    """A session that this connection follows. `hold` holds its notifications back until a reply is
+    written."""
 
     hold: Hold
     task: asyncio.Task[None] | None = None
 
 
-class LoopDesk:
-    """What one connection asks for, and the sessions that it attends to."""
+class LoopHandler:
+    """Answers the calls of one connection, and follows the sessions that it uses."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._hub = wire.hub
-        self._streams = StreamDesk(wire)
+    def __init__(self, connection: SocketConnection) -> None:
+        self._connection = connection
+        self._hub = connection.hub
+        self._streams = SubscriptionHandler(connection)
         self._attended: dict[str, Attended] = {}
 
-    async def answer(self, call: Call, turnstile: Turnstile) -> Reply:
+    async def answer(self, call: Call, scope: ReplyScope) -> Reply:
         if call.method in subscriptions.METHODS:
             return await self._streams.answer(call)
         match decode(call):
             case c.StartSession() as command:
-                return await self._start(command, turnstile)
+                return await self._start(command, scope)
             case c.SendMessage() as command:
-                return await self._send(command, turnstile)
+                return await self._send(command, scope)
             case c.AnswerTool() as command:
-                self._hold(command.stream, turnstile)
+                self._hold(command.stream, scope)
                 await self._execute(command)
                 return Reply({"status": OK})
             case c.PauseSession(id) as command:
-                self._hold(id, turnstile)
+                self._hold(id, scope)
                 return Reply(_status(await self._execute(command)))
             case c.StopSession(id) as command:
-                return await self._stop(command, turnstile)
+                return await self._stop(command, scope)
             case Resume(command, cursor):
-                return await self._resume(command, cursor, turnstile)
+                return await self._resume(command, cursor, scope)
             case Echo(value):
                 return Reply(value)
 
     async def _execute(self, command: c.Command) -> Any:
-        return await self._hub.execute(self._wire.who, command)
+        return await self._hub.execute(self._connection.who, command)
 
-    async def _start(self, command: c.StartSession, turnstile: Turnstile) -> Reply:
-        self._wire.require_room()
+    async def _start(self, command: c.StartSession, scope: ReplyScope) -> Reply:
+        self._connection.require_room()
         session: Session = await self._execute(command)
         head = await self._hub.state.store.head(session.id) or Head("", 0, 1)
         if session.id not in self._attended:  # the same call again, by its key
-            self._attend(session, Position(head.epoch, head.head), LoopView(), turnstile)
+            self._attend(session, Position(head.epoch, head.head), LoopView(), scope)
         return Reply({"sessionId": session.id, **_status(session)})
 
-    async def _send(self, command: c.SendMessage, turnstile: Turnstile) -> Reply:
+    async def _send(self, command: c.SendMessage, scope: ReplyScope) -> Reply:
         assert command.session_id is not None
         if command.session_id not in self._attended:
-            self._wire.require_room()
-        self._hold(command.session_id, turnstile)
+            self._connection.require_room()
+        self._hold(command.session_id, scope)
         accepted: Accepted = await self._execute(command)
         if accepted.session_id not in self._attended:
-            session = await owned_session(self._hub.state, self._wire.who, accepted.session_id)
+            session = await owned_session(self._hub.state, self._connection.who, accepted.session_id)
             view = LoopView(0, self._running(session.id))
-            self._attend(session, accepted.after, view, turnstile)
+            self._attend(session, accepted.after, view, scope)
         return Reply({"messageId": accepted.message_id, "status": OK, "turnId": accepted.turn_id})
 
-    async def _stop(self, command: c.StopSession, turnstile: Turnstile) -> Reply:
-        self._hold(command.session_id, turnstile)
+    async def _stop(self, command: c.StopSession, scope: ReplyScope) -> Reply:
+        self._hold(command.session_id, scope)
         try:
             await self._execute(command)
         except NotFound:
             pass  # what never was is as stopped as can be; and somebody else's is not told from it
         return Reply({"status": Status.STOPPED})
 
-    async def _resume(self, command: c.ResumeSession, cursor: str | None, turnstile: Turnstile) -> Reply:
-        self._wire.require_room()
-        session = await owned_session(self._hub.state, self._wire.who, command.session_id)
+    async def _resume(self, command: c.ResumeSession, cursor: str | None, scope: ReplyScope) -> Reply:
+        self._connection.require_room()
+        session = await owned_session(self._hub.state, self._connection.who, command.session_id)
         id = session.id
         try:
-            head, after = await self._hub.position(self._wire.who, id, cursor)
+            head, after = await self._hub.position(self._connection.who, id, cursor)
         except PositionLost as lost:
             return Reply({**_status(session), **lost.data})
-        self._hold(id, turnstile)
+        self._hold(id, scope)
         session = await self._execute(command)
         if cursor is not None or id not in self._attended:
             await self._leave(id)
             view = LoopView(after.seq if cursor else 0, self._running(id))
-            self._attend(session, after, view, turnstile)
+            self._attend(session, after, view, scope)
         return Reply({**_status(session), **resumed(head, after)})
 
     def _running(self, session_id: str) -> frozenset[str]:
@@ -124,21 +125,21 @@ class LoopDesk:
         current = runner.current if runner is not None else None
         return frozenset() if current is None else frozenset({current.turn.turn_id})
 
-    def _hold(self, session_id: str, turnstile: Turnstile) -> None:
+    def _hold(self, session_id: str, scope: ReplyScope) -> None:
         if attended := self._attended.get(session_id):
-            turnstile.stack.enter_context(attended.hold.held())
+            scope.stack.enter_context(attended.hold.held())
 
-    def _attend(self, session: Session, after: Position, view: LoopView, turnstile: Turnstile) -> None:
+    def _attend(self, session: Session, after: Position, view: LoopView, scope: ReplyScope) -> None:
         attended = Attended(Hold())
-        turnstile.stack.enter_context(attended.hold.held())
+        scope.stack.enter_context(attended.hold.held())
         work = self._follow(session, after, view, attended)
-        attended.task = self._wire.start(work, f"loop {session.id}")
+        attended.task = self._connection.start(work, f"loop {session.id}")
         self._attended[session.id] = attended
 
     async def _follow(self, session: Session, after: Position, view: LoopView, attended: Attended) -> None:
         try:
             with lease(self._hub.state, session):
-                await self._wire.follow(session.id, after, view, attended.hold)
+                await self._connection.follow(session.id, after, view, attended.hold)
         finally:
             if self._attended.get(session.id) is attended:
                 del self._attended[session.id]

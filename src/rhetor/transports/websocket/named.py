@@ -1,4 +1,4 @@
-"""Sockets that have names: `/ws/socket/{socket_id}`."""
+"""Named sockets: `/ws/socket/{socket_id}`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Head, Record, follow, resumed
 from rhetor.transports.server.node import Node
 
-from .connection import Wire, talk
+from .connection import SocketConnection, talk
 
 
 async def named_socket(socket: WebSocket, socket_id: str) -> None:
@@ -36,24 +36,26 @@ async def named_socket(socket: WebSocket, socket_id: str) -> None:
         except PositionLost as lost:
             place = lost
 
-    async def answer(wire: Wire) -> None:
+    async def answer(connection: SocketConnection) -> None:
         if isinstance(place, PositionLost):
-            await wire.say(dialect.resumed(place.data))
+            await connection.say(dialect.resumed(place.data))
             raise place
         if place is not None:
-            await wire.say(dialect.resumed(resumed(*place)))
-        await SocketDesk(wire, found, wishes, place[1] if place else None).serve()
+            await connection.say(dialect.resumed(resumed(*place)))
+        await NamedSocketHandler(connection, found, wishes, place[1] if place else None).serve()
 
     await talk(socket, answer)
 
 
-class SocketDesk:
-    """One connection: what it writes, in order, and what it is given. `after`: where it goes on; None for
-    what no connection of the socket was given."""
+class NamedSocketHandler:
+    """Serves one connection to a named socket. `after`: the cursor that it resumes from; None to begin with
+    the first message that no connection received."""
 
-    def __init__(self, wire: Wire, socket: Socket, wishes: SocketOptions, after: Position | None) -> None:
-        self._wire = wire
-        self._hub = wire.hub
+    def __init__(
+        self, connection: SocketConnection, socket: Socket, wishes: SocketOptions, after: Position | None
+    ) -> None:
+        self._connection = connection
+        self._hub = connection.hub
         self._socket = socket
         self._wishes = wishes
         self._after = after
@@ -64,39 +66,39 @@ class SocketDesk:
     async def serve(self) -> None:
         """Raises:
         TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection is to be closed."""
-        self._wire.start(self._read(), f"socket {self._socket.id}")
-        async for message in self._wire.messages():
-            self._wire.charge(1)
+        self._connection.start(self._read(), f"socket {self._socket.id}")
+        async for message in self._connection.messages():
+            self._connection.charge(1)
             for said in self._input.decode(message):
                 if isinstance(said, RhetorError):
                     await self._refuse(said)
                     if isinstance(said, Malformed):
-                        self._wire.count_fault()
+                        self._connection.count_fault()
                 else:
                     await self._do(said)
 
     async def _do(self, command: SendMessage | KeepBlob) -> None:
         try:
-            done = await self._hub.execute(self._wire.who, command)
+            done = await self._hub.execute(self._connection.who, command)
         except ShuttingDown:
             raise
         except RhetorError as error:
             await self._refuse(error)
             return
         if command.command_id is not None:
-            await self._wire.say(dialect.accepted(command.command_id, _place(done)))
+            await self._connection.say(dialect.accepted(command.command_id, _place(done)))
 
     async def _refuse(self, error: RhetorError) -> None:
-        self._wire.fault(error.code)
-        await self._wire.say(dialect.failed(error))
+        self._connection.fault(error.code)
+        await self._connection.say(dialect.failed(error))
 
     async def _read(self) -> None:
         state, session_id = self._hub.state, self._socket.session_id
         with state.read_marks.reading(session_id):
             after = self._after or await sockets.unread(state, self._socket)
             view = SocketView(self._socket, self._wishes, self._after.seq if self._after else 0)
-            await self._wire.follow(session_id, after, view, batches=self._batches(after, view))
-        self._wire.close()
+            await self._connection.follow(session_id, after, view, batches=self._batches(after, view))
+        self._connection.close()
 
     async def _batches(self, after: Position, view: SocketView) -> AsyncIterator[Sequence[Record]]:
         """What is behind `after`, each part prepared before it is shown, and noted as given when it was."""
@@ -128,11 +130,11 @@ class SocketDesk:
         behind = TurnRow.of(row).behind if row is not None else 0
         if head is not None and behind >= head.earliest - 1:
             work = self._follow_part(session_id, Position(head.epoch, behind), PartView(member, turn_id))
-            self._parts[member] = self._wire.start(work, f"part {member}")
+            self._parts[member] = self._connection.start(work, f"part {member}")
 
     async def _follow_part(self, session_id: str, after: Position, view: PartView) -> None:
         with suppress(PositionLost):  # of the member's session: the socket's own log has its whole answer
-            await self._wire.follow(session_id, after, view)
+            await self._connection.follow(session_id, after, view)
 
 
 def _place(done: Accepted | str) -> dict[str, str]:

@@ -15,37 +15,37 @@ from rhetor.store.base import resumed
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.problems import failure_of
 
-from .connection import Wire, talk
-from .rpc import Reply, Turnstile, serve
+from .connection import SocketConnection, talk
+from .rpc import Reply, ReplyScope, serve
 
 
 async def peer_socket(socket: WebSocket, id: str) -> None:
     here: Node = socket.scope["state"]["node"]
     here.hub.state.peers.resolve(id)  # that there is none is said before the upgrade
 
-    async def answer(wire: Wire) -> None:
-        await serve(wire, PeerDesk(wire, id).answer)
+    async def answer(connection: SocketConnection) -> None:
+        await serve(connection, PeerHandler(connection, id).answer)
 
     await talk(socket, answer)
 
 
-class PeerDesk:
-    """What one connection asks of one peer (a name or `@capability`)."""
+class PeerHandler:
+    """Answers the calls of one connection to one peer (a name or `@capability`)."""
 
-    def __init__(self, wire: Wire, peer: str) -> None:
-        self._wire = wire
-        self._hub = wire.hub
+    def __init__(self, connection: SocketConnection, peer: str) -> None:
+        self._connection = connection
+        self._hub = connection.hub
         self._peer = peer
 
-    async def answer(self, call: Call, turnstile: Turnstile) -> Reply:
+    async def answer(self, call: Call, scope: ReplyScope) -> Reply:
         asked = decode(call, self._peer)
-        self._wire.require_room()
+        self._connection.require_room()
         match asked:
             case Chat(command):
-                accepted: Accepted = await self._hub.execute(self._wire.who, command)
+                accepted: Accepted = await self._hub.execute(self._connection.who, command)
                 return Reply(later=lambda: self._whole(accepted))
             case Stream(command):
-                accepted = await self._hub.execute(self._wire.who, command)
+                accepted = await self._hub.execute(self._connection.who, command)
                 return Reply(_place(accepted), then=lambda: self._show(accepted))
             case Subscribe(session_id, cursor):
                 return await self._subscribe(session_id, cursor)
@@ -61,17 +61,19 @@ class PeerDesk:
 
     def _show(self, accepted: Accepted) -> None:
         view = TurnView(accepted.peer, accepted.turn_id)
-        self._wire.start(self._wire.follow(accepted.session_id, accepted.after, view), "stream")
+        self._connection.start(self._connection.follow(accepted.session_id, accepted.after, view), "stream")
 
     async def _subscribe(self, session_id: str, cursor: str | None) -> Reply:
-        session_id = await self._hub.may_read(self._wire.who, session_id)
+        session_id = await self._hub.may_read(self._connection.who, session_id)
         try:
-            head, after = await self._hub.position(self._wire.who, session_id, cursor)
+            head, after = await self._hub.position(self._connection.who, session_id, cursor)
         except PositionLost as lost:
             return Reply(lost.data)
 
         def begin() -> None:
-            self._wire.start(self._wire.follow(session_id, after, RawView(after.seq)), "subscription")
+            self._connection.start(
+                self._connection.follow(session_id, after, RawView(after.seq)), "subscription"
+            )
 
         return Reply({"session_id": session_id, **resumed(head, after)}, then=begin)
 

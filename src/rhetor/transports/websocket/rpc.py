@@ -1,4 +1,4 @@
-"""Calls over a WebSocket: each text is decoded, done, and answered, alone or as a batch (JSON-RPC 2.0)."""
+"""JSON-RPC 2.0 over a WebSocket: each text is decoded, executed and answered, alone or as a batch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rhetor.codec.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.errors import RhetorError
 
-from .connection import Wire
+from .connection import SocketConnection
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Reply:
-    """What a call is given back: `result` now; or what `later` comes to, beside the reading. `then` is done
-    once the reply is written."""
+    """The reply to a call: `result` now, or what `later` returns while other calls are read. `then` is called
+    when the reply is written."""
 
     result: Any = None
     later: Callable[[], Awaitable[Any]] | None = None
@@ -31,22 +31,22 @@ class Reply:
 
 
 @dataclass(slots=True)
-class Turnstile:
-    """What is entered here is left when the replies of one text are written."""
+class ReplyScope:
+    """Contexts that are left when the replies to one text are written."""
 
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
-Answer = Callable[[Call, Turnstile], Awaitable[Reply]]
+Answer = Callable[[Call, ReplyScope], Awaitable[Reply]]
 
 
-async def serve(wire: Wire, answer: Answer) -> None:
-    """Take calls until the client goes. One text after the other; what takes long goes on beside them.
+async def serve(connection: SocketConnection, answer: Answer) -> None:
+    """Answer calls until the client closes. Texts are handled in order; calls that take long run beside them.
 
     Raises:
         TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection is to be closed.
     """
-    async for text in wire.messages():
+    async for text in connection.messages():
         if isinstance(text, bytes):
             fault = Fault(jsonrpc.PARSE_ERROR, "calls are text messages")
             incoming = jsonrpc.Incoming((fault,))
@@ -54,46 +54,48 @@ async def serve(wire: Wire, answer: Answer) -> None:
             incoming = jsonrpc.decode(text)
             if len(text) > LARGE_BYTES:
                 await asyncio.sleep(0)  # others come in before its params are decoded
-        wire.charge(len(incoming.items))
-        await _take(wire, answer, incoming)
+        connection.charge(len(incoming.items))
+        await _take(connection, answer, incoming)
         if incoming.has_fault:
-            wire.count_fault()
+            connection.count_fault()
 
 
-async def _take(wire: Wire, answer: Answer, incoming: jsonrpc.Incoming) -> None:
+async def _take(connection: SocketConnection, answer: Answer, incoming: jsonrpc.Incoming) -> None:
     async with AsyncExitStack() as stack:
-        turnstile = Turnstile(stack)
-        done = [await _done(wire, item, answer, turnstile) for item in incoming.items]
+        scope = ReplyScope(stack)
+        done = [await _done(connection, item, answer, scope) for item in incoming.items]
         if any(reply.later for _, reply in done if isinstance(reply, Reply)):
-            wire.start(_finish(wire, done, incoming.is_batch, stack.pop_all()), "calls")
+            connection.start(_finish(connection, done, incoming.is_batch, stack.pop_all()), "calls")
             return
-        await _say(wire, [_written(item, reply) for item, reply in done], incoming.is_batch)
+        await _say(connection, [_written(item, reply) for item, reply in done], incoming.is_batch)
     _go_on(done)
 
 
 Done = tuple[Call | Fault, Reply | bytes]
 
 
-async def _done(wire: Wire, item: Call | Fault, answer: Answer, turnstile: Turnstile) -> Done:
+async def _done(connection: SocketConnection, item: Call | Fault, answer: Answer, scope: ReplyScope) -> Done:
     if isinstance(item, Fault):
-        wire.fault(errors.Malformed.code)
+        connection.fault(errors.Malformed.code)
         return item, jsonrpc.refusal(item)
-    return item, await _tried(wire, item, answer(item, turnstile))
+    return item, await _tried(connection, item, answer(item, scope))
 
 
-async def _finish(wire: Wire, done: list[Done], is_batch: bool, entered: AsyncExitStack) -> None:
-    """Wait for what takes long, all at once, and reply; what the replies announce comes behind them."""
+async def _finish(
+    connection: SocketConnection, done: list[Done], is_batch: bool, entered: AsyncExitStack
+) -> None:
+    """Wait for the calls that take long, together, and reply; what the replies announce follows them."""
 
     async def settled(item: Call | Fault, reply: Reply | bytes) -> bytes:
         if isinstance(item, Call) and isinstance(reply, Reply) and reply.later:
-            found = await _tried(wire, item, reply.later())
+            found = await _tried(connection, item, reply.later())
             reply = found if isinstance(found, bytes) else Reply(found)
         return _written(item, reply)
 
     async with entered:
         async with asyncio.TaskGroup() as tasks:
             replies = [tasks.create_task(settled(*each)) for each in done]
-        await _say(wire, [reply.result() for reply in replies], is_batch)
+        await _say(connection, [reply.result() for reply in replies], is_batch)
     _go_on(done)
 
 
@@ -103,22 +105,22 @@ def _go_on(done: list[Done]) -> None:
             reply.then()
 
 
-async def _tried(wire: Wire, call: Call, work: Awaitable[Any]) -> Any:
-    """What the work gives; the error to reply with where it cannot be done."""
+async def _tried(connection: SocketConnection, call: Call, work: Awaitable[Any]) -> Any:
+    """The result of the work, or the error reply."""
     try:
         return await work
     except jsonrpc.Refused as refused:
         said = jsonrpc.said(refused.code, refused.why)
-        wire.fault(said["code"])
+        connection.fault(said["code"])
         return jsonrpc.error(call.id, refused.code, data=said)
     except RhetorError as error:
         if isinstance(error, errors.ShuttingDown | errors.TooSlow):
             raise  # the connection's end, not this call's
-        wire.fault(error.code)
+        connection.fault(error.code)
         return _error(call, error)
     except Exception:  # one call's mistake is not the connection's
         log.exception("call failed", extra={"method": call.method})
-        wire.fault(RhetorError.code)
+        connection.fault(RhetorError.code)
         said = jsonrpc.said(INTERNAL_ERROR, "the hub made a mistake; its log has the details")
         return jsonrpc.error(call.id, INTERNAL_ERROR, data=said)
 
@@ -143,13 +145,13 @@ RPC_OF = _known(errors.TurnFailure)
 
 
 def _written(item: Call | Fault, reply: Reply | bytes) -> bytes:
-    """Empty for a notice."""
+    """The reply as bytes; empty for a notification."""
     if isinstance(item, Call) and item.is_notice:
         return b""
     return reply if isinstance(reply, bytes) else jsonrpc.result(item.id, reply.result)
 
 
-async def _say(wire: Wire, replies: list[bytes], is_batch: bool) -> None:
+async def _say(connection: SocketConnection, replies: list[bytes], is_batch: bool) -> None:
     said = [reply for reply in replies if reply]
     if said:
-        await wire.say(jsonrpc.batch(said) if is_batch else said[0])
+        await connection.say(jsonrpc.batch(said) if is_batch else said[0])

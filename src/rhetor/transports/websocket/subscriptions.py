@@ -22,16 +22,16 @@ from rhetor.hub.turns.answers import PermissionWatch
 from rhetor.store.base import resumed
 from rhetor.transports.server.requests import shown
 
-from .connection import Wire
+from .connection import SocketConnection
 from .rpc import Reply
 
 
-class StreamDesk:
-    """What one connection follows, by the names that it gave."""
+class SubscriptionHandler:
+    """Answers the calls that follow streams, by the names that the client gave them."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._hub = wire.hub
+    def __init__(self, connection: SocketConnection) -> None:
+        self._connection = connection
+        self._hub = connection.hub
         self._followed: dict[str, asyncio.Task[None] | None] = {}  # None: it begins
 
     async def answer(self, call: Call) -> Reply:
@@ -46,8 +46,8 @@ class StreamDesk:
     async def _subscribe(self, asked: Subscribe) -> Reply:
         self._require_room(asked.subscription)
         try:
-            stream = await self._hub.may_read(self._wire.who, asked.stream)
-            head, after = await self._hub.position(self._wire.who, stream, asked.cursor)
+            stream = await self._hub.may_read(self._connection.who, asked.stream)
+            head, after = await self._hub.position(self._connection.who, stream, asked.cursor)
         except PositionLost as why:
             return Reply(why.data)
         then = self._begin(asked.subscription, lambda: self._follow(asked.subscription, stream, after))
@@ -62,7 +62,7 @@ class StreamDesk:
 
     async def _watch(self, subscription: str) -> Reply:
         self._require_room(subscription)
-        watch = PermissionWatch(self._hub.state, self._wire.who)
+        watch = PermissionWatch(self._hub.state, self._connection.who)
         waiting, _ = await watch.changes()
         then = self._begin(subscription, lambda: self._tell(watch, subscription))
         return Reply({"permissions": [shown(asked) for asked in waiting]}, then=then)
@@ -70,7 +70,7 @@ class StreamDesk:
     def _require_room(self, subscription: str) -> None:
         if subscription in self._followed:
             raise Refused(INVALID_PARAMS, f"{subscription!r} is followed already")
-        self._wire.require_room()
+        self._connection.require_room()
 
     def _begin(self, subscription: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
         """What begins it once the reply is written; not where the same batch has left it."""
@@ -86,19 +86,19 @@ class StreamDesk:
 
         def begin() -> None:
             if subscription in self._followed:
-                self._followed[subscription] = self._wire.start(until_over(), f"follow {subscription}")
+                self._followed[subscription] = self._connection.start(until_over(), f"follow {subscription}")
 
         return begin
 
     async def _follow(self, subscription: str, stream: str, after: Position) -> None:
         try:
-            await self._wire.follow(stream, after, NamedView(subscription, after.seq))
+            await self._connection.follow(stream, after, NamedView(subscription, after.seq))
         except (PositionLost, NotFound) as why:  # this one's end, and not the connection's
-            await self._wire.say(lost(subscription, {"outcome": "gone", **why.data}))
+            await self._connection.say(lost(subscription, {"outcome": "gone", **why.data}))
 
     async def _tell(self, watch: PermissionWatch, subscription: str) -> None:
         while True:
             await watch.wait()
             asked, answered = await watch.changes()
             told = [shown(one) for one in (*answered, *asked)]
-            await self._wire.say(*(permission(subscription, one) for one in told))
+            await self._connection.say(*(permission(subscription, one) for one in told))

@@ -26,7 +26,7 @@ from rhetor.hub.core.limits import Limits
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.websocket_protocol import SocketProtocol
 from rhetor.transports.websocket import connection
-from rhetor.transports.websocket.connection import Wire
+from rhetor.transports.websocket.connection import SocketConnection
 
 pytestmark = pytest.mark.anyio
 LIMITS = Limits(default_peer="apollo")
@@ -276,13 +276,13 @@ async def test_a_client_that_reads_nothing_is_closed_and_the_others_are_not_held
 
 def _told_when_closed(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when the hub closes a connection for a reason of its own."""
-    closed, end = asyncio.Event(), Wire.end
+    closed, end = asyncio.Event(), SocketConnection.end
 
-    def told(wire: Wire, error: RhetorError) -> None:
-        end(wire, error)
+    def told(connection: SocketConnection, error: RhetorError) -> None:
+        end(connection, error)
         closed.set()
 
-    monkeypatch.setattr(Wire, "end", told)
+    monkeypatch.setattr(SocketConnection, "end", told)
     return closed
 
 
@@ -317,7 +317,7 @@ async def test_after_many_dropped_connections_nothing_of_them_is_left(tmp_path: 
         for _ in range(10):
             await asyncio.sleep(0)  # what was woken by that comes to its end
         assert {task.get_name() for task in asyncio.all_tasks()} - before == set()
-        assert _alive(Wire, SocketProtocol, LoopView, TurnView) == []
+        assert _alive(SocketConnection, SocketProtocol, LoopView, TurnView) == []
         state = home.hub.state
         assert (state.runners, state.pending, state.leases._count) == ({}, {}, {})
         assert (state.leases._timers, state.presence._occupancy._count) == ({}, {})
