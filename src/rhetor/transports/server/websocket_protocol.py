@@ -119,7 +119,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True  # it was refused, in order
 
     def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
+        is_text = self.curr_msg_data_type == "text" and not self.close_sent
+        if is_text and not all(map(bytes.isascii, self.frames)) and not _is_utf8(b"".join(self.frames)):
             self.frames = []
             self.conn.fail(1007, "text is UTF-8")
             self.handle_parser_exception()
