@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any, cast
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import Case
-from schemathesis.checks import CHECKS, load_all_checks
-from schemathesis.generation import GenerationMode
 from tests.hostile.running import RunningHub
 from tests.scale import scaled
 
@@ -22,13 +19,10 @@ PAGE = openapi.page(TABLE, version(DISTRIBUTION))
 OPERATIONS = [f"{row.method} {row.path}" for row in ROUTES]
 # what the page does not name is ignored; the token has tests of its own
 GENERATION = {"allow-extra-parameters": False, "with-security-parameters": False}
-CONFIG = schemathesis.Config.from_dict({"generation": GENERATION})
-SCHEMA = schemathesis.openapi.from_dict(PAGE, config=CONFIG)
 EXAMPLES = scaled(25, 5)
 # Schemathesis takes seconds to make a text of up to 131,072 characters that has a pattern
 SLOW = ("POST /api/v2/programs",)
 REQUEST_SECONDS = 5.0
-load_all_checks()
 MET = (
     "not_a_server_error",
     "status_code_conformance",
@@ -52,7 +46,7 @@ def test_the_page_is_served_as_it_is(hub: RunningHub) -> None:
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_what_the_page_allows_is_answered_as_it_says(hub: RunningHub, label: str) -> None:
-    meet(hub, label, GenerationMode.POSITIVE, MET)
+    meet(hub, label, "positive", MET)
 
 
 def _forbids(label: str) -> bool:
@@ -65,13 +59,29 @@ def _forbids(label: str) -> bool:
 
 @pytest.mark.parametrize("label", [label for label in OPERATIONS if _forbids(label)])
 def test_what_the_page_forbids_is_refused_as_it_says(hub: RunningHub, label: str) -> None:
-    meet(hub, label, GenerationMode.NEGATIVE, REFUSED)
+    meet(hub, label, "negative", REFUSED)
 
 
-def meet(hub: RunningHub, label: str, mode: GenerationMode, checks: tuple[str, ...]) -> None:
+@cache
+def schema() -> Any:
+    """The page as Schemathesis has it, which takes long to import."""
+    import schemathesis
+    from schemathesis.checks import load_all_checks
+
+    load_all_checks()
+    config = schemathesis.Config.from_dict({"generation": GENERATION})
+    return schemathesis.openapi.from_dict(PAGE, config=config)
+
+
+def meet(hub: RunningHub, label: str, mode: str, checks: tuple[str, ...]) -> None:
     """Requests of one operation, and after them one that is fine."""
+    from schemathesis.checks import CHECKS
+    from schemathesis.generation import GenerationMode
+
     method, path = label.split(" ")
-    strategy = SCHEMA[path][method].as_strategy(generation_mode=mode, path_parameters=_there(path, hub))
+    strategy = schema()[path][method].as_strategy(
+        generation_mode=GenerationMode(mode), path_parameters=_there(path, hub)
+    )
 
     @settings(
         max_examples=scaled(25, 2) if label in SLOW else EXAMPLES,
@@ -82,7 +92,7 @@ def meet(hub: RunningHub, label: str, mode: GenerationMode, checks: tuple[str, .
         suppress_health_check=list(HealthCheck),
     )
     @given(case=strategy)
-    def ask(case: Case[Any]) -> None:
+    def ask(case: Any) -> None:
         response = case.call(base_url=hub.url, session=hub.session, timeout=REQUEST_SECONDS)
         case.validate_response(response, checks=cast("list[Any]", CHECKS.get_by_names(list(checks))))
 

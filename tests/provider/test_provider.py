@@ -1,18 +1,25 @@
 """The scripted provider, seen through the providers' own SDKs."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
 import aiohttp
-import anthropic
-import openai
 import pytest
 
+from tests.later import Later
 from tests.provider import Failure, ProviderServer, Script, Usage
 from tests.provider.process import ProviderProcess
+
+if TYPE_CHECKING:
+    import anthropic
+    import openai
+else:
+    anthropic, openai = Later("anthropic"), Later("openai")
 
 pytestmark = pytest.mark.anyio
 
@@ -135,24 +142,24 @@ async def test_both_list_the_models() -> None:
 @pytest.mark.parametrize(
     ("failure", "openai_error", "anthropic_error"),
     [
-        (Failure(401), openai.AuthenticationError, anthropic.AuthenticationError),
-        (Failure(429), openai.RateLimitError, anthropic.RateLimitError),
-        (Failure(500), openai.InternalServerError, anthropic.InternalServerError),
-        (Failure(503), openai.InternalServerError, anthropic.ServiceUnavailableError),
-        (Failure(529), openai.InternalServerError, anthropic.OverloadedError),
-        (Failure(404, "unknown_model"), openai.NotFoundError, anthropic.NotFoundError),
+        (Failure(401), "AuthenticationError", "AuthenticationError"),
+        (Failure(429), "RateLimitError", "RateLimitError"),
+        (Failure(500), "InternalServerError", "InternalServerError"),
+        (Failure(503), "InternalServerError", "ServiceUnavailableError"),
+        (Failure(529), "InternalServerError", "OverloadedError"),
+        (Failure(404, "unknown_model"), "NotFoundError", "NotFoundError"),
     ],
 )
 async def test_failures_are_those_that_the_sdks_know(
-    failure: Failure, openai_error: type[Exception], anthropic_error: type[Exception]
+    failure: Failure, openai_error: str, anthropic_error: str
 ) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(failure=failure), Script(failure=failure))
         async with openai_client(provider.url) as client:
-            with pytest.raises(openai_error):
+            with pytest.raises(getattr(openai, openai_error)):
                 await chat(client)
         async with anthropic_client(provider.url) as other:
-            with pytest.raises(anthropic_error):
+            with pytest.raises(getattr(anthropic, anthropic_error)):
                 await message(other)
         assert [await call.ended() for call in provider.calls] == ["refused", "refused"]
 

@@ -1,17 +1,24 @@
 """The scripted provider's Responses, seen through the provider's own SDK."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
-import openai
 import pytest
-from openai.types.responses import Response, ResponseStreamEvent
 
+from tests.later import Later
 from tests.provider import Failure, ProviderServer, Script, ToolCall, Usage
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types.responses import Response, ResponseStreamEvent
+else:
+    openai = Later("openai")
 
 pytestmark = pytest.mark.anyio
 
