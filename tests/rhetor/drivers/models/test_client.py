@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 CERTIFICATE = Path(__file__).with_name("models.example.pem")  # of that name, signed by itself, with its key
 ANSWER = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n'
-SHORT = 0.3  # seconds, for the time-out that a test is about
+SHORT = 1.0  # seconds, for the time-out that a test is about
 ROOT = Path(__file__).parents[4]
 
 

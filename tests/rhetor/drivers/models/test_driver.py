@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 
 At = Callable[[ProviderServer], dict[str, str]]
 BOTH = pytest.mark.parametrize(("at", "ref"), [(openai_at, "openai/m"), (anthropic_at, "anthropic/m")])
-SHORT = 0.3  # seconds, for the one time-out that a test is about
+SHORT = 1.0  # seconds, for the one time-out that a test is about
 
 
 @BOTH

@@ -226,7 +226,7 @@ async def test_all_are_told_that_the_program_was_lost() -> None:
 
 
 async def test_who_does_not_read_delays_nobody_and_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
+    monkeypatch.setattr(connection, "STALL_SECONDS", 8.0)
     kept = {"segment_bytes": 1 << 18, "keep_bytes": 1 << 18}
     async with with_programs(seconds=120, spools=kept) as home:
         await home.announce("p", *PYTHON, FLOODS, kind="terminal")

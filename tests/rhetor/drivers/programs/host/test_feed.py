@@ -73,8 +73,11 @@ async def test_what_is_given_back_comes_again(tmp_path: Path) -> None:
 
 async def test_the_loss_of_the_host_is_the_last_item(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
-        link = await hosts.start("a", python("import os; os.kill(os.getppid(), 9)"))
+        go = tmp_path / "go"
+        wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+        link = await hosts.start("a", python(f"{wait}os.kill(os.getppid(), 9)"))
         feed = Feed(link, 0, 0)
+        go.touch()
         async with asyncio.timeout(SECONDS):
             assert isinstance(await feed.next(None), HostLost)
         await feed.aclose()
