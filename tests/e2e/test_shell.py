@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,6 +210,9 @@ def test_ctrl_c_ends_what_runs_in_the_hub(served: Machine, model: ProviderProces
     assert os.read(shell.stdout.fileno(), 100) == b"well"
     shell.send_signal(signal.SIGINT)
     assert shell.communicate(timeout=SECONDS) == (b"\n", b"")
+    deadline = time.monotonic() + SECONDS
+    while served.status()["running"]:  # the shell does not wait until the hub has stopped the turn
+        assert time.monotonic() < deadline, "the turn was not stopped"
     assert (shell.returncode, served.status()["running"]) == (130, 0)
 
 
