@@ -21,13 +21,13 @@ from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.catalog.turn_log import Received, answer_so_far, received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
-from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
+from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.turns.peer_call import call_peer
 from rhetor.store.base import Draft, Expect
 
 from .pending import PendingRequests
-from .turn_run import Closing, MakeClosing, TurnRun
+from .turn_run import Closing, MakeClosing, TurnRun, commit_end
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -169,14 +169,7 @@ class SessionRunner:
         make = _closing(self._state, row, session)(end, turn.state)
         started = () if row.state is TurnState.RUNNING else (start,)
         drafts = [Draft(payload, row.id) for payload in (*started, *payloads)]
-
-        async def attempt() -> None:
-            also = await make()
-            await self._state.store.commit(
-                session.id, [*drafts, *also.drafts], rows=also.rows, expects=also.expects
-            )
-
-        await until_unchanged(lambda: until_accepted(attempt, session.id))
+        await commit_end(self._state.store, session.id, drafts, make)
 
     def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
         pending = PendingRequests(self._state, session.id, session.owner, turn)

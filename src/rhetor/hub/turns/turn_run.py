@@ -15,7 +15,7 @@ from rhetor.domain.output import Output, Remembered, Spooled, Text
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
-from rhetor.hub.core.commits import until_accepted, until_unchanged
+from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
 from .pending import PendingRequests
@@ -181,30 +181,37 @@ class TurnRun:
             if own or closing or rows:
                 sources = [SourceOffset(*item) for item in self._offsets.items()]
                 self._offsets = {}
-                await until_unchanged(lambda: self._commit(own, rows, sources, closing))
+                if closing is None:
+                    await commit_until_accepted(self._store, self._stream, own, rows, sources)
+                else:
+                    await commit_end(self._store, self._stream, own, closing, rows, sources)
                 self._pending.notify(rows)
                 self._stored(sources)
                 self._pending.deliver(settled.decided)
                 self._appended_at = asyncio.get_running_loop().time()
 
-    async def _commit(
-        self,
-        drafts: Sequence[Draft],
-        rows: Sequence[Row],
-        sources: Sequence[SourceOffset],
-        closing: MakeClosing | None,
-    ) -> None:
-        async def attempt() -> None:
-            also = await closing() if closing is not None else Closing()
-            await self._store.commit(
-                self._stream,
-                [*drafts, *also.drafts],
-                rows=[*rows, *also.rows],
-                sources=sources,
-                expects=also.expects,
-            )
 
-        await until_accepted(attempt, self._stream)
+async def commit_end(
+    store: Store,
+    stream: str,
+    drafts: Sequence[Draft],
+    make_closing: MakeClosing,
+    rows: Sequence[Row] = (),
+    sources: Sequence[SourceOffset] = (),
+) -> None:
+    """Commit a turn's end with what `make_closing` returns, until the store accepts it."""
+
+    async def attempt() -> None:
+        closing = await make_closing()
+        await store.commit(
+            stream,
+            [*drafts, *closing.drafts],
+            rows=[*rows, *closing.rows],
+            sources=sources,
+            expects=closing.expects,
+        )
+
+    await until_unchanged(lambda: until_accepted(attempt, stream))
 
 
 def _end_of(ending: Sequence[Payload]) -> TurnEnd:
