@@ -1,4 +1,4 @@
-"""Background tasks of the drivers. Each has a name and an owner, and its owner learns of its failure."""
+"""Background tasks of the drivers. Each has a name and an owner, which is notified if the task fails."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def start(
     name: str,
     failed: Callable[[Exception], Awaitable[None]] | None = None,
 ) -> asyncio.Task[None]:
-    """Run `work` in a task of its own. The caller keeps the task, and cancels it when it closes.
+    """Start `work` in a new task and return the task. The caller keeps it, and cancels it on closing.
 
-    If `work` raises, the error is logged with `name`, and `failed` is called with it: whoever waits for what
-    the task produces must be told there. The task itself never raises anything but CancelledError.
+    If `work` raises, the error is logged with `name` and passed to `failed`, which must notify everything
+    that waits for the task's results. The task itself does not raise the error.
     """
     return asyncio.create_task(_run(work, name, failed), name=name)
 
@@ -37,7 +37,7 @@ async def _run(
 
 
 async def stop(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel the tasks and return when they have ended."""
+    """Cancel the tasks and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

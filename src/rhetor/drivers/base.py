@@ -1,11 +1,11 @@
-"""The promise that every kind of peer keeps towards the hub.
+"""The interfaces through which the hub uses every kind of peer.
 
 A `Driver` opens conversations with peers that need no process of their own: models, and models with tools.
 A `ProgramDriver` starts programs and finds them again. A program outlives the hub that started it, so a
 `RunningProgram` also has output that belongs to no turn, and a turn may begin under one hub and end under the
 next one. `Transcripts` reads conversations that an agent has recorded in files of its own.
 
-The hub sees nothing else of the drivers.
+The hub imports nothing else from the drivers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Conversation(Protocol):
         ids of both are unique in the session, whatever ids the peer uses itself.
 
         Closing the iterator early (`aclose`) also ends the turn at the peer, as far as the peer supports it.
-        After `interrupt` the iterator ends without `Done`.
+        After `interrupt` the iterator ends without `Done`, or raises TurnFailure.
 
         Raises:
             TurnFailure: the turn cannot be finished. The outputs that were yielded before remain valid.
@@ -65,7 +65,8 @@ class Conversation(Protocol):
     async def answer(self, id: str, value: Any) -> None:
         """Answer a tool call with its `ToolResult`, or a permission request with the id of the chosen option.
 
-        None as the option means that nobody chose one in time. An id that nobody waits for is ignored.
+        None as the option means that none was chosen in time. The answer to a request that is not open is
+        ignored.
         """
         ...
 
@@ -74,7 +75,7 @@ class Conversation(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Release what the conversation holds. A program that it talks to continues to run."""
+        """Release the conversation's resources. If its peer is a program, the program continues to run."""
         ...
 
 
@@ -108,7 +109,7 @@ class Viewer(Protocol):
         lost. The iterator ends when the program has ended.
 
         Raises:
-            TooSlow: the client has not read so much output that it is no longer kept.
+            TooSlow: the client reads so slowly that output which it has not read is no longer kept.
         """
         ...
 
@@ -130,10 +131,10 @@ class Viewer(Protocol):
 
 
 class SavedState(msgspec.Struct, frozen=True):
-    """What the log has of a program that an earlier hub started.
+    """The state in the log of a program that an earlier hub started.
 
     `offset`: the number of bytes of its output that are in the log. `memory`: its last `Remembered`.
-    `in_turn`: a turn was running. `asked`: the open permission requests, by id, with their `detail`.
+    `in_turn`: a turn was running. `asked`: the `detail` of each open permission request, by its id.
     """
 
     offset: int
@@ -145,9 +146,9 @@ class SavedState(msgspec.Struct, frozen=True):
 class RunningProgram(Protocol):
     """A program that runs in its host process.
 
-    `source` names its output in the log. `ended` is None while it runs. What is yielded here as `Spooled`
-    carries the offset in the program's output up to which it has been read; once that is stored, the hub
-    calls `acknowledge`.
+    `source` names its output in the log. `ended` is None while it runs. Each `Spooled` that its methods yield
+    has the offset up to which the program's output has been read. When that is stored, the hub calls
+    `acknowledge`.
     """
 
     peer: Peer
@@ -157,7 +158,7 @@ class RunningProgram(Protocol):
     ended: Exit | None
 
     def conversation(self) -> Conversation:
-        """The conversation with the program. Closing it does not end the program."""
+        """Return the conversation with the program. Closing it does not end the program."""
         ...
 
     def resume_turn(self) -> AsyncGenerator[Output, None]:
@@ -177,13 +178,13 @@ class RunningProgram(Protocol):
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What else the program reports: `model` and `mode` (text); `models`, `modes`, `commands` and
+        """Other facts that the program reports: `model` and `mode` (text); `models`, `modes`, `commands` and
         `tools` (lists of names). Keys that it does not report are missing."""
         ...
 
     async def wait_until_copied(self) -> None:
-        """Return when the program has its own copy of the conversation that it was started from. From then
-        on, later messages in the original are not part of the copy.
+        """Wait until the program has its own copy of the conversation that it was started from. Messages that
+        the original gets after that are not part of the copy.
 
         Raises:
             TurnFailure: the program cannot continue with a copy.
@@ -191,19 +192,20 @@ class RunningProgram(Protocol):
         ...
 
     async def inspect(self) -> ProgramStatus:
-        """The status with its reasons, the open dialog and the screen. Asks the host and draws the screen."""
+        """Ask the host, draw the screen, and return the status with its reasons, the open dialog and the
+        screen."""
         ...
 
     def unprompted(self) -> AsyncGenerator[Spooled, None]:
-        """Yield the output that belongs to no turn. Ends when the program has ended, or its output can no
-        longer be read, and everything before that was yielded; `ended` is set then.
+        """Yield the output that belongs to no turn.
 
-        Asking for the next item confirms that the one before has been stored.
+        The iterator ends after the last output, when the program has ended or its output can no longer be
+        read; `ended` is set then. Requesting the next item confirms that the previous one has been stored.
         """
         ...
 
     async def acknowledge(self, offset: int) -> None:
-        """The output before `offset` is in the log, so its host may delete it."""
+        """Tell the host that the output before `offset` is in the log, so that the host may delete it."""
         ...
 
     async def view(self, *, sender: str, writes: bool) -> Viewer:
@@ -215,13 +217,13 @@ class RunningProgram(Protocol):
         ...
 
     async def end(self) -> Exit:
-        """Send SIGTERM to the program and all its descendants, and SIGKILL after 5 seconds. Returns when all
-        of them have ended."""
+        """Send SIGTERM to the program and all its descendants, and SIGKILL after 5 seconds. Wait until all of
+        them have ended."""
         ...
 
     def release(self) -> None:
-        """Leave turns alone from now on: one that is given up because the hub stops continues at the
-        program."""
+        """Do not interrupt abandoned turns from now on: the hub is stopping, and the program continues the
+        running turn."""
         ...
 
     async def aclose(self) -> None:
@@ -249,7 +251,7 @@ class ProgramDriver(Protocol):
         memory: dict[str, Any],
         changed: Callable[[RunningProgram], None],
     ) -> RunningProgram:
-        """Start the peer's program under a host of its own, named `host_id`.
+        """Start the peer's program under a new host process, named `host_id`.
 
         `memory` is the last `Remembered` of an earlier program of the same conversation, empty for a new one.
         `changed` is called whenever the program's `status` changes.
@@ -271,8 +273,8 @@ class ProgramDriver(Protocol):
         ...
 
     def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
-        """The memory for a program that continues a copy of the conversation which left `memory`. It is empty
-        if that conversation had not begun.
+        """Return the memory for a program that continues a copy of the conversation that left `memory`. It is
+        empty if that conversation has not begun.
 
         Raises:
             ForkUnsupported: this kind of program cannot copy a conversation.
@@ -285,23 +287,24 @@ class ProgramDriver(Protocol):
 
 
 class Transcripts(Protocol):
-    """The conversations that one kind of agent records in files. The files are only read. All methods block,
-    so they are called in a thread."""
+    """The conversations that one kind of agent records in files. The files are never written. All methods
+    block, so call them in a thread."""
 
     def files(self, environment: Mapping[str, str]) -> Sequence[TranscriptFile]:
-        """The transcripts of an agent that runs with this environment."""
+        """Return the transcripts of an agent that runs with this environment."""
         ...
 
     def at(self, path: str) -> Sequence[TranscriptFile]:
-        """The transcript at `path`, or all transcripts in that folder.
+        """Return the transcript at `path`, or all transcripts in that folder.
 
         Raises:
-            TranscriptUnreadable: the path does not exist, is not a regular file, or belongs to another user.
+            TranscriptUnreadable: the path cannot be read, is neither a regular file nor a folder, or is a
+                file of another user.
         """
         ...
 
     def recognises(self, path: str) -> bool:
-        """Whether the file is a transcript of this kind of agent.
+        """Return whether the file is a transcript of this kind of agent.
 
         Raises:
             TranscriptUnreadable: as for `at`.
@@ -309,7 +312,7 @@ class Transcripts(Protocol):
         ...
 
     def read(self, path: str) -> Iterator[Excerpt]:
-        """Read the file from its beginning to its current end, in pieces of bounded size.
+        """Yield the contents of the file, from its beginning to its current end, in pieces of bounded size.
 
         The last excerpt says whether the whole file was read. A message that is still being written is left
         out.

@@ -94,16 +94,16 @@ def test_import_reports_the_result_of_each_file(aish: Shell, hub: ScriptedHub) -
     plain = {"session_id": None, "new": 0, "known": 0, "malformed": 0, "skipped": None, "error": None}
     files = [
         {**plain, "path": "/a.jsonl", "session_id": "s_1", "new": 3, "malformed": 1},
-        {**plain, "path": "/b.jsonl", "error": "it is no regular file"},
+        {**plain, "path": "/b.jsonl", "error": "not a regular file"},
     ]
     report = {"dry_run": False, "files": files, "unchanged": 7, "more": True}
     hub.on("POST /api/v2/imports", answer(report))
     ran = aish("sessions", "import", "--tool", "apollo", "--since", "2026-01-02", "x.jsonl")
     assert (ran.code, ran.out) == (
         1,
-        "NEW  KNOWN  LINES LOST  SESSION                FILE\n"
-        "3    0      1           s_1                    /a.jsonl\n"
-        "0    0      0           it is no regular file  /b.jsonl\n"
+        "NEW  KNOWN  LINES LOST  SESSION             FILE\n"
+        "3    0      1           s_1                 /a.jsonl\n"
+        "0    0      0           not a regular file  /b.jsonl\n"
         "✓ Imported 3 turns of 1 conversation\n"
         "There are more files than one run reads; run the command again\n",
     )

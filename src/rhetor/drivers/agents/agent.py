@@ -1,7 +1,7 @@
 """A running coding agent: reads its lines, passes on their outputs, and writes the answers to its requests.
 
-What the lines mean is decided by an `AgentProtocol`. If a turn is given up, the agent is told to stop, and
-the next message waits until it has confirmed that.
+An `AgentProtocol` decodes the lines. If a turn is abandoned, the agent is interrupted, and the next message
+waits until the agent has confirmed that the turn has ended.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ LAST_WORDS_SECONDS = 1.0  # for reading stderr after the end of the program
 
 
 class AgentProgram(HostedProgram):
-    """A coding agent. `fresh`: it has just been started. `in_turn`: a turn that an earlier hub began is
-    running, to be continued with `resume_turn`; `asked`: the ids of its open requests.
-    `stderr`: the offset from which stderr is read."""
+    """A coding agent that runs under a host.
+
+    `fresh`: it has just been started. `in_turn`: a turn that an earlier hub began is running, to be continued
+    with `resume_turn`. `asked`: the ids of the turn's open permission requests. `stderr`: the offset from
+    which stderr is read.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class AgentProgram(HostedProgram):
         self._show_condition()
 
     async def unprompted(self) -> AsyncGenerator[Spooled, None]:
-        await self._resumed.wait()  # the output up to there belongs to the turn
+        await self._resumed.wait()  # until then, the output belongs to the resumed turn
         async with aclosing(super().unprompted()) as said:
             async for spooled in said:
                 yield spooled
@@ -88,7 +91,7 @@ class AgentProgram(HostedProgram):
             if ends is not None:
                 self._at_rest.set()
             yield self._spooled(outputs)
-            if not isinstance(item, Chunk):  # it has ended
+            if not isinstance(item, Chunk):  # the agent has ended
                 for words in await self._last_words():
                     yield words
 
@@ -133,10 +136,10 @@ class AgentProgram(HostedProgram):
         yield Done(ends.finish_reason)
 
     async def ready(self) -> None:
-        """Return when the agent has ended the turn that was interrupted.
+        """Wait until the agent has ended the interrupted turn.
 
         Raises:
-            TurnFailure: it has not done so in time.
+            TurnFailure: the agent has not ended it within `STOP_SECONDS`.
         """
         if self.ended is not None or self._at_rest.is_set():
             return
@@ -180,7 +183,7 @@ class AgentProgram(HostedProgram):
 
     @property
     def _goes_on(self) -> bool:
-        """Whether there is a conversation to continue, its own or one to copy."""
+        """Whether there is a conversation to continue, the agent's own or one to copy."""
         return "session_id" in self._memory or bool(self._memory.get(COPY_OF))
 
     @property
@@ -193,7 +196,7 @@ class AgentProgram(HostedProgram):
             await self._write_if_there(self._protocol.opening_lines())
 
     async def _taken(self, item: Chunk | Exited | HostLost) -> tuple[list[Plain], Decoded | None]:
-        """The outputs of an item, and what ended the turn, if it has ended."""
+        """Decode an item. Return its outputs, and the decoded line that ended the turn, if one did."""
         if isinstance(item, Chunk):
             lines = self._lines.feed(item.data)
         else:
@@ -223,7 +226,7 @@ class AgentProgram(HostedProgram):
         return outputs, ends
 
     def _left_to_a_person(self, outputs: Iterable[Plain]) -> set[str]:
-        """The requests that no rule answers."""
+        """Return the ids of the permission requests that no rule answers."""
         asked = [output for output in outputs if isinstance(output, Permission)]
         return {each.request_id for each in asked if decided(self.peer.permissions, each) is None}
 
@@ -236,7 +239,7 @@ class AgentProgram(HostedProgram):
         self.set_status("busy", "a turn is running")
 
     def set_status(self, state: ProgramState, evidence: str) -> None:
-        """Report a turn with an open request as blocked."""
+        """Set the status. A busy agent with an open permission request is reported as blocked."""
         if state == "busy" and self._asked:
             state, evidence = "blocked", f"asks for permission ({len(self._asked)} open)"
         super().set_status(state, evidence)
@@ -250,7 +253,7 @@ class AgentProgram(HostedProgram):
                 self.note_end(item)
 
     async def _last_words(self) -> list[Spooled]:
-        """The rest of stderr, which usually says why the agent has ended."""
+        """Return the rest of stderr, which usually has the reason why the agent ended."""
         words: list[Spooled] = []
         with suppress(HostLost, TimeoutError):
             async with (
@@ -277,9 +280,9 @@ class AgentProgram(HostedProgram):
         try:
             await self._write(lines)
         except (HostLost, ProgramOver, TurnFailure):
-            pass  # the reader of its output reports that it has ended
+            pass  # the reader of the agent's output reports its end
 
 
 def _too_long(line: Cut) -> Record:
-    """The record of a line that is too long: its beginning and its length."""
+    """Return the record of a line that is too long: its beginning and its length."""
     return Record({"cut": line.bytes}, base64.b64encode(line.start).decode())

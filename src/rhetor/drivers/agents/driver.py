@@ -19,7 +19,7 @@ from .protocol import COPY_OF, AgentProtocol, Opening
 
 
 class Agents:
-    """Agents of one kind, which speak `protocol`."""
+    """The driver of one kind of agent. `protocol` creates the protocol of a conversation."""
 
     sessions: Literal["many", "one"] = "many"
     continues = True
@@ -81,8 +81,8 @@ class Agents:
 
 
 def opening(cwd: str, memory: dict[str, Any]) -> Opening:
-    """How to open a conversation with this memory. If the copy that it is about has not been made yet, the
-    memory has that of the original."""
+    """Return how to open the conversation that left this memory. If it is a copy that has not been made yet,
+    it is opened as a fork of the original."""
     parent = memory.get(COPY_OF)
     if "session_id" not in memory and isinstance(parent, dict):
         return Opening(cwd, parent, fork=True)

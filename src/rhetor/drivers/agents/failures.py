@@ -16,7 +16,7 @@ from rhetor.errors import (
 )
 
 _MAX_WORDS = 500  # characters of the agent's own words that are kept
-# claude 2.1, codex 0.169, gemini 0.61
+# the wordings of claude 2.1, codex 0.169 and gemini 0.61
 _LOST = re.compile(
     r"no conversation found|no rollout found|no previous sessions found|invalid session identifier",
     re.IGNORECASE,
@@ -34,13 +34,13 @@ class Interrupted(TurnFailure):
 
 
 def failed(agent: str, said: str, *, retryable: bool = False) -> TurnFailure:
-    """The failure for an error that has nothing to do with a model provider."""
+    """Return the failure for an error that does not come from a model provider."""
     return TurnFailure(f"{agent} failed: {_words(said)}", retryable=retryable)
 
 
 def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
-    """Whether the agent no longer has the conversation that it was to continue. If so, the failure says that
-    the next message begins a new one."""
+    """Return whether the failure means that the agent no longer has the conversation. If so, add to the
+    failure's detail that the next message begins a new one."""
     if failure is None or not _LOST.search(failure.detail):
         return False
     failure.detail += "; the next message begins a new conversation"
@@ -48,8 +48,8 @@ def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
 
 
 def refused(agent: str, said: str, status: int | None, model: str | None) -> ProviderFailed:
-    """The failure for a provider's error that the agent reports after its own retries. `status`: the HTTP
-    status, None if there was no answer."""
+    """Return the failure for a provider's error that the agent reports after its own retries. `status`: the
+    HTTP status, None if there was no response."""
     kind, retryable, hint = _status(status, said)
     return kind(
         f"{agent} got no answer from its model: {_words(said)}",
@@ -65,7 +65,7 @@ def _status(status: int | None, said: str) -> tuple[type[ProviderFailed], bool, 
     if status == 413 or (status in (None, 400, 422) and _OVERFLOW.search(said)):
         return ContextOverflow, False, "start a new session, or let the agent compact this one"
     if status in (401, 403):
-        return ProviderDenied, False, "log the agent in again, or check its key"
+        return ProviderDenied, False, "log in to the agent again, or check its key"
     if status == 404:
         return ModelUnknown, False, "check the model that the agent is configured to use"
     if status in (429, 529):

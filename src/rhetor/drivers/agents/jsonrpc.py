@@ -1,7 +1,5 @@
-"""JSON-RPC 2.0 in lines: requests with numbers, and what each of ours was for. It knows no method.
-
-`tagged`: whether a message says `"jsonrpc": "2.0"`, as the standard asks; Codex leaves it out.
-"""
+"""Encodes our messages of JSON-RPC 2.0 as lines, and remembers the purpose of each request. It knows no
+method."""
 
 from __future__ import annotations
 
@@ -10,12 +8,16 @@ from typing import Any
 import msgspec
 
 METHOD_NOT_FOUND = -32601
-MAX_OPEN = 1000  # requests of ours without an answer that are remembered; the oldest go first
+MAX_OPEN = 1000  # unanswered requests that are remembered; the oldest is forgotten first
 
 
 class Outgoing:
-    """Our half of a connection. `first`: the number of the first request, so that those of an earlier hub on
-    the same connection are not used again."""
+    """Our side of a connection.
+
+    `first`: the number of the first request, so that the numbers of an earlier hub on the same connection are
+    not used again. `tagged`: whether messages have `"jsonrpc": "2.0"`, as the standard requires; Codex omits
+    it.
+    """
 
     def __init__(self, *, first: int = 1, tagged: bool = True) -> None:
         self._next = first
@@ -39,7 +41,7 @@ class Outgoing:
         return self._line({"id": id, "error": {"code": code, "message": message}})
 
     def settled(self, id: Any) -> str | None:
-        """What the request with this number was for, once; None where it is none of ours that waits."""
+        """Forget the request with this number, and return its purpose; None if no such request is open."""
         return self._purposes.pop(id, None) if type(id) is int else None
 
     def awaits(self, purpose: str) -> bool:

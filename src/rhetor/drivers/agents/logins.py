@@ -1,7 +1,8 @@
-"""Whether a coding agent is logged in, by its variables and what is in its home: no network, no process.
+"""Checks whether a coding agent is logged in, from its environment and the files in its home folder. Uses no
+network and starts no process.
 
-It looks whether a credential is there, never at its value; whether a provider takes it shows the first turn.
-Seen: claude 2.1.330, codex 0.169, gemini 0.61, opencode 1.18.
+It checks that a credential exists, not its value. Only a turn shows whether the provider accepts it.
+Observed: claude 2.1.330, codex 0.169, gemini 0.61, opencode 1.18.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ Environment = Mapping[str, str]
 
 
 class Login(msgspec.Struct, frozen=True):
-    """`how`: what it is known by, or how to log in."""
+    """Whether an agent is logged in. `how`: what shows it, or how to log in or find out."""
 
     known: Known
     how: str
 
 
 def login_of(executable: str, environment: Environment) -> Login:
-    """Of the program with that name or path, in the environment that it is started with."""
+    """Return the login of the program with this name or path, which is started with this environment."""
     name = Path(executable).name
     variables, look = _AGENTS.get(name, ((), _unknown))
     for variable in variables:
@@ -40,11 +41,11 @@ def _claude(environment: Environment) -> Login:
     folder = _place(environment, "CLAUDE_CONFIG_DIR", ".claude")
     file = folder / ".credentials.json"
     if "claudeAiOauth" in _json(file):
-        return Login("yes", f"{file} has a login")
+        return Login("yes", f"logged in ({file})")
     if "apiKeyHelper" in _json(folder / "settings.json"):
-        return Login("yes", f"{folder / 'settings.json'} names a helper for its key")
+        return Login("yes", f"{folder / 'settings.json'} sets apiKeyHelper")
     if sys.platform == "darwin":
-        return Login("unknown", "its login may be in the keychain: claude auth status tells")
+        return Login("unknown", "the login may be in the keychain; check with: claude auth status")
     return Login("no", "log in with: claude auth login")
 
 
@@ -52,10 +53,11 @@ def _codex(environment: Environment) -> Login:
     folder = _place(environment, "CODEX_HOME", ".codex")
     file = folder / "auth.json"
     if any(_json(file).values()):
-        return Login("yes", f"{file} has a login")
+        return Login("yes", f"logged in ({file})")
     config = _toml(folder / "config.toml")
     if config.get("model_provider", "openai") != "openai" or "cli_auth_credentials_store" in config:
-        return Login("unknown", f"{folder / 'config.toml'} has a way of its own: codex login status tells")
+        how = f"{folder / 'config.toml'} configures its own login; check with: codex login status"
+        return Login("unknown", how)
     return Login("no", "log in with: codex login")
 
 
@@ -63,28 +65,28 @@ def _gemini(environment: Environment) -> Login:
     folder = _home(environment) / ".gemini"
     file = folder / "oauth_creds.json"
     if _json(file):
-        return Login("yes", f"{file} has a login")
+        return Login("yes", f"logged in ({file})")
     if _json(folder / "settings.json").get("security"):
-        return Login("unknown", f"{folder / 'settings.json'} has a way of its own")
+        return Login("unknown", f"{folder / 'settings.json'} configures its own login")
     return Login("no", "log in by starting gemini once, or set GEMINI_API_KEY")
 
 
 def _opencode(environment: Environment) -> Login:
     file = _place(environment, "XDG_DATA_HOME", ".local/share") / "opencode" / "auth.json"
     if _json(file):
-        return Login("yes", f"{file} has a login")
-    return Login("unknown", "it may have a provider that needs none: opencode auth list tells")
+        return Login("yes", f"logged in ({file})")
+    return Login("unknown", "its provider may need no login; check with: opencode auth list")
 
 
 def _unknown(environment: Environment) -> Login:
-    return Login("unknown", "only the program itself can tell")
+    return Login("unknown", "check in the program itself")
 
 
 _GOOGLE = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
-# the program's name → the variables that are a login, and where else to look
+# the program's name → the variables that count as a login, and the check of its files
 _AGENTS: dict[str, tuple[tuple[str, ...], Callable[[Environment], Login]]] = {
     "claude": (("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"), _claude),
-    "codex": ((), _codex),  # it takes no key from its environment until `codex login` was given one
+    "codex": ((), _codex),  # it uses no key from its environment; `codex login` stores one
     "gemini": (_GOOGLE, _gemini),
     "opencode": (("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", *_GOOGLE), _opencode),
     "cursor-agent": (("CURSOR_API_KEY",), _unknown),
@@ -101,7 +103,7 @@ def _place(environment: Environment, variable: str, usual: str) -> Path:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    """The file's object; empty where there is none that can be read."""
+    """Return the file's JSON object; empty if it cannot be read."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):

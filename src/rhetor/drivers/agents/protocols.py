@@ -1,6 +1,6 @@
 """The protocols of all coding agents, by the name of their driver in the configuration.
 
-Each is imported when its first conversation begins: most hubs use one or two of them.
+Each is imported when its first conversation begins, because most hubs use only one or two of them.
 """
 
 from __future__ import annotations

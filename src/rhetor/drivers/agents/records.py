@@ -1,5 +1,5 @@
-"""An agent's lines as JSON objects, and their fields without trust in their shape: what is missing or of
-another type is empty. It knows no agent, and never raises."""
+"""Reads an agent's lines as JSON objects, and their fields without relying on their types: a field that is
+missing or has another type is empty. This module knows no agent, and never raises."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rhetor.domain.output import Record
 
 MAX_COUNT = (1 << 63) - 1
 
-# a lone surrogate as an escape: programs that cut a text between two UTF-16 units write it, though UTF-8 has
-# none; an escaped backslash is passed over, so that what follows it is read as text
+# finds a lone surrogate that is written as an escape, as programs do that cut a text between two UTF-16
+# units, although UTF-8 cannot encode it; an escaped backslash is skipped, so what follows it is read as text
 _ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 
 
 def object_of(line: bytes) -> dict[str, Any] | None:
-    """The line's JSON object, lone surrogates replaced; None where it is none."""
+    """Return the line's JSON object, with lone surrogates replaced, or None if the line is not an object."""
     found = _decoded(line)
     if found is None and b"\\u" in line:
         return _decoded(_ESCAPES.sub(_without_lone, line))
@@ -28,7 +28,7 @@ def object_of(line: bytes) -> dict[str, Any] | None:
 
 
 def record_of(line: bytes, found: dict[str, Any] | None) -> Record:
-    """What is kept of a line whose object is `found`."""
+    """Return the record of a line: the object `found`, or the line's bytes if it is None."""
     return Record(raw=base64.b64encode(line).decode()) if found is None else Record(found)
 
 
@@ -43,20 +43,20 @@ def table(of: Any, key: str) -> dict[str, Any]:
 
 
 def rows(of: Any, key: str) -> list[dict[str, Any]]:
-    """The objects of a list; what else is in it is left out."""
+    """Return the objects in a list, without its other elements."""
     value = of.get(key) if isinstance(of, dict) else None
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def count(of: Any, key: str) -> int:
-    """A number of tokens, from 0 to 2^63 - 1; what is none is 0."""
+    """Return an integer from 0 to 2^63 - 1; 0 if the value is anything else."""
     value = of.get(key) if isinstance(of, dict) else None
     return value if type(value) is int and 0 <= value <= MAX_COUNT else 0
 
 
 class StreamedText:
-    """The pieces of a text that were passed on, without the text: what comes again as a whole is not said
-    twice. It takes the same room however long the text is."""
+    """Remembers the pieces of a text that were output, so that they are not output again with the complete
+    text. Keeps only their length and a hash."""
 
     def __init__(self) -> None:
         self._characters = 0
@@ -67,7 +67,7 @@ class StreamedText:
         self._hash.update(piece.encode())
 
     def rest(self, whole: str) -> str:
-        """What of the whole was not in the pieces; all of it where it does not begin with them."""
+        """Return the part of `whole` that follows the pieces, or all of it if it does not begin with them."""
         beginning = blake2b(whole[: self._characters].encode(), digest_size=16)
         return whole[self._characters :] if beginning.digest() == self._hash.digest() else whole
 

@@ -1,7 +1,7 @@
-"""What agents tell of themselves when they begin: models, modes, commands, tools; by name, and bounded.
+"""What agents report about themselves: the names of models, modes, commands and tools, limited in number.
 
-Each function gives what a message says of that: `model` and `mode`, a text each, `models`, `modes`,
-`commands` and `tools`, names; a key of which it says nothing is left out.
+Each function returns what a message reports: `model` and `mode` (text); `models`, `modes`, `commands` and
+`tools` (lists of names). Keys that the message does not report are missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Report = dict[str, str | list[str]]
 
 
 def of_claude(init: dict[str, Any]) -> Report:
-    """Of its `system/init`."""
+    """Return what a `system/init` of Claude Code reports."""
     return _said(
         model=text(init, "model"),
         mode=text(init, "permissionMode"),
@@ -28,12 +28,12 @@ def of_claude(init: dict[str, Any]) -> Report:
 
 
 def of_codex(result: dict[str, Any]) -> Report:
-    """Of the answer to `thread/start` and the like."""
+    """Return what the answer to `thread/start`, `thread/resume` or `thread/fork` reports."""
     return _said(model=text(result, "model"), mode=text(result, "approvalPolicy"))
 
 
 def of_acp(result: dict[str, Any]) -> Report:
-    """Of what opened a session, or changed its options."""
+    """Return what the answer that opened a session, or an update of its options, reports."""
     models, modes = table(result, "models"), table(result, "modes")
     return _said(
         model=model_of(result) or "",
@@ -45,7 +45,7 @@ def of_acp(result: dict[str, Any]) -> Report:
 
 
 def of_acp_update(update: dict[str, Any]) -> Report:
-    """Of an update of a session."""
+    """Return what an update of a session reports."""
     match text(update, "sessionUpdate"):
         case "available_commands_update":
             return _said(commands=_keys(rows(update, "availableCommands"), "name"))

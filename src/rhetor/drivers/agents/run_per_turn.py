@@ -1,9 +1,10 @@
-"""A process for each turn, of a program that answers one message and ends: run as a program itself.
+"""Runs a program that answers one message and ends, in a new process for each turn. Is a program itself.
 
 `python -I -S run_per_turn.py PROGRAM ARGUMENT…` reads lines: `{"turn": 1, "arguments": […]}` runs the program
-with these behind its own, `{"stop": true}` ends it. It writes to this one's stdout itself; after its end
-comes a line `{"type": "process.exited", "turn", "code", "signal", "said"}`, with the last that it wrote to
-stderr. One runs at a time. What the program says is not known here; only the standard library is.
+with these arguments after its own, and `{"stop": true}` ends it. The program writes directly to this
+process's stdout. A line `{"type": "process.exited", "turn", "code", "signal", "said"}` follows its end;
+`said` is the last part of its stderr. One process of the program runs at a time. This module does not read
+the program's output, and imports only the standard library.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-GRACE_SECONDS = 5.0  # between TERM and KILL, and for one that is done to end by itself
-LAST_WORDS_SECONDS = 1.0  # for stderr after the end: what it has started may hold it open
+GRACE_SECONDS = 5.0  # between TERM and KILL, and for a process to end by itself before the next turn
+LAST_WORDS_SECONDS = 1.0  # for stderr after the end: descendants may keep it open
 KEPT_STDERR = 2000
 
 
 class Turn:
-    """One process of the program, in a group of its own; its end is told by `over`."""
+    """One process of the program, in its own process group. `over` is a thread that ends after it."""
 
     def __init__(self, number: int, argv: Sequence[str]) -> None:
-        """
+        """Start the process.
+
         Raises:
-            OSError: it cannot be run.
+            OSError: the program cannot be run.
+            ValueError: an argument contains NUL.
         """
         self._process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0
@@ -41,7 +44,7 @@ class Turn:
         self.over.start()
 
     def stop(self) -> None:
-        """End it and what it has started; returns when it has ended."""
+        """Send SIGTERM to the process group, then SIGKILL if needed, and wait until the process has ended."""
         for how in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is None:
                 os.killpg(self._process.pid, how)
@@ -61,13 +64,13 @@ class Turn:
 
 
 def tell(number: int, code: int | None, how: int | None, said: str) -> None:
-    """On a line of its own, whatever was written before."""
+    """Write how a process ended, on a line of its own, even if the output before ends without a newline."""
     end = {"type": "process.exited", "turn": number, "code": code, "signal": how, "said": said}
     os.write(1, f"\n{json.dumps(end)}\n".encode())
 
 
 def main(argv: Sequence[str]) -> None:
-    """Until stdin ends."""
+    """Handle the lines on stdin until it ends."""
     turn: Turn | None = None
     for line in sys.stdin.buffer:
         order: dict[str, Any] = json.loads(line)

@@ -1,6 +1,6 @@
-"""What agents' own files have in common: passages that are put together from lines, without I/O.
+"""The common part of agents' transcripts: assembles passages from lines, without I/O.
 
-It knows no agent's format, and where the files are it refuses to know.
+It knows neither the format of an agent nor where the files are.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from rhetor.domain.transcript import Ending, Passage
 
 from .records import object_of
 
-MAX_QUESTION = 1 << 20  # characters of what was asked that are taken
-MAX_PART = 256 << 10  # characters of one text, call or result
-MAX_PASSAGE = 8 << 20  # of all that came of one question
+MAX_QUESTION = 1 << 20  # characters of the user's message that are kept
+MAX_PART = 256 << 10  # characters of one text, call or result that are kept
+MAX_PASSAGE = 8 << 20  # characters of all outputs of a passage that are kept
 _CUT = "\n[…] (cut)"
 _NO_TIME = 0
 
 
 class Transcript(ABC):
-    """One file, line by line. `conversation`, `cwd`, `model`: as far as they were said; `malformed`: lines
-    that cannot be read; `is_foreign`: it is no conversation with a person, but a sub-agent's. What is not
-    known is passed over, and nothing raises on what a file says."""
+    """Decodes one file, line by line.
+
+    `conversation` and `cwd` are empty, and `model` is None, until the file has named them. `malformed`: the
+    number of lines that cannot be decoded. `is_foreign`: the conversation is a sub-agent's, not the user's.
+    Lines of unknown types are skipped. Nothing in a file makes a method raise.
+    """
 
     def __init__(self) -> None:
         self.conversation = ""
@@ -46,11 +49,11 @@ class Transcript(ABC):
 
     @property
     def is_open(self) -> bool:
-        """Whether a passage has begun that is not over."""
+        """Whether a passage has begun and not ended."""
         return bool(self._id)
 
     def take(self, line: bytes | Cut, offset: int) -> list[Passage]:
-        """The passages that are over with this line, which begins at `offset`."""
+        """Decode a line that begins at `offset` in bytes, and return the passages that end with it."""
         if isinstance(line, Cut):
             self.malformed += 1
         elif line.strip():
@@ -63,8 +66,8 @@ class Transcript(ABC):
         return done
 
     def finish(self, *, is_quiet: bool) -> list[Passage]:
-        """At the end of the file: the last passage, if it is over. `is_quiet`: nobody has written for long,
-        so that no more of it will come."""
+        """Return the last passages at the end of the file. An incomplete passage is returned, as interrupted,
+        only if `is_quiet`: the file was not written to for so long that the rest is not expected."""
         if self.is_open and self._is_whole():
             self._close()
         elif self.is_open and is_quiet:
@@ -74,13 +77,13 @@ class Transcript(ABC):
 
     @abstractmethod
     def _take(self, found: dict[str, Any], offset: int) -> None:
-        """What one line says."""
+        """Decode the object of one line."""
 
     @abstractmethod
     def _is_whole(self) -> bool:
-        """Whether the passage has its answer, should nothing come any more."""
+        """Return whether the open passage has a complete answer if no more lines follow."""
 
-    # what subclasses say
+    # for subclasses
 
     def _note_time(self, timestamp: str) -> None:
         self._until = max(self._until, milliseconds(timestamp))
@@ -136,7 +139,7 @@ class Transcript(ABC):
         self._drop()
 
     def _drop(self) -> None:
-        """Forget the passage that has begun."""
+        """Discard the open passage."""
         self._id, self._content, self._outputs = "", [], []
         self._room, self._spoke = MAX_PASSAGE, False
 
@@ -147,7 +150,7 @@ class Transcript(ABC):
 
 
 def milliseconds(timestamp: str) -> int:
-    """Of RFC 3339, since 1970; 0 where it is none."""
+    """Return an RFC 3339 timestamp as Unix time in milliseconds; 0 if it is invalid."""
     try:
         found = datetime.fromisoformat(timestamp)
         found = found if found.tzinfo else found.replace(tzinfo=UTC)

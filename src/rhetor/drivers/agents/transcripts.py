@@ -1,6 +1,7 @@
-"""The files in which coding agents keep their conversations: found, and read in pieces. Never written.
+"""Finds the files in which coding agents record their conversations, and reads them in pieces. Never writes
+them.
 
-What the lines mean is for a `Transcript` to know. All of this blocks: it is for a thread.
+A `Transcript` decodes the lines. All functions block, so call them in a thread.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from rhetor.errors import TranscriptUnreadable
 from .transcript import Transcript
 
 CHUNK_BYTES = 1 << 20
-HEAD_BYTES = 4 << 20  # in which a file must have said what it is
-QUIET_SECONDS = 3600.0  # after which nobody is thought to be writing any more
+HEAD_BYTES = 4 << 20  # within which a transcript must identify its conversation
+QUIET_SECONDS = 3600.0  # without a change, after which no more lines are expected
 MAX_DEPTH = 5
 MOST_FOUND = 100_000
 
 
 class AgentTranscripts:
-    """`folder`: where the agent keeps them, from its environment; `depth`: of folders below it."""
+    """The transcripts of one kind of agent, as `base.Transcripts`.
+
+    `folder` returns the agent's folder for an environment. `depth`: the number of levels below it that are
+    searched. `transcript` creates the decoder of a file.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class AgentTranscripts:
             raise TranscriptUnreadable(path, _reason(error)) from error
 
     def recognises(self, path: str) -> bool:
-        """Whether the file is one of this agent's."""
+        """As `base.Transcripts.recognises`."""
         transcript, lines = self._transcript(), Lines()
         try:
             with _opened(path) as file:
@@ -84,16 +89,17 @@ class AgentTranscripts:
 
 
 class _File:
-    """A regular file of this user's own: a pipe would be waited for, a device could answer to be read."""
+    """A regular file that belongs to this user. Others are rejected: reading a pipe could block, and reading
+    a device could have effects."""
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             found = os.fstat(self._descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise ValueError("it is no regular file")
+                raise ValueError("not a regular file")
             if found.st_uid != os.geteuid():
-                raise ValueError("it is another user's")
+                raise ValueError("the file belongs to another user")
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -126,7 +132,8 @@ def codex_folder(environment: Mapping[str, str]) -> Path:
 
 
 def _below(folder: Path, depth: int) -> Iterator[TranscriptFile]:
-    """The `.jsonl` files in it and in its folders. No link is followed: what it leads to is elsewhere."""
+    """Yield the `.jsonl` files in the folder and up to `depth` levels below it, at most `MOST_FOUND`. Links
+    are not followed, because they can lead out of the folder."""
     waiting, count = [(str(folder), 0)], 0
     while waiting:
         place, deep = waiting.pop()
@@ -144,7 +151,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except OSError:  # it is not there, is no more, or is nobody's business
+    except OSError:  # the folder does not exist, was removed, or is not readable
         return []
 
 

@@ -386,7 +386,7 @@ def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
         ({"stopReason": "max_tokens"}, "length"),
         (
             {"stopReason": "refusal"},
-            "turn_failed: the agent failed: it refuses to go on with this conversation",
+            "turn_failed: the agent failed: it refuses to continue this conversation",
         ),
     ],
 )
@@ -409,8 +409,8 @@ def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
         ),
         (
             {"code": -32000, "message": "Authentication required"},
-            "turn_failed: the agent failed: it wants to be logged in: Authentication required "
-            "(ways to do so: none that it names)",
+            "turn_failed: the agent failed: it requires a login: Authentication required "
+            "(options: none listed)",
         ),
         ("odd", "turn_failed: the agent failed: no reason given"),
     ],
@@ -431,7 +431,7 @@ def test_what_it_refused_while_opening_is_tried_again_with_the_next_message() ->
     )
     dialogue.hear(id="session", error={"code": -32000, "message": "no key"})
     assert dialogue.ends == [
-        "turn_failed: ag failed: it wants to be logged in: no key (ways to do so: An API key)"
+        "turn_failed: ag failed: it requires a login: no key (options: An API key)"
     ]
     assert [message["method"] for message in dialogue.do("say", "again")] == ["session/new"]
     dialogue.hear(id="session", result={"sessionId": "s"})
@@ -443,7 +443,7 @@ def test_another_version_of_the_protocol_is_said_to_be_one() -> None:
     dialogue.do("open")
     dialogue.do("say", "hello")
     dialogue.hear(id="initialize", result={"protocolVersion": 2})
-    assert dialogue.ends == ["turn_failed: the agent failed: it speaks version 2 of its protocol, not 1"]
+    assert dialogue.ends == ["turn_failed: the agent failed: it speaks version 2 of the protocol, not 1"]
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
     dialogue.hear(id="initialize", result={"protocolVersion": 1, "agentCapabilities": can})
     if method is None:
         assert dialogue.ends == [
-            "turn_failed: the agent failed: it cannot go on with an earlier conversation"
+            "turn_failed: the agent failed: it cannot resume a conversation"
         ]
         return
     assert (dialogue.written[-1]["method"], dialogue.written[-1]["params"]["sessionId"]) == (method, "old")
@@ -493,7 +493,7 @@ def test_a_message_that_was_lost_with_a_hub_is_said_to_be() -> None:
     later.protocol.resume(True, {})
     later.hear(id="initialize", result={"protocolVersion": 1})
     later.hear(id="session", result={"sessionId": "s"})
-    assert later.ends == ["turn_failed: the hub ended before the message was handed over; send it again"]
+    assert later.ends == ["turn_failed: the hub stopped before the message was delivered; send it again"]
 
 
 def test_the_model_is_chosen_by_the_agents_own_option() -> None:

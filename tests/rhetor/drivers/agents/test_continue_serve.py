@@ -233,7 +233,7 @@ def test_a_message_that_was_not_handed_over_is_not_by_a_later_hub() -> None:
     dialogue = Dialogue({"turns": 1, "seen": 0, "open": False})
     dialogue.protocol.resume(True, {})
     assert dialogue.take(state([])).ended
-    assert dialogue.ends == ["turn_failed: the hub ended before the message was handed over; send it again"]
+    assert dialogue.ends == ["turn_failed: the hub stopped before the message was delivered; send it again"]
 
 
 def test_a_turn_of_which_nothing_is_kept_yet_is_taken_up_without_the_one_before() -> None:

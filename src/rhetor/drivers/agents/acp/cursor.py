@@ -1,14 +1,14 @@
-"""Cursor's own protocol, `cursor-agent -p --output-format stream-json`: one process a turn.
+"""Cursor's own protocol, `cursor-agent -p --output-format stream-json`: one process per turn.
 
-**Not observed**: the program is not to be had from a package registry. This is by its documentation
+**Not observed**: no package registry has the program, so this follows its documentation
 (https://cursor.com/docs/cli/reference/output-format): `system/init` with `session_id` and `model`, `user`,
-`assistant` with a whole piece of the answer, `tool_call` `started` and `completed`, `thinking` deltas, and
-one `result` at the end. A turn that fails has no `result`: the process ends, and says why on stderr.
+`assistant` with a complete piece of the answer, `tool_call` `started` and `completed`, `thinking` deltas, and
+one `result` at the end. A turn that fails has no `result`: the process ends, and writes the reason to stderr.
 
-The prompt is an argument, so what runs as long as the conversation is `run_per_turn.py`, which is told each
-turn's. It asks for no permissions: without `--force` in its configured arguments it does not change files. To
-interrupt it, its process is ended. It cannot go on with a copy of a conversation: a fork begins with nothing.
-Each line becomes a `Record`, but for the deltas of `thinking`.
+The prompt is a command-line argument, so the process of the conversation is `run_per_turn.py`, which starts
+Cursor for each turn. Cursor does not ask for permissions: without `--force` in its configured arguments it
+does not change files. An interrupt ends its process. Conversations cannot be forked. Each line becomes a
+`Record`, except for the deltas of `thinking`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ RUN_PER_TURN = Path(__file__).parents[1] / "run_per_turn.py"
 
 
 class Cursor(AgentProtocol):
-    """`memory`: `session_id`; `turns`, how many there were; `model`, as it was last said."""
+    """A conversation with Cursor.
+
+    `memory` has `session_id`; `turns`, the number of turns so far; and `model`, the last one reported.
+    """
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._in_turn = False
         self._stopping = False
         self._said = False
-        self._turn = 0  # the number of the running one, or a lower one
+        self._turn = 0  # the number of the running turn, or a lower one
 
     def command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         return (sys.executable, "-I", "-S", str(RUN_PER_TURN), *argv, *self.arguments())
@@ -46,7 +49,7 @@ class Cursor(AgentProtocol):
         return ("-p", "--output-format", "stream-json")
 
     def turn_arguments(self, content: str) -> tuple[str, ...]:
-        """What is appended to those for a turn with this message."""
+        """Return the arguments that a turn with this message needs in addition to `arguments`."""
         model = () if self.opening.model is None else ("--model", self.opening.model)
         earlier = text(self.memory, "session_id")
         resume = ("--resume", earlier) if earlier and earlier[0] != "-" else ()
@@ -57,10 +60,10 @@ class Cursor(AgentProtocol):
 
     def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._in_turn = in_turn
-        # the turn that runs may be one that was not remembered; the next is to have another number
+        # the running turn may not be in the memory yet; the next one must have another number
         self._turn = count(self.memory, "turns")
         self.memory["turns"] = self._turn + 1
-        # what it said before is not known: the end repeats it all, and once too few is better than twice
+        # the text before is unknown, and `result` repeats all of it: better leave it out than output it twice
         self._said = in_turn
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
@@ -126,7 +129,10 @@ def _words(found: Any) -> str:
 
 
 def _call(found: Any) -> list[Plain]:
-    """`{"readToolCall": {"args": …, "result": …}}`, or `{"function": {"name": …, "arguments": …}}`."""
+    """Return the call or the result in a `tool_call` line.
+
+    Its shape is `{"readToolCall": {"args": …, "result": …}}` or `{"function": {"name": …, "arguments": …}}`.
+    """
     id = text(found, "call_id")
     named = [(key, value) for key, value in table(found, "tool_call").items() if isinstance(value, dict)]
     if not id or not named:

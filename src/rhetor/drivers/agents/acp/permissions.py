@@ -1,7 +1,7 @@
-"""The permissions that an ACP agent asks for: what it offers, and ids under which answers find back to it.
+"""The permission requests of an ACP agent: their options, answers and ids.
 
-A request's id is our own, as it stands in addresses and is one of its session's: the number of the prompt,
-and the agent's id in letters of addresses. So it is understood by a later hub too.
+Clients see our own id of a request, which is unique in its session and can be part of a URL: the number of
+the prompt, and the agent's id in URL-safe characters. A later hub can decode it too.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ MAX_ID = 200  # characters of an agent's id
 
 
 def options(params: dict[str, Any]) -> tuple[PermissionOption, ...]:
-    """What a request lets one choose, in the agent's own words."""
+    """Return the options of a request, with the agent's own names."""
     offered = ((text(o, "optionId"), text(o, "name"), text(o, "kind")) for o in rows(params, "options"))
     return tuple(PermissionOption(id, name or id, kind) for id, name, kind in offered if id)
 
 
 def outcome(option_id: str | None) -> dict[str, Any]:
-    """The answer to a request; None: it was cancelled."""
+    """Return the answer to a request. None: the request was cancelled."""
     chosen = {"outcome": "selected", "optionId": option_id}
     return {"outcome": {"outcome": "cancelled"} if option_id is None else chosen}
 
 
 def request_id(prompt: int, id: Any) -> str | None:
-    """Our id for the request with that id in that prompt; None where it has none, or one that is too long."""
+    """Return our id for the agent's request `id` in that prompt, or None if `id` is invalid or too long."""
     if isinstance(id, str) and len(id) <= MAX_ID:
         return f"{prompt}-s{base64.urlsafe_b64encode(id.encode()).decode().rstrip('=')}"
     return f"{prompt}-{id}" if isinstance(id, int) and not isinstance(id, bool) else None
 
 
 def agents_id(request_id: str) -> int | str | None:
-    """The agent's id within ours; None where there is none."""
+    """Return the agent's id from ours, or None if ours is invalid."""
     token = request_id.partition("-")[2]
     try:
         if token.startswith("s"):

@@ -1,14 +1,14 @@
-"""The Agent Client Protocol, version 1, as `opencode acp` 1.18 and `gemini --acp` 0.61 were seen to speak it.
+"""The Agent Client Protocol, version 1, as observed with `opencode acp` 1.18 and `gemini --acp` 0.61.
 
-Each line becomes a `Record`, but for the chunks of text and thoughts, whose content is in the outputs made
-from them, and for the history that an agent repeats while it loads a conversation: the log has that already.
+Each line becomes a `Record`, except for the chunks of text and thoughts, whose content is in the outputs made
+from them, and for the history that an agent repeats while it loads a conversation, which the log already has.
 
-Nothing is lent to the agent, neither files nor terminals: it has its own, and asking for ours it is told that
-there are none. Ids of our requests say what they ask for, so that an answer is understood by a later hub too.
+The hub offers the agent neither files nor terminals: the agent uses its own, and a request for ours is
+rejected. The ids of our requests name their purpose, so that a later hub understands the answers too.
 
-Seen, and relied on: history may come after the answer to `session/load`, so a request that no agent knows
-follows it, and what comes before its answer is history; `session/resume` repeats nothing. An agent may ask
-for a permission after it was told to stop.
+Observed, and relied on: history may come after the answer to `session/load`, so a request with an unknown
+method follows it, and everything before its answer is history; `session/resume` repeats nothing. An agent may
+request a permission after it was interrupted.
 """
 
 from __future__ import annotations
@@ -29,23 +29,26 @@ from rhetor.errors import TurnFailure
 from . import permissions, updates
 
 VERSION = 1
-MAX_ASKED = 64  # permission requests that wait at a time; further ones are answered as cancelled
+MAX_ASKED = 64  # open permission requests at a time; further ones are answered as cancelled
 
-CANCELLED = -32800  # by who had asked
+CANCELLED = -32800  # the error code for a request that the agent itself has cancelled
 _LOGIN_WANTED = -32000
 _FINISH = {"max_tokens": "length"}
 _CUT_SHORT = {
-    "max_turn_requests": "it was not done within as many calls to its model as it may make",
-    "refusal": "it refuses to go on with this conversation",
+    "max_turn_requests": "it reached its limit of model calls in a turn",
+    "refusal": "it refuses to continue this conversation",
 }
 
 _State = Literal["opening", "ready", "refused"]
 
 
 class Acp(AgentProtocol):
-    """`memory`: `session_id`; `prompts`, how many there were; `open`, whether this process has the
-    conversation; `forks`, whether the agent can go on with a copy; `model`; `cost`, USD of the whole
-    conversation."""
+    """A conversation with an ACP agent.
+
+    `memory` has `session_id`; `prompts`, the number of prompts so far; `open`, whether this process has
+    opened the conversation; `forks`, whether the agent can continue a copy; `model`; and `cost`, the cost of
+    the whole conversation in USD.
+    """
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
@@ -54,9 +57,9 @@ class Acp(AgentProtocol):
         self._can: dict[str, Any] = {}
         self._ways_in: list[str] = []
         self._lines = Outgoing()
-        self._step = _initialize()  # of those that make it ready, the one that was sent last
-        self._steps: list[bytes] = []
-        self._repeats = True  # its history, while it opens the conversation
+        self._step = _initialize()  # the request that was sent last to open the conversation
+        self._steps: list[bytes] = []  # the requests to send after it
+        self._repeats = True  # whether the agent repeats the history while it opens the conversation
         self._waiting: str | None = None
         self._in_turn = False
         self._stopping = False
@@ -81,7 +84,7 @@ class Acp(AgentProtocol):
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
         self._in_turn, self._stopping = True, False
-        if self.opening.persona is not None:  # the protocol has no word for it
+        if self.opening.persona is not None:  # the protocol has no field for it
             content = f"{self.opening.persona}\n\n{content}"
         if self._state == "ready":
             return (self._prompt(content),)
@@ -119,7 +122,7 @@ class Acp(AgentProtocol):
         self._stopping = True
         if self._state != "ready":
             return ()
-        # first, or an agent takes the refusals for a reason to ask its model again
+        # this comes first: otherwise the cancelled permissions make an agent call its model again
         cancel = self._lines.notification("session/cancel", {"sessionId": self._session_id})
         return (cancel, *(line for id in list(self._asked) for line in self.answer(id, None)))
 
@@ -127,30 +130,31 @@ class Acp(AgentProtocol):
     def _session_id(self) -> str:
         return text(self.memory, "session_id")
 
-    # what it asks
+    # requests from the agent
 
     def _requested(self, id: Any, method: str, params: dict[str, Any], record: Plain) -> Decoded:
         if method != "session/request_permission":
-            return Decoded((record,), (self._lines.refusal(id, f"there is no {method[:100]} here"),))
+            return Decoded((record,), (self._lines.refusal(id, f"{method[:100]} is not supported"),))
         call, offered = table(params, "toolCall"), permissions.options(params)
         request_id = permissions.request_id(self._prompts, id)
         mute = not self._in_turn or self._stopping or len(self._asked) >= MAX_ASKED
         if mute or not offered or request_id is None:
             return Decoded((record,), (self._lines.reply(id, permissions.outcome(None)),))
         self._asked[request_id] = id
-        # its title are words that its model chose: the command itself, mostly
+        # not the title: the model chooses it, and it is usually the command itself
         tool = text(call, "kind") or "other"
         return Decoded((record, *self._calls.asked(call), Permission(request_id, tool, call, offered)))
 
     def _withdrawn(self, id: Any, record: Plain) -> Decoded:
-        """It must be answered all the same (https://agentclientprotocol.com/rfds/request-cancellation)."""
+        """Withdraw a request that the agent has cancelled. It must still be answered:
+        https://agentclientprotocol.com/rfds/request-cancellation."""
         gone = [ours for ours, own in self._asked.items() if own == id and type(own) is type(id)]
         for ours in gone:
             del self._asked[ours]
         refusals = tuple(self._lines.refusal(id, "the request was cancelled", CANCELLED) for _ in gone)
         return Decoded((record, *map(Withdrawn, gone)), refusals)
 
-    # what it tells
+    # updates from the agent
 
     def _updated(self, update: dict[str, Any], record: Plain) -> Decoded:
         kind = text(update, "sessionUpdate")
@@ -166,7 +170,7 @@ class Acp(AgentProtocol):
             self._note_model(update)
         return Decoded((record, *outputs))
 
-    # what it answers
+    # answers to our requests
 
     def _responded(self, id: Any, message: dict[str, Any], record: Plain) -> Decoded:
         error = message.get("error")
@@ -206,13 +210,13 @@ class Acp(AgentProtocol):
         return [*updates.usages(result, text(self.memory, "model") or None, cost)]
 
     def _at_rest(self) -> tuple[bytes, ...]:
-        """No turn runs any more; what still waits for an answer gets none."""
+        """Reset the state of the turn, and return the lines that cancel the open permission requests."""
         left = tuple(line for id in list(self._asked) for line in self.answer(id, None))
         self._in_turn = self._stopping = False
         self._waiting = None
         return left
 
-    # how it becomes ready
+    # opening the conversation
 
     def _initialized(self, result: dict[str, Any], record: Plain) -> Decoded:
         self._can = table(result, "agentCapabilities")
@@ -220,7 +224,7 @@ class Acp(AgentProtocol):
         self._agent = text(table(result, "agentInfo"), "name") or self._agent
         self._ways_in = [text(way, "name") or text(way, "id") for way in rows(result, "authMethods")]
         if result.get("protocolVersion") != VERSION:
-            said = f"it speaks version {result.get('protocolVersion')!r:.20} of its protocol, not {VERSION}"
+            said = f"it speaks version {result.get('protocolVersion')!r:.20} of the protocol, not {VERSION}"
             return self._refused(failed(self._agent, said), record)
         request = self._opening_request()
         if isinstance(request, TurnFailure):
@@ -237,14 +241,14 @@ class Acp(AgentProtocol):
         params["sessionId"] = earlier
         if self.opening.fork:
             if not self.can_fork():
-                return failed(self._agent, "it cannot go on with a copy of a conversation")
+                return failed(self._agent, "it cannot continue a copy of a conversation")
             return _request("session", "session/fork", params)
         if isinstance(sessions.get("resume"), dict):
             self._repeats = False
             return _request("session", "session/resume", params)
         if self._can.get("loadSession") is True:
             return _request("session", "session/load", params)
-        return failed(self._agent, "it cannot go on with an earlier conversation")
+        return failed(self._agent, "it cannot resume a conversation")
 
     def _opened(self, result: dict[str, Any]) -> None:
         self.memory["session_id"] = text(result, "sessionId") or self._session_id
@@ -275,7 +279,7 @@ class Acp(AgentProtocol):
             return Decoded((record,), self._at_rest(), ended=True, failure=Interrupted(self._agent))
         if self._waiting is None:
             failure = TurnFailure(
-                "the hub ended before the message was handed over; send it again", retryable=True
+                "the hub stopped before the message was delivered; send it again", retryable=True
             )
             return Decoded((record,), self._at_rest(), ended=True, failure=failure)
         return Decoded((record,), (self._prompt(self._waiting),))
@@ -285,8 +289,8 @@ class Acp(AgentProtocol):
         return (step,)
 
     def _refused(self, failure: TurnFailure, record: Plain) -> Decoded:
-        """It cannot be spoken to; the next message tries what was refused once more, or begins anew where the
-        conversation is lost."""
+        """Handle an agent that rejects the opening of the conversation. The next message repeats the rejected
+        step, or begins a new conversation if the old one is lost."""
         self._state = "refused"
         self.refused = failure
         if is_of_lost_conversation(failure):
@@ -302,7 +306,7 @@ class Acp(AgentProtocol):
         if model := updates.model_of(result):
             self.memory["model"] = model
 
-    # what it is sent
+    # prompts and their failures
 
     @property
     def _prompts(self) -> int:
@@ -321,8 +325,8 @@ class Acp(AgentProtocol):
         more = text(error, "data") or text(data, "details") or text(data, "message")
         said = " ".join(filter(None, (text(error, "message"), more)))
         if code == _LOGIN_WANTED:
-            ways = ", ".join(self._ways_in) or "none that it names"
-            return failed(self._agent, f"it wants to be logged in: {said} (ways to do so: {ways})")
+            ways = ", ".join(self._ways_in) or "none listed"
+            return failed(self._agent, f"it requires a login: {said} (options: {ways})")
         if isinstance(code, int) and 400 <= code < 600:
             return refused(self._agent, said, code, text(self.memory, "model") or None)
         return failed(self._agent, said)
@@ -333,7 +337,7 @@ def _request(id: str, method: str, params: dict[str, Any]) -> bytes:
 
 
 def _initialize() -> bytes:
-    # no word of files: with a word of them, even a no, gemini asks for them
+    # no mention of files: gemini requests them if they are mentioned, even with `false`
     client = {"name": "rhetor", "title": "Rhetor", "version": "1"}
     params = {"protocolVersion": VERSION, "clientCapabilities": {}, "clientInfo": client}
     return _request("initialize", "initialize", params)

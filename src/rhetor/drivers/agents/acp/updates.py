@@ -1,7 +1,7 @@
-"""What the updates of an ACP session mean: text, tool calls put together from pieces, figures of a turn.
+"""Decodes the updates of an ACP session: text, tool calls assembled from several updates, usage and cost.
 
-It takes JSON as agents send it, so any field may be missing or be of another type; it knows neither JSON-RPC
-nor the state of a session. Shapes: https://agentclientprotocol.com/protocol/schema, version 1.
+Any field of an agent's JSON may be missing or have another type. This module knows neither JSON-RPC nor the
+state of a session. Schema: https://agentclientprotocol.com/protocol/schema, version 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rhetor.domain.event import Channel
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.records import count, rows, table, text
 
-MAX_CALLS = 1000  # that a turn's calls are told apart among; the oldest is forgotten
+MAX_CALLS = 1000  # calls of a turn that are remembered; the oldest is forgotten first
 
 _CHANNELS: dict[str, Channel] = {"agent_message_chunk": "answer", "agent_thought_chunk": "reasoning"}
 _ENDS = ("completed", "failed")
@@ -24,7 +24,7 @@ _DESCRIBING = ("title", "kind", "locations", "content")
 
 
 def delta(update: dict[str, Any]) -> Text | None:
-    """The text that an update adds, where that is all it does."""
+    """Return the text that an update adds, or None if it is not a chunk of text."""
     channel = _CHANNELS.get(text(update, "sessionUpdate"))
     content = table(update, "content")
     if channel is None or content.get("type") != "text" or not isinstance(content.get("text"), str):
@@ -42,15 +42,15 @@ class _Call(msgspec.Struct):
 class Calls:
     """The tool calls of a turn.
 
-    A call is told once, when its arguments are whole: agents announce it before they have them. What it
-    returned is told once too.
+    A call is output once, when its arguments are complete: agents announce a call before they have them. Its
+    result is output once too.
     """
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
 
     def take(self, update: dict[str, Any]) -> list[Plain]:
-        """A `tool_call` or a `tool_call_update`."""
+        """Return the outputs of a `tool_call` or a `tool_call_update`."""
         id, call = self._merged(update)
         if call is None or (status := text(call.known, "status")) in ("", "pending"):
             return []
@@ -61,12 +61,12 @@ class Calls:
         return outputs
 
     def asked(self, update: dict[str, Any]) -> list[Plain]:
-        """The call that a permission is asked for: its arguments are whole."""
+        """Return the call for which a permission is requested: its arguments are complete."""
         id, call = self._merged(update)
         return [] if call is None else self._told(id, call)
 
     def over(self) -> list[Plain]:
-        """The turn has ended: what was only announced."""
+        """End the turn, and return the calls that were announced but not output yet."""
         outputs = [output for id, call in self._calls.items() for output in self._told(id, call)]
         self._calls.clear()
         return outputs
@@ -91,20 +91,21 @@ class Calls:
 
 
 def _name(announced: dict[str, Any]) -> str:
-    """Who shows a tool's arguments calls it by its name first; else the title is about the call."""
+    """Return the tool's name. If an agent announces a call with its arguments, the title is the tool's name;
+    otherwise the title describes the call."""
     title, kind = text(announced, "title"), text(announced, "kind")
     return (title or kind if announced.get("rawInput") is not None else kind or title) or "tool"
 
 
 def _arguments(known: dict[str, Any]) -> Any:
-    """The tool's own, where the agent shows them, else what it says about the call."""
+    """Return the tool's arguments if the agent sends them, or else the agent's description of the call."""
     if known.get("rawInput") is not None:
         return known["rawInput"]
     return {key: known[key] for key in _DESCRIBING if known.get(key)}
 
 
 def _result(known: dict[str, Any]) -> Any:
-    """The text, where it is nothing but text."""
+    """Return the result as text if all of it is text, or else as the agent sent it."""
     content = rows(known, "content")
     texts = [text(table(one, "content"), "text") for one in content]
     if all(texts) and (texts or known.get("rawOutput") is None):
@@ -113,13 +114,13 @@ def _result(known: dict[str, Any]) -> Any:
 
 
 def usages(result: dict[str, Any], model: str | None, cost: str | None) -> list[Usage]:
-    """What the answer to a prompt says that it took: as the protocol has it, or as gemini does."""
+    """Return the usage in the answer to a prompt, which has the protocol's format or gemini's."""
     stats = table(result, "usage")
     taken, given = count(stats, "inputTokens"), count(stats, "outputTokens")
     cached, thought = count(stats, "cachedReadTokens"), count(stats, "thoughtTokens")
     written = count(stats, "cachedWriteTokens")
     if taken + given + cached + written + thought == count(stats, "totalTokens"):
-        # they are counted beside each other, not one within the other
+        # the counts are disjoint
         taken, given = taken + cached + written, given + thought
     found = [Usage(model, taken, given, cached or None, cost)] if taken or given else []
     return found or list(_quota(result))
@@ -133,7 +134,7 @@ def _quota(result: dict[str, Any]) -> Iterator[Usage]:
 
 
 def total_cost(update: dict[str, Any]) -> str | None:
-    """USD that the session cost until now, by its `usage_update`; None where it is not known: 0 is not."""
+    """Return the session's cost so far in USD, from a `usage_update`. None: it is unknown, or 0."""
     cost = table(update, "cost")
     amount = cost.get("amount")
     if text(cost, "currency") != "USD" or isinstance(amount, bool) or not isinstance(amount, int | float):
@@ -142,7 +143,7 @@ def total_cost(update: dict[str, Any]) -> str | None:
 
 
 def cost_between(before: str | None, after: str | None) -> str | None:
-    """USD from one total to a later one; None where that is not known."""
+    """Return the cost in USD between one total and a later one, or None if it is unknown or 0."""
     if after is None:
         return None
     spent = Decimal(after) - Decimal(before or 0)
@@ -150,12 +151,12 @@ def cost_between(before: str | None, after: str | None) -> str | None:
 
 
 def model_of(result: dict[str, Any]) -> str | None:
-    """Which model a session uses, by what opened it or by an update of its options."""
+    """Return the model of a session, from the answer that opened it or from an update of its options."""
     option = model_option(result)
     return text(option, "currentValue") or text(table(result, "models"), "currentModelId") or None
 
 
 def model_option(result: dict[str, Any]) -> dict[str, Any]:
-    """The option that chooses the model; empty where there is none."""
+    """Return the option that selects the model; empty if there is none."""
     found = (option for option in rows(result, "configOptions") if option.get("category") == "model")
     return next(found, {})

@@ -1,7 +1,7 @@
-"""Claude Code's permission requests: what can be chosen, and the answer for a choice.
+"""Claude Code's permission requests: their options and answers.
 
-A request is the `request` object of its `control_request` (seen: 2.1.197); the answer needs nothing else, so
-that it can be given under another hub."""
+A request is the `request` object of a `control_request` (observed: 2.1.197). The answer needs nothing else,
+so a later hub can give it too."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _MAX_NAME = 200
 
 
 def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
-    """What can be chosen: to allow it once, as far as one of its suggestions reaches, or not at all; where it
-    is a question with answers to choose from, those."""
+    """Return the options: allow once, each wider permission that the request suggests, and deny. If the
+    request is a question, the options are its answers and deny."""
     deny = PermissionOption(_DENY, "Deny", "reject_once")
     if text(request, "tool_name") == "AskUserQuestion":
         _, choices = _question(request)
@@ -37,7 +37,7 @@ def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
 
 
 def answer_to(request: dict[str, Any], option_id: str | None) -> dict[str, Any]:
-    """The `response` for a choice. What was not offered, and None, is a refusal."""
+    """Return the `response` for the chosen option. None, or an option that was not offered, denies."""
     offered = {option.option_id for option in options_of(request)}
     if option_id is None or option_id not in offered or option_id == _DENY:
         said = DENIED if option_id == _DENY else UNANSWERED
@@ -54,7 +54,8 @@ def answer_to(request: dict[str, Any], option_id: str | None) -> dict[str, Any]:
 
 
 def _option(kind: str, at: int, name: str, effect: str) -> PermissionOption:
-    """The first of a kind has the kind's bare name, the others a number from 2."""
+    """Return the option with index `at` of its kind. The id of the first is the kind; the ids of the others
+    add a number, from 2."""
     return PermissionOption(kind if at == 0 else f"{kind}_{at + 1}", name[:_MAX_NAME], effect)
 
 
@@ -67,7 +68,7 @@ def _kind_and_place(option_id: str) -> tuple[str, int]:
 
 
 def _question(request: dict[str, Any]) -> tuple[str, list[str]]:
-    """The question and its answers, where it is only one and one answer is wanted."""
+    """Return the question and its answers; empty unless there is a single question with a single choice."""
     questions = rows(table(request, "input"), "questions")
     if len(questions) != 1 or questions[0].get("multiSelect") is True:
         return "", []
@@ -76,7 +77,7 @@ def _question(request: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _reach(suggestion: dict[str, Any]) -> str:
-    """What a suggestion would allow, in words, and where it would be kept."""
+    """Return the name of a suggestion: what it would allow, and where that would be stored."""
     match suggestion.get("type"):
         case "addRules" | "replaceRules":
             what = "Always allow " + ", ".join(_rule(rule) for rule in rows(suggestion, "rules"))

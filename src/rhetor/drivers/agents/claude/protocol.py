@@ -1,14 +1,14 @@
-"""Claude Code's own protocol: its stream-json on stdin and stdout, as version 2.1.197 was seen to speak it.
+"""Claude Code's own protocol: stream-json on stdin and stdout, as observed with version 2.1.197.
 
-Each line becomes a `Record`, but for the `content_block_delta` events of text, thinking, signatures and tool
-input: what they hold is in the outputs made from them, or in the whole `assistant` line that follows; and but
-for the answer to `initialize`, which tells of the user's account. What a sub-agent says
-(`parent_tool_use_id`) is kept as records, its tools as tools; it is no part of the answer.
+Each line becomes a `Record`, except for the `content_block_delta` events of text, thinking, signatures and
+tool input, whose content is in the outputs made from them or in the complete `assistant` line that follows,
+and for the answer to `initialize`, which has details of the user's account. The lines of a sub-agent
+(`parent_tool_use_id`) become records and tool calls, but its text is not part of the answer.
 
-Seen, and relied on: `system/init` comes in every turn. A user's message is replayed before the `result` of
-its turn; slash commands and messages that a hook stopped are not, and have `num_turns` 0. When a background
-task ends, the agent begins a turn by itself, without a replay. Where a stream breaks off, the answer comes
-once more as a whole, and what was said of it before cannot be taken back."""
+Observed, and relied on: `system/init` comes in every turn. A user's message is replayed before the `result`
+of its turn; slash commands and messages that a hook stopped are not, and have `num_turns` 0. When a
+background task ends, the agent begins a turn by itself, without a replay. If a stream breaks off, the
+complete answer comes again, and the text that was already output cannot be withdrawn."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ ARGUMENTS = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
     *("--include-partial-messages", "--permission-prompt-tool", "stdio", "--replay-user-messages"),
 )
-_READY = "rhetor-ready"  # the id of the request whose answer says that it has begun
+_READY = "rhetor-ready"  # the id of our `initialize` request; its answer shows that the agent is ready
 _PLAIN = (
     *("--tools", "", "--strict-mcp-config", "--disable-slash-commands", "--no-session-persistence"),
     *("--setting-sources", "user", "--settings", '{"disableAllHooks": true}'),
 )
-_SYNTHETIC = "<synthetic>"  # the model of messages that no model said
-_MAX_BLOCKS = 256  # of one message, whose whole lines have not come yet
+_SYNTHETIC = "<synthetic>"  # the model in messages that no model wrote
+_MAX_BLOCKS = 256  # blocks of one message whose complete lines have not arrived yet
 
 _Spoken = Literal["answer", "reasoning"]
 _CHANNELS: dict[str, _Spoken] = {"text": "answer", "thinking": "reasoning"}
@@ -55,7 +55,7 @@ class _Event(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
-    """What is read of a line first: a whole answer comes in lines of this kind."""
+    """The fields that are decoded first. Most lines are deltas, which need no others."""
 
     type: str = ""
     event: _Event | None = None
@@ -66,21 +66,24 @@ _HEADS = msgspec.json.Decoder(_Head)
 
 
 class ClaudeCode(AgentProtocol):
-    """`memory`: `session_id`, `model`, and of this process `spent`, its cost until now (USD), and `replays`,
-    where it was seen to repeat what it is told."""
+    """A conversation with Claude Code.
+
+    `memory` has `session_id`, `model` and, for the current process, `spent`, its cost so far in USD, and
+    `replays`, which is set when the process has replayed a message.
+    """
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
         self._asked: dict[str, dict[str, Any]] = {}
-        self._orders = 0  # control requests of ours
+        self._orders = 0  # the number of interrupts sent
         self._blocks: dict[_Spoken, deque[StreamedText]] = {"answer": deque(), "reasoning": deque()}
-        self._catching_up = False  # the message under way began under an earlier hub
-        self._await_replay = False  # the running turn is not known to be ours yet
+        self._catching_up = False  # the current message began under an earlier hub
+        self._await_replay = False  # the running turn may be one that the agent began by itself
         self._stopped = False
-        self._spoke = False  # of the answer, in this turn
+        self._spoke = False  # a part of this turn's answer was output
         self._is_busy = False
         self._is_ready = not opening.fork
-        self._foreign = False  # a turn of its own runs before ours: what it says is not our answer
+        self._foreign = False  # the agent's own turn runs before ours: its text is not our answer
 
     def can_fork(self) -> bool:
         return True
@@ -88,7 +91,7 @@ class ClaudeCode(AgentProtocol):
     def arguments(self) -> tuple[str, ...]:
         known = text(self.opening.memory, "session_id")
         if known.startswith("-"):
-            known = ""  # it is not to be an option
+            known = ""  # it would be read as an option
         resume = ("--resume", known) if known else ()
         fork = ("--fork-session",) if known and self.opening.fork else ()
         persona = self.opening.persona
@@ -108,7 +111,8 @@ class ClaudeCode(AgentProtocol):
 
     @property
     def has_copy(self) -> bool:
-        """It reads what it is to go on with before it answers, and says its own id only in its first turn."""
+        """Whether the agent has answered `initialize`: it has read the original by then. It reports the id of
+        the copy only in its first turn."""
         return self._is_ready
 
     def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
@@ -119,7 +123,7 @@ class ClaudeCode(AgentProtocol):
         self._rest_up()
         self._foreign = self._is_busy
         if self.opening.persona is not None and content.startswith("/"):
-            content = f"\n{content}"  # or it would be a command of the program
+            content = f"\n{content}"  # otherwise the program would run it as a command
         self._await_replay = "replays" in self.memory and not content.startswith("/")
         message = {"role": "user", "content": [{"type": "text", "text": content}]}
         return (msgspec.json.encode({"type": "user", "message": message}),)
@@ -134,7 +138,7 @@ class ClaudeCode(AgentProtocol):
         match text(found, "type"):
             case "control_response" if text(table(found, "response"), "request_id") == _READY:
                 self._is_ready = True
-                return Decoded()  # it says much of the user and the machine, and nothing of the conversation
+                return Decoded()  # it describes the user and the machine, not the conversation
             case "result":
                 return self._result(found, record)
             case "control_request":
@@ -159,8 +163,8 @@ class ClaudeCode(AgentProtocol):
         return () if request is None else (_response(request_id, answer_to(request, option_id)),)
 
     def interrupt(self) -> tuple[bytes, ...]:
-        """It withdraws what it had asked by itself (`control_cancel_request`); an answer from here would let
-        it go on first."""
+        """Return the interrupt. Open permission requests get no answer: the agent withdraws them itself
+        (`control_cancel_request`), and would continue first if they were answered."""
         self._stopped = True
         self._asked.clear()
         self._orders += 1
@@ -233,7 +237,7 @@ class ClaudeCode(AgentProtocol):
         return outputs
 
     def _rest(self, channel: _Spoken, whole: str, is_synthetic: bool) -> list[Plain]:
-        """What of a whole block was not said in deltas."""
+        """Return the part of a complete block that its deltas did not contain."""
         if not is_synthetic:
             if self._catching_up:
                 return []
@@ -286,7 +290,7 @@ def _response(request_id: str, answer: dict[str, Any]) -> bytes:
 
 
 def _results(found: dict[str, Any]) -> list[Plain]:
-    """The tools' results of a `user` line; its other words are the user's or the program's own."""
+    """Return the tool results in a `user` line; its other text comes from the user or the program itself."""
     content = rows(table(found, "message"), "content")
     return [_result_of(block) for block in content if text(block, "type").endswith("tool_result")]
 

@@ -1,7 +1,8 @@
-"""What the `result` that ends a turn of Claude Code says: how it ended, and what it took.
+"""Decodes the `result` that ends a turn of Claude Code: its failure, finish reason, usage and cost.
 
-Seen (2.1.197): `usage` is of the turn, but `total_cost_usd` is of the process, from 0 also after `--resume`.
-A provider's error is a `success` with `is_error`, an interrupted turn an `error_during_execution`."""
+Observed (2.1.197): `usage` is for the turn, but `total_cost_usd` is for the process, and starts at 0 even
+after `--resume`. A provider's error is a `success` with `is_error`, an interrupted turn an
+`error_during_execution`."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _NO_CONNECTION = re.compile(r"connect|network|socket|timed out|terminated", re.I
 
 
 def failure_of(result: dict[str, Any], was_stopped: bool, model: str | None) -> TurnFailure | None:
-    """Why there is no answer, None where there is one. `was_stopped`: it was told to end the turn."""
+    """Return the failure of the turn, or None if it has an answer. `was_stopped`: we interrupted it."""
     kind, said = text(result, "subtype"), text(result, "result")
     if kind == "success":
         return _refusal(result, said, model) if result.get("is_error") is True else None
@@ -37,8 +38,8 @@ def finish_reason_of(result: dict[str, Any]) -> str:
 
 
 def usage_of(result: dict[str, Any], memory: dict[str, Any]) -> list[Usage]:
-    """Tokens and cost of the turn, nothing where no model was asked. `memory["spent"]`: the cost of the
-    process until now (USD), which is brought up to date."""
+    """Return the tokens and the cost of the turn; empty if no model was called. Updates `memory["spent"]`,
+    the cost of the process so far in USD."""
     usage = table(result, "usage")
     cached = count(usage, "cache_read_input_tokens")
     given = count(usage, "input_tokens") + count(usage, "cache_creation_input_tokens") + cached
@@ -60,12 +61,12 @@ def _cost(total: Any, memory: dict[str, Any]) -> str | None:
         return None
     now, before = _usd(total), _usd(memory.get("spent", 0))
     memory["spent"] = f"{now:f}"
-    # a smaller total is one that began anew
+    # a smaller total has started from 0 again
     return f"{(now - before if now >= before else now).normalize():f}"
 
 
 def _usd(amount: Any) -> Decimal:
-    """Rounded to a millionth of a cent: sums of floats have digits that mean nothing."""
+    """Return the amount, rounded to a millionth of a cent: sums of floats have meaningless last digits."""
     try:
         return round(Decimal(str(amount)), 8)
     except InvalidOperation:

@@ -1,9 +1,9 @@
-"""Claude Code's own file of a conversation, as version 2.1.330 was seen to write it.
+"""Claude Code's own transcript of a conversation, as observed with version 2.1.330.
 
-A person's message begins a passage; the lines of the assistant follow, one for each block of a message, each
-with the message's whole usage and its reason to stop. Lines of sub-agents, summaries of what was left out,
-and what the program says to itself are no part of it. Where somebody went back and asked otherwise, both are
-there, in the order in which they were written.
+A user's message begins a passage. The assistant's lines follow, one for each block of a message, each with
+the usage and the stop reason of the message. Lines of sub-agents, summaries of compacted messages, and the
+program's own messages are not part of a passage. If the user went back and sent another message, both
+branches are included, in the order in which they were written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rhetor.drivers.agents.records import count, rows, table, text
 from rhetor.drivers.agents.transcript import Transcript
 
 _ENDS = frozenset(("end_turn", "stop_sequence", "max_tokens", "refusal", "model_context_window_exceeded"))
-_SYNTHETIC = "<synthetic>"  # the model of messages that no model said
+_SYNTHETIC = "<synthetic>"  # the model in messages that no model wrote
 _STOPPED = "[Request interrupted by user"
 _COMMAND = re.compile(r"<command-name>(.*?)</command-name>", re.DOTALL)
 _ARGUMENTS = re.compile(r"<command-args>(.*?)</command-args>", re.DOTALL)
@@ -27,10 +27,10 @@ _ASIDE = ("<local-command-", "<bash-", "Caveat: The messages below", "<task-noti
 class ClaudeTranscript(Transcript):
     def __init__(self) -> None:
         super().__init__()
-        self._message = ""  # of the model, whose usage is told when the next one comes
+        self._message = ""  # the model's message whose usage is output when the next one begins
         self._usage: Usage | None = None
         self._stop = ""
-        self._has_answered = False  # with its last block: a thought comes before its answer
+        self._has_answered = False  # the last block is text: thinking comes before the answer
         self._is_command = False
         self._failure = ""
 
@@ -95,7 +95,7 @@ class ClaudeTranscript(Transcript):
         self._stop = text(message, "stop_reason")
 
     def _note_usage(self, found: dict[str, Any], message: dict[str, Any]) -> None:
-        """The last figures of a message are those that count: they grow while it is written."""
+        """Keep the last usage of the message: the counts grow while the message is written."""
         key = "/".join((text(message, "id"), text(found, "requestId") or text(found, "requestRef")))
         if key != self._message:
             self._tell_usage()
@@ -111,7 +111,7 @@ class ClaudeTranscript(Transcript):
         self._message, self._usage = "", None
 
     def _end_before(self) -> None:
-        """The next message begins: what was before is over, whatever had come of it."""
+        """Close the passage before the next message, as interrupted if its answer is not complete."""
         self._drop_command()
         if self._is_whole():
             self._close()
@@ -119,7 +119,7 @@ class ClaudeTranscript(Transcript):
             self._close("interrupted", "another message came first")
 
     def _drop_command(self) -> None:
-        """A command of the program itself, which no model was asked for, is nothing that was said."""
+        """Discard the passage if it is a command of the program itself, for which no model was called."""
         if self._is_command and not self._outputs and not self._failure:
             self._drop()
 
@@ -133,7 +133,7 @@ class ClaudeTranscript(Transcript):
 
 
 def _said(message: dict[str, Any]) -> str:
-    """The words of a message; of what else is in it, that it was there."""
+    """Return the text of a message; an image or a document becomes `[image]` or `[document]`."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -148,7 +148,7 @@ def _said(message: dict[str, Any]) -> str:
 
 
 def _plain(block: dict[str, Any]) -> Any:
-    """A tool's result as text, without the pictures in it."""
+    """Return a tool's result as text; a part without text, such as an image, becomes its type in brackets."""
     content = block.get("content")
     if not isinstance(content, list):
         return content
@@ -156,7 +156,7 @@ def _plain(block: dict[str, Any]) -> Any:
 
 
 def _command(name: str, said: str) -> str:
-    """`/review the tests`, as it was typed."""
+    """Return the command as it was typed, such as `/review the tests`."""
     arguments = _ARGUMENTS.search(said)
     typed = f"{name.strip()} {arguments[1].strip() if arguments else ''}".strip()
     return typed if typed.startswith("/") else f"/{typed}"

@@ -1,4 +1,4 @@
-"""How a turn of Codex came to nothing, from its `turn/completed` (seen: app-server 0.169)."""
+"""Turns an error of Codex into a typed failure (observed: app-server 0.169)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rhetor.errors import TurnFailure
 
 AGENT = "codex"
 
-# its word for a provider's error → the HTTP status that says the same; None: there was no answer
+# Codex's code for a provider's error → the equivalent HTTP status; None: there was no response
 _STATUS: dict[str, int | None] = {
     "contextWindowExceeded": 413,
     "rateLimitExceeded": 429,
@@ -31,7 +31,7 @@ _STATUS: dict[str, int | None] = {
 
 
 def failure_of(turn: dict[str, Any], model: str | None) -> TurnFailure | None:
-    """Why a turn has no answer, None where it has one."""
+    """Return the failure of a turn, from its `turn/completed`, or None if the turn has an answer."""
     status = text(turn, "status")
     if status == "completed":
         return None
@@ -42,17 +42,17 @@ def failure_of(turn: dict[str, Any], model: str | None) -> TurnFailure | None:
     kind, http = _kind(error.get("codexErrorInfo"))
     if kind in _STATUS:
         return refused(AGENT, said, http or _STATUS[kind], model)
-    # the word is "other", but this is the one that passes
+    # a lost connection has the code "other", but it can be retried
     return refused(AGENT, said, None, model) if "disconnected" in said else failed(AGENT, said)
 
 
 def not_started(said: str) -> TurnFailure:
-    """The failure where Codex did not take the conversation, or the message."""
+    """Return the failure if Codex has rejected the conversation or the message."""
     return failed(AGENT, said)
 
 
 def _kind(info: Any) -> tuple[str, int | None]:
-    """A word, or an object whose one key is the word and that may have an HTTP status."""
+    """Return an error's code and HTTP status. `info` is the code, or an object whose only key is the code."""
     if isinstance(info, str):
         return info, None
     word = next(iter(info), "") if isinstance(info, dict) else ""

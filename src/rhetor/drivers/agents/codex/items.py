@@ -1,5 +1,5 @@
-"""The items of a Codex turn: its tools as calls and results, its messages where the deltas did not tell them
-whole (seen: app-server 0.169)."""
+"""Decodes the items of a Codex turn: tool calls, their results, and the text that the deltas did not contain
+(observed: app-server 0.169)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rhetor.domain.event import Channel
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
 from rhetor.drivers.agents.records import StreamedText, text
 
-MAX_OPEN = 1000  # items that have begun and not ended; more are told as if they began with their end
+MAX_OPEN = 1000  # open items that are remembered; the call of any other is output with its result
 
-# item type → the tool's name ("": the item says it), what it is called with, what comes of it
+# item type → the tool's name ("": the item has it), the fields of its arguments, the fields of its result
 _TOOLS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "commandExecution": ("shell", ("command", "cwd"), ("aggregatedOutput", "exitCode", "status")),
     "fileChange": ("apply_patch", ("changes",), ("status",)),
@@ -27,14 +27,15 @@ _TOLD: dict[str, Channel] = {"agentMessage": "answer", "plan": "answer"}
 
 
 class Items:
-    """Those that have begun and not ended. `catching_up`: some may have begun, and been told, before this."""
+    """The open items of a turn. `catching_up`: an earlier hub may have output the beginning of some items."""
 
     def __init__(self) -> None:
         self.catching_up = False
         self._begun: dict[str, tuple[dict[str, Any], StreamedText]] = {}
 
     def begin(self, item: dict[str, Any]) -> list[Plain]:
-        """A second beginning under the same id is one after a stream that broke off."""
+        """Open an item, and return its tool call. If the id is already open, the stream broke off and the
+        item begins again."""
         id = text(item, "id")
         is_new = id not in self._begun
         if is_new and len(self._begun) >= MAX_OPEN:
@@ -44,7 +45,7 @@ class Items:
         return [call] if call is not None and is_new else []
 
     def add(self, id: str, piece: str) -> None:
-        """A piece of an item's text was told."""
+        """Note that a piece of an item's text was output."""
         if id in self._begun:
             self._begun[id][1].add(piece)
 
@@ -60,7 +61,7 @@ class Items:
         return [Text(rest, channel)] if rest else []
 
     def begun(self, id: str) -> dict[str, Any]:
-        """The item as it began, empty where it is not known."""
+        """Return the item as it began; empty if it is unknown."""
         return self._begun[id][0] if id in self._begun else {}
 
     def clear(self) -> None:
@@ -69,7 +70,7 @@ class Items:
 
 
 def _call(item: dict[str, Any]) -> ToolUse | None:
-    """The call that an item stands for, None where it is no tool."""
+    """Return the tool call that an item represents, or None if it is not a tool."""
     if (tool := _TOOLS.get(text(item, "type"))) is None:
         return None
     own, called_with, _ = tool
@@ -81,7 +82,7 @@ def _call(item: dict[str, Any]) -> ToolUse | None:
 
 
 def _result(item: dict[str, Any]) -> ToolResult:
-    """What came of a tool that `_call` knows."""
+    """Return the result of an item for which `_call` returns a call."""
     _, _, kept = _TOOLS[text(item, "type")]
     is_error = text(item, "status") in _FAILED or item.get("success") is False
     return ToolResult(text(item, "id"), {key: item.get(key) for key in kept}, is_error)

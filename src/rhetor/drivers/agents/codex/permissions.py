@@ -1,8 +1,8 @@
-"""What Codex asks for: what can be chosen, and the result that says so.
+"""Codex's permission requests: their options and answers.
 
-A request is its `params` with its `method` (seen: app-server 0.169); the answer needs nothing else, so that
-it can be given under another hub. `availableDecisions` was seen without `decline`, which is taken all the
-same: the turn goes on then, while `cancel` ends it."""
+A request is its `params` with its `method` (observed: app-server 0.169). The answer needs nothing else, so a
+later hub can give it too. `availableDecisions` was observed without `decline`, which Codex accepts
+nevertheless: the turn continues then, while `cancel` ends it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _WORDS = {
     "acceptForSession": ("Allow for this session", "allow_always"),
     "acceptWithExecpolicyAmendment": ("Always allow", "allow_always"),
     "applyNetworkPolicyAmendment": ("Always apply to the network", "allow_always"),
-    "decline": ("Decline, and go on", "reject_once"),
-    "cancel": ("Decline, and end the turn", "reject_once"),
+    "decline": ("Decline and continue", "reject_once"),
+    "cancel": ("Decline and end the turn", "reject_once"),
     "approved": ("Allow once", "allow_once"),
     "approved_for_session": ("Allow for this session", "allow_always"),
-    "denied": ("Decline, and go on", "reject_once"),
-    "abort": ("Decline, and end the turn", "reject_once"),
+    "denied": ("Decline and continue", "reject_once"),
+    "abort": ("Decline and end the turn", "reject_once"),
 }
 _USUAL = ("accept", "acceptForSession", "decline", "cancel")
 _OLD = ("approved", "approved_for_session", "denied", "abort")
@@ -44,7 +44,7 @@ _MAX_NAME = 200
 
 
 def tool_of(method: str) -> str:
-    """The tool that is asked for, named as in its call; the method where it is none."""
+    """Return the name of the requested tool, as in its call, or the method if the request names no tool."""
     return _TOOL.get(method, method)
 
 
@@ -53,14 +53,15 @@ def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
 
 
 def answer_to(request: dict[str, Any], option_id: str | None) -> Any:
-    """The `result` for a choice. What was not offered, and None, is a refusal that lets the turn go on."""
+    """Return the `result` for the chosen option. None, or an option that was not offered, declines, and the
+    turn continues."""
     results = {option.option_id: result for option, result in _choices(request)}
     refusal = next(results[id] for id in _REFUSALS if id in results)
     return results.get(option_id, refusal) if option_id is not None else refusal
 
 
 def cancelled(request: dict[str, Any]) -> Any:
-    """The `result` where the turn is to end."""
+    """Return the `result` that ends the turn, or that declines if no choice ends it."""
     results = {option.option_id: result for option, result in _choices(request)}
     return next((results[id] for id in _ENDS if id in results), None) or answer_to(request, None)
 
@@ -81,8 +82,8 @@ def _choices(request: dict[str, Any]) -> list[Choice]:
 
 
 def _decisions(available: Any) -> list[Choice]:
-    """The agent's own, and the refusals that it takes without naming them; the one that lets its turn go on
-    before the one that ends it."""
+    """Return the choices that the agent offers, then `decline` and `cancel`, which it accepts even if it does
+    not offer them."""
     offered = [one for one in available if _name(one)] if isinstance(available, list) else []
     offered = [one for one in offered or _USUAL if one not in _USUAL[2:]] + list(_USUAL[2:])
     choices: dict[str, Choice] = {}
@@ -96,7 +97,7 @@ def _decisions(available: Any) -> list[Choice]:
 
 
 def _name(decision: Any) -> str:
-    """A decision is a word, or an object whose one key is the word."""
+    """Return the name of a decision, which is a string, or an object whose only key is the name."""
     if isinstance(decision, dict):
         return next(iter(decision), "")
     return decision if isinstance(decision, str) else ""
@@ -133,7 +134,8 @@ def _grant(permissions: dict[str, Any], scope: str) -> dict[str, Any]:
 
 
 def _elicited(request: dict[str, Any]) -> list[Choice]:
-    """A form that asks for nothing is a question of yes or no; one with fields cannot be filled in here."""
+    """Return the choices for a form. One with required fields cannot be accepted, because no client can fill
+    it in."""
     refusals: list[Choice] = [
         (PermissionOption("decline", *_WORDS["decline"]), {"action": "decline"}),
         (PermissionOption("cancel", *_WORDS["cancel"]), {"action": "cancel"}),

@@ -1,13 +1,13 @@
-"""Codex's app-server protocol: JSON-RPC lines without `jsonrpc`, as version 0.169 was seen to speak it.
+"""Codex's app-server protocol: JSON-RPC lines without `jsonrpc`, as observed with version 0.169.
 
-Each line becomes a `Record`, but for the deltas of messages, reasoning and plans, whose text is in the
-outputs. What concerns another thread than ours (a sub-agent's) is kept as records; what such a thread asks
-for is asked.
+Each line becomes a `Record`, except for the deltas of messages, reasoning and plans, whose text is in the
+outputs. The notifications of another thread (a sub-agent's) only become records; its permission requests are
+handled like those of our thread.
 
-Approval policy, sandbox and model provider are those of the user's own configuration. Seen, and relied on: a
-`turn/start` in a running turn joins it and is answered with its id. After an interrupt, and after
-`thread/resume`, `thread/tokenUsage/updated` repeats figures that were told before. Where a stream breaks off
-the item begins again under its id, and what was said of it before cannot be taken back."""
+Approval policy, sandbox and model provider are those of the user's own configuration. Observed, and relied
+on: a `turn/start` in a running turn joins that turn and is answered with its id. After an interrupt, and
+after `thread/resume`, `thread/tokenUsage/updated` repeats earlier counts. If a stream breaks off, the item
+begins again under its id, and the text that was already output cannot be withdrawn."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Delta(msgspec.Struct, rename="camel"):
 
 
 class _Head(msgspec.Struct):
-    """What is read of a line first: an answer comes in lines of this kind."""
+    """The fields that are decoded first. Most lines are deltas, which need no others."""
 
     method: str = ""
     params: _Delta | None = None
@@ -62,8 +62,11 @@ _HEADS = msgspec.json.Decoder(_Head)
 
 
 class Codex(AgentProtocol):
-    """`memory`: `session_id` (the thread), `model`, `turn` while one runs, `tokens` (those told of the thread
-    so far), and `hubs`, how many have spoken on this connection."""
+    """A conversation with Codex.
+
+    `memory` has `session_id` (the thread), `model`, `turn` while one runs, `tokens` (the counts of the thread
+    so far), and `hubs`, the number of later hubs that have taken over this connection.
+    """
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
@@ -134,7 +137,7 @@ class Codex(AgentProtocol):
         return tuple(lines)
 
     def _thread(self) -> bytes:
-        """The request for the conversation: as new, resumed, or forked."""
+        """Return the request that starts, resumes or forks the thread."""
         params: dict[str, Any] = {"cwd": self.opening.cwd}
         if self.opening.model:
             params["model"] = self.opening.model
@@ -195,7 +198,7 @@ class Codex(AgentProtocol):
         return Decoded((record,))
 
     def _refused(self, purpose: str | None, error: Any, record: Plain) -> Decoded:
-        """An error ends the turn that it kept from beginning, also where an earlier hub had asked for it."""
+        """Handle an error. It ends the turn that it prevented, even if an earlier hub sent the request."""
         is_late = purpose is None and self._items.catching_up and "turn" not in self.memory
         if purpose in ("thread", "initialize"):
             is_late = self._waiting is not None
@@ -223,8 +226,8 @@ class Codex(AgentProtocol):
         return Decoded((record,), (self._turn(content),))
 
     def _began(self, turn: str) -> tuple[bytes, ...]:
-        """An interrupt that came before is sent now: it is refused also between the answer to `turn/start`,
-        which has the id already, and this."""
+        """Note the running turn, and return the interrupt if it was requested before. Codex rejects an
+        interrupt before `turn/started`, although the answer to `turn/start` already has the turn's id."""
         self.memory["turn"] = turn
         return (self._end_turn(),) if self._stopped else ()
 
@@ -249,7 +252,8 @@ class Codex(AgentProtocol):
         return Decoded((record,))
 
     def _usage(self, params: dict[str, Any]) -> list[Plain]:
-        """Told where it grew in the running turn; what comes otherwise says where the thread is."""
+        """Return the last usage if the total has grown in the running turn. Other notifications only report
+        the thread's total."""
         usage = table(params, "tokenUsage")
         total, last = _tokens(table(usage, "total")), _tokens(table(usage, "last"))
         before, self.memory["tokens"] = self.memory.get("tokens"), total
@@ -260,14 +264,14 @@ class Codex(AgentProtocol):
 
     def _completed(self, turn: dict[str, Any], record: Plain) -> Decoded:
         if self._out.awaits("turn") or text(turn, "id") != self.memory.get("turn", text(turn, "id")):
-            return Decoded((record,))  # not the turn that was asked for
+            return Decoded((record,))  # not our turn
         self.memory.pop("turn", None)
         self._items.clear()
         self._asked.clear()
         return Decoded((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))
 
     def _withdrawn(self, number: Any) -> list[Plain]:
-        """Told of every request; of one that was answered from here there is nothing left."""
+        """Withdraw the request, if it is still open: Codex reports answered requests as resolved too."""
         gone = [id for id in self._asked if _number_of(id) == number]
         for id in gone:
             del self._asked[id]
@@ -279,7 +283,7 @@ def _tokens(breakdown: dict[str, Any]) -> list[int]:
 
 
 def _number_of(request_id: str) -> Any:
-    """The agent's own id of a request."""
+    """Return the agent's own id of a request, or None if ours is invalid."""
     try:
         return msgspec.json.decode(request_id.partition(":")[2])
     except msgspec.DecodeError:
@@ -287,7 +291,8 @@ def _number_of(request_id: str) -> Any:
 
 
 def _persona_params(persona: str, servers: list[str]) -> dict[str, Any]:
-    """Of `thread/start`. `servers`: the user's MCP servers, each of which is to be left out by name."""
+    """Return the parameters of `thread/start` for a persona. `servers`: the names of the user's MCP servers,
+    each of which is disabled."""
     config = {
         "features": dict.fromkeys(_FEATURES, False),
         "include_apps_instructions": False,
@@ -309,5 +314,5 @@ def _persona_params(persona: str, servers: list[str]) -> dict[str, Any]:
 
 
 def servers_of(result: dict[str, Any]) -> list[str]:
-    """The MCP servers of the answer to `config/read`."""
+    """Return the names of the MCP servers in the answer to `config/read`."""
     return list(table(table(result, "config"), "mcp_servers"))

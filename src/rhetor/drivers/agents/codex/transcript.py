@@ -1,8 +1,8 @@
-"""Codex's own file of a conversation (a rollout), as version 0.169 was seen to write it.
+"""Codex's own transcript of a conversation (a rollout), as observed with version 0.169.
 
-`task_started` and `task_complete` or `turn_aborted` enclose a passage; older versions have neither, and the
-person's message is its beginning. What was said is in events, what tools did in items of the model's
-protocol. The usage is told as a sum of the conversation, also again when nothing was used.
+`task_started` begins a passage, and `task_complete` or `turn_aborted` ends it. Older versions write neither,
+and the user's message begins the passage. Text is in events; tool calls and results are in items of the
+model's protocol. The usage includes the conversation's total, which is repeated when nothing was used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CodexTranscript(Transcript):
         super().__init__()
         self._turn = ""
         self._total = (0, 0, 0)
-        self._last = ""  # what was said last: some versions tell it in two ways
+        self._last = ""  # the last text: some versions write it twice, as two types of events
         self._asked = ""
 
     def _take(self, found: dict[str, Any], offset: int) -> None:
@@ -45,11 +45,11 @@ class CodexTranscript(Transcript):
                 self._item(kind, payload)
 
     def _is_whole(self) -> bool:
-        return not self._turn and self._spoke  # where it does not say so
+        return not self._turn and self._spoke  # for versions that do not mark the end
 
     def _meta(self, payload: dict[str, Any]) -> None:
         if self.conversation:
-            return  # of the conversation that this one is a copy of
+            return  # this line is from the conversation that this one was copied from
         self.conversation = text(payload, "id") or text(payload, "session_id")
         self.cwd = text(payload, "cwd")
         self.is_foreign = isinstance(payload.get("source"), dict)
@@ -87,7 +87,7 @@ class CodexTranscript(Transcript):
         if not said.strip() or (self.is_open and said == self._asked):
             return
         if self.is_open and self._turn:
-            self._add_question(said)  # said while the turn ran
+            self._add_question(said)  # sent while the turn was running
         else:
             if self.is_open:
                 self._close()
@@ -139,7 +139,7 @@ def _list(item: dict[str, Any], name: str) -> str:
 
 
 def _arguments(payload: dict[str, Any]) -> Any:
-    """As an object, where the model wrote one."""
+    """Return the arguments of a call, decoded if they are JSON."""
     given = payload.get("arguments", payload.get("input", payload.get("action")))
     if not isinstance(given, str):
         return given

@@ -1,22 +1,22 @@
 "use strict";
-// What makes `cn serve` a program on pipes: loaded into its process before its own code, this stands in the
-// place of the port. Nothing listens. Requests come as lines on stdin, {"path", "body"}, and are given to its
-// server over a connection within the process; what is new in its state goes out as lines on stdout. It knows
-// the routes of `serve`, and nothing of sessions, turns, or who is at the other end.
+// Makes `cn serve` a program on pipes: this module is loaded into its process before its own code, and
+// replaces the port. Nothing listens. Requests arrive as lines on stdin, {"path", "body"}, and are passed to
+// its server over a connection within the process; changes of its state are written as lines to stdout. This
+// module knows the routes of `serve`, but no sessions, no turns, and nothing about the process that reads it.
 //
-// A line out is the answer of GET /state, whose history begins at entry number `from`: what came before has
-// been told already, or was there when the process started. One whose request was refused is
-// {"path", "status", "refused"}. Node.js 18 or newer; seen with cn 1.5.
+// A line on stdout is the response of GET /state, whose history begins at entry number `from`: the entries
+// before it have been written already, or existed when the process started. If a request was rejected, it is
+// {"path", "status", "refused"}. Needs Node.js 18 or newer; observed with cn 1.5.
 
 const http = require("node:http");
 const { Duplex } = require("node:stream");
 const { isMainThread } = require("node:worker_threads");
 
-const PORT = 65536; // there is none of that number: without this module, `serve` ends instead of listening
-const LOOK_MS = 50; // between two looks at a state that may change
-const SHARE = 10; // of the time at most one part in so many is spent on looking
-const SETTLED_MS = 250; // without a change, after which what was told to stop has stopped
-const AT_WORK = ["generated", "calling"]; // of a tool's states, those in which its result is still to come
+const PORT = 65536; // an invalid port: without this module, `serve` ends instead of listening
+const LOOK_MS = 50; // minimum pause between two reads of a state that may change
+const SHARE = 10; // the pause is at least this many times as long as the read before it
+const SETTLED_MS = 250; // without a change: the turn that was to stop has stopped
+const AT_WORK = ["generated", "calling"]; // the states of a tool whose result is still to come
 
 /** One end of a connection within the process; node:stream has `duplexPair` since 22.6. */
 class End extends Duplex {
@@ -44,8 +44,8 @@ function connection() {
   return [ours, theirs];
 }
 
-/** Status and text of what the server answers to one request. The body is there before it is looked for: the
- * server's own reader of bodies refuses what is longer than 100 kB, and leaves be what has no header of one. */
+/** Sends one request to the server, and returns the status and text of the response. The body is set directly:
+ * the server's own body parser rejects more than 100 kB, and ignores requests without the headers of a body. */
 function ask(server, method, path, body) {
   return new Promise((resolve, reject) => {
     const [ours, theirs] = connection();
@@ -66,7 +66,7 @@ function ask(server, method, path, body) {
   });
 }
 
-/** The output of a tool that still runs comes whole with its end. */
+/** Removes the output of tools that are still running: it is complete when they end. */
 function entryOf(found) {
   const states = found.toolCallStates;
   if (!Array.isArray(states) || !states.some((state) => AT_WORK.includes(state.status))) return found;
@@ -74,16 +74,16 @@ function entryOf(found) {
   return { ...found, toolCallStates: shown };
 }
 
-/** What of the states was told: each line out has what is new in one. */
+/** Writes the changes of the state, one line for each state that differs from the one before. */
 class Telling {
   constructor() {
-    this.entries = null; // of the history, as JSON
+    this.entries = null; // the entries of the history, as JSON
     this.rest = "";
-    this.changed = 0; // when there was something new last
+    this.changed = 0; // the time of the last change
     this.stopping = false;
   }
 
-  /** Whether it may change by itself. */
+  /** Writes what is new in the state. Returns whether the state may change without a request. */
   take(state) {
     const history = state.session.history.map(entryOf);
     const entries = history.map((entry) => JSON.stringify(entry));
@@ -105,7 +105,8 @@ class Telling {
     return busy || messageQueueLength > 0;
   }
 
-  /** `serve` says at once that nothing runs when it is told to stop; what ran may then end a later turn. */
+  /** Returns whether the interrupted turn is still running: `serve` reports its end at once, but work that is
+   * still running could end a later turn. */
   _stops(history) {
     if (!this.stopping) return false;
     const last = history[history.length - 1];
@@ -115,7 +116,7 @@ class Telling {
   }
 }
 
-/** One request at a time, and between them looks at the state, for as long as it may change. */
+/** Passes on one request at a time, and between requests reads the state as long as it may change. */
 class Pipes {
   constructor(server) {
     this.server = server;
@@ -156,7 +157,8 @@ class Pipes {
   }
 }
 
-/** Whoever calls what this gives with pieces of bytes is told their lines: readline would cut at U+2028. */
+/** Returns a function that takes pieces of bytes and calls `take` with each line. Unlike this, readline also
+ * splits lines at U+2028. */
 function linesOf(take) {
   let held = Buffer.alloc(0);
   return (piece) => {
@@ -168,30 +170,30 @@ function linesOf(take) {
   };
 }
 
-/** On a line of its own, whatever else was written. */
+/** Writes an object on a line of its own, even if other text was written before. */
 function tell(said) {
   process.stdout.write(`\n${JSON.stringify(said)}\n`);
 }
 
-/** What the agent starts is not to load this, nor to see that it was loaded. */
+/** Removes the option that loads this module, so that programs which the agent starts do not load it too. */
 function leaveNoTrace() {
   const left = (process.env.NODE_OPTIONS ?? "").replace(/^--require "(?:[^"\\]|\\.)*" ?/, "");
   if (left) process.env.NODE_OPTIONS = left;
   else delete process.env.NODE_OPTIONS;
 }
 
-/** Until what this gives is called: what it prints for people goes nowhere, it does not read stdin, and why
- * it cannot go on is said, which it writes to its log alone before it ends with 0. */
+/** Until the returned function is called, drops what `cn` prints, keeps it from reading stdin, and writes to
+ * stderr why it ended: by itself, it writes that only to its log, and ends with 0. */
 function starting() {
   const { FORCE_NO_TTY } = process.env;
-  process.env.FORCE_NO_TTY = "true"; // else all of stdin is its first message
+  process.env.FORCE_NO_TTY = "true"; // otherwise it reads all of stdin as its first message
   const print = process.stdout.write;
   process.stdout.write = (piece, encoding, done) => {
     const written = typeof encoding === "function" ? encoding : done;
     if (written) process.nextTick(written);
     return true;
   };
-  let why = "its log, in ~/.continue/logs, says more";
+  let why = "see its log in ~/.continue/logs";
   const note = (error) => (why = String(error?.message ?? error).replace(/\s+/g, " "));
   const ending = () => {
     process.stderr.write(`cn did not start: ${why}\n`);

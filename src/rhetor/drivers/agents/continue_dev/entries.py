@@ -1,7 +1,8 @@
-"""An answer in Continue's history, told by what is new in it each time that it is seen: text, calls, usage.
+"""Decodes an answer in Continue's history: returns what is new in it each time that it is read.
 
-What was told is kept in the protocol's memory: `said` (characters), `told` and `returned` (ids of calls),
-`kept` (whether it is a record), `used` (whether its usage was told). Whose turn it is of is not known here.
+The protocol's memory keeps what was output of the answer: `said` (number of characters), `told` and
+`returned` (ids of calls), `kept` (whether its record was), `used` (whether its usage was). This module does
+not know to which turn an answer belongs.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ _RETURNED = ("done", "errored", "canceled")
 
 
 def next_one(memory: dict[str, Any]) -> None:
-    """Nothing was told yet of the entry that comes next."""
+    """Reset the memory for the next entry, of which nothing was output yet."""
     for key in ("said", "told", "returned", "kept", "used"):
         memory.pop(key, None)
 
 
 def words(message: dict[str, Any]) -> str:
-    """Its content is a text, or parts of which some are."""
+    """Return the text of a message, whose content is a string or a list of parts."""
     return text(message, "content") or "".join(text(part, "text") for part in rows(message, "content"))
 
 
 def news(memory: dict[str, Any], entry: dict[str, Any], said: str) -> list[Plain]:
-    """What an answer's entry has that was not told. `said`: its words."""
+    """Return the outputs for what is new in the entry of an answer. `said`: the text of its message."""
     message = table(entry, "message")
     return [*_text(memory, said), *_calls(memory, entry, message), *_usage(memory, message)]
 
@@ -78,7 +79,7 @@ def _arguments(call: dict[str, Any], state: dict[str, Any]) -> Any:
 
 
 def _cost(cents: Any) -> str | None:
-    """USD; None where the price is not known, which they write as 0."""
+    """Return the cost in USD, or None if the price is unknown, which Continue writes as 0."""
     if isinstance(cents, bool) or not isinstance(cents, int | float) or cents <= 0:
         return None
     return f"{Decimal(str(cents)) / 100:f}"

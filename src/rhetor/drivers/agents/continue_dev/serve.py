@@ -1,17 +1,17 @@
-"""Continue's `cn serve`, as version 1.5 was seen to do, on pipes: what is new in its state, a line each.
+"""Continue's `cn serve` over pipes, as observed with version 1.5.
 
-It would listen on every interface and ask nobody for a key. Instead `continue_pipes.cjs` is loaded into its
-process: nothing listens, what is written here are requests (`path` and `body` of a POST: `/message
-{message}`, `/permission {requestId, approved}`, `/pause`), and each line is its state, with the history from
-entry number `from` on. Where that module is not taken, the port that it is told makes `serve` end. Not
-states are kept as records, but each entry of the history, once, where it is first seen. There are no deltas:
-an answer comes whole.
+By itself, it would listen on every interface without authentication. Instead, `continue_pipes.cjs` is loaded
+into its process, and nothing listens. Each line written to it is a request, with `path` and `body` of a POST:
+`/message {message}`, `/permission {requestId, approved}` or `/pause`. Each line read from it is its state,
+with the history from entry number `from` on. If that module is not loaded, `serve` ends, because its port is
+invalid. The states are not kept as records, but each entry of the history is, once, when it first appears.
+There are no deltas: an answer arrives complete.
 
-Seen, and relied on: `/message` has its message in the history, and is processing, before it answers. A
-provider's error is an answer without `usage` that begins with `Error: `. A tool that is to be asked for
-(`--ask`) is refused instead, with the end of the turn: `pendingPermission` was read in its source, and not
-seen. `--id=ID` goes on with a conversation, or begins one of that name; as `--id ID` it would also tell
-Continue's servers of every turn. It cannot go on with a copy of one: a fork begins with nothing.
+Observed, and relied on: when `/message` is answered, its message is in the history and `isProcessing` is set.
+A provider's error is an answer without `usage` that begins with `Error: `. A tool that needs permission
+(`--ask`) is denied and the turn ends: `pendingPermission` is in its source, but was not observed. `--id=ID`
+continues a conversation, or begins one with that id; `--id ID` would also report every turn to Continue's
+servers. Conversations cannot be forked.
 """
 
 from __future__ import annotations
@@ -34,27 +34,30 @@ from . import entries
 
 AGENT = "continue"
 PIPES = Path(__file__).with_name("continue_pipes.cjs")
-NO_PORT = "65536"  # the one whose place is taken by `PIPES`
+NO_PORT = "65536"  # an invalid port; `PIPES` replaces listening on it
 NEVER = "2000000000"  # seconds without a request after which it ends
 ARGUMENTS = (
     "--exclude",
-    "Exit",
+    "Exit",  # a tool that ends the process
     "serve",
     "--port",
     NO_PORT,
     "--timeout",
     NEVER,
-)  # that tool ends the process
+)
 _OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
 _ERROR = re.compile(r"Error: (?:(\d{3})\b)?")
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 class ContinueServe(AgentProtocol):
-    """`memory`: `session_id`; `open`, whether this process has said how far the conversation is; `had`,
-    whether an earlier process of it left something; `turns`, how many there were; `begun`, whether the
-    running one is in the history; `seen`, how many of its entries are done with, and what was told of the
-    next one; `failed`, why the turn did."""
+    """A conversation with Continue.
+
+    `memory` has `session_id`; `open`, whether this process has reported the length of the conversation;
+    `had`, whether an earlier process left entries in it; `turns`, the number of turns so far; `begun`,
+    whether the running turn is in the history; `seen`, the number of finished entries, and what was output of
+    the next one (see `entries`); and `failed`, why the turn failed.
+    """
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
@@ -68,7 +71,8 @@ class ContinueServe(AgentProtocol):
         return (*ARGUMENTS, *((f"--id={known}",) if _ID.fullmatch(known) else ()))
 
     def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        """With what loads `PIPES`, which takes itself out again. A path is quoted there as in JSON."""
+        """Return the environment with the option that loads `PIPES`, which removes that option from its own
+        process. Node.js quotes a path there as JSON does."""
         load = f"--require {msgspec.json.encode(str(PIPES)).decode()}"
         return {**given, "NODE_OPTIONS": " ".join(filter(None, (load, given.get("NODE_OPTIONS"))))}
 
@@ -124,7 +128,7 @@ class ContinueServe(AgentProtocol):
         return (_request("/pause", {}), *left)
 
     def _opened(self, session_id: str, length: int) -> Decoded:
-        """The first that a process says: how many entries its conversation has."""
+        """Handle the first state of a process, which shows how many entries its conversation has."""
         known = text(self.memory, "session_id")
         self.memory |= {"session_id": session_id, "seen": length, "open": True}
         waiting, self._waiting = self._waiting, None
@@ -137,17 +141,17 @@ class ContinueServe(AgentProtocol):
         if self._stopping:
             return self._ended(Interrupted(AGENT))
         if self._in_turn and waiting is None:
-            said = "the hub ended before the message was handed over; send it again"
+            said = "the hub stopped before the message was delivered; send it again"
             return self._ended(TurnFailure(said, retryable=True))
         return Decoded(writes=() if waiting is None else (_request("/message", {"message": waiting}),))
 
     def _ended(self, failure: TurnFailure | None, *outputs: Plain) -> Decoded:
         ended, self._in_turn, self._stopping, self._asked = self._in_turn, False, False, None
-        self.memory |= {"begun": False, "failed": None}  # a later hub may begin with what is kept now
+        self.memory |= {"begun": False, "failed": None}  # a later hub may start with this memory
         return Decoded(outputs, ended=ended, failure=failure if ended else None)
 
     def _refused(self, said: dict[str, Any] | None, record: Record) -> Decoded:
-        """A message that it does not take begins no turn."""
+        """Handle a rejected request. If it is the message, the turn fails."""
         if text(said, "path") != "/message" or not self._in_turn or self.memory.get("begun"):
             return Decoded((record,))
         return self._ended(failed(AGENT, text(said, "refused")), record)
@@ -160,7 +164,7 @@ class ContinueServe(AgentProtocol):
     def _news(self, history: list[dict[str, Any]], first: int, idle: bool) -> list[Plain]:
         outputs: list[Plain] = []
         seen, total = count(self.memory, "seen"), first + len(history)
-        if total < seen or first > seen:  # it was made shorter, to fit the model; or an entry is as it was
+        if total < seen or first > seen:  # it was shortened to fit the model, or the entry is unchanged
             self._done_with(total if total < seen else first)
         for index in range(max(count(self.memory, "seen"), first), total):
             outputs += self._entry(history[index - first])
@@ -183,7 +187,7 @@ class ContinueServe(AgentProtocol):
         if role == "user" and self._in_turn and not self.memory.get("begun"):
             self.memory |= {"begun": True, "failed": None}
         if role != "assistant" or not (self._in_turn and self.memory.get("begun")):
-            return outputs  # what an earlier turn left behind is not of this one
+            return outputs  # the entry belongs to an earlier turn
         said = entries.words(message)
         if _ERROR.match(said) and not isinstance(message.get("usage"), dict):
             self.memory["failed"] = said
