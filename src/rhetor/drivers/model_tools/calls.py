@@ -1,4 +1,4 @@
-"""The tool calls of one answer of a model: asked, approved, run and answered, all at once."""
+"""Runs the tool calls in one answer of a model, all at once: requests approvals, and returns the results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rhetor.drivers.model_tools.results import Answers
 from rhetor.drivers.model_tools.toolbox import AvailableTool, Servers, Toolbox
 from rhetor.errors import ToolUnanswered
 
-ANSWER_SECONDS = 3600.0  # that a client has for a tool's result
-DEPTH = 128  # of nested arrays and objects in arguments
+ANSWER_SECONDS = 3600.0  # the time limit for a client to return a tool's result
+DEPTH = 128  # levels of nested arrays and objects in arguments
 
 OPTIONS = (
     PermissionOption(ALLOW, "Allow once", "allow_once"),
@@ -26,20 +26,21 @@ OPTIONS = (
 
 
 class RequestedCall(msgspec.Struct, frozen=True):
-    """A call as the model asks for it; `arguments` are its own words, JSON if all is well."""
+    """A call that the model requests. `arguments` is the model's own text, which may not be valid JSON."""
 
     name: str
     arguments: str
 
 
 class InvalidCall(Exception):
-    """A wish that cannot be carried out; the words are for the model."""
+    """A call that cannot be run. The message is for the model."""
 
 
 class ToolCalls:
-    """Carries out requested; `results` are there, in their order, when the outputs have been iterated.
+    """Runs the calls that a model requests, once.
 
-    `invalid`: how many could not even be begun.
+    `results` is set when `outputs` has ended, in the order of the calls. `invalid`: the number of calls that
+    could not be started. `seconds`: the time limit for a client to return a tool's result.
     """
 
     def __init__(
@@ -51,15 +52,15 @@ class ToolCalls:
         self._servers = servers
         self._answers = answers
         self._seconds = seconds
-        # not bounded in number, but a wish says at most three things
+        # the queue has no bound, but each call puts at most four items
         self._said: asyncio.Queue[Output | None] = asyncio.Queue()
 
     async def outputs(self, requested: Sequence[RequestedCall]) -> AsyncGenerator[Output, None]:
-        """What happens, as it happens.
+        """Run the calls, and yield their outputs as they happen.
 
         Raises:
-            ToolUnanswered: a client took too long.
-            Interrupted: the answers were told so.
+            ToolUnanswered: a client did not return a result in time.
+            Interrupted: `Answers.interrupt` was called.
         """
         tasks = [asyncio.create_task(self._carry_out(wish), name=f"tool {wish.name}") for wish in requested]
         left = len(tasks)
@@ -84,7 +85,7 @@ class ToolCalls:
         try:
             return await self._called(call_id, wish)
         finally:
-            # after its task is done, so that who is woken by this finds what became of it
+            # put after the task is done, so that `outputs` then finds its result or error
             asyncio.get_running_loop().call_soon(self._said.put_nowait, None)
 
     async def _called(self, call_id: str, wish: RequestedCall) -> ToolResult:
@@ -105,7 +106,7 @@ class ToolCalls:
     def _understood(self, wish: RequestedCall) -> tuple[AvailableTool, Any]:
         available = self._toolbox.get(wish.name)
         if available is None:
-            raise InvalidCall(f"there is no tool {wish.name!r}, only {', '.join(self._toolbox)}")
+            raise InvalidCall(f"unknown tool {wish.name!r}; available: {', '.join(self._toolbox)}")
         return available, decoded(wish.arguments)
 
     async def _approved(self, call_id: str, available: AvailableTool, arguments: Any) -> bool:
@@ -122,7 +123,7 @@ class ToolCalls:
                 async with asyncio.timeout(self._seconds):
                     result: ToolResult = await answer
             except TimeoutError as error:
-                detail = f"no result of {use.name} came within {self._seconds:g} s"
+                detail = f"the client did not return the result of {use.name} within {self._seconds:g} s"
                 raise ToolUnanswered(detail, retryable=True, tool=use.name, call_id=use.call_id) from error
         return result
 
@@ -135,19 +136,22 @@ class ToolCalls:
 
 
 def decoded(arguments: str) -> dict[str, Any]:
-    """Raises:
-    InvalidCall: they are no JSON object, nested too deep, or have half a surrogate pair."""
+    """Return the arguments of a call as an object; empty if there are none.
+
+    Raises:
+        InvalidCall: they are not a JSON object, are nested too deeply, or contain a lone surrogate.
+    """
     try:
         value = msgspec.json.decode(arguments or "{}")
         msgspec.json.encode(value)
     except (msgspec.DecodeError, UnicodeError, ValueError) as error:
         raise InvalidCall(f"the arguments are not JSON: {error}") from error
     except RecursionError as error:
-        raise InvalidCall("the arguments are nested too deep") from error
+        raise InvalidCall("the arguments are nested too deeply") from error
     if not isinstance(value, dict):
         raise InvalidCall("the arguments are not a JSON object")
     if _is_deep(value):
-        raise InvalidCall(f"the arguments are nested deeper than {DEPTH}")
+        raise InvalidCall(f"the arguments are nested deeper than {DEPTH} levels")
     return value
 
 

@@ -1,4 +1,5 @@
-"""Models with tools: turns that have any take the long way, all others the plain one."""
+"""The driver of models that can have tools: it runs turns with tools, and leaves all others to the driver of
+plain models."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from rhetor.drivers.models.turn import Question, TurnResources
 
 
 def with_tools(chat: Driver, servers: Servers) -> ToolingDriver:
-    """The driver of models, for turns with and without tools."""
+    """Return a driver of models for turns with and without tools."""
     assert isinstance(chat, ChatDriver)
     return ToolingDriver(chat, servers)
 

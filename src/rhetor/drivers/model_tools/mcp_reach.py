@@ -21,8 +21,8 @@ HTTP_SECONDS = 60.0  # without data
 
 
 class ServerEntry(msgspec.Struct, frozen=True):
-    """A configured server: a `command` or a `url`. Its program gets the variables in `env`, and those of the
-    hub's variables that `pass_env` names. `approve`: the tools that need a person's approval."""
+    """A configured server: a `command` or a `url`. Its program gets the variables in `env` and those that
+    `pass_env` names from the hub's environment. `approve`: the tools that need a person's approval."""
 
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -36,7 +36,7 @@ class ServerEntry(msgspec.Struct, frozen=True):
 
 
 class ServerAccess:
-    """How one server is reached. `program` is set once the server was started as a program."""
+    """How to connect to one server. `program` is set once the server has been started as a program."""
 
     def __init__(
         self,
@@ -59,18 +59,18 @@ class ServerAccess:
         return f"check {key}.command by running it" if self.entry.command else f"check {key}.url"
 
     def transport(self, over: asyncio.Event) -> Transport:
-        """Connects when it is entered. `over` is set if the server's program ends.
+        """Return a context manager that connects. `over` is set if the server's program ends.
 
         Raises:
-            FileNotFoundError: there is no such program.
+            FileNotFoundError: the program is not on the PATH that it would get.
         """
         if self.entry.url is not None:
             return _called(self.entry.url, Reach(private=self.entry.allow_private), self._resolve)
         name, *arguments = self.entry.command
-        # by the PATH that the program itself gets, which may not be the hub's
+        # on the PATH that the program itself gets, which may differ from the hub's
         found = shutil.which(name, path=self._environment.get("PATH", ""))
         if found is None:
-            raise FileNotFoundError(f"there is no program {name!r}")
+            raise FileNotFoundError(f"no program {name!r} on the PATH")
         self.program = Program([found, *arguments], self._environment, self._folder, over)
         return self.program.transport()
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 START_SECONDS = 30.0
 CALL_SECONDS = 60.0
 RESULT_BYTES = 1 << 20
-TOOLS = 512  # of one server that are taken
+TOOLS = 512  # tools of one server; further ones are ignored
 log = logging.getLogger(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """In seconds. `start`: until a server has listed its tools. `call`: for one tool call."""
+    """Time limits in seconds. `start`: until a server has listed its tools. `call`: for one tool call."""
 
     start: float = START_SECONDS
     call: float = CALL_SECONDS
@@ -128,7 +128,7 @@ async def _listed(client: Client) -> list[Any]:
 
 
 def _result(call_id: str, result: Any) -> ToolResult:
-    """The structured value of the result, or else its text, or else its parts as they are."""
+    """Convert a result: its structured value, or else its text, or else the list of its parts."""
     value = result.structured_content
     if value is None:
         parts = [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in result.content]
@@ -148,7 +148,7 @@ def unusable(server: str, why: str, hint: str) -> ToolServerFailed:
 
 
 def _first(error: BaseException) -> BaseException:
-    """The first error of a group."""
+    """Return the first error of a group, or the error itself if it is not a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -31,14 +31,14 @@ INHERITED = ("PATH", "HOME", "LANG")
 def allowed(
     environment: Mapping[str, str], pass_env: Sequence[str], own: Mapping[str, str]
 ) -> dict[str, str]:
-    """The program's environment: INHERITED, the variables named in `pass_env`, and its own."""
+    """Return the program's environment: INHERITED, the variables named in `pass_env`, and its own."""
     names = (*INHERITED, *pass_env)
     return {name: environment[name] for name in names if name in environment} | dict(own)
 
 
 class Program:
-    """A server that was started; `stderr_tail` is the end of what it wrote to stderr. `over` is set when it
-    writes no more answers."""
+    """An MCP server that runs as a program. `over` is set when no more answers can be read from it.
+    `stderr_tail` is the end of its stderr."""
 
     def __init__(
         self, argv: Sequence[str], environment: Mapping[str, str], folder: str, over: asyncio.Event
@@ -54,10 +54,9 @@ class Program:
         return " ".join(self._stderr_tail.decode("utf-8", "replace").split())
 
     def transport(self) -> Transport:
-        """Starts the program when it is entered, and ends it, with all its descendants, when it is left.
+        """Return a context manager that starts the program, and ends it and its process group on exit.
 
-        Raises:
-            OSError: it cannot be started.
+        Entering it raises OSError if the program cannot be started.
         """
         return self._spawned()
 
@@ -98,7 +97,7 @@ class Program:
 
         assert process.stdout is not None
         try:
-            # ValueError: the line is too long, so the rest cannot be trusted
+            # ValueError: the line is too long, so the rest cannot be decoded
             with suppress(ValueError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 while line := await process.stdout.readline():
                     try:
@@ -126,7 +125,8 @@ class Program:
 
 
 async def _end(process: Process) -> None:
-    """Close its stdin, then send TERM and then KILL to its group, each only if the program still runs."""
+    """Close its stdin, then send SIGTERM and then SIGKILL to its process group, each only if the program is
+    still running. Finally kill the rest of the group."""
     assert process.stdin is not None
     process.stdin.close()
     for number in (None, signal.SIGTERM, signal.SIGKILL):
@@ -137,6 +137,6 @@ async def _end(process: Process) -> None:
             async with asyncio.timeout(GRACE_SECONDS):
                 await process.wait()
                 break
-    # what it has left running in its group
+    # the processes of its group that it has left running
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""One call to a model that may ask for tools, through pydantic-ai: messages in, outputs and requested out.
+"""One call to a model that may request tools, through pydantic-ai: takes messages, returns outputs and calls.
 
-pydantic-ai knows how each provider wants tools, their results and its own reasoning to be told; the client,
-the time-outs and the errors are those of plain turns. It is imported by the first such call, in a thread:
+pydantic-ai knows each provider's format for tools, their results and its own reasoning. The client, the
+timeouts and the errors are those of plain turns. The first such call imports pydantic-ai in a thread, because
 that takes over a second.
 """
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model, StreamedResponse
     from pydantic_ai.usage import RequestUsage
 
-ARGUMENT_BYTES = 1 << 20  # of all calls in one answer
+ARGUMENT_BYTES = 1 << 20  # the arguments of all calls in one answer
 
 
 async def load() -> None:
-    """Import what the calls need; at once when it is there."""
+    """Import the modules that the calls need, in a thread."""
     await asyncio.to_thread(_load)
 
 
@@ -44,10 +44,11 @@ def _load() -> None:
 
 
 def opening(system: str, history: Sequence[PastMessage], message: str) -> list[ModelMessage]:
-    """The messages of a turn before its first call."""
+    """Return the messages for the first call of a turn."""
     from pydantic_ai import messages as m
 
-    # an answer before the first question (a window may cut there), or an empty one, is taken by few
+    # few providers accept an empty message, or an answer before the first question (as a context window that
+    # starts in the middle has)
     earlier = dropwhile(lambda said: said.role != "user", (said for said in history if said.content))
     found: list[ModelMessage] = [
         m.ModelRequest(parts=[m.UserPromptPart(said.content)])
@@ -147,7 +148,7 @@ class ToolExchange:
     def _count(self, arguments: Any) -> None:
         self._argument_bytes += len(arguments) if isinstance(arguments, str) else 0
         if self._argument_bytes > ARGUMENT_BYTES:
-            raise ToolCallRefused(f"the arguments of a tool call are larger than {ARGUMENT_BYTES} bytes")
+            raise ToolCallRefused(f"the arguments of the tool calls are larger than {ARGUMENT_BYTES} bytes")
 
     def _whole(self, stream: StreamedResponse) -> Iterator[Output]:
         if stream.finish_reason is None:
@@ -181,7 +182,8 @@ class ToolExchange:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> ProviderFailed:
-        """The SDK's own error tells more than what pydantic-ai made of it."""
+        """Return the typed failure, from the SDK's own error if there is one: it has more details than
+        pydantic-ai's."""
         call, target = self._call, self._call.target
         cause = _sdk_error(error)
         if isinstance(outside := _outermost(error), Unprocessable):
@@ -211,7 +213,7 @@ def _model(call: Call) -> Model[Any]:
     from pydantic_ai.profiles.openai import OpenAIModelProfile
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    # without its reason an end is a broken connection, as in plain turns
+    # as in plain turns, an answer that ends without a finish reason is a broken connection
     profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
     provider = OpenAIProvider(openai_client=client.openai)
     return OpenAIChatModel(target.model, provider=provider, profile=profile)
@@ -221,7 +223,7 @@ def _parameters(tools: Sequence[Tool]) -> Any:
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.tools import ToolDefinition
 
-    # strict schemas are a dialect of their own, which not every server knows
+    # strict schemas are a separate dialect, which not every server supports
     definitions = [
         ToolDefinition(
             name=tool.name,
@@ -242,7 +244,7 @@ def _causes(error: Exception) -> list[Exception]:
 
 
 def _sdk_error(error: Exception) -> Exception:
-    """The first error that is not pydantic-ai's."""
+    """Return the first error in the chain of causes that is not pydantic-ai's, or else `error`."""
     from pydantic_ai.exceptions import AgentRunError
 
     return next((cause for cause in _causes(error) if not isinstance(cause, AgentRunError)), error)

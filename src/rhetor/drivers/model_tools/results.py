@@ -1,4 +1,4 @@
-"""What a turn waits to be told: one future a question, whoever answers it."""
+"""The answers that a turn waits for, tool results and permissions, each as a future."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ class Answers:
 
     @contextmanager
     def expected(self, id: str) -> Iterator[asyncio.Future[Any]]:
-        """The answer to come; to be entered before the question is asked."""
+        """Yield the future for the answer to `id`. Enter this before the request is output.
+
+        Raises:
+            Interrupted: `interrupt` was called.
+        """
         if self._interrupted:
             raise Interrupted
         future = self._waiting[id] = asyncio.get_running_loop().create_future()
@@ -27,13 +31,13 @@ class Answers:
             del self._waiting[id]
 
     def give(self, id: str, value: Any) -> None:
-        """Answer; where nobody waits (any more), nothing happens."""
+        """Set the answer to `id`. If nothing waits for it, it is ignored."""
         future = self._waiting.get(id)
         if future is not None and not future.done():
             future.set_result(value)
 
     def interrupt(self) -> None:
-        """End all waiting, now and later, with `Interrupted`."""
+        """Make everything that waits for an answer, now or later, raise `Interrupted`."""
         self._interrupted = True
         for future in self._waiting.values():
             if not future.done():

@@ -18,7 +18,7 @@ END_SECONDS = 5.0
 
 class ToolServers:
     """Starts servers when they are needed. `environment`: the variables that may be passed on to programs.
-    `folder`: where they run."""
+    `folder`: the folder in which the programs run."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class ToolServers:
         self._closing = False
 
     async def tools(self, server: str) -> Sequence[Tool]:
-        """The tools of a server, which is started if needed.
+        """Return the tools of a server, which is started if needed.
 
         Raises:
             ToolServerFailed: the server cannot be started or reached, or does not answer.

@@ -1,4 +1,4 @@
-"""The tools of one turn: the client's own, and those of the MCP servers that the peer has."""
+"""The tools of one turn: the client's own, and those of the peer's MCP servers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from rhetor.domain.tool import Tool
 
 
 class Servers(Protocol):
-    """MCP servers by the names that the configuration gives them."""
+    """The MCP servers, by their names in the configuration."""
 
     async def tools(self, server: str) -> Sequence[Tool]:
-        """The tools that a server has, with the user's word on which need approval.
+        """Return the tools of a server. The configuration decides which of them need approval.
 
         Raises:
-            ToolServerFailed: it cannot be used; says what to do.
+            ToolServerFailed: the server cannot be used. The error has a hint.
         """
         ...
 
     async def call(self, server: str, call_id: str, tool: str, arguments: Any) -> ToolResult:
-        """Run a tool. Whatever goes wrong is a result with `is_error`, from which a model can go on."""
+        """Run a tool. If the call fails, return a result with `is_error`, so that the model can continue."""
         ...
 
 
 class AvailableTool(msgspec.Struct, frozen=True):
-    """A tool as the model sees it. `server` None: the client runs it. `name`: what its server calls it."""
+    """A tool as the model sees it. `server`: the server that runs it, None if the client does. `name`: the
+    server's own name of the tool."""
 
     tool: Tool
     server: str | None = None
@@ -46,8 +47,8 @@ Toolbox = Mapping[str, AvailableTool]
 
 
 async def collect(peer: Peer, client: Sequence[Tool], servers: Servers) -> Toolbox:
-    """All tools of a turn, by the names under which the model gets them: the client's as they are, a server's
-    as `server__tool`.
+    """Return all tools of a turn by the names that the model sees: the client's own names, and for the tools
+    of a server, `server__tool`.
 
     Raises:
         ToolServerFailed: a server of the peer cannot be used.
@@ -61,7 +62,8 @@ async def collect(peer: Peer, client: Sequence[Tool], servers: Servers) -> Toolb
 
 
 def _free(wanted: str, taken: Mapping[str, object]) -> str:
-    """The name in the letters that providers take, at most 64 of them, and different from the others."""
+    """Return a name that differs from those in `taken`, with at most 64 characters, all of which providers
+    accept."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted)[:64]
     number = 1
     while name in taken:

@@ -1,4 +1,4 @@
-"""A turn with tools: call the model, run the tools that it requests, and call it again with the results.
+"""A turn with tools: calls the model, runs the tools that it requests, and calls it again with the results.
 
 Each call has the retries, fallbacks, timeouts and prices of a turn without tools. The time spent waiting for
 a client or a person does not count against the model.
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 MODEL_CALLS = 50
 CALLS_AT_ONCE = 128
-EXCERPT = 1000  # characters of arguments that are no JSON, for the model to see
-INVALID_ANSWERS = 3  # answers in a row in which nothing could be understood
+EXCERPT = 1000  # characters of invalid arguments that are sent back to the model
+INVALID_ANSWERS = 3  # answers in a row in which every tool call was invalid
 
 
 class ToolAwareTurn(ModelTurn):
-    """One call of a turn with tools, with its retries and fallbacks."""
+    """One model call of a turn with tools, with its retries and fallbacks."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ToolTurn:
         self._invalid = 0
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
-        """The outputs, ending with `Done`, whose reason is that of the last answer.
+        """Run the turn and yield its outputs. The last one is `Done`, with the last answer's finish reason.
 
         Raises:
             TurnFailure: the provider or a tool failed.
@@ -110,16 +110,16 @@ class ToolTurn:
                     yield output
             self._check(calls, len(requested))
             messages += [_repeatable(response), _returned(requested, calls.results)]
-        raise ToolCallRefused(f"the model still asks for tools after {MODEL_CALLS} answers")
+        raise ToolCallRefused(f"the model still calls tools after {MODEL_CALLS} answers")
 
     def interrupt(self) -> None:
-        """End the turn, whatever it waits for: a model, a tool, a client or a person."""
+        """End the turn, even while it waits for a model, a tool, a client or a person."""
         self._answers.interrupt()
         if self._turn is not None:
             self._turn.interrupt()
 
     async def _separated(self, turn: ToolAwareTurn) -> AsyncGenerator[Output, None]:
-        """The outputs of one call, with a blank line between its text and that of the call before."""
+        """Yield the outputs of one model call, with a blank line between its text and earlier text."""
         first = True
         async with aclosing(turn.outputs()) as outputs:
             async for output in outputs:
@@ -133,7 +133,7 @@ class ToolTurn:
         self._invalid = self._invalid + 1 if calls.invalid == wished else 0
         if self._invalid >= INVALID_ANSWERS:
             raise ToolCallRefused(
-                f"the model's tool calls could not be understood {INVALID_ANSWERS} times in a row"
+                f"the model's tool calls were invalid {INVALID_ANSWERS} times in a row"
             )
 
 
@@ -142,7 +142,9 @@ def _requested_calls(response: ModelResponse) -> list[ToolCallPart]:
 
     found = [part for part in response.parts if isinstance(part, ToolCallPart)]
     if len(found) > CALLS_AT_ONCE:
-        raise ToolCallRefused(f"the model asks for {len(found)} tools at once; the limit is {CALLS_AT_ONCE}")
+        raise ToolCallRefused(
+            f"the model made {len(found)} tool calls at once; the limit is {CALLS_AT_ONCE}"
+        )
     return found
 
 
@@ -152,7 +154,7 @@ def _requested_call(part: ToolCallPart) -> RequestedCall:
 
 
 def _repeatable(response: ModelResponse) -> ModelResponse:
-    """The answer as it can be sent back: with arguments that are JSON, whatever they were."""
+    """Return the answer in a form that can be sent back: with valid JSON in place of invalid arguments."""
     from pydantic_ai.messages import ToolCallPart
 
     parts = [replace(p, args=_sent_back(p)) if isinstance(p, ToolCallPart) else p for p in response.parts]
@@ -169,7 +171,7 @@ def _sent_back(part: ToolCallPart) -> str:
 
 
 def _returned(requested: Sequence[ToolCallPart], results: Sequence[ToolResult]) -> ModelMessage:
-    """The results as the model is told them, each under the id that it gave its call itself."""
+    """Return the message with the results, each with the model's own id of the call."""
     from pydantic_ai.messages import ModelRequest, ToolReturnPart
 
     return ModelRequest(

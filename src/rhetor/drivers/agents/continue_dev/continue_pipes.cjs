@@ -44,8 +44,8 @@ function connection() {
   return [ours, theirs];
 }
 
-/** Sends one request to the server, and returns the status and text of the response. The body is set directly:
- * the server's own body parser rejects more than 100 kB, and ignores requests without the headers of a body. */
+/** Sends one request to the server, and returns the status and text of the response. The body is set without
+ * the server's own parser, which rejects more than 100 kB; without the headers of a body, it does nothing. */
 function ask(server, method, path, body) {
   return new Promise((resolve, reject) => {
     const [ours, theirs] = connection();
