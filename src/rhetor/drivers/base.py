@@ -267,7 +267,7 @@ class ProgramDriver(Protocol):
     ) -> RunningProgram | Exit:
         """Find the program that an earlier hub started.
 
-        A program that has ended meanwhile is returned too if some of its output is not in the log yet. `Exit`
+        A program that has ended is returned too if some of its output is not in the log yet. `Exit`
         means that there is nothing left to read.
         """
         ...

@@ -39,7 +39,7 @@ class Decoded(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """How a conversation is opened.
+    """How to open a conversation.
 
     `memory`: the memory that an earlier process of the conversation left, empty for a new conversation.
     `fork`: continue that conversation in a copy. `model`: the agent's own name of a model, None for its

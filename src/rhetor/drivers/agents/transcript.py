@@ -53,7 +53,7 @@ class Transcript(ABC):
         return bool(self._id)
 
     def take(self, line: bytes | Cut, offset: int) -> list[Passage]:
-        """Decode a line that begins at `offset` in bytes, and return the passages that end with it."""
+        """Decode a line that begins at byte `offset`, and return the passages that it ends."""
         if isinstance(line, Cut):
             self.malformed += 1
         elif line.strip():

@@ -37,7 +37,7 @@ class InvalidCall(Exception):
 
 
 class ToolCalls:
-    """Runs the calls that a model requests, once.
+    """Runs the tool calls in one answer of a model.
 
     `results` is set when `outputs` has ended, in the order of the calls. `invalid`: the number of calls that
     could not be started. `seconds`: the time limit for a client to return a tool's result.

@@ -70,7 +70,7 @@ class McpServer:
             return failed(call_id, "timeout", f"{tool} took longer than {self._limits.call:g} s")
         except (MCPError, OSError, RuntimeError, ValueError) as error:
             if self._access.program is None:
-                self.end()  # the next use connects anew
+                self.end()  # the next use connects again
             return failed(call_id, "tool_failed", f"{self._server}: {error}")
         return _result(call_id, result)
 

@@ -56,7 +56,8 @@ class Program:
     def transport(self) -> Transport:
         """Return a context manager that starts the program, and ends it and its process group on exit.
 
-        Entering it raises OSError if the program cannot be started.
+        Raises:
+            OSError: on entry, if the program cannot be started.
         """
         return self._spawned()
 

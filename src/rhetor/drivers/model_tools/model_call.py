@@ -47,8 +47,7 @@ def opening(system: str, history: Sequence[PastMessage], message: str) -> list[M
     """Return the messages for the first call of a turn."""
     from pydantic_ai import messages as m
 
-    # few providers accept an empty message, or an answer before the first question (as a context window that
-    # starts in the middle has)
+    # few providers accept an empty message, or a history that begins with an answer, as a truncated one may
     earlier = dropwhile(lambda said: said.role != "user", (said for said in history if said.content))
     found: list[ModelMessage] = [
         m.ModelRequest(parts=[m.UserPromptPart(said.content)])

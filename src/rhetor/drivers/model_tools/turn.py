@@ -132,9 +132,7 @@ class ToolTurn:
     def _check(self, calls: ToolCalls, wished: int) -> None:
         self._invalid = self._invalid + 1 if calls.invalid == wished else 0
         if self._invalid >= INVALID_ANSWERS:
-            raise ToolCallRefused(
-                f"the model's tool calls were invalid {INVALID_ANSWERS} times in a row"
-            )
+            raise ToolCallRefused(f"the model's tool calls were invalid {INVALID_ANSWERS} times in a row")
 
 
 def _requested_calls(response: ModelResponse) -> list[ToolCallPart]:
@@ -142,9 +140,7 @@ def _requested_calls(response: ModelResponse) -> list[ToolCallPart]:
 
     found = [part for part in response.parts if isinstance(part, ToolCallPart)]
     if len(found) > CALLS_AT_ONCE:
-        raise ToolCallRefused(
-            f"the model made {len(found)} tool calls at once; the limit is {CALLS_AT_ONCE}"
-        )
+        raise ToolCallRefused(f"the model made {len(found)} tool calls at once; the limit is {CALLS_AT_ONCE}")
     return found
 
 

@@ -430,9 +430,7 @@ def test_what_it_refused_while_opening_is_tried_again_with_the_next_message() ->
         id="initialize", result={"protocolVersion": 1, "authMethods": ways, "agentInfo": {"name": "ag"}}
     )
     dialogue.hear(id="session", error={"code": -32000, "message": "no key"})
-    assert dialogue.ends == [
-        "turn_failed: ag failed: it requires a login: no key (options: An API key)"
-    ]
+    assert dialogue.ends == ["turn_failed: ag failed: it requires a login: no key (options: An API key)"]
     assert [message["method"] for message in dialogue.do("say", "again")] == ["session/new"]
     dialogue.hear(id="session", result={"sessionId": "s"})
     assert dialogue.written[-1]["params"]["prompt"] == [{"type": "text", "text": "again"}]
@@ -462,9 +460,7 @@ def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
     dialogue.do("say", "hello")
     dialogue.hear(id="initialize", result={"protocolVersion": 1, "agentCapabilities": can})
     if method is None:
-        assert dialogue.ends == [
-            "turn_failed: the agent failed: it cannot resume a conversation"
-        ]
+        assert dialogue.ends == ["turn_failed: the agent failed: it cannot resume a conversation"]
         return
     assert (dialogue.written[-1]["method"], dialogue.written[-1]["params"]["sessionId"]) == (method, "old")
     dialogue.hear(id="session", result={})

@@ -369,7 +369,7 @@ async def test_a_tool_that_is_not_there_is_told_to_the_model(tmp_path: Path) -> 
         await house.open(WEATHER)
         assert (await house.say()).status == 200
         [(_, told)] = results_of(house.provider.requests[1])
-        assert "only weather" in told
+        assert "available: weather" in told
 
 
 async def test_a_model_that_never_learns_ends_its_turn(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Cursor(AgentProtocol):
         # the running turn may not be in the memory yet; the next one must have another number
         self._turn = count(self.memory, "turns")
         self.memory["turns"] = self._turn + 1
-        # the text before is unknown, and `result` repeats all of it: better leave it out than output it twice
+        # the earlier text is unknown, and `result` repeats it: leave it out rather than output it twice
         self._said = in_turn
 
     def prompt(self, content: str) -> tuple[bytes, ...]:

@@ -146,8 +146,8 @@ class Acp(AgentProtocol):
         return Decoded((record, *self._calls.asked(call), Permission(request_id, tool, call, offered)))
 
     def _withdrawn(self, id: Any, record: Plain) -> Decoded:
-        """Withdraw a request that the agent has cancelled. It must still be answered:
-        https://agentclientprotocol.com/rfds/request-cancellation."""
+        """Withdraw a request that the agent has cancelled, which must still be answered
+        (https://agentclientprotocol.com/rfds/request-cancellation)."""
         gone = [ours for ours, own in self._asked.items() if own == id and type(own) is type(id)]
         for ours in gone:
             del self._asked[ours]

@@ -198,7 +198,8 @@ class Codex(AgentProtocol):
         return Decoded((record,))
 
     def _refused(self, purpose: str | None, error: Any, record: Plain) -> Decoded:
-        """Handle an error. It ends the turn that it prevented, even if an earlier hub sent the request."""
+        """Handle an error response. It ends the turn that it prevented, even if an earlier hub sent the
+        request."""
         is_late = purpose is None and self._items.catching_up and "turn" not in self.memory
         if purpose in ("thread", "initialize"):
             is_late = self._waiting is not None

@@ -1,11 +1,11 @@
 """Continue's `cn serve` over pipes, as observed with version 1.5.
 
-By itself, it would listen on every interface without authentication. Instead, `continue_pipes.cjs` is loaded
-into its process, and nothing listens. Each line written to it is a request, with `path` and `body` of a POST:
-`/message {message}`, `/permission {requestId, approved}` or `/pause`. Each line read from it is its state,
-with the history from entry number `from` on. If that module is not loaded, `serve` ends, because its port is
-invalid. The states are not kept as records, but each entry of the history is, once, when it first appears.
-There are no deltas: an answer arrives complete.
+By itself, `cn serve` would listen on every interface without authentication. Instead, `continue_pipes.cjs` is
+loaded into its process, and nothing listens. Each line written to it is a request, with `path` and `body` of
+a POST: `/message {message}`, `/permission {requestId, approved}` or `/pause`. Each line read from it is its
+state, with the history from entry number `from` on. If that module is not loaded, `serve` ends, because its
+port is invalid. The states are not kept as records, but each entry of the history is, once, when it first
+appears. There are no deltas: an answer arrives complete.
 
 Observed, and relied on: when `/message` is answered, its message is in the history and `isProcessing` is set.
 A provider's error is an answer without `usage` that begins with `Error: `. A tool that needs permission
@@ -151,7 +151,8 @@ class ContinueServe(AgentProtocol):
         return Decoded(outputs, ended=ended, failure=failure if ended else None)
 
     def _refused(self, said: dict[str, Any] | None, record: Record) -> Decoded:
-        """Handle a rejected request. If it is the message, the turn fails."""
+        """Handle a line without a state, such as a rejected request. If it rejects the message, the turn
+        fails."""
         if text(said, "path") != "/message" or not self._in_turn or self.memory.get("begun"):
             return Decoded((record,))
         return self._ended(failed(AGENT, text(said, "refused")), record)
