@@ -1,4 +1,4 @@
-"""The composition root: makes stores, drivers, a hub and an ASGI app of the settings."""
+"""The composition root: builds the store, the drivers, the hub and the ASGI app from the settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS)
 NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
 
-# the transcripts of agents, by the driver of the agent
+# the transcripts of agents, by the name of the agent's driver
 TRANSCRIPTS = {
     "claude": AgentTranscripts(claude_folder, 1, ClaudeTranscript),
     "codex": AgentTranscripts(codex_folder, 3, CodexTranscript),
@@ -61,8 +61,8 @@ TRANSCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a hub is started. `read` reads the settings again for a reload. `by_itself`: a shell started the
-    hub, so it may choose another port, and stops when it is idle."""
+    """What a hub is started with. `read` reads the settings again for a reload. `by_itself`: a shell started
+    the hub, so it may choose another port, and stops when it is idle."""
 
     settings: Settings
     read: Callable[[], Settings]
@@ -72,7 +72,7 @@ class Start:
 
 
 def gated(node: Node, tokens: TokenFile) -> App:
-    """All routes, behind their gate."""
+    """Return the app that serves all routes, behind the gate that checks each request."""
 
     def addresses() -> Addresses:
         assert node.addresses is not None
@@ -98,10 +98,10 @@ def gated(node: Node, tokens: TokenFile) -> App:
 
 
 def collect_seldom() -> None:
-    """Collect garbage less often; call this when everything is imported.
+    """Make garbage collections rarer and shorter. Call this when everything is imported.
 
-    What is imported lives as long as the process, so collections need not visit it. The pauses of a busy hub
-    come from collections of the oldest generation.
+    Imported objects live as long as the process, so collections need not visit them. The pauses of a busy
+    hub come from collections of the oldest generation.
     """
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -121,7 +121,7 @@ async def serve(start: Start) -> None:
         made = configure(settings, start.home, start.environment)
         hub, reloading = await stack.enter_async_context(_hub(start, made))
         node = reloading.node = _node(start, hub, made)
-        # a login may have been made with the old token
+        # logins that were made with the old token end with it
         tokens = TokenFile(start.home.folder / "token", changed=node.logins.end_all)
         app = gated(node, tokens)
         _name(node, tcp.getsockname()[1], start, settings.hub)
@@ -168,7 +168,7 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
 
 
 def program_drivers(home: Home) -> dict[str, ProgramDriver]:
-    """The drivers of programs, by their names in the configuration."""
+    """Return the drivers of programs, by their names in the configuration."""
     hosts = Hosts(home.folder / "hosts", home.runtime)
     shells = MarkedShells(home.folder / "startup")
     return {
@@ -199,7 +199,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
 
 
 def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:
-    """Set the addresses of the hub, now that its port is known."""
+    """Set the hub's addresses; its port is known now."""
     console = f"{secrets.token_hex(8)}.localhost"
     node.addresses = Addresses(port, console, hub.allowed_hosts, hub.allowed_origins)
     node.url = f"http://{hub.host}:{port}"
@@ -208,6 +208,6 @@ def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:
 
 
 def _say(node: Node) -> None:
-    """Print the one line on stdout that says that clients are answered from now on."""
+    """Print the one line on stdout which says that the hub accepts clients."""
     sys.stdout.write(f"rhetor listening on {node.url} and {node.sockets[0]}\n")
     sys.stdout.flush()

@@ -21,7 +21,10 @@ OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take t
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 the hub failed or is not running, 2 wrong usage or an invalid configuration."""
+    """Run one command and return its exit status.
+
+    0: done. 1: the hub failed or is not running. 2: wrong usage or an invalid configuration.
+    """
     arguments = _parser().parse_args(argv)
     os.umask(0o077)
     try:
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Version(argparse.Action):
-    """Prints the version when it is asked for, because reading it takes 30 ms."""
+    """Reads the version only if it is to be printed, because reading it takes 30 ms."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(nargs=0, **given)
@@ -95,7 +98,7 @@ def _home(arguments: argparse.Namespace) -> Home:
 
 
 def _file(arguments: argparse.Namespace, folder: Path) -> Path:
-    """The configuration file.
+    """Return the path of the configuration file.
 
     Raises:
         InvalidSettings: the file of `--config` does not exist.
@@ -145,7 +148,10 @@ def _say_taken(home: Home) -> int:
 
 
 def _wait_for_other(home: Home) -> int:
-    """Another hub was faster. The shell that waits for our line can use that one."""
+    """Wait until the hub that another shell started listens, and print the line that our shell waits for.
+
+    If that hub does not listen in time, report that the folder is in use.
+    """
     import socket
 
     deadline = time.monotonic() + OTHER_HUB_SECONDS
@@ -167,7 +173,7 @@ def _token(arguments: argparse.Namespace) -> int:
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    """The hub reads the file with which it was started."""
+    """Make the running hub reload its configuration. It reads the file with which it was started."""
     from rhetor.hub_client import NoHub, call
 
     try:
@@ -199,7 +205,7 @@ def _config_show(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    """Check the tools that a hub in this environment would have. It needs no hub and creates no file."""
+    """Check the tools that a hub in this environment would have. This needs no hub and creates no file."""
     import json
 
     from rhetor.settings import peers_of, read_settings, state_home, tools_of

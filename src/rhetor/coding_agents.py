@@ -31,7 +31,7 @@ def _agent(
     }
 
 
-# variables that any of them may need: the folders of its state, and how to reach its provider
+# variables that any agent may need: the folders of its state, and how to reach its provider
 _PASSED = (
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
@@ -104,8 +104,8 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         "Continue",
         "continue",
         "cn",
-        ("--exclude", "Bash"),  # without this, it runs any command without asking
-        # no API keys: if it receives Anthropic's, it writes the key into its configuration
+        ("--exclude", "Bash"),  # without this, Continue runs any command without asking
+        # no API keys: Continue writes an Anthropic key that it receives into its configuration
         (*_PASSED, "CONTINUE_GLOBAL_DIR", "CONTINUE_CLI_ENABLE_TELEMETRY"),
         _NPM.format("@continuedev/cli"),
         {"coding": 0.85, "refactoring": 0.82, "code-analysis": 0.8, "streaming": False},

@@ -41,7 +41,7 @@ class Unprocessable(RhetorError):
 
 
 class TooLarge(RhetorError):
-    """`data["limit"]` in bytes."""
+    """A body, message or value is too large; `data["limit"]` is in bytes."""
 
     code, status, rpc, close = "too_large", 413, LIMIT_REACHED, 1009
 
@@ -50,7 +50,7 @@ class TooLarge(RhetorError):
 
 
 class HeadTooLarge(RhetorError):
-    """The URL and the headers of a request together; `data["limit"]` in bytes."""
+    """The URL and the headers of a request are too large together; `data["limit"]` is in bytes."""
 
     code, status = "head_too_large", 431
 
@@ -59,12 +59,12 @@ class HeadTooLarge(RhetorError):
 
 
 class MethodNotAllowed(RhetorError):
-    """The path has no such method; `data["allowed"]` names those that it has."""
+    """The path does not support the method; `data["allowed"]` lists those that it supports."""
 
     code, status = "method_not_allowed", 405
 
     def __init__(self, allowed: list[str]) -> None:
-        super().__init__(f"this path takes {', '.join(allowed)}", allowed=allowed)
+        super().__init__(f"this path supports only {', '.join(allowed)}", allowed=allowed)
 
 
 class UnsupportedMedia(RhetorError):
@@ -131,7 +131,7 @@ class NameTaken(RhetorError):
     code, status, rpc = "name_taken", 409, INVALID_PARAMS
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"there is a {kind} called {name!r} already", kind=kind, name=name)
+        super().__init__(f"a {kind} called {name!r} already exists", kind=kind, name=name)
 
 
 class TeamConfigured(RhetorError):
@@ -214,14 +214,15 @@ class NoTerminal(RhetorError):
 
 
 class TooSlow(RhetorError):
-    """The client reads too slowly for what is kept for it. It can reconnect and continue at its position."""
+    """The client reads too slowly, so that its unread output is no longer kept. It can reconnect and continue
+    at its position."""
 
     code, status, close = "too_slow", 408, 4008
     retryable = True
 
 
 class RateExceeded(RhetorError):
-    """One caller sent too many messages; `data["per_second"]` are accepted, and `burst` at once."""
+    """One caller sent too many messages; `data` has the limits `per_second` and `burst` (at once)."""
 
     code, status, rpc, close = "rate_exceeded", 429, LIMIT_REACHED, 4013
     retryable = True
@@ -232,7 +233,7 @@ class RateExceeded(RhetorError):
 
 
 class TooManyConnections(RhetorError):
-    """One caller opened too many connections; `data["retry_after"]` in seconds."""
+    """One caller opened too many connections; `data["retry_after"]` is in seconds."""
 
     code, status, close = "too_many_connections", 429, 4013
     retryable = True
@@ -244,7 +245,7 @@ class TooManyConnections(RhetorError):
 
 
 class TooManyAttempts(RhetorError):
-    """One address sent too many invalid tokens, cookies or codes; `data["retry_after"]` in seconds."""
+    """One address sent too many invalid tokens, cookies or codes; `data["retry_after"]` is in seconds."""
 
     code, status, close = "too_many_attempts", 429, 4013
     retryable = True
@@ -264,7 +265,7 @@ class TooManyInvalid(RhetorError):
 
 
 class TooManyAtOnce(RhetorError):
-    """The connection has reached its limit of concurrent work; `data["limit"]`."""
+    """The connection has reached its limit of concurrent work, which is in `data["limit"]`."""
 
     code, status, rpc = "too_many_at_once", 429, LIMIT_REACHED
     retryable = True
@@ -361,13 +362,13 @@ class LoginExpired(RhetorError):
 
 
 class Forbidden(RhetorError):
-    """The caller is known, but may not do this."""
+    """The caller is authenticated, but may not do this."""
 
     code, status, rpc, close = "forbidden", 403, -32003, 4003
 
     @classmethod
     def to_agents(cls, subject: str) -> Self:
-        """For a program that runs as a peer, and asks for something that only a person may do."""
+        """Return the error for a program that runs as a peer and requests what only a person may do."""
         return cls("only a person may do this, not a program that runs as a peer", subject=subject)
 
 
@@ -378,7 +379,7 @@ class Misdirected(RhetorError):
 
 
 class InvalidSettings(RhetorError):
-    """The configuration is invalid; `detail` names file, line, key and reason."""
+    """The configuration is invalid; `detail` names the file, the line, the key and the reason, if known."""
 
     code, status = "invalid_settings", 422
 
@@ -402,7 +403,7 @@ class TurnFailure(RhetorError):
 
 
 class ProviderFailed(TurnFailure):
-    """A model provider returned an error. `data` has provider, model, status (of HTTP, or null) and hint."""
+    """A model provider returned an error. `data` has provider, model, status (HTTP's, or null) and hint."""
 
     code = "provider_failed"
 
@@ -426,14 +427,14 @@ class ProviderDenied(ProviderFailed):
 
 
 class RateLimited(ProviderFailed):
-    """429 or 529; `data["retry_after"]` in seconds, if the provider sent it."""
+    """The provider returned 429 or 529; `data["retry_after"]` is in seconds, if the provider sent it."""
 
     code = "rate_limited"
 
 
 class ProviderCooling(ProviderFailed):
-    """The provider was not called, because it failed several turns in a row; `data["retry_after"]`: seconds
-    until the hub calls it again."""
+    """The provider was not called, because several turns in a row had failed there. `data["retry_after"]` is
+    the number of seconds until the hub calls it again."""
 
     code = "provider_cooling"
 
@@ -445,7 +446,7 @@ class ContextOverflow(ProviderFailed):
 
 
 class ProviderTimeout(ProviderFailed):
-    """`data["phase"]`: connect, first_chunk, idle or total."""
+    """The provider took too long; `data["phase"]` says in what: connect, first_chunk, idle or total."""
 
     code, status, rpc = "timeout", 504, TIMED_OUT
 

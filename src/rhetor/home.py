@@ -18,7 +18,8 @@ class HomeTaken(Exception):
 
 
 class Home:
-    """A hub's folder, with mode 0700. `environment`: its XDG_RUNTIME_DIR is used if the path is too long."""
+    """A hub's folder, with mode 0700. Sockets whose paths would be too long there are in a folder under
+    XDG_RUNTIME_DIR, a variable of `environment`, or /tmp."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -36,21 +37,20 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        """The path of the Unix socket: in the folder, or in `runtime` if that path is too long for the
-        kernel."""
+        """The path of the Unix socket: in the folder, or in `runtime` if the path in the folder is too long
+        for the kernel."""
         near = self.folder / "hub.sock"
         return near if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH else self.runtime / "hub.sock"
 
     @property
     def runtime(self) -> Path:
-        """The folder for sockets whose paths would be too long here. Its name is derived from this folder's
-        path."""
+        """The folder for sockets whose paths would be too long. Its name is derived from the hub's folder."""
         base = self._environment.get("XDG_RUNTIME_DIR") or "/tmp"
         name = f"rhetor-{os.getuid()}-{zlib.crc32(os.fsencode(os.path.realpath(self.folder))):08x}"
         return Path(base) / name
 
     def lock(self) -> None:
-        """Lock the folder until `release`, or until this process ends. Its pid is in `hub.pid`.
+        """Lock the folder until `release`, or until this process ends, and write its pid to `hub.pid`.
 
         Raises:
             HomeTaken: another hub holds the lock.

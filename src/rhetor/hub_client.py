@@ -1,4 +1,4 @@
-"""One request to the hub on this machine, over its Unix socket."""
+"""Sends one request to the hub on this machine, over its Unix socket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class _Connection(http.client.HTTPConnection):
 
 
 def call(place: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON object of the response.
+    """Send a request without a body; return the status and the JSON object of the response.
+
+    The object is empty if the response is other JSON.
 
     Raises:
         NoHub: no hub answers on the socket.

@@ -11,7 +11,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonLines(logging.Formatter):
-    """`at`, `level`, `logger`, `event`, and the keys of `extra`."""
+    """Formats a record as an object with `at`, `level`, `logger`, `event` and the keys of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -28,10 +28,10 @@ class JsonLines(logging.Formatter):
 
 
 def start(level: str = "INFO") -> None:
-    """Send all log messages to stderr."""
+    """Send the log messages of all loggers, from `level` on, to stderr."""
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[output], force=True)
-    # their line for each call to a provider repeats what the event log says
+    # these log a line for each call to a provider, which the event log already records
     for noisy in ("httpx2", "httpcore2", "openai", "anthropic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

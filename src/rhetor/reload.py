@@ -1,7 +1,7 @@
-"""Applies a configuration that was read again to the running hub.
+"""Reads the configuration again and applies it to the running hub.
 
-Either all of it takes effect, or nothing: an invalid configuration is rejected, and the running one stays.
-Running turns continue with the configuration that they started with.
+Either the whole configuration takes effect, or nothing changes: an invalid one is rejected. Running turns
+continue with the configuration that they started with.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import require_own
 from rhetor.wiring import Configured, configure
 
-# used only when the hub starts: to bind its sockets, and to start the timer of an idle hub
+# keys that are used only when the hub starts: to bind its sockets, and to start the timer of an idle hub
 RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit"})
 log = logging.getLogger(__name__)
 
 
 class Reloading:
-    """`read` returns the current settings; `made` is in force at first. `node` is set before any reload."""
+    """Reloads the configuration of one hub. `read` returns the current settings; `made` is what is in force
+    at first. `node` must be set before the first reload."""
 
     def __init__(
         self, read: Callable[[], Settings], home: Home, environment: Mapping[str, str], made: Configured
@@ -38,20 +39,19 @@ class Reloading:
         self.node: Node | None = None
 
     def reload(self) -> Reloaded:
-        """Apply the current configuration, and return the keys that changed.
+        """Read and apply the configuration; return the keys that changed.
 
         Raises:
-            InvalidSettings: the configuration is invalid; nothing was changed. `detail` says where.
+            InvalidSettings: the configuration is invalid, and nothing was changed. `detail` says where.
         """
         assert self.node is not None
         old, settings = self._made, self._read()
         changed = differing(old.settings, settings)
-        require_own(settings.hub.host)  # an address that would stop the hub from starting
+        require_own(settings.hub.host)  # the hub could not start again with another address
         if changed:
             self._made = new = configure(settings, self._home, self._environment)
-            new.access.take_over(
-                old.access.environment
-            )  # a shell may have sent other variables in the meantime
+            # a shell may have sent other variables since the hub started
+            new.access.take_over(old.access.environment)
             self._put(self.node, new)
             self._retire(old)
         log.info("configuration reloaded", extra={"changed": changed})
@@ -59,7 +59,7 @@ class Reloading:
         return Reloaded([key for key in changed if key not in RESTART_ONLY], later)
 
     def try_reload(self) -> None:
-        """Like `reload`, for a signal: an error is logged."""
+        """Reload on a signal: like `reload`, but log an error instead of raising it."""
         try:
             self.reload()
         except RhetorError as error:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 
 class Specialist(NamedTuple):
-    """`capabilities`: scores from 0 to 1. `primary`: those for which it is preferred over other peers."""
+    """A built-in specialist. `capabilities`: scores from 0 to 1. `primary`: the capabilities for which it is
+    preferred over other peers."""
 
     role: str
     prompt: str

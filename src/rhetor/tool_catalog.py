@@ -41,14 +41,16 @@ _NUMBER = re.compile(r"\d+\.\d+")
 
 
 class ConfiguredPrograms:
-    """`environment`: the hub's own. A program receives the variables of `PASSED` and of its `pass_env`."""
+    """The entries of `tools:`, by the name of the peer. `environment` is the hub's own; from it, a program
+    receives only the variables of `PASSED` and of its `pass_env`."""
 
     def __init__(self, entries: Mapping[str, ToolSettings], environment: Mapping[str, str]) -> None:
         self._entries = entries
         self._environment = environment
 
     def launch(self, peer: Peer, cwd: str | None = None) -> Launch:
-        """The folder and the environment of a configured peer's program. `cwd`: the sender's own folder."""
+        """Return the folder and the environment of the peer's program. `cwd`: the sender's own folder, for
+        programs that run there."""
         entry = self._entries[peer.name]
         names = (*PASSED, *entry.pass_env)
         env = {name: self._environment[name] for name in names if name in self._environment}
@@ -59,7 +61,7 @@ class ConfiguredPrograms:
         return Launch(str(folder.expanduser()), env)
 
     def place(self, peer: Peer) -> str | None:
-        """The file that would be run; None if it is missing."""
+        """Return the path of the program's executable; None if it, or the program's folder, is missing."""
         assert peer.program is not None
         try:
             return executable(peer.program, self.launch(peer))
@@ -67,12 +69,13 @@ class ConfiguredPrograms:
             return None
 
     def login(self, peer: Peer) -> dict[str, str]:
-        """Whether the program is logged in: `{known: yes | no | unknown, how}`."""
+        """Return whether the program is logged in: `{known: yes | no | unknown, how}`."""
         entry = self._entries[peer.name]
         return asdict(login_of(entry.executable, self.launch(peer).env))
 
     async def checked(self, peers: Sequence[Peer]) -> list[dict[str, Any]]:
-        """All programs, checked at once: `{name, installed, path, how_to_install, login, health}`."""
+        """Check the programs concurrently. Return `{name, installed, path, how_to_install, login, health}`
+        for each, in the order of `peers`."""
         healths = await asyncio.gather(*map(self.health, peers))
         return [
             {"name": peer.name, **self.found(peer), "health": health}
@@ -80,7 +83,7 @@ class ConfiguredPrograms:
         ]
 
     def found(self, peer: Peer) -> dict[str, Any]:
-        """What is known without running the program: `{installed, path, how_to_install, login}`."""
+        """Return what is known without running the program: `{installed, path, how_to_install, login}`."""
         assert peer.program is not None
         place = self.place(peer)
         return {
@@ -91,7 +94,7 @@ class ConfiguredPrograms:
         }
 
     async def health(self, peer: Peer) -> dict[str, Any]:
-        """The result of the entry's health check: `{check, ok, detail, version}`."""
+        """Run the entry's health check and return its result: `{check, ok, detail, version}`."""
         entry, path = self._entries[peer.name], self.place(peer)
         given = entry.health_check
         check = given if isinstance(given, str) else shlex.join(given)
@@ -107,13 +110,16 @@ class ConfiguredPrograms:
 
 
 def _version(output: str) -> str:
-    """The first line that contains a version number, because some programs print warnings first."""
+    """Return the first line that contains a version number, because some programs print warnings first."""
     lines = [line.strip() for line in output.splitlines()]
     return next((line for line in lines if _NUMBER.search(line)), lines[0] if lines else "")
 
 
 async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:
-    """Whether a command exits with 0, and its output."""
+    """Run a command for at most 5 s. Return whether it exits with 0, and its output.
+
+    Only the first 4 KiB are read; a command that writes more counts as successful.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=launch.env, cwd=launch.cwd

@@ -1,7 +1,7 @@
-"""From settings to what a hub needs: its peers, their drivers, and its limits.
+"""Builds from the settings what a hub needs: its peers, their drivers, and its limits.
 
-This happens when the hub starts, and again when the configuration is reloaded. It knows neither the hub nor
-its transports.
+This happens when the hub starts, and again when the configuration is reloaded. The module knows neither the
+hub nor its transports.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from rhetor.hub.core.limits import Limits
 from rhetor.settings import Settings, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
-PLAIN = ("claude", "codex", "acp")  # agents that can run without tools, or that ask before they use one
+PLAIN = ("claude", "codex", "acp")  # drivers of agents that can run without tools, or ask before using one
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """`agents`: coding agents that may answer as models. `aclose` closes `access` and `servers`."""
+    """What one version of the settings defines. `agents`: the coding agents that may answer as models."""
 
     settings: Settings
     peers: Sequence[Peer]
@@ -46,13 +46,13 @@ class Configured:
     drivers: Mapping[str, Driver]
 
     async def aclose(self) -> None:
-        """Call this when no turn that started with this configuration is running any more."""
+        """Close `access` and `servers`. Call this when no turn that uses them is running any more."""
         await self.servers.aclose()
         await self.access.aclose()
 
 
 def configure(settings: Settings, home: Home, environment: Mapping[str, str]) -> Configured:
-    """What the settings define.
+    """Return what the settings define.
 
     Raises:
         InvalidSettings: the settings contradict each other.
@@ -101,7 +101,7 @@ def _tool_servers(settings: Settings, home: Home, environment: Mapping[str, str]
 def model_access(
     settings: Settings, environment: Mapping[str, str], agents: AgentModels | None = None
 ) -> ModelAccess:
-    """Access to the configured providers and models."""
+    """Return access to the configured providers and models."""
     models = settings.models
     entries = {
         name: ProviderEntry(p.kind, p.base_url, p.api_key_env, p.allow_private)

@@ -1,4 +1,4 @@
-"""The configuration: what a user can set, and the peers that follow from it."""
+"""The configuration: what a user can set, and the peers that it defines."""
 
 from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of

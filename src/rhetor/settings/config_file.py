@@ -1,4 +1,4 @@
-"""The configuration file: its values, and the line of each. It knows no setting."""
+"""Reads the configuration file: its values, and the line of each. It knows nothing about the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ConfigFile:
-    """A file that was read once."""
+    """The contents of a configuration file. `values` are nested as in the file."""
 
     def __init__(self, path: Path | None, root: yaml.Node | None, values: dict[str, Any]) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class ConfigFile:
 
     @classmethod
     def read(cls, path: Path | None) -> Self:
-        """A file that does not exist is empty.
+        """Read the file. One that does not exist counts as empty.
 
         Raises:
             InvalidSettings: the file cannot be read, is not YAML, is not a mapping, or sets a key twice. The
@@ -40,7 +40,7 @@ class ConfigFile:
         return cls(path, root, values)
 
     def located(self, keys: Sequence[str | int]) -> tuple[int, int | None]:
-        """How many of `keys` lead to a value in the file, and the line of the last of these."""
+        """Return how many of `keys` lead to a value in the file, and the line of the last of these."""
         node, line = self._root, None
         for depth, key in enumerate(keys):
             if node is None or (found := _entry(node, key)) is None:
@@ -70,13 +70,13 @@ def _parsed(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _require_unique_keys(path: Path, root: yaml.Node) -> None:
-    """If a key is set twice, YAML silently takes the last value."""
+    """Reject a key that is set twice, because YAML silently takes the last value."""
     import yaml
 
     left, seen = [root], set[int]()
     while left:
         node = left.pop()
-        if id(node) in seen:  # an alias of a node that was checked, or of one that contains it
+        if id(node) in seen:  # an alias of a node that was checked, or that contains this one
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
@@ -92,7 +92,7 @@ def _require_unique_keys(path: Path, root: yaml.Node) -> None:
 
 
 def _entry(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:
-    """The line and the node that a mapping or a sequence has under `key`."""
+    """Return the line and the node under `key` in a mapping or a sequence; None if there is none."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):

@@ -1,4 +1,4 @@
-"""Which values are in force, and where each comes from. Secrets are masked, because people read this."""
+"""Lists the values in force and where each comes from. Secrets are masked, because people read the list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MASK = "(masked)"
 
 
 def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
-    """Each value in force with its key and its origin: a variable, a line of the file, or built in."""
+    """Return each value in force as (key, value, origin): a variable, a line of the file, or built in."""
     file = ConfigFile.read(path)
     found: list[tuple[str, Any, str]] = []
     for keys, value in _leaves(to_builtins(settings)):
@@ -30,8 +30,8 @@ def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
 
 
 def differing(before: Settings, after: Settings) -> list[str]:
-    """The keys whose values differ, sorted. An entry that only one of the two has counts as one key:
-    `tools.box`."""
+    """Return the keys whose values differ, sorted. An entry that only one of the two has counts as one key,
+    such as `tools.box`."""
     one, other = (dict(_leaves(to_builtins(settings))) for settings in (before, after))
     found = {keys for keys in one if keys in other and one[keys] != other[keys]}
     for here, there in ((one, other), (other, one)):

@@ -21,7 +21,7 @@ STREAMING = "streaming"  # the one configured capability that is not a score
 
 
 def peers_of(settings: Settings) -> list[Peer]:
-    """The specialists (the built-in ones with the user's changes, and the user's own) and the tools.
+    """Return the specialists (the built-in ones with the user's changes, and the user's own) and the tools.
 
     Raises:
         InvalidValue: values that are valid by themselves contradict each other.
@@ -39,8 +39,8 @@ def peers_of(settings: Settings) -> list[Peer]:
 
 
 def tools_of(settings: Settings) -> dict[str, ToolSettings]:
-    """The programs that can be launched by name: the known coding agents with the user's changes, and the
-    user's own.
+    """Return the programs that can be launched by name: the known coding agents with the user's changes, and
+    the user's own.
 
     Raises:
         InvalidValue: an entry has no executable.

@@ -1,4 +1,4 @@
-"""Reading the settings: flags, then `RHETOR_…` variables, then `config.yaml`, then the built-in defaults.
+"""Reads the settings: flags override `RHETOR_…` variables, those `config.yaml`, that the built-in defaults.
 
 An error names the file and the line, or the variable, that the invalid value comes from.
 """
@@ -23,7 +23,7 @@ from .variables import merged, values_in, variable_of
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
-    """The folder that contains all state: RHETOR_HOME, else `rhetor` in the user's state folder."""
+    """Return the folder that contains all state: RHETOR_HOME, or `rhetor` in the user's state folder."""
     if home := environment.get("RHETOR_HOME"):
         return Path(home).expanduser().absolute()
     base = (
@@ -34,7 +34,7 @@ def state_home(environment: Mapping[str, str]) -> Path:
 
 
 def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings in force. `flags`: values for keys of `hub`; those that are None are not set.
+    """Return the settings in force. `flags`: values for keys of `hub`; None means that a flag is not set.
 
     Raises:
         InvalidSettings: the file, a variable or a flag is invalid; `detail` says where.
@@ -57,7 +57,7 @@ def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
 
 
 def _completed(tools: Any) -> Any:
-    """The entries of `tools` with what they leave out of the built-in ones."""
+    """Return `tools` with the keys that entries leave out added from the built-in entries of that name."""
     if not isinstance(tools, dict):
         return tools
     return {
@@ -67,7 +67,7 @@ def _completed(tools: Any) -> Any:
 
 
 def _with_args(own: dict[str, Any]) -> dict[str, Any]:
-    """`launch_args` is another name of `args`."""
+    """Return the entry with `launch_args`, another name of `args`, replaced by `args`."""
     if "launch_args" not in own or "args" in own:
         return own
     return {"args" if key == "launch_args" else key: value for key, value in own.items()}

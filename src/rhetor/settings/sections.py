@@ -1,6 +1,6 @@
 """The sections of the configuration: their keys, which values they accept, and the built-in defaults.
 
-They know neither files nor the environment. `peers` decides what their values mean together.
+They know neither files nor the environment. `peers.py` checks that values do not contradict each other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(gt=0)]
 Score = Annotated[float, Meta(ge=0, le=1, description="a score from 0 to 1, or true or false")]
-PRICE = "a decimal number of at least 0"  # msgspec has no bounds for these
+PRICE = "a decimal number of at least 0"  # msgspec cannot check the bounds of a Decimal
 Price = Annotated[Decimal, Meta(description=PRICE)]
 ModelRef = Annotated[
     str, Meta(pattern=r"^(cli:[^/\s]+|[^/\s]+/\S+)\Z", description="`provider/model` or `cli:agent`")
@@ -45,7 +45,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 class HubSettings(Section, frozen=True):
     """`idle_exit`: seconds without use after which a hub that a shell started stops. `allowed_hosts` and
-    `allowed_origins`: accepted in addition to the hub's own, for a proxy or another front end."""
+    `allowed_origins` are accepted in addition to the hub's own, for a proxy or another front end."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8300
@@ -64,7 +64,7 @@ class ProviderSettings(Section, frozen=True):
 
 
 class PriceSettings(Section, frozen=True):
-    """USD per million tokens. `cached_per_1m`: of input tokens from the provider's cache."""
+    """Prices in USD per million tokens. `cached_per_1m`: for input tokens from the provider's cache."""
 
     input_per_1m: Price
     output_per_1m: Price
@@ -79,8 +79,8 @@ class PriceSettings(Section, frozen=True):
 
 class ModelSettings(Section, frozen=True):
     """`agents`: coding agents that `auto` may use if there is no provider, once they are logged in.
-    `fallbacks`: tried in this order if a peer's own model fails before its answer begins. `prices`: by
-    `provider/model`; they take precedence over known prices."""
+    `fallbacks`: models that are tried in this order if a peer's own model fails before its answer begins.
+    `prices`: by `provider/model`; they take precedence over known prices."""
 
     default: str = "auto"
     agents: tuple[PeerName, ...] = ("claude-code", "codex", "gemini", "opencode")
@@ -89,7 +89,7 @@ class ModelSettings(Section, frozen=True):
 
 
 class PermissionSettings(Section, frozen=True):
-    """How permission requests are answered for the user, by the names of tools."""
+    """Rules that answer permission requests for the user, by the names of tools."""
 
     allow: tuple[Rule, ...] = ()
     ask: tuple[Rule, ...] = ()
@@ -155,7 +155,7 @@ class McpServerSettings(Section, frozen=True):
 class SessionSettings(Section, frozen=True):
     """`ttl`: seconds without use after which a session without a name expires. `detach_ttl`: seconds that a
     session of the interactive loop waits for its client to reconnect. `context_window`: messages that a model
-    receives. `default_peer`: of loop sessions that do not name one."""
+    receives. `default_peer`: the peer of loop sessions that do not name one."""
 
     ttl: Seconds = 3600
     detach_ttl: Seconds = 60
@@ -164,7 +164,7 @@ class SessionSettings(Section, frozen=True):
 
 
 class TimeoutSettings(Section, frozen=True):
-    """Seconds, for one call to a model."""
+    """Timeouts of one call to a model, in seconds."""
 
     connect: Seconds = 10
     first_chunk: Seconds = 60
@@ -193,8 +193,8 @@ class LimitSettings(Section, frozen=True):
 
 
 class Settings(Section, frozen=True):
-    """The whole configuration. `tools`: an entry of the user's that has the name of a built-in coding agent
-    contains the keys of both."""
+    """The whole configuration. In `tools`, an entry with the name of a built-in coding agent has that agent's
+    values for the keys that the user left out."""
 
     hub: HubSettings = HubSettings()
     providers: dict[str, ProviderSettings] = {}

@@ -1,4 +1,4 @@
-"""Values against the types of the sections: conversion, and which value is invalid and why.
+"""Converts values to the types of the sections, or says which value is invalid and why.
 
 msgspec converts quickly, but does not name the entry of a mapping that it rejects. When a conversion fails,
 the value is therefore taken apart until the innermost invalid part is found.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 Keys = tuple[str | int, ...]
 Fault = tuple[Keys, str]
 
-# the types of msgspec's messages, in the words of somebody who writes YAML
+# the types in msgspec's messages, in the words of a person who writes YAML
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -41,10 +41,10 @@ class InvalidValue(InvalidSettings):
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """`value`, which consists of what YAML and JSON have, as a `kind`. A text that reads as a number is one.
+    """Convert `value`, decoded from YAML or JSON, to `kind`. A string such as "8300" counts as a number too.
 
     Raises:
-        InvalidValue: the first invalid value in it.
+        InvalidValue: a part of `value` is invalid; the error names the first one.
     """
     try:
         return msgspec.convert(value, kind, strict=False)
@@ -54,7 +54,7 @@ def convert(value: Any, kind: type[T]) -> T:
 
 
 def type_at(kind: Any, keys: Sequence[str]) -> Any:
-    """The type of the value under `keys` in a `kind`; None if it has no such key."""
+    """Return the type of the value under `keys` in a `kind`; None if it has no such key."""
     for key in keys:
         container = _container(kind)
         is_mapping = get_origin(container) is dict
@@ -63,7 +63,7 @@ def type_at(kind: Any, keys: Sequence[str]) -> Any:
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
-    """The types of a section by key; empty for anything else."""
+    """Return the types of a section's values, by key; empty if `kind` is not a section."""
     fields = msgspec.structs.fields(kind) if _is_struct(kind) else ()
     return {field.name: field.type for field in fields}
 
@@ -94,7 +94,7 @@ def _faults_inside(value: Any, container: Any) -> Iterator[tuple[str | int, Faul
 
 
 def _container(kind: Any) -> Any:
-    """What values of this type are made of: a section, a mapping or a list; None for plain values."""
+    """Return the section, mapping or list type that `kind` is or may be; None if it has only plain values."""
     return next((k for k in _choices(kind) if _is_struct(k) or get_origin(k) in (dict, tuple)), None)
 
 
@@ -116,7 +116,7 @@ def _unknown(key: object, known: list[str]) -> str:
 
 
 def _reason(message: str, kind: Any) -> str:
-    """What the value must be, without the value: it may be a secret."""
+    """Say what the value must be. The value itself is left out, because it may be a secret."""
     for choice in _choices(kind):
         if get_origin(choice) is Annotated and (described := choice.__metadata__[0].description):
             return f"must be {described}"

@@ -1,4 +1,4 @@
-"""Settings in the environment: `RHETOR_HUB__PORT` sets `hub.port`."""
+"""Reads settings from the environment: `RHETOR_HUB__PORT` sets `hub.port`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PREFIX = "RHETOR_"
 
 
 def values_in(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The values that the environment sets, nested as in the file. Lists and mappings are JSON."""
+    """Return the values that the environment sets, nested as in the file. Lists and mappings are in JSON."""
     found: dict[str, Any] = {}
     sections = fields_of(Settings)
-    # a section's own variable comes before those of its keys, which are laid over it
+    # the variable of a whole section comes first, so that those of its keys override it
     for name, text in sorted(environment.items(), key=lambda variable: variable[0].count("__")):
         prefix, keys = name[: len(PREFIX)].upper(), name[len(PREFIX) :].lower().split("__")
         if prefix == PREFIX and keys[0] in sections:
@@ -30,13 +30,13 @@ def values_in(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def variable_of(key: str) -> str | None:
-    """The environment variable that sets the key, or a part of it."""
+    """Return the environment variable that sets the key, or a section that contains it, if there is one."""
     name = PREFIX + key.replace(".", "__").upper()
     return next((n for n in os.environ if n.upper() == name or name.startswith(n.upper() + "__")), None)
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, mapping by mapping."""
+    """Return `below` with the values of `above`, which take precedence. Nested mappings are merged too."""
     found = dict(below)
     for key, value in above.items():
         base = found.get(key)
@@ -47,7 +47,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _decoded(text: str, kind: Any) -> Any:
-    """`text` if the type accepts it as it is, else the JSON value that it contains."""
+    """Return `text` if the type accepts it as it is, otherwise the JSON value that it contains, if any."""
     try:
         convert(text, kind)
     except InvalidValue:

@@ -113,11 +113,11 @@ def test_after_a_lost_connection_messages_continue_from_the_last_cursor(
 
 def test_a_taken_name_ends_the_shell_before_the_prompt(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(
-        "PUT /api/v2/terminals/apollo", problem(409, "name_taken", "there is a peer called 'apollo' already")
+        "PUT /api/v2/terminals/apollo", problem(409, "name_taken", "a peer called 'apollo' already exists")
     )
     with at_terminal(aish, "--name", "apollo") as terminal:
         assert terminal.wait_for_end() == 1
-        assert terminal.screen == "aish: there is a peer called 'apollo' already\n"
+        assert terminal.screen == "aish: a peer called 'apollo' already exists\n"
 
 
 def test_a_json_forward_is_one_object_with_from_to_time_and_purpose() -> None:

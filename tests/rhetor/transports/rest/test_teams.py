@@ -52,7 +52,7 @@ async def test_a_peers_name_is_taken_by_a_peer(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         answer = await made(home, "athena", "apollo")
         assert (answer.status, answer.json["kind"]) == (409, "peer")
-        assert answer.json["detail"] == "there is a peer called 'athena' already"
+        assert answer.json["detail"] == "a peer called 'athena' already exists"
 
 
 async def test_a_group_is_a_team_everywhere_also_after_a_restart(tmp_path: Path) -> None:
