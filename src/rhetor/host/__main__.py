@@ -1,9 +1,9 @@
-"""`python -I -S <this file>`: makes the package importable, which an isolated Python does not do."""
+"""Starts a host: `python -I -S <this file>`. An isolated Python does not find the package by itself."""
 
 import os
 import sys
 
-# behind the standard library: nothing that is installed beside the package may take its place
+# after the standard library, so that nothing installed beside the package can shadow its modules
 _PACKAGES = os.path.abspath(__file__).rsplit("/", 3)[0]  # noqa: PTH100 (pathlib costs memory)
 sys.path.append(_PACKAGES)
 

@@ -1,4 +1,4 @@
-"""One client's connection to a host: requests in, answers and followed output out. Every buffer has a bound.
+"""One client's connection to a host: receives requests, sends answers and output. Every buffer is bounded.
 
 It does not know what requests mean: it passes them to `ClientServer`, one at a time.
 """
@@ -13,15 +13,16 @@ from rhetor.codec import host_frames as frames
 
 from .event_loop import Loop
 
-_OUT_BYTES = 1 << 18  # buffered for a client that does not read, besides one frame
+_OUT_BYTES = 1 << 18  # buffered for a client that does not read, plus at most one frame
 _READ_BYTES = 1 << 16
 
-Source = Callable[[], bytes | None]  # the next frame to send; None: not now
+Source = Callable[[], bytes | None]  # returns the next frame to send; None if there is none yet
 
 
 class Connection:
-    """A connection. `on_request` is called with each request, the next one after `answer`; `on_close` is
-    called once. `hub` and `admitted` are set by the server."""
+    """A client's connection. `on_request` is called with each request, but not before the previous one was
+    answered; `on_close` is called once. The server sets `hub` (the client is a hub) and `admitted` (the
+    client has sent the nonce)."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Connection:
             self._serve()
 
     def follow(self, source: Source) -> None:
-        """Send the frames of `source` as fast as the client reads. It makes no other requests then."""
+        """Send the frames of `source` as fast as the client reads. Its further requests are not served."""
         self._source = source
         self.refill()
 
@@ -73,7 +74,7 @@ class Connection:
         self._flush()
 
     def refill(self) -> None:
-        """Send what the source has by now."""
+        """Send the frames that the source has now."""
         while self._open and self._source is not None and len(self._out) < _OUT_BYTES:
             frame = self._source()
             if frame is None:

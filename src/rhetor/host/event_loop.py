@@ -20,7 +20,7 @@ class Timer:
 
 
 class Loop:
-    """Callbacks never overlap. Each must be short, because nothing else is served while it runs."""
+    """The event loop. Callbacks never overlap. Each must be short, because nothing else runs meanwhile."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -36,7 +36,7 @@ class Loop:
         self.on_readable(self._woken, self._take_signals)
 
     def on_readable(self, fd: int, call: Call | None) -> None:
-        """Call whenever there is something to read, or the end; None: no longer."""
+        """Call `call` whenever `fd` can be read or is at its end. None removes the callback."""
         _put(self._readers, fd, call)
         self._register(fd)
 
@@ -45,12 +45,12 @@ class Loop:
         self._register(fd)
 
     def on_hangup(self, fd: int, call: Call | None) -> None:
-        """Call when the other side is gone and nobody waits to read or write."""
+        """Call `call` when the other side hangs up, if `fd` has neither a read nor a write callback."""
         _put(self._hangups, fd, call)
         self._register(fd)
 
     def forget(self, fd: int) -> None:
-        """To be called before `fd` is closed."""
+        """Remove all callbacks of `fd`. Call this before `fd` is closed."""
         for calls in (self._readers, self._writers, self._hangups):
             calls.pop(fd, None)
         self._register(fd)
@@ -66,7 +66,7 @@ class Loop:
             pass
 
     def after(self, seconds: float, call: Call) -> Timer:
-        """Call once, not before `seconds` have passed."""
+        """Call `call` once, when `seconds` have passed."""
         timer = Timer(time.monotonic() + seconds, call)
         self._timers.add(timer)
         return timer
@@ -90,7 +90,7 @@ class Loop:
             self._call_timers()
 
     def _serve(self, fd: int, events: int) -> None:
-        # a call before may have taken the descriptor away
+        # an earlier callback may have removed those of this descriptor
         if events & ~select.POLLOUT and fd in self._readers:
             self._readers[fd]()
         if events & ~select.POLLIN and fd in self._writers:
@@ -102,7 +102,7 @@ class Loop:
         if not self._timers:
             return None
         due = min(timer.due for timer in self._timers)
-        # rounded up: a millisecond too early would only turn in a circle
+        # rounded up: waking up a millisecond early would only repeat the poll
         return max(0, int((due - time.monotonic()) * 1000) + 1)
 
     def _call_timers(self) -> None:

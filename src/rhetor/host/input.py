@@ -1,6 +1,7 @@
-"""Writes the clients' input to the program: one write after the other, each as a whole.
+"""Queues the clients' input and writes it to the program: one write after the other, each as a whole.
 
-Each client has at most one piece here, so the queue is bounded. `tty_writer.py` writes to a terminal.
+Each client has at most one piece in the queue, so it is bounded. `tty_writer.py` writes to the terminal or
+pipe.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from rhetor.codec import host_frames as frames
 from .event_loop import Loop, Timer
 from .tty_writer import WRITABLE, PipeInput, TtyWriter
 
-_SHUT = -1  # beside frames.KEYS and frames.TEXT: no bytes, but their end
-TURN_SECONDS = 10.0  # for the next piece of a write that was begun
+_SHUT = -1  # besides frames.KEYS and frames.TEXT: the end of the input
+TURN_SECONDS = 10.0  # how long an unfinished write may keep others waiting for its next piece
 
-Answer = Callable[[int], None]  # 0, or why it failed
+Answer = Callable[[int], None]  # called with 0, or with the reason of the failure
 
 
 class _Piece:
@@ -32,18 +33,19 @@ class _Piece:
 
 
 class Input:
-    """The input of the program, until `close`."""
+    """The input of the program. It accepts writes until `close`."""
 
     def __init__(self, loop: Loop, sink: TtyWriter | PipeInput) -> None:
         self._loop = loop
         self._sink: TtyWriter | PipeInput | None = sink
         self._waiting: deque[_Piece] = deque()
-        self._begun: object | None = None  # whose write is under way
+        self._begun: object | None = None  # the client whose write is unfinished
         self._turn: Timer | None = None
         self._again: Timer | None = None
 
     def write(self, writer: object, kind: int, last: bool, data: bytes, answer: Answer) -> None:
-        """Take a piece of a write. `answer` is called when all of it was taken, or it cannot be."""
+        """Queue a piece of a write, which ends with its `last` piece. `answer` is called when the piece was
+        written or cannot be written."""
         if self._sink is None:
             answer(frames.STDIN_CLOSED)
             return
@@ -51,7 +53,7 @@ class Input:
         self._advance()
 
     def shut(self, writer: object, answer: Answer) -> None:
-        """End the input after all that is being written."""
+        """End the input after the writes that are queued."""
         if self._sink is None:
             answer(frames.STDIN_CLOSED)
             return
@@ -59,13 +61,13 @@ class Input:
         self._advance()
 
     def gone(self, writer: object) -> None:
-        """What this one still wanted to write is dropped."""
+        """Drop the queued pieces of a client that has disconnected."""
         self._waiting = deque(piece for piece in self._waiting if piece.writer is not writer)
         if self._begun is writer:
             self._pass_turn()
 
     def close(self, reason: int) -> None:
-        """No more input: whoever waits is told `reason`."""
+        """Accept no more input, and answer the queued pieces with `reason`."""
         if self._sink is not None:
             self._loop.on_writable(self._sink.fd, None)
         self._sink = None
@@ -90,7 +92,8 @@ class Input:
         return next((piece for piece in self._waiting if piece.writer is self._begun), None)
 
     def _give(self, sink: TtyWriter | PipeInput, piece: _Piece) -> bool:
-        """Whether the piece is done; if not, this goes on by itself."""
+        """Write the piece as far as possible; return whether it is done. If not, the loop continues it,
+        unless the input was closed."""
         self._begin(piece)
         try:
             while piece.data:

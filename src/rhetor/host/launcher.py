@@ -1,6 +1,6 @@
 """The launcher: reads the spec, forks the host, and reports whether the program has started.
 
-The hub waits for the launcher only, which exits after its report. The host is then adopted by init.
+The hub waits only for the launcher, which exits after its report. The host is then adopted by init.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _keep(spec: Spec, tell: int) -> None:
     try:
         _write_all(tell, frames.pack_fields([("started", b"")]))
     except BrokenPipeError:
-        os.kill(os.getpid(), signal.SIGTERM)  # whoever asked is gone
+        os.kill(os.getpid(), signal.SIGTERM)  # the launcher was killed, so the hub has given up the start
     os.close(tell)
     del spec.env, spec.argv
     supervisor.run()

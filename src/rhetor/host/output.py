@@ -1,6 +1,6 @@
-"""Reads what the program writes, and appends it to the spool, which any number of clients follow.
+"""Reads what the program writes and appends it to the spool, which any number of clients can follow.
 
-stderr is handled separately, so that a flood there does not delay the output.
+stderr goes to a buffer of its own, so that a flood there does not delay the output.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from .program import Program
 from .spool import Spool
 from .tail_buffer import TailBuffer
 
-RETRY_SECONDS = 1.0  # after the disk refused
-_DRAIN_BYTES = 4 << 20  # of what was written before the end; kernels hold at most 1 MiB of a pipe
+RETRY_SECONDS = 1.0  # before a write to the disk that failed is repeated
+_DRAIN_BYTES = 4 << 20  # read at most from a terminal after the program has ended
 
 
 class Output:
-    """Reads stdout and stderr of a program until they are drained. `on_output` is called after each piece."""
+    """Reads a program's stdout and stderr, or its terminal. `on_output` is called after each piece.
+
+    `waiting`: the spool is full, so nothing is read, and the program has to wait.
+    """
 
     def __init__(
         self,
@@ -41,14 +44,14 @@ class Output:
         self._stderr = stderr
         self._clock = clock
         self._on_output = on_output
-        self._pending = b""  # read, and not yet on the disk
+        self._pending = b""  # read, but not yet on the disk
         self._over = False
         loop.on_readable(program.output, self._read)
         if program.stderr is not None:
             loop.on_readable(program.stderr, self._read_stderr)
 
     def resume(self) -> None:
-        """After an acknowledgement: read on if the program had to wait."""
+        """Continue to read if the spool was full and an acknowledgement has made room."""
         if self.waiting and not self._spool.full and not self._over:
             self.waiting = False
             self._loop.on_readable(self._program.output, self._read)
@@ -62,10 +65,10 @@ class Output:
             self._keep(data)
 
     def _taken(self) -> bytes | None:
-        """What is there, at most one piece; None: the end."""
+        """Read what is available, at most one piece; return None at the end of the output."""
         parts: list[bytes] = []
         size = 0
-        # a terminal gives 4 KiB at a time
+        # one read of a terminal returns at most 4 KiB
         while size <= frames.MAX_PIECE_BYTES - 4096:
             try:
                 data = os.read(self._program.output, frames.MAX_PIECE_BYTES - size)
@@ -116,10 +119,10 @@ class Output:
             self._program.close_stderr()
 
     def drain(self) -> bool:
-        """After the program's end: keep all that it had written, over the limit too. False: the disk refuses;
-        to be called again.
+        """Append what the program had written when it ended, even if that exceeds the spool's limit.
 
-        What its descendants write later is not waited for.
+        Return False if a write to the disk failed: then call it again. Output that descendants of the program
+        write later is not waited for.
         """
         self._loop.forget(self._program.output)
         try:
@@ -157,5 +160,5 @@ class Output:
 
 
 def _held(fd: int) -> int:
-    """Bytes that the pipe holds now."""
+    """Return the number of bytes that can be read from the pipe now."""
     return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0])

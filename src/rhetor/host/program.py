@@ -1,6 +1,6 @@
-"""The program of a host: starts it with a terminal or three pipes of its own, resizes and signals it.
+"""Starts the program of a host, in a terminal or on three pipes of its own; resizes and signals it.
 
-Its output and input are handled in `output.py` and `input.py`, its end in `termination.py`.
+`output.py` reads its output, `input.py` writes its input, and `termination.py` ends it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _IUTF8 = 0o40000  # asm-generic/termbits.h; the termios module lacks it
 
 
 class NotStarted(Exception):
-    """`stage` (cwd, exec, …) and the `errno` that it failed with."""
+    """The program did not start. `stage` (start, cwd or exec) failed with `errno`."""
 
     def __init__(self, stage: str, number: int) -> None:
         super().__init__(stage, number)
@@ -28,14 +28,17 @@ class NotStarted(Exception):
 
 
 class Program:
-    """A program that runs. On a terminal `output` and `input` are its master's descriptor, `slave` its other
-    side (held so that nothing written is lost when the program closes it) and `stderr` is None; on pipes
-    they are its stdout, stdin and stderr. All are non-blocking."""
+    """A running program and our ends of its terminal or pipes.
+
+    In a terminal, `output` and `input` are the master's descriptor, and `stderr` is None. `slave` is the
+    other side, which stays open so that no output is lost when the program closes it. On pipes, `output`,
+    `input` and `stderr` are for its stdout, stdin and stderr. All but `slave` are non-blocking.
+    """
 
     def __init__(self, spec: Spec) -> None:
         """
         Raises:
-            NotStarted: it does not run.
+            NotStarted: the program could not be started.
         """
         self.terminal = spec.terminal
         self.output: int
@@ -75,7 +78,7 @@ class Program:
         fcntl.ioctl(self.output, termios.TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
 
     def signal(self, number: int) -> None:
-        """To the foreground group of the terminal, or to the program's."""
+        """Send a signal to the terminal's foreground process group; on pipes, to the program's group."""
         try:
             os.killpg(self.foreground(), number)
         except ProcessLookupError:
@@ -84,27 +87,27 @@ class Program:
     def foreground(self) -> int:
         if self.terminal:
             try:
-                # 0: the kernel knows none
+                # 0: there is no foreground group
                 return os.tcgetpgrp(self.output) or self.pid
             except OSError:
                 pass
         return self.pid
 
     def modes(self) -> tuple[bool, bool]:
-        """Whether the terminal echoes, and whether it gathers lines."""
+        """Return whether the terminal echoes, and whether it is in canonical mode. False on pipes."""
         if not self.terminal:
             return False, False
         flags = termios.tcgetattr(self.output)[3]
         return bool(flags & termios.ECHO), bool(flags & termios.ICANON)
 
     def close_input(self) -> None:
-        """Pipes only: the program reads an end of file."""
+        """Close the pipe to the program's stdin, so that it reads the end of file. Ignored in a terminal."""
         if self.input is not None and not self.terminal:
             os.close(self.input)
             self.input = None
 
     def close(self) -> None:
-        """All that is open; the terminal hangs up."""
+        """Close all descriptors. A terminal hangs up."""
         for fd in {self.output, self.input, self.stderr, self.slave} - {None, -1}:
             assert fd is not None
             os.close(fd)
@@ -133,7 +136,8 @@ def _start(spec: Spec, stdio: tuple[int, int, int]) -> int:
 
 
 def _become(spec: Spec, stdio: tuple[int, int, int], tell: int, parent: int) -> None:
-    """In the child: never returns. What fails is told through `tell`, which exec closes."""
+    """Run the program in this forked child; never returns. A failure is written to `tell`, which exec
+    closes."""
     stage = "start"
     try:
         os.setsid()
@@ -161,8 +165,14 @@ def _become(spec: Spec, stdio: tuple[int, int, int], tell: int, parent: int) -> 
 
 
 def _exec(argv: list[bytes], env: dict[bytes, bytes]) -> None:
-    """Run it in the place of this process, found along its own PATH; folders there that are not absolute
-    are passed over, so that what lies in the working folder is never taken for a program of that name."""
+    """Replace this process with the program, which is searched for on its own PATH.
+
+    Relative folders on the PATH are skipped, so that a file in the working folder is not run by its bare
+    name.
+
+    Raises:
+        OSError: the program was not found or cannot be run.
+    """
     if b"/" in argv[0]:
         os.execve(argv[0], argv, env)
     failure = OSError(errno.ENOENT, "")

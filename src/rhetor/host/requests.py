@@ -24,7 +24,7 @@ Request = Callable[[Connection, bytes], None]
 
 
 class Refused(Exception):
-    """A request is refused. `reason` is one of the numbers in `host_frames`."""
+    """The request is rejected. `reason` is one of the numbers in `host_frames`."""
 
     def __init__(self, reason: int) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 def listening(path: str) -> socket.socket:
-    """A listening socket at `path`, with mode 0600."""
+    """Return a socket that listens at `path`, with mode 0600."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     os.chmod(path, 0o600)  # noqa: PTH101 (pathlib costs memory)
@@ -42,8 +42,12 @@ def listening(path: str) -> socket.socket:
 
 
 class ClientServer:
-    """The server. `requests` handles the requests that do not read output. `on_hubs` is called with the
-    number of connected hubs when it changes. `exited` is set after the end of the program."""
+    """Serves the clients on one listening socket.
+
+    `requests`: handlers of the requests that are not handled here, by kind. `on_gone` is called with each
+    client that has disconnected, `on_hubs` with the number of connected hubs when it changes. `exited`: the
+    encoded end of the program, empty until then.
+    """
 
     def __init__(
         self,
@@ -81,7 +85,7 @@ class ClientServer:
             client.refill()
 
     def tell_exit(self, exited: bytes) -> None:
-        """Report the program's end: at once to clients that wait for it, to readers after the output."""
+        """Report the program's end: to clients that wait for it at once, to readers after the output."""
         self.exited = exited
         waiting, self._waiting = self._waiting, set()
         for client in waiting:

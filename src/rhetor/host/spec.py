@@ -1,4 +1,4 @@
-"""What a host is asked to run, decoded from the bytes on its stdin."""
+"""Decodes what a host is to run, and with which limits, from the bytes on its stdin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from rhetor.codec import host_frames as frames
 
 
 class Spec:
-    """The program, its place, and the limits; the words as bytes, as the kernel takes them."""
+    """The program to run, and the limits of its host. `argv`, `env` and `cwd` are bytes, as for the kernel.
+
+    `alone_seconds`: how long the host keeps the program without a connected hub. For the other limits, see
+    `Limits` on the hub's side.
+    """
 
     def __init__(self, data: bytes) -> None:
         """
@@ -30,6 +34,6 @@ class Spec:
             self.socket = facts["socket"]
             self.nonce = bytes.fromhex(facts["nonce"])
         except KeyError as error:
-            raise ValueError(f"a spec without {error}") from None
+            raise ValueError(f"the spec has no {error}") from None
         if not self.argv:
-            raise ValueError("a spec without a program")
+            raise ValueError("the spec has no program")

@@ -11,7 +11,7 @@ from collections import deque
 
 from rhetor.codec import host_frames as frames
 
-_INDEX_BYTES = 1 << 18  # of a segment's file between two places that are remembered
+_INDEX_BYTES = 1 << 18  # of a segment's file between two entries of its index
 _READ_BYTES = frames.MAX_PIECE_BYTES + frames.RECORD_HEAD_BYTES
 
 Piece = tuple[int, int, bytes]  # offset, time in ms, data
@@ -24,17 +24,19 @@ class _Segment:
         self.path = path
         self.begin = self.end = begin
         self.size = 0
-        self.places: list[tuple[int, int]] = [(begin, 0)]  # offset, where in the file
+        self.places: list[tuple[int, int]] = [(begin, 0)]  # the index: offset, position in the file
 
     def place(self, offset: int) -> int:
-        """Where in the file to begin the search for `offset`."""
+        """Return the position in the file at which to begin the search for `offset`."""
         index = bisect_right(self.places, (offset, 1 << 62)) - 1
         return self.places[max(index, 0)][1]
 
 
 class Spool:
-    """`head`: how much was written; `acknowledged`: up to where it may be deleted. Of that, the last
-    `keep_bytes` stay for a replay, in whole segments."""
+    """The spool of one program. `head` is the offset of its end; output before `acknowledged` may be deleted.
+
+    The last `keep_bytes` of the output stay in any case, for a replay. Whole segments are deleted.
+    """
 
     def __init__(self, folder: str, *, limit: int, keep_bytes: int, segment_bytes: int) -> None:
         self._folder = folder
@@ -56,14 +58,14 @@ class Spool:
 
     @property
     def full(self) -> bool:
-        """Too much is not acknowledged: the program is to wait."""
+        """Whether so much output is unacknowledged that the program must wait."""
         return self.head - self.acknowledged >= self._limit
 
     def append(self, at_ms: int, data: bytes) -> None:
-        """At most 64 KiB.
+        """Append a piece of at most 64 KiB.
 
         Raises:
-            OSError: nothing of it was kept; it may be tried again.
+            OSError: nothing was appended; the call may be repeated.
         """
         if self._segments[-1].size >= self._segment_bytes:
             self._open()
@@ -82,14 +84,15 @@ class Spool:
         segment.end += len(data)
 
     def acknowledge(self, offset: int) -> None:
-        """Up to `head`; an older one than before changes nothing."""
+        """Allow output before `offset`, at most `head`, to be deleted. A smaller offset than before has no
+        effect."""
         self.acknowledged = max(self.acknowledged, offset)
         gone = min(self.acknowledged, self.head - self._keep)
         while len(self._segments) > 1 and self._segments[0].end <= gone:
             os.unlink(self._segments.pop(0).path)  # noqa: PTH108 (pathlib costs memory)
 
     def segment(self, offset: int) -> _Segment:
-        """The one that holds the byte at `offset`, or comes next."""
+        """Return the segment with the byte at `offset`, or the earliest one if that byte was deleted."""
         index = bisect_right([segment.begin for segment in self._segments], offset) - 1
         return self._segments[max(index, 0)]
 
@@ -104,7 +107,7 @@ class Spool:
 
 
 class SpoolReader:
-    """Reads on from `offset`; what was deleted before it came there is passed over."""
+    """Reads a spool from `offset` on. It skips output that was deleted before it could be read."""
 
     def __init__(self, spool: Spool, offset: int) -> None:
         self.offset = max(offset, spool.earliest)
@@ -115,7 +118,7 @@ class SpoolReader:
         self._ready: deque[Piece] = deque()
 
     def next(self) -> Piece | None:
-        """The next piece; None: there is no more yet."""
+        """Return the next piece; None if there is none yet."""
         while not self._ready:
             if self.offset >= self._spool.head:
                 return None

@@ -1,4 +1,4 @@
-"""The status of a host: its program, its terminal and its spool."""
+"""Collects the status of a host: its program, its terminal and its spool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tail_buffer import TailBuffer
 
 
 def facts(program: Program, running: bool, spool: Spool, stderr: TailBuffer, waiting: bool) -> frames.Fields:
-    """All but the program's end; times are clock ticks since boot."""
+    """Return the fields of a status answer, except `exited`. Start times are clock ticks since boot."""
     foreground = program.foreground() if running else 0
     echo, canonical = program.modes() if running else (False, False)
     awaited = system.input_awaited(foreground) if running else False

@@ -1,7 +1,7 @@
-"""The life of a host: it runs one program, records how it ended, and exits when that was acknowledged.
+"""Runs a host: it supervises one program, records how that ended, and exits when this was acknowledged.
 
-Output is read in `output.py`, input written in `input.py`, clients are served in `requests.py`, and the
-program is ended in `termination.py`.
+`output.py` reads output, `input.py` writes input, `requests.py` serves clients, and `termination.py` ends the
+program.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def now_ms() -> int:
 
 
 class Supervisor:
-    """Supervises one program. `run` returns when it has ended and nobody needs the host any more."""
+    """Supervises one program. `run` returns when the program has ended and the host is no longer needed."""
 
     def __init__(self, spec: Spec, program: Program, sock: socket.socket) -> None:
         self._spec = spec
@@ -84,7 +84,7 @@ class Supervisor:
         }
 
     def run(self) -> None:
-        self._reap()  # it may have ended before its signal had somebody to go to
+        self._reap()  # the program may have ended before there was a handler for SIGCHLD
         self._loop.run()
 
     # requests
@@ -146,7 +146,7 @@ class Supervisor:
         if self._status is not None:
             raise Refused(frames.PROGRAM_OVER)
 
-    # the program's end, and the host's
+    # the end of the program and of the host
 
     def _reap(self) -> None:
         while True:
@@ -163,10 +163,10 @@ class Supervisor:
         self._leave_if_done()
 
     def _conclude(self) -> None:
-        """Record and report the end, after the last output."""
+        """Record the program's end and report it, after the last output."""
         assert self._status is not None
         if not self._output.drain() or not self._record(self._status):
-            # the disk is full: the end is reported only after it is recorded
+            # the disk is full; the end is reported only after it was recorded
             self._loop.after(RETRY_SECONDS, self._conclude)
             return
         self._program.close()
@@ -181,7 +181,7 @@ class Supervisor:
         try:
             write_whole(f"{self._spec.folder}/exit", exited)
         except FileNotFoundError:
-            pass  # the folder was removed: nobody will look for it there
+            pass  # the folder was removed, so nobody will look for the file
         except OSError:
             return False
         self._server.tell_exit(exited)
@@ -204,7 +204,7 @@ class Supervisor:
 
     def _wait_for_hub(self, until: float) -> None:
         left = until - time.monotonic()
-        # without its socket no hub finds it again: its folder was removed
+        # its folder may have been removed: without its socket, no hub can find this host again
         if left <= 0 or not os.path.exists(self._spec.socket):  # noqa: PTH110
             self._dismiss()
             return
@@ -222,7 +222,7 @@ class Supervisor:
         try:
             os.unlink(self._spec.socket)  # noqa: PTH108 (pathlib costs memory)
         except FileNotFoundError:
-            pass  # the hub has forgotten this host
+            pass  # the hub has removed this host's files
         self._loop.after(FAREWELL_SECONDS, self._loop.stop)
         self._server.leave(self._loop.stop)
 
@@ -235,7 +235,7 @@ def _answer(client: Connection, reason: int) -> None:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """A file that is there with all of `data`, or not at all."""
+    """Write a file that either has all of `data` or does not exist."""
     fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, data)

@@ -1,4 +1,4 @@
-"""Kernel calls that Python's os module lacks: prctl(2), and processes and their parents from proc(5)."""
+"""Kernel interfaces that Python's os module lacks: prctl(2), and facts about processes from proc(5)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ _PDEATHSIG = 1
 _CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# where a process sleeps that waits for input: read, select, poll, epoll (names of kernel functions)
+# kernel functions in which a process sleeps while it waits for input: read, select, poll and epoll
 _WAITS = ("n_tty_read", "wait_woken", "do_select", "do_poll", "do_sys_poll", "poll_schedule", "ep_poll")
 
 
 def die_with_parent(signum: int) -> None:
-    """This process gets `signum` when the thread that forked it ends; kept over exec, but for set-uid."""
+    """Have the kernel send this process `signum` when the thread that forked it ends.
+
+    This survives an exec, except of a set-uid program.
+    """
     _prctl(_PDEATHSIG, signum)
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent dies become children of this process, also those in other sessions."""
+    """Make descendants whose parent dies children of this process, even those in other sessions."""
     _prctl(_CHILD_SUBREAPER, 1)
 
 
@@ -34,7 +37,7 @@ def boot_id() -> bytes:
 
 
 def start_time(pid: int) -> int:
-    """In clock ticks since boot; 0 where there is no such process."""
+    """Return when the process started, in clock ticks since boot; 0 if there is no such process."""
     fields = _stat(pid)
     return int(fields[19]) if fields else 0
 
@@ -44,7 +47,7 @@ def name(pid: int) -> bytes:
 
 
 def descendants(pid: int) -> list[int]:
-    """The living processes below `pid`, nearest first; zombies are not living."""
+    """Return the living descendants of `pid`, nearest first. Zombies do not count as living."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208 (pathlib costs memory)
         if entry.isdigit() and (fields := _stat(int(entry))):
@@ -58,11 +61,11 @@ def descendants(pid: int) -> list[int]:
 
 
 def input_awaited(group: int) -> bool | None:
-    """Whether a process of the group sleeps until input comes; None where the kernel does not say.
+    """Return whether a process of the group sleeps until it gets input; None if the kernel does not say.
 
-    A process that sleeps for a socket looks the same: it is evidence, not proof.
+    A process that waits for a socket looks the same, so this is evidence, not proof.
     """
-    if _awaits_input(group):  # mostly its leader; to look at all takes a while
+    if _awaits_input(group):  # usually its leader does; checking all processes takes a while
         return True
     known = None
     for entry in os.listdir("/proc"):  # noqa: PTH208
@@ -84,9 +87,9 @@ def _awaits_input(pid: int) -> bool | None:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields of stat after the name, from the state on."""
+    """Return the fields of `stat` from the state on; empty if there is no such process."""
     stat = _read(f"/proc/{pid}/stat")
-    # the name, in parentheses, may hold anything
+    # the name, in parentheses, may contain anything
     return stat[stat.rindex(b")") + 2 :].split() if b")" in stat else []
 
 

@@ -25,7 +25,7 @@ class TailBuffer:
             self._pieces.popleft()
 
     def after(self, offset: int) -> tuple[int, int, bytes] | None:
-        """The first piece that holds something from `offset` on: offset, time in ms, data."""
+        """Return the first piece from `offset` on as (offset, time in ms, data); None if there is none."""
         for begin, at_ms, data in self._pieces:
             if begin + len(data) > offset:
                 skip = max(offset - begin, 0)

@@ -1,8 +1,8 @@
-"""Ending a program with all its descendants: SIGTERM, a grace period, SIGKILL.
+"""Ends a program with all its descendants: SIGTERM, a grace period, SIGKILL.
 
-In a terminal, SIGHUP is sent with SIGTERM: interactive shells ignore SIGTERM, but end with their terminal.
+In a terminal, SIGHUP is sent after SIGTERM, because interactive shells ignore SIGTERM but exit on SIGHUP.
 
-Descendants that left the group or the session are found as children of this process, which adopts orphans.
+Descendants that left the group or the session are found too, because this process adopts orphans.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.02
 
 
 class Termination:
-    """Goes on until no descendant is alive; then everybody in `done` is called, once."""
+    """Ends all descendants of this process, then calls each `done` once. `reap` collects those that died."""
 
     def __init__(self, loop: Loop, reap: Callable[[], None], *, hangs_up: bool) -> None:
         self.under_way = False
@@ -31,7 +31,8 @@ class Termination:
         self._told: set[int] = set()
 
     def begin(self, grace: float, done: Call) -> None:
-        """End all that is alive; where that is under way, the shorter grace counts."""
+        """End all descendants, with SIGKILL after `grace` seconds. If this is under way already, the earlier
+        SIGKILL counts."""
         self._done.append(done)
         kill_at = time.monotonic() + grace
         if self.under_way:
@@ -55,11 +56,11 @@ class Termination:
                 self._told.add(pid)
                 for number in self._signals:
                     _send(pid, number)
-                _send(pid, signal.SIGCONT)  # one that was stopped takes no other signal
+                _send(pid, signal.SIGCONT)  # a stopped process handles no other signal
         self._loop.after(_LOOK_SECONDS, self._look)
 
     def _finish(self) -> None:
-        self._reap()  # the last one may have died since
+        self._reap()  # the last process may have died since
         self.under_way = False
         self._told.clear()
         done, self._done = self._done, []

@@ -1,11 +1,12 @@
-"""Writing to a terminal so that its program reads every byte as it was meant (termios(3), n_tty.c of Linux).
+"""Writes to a terminal so that its program reads every byte unchanged (termios(3), n_tty.c of Linux).
 
-Where the terminal gathers lines it acts on control characters and holds at most 4,095 bytes of a line:
-what follows is dropped. So a control character goes behind VLNEXT, and a long line is handed over in parts
-with VEOF, which gives the reader what there is without ending the line. All is paced: a burst is smaller than
-what the kernel holds, and the next one waits until nothing is unread. So what was typed is still read in the
-mode in which it was typed, and the kernel never looks ahead in what it cannot take yet: there it acts on a
-stop key even behind VLNEXT.
+In canonical mode, the terminal acts on control characters, holds at most 4,095 bytes of a line and drops the
+rest. Therefore VLNEXT is typed before each control character, and a long line is delivered in parts: VEOF
+hands what was typed so far to the reader without ending the line.
+
+Writing is paced: a burst is smaller than the kernel's buffer, and the next one waits until everything was
+read. So text is read in the mode in which it was typed. It also keeps the kernel from looking ahead in bytes
+that it cannot accept yet, because there it acts on a stop key even after VLNEXT.
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ WRITABLE = -1.0
 
 _PIECE = 512
 _ROOM = 3900  # bytes of a burst and the line before it; the kernel holds 4,095
-_LONG_LINE = 2048  # from here on a line is handed over in parts
-_SHORTEST, _LONGEST = 0.0005, 0.02  # seconds between two looks whether the reader took something
-_READER_SECONDS = 2.0  # seconds for a reader to be seen before a part of a line is handed over anyway
+_LONG_LINE = 2048  # bytes; a line that is longer is delivered in parts
+_SHORTEST, _LONGEST = 0.0005, 0.02  # seconds between two checks whether the program has read something
+_READER_SECONDS = 2.0  # how long to wait for a reader before a part of a line is delivered anyway
 
 _SPECIAL = ("VINTR", "VQUIT", "VSUSP", "VEOF", "VERASE", "VKILL", "VEOL", "VSTART", "VSTOP")
 _SPECIAL_EXTENDED = ("VWERASE", "VREPRINT", "VLNEXT", "VEOL2", "VDISCARD")
 
 
 class TtyWriter:
-    """Types on a terminal. `take` says how much was taken; where that is not all, `wait` says when to come
-    again: in so many seconds, or (WRITABLE) when the descriptor takes more."""
+    """Types on a terminal.
+
+    `take` may accept only a part of the data. Then `wait` says when to continue: after so many seconds, or,
+    if it is WRITABLE, when `fd` can be written to. `awaited` returns whether the program waits for input.
+    """
 
     def __init__(self, master: int, slave: int, awaited: Callable[[], bool | None]) -> None:
         self.fd = master
@@ -43,14 +47,14 @@ class TtyWriter:
         self._awaited = awaited
         self._poll = select.poll()
         self._poll.register(slave, select.POLLIN)
-        self._carry = b""  # encoded, the kernel did not take it yet
-        self._held = 0  # bytes that may be with the terminal unread
+        self._carry = b""  # encoded bytes that the kernel has not accepted yet
+        self._held = 0  # bytes that the terminal may hold unread
         self._line = 0  # bytes since the last end of a line
-        self._handed = False  # a part of a line was handed over and may not be read yet
+        self._handed = False  # a part of a line was delivered and may be unread
         self._since: float | None = None  # when waiting for a reader began
 
     def take(self, data: bytes, kind: int) -> int:
-        """Type the beginning of `data`, after what is left of what was taken before.
+        """Type the beginning of `data`, after what was accepted before; return how many bytes were accepted.
 
         Raises:
             OSError: the terminal is gone.
@@ -73,11 +77,11 @@ class TtyWriter:
         return self._type(data[:_PIECE], min(len(data), _PIECE))
 
     def idle(self) -> bool:
-        """All that was taken is with the terminal."""
+        """Return whether the terminal has all bytes that were accepted. Writes the rest if possible."""
         return not self._carry or self._flush()
 
     def shut(self) -> None:
-        """Type the end-of-file key; behind the beginning of a line it takes two."""
+        """Type the end-of-file key, twice if a line has begun: the first one only delivers that line."""
         modes = termios.tcgetattr(self.fd)
         control = modes[6]
         assert isinstance(control, list)
@@ -101,7 +105,7 @@ class TtyWriter:
         typed = _escaped(piece, modes)
         end_of_file = control[termios.VEOF]
         if hand_over and end_of_file != b"\0":
-            # in one write with what goes before it, so that it never stands on an empty line
+            # in one write with the text before it, because on an empty line it would be an end of file
             typed += bytes(end_of_file)
             line = 0
         self._handed = hand_over
@@ -110,7 +114,7 @@ class TtyWriter:
         return self._type(typed, len(piece))
 
     def _type(self, typed: bytes, length: int) -> int:
-        """`length`: how much of the text this is."""
+        """Write `typed`, the encoded form of `length` bytes of the text; return `length`."""
         self._carry = typed
         self._flush()
         return length
@@ -125,8 +129,8 @@ class TtyWriter:
         return not self._carry
 
     def _unread(self) -> int:
-        """Bytes that a reader could take now, of what has come through to it; 0: it has taken all."""
-        # where nothing can be read, this makes the kernel pass on what it has not yet: then 0 is exact
+        """Return how many bytes the program could read now. 0 means that it has read everything."""
+        # if nothing can be read, polling makes the kernel process what it still holds, so that 0 is exact
         self._poll.poll(0)
         count = int(struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, b"\0" * 4))[0])
         if not count:
@@ -148,12 +152,12 @@ class TtyWriter:
 
 
 def _escaped(piece: bytes, modes: list[int | list[bytes | int]]) -> bytes:
-    """With VLNEXT before each byte that the terminal would act on."""
+    """Return `piece` with VLNEXT before each byte that the terminal would act on."""
     inputs, local, control = modes[0], modes[3], modes[6]
     assert isinstance(inputs, int) and isinstance(local, int) and isinstance(control, list)
     next_literal = control[termios.VLNEXT]
     if not local & termios.IEXTEN or next_literal == b"\0":
-        return piece  # there is no way to say it
+        return piece  # in this mode, no byte can be escaped
     special = {bytes(control[getattr(termios, name)]) for name in (*_SPECIAL, *_SPECIAL_EXTENDED)} - {b"\0"}
     if inputs & (termios.ICRNL | termios.IGNCR):
         special.add(b"\r")
@@ -164,7 +168,7 @@ def _escaped(piece: bytes, modes: list[int | list[bytes | int]]) -> bytes:
 
 
 class PipeInput:
-    """The same for a pipe, which takes bytes as they are."""
+    """Writes to a pipe, with the interface of `TtyWriter`. Bytes are written as they are."""
 
     def __init__(self, fd: int, shut: Callable[[], None]) -> None:
         self.fd = fd
@@ -172,9 +176,10 @@ class PipeInput:
         self.shut = shut
 
     def take(self, data: bytes, kind: int) -> int:
-        """
+        """Write the beginning of `data`; return how many bytes the pipe accepted.
+
         Raises:
-            OSError: nobody reads it any more.
+            OSError: the program has closed its end.
         """
         del kind
         try:
