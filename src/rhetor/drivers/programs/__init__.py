@@ -1,1 +1,1 @@
-"""Programs that are peers: wrapped by a host, and what their output says."""
+"""Runs programs that are peers, each under a host, and interprets their output."""

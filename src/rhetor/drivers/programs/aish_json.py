@@ -34,7 +34,7 @@ _TEXTS = ("content", "text", "message", "data", "detail")
 
 
 class JsonProgram(StdioProgram):
-    """A program that says itself where its answers end."""
+    """A program that speaks aish-json, and so marks the end of its answers itself."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -95,7 +95,7 @@ class JsonProgram(StdioProgram):
         return Spooled(self.source, self.feed.offset - self._lines.held, tuple(outputs))
 
     def _meant(self, line: bytes | Cut, spoken: str = "") -> tuple[list[Plain], bool]:
-        """The outputs of a line, and whether it ends the answer. `spoken` is the answer so far."""
+        """Return the outputs of a line, and whether it ends the answer. `spoken` is the answer so far."""
         said = _object(line)
         if said is None:
             return [_unread(line)] if line else [], False
@@ -150,7 +150,7 @@ def _object(line: bytes | Cut) -> dict[str, Any] | None:
 
 
 def _unread(line: bytes | Cut) -> Record:
-    """The record of a line that is not a JSON object, or too long."""
+    """Return the record of a line that is not a JSON object, or is too long."""
     start = line.start if isinstance(line, Cut) else line
     note = {"cut": line.bytes} if isinstance(line, Cut) else None
     return Record(note, base64.b64encode(start).decode())

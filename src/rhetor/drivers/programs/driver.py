@@ -28,8 +28,8 @@ Kind = Callable[[Peer, HostLink, Feed, str, Callable[[HostedProgram], None]], Ho
 
 
 class Programs:
-    """Programs of one kind. `mode`: in a terminal of their own, or on pipes. `shells` makes shells mark their
-    commands."""
+    """The driver of one kind of program. `mode`: the programs run in a terminal of their own, or on pipes.
+    `shells` makes shells mark their commands."""
 
     sessions: Literal["many", "one"] = "one"
     continues = False
@@ -101,10 +101,10 @@ class Programs:
 
 
 async def resume_offset(found: HostLink, status: HostStatus, stored: int) -> int:
-    """The offset from which to read; the log has the output before `stored`.
+    """Return the offset from which to read. The log has the output before `stored`.
 
-    An earlier hub that was killed may not have acknowledged all of that. If the spool is full, the program
-    waits for the acknowledgement, so it is sent now.
+    An earlier hub that was killed may not have acknowledged all of that output. If the spool is full, the
+    program waits for the acknowledgement, so it is sent now.
     """
     if status.waiting and stored > status.acknowledged:
         await found.acknowledge(min(stored, status.head))
@@ -112,25 +112,25 @@ async def resume_offset(found: HostLink, status: HostStatus, stored: int) -> int
 
 
 def in_terminal(peer: Peer, *arguments: Any) -> HostedProgram:
-    """A program in a terminal. What it needs is imported with the first one."""
+    """Return a program in a terminal. Its modules are imported when the first one is made."""
     from .terminal.program import TerminalProgram
 
     return TerminalProgram(peer, *arguments)
 
 
 def on_pipes(peer: Peer, *arguments: Any) -> HostedProgram:
-    """A program on pipes, which speaks plain text or aish-json."""
+    """Return a program on pipes, which speaks plain text or aish-json."""
     json = peer.program is not None and peer.program.protocol == "aish-json"
     return (JsonProgram if json else StdioProgram)(peer, *arguments)
 
 
 def end_of(gone: HostGone) -> Exit:
-    """How the program of a host that is gone has ended."""
+    """Return how the program of a host that is gone ended."""
     return exit_of(gone.exited) if gone.exited else Exit(lost=HostLost(gone.host_id).detail)
 
 
 def executable(program: Program, launch: Launch) -> str:
-    """The path of the program's executable, found with its own PATH and relative to its own folder.
+    """Return the path of the program's executable, found on its own PATH or relative to its own folder.
 
     Raises:
         ProgramMissing: there is no such executable.
@@ -150,6 +150,6 @@ def executable(program: Program, launch: Launch) -> str:
 
 
 def program_of(peer: Peer) -> Program:
-    """The program of a peer that has one."""
+    """Return the program of a peer that has one."""
     assert peer.program is not None
     return peer.program

@@ -1,6 +1,6 @@
 """A running program: its turns, the output between them, its status and its end.
 
-What the output means is decided by the subclasses, one for each kind of program.
+Subclasses, one for each kind of program, decide what the output means.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class HostedProgram(ABC):
         return ProgramConversation(self)
 
     async def resume_turn(self) -> AsyncGenerator[Output, None]:
-        """As `RunningProgram.resume_turn`, for programs whose turns continue under another hub."""
+        """Implement `RunningProgram.resume_turn`, for programs whose turns continue under another hub."""
         async with self.claim(at_once=True), aclosing(_or_interrupt(self, self.rest_of_turn())) as said:
             async for output in said:
                 yield output
 
     def rest_of_turn(self) -> AsyncGenerator[Spooled | Plain, None]:
-        """Yield the rest of the running turn, up to `Done`. The caller has claimed the output."""
+        """Yield the rest of the running turn, up to `Done`. The caller must have claimed the output."""
         raise self.failure()
 
     async def ready(self) -> None:
@@ -69,7 +69,7 @@ class HostedProgram(ABC):
         return
 
     async def answer(self, id: str, value: Any) -> None:
-        """As `Conversation.answer`."""
+        """Answer a request of the program, as in `Conversation.answer`. Ignored if it makes no requests."""
         return
 
     @property
@@ -93,11 +93,11 @@ class HostedProgram(ABC):
     @abstractmethod
     def listen(self) -> AsyncGenerator[Spooled, None]:
         """Yield the output that belongs to no turn, until a turn waits or the program has ended. The caller
-        has claimed the output."""
+        must hold the output (`Feed.listening`)."""
 
     @abstractmethod
     def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
-        """Run one turn, up to `Done`. The caller has claimed the output."""
+        """Run one turn and yield its outputs, up to `Done`. The caller must have claimed the output."""
 
     async def unprompted(self) -> AsyncGenerator[Spooled, None]:
         while self.ended is None:
@@ -109,7 +109,7 @@ class HostedProgram(ABC):
         raise NoTerminal(self.peer.name)
 
     def ended_badly(self) -> bool:
-        """Whether it ended in another way than with exit code 0."""
+        """Return whether the program has ended, but not with exit code 0."""
         return self.ended is not None and self.ended.exit_code != 0
 
     @abstractmethod
@@ -138,7 +138,8 @@ class HostedProgram(ABC):
         await self.link.aclose()
 
     async def _end_lost(self) -> None:
-        """Nobody reads the program any more, so it must not keep running if its host is still there."""
+        """End a program whose output can no longer be read. It must not keep running unread under a host that
+        is still there."""
         with suppress(TurnFailure, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 end = await self.link.end()
@@ -147,7 +148,7 @@ class HostedProgram(ABC):
 
     @asynccontextmanager
     async def claim(self, *, at_once: bool = False) -> AsyncIterator[None]:
-        """Claim the output for one turn; `at_once` for a turn that began earlier.
+        """Claim the output for one turn, and set the status to busy meanwhile. `at_once`: see `Feed.claim`.
 
         Raises:
             ProgramEnded: the program has ended.
@@ -174,14 +175,14 @@ class HostedProgram(ABC):
             raise self.failure()
 
     def failure(self) -> ProgramEnded:
-        """The end of the program, as the failure of a turn."""
+        """Return the end of the program as the failure of a turn."""
         ended = self.ended or Exit(lost="the program is gone")
         return ProgramEnded(
             f"{self.peer.name}: {ended.detail}", exit_code=ended.exit_code, signal=ended.signal
         )
 
     def note_end(self, item: Exited | HostLost) -> Exit:
-        """Record the end of the program."""
+        """Record and return the end of the program."""
         self.ended = exit_of(item) if isinstance(item, Exited) else Exit(lost=item.detail)
         self.set_status("gone", self.ended.detail)
         return self.ended
@@ -194,7 +195,7 @@ class HostedProgram(ABC):
             self._changed(self)
 
     def stuck_deadline(self, since: float) -> float:
-        """When (on the loop's clock) a program that has been silent since `since` counts as stuck."""
+        """Return when, on the loop's clock, a program that has been silent since `since` counts as stuck."""
         return since + STUCK_SECONDS
 
 
@@ -218,14 +219,17 @@ class ProgramConversation:
         await self._running.interrupt()
 
     async def aclose(self) -> None:
-        """Nothing to release; the program continues to run."""
+        """Do nothing: there is nothing to release, and the program continues to run."""
 
 
 async def _or_interrupt(
     running: HostedProgram, said: AsyncGenerator[Spooled | Plain, None]
 ) -> AsyncGenerator[Output, None]:
-    """The outputs of a turn. A turn that is given up is interrupted at the program. A turn that has failed is
-    not: the program may be asking something, and the key that interrupts it would be an answer."""
+    """Yield the outputs of a turn. If the turn is given up, interrupt the program.
+
+    After a failure, the program is not interrupted: it may be asking a question, which the interrupt key
+    would answer.
+    """
     finished = False
     try:
         async with aclosing(said):
@@ -239,7 +243,7 @@ async def _or_interrupt(
 
 
 def plain(pieces: Sequence[str | Invalid]) -> list[Plain]:
-    """Text as outputs. Bytes that are not valid text become a replacement character and a record."""
+    """Return text as outputs. Bytes that are not valid text become a replacement character and a record."""
     outputs: list[Plain] = []
     for piece in pieces:
         if isinstance(piece, str):
@@ -261,7 +265,7 @@ def exit_of(item: Exited) -> Exit:
 
 
 async def _until_over(pid: int, start: int) -> None:
-    """Wait until this process is gone, at most `LAST_SECONDS`."""
+    """Wait until the process that started at `start` is gone, at most `LAST_SECONDS`."""
     for _ in range(round(LAST_SECONDS / LOOK_SECONDS)):
         if start_time(pid) != start:
             return
@@ -269,7 +273,7 @@ async def _until_over(pid: int, start: int) -> None:
 
 
 def clock() -> float:
-    """The loop's clock, in seconds."""
+    """Return the time of the loop's clock, in seconds."""
     return asyncio.get_running_loop().time()
 
 

@@ -1,7 +1,7 @@
-"""Decides what a terminal is doing: idle, busy, blocked or stuck, and why. Also the evidence for the end of a
-turn.
+"""Decides whether a terminal is idle, busy, blocked or stuck, and why. Also defines the evidence for the end
+of a turn.
 
-Values and one function over them. How the signs are gathered is not known here.
+The module has only values and functions over them. It does not know how the signs are gathered.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Evidence(NamedTuple):
 
 
 def ended_by_exit(code: int | None, signal: int | None) -> Evidence:
-    """The evidence that the program has ended."""
+    """Return the evidence of a turn that ended because its program did."""
     detail = f"the program was ended by signal {signal}" if signal else f"the program exited with code {code}"
     return Evidence("exit", detail, code, signal)
 
@@ -55,10 +55,11 @@ class Status(NamedTuple):
 
 
 def status(signs: Signs, *, quiet: float = 0.6, stuck_after: float = 60.0) -> Status:
-    """What a terminal is doing, with the reason as a text for people.
+    """Return what a terminal is doing, with the reason as a text for people.
 
     A dialog has priority, because nothing may be typed then. A turn without output for `stuck_after` seconds
-    is stuck. Without a turn, a terminal that wrote within the last `quiet` seconds is busy.
+    is stuck. If no turn is running, a terminal that wrote within the last `quiet` seconds is busy, unless it
+    is known to wait at a prompt.
     """
     if signs.dialog is not None:
         return Status("blocked", f"asks: {signs.dialog.evidence}")

@@ -22,9 +22,9 @@ MAX_PROMPT_BYTES = 200
 class StdioProgram(HostedProgram):
     """A program that reads and writes plain text.
 
-    Its answer ends with the delimiter if there is one. Otherwise it ends when the program is silent or writes
-    to stderr its prompt from before the message (a REPL, whose answer may be empty). The end of the
-    program always ends it.
+    Its answer ends with the delimiter if there is one. Otherwise it ends when the program falls silent, or
+    when it repeats on stderr the prompt that it showed before the message (a REPL, whose answer may be
+    empty). The answer always ends when the program ends.
     """
 
     _asks = b""  # the unfinished last line of stderr

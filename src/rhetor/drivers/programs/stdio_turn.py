@@ -1,4 +1,4 @@
-"""Decides when a program on pipes has answered: bytes and the time go in, text and the end come out.
+"""Decides when a program on pipes has answered. It takes bytes and times, and returns text and the end.
 
 It reads no pipe and sets no timer. If the program never answers, the hub's own timeouts end the turn.
 """
@@ -20,8 +20,8 @@ class StdioTurn:
     `delimiter` is what the program writes at the end of its answers. A newline ends the turn if nothing
     follows within 30 ms, and is part of the text. Any other delimiter ends it at once and is not part of the
     text; what follows belongs to no turn. Without a delimiter, the answer ends `idle` seconds after its last
-    byte, or after the program has prompted for input again. There is no limit for the first byte. The end of
-    the program always ends the turn.
+    byte, or after the program has prompted for input again. There is no time limit for the first byte. The
+    turn always ends when the program ends.
     """
 
     def __init__(self, delimiter: bytes | None = None, idle: float = 0.3) -> None:
@@ -37,16 +37,16 @@ class StdioTurn:
 
     @property
     def due(self) -> float | None:
-        """When to call `tick`, unless there is output before."""
+        """When to call `tick`, unless there is output earlier. None if the time alone cannot end the turn."""
         return None if self.ended else self._due
 
     @property
     def held(self) -> int:
-        """Bytes that are held back: a possible beginning of the delimiter, or of a character."""
+        """Number of bytes that are held back, because they may begin the delimiter or a character."""
         return len(self._tail) + self._decoder.held
 
     def started(self, now: float) -> None:
-        """The message was written. Output from before this call belongs to no turn."""
+        """Note that the message was written. Output from before this call belongs to no turn."""
         self._due = None
 
     def received(self, data: bytes, now: float) -> Sequence[str | Invalid]:
@@ -64,7 +64,7 @@ class StdioTurn:
         return self._decoder.feed(data)
 
     def prompted(self, now: float) -> None:
-        """The program has written its prompt to stderr again, so the answer is complete."""
+        """Note that the program has written its prompt to stderr again. The turn ends if silence follows."""
         if self._delimiter is None and self.ended is None:
             self._due = now + self._idle
 
@@ -77,7 +77,8 @@ class StdioTurn:
         return self._end(Evidence("delimiter", "a newline and nothing after it"))
 
     def exited(self, code: int | None, signal: int | None, now: float) -> Sequence[str | Invalid]:
-        """The program has ended, and all of its output was received."""
+        """End the turn because the program has ended and all of its output was received; return the rest of
+        the text."""
         return () if self.ended else self._end(ended_by_exit(code, signal))
 
     def _until_delimiter(self, data: bytes) -> Sequence[str | Invalid]:
@@ -101,7 +102,7 @@ class StdioTurn:
 
 
 def _overlap(data: bytes, delimiter: bytes) -> int:
-    """How many bytes at the end of `data` are a beginning of `delimiter`."""
+    """Return how many bytes at the end of `data` are a beginning of `delimiter`."""
     for size in range(min(len(delimiter) - 1, len(data)), 0, -1):
         if data.endswith(delimiter[:size]):
             return size

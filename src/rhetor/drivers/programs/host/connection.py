@@ -26,7 +26,7 @@ _REASONS = {
 
 
 class AlreadyEnded(Exception):
-    """The host says that the program has ended."""
+    """The host has rejected a request because the program has ended."""
 
 
 class HostConnection:
@@ -45,7 +45,7 @@ class HostConnection:
 
     @classmethod
     async def open(cls, identity: HostIdentity, *, hub: bool = False) -> HostConnection:
-        """Connect and authenticate. With `hub`, the host runs on as long as the connection is open.
+        """Connect and authenticate. With `hub`, the host keeps running as long as the connection is open.
 
         Raises:
             ConnectionError: no process listens on the socket, or a process that is not this host.
@@ -57,7 +57,7 @@ class HostConnection:
             raise ConnectionError(str(error)) from error
         connection = cls(reader, writer, identity)
         try:
-            # before the nonce is sent: another process may listen there now
+            # checked before the nonce is sent, because another process may listen there now
             connection._check_peer()
             await connection.ask(frames.HELLO, frames.pack_hello(identity.nonce, hub=hub))
         except BaseException:
@@ -77,7 +77,7 @@ class HostConnection:
         """Send a request and wait for its answer.
 
         Raises:
-            AlreadyEnded, StdinClosed, HostRefused: the host has refused the request.
+            AlreadyEnded, StdinClosed, HostRefused: the host has rejected the request.
         """
         await self.send(kind, body)
         return (await self.receive())[1]
@@ -87,10 +87,10 @@ class HostConnection:
         await self._writer.drain()
 
     async def receive(self) -> Frame:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
-            AlreadyEnded, StdinClosed, HostRefused: the frame is a refusal.
+            AlreadyEnded, StdinClosed, HostRefused: the frame says that the request was rejected.
         """
         (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
         if not 0 < length <= frames.MAX_FRAME_BYTES:

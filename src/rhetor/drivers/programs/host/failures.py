@@ -1,4 +1,4 @@
-"""The failures between the hub and a program under a host."""
+"""The errors that occur between the hub and a program under a host."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from rhetor.errors import RhetorError, TurnFailure
 
 
 class HostLost(TurnFailure):
-    """Nothing more can be learned of the program. If no other reason is given, its host was killed or the
-    machine was restarted."""
+    """The hub can no longer reach the program. Unless `detail` gives another reason, its host was killed or
+    the machine was restarted."""
 
     code = "peer_lost"
 
@@ -16,7 +16,7 @@ class HostLost(TurnFailure):
 
 
 class InvalidHostAnswer(HostLost):
-    """The host is there, but sends bytes that are not its protocol."""
+    """The host is running, but sends bytes that do not follow its protocol."""
 
     def __init__(self, host_id: str, reason: object) -> None:
         super().__init__(host_id, f"the program was lost: its host sent an invalid answer: {reason}")
@@ -30,12 +30,12 @@ class OutputUnreadable(HostLost):
 
 
 class HostRefused(TurnFailure):
-    """The host has refused a request: the nonce is wrong, or the request is invalid."""
+    """The host has rejected a request: the nonce is wrong, or the request is invalid."""
 
     code = "host_refused"
 
     def __init__(self, host_id: str, reason: str) -> None:
-        super().__init__(f"the program's host refused the request: {reason}", host=host_id, reason=reason)
+        super().__init__(f"the program's host rejected the request: {reason}", host=host_id, reason=reason)
 
 
 class ProgramOver(TurnFailure):
@@ -54,20 +54,20 @@ class StdinClosed(TurnFailure):
     code = "stdin_closed"
 
     def __init__(self, host_id: str) -> None:
-        super().__init__("the program does not read input any more", host=host_id)
+        super().__init__("the program no longer reads input", host=host_id)
 
 
 class HostIdTaken(RhetorError):
-    """A folder for this host id exists already. Find its host, or forget it."""
+    """A folder for this host id already exists. Find its host, or forget it."""
 
     code, status = "conflict", 409
 
     def __init__(self, host_id: str) -> None:
-        super().__init__(f"the host {host_id} exists already", host=host_id)
+        super().__init__(f"the host {host_id} already exists", host=host_id)
 
 
 class ProgramAlive(RhetorError):
-    """A program that is to be forgotten is still running."""
+    """The host cannot be forgotten, because its program is still running."""
 
     code, status = "conflict", 409
 

@@ -35,8 +35,8 @@ class Feed:
     """The output of one program. `offset`: how much of it has been read. `tap` is called with each piece
     when it is first read.
 
-    A turn claims the output; between turns a listener reads it. The listener first reads what the program had
-    written before the claim, because that belongs to no turn, and then makes way.
+    A turn claims the output; between turns a listener reads it. If a turn claims it, the listener first reads
+    what the program had written before the claim, because that belongs to no turn, and then stops.
     """
 
     def __init__(
@@ -65,8 +65,10 @@ class Feed:
 
     @asynccontextmanager
     async def claim(self, *, at_once: bool = False) -> AsyncIterator[None]:
-        """Claim the output for a turn. What was written before goes to the listener; with `at_once`, which is
-        for a turn that began earlier, it goes to the turn."""
+        """Claim the output for a turn. The listener gets what was written before the claim.
+
+        With `at_once`, for a turn that began under an earlier hub, the turn gets it.
+        """
         head = self.offset if at_once else (await self._link.status()).head
         self._wanted.append(head)
         self._asked.set()
@@ -80,7 +82,7 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Read the output while no turn claims it."""
+        """Wait until no turn holds the output, and hold it as the listener."""
         async with self._floor:
             yield
 
@@ -90,7 +92,7 @@ class Feed:
         return any(self.offset >= head for head in self._wanted)
 
     async def next_unclaimed(self, due: float | None) -> Item | Stderr | None:
-        """The next item for the listener; None if a turn claims the output, or at `due`."""
+        """Return the next item for the listener; None if a turn claims the output, or at `due`."""
         if self._back or self._wanted or not self._items.empty():
             return None if self.must_yield else await self.next(due)
         host_id = self._link.host_id
@@ -103,7 +105,7 @@ class Feed:
         return None if item.cancelled() else item.result()
 
     async def next(self, due: float | None) -> Item | Stderr | None:
-        """The next item, or None if there is none until `due` (on the loop's clock).
+        """Return the next item, or None if there is none until `due` (on the loop's clock).
 
         Exited or HostLost is the last item, and every later call returns it again.
         """
@@ -126,7 +128,7 @@ class Feed:
         return item
 
     def give_back(self, data: bytes) -> None:
-        """Return the last bytes that were handed out, for the next reader."""
+        """Take back the last bytes that were returned, for the next reader."""
         self._back = data + self._back
         self.offset -= len(data)
 
@@ -158,4 +160,4 @@ class Feed:
 
 
 def _nobody(data: bytes) -> None:
-    """The default tap: ignore the piece."""
+    """Ignore the piece. This is the default tap."""

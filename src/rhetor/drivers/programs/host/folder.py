@@ -1,6 +1,6 @@
 """Reads what a host has left in its folder: its identity, how its program ended, and the spool.
 
-This is for hosts that are gone; a running host is asked over its socket. Nothing is written here.
+It is for hosts that are gone; a running host is asked over its socket. The module writes nothing.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from .values import Chunk, Exited, exited
 
 
 class HostFolder:
-    """The folder of one host."""
+    """The folder of one host, which may be gone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def identity(self) -> HostIdentity | None:
-        """The identity of the host; None if it failed before it wrote that down."""
+        """Return the identity of the host; None if the host failed before it recorded one."""
         try:
             return identity(self.path.name, (self.path / "identity").read_bytes())
         except (FileNotFoundError, ValueError):
             return None
 
     def exited(self) -> Exited | None:
-        """How the program ended; None if its host has not written that down."""
+        """Return how the program ended; None if its host has not recorded that."""
         try:
             return exited((self.path / "exit").read_bytes())
         except (FileNotFoundError, ValueError):
@@ -56,14 +56,15 @@ class HostFolder:
         yield end
 
     def _segments(self, offset: int) -> list[Path]:
-        """The segments with output from `offset` on. Each is named after the offset of its first byte."""
+        """Return the segments with output from `offset` on. Each is named after the offset of its first
+        byte."""
         segments = sorted(self.path.glob("out.*"))
         before = [index for index, path in enumerate(segments) if int(path.suffix[1:]) <= offset]
         return segments[before[-1] if before else 0 :]
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if it does not exist or is a zombie."""
+    """Return when the process started, in clock ticks since boot; None if it has ended (or is a zombie)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -74,12 +75,12 @@ def start_time(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """An id of the machine's current boot. Pids and start times are only comparable within one boot."""
+    """Return the id of the machine's current boot. Pids and start times are comparable only within a boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def processes_of(session: int) -> list[int]:
-    """The pids of the processes in a session (setsid)."""
+    """Return the pids of the processes in a session (setsid)."""
     found = []
     for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         try:

@@ -1,6 +1,6 @@
 """The hosts of a hub: starts them detached, finds them after a restart, and removes what they left.
 
-It knows folders, identities and processes. What goes over a host's socket is in `link.py`.
+It knows folders, identities and processes. The requests over a host's socket are in `link.py`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class HostGone:
         return self.exited is None
 
     def link(self) -> HostLink | None:
-        """A link that reads what the host has left; None if the host failed before it had an identity."""
+        """Return a link that reads what the host has left; None if the host failed before it recorded its
+        identity."""
         identity = self._folder.identity()
         return HostLink(identity, self._folder, None) if identity else None
 
@@ -87,7 +88,7 @@ class Hosts:
         Raises:
             ProgramMissing: the executable does not exist.
             ProgramRefused: the program cannot be started for another reason.
-            HostIdTaken: a folder for this id exists already.
+            HostIdTaken: a folder for this id already exists.
         """
         folder = self._new_folder(host_id)
         try:
@@ -148,7 +149,7 @@ class Hosts:
             async with asyncio.timeout(START_SECONDS):
                 answer, _ = await launcher.communicate(asked)
         except TimeoutError:
-            raise _refused(spec, f"it did not start in {START_SECONDS:.0f} s") from None
+            raise _refused(spec, f"it did not start within {START_SECONDS:.0f} s") from None
         finally:
             if launcher.returncode is None:
                 with suppress(ProcessLookupError):
@@ -164,17 +165,17 @@ class Hosts:
 
     async def find(self, host_id: str) -> HostLink | HostGone:
         """Find the host with this id. Its pid, start time, boot id and nonce must be those of the process
-        that was started. If the host was killed, what is left of its program is ended.
+        that was started. If the host was killed, remaining processes of its program are killed.
 
         Raises:
-            HostRefused: it is that process, but the nonce is wrong (its folder was tampered with).
+            HostRefused: the process is the same, but the nonce is wrong (its folder was tampered with).
         """
         folder = self._of(host_id)
         identity = folder.identity()
         if identity is None:
             return HostGone(host_id, folder)
         if _runs(identity):
-            # it may exit in between
+            # the host may exit before it answers
             with suppress(ConnectionError, EOFError):
                 return await HostLink.open(identity, folder)
         if folder.exited() is None:
@@ -182,13 +183,13 @@ class Hosts:
         return HostGone(host_id, folder)
 
     def known(self) -> Sequence[str]:
-        """The ids of all hosts that have a folder, sorted."""
+        """Return the ids of all hosts that have a folder, sorted."""
         if not self._folder.is_dir():
             return ()
         return sorted(entry.name for entry in self._folder.iterdir() if _ID.fullmatch(entry.name))
 
     def forget(self, host_id: str) -> None:
-        """Remove the folder of a host whose program has ended, with the output that was not read.
+        """Remove the folder of a host whose program has ended, including unread output.
 
         Raises:
             ProgramAlive: the program is still running.
@@ -208,7 +209,7 @@ class Hosts:
 
     def _of(self, host_id: str) -> HostFolder:
         if not _ID.fullmatch(host_id):
-            raise HostRefused(host_id[:64], "a host id has 1–64 letters, digits, - and _")
+            raise HostRefused(host_id[:64], "a host id must have 1–64 letters, digits, - and _")
         return HostFolder(self._folder / host_id)
 
 
@@ -217,7 +218,7 @@ def _check_started(answer: dict[str, bytes], spec: ProgramSpec) -> None:
         return
     name = answer.get("errno", b"").decode()
     stage = answer.get("stage", b"").decode()
-    reason = answer.get("reason", b"its host ended without a report").decode()
+    reason = answer.get("reason", b"its host exited without a report").decode()
     if stage == "exec" and name in ("ENOENT", "ENOTDIR"):
         raise ProgramMissing(spec.argv[0])
     raise _refused(spec, f"{stage}: {reason}" if stage else reason, name)
@@ -234,7 +235,7 @@ def _runs(identity: HostIdentity) -> bool:
 
 
 def _sweep(identity: HostIdentity) -> None:
-    """End what a killed host has left: its program died with it, but descendants may still run."""
+    """Kill what a killed host has left: its program died with it, but descendants may still run."""
     if identity.boot_id != boot_id():
         return
     if start_time(identity.program_pid) not in (None, identity.program_start):

@@ -1,6 +1,6 @@
-"""The hub's side of one host: read its program's output, write its input, end it.
+"""The hub's side of one host: reads its program's output, writes its input, and ends it.
 
-Hosts are started and found in `hosts.py`. What the output means is not known here.
+`hosts.py` starts and finds hosts. This module does not know what the output means.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class HostLink:
 
     @classmethod
     async def open(cls, identity: HostIdentity, folder: HostFolder) -> HostLink:
-        """
+        """Connect to a running host.
+
         Raises:
             ConnectionError, EOFError: the host is gone, or another process listens in its place.
             HostRefused: the nonce is wrong.
@@ -62,8 +63,8 @@ class HostLink:
     async def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
         """Yield what the program writes to stdout or its terminal, each byte once. Exited is the last item.
 
-        It begins at `offset`, or at the earliest byte that is kept if that is later. It has a connection of
-        its own and reads no faster than the caller does.
+        The output begins at `offset`, or at the earliest byte that is kept if that is later. Each call has a
+        connection of its own and reads no faster than its caller does.
 
         Raises:
             HostRefused: `offset` is beyond the end of the output.
@@ -169,7 +170,7 @@ class HostLink:
         return await self._ask_for_end(frames.END, frames.pack_number(round(grace * 1000)))
 
     async def wait(self) -> Exited:
-        """Wait for the program's end, which is reported within a second."""
+        """Wait until the program has ended, and return how it ended."""
         return await self._ask_for_end(frames.WAIT)
 
     async def aclose(self) -> None:
@@ -202,8 +203,8 @@ class HostLink:
 
     @asynccontextmanager
     async def _connection(self, kept: list[HostConnection]) -> AsyncIterator[HostConnection]:
-        """The connection in `kept`, or a new one. After a failure it is not used again: its next answer might
-        belong to another request."""
+        """Yield the connection in `kept`, or a new one. After a failure, it is not used again, because its
+        next answer might belong to another request."""
         try:
             connection = kept.pop() if kept else await HostConnection.open(self.identity)
             try:
@@ -225,9 +226,10 @@ class HostLink:
 
 
 def _item(kind: int, body: bytes) -> Chunk | Lost | Exited:
-    """
+    """Decode a frame that a host sends to a reader.
+
     Raises:
-        ValueError: a host does not send such a frame to a reader.
+        ValueError: the frame is of another kind, or its body is invalid.
     """
     if kind == frames.CHUNK:
         return Chunk(*frames.unpack_chunk(body))
@@ -236,4 +238,4 @@ def _item(kind: int, body: bytes) -> Chunk | Lost | Exited:
         return Lost(after, count)
     if kind == frames.EXITED:
         return exited(body)
-    raise FrameBroken(f"a frame of kind {kind} in a program's output")
+    raise FrameBroken(f"unexpected frame of kind {kind}")

@@ -1,4 +1,4 @@
-"""What a host is asked to run, and the identity that it writes down: values and their encoding."""
+"""What a host is told to run, and the identity that it records: values and their encoding."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class HostIdentity(msgspec.Struct, frozen=True):
 
 
 def request(spec: ProgramSpec, limits: Limits, folder: str, socket: str, nonce: bytes) -> bytes:
-    """The bytes that a host reads from stdin when it starts."""
+    """Return the bytes that a host reads from stdin when it starts."""
     fields = [("arg", _bytes(word)) for word in spec.argv]
     fields += [("env", _bytes(f"{name}={value}")) for name, value in spec.env.items()]
     facts = {

@@ -10,7 +10,7 @@ from rhetor.codec import host_frames as frames
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A piece of output. `offset_after`: the offset of the byte that follows it, from which to read on.
+    """A piece of output. `offset_after`: the offset of the byte that follows it, where reading continues.
     `at_ms`: when the host read it, Unix time in milliseconds."""
 
     offset_after: int
@@ -19,7 +19,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """`count` bytes of stderr before `offset_after` were dropped before they were read."""
+    """A gap in stderr: `count` bytes before `offset_after` were dropped before they were read."""
 
     offset_after: int
     count: int
@@ -69,7 +69,8 @@ def exited(body: bytes) -> Exited:
 
 
 def status(body: bytes) -> HostStatus:
-    """
+    """Decode a status answer.
+
     Raises:
         ValueError: a field is missing or invalid.
     """

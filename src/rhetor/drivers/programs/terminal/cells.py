@@ -1,5 +1,4 @@
-"""What one place of a terminal's screen holds, and how a terminal is told to write so (SGR, ECMA-48
-8.3.117)."""
+"""The cells of a terminal's screen, and the sequences that set their attributes (SGR, ECMA-48 8.3.117)."""
 
 from __future__ import annotations
 
@@ -9,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 
 class Cell(NamedTuple):
-    """One column: `data` is a character with what combines with it, "" in the second column of a wide one.
+    """One column. `data`: a character with its combining characters; "" in the second column of a wide one.
 
-    `fg`, `bg`, `line_colour` are the SGR parameters that select them ("" is the default), `underscore` the
-    style of the underline (0 none, 1 single … 5 dashed).
+    `fg`, `bg` and `line_colour` are the SGR parameters that select the colours ("" is the default).
+    `underscore` is the style of the underline (0 none, 1 single … 5 dashed).
     """
 
     data: str = " "
@@ -71,7 +70,7 @@ _COLOURED: Final = {38: "fg", 48: "bg", 58: "line_colour"}
 
 @lru_cache(1024)
 def rendition(attributes: Cell, parameters: str) -> Cell:
-    """The attributes after `CSI parameters m`; what is unknown or incomplete changes nothing."""
+    """Return the attributes after `CSI parameters m`. Unknown or incomplete parameters change nothing."""
     fields = parameters.split(";", 64)[:64]
     at = 0
     while at < len(fields):
@@ -103,26 +102,27 @@ def rendition(attributes: Cell, parameters: str) -> Cell:
 
 
 def sgr(attributes: Cell) -> str:
-    """The sequence that gives a terminal exactly these attributes, whatever it had."""
+    """Return the sequence that sets exactly these attributes, whatever was set before."""
     codes = ["0", *(code for name, code in _FLAGS.items() if getattr(attributes, name))]
     if attributes.underscore:
         codes.append("4" if attributes.underscore == 1 else f"4:{attributes.underscore}")
     if attributes.line_colour:
-        # only known with sub-parameters everywhere; with semicolons some take the numbers for attributes
+        # with semicolons, some terminals take the numbers for attributes; sub-parameters work everywhere
         codes.append(attributes.line_colour.replace(";2;", ";2;;").replace(";", ":"))
     codes += [colour for colour in (attributes.fg, attributes.bg) if colour]
     return f"\x1b[{';'.join(codes)}m"
 
 
 def _with_subparameters(numbers: Sequence[int]) -> str:
-    """`38:2::R:G:B`, with the colour space or (as many write it) without, and `38:5:N`."""
+    """Return the colour of `38:2::R:G:B`, with or (as many programs write it) without the field for the
+    colour space, or of `38:5:N`."""
     if numbers[1] == 2 and len(numbers) > 5:
         return _colour([2, *numbers[3:6]])[0]
     return _colour(numbers[1:])[0]
 
 
 def _colour(fields: Sequence[int]) -> tuple[str, int]:
-    """The colour of 38/48/58 from the fields that follow it, and how many of them belong to it."""
+    """Return the colour from the fields that follow 38, 48 or 58, and how many of them belong to it."""
     if len(fields) >= 2 and fields[0] == 5:
         return (f"5;{fields[1]}" if fields[1] < 256 else ""), 2
     if len(fields) >= 4 and fields[0] == 2:

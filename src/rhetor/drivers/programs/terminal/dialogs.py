@@ -1,9 +1,9 @@
-"""Whether a screen asks something that typed text or Enter would answer: permission, confirmation, a
+"""Detects questions on a screen that typed text or Enter would answer: for permission, confirmation, a
 password.
 
-It reads lines and the cursor's place, as a person would; it knows the wording of programs (observed: claude
-2.1, codex 0.169, gemini 0.61, opencode 1.18, cn 1.5, sudo, ssh, apt, git, npm) and not how they are driven.
-What only mentions such words, above the place where the cursor waits, is no question.
+It looks at the lines and the cursor's position, as a person would. It knows the wording of programs
+(observed: claude 2.1, codex 0.169, gemini 0.61, opencode 1.18, cn 1.5, sudo, ssh, apt, git, npm), but not how
+they are driven. Text that only mentions such words, above the line where the cursor waits, is not a question.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ASKS = re.compile(r"\S.*[?:]\s+$")
 
 Kind: TypeAlias = Literal["choice", "yes_no", "password", "enter", "pager"]
 
-MAX_MENU_LINES: Final = 24  # of those that are not empty, from the last one up
+MAX_MENU_LINES: Final = 24  # the last non-empty lines of the screen, in which a menu is looked for
 
 
 class Dialog(NamedTuple):
-    """`evidence`: the lines that showed it, at most 400 characters; `options`: what may be chosen, where the
-    screen says so."""
+    """A question on the screen. `evidence`: the lines that show it, at most 400 characters. `options`: the
+    choices, if the screen shows them."""
 
     kind: Kind
     evidence: str
@@ -69,9 +69,11 @@ _SHELL_PROMPT = re.compile(r"^(\.\.\.|\S{0,80}[$#%>])\s+\S")
 
 
 def dialog_on(lines: Sequence[str], cursor: tuple[int, ...] | None = None) -> Dialog | None:
-    """What the screen asks, if it asks. `lines`: its rows; `cursor`: row and column from 0 on (and whether it
-    is seen, if a third value says so), None where it is not known: then the last line that is not empty
-    counts as the cursor's."""
+    """Return the question that the screen shows, or None.
+
+    `lines`: the rows of the screen. `cursor`: its row and column, counted from 0, and as an optional third
+    value whether it is visible. Without a cursor, the last non-empty line counts as the cursor's.
+    """
     filled = [row for row, line in enumerate(lines) if line.strip(_FRAME)]
     if not filled:
         return None
@@ -81,19 +83,19 @@ def dialog_on(lines: Sequence[str], cursor: tuple[int, ...] | None = None) -> Di
         return asked
     if cursor is not None and _types(lines, cursor):
         return None
-    # the foot of a menu may say "press enter" too
+    # the footer of a menu may say "press enter" too
     return _menu([lines[row].strip(_FRAME) for row in filled[-MAX_MENU_LINES:]]) or asked
 
 
 def _waiting_line(lines: Sequence[str], cursor: tuple[int, ...] | None, filled: Sequence[int]) -> int | None:
-    """The row on which input is awaited: the cursor's, where nothing stands behind it."""
+    """Return the row on which input is awaited: the cursor's, if no text follows the cursor there."""
     if cursor is None:
         return filled[-1]
     row, col = cursor[:2]
     if not 0 <= row < len(lines):
         return None
     if not lines[row].strip(_FRAME):
-        # some write a newline after "Press Enter"
+        # some programs write a newline after "Press Enter"
         return row - 1 if row and row - 1 == filled[-1] else None
     return row if not lines[row][col:].strip(_FRAME) else None
 
@@ -113,8 +115,8 @@ def _asked_on(line: str) -> Dialog | None:
 
 
 def _types(lines: Sequence[str], cursor: tuple[int, ...]) -> bool:
-    """The cursor is seen on a line for input (`❯`, `>`), and that is no option of a menu: it stands behind
-    the text, or the text decides nothing."""
+    """Return whether the visible cursor is on an input line (`❯`, `>`), not on an option of a menu: it is
+    after the text, or the text does not name a decision."""
     row, col = cursor[:2]
     visible = len(cursor) < 3 or bool(cursor[2])
     if not visible or not 0 <= row < len(lines):
@@ -134,7 +136,8 @@ def _menu(lines: Sequence[str]) -> Dialog | None:
 
 
 def _numbered(lines: Sequence[str]) -> Dialog | None:
-    """`❯ 1. Yes`, `2. No`: numbers from 1 on, one of them pointed at, near the end of the screen."""
+    """Return a menu such as `❯ 1. Yes`, `2. No`: options numbered from 1, with a pointer at one of them, near
+    the end of the screen."""
     found = [(row, match) for row, line in enumerate(lines) if (match := _NUMBERED.match(line))]
     starts = [index for index, (_, match) in enumerate(found) if match["number"] == "1"]
     if not starts:
@@ -151,7 +154,8 @@ def _numbered(lines: Sequence[str]) -> Dialog | None:
 
 
 def _consecutive(found: Sequence[tuple[int, re.Match[str]]]) -> list[tuple[int, re.Match[str]]]:
-    """The options that count on by one, at most three other lines (their explanation) between them."""
+    """Return the options with consecutive numbers. Up to three other lines (an explanation) may be between
+    two of them."""
     menu = [found[0]]
     for row, match in found[1:]:
         if int(match["number"]) != len(menu) + 1 or row - menu[-1][0] > 4:
@@ -161,8 +165,10 @@ def _consecutive(found: Sequence[tuple[int, re.Match[str]]]) -> list[tuple[int, 
 
 
 def _pointed(lines: Sequence[str]) -> Dialog | None:
-    """A menu without numbers: an option is pointed at, others stand below or above, and all decide something;
-    or the line at its foot says how to choose."""
+    """Return a menu without numbers: a pointer at one option, with others above or below it.
+
+    The options must name decisions, and there must be a question above the menu or a footer below it.
+    """
     for row in range(len(lines) - 1, max(len(lines) - 10, -1), -1):
         match = _POINTED.match(lines[row])
         if not match or not _decides(match["label"]):
@@ -183,7 +189,7 @@ def _decides(text: str) -> bool:
 
 
 def _is_input(line: str) -> bool:
-    """A line for input below a menu: then the menu is an old one, or prose."""
+    """Return whether a line below a menu is an input line. If so, the menu is an old one, or prose."""
     return line in ("❯", "›", ">", "$", "#", ">>>") or bool(re.match(r"^[❯›>]\s+(Ask|Type|Try)\b", line))
 
 
@@ -192,22 +198,22 @@ def _evidence(lines: Sequence[str], start: int) -> str:
 
 
 def blurred(line: str) -> str:
-    """The line with what changes from prompt to prompt (numbers, paths, blanks at the end) made equal."""
+    """Return the line with numbers and paths, which change from prompt to prompt, replaced by placeholders,
+    and without trailing blanks."""
     return _NUMBER.sub("0", _PATH.sub("/", line.rstrip()))
 
 
 def same_prompt(line: str, prompt: str) -> bool:
-    """The line is that prompt, perhaps with another number or path in it."""
+    """Return whether the line is that prompt, perhaps with other numbers or paths in it."""
     wanted = blurred(prompt)
     return bool(wanted) and blurred(line) == wanted
 
 
 def like_prompt(line: str) -> bool:
-    """The line might be the prompt of a program that was not seen before: short, and it ends as prompts
-    do."""
+    """Return whether the line may be the prompt of an unknown program: it is short and ends as prompts do."""
     return len(line) <= 120 and bool(_LIKE.search(line))
 
 
 def like_question(line: str) -> bool:
-    """The line might be a question (`name? `, `Go on? [y/n] `), of which the words matter."""
+    """Return whether the line may be a question (`name? `, `Go on? [y/n] `), whose words matter."""
     return len(line) <= 400 and (bool(_ASKS.search(line)) or dialog_on([line]) is not None)

@@ -1,7 +1,8 @@
-"""A terminal without a window: tokens of its stream in, and the state that they bring about.
+"""A terminal without a window: carries out the sequences of a stream on the terminal's state.
 
-It knows the sequences and the modes; drawing is the grid's. pyte's, corrected: two screens with a cursor
-store each, private forms of known sequences, modes of the keyboard; nothing that a program can send raises.
+It knows the sequences and the modes; `Grid` draws. It corrects pyte's terminal: there are two screens, each
+with a saved cursor of its own, private forms of known sequences, and keyboard modes. No input raises an
+error.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FIRST_MODES: Final = frozenset((7, 25))
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What DECSC keeps."""
+    """What DECSC saves: the cursor's position, attributes, character sets and origin mode."""
 
     x: int
     y: int
@@ -41,8 +42,8 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 class Emulator(Grid):
-    """State in the names of pyte; `private` are the modes of `CSI ? h` that are on, `other` the rows of the
-    screen that is not shown, `saved` the cursor stores of main and alternate screen."""
+    """The terminal's state, under pyte's names. `private`: the modes of `CSI ? h` that are on. `other`: the
+    rows of the screen that is not shown. `saved`: the saved cursors of the main and the alternate screen."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.keyboard: tuple[int, ...] = ()
@@ -111,7 +112,7 @@ class Emulator(Grid):
             if act := self._escapes.get(token.final):
                 act()
         elif token.intermediates in "()":
-            # only line drawing differs from Unicode text; national sets of the 1970s are taken for ASCII
+            # only line drawing differs from Unicode text; the old national sets are treated as ASCII
             self._designate("()".index(token.intermediates), "0" if token.final == "0" else "B")
         elif token == ("#", "8"):
             self.alignment_display()
@@ -155,7 +156,7 @@ class Emulator(Grid):
             self.restore_cursor()
 
     def _keyboard(self, token: Csi) -> None:
-        """The stack of the kitty keyboard protocol, and modifyOtherKeys of xterm."""
+        """Carry out a sequence of the kitty keyboard protocol's stack or of xterm's modifyOtherKeys."""
         first, *rest = token.numbers()
         if token.final == "u" and token.prefix == ">":
             self.keyboard = (*self.keyboard, first)[-MAX_KEYBOARD_STACK:]
@@ -248,8 +249,10 @@ class Emulator(Grid):
         self.g0_charset, self.g1_charset = maps[self.sets[0]], maps[self.sets[1]]
 
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
-        """Rows go at the bottom, below the cursor, and then at the top; columns at the right. Nothing is
-        wrapped anew: programs draw again when they are told."""
+        """Change the size. Rows are removed below the cursor first, then at the top; columns, at the right.
+
+        Lines are not wrapped again, because programs redraw when their terminal's size changes.
+        """
         lines, columns = max(lines or self.lines, 1), max(columns or self.columns, 1)
         over = max(self.cursor.y - lines + 1, 0)
         self.margins = None

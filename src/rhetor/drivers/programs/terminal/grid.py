@@ -1,7 +1,7 @@
-"""Where a terminal draws: the cursor, margins and tab stops, and the characters that go to its place.
+"""Draws characters on a terminal's rows, at the cursor, and moves the cursor within margins and tab stops.
 
-pyte's, corrected: wide characters at the edge, combining ones, the wait before a line wraps, margins that the
-cursor is outside of; scrolling and repeating sequences.
+It corrects pyte's screen: wide characters at the edge, combining characters, a line that is about to wrap, a
+cursor outside of the margins, and the sequences that scroll and repeat.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MAX_COMBINING: Final = 8
 
 
 class Grid(Rows):
-    """`sets`: the names of the character sets G0 and G1, `B` for text and `0` for line drawing. The cursor's
-    column is that behind the last one where the next character goes to the next line."""
+    """Rows with a cursor. `sets`: the names of the character sets G0 and G1, `B` for text and `0` for line
+    drawing. The cursor's column is `columns` if the line is about to wrap."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.sets = ["B", "B"]
@@ -37,7 +37,7 @@ class Grid(Rows):
                 self._draw_char(char)
 
     def _draw_run(self, data: str) -> None:
-        """Characters of one column each, a row at a time."""
+        """Draw characters of one column each, a row at a time."""
         cursor, columns, drawn = self.cursor, self.columns, self._drawn
         at = 0
         while at < len(data):
@@ -90,7 +90,7 @@ class Grid(Rows):
         self.index()
 
     def _combine(self, char: str) -> None:
-        """With the character before the cursor, on the same row."""
+        """Add a combining character to the character before the cursor, on the same row."""
         row, x = self.buffer[self.cursor.y], self.cursor.x - 1
         if x >= 1 and row[x].data == "":
             x -= 1
@@ -98,7 +98,7 @@ class Grid(Rows):
             row[x] = row[x]._replace(data=row[x].data + char)
 
     def repeat(self, count: int) -> None:
-        """REP: the last drawn character again."""
+        """Draw the last drawn character again (REP)."""
         if self._last:
             self.draw(self._last * min(count or 1, self.columns * self.lines))
 

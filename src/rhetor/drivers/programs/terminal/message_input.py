@@ -19,54 +19,54 @@ from rhetor.errors import NotEchoed, ProgramEnded, Unprocessable
 
 from .screen import Screen
 
-TAIL: Final = 200  # visible characters at the end of a text that must have been seen
+TAIL: Final = 200  # visible characters at the end of a text that must be seen
 _KEPT: Final = 16 * TAIL
-_UNSEEN = re.compile(r"[\s\u2500-\u259f\u00a0\u200b]+")  # blanks, and what boxes are drawn with
+_UNSEEN = re.compile(r"[\s\u2500-\u259f\u00a0\u200b]+")  # blanks and box-drawing characters
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _STAND_IN = re.compile(r"\[Pasted (text|content)\b[^\]]*\]", re.IGNORECASE)
-_LOOSE_FROM: Final = 24  # as long as this, characters drawn twice in between are allowed for
+_LOOSE_FROM: Final = 24  # a text of at least this length may be seen with characters drawn twice in between
 
 PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
-PIECE_CHARACTERS = 256  # of what is typed at once where a program takes it for keys
+PIECE_CHARACTERS = 256  # typed at once into a program that does not accept pastes
 ECHO_SECONDS = 2.0
-ATTEMPTS = 3  # at a program that shows nothing at all yet: what it is sent before it listens is lost
-SETTLE_LINE, SETTLE_SCREEN = 0.03, 0.3  # of silence before Enter
+ATTEMPTS = 3  # if the program shows nothing at all: text that is typed before it reads input is lost
+SETTLE_LINE, SETTLE_SCREEN = 0.03, 0.3  # seconds of silence before Enter
 
 
 class Terminal(Protocol):
-    """What typing needs of the program that runs in the terminal."""
+    """What `MessageInput` needs from the program that runs in the terminal."""
 
     peer: Peer
     link: HostLink
     feed: Feed
 
     async def drawn(self) -> Screen:
-        """The screen after all output that was read."""
+        """Return the screen after all output that was read."""
         ...
 
     def note_end(self, item: Exited | HostLost) -> Exit:
-        """The program has ended."""
+        """Record that the program has ended."""
         ...
 
     def failure(self) -> ProgramEnded:
-        """The program's end, as the failure of a turn."""
+        """Return the program's end as the failure of a turn."""
         ...
 
 
 class MessageInput:
-    """Types one message. The caller has claimed the output."""
+    """Types one message. The caller must have claimed the program's output."""
 
     def __init__(self, program: Terminal, screen: Screen) -> None:
         self._program = program
         self._screen = screen
 
     async def type(self, text: str) -> None:
-        """Return when the program shows `text` and is quiet.
+        """Type `text`, and return when the program shows it and has fallen silent.
 
         Raises:
             NotEchoed: the program did not show the text.
             Unprocessable: the text cannot be typed into this program.
-            ProgramEnded: the program ended meanwhile.
+            ProgramEnded: the program has ended.
         """
         echo = Echo(text, self._screen.cols)
         for _ in range(ATTEMPTS):
@@ -77,7 +77,7 @@ class MessageInput:
         if not echo.seen:
             raise NotEchoed(
                 f"{self._program.peer.name} did not show the typed message, so it was not submitted",
-                hint="attach to it and look at its screen",
+                hint=f"look at its screen: aish tools attach {self._program.peer.name}",
             )
         await self._settle(SETTLE_SCREEN if self._screen.alternate else SETTLE_LINE)
 
@@ -94,7 +94,7 @@ class MessageInput:
             await link.write(text[at : at + PIECE_CHARACTERS].encode(), "text")
 
     async def _until_seen(self, echo: Echo) -> bool:
-        """Read until the text was seen or the time is over; whether nothing at all came."""
+        """Read output until the text was seen or the time is over; return whether there was no output."""
         ends, silent = clock() + ECHO_SECONDS, True
         while not echo.seen:
             item = await self._program.feed.next(ends)
@@ -113,7 +113,7 @@ class MessageInput:
             echo.look(screen.text())
 
     async def _settle(self, seconds: float) -> None:
-        """Until nothing comes for so long; a program that draws without end is not waited for."""
+        """Wait for `seconds` of silence, at most ten times as long: some programs draw all the time."""
         ends = clock() + 10 * seconds
         while (now := clock()) < ends:
             item = await self._program.feed.next(min(ends, now + seconds))
@@ -128,10 +128,10 @@ class MessageInput:
 
 
 class Echo:
-    """Feed it what the program writes after the text was typed, in any pieces.
+    """Looks for a typed text in what the program writes after it. `seen` is set once the text was found.
 
     Blanks are not compared, control characters are expected as `^X`, and only the last 200 visible characters
-    of the text need to be seen. Where a program shows a long paste as `[Pasted text …]`, that counts.
+    of the text need to be seen. For a long text, `[Pasted text …]`, which some programs show instead, counts.
     """
 
     def __init__(self, text: str, columns: int = 80) -> None:
@@ -150,13 +150,13 @@ class Echo:
             self._lines += self._line.take(token)
             if isinstance(token, Text):
                 self._stream += token.text
-                # looked at with each piece, so that what is written later does not hide it; without growing
+                # checked before the stream gets too long, so that later output does not push the text out
                 if len(self._stream) > 2 * _KEPT:
                     self._look()
         self._look()
 
     def look(self, lines: Sequence[str]) -> None:
-        """The same for the rows of a screen, where the program draws one."""
+        """Look for the text in the rows of the screen, for a program that draws one."""
         if not self.seen:
             self.seen = self._in(_visible("".join(lines), controls=False))
 
@@ -182,7 +182,7 @@ def _visible(text: str, *, controls: bool = True) -> str:
 
 
 def _in_order(wanted: str, shown: str) -> bool:
-    """Every character of `wanted`, in its order, with others in between."""
+    """Return whether `shown` has all characters of `wanted` in order, possibly with others in between."""
     at = 0
     for char in wanted:
         at = shown.find(char, at) + 1

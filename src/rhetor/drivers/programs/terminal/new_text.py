@@ -1,5 +1,5 @@
-"""What a full-screen program has said in a turn: what is new on its screen, without what was typed and
-without frames, status lines and the line for input."""
+"""Extracts the answer of a full-screen program: what is new on its screen after a turn, without the typed
+text, frames, status lines and the input line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _BUSY = re.compile(
 
 
 def new_lines(before: Iterable[str], after: Sequence[str], typed: str) -> str:
-    """The lines of `after` that were not in `before`; each of those counts once, numbers in it do not count.
+    """Return the lines of `after` that are not in `before`, in order.
 
-    Lines that only repeat `typed` are left out, and so is what has no letter (frames). One blank line is kept
-    between lines that had some."""
+    Each line of `before` cancels one line of `after` that is equal but for numbers. Lines that only repeat
+    `typed`, hints about keys, and lines without letters or digits (frames) are left out. One blank line is
+    kept where there were any.
+    """
     known = Counter(_key(line) for line in before)
     echoed = [line.strip() for line in typed.splitlines() if line.strip()]
     said: list[str] = []
@@ -36,7 +38,7 @@ def new_lines(before: Iterable[str], after: Sequence[str], typed: str) -> str:
 
 
 def working(lines: Sequence[str]) -> bool:
-    """The screen says at its end that something is going on that may be interrupted."""
+    """Return whether the last lines of the screen say that the program is working and can be interrupted."""
     return any(map(_BUSY.search, [line for line in lines if line.strip()][-8:]))
 
 
@@ -46,5 +48,5 @@ def _key(line: str) -> str:
 
 def _is_echo(line: str, echoed: Sequence[str]) -> bool:
     text = line.strip(_GLYPHS)
-    # a long line is shown in pieces
+    # a long line may be shown in several pieces
     return any(text == part or (len(text) > 8 and text in part) for part in echoed)

@@ -1,4 +1,4 @@
-"""Programs in a terminal: the message is typed, and the answer is what they show until they wait again.
+"""Programs in a terminal: the message is typed, and the answer is what they show until they wait for input.
 
 The raw bytes stay in the host's spool. The screen is drawn from them only when it is needed. The log has the
 turns, the statuses and the text.
@@ -32,17 +32,17 @@ from .turn import TerminalTurn
 from .viewer import Audience, Size, TerminalViewer
 
 ENTER = "\r"
-UNREAD_BYTES = 128 << 10  # what is not drawn yet; of more, only the last is
+UNREAD_BYTES = 128 << 10  # kept until the screen is drawn; older output is dropped
 AT_ONCE_BYTES = 4 << 10  # more than this is drawn in a thread
 DRAW_SECONDS = 0.05
 QUIET_SECONDS = 0.6
-START_SECONDS = 10.0  # how long one that says nothing at all is waited for
-BUSY_SECONDS = 60.0  # how long a message waits for a command that no message began
+START_SECONDS = 10.0  # how long the first message waits until the program reads input
+BUSY_SECONDS = 60.0  # how long a message waits for a command that no message started
 _MARK = re.compile(rb"\x1b\]133;([ABCD])")
 
 
 class TerminalProgram(HostedProgram):
-    """A program in a terminal, whose size is the smallest of all attached viewers."""
+    """A program in a terminal. The viewers that are attached to it determine the terminal's size."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -60,11 +60,11 @@ class TerminalProgram(HostedProgram):
 
     @property
     def marks(self) -> bool:
-        """Whether it has marked a prompt or a command."""
+        """Whether the program has marked a prompt or a command."""
         return bool(self._mark)
 
     async def listen(self) -> AsyncGenerator[Spooled, None]:
-        due: float | None = clock()  # how it is now is not known yet
+        due: float | None = clock()  # the current status is not known yet
         while self.ended is None:
             item = await self.feed.next_unclaimed(due)
             if isinstance(item, Chunk):
@@ -124,10 +124,12 @@ class TerminalProgram(HostedProgram):
             raise self.failure()
 
     async def _until_ready(self, screen: Screen) -> None:
-        """Nothing is typed into a question, nor into what somebody else has begun.
+        """Wait until a message may be typed: the program asks no question, and another user's command has
+        finished.
 
         Raises:
-            ProgramBlocked: it asks, or it stays busy.
+            ProgramBlocked: the program asks a question, or runs such a command for too long.
+            ProgramEnded: the program has ended.
         """
         ends = clock() + BUSY_SECONDS
         await self._until_it_listens(screen)
@@ -135,18 +137,19 @@ class TerminalProgram(HostedProgram):
             host = await self.link.status()
             dialog = _as_told(dialog_on(screen.text(), screen.cursor))
             if host.canonical and not host.echo and host.reader_waits is not False:
-                dialog = dialog or Dialog("it reads without showing what is typed, as for a password")
+                dialog = dialog or Dialog("input that is not echoed, such as a password")
             if dialog is not None:
                 said = f"{self.peer.name} asks: {dialog.text}"
                 raise ProgramBlocked(said, question=dialog.text, options=list(dialog.options))
             if not self._in_command:
                 return
             if clock() > ends:
-                raise ProgramBlocked(f"{self.peer.name} is busy with a command that no message began")
+                raise ProgramBlocked(f"{self.peer.name} is running a command that no message started")
             await self._hear_until(min(ends, clock() + 1.0))
 
     async def _until_it_listens(self, screen: Screen) -> None:
-        """What is typed before a program first waits for it is lost, or is shown by the terminal alone."""
+        """Wait until the program first reads input. Text that is typed earlier is lost, or only the terminal
+        echoes it."""
         ends = clock() + START_SECONDS
         while not self._listens and clock() < ends:
             quiet = self._heard is not None and clock() - self._heard >= QUIET_SECONDS
@@ -156,8 +159,11 @@ class TerminalProgram(HostedProgram):
         self._listens = True
 
     async def _hear_until(self, due: float) -> None:
-        """Raises:
-        ProgramEnded: it did, meanwhile."""
+        """Wait for the next output, at most until `due`, and draw it.
+
+        Raises:
+            ProgramEnded: the program has ended.
+        """
         item = await self.feed.next(due)
         if isinstance(item, Exited | HostLost):
             self.note_end(item)
@@ -170,7 +176,7 @@ class TerminalProgram(HostedProgram):
         host = await self.link.status() if self.ended is None else None
         reasons = [self._status.evidence]
         if host is not None:
-            reasons.append(f"in front: {host.foreground_name or '?'} (pid {host.foreground_pid})")
+            reasons.append(f"foreground process: {host.foreground_name or '?'} (pid {host.foreground_pid})")
             if host.reader_waits is not None:
                 reasons.append("it waits for input" if host.reader_waits else "it does not wait for input")
         reasons.append("it marks its commands" if self.marks else "it does not mark its commands")
@@ -185,7 +191,7 @@ class TerminalProgram(HostedProgram):
             audience,
             self.link,
             screen.snapshot(),
-            self.feed.offset - len(self._unread),  # what came while the screen was drawn is not on it
+            self.feed.offset - len(self._unread),  # output that arrived during the drawing is not on it
             lambda: self.ended,
             sender=sender,
             writes=writes,
@@ -197,14 +203,17 @@ class TerminalProgram(HostedProgram):
         try:
             await self.link.write(b"\x03", "keys")
         except (HostLost, ProgramOver):
-            pass  # there is nothing left to stop
+            pass  # there is nothing left to interrupt
 
     def turn_ended(self) -> None:
         if self._screen is not None:
             self._judge(self._screen)
 
     async def drawn(self) -> Screen:
-        """The screen as it is now."""
+        """Draw the output that was read, and return the screen.
+
+        The terminal's answers are sent to the program, unless a viewer's own terminal answers it.
+        """
         async with self._drawing:
             if self._screen is None:
                 host = await self.link.status()
@@ -224,7 +233,7 @@ class TerminalProgram(HostedProgram):
         return screen
 
     async def _draw_again(self, screen: Screen) -> None:
-        """What it showed before this hub heard it, as far as its spool has that."""
+        """Draw the last output from before this hub began to read, as far as the spool still has it."""
         began = self.feed.offset - len(self._unread)
         at = max(began - UNREAD_BYTES, 0)
         if at == began:
@@ -239,13 +248,13 @@ class TerminalProgram(HostedProgram):
                 self._note_marks(data)
                 if item.offset_after >= began:
                     break
-        screen.take_replies()  # what it asked then was answered then
+        screen.take_replies()  # these queries were answered at the time
 
     async def _reply(self, replies: bytes) -> None:
         try:
             await self.link.write(replies, "keys")
         except (HostLost, ProgramOver):
-            pass  # nobody waits for it any more
+            pass  # the program no longer waits for them
 
     async def _resize(self, size: Size) -> None:
         if self._screen is not None:
@@ -253,10 +262,10 @@ class TerminalProgram(HostedProgram):
         try:
             await self.link.resize(*size)
         except (HostLost, ProgramOver):
-            pass  # its end is told to who is attached
+            pass  # the viewers learn of the end after the last output
 
     async def _look_around(self) -> float | None:
-        """Say how it is; when to look again."""
+        """Update the status; return when to do so again, or None if only output can change it."""
         self._judge(await self.drawn())
         if self._heard is None:
             return None
@@ -279,7 +288,7 @@ class TerminalProgram(HostedProgram):
         self.set_status(state, evidence)
 
     def _prompt(self, screen: Screen) -> str | None:
-        """The line on which it waits, where that is a prompt."""
+        """Return the line with the cursor if it is a prompt."""
         if screen.alternate:
             return None
         line = screen.text()[screen.cursor.row]
@@ -293,7 +302,7 @@ class TerminalProgram(HostedProgram):
         return self._mark == b"C"
 
     def _seen(self, data: bytes) -> None:
-        """Each piece, when it is handed out: kept until somebody wants to see the screen."""
+        """Keep a piece of output, when it is first read, until the screen is drawn."""
         self._heard = clock()
         self._unread += data
         if len(self._unread) > UNREAD_BYTES:
@@ -310,5 +319,5 @@ class TerminalProgram(HostedProgram):
 
 
 def _as_told(found: dialogs.Dialog | None) -> Dialog | None:
-    """A question on the screen as clients see it."""
+    """Return a question on the screen as clients see it."""
     return Dialog(found.evidence, found.options) if found else None

@@ -1,7 +1,7 @@
-"""The rows of a terminal's screen and what changes them in place: blank, shift, insert, delete.
+"""The rows of a terminal's screen, and the operations that blank, shift, insert and delete parts of them.
 
-pyte's, corrected: erasing colours only the background, lines above empty ones are deleted, and a wide
-character that is cut in half becomes a blank. What is drawn where is not known here.
+It corrects pyte's screen: erasing sets only the background colour, deleting works above empty lines, and a
+wide character that is cut in half becomes a blank. `Grid` draws the characters.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ Row: TypeAlias = StaticDefaultDict[int, Cell]
 
 
 class Rows(pyte.Screen):
-    """`buffer`: the rows that are shown, sparse; `alternate`: the number of the mode that switched to the
-    alternate screen, 0 where the main one is shown. Lines that leave that one at its top go to `history` (the
-    last 2,000) and are counted in `scrolled`."""
+    """The rows of both screens.
 
-    buffer: dict[int, Row]  # type: ignore[assignment]  # cells of ours, which have more than pyte's
+    `buffer`: the rows of the screen that is shown, sparse. `alternate`: the number of the mode that switched
+    to the alternate screen, or 0 while the main one is shown. Lines that leave the main screen at its top go
+    to `history` (the last 2,000) and are counted in `scrolled`.
+    """
+
+    buffer: dict[int, Row]  # type: ignore[assignment]  # our cells have more attributes than pyte's
 
     def __init__(self, rows: int, columns: int) -> None:
         self.scrolled = 0
@@ -41,7 +44,7 @@ class Rows(pyte.Screen):
 
     @property
     def attributes(self) -> Cell:
-        """What is drawn now looks so; its `data` is a space."""
+        """The attributes of characters that are drawn now, as a cell whose `data` is a space."""
         return self._attributes
 
     @attributes.setter
@@ -49,13 +52,13 @@ class Rows(pyte.Screen):
         self._attributes = value
         if len(self._looks) >= MAX_LOOKS:
             self._looks.clear()
-        # the cells that these attributes make, by character
+        # the cells with these attributes, by character
         self._drawn = self._looks.setdefault(value, {})
         self._blank = BLANK if not value.bg else Cell(bg=value.bg)
         self.cursor.attrs = value  # type: ignore[assignment]  # the one that pyte's methods would draw with
 
     def line_text(self, y: int) -> str:
-        """A row as text, without the blanks at its end."""
+        """Return a row as text, without trailing blanks."""
         row = self.buffer.get(y)
         if not row:
             return ""
@@ -86,7 +89,7 @@ class Rows(pyte.Screen):
             self._fill(self.buffer[y], 0, self.columns)
 
     def _fill(self, row: Row, start: int, end: int) -> None:
-        """Blank, in the background colour."""
+        """Blank the columns from `start` to before `end`, in the background colour."""
         if self.has_wide:
             self._unpair(row, start, end)
         if self._blank is BLANK:
@@ -99,15 +102,15 @@ class Rows(pyte.Screen):
             row.update(dict.fromkeys(range(start, end), self._blank))
 
     def _unpair(self, row: Row, start: int, end: int) -> None:
-        """Half of a wide character that keeps its place when columns `start` to `end` are written is
-        blank."""
+        """Blank the remaining halves of wide characters that are cut when the columns from `start` to before
+        `end` are overwritten."""
         if start and row[start].data == "":
             row[start - 1] = row[start - 1]._replace(data=" ")
         if end < self.columns and row[end].data == "":
             row[end] = row[end]._replace(data=" ")
 
     def _rewrite(self, row: Row, cells: list[Cell]) -> None:
-        """A whole row anew; halves of wide characters become blanks."""
+        """Replace the cells of a whole row. Halves of wide characters become blanks."""
         if self.has_wide:
             for x, cell in enumerate(cells):
                 after = cells[x + 1].data if x + 1 < len(cells) else " "

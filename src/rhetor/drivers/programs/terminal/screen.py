@@ -1,7 +1,7 @@
-"""What a terminal program shows: its bytes in, lines, cursor and a snapshot for another terminal out.
+"""The screen of a program in a terminal: from the program's bytes to lines, a cursor and a snapshot.
 
-It owns the reading of the stream; what a sequence does is the emulator's. The emulator is loaded with the
-first screen, not with this module.
+This module splits the bytes into sequences, and the emulator carries them out. The emulator is imported with
+the first screen, not with this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_TITLE = 256
 
 
 class Cursor(NamedTuple):
-    """Row and column from 0 on; the column is that of the last one where the line is about to wrap."""
+    """The cursor's row and column, counted from 0. If the line is about to wrap, `col` is the last column."""
 
     row: int
     col: int
@@ -26,7 +26,7 @@ class Cursor(NamedTuple):
 class Screen:
     """A terminal of `rows` × `cols` (each 1 to 1,000) and what was written to it.
 
-    Any chunking of the bytes gives the same state. What is unknown is passed over, nothing raises.
+    Any chunking of the bytes gives the same state. Unknown sequences are ignored; no input raises an error.
     """
 
     def __init__(self, rows: int = 24, cols: int = 80) -> None:
@@ -53,7 +53,7 @@ class Screen:
 
     @property
     def alternate(self) -> bool:
-        """The program has switched to the alternate screen, as full-screen programs do."""
+        """Whether the program has switched to the alternate screen, as full-screen programs do."""
         return bool(self._emulator.alternate)
 
     @property
@@ -67,12 +67,12 @@ class Screen:
 
     @property
     def placed(self) -> int:
-        """How often the program has placed the cursor on the main screen as only those do that draw."""
+        """The number of sequences on the main screen that only programs that draw use (see `Placing`)."""
         return self._placing.count
 
     @property
     def scrolled(self) -> int:
-        """Lines that have left the main screen at its top, so far."""
+        """The number of lines that have left the main screen at its top."""
         return self._emulator.scrolled
 
     def feed(self, data: bytes) -> None:
@@ -89,23 +89,23 @@ class Screen:
         self._emulator.resize(_size(rows), _size(cols))
 
     def text(self) -> list[str]:
-        """The rows from the top, without the blanks at their ends."""
+        """Return the rows from the top, without trailing blanks."""
         return [self._emulator.line_text(y) for y in range(self.rows)]
 
     def history(self, since: int) -> Sequence[str]:
-        """The lines that left the main screen since `scrolled` was `since`; of the last 2,000."""
+        """Return the lines that left the main screen since `scrolled` was `since`, at most the last 2,000."""
         kept = self._emulator.history
         return list(islice(kept, max(len(kept) - (self.scrolled - since), 0), None))
 
     def snapshot(self) -> bytes:
-        """What brings a fresh terminal of the same size into this state: both screens, attributes, margins,
-        tab stops, the saved cursors, modes, and the cursor's place."""
+        """Return bytes that bring a fresh terminal of the same size into this state: both screens,
+        attributes, margins, tab stops, the saved cursors, modes, and the cursor's position."""
         from rhetor.drivers.programs.terminal.snapshot import snapshot
 
         return snapshot(self._emulator)
 
     def state(self) -> tuple[object, ...]:
-        """All that a snapshot restores, as values that can be compared."""
+        """Return all that a snapshot restores, as values that can be compared."""
         term = self._emulator
         rows = [
             [[buffer[y][x] for x in range(self.cols)] if y in buffer else [] for y in range(self.rows)]
@@ -121,8 +121,10 @@ class Screen:
         return (shown, place, modes, sets)
 
     def take_replies(self) -> bytes:
-        """What the terminal answers to the questions that the program has asked since the last call (at most
-        4 KiB). To be written to it where no real terminal is attached: programs wait for it."""
+        """Return the terminal's answers to the program's queries since the last call (about 4 KiB at most).
+
+        Programs wait for these answers, so write them to the program if no real terminal is attached.
+        """
         replies, self._replies = b"".join(self._replies), []
         return replies
 
@@ -166,8 +168,10 @@ def _size(count: int) -> int:
 
 
 class Placing:
-    """Counts the sequences that only programs use which draw: the cursor put anywhere, a scroll region, and
-    going up after erasing a line, as those do that draw anew what they drew last."""
+    """Counts sequences that only programs that draw their screen use.
+
+    These place the cursor, set a scroll region, or move the cursor up after erasing a line (a redraw).
+    """
 
     def __init__(self) -> None:
         self.count = 0

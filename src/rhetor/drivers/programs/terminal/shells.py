@@ -1,8 +1,9 @@
-"""Shells and interpreters that are started to be talked to are made to mark their prompts and commands.
+"""Makes interactive shells and interpreters mark their prompts and commands.
 
-The marks are OSC 133 (FinalTerm's; known to many terminals): A before the prompt, B after it, C where output
-begins, D;exit where the command is done. The user's own start-up files are read first, as without us. It says
-what is to be started and which files that needs; it writes none.
+The marks are OSC 133 (FinalTerm's; many terminals know them): A before the prompt, B after it, C where the
+output begins, D;exit where the command has finished. The user's own start-up files are read first, as usual.
+
+`prepared` decides what to start and which files that needs; `MarkedShells` writes the files.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from rhetor.domain.program import Launch
 
 _PYTHON = re.compile(r"python(3(\.\d+)?)?$")
 _PYTHON_TAKES_ARGUMENT: Final = ("-W", "-X")
-# with one of these a start-up file is not read, or something else than the prompt is wanted
+# letters of options with which Python reads no start-up file or shows no prompt
 _PYTHON_LEAVES: Final = set("cmEIhVx?")
 _ZSH_FILES: Final = (".zshenv", ".zprofile", ".zshrc", ".zlogin")
 
 
 class Prepared(NamedTuple):
-    """`files`: name in the folder that was given → content, to be written (readable by the user only) before
-    the program is started; none: the program is none that we know how to mark."""
+    """What to start. `files`: the files to write first, by their names in the given folder; only the user may
+    be able to read them. Empty if the program cannot be made to mark its commands."""
 
     argv: tuple[str, ...]
     env: dict[str, str]
@@ -35,13 +36,16 @@ class Prepared(NamedTuple):
 
     @property
     def marks(self) -> bool:
-        """The program will mark its commands."""
+        """Whether the program will mark its commands."""
         return bool(self.files)
 
 
 def prepared(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared:
-    """What to start so that bash, zsh or Python marks its commands, if it is one of them and is started to be
-    talked to (no script, no `-c`). `folder`: absolute path of where the files will be."""
+    """Return what to start so that bash, zsh or Python marks its commands.
+
+    Other programs are started unchanged, and so are these if they are not interactive (a script, `-c`).
+    `folder`: the absolute path of the folder for the files.
+    """
     name = PurePosixPath(argv[0]).name.lstrip("-") if argv else ""
     done: Prepared | None = None
     if name == "bash":
@@ -54,8 +58,11 @@ def prepared(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepar
 
 
 def _bash(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
-    """`--rcfile` is ours and reads the user's. A login shell reads no rcfile: ours then reads the profile.
-    With `--norc` it is left alone, for with a file of ours it would read the system's too."""
+    """Give bash an `--rcfile` of ours, which reads the user's.
+
+    A login shell reads no rcfile, so bash is started as a plain one, and our file reads the profile. With
+    `--norc`, bash is started unchanged, because with a file of ours it would read the system's too.
+    """
     rest, sources = list(argv[1:]), "bashrc"
     kept: list[str] = []
     own = "~/.bashrc"
@@ -78,7 +85,7 @@ def _bash(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared 
 
 
 def _zsh(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
-    """Its start-up files are looked for in ZDOTDIR: ours read those of the user's."""
+    """Point ZDOTDIR, where zsh looks for start-up files, to files of ours, which read the user's."""
     if any(word not in ("-i", "-l", "--login", "--interactive") for word in argv[1:]):
         return None
     own = {"ZDOTDIR": folder, "RHETOR_ZDOTDIR": env.get("ZDOTDIR", ""), "RHETOR_ZSH_FOLDER": folder}
@@ -103,20 +110,21 @@ def _shipped(name: str) -> str:
 
 
 def _is_plain_option(word: str) -> bool:
-    """An option that leaves Python with its prompt and its start-up file."""
+    """Return whether the word is an option with which Python still has its prompt and its start-up file."""
     if word.startswith("--") or not word.startswith("-") or word == "-":
         return False
     return word[:2] in _PYTHON_TAKES_ARGUMENT or not _PYTHON_LEAVES & set(word[1:])
 
 
 class MarkedShells:
-    """`folder`: where the files lie, one folder (0700) a host."""
+    """Writes the start-up files of marked shells: in `folder`, with one folder (0700) per host."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def prepare(self, peer: Peer, launch: Launch, host_id: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """The arguments and the environment that the peer's program is to be started with."""
+        """Write the files that the peer's program needs; return the arguments and the environment to start it
+        with."""
         assert peer.program is not None
         folder = self._folder / host_id
         done = prepared(peer.program.argv, launch.env, str(folder))

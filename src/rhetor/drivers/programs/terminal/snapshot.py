@@ -1,4 +1,4 @@
-"""The state of an emulated terminal as bytes that bring a real one into it."""
+"""Encodes the state of an emulated terminal as bytes that bring a real terminal into the same state."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 def snapshot(terminal: Emulator) -> bytes:
-    """For a fresh terminal of the same size. The order matters: what is drawn comes before what changes how
-    drawing works, and margins and origin before the cursor's place, since they move it."""
+    """Return the bytes for a fresh terminal of the same size.
+
+    The order matters: the rows are drawn before modes change how drawing works, and margins and origin mode
+    are set before the cursor's position, because they move the cursor.
+    """
     shown, hidden = terminal.buffer, terminal.other
     parts = ["\x1b[0m"]
     if terminal.alternate:
@@ -55,9 +58,10 @@ def _run(cells: list[Cell]) -> Iterator[str]:
 
 
 def _store(saved: Saved | None, keep: bool) -> Iterator[str]:
-    """The cursor as it was saved, and (`keep`) the sequence that saves it; then all as it was before.
+    """Yield sequences that set the cursor's saved state and, with `keep`, save it and return to the defaults.
 
-    Without margins the rows that origin mode counts are those of the screen."""
+    No margins are set at this point, so in origin mode rows are counted from the top of the screen.
+    """
     if saved is None:
         return
     yield "\x1b[?6h" if saved.origin else "\x1b[?6l"
@@ -85,7 +89,7 @@ def _placed(terminal: Emulator) -> Iterator[str]:
     if x < terminal.columns:
         yield f"\x1b[{y - top + 1};{x + 1}H"
         return
-    # behind the last column, about to wrap: it stands there only after a character was drawn
+    # the line is about to wrap: the cursor gets into this state only if the last character is drawn again
     row = terminal.buffer[y]
     last = terminal.columns - (2 if row[terminal.columns - 1].data == "" else 1)
     yield f"\x1b[{y - top + 1};{last + 1}H"

@@ -1,4 +1,4 @@
-"""Decides when a program in a terminal has answered: bytes and the time go in, text and the end come out.
+"""Decides when a program in a terminal has answered. It takes bytes and times, and returns text and the end.
 
 Three signs end a turn, the most reliable first: the program's own marks, its prompt, and silence. It reads no
 terminal and sets no timer. If the program never answers, the hub's own timeouts end the turn.
@@ -18,23 +18,23 @@ from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.typed_echo import Typed
 
 QUIET: Final = 0.6
-SETTLE: Final = 0.05  # seconds that a prompt must stand, or for which nothing may follow a mark
-FOREIGN: Final = 3.0  # quiet seconds after which another program's prompt is believed within a command
-WORKING: Final = 5.0  # quiet seconds where the screen says that something is going on
-PLACED: Final = 3  # times that the cursor is placed within a turn, from which on the program draws its screen
-PLACED_BEFORE: Final = 24  # and before it: an ordinary one clears its screen now and then
+SETTLE: Final = 0.05  # seconds of silence that end a turn after its prompt or its end mark
+FOREIGN: Final = 3.0  # seconds of silence after which a prompt that a running command shows ends the turn
+WORKING: Final = 5.0  # seconds without a change that end a turn while the screen says that it is working
+PLACED: Final = 3  # from this many placing sequences in a turn on, the program counts as full-screen
+PLACED_BEFORE: Final = 24  # the same before the turn; ordinary programs clear their screen now and then
 MAX_GIVEN: Final = 2000
 
 
 class TerminalTurn:
-    """One turn; times are seconds of any monotonic clock, any chunking of the output gives the same.
+    """One turn. Times are seconds of any monotonic clock. Any chunking of the output gives the same result.
 
     `typed`: what was typed, without Enter. `marks`: the program marks its commands (OSC 133). `prompt`: the
-    line on which its cursor stood before the text was typed, None where it was no prompt. `screen`: the
-    program's screen, at its size and state of before Enter; its owner feeds it, each piece before it is given
-    to `received`. None: a program that draws its screen is taken for one that prints lines. `echoed`: the
-    text was seen echoed before Enter went, so what comes now begins behind it. `quiet`: seconds without a
-    byte (or, for a full-screen program, without a change) that end a turn where nothing surer does.
+    line with the cursor before the text was typed, or None if it was not a prompt. `screen`: the program's
+    screen, in its state from before Enter; its owner feeds it each piece before `received` gets the piece.
+    Without a screen, all programs count as printing lines. `echoed`: the echo of the text was seen before
+    Enter was sent, so the output begins after it. `quiet`: seconds without a byte (for a full-screen program,
+    without a change) that end the turn if no better sign does.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class TerminalTurn:
     ) -> None:
         self.ended: Evidence | None = None
         self.taken = 0
-        """Bytes of the output that were fed to this turn before it ended, and with what ended it."""
+        """Bytes of the output that this turn received, up to and including the piece that ended it."""
         self.last_output: float | None = None
         self._typed = typed.decode("utf-8", "replace")
         self._marks = marks
@@ -74,12 +74,12 @@ class TerminalTurn:
 
     @property
     def due(self) -> float | None:
-        """When `tick` is to be called, if nothing comes before."""
+        """When to call `tick`, unless there is output earlier. None if the time alone cannot end the turn."""
         return None if self.ended else self._due
 
     @property
     def full_screen(self) -> bool:
-        """The program draws its screen: its text is what is new there, and is given at the end."""
+        """Whether the program draws its screen. Its answer is then what is new there, returned at the end."""
         screen = self._screen
         if screen is None:
             return False
@@ -87,11 +87,11 @@ class TerminalTurn:
         return screen.alternate or drew or screen.placed - self._placed >= PLACED
 
     def started(self, now: float) -> None:
-        """Enter went."""
+        """Note that Enter was sent."""
         self._due = None
 
     def received(self, data: bytes, now: float) -> str:
-        """What may be given out now: whole lines that nothing rewrites any more."""
+        """Take output; return the lines of the answer that are complete and can no longer be rewritten."""
         if self.ended or not data:
             return ""
         self.taken += len(data)
@@ -105,14 +105,15 @@ class TerminalTurn:
         return text
 
     def tick(self, now: float) -> str:
-        """The time is `now`; what may be given out where that ends the turn."""
+        """Check the time; return the rest of the answer if the turn ends now."""
         if self.ended or self._due is None or now < self._due:
             return ""
         evidence = self._judged(now)
         return self._end(evidence) if evidence else ""
 
     def exited(self, code: int | None, signal: int | None, now: float) -> str:
-        """The program has ended and all of its output was fed."""
+        """End the turn because the program has ended and all of its output was received; return the rest of
+        the answer."""
         return "" if self.ended else self._end(ended_by_exit(code, signal))
 
     def _take(self, token: Token) -> str:
@@ -127,8 +128,11 @@ class TerminalTurn:
         return "" if self._said else self._unmarked(lines)
 
     def _unmarked(self, lines: str) -> str:
-        """Lines that no mark is around. Where the program marks, they are kept back: they are its echo,
-        unless the command turns out to have had no beginning (a mistake that was not run)."""
+        """Return the lines of the answer that are outside of marks, without echo.
+
+        If the program marks its commands, the lines are kept back: they are echo too, unless the command
+        turns out not to have been run (a syntax error), so that it has no begin mark.
+        """
         rest = "".join([line for line in lines.splitlines(keepends=True) if not self._echo.is_echo(line)])
         if not self._marks:
             return self._given(rest)
@@ -151,7 +155,7 @@ class TerminalTurn:
         return self._screen.cols if self._screen else None
 
     def _given(self, text: str) -> str:
-        """Nothing is given out before the end where the program draws its screen."""
+        """Return `text`, or nothing if the program draws its screen: then the answer comes at the end."""
         if self.full_screen:
             return ""
         if text and self._screen:
@@ -159,7 +163,7 @@ class TerminalTurn:
         return text
 
     def _plan(self, now: float) -> None:
-        """When to look whether this was the end."""
+        """Set the time at which to check whether the turn has ended."""
         if self.full_screen:
             self._plan_full_screen(now)
         elif self._mark and self._mark.kind == "D":
@@ -190,8 +194,8 @@ class TerminalTurn:
         return Evidence("quiet", f"no output for {self._quiet:g} s")
 
     def _within_command(self, command: PlainText) -> Evidence | None:
-        """A command that has not ended waits for input: it is a shell or an interpreter itself, or it
-        asks."""
+        """Return evidence that a running command waits for input, because it is a shell or an interpreter
+        itself or asks a question; None if it does not wait."""
         line = command.line
         if not command.at_end or not (like_prompt(line) or like_question(line)):
             return None
@@ -227,5 +231,5 @@ class TerminalTurn:
 
 
 def _unpadded(line: str) -> str:
-    """A last line without newline: blanks at its end are a terminal's."""
+    """Return a last line without newline, without trailing blanks, which come from the terminal."""
     return line.rstrip(" ")

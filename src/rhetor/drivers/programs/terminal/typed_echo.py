@@ -1,4 +1,4 @@
-"""What was typed, as it comes back in the output: which lines are its echo and no answer."""
+"""Distinguishes lines of output that only echo the typed text from lines of the answer."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ MAX_KEPT: Final = 1 << 20
 
 
 class Typed:
-    """Ask it for each line of output, in order, until it has said no once.
+    """The expected echo of a typed text. Call `is_echo` for each line of output, in order.
 
-    `echoed`: the text was seen before Enter; then only the rest of its last line can still come, or that line
-    drawn anew. Else its lines are expected one after the other, each perhaps behind a prompt.
+    `echoed`: the text was seen before Enter, so only the rest of its last line, or that line redrawn, can
+    still follow. Otherwise its lines are expected one after the other, each possibly after a prompt. After
+    the first line that is not echo, all further lines count as the answer.
     """
 
     def __init__(self, text: str, prompt: str | None, *, echoed: bool) -> None:
         lines = [line.strip() for line in text.splitlines()] or [""]
         self.several = len(lines) > 1
         self.kept = ""
-        """Lines that may have to be given out at the end (at most 1 MiB)."""
+        """Lines that may turn out to be the answer (at most 1 Mi characters)."""
         self._expected = [lines[-1]] if echoed else lines
         self._only_first = echoed
         self._prompt = prompt or ""
@@ -29,11 +30,11 @@ class Typed:
 
     @property
     def passed(self) -> bool:
-        """Enter has been answered by a new line, so what stands on the current one is not what was typed."""
+        """Whether a line has ended since Enter, so that the current line is not the typed one."""
         return self._lines > 0
 
     def is_echo(self, line: str) -> bool:
-        """The line, which has ended or is the last one, only shows what was typed."""
+        """Return whether the line, which has ended or is the last one, only shows what was typed."""
         first, self._lines = self._lines == 0, self._lines + 1
         if self._over:
             return False

@@ -1,4 +1,4 @@
-"""Clients' terminals that are attached to a program's: what each is shown, and the size for all of them."""
+"""The clients' terminals that are attached to a program's: what each one shows, and their common size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited
 from rhetor.errors import Forbidden, TooSlow
 
-WAITING = 16  # items that are ready for a viewer; what a program writes beyond that waits in its spool
-MOST_WAITING = 16 * WAITING  # of notices, too: who has not read those is told to come again
+WAITING = 16  # items that are ready for a viewer; further output waits in the spool
+MOST_WAITING = 16 * WAITING  # including notices; a viewer that falls further behind must attach again
 Size = tuple[int, int]
 Shown = bytes | dict[str, Any]
 
 
 class Audience:
-    """`size`: rows and columns that the program's terminal has now. It is the smallest of those that type; of
-    those that only look where nobody types. `resized` tells the program."""
+    """All viewers of one program's terminal.
+
+    `size`: the current rows and columns of that terminal: the smallest among the viewers that may type, or
+    among all viewers if none may. `resized` is called to apply a new size.
+    """
 
     def __init__(self, name: str, pid: int, size: Size, resized: Callable[[Size], Awaitable[None]]) -> None:
         self.name = name
@@ -34,7 +37,7 @@ class Audience:
 
     @property
     def types(self) -> bool:
-        """Whether somebody sits there who answers what the program asks its terminal."""
+        """Whether a viewer that may type is attached. Its terminal answers the program's queries."""
         return any(viewer.writes for viewer in self._viewers)
 
     def clients(self) -> list[dict[str, str]]:
@@ -51,7 +54,7 @@ class Audience:
             await self.agree()
 
     async def agree(self) -> None:
-        """Give the program the size that suits all."""
+        """Apply the size that fits the viewers, and notify them if it has changed."""
         counted = [v for v in self._viewers if v.writes] or self._viewers
         sizes = [viewer.size for viewer in counted if viewer.size]
         if not sizes:
@@ -69,8 +72,8 @@ class Audience:
 
 
 class TerminalViewer:
-    """One of them. `drawn`: what draws the screen as it is at `offset` of the spool; `ended`: how the program
-    did, once that is known."""
+    """One attached terminal. `drawn`: the bytes that draw the screen as of `offset` in the spool. `ended`
+    returns how the program ended, or None if that is not known."""
 
     def __init__(
         self,
@@ -110,7 +113,7 @@ class TerminalViewer:
     async def press(self, keys: bytes) -> None:
         if not self.writes:
             raise Forbidden("this terminal is attached read-only")
-        with suppress(HostLost, ProgramOver):  # its end is shown behind its last output
+        with suppress(HostLost, ProgramOver):  # the viewer learns of the end after the last output
             await self._link.write(keys, "keys")
 
     async def resize(self, rows: int, cols: int) -> None:
@@ -154,7 +157,7 @@ class TerminalViewer:
                     await self._room.acquire()
                     self._items.put_nowait(item.data)
                     at = item.offset_after
-        except (HostLost, OSError) as gone:  # its spool goes with its end
+        except (HostLost, OSError) as gone:  # the spool may be removed once the program has ended
             self._items.put_nowait(_gone(self._ended(), gone))
         self._items.put_nowait(None)
 
@@ -168,7 +171,7 @@ def _begins_at(chunk: Chunk) -> int:
 
 
 def _gone(ended: Exit | None, why: Exception) -> dict[str, Any]:
-    """How it ended, where that is known."""
+    """Return the notice that the program has ended, or was lost if it is not known how it ended."""
     if ended is None or ended.lost is not None:
         return {"type": "lost", "reason": ended.detail if ended else str(why)}
     return {"type": "exited", "exit_code": ended.exit_code, "signal": ended.signal}

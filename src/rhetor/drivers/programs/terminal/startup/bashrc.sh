@@ -16,7 +16,7 @@ bashrc)
 esac
 unset RHETOR_BASH_READS RHETOR_BASH_RC
 
-# the last status is that of the user's command when their own prompt command is run
+# sets $? to the status of the user's command again, for the user's own prompt commands
 __rhetor_status() { return "$1"; }
 __rhetor_prompt() {
   local code=$? each

@@ -1,4 +1,4 @@
-# Only read where .zshrc did not give the folder back already.
+# Read only if .zshrc has not restored ZDOTDIR already.
 ZDOTDIR=${RHETOR_ZDOTDIR:-$HOME}
 [[ -r $ZDOTDIR/.zlogin ]] && . "$ZDOTDIR/.zlogin"
 unset RHETOR_ZDOTDIR RHETOR_ZSH_FOLDER

@@ -1,11 +1,11 @@
-# The user's own file, then marks around prompts and commands (OSC 133). What is read after this one, the
-# user's .zlogin, is found in the user's folder by zsh itself.
+# The user's own file, then marks around prompts and commands (OSC 133). Zsh itself finds the user's .zlogin,
+# which is read next, in the user's folder.
 ZDOTDIR=${RHETOR_ZDOTDIR:-$HOME}
 [[ -r $ZDOTDIR/.zshrc ]] && . "$ZDOTDIR/.zshrc"
 if [[ $ZDOTDIR == $HOME ]]; then unset ZDOTDIR; fi
 unset RHETOR_ZDOTDIR RHETOR_ZSH_FOLDER
 
-# the sign for a missing newline would be part of what a command wrote
+# the mark that zsh shows for a missing newline would count as output of the command
 PROMPT_EOL_MARK=''
 __rhetor_precmd() {
   local code=$?
