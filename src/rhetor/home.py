@@ -50,7 +50,7 @@ class Home:
         return Path(base) / name
 
     def lock(self) -> None:
-        """Lock the folder until `release`, or until this process ends, and write its pid to `hub.pid`.
+        """Lock the folder until `release` or the end of this process; write the process's pid to `hub.pid`.
 
         Raises:
             HomeTaken: another hub holds the lock.

@@ -36,7 +36,8 @@ class Program:
     """
 
     def __init__(self, spec: Spec) -> None:
-        """
+        """Start the program.
+
         Raises:
             NotStarted: the program could not be started.
         """

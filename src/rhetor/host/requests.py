@@ -85,7 +85,7 @@ class ClientServer:
             client.refill()
 
     def tell_exit(self, exited: bytes) -> None:
-        """Report the program's end: to clients that wait for it at once, to readers after the output."""
+        """Report the program's end: at once to clients that wait for it, to readers after the output."""
         self.exited = exited
         waiting, self._waiting = self._waiting, set()
         for client in waiting:

@@ -13,7 +13,8 @@ class Spec:
     """
 
     def __init__(self, data: bytes) -> None:
-        """
+        """Decode the bytes that `request` on the hub's side encoded.
+
         Raises:
             ValueError: the bytes are not a valid spec.
         """

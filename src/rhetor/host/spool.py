@@ -35,7 +35,7 @@ class _Segment:
 class Spool:
     """The spool of one program. `head` is the offset of its end; output before `acknowledged` may be deleted.
 
-    The last `keep_bytes` of the output stay in any case, for a replay. Whole segments are deleted.
+    The last `keep_bytes` of the output stay in any case, for a replay. Only whole segments are deleted.
     """
 
     def __init__(self, folder: str, *, limit: int, keep_bytes: int, segment_bytes: int) -> None:

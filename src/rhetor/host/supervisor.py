@@ -1,4 +1,4 @@
-"""Runs a host: it supervises one program, records how that ended, and exits when this was acknowledged.
+"""Runs a host: supervises one program, records how it ended, and exits when the end was acknowledged.
 
 `output.py` reads output, `input.py` writes input, `requests.py` serves clients, and `termination.py` ends the
 program.

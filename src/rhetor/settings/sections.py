@@ -44,8 +44,9 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HubSettings(Section, frozen=True):
-    """`idle_exit`: seconds without use after which a hub that a shell started stops. `allowed_hosts` and
-    `allowed_origins` are accepted in addition to the hub's own, for a proxy or another front end."""
+    """Where the hub listens, and when it stops. `idle_exit`: seconds without use after which a hub that a
+    shell started stops. `allowed_hosts` and `allowed_origins` are accepted in addition to the hub's own, for
+    a proxy or another front end."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8300
@@ -55,7 +56,7 @@ class HubSettings(Section, frozen=True):
 
 
 class ProviderSettings(Section, frozen=True):
-    """`api_key_env`: the name of the variable that contains the key, never the key itself."""
+    """A model provider. `api_key_env`: the name of the variable that contains the key, never the key."""
 
     kind: Literal["openai", "anthropic", "openrouter"] = "openai"
     base_url: str | None = None
@@ -78,9 +79,12 @@ class PriceSettings(Section, frozen=True):
 
 
 class ModelSettings(Section, frozen=True):
-    """`agents`: coding agents that `auto` may use if there is no provider, once they are logged in.
-    `fallbacks`: models that are tried in this order if a peer's own model fails before its answer begins.
-    `prices`: by `provider/model`; they take precedence over known prices."""
+    """Which models answer, and what they cost.
+
+    `agents`: coding agents that `auto` may use if there is no provider, once they are logged in. `fallbacks`:
+    models that are tried in this order if a peer's own model fails before its answer begins. `prices`: by
+    `provider/model`; they take precedence over known prices.
+    """
 
     default: str = "auto"
     agents: tuple[PeerName, ...] = ("claude-code", "codex", "gemini", "opencode")
@@ -153,9 +157,12 @@ class McpServerSettings(Section, frozen=True):
 
 
 class SessionSettings(Section, frozen=True):
-    """`ttl`: seconds without use after which a session without a name expires. `detach_ttl`: seconds that a
+    """Defaults of sessions.
+
+    `ttl`: seconds without use after which a session without a name expires. `detach_ttl`: seconds that a
     session of the interactive loop waits for its client to reconnect. `context_window`: messages that a model
-    receives. `default_peer`: the peer of loop sessions that do not name one."""
+    receives. `default_peer`: the peer of loop sessions that do not name one.
+    """
 
     ttl: Seconds = 3600
     detach_ttl: Seconds = 60
@@ -173,7 +180,7 @@ class TimeoutSettings(Section, frozen=True):
 
 
 class BulkSettings(Section, frozen=True):
-    """`max_parallel`: operations of a bulk request that run at once, unless the request sets a number."""
+    """Bulk requests. `max_parallel`: operations that run at once, unless the request sets a number."""
 
     max_parallel: Annotated[int, Meta(ge=1, le=1000)] = 20
 
