@@ -13,7 +13,7 @@ from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
 
-END = "aish: apollo failed: the hub ended before the answer was complete (you can try again)\n"
+END = "aish: apollo failed: the hub stopped before the answer was complete (you can try again)\n"
 
 
 @pytest.fixture

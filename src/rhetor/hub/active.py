@@ -24,7 +24,7 @@ class RunningTurn(Protocol):
     def turn(self) -> Turn: ...
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
-        """End the turn now with the payloads of `how`; no effect if its answer is complete."""
+        """End the turn now with the payloads that `how` returns. No effect if its answer is complete."""
         ...
 
 
@@ -38,7 +38,7 @@ class Runner(Protocol):
     def current(self) -> RunningTurn | None: ...
 
     def wake(self) -> None:
-        """Run the turns that wait, after the current one."""
+        """Run the waiting turns after the current one."""
         ...
 
 
@@ -63,7 +63,7 @@ class RunningPlan(Protocol):
 
 
 class OpenRequests(Protocol):
-    """The open requests of a running turn. `via`: the peers that the turn's message has come through."""
+    """The open requests of a running turn. `via`: the peers that the turn's message has passed through."""
 
     @property
     def stream(self) -> str: ...
@@ -95,7 +95,7 @@ class ProgramInstance:
     """A running program, and the tasks that log its output and status.
 
     `changed` is set when the program's status changes, `end_logged` when its end is in the log.
-    `abandoned_turn`: the program's last turn, if that ended without an answer. The program may report the
+    `abandoned_turn`: the program's last turn, if it ended without an answer. The program may report the
     usage of that turn later.
     """
 
@@ -115,7 +115,7 @@ class ProgramInstance:
         return self.running.status
 
     def stored(self, sources: Sequence[SourceOffset]) -> int | None:
-        """Return the offset in the program's spool that a commit has stored; None if it stored none."""
+        """Return the offset that `sources` has for the program's spool; None if it has none."""
         return next((s.offset for s in sources if s.source == self.running.source), None)
 
 

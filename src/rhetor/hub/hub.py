@@ -250,7 +250,7 @@ async def open_hub(
 
 
 def _on_left(state: State, stream: str) -> None:
-    """Stop the work for a stream without readers, unless it is a session that keeps its answers."""
+    """Stop the plan or the one-message session whose last reader has left. Other sessions continue."""
     state.background.start(_abandon(state, stream), f"abandon {stream}")
 
 

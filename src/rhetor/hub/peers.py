@@ -47,7 +47,7 @@ class Peers:
         self._stats = stats
 
     def put(self, peer: Peer) -> None:
-        """Add a program that was announced. It replaces a peer of the same name."""
+        """Add an announced program. It replaces a peer of the same name."""
         self._peers[peer.name] = peer
         self._announced.add(peer.name)
 
@@ -126,7 +126,7 @@ class Peers:
 
     @property
     def teams(self) -> Mapping[str, Sequence[str]]:
-        """The members of each team, by name of the team, without `all`."""
+        """The members of each team except `all`, by team name."""
         return self._teams
 
     def is_configured_team(self, name: str) -> bool:

@@ -29,7 +29,7 @@ from .turns.runner import SessionRunner, closing_if_once, wake
 if TYPE_CHECKING:
     from .state import State
 
-REASON = "the hub ended before the answer was complete"
+REASON = "the hub stopped before the answer was complete"
 
 
 async def recover(state: State) -> None:
@@ -99,7 +99,7 @@ async def _interrupt(state: State, turn: TurnRow) -> None:
 
 
 async def _ending(state: State, turn: TurnRow) -> tuple[list[Draft], list[Row]]:
-    """The events and rows that end a turn as interrupted, and close its requests."""
+    """Return the events and rows that end a turn as interrupted and close its requests."""
     drafts, rows = await closing_requests(state.store, turn.stream, turn.id)
     text = await answer_so_far(state.store, turn)
     end: list[Payload] = [OutputPartial(text)] if text else []
@@ -123,6 +123,6 @@ async def _end_plan(state: State, plan: PlanRow) -> None:
 
 
 def _not_started(plan: PlanRow, turns: list[TurnRow]) -> list[str]:
-    """The steps of the plan's own stream that have not started."""
+    """Return the ids of the steps in the plan's own stream that have not started."""
     started = {turn.step for turn in turns}
     return [step["id"] for step in plan.steps if step["id"] not in started and not step["session_id"]]

@@ -28,7 +28,7 @@ from .peers import Peers
 
 
 def no_launches(peer: Peer, cwd: str | None) -> Launch:
-    """The `launches` of a hub without configured programs.
+    """Reject every launch: the default for a hub without configured programs.
 
     Raises:
         NotRunning: always.
@@ -51,7 +51,7 @@ class NoBlobs:
 
 @dataclass(slots=True)
 class State:
-    """The shared state of one hub. The log and the catalog are authoritative; this mirrors what runs now.
+    """The shared state of one hub. The log and the catalog are authoritative; this mirrors what is running.
 
     `runners`: the runners of sessions with a turn that runs or waits, by session id. `plans`: running plans,
     by id. `pending`: the open requests of running turns, by turn id. `instances`: running programs, by key.
@@ -116,5 +116,5 @@ class State:
 
     @property
     def running(self) -> int:
-        """The number of sessions and plans with something that runs or waits to run."""
+        """The number of running plans and of sessions with a turn that runs or waits."""
         return len(self.runners) + len(self.plans)

@@ -17,7 +17,7 @@ from rhetor.store.base import Catalog, Committed, Draft, Expect, Key, Row, Store
 Kind = Literal["call", "permission"]
 KINDS: tuple[Kind, ...] = ("call", "permission")
 OPEN, ANSWERED, CLOSED = "open", "answered", "closed"
-ENDED = "the turn's end"  # in `by`, if the request was still open when its turn ended
+ENDED = "the turn's end"  # the value of `by` if the request was still open when its turn ended
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -80,7 +80,7 @@ async def answer_so_far(log: Log, turn: TurnRow) -> str:
 
 
 async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tuple[TurnEnd, str]:
-    """Wait for the end of a turn; return it with the answer's text that was read on the way.
+    """Wait for the end of a turn; return it with the answer text that was logged before the end.
 
     `after`: a position before the turn's message. The text is useful if the turn did not complete; the end of
     a completed turn has the whole answer.

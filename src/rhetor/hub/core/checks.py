@@ -23,7 +23,7 @@ def require_person(principal: Principal) -> None:
 
 
 def require_name(name: str, what: str) -> None:
-    """Check the name of something that a user can address by name. `what`: "terminal name", for the message.
+    """Check a name that users can address. `what`: the error message's term for it, as in "terminal name".
 
     Raises:
         Malformed: the name is invalid.

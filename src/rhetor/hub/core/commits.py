@@ -41,8 +41,8 @@ async def commit_until_accepted(
 ) -> Committed:
     """Commit, and retry while the store rejects the commit.
 
-    Use it for what has already happened. The caller reads nothing from its peer while it waits, so a store
-    that stalls applies back pressure to pipes and sockets, and no output is lost.
+    Use it for events that have already happened. The caller reads nothing from its peer while it waits, so a
+    store that stalls applies back pressure to pipes and sockets, and no output is lost.
 
     Raises:
         StateConflict: a row no longer meets a condition in `expects`.

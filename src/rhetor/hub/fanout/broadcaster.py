@@ -66,9 +66,9 @@ class Broadcaster:
             yield follower.stream, follower.cursor.seq
 
     async def follow(self, stream: str, after: Position, view: View, subscriber: Subscriber) -> None:
-        """Send what a copy of `view` encodes to the subscriber, until the view is over.
+        """Send the events after `after`, encoded by a copy of `view`, until the view is over.
 
-        It starts with the first event after `after`. Events arrive in order, each exactly once.
+        Events arrive in order, each exactly once.
 
         Raises:
             PositionLost: the position is not, or is no longer, part of the log.
@@ -125,7 +125,10 @@ class Broadcaster:
             cursor.after = records[-1].position
 
     def _group_at(self, stream: str, cursor: _Cursor, api: str) -> _Group:
-        """The group at this cursor. Nothing may be awaited between the reader's last read and this call."""
+        """Return the group at this cursor, and create it if there is none.
+
+        The caller must not await anything between the reader's last read and this call.
+        """
         groups = self._groups.setdefault(stream, [])
         for group in groups:
             if group.cursor == cursor and group.api == api:
@@ -242,7 +245,8 @@ async def _write(records: Sequence[Record], view: View, subscriber: Subscriber) 
 
 
 def _batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """The records in as few batches as possible. A batch ends with the record that reaches `BATCH_BYTES`."""
+    """Yield the records in as few batches as possible. A batch ends with the record that reaches
+    `BATCH_BYTES`."""
     begin = size = 0
     for n, record in enumerate(records, 1):
         size += len(record.data)

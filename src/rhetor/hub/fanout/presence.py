@@ -1,4 +1,4 @@
-"""Tracks which streams and sessions have connected clients, and reports when the last client stays away."""
+"""Tracks which streams and sessions have connected clients, and calls back after the last client has left."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Presence:
         return self._occupancy.count(stream)
 
     def forget(self, stream: str) -> None:
-        """Cancel the pending call for the stream: nothing runs there that could be stopped."""
+        """Cancel the pending call for the stream, because nothing is running there any more."""
         self._occupancy.forget(stream)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a follower of a stream supplies: a view that encodes records, and a subscriber that sends them."""
+"""The interfaces of a client that follows a stream: a view encodes records, and a subscriber sends them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class View(Protocol):
 
     @property
     def is_over(self) -> bool:
-        """Whether the view ends here: it encodes no further records."""
+        """Whether the view has ended and encodes no further records."""
         ...
 
     def encode(self, record: Record) -> bytes:
@@ -30,8 +30,8 @@ class DirectWriter:
 
     `put` writes enclosed frames. It returns False and writes nothing if the client has not read what was
     written before, or if other frames must be sent first. If the connection is closed, `put` accepts
-    everything. The owner of the connection replaces `put` as that changes. `put` is called once per client
-    and event, so while the client keeps up, it is the transport's own `write`.
+    everything. The owner of the connection replaces `put` when this state changes. `put` is called once per
+    client and event, so while the client keeps up, it is the transport's own `write`.
     """
 
     __slots__ = ("put",)

@@ -30,8 +30,8 @@ async def stage(state: State, principal: Principal, command: StageContext) -> Co
         UnknownPeer: there is no such peer.
         Forbidden: the caller is a peer's program.
         Malformed: the text is empty, or not valid Unicode.
-        TooLarge: this text, or all texts that wait for the peer together, are too large.
-        Unprocessable: `MOST_PROMPTS` texts already wait for the peer.
+        TooLarge: the staged and promoted texts of the peer, with this one, exceed the limit for messages.
+        Unprocessable: `MOST_PROMPTS` texts are already staged or promoted for the peer.
         StoreRefused, ShuttingDown: nothing was staged; the command may be sent again.
     """
     check_content(command.text, state.limits.message_bytes)
@@ -63,7 +63,7 @@ async def promote(state: State, principal: Principal, command: PromoteContext) -
 
 
 async def clear(state: State, principal: Principal, command: ClearContext) -> Context:
-    """Drop the staged texts, and those that were to be sent with the next message.
+    """Remove the staged texts and the promoted texts, which would be sent with the next message.
 
     Raises:
         UnknownPeer: there is no such peer.
@@ -74,7 +74,7 @@ async def clear(state: State, principal: Principal, command: ClearContext) -> Co
 
 
 async def staged_for(state: State, principal: Principal, name: str) -> Context:
-    """The caller's context for the peer; it is empty if nothing was staged.
+    """Return the caller's context for the peer; it is empty if nothing was staged.
 
     Raises:
         UnknownPeer: there is no such peer.
@@ -157,7 +157,7 @@ def _check(prompts: list[str], most: int) -> None:
 
 
 def resolved_name(state: State, principal: Principal, name: str) -> str:
-    """The full name of one of the caller's terminals, or of a peer.
+    """Return the full name of one of the caller's terminals, or of a peer.
 
     Raises:
         UnknownPeer: neither a terminal of the caller nor a peer has this name.

@@ -61,7 +61,7 @@ async def remove(state: State, principal: Principal, command: RemoveForward) -> 
 
 
 def forward_of(state: State, principal: Principal, source: str) -> Forward:
-    """The caller's forward from this peer, which may no longer be configured.
+    """Return the caller's forward from this peer, which may no longer be configured.
 
     Raises:
         NotFound: the caller has no forward from this peer.
@@ -77,13 +77,13 @@ def forwards_of(state: State, principal: Principal) -> Sequence[Forward]:
 
 
 def circle_of(state: State, forward: Forward) -> Sequence[str]:
-    """The peers through which the answers return to the forward's source; empty if they do not."""
+    """Return the peers through which answers come back to the forward's source; empty if they do not."""
     to = {each.source: each.to for each in state.routing_table.forwards_of(forward.owner)}
     return circle(forward.source, to)
 
 
 def terminal_peer(state: State, name: str) -> Peer | None:
-    """The peer with this name, if it is a wrapped terminal: answers are shown there but never typed."""
+    """Return the peer of this name if it is a wrapped terminal, where answers are shown but never typed."""
     try:
         peer = state.peers.get(name)
     except UnknownPeer:

@@ -1,4 +1,4 @@
-"""Relays answers: each answer in the outbox is delivered once to where its peer is forwarded.
+"""Relays answers: each answer in the outbox is delivered once, to the destination of its peer's forward.
 
 The outbox row is written in the commit of the answer and dropped in the commit that delivers it. If the hub
 is killed in between, the next hub finds the row and delivers the answer.
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class Answer(Struct, frozen=True):
-    """The answer of a turn. `via`: the peers through which its question had come; `at`: Unix time in
+    """The answer of a turn. `via`: the peers that its question had passed through; `at`: Unix time in
     milliseconds."""
 
     turn: TurnRow
@@ -65,8 +65,9 @@ class Answer(Struct, frozen=True):
 async def relay(state: State) -> None:
     """Deliver the answers in the outbox, oldest first, for as long as the hub runs.
 
-    If the store refuses, delivery is retried every `RETRY_SECONDS`. An answer that fails in any other way is
-    logged and left in the outbox for the next start of the hub.
+    While the store rejects commits, delivery is retried every `RETRY_SECONDS` seconds. If an answer cannot be
+    delivered because of its destination, the failure is logged as an event, and the answer leaves the outbox.
+    After an unexpected error, it stays in the outbox until the next start of the hub.
     """
     given_up: set[str] = set()
     while True:
@@ -74,7 +75,7 @@ async def relay(state: State) -> None:
         try:
             found = await state.store.find(DELIVERY, state=DUE, limit=BATCH + len(given_up))
         except Exception:
-            log.exception("outbox not read")
+            log.exception("reading the outbox failed")
             await asyncio.sleep(RETRY_SECONDS)
             continue
         deliveries = [delivery for delivery in found if delivery.id not in given_up]
@@ -86,18 +87,20 @@ async def relay(state: State) -> None:
 
 
 async def _deliver_or_retry(state: State, delivery: Row) -> bool:
-    """Deliver one answer; returns False if it is left in the outbox for the next start of the hub."""
+    """Deliver one answer; return False if it stays in the outbox until the next start of the hub."""
     while not state.closing:
         try:
             await _deliver(state, delivery)
             return True
         except StoreRefused as refusal:
-            log.warning("answer not delivered yet", extra={"turn": delivery.id, "why": refusal.detail})
+            log.warning(
+                "delivering an answer failed; retrying", extra={"turn": delivery.id, "reason": refusal.detail}
+            )
             await asyncio.sleep(RETRY_SECONDS)
         except ShuttingDown:
             break
         except Exception:  # an answer that cannot be delivered must not delay the others
-            log.exception("answer not delivered", extra={"turn": delivery.id})
+            log.exception("delivering an answer failed", extra={"turn": delivery.id})
             break
     return False
 
@@ -122,7 +125,7 @@ async def _deliver(state: State, delivery: Row) -> None:
 
 
 async def _show(state: State, forward: Forward, answer: Answer, delivery: Row) -> None:
-    """Deliver to a terminal: an event in the terminal's stream, which a shell shows now or later."""
+    """Deliver to a terminal: commit an event to the terminal's stream, which a shell shows now or later."""
     payload = MessageForwarded(
         forward.source,
         forward.to,
@@ -152,7 +155,7 @@ async def _terminal_stream(state: State, forward: Forward) -> str:
 
 
 async def _send(state: State, forward: Forward, answer: Answer, delivery: Row) -> None:
-    """Deliver to a peer: an ordinary message, whose commit drops the outbox row."""
+    """Deliver to a peer: send an ordinary message, whose commit drops the outbox row."""
     to = state.peers.get(forward.to)
     session_id = None if to.program else await _session(state, forward)
     text = _as_json(state, forward, answer) if forward.as_json else answer.text
@@ -177,7 +180,7 @@ async def _remember_session(state: State, forward: Forward, session_id: str) -> 
 
 
 async def _session(state: State, forward: Forward) -> str:
-    """The id of the session in which a model receives forwarded answers; a new one if the last has ended."""
+    """Return the id of the session in which a model receives forwarded answers; open one if needed."""
     row = await state.store.get("session", forward.session_id) if forward.session_id else None
     if row is not None and session_of(row).takes_messages:
         return row.id
@@ -196,7 +199,7 @@ async def _session(state: State, forward: Forward) -> str:
 
 
 async def _fail(state: State, forward: Forward, answer: Answer, delivery: Row, error: RhetorError) -> None:
-    """Write the failure to the stream of the answer, and store it with the forward."""
+    """Commit the failure to the answer's stream, and store it with the forward."""
     await until_unchanged(lambda: _fail_once(state, forward, answer, delivery, error))
 
 
@@ -234,7 +237,7 @@ class _Amended(Struct, frozen=True):
 
 
 async def _amended(state: State, forward: Forward, **changes: Any) -> _Amended | None:
-    """The stored forward with these changes; None if it was removed or replaced."""
+    """Return the stored forward with these changes; None if it was removed or replaced."""
     row = await state.store.get(kind_of(Forward), row_id(forward))
     stored = msgspec.json.decode(row.doc, type=Forward) if row else None
     if row is None or stored is None or not _is_same(stored, forward):
@@ -248,7 +251,7 @@ def _is_same(one: Forward, other: Forward) -> bool:
 
 
 async def _answer(state: State, delivery: Row) -> Answer | None:
-    """The answer to deliver; None if the log no longer has it."""
+    """Return the answer to deliver; None if the log no longer has it."""
     row = await state.store.get("turn", delivery.id)
     if row is None:
         return None

@@ -28,7 +28,7 @@ KIND = "terminal"
 
 
 async def put(state: State, principal: Principal, command: PutTerminal) -> Terminal:
-    """Register a terminal. If the command has `seen`, note that the events up to it were shown there.
+    """Register a terminal. If the command has `seen`, record that the events up to it were shown there.
 
     Raises:
         Malformed: the name is invalid.
@@ -68,7 +68,7 @@ async def remove(state: State, principal: Principal, command: RemoveTerminal) ->
 
 
 def owned_terminal(state: State, principal: Principal, name: str) -> Terminal:
-    """The caller's terminal with this name.
+    """Return the caller's terminal of this name.
 
     Raises:
         NotFound: the caller has no such terminal.
@@ -90,7 +90,7 @@ def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool
 
 async def _register(state: State, principal: Principal, name: str) -> Terminal:
     require_name(name, "terminal name")
-    async with state.exclusively(name):  # programs take the same lock: only one of them gets the name
+    async with state.exclusively(name):  # programs take the same lock, so only one gets the name
         if name in RESERVED or name in state.routing_table.terminals or _is_peer(state, name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())
@@ -102,7 +102,7 @@ async def _register(state: State, principal: Principal, name: str) -> Terminal:
 
 
 async def _mark_seen(state: State, terminal: Terminal, cursor: str) -> Terminal:
-    """Move the terminal's `seen` forward. It never moves back, whichever of its shells reports it."""
+    """Move the terminal's `seen` forward. It never moves back, no matter which of its shells reports it."""
     position = parse_cursor(cursor)
     head = await state.store.head(terminal.stream)
     if head is None:

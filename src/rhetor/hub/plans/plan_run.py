@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 class PlanRun:
     """One running plan.
 
-    Steps without a session write into the plan's stream, so that one cursor follows the whole plan. Steps in
-    a session write there, and the plan's stream has their start and their end.
+    Steps without a session write to the plan's stream, so that one cursor follows the whole plan. Steps in a
+    session write to the session's stream, and the plan's stream has only their start and their end.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class PlanRun:
             self._state.presence.forget(self._row.id)
 
     def stop(self, by: str) -> None:
-        """Cancel the steps that are running, including those in sessions. No further step starts."""
+        """Cancel the running steps, including those in sessions, and start no further step."""
         self._stopped_by = by
         for run in list(self._runs.values()):
             run.stop(lambda turn: turn.cancel(by))
@@ -114,7 +114,7 @@ class PlanRun:
         return None if most is None else most - len(self._active)
 
     async def _run_step(self, step: Step) -> None:
-        """Run one step to its end. Whatever it raises fails this step alone."""
+        """Run one step to its end. An error fails this step only."""
         try:
             message = self._message(step)
             check_content(message, self._state.limits.message_bytes)
@@ -145,7 +145,7 @@ class PlanRun:
         return attributed(self._state, self._principal, message, peer) if has_own_text else message
 
     def _passed_through(self, step: Step) -> tuple[str, ...]:
-        """The peers through which the step's message has come: the longest path if there are several."""
+        """Return the longest path of peers that the step's message has passed through."""
         return max((self._via[need] for need in step.needs), key=len, default=self._initial_via)
 
     async def _in_plan(self, step: Step, message: str) -> None:
@@ -189,7 +189,7 @@ class PlanRun:
     async def _begin_turn(
         self, step: Step, peer: Peer, row: TurnRow, payloads: Sequence[Payload], started: StepStarted
     ) -> tuple[ContextInjected, ...]:
-        """Commit the step's message with the context that is sent before it; returns that context."""
+        """Commit the step's message with the context that is sent before it, and return that context."""
         while True:
             sender = "" if step.needs else self._command.from_
             taken = await context_for(self._state, self._row.owner, peer, sender, step.context)
@@ -270,7 +270,7 @@ class PlanRun:
             self._progress.failed.add(step.id)
 
     def _skipped(self) -> list[Draft]:
-        """The events of the steps that can no longer run, because a step that they need has failed."""
+        """Return the events of the steps that cannot run because a step that they need has failed."""
         found = self._progress.newly_skipped()
         return [Draft(StepSkipped(step.id, because), step=step.id) for step, because in found]
 

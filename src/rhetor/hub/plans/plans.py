@@ -41,7 +41,7 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
 
     Raises:
         UnknownPeer, NoCapablePeer, UnknownTeam: the target of a step does not exist.
-        NotFound: the caller has no such session as a step names.
+        NotFound: a step names a session that the caller does not have.
         Unprocessable: the steps have a cycle, an unknown dependency or a duplicate id.
         HopLimit: a message would pass through more peers than allowed.
         Malformed, TooLarge: the message of a first step is empty, not valid Unicode, or too large.
@@ -58,7 +58,7 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
 
 
 async def stop(state: State, principal: Principal, command: StopPlan) -> None:
-    """Cancel the running steps of the plan; no further step starts. A plan that has ended stays as it is.
+    """Cancel the running steps of the plan, and start no further step. No effect if the plan has ended.
 
     Raises:
         NotFound: the caller has no such plan.
@@ -69,7 +69,7 @@ async def stop(state: State, principal: Principal, command: StopPlan) -> None:
 
 
 async def owned_plan(state: State, principal: Principal, plan_id: str) -> PlanRow:
-    """The caller's plan with this id.
+    """Return the caller's plan with this id.
 
     Raises:
         NotFound: the caller has no such plan.
@@ -81,7 +81,7 @@ async def owned_plan(state: State, principal: Principal, plan_id: str) -> PlanRo
 
 
 def expanded(state: State, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps, with each step for a team replaced by one step per member.
+    """Return the steps, with each step for a team replaced by one step per member.
 
     A step that needs the team's step then needs the steps of all members.
 
@@ -126,5 +126,5 @@ async def _begin(state: State, principal: Principal, command: StartPlan, plan: P
 
 
 def _shown(step: Step) -> dict[str, object]:
-    """A step as `plan.started` shows it: without its text, which the step's message has."""
+    """Return a step as `plan.started` shows it, without its text, which is in the step's message."""
     return {"id": step.id, "ai": step.target, "depends_on": list(step.needs), "session_id": step.session_id}

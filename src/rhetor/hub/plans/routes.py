@@ -36,7 +36,7 @@ async def put(state: State, principal: Principal, command: PutRoute) -> Route:
     Raises:
         UnknownPeer, NoCapablePeer, UnknownTeam: the target of a hop does not exist.
         NotFound: a hop is a route that the caller does not have.
-        Unprocessable: the name is invalid, the route leads through itself, or it has too many hops.
+        Unprocessable: the name is invalid, the route contains itself, or it has too many hops.
         HopLimit: a message would pass through more peers than allowed.
         Malformed, TooLarge: a purpose is empty, not valid Unicode, or too large.
         NameTaken: `new` is set, and the caller has a route with this name.
@@ -80,7 +80,7 @@ async def send(state: State, principal: Principal, command: SendRoute) -> Planne
     Raises:
         NotFound: the caller has no such route, or no longer has a route that is one of its hops.
         UnknownPeer, NoCapablePeer, UnknownTeam: the target of a hop no longer exists.
-        Unprocessable, HopLimit: the route now leads through itself, or through too many hops or peers.
+        Unprocessable, HopLimit: the route now contains itself, or has too many hops or peers.
         Malformed, TooLarge: the message is empty, not valid Unicode, or too large.
         KeyReused: the command id was used with another command.
         StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
@@ -93,7 +93,7 @@ async def send(state: State, principal: Principal, command: SendRoute) -> Planne
 
 
 def route_of(state: State, principal: Principal, name: str) -> Route:
-    """The caller's route with this name.
+    """Return the caller's route of this name.
 
     Raises:
         NotFound: the caller has no such route.

@@ -48,7 +48,7 @@ class TeamConversation:
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
-        """Send the message to all members, and report and answer as they end.
+        """Send the message to all members, and yield their starts, ends and answers as they happen.
 
         `history` is not used: each member has a history of its own.
 
@@ -76,7 +76,7 @@ class TeamConversation:
         yield Done()
 
     async def answer(self, id: str, value: Any) -> None:
-        """Does nothing: the requests of members belong to the members' own sessions."""
+        """Do nothing: the requests of members belong to the members' own sessions."""
 
     async def interrupt(self) -> None:
         self._end([])
@@ -98,7 +98,7 @@ class TeamConversation:
         except RhetorError as error:
             reports.put_nowait(StepFailed(name, error.code, error.detail, error.retryable))
         except Exception as error:
-            # an unexpected error fails this member alone, so that the team still waits for the others
+            # an unexpected error fails only this member, so that the team still waits for the others
             log.exception("team member failed", extra={"team": self._team, "peer": name})
             reports.put_nowait(StepFailed(name, "internal", type(error).__name__))
 
@@ -117,7 +117,7 @@ class TeamConversation:
         return await send(state, self._principal, command)
 
     def _shown(self, event: StepDone | StepFailed, *, first: bool) -> Text:
-        """The member's part of the answer, for clients that show only the team's text."""
+        """Return the member's part of the answer, for clients that show only the team's text."""
         if isinstance(event, StepFailed):
             return Text(f"{event.step}: {event.detail}\n", "stderr")
         title = self._state.peers.get(event.step).title
@@ -134,7 +134,7 @@ class TeamConversation:
 
 
 async def member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:
-    """The id of the session in which a member answers the team's messages; it is opened if needed."""
+    """Return the id of the session in which a member answers the team's messages; open one if needed."""
     return await until_unchanged(lambda: _member_session(state, principal, team, peer))
 
 

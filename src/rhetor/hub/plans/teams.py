@@ -43,7 +43,7 @@ async def load_teams(state: State) -> None:
 
 
 async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[str, ...]:
-    """Define a team; returns the full names of its members, each once.
+    """Define a team, and return the full names of its members, each once.
 
     Raises:
         Malformed: the name is invalid.
@@ -72,7 +72,7 @@ async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[s
 
 
 async def change(state: State, principal: Principal, command: ChangeTeam) -> tuple[str, ...]:
-    """Replace the members of a team; returns their full names, each once.
+    """Replace the members of a team, and return their full names, each once.
 
     Raises:
         UnknownTeam: there is no such team.
@@ -98,7 +98,7 @@ async def drop(state: State, principal: Principal, command: DropTeam) -> None:
         UnknownTeam: there is no such team.
         TeamConfigured: the team is defined in the configuration.
         Forbidden: the caller is a peer's program.
-        StoreRefused: the team may be deleted already, but sockets of it are still open.
+        StoreRefused: a commit was rejected; the team may be deleted already while its sockets are still open.
     """
     require_person(principal)
     _require_made(state, command.name)
@@ -122,7 +122,7 @@ def _row(state: State, principal: Principal, name: str, members: Sequence[str]) 
 
 
 def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
-    """The full names of the members, each once."""
+    """Return the full names of the members, each once."""
     if not 0 < len(names) <= MOST_MEMBERS:
         raise Unprocessable(f"a team must have 1 to {MOST_MEMBERS} members")
     found: list[str] = []

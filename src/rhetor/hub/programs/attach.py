@@ -23,9 +23,12 @@ async def forwarded_messages(
 ) -> AsyncIterator[Event]:
     """Yield the messages that are forwarded to a program's terminal, without end.
 
-    They start after `after`; without it, or if it is no longer valid, only new messages are yielded. They are
-    shown beside the program's screen and never typed into it. Only the program's owner receives any: for
-    another caller, or if the program is not running, the iterator ends at once.
+    The messages after the position `after` are yielded; without `after`, or if it is no longer valid, only
+    new ones. They are shown beside the program's screen and never typed into it. Only the program's owner
+    receives any: for another caller, or if the program is not running, the iterator ends at once.
+
+    Raises:
+        UnknownPeer: there is no peer of this name.
     """
     instance = next(iter(instances_of(state, state.peers.get(name).name)), None)
     head = await state.store.head(instance.entry.session_id) if instance else None
@@ -40,13 +43,13 @@ async def forwarded_messages(
 
 
 async def view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
-    """Open a view of a program's terminal. `writes`: the viewer also types.
+    """Open a view of a program's terminal. `writes`: the viewer may also type.
 
     Raises:
         UnknownPeer: there is no peer of this name.
         NotRunning: the peer's program is not running.
         NoTerminal: the program does not run in a terminal.
-        Forbidden: the caller is a program and wants to type.
+        Forbidden: `writes` is set and the caller is a program.
     """
     if writes:
         require_person(principal)

@@ -106,8 +106,8 @@ async def _read(state: State, instance: ProgramInstance) -> None:
                 await _store(state, instance, spooled)
     except asyncio.CancelledError:
         raise
-    except Exception:  # a fault of a driver must not end the hub
-        log.exception("a program's output cannot be read", extra={"peer": instance.peer.name})
+    except Exception:  # an error in a driver must not end the hub
+        log.exception("reading a program's output failed", extra={"peer": instance.peer.name})
         await instance.running.end()  # otherwise it would run without supervision
     await _record_end(state, instance, line)
 
@@ -126,7 +126,7 @@ async def _store(state: State, instance: ProgramInstance, spooled: Spooled) -> N
 async def _record_end(state: State, instance: ProgramInstance, line: str) -> None:
     """Log the program's end in its session and in the hub's stream; then remove the instance and its host's
     files."""
-    ended = instance.running.ended or Exit(lost="its output could not be read any more")
+    ended = instance.running.ended or Exit(lost="its output could no longer be read")
     name = instance.peer.name
     end = end_event(name, ended)
     partial = [Draft(OutputPartial(line))] if line else []
@@ -149,7 +149,7 @@ def forget(state: State, entry: ProgramRow) -> None:
         state.program_drivers[entry.peer.driver].forget(entry.host_id)
     except RhetorError as error:  # the files remain, which does no harm
         log.warning(
-            "a host's files were not removed", extra={"peer": entry.peer.name, "reason": error.detail}
+            "removing a host's files failed", extra={"peer": entry.peer.name, "reason": error.detail}
         )
 
 
@@ -184,7 +184,7 @@ def _draft(instance: ProgramInstance, output: Output) -> Draft | None:
 
 
 def _last_line(line: str, spooled: Spooled) -> str:
-    """The last line of the program's output if it is incomplete, else an empty string; at most 4096
+    """Return the last line of the program's output if it is incomplete, else an empty string; at most 4096
     characters."""
     for output in spooled.outputs:
         if isinstance(output, Text) and output.channel == "answer":

@@ -1,4 +1,4 @@
-"""Starts programs that run as peers, ends them, and adopts them again after a restart of the hub."""
+"""Starts programs that run as peers, ends them, and adopts them after a restart of the hub."""
 
 from __future__ import annotations
 
@@ -48,14 +48,16 @@ KINDS = {"terminal": PeerKind.TERMINAL, "stdio": PeerKind.TOOL}
 
 
 async def announce(state: State, principal: Principal, command: AnnounceProgram) -> Peer:
-    """Start a program that its owner describes, and make it a peer until it ends.
+    """Start the program that the command describes, and add it as a peer.
+
+    After the program has ended, the peer stays, with the status `gone`, until `end` removes it.
 
     Raises:
         Forbidden: the caller is a program.
         Malformed: the name, the command line or the prompt pattern is invalid.
         NameTaken: a peer, team, terminal or command has this name.
         ProgramMissing, ProgramRefused: the program cannot be started; nothing is running.
-        ShuttingDown: the hub accepts no commands any more.
+        StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
@@ -82,7 +84,7 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
         NameTaken: the session name belongs to a session with another peer.
         NotRunning: the program was announced and has ended, so only its owner can start it.
         ProgramMissing, ProgramRefused: the program cannot be started.
-        ShuttingDown: the hub accepts no commands any more.
+        StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
@@ -151,8 +153,8 @@ async def instance_for(
 ) -> ProgramInstance:
     """Return the peer's program instance; start the program if it is configured and not running.
 
-    If the peer has one program for each conversation, the result is the instance for the session, or for the
-    owner's default session without `session_id`.
+    If the peer has one program for each conversation, the result is the instance for the session, or, without
+    `session_id`, for the owner's default session.
 
     Raises:
         Unprocessable: the peer is not a program.
@@ -184,8 +186,8 @@ def instance_key(state: State, peer: Peer, session_id: str) -> str:
 
 
 async def _session(state: State, peer: Peer, owner: str, session_id: str | None) -> Session:
-    """The session that the program logs to: the given one if each session has its own program, else the
-    owner's default session."""
+    """Return the session that the program logs to: the given one if each session has its own program, else
+    the owner's default session."""
     row = await state.store.get("session", session_id) if session_id else None
     session = session_of(row) if row is not None else None
     if session is not None and state.program_drivers[peer.driver].sessions == "many":
@@ -198,7 +200,7 @@ async def make_standing(state: State, session: Session, cwd: str | None) -> None
     """Make a session the owner's default session with its peer, in the folder `cwd` if the program runs in
     its caller's folder.
 
-    It has no effect if the peer has no program, or has one program for all conversations.
+    No effect if the peer has no program, or has one program for all conversations.
     """
     peer = state.peers.get(session.peer)
     if peer.program is None or state.program_drivers[peer.driver].sessions == "one":
@@ -253,7 +255,7 @@ def keep_until_ended(state: State, peer: Peer) -> None:
 
 
 def _with_current_rules(state: State, entry: ProgramRow) -> ProgramRow:
-    """The row with the permission rules of this hub's configuration instead of the earlier hub's."""
+    """Return the row with the permission rules of this hub's configuration instead of the earlier hub's."""
     if not _is_configured(state, entry.peer.name):
         return entry
     rules = state.peers.get(entry.peer.name).permissions
@@ -276,7 +278,8 @@ async def _record_end(state: State, entry: ProgramRow, ended: Exit) -> None:
 
 
 async def _saved_state(state: State, entry: ProgramRow) -> SavedState:
-    """What an earlier hub saved of a program, including the running turn in its session."""
+    """Return the state that an earlier hub saved for a program, including the open permission requests of
+    the running turn in its session."""
     offset = await state.store.offset(source_of(entry.host_id))
     memory = await memory_of(state.store, entry.key)
     for started in STARTED:

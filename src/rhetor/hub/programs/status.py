@@ -1,4 +1,4 @@
-"""The status of peers, derived from their programs and running turns, and waiting until peers are idle."""
+"""Derives the status of peers from their programs and running turns, and waits until peers are idle."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def require_rest(state: State, peer: Peer, session_id: str) -> None:
     """Check that the program that answers in the session is idle, available or gone.
 
     Raises:
-        PeerBusy: the program is busy, with any caller's work.
+        PeerBusy: the program is in another state, for example busy with another caller's message.
     """
     instance = state.instances.get(instance_key(state, peer, session_id))
     if instance is not None and instance.status.state not in RESTING:
@@ -72,7 +72,7 @@ def running_turns(state: State, peer: Peer) -> int:
 
 
 async def waiting_messages(state: State, peer: Peer) -> int:
-    """Return the number of messages to the peer that are accepted and whose turns have not started."""
+    """Return the number of accepted messages to the peer whose turns have not started."""
     count = 0
     for accepted in UNSTARTED:
         for row in await state.store.find("turn", state=accepted):
@@ -84,9 +84,9 @@ async def waiting_messages(state: State, peer: Peer) -> int:
 async def until_idle(
     state: State, names: Sequence[str], mode: Literal["any", "all"], seconds: float | None
 ) -> Waited:
-    """Wait until any or all of the peers have no running turn and no busy program.
+    """Wait until any or all (`mode`) of the peers have no running turn and no busy program.
 
-    `seconds`: the timeout, after which the result has `timed_out` set; None: no timeout.
+    `seconds`: the timeout, after which the result has `timed_out` set; None means no timeout.
 
     Raises:
         UnknownPeer: one of the names is not a peer.

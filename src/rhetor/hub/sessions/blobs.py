@@ -74,7 +74,7 @@ async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
 
 
 async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
-    """The caller's blob with its content.
+    """Return the caller's blob with its content.
 
     Raises:
         NotFound: the caller has no such blob, or its content is no longer stored.
@@ -86,7 +86,7 @@ async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
 
 
 async def sweep(state: State) -> int:
-    """Delete the blobs that no event announces; returns how many. Call it before any blob is stored."""
+    """Delete the blobs that no event announces, and return how many. Call it before any blob is stored."""
 
     async def is_wanted(blob_id: str) -> bool:
         return bool(await state.store.find(KIND, parent=blob_id, limit=1))
@@ -95,7 +95,8 @@ async def sweep(state: State) -> int:
 
 
 def _key(principal: Principal, command: KeepBlob, blob_id: str) -> Key | None:
-    """The idempotency key. Its fingerprint covers the content by its id, so that it is cheap to compute."""
+    """Return the idempotency key, if the command has an id. It is cheap to compute, because its fingerprint
+    covers the content's id instead of the content."""
     if command.command_id is None:
         return None
     body = msgspec.json.encode([blob_id, replace(command, content=b"", command_id=None)])

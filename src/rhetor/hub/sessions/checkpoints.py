@@ -1,4 +1,4 @@
-"""Checkpoints: named positions of a session, to which it is restored and from which it is forked."""
+"""Checkpoints: named positions of a session, to which it can be restored and from which it can be forked."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint
 
 
 async def checkpoints(state: State, principal: Principal, session_id: str) -> Sequence[dict[str, Any]]:
-    """The session's checkpoints, oldest first, as `{checkpoint_id, at, name, cursor}`; `at` is Unix time in
-    milliseconds.
+    """Return the session's checkpoints, oldest first, as `{checkpoint_id, at, name, cursor}`.
+
+    `at` is Unix time in milliseconds.
 
     Raises:
         NotFound: the caller has no such session.
@@ -64,7 +65,7 @@ async def checkpoints(state: State, principal: Principal, session_id: str) -> Se
 
 
 async def restore(state: State, principal: Principal, command: RestoreSession) -> Session:
-    """Return the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
+    """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
 
     Raises:
         NotFound: the caller has no such session.
@@ -104,8 +105,9 @@ async def fork(state: State, principal: Principal, command: ForkSession) -> Sess
         PositionLost: the cursor is not a position of the session's log, or is no longer kept.
         NameTaken: another session has the name.
         ForkUnsupported: the peer's program cannot continue a copy of a conversation.
-        PeerBusy: the peer's program has a turn, of which the copy would have only a part.
-        Unprocessable: the peer's program can be copied only as it is now, and `at` is an earlier position.
+        PeerBusy: the peer is a program, and a turn of the session is running or waiting.
+        Unprocessable: the peer is a program, whose conversation can be forked only at its end, and `at` is an
+            earlier position.
         NotRunning, ProgramMissing, ProgramRefused, TurnFailure: the copy's program cannot be started; its
             session was stopped.
     """
@@ -141,7 +143,7 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
 
 
 async def _copied_memory(state: State, peer: Peer, parent: Session, position: Position) -> dict[str, Any]:
-    """The memory with which the copy's program starts; empty if it has no program or nothing to continue."""
+    """Return the memory with which the copy's program starts; empty if the peer has no program."""
     if peer.program is None:
         return {}
     if runner := state.runners.get(parent.id):
@@ -167,7 +169,7 @@ async def _begin_copy(state: State, principal: Principal, peer: Peer, session: S
 
 
 async def _resolve(state: State, session_id: str, at: str | None) -> Position:
-    """The position of a checkpoint (by id or name) or of a cursor."""
+    """Return the position of a checkpoint (by id or name) or of a cursor."""
     for row in await state.store.find("checkpoint", parent=session_id):
         kept = msgspec.json.decode(row.doc)
         if at is not None and at in (row.id, kept["name"]):

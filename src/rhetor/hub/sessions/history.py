@@ -18,7 +18,7 @@ PAGE = 1000
 async def recent(
     state: State, principal: Principal, limit: int, before: int | None = None
 ) -> Sequence[tuple[Exchange, str]]:
-    """The caller's last `limit` messages with their answers, newest first, each with its peer's name.
+    """Return the caller's last `limit` messages with their answers, newest first, each with its peer's name.
 
     `before`: Unix time in milliseconds; only messages older than this.
     """
@@ -39,8 +39,10 @@ async def recent(
 
 
 async def search(state: State, principal: Principal, words: str, limit: int) -> Sequence[tuple[Hit, str]]:
-    """Up to `limit` of the caller's messages that contain all the words, best match first, each with its
-    peer's name. Only the `4 * limit` best matches of all callers are considered."""
+    """Return up to `limit` of the caller's messages that contain all the words, best match first.
+
+    Each has its peer's name. Only the `4 * limit` best matches of all callers are considered.
+    """
     found: list[tuple[Hit, str]] = []
     for hit in await state.store.search(words, limit=limit * 4):
         peer = await _peer_of_own(state, principal, hit.turn_id)

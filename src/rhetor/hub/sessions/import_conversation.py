@@ -36,7 +36,7 @@ _KIND = "conversation"
 
 
 async def known_sessions(state: State) -> dict[str, str]:
-    """The ids of the sessions whose conversations the hub itself has run, by `driver/agent's own id`."""
+    """Return the ids of the sessions whose conversations the hub ran itself, by `driver/agent's own id`."""
     found: dict[str, str] = {}
     for row in await state.store.find("memory", limit=MOST_TURNS):
         name, _, session_id = row.id.partition("/")
@@ -78,7 +78,7 @@ class Conversation:
         self.session_id: str | None = None
 
     async def find(self) -> str | None:
-        """Look for the session of this conversation; returns why nothing can be imported now, or None."""
+        """Find the session of this conversation, if any; return why nothing can be imported, or None."""
         session = await self._session()
         if session is None:
             return None
@@ -86,7 +86,7 @@ class Conversation:
         if not session.takes_messages:
             return f"its session is {session.state}"
         if session.id in self._state.runners:
-            return "a turn of it is running"
+            return "a turn of its session is running"
         store = self._state.store
         self._known = {row.id for row in await store.find("turn", parent=session.id, limit=MOST_TURNS)}
         spoken = await store.spoken(session.id, 2 * MOST_TURNS, answered=False)
@@ -94,7 +94,7 @@ class Conversation:
         return None
 
     async def add(self, passages: Sequence[Passage]) -> tuple[int, int]:
-        """Add the new turns to the log; returns how many were new, and how many the log had already."""
+        """Add the new turns to the log; return how many were new and how many were in the log already."""
         new = [passage for passage in passages if not self._has(passage)]
         if not self._dry_run:
             batch: list[Passage] = []
@@ -108,7 +108,7 @@ class Conversation:
         return len(new), len(passages) - len(new)
 
     async def _session(self) -> Session | None:
-        """The session that an earlier import opened, or in which the hub itself ran the conversation."""
+        """Return the session that an earlier import opened, or in which the hub ran the conversation."""
         store = self._state.store
         link = await store.get(_KIND, self._key)
         id = link.parent if link else self._known_sessions.get(self._key)
@@ -143,7 +143,7 @@ class Conversation:
         self.session_id = session.id
 
     async def _session_for(self, passages: Sequence[Passage]) -> tuple[Session, list[Row]]:
-        """The session, opened or updated for these passages, and the rows to commit."""
+        """Return the session, opened or updated for these passages, and the rows to commit."""
         state, last = self._state, passages[-1].until
         row = await state.store.get("session", self.session_id) if self.session_id else None
         if row is None:
@@ -180,7 +180,7 @@ class Conversation:
         return Row(_KIND, self._key, "kept", b"{}", owner=owner, parent=session.id, at=session.created_at)
 
     def _turn_of(self, session: Session, passage: Passage, head: int) -> tuple[list[Draft], TurnRow]:
-        """The events and the row of a passage's turn, the same as those of a turn that ran in the hub.
+        """Return the events and the row of a passage's turn, the same as those of a turn that ran in the hub.
 
         `head`: the number of the session's last event.
         """
@@ -199,7 +199,7 @@ class Conversation:
         return drafts, row
 
     def _later(self, at: int) -> int:
-        """`at`, or the nearest time that is neither before the event before it nor in the future."""
+        """Return `at`, changed if needed so that times never decrease and are never in the future."""
         self._at = min(max(self._at, at), self._state.ids.now())
         return self._at
 
@@ -208,7 +208,7 @@ class Conversation:
         return f"{_IMPORTED_TURN}{blake2b(place, digest_size=12).hexdigest()}"
 
 
-_IMPORTED_TURN = "t_i"  # before hex digits; `Ids` gives a turn `t_` and hex digits, which have no `i`
+_IMPORTED_TURN = "t_i"  # no other turn id begins like this: `Ids` puts a hex digit after `t_`
 
 
 def _is_imported(turn_id: str) -> bool:

@@ -1,8 +1,8 @@
 """Imports the conversations that coding agents keep in files of their own.
 
 A conversation becomes a session. If the hub ran the conversation itself, the existing session gets only the
-turns that it lacks. A turn's id follows from the agent's own ids, so a turn is imported once, however often
-and from wherever its file is read. A file that has changed is read again from its beginning, piece by piece.
+turns that it lacks. A turn's id is derived from the agent's own ids, so a turn is imported only once, even if
+its file is read again or has been moved. A file that has changed is read again from its beginning, in pieces.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _READ = "transcript"
 
 @dataclass(slots=True)
 class FileReport:
-    """The result of one file, in turns. `known`: turns that were in the log already; `malformed`: lines that
-    cannot be read; `skipped`: why the file was not imported; `error`: what failed."""
+    """The result of one file. `new`: turns that were imported; `known`: turns that were in the log already;
+    `malformed`: lines that cannot be read; `skipped`: why the file was not imported; `error`: what failed."""
 
     path: str
     tool: str = ""
@@ -49,8 +49,8 @@ class FileReport:
 
 @dataclass(slots=True)
 class ImportReport:
-    """`unchanged`: how many files have not changed since an earlier import; `more`: files are left for the
-    next import."""
+    """The result of an import. `unchanged`: how many files have not changed since an earlier import; `more`:
+    whether files are left for the next import."""
 
     dry_run: bool
     files: list[FileReport] = field(default_factory=list)
@@ -65,7 +65,7 @@ class _Found(Struct, frozen=True):
 
 
 async def import_sessions(state: State, principal: Principal, command: ImportSessions) -> ImportReport:
-    """Import up to `MOST_FILES` files that have changed, newest first. A file that fails fails alone.
+    """Import up to `MOST_FILES` files that have changed, newest first. If one fails, the others are imported.
 
     Raises:
         Forbidden: the caller is a peer's program, or not on this machine.
@@ -88,7 +88,7 @@ async def import_sessions(state: State, principal: Principal, command: ImportSes
 
 
 def _agents(state: State, tool: str | None) -> list[Peer]:
-    """The peers whose conversations are imported: the tool's, or the first peer of each driver."""
+    """Return the peers whose conversations are imported: the tool's, or the first peer of each driver."""
     if tool is not None:
         peer = state.peers.get(tool)
         if peer.driver not in state.transcripts:
@@ -125,10 +125,11 @@ def _checked(path: str) -> str:
 
 
 async def _at(state: State, agents: Sequence[Peer], path: str) -> list[_Found]:
-    """The transcripts at a file or in a folder, each with its agent. Other files in a folder are skipped.
+    """Return the transcript at the path, or those in its folder, each with its agent. Other files in a folder
+    are skipped.
 
     Raises:
-        TranscriptUnreadable: the path cannot be read, or is a file that is no transcript.
+        TranscriptUnreadable: the path cannot be read, or is a file that is not a transcript.
     """
     candidates = [(peer, state.transcripts[peer.driver]) for peer in agents]
     if not candidates:
@@ -146,7 +147,7 @@ async def _at(state: State, agents: Sequence[Peer], path: str) -> list[_Found]:
 
 
 async def _changed(state: State, found: Sequence[_Found], report: ImportReport) -> list[_Found]:
-    """The files that have changed since they were last imported, newest first."""
+    """Return the files that have changed since they were last imported, newest first."""
     changed: list[_Found] = []
     for each in found:
         row = await state.store.get(_READ, each.file.path)
@@ -192,7 +193,7 @@ async def _import_file(
 async def _import_pieces(
     pieces: AsyncIterator[Excerpt], begin: Callable[[Excerpt], Conversation], report: FileReport
 ) -> bool:
-    """Whether the file need not be read again until it changes."""
+    """Import the pieces of a file; return whether the file need not be read again until it changes."""
     conversation: Conversation | None = None
     async for excerpt in pieces:
         report.malformed += excerpt.malformed
@@ -220,7 +221,7 @@ async def _add(conversation: Conversation, excerpt: Excerpt, report: FileReport)
 
 
 async def _pieces(found: _Found) -> AsyncIterator[Excerpt]:
-    """The excerpts of the file, each read in a thread."""
+    """Yield the excerpts of the file, each read in a thread."""
     pieces = iter(found.transcripts.read(found.file.path))
     while (excerpt := await asyncio.to_thread(next, pieces, None)) is not None:
         yield excerpt

@@ -1,6 +1,6 @@
-"""Leases: sessions that are stopped when no client has been connected for their `detach_ttl`.
+"""Leases: sessions with a `detach_ttl` are stopped when no client has been connected for so many seconds.
 
-A turn that is running then finishes first. A client that reconnects in time keeps the session.
+If a turn is running at that time, it finishes first. If a client reconnects in time, the session continues.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OPEN = (SessionState.ACTIVE, SessionState.PAUSED)
 
 @contextmanager
 def lease(state: State, session: Session) -> Iterator[None]:
-    """Keep the session open while a client is connected. After the last of its leases, the session has
-    `detach_ttl` seconds; a session without `detach_ttl` is not affected."""
+    """Keep the session open while a client is connected. After its last lease ends, the session is stopped if
+    no client connects within `detach_ttl` seconds; a session without `detach_ttl` is not affected."""
     if session.detach_ttl is None:
         yield
         return
@@ -66,7 +66,7 @@ async def _stop(state: State, session: Session) -> None:
 
 
 def _is_running(state: State, session_id: str) -> bool:
-    """Whether a turn is running that can end without a client: one that waits for an answer cannot."""
+    """Whether a turn is running. A turn that waits for an answer does not count: it needs a client to end."""
     runner = state.runners.get(session_id)
     return (
         runner is not None and runner.current is not None and runner.current.turn.state is TurnState.RUNNING

@@ -74,8 +74,8 @@ async def send(
     Raises:
         UnknownPeer, NoCapablePeer: there is no such peer.
         NotFound: the caller has no such session, or the row to drop is not in the catalog.
-        Malformed, TooLarge: the content is empty, not valid text, or too large; or no recipient is named.
-        Unprocessable: the session belongs to another peer than the one named.
+        Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
+        Unprocessable: the session belongs to a peer other than the one named.
         SessionOver: the session was stopped or has expired.
         PeerBusy: `if_busy` is "refuse" and the message would have to wait.
         HopLimit: the message has passed through the maximum number of peers.
@@ -157,7 +157,7 @@ async def _session_for(
 
 
 def _folder(principal: Principal, command: SendMessage) -> str | None:
-    """The sender's folder; None unless the sender is on this machine."""
+    """Return the sender's folder; None unless the sender is on this machine."""
     return command.cwd if principal.local else None
 
 
@@ -216,11 +216,11 @@ def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
     if command.if_busy == "refuse":
         raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
     if command.if_busy == "interrupt" and runner.current:
-        runner.current.stop(lambda turn: turn.interrupt("another message came first"))
+        runner.current.stop(lambda turn: turn.interrupt("interrupted by another message"))
 
 
 async def _replayed(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
-    """The result that the command had when it was first accepted."""
+    """Return the result that the command had when it was first accepted."""
     first = msgspec.json.decode(committed.result)
     after = Position(committed.epoch, committed.first - 1)
     return Accepted(
@@ -261,7 +261,8 @@ class PreparedMessage(msgspec.Struct, frozen=True):
 def opens_session(command: SendMessage, peer: Peer) -> bool:
     """Whether the message opens a session of its own.
 
-    A message to a program that names neither a session nor a context window goes to the standing session.
+    If the peer is a program and the message names neither a session nor a context window, the message goes to
+    the default session instead.
     """
     goes_to_standing = peer.program is not None and command.context_window is None
     return command.session_id is None and not goes_to_standing
@@ -270,7 +271,7 @@ def opens_session(command: SendMessage, peer: Peer) -> bool:
 async def drafts_of(
     state: State, principal: Principal, command: SendMessage, prepared: PreparedMessage, direct: bool
 ) -> tuple[TurnRow, list[Draft]]:
-    """The turn's row and its first events. `direct`: the turn starts now; otherwise it is queued."""
+    """Return the turn's row and its first events. `direct`: the turn starts now; otherwise it is queued."""
     turn_id, session, peer = state.ids.new("t"), prepared.session, prepared.peer
     payloads: list[Payload] = [*prepared.taken.payloads, prepared.message]
     if direct:

@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
-    """The caller's session with this id or name. If its `ttl` has passed, it expires now.
+    """Return the caller's session with this id or name. If its `ttl` has passed, expire it first.
 
     Raises:
         NotFound: the caller has no such session.
-        StoreRefused: the session has to expire and the store refuses; the call may be repeated.
+        StoreRefused: the store rejected the session's expiry; the call may be repeated.
     """
     return await until_unchanged(lambda: _owned_session(state, principal, session_id))
 
@@ -110,11 +110,11 @@ async def listed(
     name: str | None = None,
     limit: int = 1000,
 ) -> Sequence[Session]:
-    """The caller's sessions, most recently used first.
+    """Return the caller's sessions, most recently used first.
 
     `peer`, `session_state`, `project`, `name`: only sessions with these values. `limit` is applied before
-    `project`. Sessions that were opened for one message and have ended are listed only if `session_state` is
-    given. A session that has ended is not found by `name`, because another one may have the name now.
+    `project`. Sessions that were opened for one message and have ended are included only if `session_state`
+    is given. A session that has ended is not found by `name`, because another one may have the name now.
     """
     rows = await state.store.find(
         "session",
@@ -141,8 +141,8 @@ async def pause(state: State, principal: Principal, command: PauseSession) -> Se
 
 
 async def resume(state: State, principal: Principal, command: ResumeSession) -> Session:
-    """Run the waiting turns of a paused session. With `standing`, messages to the peer that name no session
-    continue in this one from now on.
+    """Run the waiting turns of a paused session. If `standing` is set, the session also becomes the caller's
+    default session with the peer.
 
     Raises:
         NotFound: the caller has no such session.
@@ -157,7 +157,7 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
 
 
 async def save(state: State, principal: Principal, command: SaveSession) -> Session:
-    """Keep the session until it is stopped: it no longer expires. A name in the command becomes its name.
+    """Keep the session until it is stopped: it no longer expires. If the command has a name, rename it.
 
     Raises:
         NotFound: the caller has no such session.
@@ -176,7 +176,7 @@ async def save(state: State, principal: Principal, command: SaveSession) -> Sess
 
 
 async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
-    """End the running turn of the session, if there is one. Waiting turns follow.
+    """End the running turn of the session, if there is one. The next waiting turn then starts.
 
     Raises:
         NotFound: the caller has no such session.
@@ -215,9 +215,9 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
 
 
 async def expire_old(state: State) -> int:
-    """Expire the sessions that have not been used for their `ttl`; returns how many expired.
+    """Expire the sessions that have not been used for their `ttl`, and return how many expired.
 
-    If a session cannot be expired now, it is logged and left for the next sweep.
+    If a session cannot be expired now, the failure is logged, and the next sweep retries.
     """
     now, expired = state.ids.now(), 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
@@ -226,7 +226,7 @@ async def expire_old(state: State) -> int:
             try:
                 await _become(state, session, SessionState.EXPIRED)
             except (StateConflict, StoreRefused) as error:
-                log.warning("session not expired", extra={"session": session.id, "why": error.detail})
+                log.warning("session expiry failed", extra={"session": session.id, "reason": error.detail})
             else:
                 expired += 1
     return expired
@@ -240,7 +240,7 @@ async def _change(state: State, principal: Principal, session_id: str, wanted: S
 
 
 async def open_one(state: State, principal: Principal, session_id: str) -> Session:
-    """The caller's session with this id or name, if it accepts messages.
+    """Return the caller's session with this id or name, if it accepts messages.
 
     Raises:
         NotFound: the caller has no such session.
@@ -275,7 +275,7 @@ async def _become(
 
 
 def _end_program(state: State, session: Session) -> None:
-    """End the program that ran for this session alone, if there is one."""
+    """End the program that runs only for this session, if there is one."""
     for instance in list(state.instances.values()):
         peer = instance.peer
         if instance.entry.key == instance_key(state, peer, session.id) != peer.name:

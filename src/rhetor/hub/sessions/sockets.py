@@ -1,6 +1,6 @@
-"""Sockets: open, find, list and close them, and keep the position up to which each was read.
+"""Sockets: open, find, list and close them, and store the position up to which each was read.
 
-A socket is a session under a socket id; a message to the session is a message to the socket.
+A socket is a session with a socket id; a message to the session is a message to the socket.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ async def open_socket(state: State, principal: Principal, command: OpenSocket) -
 
 
 async def found_socket(state: State, principal: Principal, socket_id: str) -> Socket:
-    """The caller's socket with this id. A socket that always exists gets its session here, on first use.
+    """Return the caller's socket with this id. A socket that always exists gets its session on first use.
 
     Raises:
         NotFound: the caller has no such socket, or it was closed.
-        UnknownTeam: it is the socket of a group, and there is no such team.
+        UnknownTeam: the socket belongs to a team that does not exist.
         StoreRefused, ShuttingDown: the session cannot be opened now.
     """
     row = await state.store.get(KIND, _row_id(principal, socket_id))
@@ -107,7 +107,7 @@ async def found_socket(state: State, principal: Principal, socket_id: str) -> So
 
 
 async def active_sockets(state: State, principal: Principal) -> Sequence[Active]:
-    """The caller's sockets: those that always exist, then the others in the order of their opening."""
+    """Return the caller's sockets: those that always exist, then the others, oldest first."""
     rows = await state.store.find(KIND, owner=principal.subject, limit=100_000)
     opened = {socket.id: socket for socket in map(_of, rows) if await _takes_messages(state, socket)}
     permanent = [TEAM_CHAT, HUB, *(GROUP + name for name in sorted(state.peers.teams))]
@@ -121,7 +121,7 @@ async def active_sockets(state: State, principal: Principal) -> Sequence[Active]
 
 
 async def close(state: State, principal: Principal, command: CloseSocket) -> None:
-    """Stop the socket's session. Its connections receive `closed` and are ended.
+    """Stop the socket's session. Its connections receive `closed` and are then closed.
 
     Raises:
         NotFound: the caller has no such socket.
@@ -136,7 +136,7 @@ async def close(state: State, principal: Principal, command: CloseSocket) -> Non
 
 
 async def end_sockets(state: State, socket_id: str) -> None:
-    """Close the sockets with this id of all owners."""
+    """Close all owners' sockets with this id."""
     for row in await state.store.find(KIND, parent=socket_id, limit=100_000):
         socket = _of(row)
         if await _takes_messages(state, socket):
@@ -145,10 +145,10 @@ async def end_sockets(state: State, socket_id: str) -> None:
 
 
 async def unread(state: State, socket: Socket) -> Position:
-    """The position after which a connection without a cursor starts to read.
+    """Return the position after which a connection without a cursor starts to read.
 
-    It is the last position that any connection of the socket has received. If there is none, or it is no
-    longer part of the log, it is the beginning of the log.
+    It is the last position that any connection of the socket has received, or the beginning of the log if
+    there is none or it is no longer part of the log.
     """
     head = await state.store.head(socket.session_id) or Head("", 0, 1)
     received = state.read_marks.received(socket.session_id)
@@ -160,9 +160,9 @@ async def unread(state: State, socket: Socket) -> Position:
 
 
 async def mark_read(state: State, socket: Socket, position: Position) -> None:
-    """Note that a connection has received everything up to `position`. The mark never moves back.
+    """Record that a connection has received everything up to `position`. The mark never moves back.
 
-    When this returns, the mark is durable unless the store refused it or the hub is stopping.
+    When this returns, the mark is durable unless the store rejected it or the hub is stopping.
     """
     if state.read_marks.advance(socket.session_id, position) and not state.closing:
         await state.background.complete(_save_mark(state, socket), "read mark")
@@ -177,7 +177,7 @@ async def _save_mark(state: State, socket: Socket) -> None:
     try:
         await state.store.commit(socket.session_id, [], rows=[row])
     except StoreRefused:
-        pass  # after a restart the messages are sent again, which clients expect of unacknowledged ones
+        pass  # after a restart, the messages are sent again, as clients expect of unacknowledged messages
 
 
 async def _active(state: State, socket: Socket) -> Active:
@@ -222,7 +222,7 @@ def _socket(session: Session) -> Socket:
 
 def _rows(session: Session, socket: Socket) -> list[Row]:
     doc = msgspec.json.encode(socket)
-    # the row's state is the session's id, so that of two that reopen the socket at once only one succeeds
+    # the row's state is the session's id, so if two requests reopen the socket at once, only one succeeds
     row = Row(
         KIND,
         f"{socket.owner}/{socket.id}",

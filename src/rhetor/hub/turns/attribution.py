@@ -1,4 +1,4 @@
-"""Attribution: how text from one peer is presented to another, and which peers a message has come through.
+"""Attribution: how one peer's text is presented to another, and which peers a message has passed through.
 
 This module decides how text reaches a peer, not when.
 """
@@ -28,7 +28,7 @@ def nonce() -> str:
 
 
 def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
-    """Return the peers that the caller's message has come through.
+    """Return the peers that the caller's message has passed through.
 
     The result is empty for a person. For a peer's program it is the path of the message that the peer is
     answering, followed by the peer. If the peer is answering several messages, the longest path counts.

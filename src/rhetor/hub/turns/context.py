@@ -69,7 +69,7 @@ def purpose_context(text: str, source: str, at: int) -> ContextInjected:
 
 
 def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[ContextInjected]:
-    """The purposes of the peer and of the terminal `sender`; other senders have none."""
+    """Return the purposes of the peer and of the terminal `sender`; other senders have none."""
     found: list[ContextInjected] = []
     if purpose := state.routing_table.purposes.get((owner, peer.name)):
         found.append(purpose_context(purpose.text, "purpose", purpose.at))
@@ -81,5 +81,5 @@ def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[Con
 
 
 def _unless_plain(peer: Peer, contexts: Sequence[ContextInjected]) -> Sequence[ContextInjected]:
-    """Nothing for a peer that reads plain text: it would process the context as input."""
+    """Return no contexts for a peer that reads plain text, which would process them as input."""
     return () if peer.reads_plain else contexts

@@ -34,7 +34,7 @@ async def call_peer(
     While it runs, `pending` passes answers to the conversation.
 
     Raises:
-        TurnFailure: the peer does not exist any more.
+        TurnFailure: the peer no longer exists.
         RhetorError: the conversation cannot be opened, or the peer's driver reports a failure.
     """
     try:
@@ -59,7 +59,7 @@ async def call_peer(
 
 
 def _abandon(state: State, pending: PendingRequests) -> None:
-    """Note that the turn ended without an answer. Its program may report its usage later."""
+    """Record that the turn ended without an answer: its program may report the turn's usage later."""
     instance = state.instances.get(pending.instance)
     if instance is not None and instance.entry.session_id == pending.stream:
         instance.abandoned_turn = pending.turn_id

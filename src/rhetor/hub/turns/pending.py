@@ -36,13 +36,13 @@ from rhetor.store.base import Committed, Key, Row
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-EXPIRED = "expiry"  # in `by`, if a permission request expired
+EXPIRED = "expiry"  # the value of `by` if a permission request expired
 RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Settled:
-    """What to commit for some payloads of a turn: payloads, and rows of the requests that they open or close.
+    """What to commit for some payloads of a turn: payloads, and the rows of requests that they open or close.
 
     `decided`: the answers that the user's rules gave.
     """
@@ -57,7 +57,7 @@ class PendingRequests:
 
     `lock` must be held for each commit of the turn, so that an answer and the turn's end cannot overtake each
     other. `conversation`: None until it is open. `instance`: the key of the program that answers, if any.
-    `cwd`: the folder of the program that runs for the caller. `via`: the peers that the message has come
+    `cwd`: the folder of the program that runs for the caller. `via`: the peers that the message has passed
     through.
     """
 
@@ -103,11 +103,11 @@ class PendingRequests:
                 self._expire_later(request)
 
     def memory_rows(self, memory: dict[str, Any]) -> list[Row]:
-        """Return the rows that save the conversation's memory for its next program."""
+        """Return the rows that save the conversation's memory for the next instance of its program."""
         return [memory_row(self.instance, memory, self._state.ids.now())] if self.instance else []
 
     def with_expiry(self, payload: Payload) -> Payload:
-        """Return the payload; if it is a permission request without an expiry time, with one."""
+        """Return the payload, with an expiry time if it is a permission request that has none."""
         if not isinstance(payload, PermissionAsked) or payload.expires_at is not None:
             return payload
         end = self._state.ids.now() + int(self._state.limits.permission_seconds * 1000)
@@ -129,7 +129,7 @@ class PendingRequests:
         return settled
 
     def deliver(self, decided: Sequence[PermissionAnswered]) -> None:
-        """Pass committed answers of the user's rules to the peer."""
+        """Pass the committed answers that the user's rules gave to the peer."""
         if self.conversation is not None:
             for answered in decided:
                 answer = self.conversation.answer(answered.request_id, answered.option_id)

@@ -54,7 +54,7 @@ class SessionRunner:
     def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
         """Release a held runner.
 
-        It runs `first`, whose start is already in the log, and then the turns that wait. `first` has the
+        It runs `first`, whose start is already in the log, and then the waiting turns. `first` has the
         session as it was committed with the turn.
         """
         self._held = False
@@ -69,14 +69,14 @@ class SessionRunner:
             self._state.notifier.notify()
 
     def wake(self) -> None:
-        """Run the turns that wait, after the current one."""
+        """Run the waiting turns after the current one."""
         self._checked = False  # a turn may have been accepted since the last check
         self._wanted = True
         if not self._held:
             self._start(None)
 
     def resume(self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received) -> None:
-        """Continue a turn that an earlier hub started and that its program is still running."""
+        """Continue a turn that an earlier hub started and its program is still running."""
         work = self._resumed(session, row, instance, message)
         self.task = self._state.background.start(work, f"session {self._session_id}")
 
@@ -124,7 +124,7 @@ class SessionRunner:
         except StateConflict:  # it was cancelled in the meantime
             return
         except Exception as error:
-            log.exception("turn not started", extra={"session": session.id, "turn": row.id})
+            log.exception("starting a turn failed", extra={"session": session.id, "turn": row.id})
             await self._fail(session, row, error)
         else:
             await self._run_turn(session, row, turn, message)
@@ -144,7 +144,7 @@ class SessionRunner:
             await self.current.run(instance.running.resume_turn())
             notify_relay(self._state.routing_table, row)
         except Exception as error:
-            log.exception("turn not resumed", extra={"session": session.id, "turn": row.id})
+            log.exception("resuming a turn failed", extra={"session": session.id, "turn": row.id})
             await self._fail(session, row, error)
         finally:
             self.current = None
@@ -213,8 +213,8 @@ def _turn(row: TurnRow) -> Turn:
 
 
 def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], MakeClosing]:
-    """Returns what to commit with a turn's end: the rows of the turn, of its peer's statistics and of the
-    outbox, and the end of a session that was created for this turn only."""
+    """Return the `closing` of a session's turn. It commits the rows of the turn, of its peer's statistics and
+    of the outbox, and ends a session that was created for this turn only."""
 
     def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
         now = state.ids.now()

@@ -95,13 +95,13 @@ class TurnRun:
         try:
             await self._append(ending, self._closing(end, self.turn.state))
         except Exception as error:
-            log.exception("the turn's end was not stored", extra=self._log_keys)
+            log.exception("storing a turn's end failed", extra=self._log_keys)
             end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {})
             await self._append([end], self._closing(end, TurnState.FAILED))
         return end
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
-        """End the turn now with the payloads of `how`; no effect if its answer is complete."""
+        """End the turn now with the payloads that `how` returns. No effect if its answer is complete."""
         if self._stopped is None and self.turn.state is not TurnState.COMPLETED:
             self._stopped = how
             if self._task is not None:
@@ -227,7 +227,7 @@ def _length(output: Output) -> int:
 
 
 def _joined(payloads: Sequence[Payload]) -> Sequence[Payload]:
-    """The payloads, with adjacent chunks of the same channel merged."""
+    """Return the payloads, with adjacent chunks of the same channel merged."""
     out: list[Payload] = []
     chunk: list[str] = []
     channel = None
