@@ -1,11 +1,11 @@
 """The promise of every store: a log of events and a catalog of rows, written together by one method.
 
 A *stream* is a list of events, numbered from 1 without gaps. Each stream is in one *incarnation* at a time,
-which its epoch names. An incarnation may stand on a base: a position of another stream (a fork), or of an
+which its epoch identifies. An incarnation may have a base: a position of another stream (a fork), or of an
 earlier incarnation of the same stream (a restore). It refers to the base; nothing is copied.
 
 The *catalog* keeps small JSON documents that are found by kind and id. `Store.commit` is the only way to
-write either. Followers are only woken; they read what is new for themselves.
+write events and rows. Followers are only woken; they read new events themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 class Draft(Struct, frozen=True, gc=False):
     """An event that has no number yet.
 
-    `at`: when it happened, Unix time in milliseconds; None stands for the time of the commit.
+    `at`: when it happened, as Unix time in milliseconds; None means the time of the commit.
     """
 
     payload: Payload
@@ -40,11 +40,11 @@ class Draft(Struct, frozen=True, gc=False):
 
 
 class Row(Struct, frozen=True, gc=False):
-    """A document of the catalog, with the few fields that it is found by.
+    """A document of the catalog, with the fields by which it can be found.
 
     `doc` is JSON. `at` is Unix time in milliseconds; `find` orders rows by it, then by id. `name` is unique
-    within kind and owner. `version` is 0 until the row is in the store. The store gives each write of a row a
-    version that no row had before, and ignores the one in a row that it is given.
+    within kind and owner. `version` is 0 until the row is in the store. The store assigns a new version,
+    which no row had before, at each write, and ignores the `version` of the row that is written.
     """
 
     kind: str
@@ -59,16 +59,16 @@ class Row(Struct, frozen=True, gc=False):
 
     @property
     def unchanged(self) -> Expect:
-        """The condition that the stored row is still this version; for a new row, that there is none yet."""
+        """The condition that the stored row still has this version; for a new row, that there is none yet."""
         return Expect(self.kind, self.id, version=self.version)
 
 
 class Expect(Struct, frozen=True, gc=False):
-    """A condition of a commit: of several writers that expect the same, the first wins.
+    """A condition of a commit. If several writers expect the same, only the first succeeds.
 
-    When the commit happens, the row must have this `version` (0: there must be no such row) and be in one of
-    these `states`. None stands for any version or state of a row that is there. A commit that writes back a
-    row which was read before names its version: see `Row.unchanged`.
+    At the time of the commit, the row must have this `version` (0: there must be no such row) and one of
+    these `states`. None allows any version or state of an existing row. A commit that writes back a row
+    expects the version that was read: see `Row.unchanged`.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Expect(Struct, frozen=True, gc=False):
 
 
 class Key(Struct, frozen=True, gc=False):
-    """An idempotency key: a commit with the same scope and key is made once.
+    """An idempotency key: a commit with the same scope and key is executed only once.
 
     `scope`: the owner of the key. `fingerprint`: a digest of the request, which must be the same each time.
     `result`: JSON that a repeated commit returns.
@@ -106,8 +106,8 @@ class Record(Struct, eq=False):
     """A committed event as it is stored. Two records are equal if they are the same event.
 
     `data` is the payload as JSON, `at` is Unix time in milliseconds. Code that only passes an event on uses
-    these fields; code that needs its content uses `event`. `frames` caches encoded frames by the name of
-    their dialect, for the next reader.
+    these fields; code that needs its content uses `event`. `frames` caches encoded frames by dialect, for
+    later readers.
     """
 
     stream: str
@@ -122,15 +122,15 @@ class Record(Struct, eq=False):
     _event: Event | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Cached frames do not count."""
+        """Compare the stored fields; cached frames are ignored."""
         return isinstance(other, Record) and self._stored == other._stored
 
     @classmethod
     def of(cls, event: Event) -> Record:
-        """The record of an event.
+        """Return the record of an event.
 
         Raises:
-            Malformed: as `encode`.
+            Malformed: the payload cannot be encoded; see `encode`.
         """
         payload, place = event.payload, event.position
         data = encode(payload)
@@ -153,7 +153,7 @@ class Record(Struct, eq=False):
 
     @property
     def event(self) -> Event:
-        """The event, decoded on first use: most records of a replay are passed on undecoded."""
+        """The event, decoded on first use, because most records of a replay are sent undecoded."""
         if self._event is None:
             payload = decode(self.type, self.data)
             self._event = Event(self.stream, self.position, self.at, payload, self.turn_id, self.step)
@@ -175,10 +175,10 @@ class Committed(Struct, frozen=True, gc=False):
 
 
 class Head(Struct, frozen=True, gc=False):
-    """The state of a stream's present incarnation.
+    """The state of a stream's current incarnation.
 
     `head`: the number of its last event, 0 if there is none. `earliest`: the number of the first event that
-    is still kept. `base`: the stream and position that it stands on.
+    is still kept. `base`: the stream and position from which it continues.
     """
 
     epoch: str
@@ -226,16 +226,16 @@ class Exchange(Struct, frozen=True, gc=False):
 
 
 class Log(Protocol):
-    """Reading streams. All methods see committed events only."""
+    """Reads streams. All methods return committed events only."""
 
     async def head(self, stream: str) -> Head | None:
-        """The state of the stream, or None if it does not exist."""
+        """Return the state of the stream, or None if it does not exist."""
         ...
 
     async def page(self, stream: str, after: Position, limit: int = PAGE) -> Sequence[Record]:
-        """Up to `limit` records after the position, in order.
+        """Return up to `limit` records after the position, in order.
 
-        The page is empty at the head, and only there. A page with much data may be shorter than `limit`.
+        The page is empty only at the head. If records are large, it may have fewer than `limit`.
 
         Raises:
             NotFound: the stream does not exist.
@@ -245,18 +245,18 @@ class Log(Protocol):
         ...
 
     async def wait(self, stream: str, after: Position) -> None:
-        """Return when there are events after the position, or when it can no longer be read from.
+        """Wait until there are events after the position, or until it is no longer a position of the stream.
 
-        Returns no data, and may return early.
+        The call returns no data, and it may return early.
         """
         ...
 
     async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
-        """The last `limit` messages, oldest first, through forks and restores.
+        """Return the last `limit` messages, oldest first, including those of the stream's bases.
 
-        Truncated events count too. With `answered`, only turns with a whole or partial answer count, and each
-        turn's question comes before its answer; of a turn that was answered again, the last answer counts.
-        Otherwise, all messages in the order of the log.
+        Messages of truncated events are included. If `answered` is set, only turns with a whole or partial
+        answer are included, and each turn's question comes before its answer; if a turn was answered again,
+        its last answer is used. Otherwise, all messages are returned in the order of the log.
 
         Raises:
             NotFound: the stream does not exist.
@@ -264,28 +264,28 @@ class Log(Protocol):
         ...
 
     async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        """The last `limit` questions of all streams with their answers, newest first.
+        """Return the last `limit` questions of all streams with their answers, newest first.
 
-        `before`: Unix time in milliseconds; only older questions count.
+        `before`: Unix time in milliseconds; only older questions are returned.
         """
         ...
 
     async def search(
         self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
     ) -> Sequence[Hit]:
-        """Messages that contain all the words, best match first, also those that a restore left behind.
+        """Return messages that contain all the words, best match first, even if a restore has removed them.
 
-        `words` is plain text, not a query language: runs of letters and digits are words, in any case.
-        Without a word, nothing is found. `streams`: search in these only.
+        `words` is plain text, not a query language: each run of letters and digits is a word, and case is
+        ignored. If there is no word, the result is empty. `streams`: search only these.
         """
         ...
 
 
 class Catalog(Protocol):
-    """Reading rows. All methods see committed rows only."""
+    """Reads rows. All methods return committed data only."""
 
     async def get(self, kind: str, id: str) -> Row | None:
-        """The row, or None if it does not exist."""
+        """Return the row, or None if it does not exist."""
         ...
 
     async def find(
@@ -299,14 +299,14 @@ class Catalog(Protocol):
         limit: int = 1000,
         newest: bool = False,
     ) -> Sequence[Row]:
-        """Rows that match all the given fields, ordered by `at`, then by id.
+        """Return the rows that match all the given fields, ordered by `at`, then by id.
 
-        If more than `limit` rows match: the first ones, or with `newest` the last ones.
+        If more than `limit` rows match, the first ones are returned, or the last ones if `newest` is set.
         """
         ...
 
     async def offset(self, source: str) -> int:
-        """The number of bytes of a spool that are in the log, 0 if none are."""
+        """Return the number of bytes of a spool that are in the log; 0 if none are."""
         ...
 
 
@@ -330,19 +330,19 @@ class Store(Log, Catalog, Protocol):
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
-        """Append the drafts, put and drop the rows, and keep the key and the offsets: all of it, or nothing.
+        """Append the drafts, write and drop rows, and store the key and the offsets: all of it, or nothing.
 
-        Returns when everything is durable; followers are woken after that. The first commit to a stream
-        creates it. `base` begins a new incarnation that stands on that stream and position. Rows are dropped
-        before others are put. The store checks the key before everything else, so a repeated commit returns
-        the first result even if its conditions no longer hold. If the caller is cancelled, the commit is
-        still made.
+        When this returns, everything is durable; followers are woken after that. The first commit to a stream
+        creates it. `base` starts a new incarnation that continues from that stream and position. Rows are
+        dropped before others are written. The store checks the key before everything else, so a repeated
+        commit returns the first result even if its conditions are no longer met. If the caller is cancelled,
+        the commit is still made.
 
         Raises:
-            Malformed: a text is not valid Unicode, a payload cannot be written as JSON, or a number has more
-                than 63 bits.
+            Malformed: a text is not valid Unicode, a payload cannot be encoded as JSON, or a number is
+                negative or has more than 63 bits.
             KeyReused: the key was used with another fingerprint.
-            StateConflict: one of `expects` does not hold.
+            StateConflict: a condition in `expects` is not met.
             NameTaken: another row has the name of one of the rows.
             NotFound: the base does not exist.
             StoreRefused: the store cannot write now; nothing was stored.
@@ -350,11 +350,11 @@ class Store(Log, Catalog, Protocol):
         ...
 
     async def fold(self, stream: str, turn_id: str) -> int:
-        """Replace each run of adjacent answer chunks of a turn by one `folded`.
+        """Replace each run of adjacent answer chunks of a turn with one `folded` event.
 
-        Returns the number of chunks removed. The other events keep their numbers. Nothing happens if the turn
-        is still running, or if no `turn.completed` or `output.partial` keeps its text. Chunks of reasoning
-        and stderr stay, because nothing else keeps them.
+        Return the number of chunks removed. The other events keep their numbers. Nothing happens if the turn
+        is still running, or if it has no `turn.completed` or `output.partial` with the text. Chunks of
+        reasoning and stderr stay, because no other event has their text.
 
         Raises:
             NotFound: the stream does not exist.
@@ -362,7 +362,7 @@ class Store(Log, Catalog, Protocol):
         ...
 
     async def truncate(self, stream: str, before: int) -> None:
-        """Drop the events with numbers below `before`, which is at most the head's number + 1. Messages stay.
+        """Remove the events with numbers below `before`, but no further than the head. Messages stay.
 
         Raises:
             NotFound: the stream does not exist.
@@ -375,21 +375,21 @@ class Store(Log, Catalog, Protocol):
 
 
 class Blobs(Protocol):
-    """Binary content beside the log, found by its digest: the same bytes are stored once.
+    """Stores binary content beside the log, under its digest, so the same bytes are stored only once.
 
-    The catalog says which session a blob belongs to, and so who may read it.
+    The catalog records who owns a blob and may read it.
     """
 
     async def keep(self, content: bytes) -> str:
         """Store the content durably and return its id, 64 hex digits.
 
         Raises:
-            StoreRefused: it cannot be written; nothing of it is left.
+            StoreRefused: it cannot be written; nothing was stored.
         """
         ...
 
     async def read(self, id: str) -> bytes:
-        """The content of a blob.
+        """Return the content of a blob.
 
         Raises:
             NotFound: it does not exist, was removed, or is damaged.
@@ -397,20 +397,20 @@ class Blobs(Protocol):
         ...
 
     async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
-        """Remove blobs that are not wanted and files that were not completely written; returns their number.
+        """Remove blobs that are not wanted and files that were not completely written; return their number.
 
-        Must not run at the same time as `keep`.
+        It must not run at the same time as `keep`.
         """
         ...
 
 
 def random_epoch() -> str:
-    """An epoch that no other incarnation has."""
+    """Return a random epoch, which no other incarnation has."""
     return secrets.token_hex(16)
 
 
 def check_position(head: Head, after: Position) -> Outcome:
-    """What becomes of a client that resumes at `after`."""
+    """Return `ok` if a client can resume at `after`, or the reason why it cannot."""
     if after.epoch != head.epoch:
         return "epoch_changed"
     if after.seq > head.head:
@@ -430,7 +430,7 @@ def require_position(head: Head, after: Position) -> None:
 
 
 def parse_cursor(cursor: str) -> Position:
-    """The position that a cursor names.
+    """Return the position that a cursor names.
 
     Raises:
         MalformedCursor: the text is not a cursor.
@@ -444,11 +444,11 @@ def parse_cursor(cursor: str) -> Position:
 async def follow(
     log: Log, stream: str, after: Position, limit: int = PAGE
 ) -> AsyncIterator[Sequence[Record]]:
-    """All events after the position, in order and in batches: the stored ones, then new ones as they are
-    committed.
+    """Yield all events after the position, in order and in batches: the stored ones, then new ones as they
+    are committed.
 
-    Does not end by itself. Between batches it holds no data, so a slow reader only lags behind; its next
-    batch has everything that came meanwhile, up to `limit`.
+    The iterator does not end by itself. It holds no data between batches, so a slow reader only lags behind;
+    its next batch has everything that was committed in the meantime, up to `limit`.
 
     Raises:
         PositionLost: the position is not, or is no longer, part of the log.
@@ -463,7 +463,7 @@ async def follow(
 
 
 def resumed(head: Head, after: Position) -> dict[str, Any]:
-    """The members that tell a subscriber from where its events continue."""
+    """Return the JSON members that tell a subscriber where its events continue."""
     outcome = check_position(head, after)
     return {
         "outcome": outcome,

@@ -1,7 +1,7 @@
 """Binary content as files whose name is the digest of their content.
 
-A file is readable by its owner only, and complete as soon as it has its name. Which blobs are wanted, and who
-may read them, the catalog says.
+A file is readable by its owner only, and it is complete when it has its name. The catalog records which blobs
+are wanted and who may read them.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class FileBlobs:
             if not (self._folder / id).exists():
                 self._write(id, content)
         except OSError as error:
-            raise StoreRefused(f"binary content cannot be kept: {error.strerror}") from error
+            raise StoreRefused(f"binary content could not be stored: {error.strerror}") from error
         return id
 
     def _write(self, id: str, content: bytes) -> None:
-        """Write under a temporary name first: a file with a blob's name is complete and on the disk."""
+        """Write under a temporary name first, so that a file with a blob's name is complete and durable."""
         draft = self._folder / f"{id}.{secrets.token_hex(4)}"
         try:
             with open(draft, "xb", opener=_private) as file:

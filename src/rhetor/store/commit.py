@@ -1,7 +1,7 @@
 """The rules of a commit, which all stores share: encoding it, checking it, and deciding whether it is
 accepted.
 
-The rules ask the few questions of `Standing`; each store answers them from its own rows.
+The rules read the stored state through `Standing`, which each store implements.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Entry(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, draft: Draft) -> Entry:
-        """The entry of a draft.
+        """Return the entry of a draft.
 
         Raises:
             Malformed: as in `Store.commit`.
@@ -40,13 +40,13 @@ class Entry(Struct, frozen=True, gc=False):
         return cls(draft.payload, encode(draft.payload), draft.turn_id, draft.step, draft.at)
 
     def record(self, stream: str, epoch: str, seq: int, at: int) -> Record:
-        """The committed event. `at`: the time of the commit, for events without a time of their own."""
+        """Return the committed event. `at`: the time of the commit, used if the entry has no time."""
         at = at if self.at is None else self.at
         return Record(stream, epoch, seq, at, self.payload.type, self.turn_id, self.step, self.data)
 
 
 class Append(Struct, frozen=True, gc=False):
-    """The arguments of `Store.commit`. `at`: the time of the commit, Unix time in milliseconds."""
+    """The arguments of `Store.commit`. `at`: the time of the commit, as Unix time in milliseconds."""
 
     stream: str
     at: int
@@ -62,7 +62,7 @@ class Append(Struct, frozen=True, gc=False):
         """Check texts and numbers.
 
         Raises:
-            Malformed: a text is not valid Unicode, or a number does not fit 63 bits.
+            Malformed: a text is not valid Unicode, or a number is negative or has more than 63 bits.
         """
         require_text("a stream's name", (self.stream,))
         for row in self.rows:
@@ -83,30 +83,30 @@ class Append(Struct, frozen=True, gc=False):
 
 
 class Standing(Protocol):
-    """What is stored at the moment of a commit."""
+    """The stored state against which a commit is checked."""
 
     def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
-        """The fingerprint and the result that are stored under an idempotency key."""
+        """Return the fingerprint and the result that are stored under an idempotency key, if any."""
         ...
 
     def row(self, kind: str, id: str) -> tuple[str, int] | None:
-        """The state and the version of a row."""
+        """Return the state and the version of a row, or None if it does not exist."""
         ...
 
     def holder(self, kind: str, owner: str, name: str) -> str | None:
-        """The id of the row that has this name."""
+        """Return the id of the row that has this name, if any."""
         ...
 
     def reaches(self, stream: str, position: Position) -> bool:
-        """Whether the position exists in the stream's present incarnation or in an earlier one."""
+        """Whether the position exists in the stream's current incarnation or in an earlier one."""
         ...
 
 
 def admit(append: Append, standing: Standing) -> Committed | None:
     """Return None if the commit is accepted, or the result of the first commit with the same key.
 
-    The key is checked first, so a repeated command gets its first result even if its conditions no longer
-    hold.
+    The key is checked first, so a repeated command gets its first result even if its conditions are no longer
+    met.
 
     Raises:
         KeyReused, StateConflict, NameTaken, NotFound: as in `Store.commit`.
@@ -136,7 +136,7 @@ def _require_expected(expect: Expect, standing: Standing) -> None:
 def _require_names(append: Append, standing: Standing) -> None:
     if not append.rows:
         return
-    # a row that this commit drops or puts again gives up its old name
+    # a row that this commit drops or writes releases its old name
     moving = {*append.drop, *((row.kind, row.id) for row in append.rows)}
     taken: dict[tuple[str, str, str], str] = {}
     for row in append.rows:

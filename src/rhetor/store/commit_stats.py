@@ -1,4 +1,4 @@
-"""How much was committed since the start, and how long the callers waited."""
+"""Statistics of commits: how many events were appended, and how long the callers waited."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 class Commits(Struct):
     """Counters of all commits. `events`: the number of events that were appended.
 
-    `counts`: the number of commits by the time their callers waited, each up to the bound in the same place
-    of `bounds` (seconds), the last one above all bounds. `seconds`: the sum of all these times.
+    `counts`: a histogram of the times that callers waited. Each item counts the commits up to the bound (in
+    seconds) with the same index in `bounds`, the last one those above all bounds. `seconds`: the sum of all
+    times.
     """
 
     bounds: ClassVar[tuple[float, ...]] = BOUNDS

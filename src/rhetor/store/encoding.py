@@ -1,4 +1,4 @@
-"""Payloads to JSON and back, and the texts and numbers that a store can keep."""
+"""Encodes payloads as JSON and decodes them, and checks that texts and numbers can be stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(payload: Payload) -> bytes:
-    """The payload's `data` as JSON in UTF-8.
+    """Return the payload's `data` as JSON in UTF-8.
 
     Raises:
         Malformed: it has a lone surrogate or a value without a JSON type, or it is nested too deeply.
@@ -25,17 +25,17 @@ def encode(payload: Payload) -> bytes:
     except UnicodeEncodeError as error:
         raise _not_unicode(payload.type) from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise Malformed(f"{payload.type} cannot be written as JSON", why=type(error).__name__) from error
+        raise Malformed(f"{payload.type} cannot be encoded as JSON", why=type(error).__name__) from error
 
 
 def decode(kind: str, data: bytes) -> Payload:
-    """The payload of the type `kind` that `encode` wrote."""
+    """Decode a payload of the type `kind`, as `encode` returned it."""
     return _decoder(kind)(data)
 
 
 @cache
 def _decoder(kind: str) -> Callable[[bytes], Payload]:
-    """Created at first use, because creating all of them would delay the start by milliseconds."""
+    """Return a decoder, created on first use, because creating all of them would delay the hub's start."""
     return msgspec.json.Decoder(PAYLOADS[kind]).decode
 
 
@@ -43,7 +43,7 @@ def require_text(what: str, texts: Iterable[str | None]) -> None:
     """Check that texts can be stored.
 
     Raises:
-        Malformed: a text has a lone surrogate, so it has no form in UTF-8.
+        Malformed: a text contains a lone surrogate, which UTF-8 cannot encode.
     """
     for text in texts:
         if text is not None and not text.isascii():
@@ -60,8 +60,8 @@ def require_integer(what: str, value: int) -> None:
         Malformed: the number is negative or has more than 63 bits.
     """
     if not 0 <= value <= MAX_INTEGER:
-        raise Malformed(f"{what} is not between 0 and 2^63 - 1")
+        raise Malformed(f"{what} must be between 0 and 2^63 - 1")
 
 
 def _not_unicode(what: str) -> Malformed:
-    return Malformed(f"{what} holds a lone surrogate, which is no Unicode text")
+    return Malformed(f"{what} contains a lone surrogate; send valid Unicode")

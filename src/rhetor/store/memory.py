@@ -1,6 +1,6 @@
-"""A store without a disk, for tests and trials. It keeps the whole promise except durability.
+"""An in-memory store, for tests and trials. It keeps every promise of a store except durability.
 
-It lives in one event loop. A commit is one step without an `await`, which makes it atomic.
+It is used in one event loop. A commit has no `await`, which makes it atomic.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Incarnation(Struct):
             self.said.append(Spoken(entry.turn_id or "", *message, record.at, self.head))
 
     def answers(self) -> dict[str, str]:
-        """The last answer of each turn."""
+        """Return the last answer of each turn, by turn id."""
         return {spoken.turn_id: spoken.content for spoken in self.said if spoken.role == ASSISTANT}
 
     def fold(self, turn_id: str) -> int:
@@ -76,7 +76,7 @@ class _Incarnation(Struct):
 
 
 class MemoryStore:
-    """A `Store` whose content ends with the process. `clock`: Unix time in milliseconds."""
+    """A `Store` whose content is lost when the process ends. `clock`: returns Unix time in milliseconds."""
 
     def __init__(self, *, clock: Callable[[], int], new_epoch: Callable[[], str] = random_epoch) -> None:
         self._clock = clock
@@ -87,7 +87,7 @@ class MemoryStore:
         self._names: dict[tuple[str, str, str], str] = {}
         self._keys: dict[tuple[str, str], tuple[str, Committed]] = {}
         self._sources: dict[str, int] = {}
-        self._version = 0  # that the last written rows got
+        self._version = 0  # of the rows that were written last
         self._wakeups = Wakeups()
         self.commit_stats = Commits()
         self._closed = False

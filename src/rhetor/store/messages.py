@@ -22,7 +22,7 @@ ASSISTANT = "assistant"
 
 
 def said(payload: Payload) -> tuple[str, str] | None:
-    """The role and the text of a payload that is a message of the conversation, else None."""
+    """Return the role and the text if the payload is a message of the conversation, else None."""
     match payload:
         case MessageAccepted(role=role, content=content):
             return role, content
@@ -32,9 +32,9 @@ def said(payload: Payload) -> tuple[str, str] | None:
 
 
 def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> Sequence[Spoken]:
-    """The last `limit` messages, oldest first, from messages that come newest first.
+    """Return the last `limit` messages, oldest first. `backwards`: the messages, newest first.
 
-    Reads no more of `backwards` than it needs.
+    No more of `backwards` is read than needed. `answered`: as in `Log.spoken`.
     """
     if limit <= 0:
         return []
@@ -54,7 +54,7 @@ def _answered(backwards: Iterable[Spoken], limit: int) -> Sequence[Spoken]:
     for spoken in backwards:
         turn = turns.get(spoken.turn_id)
         if spoken.role == ASSISTANT:
-            # if the turn was answered again, the last answer counts
+            # if the turn was answered again, the last answer is used
             turns.setdefault(spoken.turn_id, [spoken])
         elif turn is not None and len(turn) == 1:
             turn.append(spoken)
@@ -73,10 +73,10 @@ def _whole(turns: dict[str, list[Spoken]]) -> int:
 
 
 def folded(turn: Iterable[Event]) -> list[Event]:
-    """The events that replace runs of adjacent answer chunks of a turn. `turn`: its events in order.
+    """Return the events that replace runs of adjacent answer chunks of a turn. `turn`: its events in order.
 
-    Empty if the turn is still running, or if no whole or partial answer keeps its text. Reasoning and stderr
-    are not folded, because nothing else keeps them.
+    The result is empty if the turn is still running, or if no event has its whole or partial answer.
+    Reasoning and stderr are not folded, because no other event has their text.
     """
     runs: list[Event] = []
     kept = False
@@ -100,5 +100,5 @@ def _join(runs: list[Event], chunk: Event) -> None:
 
 
 def chunks(folds: Iterable[Event]) -> int:
-    """The number of events that the folds replace."""
+    """Return the number of events that the folds replace."""
     return sum(event.seq - event.prev for event in folds)

@@ -1,4 +1,4 @@
-"""Searching for plain words: how a text is split into words, and how an excerpt marks them."""
+"""Searching for plain words: splitting a text into words, ranking it, and marking the words in an excerpt."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ _BEFORE, _AFTER = 60, 120
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text or a query; empty if it has no letter or digit."""
+    """Return the words of a text or a query; empty if it has no letter or digit."""
     return _WORD.findall(text)
 
 
 def fts_expression(words: Sequence[str]) -> str:
-    """An FTS5 expression that matches texts with all the words. Quotes keep words from being operators."""
+    """Return an FTS5 expression that matches texts with all the words.
+
+    The words are quoted, so that none is read as an operator.
+    """
     return " AND ".join(f'"{word}"' for word in words)
 
 
 def rank(text: str, words: Sequence[str]) -> int:
-    """How often the words occur in the text; 0 unless each of them does."""
+    """Return how often the words occur in the text; 0 if one of them does not occur."""
     found = [word.casefold() for word in words_of(text)]
     counts = [found.count(word.casefold()) for word in words]
     return sum(counts) if all(counts) else 0
 
 
 def excerpt(text: str, words: Sequence[str]) -> str:
-    """The text around the first word that matches, with marks around the words."""
+    """Return the text around the first matching word, with marks around all matching words."""
     wanted = {word.casefold() for word in words}
     hits = (found for found in _WORD.finditer(text) if found[0].casefold() in wanted)
     first = next(iter(islice(hits, 1)), None)

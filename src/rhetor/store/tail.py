@@ -1,7 +1,7 @@
 """The newest records of each stream in memory, so that live followers do not read the database.
 
-The tail lives in the event loop. It receives committed changes only, in their order. If it cannot answer with
-certainty, it says so, and the caller reads the database.
+The tail is used in the event loop. It receives only committed changes, in order. If it cannot answer with
+certainty, it returns None, and the caller reads the database.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def number(record: Record) -> int:
 
 
 def behind(records: Sequence[Record], seq: int, limit: int) -> Sequence[Record]:
-    """Up to `limit` of the records whose number is above `seq`."""
+    """Return up to `limit` records whose number is above `seq`."""
     start = bisect_right(records, seq, key=number)
     return records[start : start + limit]
 
 
 def put_folds(records: list[Record], folds: Sequence[Record]) -> None:
-    """Replace the folded records in the list by their folds."""
+    """Replace the folded records in the list with their folds."""
     for fold in folds:
         begin = bisect_right(records, fold.prev, key=number)
         end = bisect_right(records, fold.seq, key=number)
@@ -41,14 +41,14 @@ def put_folds(records: list[Record], folds: Sequence[Record]) -> None:
 
 
 class _Run(Struct):
-    """Adjacent records of one stream, the last of which is at its head."""
+    """Adjacent records of one stream, up to its head."""
 
     head: Head
     records: list[Record] = field(default_factory=list)
     size: int = 0
 
     def floor(self) -> int:
-        """The lowest number after which all records are in memory."""
+        """Return the lowest number after which all records are in memory."""
         return self.records[0].prev if self.records else self.head.head
 
     def take(self, head: Head, records: Sequence[Record], folds: Sequence[Record]) -> None:
@@ -61,7 +61,7 @@ class _Run(Struct):
         self.size += sum(map(_cost, records))
 
     def shrink(self, max_records: int, max_bytes: int) -> None:
-        """Drop the oldest records until the run is within its bounds; the newest record always stays."""
+        """Remove the oldest records until the run is within its bounds; the newest record always stays."""
         drop, size = 0, self.size
         while len(self.records) - drop > 1 and (len(self.records) - drop > max_records or size > max_bytes):
             size -= _cost(self.records[drop])
@@ -73,9 +73,9 @@ class _Run(Struct):
 class Tail:
     """The newest records of many streams.
 
-    Records and bytes of each stream are bounded, and the bytes of all streams. If the total is too large, the
-    stream that was not written or read for the longest time is dropped. The newest record of the newest
-    stream always stays.
+    The records and bytes of each stream and the bytes of all streams are limited. If the total is too large,
+    the least recently used stream is removed. The newest record of the most recently used stream always
+    stays.
     """
 
     def __init__(
@@ -88,16 +88,16 @@ class Tail:
         self.size = 0
 
     def __len__(self) -> int:
-        """The number of streams that have records here."""
+        """Return the number of streams in memory."""
         return len(self._runs)
 
     def head(self, stream: str) -> Head | None:
-        """The head as of the last change, or None if the stream is not in memory."""
+        """Return the head as of the last change, or None if the stream is not in memory."""
         run = self._runs.get(stream)
         return run.head if run else None
 
     def page(self, stream: str, after: Position, limit: int) -> Sequence[Record] | None:
-        """As `Log.page`, or None if the records in memory do not decide it."""
+        """Return the page as `Log.page` does, or None if the records in memory are not sufficient."""
         run = self._runs.get(stream)
         if run is None or run.head.epoch != after.epoch or not run.floor() <= after.seq <= run.head.head:
             return None

@@ -1,4 +1,4 @@
-"""The followers that wait, by stream. A wake-up carries no data; a woken follower reads the log."""
+"""Wakes the followers of a stream. A wake-up carries no data; a woken follower reads the log."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 
 
 class Wakeups:
-    """The waiting followers, in one event loop. A stream without followers takes no memory."""
+    """The waiting followers in one event loop, by stream. A stream without followers takes no memory."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     def __len__(self) -> int:
-        """The number of waiting followers."""
+        """Return the number of waiting followers."""
         return sum(map(len, self._waiting.values()))
 
     @property
@@ -21,10 +21,10 @@ class Wakeups:
         return len(self._waiting)
 
     def enter(self, stream: str) -> asyncio.Future[None]:
-        """A future that the next wake-up of the stream completes. The caller must `leave` it in any case.
+        """Return a future that the next wake-up of the stream completes. The caller must always `leave`.
 
-        Enter first, then look at the log, then wait: no change is missed between the look and the wait. This
-        is not a context manager, because a generator's would cost more than the rest of a wait.
+        Call this first, then read the log, then wait, so that no change is missed. This is not a context
+        manager, because one made of a generator would cost more than the rest of a wait.
         """
         woken = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(stream, set()).add(woken)

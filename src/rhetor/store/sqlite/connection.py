@@ -1,4 +1,4 @@
-"""Connections to the database file, and the meaning of its errors."""
+"""Opens connections to the database file, and classifies SQLite's errors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLI
 def connect(
     path: Path, *, query_only: bool = False, busy_timeout: float = BUSY_TIMEOUT
 ) -> sqlite3.Connection:
-    """A connection for one thread at a time. Transactions begin and end by statement.
+    """Return a new connection for one thread at a time. Statements begin and end its transactions.
 
-    In WAL mode with `synchronous=FULL`: when COMMIT returns, the transaction is on the disk. Checkpoints
-    never run inside a commit; a thread of their own makes them.
+    The database is in WAL mode with `synchronous=FULL`, so when COMMIT returns, the transaction is on the
+    disk. Checkpoints never run inside a commit, but in a thread of their own.
     """
     connection = sqlite3.connect(
         path,
@@ -44,7 +44,7 @@ def connect(
 
 @contextmanager
 def atomic(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[None]:
-    """A transaction: all or none of its statements are committed, and all see one state of the database."""
+    """Run the block in a transaction: all or none of its statements are committed, and all see one state."""
     connection.execute(begin)
     try:
         yield
@@ -56,13 +56,13 @@ def atomic(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[Non
 
 
 def refusal(error: sqlite3.Error) -> StoreRefused:
-    """The error that a caller gets if the database does not work."""
+    """Return the error to raise if the database does not work."""
     reason = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return StoreRefused(f"the database cannot be used now: {error}", reason=reason)
+    return StoreRefused(f"the database is not available: {error}", reason=reason)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the error says that the file is damaged."""
+    """Whether the error means that the file is damaged."""
     return _primary(error) in _DAMAGED
 
 

@@ -1,6 +1,7 @@
-"""Opening and closing the database file: its owner, its integrity and its schema.
+"""Opens and closes the database file: takes its lock, checks its integrity, and migrates its schema.
 
-A file that was not closed is checked before it is used again. What to do about damage is not decided here.
+A file that was not closed properly is checked before it is used again. The caller decides what to do about
+damage.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 class Ownership:
-    """A lock file beside the database: one process has it open. The lock ends with the process."""
+    """A lock file beside the database, so that only one process opens it. The lock ends with the process."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock.
@@ -45,7 +46,7 @@ class Ownership:
         Raises:
             StoreRefused: another process, or another store of this one, has the database open.
         """
-        # not the database itself: closing a second descriptor of it would drop SQLite's own locks
+        # the database itself is not locked: closing a second descriptor of it would drop SQLite's own locks
         self._file = os.open(
             path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
@@ -63,11 +64,11 @@ def prepare(path: Path) -> None:
     """Create or check the database, migrate it to the newest schema, and mark it as open.
 
     Raises:
-        StoreDamaged: it was not closed, and the check found damage.
-        StoreRefused: a newer program wrote it.
+        StoreDamaged: it was not closed properly, and the check found damage.
+        StoreRefused: a newer version of the program wrote it.
         OSError, sqlite3.Error: it cannot be opened.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would take the umask
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would apply the umask
     with closing(connect(path)) as connection:
         if not _was_closed(connection):
             _require_sound(path, connection)
@@ -76,10 +77,10 @@ def prepare(path: Path) -> None:
 
 
 def finish(path: Path) -> None:
-    """Mark the database as closed. The last connection moves the write-ahead log into the file.
+    """Mark the database as closed. Closing the last connection moves the write-ahead log into the file.
 
     Raises:
-        sqlite3.Error: it cannot be written now; the next opening will check it.
+        sqlite3.Error: it cannot be written now; it will be checked when it is opened next.
     """
     with closing(connect(path)) as connection:
         _note(connection, clean=True)

@@ -1,4 +1,4 @@
-"""The incarnations of streams, as rows of the database."""
+"""Reads the incarnations of streams from the database."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Incarnation(Struct, frozen=True, gc=False):
 
 
 def present(connection: sqlite3.Connection, stream: str) -> Incarnation | None:
-    """The stream's present incarnation, or None if the stream does not exist."""
+    """Return the stream's current incarnation, or None if the stream does not exist."""
     sql = f"{_SELECT} WHERE i.stream = ? AND i.present"
     return _of_row(connection.execute(sql, (stream,)).fetchone())
 
 
 def incarnation_of(connection: sqlite3.Connection, epoch: str) -> Incarnation | None:
-    """The incarnation with that epoch, or None."""
+    """Return the incarnation with that epoch, or None."""
     return _of_row(connection.execute(f"{_SELECT} WHERE i.epoch = ?", (epoch,)).fetchone())
 
 

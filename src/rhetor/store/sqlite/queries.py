@@ -1,4 +1,4 @@
-"""Reading the tables: functions of a connection that is in a read transaction."""
+"""Reads the tables. A function with several queries must be called in a read transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rhetor.store.search import fts_expression
 
 from .incarnation import Incarnation, present
 
-PAGE_BYTES = 4 << 20  # of payloads, after which a page ends
+PAGE_BYTES = 4 << 20  # a page ends with the record whose payload reaches this size
 EXCERPT_TOKENS = 24
 _FOREVER = 2**63 - 1
 _EVENT = "seq, at, type, turn_id, step, data"
@@ -32,7 +32,7 @@ SELECT inc, last FROM view ORDER BY depth
 
 
 def require(connection: sqlite3.Connection, stream: str) -> Incarnation:
-    """The stream's present incarnation.
+    """Return the stream's current incarnation.
 
     Raises:
         NotFound: the stream does not exist.
@@ -49,7 +49,7 @@ def head(connection: sqlite3.Connection, stream: str) -> Head | None:
 
 
 def page(connection: sqlite3.Connection, stream: str, after: Position, limit: int) -> Sequence[Record]:
-    """As `Log.page`."""
+    """Return a page of records, as `Log.page` does."""
     incarnation = require(connection, stream)
     require_position(incarnation.standing(), after)
     records: list[Record] = []
@@ -68,7 +68,7 @@ def page(connection: sqlite3.Connection, stream: str, after: Position, limit: in
 
 
 def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence[Event]:
-    """The events that replace the chunks of a turn, which are between its message and its end."""
+    """Return the events that replace the answer chunks of a turn."""
     incarnation = require(connection, stream)
     (asked,) = connection.execute(
         "SELECT min(seq) FROM texts WHERE inc = ? AND turn_id = ? AND role <> ?",
@@ -88,7 +88,7 @@ def spoken(connection: sqlite3.Connection, stream: str, limit: int, answered: bo
 
 
 def _backwards(connection: sqlite3.Connection, incarnation: Incarnation) -> Iterator[Spoken]:
-    """The messages of the incarnation and of those it stands on, up to where it stands; newest first."""
+    """Yield the messages of the incarnation, then those of its bases, newest first."""
     for inc, last in connection.execute(_TEXTS, (incarnation.id,)).fetchall():
         cursor = connection.execute(
             "SELECT turn_id, role, content, at, seq FROM texts WHERE inc = ? AND seq <= ? ORDER BY seq DESC",
@@ -139,7 +139,7 @@ def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:
 def rows(
     connection: sqlite3.Connection, columns: dict[str, str], limit: int, newest: bool = False
 ) -> Sequence[Row]:
-    """The rows in which each column has the given value."""
+    """Return the rows in which each column has the given value."""
     where = " AND ".join(f"{column} = ?" for column in columns)
     order = "at DESC, id DESC" if newest else "at, id"
     sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY {order} LIMIT ?"

@@ -1,4 +1,4 @@
-"""Reading in a few threads, so that the event loop does not wait for the disk."""
+"""Reads the database in a few threads, so that the event loop does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 class Readers:
-    """A pool of connections. Each read sees one state of the database. `damaged`: a read found damage."""
+    """A pool of connections. Each read sees one state of the database.
+
+    `damaged`: whether a read found damage.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,10 +32,10 @@ class Readers:
         self.damaged = False
 
     def open(self) -> None:
-        """Open one connection that stays open.
+        """Open a connection that stays open.
 
-        If the writer closed the last connection after a disk error, the next reader would have to write in
-        order to read.
+        Without it, the writer might close the last connection after a disk error. Then the next reader would
+        have to write before it could read.
 
         Raises:
             sqlite3.Error: it cannot be opened.
@@ -41,11 +44,14 @@ class Readers:
         self._near = connect(self._path, query_only=True, busy_timeout=0.0)
 
     async def point(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Read one row by its key, in the event loop if possible: 6 µs, against 80 µs of CPU through a
-        thread.
+        """Read one row by its key, in the event loop if possible: 6 µs of CPU time instead of 80 µs.
 
-        In WAL mode a reader waits for no lock, and the pages of such a row are mostly in memory. If the read
-        fails or would have to wait, a thread does it.
+        In WAL mode, a reader waits for no lock, and the pages of such a row are mostly in memory. If the read
+        fails or would have to wait, it is done in a thread.
+
+        Raises:
+            StoreRefused: the database cannot be read now.
+            Malformed: a value to look for is not valid Unicode.
         """
         try:
             if self._near is None:
@@ -60,11 +66,12 @@ class Readers:
 
         Raises:
             StoreRefused: the database cannot be read now.
+            Malformed: a value to look for is not valid Unicode.
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
 
     def close(self) -> None:
-        """Wait for the running reads, and close. Blocks."""
+        """Wait for the running reads, and close all connections. This blocks."""
         self._pool.shutdown()
         self._leave_near()
         while self._idle:
@@ -83,7 +90,7 @@ class Readers:
         except sqlite3.Error as error:
             raise refusal(error) from error
         except UnicodeEncodeError as error:
-            raise Malformed("a name holds a lone surrogate, which is no Unicode text") from error
+            raise Malformed("a name contains a lone surrogate; send valid Unicode") from error
 
     def _take(self) -> sqlite3.Connection:
         try:

@@ -1,4 +1,4 @@
-"""What the writer can do besides appending, and the result of a request."""
+"""The requests to the writer besides `Append`, and the result of a request."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rhetor.store.commit import Append
 
 
 class Fold(Struct, frozen=True, gc=False):
-    """Replace chunks by the folded events that stand for them."""
+    """Replace answer chunks with their folded events."""
 
     stream: str
     folds: Sequence[Event]
 
 
 class Truncate(Struct, frozen=True, gc=False):
-    """Move the earliest number of a stream up to `before`."""
+    """Hide the events of a stream with numbers below `before`."""
 
     stream: str
     before: int
 
 
 class Sweep(Struct, frozen=True, gc=False):
-    """Delete some of the events that a truncation left behind. The answer is whether there are more."""
+    """Delete some of the events that a truncation has hidden. The answer is whether there are more."""
 
     stream: str
 
@@ -36,7 +36,7 @@ Request = Append | Fold | Truncate | Sweep
 
 
 class Landed(Struct, frozen=True, gc=False):
-    """The result of a request: the answer for its caller, and the change if the stream was changed."""
+    """The result of a request: the answer for its caller, and what changed in the stream, if anything."""
 
     answer: Any
     stream: str = ""

@@ -8,11 +8,11 @@ from rhetor.errors import StoreRefused
 
 _FIRST = """
 -- 'clean': 1 from a clean close to the next opening. 'refusals': how often a transaction failed.
--- 'version': the last that a commit gave to its rows.
+-- 'version': the version of the rows that were written last.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
--- One epoch of a stream. Its head is not kept here: it is the greater of earliest - 1 and its last event's
--- number. base, base_seq: the position of another incarnation that it stands on.
+-- One epoch of a stream. Its head is not stored: it is the greater of earliest - 1 and its last event's
+-- number. base, base_seq: the position of another incarnation from which it continues.
 CREATE TABLE incarnations (
     id INTEGER PRIMARY KEY,
     stream TEXT NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE incarnations (
 CREATE INDEX incarnations_stream ON incarnations (stream);
 CREATE UNIQUE INDEX incarnations_present ON incarnations (stream) WHERE present;
 
--- data: the payload as JSON. Numbers below the incarnation's earliest are waiting to be swept.
+-- data: the payload as JSON. Events below the incarnation's earliest are hidden and will be deleted.
 CREATE TABLE events (
     inc INTEGER NOT NULL,
     seq INTEGER NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE events (
     PRIMARY KEY (inc, seq)
 ) WITHOUT ROWID;
 
--- What was said. It outlives the events that brought it.
+-- Messages. They are kept when their events are deleted.
 CREATE TABLE texts (
     id INTEGER PRIMARY KEY,
     inc INTEGER NOT NULL,
@@ -82,12 +82,12 @@ CREATE TABLE sources (source TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT 
 """
 
 _QUESTIONS_BY_TIME = """
--- What was asked last is not what was stored last: conversations are taken in that were held elsewhere.
+-- The newest question is not always the last one stored, because conversations can be imported.
 CREATE INDEX texts_asked ON texts (at, id) WHERE role <> 'assistant';
 """
 
 _ROWS_HAVE_VERSIONS = """
--- Versions are counted for the whole store, so that a row which is dropped and put again gets a new one.
+-- Versions are counted for the whole store, so that a row that is dropped and written again gets a new one.
 ALTER TABLE rows ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 INSERT INTO meta VALUES ('version', 1);
 """
@@ -105,12 +105,14 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring the database to the newest schema. Each migration is applied completely or not at all.
 
     Raises:
-        StoreRefused: a newer program wrote the database.
+        StoreRefused: a newer version of the program wrote the database.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise StoreRefused(
-            f"the database has schema {version}, this program knows {len(MIGRATIONS)}", schema=version
+            f"the database has schema {version}, but this version of rhetor supports only {len(MIGRATIONS)}; "
+            "install a newer version",
+            schema=version,
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,7 +1,7 @@
 """The embedded store: SQLite in WAL mode with one writer thread, a few reader threads, and a tail in memory.
 
-Whatever becomes visible is durable. After a transaction is on the disk, one step of the event loop gives its
-records to the tail, the results to their callers, and wakes the followers.
+Only durable data becomes visible. When a transaction is on the disk, one step of the event loop adds its
+records to the tail, returns the results to the callers, and wakes the followers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 class SqliteStore:
     """A `Store` in one file, for one process and one event loop.
 
-    At most 64 MiB of appends may wait for the disk; a further one is rejected at once.
+    At most 64 MiB of appends may wait for the disk; further ones are rejected at once.
     """
 
     def __init__(
@@ -92,19 +92,19 @@ class SqliteStore:
     ) -> SqliteStore:
         """Open the store, and create the file (readable by its owner only) if it does not exist.
 
-        `clock`: Unix time in milliseconds. `busy_timeout`: seconds that an append waits if another program
-        has locked the database.
+        `clock`: returns Unix time in milliseconds. `busy_timeout`: seconds that an append waits if another
+        program has locked the database.
 
         Raises:
-            StoreDamaged: the file was not closed the last time and is damaged.
-            StoreRefused: the file cannot be opened now, is already open, or was written by a newer program.
+            StoreDamaged: the file was not closed properly the last time and is damaged.
+            StoreRefused: the file cannot be opened now, is already open, or was written by a newer version.
         """
         store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout)
         await asyncio.to_thread(store._start)
         return store
 
     async def aclose(self) -> None:
-        """Finish pending appends, wake all followers, and leave a file that needs no check."""
+        """Finish pending appends, wake all followers, and mark the file as closed properly."""
         if not self._closed:
             self._closed = True
             self._wakeups.wake_all()
@@ -133,14 +133,14 @@ class SqliteStore:
         return committed
 
     async def fold(self, stream: str, turn_id: str) -> int:
-        # a reader finds them, so that a long turn does not delay the appends of others
+        # a reader finds the chunks, so that a long turn does not delay the appends of others
         folds = await self._read(partial(queries.folds, stream=stream, turn_id=turn_id))
         count: int = await self._submit(Fold(stream, folds)) if folds else 0
         return count
 
     async def truncate(self, stream: str, before: int) -> None:
         await self._submit(Truncate(stream, before))
-        # They are invisible from here on, and are deleted step by step. After an interruption, the next call
+        # The events are hidden from here on, and are deleted in steps. After an interruption, the next call
         # continues.
         while await self._submit(Sweep(stream)):
             pass
@@ -162,9 +162,7 @@ class SqliteStore:
     async def wait(self, stream: str, after: Position) -> None:
         if self._closed:
             return
-        woken = self._wakeups.enter(
-            stream
-        )  # first, so that no change is missed between the look and the wait
+        woken = self._wakeups.enter(stream)  # before the head is read, so that no change is missed
         try:
             head = self._tail.head(stream)
             if head is None or head.epoch != after.epoch or head.head < after.seq:
@@ -233,7 +231,7 @@ class SqliteStore:
             if not self._writer.damaged and not self._readers.damaged:  # else the next opening must check it
                 finish(self._path)
         except sqlite3.Error as error:
-            log.error("not closed cleanly", extra={"why": str(error)})
+            log.error("closing the database failed", extra={"reason": str(error)})
         finally:
             self._ownership.release()
 
@@ -258,8 +256,8 @@ class SqliteStore:
     def _hand_over(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
         try:
             self._loop.call_soon_threadsafe(self._deliver, tickets, outcomes)
-        except RuntimeError:  # the loop is closed, so nobody waits for the outcomes
-            log.debug("outcomes without a loop", extra={"requests": len(tickets)})
+        except RuntimeError:  # the loop is closed, so no caller waits for the outcomes
+            log.debug("commit results dropped, event loop closed", extra={"requests": len(tickets)})
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
         # all answers first, so that a bug below leaves no caller waiting; callers run after this step

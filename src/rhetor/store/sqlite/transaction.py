@@ -28,11 +28,11 @@ SWEEP = 2000  # events that are deleted at a time
 
 
 class Transaction:
-    """Lives between BEGIN and COMMIT.
+    """Checks and collects the requests of a batch between BEGIN and COMMIT.
 
-    `known` has the incarnations as of the last transaction. When this one is committed, the writer remembers
-    `touched` (the incarnations as of this one), `text_id` (the next text's) and `version` (the last one that
-    rows were given).
+    `known`: incarnations as of the last transaction. When this transaction is committed, the writer remembers
+    `touched` (the incarnations that it changed), `text_id` (of the next text) and `version` (of the rows that
+    were written last).
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Transaction:
         self.touched: dict[str, Incarnation] = {}
 
     def apply(self, request: Request) -> Landed:
-        """Check a request, and note what it will write.
+        """Check a request, and prepare what it writes.
 
         Raises:
             KeyReused, StateConflict, NameTaken, NotFound: it is rejected and changes nothing.
@@ -85,7 +85,7 @@ class Transaction:
             sources = list(self._sources.items())
             insert(self._connection, "INSERT OR REPLACE INTO sources (source, offset)", sources)
 
-    # Standing: what is stored, with what this transaction is about to store
+    # Standing: the stored state, including what this transaction is about to write
 
     def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
         if pending := self._keys.get((scope, key)):
@@ -148,7 +148,7 @@ class Transaction:
                 self._names[row.kind, row.owner, row.name] = row.id
 
     def _begun(self, append: Append) -> Incarnation:
-        """A new incarnation of the stream; it replaces the present one, if there is any."""
+        """Create a new incarnation of the stream, which replaces the current one, if any."""
         base = self._of_epoch(append.base[1].epoch) if append.base else None
         epoch = self._new_epoch()
         self._connection.execute(
@@ -262,13 +262,13 @@ class Transaction:
 
 
 def _clipped(fold: Event, earliest: int) -> Record:
-    """The fold without the events that were truncated since."""
+    """Return the fold without the events that were truncated in the meantime."""
     payload = Folded(max(fold.prev + 1, earliest), fold.seq)
     return Record.of(replace(fold, payload=payload))
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert the rows in as few statements as powers of two allow, so that few statements are prepared."""
+    """Insert the rows with statements for 1, 2, 4 … `MAX_ROWS` rows, so that few statements are prepared."""
     start = 0
     while start < len(rows):
         count = min(MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)

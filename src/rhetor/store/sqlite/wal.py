@@ -1,7 +1,7 @@
 """Checkpoints: moving the write-ahead log into the database file, without stopping the writer.
 
-With `wal_autocheckpoint`, a commit now and then would pay for a whole checkpoint, and such commits would be
-the slowest. A thread with its own connection does it instead.
+With `wal_autocheckpoint`, some commits would have to wait for a whole checkpoint. Instead, a thread with its
+own connection makes the checkpoints.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 from .connection import connect, is_broken
 
 EVERY = 1.0  # seconds between passive checkpoints while there are commits
-IDLE = 5.0  # seconds without a commit after which a large log is given back to the file system
+IDLE = 5.0  # seconds without a commit after which a large log is truncated
 LARGE_PAGES = 16_384  # of 4 KiB: 64 MiB
 KEEP_BYTES = 4 << 20  # a smaller log is not truncated: overwriting it is faster than extending a new one
 log = logging.getLogger(__name__)
@@ -42,13 +42,13 @@ class Checkpoints:
         self._thread.start()
 
     def close(self) -> None:
-        """Wait for a running checkpoint, and end the thread. Blocks."""
+        """Wait for a running checkpoint, and end the thread. This blocks."""
         self._closing.set()
         self._written.set()
         self._thread.join()
 
     def between(self, connection: sqlite3.Connection) -> None:
-        """Called by the writer between two transactions."""
+        """Tell the thread that there was a commit. The writer calls this between two transactions."""
         if not self._written.is_set():  # setting it again would take three locks; if the thread clears it
             self._written.set()  # at this moment, its next checkpoint covers this commit too
         if self._restart_due:
@@ -58,7 +58,7 @@ class Checkpoints:
             try:
                 _checkpoint(connection, "PASSIVE")
             except sqlite3.Error as error:
-                log.error("checkpoint failed", extra={"why": str(error)})
+                log.error("checkpoint failed", extra={"reason": str(error)})
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -76,16 +76,16 @@ class Checkpoints:
                 self._connection = self._connection or connect(self._path)
                 self._restart_due = _checkpoint(self._connection, how) > self._large_pages
         except OSError as error:
-            log.debug("no log to look at", extra={"why": str(error)})
+            log.debug("no WAL file to check", extra={"reason": str(error)})
         except sqlite3.Error as error:
-            # nothing is lost: the log keeps the rest, and the next checkpoint tries again
-            log.error("checkpoint failed", extra={"why": str(error)})
+            # nothing is lost: the rest stays in the log, and the next checkpoint tries again
+            log.error("checkpoint failed", extra={"reason": str(error)})
             if self._connection and is_broken(error):
                 self._connection.close()
                 self._connection = None
 
 
 def _checkpoint(connection: sqlite3.Connection, how: Literal["PASSIVE", "TRUNCATE"]) -> int:
-    """Checkpoint; returns the number of pages in the log."""
+    """Make a checkpoint, and return the number of pages in the log."""
     _busy, pages, _moved = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
     return int(pages)

@@ -1,8 +1,9 @@
 """The only thread that writes: it takes requests, writes each batch in one durable transaction, and returns
 outcomes.
 
-A batch is what came in while the transaction before it was written to the disk. So batches grow with the
-load, and no request waits for others. The writer knows the tables only through `Transaction`.
+A batch has the requests that arrived while the previous transaction was written to the disk. So batches grow
+with the load, and no request waits for a batch to fill. The writer accesses the tables only through
+`Transaction`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Ticket(Struct):
     size: int = 0
 
     def settle(self, outcome: Outcome) -> None:
-        """Complete the future. Must be called in the event loop. A cancelled sender gets nothing."""
+        """Complete the future, unless the sender was cancelled. Call it in the event loop."""
         if self.answer.done():
             return
         if isinstance(outcome, RhetorError):
@@ -52,8 +53,8 @@ class Ticket(Struct):
 class Writer:
     """The writer thread.
 
-    After each batch is durable or refused, the thread calls `hand_over` with the outcomes, then `between`
-    with its connection. `damaged`: the file is damaged.
+    After each batch is durable or rejected, the thread calls `hand_over` with the outcomes, then `between`
+    with its connection. `damaged`: whether the file is damaged.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Writer:
         self._queue.put(ticket)
 
     def close(self) -> None:
-        """Write what was queued, and end the thread. Blocks."""
+        """Write the queued requests, and end the thread. This blocks."""
         self._queue.put(None)
         self._thread.join()
 
@@ -101,7 +102,7 @@ class Writer:
         self._drop_connection()
 
     def _take(self) -> list[Ticket]:
-        """The waiting requests, at least one; empty if the writer is to end."""
+        """Return the waiting requests, at least one; empty if the writer must end."""
         batch: list[Ticket] = []
         events = 0
         ticket = self._queue.get()
@@ -122,7 +123,7 @@ class Writer:
         try:
             return self._transact(self._connection or self._open(), requests)
         except sqlite3.Error as error:
-            log.error("commit refused", extra={"why": str(error), "requests": len(requests)})
+            log.error("commit rejected", extra={"reason": str(error), "requests": len(requests)})
             self.damaged = self.damaged or is_damage(error)
             self._roll_back(broken=is_broken(error))
             if not is_busy(error):
@@ -145,7 +146,7 @@ class Writer:
 
     def _remember(self, transaction: Transaction) -> None:
         if len(self._known) > KNOWN_STREAMS:
-            self._known.clear()  # simpler than finding the oldest ones; each costs one read to get back
+            self._known.clear()  # simpler than finding the oldest ones; reading one again is cheap
         self._known.update(transaction.touched)
         self._text_id = transaction.text_id
         self._version = transaction.version
@@ -158,17 +159,17 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            log.error("rollback failed", extra={"why": str(error)})
+            log.error("rollback failed", extra={"reason": str(error)})
             broken = True
         if broken:
             self._drop_connection()
 
     def _overwrite(self) -> None:
-        """Overwrite the place of the refused transaction in the write-ahead log.
+        """Overwrite the rejected transaction in the write-ahead log.
 
-        If only fsync failed, the whole transaction is there, with its commit mark. After a crash SQLite would
-        take it for committed, although its callers were told that it was refused. One page of another
-        transaction over its first page is enough, whether or not that page becomes durable now.
+        If only fsync failed, the log has the whole transaction with its commit mark. After a crash, SQLite
+        would treat it as committed, although its callers got an error. It is enough to overwrite its first
+        page with a page of another transaction, even if that page does not become durable now.
         """
         try:
             connection = self._connection or self._open()
@@ -178,7 +179,7 @@ class Writer:
             )
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            log.warning("refused transaction not overwritten", extra={"why": str(error)})
+            log.warning("overwriting a rejected transaction failed", extra={"reason": str(error)})
             self._roll_back(broken=is_broken(error))
 
     def _open(self) -> sqlite3.Connection:
