@@ -1,4 +1,4 @@
-"""What a caller can ask of the hub, whichever API the request came through: a closed union of commands."""
+"""The commands that callers send to the hub, the same for all APIs: a closed union."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .tool import Tool
 class SendMessage(Struct, frozen=True, gc=False):
     """Send `content` to a peer (a name or `@capability`), or to the peer of a session.
 
-    Without `session_id`, a new session is opened: with `context_window` it is kept, without it ends with the
-    answer. A peer that is a program has one standing session instead. `command_id` is the idempotency key.
-    `from_` is the sender as shown to readers; it grants nothing. `via`: the peers that the content passed
-    through, oldest first. `cwd`: the sender's folder, for programs that run there. `context`: texts in front
-    of the message.
+    Without `session_id`, a new session is opened. If `context_window` is set, the session is kept; otherwise
+    it ends with the answer, or, if the peer is a program, the default session is used. `command_id` is the
+    idempotency key. `from_` is the sender as shown to readers; it grants no rights. `via`: the peers that the
+    content passed through, oldest first. `cwd`: the sender's folder, for programs that run there. `context`:
+    texts that are sent before the message.
     """
 
     content: str
@@ -39,11 +39,11 @@ class SendMessage(Struct, frozen=True, gc=False):
 
 
 class StartSession(Struct, frozen=True, gc=False):
-    """Open a session with a peer; an empty `peer` stands for the configured default.
+    """Open a session with a peer; an empty `peer` means the configured default.
 
-    `ttl`: seconds without use after which the session expires. None stands for the configured value, or for
-    no expiry if the session has a name. `attended`: stop the session some time after its last reader has
-    left. `cwd`: the folder in which the session's own program runs.
+    `ttl`: seconds without use after which the session expires. None means the configured value, or no expiry
+    if the session has a name. `attended`: stop the session some time after its last client has disconnected.
+    `cwd`: the folder in which the session's own program runs.
     """
 
     peer: str
@@ -68,8 +68,8 @@ class PauseSession(Struct, frozen=True, gc=False):
 class ResumeSession(Struct, frozen=True, gc=False):
     """Continue a paused session.
 
-    `standing`: from now on, messages to its peer that name no session go to this one. If the peer's programs
-    run in their callers' folders, this holds for messages from the folder `cwd`.
+    `standing`: make it the default session, which gets the messages to its peer that name no session. If the
+    peer's programs run in their callers' folders, it gets only the messages from the folder `cwd`.
     """
 
     session_id: str
@@ -97,7 +97,7 @@ class StopSession(Struct, frozen=True, gc=False):
 
 
 class MakeCheckpoint(Struct, frozen=True, gc=False):
-    """Give a position of the session a name. `cursor`: the position; None stands for the head."""
+    """Give a position of the session a name. `cursor`: the position; None means the head."""
 
     session_id: str
     name: str = ""
@@ -105,9 +105,9 @@ class MakeCheckpoint(Struct, frozen=True, gc=False):
 
 
 class RestoreSession(Struct, frozen=True, gc=False):
-    """Return the session to a checkpoint or a cursor.
+    """Reset the session to a checkpoint or a cursor.
 
-    A new epoch begins there, by reference; the old one is kept.
+    A new epoch begins there. It refers to the old one, which is kept.
     """
 
     session_id: str
@@ -115,7 +115,7 @@ class RestoreSession(Struct, frozen=True, gc=False):
 
 
 class ForkSession(Struct, frozen=True, gc=False):
-    """Open a new session that continues from a position of this one. `at`: None stands for the head."""
+    """Open a new session that continues from a position of this one. `at`: None means the head."""
 
     session_id: str
     at: str | None = None
@@ -125,7 +125,7 @@ class ForkSession(Struct, frozen=True, gc=False):
 class ImportSessions(Struct, frozen=True, gc=False):
     """Import conversations that coding agents have stored themselves.
 
-    `tool`: one agent, or None for all known ones. `since`: only files that changed later, Unix time in
+    `tool`: one agent, or None for all known ones. `since`: only files changed at or after this Unix time in
     milliseconds. `paths`: these files, or the files in these folders, instead of the agents' own folders.
     `dry_run`: only report what would be imported.
     """
@@ -139,8 +139,8 @@ class ImportSessions(Struct, frozen=True, gc=False):
 class StartPlan(Struct, frozen=True, gc=False):
     """Run a plan.
 
-    `stdin`: text that is appended to the messages of steps without needs. `max_parallel`: how many steps may
-    run at the same time, None for no limit. `cwd`: the sender's folder, for programs that run there.
+    `stdin`: text that is appended to the messages of steps without `needs`. `max_parallel`: how many steps
+    may run at the same time, None for no limit. `cwd`: the sender's folder, for programs that run there.
     """
 
     steps: tuple[Step, ...]
@@ -158,7 +158,7 @@ class StopPlan(Struct, frozen=True, gc=False):
 
 
 class AnswerTool(Struct, frozen=True, gc=False):
-    """Give the result (any JSON value) of a tool call that a turn of the caller waits for.
+    """Send the result (any JSON value) of a tool call for which a turn of the caller waits.
 
     `stream`: the id of the session, or of the plan if one of its steps called the tool.
     """
@@ -198,7 +198,7 @@ class AnnounceProgram(Struct, frozen=True, gc=False):
 
 
 class LaunchTool(Struct, frozen=True, gc=False):
-    """Start a configured program; if it already runs, nothing happens.
+    """Start a configured program. No effect if it is running already.
 
     `session`: for a program with one process per conversation, the name of the conversation, which is opened
     if it does not exist. `cwd`: the caller's folder, for programs that run there.
@@ -210,9 +210,9 @@ class LaunchTool(Struct, frozen=True, gc=False):
 
 
 class EndProgram(Struct, frozen=True, gc=False):
-    """End a peer's program: SIGTERM, and SIGKILL after 5 seconds.
+    """End a peer's program with SIGTERM, and with SIGKILL after 5 seconds.
 
-    A peer that is not configured is removed with it.
+    If the peer is not configured, it is removed.
     """
 
     name: str
@@ -221,7 +221,7 @@ class EndProgram(Struct, frozen=True, gc=False):
 class OpenSocket(Struct, frozen=True, gc=False):
     """Open a socket on a peer (a name or `@capability`), with a session of its own.
 
-    `voice`: how a specialist speaks in that session.
+    `voice`: a prompt and a model for a specialist in that session.
     """
 
     peer: str
@@ -236,7 +236,7 @@ class CloseSocket(Struct, frozen=True, gc=False):
 
 
 class KeepBlob(Struct, frozen=True, gc=False):
-    """Say binary content in a session, to all its readers."""
+    """Send binary content to all readers of a session."""
 
     session_id: str
     media_type: str
@@ -249,7 +249,7 @@ class KeepBlob(Struct, frozen=True, gc=False):
 
 
 class MakeTeam(Struct, frozen=True, gc=False):
-    """Form a team of peers, which is addressed as `team:<name>`."""
+    """Define a team of peers, which is addressed as `team:<name>`."""
 
     name: str
     members: tuple[str, ...]

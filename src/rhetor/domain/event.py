@@ -34,7 +34,7 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class TurnQueued(Struct, frozen=True, gc=False):
-    """The turn waits; `position` turns of its session come before it, counted from 1."""
+    """The turn waits. `position`: the number of turns of its session that come before it."""
 
     type: ClassVar[str] = "turn.queued"
     position: int
@@ -78,7 +78,7 @@ class ToolCalled(Struct, frozen=True, gc=False):
 
 
 class ToolReturned(Struct, frozen=True, gc=False):
-    """The result of a tool call, any JSON value. `is_error`: the tool failed, and `result` says why."""
+    """The result of a tool call, any JSON value. `is_error`: the tool failed, and `result` is the error."""
 
     type: ClassVar[str] = "tool.returned"
     call_id: str
@@ -126,7 +126,7 @@ class PermissionAnswered(Struct, frozen=True, gc=False):
 
 
 class ContextInjected(Struct, frozen=True, gc=False):
-    """Texts that were sent to the peer in front of the message.
+    """Texts that were sent to the peer before the message.
 
     `metadata`: where they came from (`source`) and when they were written (`timestamp`, RFC 3339).
     """
@@ -139,9 +139,9 @@ class ContextInjected(Struct, frozen=True, gc=False):
 class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
     """An answer of a peer, forwarded to the terminal `to`.
 
-    `from_`: the peer. `via`: the peers that it passed through, ending with `from_`. `time`: when it was said,
-    in RFC 3339. `purpose`: the stated purpose of the peer. `as_json`: show it as an object with these
-    members. `source`: where it was said, `{session_id | plan_id, turn_id}`.
+    `from_`: the peer. `via`: the peers that it passed through, ending with `from_`. `time`: when the answer
+    was complete, in RFC 3339. `purpose`: the stated purpose of the peer. `as_json`: show it as an object with
+    these members. `source`: the answer's turn, as `{session_id | plan_id, turn_id}`.
     """
 
     type: ClassVar[str] = "message.forwarded"
@@ -193,7 +193,7 @@ class AgentRecord(Struct, frozen=True, gc=False):
 
 
 class BlobKept(Struct, frozen=True, gc=False, rename=_FROM):
-    """Binary content was said in the session. The content is stored beside the log, under `blob_id`.
+    """Binary content was sent in the session. The content is stored beside the log, under `blob_id`.
 
     `bytes`: its size. `from_`: the sender as shown to readers.
     """
@@ -222,7 +222,7 @@ class TurnCompleted(Struct, frozen=True, gc=False):
 
 
 class TurnFailed(Struct, frozen=True, gc=False):
-    """The turn ended with an error. `data`: more about it, such as provider, model, status and hint."""
+    """The turn ended with an error. `data`: details, such as provider, model, status and hint."""
 
     type: ClassVar[str] = "turn.failed"
     code: str
@@ -246,7 +246,7 @@ class TurnInterrupted(Struct, frozen=True, gc=False):
 
 
 class SessionStateChanged(Struct, frozen=True, gc=False):
-    """The session is in another state from here on."""
+    """The session is in the state `state` from here on."""
 
     type: ClassVar[str] = "session.state"
     state: str
@@ -271,7 +271,7 @@ class PeerExited(Struct, frozen=True, gc=False):
 
 
 class PeerLost(Struct, frozen=True, gc=False):
-    """The host of a peer's program ended, so the program's end is unknown."""
+    """The hub lost a peer's program, for example because its host ended; how it ended is unknown."""
 
     type: ClassVar[str] = "peer.lost"
     peer: str
@@ -279,7 +279,7 @@ class PeerLost(Struct, frozen=True, gc=False):
 
 
 class CheckpointMade(Struct, frozen=True, gc=False):
-    """A position has a name from here on. A restore and a fork record their origin this way too.
+    """A position of a session was given a name. A restore and a fork record their origin in this way, too.
 
     `parent`: the position, as `<session>@<epoch>:<seq>`.
     """
@@ -340,16 +340,16 @@ class StepSkipped(Struct, frozen=True, gc=False):
 
 
 class PlanEnded(Struct, frozen=True, gc=False):
-    """No step of the plan runs any more, and none will."""
+    """The plan has ended: no step is running, and none will start."""
 
     type: ClassVar[str] = "plan.ended"
     status: PlanStatus
 
 
 class Folded(Struct, frozen=True, gc=False):
-    """Replaces the answer chunks with the numbers `from_seq` to `to_seq` of a finished turn.
+    """Replaces answer chunks of a finished turn: the events with the numbers `from_seq` to `to_seq`.
 
-    The number of its event is `to_seq`.
+    Its own event has the number `to_seq`.
     """
 
     type: ClassVar[str] = "folded"
@@ -398,7 +398,7 @@ _FIELDS = {
 
 
 def data_of(payload: Payload) -> dict[str, Any]:
-    """The payload's `data` object as clients see it. Nested values are not copied."""
+    """Return the payload's `data` object as clients see it. Nested values are not copied."""
     return {shown: getattr(payload, name) for shown, name in _FIELDS[type(payload)]}
 
 
@@ -419,7 +419,7 @@ class Position(Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, cursor: str) -> Position | None:
-        """The position that `str` printed, or None if the text is not a cursor."""
+        """Parse a cursor, as `str` returns it; return None if the text is not a cursor."""
         epoch, colon, seq = cursor.partition(":")
         well_formed = colon and len(epoch) == 32 and epoch.isalnum() and epoch.isascii()
         if not well_formed or not (seq.isascii() and seq.isdigit() and len(seq) <= 18):

@@ -1,4 +1,4 @@
-"""What a peer says while it answers: a closed union that drivers yield and turns record."""
+"""The outputs of a peer while it answers: a closed union that drivers yield and turns record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .event import Channel, PermissionOption, RunsAt, StepDone, StepFailed, Step
 
 
 class Began(Struct, frozen=True, gc=False):
-    """The model that is called now, if the driver knows it. Repeated for each fallback."""
+    """The name of the model that is being called, if the driver knows it. Repeated for each fallback."""
 
     model: str
 
@@ -54,7 +54,7 @@ class Permission(Struct, frozen=True, gc=False):
 
 
 class Withdrawn(Struct, frozen=True, gc=False):
-    """The peer no longer waits for the answer to that permission request."""
+    """The peer no longer waits for an answer to a permission request."""
 
     request_id: str
 
@@ -70,7 +70,7 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class Record(Struct, frozen=True, gc=False):
-    """A JSON object as the program wrote it. If a line is not JSON, `raw` has its bytes in base64."""
+    """A JSON object as the program wrote it. If the line is not JSON, `raw` has its bytes in base64."""
 
     record: Any = None
     raw: str | None = None
@@ -85,7 +85,8 @@ class Shared(Struct, frozen=True, gc=False):
 class Remembered(Struct, frozen=True, gc=False):
     """What a driver needs to continue this conversation in another process or under another hub.
 
-    It must be small and JSON. The last one counts. It is stored with the session and is not an event.
+    It must be small and JSON. Each one replaces the one before it. It is stored in the catalog, not as an
+    event.
     """
 
     memory: dict[str, Any]

@@ -67,31 +67,31 @@ class Peer(Struct, frozen=True, gc=False):
         return self.display_name or self.name[:1].upper() + self.name[1:]
 
     def reporting(self, said: Mapping[str, float]) -> Peer:
-        """The peer with the scores that its program reports; a reported score replaces the configured one."""
+        """Return the peer with the scores that its program reports, which replace the configured ones."""
         own = {c.name: c for c in self.capabilities}
         told = {n: Capability(n, s, n in own and own[n].primary, "reported") for n, s in said.items()}
         return replace(self, capabilities=tuple((own | told).values())) if said else self
 
     @property
     def reads_plain(self) -> bool:
-        """Whether the peer is a program that takes its input literally.
+        """Whether the peer is a program that reads its input literally.
 
-        A fence around a message would become part of its input. Coding agents read text as a model does.
+        A fence around a message would become part of its input. Coding agents read text as models do.
         """
         return self.program is not None and self.program.protocol == "text" and self.driver in PLAIN
 
     @property
     def takes_envelopes(self) -> bool:
-        """Whether context is sent to the peer apart from the message."""
+        """Whether context is sent to the peer separately from the message."""
         return self.program is not None and self.program.protocol == "aish-json" and self.driver in PLAIN
 
     def capability(self, name: str) -> Capability | None:
-        """The capability of that name, or None."""
+        """Return the capability of that name, or None."""
         return next((c for c in self.capabilities if c.name == name), None)
 
 
 def canonical_name(name: str) -> str:
-    """The name without the suffix that older clients append: `apollo` for `apollo-ai` and `apollo-ci`."""
+    """Return the name without the suffix of older clients: `apollo` for `apollo-ai` and `apollo-ci`."""
     for suffix in ("-ai", "-ci"):
         if name.endswith(suffix) and len(name) > len(suffix):
             return name.removesuffix(suffix)

@@ -1,4 +1,4 @@
-"""Statistics of a peer: how often it answers, how fast, and at what price. Old turns fade."""
+"""Statistics of a peer: how often it answers, how fast, and at what price. Older turns count less."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HALF_LIFE_MS = 7 * 24 * 3600 * 1000
 class PeerStats(Struct, frozen=True, gc=False):
     """Sums over the turns of a peer; the weight of a turn halves every week.
 
-    `tokens` and `cost` (USD) cover the turns whose price is known. `at`: the end of the last turn, Unix time
-    in milliseconds.
+    `tokens` and `cost` (USD) cover the turns whose price is known. `at`: the end of the last turn, as Unix
+    time in milliseconds.
     """
 
     turns: float = 0.0
@@ -28,9 +28,9 @@ class PeerStats(Struct, frozen=True, gc=False):
     at: int = 0
 
     def after(self, end: TurnEnd, now: int) -> PeerStats:
-        """The statistics with one more turn. `now`: Unix time in milliseconds.
+        """Return the statistics with one more turn. `now`: Unix time in milliseconds.
 
-        A turn that a person ended does not count.
+        A turn that was cancelled or interrupted does not count.
         """
         if isinstance(end, TurnFailed):
             faded = self._faded(now)

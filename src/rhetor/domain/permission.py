@@ -1,6 +1,6 @@
 """Rules that answer permission requests before a person is asked. They match the name of the tool.
 
-A rule never looks at arguments: the beginning of a command line does not tell what it does.
+Rules ignore arguments, because the beginning of a command line does not show what the command does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from msgspec import Struct
 from .event import PermissionAnswered, PermissionAsked
 from .output import Permission
 
-POLICY = "policy"  # answered the request, if a rule did
+POLICY = "policy"  # the value of `by` if a rule answered the request
 Verdict = Literal["allow", "ask", "deny"]
 
 
 class Rules(Struct, frozen=True, gc=False):
     """Names of tools, as they appear in requests. A name that ends with `*` matches all that begin with it.
 
-    A tool that no rule names is asked about. If several rules match, `deny` wins over `ask`, and `ask` over
-    `allow`.
+    If no rule matches a tool, a person is asked. If several rules match, `deny` wins over `ask`, and `ask`
+    over `allow`.
     """
 
     allow: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Rules(Struct, frozen=True, gc=False):
         return Rules(self.allow + other.allow, self.ask + other.ask, self.deny + other.deny)
 
     def verdict(self, tool: str) -> Verdict:
-        """What the rules say about a tool."""
+        """Return whether the tool is allowed, denied, or a person must be asked."""
         if _names(self.deny, tool):
             return "deny"
         if not tool or _names(self.ask, tool):
@@ -41,10 +41,10 @@ class Rules(Struct, frozen=True, gc=False):
 
 
 def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnswered | None:
-    """The answer that the rules give, or None if a person must answer.
+    """Return the answer that the rules give, or None if a person must answer.
 
-    Rules grant a request once, never for longer. If a request offers no way, or several ways, to grant it
-    once, a person must answer.
+    Rules allow a request only once, never permanently. If the request does not have exactly one option to
+    allow it once, a person must answer.
     """
     verdict = rules.verdict(asked.tool)
     once = [option.option_id for option in asked.options if option.kind == "allow_once"]

@@ -1,4 +1,4 @@
-"""A plan: a graph of sends. Pipelines, broadcasts, fan-ins and bulk requests are plans."""
+"""A plan: a graph of messages. Pipelines, broadcasts, fan-ins and bulk requests are plans."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
 
 
 class Step(Struct, frozen=True, gc=False):
-    """One send of a plan.
+    """One message of a plan.
 
     `target`: a peer's name, `@capability` or `team:<name>`. `template`: the step's own text. `needs`: the
-    steps whose answers it receives. `context`: texts in front of its message.
+    steps whose answers it receives. `context`: texts that are sent before its message.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 class Plan(Struct, frozen=True, gc=False):
-    """Steps that need each other's answers."""
+    """Steps, each of which may need the answers of others."""
 
     steps: tuple[Step, ...]
 
@@ -72,19 +72,25 @@ class Plan(Struct, frozen=True, gc=False):
         for step in self.steps:
             for need in step.needs:
                 if need not in ids:
-                    raise Unprocessable(f"step {step.id!r} needs {need!r}, which is not there", step=step.id)
+                    raise Unprocessable(
+                        f"step {step.id!r} needs {need!r}, which does not exist", step=step.id
+                    )
         depth = self._depth()
         if depth > hops:
             raise HopLimit(depth, hops)
 
     def _depth(self) -> int:
-        """The longest chain of needs, in steps; found by taking away what is ready, round by round."""
+        """Return the number of steps in the longest chain of needs.
+
+        Raises:
+            Unprocessable: the steps have a cycle.
+        """
         left, done, depth = list(self.steps), set[str](), 0
         while left:
             ready = [s for s in left if done.issuperset(s.needs)]
             if not ready:
                 raise Unprocessable(
-                    "these steps wait for each other in a circle", steps=sorted(s.id for s in left)
+                    "these steps depend on each other in a cycle", steps=sorted(s.id for s in left)
                 )
             done.update(s.id for s in ready)
             left = [s for s in left if s.id not in done]
@@ -93,7 +99,7 @@ class Plan(Struct, frozen=True, gc=False):
 
 
 class Progress(Struct):
-    """How far a plan has come. The caller starts the steps of `ready_steps` and records how they end."""
+    """The progress of a plan. The caller starts the steps of `ready_steps` and records how they end."""
 
     plan: Plan
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -102,13 +108,13 @@ class Progress(Struct):
     started: set[str] = field(default_factory=set)
 
     def ready_steps(self, most: int | None = None) -> Sequence[Step]:
-        """Steps that can run now and were not returned before, at most `most`, in the plan's order."""
+        """Return at most `most` steps that can run now and were not returned before, in the plan's order."""
         ready = [s for s in self.plan.steps if s.id not in self.started and self._may_run(s)][:most]
         self.started.update(s.id for s in ready)
         return ready
 
     def newly_skipped(self) -> Sequence[tuple[Step, str]]:
-        """Steps that can no longer run, each with the failed step that caused it. Each is returned once."""
+        """Return the steps that can no longer run, each once and with the failed step that caused it."""
         found: list[tuple[Step, str]] = []
         for step in self._in_order():
             broken = [n for n in step.needs if n in self.failed or n in self.skipped]
@@ -124,14 +130,14 @@ class Progress(Struct):
         return ended == len(self.plan.steps)
 
     def inputs(self, step: Step) -> Sequence[tuple[str, Answer]]:
-        """The answers that the step receives, in the order of its needs."""
+        """Return the answers that the step receives, in the order of its needs."""
         return [(need, self.answers[need]) for need in step.needs]
 
     def _may_run(self, step: Step) -> bool:
         return all(need in self.answers for need in step.needs)
 
     def _in_order(self) -> Sequence[Step]:
-        """Steps such that those a step needs come before it."""
+        """Return the steps in an order in which each follows the steps that it needs."""
         placed: dict[str, Step] = {}
         while len(placed) < len(self.plan.steps):
             for step in self.plan.steps:
@@ -143,11 +149,12 @@ class Progress(Struct):
 def compose(
     template: str, given: Sequence[tuple[str, Answer]], nonce: str, stdin: str = "", *, plain: bool = False
 ) -> str:
-    """The message of a step: the answers of others as attributed data, the step's own text, and plain input.
+    """Return a step's message: the answers of other steps as attributed data, its own text, and `stdin`.
 
-    Each answer stands between two fence lines that carry `nonce`. No answer can know the nonce, so none can
-    forge the end of its fence. `{{step}}` in the template puts that answer there instead, once. `plain`:
-    without fences, as in a pipe, for programs that take their input literally.
+    Each answer is put between two fence lines that contain `nonce`. No answer can know the nonce, so none can
+    forge the end of its fence. The first `{{step}}` in the template is replaced with the answer of that step,
+    which is then not put in front. `plain`: without fences, as in a pipe, for programs that read their input
+    literally.
     """
     waiting = {name: answer.text if plain else _attributed(answer, nonce) for name, answer in given}
     placed = _PLACE.sub(lambda m: waiting.pop(m[1], m[0]), template)
@@ -161,12 +168,12 @@ def _attributed(answer: Answer, nonce: str) -> str:
 
 
 def fenced(heading: str, text: str, nonce: str) -> str:
-    """`text` between two fence lines; the `heading` above them says who wrote it."""
+    """Return the text between two fence lines, under a heading that names its author."""
     return f"[{heading}]\n--- {nonce} ---\n{text}\n--- {nonce} ---"
 
 
 def step_outcome(step: str, end: TurnEnd) -> StepDone | StepFailed:
-    """The event that reports the end of a step's turn. `step`: the step's id, or a team member's name."""
+    """Return the event that reports the end of a step's turn. `step`: its id, or a team member's name."""
     match end:
         case TurnCompleted(text=text):
             return StepDone(step, text)

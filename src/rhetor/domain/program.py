@@ -13,9 +13,9 @@ OnExit = Literal["survive", "reap"]
 class Program(Struct, frozen=True, gc=False):
     """How a program is started and addressed. Its environment is not included, because it is never stored.
 
-    `delimiter`: the characters that make the program run its input; None stands for the default of its kind.
-    `protocol`: `aish-json` stands for JSON lines in both directions. `prompt`: a regular expression for the
-    line on which the program waits for input. `on_exit`: whether the program survives its hub. `hint`: how to
+    `delimiter`: the characters that make the program run its input; None means the default of its kind.
+    `protocol`: `aish-json` means JSON lines in both directions. `prompt`: a regular expression for the line
+    on which the program waits for input. `on_exit`: whether the program survives its hub. `hint`: how to
     install it if it is missing.
     """
 
@@ -29,7 +29,7 @@ class Program(Struct, frozen=True, gc=False):
 
 
 class Launch(Struct, frozen=True, gc=False):
-    """What a program gets when it starts; not stored. `rows` and `cols`: the size of its terminal."""
+    """The folder and the environment in which a program starts, and the size of its terminal. Not stored."""
 
     cwd: str
     env: dict[str, str]
@@ -67,7 +67,7 @@ class Exit(Struct, frozen=True, gc=False):
 
     @property
     def detail(self) -> str:
-        """The end in words."""
+        """A description of how the program ended."""
         if self.lost is not None:
             return self.lost
         return f"it exited with {self.exit_code}" if self.signal is None else f"signal {self.signal} ended it"

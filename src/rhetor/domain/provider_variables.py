@@ -1,7 +1,7 @@
 """The environment variables that decide which provider answers.
 
-The shell imports this module too, in a run of a few milliseconds: it needs the standard library only, and
-little of it.
+The shell imports this module, too. A whole run of the shell takes a few milliseconds, so the module imports
+little of the standard library and nothing else.
 """
 
 import os
@@ -25,12 +25,12 @@ _DIGEST_BYTES = 8
 
 
 def provider_variables(environment: "Mapping[str, str]" = os.environ) -> "dict[str, str]":
-    """The variables that are set and not empty, in alphabetical order."""
+    """Return the variables that are set and not empty, in alphabetical order."""
     return {name: environment[name] for name in PROVIDER_VARIABLES if environment.get(name)}
 
 
 def fingerprint(environment: "Mapping[str, str]" = os.environ) -> str:
-    """Sixteen hex digits that change when any provider variable changes; empty if none is set.
+    """Return 16 hex digits that change when any provider variable changes; empty if none is set.
 
     They are the first 8 bytes of BLAKE2b over `NAME=value` and a zero byte for each variable, by name.
     """

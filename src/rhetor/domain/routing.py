@@ -1,4 +1,4 @@
-"""Choosing peers by capability."""
+"""Chooses peers by capability."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def rank(
     threshold: float = THRESHOLD,
     stats: Callable[[str], PeerStats] = lambda peer: PeerStats(),
 ) -> Sequence[Match]:
-    """Peers that have the capability with at least the threshold, best first.
+    """Return the peers whose score for the capability is at least the threshold, best first.
 
-    Primary ones come first, then higher scores. Equal ones are ordered by their statistics: the higher
-    success rate, then the shorter response time, then the name, so that the result is deterministic.
+    Peers with it as a primary capability come first, then those with higher scores. Equal ones are ordered by
+    their statistics: the higher success rate, then the shorter response time, then the name, so that the
+    result is deterministic.
     """
     found = [Match(p, c) for p in peers if (c := p.capability(capability)) and c.score >= threshold]
 

@@ -1,4 +1,4 @@
-"""What a caller can ask of the hub about forwards, terminals, routes, contexts and purposes."""
+"""The commands that change forwards, terminals, routes, contexts and purposes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .rules import Hop
 
 
 class PutForward(Struct, frozen=True, gc=False):
-    """Forward the answers of `source`; replaces its earlier forward. The fields are as in `Forward`."""
+    """Forward the answers of `source`, instead of its earlier forward. The fields are as in `Forward`."""
 
     source: str
     to: str
@@ -36,7 +36,7 @@ class RemoveTerminal(Struct, frozen=True, gc=False):
 
 
 class PutRoute(Struct, frozen=True, gc=False):
-    """Save a route. It replaces an earlier one of the same name, unless it must be `new`."""
+    """Save a route. It replaces an earlier one of the same name, unless `new` is set."""
 
     name: str
     hops: tuple[Hop, ...]
@@ -67,7 +67,7 @@ class StageContext(Struct, frozen=True, gc=False):
 
 
 class PromoteContext(Struct, frozen=True, gc=False):
-    """Send the staged context of a peer in front of its next message."""
+    """Send the staged context of a peer before its next message."""
 
     peer: str
 
@@ -79,7 +79,7 @@ class ClearContext(Struct, frozen=True, gc=False):
 
 
 class PutPurpose(Struct, frozen=True, gc=False):
-    """Say what a peer or a terminal is for. An empty text removes the purpose."""
+    """Set the purpose of a peer or a terminal. An empty text removes it."""
 
     name: str
     text: str

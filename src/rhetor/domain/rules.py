@@ -1,6 +1,6 @@
 """Standing rules of an owner: forwards, terminals, routes, contexts and purposes.
 
-Values only. The hub decides who may change them and acts on them.
+This module has only their values. The hub decides who may change them, and applies them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from rhetor.errors import NotFound, Unprocessable
 
-ROUTE = "route:"  # in front of a hop that is another route
+ROUTE = "route:"  # the prefix of a hop that is another route
 MOST_HOPS = 100
-# Words of the shell, which cannot name a program or a terminal.
+# Commands of the shell, whose names cannot be used for a program or a terminal.
 RESERVED = frozenset(
     (
         *("alias", "approve", "cd", "ci-terminal", "ci-tool", "config", "context", "deny", "doctor", "exit"),
@@ -25,7 +25,7 @@ RESERVED = frozenset(
 
 
 class Failed(Struct, frozen=True, gc=False):
-    """Why the last forwarding failed. `at`: Unix time in milliseconds."""
+    """The last failure of a forward. `at`: Unix time in milliseconds."""
 
     code: str
     detail: str
@@ -33,10 +33,11 @@ class Failed(Struct, frozen=True, gc=False):
 
 
 class Forward(Struct, frozen=True, gc=False):
-    """Forward the answers of `source` in its owner's sessions to `to`, a terminal or a peer.
+    """A rule that forwards the answers of `source` in its owner's sessions to `to`, a terminal or a peer.
 
     `as_json`: send the answer as a JSON object with its origin. `execute`: if `to` is a program, it runs what
-    it receives. `session_id`: the session of a model that receives the answers, once the first was sent.
+    it receives. `session_id`: the session in which `to` receives the answers; None before the first one.
+    `failed`: the last failure, if any.
     """
 
     owner: str
@@ -61,8 +62,8 @@ class Terminal(Struct, frozen=True, gc=False):
 
 
 class Hop(Struct, frozen=True, gc=False):
-    """One step of a route. `target`: a peer, `@capability`, `team:<name>` or `route:<name>`. `purpose`: what
-    the receiver is told about its part."""
+    """One step of a route. `target`: a peer, `@capability`, `team:<name>` or `route:<name>`. `purpose`: the
+    task of the receiver, which is sent with the message."""
 
     target: str
     purpose: str = ""
@@ -78,8 +79,8 @@ class Route(Struct, frozen=True, gc=False):
 
 
 class Context(Struct, frozen=True, gc=False):
-    """Texts for a peer: `staged` ones wait until they are promoted, `next` ones are sent in front of the next
-    message. `source` is the person who changed them last, `at` when (Unix time in milliseconds)."""
+    """Texts for a peer: `staged` ones wait until they are promoted, `next` ones are sent before the next
+    message. `source`: the person who changed them last; `at`: when, as Unix time in milliseconds."""
 
     owner: str
     peer: str
@@ -90,7 +91,7 @@ class Context(Struct, frozen=True, gc=False):
 
 
 class Purpose(Struct, frozen=True, gc=False):
-    """What a peer or a terminal of an owner is for."""
+    """The purpose that an owner gave to a peer or a terminal."""
 
     owner: str
     name: str
@@ -99,7 +100,7 @@ class Purpose(Struct, frozen=True, gc=False):
 
 
 def flattened(route: Route, routes: Mapping[str, Route]) -> tuple[Hop, ...]:
-    """The hops of a route, with each inner route replaced by its hops.
+    """Return the hops of a route, with each inner route replaced by its hops.
 
     A hop without a purpose gets that of the route around it.
 
@@ -118,18 +119,18 @@ def _hops(route: Route, routes: Mapping[str, Route], inside: tuple[str, ...]) ->
             continue
         name = hop.target.removeprefix(ROUTE)
         if name in inside:
-            raise Unprocessable("a route cannot lead through itself", circle=[*inside, name])
+            raise Unprocessable("a route cannot contain itself", circle=[*inside, name])
         if name not in routes:
             raise NotFound("route", name)
         inner = _hops(routes[name], routes, (*inside, name))
         found += [Hop(each.target, each.purpose or hop.purpose) for each in inner]
         if len(found) > MOST_HOPS:
-            raise Unprocessable(f"a route has at most {MOST_HOPS} hops")
+            raise Unprocessable(f"a route can have at most {MOST_HOPS} hops")
     return found
 
 
 def circle(source: str, forwards: Mapping[str, str]) -> tuple[str, ...]:
-    """The peers through which an answer of `source` would return to it; empty if it would not.
+    """Return the peers through which an answer of `source` would come back to it; empty if it would not.
 
     `forwards`: the target of each source.
     """

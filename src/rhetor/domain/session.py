@@ -1,4 +1,4 @@
-"""A session: a conversation with one peer, in turns. It has an owner, and it ends."""
+"""A session: a conversation of its owner with one peer, in turns."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ TAKES_MESSAGES = frozenset({SessionState.ACTIVE, SessionState.PAUSED, SessionSta
 
 
 class Voice(Struct, frozen=True, gc=False):
-    """How a specialist speaks in one session.
+    """The prompt and the model of a specialist in one session.
 
-    `prompt`: replaces its own prompt. `besides`: is appended to it. `model`: `auto` or `provider/model`,
-    replaces its own model.
+    `prompt`: replaces the specialist's own prompt. `besides`: is appended to the prompt. `model`: `auto` or
+    `provider/model`; replaces the specialist's own model.
     """
 
     prompt: str | None = None
@@ -38,7 +38,7 @@ class Voice(Struct, frozen=True, gc=False):
     model: str | None = None
 
     def of(self, peer: Peer) -> Peer:
-        """The peer with this voice. A program has none and stays as it is."""
+        """Return the peer with this voice. A program is returned unchanged."""
         if peer.program is not None:
             return peer
         own = peer.prompt if self.prompt is None else self.prompt
@@ -51,8 +51,8 @@ class Session(Struct, frozen=True, gc=False):
 
     `created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
     None for never. `once`: it was opened for a single message and ends with the answer. `tools`: tools that
-    its owner runs for the model, besides those of the peer. `detach_ttl`: seconds after which it is stopped
-    if nobody reads it any more; None for never.
+    its owner runs for the model, besides those of the peer. `detach_ttl`: seconds without a connected client
+    after which it is stopped, None for never.
     """
 
     id: str
@@ -78,13 +78,13 @@ class Session(Struct, frozen=True, gc=False):
         return self.state in TAKES_MESSAGES
 
     def has_expired(self, now: int) -> bool:
-        """Whether it was not used for longer than its `ttl`. `now`: Unix time in milliseconds."""
+        """Whether it has not been used for longer than its `ttl`. `now`: Unix time in milliseconds."""
         return self.takes_messages and self.ttl is not None and now - self.used_at > self.ttl * 1000
 
     def used(self, now: int) -> Session:
-        """The session, used at `now` (Unix time in milliseconds)."""
+        """Return a copy that was last used at `now` (Unix time in milliseconds)."""
         return replace(self, used_at=now)
 
     def become(self, state: SessionState) -> Session:
-        """The session in another state."""
+        """Return a copy in another state."""
         return replace(self, state=state)

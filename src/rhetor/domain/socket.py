@@ -1,4 +1,4 @@
-"""A socket: a session that several connections write to and read, under a name of its own."""
+"""A socket: a named session that several connections can read and write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Socket(Struct, frozen=True, gc=False):
 
     @property
     def is_shared(self) -> bool:
-        """As `is_shared` of its peer."""
+        """Whether several peers answer on the socket."""
         return is_shared(self.peer)
 
 
@@ -43,7 +43,7 @@ def is_shared(peer: str) -> bool:
 
 
 def standing_peer(socket_id: str) -> str | None:
-    """The peer of a socket that exists without being opened, or None if it is not one of those."""
+    """Return the peer of a socket that always exists, or None for a socket that must be opened."""
     if socket_id == TEAM_CHAT:
         return f"{TEAM}all"
     if socket_id == HUB:
@@ -54,7 +54,7 @@ def standing_peer(socket_id: str) -> str | None:
 
 
 def told_types(peer: str) -> frozenset[str]:
-    """The types of events that readers of a socket with this peer receive as whole messages."""
+    """Return the event types that readers of a socket with this peer receive as whole messages."""
     if is_shared(peer):
         return _BROKEN | {StepDone.type, StepFailed.type, BlobKept.type}
     return _BROKEN | {TurnCompleted.type}

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from rhetor.errors import Unprocessable
 
 MOST = 128
-# what both large providers accept; others are less strict
+# the names that both large providers accept; others are less strict
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 ALLOW, DENY = "allow", "deny"
@@ -34,13 +34,15 @@ def check_tools(tools: Sequence[Tool]) -> None:
             an object.
     """
     if len(tools) > MOST:
-        raise Unprocessable(f"a session has at most {MOST} tools, not {len(tools)}")
+        raise Unprocessable(f"a session can have at most {MOST} tools, not {len(tools)}")
     seen: set[str] = set()
     for tool in tools:
         if not NAME.fullmatch(tool.name):
-            raise Unprocessable("a tool's name is 1 to 64 letters, digits, _ and -", tool=tool.name[:100])
+            raise Unprocessable(
+                "a tool's name must have 1 to 64 letters, digits, _ or -", tool=tool.name[:100]
+            )
         if tool.name in seen:
             raise Unprocessable(f"two tools are called {tool.name!r}", tool=tool.name)
         seen.add(tool.name)
         if tool.parameters.get("type", "object") != "object":
-            raise Unprocessable("a tool's parameters are a JSON Schema of an object", tool=tool.name)
+            raise Unprocessable("a tool's parameters must be a JSON Schema of type object", tool=tool.name)

@@ -1,4 +1,4 @@
-"""A conversation that a coding agent has stored itself, as values for the import."""
+"""The parts of a conversation that a coding agent has stored itself, for the import."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ class TranscriptFile(Struct, frozen=True, gc=False):
 
 
 class Excerpt(Struct, frozen=True, gc=False):
-    """A piece of a transcript, in order.
+    """A piece of a transcript. The pieces of a file are read in order.
 
-    `conversation`: the agent's own id of it. `cwd`: the folder of the conversation. Both are empty until they
-    are known. `malformed`: the number of lines that cannot be read. `is_foreign`: it belongs to a sub-agent.
-    `is_whole`: the file has no incomplete rest, as a file that is still being written may have.
+    `conversation`: the agent's own id of the conversation. `cwd`: the folder of the conversation. Both are
+    empty until they are known. `malformed`: the number of lines that cannot be read. `is_foreign`: the
+    conversation belongs to a sub-agent. `is_whole`: False if the file ends with an incomplete part, for
+    example because it is still being written.
     """
 
     conversation: str

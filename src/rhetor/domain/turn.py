@@ -44,11 +44,11 @@ UNSTARTED = OPEN - STARTED
 
 
 class TurnOver(Exception):
-    """A turn that has ended, or has not started, was asked for more: a bug in the caller."""
+    """The turn's state does not allow the call, for example because it has ended: a bug in the caller."""
 
 
 class Turn:
-    """A turn as it happens. Each method takes what happened and returns the payloads that record it.
+    """The state of one turn. Each method records what happened and returns the payloads for the log.
 
     After a payload of `TurnEnd`, every further call raises `TurnOver`, except `told`.
     """
@@ -70,19 +70,19 @@ class Turn:
         return "".join(self._parts)
 
     def queue(self, position: int) -> ev.TurnQueued:
-        """Wait for `position` turns of the session."""
+        """Queue the turn behind `position` turns of the session."""
         self._require(TurnState.ACCEPTED)
         self.state = TurnState.QUEUED
         return ev.TurnQueued(position)
 
     def start(self, model: str | None = None) -> ev.TurnStarted:
-        """The peer works on the turn. `model`: as in `TurnStarted`."""
+        """Start the turn. `model`: as in `TurnStarted`."""
         self._require(*UNSTARTED)
         self.state = TurnState.RUNNING
         return ev.TurnStarted(self.peer, model)
 
     def step(self, output: Output, seconds: float = 0.0) -> tuple[ev.Payload, ...]:
-        """The payloads for an output of the peer. `seconds`: since the turn started."""
+        """Return the payloads for an output of the peer. `seconds`: since the turn started."""
         self._require(*STARTED)
         match output:
             case Text(text, channel):
@@ -120,7 +120,8 @@ class Turn:
         assert_never(output)
 
     def take_up(self, text: str, waiting_for: Iterable[str]) -> None:
-        """Continue a turn that is already running: it has said `text` and waits for these requests."""
+        """Continue a turn that an earlier hub started. `text`: its answer so far; `waiting_for`: its open
+        requests."""
         self._require(*UNSTARTED)
         self.state = TurnState.RUNNING
         if text:
@@ -129,7 +130,7 @@ class Turn:
             self._wait_for(id)
 
     def told(self, id: str) -> None:
-        """The answer that the turn waited for under `id` is in the log. A turn that has ended ignores it."""
+        """Stop waiting for the answer to the request `id`. No effect if the turn does not wait for it."""
         self._waiting_for.discard(id)
         if self.state is TurnState.WAITING and not self._waiting_for:
             self.state = TurnState.RUNNING
@@ -174,7 +175,7 @@ def _usage_reported(usage: Usage) -> ev.UsageReported:
 
 
 def total_usage(calls: list[Usage]) -> tuple[dict[str, int | None] | None, str | None]:
-    """The tokens of all model calls of a turn, and their cost, which is None if one of them is unknown."""
+    """Return the tokens of all model calls of a turn, and their cost, which is None if one is unknown."""
     if not calls:
         return None, None
     cached = [c.cached_tokens for c in calls if c.cached_tokens is not None]

@@ -83,7 +83,7 @@ def test_an_impossible_request_fails_before_it_is_sent(aish: Shell) -> None:
         2, "", "aish: wait is a command of aish; choose another name\n"
     )
     assert aish("ci-tool", "-n", "box", "-d", "\\xg1", "--", "cat") == Ran(
-        2, "", "aish: \\x in a delimiter takes two hexadecimal digits\n"
+        2, "", "aish: \\x in a delimiter must have two hexadecimal digits\n"
     )
 
 

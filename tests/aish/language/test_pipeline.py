@@ -338,7 +338,7 @@ def test_an_unknown_word_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
 
 
 def test_an_invalid_line_shows_the_column(aish: Shell, hub: ScriptedHub) -> None:
-    assert aish("-c", "apollo | | x") == Ran(2, "", "aish: a stage is missing in front of | (column 10)\n")
+    assert aish("-c", "apollo | | x") == Ran(2, "", "aish: a stage is missing before | (column 10)\n")
     assert aish("-c", "apollo is 2>1").err == "aish: an unquoted 2> is not text here; quote it (column 11)\n"
 
 
@@ -392,12 +392,12 @@ def test_a_script_runs_its_lines_and_exits_with_the_last_code(aish: Shell, hub: 
 def test_an_invalid_line_of_a_script_is_reported_with_file_and_line(aish: Shell) -> None:
     (aish.folder / "bad.aish").write_text("echo a\n\n| x\nexit 7\necho not reached\n")
     ran = aish("bad.aish")
-    assert ran == Ran(7, "a\n", "aish: bad.aish:3: a stage is missing in front of | (column 1)\n")
+    assert ran == Ran(7, "a\n", "aish: bad.aish:3: a stage is missing before | (column 1)\n")
 
 
 def test_an_open_quotation_at_the_end_of_a_script_is_an_error(aish: Shell) -> None:
     assert aish("-c", 'apollo "hi') == Ran(
-        2, "", 'aish: the quotation that " opens is not closed (column 8)\n'
+        2, "", 'aish: the quote " is not closed (column 8)\n'
     )
 
 

@@ -197,7 +197,7 @@ def test_a_call_without_a_message_is_wrong_usage(
         (("apollo", "--bogus", "x"), "aish: unknown option --bogus (aish --help lists them)\n"),
         (
             ("apollo", "--timeout", "soon", "x"),
-            "aish: a timeout is a number of seconds above 0, not 'soon'\n",
+            "aish: a timeout must be a number of seconds above 0, not 'soon'\n",
         ),
         (("--bogus", "apollo"), "aish: unknown option --bogus (aish --help lists them)\n"),
         (("a,,b", "x"), "aish: a target's name is missing\n"),

@@ -1,11 +1,11 @@
-"""The grammar of a line: `echo "Design a cache" | athena | apollo -s`. Pure syntax, once and whole.
+"""The syntax of a line such as `echo "Design a cache" | athena | apollo -s`.
 
-Owns how a line splits into stages, what quotes bind and where options stand. Refuses to know whether a word
-is a peer, a command or a program: a stage keeps its own text for `/bin/sh` (`Stage.raw`) and is read as a
-call to a peer only when asked (`Stage.call()`).
+It defines how a line is split into stages, what quotes protect, and where options may appear. It does not
+know whether a word is a peer, a command or a program: a stage keeps its own text for `/bin/sh` (`Stage.raw`),
+and `Stage.call()` reads it as a call to a peer.
 
-It is imported by the shell, whose whole run is to cost little more than an empty Python. Therefore nothing
-here imports `re`, `typing` or `dataclasses` (12 ms, one and a half starts of the interpreter).
+The shell imports this package, and a whole run of the shell should take little longer than an empty Python.
+Therefore nothing here imports `re`, `typing` or `dataclasses` (12 ms, as long as starting Python 1.5 times).
 """
 
 from .lines import (

@@ -1,4 +1,4 @@
-"""A whole line: a pipeline of stages, or a broadcast; and each part printed so that it parses to itself."""
+"""Parses a line into a pipeline of stages or a broadcast. `str` of each part is text that parses to it."""
 
 from .options import Options, interpret
 from .words import WORD, GrammarError, Token, Value, quoted, tokenize
@@ -14,7 +14,7 @@ _MARKS: "dict[TargetKind, str]" = {"peer": "", "capability": "@", "team": "team:
 
 
 class Target(Value):
-    """Who is meant: a peer by name, whoever does a capability best, or all of a team."""
+    """The recipient: a peer by name, the best peer for a capability, or all members of a team."""
 
     __slots__ = ("kind", "name")
     kind: "TargetKind"
@@ -28,7 +28,7 @@ class Target(Value):
 
 
 class Call(Value):
-    """One message to one target. `text` is empty where the stage has none of its own."""
+    """One message to one target. `text` is empty if the stage has no text of its own."""
 
     __slots__ = ("options", "target", "text")
     target: Target
@@ -44,9 +44,9 @@ class Call(Value):
 
 
 class Stage(Value):
-    """A stage that begins with a word: a call to a peer, a command, or a program's own text.
+    """A stage that begins with a word: a call to a peer, a command, or a program with its arguments.
 
-    `raw` is what stands in the line, for `/bin/sh -c`; `word` is its first word, without quotes.
+    `raw` is its text in the line, for `/bin/sh -c`; `word` is its first word, without quotes.
     """
 
     __slots__ = ("_tokens", "raw")
@@ -59,7 +59,7 @@ class Stage(Value):
             raise GrammarError("a stage is missing", 1)
         self._fill(raw=raw, _tokens=tokens)
 
-    # The columns in `_tokens` are those of a certain line; a stage is the same wherever it stands.
+    # `_tokens` is not compared, because its columns depend on the stage's place in the line.
     def __eq__(self, other: object) -> bool:
         return type(other) is Stage and other.raw == self.raw
 
@@ -79,15 +79,15 @@ class Stage(Value):
 
     @property
     def arguments(self) -> "list[str]":
-        """The words after the first, without quotes: what a command is given."""
+        """The words after the first, without quotes: the arguments of a command."""
         return [token.text for token in self._tokens[1:] if token.kind == WORD]
 
     def call(self) -> Call:
-        """The stage read as a call to a peer.
+        """Parse the stage as a call to a peer.
 
         Raises:
-            GrammarError: the first word cannot be a target, an option before the text does not hold, or an
-                unquoted redirection or `||` stands in the text.
+            GrammarError: the first word cannot be a target, an option before the text is invalid, or the text
+                contains an unquoted redirection or `||`.
         """
         for token in self._tokens:
             if token.kind != WORD:
@@ -99,7 +99,7 @@ class Stage(Value):
 
 
 class Group(Value):
-    """`{apollo|athena}`: all of them answer the same input at once."""
+    """`{apollo|athena}`: all targets answer the same input at once."""
 
     __slots__ = ("targets",)
     targets: tuple[Target, ...]
@@ -112,7 +112,7 @@ class Group(Value):
 
 
 class Sink(Value):
-    """Where the line's output goes: a file, from its start or at its end."""
+    """The file for the line's output. `append`: the output is added to the file instead of replacing it."""
 
     __slots__ = ("append", "path")
     path: str
@@ -126,7 +126,7 @@ class Sink(Value):
 
 
 class Pipeline(Value):
-    """Stages from left to right; `source` and `sink` are files as they were written, not expanded."""
+    """Stages from left to right. `source` and `sink`: files, as they were written and not expanded."""
 
     __slots__ = ("sink", "source", "stages")
     stages: tuple[Stage | Group, ...]
@@ -161,22 +161,22 @@ class Broadcast(Value):
 
 
 def parse(line: str) -> Pipeline | Broadcast:
-    """What a line says. `parse(str(parse(line))) == parse(line)` for every line that parses.
+    """Parse a line. `parse(str(parse(line))) == parse(line)` for every valid line.
 
     Raises:
-        GrammarError: the line is not of the grammar, whatever its words turn out to be.
+        GrammarError: the syntax of the line is invalid. The stages are not parsed as calls yet.
     """
     tokens = tokenize(line)
     if not tokens:
-        raise GrammarError("an empty line says nothing", 1)
+        raise GrammarError("the line is empty", 1)
     return _broadcast(tokens) or _pipeline(line, tokens)
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
-    """The targets of `apollo,@code-analysis,team:reviewers`, in order.
+    """Parse targets such as `apollo,@code-analysis,team:reviewers`, and return them in order.
 
     Raises:
-        GrammarError: one is missing, or cannot be a target's name.
+        GrammarError: a target is missing or is not a valid name.
     """
     targets: list[Target] = []
     column = 1
@@ -190,12 +190,12 @@ def _pipeline(line: str, tokens: "Sequence[Token]") -> Pipeline:
     source: str | None = None
     if tokens[0].kind == "<":
         if len(tokens) < 2 or tokens[1].kind != WORD:
-            raise GrammarError("< names no file", tokens[0].column)
+            raise GrammarError("< needs a file name", tokens[0].column)
         source, tokens = tokens[1].text, tokens[2:]
     last = tokens[-1] if tokens else None
     sink: Sink | None = None
     if last is not None and last.kind in (">", ">>"):
-        raise GrammarError(f"{last.kind} names no file", last.column)
+        raise GrammarError(f"{last.kind} needs a file name", last.column)
     if len(tokens) > 1 and tokens[-2].kind in (">", ">>") and tokens[-1].kind == WORD:
         sink, tokens = Sink(tokens[-1].text, append=tokens[-2].kind == ">>"), tokens[:-2]
     return Pipeline(_stages(line, tokens), source, sink)
@@ -209,29 +209,31 @@ def _stages(line: str, tokens: "Sequence[Token]") -> "list[Stage | Group]":
             part.append(token)
             continue
         if not part:
-            raise GrammarError("a stage is missing in front of |", token.column)
+            raise GrammarError("a stage is missing before |", token.column)
         stages.append(_stage(line, part))
         part = []
     if not part and tokens:
         ends_line = not line[tokens[-1].end :].strip()
         raise GrammarError("a stage is missing after |", tokens[-1].column, unfinished=ends_line)
     if not part:
-        raise GrammarError("a line needs a stage besides its files", 1)
+        raise GrammarError("a line needs at least one stage", 1)
     return [*stages, _stage(line, part)]
 
 
 def _stage(line: str, tokens: "Sequence[Token]") -> Stage | Group:
     first = tokens[0]
     if first.kind != WORD:
-        raise GrammarError("a stage begins with a name", first.column)
+        raise GrammarError("a stage must begin with a name", first.column)
     if first.bare and first.text[:1] == "{":
         group = _group(first)
         if group is not None:
             if len(tokens) > 1:
-                raise GrammarError("a group takes no text; give it to a stage in front", tokens[1].column)
+                raise GrammarError(
+                    "a group cannot have text; give the text to the stage before it", tokens[1].column
+                )
             return group
         if first.text[1:2].strip():  # `{ ls; }` with its blank is a block of sh
-            raise GrammarError("a group is written {peer|peer}", first.column)
+            raise GrammarError("write a group as {peer|peer}", first.column)
     return Stage(line[first.start : tokens[-1].end], tokens)
 
 
@@ -243,7 +245,7 @@ def _group(word: Token) -> Group | None:
 
 
 def _broadcast(tokens: "Sequence[Token]") -> Broadcast | None:
-    """The line as a broadcast; None where `<<` is missing, or belongs to a program."""
+    """Return the line as a broadcast; None if `<<` is missing or belongs to a program."""
     at = next((at for at, token in enumerate(tokens) if token.kind != WORD), None)
     if not at or tokens[at].kind != "<<":
         return None
@@ -252,11 +254,11 @@ def _broadcast(tokens: "Sequence[Token]") -> Broadcast | None:
         return None
     stray = next((token for token in tokens[at + 1 :] if token.kind != WORD), None)
     if stray is not None:
-        raise GrammarError(f"a broadcast is a line of its own: {_stray(stray.kind)}", stray.column)
+        raise GrammarError(f"a broadcast must be a line of its own: {_stray(stray.kind)}", stray.column)
     targets = [_target(name, tokens[0].column) for name in names.split(",")]
     head_options, head_text = interpret(options)
     if head_text:
-        raise GrammarError("the text of a broadcast stands after <<", options[0].column)
+        raise GrammarError("put the text of a broadcast after <<", options[0].column)
     tail_options, text = interpret(tokens[at + 1 :])
     if not text:
         raise GrammarError("a broadcast needs a text after <<", tokens[at].column)
@@ -264,7 +266,7 @@ def _broadcast(tokens: "Sequence[Token]") -> Broadcast | None:
 
 
 def _addressees(words: "Sequence[Token]") -> "tuple[str, Sequence[Token]]":
-    """`a, b -s` as the names, joined again over blanks at commas, and the words that follow them."""
+    """Split `a, b -s` into the names, joined where blanks follow or precede a comma, and the other words."""
     names = words[0].text
     at = 1
     while at < len(words) and (names.endswith(",") or words[at].text.startswith(",")):
@@ -286,7 +288,8 @@ def _target(text: str, column: int) -> Target:
 
 
 def _is_target(text: str) -> bool:
-    """Letters, digits, `-`, `_` and `.`, and a letter or digit first."""
+    """Whether the text, without `@` or `team:`, has only letters, digits, `-`, `_` and `.`, and begins with a
+    letter or digit."""
     name = text.removeprefix("@") if text[:1] == "@" else text.removeprefix("team:")
     return name[:1].isalnum() and all(char.isalnum() or char in "-_." for char in name)
 

@@ -1,7 +1,7 @@
-"""The options of a call: `-s 5`, `-x="\\r"`, `--timeout 3`. Where they may stand, and what they say.
+"""The options of a call, such as `-s 5`, `-x="\\r"` and `--timeout 3`: their places and their values.
 
-Options stand before the text or after it, as words of their own, and `--` ends them. After the text they are
-the longest row of last words that reads wholly as options; one in the middle of a text is text.
+Options are separate words before or after the text, and `--` ends them. After the text, they are the longest
+sequence of last words that consists only of options; an option in the middle of the text is text.
 """
 
 from .words import WORD, GrammarError, Token, Value, quoted
@@ -32,11 +32,11 @@ _ESCAPED = {char: "\\" + letter for letter, char in _ESCAPES.items()} | {"\\": "
 
 
 class Options(Value):
-    """What a call asks for besides its text.
+    """The options of a call.
 
-    `context_window`: keep a conversation, and give it this many messages; None keeps none. `delimiter`: what
-    is put after the text for a wrapped program, None leaves it to the peer; a delimiter implies `execute`.
-    `timeout`: seconds, more than 0.
+    `context_window`: keep the conversation, and send this many earlier messages with each one; None keeps
+    none. `delimiter`: the characters to send after the text to a wrapped program, None for the peer's own; a
+    delimiter implies `execute`. `timeout`: seconds, more than 0.
     """
 
     __slots__ = (
@@ -90,11 +90,11 @@ class Options(Value):
         )
 
     def __str__(self) -> str:
-        """The canonical words, each value joined by `=`, so that they can stand before any text."""
+        """Return the canonical words, with `=` before each value, so that they can precede any text."""
         return " ".join(self._words())
 
     def over(self, defaults: "Options") -> "Options":
-        """These options, and those of `defaults` where these say nothing else than the default."""
+        """Return these options, with values from `defaults` for options that are not set here."""
         plain = Options()
         changes = {
             name: getattr(source, name)
@@ -128,30 +128,30 @@ class Options(Value):
 
 
 def parse_words(words: "Sequence[str]") -> tuple[Options, str]:
-    """Options and text of an argv after its target: `-s 5 "msg" -x`. Each word is taken as it is.
+    """Parse the options and the text of an argv after its target: `-s 5 "msg" -x`. Quotes are not resolved.
 
     Raises:
-        GrammarError: an option before the text does not hold; `column` counts as if the words were joined
-            by single spaces.
+        GrammarError: an option before the text is invalid; `column` counts as if the words were joined by
+            single spaces.
     """
     return interpret(_tokens(words))
 
 
 def leading_options(words: "Sequence[str]") -> tuple[Options, int]:
-    """The options that an argv begins with, and how many words they take.
+    """Parse the options at the beginning of an argv; return them and the number of their words.
 
     Raises:
-        GrammarError: one of them does not hold.
+        GrammarError: one of them is invalid.
     """
     changes, width = _leading(_tokens(words))
     return _options(changes), width
 
 
 def interpret(words: "Sequence[Token]") -> tuple[Options, str]:
-    """Options and text of the words of a call after its target; the text's words are joined by one space.
+    """Parse the options and the text of a call after its target; the text's words are joined by one space.
 
     Raises:
-        GrammarError: an option before the text does not hold.
+        GrammarError: an option before the text is invalid.
     """
     dashes = next((at for at, word in enumerate(words) if word.bare and word.text == "--"), len(words))
     head, after_dashes = words[:dashes], words[dashes + 1 :]
@@ -189,10 +189,10 @@ def _leading(words: "Sequence[Token]") -> "tuple[_Changes, int]":
 
 
 def _tail_begin(words: "Sequence[Token]", begin: int) -> int:
-    """Where the longest row of last words begins that reads wholly as options, after at least one of text.
+    """Return the index at which the longest sequence of last words begins that consists only of options.
 
-    It goes from the end to the front and looks at each word once. An option takes two words at most, so
-    after two places in a row from which no row of options begins, none can begin further in front.
+    At least one word of text precedes it. The search goes backwards and looks at each word once. An option
+    has at most two words, so if no sequence begins at two adjacent indexes, none begins before them.
     """
     whole = {len(words)}
     for at in range(len(words) - 1, begin, -1):
@@ -204,7 +204,7 @@ def _tail_begin(words: "Sequence[Token]", begin: int) -> int:
 
 
 def _width(words: "Sequence[Token]", at: int) -> int:
-    """How many words the option takes; one too many to fit anywhere where it does not hold."""
+    """Return how many words the option has; if it is invalid, a number that is too large for any index."""
     try:
         return _read(words, at, after_text=True)[1]
     except GrammarError:
@@ -212,12 +212,12 @@ def _width(words: "Sequence[Token]", at: int) -> int:
 
 
 def _looks_like_option(word: Token) -> bool:
-    """`-5` and a lone `-` are text, and so is all that is quoted."""
+    """Whether the word is an option. `-5`, a single `-` and quoted words are text."""
     return word.bare and word.text[:1] == "-" and word.text.lstrip("-")[:1].isalpha()
 
 
 def _read(words: "Sequence[Token]", at: int, *, after_text: bool) -> "tuple[_Changes, int]":
-    """What the option at `at` changes, and how many words it takes."""
+    """Return what the option at `at` changes, and how many words it has."""
     word = words[at]
     name, given, value = word.text.partition("=")
     following = words[at + 1] if at + 1 < len(words) else None
@@ -264,7 +264,7 @@ def _is_window(text: str) -> bool:
 
 def _session(text: str, word: Token) -> str:
     if not text:
-        raise GrammarError("a session's name or id is not empty", word.column)
+        raise GrammarError("the name or id of a session must not be empty", word.column)
     return text
 
 
@@ -274,19 +274,19 @@ def _seconds(text: str, word: Token) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise GrammarError(f"a timeout is a number of seconds above 0, not {text!r}", word.column)
+        raise GrammarError(f"a timeout must be a number of seconds above 0, not {text!r}", word.column)
     return seconds
 
 
 def _delimiter(text: str, word: Token) -> str:
-    """`\\n \\r \\t \\0 \\xHH` mean what they say; any other backslash is one."""
+    """Resolve the escape sequences `\\n \\r \\t \\0 \\xHH`; any other backslash stays."""
     head, *parts = text.split("\\")
     pieces = [head]
     for part in parts:
         if part[:1] == "x":
             digits = part[1:3]
             if len(digits) != 2 or digits.strip("0123456789abcdefABCDEF"):
-                raise GrammarError("\\x in a delimiter takes two hexadecimal digits", word.column)
+                raise GrammarError("\\x in a delimiter must have two hexadecimal digits", word.column)
             pieces.append(chr(int(digits, 16)) + part[3:])
         elif part[:1] in _ESCAPES:
             pieces.append(_ESCAPES[part[0]] + part[1:])

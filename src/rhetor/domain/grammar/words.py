@@ -1,23 +1,23 @@
-"""Words and operators of a line: what quotes bind, and where. Knows neither stages, options nor peers.
+"""Splits a line into words and operators, and resolves quotes. It does not know stages, options or peers.
 
-Quoting is the common part of the shell's and of plain text, so that one line can hold both: '…' is literal;
-in "…" a backslash escapes `" \\ $` and the backtick; outside, it takes the meaning of a character that has
-one and stays where there is none to take (`\\d+` is text). `$(…)` and backticks bind unquoted, as in `sh`.
+The rules of quoting suit both shell commands and plain text, so that one line can contain both: '…' is
+literal; in "…", a backslash escapes `" \\ $` and the backtick; outside quotes, it escapes a character with a
+special meaning and otherwise stays (`\\d+` is text). `$(…)` and backticks group words, as in `sh`.
 """
 
 BLANKS = " \t\r\n"
 _ENDS_A_WORD = BLANKS + "|<>"
 _ESCAPED_OUTSIDE = BLANKS + "\"'\\|<>{$`"
 _ESCAPED_INSIDE = '"\\$`'
-# The longest first. `||` is `sh`'s own and does not split; what a peer makes of it is said in `lines`.
+# The longest first. `||` belongs to `sh` and does not split a line; `lines` rejects it in calls to peers.
 _OPERATORS = ("<<<", "<<", "<&", "<>", "<", ">>", ">&", ">|", ">", "||", "|")
 
 
 class GrammarError(ValueError):
-    """A line, or a part that was asked to be a call, is not of the grammar.
+    """The syntax of a line, or of a stage that is parsed as a call, is invalid.
 
-    `column` counts characters from 1 and lies within the line. `unfinished` is true where more text could
-    make it whole (an open quotation, a `|` at the end): whoever reads lines may read one more.
+    `column` counts characters from 1 and is within the line. `unfinished` is true if more text could make the
+    line valid (an open quote, a `|` at the end), so that the shell may read one more line.
     """
 
     def __init__(self, message: str, column: int, *, unfinished: bool = False) -> None:
@@ -31,7 +31,7 @@ class GrammarError(ValueError):
 
 
 class Value:
-    """Frozen, and equal and hashed by its `__slots__`: a frozen dataclass without the cost of its import."""
+    """A frozen value, compared and hashed by its `__slots__`: a dataclass without the cost of its import."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -61,9 +61,9 @@ def _fields(value: object) -> tuple[object, ...]:
 
 
 class Token(Value):
-    """A word, with its quotes resolved in `text`, or an operator, where `kind` is its own text.
+    """A word, with its quotes resolved in `text`, or an operator, whose `kind` is its own text.
 
-    `start` and `end` are its place in the line; `bare` says that its first character stood unquoted.
+    `start` and `end` are its place in the line; `bare` is true if its first character is not quoted.
     """
 
     __slots__ = ("bare", "end", "kind", "start", "text")
@@ -85,10 +85,10 @@ WORD = "word"
 
 
 def tokenize(line: str) -> list[Token]:
-    """All words and operators of `line`, in order.
+    """Return all words and operators of the line, in order.
 
     Raises:
-        GrammarError: a quotation is not closed (`unfinished`).
+        GrammarError: a quote is not closed (`unfinished`).
     """
     closing = _brackets(line)
     tokens: list[Token] = []
@@ -115,7 +115,7 @@ def begins_stage(tokens: list[Token]) -> bool:
 
 
 def quoted(text: str) -> str:
-    """`text` as one word of a line, whatever it holds."""
+    """Return the text as one quoted word of a line."""
     for char in ("\\", '"', "$", "`"):
         text = text.replace(char, "\\" + char)
     return f'"{text}"'
@@ -150,9 +150,9 @@ def _word(line: str, start: int, closing: dict[int, int], *, opens_stage: bool) 
 
 
 def _brackets(line: str) -> dict[int, int]:
-    """For each `(` and `{` that is closed: where it opens → the place after what closes it.
+    """Return the index after the closing bracket for each closed `(` and `{`, by its own index.
 
-    One pass for the whole line: to search from each bracket on would be quadratic in its length.
+    The line is read once, because a search from each bracket would take quadratic time.
     """
     ends: dict[int, int] = {}
     opened: dict[str, list[int]] = {")": [], "}": []}
@@ -168,7 +168,7 @@ def _brackets(line: str) -> dict[int, int]:
 
 
 def _unit_end(line: str, at: int) -> int:
-    """Where the character, the escape or the quotation that begins at `at` ends."""
+    """Return the end of the character, the escape sequence or the quoted text that begins at `at`."""
     char = line[at]
     if char == "\\":
         return min(at + 2, len(line))
@@ -181,7 +181,7 @@ def _unit_end(line: str, at: int) -> int:
         return end + 1
     if char == "`":
         return at + 1
-    raise GrammarError(f"the quotation that {char} opens is not closed", at + 1, unfinished=True)
+    raise GrammarError(f"the quote {char} is not closed", at + 1, unfinished=True)
 
 
 def _meaning(unit: str) -> str:
@@ -199,7 +199,7 @@ def _unescaped(text: str) -> str:
     pieces = [head]
     rest = iter(parts)
     for part in rest:
-        if part == "":  # a backslash that escapes a backslash: what follows the second is plain
+        if part == "":  # a backslash that escapes a backslash: the text after the second one is plain
             pieces.append("\\" + next(rest, ""))
         else:
             pieces.append(part if part[0] in _ESCAPED_INSIDE else "\\" + part)
