@@ -12,8 +12,8 @@ The packages are a stack. A module imports only from its own package and from th
     options, output         options of a message; writing to stdout and stderr
     render, exits           text for a terminal; exit codes and failures
 
-Of rhetor, aish imports `domain.grammar` and `domain.provider_variables`. `aish apollo "hi"` imports the
-standard library only, and as little of it as possible: it has to start within milliseconds.
+From rhetor, aish imports only `domain.grammar` and `domain.provider_variables`. `aish apollo "hi"` imports
+only the standard library, and as little of it as possible: it has to start within milliseconds.
 """
 
 TYPE_CHECKING = False

@@ -1,4 +1,4 @@
-"""Choosing the part of the shell that runs the words of a command line."""
+"""Chooses the part of the shell that runs the words of a command line."""
 
 from aish.commands import COMMANDS, run_command
 

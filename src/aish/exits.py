@@ -20,15 +20,15 @@ _BY_STATUS = {
     503: UNREACHABLE,
     504: TIMED_OUT,
 }
-# Scripts of other people read these messages, so they have no prefix.
+# Users' scripts read these messages, so they have no prefix.
 _FIXED_WORDINGS = ("Error: ", "No AI found for capability", "team-chat requires")
 
 
 class Failure(Exception):
-    """A line or a command ends with an error.
+    """The error with which a line or a command ends.
 
     `message` says what is wrong, `hint` what to do about it, `code` is the exit code. If the hub rejected a
-    request, `status` is its HTTP status and `problem` its error code.
+    request, `status` is the HTTP status and `problem` the hub's error code.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Failure(Exception):
 
 
 def unknown(word: str) -> Failure:
-    """The word is neither a command nor a peer. Scripts of other people read this message."""
+    """Return the failure for a word that is neither a command nor a peer. Users' scripts read its message."""
     return Failure(f"Error: Unknown CI or command: {word}", UNKNOWN)
 
 
 def exit_code(problem: str, status: int = 0) -> int:
-    """The exit code for an error of the hub, from its code and its HTTP status (0 for an event)."""
+    """Return the exit code for an error of the hub, from its code and HTTP status (0 for an event)."""
     if problem in _UNKNOWN_CODES:
         return UNKNOWN
     if problem == "timeout":

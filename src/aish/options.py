@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def parse_options(words: list[str]) -> tuple[Options, str]:
-    """The options and the text in the words after a target.
+    """Return the options and the text in the words after a target.
 
     Raises:
         Failure: an option is invalid.
@@ -22,7 +22,7 @@ def parse_options(words: list[str]) -> tuple[Options, str]:
 
 
 def parse_leading_options(words: list[str]) -> tuple[Options, int]:
-    """The options before the first other word, and the number of words that they take.
+    """Return the options at the beginning of the words, and the number of words that they take.
 
     Raises:
         Failure: an option is invalid.

@@ -1,7 +1,7 @@
-"""Writing answers to stdout, and everything else to stderr.
+"""Writes answers to stdout, and everything else to stderr.
 
-An answer is written at once and unbuffered. For a terminal it passes a filter; for anything else its bytes
-are not changed.
+An answer is written at once and unbuffered. On a terminal, it is filtered; otherwise, its bytes are not
+changed.
 """
 
 import os
@@ -53,20 +53,20 @@ def say(text: str) -> None:
 
 
 def print_line(text: str) -> int:
-    """Print the text and a newline on stdout. Returns exit code 0, so that a command can end with it."""
+    """Print the text and a newline on stdout, and return exit code 0."""
     write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
     return exits.DONE
 
 
 def print_json(value: "Any") -> int:
-    """Print a value as indented JSON on stdout, as `print_line`."""
+    """Print a value as indented JSON on stdout, and return exit code 0."""
     import json
 
     return print_line(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_json_lines(values: "Iterable[Any]") -> int:
-    """Print each value as one line of JSON on stdout, as `print_line`."""
+    """Print each value as one line of JSON on stdout, and return exit code 0."""
     import json
 
     lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
@@ -102,7 +102,7 @@ class Sink:
             self._put(text)
 
     def write_raw(self, data: bytes) -> None:
-        """Write bytes without filtering them, such as JSON of the hub.
+        """Write bytes without filtering them, such as JSON from the hub.
 
         Raises:
             BrokenPipeError: the reader has closed the pipe.

@@ -1,4 +1,4 @@
-"""Text for a terminal: what may reach it, and how it looks. Imported only for a terminal or a table.
+"""Text for a terminal: filtering and formatting it. Imported only for a terminal or a table.
 
 The text of models and programs is not trusted. An escape sequence could change the window's title, write the
 clipboard, or answer for the user. Colours (SGR) pass; every other sequence and control character is removed.
@@ -22,10 +22,11 @@ DIM, RESET = "\x1b[2m", "\x1b[0m"
 
 
 class Filter:
-    """Removes what must not reach a terminal from text that arrives in pieces.
+    """Removes everything that must not reach a terminal from text that arrives in pieces.
 
-    It keeps printable text, newlines, tabs and colours. An unfinished sequence waits for its rest. One that
-    is never closed ends at the end of its line, so that it cannot swallow the rest of an answer.
+    It keeps printable text, newlines, tabs and colours. An incomplete sequence is held until its rest
+    arrives. One that is never closed ends at the end of its line, so that it cannot hide the rest of an
+    answer.
     """
 
     def __init__(self, *, dim: bool = False, colours: bool | None = None) -> None:
@@ -42,7 +43,7 @@ class Filter:
         return self._dimmed(kept)
 
     def end(self) -> str:
-        """The text that resets the terminal's colours. The filter is then as new."""
+        """Reset the filter, and return the text that resets the terminal's colours, if it is needed."""
         coloured, self._coloured = self._coloured, False
         self._take, self._pending = self._ground, ""
         return RESET if coloured else ""
@@ -65,7 +66,7 @@ class Filter:
         return ""
 
     def _escape(self, char: str) -> str:
-        """After ESC: the next character says which kind of sequence this is."""
+        """Handle the character after ESC, which determines the kind of the sequence."""
         if char == "[":
             self._take, self._pending = self._control, ""
         elif char in _STRING_OPENERS_7BIT:
@@ -75,7 +76,7 @@ class Filter:
         return ""
 
     def _control(self, char: str) -> str:
-        """Within CSI: parameters and a final character. `m` with numbers only is a colour."""
+        """Handle a character of a CSI sequence. If its final character is `m`, it may be a colour."""
         if "@" <= char <= "~":
             shown = self._colour() if char == "m" else ""
             return shown + self._over()
@@ -94,7 +95,7 @@ class Filter:
         return f"{_ESC}[{self._pending}m{again}"
 
     def _string(self, char: str) -> str:
-        """Within OSC and similar strings: drop everything up to BEL, ST, or a character that cancels it."""
+        """Drop a character of an OSC or similar string. It ends at BEL, ST or a character that cancels it."""
         if char in (_BEL, _ST):
             return self._over()
         if char in _CANCELS or char in (_ESC, "\n"):
@@ -106,23 +107,23 @@ class Filter:
         return ""
 
     def _again(self, char: str) -> str:
-        """`char` cancels the sequence. It is text, or begins another sequence."""
+        """End the sequence that `char` cancels, and handle `char` as text or as the start of another one."""
         self._take = self._ground
         return self._ground(char)
 
 
 def cleaned(text: str) -> str:
-    """A complete text as a terminal may show it, without colours."""
+    """Return a complete text without colours and without anything that must not reach a terminal."""
     return Filter(colours=False).feed(text)
 
 
 def one_line(value: object) -> str:
-    """A value on one line, without anything that could move a terminal's cursor."""
+    """Return a value on one line, without anything that could move a terminal's cursor."""
     return " ".join(cleaned(str(value)).split())
 
 
 def local_time(at: object, *, seconds: bool = True) -> str:
-    """An RFC 3339 time as local time: `2026-11-01 14:30:05`. Other text is returned unchanged."""
+    """Return an RFC 3339 time as local time: `2026-11-01 14:30:05`. Other text is returned unchanged."""
     from datetime import datetime
 
     try:
@@ -133,23 +134,23 @@ def local_time(at: object, *, seconds: bool = True) -> str:
 
 
 def dimmed(text: str) -> str:
-    """A heading, dimmed unless `NO_COLOR` is set."""
+    """Return the text dimmed, or unchanged if `NO_COLOR` is set."""
     return text if os.environ.get("NO_COLOR") else f"{DIM}{text}{RESET}"
 
 
 def heading(peer: str) -> str:
-    """The heading of a peer's answer: `[From Apollo]`."""
+    """Return the heading of a peer's answer: `[From Apollo]`."""
     return f"[From {peer[:1].upper()}{peer[1:]}]"
 
 
 def status(peer: "Mapping[str, Any]") -> str:
-    """The word for a peer's status."""
+    """Return the word for a peer's status."""
     known = str(peer.get("status") or "unknown")
     return "not installed" if known == "missing" else known
 
 
 def table(rows: "Sequence[Sequence[str]]") -> str:
-    """Rows with aligned columns. The first row is the heading."""
+    """Return the rows as text with aligned columns. The first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join("  ".join(row).rstrip() for row in padded)

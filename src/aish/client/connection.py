@@ -1,4 +1,4 @@
-"""Opening a connection to the hub's socket, and checking that the hub belongs to this user.
+"""Opens a connection to the hub's socket, and checks that the hub belongs to this user.
 
 The module `socket` takes too long to import, so this one uses `_socket`.
 """
@@ -14,7 +14,7 @@ _CREDENTIAL_BYTES = 12  # struct ucred: pid, uid, gid
 
 
 def connect(home: str) -> _socket.socket:
-    """A connection to the hub that listens in `home`.
+    """Return a connection to the hub that listens in `home`.
 
     Raises:
         OSError: no hub is listening.
@@ -34,9 +34,9 @@ def connect(home: str) -> _socket.socket:
 
 
 def server_of(connection: _socket.socket) -> tuple[int, int] | None:
-    """The process id and user id of the process that is listening.
+    """Return the process id and user id of the process that is listening.
 
-    None if the system does not tell; then only the mode of the folder protects the socket.
+    Return None if the system does not provide them; then only the mode of the folder protects the socket.
     """
     option = getattr(_socket, "SO_PEERCRED", None)
     if option is None:
@@ -49,7 +49,7 @@ def server_of(connection: _socket.socket) -> tuple[int, int] | None:
 
 
 def other_user(uid: int) -> str:
-    """The message for a socket on which another user is listening."""
+    """Return the message for a socket on which another user is listening."""
     return (
         f"another user (uid {uid}) is listening on the hub's socket; set RHETOR_HOME to a folder that you own"
     )

@@ -8,12 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The kernel accepts 108 bytes including the final NUL. The rest is for sockets next to the hub's.
+# The kernel accepts 108 bytes including the final NUL. The other bytes are for sockets beside the hub's.
 _LONGEST_PATH = 100
 
 
 def state_home(environment: "Mapping[str, str]" = os.environ) -> str:
-    """The folder of the hub's state: `RHETOR_HOME`, or `rhetor` in the user's state folder."""
+    """Return the folder of the hub's state: `RHETOR_HOME`, or `rhetor` in the user's state folder."""
     home = environment.get("RHETOR_HOME")
     if home:
         return os.path.abspath(os.path.expanduser(home))
@@ -22,7 +22,7 @@ def state_home(environment: "Mapping[str, str]" = os.environ) -> str:
 
 
 def socket_path(home: str, environment: "Mapping[str, str]" = os.environ) -> str:
-    """The path of the hub's socket: in the state folder, or in the runtime folder if it would be too long."""
+    """Return the path of the hub's socket: in the state folder, or the runtime folder if it is too long."""
     path = home + "/hub.sock"
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         return path

@@ -25,7 +25,7 @@ _RETRY_PAUSE = 0.2  # seconds
 
 
 class Hub:
-    """The hub of this user. `deadline` (on `time.monotonic`) bounds every wait; None means no limit."""
+    """The hub of this user. `deadline` (on `time.monotonic`) limits every wait; None means no limit."""
 
     def __init__(self, home: str | None = None, *, may_start: bool = True) -> None:
         self.home = home or state_home()
@@ -34,7 +34,7 @@ class Hub:
         self._fingerprint = _fingerprint()
 
     def open(self, method: str, path: str, body: "Any" = None, *, accept: str = "") -> Response:
-        """Send a request. Returns a response whose head has arrived and whose status is below 400.
+        """Send a request, and return the response when its head has arrived. Its status is below 400.
 
         Raises:
             Failure: the hub cannot be reached, or rejects the request.
@@ -51,7 +51,7 @@ class Hub:
         return response
 
     def stream(self, path: str, body: "Any", *, accept: str = "") -> "Stream":
-        """Post a message or a plan. Returns the events of its answer as they arrive.
+        """Post a message or a plan, and return the stream of its answer's events.
 
         Raises:
             Failure: the hub cannot be reached, or rejects the request.
@@ -59,7 +59,7 @@ class Hub:
         return self.open("POST", path, body, accept=accept)
 
     def ask(self, method: str, path: str, body: "Any" = None) -> "Any":
-        """Send a request. Returns the JSON value of the response, or None if it is empty.
+        """Send a request, and return the JSON value of the response, or None if it is empty.
 
         Raises:
             Failure: the hub cannot be reached, rejects the request, or does not answer with JSON.
@@ -74,7 +74,7 @@ class Hub:
             response.close()
 
     def connect(self) -> _socket.socket:
-        """A connection to the hub. If no hub is running and the client may start one, it does.
+        """Return a connection to the hub. If no hub is running, start one if the client may.
 
         Raises:
             Failure: the hub cannot be reached or started.
@@ -129,7 +129,7 @@ class Hub:
 
 
 def quote(name: str) -> str:
-    """A name, percent-encoded as one segment of a path."""
+    """Return the name, percent-encoded as one segment of a path."""
     plain = "-_.~"
     return "".join(
         char if char.isascii() and (char.isalnum() or char in plain) else _percent(char) for char in name
@@ -141,7 +141,7 @@ def _percent(char: str) -> str:
 
 
 def _fingerprint() -> str:
-    """A fingerprint of this shell's provider variables; empty if it has none."""
+    """Return a fingerprint of this shell's provider variables; empty if it has none."""
     for name in os.environ:
         if name.startswith(("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_MODEL")):
             from rhetor.domain.provider_variables import fingerprint
@@ -151,7 +151,7 @@ def _fingerprint() -> str:
 
 
 def problem_failure(problem: "dict[str, Any]", status: int) -> Failure:
-    """The failure for a problem that the hub reports, with its exit code and its hint."""
+    """Return the failure for a problem that the hub reports, with its exit code and its hint."""
     code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
     hint = str(problem.get("hint") or "")
     if code == "unknown_peer" and "peer" in problem:
@@ -162,7 +162,7 @@ def problem_failure(problem: "dict[str, Any]", status: int) -> Failure:
 
 
 def response_failure(response: Response) -> Failure:
-    """The failure for a response whose status is 400 or above. Closes the response."""
+    """Close a response whose status is 400 or above, and return the failure for it."""
     try:
         problem = decode(response.body())
     except ValueError:

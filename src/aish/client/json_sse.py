@@ -1,4 +1,4 @@
-"""JSON and server-sent events, as far as the shell needs them.
+"""The parts of JSON and of server-sent events that the shell needs.
 
 The `json` module imports `re` and `enum`, which takes half as long as the start of Python. Its work is done
 by two C functions, which this module uses directly. A Python without them uses `json`.
@@ -39,7 +39,7 @@ _scan, _quote = _functions()
 
 
 def decode(data: bytes | str) -> "Any":
-    """The value of one JSON text.
+    """Return the value of one JSON text.
 
     Raises:
         ValueError: the text is not JSON, or not UTF-8.
@@ -56,7 +56,7 @@ def decode(data: bytes | str) -> "Any":
 
 
 def encode(value: "Any") -> bytes:
-    """`value` as JSON: None, bool, int, float, str, and lists and dicts of these."""
+    """Encode a value as JSON: None, bool, int, float, str, or lists and dicts of these."""
     return _encoded(value).encode()
 
 
@@ -73,8 +73,8 @@ def _encoded(value: "Any") -> str:
 
 
 def _encodable(text: str) -> str:
-    """Replace lone surrogates. They stand for bytes of an argument that are not UTF-8, and JSON cannot carry
-    them."""
+    """Replace lone surrogates, which JSON cannot encode. They stand for bytes of an argument that are not
+    UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -83,14 +83,14 @@ def _encodable(text: str) -> str:
 
 
 class Frames:
-    """Splits the bytes of an event stream, cut anywhere, into the data of its events, in order."""
+    """Splits the bytes of an event stream, which arrive in any pieces, into the data of its events."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> "list[bytes]":
-        """The data of the events that `chunk` completes.
+        """Return the data of the events that `chunk` completes, in order.
 
         Raises:
             ValueError: an event is larger than the hub's events can be.

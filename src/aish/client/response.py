@@ -1,6 +1,6 @@
 """The response to one HTTP request: its head, its body in any framing, and its events, as they arrive.
 
-A body that ends too early is a failure, never a shorter body.
+A body that ends too early raises a failure.
 """
 
 import _socket
@@ -52,7 +52,7 @@ class Response:
         self._connection.close()
 
     def chunks(self) -> "Iterator[bytes]":
-        """The body, in pieces of any size.
+        """Yield the body, in pieces of any size.
 
         Raises:
             Failure: the connection closes before the end of the body, or the deadline has passed.
@@ -69,10 +69,10 @@ class Response:
                 yield piece
 
     def body(self) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Raises:
-            Failure: as `chunks`, or the body is larger than the hub's answers can be.
+            Failure: as for `chunks`, or the body is larger than the hub's answers can be.
         """
         pieces: list[bytes] = []
         size = 0
@@ -85,7 +85,7 @@ class Response:
         return b"".join(pieces)
 
     def events(self) -> "Iterator[bytes]":
-        """The data of each event of an event stream, until the stream ends."""
+        """Yield the data of each event of an event stream, until the stream ends."""
         frames = Frames()
         try:
             for piece in self.chunks():
@@ -122,7 +122,7 @@ class Response:
             raise Failure("lost the connection to the hub in the middle of its answer", exits.UNREACHABLE)
 
     def _receive(self) -> bool:
-        """Receive one more piece into the buffer. Returns False at the end of the connection."""
+        """Receive one more piece into the buffer; return False at the end of the connection."""
         if self._deadline is not None:
             self._connection.settimeout(max(self._deadline - monotonic(), 0.001))
         try:
@@ -140,7 +140,7 @@ def timed_out() -> Failure:
 
 
 def not_rhetor(connection: _socket.socket) -> Failure:
-    """The failure if the bytes on this connection are not those of a hub."""
+    """Return the failure for a connection whose bytes do not come from a hub."""
     try:
         place = connection.getpeername()
     except OSError:

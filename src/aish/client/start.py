@@ -1,7 +1,7 @@
-"""Starting the hub, once, even if several shells do it at the same time.
+"""Starts the hub, only once even if several shells do it at the same time.
 
-A lock orders the shells. The first one starts the hub and waits until it listens; the others then connect to
-it. The hub runs in a session of its own, and keeps none of the shell's descriptors or folders.
+A lock makes the shells take turns. The first one starts the hub and waits until it listens; the others then
+connect to it. The hub runs in a session of its own, and keeps none of the shell's descriptors or folders.
 """
 
 # ruff: noqa: PTH103
@@ -25,7 +25,7 @@ _SHOWN_LINES = 8
 
 
 def start_hub(home: str) -> "socket":
-    """A connection to the hub of `home`, which this shell or another one has just started.
+    """Start the hub of `home`, unless another shell has just started it, and return a connection to it.
 
     Raises:
         Failure: the hub does not start, or does not listen within `START_TIMEOUT` seconds. The message
@@ -108,7 +108,7 @@ def _first_line(pipe: int, deadline: float) -> bool:
 
 
 def _log_end(path: str, begin: int) -> str:
-    """The last lines that this start of the hub wrote."""
+    """Return the last lines that this start of the hub wrote."""
     with open(path, "rb") as log:
         size = log.seek(0, os.SEEK_END)
         log.seek(max(begin, size - _SHOWN_BYTES))
@@ -117,7 +117,7 @@ def _log_end(path: str, begin: int) -> str:
 
 
 def main() -> int:
-    """`python -m aish.client.start HOME`, for programs that cannot fork. Returns 0 when the hub listens."""
+    """Run `python -m aish.client.start HOME`, for programs that cannot fork; return 0 if the hub listens."""
     try:
         start_hub(sys.argv[1]).close()
     except Failure as failure:

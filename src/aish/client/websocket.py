@@ -60,7 +60,7 @@ class WebSocket:
         return len(self._unsent)
 
     def messages(self) -> "Iterator[Message]":
-        """The text and binary messages that have arrived, in order. Pings are answered.
+        """Yield the text and binary messages that have arrived, in order. Pings are answered.
 
         Raises:
             Closed: the connection is closed. This is raised after the last message.
@@ -88,7 +88,7 @@ class WebSocket:
     def send(self, data: "bytes | str") -> bool:
         """Send a binary or text message, now or when the hub accepts it.
 
-        If too much is unsent, the connection is closed. Returns False if it is closed; `messages` then raises
+        If too much is unsent, the connection is closed. Return False if it is closed; `messages` then raises
         `Closed`.
         """
         kind, payload = (TEXT, data.encode("utf-8", "replace")) if isinstance(data, str) else (BINARY, data)
@@ -126,7 +126,7 @@ class WebSocket:
             self._end(Closed(ABNORMAL, "the hub accepts no data"))
 
     def _receive(self) -> bytes | None:
-        """The bytes that have arrived: None if there are none, empty at the end of the connection."""
+        """Return the bytes that have arrived; None if there are none, empty at the end of the connection."""
         try:
             return next(self._response.chunks(), b"")
         except BlockingIOError:
@@ -136,7 +136,7 @@ class WebSocket:
 
 
 def open_websocket(hub: "Hub", path: str, timeout: float = _TIMEOUT) -> WebSocket:
-    """Open a WebSocket to this path of the hub. `timeout` bounds each wait for the hub, in seconds.
+    """Open a WebSocket to this path of the hub. `timeout` limits each wait for the hub, in seconds.
 
     Raises:
         Failure: the hub cannot be reached, rejects the request, does not answer, or is not a hub.

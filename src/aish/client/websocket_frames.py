@@ -1,4 +1,4 @@
-"""The frames of RFC 6455, as a client reads and writes them. Bytes in, messages out; no I/O."""
+"""The client's side of WebSocket frames (RFC 6455). It does no I/O."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ _MAX_CONTROL_BYTES = 125
 
 
 class Closed(Exception):
-    """The connection is closed, with the code and the reason that the hub sent. The code is `ABNORMAL` if the
-    hub sent none, and 1002, 1007 or 1009 if the hub sent invalid frames."""
+    """The connection is closed, with the code and the reason from the hub's close frame. The code is
+    `ABNORMAL` if there was no close frame, and 1002, 1007 or 1009 if the hub sent invalid frames."""
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(f"closed with {code} {reason}".rstrip())
@@ -25,7 +25,7 @@ class Closed(Exception):
 
 
 class Incoming:
-    """Joins the bytes from a server, cut anywhere, into complete messages, in order."""
+    """Joins the bytes from a server, which arrive in any pieces, into complete messages, in order."""
 
     def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self._limit = max_message_bytes
@@ -37,8 +37,8 @@ class Incoming:
         self._buffer += chunk
 
     def next(self) -> "Message | None":
-        """The next complete message, or None until more bytes are fed. Control frames come in their place,
-        also between the fragments of a message.
+        """Return the next complete message, or None if more bytes are needed. Control frames are returned in
+        their order, even between the fragments of a message.
 
         Raises:
             Closed: the bytes are not frames of a server (1002), not UTF-8 (1007), or too many (1009).
@@ -89,7 +89,7 @@ class Incoming:
 
 
 def frame(kind: int, payload: bytes, mask: bytes) -> bytes:
-    """One unfragmented message of a client. `mask` is four unpredictable bytes (RFC 6455, 10.3)."""
+    """Return one unfragmented message of a client. `mask` is four unpredictable bytes (RFC 6455, 10.3)."""
     size = len(payload)
     if size <= _MAX_CONTROL_BYTES:
         head = bytes((0x80 | kind, 0x80 | size))
@@ -101,7 +101,7 @@ def frame(kind: int, payload: bytes, mask: bytes) -> bytes:
 
 
 def parse_close(payload: bytes) -> Closed:
-    """The code and the reason of a close frame (RFC 6455, 5.5.1 and 7.4)."""
+    """Return the code and the reason of a close frame (RFC 6455, 5.5.1 and 7.4)."""
     if not payload:
         return Closed(NO_STATUS)
     code = int.from_bytes(payload[:2], "big")
@@ -115,7 +115,7 @@ def parse_close(payload: bytes) -> Closed:
 
 
 def _masked(data: bytes, mask: bytes) -> bytes:
-    """XOR as two large integers. A loop over the bytes would be a hundred times slower."""
+    """Return the masked data. XOR on two large integers is a hundred times faster than a loop over bytes."""
     size = len(data)
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")

@@ -26,10 +26,10 @@ JSON_WORDS = ("json", "--json")
 
 
 class Command:
-    """What a module's table says of one command.
+    """An entry in a module's table of commands.
 
-    `forms` are the ways to write it, without the leading `aish`; `purpose` is a sentence for `--help`. `run`
-    takes the words after the command's name and returns the exit code.
+    `forms` are the command's usage lines, without the leading `aish`; `purpose` is a sentence for `--help`.
+    `run` takes the words after the command's name and returns the exit code.
     """
 
     def __init__(self, forms: "tuple[str, ...]", purpose: str, run: "Callable[[list[str]], int]") -> None:
@@ -50,19 +50,19 @@ def run_command(words: "list[str]") -> int:
 
 
 def find_command(name: str) -> Command:
-    """The command with this name, which is one of `COMMANDS`. Its module is imported now."""
+    """Import the module of a command, and return the command. `name` is one of `COMMANDS`."""
     module = getattr(__import__(f"aish.commands.{_MODULES[name]}").commands, _MODULES[name])
     command: Command = module.COMMANDS[name]
     return command
 
 
 def usage_error(*forms: str) -> Exception:
-    """The failure of a command whose words are invalid. It shows how to write the command."""
+    """Return the failure for a command whose words are invalid. It shows the command's usage."""
     from aish.exits import USAGE, Failure
 
     return Failure(f"usage: {' | '.join(f'aish {form}' for form in forms)}", USAGE)
 
 
 def subcommand_error(command: str, subcommands: "Mapping[str, object]") -> Exception:
-    """The failure of a command whose subcommand is missing or unknown. It lists the known ones."""
+    """Return the failure for a subcommand that is missing or unknown. It lists the known ones."""
     return usage_error(f"{command} {'|'.join(subcommands)} … (aish {command} --help)")

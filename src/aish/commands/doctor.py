@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, TypeAlias
 
-    # a mark, what was checked, and the result
+    # a mark, the subject of the check, and the result
     Finding: TypeAlias = tuple[str, str, str]
 
 _FORMS = ("doctor",)
@@ -35,7 +35,7 @@ _HOW_TO_ADD = (
 
 
 def doctor(words: "list[str]") -> int:
-    """Print one line per check. Exits with 1 if a check fails.
+    """Print one line per check. Return 1 if a check fails.
 
     Raises:
         Failure: the words are invalid.
@@ -114,7 +114,7 @@ def _hub(home: str) -> "Iterator[Finding]":
 
 
 def _agents(home: str) -> "Iterator[Finding]":
-    """The programs under `tools:`, as the running hub sees them, or as a hub started here would see them."""
+    """Yield a finding for each program under `tools:`, as the running hub, or a hub started here, sees it."""
     hub = Hub(home, may_start=False)
     hub.deadline = monotonic() + CHECK_TIMEOUT
     try:
@@ -131,7 +131,7 @@ def _agents(home: str) -> "Iterator[Finding]":
 
 
 def _check_without_hub(home: str) -> "tuple[list[dict[str, Any]], str]":
-    """The tools that `rhetor doctor` finds, and why it failed if it did."""
+    """Return the tools that `rhetor doctor` finds, and the error if it failed."""
     import json
     import subprocess
 

@@ -1,4 +1,4 @@
-"""`aish forward` and `aish unforward`: the answers of a peer also go to a terminal or to another peer."""
+"""`aish forward` and `aish unforward`: send the answers of a peer also to a terminal or to another peer."""
 
 from aish import exits
 from aish.client.hub import Hub, quote

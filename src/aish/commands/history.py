@@ -37,7 +37,7 @@ def history(words: "list[str]") -> int:
 
 
 def search(words: "list[str]") -> int:
-    """Show the messages that contain the words. Like `grep`, exits with 1 if there are none.
+    """Show the messages that contain the words. Like `grep`, return 1 if there are none.
 
     Raises:
         Failure: there are no words, or the hub cannot be reached.
@@ -82,7 +82,7 @@ def _hit(hit: "dict[str, object]") -> str:
 
 
 def _highlighted(hit: "dict[str, object]") -> str:
-    """The excerpt on one line. On a terminal, the words that were found are bold."""
+    """Return the excerpt on one line. On a terminal, the words that were found are bold."""
     import os
 
     from aish.render import cleaned

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LIST = ("list [type greek|terminal|project|tool|team] [json]",)
 _EXPLAIN = ("explain NAME [--screen] [--json]",)
 _WAIT = ("wait [--any|--all] PEER… [--timeout S]",)
-# The word that a user types → the hub's kind. The specialists have Greek names.
+# The hub's kind for each word that a user types. The specialists have Greek names.
 _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
 _GRACE_SECONDS = 5.0  # the hub counts the timeout of `wait`; if it stops answering, give up a little later
@@ -130,7 +130,7 @@ def _option(option: object) -> str:
 
 
 def wait(words: "list[str]") -> int:
-    """Wait until the peers are idle, and print those that are, one per line. Exits with 124 on timeout.
+    """Wait until the peers are idle, and print those that are, one per line. Return 124 on timeout.
 
     Raises:
         Failure: the words are invalid, a peer is unknown, or the hub cannot be reached.

@@ -1,4 +1,4 @@
-"""`aish approve` and `aish deny`: answers to permission requests."""
+"""`aish approve` and `aish deny`: answer permission requests."""
 
 from aish.client.hub import Hub
 from aish.commands import Command, usage_error

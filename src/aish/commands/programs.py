@@ -1,4 +1,4 @@
-"""`aish ci-terminal` and `aish ci-tool`: one of the user's programs becomes a peer.
+"""`aish ci-terminal` and `aish ci-tool`: run one of the user's programs as a peer.
 
 The hub runs the program, in this shell's folder and with its environment.
 """
@@ -80,14 +80,14 @@ def print_running(name: str, peer: "Peer") -> int:
 
 
 def as_peer_failure(failure: Failure) -> Failure:
-    """The same failure. If a program is not installed, its exit code is that of a failed peer."""
+    """Return the same failure; if a program is not installed, with the exit code of a failed peer."""
     if failure.problem == "program_missing":
         failure.code = exits.FAILED
     return failure
 
 
 def current_folder() -> str:
-    """The shell's working directory.
+    """Return the shell's working directory.
 
     Raises:
         Failure: it was deleted.
@@ -101,7 +101,7 @@ def current_folder() -> str:
 def _parse(
     words: "list[str]", valued: "Mapping[str, str]", flags: "Mapping[str, str]", forms: "tuple[str, ...]"
 ) -> tuple[dict[str, str], list[str]]:
-    """The options, under the names that `_COMMON`, `valued` and `flags` give them, and the program with its
+    """Return the options, by their names in `_COMMON`, `valued` and `flags`, and the program with its
     arguments. The program begins after `--`, or at the first word that is not an option."""
     names = {**_COMMON, **valued}
     options: dict[str, str] = {}
@@ -163,7 +163,7 @@ def _has_terminal() -> bool:
 
 
 def _show_ended(hub: Hub, name: str) -> int:
-    """The program ended before the terminal was attached: show its last screen and how it ended."""
+    """Show the last screen of a program that ended before the terminal was attached, and how it ended."""
     from aish.render import cleaned
     from aish.terminal.attach import ProgramExit, report_exit
 

@@ -1,4 +1,4 @@
-"""`aish purpose`: what peers and terminals are for. A peer receives its purpose with each message."""
+"""`aish purpose`: the purposes of peers and terminals. A peer receives its purpose with each message."""
 
 import os
 

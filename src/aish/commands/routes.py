@@ -54,8 +54,10 @@ def _define(words: "list[str]") -> int:
 
 
 def _hops(words: "list[str]") -> "list[dict[str, str]]":
-    """Raises:
-    Failure: a purpose follows no hop, or has no text.
+    """Parse the hops of a route.
+
+    Raises:
+        Failure: a purpose has no hop before it, or no text.
     """
     hops: list[dict[str, str]] = []
     left = list(words)

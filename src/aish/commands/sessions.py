@@ -82,7 +82,7 @@ def _create(words: "list[str]") -> int:
 
 
 def _current_folder() -> str:
-    """The working directory; empty if it was deleted."""
+    """Return the working directory; empty if it was deleted."""
     try:
         return os.getcwd()
     except OSError:
@@ -135,7 +135,11 @@ def _session_named(hub: Hub, name: str) -> "Session | None":
 
 
 def _last_used(hub: Hub, tool: "str | None") -> "Session":
-    """The unnamed session that was used last. A session that belongs to another folder does not count."""
+    """Return the last used session that has no name and does not belong to another folder.
+
+    Raises:
+        Failure: there is none (exit code 3).
+    """
     among = f"?tool={quote(tool)}" if tool else ""
     here = _current_folder()
     for session in hub.ask("GET", f"/api/v2/sessions{among}")["sessions"]:
@@ -166,7 +170,7 @@ def _fork(words: "list[str]") -> int:
 
 
 def _free_name(hub: Hub, name: "str | None") -> "str | None":
-    """A name for a copy of `work`: `work-2`, or the next number that is free."""
+    """Return a name for a copy of `work`: `work-2`, or the next one that is free; None if there is none."""
     for number in range(2, _MAX_FORKS) if name else ():
         if not hub.ask("GET", f"/api/v2/sessions?name={quote(f'{name}-{number}')}")["sessions"]:
             return f"{name}-{number}"

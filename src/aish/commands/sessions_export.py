@@ -70,7 +70,7 @@ def _with_messages(hub: Hub, name: str, count: int) -> "Session":
 
 
 def _events(hub: Hub, session: "Session") -> "Iterator[str]":
-    """The events that the log still has, each as JSON. They are fetched page by page."""
+    """Yield the events that the log still has, each as JSON. They are fetched page by page."""
     after = ""
     while True:
         page = hub.ask("GET", f"{path_of(session)}/events?limit={_PAGE}{after}")["events"]

@@ -1,6 +1,6 @@
-"""`aish sessions import`: conversations that coding agents recorded go into the log.
+"""`aish sessions import`: import conversations that coding agents recorded into the log.
 
-The hub reads the files. This module says which ones, and shows the result.
+The hub reads the files. This module selects them, and shows the result.
 """
 
 # ruff: noqa: PTH100, PTH111
@@ -43,7 +43,7 @@ def import_conversations(words: "list[str]") -> int:
 
 
 def parse_time(text: str) -> str:
-    """`7d`, `12h`, `2026-11-01` or an RFC 3339 time → RFC 3339, in UTC.
+    """Convert `7d`, `12h`, `2026-11-01` or an RFC 3339 time to an RFC 3339 time in UTC.
 
     Raises:
         Failure: the text is none of these.

@@ -1,4 +1,4 @@
-"""What the session commands share: finding a session by name or id, and splitting words into options."""
+"""Functions that the session commands share: finding a session, and splitting words into options."""
 
 from aish import exits
 from aish.client.hub import Hub, quote
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def split_options(
     words: "Sequence[str]", form: str, valued: "Sequence[str]" = (), flags: "Sequence[str]" = ()
 ) -> "tuple[list[str], dict[str, str]]":
-    """The words that are not options, and the options with their values. `--` ends the options.
+    """Return the words that are not options, and the options with their values. `--` ends the options.
 
     Raises:
         Failure: an option is unknown or lacks its value. The failure shows `form`.
@@ -41,7 +41,7 @@ def split_options(
 
 
 def find_session(hub: Hub, name: str) -> "Session":
-    """The session with this name or id.
+    """Return the session with this name or id.
 
     Raises:
         Failure: there is none (exit code 3).
@@ -63,7 +63,7 @@ def path_of(session: "Session") -> str:
 
 
 def about(session: "Session") -> str:
-    """The session's folder, and its title if it was imported."""
+    """Return the session's folder, and its title if it was imported."""
     metadata = session.get("metadata") or {}
     imported = metadata.get("imported")
     title = imported.get("title") if isinstance(imported, dict) else None

@@ -1,4 +1,4 @@
-"""`aish status` and `aish shutdown`: the hub itself. Neither command starts one."""
+"""`aish status` and `aish shutdown`: show and stop the hub. Neither command starts one."""
 
 import os
 import select
@@ -23,7 +23,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds
 
 
 def status(words: "list[str]") -> int:
-    """Show the hub. Exits with 0 if it is running, and with 5 if it is not.
+    """Show the hub. Return 0 if it is running, and 5 if it is not.
 
     Raises:
         Failure: the words are invalid, or something other than a hub answers.
@@ -43,7 +43,7 @@ def status(words: "list[str]") -> int:
 
 
 def provider_line(status: "dict[str, Any]") -> str:
-    """The provider that answers: `openai gpt-x at https://…`, or the embedded model."""
+    """Return a line about the provider: `openai gpt-x at https://…`, or that the embedded model answers."""
     provider = status.get("provider")
     if not isinstance(provider, dict) or provider.get("name") == "offline":
         return "none: the embedded offline model answers"
@@ -99,8 +99,8 @@ def shutdown(words: "list[str]") -> int:
 
 
 def _open_process(home: str) -> int | None:
-    """A descriptor that becomes readable when the hub's process exits; None if no hub is running, or if the
-    system has no such descriptors."""
+    """Return a descriptor that becomes readable when the hub's process exits; None if no hub is running or
+    the system has no such descriptors."""
     try:
         connection = connect(home)
     except OSError:
@@ -120,7 +120,10 @@ def _wait_for_exit(process: int, deadline: float) -> bool:
 
 
 def _wait_for_close(home: str, deadline: float) -> bool:
-    """Nothing reports that a socket was closed, so look for it, less and less often."""
+    """Wait until the hub no longer listens; return False if the deadline has passed.
+
+    Nothing reports that a socket was closed, so try to connect at growing intervals.
+    """
     pause = _FIRST_PAUSE
     while monotonic() < deadline:
         try:

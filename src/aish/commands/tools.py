@@ -48,7 +48,7 @@ def _status(words: "list[str]") -> int:
 
 
 def _split_json(words: "list[str]", form: str) -> "tuple[list[str], bool]":
-    """The names, and whether `json` follows them."""
+    """Return the names, and whether `json` follows them."""
     as_json = words[-1:] != [] and words[-1] in JSON_WORDS
     names = words[:-1] if as_json else words
     if any(name[:1] == "-" for name in names):

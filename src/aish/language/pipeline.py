@@ -1,4 +1,4 @@
-"""Running one pipeline: programs on this machine, peers at the hub, and the data between them.
+"""Runs one pipeline: programs on this machine, peers at the hub, and the data between them.
 
 Pipes connect neighbouring programs. Each run of neighbouring peers is one request. A peer after a program is
 called when the program has exited with 0. A program after a peer receives the answer as it arrives.
@@ -47,7 +47,7 @@ class PipelineRun:
         self._opened: list[int] = []
 
     def run(self, read_piped: "Callable[[], str]" = str) -> int:
-        """Run the pipeline. Returns the exit code of the first stage that failed, or 0.
+        """Run the pipeline, and return the exit code of the first stage that failed, or 0.
 
         If the line begins with peers and names no input file, they receive what `read_piped` returns.
 
@@ -88,7 +88,7 @@ class PipelineRun:
         return descriptor
 
     def _from_peers(self, runs: "Sequence[list[Resolved]]", text: str, stdout: int) -> int:
-        """Run peers, then programs and peers in turn. Peers receive the output of the programs before."""
+        """Run peers, then programs and peers in turn. Peers receive the output of the preceding programs."""
         while len(runs) > 2:
             code, text = self._through_programs(runs[0], runs[1], text)
             if code:
@@ -123,8 +123,8 @@ class PipelineRun:
     ) -> int:
         """Feed the peers' answer to the programs.
 
-        If the peers fail, the programs are stopped first, so that none takes a part of the answer for the
-        whole.
+        If the peers fail, the programs are stopped before their input ends, so that none mistakes a part of
+        the answer for the whole.
         """
         running, feed = start_fed(_texts(programs), stdout)
         code = exits.FAILED

@@ -1,4 +1,4 @@
-"""Programs of the user, connected by pipes. `/bin/sh -c` runs each one with the text of its stage.
+"""Runs programs of the user, connected by pipes. `/bin/sh -c` runs each one with the text of its stage.
 
 They run in the shell's folder, environment and process group, so the terminal treats them like the shell.
 """
@@ -44,7 +44,7 @@ class Programs:
     def wait(self) -> int:
         """Wait until all programs have exited. Meanwhile, Ctrl-C goes to the programs, as in every shell.
 
-        Returns 0, 1 after printing which program failed, or 130 if the user stopped one.
+        Return 0, or 1 after printing which program failed, or 130 if the user stopped one.
         """
         previous = signal(SIGINT, SIG_IGN)
         try:
@@ -58,8 +58,8 @@ class Programs:
     def stop(self) -> None:
         """Terminate the programs and their descendants, before their input ends and looks complete.
 
-        All of them are stopped first, and get SIGTERM while they are stopped. So none of them starts another
-        process meanwhile, and no shell continues with its next command because the one before has ended.
+        They are suspended before they get SIGTERM, so that none of them starts another process meanwhile, and
+        no shell continues with its next command because the one before it has ended.
         """
         stopped: list[int] = []
         while fresh := [pid for pid in _with_descendants(self._running) if pid not in stopped]:
@@ -69,14 +69,14 @@ class Programs:
         _signal_all(stopped, SIGCONT)
 
     def reap(self) -> None:
-        """Wait for the programs after `stop`. Their exit codes mean nothing."""
+        """Wait for the programs after `stop`, and ignore their exit codes."""
         for pid in self._running:
             os.waitpid(pid, 0)
         self._running = []
 
 
 def _with_descendants(pids: "Sequence[int]") -> list[int]:
-    """The processes and their descendants. Without `/proc`, only the processes themselves."""
+    """Return the processes and their descendants; without `/proc`, only the processes themselves."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208
         if name.isdigit() and (parent := _parent(name)):
@@ -104,7 +104,7 @@ def _parent(pid: str) -> int | None:
 
 
 def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
-    """Start programs. Returns them, and the descriptor of their input, which the caller closes."""
+    """Start programs; return them and the descriptor of their input, which the caller closes."""
     reads, writes = os.pipe()
     try:
         return Programs(texts, reads, stdout), writes
@@ -116,7 +116,7 @@ def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
 
 
 def read_all(descriptor: int) -> bytes:
-    """Everything up to the end of the input. If that is more than a peer can receive, only a little more."""
+    """Read to the end of the input, but stop soon after it is larger than a peer can receive."""
     pieces: list[bytes] = []
     size = 0
     while size <= MAX_INPUT_BYTES and (piece := os.read(descriptor, 65536)):
@@ -131,7 +131,7 @@ def _spawn(text: str, stdin: int, stdout: int) -> int:
         for descriptor, number in ((stdin, STDIN), (stdout, STDOUT))
         if descriptor != number
     ]
-    # Python ignores SIGPIPE and its children inherit that: `cat big | head -1` would complain
+    # Python ignores SIGPIPE, and its children would too: `cat big | head -1` would print an error
     signals = [SIGPIPE, SIGINT, SIGQUIT]
     try:
         return os.posix_spawn(

@@ -32,7 +32,7 @@ def run_prompt(defaults: Options | None = None) -> int:
 
 
 def _read_line(editor: Editor) -> str:
-    """A complete line of the grammar, which may take several lines of input."""
+    """Read a complete line of the grammar, which may take several lines of input."""
     line = editor.read(_PROMPT)
     while is_unfinished(line):
         line = f"{line}\n{editor.read(_CONTINUATION_PROMPT)}"

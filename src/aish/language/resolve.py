@@ -1,4 +1,4 @@
-"""What the first word of a stage means: a command, a peer, or a program on the PATH, in this order."""
+"""Resolves the first word of a stage: it is a command, a peer, or a program on the PATH, in this order."""
 
 # ruff: noqa: PTH111, PTH113, PTH118
 import os
@@ -90,7 +90,7 @@ class Resolver:
 
 
 def peer_names(hub: "Hub") -> frozenset[str]:
-    """The ids of all peers.
+    """Return the ids of all peers.
 
     Raises:
         Failure: the hub cannot be reached.
@@ -99,7 +99,7 @@ def peer_names(hub: "Hub") -> frozenset[str]:
 
 
 def canonical_name(word: str) -> str:
-    """The name without `-ai` or `-ci`: `apollo-ai` and `apollo-ci` are other names of `apollo`."""
+    """Return the name without `-ai` or `-ci`: `apollo-ai` and `apollo-ci` are other names of `apollo`."""
     return word.removesuffix("-ai") if word.endswith("-ai") else word.removesuffix("-ci")
 
 

@@ -1,4 +1,4 @@
-"""Running lines of the grammar, for `-c`, scripts and the prompt, and what lasts from line to line."""
+"""Runs lines of the grammar, for `-c`, scripts and the prompt, and keeps the state between lines."""
 
 import os
 import sys
@@ -36,8 +36,9 @@ class Exit(Exception):
 class Shell:
     """Runs lines one after the other.
 
-    `defaults` are the options of calls that do not have their own. If `is_piped_into` is set, piped input
-    goes to the first peers of a line, as with `sh -c`. Otherwise, the lines come from standard input.
+    `defaults` are the options of calls that do not set them. If `is_piped_into` is set, piped input goes to
+    the first peers of a line, as with `sh -c`. Otherwise, peers get no piped input, because the lines come
+    from standard input.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Shell:
         self._code = exits.DONE
 
     def run(self, line: str, where: str = "") -> int:
-        """Run one line, and print its errors, after `where`. Returns the exit code.
+        """Run one line, print its errors with the prefix `where`, and return the exit code.
 
         Raises:
             Exit: the line is `exit`.
@@ -67,8 +68,8 @@ class Shell:
         return self._code
 
     def run_lines(self, lines: "Iterable[str]", name: str = "") -> int:
-        """Run the lines of a script. As in `sh`, a failed line does not end it. Returns the last exit
-        code."""
+        """Run the lines of a script, and return the last exit code. As in `sh`, a failed line does not end
+        it."""
         try:
             for number, line in whole_lines(lines):
                 self.run(line, f"{name}:{number}: " if name else "")
@@ -97,11 +98,11 @@ class Shell:
         return run.run(self._read_piped())
 
     def _read_piped(self) -> str:
-        """The piped input, for the first peers that read it. Later ones find nothing."""
+        """Return the piped input for the first peers that read it; empty for later ones."""
         return read_input() if self._is_piped_into else ""
 
     def _builtin(self, pipeline: Pipeline) -> int | None:
-        """Run `exit` or `cd`. Returns None if the line is something else."""
+        """Run `exit` or `cd`; return None if the line is something else."""
         stage = pipeline.stages[0]
         if len(pipeline.stages) > 1 or not isinstance(stage, Stage):
             return None
@@ -113,7 +114,7 @@ class Shell:
 
 
 def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
-    """The lines with their numbers, without comments. An unfinished line continues with the next one."""
+    """Yield numbered lines without comments. An unfinished line is joined with the next one."""
     held, begin = "", 0
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\r\n")
@@ -139,7 +140,7 @@ def _is_continued(line: str) -> bool:
 
 
 def is_unfinished(line: str) -> bool:
-    """Whether more text could complete the line: it has an open quotation, or ends with `|`."""
+    """Whether more text could complete the line: it has an open quote, or ends with `|`."""
     try:
         parse(line)
     except GrammarError as error:
@@ -157,7 +158,7 @@ def _run_command(command: Command) -> int:
 
 
 def _without_command(part: "Resolved") -> "Resolved":
-    """A command between pipes runs in a process of its own, like a program."""
+    """Return the part; a command becomes a program, because between pipes it runs in its own process."""
     if not isinstance(part, Command):
         return part
     interpreter = "'" + sys.executable.replace("'", "'\\''") + "'"

@@ -1,7 +1,7 @@
 """The WebSocket of a client: calls and their replies, and notices, which go to listeners by name.
 
-It is opened when the first listener needs it. After a loss, the next listener that needs it opens it again,
-and each one continues from its own cursor (see `following`). It never waits for a listener.
+It is opened when the first listener needs it. If it is lost, the next listener that needs it opens it again,
+and each listener continues from its own cursor (see `following`). It never waits for a listener.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class _Named(msgspec.Struct):
 
 
 class Connection:
-    """A call waits for a hub that is away, at most `reconnect_timeout` seconds after it was lost. None means
-    no limit."""
+    """The WebSocket to one hub. If the hub cannot be reached, a call waits for it, at most
+    `reconnect_timeout` seconds after it was lost. None means no limit."""
 
     def __init__(
         self, endpoint: Endpoint, http: aiohttp.ClientSession, reconnect_timeout: float | None
@@ -71,7 +71,7 @@ class Connection:
         self._ids = count(1)
         # a listener that is garbage-collected stops following
         self._listeners: WeakValueDictionary[str, Listener] = WeakValueDictionary()
-        self._names: set[str] = set()  # that the hub knows on this connection
+        self._names: set[str] = set()  # subscriptions that the hub has on this connection
         self._outage: Backoff | None = None
         self._is_silent = False  # nothing was received on the last connection
         self._was_planned = self._is_closed = False
@@ -80,8 +80,8 @@ class Connection:
         return str(next(self._ids))
 
     async def follow(self, name: str, method: str, params: Mapping[str, Any], listener: Listener) -> Any:
-        """Call a method that subscribes to notices under this new name. Returns the reply. The listener may
-        receive notices before this returns.
+        """Call a method that subscribes to notices under this new name, and return the reply. The listener
+        may receive notices before this returns.
 
         Raises:
             ConnectionLost: the connection closed before the reply arrived.
@@ -98,7 +98,7 @@ class Connection:
             raise
 
     def unfollow(self, name: str) -> None:
-        """Stop following. The hub learns it with the next call or notice."""
+        """Stop following. The hub is informed with the next call or notice."""
         self._listeners.pop(name, None)
 
     async def aclose(self) -> None:
@@ -221,7 +221,7 @@ class Connection:
             listener.on_notice(method, params, size)
 
     async def _unsubscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Unsubscribe from what no listener follows. Notices that arrive until then are dropped."""
+        """End the subscriptions that no listener follows. Notices that arrive until then are dropped."""
         if len(self._names) == len(self._listeners):
             return
         for name in self._names.difference(self._listeners):

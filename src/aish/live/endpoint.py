@@ -1,4 +1,4 @@
-"""Where a hub listens, the credentials for it, and starting it."""
+"""The address of a hub, the credentials for it, and starting it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Endpoint:
             raise Invalid(f"invalid URL {url!r}; write http://HOST:PORT or https://HOST:PORT", "malformed")
 
     def open(self) -> aiohttp.ClientSession:
-        """An HTTP session with the hub, which the caller closes."""
+        """Return an HTTP session with the hub, which the caller closes."""
         connector = _OwnersSocket(socket_path(self.home), limit=0) if self.is_local else None
         return aiohttp.ClientSession(
             connector=connector,
@@ -57,7 +57,7 @@ class Endpoint:
         )
 
     async def start(self) -> None:
-        """Start the hub if none is running. A process does it, which exits when the hub listens.
+        """Start the hub if none is running. A separate process starts it, and exits when the hub listens.
 
         Raises:
             HubUnreachable: the hub does not start. The message contains the end of its log.
@@ -78,7 +78,7 @@ class Endpoint:
             raise HubUnreachable(stderr.decode("utf-8", "replace").strip() or "the hub did not start")
 
     def _accepts_connections(self) -> bool:
-        """Whether a hub is listening. Then no process needs to be started."""
+        """Whether a hub is listening, so that no process needs to be started."""
         try:
             connect(self.home).close()
         except (OSError, Failure):

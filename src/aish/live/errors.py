@@ -201,7 +201,7 @@ _KNOWN_MEMBERS = ("type", "title", "status", "detail", "code", "retryable")
 
 
 def error_of(problem: Mapping[str, Any], status: int = 0) -> HubError:
-    """The exception for a problem that the hub reports."""
+    """Return the exception for a problem that the hub reports."""
     code, detail = (
         str(problem.get("code", "")),
         str(problem.get("detail", f"the hub answered with status {status}")),
@@ -215,6 +215,6 @@ def error_of(problem: Mapping[str, Any], status: int = 0) -> HubError:
 
 
 def position_lost(data: Mapping[str, Any]) -> PositionLost:
-    """The exception for a reply to a subscription whose `outcome` is not ok."""
+    """Return the exception for a reply to a subscription whose `outcome` is not ok."""
     kind = _OF_OUTCOME.get(str(data.get("outcome")), PositionLost)
     return kind(f"cannot resume from the cursor: {data.get('outcome')}", data)

@@ -21,9 +21,9 @@ MAX_EVENTS, MAX_BYTES = 1024, 4 << 20  # buffered for one reader
 
 
 class Follow(Subscription):
-    """`async for event in follow` yields events without end.
+    """Follows a stream: `async for event in follow` yields events without end.
 
-    `cursor` is that of the last event that was yielded, or None at the beginning. Another process can
+    `cursor` is the cursor of the last event that was yielded, or None at the beginning. Another process can
     continue from it.
 
     Raises, during the iteration:
@@ -43,7 +43,7 @@ class Follow(Subscription):
 
     @property
     def buffered(self) -> int:
-        """The number of events that have arrived and were not taken yet, at most `MAX_EVENTS`."""
+        """The number of events that have arrived and were not yielded yet, at most `MAX_EVENTS`."""
         return len(self._buffer)
 
     async def __anext__(self) -> Event:
@@ -99,6 +99,6 @@ class Follow(Subscription):
 
 
 def _seq(cursor: str) -> int | None:
-    """The number in a cursor. None if the cursor is invalid, which the hub will report."""
+    """Return the number in a cursor; None if the cursor is invalid, which the hub will report."""
     digits = cursor.rpartition(":")[2]
     return int(digits) if digits.isascii() and digits.isdigit() else None

@@ -31,11 +31,11 @@ class Hub:
         self._connection = connection
 
     async def peers(self) -> list[Peer]:
-        """All peers."""
+        """Return all peers."""
         return msgspec.convert((await self.request("GET", "/api/v2/ai"))["peers"], list[Peer])
 
     async def peer(self, name: str) -> Peer:
-        """The peer with this name.
+        """Return the peer with this name.
 
         Raises:
             UnknownPeer: no peer has this name.
@@ -52,7 +52,7 @@ class Hub:
         tools: Sequence[Mapping[str, Any]] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
-        """The open session with this `name`, or a new one. The other arguments apply to a new session.
+        """Return the open session with this `name`, or a new one. The other arguments apply to a new session.
 
         A model receives the last `context_window` messages besides the new one. The session expires after
         `ttl` seconds without use. `tools` are `{name, description, parameters}`; this program runs them
@@ -74,7 +74,7 @@ class Hub:
         return self._session(msgspec.convert(made, SessionState))
 
     async def resume(self, session_id: str) -> Session:
-        """The session with this id.
+        """Return the session with this id.
 
         Raises:
             NotFound: there is no such session, or it belongs to someone else.
@@ -84,22 +84,22 @@ class Hub:
         )
 
     async def sessions(self, peer: str | None = None) -> list[SessionState]:
-        """Your sessions without their messages, the most recently used first."""
+        """Return your sessions without their messages, the most recently used first."""
         found = await self.request("GET", "/api/v2/sessions" + (f"?peer={quote(peer)}" if peer else ""))
         return msgspec.convert(found["sessions"], list[SessionState])
 
     async def send(
         self, peer: str, content: str, *, if_busy: IfBusy = "queue", command_id: str | None = None
     ) -> Turn:
-        """Send a message without a session of your own, to a peer or to `@capability`. A wrapped program
-        receives it in its standing session. Otherwise as `Session.send`."""
+        """Send a message to a peer or to `@capability` without opening a session first. A wrapped program
+        receives it in its default session. Otherwise, this is like `Session.send`."""
         where = path("ai", peer, "message")
         return await send_turn(
             self._requests, self._connection, where, {"content": content, "if_busy": if_busy}, command_id
         )
 
     async def permissions(self) -> list[Permission]:
-        """The pending permission requests, the oldest first."""
+        """Return the pending permission requests, the oldest first."""
         found = await self.request("GET", "/api/v2/permissions")
         return msgspec.convert(found["permissions"], list[Permission])
 
@@ -108,12 +108,12 @@ class Hub:
         return PermissionWatch(self._connection)
 
     async def answer_permission(self, request: Permission, option_id: str) -> None:
-        """Answer a permission request, as `Session.answer_permission`."""
+        """Answer a permission request; see `Session.answer_permission`."""
         where = Session(self._requests, self._connection, request.session_id, request.peer)
         await where.answer_permission(request.request_id, option_id)
 
     def follow(self, stream: str, after: str | None = None) -> Follow:
-        """The events of a session or a plan, by its id, or of `hub`. As `Session.follow`."""
+        """Follow the events of a session or a plan, by its id, or of `hub`; see `Session.follow`."""
         return Follow(self._connection, stream, after)
 
     async def request(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
@@ -125,13 +125,13 @@ class Hub:
         return await self._requests.ask(method, path, body, key=key)
 
     async def submit(self, path: str, body: Any, *, key: str) -> Mapping[str, str]:
-        """Post a message or a plan without waiting for its answer. Returns the headers that say where the
+        """Post a message or a plan without waiting for its answer. Return the headers, which say where the
         answer will be: after `x-cursor` in the stream `x-session-id` or `x-plan-id`."""
         _, headers = await self._requests.reply("POST", path, body, key=key, prefer="respond-async")
         return headers
 
     async def _find_open(self, peer: str, name: str) -> Session | None:
-        """The open session with this name and this peer."""
+        """Return the open session with this name and this peer, if there is one."""
         peer_id = None if peer.startswith("@") else (await self.peer(peer)).id
         for state in await self.sessions():
             if state.name == name and state.state in _OPEN and peer_id in (None, state.specialist_id):
@@ -151,7 +151,7 @@ async def connect(
     start: bool = True,
     reconnect_timeout: float | None = RECONNECT_TIMEOUT,
 ) -> AsyncIterator[Hub]:
-    """A connection to a hub, for the duration of the `async with`.
+    """Connect to a hub for the duration of the `async with`.
 
     Without `url`, it is this user's hub, at the Unix socket in `home` (default: `RHETOR_HOME`). If no hub is
     running, the client starts one, unless `start` is false. With `url` and `token`, it is a hub elsewhere.

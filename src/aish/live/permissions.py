@@ -1,4 +1,4 @@
-"""Watching permission requests: each one that is made or answered is reported once."""
+"""Watches permission requests: each one that is made or answered is reported once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class _Notice(Permission, frozen=True, kw_only=True):
 
 
 class PermissionWatch(Subscription):
-    """`async for change in watch` yields changes without end: first the pending requests, then every change.
+    """Watches permission requests: `async for change in watch` yields first the pending requests, then every
+    change, without end.
 
     A reader that is more than `MAX_BUFFERED` changes behind gets the difference to the current state instead.
     A request that was made and answered while the connection was lost is not reported.

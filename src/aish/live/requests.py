@@ -22,7 +22,8 @@ _JSON = "application/json"
 
 
 class Requests:
-    """A request waits at most `reconnect_timeout` seconds for a hub that is away. None means no limit."""
+    """Sends requests to one hub. If the hub cannot be reached, a request waits for it at most
+    `reconnect_timeout` seconds. None means no limit."""
 
     def __init__(
         self, endpoint: Endpoint, http: aiohttp.ClientSession, reconnect_timeout: float | None
@@ -34,14 +35,14 @@ class Requests:
     async def ask(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
     ) -> Any:
-        """Send a request. Returns the value of the response, as `reply`."""
+        """Send a request, and return the value of the response; see `reply`."""
         value, _ = await self.reply(method, path, body, key=key, prefer=prefer)
         return value
 
     async def reply(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
     ) -> tuple[Any, Mapping[str, str]]:
-        """Send a request. Returns the response and its headers, whose names are in lower case.
+        """Send a request; return the value of the response, and its headers with names in lower case.
 
         JSON is returned as a value, other text as `str`, and anything else as `bytes`. If the connection
         breaks, the request is repeated only if that is safe: it only reads, it has an idempotency `key`, or
@@ -100,12 +101,12 @@ class Requests:
 
 
 def new_key() -> str:
-    """A new idempotency key."""
+    """Return a new idempotency key."""
     return secrets.token_hex(16)
 
 
 def path(*segments: str) -> str:
-    """A path of the API. A segment may be any text."""
+    """Return a path of the API. A segment may be any text."""
     return "/api/v2/" + "/".join(quote(segment, safe="@") for segment in segments)
 
 

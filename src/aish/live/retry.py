@@ -1,4 +1,4 @@
-"""How often a client tries to reach the hub again, and for how long."""
+"""The pauses between a client's attempts to reach the hub, and their time limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Backoff:
         left = None if self._deadline is None else self._deadline - asyncio.get_running_loop().time()
         if left is not None and left <= 0:
             raise error
-        # random, so that many clients do not come back at the same moment
+        # random, so that many clients do not reconnect at the same moment
         seconds = random.uniform(self._longest / 4, self._longest)
         self._longest = min(self._longest * 2, _LONGEST)
         await asyncio.sleep(seconds if left is None else min(seconds, left))

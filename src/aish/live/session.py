@@ -42,8 +42,8 @@ class Session:
     ) -> Turn:
         """Send a message. When this returns, the message is in the log, and its turn is running or queued.
 
-        The same `command_id` with the same content is the same message, however often it is sent. If you give
-        none, the client creates one, so a message is not sent twice if the connection breaks.
+        Content that is sent again with the same `command_id` is the same message. If you give none, the
+        client creates one, so a message is not sent twice if the connection breaks.
 
         Raises:
             PeerBusy: a turn is running, and `if_busy` is "refuse".
@@ -58,11 +58,11 @@ class Session:
         )
 
     def follow(self, after: str | None = None) -> Follow:
-        """The session's events after a cursor, and then new ones. Without a cursor, from its beginning."""
+        """Follow the session's events after a cursor, or from the beginning, and then new ones."""
         return Follow(self._connection, self.id, after)
 
     async def state(self) -> SessionState:
-        """The state of the session, with its messages."""
+        """Return the state of the session, with its messages."""
         return msgspec.convert(await self._requests.ask("GET", path("sessions", self.id)), SessionState)
 
     async def answer_permission(self, request_id: str, option_id: str) -> None:
@@ -169,7 +169,7 @@ class Turn:
 async def send_turn(
     requests: Requests, connection: Connection, path: str, body: dict[str, Any], command_id: str | None
 ) -> Turn:
-    """Post the body to a path of the API. Returns the turn that this began."""
+    """Post the body to a path of the API, and return the turn that answers it."""
     given = {name: value for name, value in body.items() if value is not None}
     turn = await requests.ask("POST", path, given, key=command_id or new_key(), prefer="respond-async")
     return Turn(connection, turn["turn_id"], turn["session_id"], turn["ai"], turn["cursor"])

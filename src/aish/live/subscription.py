@@ -1,6 +1,6 @@
 """A subscription of one reader. It begins when the reader's buffer is empty, and again with each connection.
 
-Subclasses know what the notices mean, and how they are buffered.
+Subclasses decode the notices and buffer them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .errors import HubError
 
 
 class Subscription(ABC):
-    """`_buffer` has what has arrived and was not yielded yet. `_failure` is raised after that."""
+    """A subscription. `_buffer` has the items that were not yielded yet; `_failure` is raised after them."""
 
     _buffer: Sized
 
@@ -54,7 +54,7 @@ class Subscription(ABC):
                 await self._subscribe()
 
     async def _begin(self, method: str, params: dict[str, Any]) -> Any:
-        """Subscribe. Returns the hub's reply, or None if the connection was lost before it arrived."""
+        """Subscribe; return the hub's reply, or None if the connection was lost before it arrived."""
         self._name = self._connection.new_name()
         try:
             return await self._connection.follow(self._name, method, params, self)

@@ -29,7 +29,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Abilities(msgspec.Struct, frozen=True):
-    """`scores` are from 0 to 1, by capability. `primary` are those for which the peer is preferred."""
+    """The capabilities of a peer. `scores` are from 0 to 1, by capability. `primary`: the capabilities for
+    which the peer is preferred."""
 
     scores: dict[str, float] = {}
     primary: list[str] = []

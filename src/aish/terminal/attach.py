@@ -54,10 +54,11 @@ def attach(hub: Hub, name: str, mode: "Mode" = "rw") -> int:
     """Show the program until it ends or the user types Ctrl-]. If stdin or stdout is not a terminal, the view
     is read-only.
 
-    Returns 0, also after Ctrl-]. Returns 1 if the program failed, after printing its own exit code.
+    Return 0 if the program succeeded or the user detached; 1 if it failed, after printing its own exit code.
 
     Raises:
-        Failure: there is no such program, the program is lost, or the hub is away for more than ten seconds.
+        Failure: there is no such program, the program is lost, or the hub cannot be reached for more than ten
+            seconds.
         KeyboardInterrupt: the user stopped a read-only view.
         BrokenPipeError: the reader of stdout has closed the pipe.
     """
@@ -81,7 +82,7 @@ def attach(hub: Hub, name: str, mode: "Mode" = "rw") -> int:
 
 
 def report_exit(name: str, ended: ProgramExit) -> int:
-    """Print how the program ended. Returns the exit code of the shell."""
+    """Print how the program ended, and return the exit code of the shell."""
     if ended.signal is not None:
         say(f"{name} was killed by signal {ended.signal}")
     elif ended.exit_code:
@@ -116,7 +117,7 @@ class Attachment:
 
     @property
     def notices(self) -> "list[str]":
-        """Messages that were forwarded to the program's terminal meanwhile."""
+        """Messages that were forwarded to the program's terminal while it was shown."""
         return self._overlay.notices
 
     def close(self) -> None:
@@ -124,10 +125,10 @@ class Attachment:
             self._socket.close()
 
     def run(self, terminal: RawTerminal | None) -> ProgramExit | None:
-        """Show the program. Returns how it ended, or None if the user detached from it.
+        """Show the program; return how it ended, or None if the user detached from it.
 
         Raises:
-            Failure, BrokenPipeError: as `attach`.
+            Failure, BrokenPipeError: as for `attach`.
         """
         self._terminal = terminal
         if terminal is not None:
@@ -141,7 +142,7 @@ class Attachment:
     def _wait(self) -> None:
         """Wait for the hub, a key, a signal or a timer, and handle it.
 
-        The hub comes first: if it has closed the connection, keys are kept for the next one.
+        The hub is handled first: if it has closed the connection, keys are kept for the next one.
         """
         socket, terminal = self._socket, self._terminal
         reading: list[Any] = [*self._pipe, *([socket] if socket else [])]
@@ -212,7 +213,7 @@ class Attachment:
         self._socket.send(encode({"type": "size", "rows": rows, "cols": columns}).decode())
 
     def _receive(self) -> None:
-        """Write the output that has arrived, and handle the hub's messages. Reconnects if necessary."""
+        """Write the output that has arrived, and handle the hub's messages. Reconnect if necessary."""
         if self._socket is None:
             self._reconnect()  # the response may have brought frames with it
         if self._socket is None:
@@ -292,15 +293,15 @@ class Attachment:
 
 
 def _scroll_screen() -> bytes:
-    """Scroll the screen empty, because the hub draws only what the program shows."""
+    """Return the bytes that scroll the screen empty, because the hub draws only what the program shows."""
     rows, _ = window_size(STDOUT)
     return b"\x1b[999;1H" + b"\n" * rows + _CLEAR
 
 
 class Keys:
-    """Finds Ctrl-] in what the user types, in any pieces, and passes on everything before it.
+    """Finds Ctrl-] in the user's input, which arrives in any pieces, and returns everything before it.
 
-    `held` are bytes that may be the beginning of Ctrl-]. If nothing follows within `DETACH_SECONDS`, call
+    `held` are bytes that may be the beginning of Ctrl-]. If no others arrive within `DETACH_SECONDS`, call
     `release`.
     """
 
@@ -309,7 +310,7 @@ class Keys:
         self.has_detached = False
 
     def feed(self, typed: bytes) -> bytes:
-        """The bytes to send to the program now. Empty once `has_detached` is set."""
+        """Return the bytes to send to the program now; empty if `has_detached` was set before."""
         if self.has_detached:
             return b""
         data, self.held = self.held + typed, b""
@@ -324,7 +325,7 @@ class Keys:
         return data[: begun.start()]
 
     def release(self) -> bytes:
-        """The bytes that were held, which are not Ctrl-]."""
+        """Return the held bytes, which are not Ctrl-]."""
         held, self.held = self.held, b""
         return held
 

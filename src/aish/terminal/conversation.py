@@ -19,7 +19,7 @@ _EXIT_WORDS = ("exit", "quit")
 
 @contextmanager
 def open_prompt(words: "frozenset[str]" = frozenset()) -> "Iterator[tuple[Editor, Hub]]":
-    """An editor for the user's lines, and a hub for their messages.
+    """Open a prompt: yield an editor for the user's lines and a hub for their messages.
 
     On a terminal, permission requests of all peers are shown above the input line, Tab completes `words` and
     the names of peers, and answers survive a restart of the hub.
@@ -65,7 +65,7 @@ def run_conversation(peer: str, options: Options) -> int:
 
 
 def _send(hub: Hub, peer: str, line: str, options: Options) -> Options:
-    """Send one message. Returns the options for the next one, which continues the same session."""
+    """Send one message; return the options for the next one, which continue the same session."""
     turn = Turn(hub, peer, options)
     try:
         turn.run(line)

@@ -1,4 +1,4 @@
-"""Reading lines from the user: line editing, history, completion, and notices above the input line.
+"""Reads lines from the user: line editing, history, completion, and notices above the input line.
 
 On a terminal that can move its cursor, prompt_toolkit reads the lines. It can write above the line that is
 being typed. On other terminals, notices appear below the input, which is then shown again.
@@ -30,7 +30,7 @@ class Editor:
     is_interactive = False
 
     def read(self, prompt: str, *, whole: bool = False) -> str:
-        """The next line, without its newline. With `whole`, several pasted lines are one.
+        """Return the next line, without its newline. If `whole` is set, several pasted lines are one.
 
         Raises:
             EOFError: the input has ended.
@@ -95,7 +95,7 @@ class LineEditor(Editor):
         return first
 
     def _begin(self) -> None:
-        """The prompt is shown, on a loop of its own. From now on, notices are written above it."""
+        """Write notices above the prompt from now on. The prompt calls this when it is shown, on its loop."""
         from prompt_toolkit.application import get_app
 
         loop = get_app().loop
@@ -109,7 +109,7 @@ class LineEditor(Editor):
 
 
 def make_editor() -> Editor:
-    """The best editor for the terminal."""
+    """Return the best editor for the terminal."""
     if not (os.isatty(STDIN) and os.isatty(STDOUT)):
         return Editor()
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -118,7 +118,7 @@ def make_editor() -> Editor:
 
 
 def _history_file() -> str | None:
-    """The path of the history file (0600), which is shortened if necessary. None if it cannot be used."""
+    """Return the path of the history file (0600), shortened if necessary; None if it cannot be used."""
     path = os.path.join(state_home(), "history")  # noqa: PTH118
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120

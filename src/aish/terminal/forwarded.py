@@ -1,7 +1,7 @@
-"""Messages that are forwarded to this terminal. A thread follows them and hands each to a function.
+"""Shows messages that are forwarded to this terminal. A thread follows them, and passes each to a function.
 
-If the connection is lost, the thread reconnects and shows what it missed. Messages that arrive while no shell
-of this name is open are shown at the next start.
+If the connection is lost, the thread reconnects and continues after the last message. Messages that arrive
+while no shell of this name is open are shown at the next start.
 """
 
 from threading import Event, Thread
@@ -21,7 +21,7 @@ _RECONNECT_PAUSE = 0.5  # seconds
 
 
 class ForwardedMessages:
-    """Within the `with`, calls `show` in another thread for each message that is forwarded to `name`.
+    """Calls `show` in another thread, within the `with`, for each message that is forwarded to `name`.
 
     Raises:
         Failure: the name is invalid or belongs to a peer or a command, or the hub cannot be reached.
@@ -48,7 +48,7 @@ class ForwardedMessages:
             try:
                 self._read()
             except (Failure, OSError, ValueError):
-                pass  # the hub is stopping or gone; the next one has the rest
+                pass  # the hub is stopping or gone; the next one has the other messages
             self._stopped.wait(_RECONNECT_PAUSE)
 
     def _read(self) -> None:
@@ -73,7 +73,7 @@ class ForwardedMessages:
 
 
 def format_message(message: "Message") -> str:
-    """A message as a terminal shows it: `[From Apollo] text`, or a JSON object if the forward says so."""
+    """Format a message for a terminal: `[From Apollo] text`, or a JSON object if it has `as_json` set."""
     text, source = str(message.get("content", "")), str(message.get("from", ""))
     if message.get("as_json"):
         names = ("from", "to", "time", "purpose")

@@ -37,8 +37,8 @@ class Notices:
     def add(self, text: str, *, key: str = "", rings: bool = False) -> int:
         """Add a notice, which is shown above the prompt, now or when there is one. This does not wait.
 
-        Of escape sequences, only colours are shown. `rings` sounds the terminal's bell once; `key` is for
-        `withdraw`. Returns the number of notices so far, this one included.
+        Escape sequences other than colours are removed. `rings` sounds the terminal's bell once; `key` is for
+        `withdraw`. Return the number of notices so far, including this one.
         """
         safe = _safe(text)
         with self._changed:
@@ -53,7 +53,7 @@ class Notices:
             return self._count
 
     def withdraw(self, key: str) -> bool:
-        """Remove the notice with this key. Returns False if there is none, or if it was shown already."""
+        """Remove the notice with this key; return False if there is none, or if it was shown already."""
         with self._changed:
             kept = [line for line in self._held if line[0] != key]
             was_held = len(kept) < len(self._held)
@@ -62,15 +62,15 @@ class Notices:
             return was_held
 
     def set_wakeup(self, wake: "Callable[[], None] | None") -> None:
-        """Call `wake` when there are notices to `take`, and now if there are some. Any thread may call it,
-        and it must not wait. None means that there is no prompt."""
+        """Call `wake` when there are notices to `take`, and now if there are some. It may be called in any
+        thread, and must not wait. None means that there is no prompt."""
         with self._changed:
             self._wake = wake
             if wake is not None and self._held:
                 wake()
 
     def take(self) -> str:
-        """Remove all notices. Returns the text to write: complete lines."""
+        """Remove all notices, and return the text to write: complete lines."""
         with self._changed:
             lines = [text for _, text in self._held]
             if self._dropped:

@@ -1,9 +1,9 @@
-"""Messages that are forwarded to a terminal in which a program runs.
+"""Shows messages that are forwarded to a terminal in which a program runs.
 
 Each one covers a line for a few seconds, and all of them are printed at the end.
 
-Our bytes must not be mixed with those of the program. They are written when the program has been silent for a
-moment, they restore the cursor, and when their time is over, the caller redraws the screen.
+The shell's bytes must not be mixed with those of the program. They are written when the program has been
+silent for a moment, and they restore the cursor. After a few seconds, the caller redraws the screen.
 """
 
 from unicodedata import east_asian_width
@@ -32,7 +32,7 @@ class Overlay:
 
     @property
     def due(self) -> float | None:
-        """When to draw or remove the line next, unless something happens before."""
+        """The time at which to draw or remove the line next, or None."""
         times = [at for at in (self._draw_at, self._clear_at) if at is not None]
         return min(times, default=None)
 
@@ -46,12 +46,12 @@ class Overlay:
         self._draw_at = now + SILENCE_SECONDS
 
     def program_wrote(self, now: float) -> None:
-        """Start to wait again for the program to be silent."""
+        """Restart the wait for the program to be silent."""
         if self._draw_at is not None:
             self._draw_at = now + SILENCE_SECONDS
 
     def draw(self, now: float, rows: int, columns: int) -> bytes:
-        """The bytes that draw the line; empty if it is not time for it."""
+        """Return the bytes that draw the line; empty if it need not be drawn now."""
         if self._draw_at is None or now < self._draw_at:
             return b""
         self._draw_at, self._clear_at = None, now + SHOWN_SECONDS
@@ -59,7 +59,7 @@ class Overlay:
         return f"{_SAVE}\x1b[{rows};1H\x1b[0;7m{line}\x1b[0m\x1b[K{_RESTORE}".encode("utf-8", "replace")
 
     def is_over(self, now: float) -> bool:
-        """Whether the caller must redraw the screen without the line. Returns True once per line."""
+        """Return whether the caller must redraw the screen without the line: True once per line."""
         is_over = self._clear_at is not None and now >= self._clear_at and self._draw_at is None
         if is_over:
             self._clear_at = None
@@ -67,7 +67,7 @@ class Overlay:
 
 
 def _cut(line: str, columns: int) -> str:
-    """The beginning of the line, at most this many columns wide."""
+    """Return the beginning of the line, at most this many columns wide."""
     width = 0
     for at, char in enumerate(line):
         width += 2 if east_asian_width(char) in "WF" else 1

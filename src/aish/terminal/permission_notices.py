@@ -1,6 +1,6 @@
-"""Notices of permission requests, and the names of the peers, for a prompt.
+"""Provides a prompt with notices of permission requests, and with the names of the peers.
 
-They come over one connection to the hub, which stays open as long as the prompt. It never starts a hub. If
+They arrive over one connection to the hub, which stays open as long as the prompt. It never starts a hub. If
 there is no hub, or if the hub sends something unexpected, the prompt works without them.
 """
 
@@ -35,14 +35,14 @@ class PermissionNotices:
         background.start(self._guard(self._watch()), "permission notices")
 
     def names(self) -> frozenset[str]:
-        """The names of the peers when this was called last. Any thread may call it."""
+        """Return the names of the peers as of the last call, and fetch them again. Any thread may call it."""
         self._background.loop.call_soon_threadsafe(self._wanted.set)
         return self._names
 
     async def _guard(self, work: "Coroutine[Any, Any, None]") -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001  whatever the hub sends, the shell continues
+        except Exception as error:  # noqa: BLE001  the shell continues even if the hub sends invalid data
             if not self._failed:
                 self._failed = True
                 self._notices.add(f"aish: permission requests are not shown at this prompt: {error}")
@@ -75,7 +75,7 @@ class PermissionNotices:
             self._notices.add(_outcome(change))
 
     def _short_id(self, request: "Permission") -> str:
-        """The beginning of the id, long enough to differ from the ids of the other pending requests."""
+        """Return the beginning of the id, long enough to differ from the ids of other pending requests."""
         id = request.request_id
         others = [other.request_id for other in self._pending.values() if other is not request]
         for size in range(id.rfind("_") + 1 + _MIN_ID, len(id)):

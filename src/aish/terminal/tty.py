@@ -1,7 +1,7 @@
-"""The user's terminal in raw mode, and restoring it in every case.
+"""Sets the user's terminal to raw mode, and restores it in every case.
 
 A guardian process waits for this process to exit. If this process is killed and cannot restore the terminal,
-the guardian does. This module does not know what is shown, or what keys mean.
+the guardian restores it. This module does not know what is shown, or what keys mean.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ _IS_RAW, _IS_RESTORED = b"r", b"."
 
 
 class Signalled(BaseException):
-    """The process got SIGTERM or SIGHUP. It ends as soon as the terminal is restored."""
+    """The process received SIGTERM or SIGHUP. It exits as soon as the terminal is restored."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -102,10 +102,10 @@ class RawTerminal:
 
 
 class Guardian:
-    """A process that restores the terminal if this process exits without doing it.
+    """A process that restores the terminal if this process exits without restoring it.
 
-    It has a process group of its own and blocks all signals, so that it ends after this process. A pipe tells
-    it the state of the terminal; when the pipe closes, this process has exited.
+    It has a process group of its own and blocks all signals, so that it exits after this process. It reads
+    the state of the terminal from a pipe; when the pipe closes, this process has exited.
     """
 
     def __init__(self, keyboard: int, screen: int, cooked: "Attributes", raw: "Attributes") -> None:
@@ -136,7 +136,7 @@ class Guardian:
 
 
 def window_size(screen: int = 1) -> tuple[int, int]:
-    """Rows and columns, each from 1 to 1000. 24 and 80 if they are unknown."""
+    """Return the rows and columns, each from 1 to 1000; 24 and 80 if they are unknown."""
     try:
         columns, rows = os.get_terminal_size(screen)
     except OSError:
@@ -145,7 +145,7 @@ def window_size(screen: int = 1) -> tuple[int, int]:
 
 
 def raw(cooked: "Attributes") -> "Attributes":
-    """The attributes that `cfmakeraw` sets: bytes are read as typed, and written unchanged."""
+    """Return the attributes that `cfmakeraw` sets: bytes are read as typed, and written unchanged."""
     iflag, oflag, cflag, lflag, *speeds, characters = cooked
     iflag &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP)
     iflag &= ~(termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON)

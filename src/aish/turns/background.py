@@ -17,7 +17,7 @@ _CLOSE_TIMEOUT = 1.0  # seconds
 
 
 class Background:
-    """The loop runs within the `with`. Everything that runs on it ends with it."""
+    """An event loop in a thread, which runs within the `with`. Everything that runs on it ends with it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()

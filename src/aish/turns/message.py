@@ -47,7 +47,7 @@ class NoOptions:
 
 
 def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptions) -> int:
-    """Send the text and piped input, and stream the answer to stdout. Returns the exit code.
+    """Send the text and piped input, stream the answer to stdout, and return the exit code.
 
     Raises:
         Failure: there is nothing to send, or the hub or the peer fails.
@@ -55,7 +55,7 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
     """
     content = join_message(text, read_input())
     if not content:
-        hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # an unknown peer is the more important error
+        hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # report an unknown peer first
         raise no_message(peer)
     return Turn(hub, peer, options).run(content)
 
@@ -63,8 +63,8 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
 class Exchange:
     """One request and its streamed answer. The end of the `with` closes the answer.
 
-    `timeout` bounds the whole exchange, in seconds. If the user stops it, stdout is closed, or the time is
-    over, `cancel` is called. A closed stdout is then no error.
+    `timeout` limits the whole exchange, in seconds. If the user stops it, stdout is closed, or it times out,
+    `cancel` is called. A closed stdout is not an error.
     """
 
     def __init__(self, hub: Hub, timeout: "float | None", cancel: "Callable[[], None]") -> None:
@@ -74,7 +74,7 @@ class Exchange:
         self._answer: Stream | None = None
 
     def open(self, path: str, body: "Any", *, accept: str = "") -> "Stream":
-        """Post the request. Returns the answer, whose head has arrived."""
+        """Post the request, and return the answer when its head has arrived."""
         self._answer = self._hub.stream(path, body, accept=accept)
         return self._answer
 
@@ -113,7 +113,7 @@ class Turn:
         self.session_id = options.session_id
 
     def run(self, content: str) -> int:
-        """Send the complete content. Returns and raises as `send_message`."""
+        """Send the complete content, show the answer, and return the exit code. Raises as `send_message`."""
         options = self._options
         with Exchange(self._hub, options.timeout, self._cancel) as exchange:
             answer = exchange.open(
@@ -184,8 +184,8 @@ class Turn:
 
 
 def working_folder() -> "dict[str, str]":
-    """The member `cwd` of a request: a program that runs in its caller's folder runs there. Empty if the
-    folder was deleted."""
+    """Return the member `cwd` of a request, the folder for programs that run in their caller's folder. Empty
+    if the folder was deleted."""
     try:
         return {"cwd": os.getcwd()}  # noqa: PTH109
     except OSError:
@@ -193,13 +193,13 @@ def working_folder() -> "dict[str, str]":
 
 
 def sender() -> "dict[str, str]":
-    """The members of a request that say where the message comes from: the folder, and the terminal's name."""
+    """Return the members of a request that identify the sender: the folder, and the terminal's name."""
     name = os.environ.get(TERMINAL_NAME)
     return {**working_folder(), "from": name} if name else working_folder()
 
 
 def message_fields(options: "AnyOptions") -> "dict[str, Any]":
-    """The members of a request that express `options`."""
+    """Return the members of a request for these options."""
     asked = {
         "session_id": options.session_id,
         "context_window": options.context_window,
@@ -211,7 +211,7 @@ def message_fields(options: "AnyOptions") -> "dict[str, Any]":
 
 
 def read_input(descriptor: int = STDIN) -> str:
-    """The piped input, without its final newline. Empty if the descriptor is a terminal.
+    """Return the piped input, without its final newline. Empty if the descriptor is a terminal.
 
     Raises:
         Failure: the input is larger than the hub accepts, or cannot be read.
@@ -236,12 +236,12 @@ def input_too_large() -> Failure:
 
 
 def as_text(data: bytes) -> str:
-    """The output of a program as the input of a peer, without its final newline."""
+    """Decode a program's output as the input of a peer, without its final newline."""
     return data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
 
 
 def join_message(text: str, piped: str) -> str:
-    """The text followed by the piped input. Empty if both are blank."""
+    """Return the text followed by the piped input. Empty if both are blank."""
     return "\n\n".join(part for part in (text, piped) if part.strip())
 
 
@@ -250,7 +250,7 @@ def no_message(peer: str) -> Failure:
 
 
 def decode_event(data: bytes) -> "dict[str, Any]":
-    """An event of the hub, from the data of a server-sent event.
+    """Decode an event of the hub from the data of a server-sent event.
 
     Raises:
         Failure: the data is not a JSON object.
@@ -265,7 +265,7 @@ def decode_event(data: bytes) -> "dict[str, Any]":
 
 
 def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
-    """Why a turn has no answer, from the event that ended it."""
+    """Return the failure of a turn, from the event that ended it."""
     detail = data.get("detail") or data.get("reason") or f"cancelled by {data.get('by', 'the hub')}"
     hint = str(data.get("hint") or (data.get("data") or {}).get("hint") or "")
     retry = " (you can try again)" if data.get("retryable") and not hint else ""
@@ -273,7 +273,7 @@ def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
 
 
 def show_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:
-    """Print what an answer took: `apollo: 120 tokens in (30 cached), 45 out, $0.0012, 1.3 s`.
+    """Print the usage of an answer: `apollo: 120 tokens in (30 cached), 45 out, $0.0012, 1.3 s`.
 
     An unknown price is shown as unknown, not as zero.
     """
@@ -291,7 +291,7 @@ def incomplete_answer() -> Failure:
 
 
 def cancel_quietly(hub: Hub, method: str, path: str) -> None:
-    """Tell the hub that nobody waits for the answer any more. A failure to do so is ignored."""
+    """Send a request that stops a turn or a plan, and ignore a failure."""
     hub.deadline = monotonic() + _CANCEL_TIMEOUT
     try:
         hub.ask(method, path)

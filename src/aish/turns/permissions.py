@@ -17,12 +17,12 @@ ANSWERED_HERE: set[str] = set()  # ids of the requests that this process answere
 
 
 def pending_requests(hub: Hub) -> "list[dict[str, Any]]":
-    """The pending requests of all peers, the oldest first."""
+    """Return the pending requests of all peers, the oldest first."""
     return list(hub.ask("GET", "/api/v2/permissions")["permissions"])
 
 
 def find_request(hub: Hub, id: str) -> "dict[str, Any]":
-    """The pending request with this id, or with an id that begins with it.
+    """Return the pending request with this id, or with an id that begins with it.
 
     Raises:
         Failure: there is none, or there are several.
@@ -39,7 +39,7 @@ def find_request(hub: Hub, id: str) -> "dict[str, Any]":
 
 
 def answer_request(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]") -> str:
-    """Answer a request with one of its options. Returns a description of the answer.
+    """Answer a request with one of its options, and return a description of the answer.
 
     Raises:
         Failure: the request was answered already, or the hub rejects the answer.
@@ -51,7 +51,7 @@ def answer_request(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]"
 
 
 def option_named(request: "dict[str, Any]", name: str) -> "dict[str, Any]":
-    """The option with this id, name or kind.
+    """Return the option with this id, name or kind.
 
     Raises:
         Failure: the request has no such option.
@@ -63,7 +63,7 @@ def option_named(request: "dict[str, Any]", name: str) -> "dict[str, Any]":
 
 
 def option_of_kind(request: "dict[str, Any]", *kinds: str) -> "dict[str, Any]":
-    """The first option of one of these kinds, in the order of the kinds.
+    """Return the first option of one of these kinds, in the order of the kinds.
 
     Raises:
         Failure: the request has no such option.
@@ -81,14 +81,14 @@ def _options(request: "dict[str, Any]") -> str:
 
 
 def summary(tool: str, detail: "Any") -> str:
-    """The tool and what it would do, on one short line: `Bash(ls -l)`."""
+    """Return the tool and what it would do, on one short line: `Bash(ls -l)`."""
     line = " ".join(_subject(detail).split())
     cut = line[:_SUMMARY_CHARACTERS] + "…" if len(line) > _SUMMARY_CHARACTERS else line
     return cleaned(f"{tool}({cut})" if cut else tool)
 
 
 def _subject(detail: "Any") -> str:
-    """The command, file or URL that the tool would use. If there is none, all arguments of the tool."""
+    """Return the command, file or URL that the tool would use; if there is none, all its arguments."""
     from aish.client.json_sse import encode
 
     if (subject := _known_subject(detail)) is not None:
@@ -99,7 +99,7 @@ def _subject(detail: "Any") -> str:
 
 
 def _known_subject(detail: "Any", levels: int = 3) -> str | None:
-    """The member that says what the tool would use, up to `levels` deep. None if there is none."""
+    """Return the member that names what the tool would use, up to `levels` deep; None if there is none."""
     if isinstance(detail, str):
         return detail
     if not isinstance(detail, dict) or not levels:
@@ -113,9 +113,9 @@ def _known_subject(detail: "Any", levels: int = 3) -> str | None:
 
 
 def describe_request(request: "dict[str, Any]") -> str:
-    """A request as text: the peer, the tool, what the tool would do, and the options.
+    """Describe a request: the peer, the tool, what the tool would do, and the options.
 
-    The command or file is shown in full, the rest of the arguments are shortened.
+    The command or file is shown in full; the other arguments are shortened.
     """
     from aish.client.json_sse import encode
 

@@ -1,7 +1,7 @@
-"""A plan: sending the request, and showing its events.
+"""Sends a plan to the hub, and shows its events.
 
-This module knows which answers are the line's result and which are intermediate. The hub decides when a step
-runs.
+This module decides which answers are the line's result and which are intermediate. The hub decides when a
+step runs.
 """
 
 from aish import exits
@@ -35,8 +35,8 @@ class PlanRun:
     """One plan, from its request to its end. The answers of the last steps go to `out`.
 
     The answer of a single last step is streamed. Those of several are printed whole, each under its peer's
-    name, in the order in which they finish. Sessions that steps created are added to `sessions`, by peer. If
-    the plan does not consist of `steps`, `request` is the path and the body that start it.
+    name, in the order in which they finish. Sessions that steps created are added to `sessions`, by peer.
+    `request`: the path and the body that start the plan, if it is not made of `steps`.
     """
 
     def __init__(
@@ -65,7 +65,9 @@ class PlanRun:
         self._failures: list[Failure] = []
 
     def run(self, piped: str = "") -> int:
-        """Send the plan and show its answers. The first steps receive `piped` after their own texts.
+        """Send the plan, show its answers, and return the exit code.
+
+        The first steps receive `piped` after their own texts.
 
         Raises:
             Failure: the hub rejects the plan, or the connection is lost.
@@ -202,7 +204,7 @@ class PlanRun:
 
 
 class _Progress:
-    """Shows the answers of earlier stages, dimmed, on stderr, if it is a terminal.
+    """Shows the answers of earlier stages, dimmed, on stderr if that is a terminal.
 
     They are streamed if the stages run one at a time, and otherwise shown whole.
     """

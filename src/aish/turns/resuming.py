@@ -25,8 +25,8 @@ _ENDS = {"turn.failed": "", "turn.cancelled": "cancelled", "turn.interrupted": "
 
 
 class ResumingHub(Hub):
-    """A `Hub` whose streams continue with the next hub. Their connection is opened with the first stream, and
-    lives in `background`."""
+    """A `Hub` whose streams continue after a restart of the hub. Their connection is opened with the first
+    stream, and runs in `background`."""
 
     def __init__(self, background: "Background", home: str | None = None) -> None:
         super().__init__(home)
@@ -34,7 +34,8 @@ class ResumingHub(Hub):
         self._client: live.Hub | None = None
 
     def stream(self, path: str, body: "Any", *, accept: str = "") -> "ResumingStream":
-        """As `Hub.stream`. If the hub goes away, the stream waits for it, and starts it if it was killed.
+        """Post a message or a plan, as `Hub.stream`. If the hub goes away, the stream waits for it, and
+        starts it if it was killed.
 
         Raises:
             Failure: the hub rejects the request, or does not come back.
@@ -52,7 +53,7 @@ class ResumingHub(Hub):
         """Run the work in the background, and return its result.
 
         Raises:
-            Failure: as `stream`; or the deadline has passed.
+            Failure: as for `stream`, or the deadline has passed.
         """
         from aish.live import HubError, HubUnreachable
 
@@ -103,14 +104,14 @@ class ResumingStream:
         self._hub.stop_following(self._follow)
 
     def events(self) -> "Iterator[bytes]":
-        """The data of each event. The iterator does not end; the caller stops after the last event."""
+        """Yield the data of each event. The iterator does not end; the caller stops after the last event."""
         while True:
             for event in self._hub.wait(self._next_events()):
                 if self._turn is None or event.turn_id == self._turn:
                     yield from map(encode, self._frames(event) if self._as_frames else [self._raw(event)])
 
     async def _next_events(self) -> "list[live.Event]":
-        """The events that have arrived, at least one."""
+        """Wait for events, and return those that have arrived, at least one."""
         events = [await anext(self._follow)]
         while self._follow.buffered:
             events.append(await anext(self._follow))
@@ -130,7 +131,7 @@ class ResumingStream:
         return {**position, **{name: getattr(event, name) for name in names}}
 
     def _frames(self, event: "live.Event") -> "Iterator[dict[str, Any]]":
-        """The frames that the REST stream of one answer has for this event (docs/reference/rest.md)."""
+        """Yield the frames that the REST stream of one answer has for this event (docs/reference/rest.md)."""
         data = event.data
         if event.type == "output.delta":
             self._shown += len(data["text"]) if data["channel"] == "answer" else 0

@@ -1,4 +1,4 @@
-"""The steps of a plan, from the calls of a line: which peer answers, and whose answers it receives."""
+"""Makes the steps of a plan from the calls of a line: which peer answers, and whose answers it receives."""
 
 from aish.turns.message import message_fields
 from rhetor.domain.grammar import Options
@@ -17,8 +17,8 @@ EVERYONE = "team:all"
 
 
 def steps_of(stages: "Sequence[Sequence[Call]]", sessions: "Mapping[str, str] | None" = None) -> "list[Step]":
-    """The steps for these stages. The calls of one stage answer at once, and receive the answers of the stage
-    before.
+    """Return the steps for these stages. The steps of one stage run at once, and receive the answers of the
+    stage before it.
 
     A step is named after its peer (`athena`, `athena-2`), so that a later text can insert `{{athena}}`.
     `sessions` are the sessions to continue, by peer.
@@ -61,7 +61,7 @@ def is_single_peer(call: "Call") -> bool:
 
 
 def shared_options(calls: "Sequence[Call]") -> Options:
-    """The options of a plan that consists of these calls. Its timeout is the shortest of theirs."""
+    """Return the options of a plan that consists of these calls. Its timeout is the shortest of theirs."""
     options = [call.options for call in calls]
     return Options(
         timeout=min((one.timeout for one in options if one.timeout), default=None),

@@ -250,7 +250,7 @@ async def open_hub(
 
 
 def _on_left(state: State, stream: str) -> None:
-    """Stop the plan or the one-message session whose last reader has left. Other sessions continue."""
+    """Stop the plan, or the turn of a one-message session, whose last reader has left."""
     state.background.start(_abandon(state, stream), f"abandon {stream}")
 
 

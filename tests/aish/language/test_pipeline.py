@@ -396,9 +396,7 @@ def test_an_invalid_line_of_a_script_is_reported_with_file_and_line(aish: Shell)
 
 
 def test_an_open_quotation_at_the_end_of_a_script_is_an_error(aish: Shell) -> None:
-    assert aish("-c", 'apollo "hi') == Ran(
-        2, "", 'aish: the quote " is not closed (column 8)\n'
-    )
+    assert aish("-c", 'apollo "hi') == Ran(2, "", 'aish: the quote " is not closed (column 8)\n')
 
 
 def test_a_missing_script_exits_with_3(aish: Shell) -> None:

@@ -148,9 +148,7 @@ def forget(state: State, entry: ProgramRow) -> None:
     try:
         state.program_drivers[entry.peer.driver].forget(entry.host_id)
     except RhetorError as error:  # the files remain, which does no harm
-        log.warning(
-            "removing a host's files failed", extra={"peer": entry.peer.name, "reason": error.detail}
-        )
+        log.warning("removing a host's files failed", extra={"peer": entry.peer.name, "reason": error.detail})
 
 
 async def _log_status(state: State, instance: ProgramInstance) -> None:
