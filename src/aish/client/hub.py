@@ -116,7 +116,7 @@ class Hub:
         try:
             connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
         except ConnectionError:
-            pass  # the hub rejected the request before it had all of it: the response says why
+            pass  # the hub rejected the request before it was complete; the response has the reason
         return Response(connection, self.deadline)
 
     def _send_environment(self) -> None:

@@ -166,5 +166,5 @@ def _request_upgrade(hub: "Hub", path: str, key: str, timeout: float) -> "tuple[
     try:
         connection.sendall("\r\n".join([*head, "", ""]).encode())
     except ConnectionError:
-        pass  # the hub rejected the request before it had all of it: the response says why
+        pass  # the hub rejected the request before it was complete; the response has the reason
     return Response(connection, None), connection

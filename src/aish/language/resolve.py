@@ -57,7 +57,7 @@ class Resolver:
         self._names: frozenset[str] | None = None
 
     def resolve(self, stage: Stage | Group) -> "Resolved":
-        """Find out what a stage is.
+        """Determine whether a stage is a command, a call to peers, or a program.
 
         Raises:
             Failure: the word is unknown, or the hub cannot be reached.

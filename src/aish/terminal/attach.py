@@ -105,7 +105,7 @@ class Attachment:
         self._mode = mode
         self._path = f"/ws/attach/{quote(name)}?mode={mode}"
         self._socket: WebSocket | None = open_websocket(hub, self._path)
-        self._hub = Hub(hub.home, may_start=False)  # a user who stops the hub does not want it back
+        self._hub = Hub(hub.home, may_start=False)  # if the user stops the hub, it stays stopped
         self._lost_at = self._next_try = 0.0
         self._keys = Keys()
         self._release_at = 0.0

@@ -32,7 +32,7 @@ class ForwardedMessages:
         self._show = show
         hub = Hub(home)
         self._cursor: str | None = hub.ask("PUT", self._path, {})["seen"]
-        self._hub = Hub(hub.home, may_start=False)  # a user who stops the hub does not want it back
+        self._hub = Hub(hub.home, may_start=False)  # if the user stops the hub, it stays stopped
         self._stopped = Event()
         self._thread = Thread(target=self._follow, name=f"messages for {name}", daemon=True)
 

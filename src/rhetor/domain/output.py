@@ -83,7 +83,7 @@ class Shared(Struct, frozen=True, gc=False):
 
 
 class Remembered(Struct, frozen=True, gc=False):
-    """What a driver needs to continue this conversation in another process or under another hub.
+    """The data that a driver needs to continue this conversation in another process or under another hub.
 
     It must be small and JSON. Each one replaces the one before it. It is stored in the catalog, not as an
     event.

@@ -16,7 +16,7 @@ PLAIN = frozenset({"stdio", "terminal"})  # drivers of programs that are not age
 
 
 class PeerKind(StrEnum):
-    """What a peer is."""
+    """The kinds of peers."""
 
     SPECIALIST = "specialist"
     TOOL = "tool"
@@ -27,7 +27,7 @@ class PeerKind(StrEnum):
 
 
 class Capability(Struct, frozen=True, gc=False):
-    """What a peer is good at. `score`: from 0 to 1.
+    """A task that a peer can do. `score`: how well, from 0 to 1.
 
     `origin`: `declared` in the configuration, `reported` by the peer's program, or `measured` from the log.
     """

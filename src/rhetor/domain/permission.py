@@ -32,7 +32,7 @@ class Rules(Struct, frozen=True, gc=False):
         return Rules(self.allow + other.allow, self.ask + other.ask, self.deny + other.deny)
 
     def verdict(self, tool: str) -> Verdict:
-        """Return whether the tool is allowed, denied, or a person must be asked."""
+        """Return whether to allow the tool, deny it, or ask a person. A nameless tool is never allowed."""
         if _names(self.deny, tool):
             return "deny"
         if not tool or _names(self.ask, tool):
@@ -43,8 +43,8 @@ class Rules(Struct, frozen=True, gc=False):
 def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnswered | None:
     """Return the answer that the rules give, or None if a person must answer.
 
-    Rules allow a request only once, never permanently. If the request does not have exactly one option to
-    allow it once, a person must answer.
+    Rules allow a request only once, never permanently. If a request that they allow does not have exactly one
+    option to allow it once, a person must answer.
     """
     verdict = rules.verdict(asked.tool)
     once = [option.option_id for option in asked.options if option.kind == "allow_once"]

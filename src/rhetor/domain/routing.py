@@ -28,9 +28,9 @@ def rank(
 ) -> Sequence[Match]:
     """Return the peers whose score for the capability is at least the threshold, best first.
 
-    Peers with it as a primary capability come first, then those with higher scores. Equal ones are ordered by
-    their statistics: the higher success rate, then the shorter response time, then the name, so that the
-    result is deterministic.
+    Peers for which the capability is primary come first, then those with higher scores. Equal ones are
+    ordered by their statistics: the higher success rate, then the shorter response time, then the name, so
+    that the result is deterministic.
     """
     found = [Match(p, c) for p in peers if (c := p.capability(capability)) and c.score >= threshold]
 

@@ -78,7 +78,7 @@ class Expect(Struct, frozen=True, gc=False):
 
     @classmethod
     def absent(cls, kind: str, id: str) -> Expect:
-        """The condition that there is no such row."""
+        """Return the condition that there is no such row."""
         return cls(kind, id, version=0)
 
 

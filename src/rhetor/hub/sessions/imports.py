@@ -33,8 +33,9 @@ _READ = "transcript"
 
 @dataclass(slots=True)
 class FileReport:
-    """The result of one file. `new`: turns that were imported; `known`: turns that were in the log already;
-    `malformed`: lines that cannot be read; `skipped`: why the file was not imported; `error`: what failed."""
+    """The result of one file. `new`: turns that were not in the log yet; `known`: turns that were;
+    `malformed`: lines that cannot be read; `skipped`: why the file was not imported; `error`: the error, if
+    any."""
 
     path: str
     tool: str = ""
@@ -125,8 +126,8 @@ def _checked(path: str) -> str:
 
 
 async def _at(state: State, agents: Sequence[Peer], path: str) -> list[_Found]:
-    """Return the transcript at the path, or those in its folder, each with its agent. Other files in a folder
-    are skipped.
+    """Return the transcripts at a path, a file or a folder, each with its agent. Other files in a folder are
+    skipped.
 
     Raises:
         TranscriptUnreadable: the path cannot be read, or is a file that is not a transcript.

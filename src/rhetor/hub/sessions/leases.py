@@ -35,7 +35,7 @@ def lease(state: State, session: Session) -> Iterator[None]:
 
 
 async def expect_clients(state: State) -> None:
-    """After a restart, give the clients of each open session its `detach_ttl` to reconnect."""
+    """Give the clients of each open session its `detach_ttl` to reconnect after a restart of the hub."""
     for open_state in OPEN:
         for row in await state.store.find("session", state=open_state, limit=100_000):
             _expect(state, session_of(row))
