@@ -1,5 +1,5 @@
-"""The host names of this hub, and the origins of pages that may send it requests: exact lists of parsed
-values."""
+"""The host names that requests may be sent to, and the origins of pages that may send them. Both are exact
+lists, without wildcards."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ Authority = tuple[str, int]
 
 
 class Addresses:
-    """The hub's own names on its TCP port, and those of the settings. `console`: the name that a browser's
-    cookie is bound to, because cookies are not bound to ports."""
+    """The hub's own host names and origins on its TCP port, and the additional ones from the settings.
+
+    `console` is the host name that a browser's cookie is bound to, because cookies are not bound to ports.
+    """
 
     def __init__(
         self,
@@ -35,23 +37,31 @@ class Addresses:
         self._origins |= {o for origin in origins if (o := _origin(origin))}
 
     def allowing(self, hosts: Iterable[str], origins: Iterable[str]) -> Addresses:
-        """The same names with other additions."""
+        """Return the hub's own names with these additional ones."""
         name, port = self.console
         return Addresses(port, name, hosts, origins, tls=self._tls)
 
     def check_host(self, header: str) -> Authority:
-        """Raises:
-        Misdirected: this hub has no such name."""
+        """Return the name and port in a Host header.
+
+        Raises:
+            Misdirected: the hub does not have this name.
+        """
         authority = _authority(header, self._default)
         if authority is None or authority not in self._hosts:
-            raise Misdirected("this server has another name", host=header[:200])
+            detail = "the hub does not have this host name; to allow it, add it to hub.allowed_hosts"
+            raise Misdirected(detail, host=header[:200])
         return authority
 
     def check_origin(self, header: str) -> None:
-        """Raises:
-        Forbidden: the origin is not allowed; `null` never is."""
+        """Check an Origin header.
+
+        Raises:
+            Forbidden: the origin is not allowed; `null` never is.
+        """
         if _origin(header) not in self._origins:
-            raise Forbidden("pages of that origin may not speak to this hub", origin=header[:200])
+            detail = "this origin is not allowed; to allow it, add it to hub.allowed_origins"
+            raise Forbidden(detail, origin=header[:200])
 
 
 def _authority(text: str, default: int) -> Authority | None:

@@ -1,4 +1,4 @@
-"""The credential of an open connection, which is checked again and again."""
+"""The credential of a connection, which is checked again while the connection is open."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from .tokens import TokenFile
 
 
 class Credential(Protocol):
+    """The credential that a connection was opened with."""
+
     def fault(self) -> RhetorError | None:
-        """Why the credential is no longer valid; None if it is."""
+        """Return why the credential is no longer valid; None if it still is."""
         ...
 
 
@@ -26,11 +28,11 @@ class ByToken:
     def fault(self) -> RhetorError | None:
         if self._tokens.generation == self._generation:
             return None
-        return Unauthenticated("the token was replaced")
+        return Unauthenticated("the token was replaced; to print the new one, run: rhetor token")
 
 
 class ByCookie:
-    """A browser's login that is valid now."""
+    """A browser's login, which was valid when the connection was opened."""
 
     def __init__(self, logins: Logins, cookie: str) -> None:
         self._logins = logins
@@ -42,4 +44,4 @@ class ByCookie:
             return LoginExpired("the login has expired; log in again")
         if self._logins.holds(self._cookie):
             return None
-        return Unauthenticated("the login was ended")
+        return Unauthenticated("the login was revoked; log in again")

@@ -1,4 +1,4 @@
-"""How often a caller may do something in any minute."""
+"""Limits on how often a caller may do something within 60 seconds."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ ATTEMPTS = 5
 
 
 class MovingWindow:
-    """At most `per_minute` events in any 60 seconds for each name. If there are too many names, the oldest
-    are forgotten."""
+    """Allows at most `per_minute` events in any 60 seconds for each name. It remembers 10,000 names, and then
+    forgets the least recently used one."""
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
         self._begun: dict[str, deque[float]] = {}
 
     def __len__(self) -> int:
-        """How many names are remembered."""
+        """Return how many names are remembered."""
         return len(self._begun)
 
     def wait(self, name: str, now: float) -> float:
-        """Seconds until the next event is allowed; 0 if it is allowed now. `now`: of a monotonic clock."""
+        """Return the seconds until the next event is allowed, 0 if it is allowed now. `now`: monotonic
+        seconds."""
         begun = self._recent(name, now)
         return 0.0 if len(begun) < self.per_minute else begun[-self.per_minute] + WINDOW_SECONDS - now
 
     def note(self, name: str, now: float) -> None:
-        """Count an event."""
+        """Count an event. `now`: monotonic seconds."""
         begun = self._recent(name, now)
         begun.append(now)
         if len(begun) > self.per_minute:
@@ -48,13 +49,15 @@ class MovingWindow:
 
 
 class Attempts(MovingWindow):
-    """Wrong credentials by address. Valid ones are never counted, and never rejected because of others."""
+    """Counts wrong credentials by address. Valid credentials are never counted, and never rejected because
+    others were wrong."""
 
     def __init__(self, per_minute: int = ATTEMPTS) -> None:
         super().__init__(per_minute)
 
     def failed(self, address: str, error: Unauthenticated, now: float) -> RhetorError:
-        """The error for a wrong credential: `error`, or TooManyAttempts."""
+        """Count a wrong credential and return `error`. If the address has reached its limit, return
+        TooManyAttempts instead, without counting."""
         if wait := self.wait(address, now):
             return TooManyAttempts(self.per_minute, wait)
         self.note(address, now)

@@ -12,7 +12,8 @@ MOST = 256
 
 
 class Logins:
-    """Codes and cookies, in memory only: a restart invalidates them. `clock`: monotonic seconds."""
+    """The valid codes and cookies, at most 256 of each. They are in memory only, so a restart invalidates
+    them. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -20,11 +21,11 @@ class Logins:
         self._cookies: dict[str, float] = {}
 
     def issue(self) -> str:
-        """A code that can be used once, for 60 seconds."""
+        """Return a new code, which can be used once within 60 seconds."""
         return self._new(self._codes, CODE_SECONDS)
 
     def redeem(self, code: str) -> str | None:
-        """The cookie for a code; None if the code was used, has expired or is unknown."""
+        """Return a new cookie, valid for 12 hours; None if the code was used, has expired or is unknown."""
         expires = self._codes.pop(code, 0.0)
         return self._new(self._cookies, COOKIE_SECONDS) if expires > self._clock() else None
 
@@ -32,7 +33,7 @@ class Logins:
         return self._cookies.get(cookie, 0.0) > self._clock()
 
     def expiry(self, cookie: str) -> float:
-        """When a valid cookie expires, by the clock."""
+        """Return when a valid cookie expires, in seconds of the clock."""
         return self._cookies[cookie]
 
     def is_past(self, time: float) -> bool:

@@ -1,4 +1,4 @@
-"""Who may use a route. Every route declares a policy; there is no default."""
+"""Policies, which say who may use a route. Every route declares one; there is no default."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ class Policy(StrEnum):
 
 
 def require(policy: Policy, principal: Principal | None) -> None:
-    """Raises:
-    Unauthenticated: the caller is unknown.
-    Forbidden: the caller may not use the route.
+    """Check that a caller may use a route with this policy.
+
+    Raises:
+        Unauthenticated: the caller is unknown.
+        Forbidden: the caller may not use the route.
     """
     if policy is Policy.PUBLIC:
         return
     if principal is None:
-        raise Unauthenticated("a token is needed: `Authorization: Bearer …`")
+        raise Unauthenticated("missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)")
     if policy is Policy.OWNER and not principal.local:
-        raise Forbidden("only over the hub's own Unix socket")
+        raise Forbidden("this route is available only on the hub's Unix socket")
     if policy is Policy.OWNER and principal.is_agent:
         raise Forbidden.to_agents(principal.subject)

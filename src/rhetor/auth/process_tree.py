@@ -1,4 +1,4 @@
-"""Whether a process descends from a peer's program. Such a caller is an agent, whatever user it runs as."""
+"""Finds the peer whose program a process descends from. Such a caller is an agent, not the user it runs as."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROC = Path("/proc")
 
 
 def ancestors(pid: int, proc: Path = PROC) -> Iterator[int]:
-    """A process and its ancestors (proc_pid_stat(5), field 4)."""
+    """Yield the id of a process and then those of its ancestors (proc_pid_stat(5), field 4), at most 256."""
     for _ in range(MOST_ANCESTORS):
         if pid <= 1:
             return
@@ -19,13 +19,16 @@ def ancestors(pid: int, proc: Path = PROC) -> Iterator[int]:
             stat = (proc / str(pid) / "stat").read_bytes()
         except OSError:
             return
-        # the name in parentheses may hold anything, parentheses too
+        # the name in parentheses may contain any character, including parentheses
         pid = int(stat.rpartition(b")")[2].split()[1])
 
 
 def peer_of(pid: int, hosts: Mapping[int, str]) -> str | None:
-    """The peer whose program the process descends from. `hosts`: peers by the process ids of their hosts,
-    which whatever leaves its parents comes back to (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    """Return the peer whose program the process descends from; None if there is none.
+
+    `hosts`: the peers by the process ids of their hosts. A host adopts the descendants whose parents have
+    ended (prctl(2), PR_SET_CHILD_SUBREAPER), so it stays an ancestor of all of them.
+    """
     if not hosts:
         return None
     return next((hosts[ancestor] for ancestor in ancestors(pid) if ancestor in hosts), None)

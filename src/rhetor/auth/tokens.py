@@ -1,4 +1,4 @@
-"""The token for requests over TCP: 256 bits in a file that only its owner can read. A new token is in force
+"""The token for requests over TCP: 256 bits in a file that only its owner can read. A new token takes effect
 at once."""
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ log = logging.getLogger(__name__)
 
 
 class TokenFile:
-    """The current token. If its file is missing, or others can read it, no token is valid. `changed` is
-    called for each change that is found; `generation` counts them."""
+    """The token in a file, which may change while the hub runs. If the file is missing, or other users have
+    access to it, no token is valid. `changed` is called after each change, and `generation` counts the
+    changes. A change is noticed when the token is next used."""
 
     def __init__(self, path: Path, changed: Callable[[], None] = lambda: None) -> None:
-        """Raises:
-        InvalidSettings: as `load_token`."""
+        """Load the token, and create it if the file does not exist.
+
+        Raises:
+            InvalidSettings: as `load_token`.
+        """
         self._path = path
         self._changed = changed
         self._token: str | None = load_token(path)
@@ -38,7 +42,8 @@ class TokenFile:
         return self._token is not None and same(given, self._token)
 
     def _look(self) -> None:
-        """One stat(2) per request; the file is read only if it has changed."""
+        """Notice a change of the file. Each request calls stat(2) once; the file is read only if it has
+        changed."""
         seen = _signature(self._path)
         if seen == self._seen:
             return
@@ -54,23 +59,23 @@ class TokenFile:
         try:
             return _read(self._path)
         except (InvalidSettings, OSError, UnicodeDecodeError) as error:
-            log.error("token unusable", extra={"why": str(error)})
+            log.error("invalid token file", extra={"reason": str(error)})
             return None
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116  # asked with each request over TCP
+        found = os.stat(path)  # noqa: PTH116  # called for each request over TCP
     except OSError:
         return None
     return found.st_ino, found.st_ctime_ns, found.st_size
 
 
 def load_token(path: Path) -> str:
-    """The token in `path`, which is created if it does not exist.
+    """Return the token in `path`, which is created if it does not exist.
 
     Raises:
-        InvalidSettings: others may read the file, or it holds no token.
+        InvalidSettings: other users have access to the file, or it contains no token of 256 bits.
     """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -80,7 +85,7 @@ def load_token(path: Path) -> str:
 
 
 def rotate_token(path: Path) -> str:
-    """Replace the token in `path`. A running hub accepts only the new one from now on."""
+    """Replace the token in `path`, and return the new one. A running hub accepts only the new token."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     token = _write(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     fresh.replace(path)
@@ -98,13 +103,13 @@ def _write(fd: int) -> str:
 
 def _read(path: Path) -> str:
     if path.stat().st_mode & 0o077:
-        raise InvalidSettings(f"{path}: others may read it; run: chmod 600 {path}")
+        raise InvalidSettings(f"{path}: other users have access to it; run: chmod 600 {path}")
     token = path.read_text().strip()
     if len(token) < 64:
-        raise InvalidSettings(f"{path}: no token of 256 bits; delete it, and a new one is made")
+        raise InvalidSettings(f"{path}: not a token of 256 bits; delete the file to get a new token")
     return token
 
 
 def same(given: str, token: str) -> bool:
-    """Compare in constant time."""
+    """Return whether the two are equal. The comparison takes constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())

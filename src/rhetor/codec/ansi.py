@@ -1,6 +1,6 @@
 """Terminal output as tokens (ECMA-48, parsed like a VT500), with shell marks (OSC 133) and terminal modes.
 
-This module tells text from sequences. What a sequence does to a screen, the emulator knows.
+This module separates text from control sequences. The terminal emulator applies them to a screen.
 """
 
 from __future__ import annotations
@@ -53,16 +53,17 @@ class Csi(NamedTuple):
     final: str
 
     def numbers(self) -> list[int]:
-        """The parameters as numbers: at least one, at most 32, each at most 9,999.
+        """Return the parameters as numbers: at least one, at most 32, each at most 9,999.
 
-        A missing one is 0. Of a parameter with sub-parameters, the first counts.
+        A missing parameter is 0. If a parameter has sub-parameters, only the first one is used.
         """
         fields = self.parameters.split(";", 32)[:32]
         return [min(int(head[:6]), 9999) if (head := field.split(":", 1)[0]) else 0 for field in fields]
 
 
 class String(NamedTuple):
-    """OSC, DCS, SOS, PM or APC with its content. `cut`: it was longer than 64 Ki characters."""
+    """An OSC, DCS, SOS, PM or APC string with its content. `cut`: the content was longer than 64 Ki
+    characters, and only its beginning is here."""
 
     kind: str
     text: str
@@ -76,7 +77,8 @@ class Tokenizer:
     """Turns the bytes of a terminal, split anywhere, into complete tokens.
 
     A text may come as several tokens; `joined` merges them. The tokenizer holds at most one incomplete
-    sequence of 64 Ki characters. A longer one is cut, and skipped up to its terminator, as terminals do.
+    sequence. A string is cut after 64 Ki characters; a control sequence of more than 256 characters is
+    dropped. The rest of either is skipped up to its end, as terminals do.
     """
 
     def __init__(self) -> None:
@@ -94,7 +96,7 @@ class Tokenizer:
         )
 
     def feed_text(self, text: str) -> list[Token]:
-        """As `feed`, for text that is already decoded."""
+        """Do the same as `feed`, for text that is already decoded."""
         tokens: list[Token] = []
         at, end = 0, len(text)
         while at < end:
@@ -133,7 +135,7 @@ class Tokenizer:
         return at + 1
 
     def _escaped(self, char: str, at: int, tokens: list[Token]) -> int:
-        """After ESC and a final character, or the equivalent C1 control."""
+        """Take the final character after ESC, or a C1 control as the equivalent character."""
         self._state = self._ground
         if char == "[":
             self._state, self._pending = self._control, ""
@@ -147,7 +149,7 @@ class Tokenizer:
     def _control(self, text: str, at: int, tokens: list[Token]) -> int:
         char = text[at]
         if " " <= char <= "?":
-            # one more than allowed is kept, which shows at the end that it was too long
+            # keep one character more than allowed, to detect at the end that the sequence is too long
             self._pending = (self._pending + char)[: MAX_PARAMETERS + 1]
         elif "@" <= char <= "~":
             self._state = self._ground
@@ -160,7 +162,7 @@ class Tokenizer:
         return at + 1
 
     def _interrupted(self, char: str, at: int, tokens: list[Token]) -> int:
-        """A character that does not belong in a sequence.
+        """Take a character that does not belong in a sequence.
 
         Controls take effect inside the sequence; ESC begins another one; CAN, SUB and text end it.
         """
@@ -191,7 +193,7 @@ class Tokenizer:
         return at + 1
 
     def _string_escape(self, text: str, at: int, tokens: list[Token]) -> int:
-        """ESC ends a string. With a backslash it is the terminator; else another sequence begins."""
+        """End the string at ESC. With a backslash, ESC is the terminator; otherwise it begins a sequence."""
         self._close(tokens)
         if text[at] == "\\":
             return at + 1
@@ -204,7 +206,7 @@ class Tokenizer:
 
 
 def joined(tokens: Iterable[Token]) -> Iterator[Token]:
-    """The tokens with adjacent texts merged: the result does not depend on how the bytes were split."""
+    """Yield the tokens with adjacent texts merged, so that how the bytes were split makes no difference."""
     run = ""
     for token in tokens:
         if isinstance(token, Text):
@@ -230,7 +232,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(token: Token) -> Mark | None:
-    """The mark that the token is, or None."""
+    """Return the shell mark that the token represents; None if it represents none."""
     if not isinstance(token, String) or token.kind != "OSC" or not token.text.startswith("133;"):
         return None
     kind, _, rest = token.text[4:].partition(";")
@@ -244,7 +246,7 @@ def mark_of(token: Token) -> Mark | None:
 
 
 class Modes:
-    """The terminal modes that matter to someone who types. Feed it each token of the stream."""
+    """The terminal modes that matter for typed input. Pass each token of the stream to `take`."""
 
     _ALTERNATE = frozenset((47, 1047, 1049))
     _MOUSE = frozenset((9, 1000, 1002, 1003))

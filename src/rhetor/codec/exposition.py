@@ -41,10 +41,10 @@ def labelled(
 
 
 def histogram(name: str, help: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Family:
-    """The samples of a histogram.
+    """Return a histogram.
 
-    `counts`: one for each bound, not cumulative, and a last one above all bounds. `total`: the sum of the
-    observations.
+    `counts`: the number of observations up to each bound, not cumulative, and above the last bound. `total`:
+    the sum of the observations.
     """
     up_to = list(accumulate(counts))
     edges = [*(f"{bound:g}" for bound in bounds), "+Inf"]

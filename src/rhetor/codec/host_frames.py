@@ -1,8 +1,8 @@
 """The frames between a host and its clients on a Unix socket, and the records of a host's spool.
 
-This module knows their layout (big-endian, each after its length) and their limits. What a request does, and
-who may send it, is up to the host. Each host imports this module, so it uses only those parts of the standard
-library that cost little memory.
+This module defines their layout (big-endian, each after its length) and their limits. The host decides what a
+request does and who may send it. Each host imports this module, so it uses only those parts of the standard
+library that need little memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ class FrameBroken(ValueError):
 
 
 def frame(kind: int, body: bytes = b"") -> bytes:
-    """The bytes of one frame; at most `MAX_FRAME_BYTES` after the length."""
+    """Return the bytes of one frame.
+
+    Raises:
+        FrameBroken: the frame is larger than `MAX_FRAME_BYTES`, without its length.
+    """
     if len(body) >= MAX_FRAME_BYTES:
         raise FrameBroken(f"a frame of {len(body)} bytes")
     return b"".join((_LENGTH.pack(len(body) + 1), bytes((kind,)), body))
@@ -60,7 +64,7 @@ class FrameDecoder:
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that the piece completes.
+        """Return the frames that the piece completes.
 
         Raises:
             FrameBroken: a length is 0 or over the limit.
@@ -84,7 +88,8 @@ class FrameDecoder:
 
 
 def pack_hello(nonce: bytes, *, hub: bool) -> bytes:
-    """`hub`: the client is a hub. The host ends its program some time after the last hub has disconnected."""
+    """Pack the first request of a client. `hub`: the client is a hub; the host ends its program some time
+    after the last hub has disconnected."""
     return _HELLO.pack(hub, nonce)
 
 
@@ -102,8 +107,8 @@ def unpack_offset(body: bytes) -> int:
 
 
 def pack_write(kind: int, data: bytes, *, last: bool) -> bytes:
-    """A piece of a write, at most `MAX_PIECE_BYTES`. No other writer's bytes come between it and the `last`
-    one."""
+    """Pack a piece of a write, at most `MAX_PIECE_BYTES` of data. No bytes of another writer come between it
+    and the `last` piece."""
     return _WRITE.pack(kind, last) + data
 
 
@@ -122,7 +127,7 @@ def unpack_size(body: bytes) -> tuple[int, int]:
 
 
 def pack_number(number: int) -> bytes:
-    """A signal's number, a grace period in milliseconds, or the reason of a failure."""
+    """Pack a signal's number, a grace period in milliseconds, or the reason for a failure."""
     return _NUMBER.pack(number)
 
 
@@ -140,7 +145,7 @@ def unpack_chunk(body: bytes) -> tuple[int, int, bytes]:
 
 
 def pack_exited(code: int | None, signal: int | None, at_ms: int, head: int) -> bytes:
-    """How a program ended, and where its output ends. A host's `exit` file has the same bytes."""
+    """Pack how a program ended, and where its output ends. A host's `exit` file has the same bytes."""
     return _EXITED.pack(-1 if code is None else code, signal or 0, at_ms, head)
 
 
@@ -150,7 +155,7 @@ def unpack_exited(body: bytes) -> tuple[int | None, int | None, int, int]:
 
 
 def pack_fields(fields: Iterable[tuple[str, bytes]]) -> bytes:
-    """Names and values, in order. A name may occur more than once."""
+    """Pack names and values, in order. A name may occur more than once."""
     parts: list[bytes] = []
     for name, value in fields:
         key = name.encode()
@@ -159,7 +164,7 @@ def pack_fields(fields: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def unpack_fields(data: bytes) -> Fields:
-    """The names and values that `pack_fields` packed.
+    """Return the names and values that `pack_fields` packed.
 
     Raises:
         FrameBroken: a field is cut off.
@@ -174,14 +179,17 @@ def unpack_fields(data: bytes) -> Fields:
 
 
 def record(offset: int, at_ms: int, data: bytes) -> bytes:
-    """One record of a spool: `data` begins at `offset` of the program's output."""
+    """Return one record of a spool. `offset`: where `data` begins in the program's output."""
     return _RECORD.pack(len(data), offset, at_ms) + data
 
 
 def records(data: bytes, at: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
-    """The complete records from `at` on: where the next one begins, offset, time in milliseconds, data.
+    """Yield the complete records from `at` on: where the next one begins, offset, time in milliseconds, data.
 
-    A record that is cut off ends the list, because the writer has not written the rest.
+    An incomplete record ends the iteration, because its writer has not written the rest yet.
+
+    Raises:
+        FrameBroken: a length is over the limit.
     """
     while at + _RECORD.size <= len(data):
         length, offset, at_ms = _RECORD.unpack_from(data, at)

@@ -1,6 +1,6 @@
 """JSON-RPC 2.0 on the server's side (jsonrpc.org/specification): texts ↔ calls, replies and notifications.
 
-It knows no method and no transport.
+This module knows neither the methods nor the transport.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ MESSAGES: Final = {
     INVALID_PARAMS: "Invalid params",
     INTERNAL_ERROR: "Internal error",
 }
-# of names and ids, the only patterns of params; no reader is helped by how it is written
+# names and ids are the only params with a pattern; the pattern itself would not help the reader of an error
 _PATTERN: Final = re.compile(r"matching regex .*?(?= - at |$)", re.DOTALL)
-# as the hub calls them elsewhere
+# the codes of the same errors in the hub's other APIs
 NAMES: Final = {
     PARSE_ERROR: Malformed.code,
     INVALID_REQUEST: Malformed.code,
@@ -41,14 +41,14 @@ NAMES: Final = {
 MAX_BATCH: Final = 100
 
 Id = str | int | float | None
-Params = Raw | None  # an object or an array, decoded by who knows the method
+Params = Raw | None  # an object or an array; the dialect that knows the method decodes it
 T = TypeVar("T")
 _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request. `is_notice`: it has no id, and so gets no reply."""
+    """A request. `is_notice`: it has no id, so it gets no reply."""
 
     method: str
     params: Params = None
@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The error for a text, or a member of a batch, that is not a request. `why`: for a person."""
+    """The error for a text, or a member of a batch, that is not a valid request. `why` is for a person."""
 
     code: int
     why: str
@@ -78,7 +78,7 @@ class Incoming:
 
 
 class Refused(Exception):
-    """A valid request that no method accepts: METHOD_NOT_FOUND or INVALID_PARAMS, and why."""
+    """A valid request was rejected. `code`: METHOD_NOT_FOUND or INVALID_PARAMS; `why` is for a person."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
@@ -87,28 +87,28 @@ class Refused(Exception):
 
 
 def decode(text: str, max_batch: int = MAX_BATCH) -> Incoming:
-    """The requests in a text. Never raises: in the place of an invalid one there is a `Fault`, which is to be
-    sent back. If a member occurs twice, the last one counts."""
+    """Return the requests in a text. It never raises: for an invalid request there is a `Fault`, to be sent
+    back. If a member occurs twice, the last one counts."""
     try:
         if not text.lstrip(" \t\r\n").startswith("["):
             return Incoming((_item(text),))
         requests = typed_json.items(text, max_batch)
     except RecursionError:
-        return Incoming((Fault(PARSE_ERROR, "it is nested too deeply"),))
+        return Incoming((Fault(PARSE_ERROR, "the message is nested too deeply"),))
     except msgspec.ValidationError:
-        return Incoming((Fault(INVALID_REQUEST, f"a batch has 1 to {max_batch} requests"),))
+        return Incoming((Fault(INVALID_REQUEST, f"a batch must have 1 to {max_batch} requests"),))
     except (msgspec.MsgspecError, UnicodeError) as error:
         return Incoming((Fault(PARSE_ERROR, str(error)[:200]),))
     if not requests:
-        return Incoming((Fault(INVALID_REQUEST, f"a batch has 1 to {max_batch} requests"),))
+        return Incoming((Fault(INVALID_REQUEST, f"a batch must have 1 to {max_batch} requests"),))
     return Incoming(tuple(map(_item, requests)), is_batch=True)
 
 
 def params_of(call: Call, kind: type[T]) -> T:
-    """The params of a call, by name, as a `msgspec.Struct`.
+    """Return the params of a call, given by name, as a `kind`, which is a `msgspec.Struct`.
 
     Raises:
-        Refused: they do not match the type.
+        Refused: the params do not match the type.
     """
     try:
         return msgspec.json.decode(b"{}" if call.params is None else call.params, type=kind)
@@ -118,12 +118,12 @@ def params_of(call: Call, kind: type[T]) -> T:
 
 
 def result(id: Id, value: Any) -> bytes:
-    """The reply to a call that succeeded."""
+    """Return the reply to a call that succeeded."""
     return _encode({"jsonrpc": "2.0", "id": id, "result": value})
 
 
 def error(id: Id, code: int, message: str = "", data: Any = None) -> bytes:
-    """The reply to a call that failed. The standard's codes have the standard's messages."""
+    """Return the reply to a call that failed. A code of the standard gets the standard's message."""
     body: dict[str, Any] = {"code": code, "message": MESSAGES.get(code, message)}
     if data is not None:
         body["data"] = data
@@ -135,12 +135,12 @@ def refusal(fault: Fault) -> bytes:
 
 
 def said(code: int, why: str) -> dict[str, Any]:
-    """The data of one of the standard's errors, in the form of every other error."""
+    """Return the data for one of the standard's errors, in the same form as for every other error."""
     return {"code": NAMES[code], "detail": why, "retryable": False}
 
 
 def notice(method: str, params: dict[str, Any]) -> bytes:
-    """A notification."""
+    """Return a notification."""
     return _encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 
@@ -149,7 +149,7 @@ def batch(replies: Iterable[bytes]) -> bytes:
 
 
 class _Request(msgspec.Struct):
-    """Members that the standard does not know are skipped, and the others are looked at one by one."""
+    """A request object with unchecked members. Members that are not in the standard are skipped."""
 
     jsonrpc: Raw | UnsetType = UNSET
     method: Raw | UnsetType = UNSET
@@ -158,25 +158,26 @@ class _Request(msgspec.Struct):
 
 
 def _item(value: Raw | str) -> Call | Fault:
-    """One request object (section 4).
+    """Decode one request object (section 4).
 
     Raises:
-        msgspec.DecodeError, RecursionError: it is not JSON.
+        msgspec.DecodeError: the value is not JSON.
+        RecursionError: the value is nested too deeply.
     """
     try:
         request = msgspec.json.decode(value, type=_Request)
     except msgspec.ValidationError:
         msgspec.json.decode(value, type=Raw)
-        return Fault(INVALID_REQUEST, "a request is an object")
+        return Fault(INVALID_REQUEST, "a request must be an object")
     try:
         id = None if request.id is UNSET else msgspec.json.decode(request.id, type=Id)
     except msgspec.ValidationError:
-        return Fault(INVALID_REQUEST, "an id is a string or a number")
+        return Fault(INVALID_REQUEST, "id must be a string, a number or null")
     if request.jsonrpc is UNSET or bytes(request.jsonrpc) != b'"2.0"':
-        return Fault(INVALID_REQUEST, 'jsonrpc is "2.0"', id)
+        return Fault(INVALID_REQUEST, 'jsonrpc must be "2.0"', id)
     if request.method is UNSET or not typed_json.starts_with(request.method, b'"'):
-        return Fault(INVALID_REQUEST, "a method is named by a string", id)
+        return Fault(INVALID_REQUEST, "method must be a string", id)
     if request.params is not UNSET and not typed_json.starts_with(request.params, b"{["):
-        return Fault(INVALID_REQUEST, "params are an object or an array", id)
+        return Fault(INVALID_REQUEST, "params must be an object or an array", id)
     params = None if request.params is UNSET else request.params
     return Call(msgspec.json.decode(request.method, type=str), params, id, request.id is UNSET)

@@ -1,4 +1,4 @@
-"""Bytes to lines, however the bytes are split. Memory is bounded, and nothing is dropped silently."""
+"""Splits a byte stream into lines. Memory is bounded, and nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Cut:
 
 
 class Lines:
-    """Splits bytes into lines. A line ends with LF, which is removed; a CR before it stays.
+    """Turns bytes, split anywhere, into lines. A line ends with LF, which is removed; a CR before it stays.
 
     A line of more than `max_bytes` becomes a `Cut` with its first KiB; the next line is read normally. At
     most `max_bytes` and one piece are held.
@@ -36,7 +36,7 @@ class Lines:
         return self._size
 
     def feed(self, data: bytes) -> list[bytes | Cut]:
-        """The lines that the piece completes."""
+        """Return the lines that the piece completes."""
         if b"\n" not in data:
             self._hold(data)
             return []
@@ -47,7 +47,7 @@ class Lines:
         return found
 
     def finish(self) -> list[bytes | Cut]:
-        """The last line, if no newline ended it."""
+        """Return the last line, if no newline ended it."""
         return [self._line()] if self._size else []
 
     def _hold(self, data: bytes) -> None:

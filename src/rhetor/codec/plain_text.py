@@ -1,7 +1,7 @@
-"""Terminal output as text, as a person would read it in a log, or with its colours and nothing else.
+"""Reduces terminal output to text as a person would read it in a log, or to text with colours.
 
-This module knows one line and what rewrites it (carriage return, backspace, cursor left, erase), so a
-progress bar leaves one line. It has no screen.
+`PlainText` keeps one line and applies what rewrites it (carriage return, backspace, cursor left, erase), so a
+progress bar leaves one line. There is no screen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _COLOUR = re.compile("[0-9:;]{0,64}")
 
 
 def as_text(text: str) -> str:
-    """A whole text with newlines and tabs, without other controls, sequences or bidirectional marks."""
+    """Return a whole text without control characters other than newline and tab, control sequences, and
+    bidirectional marks."""
     tokens = Tokenizer().feed_text(text)
     shown = (token.text if isinstance(token, Text) else _kept(token) for token in tokens)
     return _BIDI.sub("", "".join(shown))
@@ -32,9 +33,9 @@ def _kept(token: Token) -> str:
 class PlainText:
     """Turns bytes, split anywhere, into whole lines that end with LF. `line` is the incomplete one.
 
-    With `columns`, a line that is longer than the terminal is wide counts as one line, and carriage return
-    and cursor up of a line editor are followed over its rows. A line of more than 1 Mi characters is returned
-    as it is.
+    `columns` is the width of the terminal. With it, a line that is wrapped over several rows counts as one
+    line, and a line editor may move the cursor between its rows. A line of more than 1 Mi characters is
+    returned before it is complete, without LF.
     """
 
     def __init__(self, columns: int | None = None) -> None:
@@ -55,11 +56,11 @@ class PlainText:
         return self._at >= len(self._cells)
 
     def feed(self, data: bytes) -> str:
-        """The lines that `data` completes."""
+        """Return the lines that `data` completes."""
         return "".join([self.take(token) for token in self._tokenizer.feed(data)])
 
     def take(self, token: Token) -> str:
-        """As `feed`, for one token of the caller's tokenizer."""
+        """Do the same as `feed`, for one token of the caller's tokenizer."""
         if isinstance(token, Text):
             self._write(token.text)
             return self._over(end="") if len(self._cells) > MAX_LINE else ""
@@ -70,7 +71,7 @@ class PlainText:
         return ""
 
     def finish(self) -> str:
-        """The incomplete line; the next output starts a new one."""
+        """Return the incomplete line. The next output starts a new one."""
         return self._over(end="")
 
     def _over(self, end: str = "\n") -> str:
@@ -171,7 +172,7 @@ def _cells(text: str, before: list[str]) -> list[str]:
 
 
 class Colours:
-    """Terminal output reduced to printable characters, LF, tab and colours (SGR).
+    """Reduces terminal output, split anywhere, to printable characters, LF, tab and colours (SGR).
 
     Everything else is removed: OSC (clipboard, title, links), DCS, APC, PM, SOS, C1, cursor movement, and
     bidirectional controls.
@@ -184,7 +185,7 @@ class Colours:
         return "".join([_shown(token) for token in self._tokenizer.feed(data)])
 
     def feed_text(self, text: str) -> str:
-        """As `feed`, for text that is already decoded."""
+        """Do the same as `feed`, for text that is already decoded."""
         return "".join([_shown(token) for token in self._tokenizer.feed_text(text)])
 
 

@@ -1,6 +1,6 @@
-"""Server-sent events from bytes, however they are split (WHATWG HTML, 9.2 "Server-sent events").
+"""Decodes server-sent events (WHATWG HTML, 9.2 "Server-sent events").
 
-This module does not interpret the data. Reconnecting is up to the reader; `retry` is ignored.
+This module does not interpret the data. It does not reconnect, and ignores `retry`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Turns bytes, split anywhere, into complete events.
 
-    An event that the end of the stream cuts off is dropped, as the standard says. `lines` counts every
-    complete line, also comments, which some providers send as a sign of life while the model thinks.
+    An event that the end of the stream cuts off is dropped, as the standard requires. `lines` counts every
+    complete line, including comments, which some providers send as a sign of life while the model thinks.
     """
 
     def __init__(self, max_event_bytes: int = 1 << 24) -> None:
         self.lines = 0
         self._max = max_event_bytes
         self._tail: list[bytes] = []  # the pieces of a line that has not ended
-        self._held = 0  # bytes in the tail and in the fields of the event under way
+        self._held = 0  # bytes in the tail and in the data of the current event
         self._after_cr = False
         self._data: list[bytes] = []
         self._name = b""
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that `chunk` completes, in order.
+        """Return the events that `chunk` completes, in order.
 
         Raises:
-            TooLarge: an event is larger than `max_event_bytes`; the decoder cannot be used any more.
+            TooLarge: an event is larger than `max_event_bytes`. The decoder must not be used again.
         """
         if self._after_cr and chunk:
-            # CR LF is one line ending, also if the two are in different pieces
+            # CR LF is one line ending, even if the two are in different pieces
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1

@@ -1,7 +1,7 @@
-"""JSON from clients, decoded by type: members that the type does not name never become objects.
+"""Decodes JSON from clients by type. Members that the type does not name are skipped.
 
-A body of 8 MiB is decoded in one go, while everybody else waits. Skipping it takes a few milliseconds; making
-objects of it takes a second.
+A body of up to 8 MiB is decoded in one step, which blocks the event loop. Skipping that much JSON takes a few
+milliseconds; building objects from it takes a second.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from rhetor.errors import Malformed, TooLarge, Unprocessable
 
 T = TypeVar("T")
 
-# No control characters: names are shown, and written to logs. In Python `$` also matches before a final line
-# feed; in the JSON Schema that follows from it, the lookahead changes nothing.
+# Names must not contain control characters, because they are displayed and logged. The lookahead is needed in
+# Python, where `$` also matches before a final line feed; in the generated JSON Schema it changes nothing.
 PLAIN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]  # any JSON object, read by `kept`
 Texts = Annotated[Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": {"type": "string"}})]
-LARGE_BYTES: Final = 256 << 10  # less than that is decoded in a few milliseconds, whatever it is
+LARGE_BYTES: Final = 256 << 10  # any smaller body is decoded in a few milliseconds
 KEPT_BYTES: Final = 64 << 10
 KEPT_DEPTH: Final = 32
 RESULT_BYTES: Final = 1 << 20
 _MOST_ESCAPED: Final = 6  # bytes of an escape such as \u0041 for one byte of text
-MOST_CONTAINERS: Final = 100_000  # each takes 0.1 to 0.2 µs, while everybody else waits
+MOST_CONTAINERS: Final = 100_000  # each blocks the event loop for 0.1 to 0.2 µs
 TOTAL_BYTES: Final = 512 << 10
 TOTAL_CONTAINERS: Final = 50_000
 
@@ -48,8 +48,9 @@ def nothing() -> Raw:
 
 
 def check(data: bytes | bytearray, kind: type[Struct]) -> None:
-    """What has to be known of a large body before it is decoded: that its text is UTF-8, and that no list is
-    longer than its type says. The decoder itself looks at the length of a list when all of it is there.
+    """Check a large body before it is decoded: its text must be UTF-8, and no list may be longer than its
+    type allows. The decoder itself checks the length of a list only after it has built the whole list. A body
+    of at most 256 KiB is not checked.
 
     Raises:
         Malformed, msgspec.ValidationError: as `decode`.
@@ -59,11 +60,11 @@ def check(data: bytes | bytearray, kind: type[Struct]) -> None:
 
 
 def decode(data: bytes | bytearray, kind: type[T]) -> T:
-    """If a member occurs twice, the last one counts.
+    """Decode JSON as a `kind`. If a member occurs twice, the last one counts.
 
     Raises:
         Malformed: `data` is not JSON, not UTF-8, or nested too deeply.
-        msgspec.ValidationError: it is not a `kind`; what follows the first such value is not read.
+        msgspec.ValidationError: a value does not match its type. What follows that value is not read.
     """
     try:
         if not data.isascii():
@@ -78,10 +79,10 @@ def decode(data: bytes | bytearray, kind: type[T]) -> T:
 
 
 def items(data: Raw | str, most: int) -> list[Raw]:
-    """The values of an array.
+    """Return the values of an array.
 
     Raises:
-        msgspec.ValidationError: it is no array, or has more than `most`.
+        msgspec.ValidationError: `data` is not an array, or has more than `most` values.
     """
     found = msgspec.structs.astuple(msgspec.json.decode(data, type=_array(Raw, most)))
     return [each for each in found if each is not UNSET]
@@ -89,14 +90,15 @@ def items(data: Raw | str, most: int) -> list[Raw]:
 
 @cache
 def _array(item: Any, most: int) -> type[Struct]:
-    """An array that ends at its limit: unlike a list, it refuses one value more as soon as it comes."""
+    """Return the type of an array of at most `most` items. Unlike a list type, it rejects a longer array at
+    the first item over the limit."""
     members = [(f"_{n}", item | UnsetType, UNSET) for n in range(most)]
     return msgspec.defstruct("Array", members, array_like=True, forbid_unknown_fields=True)
 
 
 @cache
 def _outline(kind: type[Struct]) -> type[Struct] | None:
-    """The lists in a type, and nothing else of it."""
+    """Return a type with only those members of `kind` that contain lists; None if there are none."""
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     found = [(member, _bounded(member.type)) for member in described.fields]
@@ -117,7 +119,7 @@ def _bounded(described: inspect.Type) -> type[Struct] | None:
 
 
 def fault(root: str, error: msgspec.ValidationError) -> dict[str, str]:
-    """`{where, why}` of a value that does not fit. `where`: its path, such as `body.steps.0.id`."""
+    """Return `{where, why}` for an invalid value. `where` is its path, such as `body.steps.0.id`."""
     why, _, path = str(error).partition(" - at `")
     place = path.removeprefix("key` in `").rstrip("`").removeprefix("$").replace("[...]", "")
     where = root + place.replace("[", ".").replace("]", "")
@@ -133,7 +135,8 @@ def unprocessable(where: str, why: str) -> Unprocessable:
 
 
 def exceeds(raw: Raw, limit: int) -> bool:
-    """Whether the value is larger, however its text is escaped and indented; it may be if this is false."""
+    """Return whether the value is certainly larger than `limit` bytes, however its text is escaped and
+    indented. If not, it may still be larger."""
     return len(memoryview(raw)) > _MOST_ESCAPED * limit or _least_size(raw) > limit
 
 
@@ -143,26 +146,26 @@ def _least_size(raw: Raw) -> int:
 
 
 def starts_with(raw: Raw, first: bytes) -> bool:
-    """Whether the value begins with one of these characters."""
+    """Return whether the value begins with one of these characters."""
     return bytes(memoryview(raw)[:1]) in first
 
 
 def value(raw: Raw, where: str) -> Any:
-    """Any JSON value; the caller has checked its size.
+    """Decode any JSON value. The caller has checked its size.
 
     Raises:
-        Unprocessable: it has more than 100,000 objects and lists, or a number that is out of range.
+        Unprocessable: the value has more than 100,000 objects and lists, or a number that is out of range.
     """
     if not starts_with(raw, b'"') and _containers(raw) > MOST_CONTAINERS:
-        raise unprocessable(where, f"it has more than {MOST_CONTAINERS} objects and lists")
+        raise unprocessable(where, f"more than {MOST_CONTAINERS} objects and lists")
     return decoded(raw, object, where)
 
 
 def decoded(raw: Raw, kind: type[T], where: str) -> T:
-    """A value that was small enough.
+    """Decode a value as a `kind`. The caller has checked its size.
 
     Raises:
-        Unprocessable: it is not a `kind`.
+        Unprocessable: the value is not a `kind`.
     """
     try:
         return msgspec.json.decode(raw, type=kind)
@@ -171,24 +174,24 @@ def decoded(raw: Raw, kind: type[T], where: str) -> T:
 
 
 def texts(raw: Raw, where: str, most: int) -> dict[str, str]:
-    """An object of at most `most` texts.
+    """Decode an object of at most `most` texts.
 
     Raises:
-        Unprocessable: it is none.
+        Unprocessable: the value is not an object, has too many members, or has a member that is not a text.
     """
-    # each member has four quotation marks, and its text may have some
+    # each member has four quotation marks, and its text may contain more
     found = None if bytes(raw).count(b'"') > 10 * most + 1000 else decoded(raw, dict[str, str], where)
     if found is None or len(found) > most:
-        raise unprocessable(where, f"it has more than {most} members")
+        raise unprocessable(where, f"more than {most} members")
     return found
 
 
 def tool_result(raw: Raw, where: str) -> Any:
-    """Any JSON value, for a model.
+    """Decode the result of a tool, which may be any JSON value.
 
     Raises:
-        TooLarge: it is larger than 1 MiB.
-        Unprocessable: it has more than 100,000 objects and lists, or a number that is out of range.
+        TooLarge: the result is larger than 1 MiB.
+        Unprocessable: the result has more than 100,000 objects and lists, or a number that is out of range.
     """
     if exceeds(raw, RESULT_BYTES):
         raise TooLarge("the result", RESULT_BYTES)
@@ -196,51 +199,54 @@ def tool_result(raw: Raw, where: str) -> Any:
 
 
 def kept(raw: Raw, where: str) -> dict[str, Any]:
-    """An object that is stored as it is.
+    """Decode an object that is stored as it is.
 
     Raises:
-        Unprocessable: it is no object, larger than 64 KiB of JSON, or nested more than 32 levels deep.
+        Unprocessable: the value is not an object, is larger than 64 KiB of JSON, is nested more than 32
+            levels deep, or has a number that is out of range.
     """
     if exceeds(raw, KEPT_BYTES) or len(msgspec.json.encode(found := value(raw, where))) > KEPT_BYTES:
-        raise unprocessable(where, f"it is larger than {KEPT_BYTES} bytes of JSON")
+        raise unprocessable(where, f"larger than {KEPT_BYTES} bytes of JSON")
     if not isinstance(found, dict):
-        raise unprocessable(where, "it is not an object")
+        raise unprocessable(where, "not an object")
     if _is_deeper(found, KEPT_DEPTH):
-        raise unprocessable(where, f"it is nested more than {KEPT_DEPTH} levels deep")
+        raise unprocessable(where, f"nested more than {KEPT_DEPTH} levels deep")
     return found
 
 
 def check_total(raws: Sequence[Raw], where: str) -> None:
-    """The same for many objects that come together.
+    """Check the total size of the objects in one request, before they are decoded.
 
     Raises:
-        Unprocessable: they take more than 512 KiB, or have more than 50,000 objects and lists.
+        Unprocessable: together they are larger than 512 KiB, or have more than 50,000 objects and lists.
     """
     if (
         sum(len(memoryview(raw)) for raw in raws) > TOTAL_BYTES
         or sum(map(_containers, raws)) > TOTAL_CONTAINERS
     ):
-        raise unprocessable(where, f"together they are larger than {TOTAL_BYTES} bytes, or too finely nested")
+        raise unprocessable(
+            where, f"more than {TOTAL_BYTES} bytes, or {TOTAL_CONTAINERS} objects and lists, in total"
+        )
 
 
 def _containers(raw: Raw) -> int:
-    """At most so many objects and lists: those of which the brackets stand in texts are counted too."""
+    """Return an upper bound of the number of objects and lists. Brackets within texts are counted too."""
     data = bytes(raw)
     return data.count(b"{") + data.count(b"[")
 
 
 def text_of(raw: Raw, where: str) -> str | None:
-    """Any JSON value as text for a model; None for null.
+    """Return any JSON value as text for a model; None for null.
 
     Raises:
-        Unprocessable: it is larger than 64 KiB.
+        Unprocessable: the value is larger than 64 KiB, or has a number that is out of range.
     """
     if not exceeds(raw, KEPT_BYTES):
         found = value(raw, where)
         text = found if isinstance(found, str) else msgspec.json.encode(found).decode()
         if len(text.encode()) <= KEPT_BYTES:
             return None if found is None else text
-    raise unprocessable(where, f"it is larger than {KEPT_BYTES} bytes")
+    raise unprocessable(where, f"larger than {KEPT_BYTES} bytes")
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -251,6 +257,6 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def _inside(value: Any) -> list[Any]:
-    """The objects and lists directly in a value."""
+    """Return the objects and lists directly in a value."""
     items = value.values() if isinstance(value, dict) else value
     return [item for item in items if isinstance(item, dict | list)]

@@ -1,6 +1,6 @@
-"""UTF-8 from bytes, however they are split (RFC 3629). Invalid bytes are passed on as bytes.
+"""Decodes UTF-8 from a byte stream (RFC 3629). Invalid bytes are passed on as bytes.
 
-This module knows code points only: NUL, CR LF and a byte order mark pass unchanged.
+This module decodes code points and changes none: NUL, CR LF and a byte order mark pass unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# "surrogateescape" gives an invalid byte as one of these; well-formed UTF-8 cannot (RFC 3629, section 3)
+# "surrogateescape" decodes an invalid byte to one of these; valid UTF-8 never does (RFC 3629, section 3)
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 
 
@@ -32,21 +32,22 @@ class Decoder:
         return len(self._pending)
 
     def feed(self, data: bytes) -> list[str | Invalid]:
-        """What `data` completes. Within one call, adjacent items differ in kind; `joined` merges across
-        calls."""
+        """Return the text and the invalid runs that `data` completes. Within one call, adjacent items differ
+        in kind; `joined` merges across calls."""
         whole = self._pending + data if self._pending else data
         text, used = codecs.utf_8_decode(whole, "surrogateescape", False)
         self._pending = whole[used:]
         return _parted(text)
 
     def finish(self) -> list[str | Invalid]:
-        """End the stream: an incomplete sequence is invalid. The decoder can then be used again."""
+        """End the stream: return an incomplete sequence as invalid. The decoder can then be used again."""
         rest, self._pending = self._pending, b""
         return [Invalid(rest)] if rest else []
 
 
 def joined(parts: Iterable[str | Invalid]) -> list[str | Invalid]:
-    """The items with adjacent ones of a kind merged: how the bytes were split makes no difference."""
+    """Return the items with adjacent ones of a kind merged, so the result does not depend on how the bytes
+    were split."""
     whole: list[str | Invalid] = []
     for part in parts:
         last = whole[-1] if whole else None
