@@ -1,4 +1,4 @@
-"""Finds the peer whose program a process descends from. Such a caller is an agent, not the user it runs as."""
+"""Finds the peer whose program a process descends from. Such a caller is an agent, not its user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk requests: a plan's events as one result per operation (wire page, section 1)."""
+"""Bulk requests: the events of a plan become one result per operation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rhetor.store.base import Record
 
 
 class Results:
-    """The results of the operations. It needs the plan's events in order."""
+    """Turns the events of a plan, given in order, into the results of its operations."""
 
     def __init__(self) -> None:
         self._peers: dict[str, str] = {}
         self._began: dict[str, int] = {}
 
     def add(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The id and the result of the operation that this event ends, if it ends one.
+        """Yield the id and the result of the operation that this event ends, if it ends one.
 
         A result is `{status, response, ai, execution_time, error?}`. `status` is completed, failed or
         skipped; `execution_time` is in seconds.
@@ -48,7 +48,7 @@ class Results:
 
 
 class SseResults:
-    """The results as Server-Sent Events. The last event is `done`, at the plan's end."""
+    """Encodes the results as server-sent events. The last one is `done`, at the plan's end."""
 
     def __init__(self) -> None:
         self.is_over = False
@@ -67,7 +67,8 @@ class SseResults:
 
 
 def _frame(event: ev.Event, body: dict[str, Any], prev: int) -> bytes:
-    """One Server-Sent Event. `prev`: the number of the event that this stream sent before it, 0 for none."""
+    """Return a server-sent event. `prev`: the number of the event that this stream sent before it, 0 for
+    none."""
     position = event.position
     body = {**body, "epoch": position.epoch, "seq": position.seq, "prev": prev}
     return b"id: %b\ndata: %b\n\n" % (str(position).encode(), msgspec.json.encode(body))

@@ -1,4 +1,4 @@
-"""The interactive loop: calls become commands, and events become notifications (wire page, section 4)."""
+"""The interactive loop (`/ws`): calls become commands, and events become notifications."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .peer_socket import Delimiter, Id, Sender
 from .peer_socket import Subscribe as Subscribe
 
 Text = Annotated[str, Meta(max_length=64 << 10)]
-TOOLS_BYTES = 3 << 20  # more than as many tools as there may be, with descriptions of the greatest length
+TOOLS_BYTES = 3 << 20  # more than the largest allowed number of tools with the longest descriptions
 OVER = frozenset({SessionState.STOPPED, SessionState.EXPIRED, SessionState.FAILED})
 
 
@@ -122,7 +122,7 @@ Request = c.StartSession | c.SendMessage | c.AnswerTool | c.PauseSession | c.Sto
 
 
 def decode(call: Call) -> Request:
-    """The request of a call.
+    """Return the request that a call makes.
 
     Raises:
         Refused: the method is unknown, or its params are invalid.
@@ -179,7 +179,7 @@ def _tools(raw: Raw) -> tuple[Tool, ...]:
 
 
 def _after_prompt(options: _SessionParams) -> str:
-    """The text that follows the system prompt."""
+    """Return the text that follows the system prompt."""
     parts: list[str] = []
     if options.language:
         parts.append(f"Answer in this language: {options.language}.")
@@ -206,9 +206,9 @@ class LoopView:
     client runs, and the status of the session.
 
     `prev`: the number of the last frame that the client has, 0 for none; `running`: the turns that have not
-    ended; `folded`: those of them whose chunks were folded into one event. A turn that did not complete ends
-    with two frames, a status and a final chunk. Each frame has a number of its own: the status has the number
-    before that of the event, which is never the number of another frame.
+    ended; `folded`: those of them whose chunks were folded into one event. A turn that failed or was
+    interrupted ends with two frames, a status and a final chunk. Each frame has its own number: that of the
+    status is one less than the event's, and no other frame has it.
     """
 
     prev: int = 0
@@ -232,7 +232,7 @@ class LoopView:
         return frames
 
     def _follow(self, turn: str, type: str) -> bool:
-        """Whether the event ends a turn whose chunks were folded."""
+        """Note an event of a turn. Return whether it ends a turn whose chunks were folded."""
         if type in TURN_ENDS:
             was_folded = turn in self.folded
             self.running, self.folded = self.running - {turn}, self.folded - {turn}
@@ -271,7 +271,8 @@ def _frames(record: Record, prev: int) -> Iterator[bytes]:
 
 
 def _whole(record: Record, prev: int) -> Iterator[bytes]:
-    """The end of a turn whose chunks were folded: the whole answer, which replaces earlier chunks."""
+    """Yield the frames for the end of a turn whose chunks were folded. If the turn completed, its whole
+    answer replaces earlier chunks."""
     payload = record.event.payload
     if isinstance(payload, ev.TurnCompleted):
         yield _chunk(record, prev, payload.text, is_final=True, also={"whole": True})
@@ -305,7 +306,7 @@ def _notice(method: str, record: Record, body: dict[str, Any], place: dict[str, 
 
 
 def names(event: ev.Event) -> tuple[str, ...]:
-    """The names of an event for subscribers inside the process; empty if the loop has none for it."""
+    """Return the names of an event for subscribers inside the process; empty if the loop has no name."""
     match event.payload:
         case ev.SessionStateChanged("active"):
             return ("ai_loop.session_started" if event.seq == 1 else "ai_loop.status.resumed",)

@@ -1,4 +1,4 @@
-"""Turns a line of the shell's grammar into the steps of a plan."""
+"""Lines of the shell's grammar: a line becomes the steps of a plan."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rhetor.errors import Unprocessable
 
 
 def steps_of_line(line: str) -> tuple[Step, ...]:
-    """The steps of the plan that the line describes.
+    """Return the steps of the plan that the line describes.
 
     Raises:
-        Unprocessable: the line does not follow the grammar (`data["column"]` says where), or it redirects
-            from or to a file, which only the shell can do.
+        Unprocessable: the line does not follow the grammar (`data["column"]` is the place of the error), or
+            it redirects from or to a file, which only the shell can do.
     """
     try:
         parsed = parse(line)

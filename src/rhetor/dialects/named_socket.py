@@ -1,4 +1,4 @@
-"""Named sockets: whole messages, chunks and binary content, read and written (wire page, section 3)."""
+"""Named sockets (`/ws/socket/{socket_id}`): whole messages, chunks and binary content, read and written."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _FLAG_VALUES = {"1": True, "true": True, "0": False, "false": False, "": False}
 
 
 class SocketOptions(msgspec.Struct, frozen=True):
-    """The options in the URL of a connection. `stream`: chunks are sent too; `echo`: so are messages that are
-    written to the socket; `cursor`: where to resume."""
+    """The options in the URL of a connection. `stream`: send chunks too; `echo`: also send the messages that
+    are written to the socket; `cursor`: where to resume."""
 
     stream: bool = False
     echo: bool = False
@@ -38,7 +38,7 @@ class SocketOptions(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> SocketOptions:
-        """The options of a query string.
+        """Return the options in a query string.
 
         Raises:
             Malformed: the value of `stream` or `echo` is invalid.
@@ -51,17 +51,17 @@ class SocketOptions(msgspec.Struct, frozen=True):
 
 
 def failed(error: RhetorError) -> bytes:
-    """The frame that reports why a write failed."""
+    """Return the frame that reports why a write failed."""
     return _encode({**error.data, **_error(error.code, error.detail, error.retryable)})
 
 
 def accepted(command_id: str, place: Mapping[str, Any]) -> bytes:
-    """The frame that confirms that the write with this id is in the log."""
+    """Return the frame that confirms that the write with this id is in the log."""
     return _encode({"type": "accepted", "command_id": command_id, **place})
 
 
 def resumed(answer: Mapping[str, Any]) -> bytes:
-    """The first frame of a connection with a cursor: where it resumes, or why it cannot."""
+    """Return the first frame of a connection with a cursor: where it resumes, or why it cannot."""
     return _encode({"type": "resumed", **answer})
 
 
@@ -105,7 +105,7 @@ class SocketView:
     def _lost(self, record: Record, prev: int) -> Iterator[bytes]:
         payload = record.event.payload
         assert isinstance(payload, ev.BlobKept)
-        body = _error("not_found", "the content is no longer there", retryable=False)
+        body = _error("not_found", "the content is no longer stored", retryable=False)
         yield _frame(record, prev, {**body, "blob_id": payload.blob_id})
 
     def _body(self, record: Record) -> dict[str, Any] | None:
@@ -138,7 +138,8 @@ class SocketView:
 
 
 class PartView:
-    """The chunks of one team member's turn, which is in the member's own session. It ends with the turn."""
+    """The chunks of one team member's turn, which is in the member's own session. The view ends with the
+    turn."""
 
     def __init__(self, member: str, turn_id: str) -> None:
         self._member = member
@@ -162,7 +163,8 @@ class PartView:
 
 
 def _of_members(payload: ev.Payload) -> dict[str, Any] | None:
-    """The body for an event of a shared socket: a member's answer or failure, or binary content."""
+    """Return the body for an event of a shared socket: a member's answer or failure, or binary content. None
+    for other events."""
     match payload:
         case ev.StepDone(step, text):
             return {"type": "read", "content": text, "headers": _headers(step), "ai": step}
@@ -202,7 +204,7 @@ _encode = msgspec.json.encode
 
 
 class _Write(msgspec.Struct, rename={"from_": "from"}):
-    """`content`, or `media_type` and `bytes`."""
+    """A write, which must have either `content`, or `media_type` and `bytes`."""
 
     type: Literal["write"]
     content: str | None = None
@@ -239,7 +241,7 @@ class Announced(msgspec.Struct, frozen=True):
     command_id: str | None = None
 
     def command(self, session_id: str, content: bytes) -> KeepBlob | Malformed:
-        """The command for the content that came; Malformed if its size is not the announced one."""
+        """Return the command for the content; Malformed if its size is not the announced one."""
         if len(content) != self.size:
             return Malformed(f"{self.size} bytes were announced, but {len(content)} were sent")
         return KeepBlob(session_id, self.media_type, content, self.from_, self.command_id)
@@ -254,9 +256,9 @@ class SocketInput:
         self._skips_next = False
 
     def decode(self, frame: str | bytes) -> Iterator[SendMessage | KeepBlob | RhetorError]:
-        """The command that the frame completes, and the errors in it or in the frame before it.
+        """Yield the command that the frame completes, and the errors in it or in the frame before it.
 
-        Errors are yielded, not raised: the connection stays open.
+        Errors are yielded, not raised, because the connection stays open.
         """
         announced, self._announced = self._announced, None
         skipped, self._skips_next = self._skips_next, False
@@ -280,7 +282,7 @@ class SocketInput:
             self._announced = write
 
     def _rejection(self, announced: Announced) -> RhetorError | None:
-        """Why the announced bytes are rejected before they are sent; None if they are accepted."""
+        """Return why the announced bytes are rejected before they are sent; None if they are accepted."""
         if not self._socket.is_shared:
             return TextOnly(self._socket.peer)
         return TooLarge("binary content", MOST_BYTES) if announced.size > MOST_BYTES else None

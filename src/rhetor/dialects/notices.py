@@ -1,7 +1,7 @@
-"""What the WebSocket dialects share: frames that are encoded once for all readers, and the frames' numbers.
+"""Frames of the WebSocket dialects: encoding them once for all readers, and numbering them.
 
-Each subscriber has a view of its own, which knows the last frame that its reader has and which events it
-leaves out. The frames themselves are stored with the record.
+Each subscriber has its own view, which knows the last frame that its reader has and which events it leaves
+out. The frames themselves are stored with the record.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ Make = Callable[[Record, int], Iterable[bytes]]
 
 
 def shared(record: Record, name: str, prev: int, make: Make) -> bytes:
-    """The event's WebSocket frames, encoded by `make` once for all readers with the same `name` and `prev`.
+    """Return the event's WebSocket frames. `make` encodes them once for all readers with the same `name` and
+    `prev`.
 
-    `prev` is the number of the frame before it, which is the same for nearly all readers of one dialect.
+    `prev` is the number of the frame before them, which is the same for nearly all readers of one dialect.
     """
     key = f"{name}.{prev}"
     known = record.frames.get(key)
@@ -29,5 +30,6 @@ def shared(record: Record, name: str, prev: int, make: Make) -> bytes:
 
 
 def numbered(record: Record, prev: int, *, seq: int | None = None) -> dict[str, Any]:
-    """The position members of a frame. `seq`: the frame's number, if it is not the event's."""
+    """Return the members of a frame that state its position. `seq`: the frame's number, if it is not the
+    event's."""
     return {"epoch": record.epoch, "seq": record.seq if seq is None else seq, "prev": prev}

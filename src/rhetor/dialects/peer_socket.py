@@ -1,4 +1,4 @@
-"""One peer over a WebSocket: calls become commands, and events notifications (wire page, section 2)."""
+"""One peer over a WebSocket (`/ws/ai/{id}`): calls become commands, and events become notifications."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Subscribe(msgspec.Struct, frozen=True):
 
 
 def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
-    """The request of a call to `peer`.
+    """Return the request that a call to `peer` makes.
 
     Raises:
         Refused: the method is unknown, or its params are invalid.
@@ -118,7 +118,7 @@ class TurnView:
 
 
 def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
-    """The kind and the params of the event's notification; None if the dialect leaves the event out."""
+    """Return the kind and the params of the event's notification; None if the dialect leaves it out."""
     match payload:
         case ev.OutputDelta(text, "answer"):
             return "chunk", {"content": text}

@@ -1,4 +1,4 @@
-"""Events unchanged, as JSON (raw streams, `--json`, exports) and as SSE frames (wire page, section 0)."""
+"""Events unchanged, as JSON (raw streams, `--json`, exports) and as frames of server-sent events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ _NAME = "raw.sse"
 
 
 def encode(record: Record, prev: int | None = None) -> bytes:
-    """The event as one JSON object. `prev`: the number of the event before it, if it is not `record.prev`."""
+    """Return the event as one JSON object. `prev`: the number of the event before it, if it is not
+    `record.prev`."""
     return _object(record, record.prev if prev is None else prev)
 
 
 def sse(record: Record, prev: int) -> bytes:
-    """The event as a frame of `text/event-stream`, with its cursor as id.
+    """Return the event as a frame of `text/event-stream`, with its cursor as id.
 
     `prev`: the number of the frame that this subscription sent before it.
     """

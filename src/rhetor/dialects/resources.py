@@ -1,4 +1,4 @@
-"""Peers, sessions, forwards, terminals, routes and context as clients see them (wire page, section 0)."""
+"""Peers, sessions, forwards, terminals, routes and context as clients see them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def peer(
     instance_view: InstanceView | None = None,
     forward: Forward | None = None,
 ) -> dict[str, Any]:
-    """A peer with its status and the evidence for it. `running`: how many of its turns run. Unknown values
-    are null."""
+    """Return a peer with its status and the evidence for it. `running`: how many of its turns are running.
+    Unknown values are null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
         "id": peer.name,
@@ -74,8 +74,8 @@ def peer(
 def session(
     session: Session, state: SessionState, head: Position | None, messages: Sequence[Message] = ()
 ) -> dict[str, Any]:
-    """A session with its last messages. `head`: its last position; None if its log is empty. `state`: its
-    own, or `waiting` if its running turn waits for an answer."""
+    """Return a session with its last messages. `head`: its last position; None if its log is empty. `state`:
+    the session's state, or `waiting` if its running turn waits for an answer."""
     return {
         "id": session.id,
         "specialist_id": session.peer,
@@ -101,9 +101,10 @@ def _message(message: Message) -> dict[str, Any]:
 def status(
     peer: Peer, instance_view: InstanceView, ended: Exit | None, running: int, waiting: int
 ) -> dict[str, Any]:
-    """The status of a peer's program, and the evidence for it.
+    """Return the status of a peer's program, and the evidence for it.
 
-    `ended`: how it ended, if it did. `running`, `waiting`: how many of its turns run and wait.
+    `ended`: how the program ended, if it did. `running`: how many of the peer's turns are running. `waiting`:
+    how many accepted messages have not started a turn yet.
     """
     current = instance_view.status
     dialog = (
@@ -128,8 +129,8 @@ def status(
 
 
 def forward(forward: Forward, kind: str, circle: Sequence[str]) -> dict[str, Any]:
-    """`kind`: terminal | peer, the kind of its destination; `circle`: the peers through which answers return
-    to its source, empty if they do not."""
+    """Return a forward. `kind`: terminal | peer, the kind of its destination; `circle`: the peers through
+    which answers return to its source, empty if they do not."""
     failed = forward.failed
     return {
         "from": forward.source,
@@ -147,7 +148,8 @@ def forward(forward: Forward, kind: str, circle: Sequence[str]) -> dict[str, Any
 
 
 def terminal(terminal: Terminal, head: Position | None, attached: int) -> dict[str, Any]:
-    """`attached`: how many shells follow it now; `head`: the last event of its stream."""
+    """Return a named shell. `attached`: how many shells follow its stream now; `head`: the last position of
+    the stream, None if it is empty."""
     return {
         "name": terminal.name,
         "attached": attached,
@@ -176,7 +178,7 @@ def purpose(purpose: Purpose) -> dict[str, Any]:
 def permission(
     session_id: str, turn_id: str, peer: str, at: int, data: dict[str, Any], answer: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """A permission request with the members of its event and, if it was answered, of its answer."""
+    """Return a permission request with the members of its event and, if it was answered, of its answer."""
     return {
         **data,
         "session_id": session_id,

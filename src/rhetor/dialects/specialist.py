@@ -1,4 +1,4 @@
-"""One turn as REST clients stream it: `content` events, then `done` or `error` (wire page, section 1)."""
+"""One turn as REST clients stream it: `content` events, then `done` or `error`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _encode = msgspec.json.encode
 
 
 def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
-    """The frame of an event; None if this dialect leaves the event out.
+    """Return the frame of an event; None if this dialect leaves the event out.
 
     `prev`: the number of the frame that this subscription sent before it.
     """

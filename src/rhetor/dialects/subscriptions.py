@@ -1,7 +1,7 @@
-"""Many streams on one connection: the calls of `/ws` and their notifications (wire page, section 4).
+"""Many streams on one connection: the calls of `/ws` that follow streams, and their notifications.
 
-The client names each subscription. So it can follow one stream twice, from two positions, and can tell the
-events of a subscription that it has ended from those of a new one.
+The client names each subscription. So it can follow one stream twice, from two positions, and can distinguish
+the events of a subscription that it has ended from those of a new one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Subscribe(msgspec.Struct, frozen=True):
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
-    """End a subscription. None of its events follows the reply."""
+    """End a subscription. None of its events is sent after the reply."""
 
     subscription: Id
 
@@ -43,10 +43,10 @@ METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions"})
 
 
 def decode(call: Call) -> Request:
-    """The request of a call of one of `METHODS`.
+    """Return the request that a call of one of `METHODS` makes.
 
     Raises:
-        Refused: its params are invalid.
+        Refused: the params are invalid.
     """
     match call.method:
         case "subscribe":
@@ -76,11 +76,13 @@ class NamedView:
 
 
 def permission(subscription: str, request: dict[str, Any]) -> bytes:
-    """The notification of a permission request: `answered` if it has an `option_id`, else `asked`."""
+    """Return the notification of a permission request: `permission.answered` if the request has an
+    `option_id`, otherwise `permission.asked`."""
     kind = "answered" if "option_id" in request else "asked"
     return notice(f"permission.{kind}", {"subscription": subscription, **request})
 
 
 def lost(subscription: str, outcome: dict[str, Any]) -> bytes:
-    """The notification that the subscription has ended, because its position is no longer part of the log."""
+    """Return the notification that a subscription has ended because its position is lost. `outcome` says
+    why."""
     return notice("subscription.lost", {"subscription": subscription, **outcome})
