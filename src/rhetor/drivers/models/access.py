@@ -1,4 +1,4 @@
-"""Which models this hub can reach, and how: the one place that keys and base URLs are kept in."""
+"""Which models this hub can reach, and how. Keys and base URLs are kept only here."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from .target import AgentTarget
 
 
 class ModelAccess:
-    """`environment`: the process's own at first; a shell's provider variables may take its place.
+    """Builds the driver for models from the settings, and gives it the provider variables.
 
-    `fallbacks`: references of models, in the order in which they are asked when a peer's own one fails.
-    `prices`: by reference; they go before what is known. `agents`: those that may answer as models.
+    `environment`: the process's own; `take_over` replaces its provider variables by those of a shell.
+    `fallbacks`: references of the models to try, in this order, if a peer's own model fails. `prices`: the
+    user's prices by reference, which have priority. `agents`: the agents that may answer as models.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class ModelAccess:
         return fingerprint(self._environment)
 
     def take_over(self, variables: Mapping[str, str]) -> None:
-        """Put these provider variables in the place of those that were; others stay."""
+        """Replace the provider variables by these. Other variables do not change."""
         kept = {k: v for k, v in self._environment.items() if k not in provider_variables(self._environment)}
         self._environment = {**kept, **provider_variables(variables)}
         self._models.reset(self._environment)
 
     async def describe(self) -> dict[str, Any]:
-        """What `auto` is now; where it cannot be told, why."""
+        """Return the provider and the model that `auto` resolves to now; if that fails, the error."""
         try:
             target = await self._models.resolve(AUTO)
         except TurnFailure as failure:
@@ -86,7 +87,7 @@ class ModelAccess:
         return {"name": target.provider.name, "model": target.model, "base_url": target.provider.base_url}
 
     async def warm_up(self) -> None:
-        """Load what the first turn would have to wait for. What is wrong is said by that turn."""
+        """Load what the first turn would otherwise wait for. If a provider fails, that turn reports it."""
         with contextlib.suppress(TurnFailure):
             await self._chat.preload()
 

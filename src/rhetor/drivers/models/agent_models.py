@@ -1,6 +1,6 @@
 """Coding agents as models: each turn runs an agent without tools, in an empty folder.
 
-So a subscription to an agent is enough to get answers. Permission requests of the agent are denied.
+So users with a subscription to an agent need no API key. Permission requests of the agent are denied.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LOGIN_WORDS = ("log in", "logged in", "/login", "api key", "authenticat")
 
 
 class AgentEntry(msgspec.Struct, frozen=True):
-    """A configured agent. `launch`: what its program is started with, except for the folder."""
+    """A configured agent. `launch` returns how its program is started; the folder in it is not used."""
 
     driver: str
     program: Program
@@ -51,8 +51,12 @@ class AgentEntry(msgspec.Struct, frozen=True):
 
 
 class AgentModels:
-    """The agents that can answer as models. `protocols`: by the name of the driver. `folder`: created when
-    needed, and stays empty. `automatic`: the agents that `auto` may use, in this order."""
+    """The agents that can answer as models.
+
+    `protocols`: the protocols by the name of the driver; agents of other drivers are left out. `folder`: the
+    working folder of the agents, which is created when needed and stays empty. `automatic`: the agents that
+    `auto` may use, in this order. `places`: held by each running turn, which limits how many run at once.
+    """
 
     def __init__(
         self,
@@ -70,7 +74,8 @@ class AgentModels:
         self.places = asyncio.Semaphore(AT_ONCE)
 
     def named(self, ref: str) -> AgentTarget:
-        """The agent of the reference `cli:NAME` or `cli:NAME/MODEL`. NAME is that of an entry or its program.
+        """Return the agent of the reference `cli:NAME` or `cli:NAME/MODEL`. NAME is the name of an entry or
+        of its program.
 
         Raises:
             ModelUnknown: there is no such agent, or its program is missing.
@@ -80,7 +85,7 @@ class AgentModels:
         peer = self._peer(name)
         if peer is None:
             there = ", ".join(f"cli:{Path(e.program.argv[0]).name}" for e in self._entries.values())
-            raise _unknown(ref, f"no agent called {name!r} can be a model", f"there are {there or 'none'}")
+            raise _unknown(ref, f"no agent {name!r} can be used as a model", f"available: {there or 'none'}")
         target = AgentTarget(name, peer, model or None)
         if not self._is_there(peer):
             hint = self._entries[peer].program.hint or f"put {name} on the PATH"
@@ -91,7 +96,8 @@ class AgentModels:
         return target
 
     def ready(self) -> AgentTarget | None:
-        """The first agent that `auto` may use: it is installed and known to be logged in."""
+        """Return the first agent that `auto` may use, because it is installed and known to be logged in; None
+        if there is no such agent."""
         for peer in self._automatic:
             if peer in self._entries and self._is_there(peer) and self._login(peer).known == "yes":
                 return AgentTarget(Path(self._entries[peer].program.argv[0]).name, peer)
@@ -100,7 +106,7 @@ class AgentModels:
     async def outputs(
         self, target: AgentTarget, persona: str, message: Prompt, history: Sequence[PastMessage]
     ) -> AsyncGenerator[Output, None]:
-        """Run one turn, up to `Done`.
+        """Run one turn and yield its outputs, up to `Done`.
 
         Raises:
             ProviderFailed: the agent could not answer.
@@ -118,7 +124,7 @@ class AgentModels:
             await self._end(running)
 
     def forget(self) -> None:
-        """Remove the files of a hub that was killed; its processes have ended with it."""
+        """Remove the files of agents that a killed hub left behind, except those that are still running."""
         for host_id in self._hosts.known():
             with suppress(ProgramAlive):
                 self._hosts.forget(host_id)
@@ -167,7 +173,7 @@ class AgentModels:
 
 
 def with_history(message: str, history: Sequence[PastMessage]) -> str:
-    """The message preceded by the conversation so far, within a fence that no text can imitate."""
+    """Return the message preceded by the conversation so far, within a fence that no text can imitate."""
     if not history:
         return message
     fence = f"--- {secrets.token_hex(8)} ---"
@@ -178,7 +184,7 @@ def with_history(message: str, history: Sequence[PastMessage]) -> str:
 
 
 async def _plain(running: AgentProgram, text: str) -> AsyncGenerator[Plain, None]:
-    """The outputs that a model would have. Permission requests are denied."""
+    """Yield the outputs that a model would have too. Permission requests are denied."""
     async with aclosing(running.conversation().send(Prompt(text), ())) as said:
         async for output in said:
             for each in output.outputs if isinstance(output, Spooled) else (output,):
@@ -198,7 +204,7 @@ def _named(output: Plain, target: AgentTarget) -> Output:
 
 
 def _failed(target: AgentTarget, failure: TurnFailure) -> ProviderFailed:
-    """The agent's failure as a provider's, so that another model may be tried."""
+    """Return the agent's failure as a provider's failure, so that another model may be tried."""
     said = failure.detail.lower()
     if any(words in said for words in _LOGIN_WORDS):
         return _denied(target, failure.detail, f"log in to {target.name} in a terminal")
@@ -218,7 +224,7 @@ def _unknown(ref: str, detail: str, hint: str) -> ModelUnknown:
 
 
 def too_late(target: AgentTarget, phase: str, seconds: float) -> ProviderTimeout:
-    """The failure for an agent that did not answer in time. `phase`: first_chunk, idle or total."""
+    """Return the failure for an agent that did not answer in time. `phase`: first_chunk, idle or total."""
     data = _data(target.ref, f"send the message again, or raise timeouts.{phase}")
     said = f"{target.name} did not answer in time ({phase}: {seconds:g} s)"
     return ProviderTimeout(said, retryable=True, phase=phase, **data)

@@ -59,7 +59,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
-    """The streamed call."""
+    """Return the request for a streamed answer."""
     prompt = {"system": system} if system else {}
     body = {
         "model": target.model,
@@ -94,7 +94,7 @@ class Message:
         return self._stats.get("cache_creation_input_tokens", 0)
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
-        """The outputs of an event. Unknown kinds have none.
+        """Return the outputs of an event. An event of an unknown kind has none.
 
         Raises:
             ProviderFailed: the event is an error, or cannot be read.
@@ -102,7 +102,7 @@ class Message:
         try:
             known = _decode(event.data)
         except msgspec.DecodeError as error:
-            raise cut(self._target, f"an event that cannot be read: {error}") from error
+            raise cut(self._target, f"unreadable event: {error}") from error
         match known.type:
             case "content_block_delta":
                 return _said(known.delta or _Delta())
@@ -116,7 +116,7 @@ class Message:
         return ()
 
     def end(self) -> Sequence[Output]:
-        """The last outputs, when no more events will come.
+        """Return the last outputs, after the last event.
 
         Raises:
             ProviderCut: the answer is not complete.
@@ -132,7 +132,7 @@ class Message:
             self._stats |= {name: count for name, count in stats.items() if count is not None}
 
     def _usage(self) -> Usage:
-        """Their count of input tokens excludes tokens from the cache; ours includes them."""
+        """Return the usage. Anthropic's count of input tokens excludes cached tokens; ours includes them."""
         stats = self._stats
         read = stats.get("cache_read_input_tokens", 0)
         total = stats.get("input_tokens", 0) + read + self.cache_written

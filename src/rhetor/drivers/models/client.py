@@ -34,8 +34,9 @@ class Request(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a request goes. `headers` include the host's name if the URL has its address; `tls_name` is the
-    name that TLS checks then. `address` is the one that was checked, "" if none had to be."""
+    """Where a request goes. If the URL has the host's address instead of its name, `headers` include the
+    name, and `tls_name` is the name for TLS to verify. `address` is the checked address, "" if no check is
+    needed."""
 
     url: URL
     headers: Mapping[str, str]
@@ -47,8 +48,9 @@ class _Place(NamedTuple):
 class Client:
     """The connections to one provider. Redirects are not followed, and calls are not repeated.
 
-    `trust`: for https. `proxy`: the URL of a proxy. `failures`: the exceptions that calls, and reading their
-    answers, raise; `errors.py` turns them into typed ones.
+    `connect_timeout`: seconds. `trust`: the certificates for https; None for the defaults. `proxy`: the URL
+    of a proxy. `failures`: the exceptions that are raised by calls and by reading answers; `errors.py` turns
+    them into typed ones.
     """
 
     def __init__(
@@ -80,11 +82,11 @@ class Client:
         )
 
     async def post(self, request: Request) -> aiohttp.ClientResponse:
-        """Send a request and return the response, whatever its status. The caller closes it.
+        """Send a request and return the response, whatever its status. The caller must close it.
 
         Raises:
             Unprocessable: the provider's address may not be called.
-            one of `failures`: the provider was not reached.
+            one of `failures`: the provider could not be reached.
         """
         place = await self._place(request.path)
         return await self._session.post(
@@ -97,7 +99,7 @@ class Client:
         )
 
     async def get(self, path: str, seconds: float) -> aiohttp.ClientResponse:
-        """As `post`, for GET. `seconds` bounds the connection and each wait after that."""
+        """Do the same as `post`, for GET. `seconds` limits the time to connect and each read after that."""
         import aiohttp
 
         place = await self._place(path)
@@ -133,7 +135,8 @@ class Client:
         return sdks.anthropic_sdk(self._provider, self._connect_timeout, self._resolve, self._trust)
 
     async def _place(self, path: str) -> _Place:
-        """Where `path` is. The checked address is the one that is called; a name is resolved every time."""
+        """Return where a request for `path` goes. A name that must be checked is resolved every time, and the
+        checked address is called."""
         place, reach = self._places.get(path), self._provider.reach
         if place is not None and place.address in ("", self._host):
             return place
@@ -146,12 +149,12 @@ class Client:
 
 
 def is_success(status: int) -> bool:
-    """Whether the status is 2xx. A redirect is a failure, because the key must not go elsewhere."""
+    """Return whether the status is 2xx. A redirect is a failure: the key must not be sent elsewhere."""
     return 200 <= status < 300
 
 
 async def whole(answer: aiohttp.ClientResponse) -> bytes:
-    """The body, or about its first `MAX_BODY` bytes."""
+    """Return the body, or about its first `MAX_BODY` bytes."""
     body = bytearray()
     while len(body) < MAX_BODY and (piece := await answer.content.readany()):
         body += piece
@@ -159,7 +162,7 @@ async def whole(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _key_headers(provider: Provider) -> dict[str, str]:
-    """The headers that carry the key; without a key there are none."""
+    """Return the headers that every request needs: the key, if there is one, and Anthropic's API version."""
     if provider.kind == "anthropic":
         key = {"x-api-key": provider.key} if provider.key else {}
         return {"anthropic-version": ANTHROPIC_VERSION, **key}
@@ -170,7 +173,7 @@ def _place(url: str, host: str, address: str) -> _Place:
     from yarl import URL
 
     asked = URL(url)
-    # on this machine a server may listen on either of the two loopback addresses: both are tried
+    # a local server may listen on either loopback address, so the client tries both
     if not address or host == "localhost":
         return _Place(asked, {}, _JSON, None, address)
     name = f"[{host}]" if ":" in host else host

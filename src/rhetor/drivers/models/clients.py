@@ -1,6 +1,6 @@
-"""HTTP clients: one a provider, made on first use, all closed together.
+"""HTTP clients: one per provider, created on first use, all closed together.
 
-Making one takes time (imports, certificates), so most of that happens in a thread.
+Creating one takes time (imports, certificates), so most of that happens in a thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rhetor.errors import Unprocessable
 
 
 class Clients:
-    """`connect_timeout`: seconds until a connection stands."""
+    """The clients of all providers that were called. `connect_timeout`: seconds to establish a connection."""
 
     def __init__(self, connect_timeout: float = 10.0, resolve: Resolve = resolved) -> None:
         self._connect_timeout = connect_timeout
@@ -31,7 +31,7 @@ class Clients:
         self._making = asyncio.Lock()
 
     async def get(self, provider: Provider) -> Client:
-        """The client for a provider; the first call for one takes up to a second."""
+        """Return the client for a provider. The first call for a provider takes up to a second."""
         if (client := self._made.get(provider)) is not None:
             return client
         async with self._making:
@@ -41,10 +41,10 @@ class Clients:
             return self._made[provider]
 
     async def list_models(self, provider: Provider) -> list[str]:
-        """The names at the provider's `/models`; none where it has no such list.
+        """Return the names of the provider's models; an empty list if the provider does not list them.
 
         Raises:
-            ProviderFailed: refused, or not reached.
+            ProviderFailed: the provider could not be reached, or refused the request.
         """
         client, target = await self.get(provider), Target(provider, "*")
         try:
@@ -65,14 +65,14 @@ class Clients:
             return []
 
     async def aclose(self) -> None:
-        """Close all; turns that are running fail."""
+        """Close all clients. Turns that are running fail."""
         for client in self._made.values():
             await client.aclose()
         self._made.clear()
 
 
 def _prepared(url: str) -> tuple[ssl.SSLContext | None, str | None]:
-    """What takes time: the library is there after this. What https is trusted by, and the proxy."""
+    """Import the HTTP library, and return the certificates for https and the proxy. This takes time."""
     import aiohttp  # noqa: F401
 
     if not url.startswith("https:"):
@@ -83,7 +83,7 @@ def _prepared(url: str) -> tuple[ssl.SSLContext | None, str | None]:
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the process's environment has for a URL."""
+    """Return the proxy that the process's environment sets for a URL; None if it sets none."""
     parts, known = urlsplit(url), getproxies()
     found = known.get(parts.scheme) or known.get("all")
     if not found or proxy_bypass(parts.netloc):

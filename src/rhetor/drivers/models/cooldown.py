@@ -1,6 +1,6 @@
 """Stops calling a provider that keeps failing, and tries it with a single call after a cooldown.
 
-It counts turns, not calls. It also decides whether, and when, a failed call is repeated.
+`Cooldowns` counts turns, not calls. `Backoff` decides whether, and when, a failed call is repeated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rhetor.errors import ProviderFailed
 
 FAILURES = 3  # turns in a row
 FIRST, LONGEST = 30.0, 300.0  # seconds; each cooldown is twice as long as the one before it
-LONGEST_ASKED = 3600.0  # seconds of a Retry-After that are believed
+LONGEST_ASKED = 3600.0  # seconds; a longer Retry-After is cut to this
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class _State(msgspec.Struct):
 
 
 class Cooldowns:
-    """`clock`: monotonic seconds."""
+    """The cooldowns of all providers. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -46,7 +46,7 @@ class Cooldowns:
         self._states: dict[Provider, _State] = {}
 
     def admit(self, target: Target, blamed: set[Provider]) -> Admission:
-        """Let a turn call the provider, within the context that is returned.
+        """Let a turn call the provider within the returned context.
 
         `blamed`: the providers that this turn has already counted against; the admission adds to it.
 
@@ -63,7 +63,7 @@ class Cooldowns:
         return Admission(self, target.provider, blamed, trial=True)
 
     def failed(self, provider: Provider, failure: ProviderFailed, *, trial: bool) -> None:
-        """Count a turn against a provider."""
+        """Count a failed turn, and start a cooldown after the third in a row or after a failed trial."""
         state = self._states.setdefault(provider, _State())
         if state.until is not None and not trial:
             return  # the turn began before the cooldown
@@ -72,11 +72,11 @@ class Cooldowns:
             self._cool(provider, state, failure.data.get("retry_after"))
 
     def answered(self, provider: Provider) -> None:
-        """The provider works again."""
+        """Forget the failures of a provider that has answered."""
         self._states.pop(provider, None)
 
     def given_up(self, provider: Provider) -> None:
-        """A trial ended without a result: the next turn is the trial."""
+        """Note that a trial ended without a result. The next turn is the trial."""
         if state := self._states.get(provider):
             state.trying = False
 
@@ -85,7 +85,7 @@ class Cooldowns:
         state.until = self._clock() + seconds
         state.cooldowns += 1
         state.trying = False
-        log.warning("provider cools down", extra={"provider": provider.name, "seconds": seconds})
+        log.warning("provider paused after failures", extra={"provider": provider.name, "seconds": seconds})
 
 
 class Admission:
@@ -103,12 +103,12 @@ class Admission:
         self._blamed = blamed
 
     def begun(self) -> None:
-        """An answer begins. That ends a trial, so that other turns need not wait for the whole answer."""
+        """Note that an answer begins. That ends a trial, so other turns do not wait for the whole answer."""
         if self.trial:
             self.answered()
 
     def answered(self) -> None:
-        """The provider has answered."""
+        """Note that the provider has answered."""
         self.trial = False
         self._cooldowns.answered(self._provider)
 
@@ -126,18 +126,18 @@ class Admission:
             self._cooldowns.given_up(self._provider)
 
     def _count(self, failure: ProviderFailed) -> None:
-        # a turn counts once, however many of the provider's models it asks
+        # a turn counts once, however many of the provider's models it tries
         if self.trial or self._provider not in self._blamed:
             self._blamed.add(self._provider)
             self._cooldowns.failed(self._provider, failure, trial=self.trial)
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """When a failed call is repeated, with exponential backoff and full jitter. Times are in seconds.
+    """Decides when a failed call is repeated, with exponential backoff and full jitter. Times are in seconds.
 
     `retries`: calls after the first one. `first`: the longest first pause; each later one may be twice as
-    long. `longest`: if a provider asks for a longer pause, the call is not repeated. `dice` returns a number
-    from 0 to below 1.
+    long. `longest`: if a provider asks for a longer pause, the call is not repeated. `dice` returns a random
+    number from 0 up to, but not including, 1.
     """
 
     retries: int = 2
@@ -147,10 +147,10 @@ class Backoff(msgspec.Struct, frozen=True):
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     def pause(self, failure: ProviderFailed, made: int) -> float | None:
-        """Seconds until the next call, after `made` calls; None if the call is not repeated.
+        """Return the seconds until the next call, after `made` calls; None if the call is not repeated.
 
-        The pause is never shorter than the provider asks for. Its jitter starts at 0, so that turns that
-        failed together do not retry together.
+        The pause is never shorter than the provider asks for. The jitter starts at 0, so turns that failed at
+        the same time do not retry at the same time.
         """
         asked: float = failure.data.get("retry_after", 0.0)
         if made > self.retries or asked > self.longest or not passes(failure):

@@ -1,7 +1,7 @@
-"""Bounds how long a turn waits for its model, with one timer, and lets the wait be interrupted.
+"""Limits how long a turn waits for its model, with one timer, and lets the wait be interrupted.
 
-A timeout context for each chunk would cost more than reading the chunk. So chunks only note the time, and the
-timer, when it fires, is set again if the deadline has moved.
+A timeout context for each chunk would cost more than reading the chunk. So a chunk only updates a timestamp.
+When the timer fires and the deadline has moved, the timer is set again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Phase = Literal["first_chunk", "idle", "total"]
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """In seconds. `connect`: until the connection is established. `first_chunk`: from the call to the first
-    line of the answer. `idle`: between two lines. `total`: the whole turn."""
+    """Timeouts in seconds. `connect`: until the connection is established. `first_chunk`: from the call to
+    the first line of the answer. `idle`: between two lines. `total`: the whole turn."""
 
     connect: float = 10.0
     first_chunk: float = 60.0
@@ -28,7 +28,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class DeadlineExceeded(Exception):
-    """The time for `phase` is over."""
+    """The timeout of `phase` has passed."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__(phase)
@@ -36,11 +36,11 @@ class DeadlineExceeded(Exception):
 
 
 class Interrupted(Exception):
-    """`Deadline.interrupt` was called: the caller expects no answer any more."""
+    """`Deadline.interrupt` was called: the caller no longer expects an answer."""
 
 
 class Deadline:
-    """Bounds the waits of one turn, in one task at a time.
+    """Limits the waits of one turn, in one task at a time.
 
     Only time spent in `wait` counts for `first_chunk` and `idle`: the provider is not blamed for a slow
     reader. All time counts for `total`. A turn may make several calls; `call` begins the next one.
@@ -51,10 +51,10 @@ class Deadline:
         self._loop = asyncio.get_running_loop()
         self._began = self._since = self._left = self._loop.time()
         self._phase: Phase = "first_chunk"
-        self._pausing = False  # between two calls, where only the turn's own time runs
+        self._pausing = False  # between two calls, when only `total` counts
         self._waiting: asyncio.Task[object] | None = None
         self._reason: DeadlineExceeded | Interrupted | None = None
-        self._cancelled = False  # by this deadline, and not taken back yet
+        self._cancelled = False  # by this deadline; the task's cancellation is not undone yet
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -67,7 +67,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds that are left for the turn; 0 or less when its time is over."""
+        """The seconds that are left for the turn; 0 or less when its time is over."""
         return self._began + self._timeouts.total - self._loop.time()
 
     def call(self) -> None:
@@ -80,7 +80,7 @@ class Deadline:
         self._drop_late_timer()
 
     async def pause(self, awaitable: Awaitable[T]) -> T:
-        """Await something that is not the provider's doing: only `total` counts.
+        """Await something that does not depend on the provider, so only `total` counts.
 
         Raises:
             DeadlineExceeded, Interrupted: as for `wait`.
@@ -92,11 +92,11 @@ class Deadline:
             self._pausing = False
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
-        """Await until the deadline at most.
+        """Await something, at most until the deadline.
 
         Raises:
-            DeadlineExceeded: the time is over; the awaitable was cancelled.
-            Interrupted: `interrupt` was called; the awaitable was cancelled.
+            DeadlineExceeded: the deadline has passed, and the awaitable was cancelled.
+            Interrupted: `interrupt` was called, and the awaitable was cancelled.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -112,12 +112,12 @@ class Deadline:
         finally:
             self._waiting = None
             self._left = self._loop.time()
-            if self._cancelled:  # the awaitable has ignored it
+            if self._cancelled:  # the awaitable has ignored the cancellation
                 self._cancelled = False
                 task.uncancel()
 
     def _meant(self, error: BaseException, task: asyncio.Task[object], cancelling: int) -> Exception | None:
-        """The reason for which the awaitable was cancelled here, or None if it failed by itself.
+        """Return why this deadline cancelled the awaitable; None if the awaitable failed by itself.
 
         As in asyncio.timeout, a cancellation from outside has priority.
         """
@@ -128,7 +128,7 @@ class Deadline:
         return None if outside and isinstance(error, asyncio.CancelledError) else self._reason
 
     def alive(self) -> None:
-        """The provider has sent something: from now on, `idle` bounds each wait."""
+        """Note that the provider has sent something. From now on, `idle` limits each wait."""
         self._since = self._loop.time()
         if self._phase != "idle":
             self._phase = "idle"
@@ -139,7 +139,7 @@ class Deadline:
         self._give_up(Interrupted())
 
     def _require_time(self, awaitable: Awaitable[object]) -> None:
-        """Raise if the turn is over already, without starting the awaitable."""
+        """Raise if the turn is already out of time or interrupted. The awaitable is not started then."""
         if self._reason is not None:
             if isinstance(awaitable, Coroutine):
                 awaitable.close()
@@ -153,7 +153,7 @@ class Deadline:
             self._timer = self._loop.call_at(self._due()[0], self._fire)
 
     def _due(self) -> tuple[float, Phase]:
-        """When the next deadline is, and which one."""
+        """Return when the next deadline is, and its phase."""
         total: tuple[float, Phase] = (self._began + self._timeouts.total, "total")
         if self._pausing:
             return total
@@ -171,7 +171,8 @@ class Deadline:
             self._timer = self._loop.call_at(due, self._fire)
 
     def _drop_late_timer(self) -> None:
-        """The deadline may have moved forward. If it has moved back, the timer is set again when it fires."""
+        """Stop the timer if the deadline is now earlier; if it is later, the timer is set again when it
+        fires."""
         if self._timer is not None and self._timer.when() > self._due()[0]:
             self._stop_timer()
 

@@ -1,4 +1,5 @@
-"""Turns with a model, without tools: the peer's prompt, the history and the message go in, text comes out.
+"""The driver for turns with a model, without tools. The model gets the peer's prompt, the history and the
+message, and returns text.
 
 The driver keeps what all turns share. `turn.py` decides which models are called, and how often.
 """
@@ -68,7 +69,7 @@ class ChatDriver:
 
 
 class ChatConversation:
-    """One conversation. The history comes with each message and is not kept here."""
+    """One conversation. The history is passed with each message and is not kept here."""
 
     def __init__(self, peer: Peer, resources: TurnResources) -> None:
         self._peer = peer
@@ -82,7 +83,7 @@ class ChatConversation:
         return self._turn.outputs()
 
     async def answer(self, id: str, value: Any) -> None:
-        """Nothing to answer: a turn without tools asks for nothing."""
+        """Do nothing: a turn without tools has no requests to answer."""
 
     async def interrupt(self) -> None:
         await self._offline.interrupt()

@@ -1,7 +1,7 @@
 """Typed errors for failed calls to providers: what happened, and what the user can do about it.
 
-The SDKs, their HTTP library and its transport each have errors of their own. Some hide the real cause (a
-server that hangs up becomes a connect timeout), so the first cause in the chain decides.
+The SDKs, their HTTP library and its transport each have their own errors. Some hide the real cause (a server
+that hangs up is reported as a connect timeout), so the first cause in the chain decides.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rhetor.errors import (
 # the statuses of requests that no other model would accept either
 _CONTENT = frozenset({400, 413, 422})
 
-# `data["reason"]` if the account has no credit left, which only its owner can change
+# `data["reason"]` if the account has no credit left; only its owner can change that
 QUOTA = "quota"
 
 _MAX_WORDS = 500  # characters of a provider's message that are kept
@@ -41,7 +41,7 @@ _OVERFLOW = re.compile(
 )
 _BILLING = re.compile(r"insufficient_quota|exceeded your current quota|credit balance|billing", re.IGNORECASE)
 
-# an error within a stream has no status, but a type (Anthropic) or a code (OpenAI)
+# the status for the type (Anthropic) or the code (OpenAI) of an error within a stream, which has no status
 _STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -75,7 +75,7 @@ class _Body(msgspec.Struct):
 
 
 def of_call(target: Target, error: Exception, connect: float, now: float) -> ProviderFailed:
-    """The error for a call without an answer: refused, unreachable, or no connection in `connect` seconds.
+    """Return the error for a call that raised: refused, unreachable, or no connection in `connect` seconds.
 
     `now`: Unix time, for a Retry-After header that gives a date.
     """
@@ -90,7 +90,7 @@ def of_call(target: Target, error: Exception, connect: float, now: float) -> Pro
 def refused(
     target: Target, status: int, body: bytes, headers: Mapping[str, str], now: float
 ) -> ProviderFailed:
-    """The error for a response with a status other than 2xx."""
+    """Return the error for a response with a status other than 2xx. `now`: Unix time."""
     failure = _failure(target, status, *_words(body))
     if (seconds := retry_after(headers, now)) is not None:
         failure.data["retry_after"] = seconds
@@ -98,22 +98,22 @@ def refused(
 
 
 def failed_in_stream(target: Target, data: bytes) -> ProviderFailed:
-    """The error for an error event of a stream."""
+    """Return the error for an error event of a stream."""
     words, error = _words(data)
     return _failure(target, _status(error), words, error)
 
 
 def cut(target: Target, why: str) -> ProviderCut:
-    """The error for a stream that ended early or became unreadable."""
+    """Return the error for a stream that ended early or became unreadable."""
     return ProviderCut(
-        f"{target.provider.name} broke off its answer: {why}",
+        f"the answer of {target.provider.name} is incomplete: {why}",
         retryable=True,
         **_data(target, None, "send the message again; the partial answer is kept"),
     )
 
 
 def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
-    """The error for a call that timed out. `phase`: connect, first_chunk, idle or total."""
+    """Return the error for a call that timed out. `phase`: connect, first_chunk, idle or total."""
     data = _data(target, None, f"send the message again, or raise timeouts.{phase}") | {"phase": phase}
     return ProviderTimeout(
         f"{target.provider.name} did not answer in time ({phase}: {seconds:g} s)", retryable=True, **data
@@ -121,8 +121,8 @@ def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
 
 
 def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
-    """The error for a provider that is not called for a while. `seconds`: until it is called again; 0 if
-    another turn is calling it now."""
+    """Return the error for a provider in a cooldown. `seconds`: until it is called again; 0 if another turn
+    is calling it now."""
     when = f"is called again in {seconds:.0f} s" if seconds >= 1 else "is being called again"
     hint = "send the message again then, or set models.fallbacks to other models"
     return ProviderCooling(
@@ -133,7 +133,7 @@ def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
 
 
 def not_found_in_time(ref: str | None, phase: str) -> ProviderTimeout:
-    """The error for a turn that ended before a model was found."""
+    """Return the error for a turn whose time was over before a provider was found."""
     hint = "send the message again, or set models.default to a model"
     return ProviderTimeout(
         f"no provider was found in time for {ref or 'auto'}",
@@ -147,14 +147,14 @@ def not_found_in_time(ref: str | None, phase: str) -> ProviderTimeout:
 
 
 def out_of_reach(target: Target, error: Unprocessable) -> ModelUnknown:
-    """The error for a provider whose URL may not be called."""
+    """Return the error for a provider whose URL may not be called."""
     hint = "for an address in a private network, add an entry under providers with allow_private: true"
     detail = f"{target.provider.name} cannot be called: {error.detail}"
     return ModelUnknown(detail, **_data(target, None, hint))
 
 
 def unreachable(target: Target, error: Exception) -> ProviderUnreachable:
-    """The error for a connection that failed, or was closed before any answer."""
+    """Return the error for a connection that failed, or was closed before any answer."""
     return ProviderUnreachable(
         f"{target.provider.name} cannot be reached: {reason(error)}",
         retryable=True,
@@ -165,13 +165,13 @@ def unreachable(target: Target, error: Exception) -> ProviderUnreachable:
 
 
 def reason(error: Exception) -> str:
-    """The message of the first cause of an error."""
+    """Return the message of the first cause of an error, or the name of its class if it has no message."""
     cause = _causes(error)[-1]
     return str(cause) or type(cause).__name__
 
 
 def _causes(error: Exception) -> list[Exception]:
-    """An error and its causes, in order."""
+    """Return an error and its causes, the first cause last."""
     causes = [error]
     while isinstance(cause := causes[-1].__cause__, Exception):
         causes.append(cause)
@@ -179,7 +179,7 @@ def _causes(error: Exception) -> list[Exception]:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that the provider asks to wait (RFC 9110, 10.2.3); None if it does not ask."""
+    """Return the seconds that the provider asks to wait (RFC 9110, 10.2.3); None if it does not ask."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
@@ -206,11 +206,11 @@ def _number(text: str | None) -> float | None:
 
 
 def _words(body: bytes) -> tuple[str, _Error]:
-    """The provider's message, and its error object if the body has one."""
+    """Return the provider's message and its error object, both empty if the body has none."""
     try:
         error = msgspec.json.decode(body, type=_Body).error
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # an HTML page of a relay, or nothing
+        # an HTML page of a relay, or an empty body
         return "", _Error()
     error = _Error(error) if isinstance(error, str) else error
     return " ".join(error.message.split())[:_MAX_WORDS], error
@@ -220,7 +220,7 @@ def _failure(target: Target, status: int, words: str, error: _Error) -> Provider
     said = f"{words} {error.type} {error.code}"
     kind, retryable, hint = _condition(target, status, said)
     reason = {"reason": QUOTA} if _is_quota(status, said) else {}
-    # some providers repeat the key that they reject
+    # some providers include the rejected key in the message
     told = words.replace(target.provider.key, "[key]") if target.provider.key else words
     detail = f"{target.provider.name} refused the request: {told or 'no reason given'}" + (
         f" ({status})" if status else ""
@@ -233,7 +233,7 @@ def _is_quota(status: int, said: str) -> bool:
 
 
 def _condition(target: Target, status: int, said: str) -> tuple[type[ProviderFailed], bool, str]:
-    """The class of the failure, whether a retry may help, and what the user can do."""
+    """Return the class of the failure, whether a retry may help, and what the user can do."""
     if status in (401, 403):
         name = target.provider.key_env or "the key"
         return ProviderDenied, False, f"check {name}, and that the key may use {target.model}"
@@ -264,26 +264,27 @@ def _data(target: Target, status: int | None, hint: str) -> dict[str, Any]:
 
 
 def passes(failure: ProviderFailed) -> bool:
-    """Whether a retry in a moment may succeed: 429, 529, 5xx, or no connection, but not a lack of credit."""
+    """Return whether a retry in a moment may succeed: after 429, 529, 5xx, or if there was no connection, but
+    not if the account lacks credit."""
     if isinstance(failure, ProviderTimeout):
         return _phase(failure) == "connect"
     return isinstance(failure, ProviderUnreachable | RateLimited) or _is_down(failure)
 
 
 def is_providers(failure: ProviderFailed) -> bool:
-    """Whether the failure is due to the provider's state, and not to the request or the key."""
+    """Return whether the provider's state caused the failure, not the request or the key."""
     if isinstance(failure, ProviderTimeout):
         return _phase(failure) != "total"
     return passes(failure)
 
 
 def shows_life(failure: ProviderFailed) -> bool:
-    """Whether the provider has answered, if only with a refusal."""
+    """Return whether the provider has answered, even if it refused the request."""
     return failure.data.get("status") is not None or isinstance(failure, ProviderCut)
 
 
 def is_elsewhere_better(failure: ProviderFailed) -> bool:
-    """Whether another model may answer: the fault is not in the message."""
+    """Return whether another model may answer, because the message did not cause the failure."""
     if isinstance(failure, ContextOverflow):
         return False
     return failure.data.get("status") not in _CONTENT or failure.data.get("reason") == QUOTA
@@ -294,5 +295,5 @@ def _phase(failure: ProviderTimeout) -> str:
 
 
 def _is_down(failure: ProviderFailed) -> bool:
-    # some providers send a 5xx for what no retry changes (an overflow), so the status is not enough
+    # some providers send a 5xx even if a retry cannot help (an overflow), so the status is not enough
     return failure.retryable and (failure.data.get("status") or 0) >= 500

@@ -1,6 +1,6 @@
 """One call to a model over HTTP, from the request to the last output of its answer.
 
-Every failure has a type. Nothing is tried twice here: retries and fallbacks are in `turn.py`.
+Every failure is a typed error. Nothing is tried twice here: retries and fallbacks are in `turn.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rhetor.errors import ProviderFailed, ProviderTimeout, TooLarge, Unprocessab
 if TYPE_CHECKING:
     import aiohttp
 
-# Seconds to wait for the end of the body after a whole answer, so that the connection can be used again.
+# Seconds to wait for the end of the body after a complete answer, so that the connection can be reused.
 _DRAIN = 0.02
 
 
@@ -29,15 +29,15 @@ class Parser(Protocol):
     """Turns the events of one answer into outputs, for one provider's API."""
 
     over: bool
-    """The provider has said that the answer is complete."""
+    """Whether the provider has said that the answer is complete."""
 
     @property
     def cache_written(self) -> int:
-        """Tokens of the input that the provider has put into its cache."""
+        """How many tokens of the input the provider has written to its cache."""
         ...
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
-        """The outputs of one event.
+        """Return the outputs of one event.
 
         Raises:
             ProviderFailed: the event is an error or cannot be read.
@@ -45,7 +45,7 @@ class Parser(Protocol):
         ...
 
     def end(self) -> Sequence[Output]:
-        """The last outputs, when no more events will come. The last one is `Done`.
+        """Return the last outputs, after the last event. The last one is `Done`.
 
         Raises:
             ProviderCut: the answer is not complete.
@@ -54,7 +54,7 @@ class Parser(Protocol):
 
 
 class Call(NamedTuple):
-    """What a call is made with. `clock` is Unix time, for a Retry-After header that gives a date."""
+    """What one call to a model needs. `clock` returns Unix time, for a Retry-After header with a date."""
 
     target: Target
     client: Client
@@ -63,7 +63,7 @@ class Call(NamedTuple):
     clock: Callable[[], float]
 
     def too_late(self, over: DeadlineExceeded) -> ProviderTimeout:
-        """The error for a call that has run out of time."""
+        """Return the error for a call that has run out of time."""
         return errors.timed_out(self.target, over.phase, getattr(self.timeouts, over.phase))
 
 
@@ -74,23 +74,23 @@ class Exchange(Protocol):
     def cache_written(self) -> int: ...
 
     async def start(self) -> Sequence[Output]:
-        """Make the call and return the first outputs of its answer, at least one. Closes itself on failure.
+        """Make the call and return the first outputs of its answer, at least one. On failure, close the call.
 
         Raises:
-            ProviderFailed: the provider was not reached, refused the call, or did not answer in time.
+            ProviderFailed: the provider could not be reached, refused the call, or did not answer in time.
         """
         ...
 
     async def read(self) -> Sequence[Output]:
-        """The next outputs, at least one, or none after `Done`.
+        """Return the next outputs: at least one, or none after `Done`.
 
         Raises:
-            ProviderFailed: the answer broke off. The outputs that were returned before remain valid.
+            ProviderFailed: the answer ended early. The outputs that were returned before remain valid.
         """
         ...
 
     async def aclose(self) -> None:
-        """End the call, also in the middle of its answer."""
+        """End the call, even in the middle of its answer."""
         ...
 
 
@@ -111,7 +111,7 @@ class StreamedExchange:
         return self._parser.cache_written
 
     async def start(self) -> Sequence[Output]:
-        """As `Exchange.start`."""
+        """Implement `Exchange.start`."""
         try:
             await self._post()
             return await self.read()
@@ -120,7 +120,7 @@ class StreamedExchange:
             raise
 
     async def read(self) -> Sequence[Output]:
-        """As `Exchange.read`."""
+        """Implement `Exchange.read`."""
         if self._failure is not None:
             raise self._failure
         outputs: Sequence[Output] = ()
@@ -129,7 +129,7 @@ class StreamedExchange:
         return outputs
 
     async def aclose(self) -> None:
-        """As `Exchange.aclose`."""
+        """Implement `Exchange.aclose`."""
         if self._response is not None:
             self._response.close()
 
@@ -143,7 +143,7 @@ class StreamedExchange:
         raise errors.refused(call.target, response.status, body, response.headers, call.clock())
 
     async def _piece(self) -> Sequence[Output]:
-        """The outputs in the next piece of the body, which may be none."""
+        """Return the outputs in the next piece of the body; there may be none."""
         events = None if self._parser.over else await self._events()
         if events is None:
             self._ended = True
@@ -157,11 +157,11 @@ class StreamedExchange:
         except ProviderFailed as failure:
             if not outputs:
                 raise
-            self._failure = failure  # what came before it is returned first
+            self._failure = failure  # the outputs before it are returned first
         return outputs
 
     async def _events(self) -> list[ServerSentEvent] | None:
-        """The events in the next piece of the body, which may be none; None at its end."""
+        """Return the events in the next piece of the body, which may be none; None at the end of the body."""
         assert self._response is not None
         call, decoder, lines = self._call, self._decoder, self._decoder.lines
         try:
@@ -179,7 +179,7 @@ class StreamedExchange:
         return events
 
     async def _drain(self) -> None:
-        # before the last outputs are returned, since the reader may close the call as soon as it has them
+        # called before the last outputs are returned, because the reader may close the call once it has them
         assert self._response is not None
         body = self._response.content
         if body.at_eof():

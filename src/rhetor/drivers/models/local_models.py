@@ -1,7 +1,7 @@
-"""Model servers on this machine: which ports they use, and whether one answers there now.
+"""Model servers on this machine: which ports they use, and which of them answer now.
 
-Asked with a bare HTTP/1.0 request, which gets a body that ends with the connection: a client library would
-cost more time to import than the whole search takes.
+The search sends a plain HTTP/1.0 request, whose response ends with the connection. Importing a client library
+would take longer than the whole search.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_ANSWER = 1 << 20
 
 
 class LocalServer(NamedTuple):
-    """A server that speaks OpenAI's API below `url`, which ends in /v1."""
+    """A server with OpenAI's API below `url`, which ends in /v1."""
 
     name: str
     url: str
@@ -31,7 +31,7 @@ class _Model(msgspec.Struct):
 
 
 class ModelList(msgspec.Struct):
-    """What `GET /models` answers at every provider; one more field than `data` tells the dialects apart."""
+    """The response to `GET /models` of any provider. `object` is "list" for servers with OpenAI's API."""
 
     data: list[_Model]
     object: str = ""
@@ -50,7 +50,7 @@ LOCAL_SERVERS = (
 
 
 def local_servers(environment: Mapping[str, str]) -> tuple[LocalServer, ...]:
-    """The usual ones, Ollama's at the place that OLLAMA_HOST gives."""
+    """Return the usual local servers. If OLLAMA_HOST is set, Ollama has the URL that it gives."""
     host = environment.get("OLLAMA_HOST", "").strip()
     if not host:
         return LOCAL_SERVERS
@@ -58,9 +58,9 @@ def local_servers(environment: Mapping[str, str]) -> tuple[LocalServer, ...]:
 
 
 def _ollama_url(host: str) -> str:
-    """OLLAMA_HOST as Ollama reads it: scheme, host and port may each be left out.
+    """Return the URL for OLLAMA_HOST, read as Ollama reads it: scheme, host and port may each be left out.
 
-    The same variable tells the server where to listen, so that 0.0.0.0 stands for this machine.
+    The same variable sets the address that the server listens on, so 0.0.0.0 stands for this machine.
     """
     parts = urlsplit(host if "://" in host else f"http://{host}")
     own_port = {"https": 443, "http": 80}.get(parts.scheme, 11434) if "://" in host else 11434
@@ -71,9 +71,9 @@ def _ollama_url(host: str) -> str:
 
 
 async def search(servers: Sequence[LocalServer]) -> list[tuple[LocalServer, list[str]]]:
-    """Those of `servers` that list at least one model, with the models' names, in the order given.
+    """Return those of `servers` that list at least one model, with the models' names, in the order given.
 
-    Only loopback addresses are asked.
+    Only loopback addresses are queried.
     """
     asked = [server for server in servers if server.url.startswith("http://") and is_loopback(server.url)]
     answers = await asyncio.gather(*(_names(server) for server in asked))
@@ -85,16 +85,16 @@ async def _names(server: LocalServer) -> list[str]:
         async with asyncio.timeout(_PROBE_TIMEOUT):
             listed = msgspec.json.decode(await _get(server.url + "/models"), type=ModelList)
     except (OSError, ValueError, msgspec.DecodeError):
-        return []  # nothing there, too slow, or something else that lives on this port
+        return []  # no server, a slow one, or another program on this port
     return listed.names if listed.object == "list" else []
 
 
 async def _get(url: str) -> bytes:
-    """The body of a 200 answer, at most `_MAX_ANSWER` bytes of it.
+    """Return the body of a response with the status 200, cut after about `_MAX_ANSWER` bytes.
 
     Raises:
-        OSError: no connection, or out of time.
-        ValueError: anything but 200.
+        OSError: the connection failed.
+        ValueError: the status is not 200.
     """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)

@@ -1,7 +1,7 @@
 """The embedded offline model, which answers if no provider is configured.
 
-It says that it is not a real model. Its answers are deterministic: the same peer and message give the same
-text. So the shell, a pipeline or a test works on a machine without a key and without a network.
+Its answer says that it is not a real model. The answer depends only on the peer, the message and the number
+of earlier messages. So the shell, pipelines and tests work on a machine without a key and without a network.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class OfflineConversation:
         yield Done("stop")
 
     async def answer(self, id: str, value: Any) -> None:
-        """Nothing to answer: the offline model asks for nothing."""
+        """Do nothing: the offline model has no requests to answer."""
 
     async def interrupt(self) -> None:
         self._interrupted = True

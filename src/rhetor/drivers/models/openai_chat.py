@@ -21,7 +21,8 @@ from rhetor.drivers.models.target import Target
 
 
 class _Delta(msgspec.Struct, frozen=True):
-    """OpenRouter and Ollama send `reasoning` for `reasoning_content`; some send both with the same text."""
+    """A piece of an answer. OpenRouter and Ollama send `reasoning` instead of `reasoning_content`; some
+    providers send both, with the same text."""
 
     content: str | None = None
     refusal: str | None = None
@@ -36,14 +37,15 @@ class _Choice(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    """`cache_write_tokens` is OpenRouter's, if the model's own provider charges for it."""
+    """Details of the input tokens. OpenRouter sends `cache_write_tokens` if the model's own provider charges
+    for them."""
 
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
-    """`cost` is OpenRouter's, in USD."""
+    """The token counts of an answer. OpenRouter adds `cost`, in USD."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -61,7 +63,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 
 
 def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
-    """The streamed call."""
+    """Return the request for a streamed answer."""
     body = {
         "model": target.model,
         "messages": _messages(system, history, message),
@@ -88,7 +90,7 @@ class Completion:
         self._usage: _Usage | None = None
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
-        """The outputs of an event.
+        """Return the outputs of an event.
 
         Raises:
             ProviderFailed: the event is an error, or cannot be read.
@@ -99,7 +101,7 @@ class Completion:
         try:
             chunk = _decode(event.data)
         except msgspec.DecodeError as error:
-            raise cut(self._target, f"an event that cannot be read: {error}") from error
+            raise cut(self._target, f"unreadable event: {error}") from error
         if chunk.error is not None:
             raise failed_in_stream(self._target, event.data)
         if chunk.usage is not None:
@@ -107,7 +109,7 @@ class Completion:
         return self._said(chunk.choices[0]) if chunk.choices else ()
 
     def end(self) -> Sequence[Output]:
-        """The last outputs, when no more events will come.
+        """Return the last outputs, after the last event.
 
         Raises:
             ProviderCut: the answer is not complete.
@@ -132,7 +134,7 @@ class Completion:
         return (Text(delta.refusal),) if delta.refusal else ()
 
 
-# the name from before calls had ids
+# the older name, from when a model could make only one call
 _FINISH = {"function_call": "tool_calls"}
 
 

@@ -1,4 +1,4 @@
-"""What an answer costs: by the user's own prices, the provider's figure, or a table of known models.
+"""Computes what an answer costs, by the user's own prices, the provider's figure, or a table of known models.
 
 The table (genai-prices, no network) is loaded in a thread when it is first needed. An unknown cost is None,
 never 0.
@@ -27,7 +27,8 @@ _MILLION = 1_000_000
 
 
 class Price(msgspec.Struct, frozen=True):
-    """USD per million tokens. `cached`: for input from the provider's cache; None: as for other input."""
+    """Prices in USD per million tokens. `cached`: for input from the provider's cache; None if it costs the
+    same as other input."""
 
     input: Decimal
     output: Decimal
@@ -41,8 +42,8 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Prices:
-    """`own`: the user's prices by `provider/model`, which have priority. `clock`: Unix time, because the
-    prices in the table change."""
+    """The prices of all models. `own`: the user's prices by `provider/model`, which have priority. `clock`
+    returns Unix time, because the prices in the table change."""
 
     def __init__(
         self, own: Mapping[str, Price] = MappingProxyType({}), clock: Callable[[], float] = time.time
@@ -52,20 +53,22 @@ class Prices:
         self._table: asyncio.Future[DataSnapshot] | None = None
 
     def prepare(self, target: Target) -> None:
-        """Load the table if `cost` will need it, so that the end of the answer need not wait for it."""
+        """Start to load the table if `cost` may need it, so that the end of the answer does not wait for
+        it."""
         if target.ref not in self._own and not is_loopback(target.provider.base_url):
             self._loading()
 
     async def cost(self, target: Target, usage: Usage, cache_written: int = 0) -> str | None:
-        """The cost in USD as a decimal string, or None if unknown. `usage.cost` is the provider's figure.
+        """Return the cost in USD as a decimal string; None if unknown. `usage.cost` is the provider's figure.
 
-        `cache_written`: tokens of the input that were put into the provider's cache, which some charge for.
+        `cache_written`: tokens of the input that were written to the provider's cache, which some providers
+        charge for.
         """
         if own := self._own.get(target.ref):
             return _text(own.of(usage))
         if usage.cost is not None or is_loopback(target.provider.base_url):
             return usage.cost
-        # shielded: all turns share it, and one that is interrupted must not end it for the others
+        # shielded, because all turns share it, and an interrupted turn must not cancel it for the others
         loading = self._loading()
         table = loading.result() if loading.done() else await asyncio.shield(loading)
         found = _in_table(table, target, usage, cache_written, datetime.fromtimestamp(self._clock(), UTC))

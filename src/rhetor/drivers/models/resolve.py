@@ -1,6 +1,6 @@
-"""Resolves references to models: `auto`, `provider/model` or `cli:agent`.
+"""Resolves references to models: `auto`, `offline`, `provider/model` or `cli:agent`.
 
-The environment is an argument; the process's own is not read here.
+The environment is an argument. The process's own environment is not read here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLI = "cli:"
 class ProviderEntry(msgspec.Struct, frozen=True):
     """A configured provider. If `base_url` is None, it has the URL and the key variable of its kind.
 
-    A provider with a `base_url` gets a key only from `api_key_env`, so that no key goes to a wrong place.
+    A provider with a `base_url` gets its key only from `api_key_env`, so that no key is sent to a wrong host.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class Agents(Protocol):
     """The coding agents that can answer as models."""
 
     def named(self, ref: str) -> AgentTarget:
-        """The agent of a reference.
+        """Return the agent of a reference.
 
         Raises:
             ProviderFailed: there is no such agent, or it cannot answer.
@@ -59,12 +59,12 @@ class Agents(Protocol):
         ...
 
     def ready(self) -> AgentTarget | None:
-        """The agent that `auto` may use, if any."""
+        """Return the agent that `auto` may use; None if there is none."""
         ...
 
 
 class _Found(NamedTuple):
-    """The target of a reference, valid until `until` on the clock."""
+    """The target of a reference, which is valid until `until`, in seconds of the clock."""
 
     target: Target | AgentTarget | None
     until: float = math.inf
@@ -111,16 +111,16 @@ class Models:
         if providers is not None:
             self._entries = dict(providers)
         self._default = default or self._default
-        # a new dict, so that a search under way fills the one that nobody reads any more
+        # a new dict, so that a search that is still running fills the old one, which nobody reads any more
         self._found: dict[str, _Found] = {}
 
     async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
-        """The target of `ref` (None is `auto`). Returns None for the offline model.
+        """Return the target of `ref` (None means `auto`); None for the offline model.
 
         Raises:
-            ModelUnknown: there is no such provider, or its URL may not be called.
-            ProviderDenied: the provider needs a key and has none.
-            ProviderFailed: the provider could not be asked for its models.
+            ModelUnknown: there is no such provider or agent, or the provider's URL may not be called.
+            ProviderDenied: the provider needs a key and has none, or the agent is not logged in.
+            ProviderFailed: the provider did not list its models.
         """
         ref = ref or AUTO
         found = self._found
@@ -131,7 +131,7 @@ class Models:
         return found[ref].target
 
     def _holds(self, found: _Found | None) -> bool:
-        # only "no provider" expires, so an ordinary turn does not look at the clock
+        # only "no provider" expires, so an ordinary turn does not read the clock
         return found is not None and (found.until == math.inf or self._clock() < found.until)
 
     async def _search(self, ref: str) -> _Found:
@@ -167,7 +167,7 @@ class Models:
             raise _unknown(f"there is no provider named {name!r}", name, model, f"providers: {self._known()}")
         if not provider.key and provider.key_env:
             hint = f"set {provider.key_env}"
-            raise ProviderDenied(f"{name} has no key", provider=name, model=model, status=None, hint=hint)
+            raise ProviderDenied(f"no API key for {name}", provider=name, model=model, status=None, hint=hint)
         await self._check(provider, model)
         return Target(provider, model)
 
@@ -176,7 +176,8 @@ class Models:
         return ", ".join(sorted({*self._entries, *BUILT_IN, *local}))
 
     def _provider(self, name: str) -> Provider | None:
-        """The provider with this name, with or without a key. The configuration has priority."""
+        """Return the provider with this name, with or without a key; None if there is none. The configuration
+        has priority."""
         if entry := self._entries.get(name):
             return self._configured(name, entry)
         if built := BUILT_IN.get(name):
@@ -185,7 +186,8 @@ class Models:
         return next((_local(server) for server in servers if server.name == name), None)
 
     def _with_keys(self) -> Iterator[Provider]:
-        """The providers that `auto` may use: those with a key, and local ones, which need none."""
+        """Yield the providers that `auto` may use: those with a key, and those with a built-in name whose URL
+        is on this machine, which need no key. The configured ones come first."""
         names = [*self._entries, *(name for name in BUILT_IN if name not in self._entries)]
         for name in names:
             provider = self._provider(name)
@@ -213,14 +215,15 @@ class Models:
         return _elsewhere(name, built.kind, url, key, key_env, _FROM_ENVIRONMENT)
 
     def _key(self, names: tuple[str, ...]) -> tuple[str, str]:
-        """The first variable that is set, with its value; otherwise the first name and no key."""
+        """Return the first variable that is set, and its value; if none is set, the first name and no key."""
         for name in names:
             if key := self._environment.get(name, "").strip():
                 return name, key
         return names[0], ""
 
     async def _model_of(self, provider: Provider) -> str:
-        """RHETOR_MODEL; or else the default of a provider at its own URL; or else its first listed model."""
+        """Return the model for `auto`: RHETOR_MODEL if it is set, otherwise the default of a provider at its
+        built-in URL, or the first suitable model that a provider at another URL lists."""
         if model := self._environment.get("RHETOR_MODEL", "").strip():
             return model
         if provider.reach is None:
@@ -239,7 +242,7 @@ class Models:
 
 
 def _elsewhere(name: str, kind: Kind, url: str, key: str, key_env: str, reach: Reach) -> Provider:
-    # a local server often needs no key, even if a variable for one is named
+    # a local server often needs no key, even if the entry names a variable for one
     needed = key_env if key or not is_loopback(url) else ""
     return Provider(name, kind, url, key, needed, reach)
 
@@ -249,7 +252,8 @@ def _local(server: LocalServer) -> Provider:
 
 
 def _chosen(names: Sequence[str], wanted: str | None = None) -> str:
-    """`wanted` if it is listed, or else the first model that is not for embeddings."""
+    """Return `wanted` if it is listed, otherwise the first model that is not for embeddings. If all are for
+    embeddings, return the first one."""
     if wanted and any(name in (wanted, f"{wanted}:latest") for name in names):
         return wanted
     return next((name for name in names if "embed" not in name.lower()), names[0])
@@ -260,8 +264,8 @@ def _unknown(detail: str, provider: str, model: str, hint: str) -> ModelUnknown:
 
 
 class BuiltIn(msgspec.Struct, frozen=True):
-    """A provider that needs no configuration. `url_env`: the variable that changes its URL. `model`: the one
-    that `auto` uses."""
+    """A provider that needs no configuration. `key_envs`: the variables that may have its key. `url_env`: the
+    variable that changes its URL. `model`: the one that `auto` uses."""
 
     kind: Kind
     base_url: str

@@ -1,7 +1,7 @@
-"""The providers' own SDKs, for turns with tools: pydantic-ai speaks through them.
+"""The providers' own SDKs. pydantic-ai uses them for turns with tools; turns without tools do not need them.
 
-They are set up to do as little as possible by themselves: no retries, no redirects, no key and no name of an
-organization that the process's environment holds. Plain turns know nothing of them.
+They are configured to do as little as possible by themselves: no retries, no redirects, and no key or
+organization from the process's environment.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ KEPT_ALIVE = 30.0  # seconds a connection waits for the next turn
 def openai_sdk(
     provider: Provider, connect_timeout: float, resolve: Resolve, trust: ssl.SSLContext | None
 ) -> AsyncOpenAI:
-    """`connect_timeout`: seconds until a connection stands. `trust`: for https; None: the SDK makes one."""
+    """Return OpenAI's SDK for a provider. `connect_timeout`: seconds to establish a connection. `trust`: the
+    certificates for https; None for the SDK's defaults."""
     import openai
 
     return openai.AsyncOpenAI(
-        api_key=provider.key or "none",  # taken off again in `_preparing`
+        api_key=provider.key or "none",  # removed again in `_preparing`
         base_url=provider.base_url,
         max_retries=0,
         timeout=openai.Timeout(None, connect=connect_timeout),
@@ -42,7 +43,7 @@ def openai_sdk(
 def anthropic_sdk(
     provider: Provider, connect_timeout: float, resolve: Resolve, trust: ssl.SSLContext | None
 ) -> AsyncAnthropic:
-    """As `openai_sdk`."""
+    """Return Anthropic's SDK for a provider. The arguments are those of `openai_sdk`."""
     import anthropic
 
     return anthropic.AsyncAnthropic(
@@ -56,7 +57,7 @@ def anthropic_sdk(
 
 
 def failures(provider: Provider) -> tuple[type[Exception], ...]:
-    """What the provider's SDK raises, beside what its transport does."""
+    """Return the exceptions that the provider's SDK raises, besides those of its transport."""
     import httpx2
 
     if provider.kind == "anthropic":
@@ -79,13 +80,14 @@ def _http_client(
 
 
 def _preparing(provider: Provider, resolve: Resolve) -> Preparing:
-    """What is done to each request before it goes out."""
+    """Return a hook that changes each request before it is sent: it removes the SDK's own headers, and pins a
+    checked address."""
 
     async def prepare(request: httpx2.Request) -> None:
         if not provider.key:
             for name in ("authorization", "x-api-key"):
                 request.headers.pop(name, None)
-        # the SDK takes these from the process's environment, whatever the provider
+        # the SDK reads these from the process's environment, whatever the provider
         for name in ("openai-organization", "openai-project"):
             request.headers.pop(name, None)
         if provider.reach is not None:

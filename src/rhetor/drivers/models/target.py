@@ -1,4 +1,4 @@
-"""Where a call to a model goes: a provider with its URL and key, and a model of it."""
+"""Where a call to a model goes: a provider with its URL and key and one of its models, or a coding agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ Kind = Literal["openai", "anthropic", "openrouter"]
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """A provider that can be called. `reach` is None if the URL is built in and needs no check."""
+    """A provider that can be called. `key_env`: the variable that has, or should have, its key; empty if no
+    key is needed. `reach` is None if the URL is built in and needs no check."""
 
     name: str
     kind: Kind
@@ -22,7 +23,7 @@ class Provider(msgspec.Struct, frozen=True):
     reach: Reach | None = None
 
     def __repr__(self) -> str:
-        """Without the key."""
+        """Return the provider without its key, which must not appear in logs."""
         return f"Provider(name={self.name!r}, kind={self.kind!r}, base_url={self.base_url!r})"
 
 

@@ -1,7 +1,7 @@
-"""One turn with a model: the models that are tried for it, and the calls that each of them gets.
+"""One turn with a model: which models are tried, and how often each of them is called.
 
-Retries and fallbacks happen only until an answer begins. From then on the turn belongs to that model and ends
-as its answer ends. Which failures are worth a retry is decided in `errors.py` and `cooldown.py`.
+Retries and fallbacks happen only until an answer begins. After that, the turn stays with that model and ends
+when its answer ends. `errors.py` and `cooldown.py` decide which failures are worth a retry.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 class TurnResources(NamedTuple):
     """What all turns share. `fallbacks`: the models to try, in this order, if the peer's own model fails.
-    `clock`: Unix time, for a Retry-After header that gives a date."""
+    `clock` returns Unix time, for a Retry-After header that gives a date."""
 
     models: Models
     clients: Clients
@@ -48,7 +48,7 @@ class TurnResources(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a model is asked. `offline` answers if no provider is configured."""
+    """The input of a turn. `offline` answers if no provider is configured."""
 
     peer: Peer
     message: Prompt
@@ -57,11 +57,11 @@ class Question(NamedTuple):
 
 
 class ModelTurn:
-    """One turn. `outputs` is iterated once."""
+    """One turn with a model. `outputs` must be iterated only once."""
 
     def __init__(self, resources: TurnResources, question: Question) -> None:
         self.interrupted = False
-        """The outputs ended because of `interrupt`."""
+        """Whether the outputs ended because of `interrupt`."""
         self._resources = resources
         self._question = question
         self._deadline = Deadline(resources.timeouts)
@@ -74,11 +74,12 @@ class ModelTurn:
         self._deadline.interrupt()
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
-        """The outputs, ending with `Done`. A `Began` names each model that is tried; the last one answers.
+        """Yield the outputs, ending with `Done`. A `Began` names each model that is tried; the last one
+        answers.
 
         Raises:
-            ProviderFailed: the answer broke off; or no model began to answer, and this is the failure of the
-                peer's own model, whose `tried` lists all of them.
+            ProviderFailed: the answer ended early; or no model began to answer, and this is the failure of
+                the peer's own model. If several models failed, `data["tried"]` lists them.
         """
         failures: dict[str, ProviderFailed] = {}
         with self._deadline:
@@ -101,14 +102,14 @@ class ModelTurn:
         raise self._failure(failures)
 
     def _tries_another(self, failure: ProviderFailed, failed: int) -> bool:
-        """Whether another model is tried. If the message itself is at fault, the first model already shows
-        it; a later model may only have a smaller context window."""
+        """Return whether to try another model. If the first model fails because of the message, no other
+        model is tried. If a later one does, it may only have a smaller context window."""
         if self._begun or self._deadline.left <= 0:
             return False
         return failed > 1 or is_elsewhere_better(failure)
 
     def _failure(self, failures: dict[str, ProviderFailed]) -> ProviderFailed:
-        """The failure with which the turn ends."""
+        """Return the failure with which the turn ends."""
         all_ = list(failures.values())
         if self._begun or len(all_) == 1:
             return all_[-1]
@@ -116,7 +117,7 @@ class ModelTurn:
         return all_[0]
 
     def _from(self, target: Target | AgentTarget | None) -> AsyncGenerator[Output, None]:
-        """The outputs of one model."""
+        """Return the outputs of one model."""
         question = self._question
         if target is None:
             return question.offline.send(question.message, question.history)
@@ -145,7 +146,7 @@ class ModelTurn:
                 await exchange.aclose()
 
     async def _through_agent(self, target: AgentTarget) -> AsyncGenerator[Output, None]:
-        """The outputs of a coding agent, which retries by itself. It gets no tools."""
+        """Yield the outputs of a coding agent, which retries by itself. It gets no tools."""
         agents, (peer, message, history, _) = self._resources.agents, self._question
         assert agents is not None  # it resolved the reference
         self._ref = target.ref
@@ -180,7 +181,8 @@ class ModelTurn:
                 await self._pause(failure, made)
 
     async def _start(self, target: Target, *, once: bool) -> tuple[Exchange, Sequence[Output]]:
-        """Call until an answer begins; return that call with the first outputs."""
+        """Call the model until an answer begins, and return that call with its first outputs. `once`: do not
+        retry."""
         made = 0
         while True:
             made += 1
@@ -203,7 +205,7 @@ class ModelTurn:
         return Call(target, client, self._deadline, resources.timeouts, resources.clock)
 
     def _exchange(self, call: Call) -> Exchange:
-        """The call, in the provider's API. Subclasses make other calls."""
+        """Return the call in the format of the provider's API. Subclasses make other calls."""
         target, question = call.target, self._question
         asked = (question.peer.prompt, question.history, question.message.content)
         if target.provider.kind == "anthropic":
@@ -222,7 +224,7 @@ class ModelTurn:
         seconds = self._resources.backoff.pause(failure, made)
         if seconds is None or seconds >= self._deadline.left:
             raise failure
-        log.info("call is made again", extra={"model": self._ref, "code": failure.code, "seconds": seconds})
+        log.info("retrying model call", extra={"model": self._ref, "code": failure.code, "seconds": seconds})
         try:
             await self._deadline.pause(self._resources.backoff.sleep(seconds))
         except DeadlineExceeded as over:
@@ -231,7 +233,7 @@ class ModelTurn:
     async def _finished(
         self, output: Output, target: Target, exchange: Exchange, admission: Admission
     ) -> Output:
-        """An output from the end of the answer; usage gets its cost."""
+        """Return an output from the end of the answer, with its cost if it is the usage."""
         if isinstance(output, Done):
             admission.answered()
         if not isinstance(output, Usage):

@@ -1,7 +1,7 @@
 """Decides whether the hub may call a URL that a user has configured.
 
-`pinned` returns the address that was checked, and that address is the one to call. So a name cannot resolve
-to another address after the check.
+`pinned` returns the checked address, and the caller must call that address. So it does not matter if the name
+resolves to another address after the check.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 
-# WHATWG URL, "ends in a number": such a host is an address, however written (2130706433, 0x7f.1, 0177.1)
+# WHATWG URL, "ends in a number": such a host is an address, in whatever notation (2130706433, 0x7f.1, 0177.1)
 _NUMERIC = re.compile(r"(?:^|\.)(?:0x[0-9a-f]*|[0-9]+)\.?$", re.IGNORECASE)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # cloud metadata outside the link-local range
@@ -39,18 +39,18 @@ class Reach(msgspec.Struct, frozen=True):
     private: bool = False
 
     def allows(self, address: Address) -> bool:
-        """Link-local addresses (where clouds keep their metadata) are never allowed."""
+        """Return whether the address may be called. Link-local addresses (cloud metadata) never are."""
         address = _embedded(address)
         if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
             return False
         if address.is_loopback:
             return self.loopback or self.private
-        # not is_private: that leaves out 100.64.0.0/10, where overlay networks have their machines
+        # `is_private` is not used, because it leaves out 100.64.0.0/10, the addresses of overlay networks
         return address.is_global or (self.private and not address.is_reserved)
 
 
 async def resolved(host: str) -> Sequence[Address]:
-    """The addresses of a name. IPv4 comes first: only one address is called, and IPv4 works more often.
+    """Return the addresses of a name, IPv4 first: only one address is called, and IPv4 works more often.
 
     Raises:
         OSError: the name does not resolve.
@@ -60,20 +60,20 @@ async def resolved(host: str) -> Sequence[Address]:
 
 
 async def check_url(url: str, reach: Reach, resolve: Resolve = resolved) -> Address:
-    """The address to call for `url`. All addresses of its host must be allowed by `reach`.
+    """Return the address to call for `url`. `reach` must allow all addresses of its host.
 
     Raises:
-        Unprocessable: the URL is not http(s) or hides its host, an address is not allowed, or the name does
-            not resolve.
+        Unprocessable: the URL is invalid, is not http(s) or has credentials; an address is not allowed; or
+            the name does not resolve.
     """
     return await pinned(_parsed(url).hostname or "", reach, resolve)
 
 
 async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Address:
-    """The checked address of a host, which is a name or an address.
+    """Return the checked address of a host, which is a name or an address.
 
     Raises:
-        Unprocessable: an address is not allowed, or the name does not resolve.
+        Unprocessable: an address is not allowed or has an unusual notation, or the name does not resolve.
     """
     try:
         addresses = [literal] if (literal := _literal(host)) else await resolve(host)
@@ -82,14 +82,14 @@ async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Addres
     for address in addresses:
         if not reach.allows(address):
             raise Unprocessable(
-                f"{host} has the address {address}, which its entry does not allow", host=host
+                f"{host} has the address {address}, which the configuration does not allow", host=host
             )
     return addresses[0]
 
 
 @lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
-    """Whether `url` names this machine by a loopback address or as localhost. No name is resolved."""
+    """Return whether `url` names this machine by a loopback address or as localhost. No name is resolved."""
     try:
         host = _parsed(url).hostname or ""
         return host == "localhost" or bool((literal := _literal(host)) and literal.is_loopback)
@@ -98,12 +98,12 @@ def is_loopback(url: str) -> bool:
 
 
 def _parsed(url: str) -> SplitResult:
-    # parsers disagree about these, so they are rejected
+    # URL parsers treat these characters differently, so they are rejected
     if re.search(r"[\x00-\x20\x7f\\]", url):
         raise Unprocessable("a URL must not contain spaces, control characters or backslashes")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  raises where it is no number
+        parts.port  # noqa: B018  raises ValueError if the port is invalid
     except ValueError as error:
         raise Unprocessable(f"not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or "%" in parts.hostname:
@@ -114,16 +114,16 @@ def _parsed(url: str) -> SplitResult:
 
 
 def _literal(host: str) -> Address | None:
-    """The address that `host` is; None if it is a name.
+    """Return the address that `host` is; None if it is a name.
 
     Raises:
-        Unprocessable: an address in an unusual notation, or an IPv4 address written as IPv6.
+        Unprocessable: the host is an address in an unusual notation, or an IPv4 address written as IPv6.
     """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         if _NUMERIC.search(host) or ":" in host:
-            raise Unprocessable(f"{host} is not the usual notation of an address", host=host) from None
+            raise Unprocessable(f"{host} is an address in an unusual notation", host=host) from None
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         raise Unprocessable(f"{host} is an IPv4 address written as IPv6", host=host)
@@ -131,7 +131,8 @@ def _literal(host: str) -> Address | None:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address embeds, because that is the one that is called."""
+    """Return the IPv4 address that an IPv6 address embeds, which is the one that is called; otherwise the
+    address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:

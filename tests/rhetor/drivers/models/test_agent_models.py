@@ -189,7 +189,7 @@ def test_the_end_of_what_was_said_cannot_be_forged() -> None:
     [
         (False, "cli:claude", "model_unknown", "install it so"),
         (True, "cli:claude", "provider_denied", "log in with: claude auth login"),
-        (True, "cli:nobody", "model_unknown", "there are cli:claude"),
+        (True, "cli:nobody", "model_unknown", "available: cli:claude"),
     ],
 )
 async def test_an_agent_that_cannot_answer_says_what_to_do(
