@@ -1,4 +1,4 @@
-"""What clients send as the body or the query of a request, and which command it becomes."""
+"""The types of request bodies and queries, and the commands that they become."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ MOST_WORDS, MOST_VARIABLES = 10_000, 100
 
 
 class Body(Struct, frozen=True, kw_only=True):
-    """Members that are not named here are ignored."""
+    """The base of all bodies. Members that a body does not name are ignored."""
 
 
 def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """A plan is checked in one go, while everybody else waits."""
+    """Return the steps, if they are not too many: checking a plan blocks the event loop."""
     if len(steps) > MOST_STEPS:
-        raise Unprocessable(f"a plan has at most {MOST_STEPS} steps, not {len(steps)}")
+        raise Unprocessable(f"a plan can have at most {MOST_STEPS} steps, not {len(steps)}")
     if sum(len(step.needs) for step in steps) > MOST_NEEDS:
-        raise Unprocessable(f"the steps of a plan have at most {MOST_NEEDS} dependencies in all")
+        raise Unprocessable(f"a plan can have at most {MOST_NEEDS} dependencies in total")
     return steps
 
 
 class HowToSend(Body, frozen=True, kw_only=True):
-    """What every way of sending takes."""
+    """The members that every body with a message has."""
 
     execute: bool = False
     delimiter: Delimiter | None = None
@@ -156,7 +156,8 @@ class SessionBody(Body, frozen=True, kw_only=True):
 
 
 class ResumeBody(Body, frozen=True, kw_only=True):
-    """`standing`: what is said to its peer without a session goes on in it; `cwd`: from that folder."""
+    """`standing`: messages to the session's peer that name no session continue this one; `cwd`: only messages
+    from that folder do."""
 
     standing: bool = False
     cwd: Folder | None = None
@@ -175,14 +176,15 @@ class CheckpointBody(Body, frozen=True, kw_only=True):
 
 
 class PlaceBody(Body, frozen=True, kw_only=True):
-    """`at`: a checkpoint's id or name, or a cursor; the head where it is left out."""
+    """`at`: a checkpoint's id or name, or a cursor; the head if it is left out."""
 
     at: Id | None = None
     name: Name | None = None
 
 
 class ImportBody(Body, frozen=True, kw_only=True):
-    """`since`: RFC 3339; what was written before is left out. `paths`: absolute, of files or folders."""
+    """`since`: an RFC 3339 time; files that were last changed before it are left out. `paths`: absolute paths
+    of files or folders."""
 
     tool: Id | None = None
     since: Annotated[str, Meta(max_length=40)] | None = None
@@ -190,8 +192,11 @@ class ImportBody(Body, frozen=True, kw_only=True):
     dry_run: bool = False
 
     def command(self) -> ImportSessions:
-        """Raises:
-        Malformed: `since` is no time."""
+        """Return the command.
+
+        Raises:
+            Malformed: `since` is not an RFC 3339 time.
+        """
         return ImportSessions(self.tool, self._since(), tuple(self.paths), self.dry_run)
 
     def _since(self) -> int | None:
@@ -201,7 +206,7 @@ class ImportBody(Body, frozen=True, kw_only=True):
             given = datetime.fromisoformat(self.since)
             return int((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp() * 1000)
         except (ValueError, OverflowError) as error:
-            raise Malformed(f"{self.since!r} is no time of RFC 3339") from error
+            raise Malformed(f"{self.since!r} is not an RFC 3339 time") from error
 
 
 class RestoreBody(Body, frozen=True, kw_only=True):
@@ -211,7 +216,7 @@ class RestoreBody(Body, frozen=True, kw_only=True):
 StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-# decoded once it is known how many there are in the whole plan
+# decoded only after the dependencies of the whole plan have been counted
 Needs = Annotated[
     Raw,
     Meta(extra_json_schema={"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}}),
@@ -219,14 +224,14 @@ Needs = Annotated[
 
 
 def _needs(steps: Sequence[StepBody | OperationBody], name: str) -> list[tuple[str, ...]]:
-    """The dependencies of each step.
+    """Return the dependencies of each step, without duplicates.
 
     Raises:
-        Unprocessable: they are no ids, or too many.
+        Unprocessable: a dependency is not an id, or the plan has too many dependencies.
     """
-    # no id has a comma: a text that has one is refused as an id
+    # counting commas is enough, because no step has an id with a comma
     if sum(1 + bytes(step.depends_on).count(b",") for step in steps) > MOST_NEEDS + len(steps):
-        raise Unprocessable(f"the steps of a plan have at most {MOST_NEEDS} dependencies in all")
+        raise Unprocessable(f"a plan can have at most {MOST_NEEDS} dependencies in total")
     found = (
         decoded(step.depends_on, list[Id], f"body.{name}.{n}.depends_on") for n, step in enumerate(steps)
     )
@@ -259,7 +264,8 @@ class StepBody(Body, frozen=True, kw_only=True):
 
 
 class PlanBody(Body, frozen=True, kw_only=True):
-    """`line`: a line of the shell's grammar, of peers only; or `steps`. `input`: what a program gave."""
+    """Either `line`, a line of the shell's grammar with peers only, or `steps`. `input`: text that is
+    appended to the messages of steps without dependencies."""
 
     line: Annotated[str, Meta(max_length=64 << 10)] | None = None
     steps: Annotated[list[StepBody], Meta(max_length=1000)] | None = None
@@ -290,7 +296,7 @@ class OperationBody(Body, frozen=True, kw_only=True):
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
-    """`sequential` runs one operation at a time, in the order given, as far as what they need allows."""
+    """`sequential` runs one operation at a time, in the order given, as far as dependencies allow."""
 
     operations: Annotated[list[OperationBody], Meta(min_length=1, max_length=1000)]
     execution: Literal["parallel", "sequential"] = "parallel"
@@ -306,7 +312,7 @@ class BulkBody(Body, frozen=True, kw_only=True):
 
 
 class ToolResultBody(Body, frozen=True, kw_only=True):
-    """`result`: any JSON value. With `is_error` the model is told that the tool failed."""
+    """`result`: any JSON value. `is_error`: report to the model that the tool failed."""
 
     result: Raw
     is_error: bool = False
@@ -326,8 +332,7 @@ class OptionBody(Body, frozen=True, kw_only=True):
 
 
 class SocketBody(Body, frozen=True, kw_only=True):
-    """`model` and `prompt` stand in the place of the specialist's own; `context` (any JSON) is said after the
-    prompt, as data."""
+    """`model` and `prompt` replace the specialist's own; `context` (any JSON) follows the prompt, as data."""
 
     ai_name: Id
     model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
@@ -368,13 +373,13 @@ class EnvironmentBody(Body, frozen=True, kw_only=True):
         return texts(self.variables, "body.variables", MOST_VARIABLES)
 
 
-# the patterns are checked after the number of words: of wrong ones there may be a million
+# the pattern is checked only after the number of words, because an invalid body may have a million
 Word = Annotated[str, Meta(max_length=128 << 10, extra_json_schema={"pattern": r"^[^\x00]*$"})]
 Side = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class ProgramBody(Body, frozen=True, kw_only=True):
-    """`argv`: the program and its arguments, no shell; `env`: all that it is to see."""
+    """`argv`: the program and its arguments, run without a shell; `env`: the program's whole environment."""
 
     name: Name
     kind: Literal["terminal", "stdio"]
@@ -390,13 +395,16 @@ class ProgramBody(Body, frozen=True, kw_only=True):
     description: Annotated[str, Meta(max_length=1000, pattern=PLAIN)] = ""
 
     def command(self) -> AnnounceProgram:
-        """Raises:
-        Unprocessable: there is a NUL in a word, or `=` in the name of a variable."""
+        """Return the command.
+
+        Raises:
+            Unprocessable: there is a NUL in a word, or the name of a variable is empty or contains `=`.
+        """
         env = texts(self.env, "body.env", MOST_WORDS)
         if any("\0" in word for word in (*self.argv, *env, *env.values())):
-            raise Unprocessable("argv and env have no NUL")
+            raise Unprocessable("argv and env must not contain NUL")
         if any(not name or "=" in name for name in env):
-            raise Unprocessable("the name of a variable is not empty, and has no =")
+            raise Unprocessable("the name of a variable must not be empty or contain =")
         return AnnounceProgram(
             self.name,
             self.kind,
@@ -411,14 +419,14 @@ class ProgramBody(Body, frozen=True, kw_only=True):
 
 
 class LaunchBody(Body, frozen=True, kw_only=True):
-    """`cwd`: the sender's own folder, for programs that run there."""
+    """`cwd`: the caller's folder, for programs that run there."""
 
     cwd: Folder | None = None
     session: Name | None = None
 
 
 class WaitBody(Body, frozen=True, kw_only=True):
-    """`timeout`: seconds; without one the wait has no end."""
+    """`timeout`: in seconds; without it, the wait has no limit."""
 
     peers: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
     mode: Literal["any", "all"] = "all"
@@ -426,8 +434,8 @@ class WaitBody(Body, frozen=True, kw_only=True):
 
 
 class ForwardBody(Body, frozen=True, kw_only=True):
-    """`to`: a peer or a terminal. `json`: as an object with who says it to whom, when and what for;
-    `execute`: a wrapped program runs what it is sent."""
+    """`to`: a peer or a terminal. `json`: forward a JSON object with the text, its source, its destination,
+    the time and the purpose. `execute`: a wrapped program executes the text."""
 
     to: Id
     as_json: bool = field(name="json", default=False)
@@ -442,7 +450,7 @@ class NewForwardBody(ForwardBody, frozen=True, kw_only=True):
 
 
 class TerminalBody(Body, frozen=True, kw_only=True):
-    """`seen`: a cursor of its stream; what comes before it was shown."""
+    """`seen`: a cursor of the terminal's stream, up to which the shell has shown messages."""
 
     seen: Id | None = None
 
@@ -480,14 +488,14 @@ class TextBody(Body, frozen=True, kw_only=True):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """Parameters that are not named here are ignored."""
+    """The base of all queries. Parameters that a query does not name are ignored."""
 
 
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 
 
 class AfterQuery(Query, frozen=True, kw_only=True):
-    """`after`: the position behind which it begins; the hub checks it."""
+    """`after`: the cursor after which the events begin; the hub checks it."""
 
     after: Annotated[str, Meta(extra_json_schema={"pattern": r"^([0-9A-Za-z]{32}:[0-9]{1,18})?$"})] | None = (
         None
@@ -507,7 +515,7 @@ class SessionsQuery(Query, frozen=True, kw_only=True):
 
 
 class MessagesQuery(Query, frozen=True, kw_only=True):
-    """`messages`: how many of the last ones."""
+    """`messages`: how many of the last messages to return."""
 
     messages: Annotated[int, Meta(ge=0, le=100_000)] = 1000
 

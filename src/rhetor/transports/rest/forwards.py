@@ -1,4 +1,4 @@
-"""Forwards and the terminals that they lead to: `/api/v2/forwards`, `/api/v2/terminals`."""
+"""Forwards, and the terminals that they can lead to: `/api/v2/forwards`, `/api/v2/terminals`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .bodies import ForwardBody, NewForwardBody, PageQuery, TerminalBody
 
 
 async def list_forwards(call: Call) -> dict[str, Any]:
-    """The caller's forwards."""
+    """List the caller's forwards."""
     found = forwards.forwards_of(call.hub.state, call.who)
     return {"forwards": [_forward(call.node, forward) for forward in found]}
 
 
 async def new_forward(call: Call, body: NewForwardBody) -> dict[str, Any]:
-    """Forward what a peer says from now on. An earlier forward of the same source is replaced."""
+    """Forward the answers of a peer from now on. An earlier forward of the same source is replaced."""
     return _forward(call.node, await call.execute(body.command(body.source)))
 
 
@@ -43,7 +43,7 @@ async def stop_forward(call: Call, source: str) -> dict[str, Any]:
 
 
 async def list_terminals(call: Call) -> dict[str, Any]:
-    """The named shells."""
+    """List the named shells."""
     found = terminals.owned_terminals(call.hub.state, call.who)
     return {"terminals": [await _terminal(call.node, terminal) for terminal in found]}
 
@@ -63,7 +63,8 @@ async def remove_terminal(call: Call, name: str) -> dict[str, Any]:
 
 
 async def read_terminal(call: Call, name: str, query: PageQuery) -> Response:
-    """The events of a terminal, like those of a session; without a cursor, those that it has not shown."""
+    """Return the events of a terminal, in the same form as those of a session. Without a cursor, return those
+    that its shell has not shown."""
     terminal = terminals.owned_terminal(call.hub.state, call.who, name)
     now = await call.hub.state.store.head(terminal.stream)
     seen = f"{now.epoch}:{terminal.seen}" if now else None

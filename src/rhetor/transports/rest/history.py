@@ -13,7 +13,7 @@ from .bodies import HistoryQuery, SearchQuery
 
 
 async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
-    """The last messages and their answers, newest first."""
+    """Return the last messages and their answers, newest first."""
     found = await history.recent(call.hub.state, call.who, query.limit)
     return {
         "history": [
@@ -31,8 +31,8 @@ async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
 
 
 async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
-    """Messages that contain all the words, best first. `highlights`: start and length of the words in
-    `excerpt`, in characters."""
+    """Return the messages that contain all the words, best match first. `highlights`: start and length of the
+    words in `excerpt`, in characters."""
     hits = await history.search(call.hub.state, call.who, query.q, query.limit)
     return {
         "hits": [
@@ -51,7 +51,7 @@ async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
 
 
 def highlighted(marked: str) -> dict[str, Any]:
-    """The excerpt without its marks, and the places that they marked."""
+    """Return the excerpt without its marks, and the places that they marked."""
     text, places = "", []
     for part in marked.split(MARK_BEGIN):
         word, end, rest = part.partition(MARK_END)

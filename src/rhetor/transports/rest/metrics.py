@@ -1,7 +1,7 @@
-"""`GET /metrics`: what the hub does now and has done since it started, for Prometheus.
+"""`GET /metrics`: what the hub is doing and has done since it started, for Prometheus.
 
-Other modules count; this one only names the figures. Labels are APIs, codes, outcomes and the names of known
-peers: no text of a client becomes a label.
+Other modules count; this one only names the metrics. Labels are APIs, codes, outcomes and the names of
+configured peers. A text that a client sent never becomes a label.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PROC = Path("/proc/self")
 
 
 async def metrics(call: Call) -> Response:
-    """Figures in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     lags = await _lags(call.hub.state)
     families = [*_process(call.node), *_traffic(call.node), *_hub(call.hub.state), *_following(lags)]
     return Response(exposition(families), headers={"content-type": CONTENT_TYPE})
 
 
 async def _lags(state: State) -> list[int]:
-    """Of each reader that follows a stream, how many numbers it is behind."""
+    """Return how many events each follower of a stream is behind."""
     followed = list(state.broadcaster.followers())
     heads = {stream: await state.store.head(stream) for stream in dict(followed)}
     return [max(0, head.head - at) for stream, at in followed if (head := heads[stream]) is not None]
@@ -42,13 +42,13 @@ async def _lags(state: State) -> list[int]:
 
 def _process(node: Node) -> Iterator[Family]:
     now, started = process(), node.started_at / 1000
-    yield gauge("process_start_time_seconds", "When the hub started, Unix time.", started)
+    yield gauge("process_start_time_seconds", "When the hub started, as Unix time.", started)
     yield gauge("rhetor_uptime_seconds", "Seconds since the hub started.", max(0.0, time.time() - started))
     yield counter("process_cpu_seconds_total", "CPU time of the hub's process.", now.cpu)
     if now.resident is not None:
-        yield gauge("process_resident_memory_bytes", "Memory of the hub's process.", now.resident)
+        yield gauge("process_resident_memory_bytes", "Resident memory of the hub's process.", now.resident)
     if now.descriptors is not None:
-        yield gauge("process_open_fds", "Descriptors that the hub has open.", now.descriptors)
+        yield gauge("process_open_fds", "Open file descriptors of the hub's process.", now.descriptors)
     yield gauge("rhetor_tasks", "Tasks in the hub's event loop.", len(asyncio.all_tasks()))
 
 
@@ -58,13 +58,13 @@ def _traffic(node: Node) -> Iterator[Family]:
     yield labelled(
         "rhetor_connections_open",
         "gauge",
-        "WebSockets and event streams that are open.",
+        "Open WebSockets and event streams.",
         (({"api": api}, is_open[api]) for api in sorted(apis)),
     )
     yield _by_code(
-        "rhetor_connections_closed_total", "Of those, how many the hub ended, and why.", tally.closed
+        "rhetor_connections_closed_total", "Connections that the hub closed, by reason.", tally.closed
     )
-    yield _by_code("rhetor_errors_total", "Errors that clients were told.", tally.errors)
+    yield _by_code("rhetor_errors_total", "Errors returned to clients.", tally.errors)
     yield from _bytes(tally)
 
 
@@ -78,8 +78,8 @@ def _bytes(tally: Tally) -> Iterator[Family]:
     received = (({"api": api}, traffic.received) for api, traffic in apis)
     sent = (({"api": api}, traffic.sent) for api, traffic in apis)
     of = "bodies over HTTP, frames over WebSockets."
-    yield labelled("rhetor_received_bytes_total", "counter", f"Bytes that came: {of}", received)
-    yield labelled("rhetor_sent_bytes_total", "counter", f"Bytes that went: {of}", sent)
+    yield labelled("rhetor_received_bytes_total", "counter", f"Bytes received: {of}", received)
+    yield labelled("rhetor_sent_bytes_total", "counter", f"Bytes sent: {of}", sent)
 
 
 def _hub(state: State) -> Iterator[Family]:
@@ -89,17 +89,17 @@ def _hub(state: State) -> Iterator[Family]:
     yield labelled(
         "rhetor_turns_total",
         "counter",
-        "Turns that ended, by peer and how.",
+        "Turns that ended, by peer and outcome.",
         (({"peer": peer, "outcome": outcome}, count) for (peer, outcome), count in sorted(turns.items())),
     )
-    yield gauge("rhetor_turns_running", "Turns that run.", sum(1 for _ in state.running_turns()))
-    yield gauge("rhetor_programs_running", "Programs that run as peers.", len(state.instances))
-    yield gauge("rhetor_peers", "Peers that there are.", len(state.peers))
+    yield gauge("rhetor_turns_running", "Running turns.", sum(1 for _ in state.running_turns()))
+    yield gauge("rhetor_programs_running", "Running programs that are peers.", len(state.instances))
+    yield gauge("rhetor_peers", "Known peers.", len(state.peers))
     commits = state.store.commit_stats
-    yield counter("rhetor_events_appended_total", "Events that were committed to the log.", commits.events)
+    yield counter("rhetor_events_appended_total", "Events committed to the log.", commits.events)
     yield histogram(
         "rhetor_commit_seconds",
-        "How long callers waited for a commit to be durable.",
+        "How long callers waited until a commit was durable.",
         commits.bounds,
         commits.counts,
         commits.seconds,
@@ -107,17 +107,21 @@ def _hub(state: State) -> Iterator[Family]:
 
 
 def _following(lags: list[int]) -> Iterator[Family]:
-    yield gauge("rhetor_followers", "Readers that follow a stream.", len(lags))
+    yield gauge("rhetor_followers", "Subscribers that follow a stream.", len(lags))
     yield gauge(
-        "rhetor_followers_behind", "Readers that have not been given all there is.", sum(map(bool, lags))
+        "rhetor_followers_behind",
+        "Subscribers that have not yet received all events of their stream.",
+        sum(map(bool, lags)),
     )
-    yield gauge("rhetor_follower_lag_events", "Events that the last of them is behind.", max(lags, default=0))
+    yield gauge(
+        "rhetor_follower_lag_events", "Events that the slowest subscriber is behind.", max(lags, default=0)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`resident`: bytes of memory; `cpu`: seconds, of the user and the system; `descriptors`: open ones; None
-    where the system does not tell."""
+    """The resources that the hub's process uses. `resident`: bytes of memory; `cpu`: seconds in user and
+    system mode; `descriptors`: how many are open. None if the system does not provide the number."""
 
     resident: int | None
     cpu: float
@@ -138,7 +142,7 @@ def _resident() -> int | None:
 
 
 def _descriptors() -> int | None:
-    """Without the one that the look itself takes."""
+    """Return the number of open descriptors, without the one that listing them needs."""
     try:
         return len(os.listdir(PROC / "fd")) - 1  # noqa: PTH208  # names only
     except OSError:

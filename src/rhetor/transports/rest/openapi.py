@@ -1,4 +1,4 @@
-"""The OpenAPI page (3.1), made of the table of routes when it is first asked for."""
+"""The OpenAPI page (3.1), generated from the table of routes when it is first requested."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVERYWHERE: tuple[type[e.RhetorError], ...] = (
 
 @cache
 def page(table: Sequence[Row], version: str) -> Schema:
-    """`table`: WebSockets in it are left out."""
+    """Return the OpenAPI page of the routes in `table`. WebSockets are left out."""
     rows = [row for row in table if isinstance(row, Route)]
     schemas = _Schemas(rows)
     paths: dict[str, Schema] = {}
@@ -54,7 +54,7 @@ def page(table: Sequence[Row], version: str) -> Schema:
 
 
 class _Schemas:
-    """The schema of each type that the rows name."""
+    """The schemas of all types that the rows name."""
 
     def __init__(self, rows: Iterable[Route]) -> None:
         named = [kind for r in rows for kind in (r.body, r.query, r.answer, r.later) if kind is not None]
@@ -69,7 +69,8 @@ class _Schemas:
         return schema
 
     def query(self, kind: type[msgspec.Struct]) -> Schema:
-        """A query is no object: its members are parameters."""
+        """Return the schema of a query. It is not among the components, because its members become
+        parameters."""
         schema: Schema = self._queries[kind.__name__]
         return schema
 
@@ -109,7 +110,7 @@ def _parameters(row: Route, schemas: _Schemas) -> Iterable[Schema]:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """In a query, null is a parameter that is left out."""
+    """Return the schema without null, because a parameter of a query is left out instead."""
     choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     return choices[0] if len(choices) == 1 else schema
 
@@ -144,7 +145,7 @@ def _content(row: Route, schemas: _Schemas) -> Schema:
 
 
 def _errors(row: Route, schemas: _Schemas) -> Schema:
-    """By status, with the codes that it may have."""
+    """Return the error responses by status, each with its codes."""
     errors = [*EVERYWHERE, *row.errors]
     if row.body is not None or row.query is not None or "{" in row.path:
         errors.append(e.Unprocessable)

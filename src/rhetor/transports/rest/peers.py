@@ -1,4 +1,4 @@
-"""Peers and messages to them: `/api/v2/ai`, and what `/api/v1` keeps of it."""
+"""Peers and messages to them: `/api/v2/ai`, and the part of it that `/api/v1` still has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .bodies import CapableQuery, MessageBody
 
 
 async def list_peers(call: Call) -> dict[str, Any]:
-    """Every peer and every team, with its status and the evidence for it."""
+    """List every peer and every team, with its status and the evidence for it."""
     peers = call.hub.state.peers
     teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
     return {"peers": [shape(call.node, peer) for peer in (*peers, *teams)]}
@@ -47,7 +47,7 @@ async def stream(call: Call, id: str, body: MessageBody) -> Response:
 
 
 async def capable(call: Call, name: str, query: CapableQuery) -> list[dict[str, Any]]:
-    """Peers at or above the threshold, primary first, then by score."""
+    """List the peers that have the capability at or above the threshold, primary first, then by score."""
     matches = call.hub.state.peers.ranked(name, query.threshold)
     return [
         {
@@ -61,7 +61,7 @@ async def capable(call: Call, name: str, query: CapableQuery) -> list[dict[str, 
 
 
 async def accept(call: Call, command: SendMessage) -> tuple[Accepted, dict[str, str]]:
-    """Send the message; with the headers that say where its turn is."""
+    """Send the message. Return it with the headers that name its session, turn and cursor."""
     call.node.check_environment(call)
     accepted: Accepted = await call.execute(command)
     headers = {
@@ -84,8 +84,13 @@ def streamed(call: Call, accepted: Accepted, headers: dict[str, str]) -> Respons
 
 
 async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) -> Response:
-    """The answer when it is complete; where it will be, if the client prefers not to wait. If the client goes
-    away, so does the wait."""
+    """Return the answer when it is complete. If the client prefers not to wait, return the cursor of the
+    answer at once.
+
+    Raises:
+        CallerGone: the client disconnected.
+        TurnFailure: the turn did not complete.
+    """
     if call.prefers_not_to_wait:
         place = {"ai": accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
         applied = {**headers, "preference-applied": "respond-async"}
@@ -107,7 +112,7 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
 
 
 def shape(node: Node, peer: Peer) -> dict[str, Any]:
-    """A peer as clients see it."""
+    """Return a peer as clients see it."""
     state = node.hub.state
     return resources.peer(
         peer.reporting(reports(state).get(peer.name, {})),
@@ -120,13 +125,13 @@ def shape(node: Node, peer: Peer) -> dict[str, Any]:
 
 
 def instance_view(node: Node, peer: Peer) -> resources.InstanceView:
-    """The process id and the status of a peer's program."""
+    """Return the process id and the status of a peer's program."""
     instances = instances_of(node.hub.state, peer.name)
     return resources.InstanceView(instances[0].running.pid if instances else None, peer_status(node, peer))
 
 
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:
-    """The status of a peer. A program that was not started may be missing."""
+    """Return the status of a peer. If its program was not started and is not installed, it is `missing`."""
     how = status_of(node.hub.state, peer)
     if how.state == "available" and node.programs.place(peer) is None:
         return replace(how, state="missing", evidence="it is not installed")

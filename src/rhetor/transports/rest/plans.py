@@ -1,4 +1,4 @@
-"""Plans: `/api/v2/plans`, and `/api/v2/bulk`, which is many messages at once: a plan like any other."""
+"""Plans: `/api/v2/plans`, and `/api/v2/bulk`, which sends many messages as one plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def start(call: Call, body: PlanBody) -> Response:
     """Run the steps, and stream the events of all of them, each with its `step`."""
     call.node.check_environment(call)
     if (body.line is None) == (body.steps is None):
-        raise Malformed("a plan is a `line` or `steps`, one of them")
+        raise Malformed("send either `line` or `steps`")
     steps = steps_of_line(body.line) if body.line is not None else body.own_steps()
     call.node.charge_steps(call.who, len(steps))
     planned: Planned = await call.execute(body.command(steps, call.key))
@@ -55,7 +55,7 @@ async def stop(call: Call, id: str) -> dict[str, Any]:
 
 
 async def bulk(call: Call, body: BulkBody) -> Response:
-    """Run many operations, each when its dependencies are answered, at most `max_parallel` at once.
+    """Run many operations, each when its dependencies are complete, at most `max_parallel` at once.
 
     A cycle, an unknown dependency, a duplicate id or an unknown peer is rejected before anything runs. With
     `Accept: text/event-stream`, each result is sent when it is complete.

@@ -25,12 +25,12 @@ async def announce(call: Call, body: ProgramBody) -> dict[str, Any]:
 
 
 async def end(call: Call, name: str) -> dict[str, Any]:
-    """End a peer's program: TERM, 5 seconds, KILL, for it and all that descends from it."""
+    """End a peer's program and all its descendants: SIGTERM, and SIGKILL after 5 seconds."""
     return await _end(call, name)
 
 
 async def status(call: Call, id: str) -> dict[str, Any]:
-    """The status of a peer, and the reasons for it."""
+    """Return the status of a peer, and the reasons for it."""
     state = call.hub.state
     peer = state.peers.get(id)
     instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
@@ -47,7 +47,7 @@ async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
 
 
 async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
-    """The configured programs; with `check`, also the results of their health checks."""
+    """List the configured programs; with `check`, also the results of their health checks."""
     peers = [peer for peer in call.hub.state.peers if _is_tool(call.node, peer)]
     found = [_tool(call.node, peer) for peer in peers]
     if query.check:
@@ -57,13 +57,13 @@ async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
 
 
 async def tool(call: Call, name: str) -> dict[str, Any]:
-    """A configured program, and the result of its health check."""
+    """Return a configured program, and the result of its health check."""
     peer = _tool_peer(call.node, name)
     return {**_tool(call.node, peer), "health": await call.node.programs.health(peer)}
 
 
 async def launch(call: Call, name: str, body: LaunchBody) -> dict[str, Any]:
-    """Start the program if it does not run."""
+    """Start the program if it is not running."""
     peer = await call.execute(LaunchTool(_tool_peer(call.node, name).name, body.session, body.cwd))
     return _tool(call.node, peer)
 
@@ -73,8 +73,8 @@ async def terminate(call: Call, name: str) -> dict[str, Any]:
 
 
 async def capabilities(call: Call, name: str) -> dict[str, Any]:
-    """The configured and the reported capabilities of a program; reported ones take precedence. `reported`:
-    what else it reports while it runs."""
+    """Return the configured and the reported capabilities of a program; reported ones take precedence.
+    `reported`: what else the program reports while it is running."""
     peer, state = _tool_peer(call.node, name), call.hub.state
     dynamic = reports(state).get(peer.name, {})
     now = peer.reporting(dynamic)
@@ -97,8 +97,11 @@ async def _end(call: Call, name: str) -> dict[str, Any]:
 
 
 def _tool_peer(node: Node, name: str) -> Peer:
-    """Raises:
-    UnknownPeer: there is no such tool."""
+    """Return the peer of a configured program.
+
+    Raises:
+        UnknownPeer: there is no such tool.
+    """
     peer = node.hub.state.peers.get(name)
     if not _is_tool(node, peer):
         raise UnknownPeer(name)

@@ -13,19 +13,19 @@ from .bodies import OptionBody, ToolResultBody
 
 
 async def tool_result(call: Call, id: str, call_id: str, body: ToolResultBody) -> dict[str, Any]:
-    """Continue the turn with the result of a tool call. The first result counts; later ones are 409."""
+    """Continue the turn with the result of a tool call. Only the first result counts; later ones get 409."""
     answered: Answered = await call.execute(body.command(id, call_id, call.key))
     return {"call_id": call_id, "turn_id": answered.turn_id, "cursor": str(answered.position)}
 
 
 async def permission(call: Call, id: str, request_id: str, body: OptionBody) -> dict[str, Any]:
-    """Answer a permission request. The first answer counts; later ones are 409."""
+    """Answer a permission request. Only the first answer counts; later ones get 409."""
     answered: Answered = await call.execute(body.command(id, request_id, call.key))
     return {"request_id": request_id, "turn_id": answered.turn_id, "cursor": str(answered.position)}
 
 
 async def permissions(call: Call) -> dict[str, Any]:
-    """The caller's pending permission requests, the oldest first. In a request of a plan, `session_id` is the
-    id of the plan."""
+    """List the caller's pending permission requests, oldest first. In a request of a plan, `session_id` is
+    the id of the plan."""
     found = await answers.open_permissions(call.hub.state, call.who)
     return {"permissions": [shown(request) for request in found]}

@@ -1,4 +1,4 @@
-"""The types of the answers, for the OpenAPI page. The answers themselves are made elsewhere."""
+"""The types of the responses, for the OpenAPI page. Other modules build the responses themselves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Cursor = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}:[0-9]+$")]
 Time = Annotated[str, Meta(description="RFC 3339 in UTC, with milliseconds")]
-Cost = Annotated[str | None, Meta(description="USD as a decimal string; null where the price is unknown")]
+Cost = Annotated[str | None, Meta(description="USD as a decimal string; null if the price is unknown")]
 SessionState = Literal["active", "paused", "waiting", "stopped", "failed", "expired"]
 
 
 class Problem(Struct):
-    """RFC 9457. The error's own data lies beside these members."""
+    """An error (RFC 9457). The error's own data are additional members."""
 
     type: str
     title: str
@@ -24,8 +24,8 @@ class Problem(Struct):
 
 
 class Frame(Struct):
-    """One event of a stream. `data`: JSON in one line; `event`: `reset` where the position was lost, `error`
-    where the hub ended the stream before its time."""
+    """One event of a stream. `data`: JSON in one line; `event`: `reset` if the position was lost, `error` if
+    the hub ended the stream early."""
 
     data: str
     id: Cursor | None = None
@@ -37,7 +37,7 @@ class Status(Struct):
 
 
 class Capabilities(Struct):
-    """`capabilities`: each with the peers that have it, best first."""
+    """`capabilities`: the peers that have each capability, best first."""
 
     version: str
     doors: list[str]
@@ -63,7 +63,8 @@ class Fingerprint(Struct):
 
 
 class Reloaded(Struct):
-    """Keys with other values than before: in force now, or when the hub starts the next time."""
+    """The settings that have changed. `changed`: those in effect now; `needs_restart`: those that take effect
+    when the hub starts again."""
 
     changed: list[str]
     needs_restart: list[str]
@@ -86,7 +87,7 @@ class PeerCapabilities(Struct):
 
 
 class Peer(Struct):
-    """What is not known is null."""
+    """Unknown values are null."""
 
     id: str
     name: str
@@ -131,7 +132,7 @@ class Reply(Struct):
 
 
 class Accepted(Struct):
-    """A message whose answer will stand behind `cursor`."""
+    """An accepted message. Its answer follows `cursor`."""
 
     ai: str
     session_id: str
@@ -146,7 +147,7 @@ class Said(Struct):
 
 
 class Session(Struct):
-    """`ttl`: seconds without use, null for no end."""
+    """`ttl`: seconds without use until the session expires; null if it does not expire."""
 
     id: str
     specialist_id: str
@@ -169,8 +170,8 @@ class Sessions(Struct):
 
 
 class ImportedFile(Struct):
-    """`known`: turns that the log had; `malformed`: lines that cannot be read; `skipped`, `error`: why
-    nothing was taken of it."""
+    """`new`: imported turns; `known`: turns that were in the log already; `malformed`: lines that cannot be
+    read; `skipped`, `error`: why nothing was imported from the file."""
 
     path: str
     tool: str
@@ -184,7 +185,8 @@ class ImportedFile(Struct):
 
 
 class Imported(Struct):
-    """`unchanged`: files that were read before; `more`: some are left for the next run."""
+    """`unchanged`: how many files have not changed since an earlier import; `more`: files are left for the
+    next run."""
 
     dry_run: bool
     files: list[ImportedFile]
@@ -236,7 +238,7 @@ class Dialog(Struct):
 
 
 class ProgramStatus(Struct):
-    """Why a peer is thought to be as it is. `screen`: the lines of its terminal, where it has one."""
+    """The status of a peer, and the evidence for it. `screen`: the lines of its terminal, if it has one."""
 
     name: str
     kind: str
@@ -255,7 +257,7 @@ class ProgramStatus(Struct):
 
 
 class Ended(Struct):
-    """How a program ended: with a code, or by a signal; neither where that is not known."""
+    """How a program ended: with a code, or by a signal; neither if that is unknown."""
 
     name: str
     exit_code: int | None
@@ -276,14 +278,14 @@ class Health(Struct):
 
 
 class Login(Struct):
-    """`how`: what it is known by, or how to log in."""
+    """Whether an agent is logged in. `how`: how this is known, or how to log in."""
 
     known: Literal["yes", "no", "unknown"]
     how: str
 
 
 class Tool(Struct, kw_only=True):
-    """`health`: if it was asked for."""
+    """`health`: present if it was requested."""
 
     name: str
     display_name: str
@@ -311,7 +313,7 @@ class Tools(Struct):
 
 
 class Reported(Struct):
-    """What a program that runs tells of itself; a key that it does not name is left out."""
+    """What a running program reports about itself. A member that it does not report is left out."""
 
     model: str = ""
     mode: str = ""
@@ -322,7 +324,7 @@ class Reported(Struct):
 
 
 class ToolCapabilities(Struct):
-    """`origins`: of each capability, whether it is declared or reported."""
+    """`origins`: whether each capability is declared or reported."""
 
     name: str
     static: dict[str, bool | float]
@@ -368,7 +370,7 @@ class Plan(Struct):
 
 
 class PlanStarted(Struct):
-    """A plan whose events will stand behind `cursor`."""
+    """A started plan. Its events follow `cursor`."""
 
     plan_id: str
     cursor: Cursor
@@ -386,8 +388,8 @@ class ForwardFailed(Struct):
 
 
 class Forward(Struct):
-    """`kind`: of where it goes. `circle`: the way on which its words come back to it, if they do; `failed`:
-    why the last of them was not passed on."""
+    """`kind`: the kind of the destination. `circle`: the peers through which answers return to the source;
+    empty if they do not. `failed`: why the last answer was not forwarded."""
 
     from_: str = field(name="from")
     to: str
@@ -405,7 +407,7 @@ class Forwards(Struct):
 
 
 class Terminal(Struct):
-    """`attached`: how many shells follow it now; `seen`: up to where it was shown."""
+    """`attached`: how many shells follow it now; `seen`: the cursor up to which messages were shown."""
 
     name: str
     attached: int
@@ -497,8 +499,8 @@ class OpenedSocket(Struct):
 
 
 class Socket(Struct):
-    """`session_id`, `created_at`, `head`: null where nobody has used it yet; `readers`: connections;
-    `waiting`: whole messages that none of them was given."""
+    """`session_id`, `created_at`, `head`: null if the socket was never used; `readers`: open connections;
+    `waiting`: whole messages that no connection has received."""
 
     socket_id: str
     websocket_url: str

@@ -1,4 +1,4 @@
-"""Routes, and what precedes messages: `/api/v2/routes`, `/context`, `/purposes`."""
+"""Routes, and the context and purposes that precede messages: `/api/v2/routes`, `/context`, `/purposes`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rhetor.transports.server.call import Call
 
 
 async def list_routes(call: Call) -> dict[str, Any]:
-    """The caller's named chains of peers."""
+    """List the caller's routes, which are named chains of peers."""
     return {"routes": [resources.route(route) for route in routes.routes_of(call.hub.state, call.who)]}
 
 
 async def new_route(call: Call, body: NewRouteBody) -> dict[str, Any]:
-    """Create a route; if the name is in use, the answer is a conflict."""
+    """Create a route. If the name is in use, the response is a conflict."""
     return resources.route(await call.execute(body.command(body.name, new=True)))
 
 
@@ -41,14 +41,14 @@ async def remove_route(call: Call, name: str) -> dict[str, Any]:
 
 
 async def send_route(call: Call, name: str, body: RouteMessageBody) -> Response:
-    """Send a message along the route: a plan, whose events are streamed."""
+    """Send a message along the route. This starts a plan, whose events are streamed."""
     call.node.check_environment(call)
     planned: Planned = await call.execute(body.command(name, call.key))
     return sse.planned(call, planned.plan_id, planned.after, await call.node.notices())
 
 
 async def show_context(call: Call, peer: str) -> dict[str, Any]:
-    """The staged context of a peer, and the context of its next message."""
+    """Return the staged context of a peer, and the context of its next message."""
     return resources.context(await context.staged_for(call.hub.state, call.who, peer))
 
 
@@ -68,7 +68,7 @@ async def clear(call: Call, peer: str) -> dict[str, Any]:
 
 
 async def list_purposes(call: Call) -> dict[str, Any]:
-    """The purposes of peers and terminals."""
+    """List the purposes of peers and terminals."""
     found = call.hub.state.routing_table.purposes.values()
     return {"purposes": [resources.purpose(each) for each in found if each.owner == call.who.subject]}
 

@@ -1,4 +1,4 @@
-"""Sessions: `/api/v2/sessions`, and `/api/v2/imports`, which makes some of conversations kept elsewhere."""
+"""Sessions: `/api/v2/sessions`, and `/api/v2/imports`, which imports the transcripts of coding agents."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def start(call: Call, body: SessionBody) -> Response:
 
 
 async def list_sessions(call: Call, query: SessionsQuery) -> dict[str, Any]:
-    """The caller's sessions without their messages, the most recently used one first."""
+    """List the caller's sessions without their messages, the most recently used one first."""
     state, peer = call.hub.state, query.peer or query.tool
     wanted = None if query.state is UNSET else query.state
     kept = SessionState.ACTIVE if wanted is SessionState.WAITING else wanted
@@ -61,7 +61,7 @@ async def list_sessions(call: Call, query: SessionsQuery) -> dict[str, Any]:
 
 
 async def one_session(call: Call, id: str, query: MessagesQuery) -> Response:
-    """A session with its last messages."""
+    """Return a session with its last messages."""
     return await _shown(call.node, await sessions.owned_session(call.hub.state, call.who, id), query.messages)
 
 
@@ -81,9 +81,9 @@ async def stream(call: Call, id: str, body: SessionMessageBody) -> Response:
 
 
 async def read_events(call: Call, id: str, query: PageQuery) -> Response:
-    """A page of events; with `Accept: text/event-stream`, all events after the cursor and then new ones.
+    """Return a page of events; with `Accept: text/event-stream`, stream them and follow the session.
 
-    `Last-Event-ID` takes precedence over `after`. A position that cannot be resumed is 410.
+    `Last-Event-ID` takes precedence over `after`. A position that cannot be resumed gets 410.
     """
     id = await call.hub.may_read(call.who, id)
     head, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
@@ -130,7 +130,7 @@ async def fork(call: Call, id: str, body: PlaceBody) -> Response:
 
 
 async def import_transcripts(call: Call, body: ImportBody) -> dict[str, Any]:
-    """Import conversations that coding agents have kept themselves, each turn once. No file is changed."""
+    """Import the transcripts that coding agents keep themselves, each turn once. No file is changed."""
     found: dict[str, Any] = msgspec.to_builtins(await call.execute(body.command()))
     return found
 

@@ -27,13 +27,13 @@ async def create(call: Call, body: SocketBody) -> dict[str, Any]:
 
 
 async def list_sockets(call: Call) -> dict[str, Any]:
-    """The caller's active sockets; the permanent ones come first."""
+    """List the caller's active sockets; the permanent ones come first."""
     active = await active_sockets(call.hub.state, call.who)
     return {"sockets": [_shape(call.node, socket) for socket in active]}
 
 
 async def make_group(call: Call, body: GroupBody) -> dict[str, Any]:
-    """Make `team:<name>`, with a socket `group:<name>`."""
+    """Create the team `team:<name>`, which has the socket `group:<name>`."""
     return _group(call.node, body.name, await call.execute(body.command(call.key)))
 
 
@@ -63,7 +63,7 @@ async def close(call: Call, id: str) -> dict[str, Any]:
 
 
 async def read_blob(call: Call, id: str) -> Response:
-    """Binary content, as a download."""
+    """Return binary content, as a download."""
     blob = await blobs.owned_blob(call.hub.state, call.who, id)
     headers = {
         "content-disposition": f'attachment; filename="{id}"',

@@ -19,7 +19,7 @@ FEATURES = ("streaming", "sessions", "plans", "checkpoints", "resume", "tools", 
 
 
 async def healthz(call: Call) -> dict[str, str]:
-    """Whether the hub is alive."""
+    """Report that the hub is alive."""
     return {"status": "ok"}
 
 
@@ -29,7 +29,7 @@ async def readyz(call: Call) -> dict[str, str]:
 
 
 async def capabilities(call: Call) -> dict[str, Any]:
-    """The APIs of this hub, and the peers for each capability."""
+    """Return the APIs of this hub, and the peers for each capability."""
     return {
         "version": call.node.version,
         "doors": ["rest", "sse", "ws"],
@@ -85,10 +85,10 @@ async def issue_code(call: Call) -> dict[str, Any]:
 async def login(call: Call, query: LoginQuery) -> Response:
     """Exchange the code for a cookie that the browser sends only to the console's host name."""
     if call.headers.get("host") != call.node.console.removeprefix("http://"):
-        raise Misdirected("log in under the name that the link has")
+        raise Misdirected("log in at the host name in the link")
     cookie = call.node.logins.redeem(query.code)
     if cookie is None:
-        raise wrong(call.node.attempts, call.scope, "the code was used, or is too old; ask for another one")
+        raise wrong(call.node.attempts, call.scope, "the code was used or has expired; request a new one")
     response = Response(status_code=303, headers={"location": "/", "referrer-policy": "no-referrer"})
     response.set_cookie(
         COOKIE, cookie, max_age=int(COOKIE_SECONDS), httponly=True, samesite="strict", path="/"
@@ -97,7 +97,7 @@ async def login(call: Call, query: LoginQuery) -> Response:
 
 
 async def openapi(call: Call) -> dict[str, Any]:
-    """The description of all routes (OpenAPI 3.1)."""
-    from . import openapi as description  # what it needs is loaded when somebody asks
+    """Return the description of all routes (OpenAPI 3.1)."""
+    from . import openapi as description  # imported on the first request
 
     return description.page(call.app.table, call.node.version)

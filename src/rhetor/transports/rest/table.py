@@ -1,4 +1,4 @@
-"""All routes over HTTP: who may use each, what it takes and answers, and which errors it may answer with."""
+"""All HTTP routes: who may use each one, the types of its request and response, and its errors."""
 
 from __future__ import annotations
 
