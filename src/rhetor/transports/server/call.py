@@ -1,4 +1,4 @@
-"""One request as its handler sees it, and the plain answers that handlers give."""
+"""One request as its handler sees it, and JSON responses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MOST_KEY = 200
 
 
 class Call(Request):
-    """A request that its gate has admitted."""
+    """A request that the gate has admitted."""
 
     @property
     def who(self) -> Principal:
-        """The caller; on a public route there may be none."""
+        """The caller. On a public route it may be None."""
         principal: Principal = self.scope["state"]["principal"]
         return principal
 
@@ -37,14 +37,14 @@ class Call(Request):
 
     @property
     def key(self) -> str | None:
-        """The header Idempotency-Key.
+        """The Idempotency-Key header; None if there is none.
 
         Raises:
-            Unprocessable: it is empty, or longer than 200 characters.
+            Unprocessable: the key is empty, or longer than 200 characters.
         """
         key = self.headers.get("idempotency-key")
         if key is not None and not 1 <= len(key) <= MOST_KEY:
-            raise unprocessable("header.Idempotency-Key", f"it has 1 to {MOST_KEY} characters")
+            raise unprocessable("header.Idempotency-Key", f"must have 1 to {MOST_KEY} characters")
         return key
 
     @property
@@ -58,11 +58,11 @@ class Call(Request):
 
     @property
     def prefers_not_to_wait(self) -> bool:
-        """RFC 7240, section 4.1."""
+        """Whether the client wants a response at once, before the answer is complete (RFC 7240, 4.1)."""
         return "respond-async" in self.headers.get("prefer", "")
 
     async def execute(self, command: Command) -> Any:
-        """As `Hub.execute`, for the caller."""
+        """Do the same as `Hub.execute`, for the caller."""
         return await self.hub.execute(self.who, command)
 
 

@@ -1,5 +1,5 @@
-"""Open WebSockets and event streams: how many a caller may have, and ending those whose credential
-expired."""
+"""Open WebSockets and event streams: limits per caller, and ending those whose credential is no longer
+valid."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rhetor.errors import RhetorError, TooManyConnections
 
 RECHECK_SECONDS = 1.0
 PER_MINUTE, AT_ONCE = 20, 100
-RETRY_SECONDS = 5.0  # for a caller at its limit: when one of its connections ends is not known
+RETRY_SECONDS = 5.0  # for a caller at its limit; when one of its connections will end is unknown
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """`ended`: why the hub ended the connection; None if it did not."""
+    """An open connection. `ended`: why the hub ended it; None if it did not."""
 
     api: str
     principal: Principal
@@ -31,20 +31,21 @@ class Connection:
     ended: RhetorError | None = None
 
     def end(self, error: RhetorError) -> None:
-        """Cancel the task that serves it, which then tells the client."""
+        """Cancel the task that serves the connection. The task then reports the error to the client."""
         if self.ended is None:
             self.ended = error
             self.task.cancel()
 
 
 def is_limited(principal: Principal) -> bool:
-    """Callers on the owner's Unix socket are not limited, unless they run as a peer."""
+    """Return whether limits apply to a caller. Callers on the owner's Unix socket are exempt, unless they run
+    as a peer."""
     return not principal.local or principal.is_agent
 
 
 class Connections:
-    """`per_minute`: how many connections a caller may open in any 60 seconds; `at_once`: how many it may
-    have."""
+    """The open connections, limited for each caller. `per_minute`: how many a caller may open in any 60
+    seconds; `at_once`: how many it may have open."""
 
     def __init__(self, per_minute: int = PER_MINUTE, at_once: int = AT_ONCE) -> None:
         self._new = MovingWindow(per_minute)
@@ -95,7 +96,7 @@ class Connections:
                 connection.end(fault)
 
     async def keep_checking(self) -> None:
-        """Recheck once a second, without end."""
+        """Call `recheck` once a second, forever."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
             self.recheck()

@@ -1,7 +1,7 @@
-"""What went through each API, in plain numbers: bytes, and which errors clients received.
+"""Counters for each API: bytes sent and received, and errors that clients received.
 
-An API is `rest`, `sse`, or a WebSocket's path without its names (`ws.ai`). No peer and no client has a
-counter of its own.
+An API is `rest`, `sse`, or a WebSocket's path without its names (`ws.ai`). There are no counters for single
+peers or clients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OTHER = "other"
 
 @dataclass(slots=True)
 class Traffic:
-    """Bytes of an API since the start: bodies of requests and answers, or frames of WebSockets."""
+    """Bytes of an API since the hub started: bodies of requests and responses, or frames of WebSockets."""
 
     received: int = 0
     sent: int = 0
@@ -34,8 +34,8 @@ CODES = frozenset(_codes(errors.RhetorError))
 
 @dataclass(slots=True)
 class Tally:
-    """`errors`: how often clients received an error, by API and code; `closed`: how many open connections the
-    hub ended because of it."""
+    """The counters of all APIs. `errors`: how often clients received an error, by API and code; `closed`: how
+    many open connections the hub ended because of it."""
 
     traffic: defaultdict[str, Traffic] = field(default_factory=lambda: defaultdict(Traffic))
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -51,11 +51,11 @@ class Tally:
 
 
 def _known(code: str) -> str:
-    """A peer's program may send any code; those that are not ours count together."""
+    """Return the code, or `other` if it is not one of ours: a peer's program may send any code."""
     return code if code in CODES else OTHER
 
 
 def api_of(scope: MutableMapping[str, Any]) -> str:
-    """The API of a request; that of a WebSocket is known by its path once it has reached a route."""
+    """Return the API of a request. For a WebSocket that has not reached a route yet, it is `ws`."""
     api: str = scope["state"].get("api") or ("ws" if scope["type"] == "websocket" else REST)
     return api

@@ -29,7 +29,7 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
 
     async def wait_for_the_end() -> None:
         nonlocal gone
-        with suppress(RhetorError):  # a body that nobody asked for, and that has no end
+        with suppress(RhetorError):  # an unexpected body that is too large or too slow
             while (await receive())["type"] != "http.disconnect":
                 pass
         gone = True

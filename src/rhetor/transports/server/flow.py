@@ -1,4 +1,4 @@
-"""How much a client may send at once, and how long it may leave unread what was written to it."""
+"""Limits on the size of a request, and on how long a client may leave data unread."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rhetor.errors import TooSlow
 from rhetor.hub.fanout.subscriber import DirectWriter
 
 STALL_SECONDS = 10.0
-BODY_BYTES = 8 << 20  # of a request, if its route does not say less
-EXTENSION = "rhetor.connection"  # of an ASGI scope: the protocol object at the server's end
+BODY_BYTES = 8 << 20  # of a request, if its route has no lower limit
+EXTENSION = "rhetor.connection"  # in an ASGI scope: the server's protocol object
 
 
 async def drained(
@@ -19,7 +19,7 @@ async def drained(
     writable: Callable[[], Awaitable[object]],
     seconds: float,
 ) -> None:
-    """Wait until more may be written, or the connection is closed. A client that reads slowly is waited for.
+    """Wait until more may be written or the connection is closed, however slowly the client reads.
 
     Raises:
         TooSlow: the client read nothing for `seconds`.
@@ -31,12 +31,12 @@ async def drained(
                 await writable()
         except TimeoutError:
             if transport.get_write_buffer_size() >= unread:
-                raise TooSlow(f"nothing was read for {seconds:g} s") from None
+                raise TooSlow(f"the client read nothing for {seconds:g} s") from None
 
 
 class TransportWriter(DirectWriter):
-    """Writes to the transport directly while the connection `is_open` and not `is_full` of unread data. Both
-    are checked only after `look_again`, which the protocol calls before either changes."""
+    """Writes to the transport directly while the connection `is_open` and its buffer is not `is_full`. Both
+    are checked only after `look_again`, which the protocol must call before either changes."""
 
     __slots__ = ("_is_full", "_is_open", "_transport")
 

@@ -1,6 +1,6 @@
-"""Admit or reject a request by its host, its origin and its credentials, before its body is read.
+"""Admits or rejects a request by its host, its origin and its credentials, before its body is read.
 
-Plain ASGI, so that it costs streams nothing. The policy of a route is checked by the router.
+The gate is plain ASGI, so it costs streams nothing. The router checks the policy of a route.
 """
 
 from __future__ import annotations
@@ -43,9 +43,12 @@ SAFE = frozenset({"GET", "HEAD"})
 
 
 class Gate:
-    """`public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its
-    Unix socket. `agent`: the peer whose program a process descends from; such a caller is the agent, not the
-    owner."""
+    """The ASGI app in front of the router.
+
+    `public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its Unix
+    socket. `agent` returns the peer whose program a process descends from; such a caller is the agent, not
+    the owner.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Gate:
             self._tally.fault(api_of(scope), error.code)
             await problems.refuse(error, scope, receive, send)
             return
-        if scope["type"] == "websocket":  # its bytes are counted where its frames are made
+        if scope["type"] == "websocket":  # the bytes of its frames are counted elsewhere
             await self._app(scope, receive, send)
             return
         state["traffic"] = self._tally.traffic[REST]
@@ -105,7 +108,8 @@ class Gate:
             addresses.check_origin(headers["origin"])
         principal = self._who(scope, headers, host, addresses)
         if principal is None and scope["path"] not in self._public:
-            raise Unauthenticated("a token is needed: `Authorization: Bearer …`")
+            detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
+            raise Unauthenticated(detail)
         return principal
 
     def _who(
@@ -114,7 +118,7 @@ class Gate:
         if "authorization" in headers:
             kind, _, token = headers["authorization"].partition(" ")
             if kind.lower() != "bearer" or not self._tokens.opens(token.strip()):
-                raise wrong(self._attempts, scope, "the token is not this hub's")
+                raise wrong(self._attempts, scope, "invalid token; `rhetor token` prints the valid one")
             _remember(scope, ByToken(self._tokens))
             return Principal(self._owner)
         if "cookie" in headers and host == addresses.console:
@@ -128,42 +132,46 @@ class Gate:
             return None
         if cookie is None or not self._logins.holds(cookie.value):
             return None
-        # browsers send the cookie with requests of any page: only those of the hub's own pages count
+        # browsers send the cookie with requests from any page; accept only those from the hub's own pages
         reads = scope["type"] == "http" and scope["method"] in SAFE
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
-            raise Forbidden("a cookie counts only for requests of the hub's own pages")
+            raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
         _remember(scope, ByCookie(self._logins, cookie.value))
         return Principal(self._owner)
 
 
 def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
-    """The error for a wrong credential."""
+    """Count a wrong credential, and return the error for it."""
     address = scope["client"][0] if scope.get("client") else "unix"
     return attempts.failed(address, Unauthenticated(why), asyncio.get_running_loop().time())
 
 
 def _remember(scope: Scope, credential: Credential) -> None:
-    """Keep the credential, which is checked again while the connection is open."""
+    """Store the credential in the scope. It is checked again while the connection is open."""
     scope["state"]["credential"] = credential
 
 
 def _check_local(headers: dict[str, str]) -> None:
-    """Reject browsers on the Unix socket, which may be forwarded to a place that they can reach."""
+    """Reject browsers on the Unix socket, which could be forwarded to an address that they can reach."""
     if headers.get("host") != "localhost":
-        raise Misdirected("on the Unix socket the host is localhost", host=headers.get("host", "")[:200])
+        detail = "on the Unix socket, the Host header must be localhost"
+        raise Misdirected(detail, host=headers.get("host", "")[:200])
     if "origin" in headers:
-        raise Forbidden("no page may speak to the Unix socket", origin=headers["origin"][:200])
+        raise Forbidden("web pages must not use the Unix socket", origin=headers["origin"][:200])
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Raises:
-    Malformed: a header that admission depends on occurs twice."""
+    """Return the headers by their names in lower case.
+
+    Raises:
+        Malformed: a header that admission depends on occurs twice.
+    """
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
         if key in found and key in ONCE:
-            raise Malformed(f"the header {key} is there twice")
+            raise Malformed(f"the header {key} occurs twice")
         found[key] = value.decode("latin-1")
     return found
 
@@ -175,7 +183,7 @@ def _refuse_large(scope: Scope) -> None:
 
 
 def _bodiless(send: Send) -> Send:
-    """Send the head of an answer and nothing else."""
+    """Return a `send` that sends the head of a response, and leaves out the body."""
 
     async def bodiless(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -196,7 +204,8 @@ def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:
 
 
 def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
-    """Limit a body that does not state its length, and the time for the whole of it to `BODY_SECONDS`."""
+    """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, and the
+    time for the whole body to `BODY_SECONDS`."""
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
 

@@ -1,7 +1,7 @@
 """HTTP/1.1 with limits on the size of a request's head and on the time it takes, and streams that end early.
 
-An invalid head is answered with a problem, and the connection is closed. The gate checks what a valid head
-says. An answer that is being sent is never written into.
+An invalid head is answered with a problem, and the connection is closed. The gate checks the contents of a
+valid head. An error is never written into a response that is being sent.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .flow import EXTENSION, TransportWriter, drained
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
 LINGER_SECONDS = 1.0
-PARTING_SECONDS = 10.0  # for a client to read how its stream ended
+PARTING_SECONDS = 10.0  # for a client to read the last frame of its stream
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1. A head has at most `HEAD_BYTES` and must be complete `head_seconds` after it began; the first
-    one begins with the connection. The target of a request is a path."""
+    """HTTP/1.1 with limits. A head may have `HEAD_BYTES`, and must be complete `head_seconds` after it began;
+    the first one begins with the connection. The target of a request must be a path."""
 
     head_seconds = HEAD_SECONDS
 
@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._refused is None:
             self._wait_for_head()
-            if heads == self._heads:  # else most of these bytes were another request's
+            if heads == self._heads:  # otherwise most of these bytes belong to another request
                 self._count(len(data))
 
     def on_message_begin(self) -> None:
@@ -70,8 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
             self._fail(HeadTooLarge(HEAD_BYTES))
-        if not self.url.startswith(b"/"):  # a host in it would be another one than the header's
-            self._fail(Malformed("the target of a request is a path"))
+        if not self.url.startswith(b"/"):  # a URL could name another host than the Host header
+            self._fail(Malformed("the target of a request must be a path"))
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -79,23 +79,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
 
     async def drained(self, seconds: float) -> None:
-        """As `flow.drained`."""
+        """Do the same as `flow.drained`."""
         if self.flow.write_paused:
             await drained(self.transport, lambda: not self.flow.write_paused, self.flow.drain, seconds)
 
     def end_stream(self, last: bytes) -> None:
-        """End the current answer with this last piece, and close the connection. If the client does not read
-        it, the connection is dropped a little later."""
+        """End the current response with this last piece, and close the connection. If the client does not
+        read it, the connection is dropped after `PARTING_SECONDS`."""
         if self.cycle.disconnected or self.transport.is_closing():
             return
         self.writer.look_again()
         self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
-        self.cycle.disconnected = True  # to uvicorn: nothing more is to come
+        self.cycle.disconnected = True  # tells uvicorn to write nothing more
         self.transport.close()
         self._parting = self.loop.call_later(PARTING_SECONDS, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(self._refused or Malformed("this is no HTTP/1.1 request"))
+        self._refuse(self._refused or Malformed("invalid HTTP/1.1 request"))
 
     def _fail(self, error: RhetorError) -> None:
         """Reject the request from a callback of the parser, which then calls `send_400_response`."""
@@ -107,21 +107,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if not self._answering():
             self._say_and_end(error)
-        elif self.cycle.more_body:  # its answer began before it was whole, and cannot be made good any more
+        elif self.cycle.more_body:  # the response to an incomplete request has begun, and cannot be replaced
             self.transport.close()
         else:
-            self.cycle.keep_alive = False  # that request is whole: it has its answer, and is the last one
+            self.cycle.keep_alive = False  # the earlier request is complete: it gets its response, as the last
 
     def _answering(self) -> bool:
-        """Whether an answer is being sent, or is about to be."""
+        """Return whether a response is being sent, or is about to be."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             return False
         return cycle.response_started or not cycle.more_body
 
     def _say_and_end(self, error: RhetorError) -> None:
-        """Answer, and read what the client still sends for a moment: otherwise it would not see the
-        answer."""
+        """Send the error, and keep reading for a moment: otherwise a client that is still sending would not
+        see it."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

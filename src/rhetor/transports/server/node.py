@@ -1,4 +1,4 @@
-"""What transports know of the process: its hub, its addresses, its limits and its counters."""
+"""What transports need of the process: its hub, its addresses, its limits and its counters."""
 
 from __future__ import annotations
 
@@ -36,44 +36,46 @@ class Providers(Protocol):
         ...
 
     async def describe(self) -> dict[str, Any]:
-        """`{name, model, base_url?}` of what `auto` is now; name is `offline` for the embedded model."""
+        """Return `{name, model, base_url?}` of what `auto` resolves to now. The name is `offline` for the
+        embedded model."""
         ...
 
 
 class Programs(Protocol):
-    """The programs that are configured, on this machine."""
+    """The configured programs on this machine."""
 
     def place(self, peer: Peer) -> str | None:
-        """The file that would be run; None where it is missing."""
+        """Return the file that would be run; None if it is missing."""
         ...
 
     def found(self, peer: Peer) -> dict[str, Any]:
-        """What can be told without running it: `{installed, path, how_to_install, login: {known, how}}`."""
+        """Return what is known without running the program: `{installed, path, how_to_install, login: {known,
+        how}}`."""
         ...
 
     async def health(self, peer: Peer) -> dict[str, Any]:
-        """What its check says: `{check, ok, detail, version}`."""
+        """Run the program's health check, and return the result: `{check, ok, detail, version}`."""
         ...
 
 
 class NoPrograms:
-    """None is configured."""
+    """The programs of a hub that has none configured."""
 
     def place(self, peer: Peer) -> str | None:
         return None
 
     def found(self, peer: Peer) -> dict[str, Any]:
-        login = {"known": "unknown", "how": "it is not configured"}
+        login = {"known": "unknown", "how": "not configured"}
         return {"installed": False, "path": None, "how_to_install": None, "login": login}
 
     async def health(self, peer: Peer) -> dict[str, Any]:
-        return {"check": "none", "ok": False, "detail": "it is not configured", "version": None}
+        return {"check": "none", "ok": False, "detail": "not configured", "version": None}
 
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """Keys of the configuration whose values are others now: those in force, and those that wait for the
-    hub's next start."""
+    """The settings whose values have changed. `changed`: those in effect now; `needs_restart`: those that
+    take effect when the hub starts again."""
 
     changed: Sequence[str] = ()
     needs_restart: Sequence[str] = ()
@@ -81,9 +83,13 @@ class Reloaded:
 
 @dataclass(slots=True)
 class Node:
-    """`url`: of the TCP listener; `console`: the name that browsers log in under; `by_itself`: a shell
-    started this hub, so a shell's provider variables may become its own; `max_parallel`: of a bulk request
-    that does not say; `reload`: reads the configuration again, or refuses it."""
+    """The process, as all transports share it.
+
+    `started_at`: Unix time in milliseconds; `by_itself`: a shell started this hub, so a shell's provider
+    variables may become its own; `url`: the URL of the TCP listener; `console`: the URL at which browsers log
+    in; `max_parallel`: the limit of a bulk request that sets none; `reload` reads the configuration again, or
+    raises if it is invalid; `told_offline`: the notice about the offline model was sent.
+    """
 
     hub: Hub
     providers: Providers
@@ -117,19 +123,23 @@ class Node:
             self.rates.take(who.subject, api, asyncio.get_running_loop().time(), messages)
 
     def charge_steps(self, who: Principal, steps: int) -> None:
-        """Count the steps of a plan, up to one burst; the request itself is counted already."""
+        """Count the steps of a plan, up to one burst. The request itself is already counted."""
         self.charge(who, REST, max(0, min(steps, self.rates.burst) - 1))
 
     def check_environment(self, request: Request) -> None:
-        """Raises:
-        EnvironmentDiffers: the shell has other provider variables, and no turn runs that needs the hub's."""
+        """Check that the hub has the provider variables of the caller's shell, if it may take them over.
+
+        Raises:
+            EnvironmentDiffers: the shell has other variables, and no running turn needs the hub's.
+        """
         theirs = request.headers.get(ENVIRONMENT)
         may_change = self.by_itself and request.state.principal.local and not self.hub.state.running
         if theirs and may_change and theirs != self.providers.fingerprint:
-            raise EnvironmentDiffers("hand over the provider variables first")
+            raise EnvironmentDiffers("send the provider variables first, with PUT /api/v2/environment")
 
     async def notices(self) -> dict[str, str]:
-        """Headers with notices for a person, each sent once in the life of the hub."""
+        """Return headers with notices for a person. A notice is sent once, until the hub gets other provider
+        variables."""
         if self.told_offline or (await self.providers.describe())["name"] != "offline":
             return {}
         self.told_offline = True

@@ -18,7 +18,8 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def body(error: RhetorError) -> dict[str, Any]:
-    """The problem's members; the error's own data lies beside the standard ones and never over them."""
+    """Return the problem's members: the standard ones, and the error's own data. Data with the name of a
+    standard member gets the prefix `provider_`."""
     standard = {
         "type": f"urn:rhetor:error:{error.code}",
         "title": HTTPStatus(error.status).phrase,
@@ -43,8 +44,8 @@ def response(error: RhetorError) -> Response:
 
 
 async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request with the error; that for a WebSocket before its upgrade (ASGI, WebSocket Denial
-    Response)."""
+    """Answer a request with the error. A request for a WebSocket is answered before its upgrade (ASGI,
+    WebSocket Denial Response)."""
     answer = response(error)
     if scope["type"] == "http":
         await answer(scope, receive, send)
@@ -60,7 +61,8 @@ async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send)
 
 
 def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
-    """The error for a client that waited for a turn which did not complete."""
+    """Return the error for a client that waited for a turn which did not complete. `partial`: the text so
+    far."""
     data = {"turn_id": accepted.turn_id, "session_id": accepted.session_id, "partial": partial}
     match end:
         case TurnFailed():

@@ -1,4 +1,4 @@
-"""How many messages a caller may send through a api: so many a second, and some at once."""
+"""Limits on how many messages a caller may send through an API, per second and at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ MOST_CALLERS = 10_000
 
 
 class Rates:
-    """A token bucket for each caller and API, refilled with `per_second` up to `burst`. The oldest buckets
-    are forgotten: they are full again."""
+    """A token bucket for each caller and API, refilled with `per_second` up to `burst`. At most 10,000
+    buckets are remembered; the least recently used one is forgotten first, because it is probably full."""
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
         self._per_second = per_second
@@ -18,10 +18,10 @@ class Rates:
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
     def take(self, subject: str, api: str, now: float, messages: float = 1) -> None:
-        """`now`: seconds of a clock that does not go back.
+        """Take one token per message from the caller's bucket. `now`: monotonic seconds.
 
         Raises:
-            RateExceeded: the bucket has too few; nothing was taken.
+            RateExceeded: the bucket has too few tokens; none was taken.
         """
         key = (subject, api)
         left, at = self._buckets.pop(key, (float(self.burst), now))

@@ -1,5 +1,5 @@
-"""One table of routes. Routing, the decoding of bodies and queries, the OpenAPI page, and the test that every
-route says who may use it all read the same rows.
+"""The rows of the table of routes, and the router. Routing, decoding of bodies and queries, the OpenAPI page,
+and the test that every route declares a policy all use the same rows.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Streams(StrEnum):
 
 class Route(Struct, frozen=True):
     """A row of the table. The handler is called with the `Call`, the names in the path, and, if the row has
-    them, `body` and `query`. It returns a response, or what becomes JSON.
+    them, `body` and `query`. It returns a response, or a value to encode as JSON.
 
-    `answer`: the type of the JSON answer; `str` and `bytes` stand for text and binary content, None for none.
-    `later`: the type of the answer (202) to a client that prefers not to wait. `errors`: besides those that
-    any request may get. `needs_body`: an empty body is not the same as `{}`.
+    `answer`: the type of the JSON response; `str` and `bytes` stand for text and binary content, None for no
+    content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
+    errors besides those that any request may get. `needs_body`: False if an empty body is the same as `{}`.
     """
 
     method: str
@@ -69,7 +69,7 @@ class Route(Struct, frozen=True):
 
 
 class SocketRoute(Struct, frozen=True):
-    """The row of a WebSocket. `api`: what counters and limits call it."""
+    """The row of a WebSocket. `api`: its name in counters and limits."""
 
     path: str
     policy: Policy
@@ -82,7 +82,8 @@ Row = Route | SocketRoute
 
 
 class Branch:
-    """The rows whose paths begin alike. `any`: below a name in braces."""
+    """A node of the tree of paths. `inner`: the nodes below, by the next word; `any`: the node for a name in
+    braces; `rows`: the rows whose path ends here, by method, with the names in the path."""
 
     __slots__ = ("any", "inner", "rows")
 
@@ -105,7 +106,7 @@ class Branch:
     def found(
         self, parts: list[str], values: tuple[str, ...] = ()
     ) -> Iterator[tuple[Branch, tuple[str, ...]]]:
-        """Where the path may lead, words before names."""
+        """Yield the nodes that match the path, with the values of its names. Words are tried before names."""
         if not parts:
             yield self, values
             return
@@ -136,17 +137,21 @@ class Router:
         except RhetorError as error:
             await self._refuse(error, scope, receive, send)
         except CallerGone:
-            pass  # nobody is left to answer to
+            pass  # the client is gone
         except Exception as error:
             if scope["type"] == "websocket" or scope["state"].get("began"):
                 raise  # uvicorn logs it, and ends the connection
             log.error("request failed", exc_info=error, extra={"path": scope["path"]})
-            fault = RhetorError("the hub made a mistake; its log has the details")
+            fault = RhetorError("internal error; the hub's log has the details")
             await self._refuse(fault, scope, receive, send)
 
     def _row(self, scope: Scope) -> tuple[Row, dict[str, str]]:
-        """Raises:
-        NotFound, MethodNotAllowed: the table has no such row."""
+        """Return the row for a request, and the names in its path with their values.
+
+        Raises:
+            NotFound: no row has this path.
+            MethodNotAllowed: only rows for other methods have this path.
+        """
         method = scope.get("method", "WEBSOCKET")
         allowed = set[str]()
         for branch, values in self._root.found(scope["path"].split("/")[1:]):
@@ -173,7 +178,7 @@ async def _answer(route: Route, names: dict[str, str], call: Call, send: Send) -
     if not route.is_stream(call):
         await _respond(route, names, call, send)
         return
-    is_new = route.method == "GET"  # the answer to a message is no more than its message
+    is_new = route.method == "GET"  # the stream that answers a message is counted as that message
     with call.node.connections.opened(SSE, call.who, state["credential"], is_new=is_new) as connection:
         state["connection"], state["traffic"] = connection, call.node.tally.traffic[SSE]
         await _respond(route, names, call, send)
@@ -195,25 +200,25 @@ async def _body(route: Route, kind: type[Struct], call: Call) -> Struct:
     if not data and not route.needs_body:
         return kind()
     if not data:
-        raise typed_json.unprocessable("body", "it is missing")
+        raise typed_json.unprocessable("body", "missing")
     if not _is_json(call.headers.get("content-type", "")):
         raise UnsupportedMedia(call.headers.get("content-type", ""))
     if len(data) > route.body_bytes:
         raise TooLarge("the body", route.body_bytes)
     try:
-        if len(data) > typed_json.LARGE_BYTES:  # each step takes up to 30 ms: others come in between
+        if len(data) > typed_json.LARGE_BYTES:  # each step takes up to 30 ms; other tasks run in between
             await asyncio.sleep(0)
             typed_json.check(data, kind)
             await asyncio.sleep(0)
         return typed_json.decode(data, kind)
     except msgspec.ValidationError as error:
         await asyncio.sleep(0)
-        typed_json.decode(data, msgspec.Raw)  # what is not JSON at all is malformed
+        typed_json.decode(data, msgspec.Raw)  # raises Malformed if the body is not JSON at all
         raise typed_json.unprocessable(**typed_json.fault("body", error)) from error
 
 
 async def _read(receive: Receive) -> bytearray:
-    """The whole body. It grows in place: joining 8 MiB at the end would take a while.
+    """Return the whole body. It grows in place, because joining 8 MiB at the end would take a while.
 
     Raises:
         CallerGone: the client closed its connection.
@@ -232,11 +237,11 @@ def _is_json(content_type: str) -> bool:
 
 
 def _query(kind: type[Struct], given: dict[str, str]) -> Struct:
-    """What the row does not name is ignored. Whole numbers are written in digits."""
+    """Decode a query. Parameters that the type does not name are ignored. Whole numbers must be in digits."""
     for member in msgspec.structs.fields(kind):
         text = given.get(member.encode_name, "0")
         if type(member.default) is int and not text.removeprefix("-").isdecimal():
-            raise typed_json.unprocessable(f"query.{member.encode_name}", "it is not a whole number")
+            raise typed_json.unprocessable(f"query.{member.encode_name}", "must be a whole number")
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -244,7 +249,8 @@ def _query(kind: type[Struct], given: dict[str, str]) -> Struct:
 
 
 async def _open(route: SocketRoute, names: dict[str, str], socket: WebSocket) -> None:
-    """What is refused before the socket is accepted is refused as a request is; later, the socket closes."""
+    """Serve a WebSocket. An error before the socket is accepted is answered like that of a request; a later
+    error closes the socket."""
     state = socket.scope["state"]
     node: Node = state["node"]
     state["api"] = route.api

@@ -20,8 +20,8 @@ from rhetor.errors import InvalidSettings, Malformed, RhetorError
 from .http_protocol import BoundedProtocol
 
 GRACE_SECONDS = 3
-# A client behind a cable that was pulled is gone at the latest so long after something was written to it (an
-# event stream's heartbeat, every 15 s), or after as long a silence (tcp(7)).
+# If the network to a client is cut, its connection ends at most this long after something was written to it
+# (an event stream's heartbeat, every 15 s), or after as long a silence (tcp(7)).
 UNACKNOWLEDGED_SECONDS = 20.0
 PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
 FRAME_BYTES = 16 << 20
@@ -31,7 +31,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class OwnersProtocol(BoundedProtocol):
-    """Accepts, on the Unix socket, only processes of the hub's own user (SO_PEERCRED)."""
+    """On the Unix socket, accepts only processes of the hub's own user (SO_PEERCRED)."""
 
     def connection_made(self, transport: Any) -> None:
         connection = transport.get_extra_info("socket")
@@ -48,7 +48,7 @@ class OwnersProtocol(BoundedProtocol):
         return True
 
     def handle_websocket_upgrade(self) -> None:
-        """Load the WebSocket library with the first WebSocket: the hub starts faster without it."""
+        """Load the WebSocket library for the first WebSocket, because the hub starts faster without it."""
         if error := _handshake_fault(self.scope["method"], dict(self.headers)):
             self._refuse(error)
             return
@@ -59,19 +59,19 @@ class OwnersProtocol(BoundedProtocol):
 
 
 def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:
-    """The error in a request for a WebSocket (RFC 6455, section 4.2.1), if there is one."""
+    """Return the error in a request for a WebSocket (RFC 6455, section 4.2.1); None if there is none."""
     if method != "GET":
-        return Malformed("a WebSocket is asked for with GET")
+        return Malformed("a WebSocket must be requested with GET")
     if headers.get(b"sec-websocket-version") != b"13":
-        return Malformed("Sec-WebSocket-Version is 13")
+        return Malformed("Sec-WebSocket-Version must be 13")
     if not _KEY.fullmatch(headers.get(b"sec-websocket-key", b"")):
-        return Malformed("Sec-WebSocket-Key is 16 bytes in base64")
+        return Malformed("Sec-WebSocket-Key must be 16 bytes in base64")
     return None
 
 
 class HubServer(uvicorn.Server):
-    """`listening` is called when the sockets accept connections, `closing` before the connections are
-    closed."""
+    """The hub's HTTP server. `listening` is called when the sockets accept connections, `closing` before the
+    connections are closed."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class HubServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop the server gracefully; a second signal stops it at once. uvicorn would
+        """Stop the server gracefully on SIGTERM or SIGINT, and at once on a second signal. uvicorn would
         raise the signal again at the end, which would end the process before the store is closed."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
@@ -127,13 +127,13 @@ class HubServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     def idle(self) -> bool:
-        """Whether no client is connected."""
+        """Return whether no client is connected."""
         return not self.server_state.connections
 
 
 @contextmanager
 def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
-    """On SIGHUP, reload; if the terminal that the hub was started in is gone, stop."""
+    """On SIGHUP, call `reload`, or `end` if the terminal that the hub was started in is gone."""
     had_terminal = os.isatty(STDERR)
     loop = asyncio.get_running_loop()
 
@@ -151,8 +151,8 @@ def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[
 
 
 def unix_listener(path: Path) -> socket.socket:
-    """A listening socket that only its owner may connect to. The caller holds the lock of the home, so a
-    socket at `path` belongs to no process."""
+    """Return a listening socket that only its owner may connect to. The caller must hold the lock of the
+    hub's home, so that a socket at `path` belongs to no running process."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -166,7 +166,7 @@ def unix_listener(path: Path) -> socket.socket:
 
 
 def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
-    """A listening socket on the loopback interface. `or_any`: use a free port if `port` is in use.
+    """Return a listening socket on the loopback interface. `or_any`: use a free port if `port` is in use.
 
     Raises:
         InvalidSettings: other machines can reach the address, or the port is in use.
@@ -187,8 +187,11 @@ def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
 
 
 def require_own(host: str) -> None:
-    """Raises:
-    InvalidSettings: other machines can reach the address."""
+    """Check that a host is a loopback address.
+
+    Raises:
+        InvalidSettings: other machines can reach the address.
+    """
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise InvalidSettings(
             f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
@@ -196,7 +199,7 @@ def require_own(host: str) -> None:
 
 
 def _expect_acknowledgements(listener: socket.socket) -> None:
-    """Set options that accepted connections inherit, as far as the system has them."""
+    """Set the options that end dead connections, if the system has them. Connections inherit them."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
         "TCP_USER_TIMEOUT": round(UNACKNOWLEDGED_SECONDS * 1000),

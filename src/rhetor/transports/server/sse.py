@@ -38,7 +38,7 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class EventStream(Response):
-    """A response that follows a stream from behind `after`, as `view` shows it, with a comment every 15 s. If
+    """A response with the events of a stream after `after`, encoded by `view`, and a comment every 15 s. If
     the position is lost, the last frame is a `reset`."""
 
     media_type = "text/event-stream"
@@ -85,8 +85,8 @@ class EventStream(Response):
 
 
 class _Body:
-    """The body of a response, as a subscriber of the broadcaster. Frames that can be written at once go to
-    the connection directly, as chunks (RFC 9112, 7.1)."""
+    """The body of a response, as a subscriber of the broadcaster. Frames that can be written at once are
+    written to the connection directly, as chunks (RFC 9112, 7.1)."""
 
     api = SSE
 
@@ -103,7 +103,7 @@ class _Body:
         self._traffic.sent += size
 
     async def write(self, frames: bytes) -> None:
-        await self._server.drained(flow.STALL_SECONDS)  # the server itself would wait without end
+        await self._server.drained(flow.STALL_SECONDS)  # uvicorn itself would wait forever
         await self._send({"type": "http.response.body", "body": frames, "more_body": True})
         await self._server.drained(flow.STALL_SECONDS)
 
@@ -114,7 +114,7 @@ class _Body:
 
 
 def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
-    """Why the hub cancelled a stream; None if it did not."""
+    """Return why the hub cancelled a stream; None if it did not."""
     if reader.dismissed:
         reader.task.uncancel()
         return ShuttingDown()
@@ -124,30 +124,31 @@ def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
 
 
 def error_frame(error: RhetorError) -> bytes:
-    """The last frame of a stream that ends early. It has no id, so that the client keeps its cursor."""
+    """Return the last frame of a stream that ends early. It has no id, so the client keeps its cursor."""
     said = {"type": "error", "code": error.code, "detail": error.detail, "retryable": error.retryable}
     return b"event: error\ndata: %b\n\n" % msgspec.json.encode({**error.data, **said})
 
 
 def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
-    """The turn of an accepted message in the format of the peer's API, up to the end of the turn."""
+    """Stream the turn of an accepted message up to its end, as `content` events, then `done` or `error`."""
     view = specialist.SseTurn(accepted.peer, accepted.turn_id)
     return EventStream(hub, accepted.session_id, accepted.after, view, headers)
 
 
 def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
-    """The same turn as raw events."""
+    """Stream the turn of an accepted message up to its end, as raw events."""
     view = raw.SseView(accepted.after.seq, accepted.turn_id, TURN_ENDS)
     return EventStream(hub, accepted.session_id, accepted.after, view, headers)
 
 
 def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]) -> EventStream:
-    """A plan's events up to its end."""
+    """Stream a plan's events up to its end."""
     return EventStream(hub, plan_id, after, raw.SseView(after.seq, ends=PLAN_ENDS), headers)
 
 
 def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
-    """The events of a plan that has just started; if the client prefers not to wait, only their cursor."""
+    """Stream the events of a plan that has just started. If the client prefers not to wait, return only their
+    cursor."""
     headers = {"x-plan-id": plan_id, "x-cursor": str(after), **notices}
     if not call.prefers_not_to_wait:
         return plan_stream(call.hub, plan_id, after, headers)
@@ -156,12 +157,13 @@ def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) 
 
 
 def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]) -> EventStream:
-    """The events of a stream from a position, and then new ones, without end."""
+    """Stream the events after a position, and then new ones, without end."""
     return EventStream(hub, stream, after, raw.SseView(after.seq), headers)
 
 
 async def events_of(call: Call, stream: str, head: Head, position: Position, limit: int) -> Response:
-    """With `Accept: text/event-stream` without end, else at most `limit` events."""
+    """Return the events after a position: with `Accept: text/event-stream` as a stream without end, otherwise
+    at most `limit` of them."""
     if call.accepts_events:
         return event_stream(call.hub, stream, position, {"x-cursor": str(position)})
     records = await call.hub.state.store.page(stream, position, limit)

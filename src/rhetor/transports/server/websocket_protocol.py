@@ -1,5 +1,5 @@
-"""The server's end of a WebSocket. Beside ASGI, it writes frames that were encoded once for many clients,
-bounds the data that a client has not read, and closes connections whose client is gone.
+"""The server's end of a WebSocket. Besides ASGI, it writes frames that were encoded once for many clients,
+limits the data that a client has not read, and closes connections whose client is gone.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from rhetor.errors import Malformed, TooLarge
 from .counters import Traffic
 from .flow import EXTENSION, TransportWriter, drained
 
-MOST_FRAGMENTS = 1 << 14  # of one message: they may be empty, and each takes room
+MOST_FRAGMENTS = 1 << 14  # of one message; even an empty fragment takes memory
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Sends a ping every `ping_seconds`, and closes the connection if no pong follows within `pong_seconds`.
-    The library closes connections that violate the protocol: 1002, 1007 for text that is not UTF-8, 1009 for
-    a message above `ws_max_size`.
+    The library closes connections that violate the protocol, with the code 1002, 1007 for text that is not
+    UTF-8, or 1009 for a message above `ws_max_size`.
 
-    `traffic`: the counters of its API, once that is known; `broken` is called with the code of a violation.
-    `writer`: for frames that need not wait; its caller counts the bytes."""
+    `traffic`: the counters of its API, once the API is known; `broken` is called with the error code of a
+    violation. `writer` writes frames without waiting; its caller counts the bytes."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
-    linger_seconds = 10.0  # for a client to read that it is closed
-    parting_seconds = 2.0  # for one that answers no ping
+    linger_seconds = 10.0  # for a client to read the close frame
+    parting_seconds = 2.0  # the same, for a client that did not answer a ping
     traffic = Traffic()
     broken: Callable[[str], None] = staticmethod(lambda code: None)
-    is_full = False  # more is written than the client has read
+    is_full = False  # the client has left too much data unread
 
     def connection_made(self, transport: Any) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
@@ -69,7 +69,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frames)
 
     def data_received(self, data: bytes) -> None:
-        self.writer.look_again()  # it may be the client's end of the conversation
+        self.writer.look_again()  # the data may be the client's close frame
         self.traffic.received += len(data)
         super().data_received(data)
 
@@ -83,11 +83,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
 
     async def drained(self, seconds: float) -> None:
-        """As `flow.drained`."""
+        """Do the same as `flow.drained`."""
         await drained(self.transport, self.writable.is_set, self.writable.wait, seconds)
 
     def end(self, code: int, reason: str) -> None:
-        """Close. If the client reads nothing, the connection is dropped a little later."""
+        """Send a close frame. If the client does not answer, drop the connection after `linger_seconds`."""
         if not self.is_open:
             return
         self.writer.look_again()
@@ -116,13 +116,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            self.handshake_complete = True  # it was refused, in order
+            self.handshake_complete = True  # the handshake was rejected properly
 
     def send_receive_event_to_app(self) -> None:
         is_text = self.curr_msg_data_type == "text" and not self.close_sent
         if is_text and not all(map(bytes.isascii, self.frames)) and not _is_utf8(b"".join(self.frames)):
             self.frames = []
-            self.conn.fail(1007, "text is UTF-8")
+            self.conn.fail(1007, "text must be UTF-8")
             self.handle_parser_exception()
             return
         super().send_receive_event_to_app()

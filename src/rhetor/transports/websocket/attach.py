@@ -1,4 +1,4 @@
-"""Attach a terminal to a running program: bytes in both directions, and JSON frames beside them."""
+"""Attaches a terminal to a running program (`/ws/attach/{peer}`): bytes in both directions, and JSON."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from rhetor.transports.server.node import Node
 from .connection import SocketConnection, talk
 
 MOST_SIDE = 1000
-KEYS = 1 / 20  # of a message: a mouse sends some hundred frames a second
+KEYS = 1 / 20  # of a message, for each frame: a mouse sends hundreds of frames per second
 
 
 async def attach(socket: WebSocket, peer: str) -> None:
-    """`?mode=rw` (the default) types, `r` only looks; `after`: the cursor of the last notice that came."""
+    """Serve one attached terminal. `?mode=rw` (the default) accepts keys, `r` is read-only; `after`: the
+    cursor of the last notice that the client received."""
     here: Node = socket.scope["state"]["node"]
     who: Principal = socket.scope["state"]["principal"]
     mode = socket.query_params.get("mode", "rw")
     if mode not in ("rw", "r"):
-        raise Malformed("mode is rw or r")
+        raise Malformed("mode must be rw or r")
     after = Position.parse(socket.query_params.get("after", ""))
     viewer = await view(here.hub.state, who, peer, writes=mode == "rw")
 
@@ -41,8 +42,11 @@ async def attach(socket: WebSocket, peer: str) -> None:
 
 
 async def _show(connection: SocketConnection, viewer: Viewer) -> None:
-    """Raises:
-    TooSlow: the terminal reads nothing, or is so far behind that what follows is no longer kept."""
+    """Write the program's output to the client, and close the connection at its end.
+
+    Raises:
+        TooSlow: the client reads nothing, or is so far behind that the next output is no longer stored.
+    """
     async for item in viewer:
         if isinstance(item, bytes):
             await connection.show(item)
@@ -54,7 +58,7 @@ async def _show(connection: SocketConnection, viewer: Viewer) -> None:
 async def _tell(
     connection: SocketConnection, here: Node, who: Principal, peer: str, after: Position | None
 ) -> None:
-    """What is forwarded to this terminal, as notices: text, without any control character or sequence."""
+    """Write the messages that are forwarded to this terminal, as notices: text without control sequences."""
     state = here.hub.state
     async for event in forwarded_messages(state, who, peer, after):
         message = event.payload
@@ -74,8 +78,12 @@ async def _tell(
 
 
 async def _type(connection: SocketConnection, viewer: Viewer) -> None:
-    """Raises:
-    RateExceeded, TooManyInvalid: the terminal sends too much, or what makes no sense."""
+    """Pass the client's keys and sizes to the program.
+
+    Raises:
+        RateExceeded: the client sent too many frames.
+        TooManyInvalid: the client sent too many invalid frames.
+    """
     async for message in connection.messages():
         connection.charge(KEYS)
         if isinstance(message, bytes):
@@ -96,13 +104,16 @@ class _Size(msgspec.Struct):
 
 
 def _size(text: str) -> tuple[int, int]:
-    """Raises:
-    Malformed: it is no `{"type": "size", "rows", "cols"}`."""
+    """Return the rows and columns in a text frame.
+
+    Raises:
+        Malformed: the frame is not `{"type": "size", "rows", "cols"}`, or a number is out of range.
+    """
     try:
         size = msgspec.json.decode(text, type=_Size)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Malformed('a text frame is {"type": "size", "rows", "cols"}') from error
+        raise Malformed('a text frame must be {"type": "size", "rows", "cols"}') from error
     for side in (size.rows, size.cols):
         if not 1 <= side <= MOST_SIDE:
-            raise Malformed(f"rows and cols are from 1 to {MOST_SIDE}")
+            raise Malformed(f"rows and cols must be from 1 to {MOST_SIDE}")
     return size.rows, size.cols

@@ -1,6 +1,6 @@
 """One client's WebSocket: reading with limits, and writing the streams that the client follows.
 
-It knows no dialect.
+This module knows no dialect.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from rhetor.store.base import Record
 from rhetor.transports.server.flow import EXTENSION, STALL_SECONDS
 from rhetor.transports.server.node import Node
 
-if TYPE_CHECKING:  # the library behind it is loaded when a WebSocket is first asked for
+if TYPE_CHECKING:  # the library behind it is loaded for the first WebSocket
     from rhetor.transports.server.websocket_protocol import SocketProtocol
 
-TEXT_BYTES = 8 << 20  # of one message: what a body may have, too
+TEXT_BYTES = 8 << 20  # of one message; a request's body has the same limit
 MOST_FAULTS = 10
-MOST_TASKS = 200  # sessions that are followed, and calls that wait, of one connection
+MOST_TASKS = 200  # followed sessions and waiting calls of one connection
 log = logging.getLogger(__name__)
 
 
 class Hold:
-    """Holds a follower back, so that its frames come after the reply that is being written."""
+    """Holds back the frames of a follower until the reply that is being written has been sent."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -59,7 +59,7 @@ class Hold:
 
 
 class SocketConnection:
-    """An accepted WebSocket, made by `talk`."""
+    """An accepted WebSocket, created by `talk`."""
 
     def __init__(self, socket: WebSocket, tasks: asyncio.TaskGroup) -> None:
         state = socket.scope["state"]
@@ -76,10 +76,10 @@ class SocketConnection:
         self._faults = 0
 
     async def messages(self) -> AsyncIterator[str | bytes]:
-        """The messages of the client, until it closes.
+        """Yield the messages of the client, until it closes the connection.
 
         Raises:
-            TooLarge: a text message has more than 8 MiB.
+            TooLarge: a text message has more than 8 Mi characters.
         """
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             text = message.get("text")
@@ -107,7 +107,7 @@ class SocketConnection:
         self.node.tally.fault(self.api, code)
 
     def count_fault(self) -> None:
-        """One more message that could not be understood.
+        """Count an invalid message.
 
         Raises:
             TooManyInvalid: it was the tenth.
@@ -117,7 +117,7 @@ class SocketConnection:
             raise TooManyInvalid(MOST_FAULTS)
 
     async def say(self, *texts: bytes) -> None:
-        """Write each text as a message, all in one piece."""
+        """Write each text as a message, without other messages in between."""
         await self.write(b"".join(map(text_frame, texts)))
 
     async def show(self, data: bytes) -> None:
@@ -125,16 +125,16 @@ class SocketConnection:
         await self.write(binary_frame(data))
 
     def require_room(self) -> None:
-        """To be asked before what will `start` something.
+        """Check that another task may be started. Call this before work that ends with `start`.
 
         Raises:
-            TooManyAtOnce: there is as much under way as may be.
+            TooManyAtOnce: the connection has as many tasks as it may have.
         """
         if self._running >= MOST_TASKS:
             raise TooManyAtOnce("sessions and calls", MOST_TASKS)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a task beside the reading. It ends with the connection at the latest."""
+        """Run a task in the background. It is cancelled when the connection ends."""
         self._running += 1
         task = self._tasks.create_task(work, name=name)
         task.add_done_callback(self._done)
@@ -148,14 +148,16 @@ class SocketConnection:
         hold: Hold | None = None,
         batches: AsyncIterator[Sequence[Record]] | None = None,
     ) -> None:
-        """Show the client what is behind `after`, and then what comes, until the view is over; nothing while
-        it is held. `batches`: the same records, from who has to do something with them; the next one is asked
-        for when the one before is written.
+        """Write the events after `after` to the client, and then new ones, until the view is over. While
+        `hold` is held, nothing is written.
+
+        `batches` yields the same records, if the caller has to process them first. The next batch is
+        requested when the previous one has been written.
 
         Raises:
             PositionLost: the position is not, or is no longer, part of the log.
             TooSlow: the client does not read.
-            ShuttingDown: the hub ends.
+            ShuttingDown: the hub is stopping.
         """
         state = self.hub.state
         with state.presence.reader(stream) as reader:
@@ -172,11 +174,11 @@ class SocketConnection:
                 raise ShuttingDown from None
 
     def close(self) -> None:
-        """Close with 1000."""
+        """Close the connection with the code 1000."""
         self._protocol.end(1000, "")
 
     def end(self, error: RhetorError) -> None:
-        """Close with the code of this error."""
+        """Close the connection with the code of this error."""
         self.node.tally.end(self.api, error.code)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
@@ -234,14 +236,14 @@ async def talk(socket: WebSocket, answer: Callable[[SocketConnection], Awaitable
         async with asyncio.TaskGroup() as tasks:
             connection = SocketConnection(socket, tasks)
             await answer(connection)
-            raise _Gone  # a group ends what is in it only for an error
+            raise _Gone  # a task group cancels its tasks only after an error
     except* _Gone:
         protocol.end(1000, "")
     except* RhetorError as group:
         connection.end(_first(group))
     except* Exception as group:
         # an unexpected error is a bug of the hub, and must end no other connection
-        log.exception("a connection failed", exc_info=group, extra={"api": socket.scope["state"]["api"]})
+        log.exception("connection failed", exc_info=group, extra={"api": socket.scope["state"]["api"]})
         protocol.end(1011, "internal")
 
 

@@ -79,7 +79,7 @@ class LoopHandler:
         self._connection.require_room()
         session: Session = await self._execute(command)
         head = await self._hub.state.store.head(session.id) or Head("", 0, 1)
-        if session.id not in self._attended:  # the same call again, by its key
+        if session.id not in self._attended:  # otherwise the call was repeated with the same key
             self._attend(session, Position(head.epoch, head.head), LoopView(), scope)
         return Reply({"sessionId": session.id, **_status(session)})
 
@@ -100,7 +100,7 @@ class LoopHandler:
         try:
             await self._execute(command)
         except NotFound:
-            pass  # what never was is as stopped as can be; and somebody else's is not told from it
+            pass  # an unknown session counts as stopped; another caller's session is unknown to this caller
         return Reply({"status": Status.STOPPED})
 
     async def _resume(self, command: c.ResumeSession, cursor: str | None, scope: ReplyScope) -> Reply:
@@ -120,7 +120,7 @@ class LoopHandler:
         return Reply({**_status(session), **resumed(head, after)})
 
     def _running(self, session_id: str) -> frozenset[str]:
-        """The turn that runs in the session: its end is still to come."""
+        """Return the id of the turn that is running in the session, if any."""
         runner = self._hub.state.runners.get(session_id)
         current = runner.current if runner is not None else None
         return frozenset() if current is None else frozenset({current.turn.turn_id})
@@ -145,7 +145,7 @@ class LoopHandler:
                 del self._attended[session.id]
 
     async def _leave(self, session_id: str) -> None:
-        """Stop following, where this connection does: it begins again somewhere else."""
+        """Stop following the session, if this connection follows it, to follow it from another position."""
         attended = self._attended.pop(session_id, None)
         if attended is not None and attended.task is not None:
             attended.task.cancel()

@@ -24,7 +24,8 @@ from .connection import SocketConnection, talk
 
 
 async def named_socket(socket: WebSocket, socket_id: str) -> None:
-    """What cannot be is said before the upgrade, but that a position is lost, which is told on the socket."""
+    """Serve one connection to a named socket. An error is returned before the upgrade, except for a lost
+    position, which is reported on the socket."""
     here: Node = socket.scope["state"]["node"]
     who: Principal = socket.scope["state"]["principal"]
     wishes = SocketOptions.of(socket.query_params)
@@ -64,8 +65,11 @@ class NamedSocketHandler:
         self._parts: dict[str, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
-        """Raises:
-        TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection is to be closed."""
+        """Execute the client's writes until it closes the connection, and send it the socket's messages.
+
+        Raises:
+            TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection must be closed.
+        """
         self._connection.start(self._read(), f"socket {self._socket.id}")
         async for message in self._connection.messages():
             self._connection.charge(1)
@@ -101,7 +105,8 @@ class NamedSocketHandler:
         self._connection.close()
 
     async def _batches(self, after: Position, view: SocketView) -> AsyncIterator[Sequence[Record]]:
-        """What is behind `after`, each part prepared before it is shown, and noted as given when it was."""
+        """Yield the records after `after` in parts. Each part is prepared before it is written, and marked as
+        read after that."""
         state = self._hub.state
         async for records in follow(state.store, self._socket.session_id, after):
             for part in _parts(records, self._apart):
@@ -124,7 +129,7 @@ class NamedSocketHandler:
                     await asyncio.wait([task])  # its chunks come before its whole answer
 
     async def _show_part(self, member: str, session_id: str, turn_id: str) -> None:
-        """Show what a member says, as far as it is kept in its session."""
+        """Write the chunks of a team member's turn, if its session still has all of them."""
         store = self._hub.state.store
         row, head = await store.get("turn", turn_id), await store.head(session_id)
         behind = TurnRow.of(row).behind if row is not None else 0
@@ -148,8 +153,8 @@ STEPS = frozenset({StepStarted.type, StepDone.type, StepFailed.type})
 
 
 def _parts(records: Sequence[Record], apart: frozenset[str]) -> list[Sequence[Record]]:
-    """The records in order, such that one that needs something before it is shown stands first in its part,
-    and one with bytes alone."""
+    """Split records into parts, in order. A record of a type in `apart` must be prepared before it is
+    written, so it begins a part. A record with binary content is a part of its own."""
     parts: list[list[Record]] = []
     for record in records:
         alone = parts and parts[-1][0].type in BYTES

@@ -21,7 +21,7 @@ from .rpc import Reply, ReplyScope, serve
 
 async def peer_socket(socket: WebSocket, id: str) -> None:
     here: Node = socket.scope["state"]["node"]
-    here.hub.state.peers.resolve(id)  # that there is none is said before the upgrade
+    here.hub.state.peers.resolve(id)  # an unknown peer is reported before the upgrade
 
     async def answer(connection: SocketConnection) -> None:
         await serve(connection, PeerHandler(connection, id).answer)
@@ -51,8 +51,11 @@ class PeerHandler:
                 return await self._subscribe(session_id, cursor)
 
     async def _whole(self, accepted: Accepted) -> dict[str, Any]:
-        """Raises:
-        TurnFailure: the turn did not complete."""
+        """Return the whole answer to an accepted message.
+
+        Raises:
+            TurnFailure: the turn did not complete.
+        """
         with self._hub.state.presence.waiting_for_end(accepted.session_id):
             end, said = await self._hub.answer(accepted)
         if isinstance(end, TurnCompleted):

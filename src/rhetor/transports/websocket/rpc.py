@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Reply:
-    """The reply to a call: `result` now, or what `later` returns while other calls are read. `then` is called
-    when the reply is written."""
+    """The reply to a call: `result`, or the result of `later`, which runs while further calls are read.
+    `then` is called when the reply has been written."""
 
     result: Any = None
     later: Callable[[], Awaitable[Any]] | None = None
@@ -32,7 +32,7 @@ class Reply:
 
 @dataclass(slots=True)
 class ReplyScope:
-    """Contexts that are left when the replies to one text are written."""
+    """The contexts to exit when the replies to one text have been written."""
 
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -41,19 +41,20 @@ Answer = Callable[[Call, ReplyScope], Awaitable[Reply]]
 
 
 async def serve(connection: SocketConnection, answer: Answer) -> None:
-    """Answer calls until the client closes. Texts are handled in order; calls that take long run beside them.
+    """Answer calls until the client closes the connection. Texts are handled in order; long calls run in the
+    background.
 
     Raises:
-        TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection is to be closed.
+        TooManyInvalid, RateExceeded, TooLarge, TooSlow: the connection must be closed.
     """
     async for text in connection.messages():
         if isinstance(text, bytes):
-            fault = Fault(jsonrpc.PARSE_ERROR, "calls are text messages")
+            fault = Fault(jsonrpc.PARSE_ERROR, "calls must be text messages")
             incoming = jsonrpc.Incoming((fault,))
         else:
             incoming = jsonrpc.decode(text)
             if len(text) > LARGE_BYTES:
-                await asyncio.sleep(0)  # others come in before its params are decoded
+                await asyncio.sleep(0)  # other tasks run before the params are decoded
         connection.charge(len(incoming.items))
         await _take(connection, answer, incoming)
         if incoming.has_fault:
@@ -84,7 +85,7 @@ async def _done(connection: SocketConnection, item: Call | Fault, answer: Answer
 async def _finish(
     connection: SocketConnection, done: list[Done], is_batch: bool, entered: AsyncExitStack
 ) -> None:
-    """Wait for the calls that take long, together, and reply; what the replies announce follows them."""
+    """Wait for all calls of a text, write the replies, and then call `then` of each reply."""
 
     async def settled(item: Call | Fault, reply: Reply | bytes) -> bytes:
         if isinstance(item, Call) and isinstance(reply, Reply) and reply.later:
@@ -106,7 +107,7 @@ def _go_on(done: list[Done]) -> None:
 
 
 async def _tried(connection: SocketConnection, call: Call, work: Awaitable[Any]) -> Any:
-    """The result of the work, or the error reply."""
+    """Return the result of the work, or the error reply if the work fails."""
     try:
         return await work
     except jsonrpc.Refused as refused:
@@ -115,20 +116,20 @@ async def _tried(connection: SocketConnection, call: Call, work: Awaitable[Any])
         return jsonrpc.error(call.id, refused.code, data=said)
     except RhetorError as error:
         if isinstance(error, errors.ShuttingDown | errors.TooSlow):
-            raise  # the connection's end, not this call's
+            raise  # this ends the connection, not only the call
         connection.fault(error.code)
         return _error(call, error)
-    except Exception:  # one call's mistake is not the connection's
+    except Exception:  # a bug in one call must not end the connection
         log.exception("call failed", extra={"method": call.method})
         connection.fault(RhetorError.code)
-        said = jsonrpc.said(INTERNAL_ERROR, "the hub made a mistake; its log has the details")
+        said = jsonrpc.said(INTERNAL_ERROR, "internal error; the hub's log has the details")
         return jsonrpc.error(call.id, INTERNAL_ERROR, data=said)
 
 
 def _error(call: Call, error: RhetorError) -> bytes:
-    # a turn that failed has the code of what happened, and with it that one's number
+    # a failed turn has the code of its cause, and therefore the number of its cause
     rpc = RPC_OF.get(error.code, error.rpc)
-    # what the hub finds wrong is in the params: that the request is one was seen before
+    # the request itself was checked before, so an error that the hub reports is in the params
     code = INVALID_PARAMS if rpc == INVALID_REQUEST else rpc
     said = {"code": error.code, "detail": error.detail, "retryable": error.retryable}
     return jsonrpc.error(call.id, code, error.detail, {**error.data, **said})
@@ -145,7 +146,7 @@ RPC_OF = _known(errors.TurnFailure)
 
 
 def _written(item: Call | Fault, reply: Reply | bytes) -> bytes:
-    """The reply as bytes; empty for a notification."""
+    """Return the reply as bytes; empty for a notification."""
     if isinstance(item, Call) and item.is_notice:
         return b""
     return reply if isinstance(reply, bytes) else jsonrpc.result(item.id, reply.result)

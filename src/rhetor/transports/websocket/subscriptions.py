@@ -1,4 +1,4 @@
-"""Many streams on one connection, and the caller's requests for permission: a part of `/ws`."""
+"""The calls of `/ws` that follow streams, many on one connection, and the caller's permission requests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SubscriptionHandler:
     def __init__(self, connection: SocketConnection) -> None:
         self._connection = connection
         self._hub = connection.hub
-        self._followed: dict[str, asyncio.Task[None] | None] = {}  # None: it begins
+        self._followed: dict[str, asyncio.Task[None] | None] = {}  # None: not started yet
 
     async def answer(self, call: Call) -> Reply:
         match decode(call):
@@ -69,11 +69,12 @@ class SubscriptionHandler:
 
     def _require_room(self, subscription: str) -> None:
         if subscription in self._followed:
-            raise Refused(INVALID_PARAMS, f"{subscription!r} is followed already")
+            raise Refused(INVALID_PARAMS, f"the subscription {subscription!r} already exists")
         self._connection.require_room()
 
     def _begin(self, subscription: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-        """What begins it once the reply is written; not where the same batch has left it."""
+        """Return a function that starts the work, to be called when the reply has been written. It does
+        nothing if the same batch has ended the subscription."""
         self._followed[subscription] = None
 
         async def until_over() -> None:
@@ -93,7 +94,7 @@ class SubscriptionHandler:
     async def _follow(self, subscription: str, stream: str, after: Position) -> None:
         try:
             await self._connection.follow(stream, after, NamedView(subscription, after.seq))
-        except (PositionLost, NotFound) as why:  # this one's end, and not the connection's
+        except (PositionLost, NotFound) as why:  # this ends the subscription, not the connection
             await self._connection.say(lost(subscription, {"outcome": "gone", **why.data}))
 
     async def _tell(self, watch: PermissionWatch, subscription: str) -> None:

@@ -1,4 +1,4 @@
-"""The WebSockets: who may use each, and what serves it."""
+"""All WebSocket routes: who may use each one, and which handler serves it."""
 
 from __future__ import annotations
 
