@@ -110,7 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.cycle.more_body:  # the response to an incomplete request has begun, and cannot be replaced
             self.transport.close()
         else:
-            self.cycle.keep_alive = False  # the earlier request is complete: it gets its response, as the last
+            self.cycle.keep_alive = False  # the earlier request is complete, and gets the last response
 
     def _answering(self) -> bool:
         """Return whether a response is being sent, or is about to be."""
