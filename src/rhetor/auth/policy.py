@@ -9,8 +9,8 @@ from rhetor.errors import Forbidden, Unauthenticated
 
 
 class Policy(StrEnum):
-    """`public`: anyone who can reach the address. `user`: authenticated callers. `owner`: the owner of this
-    hub, on its Unix socket."""
+    """Who may use a route. `public`: anyone who can reach the address. `user`: authenticated callers.
+    `owner`: the owner of this hub, on its Unix socket."""
 
     PUBLIC = "public"
     USER = "user"

@@ -104,7 +104,7 @@ class PlainText:
     def _line_feed(self) -> str:
         columns = self._columns
         if columns and self._row_start() + columns < len(self._cells) and not self._wraps:
-            self._at += columns  # down within a line that has several rows
+            self._at += columns  # move down within a line that has several rows
             return ""
         return self._over()
 
@@ -163,7 +163,7 @@ def _cells(text: str, before: list[str]) -> list[str]:
             if cells:
                 cells[-1] += char
             else:
-                cells.append(char)  # else it would be lost: it has no column of its own
+                cells.append(char)  # kept as a cell, although it has no column of its own
         elif unicodedata.east_asian_width(char) in "WF":
             cells += (char, "")
         else:

@@ -38,7 +38,7 @@ from rhetor.errors import (
 )
 
 AT_ONCE = 4  # processes of a few hundred megabytes each; further turns wait
-GRACE_SECONDS = 0.5  # nothing of such a process is worth waiting for
+GRACE_SECONDS = 0.5  # such a process has nothing to save, so it is ended quickly
 _LOGIN_WORDS = ("log in", "logged in", "/login", "api key", "authenticat")
 
 

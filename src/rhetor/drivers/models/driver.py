@@ -27,7 +27,7 @@ from rhetor.drivers.models.turn import ModelTurn, Question, TurnResources
 class ChatDriver:
     """Opens conversations with models. The HTTP clients are shared by all of them and closed with the driver.
 
-    `fallbacks`: references of the models to try if the peer's own one fails. `clock`: Unix time.
+    `fallbacks`: references of the models to try if the peer's own model fails. `clock` returns Unix time.
     """
 
     sessions: Literal["many", "one"] = "many"

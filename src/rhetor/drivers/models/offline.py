@@ -33,7 +33,7 @@ class OfflineDriver:
 
 
 class OfflineConversation:
-    """Answers immediately, in several chunks."""
+    """A conversation with the offline model, which answers immediately, in several chunks."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer

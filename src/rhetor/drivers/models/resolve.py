@@ -74,7 +74,7 @@ class Models:
     """Resolves references and caches the results until `reset`. The result "no provider" expires.
 
     `list_models` asks a provider for its models. `servers` lists the local servers to search. `agents`: the
-    coding agents that can answer as models. `clock`: monotonic seconds.
+    coding agents that can answer as models. `clock` returns monotonic seconds.
     """
 
     def __init__(

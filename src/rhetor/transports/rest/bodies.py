@@ -75,7 +75,7 @@ class HowToSend(Body, frozen=True, kw_only=True):
 
 
 class MessageBody(HowToSend, frozen=True, kw_only=True):
-    """`context_window` without `session_id` opens a session that is kept."""
+    """A message to a peer. `context_window` without `session_id` opens a session that is kept."""
 
     content: str
     session_id: Id | None = None
@@ -156,8 +156,8 @@ class SessionBody(Body, frozen=True, kw_only=True):
 
 
 class ResumeBody(Body, frozen=True, kw_only=True):
-    """`standing`: messages to the session's peer that name no session continue this one; `cwd`: only messages
-    from that folder do."""
+    """How to resume a session. `standing`: messages to its peer that name no session continue this one;
+    `cwd`: only messages from that folder do."""
 
     standing: bool = False
     cwd: Folder | None = None
@@ -176,15 +176,15 @@ class CheckpointBody(Body, frozen=True, kw_only=True):
 
 
 class PlaceBody(Body, frozen=True, kw_only=True):
-    """`at`: a checkpoint's id or name, or a cursor; the head if it is left out."""
+    """Where to fork a session. `at`: a checkpoint's id or name, or a cursor; the head if it is left out."""
 
     at: Id | None = None
     name: Name | None = None
 
 
 class ImportBody(Body, frozen=True, kw_only=True):
-    """`since`: an RFC 3339 time; files that were last changed before it are left out. `paths`: absolute paths
-    of files or folders."""
+    """Which transcripts to import. `since`: an RFC 3339 time; files that were last changed before it are left
+    out. `paths`: absolute paths of files or folders."""
 
     tool: Id | None = None
     since: Annotated[str, Meta(max_length=40)] | None = None
@@ -283,7 +283,8 @@ class PlanBody(Body, frozen=True, kw_only=True):
 
 
 class OperationBody(Body, frozen=True, kw_only=True):
-    """`ai`: a peer, `@capability` or `team:name`. `{{id}}` in `message` places that operation's answer."""
+    """An operation. `ai`: a peer, `@capability` or `team:name`. `{{id}}` in `message` stands for the answer
+    of the operation with that id."""
 
     id: StepId
     ai: Id
@@ -296,7 +297,8 @@ class OperationBody(Body, frozen=True, kw_only=True):
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
-    """`sequential` runs one operation at a time, in the order given, as far as dependencies allow."""
+    """A bulk request. `sequential` runs one operation at a time, in the order given, as far as dependencies
+    allow."""
 
     operations: Annotated[list[OperationBody], Meta(min_length=1, max_length=1000)]
     execution: Literal["parallel", "sequential"] = "parallel"
@@ -312,7 +314,7 @@ class BulkBody(Body, frozen=True, kw_only=True):
 
 
 class ToolResultBody(Body, frozen=True, kw_only=True):
-    """`result`: any JSON value. `is_error`: report to the model that the tool failed."""
+    """The result of a tool, as any JSON value. `is_error`: report to the model that the tool failed."""
 
     result: Raw
     is_error: bool = False
@@ -332,7 +334,8 @@ class OptionBody(Body, frozen=True, kw_only=True):
 
 
 class SocketBody(Body, frozen=True, kw_only=True):
-    """`model` and `prompt` replace the specialist's own; `context` (any JSON) follows the prompt, as data."""
+    """A socket to open. `model` and `prompt` replace the specialist's own; `context` (any JSON) follows the
+    prompt, as data."""
 
     ai_name: Id
     model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
@@ -379,7 +382,8 @@ Side = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class ProgramBody(Body, frozen=True, kw_only=True):
-    """`argv`: the program and its arguments, run without a shell; `env`: the program's whole environment."""
+    """A program to start as a peer. `argv`: the program and its arguments, run without a shell; `env`: the
+    program's whole environment."""
 
     name: Name
     kind: Literal["terminal", "stdio"]
@@ -419,14 +423,14 @@ class ProgramBody(Body, frozen=True, kw_only=True):
 
 
 class LaunchBody(Body, frozen=True, kw_only=True):
-    """`cwd`: the caller's folder, for programs that run there."""
+    """How to start a tool. `cwd`: the caller's folder, for programs that run there."""
 
     cwd: Folder | None = None
     session: Name | None = None
 
 
 class WaitBody(Body, frozen=True, kw_only=True):
-    """`timeout`: in seconds; without it, the wait has no limit."""
+    """The peers to wait for. `timeout`: in seconds; without it, the wait has no limit."""
 
     peers: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
     mode: Literal["any", "all"] = "all"
@@ -434,8 +438,8 @@ class WaitBody(Body, frozen=True, kw_only=True):
 
 
 class ForwardBody(Body, frozen=True, kw_only=True):
-    """`to`: a peer or a terminal. `json`: forward a JSON object with the text, its source, its destination,
-    the time and the purpose. `execute`: a wrapped program executes the text."""
+    """A forward. `to`: a peer or a terminal. `json`: forward a JSON object with the text, its source, its
+    destination, the time and the purpose. `execute`: a wrapped program executes the text."""
 
     to: Id
     as_json: bool = field(name="json", default=False)
@@ -450,13 +454,13 @@ class NewForwardBody(ForwardBody, frozen=True, kw_only=True):
 
 
 class TerminalBody(Body, frozen=True, kw_only=True):
-    """`seen`: a cursor of the terminal's stream, up to which the shell has shown messages."""
+    """A named shell. `seen`: the cursor of its stream up to which it has shown messages."""
 
     seen: Id | None = None
 
 
 class HopBody(Body, frozen=True, kw_only=True):
-    """`ai`: a peer, `@capability`, `team:name` or `route:name`."""
+    """A hop of a route. `ai`: a peer, `@capability`, `team:name` or `route:name`."""
 
     ai: Id
     purpose: Purpose = ""
@@ -495,7 +499,7 @@ Limit = Annotated[int, Meta(ge=1, le=1000)]
 
 
 class AfterQuery(Query, frozen=True, kw_only=True):
-    """`after`: the cursor after which the events begin; the hub checks it."""
+    """Where to read events. `after`: the cursor after which they begin; the hub checks it."""
 
     after: Annotated[str, Meta(extra_json_schema={"pattern": r"^([0-9A-Za-z]{32}:[0-9]{1,18})?$"})] | None = (
         None
@@ -515,7 +519,7 @@ class SessionsQuery(Query, frozen=True, kw_only=True):
 
 
 class MessagesQuery(Query, frozen=True, kw_only=True):
-    """`messages`: how many of the last messages to return."""
+    """What to return of a session. `messages`: how many of the last messages."""
 
     messages: Annotated[int, Meta(ge=0, le=100_000)] = 1000
 
@@ -533,7 +537,7 @@ class CapableQuery(Query, frozen=True, kw_only=True):
 
 
 class ToolsQuery(Query, frozen=True, kw_only=True):
-    """`check`: run each program's health check too."""
+    """What to return of the tools. `check`: run each program's health check too."""
 
     check: bool = False
 

@@ -37,7 +37,7 @@ class Status(Struct):
 
 
 class Capabilities(Struct):
-    """`capabilities`: the peers that have each capability, best first."""
+    """What the hub offers. `capabilities`: the peers that have each capability, best first."""
 
     version: str
     doors: list[str]
@@ -71,7 +71,7 @@ class Reloaded(Struct):
 
 
 class Code(Struct):
-    """`expires_in`: seconds."""
+    """A one-time code for a browser login. `expires_in`: in seconds."""
 
     code: str
     url: str
@@ -87,7 +87,7 @@ class PeerCapabilities(Struct):
 
 
 class Peer(Struct):
-    """Unknown values are null."""
+    """A peer. Unknown values are null."""
 
     id: str
     name: str
@@ -121,7 +121,7 @@ class Match(Struct):
 
 
 class Reply(Struct):
-    """`execution_time`: seconds."""
+    """A complete answer. `execution_time`: in seconds."""
 
     response: str
     ai: str
@@ -147,7 +147,7 @@ class Said(Struct):
 
 
 class Session(Struct):
-    """`ttl`: seconds without use until the session expires; null if it does not expire."""
+    """A session. `ttl`: seconds without use until it expires; null if it does not expire."""
 
     id: str
     specialist_id: str
@@ -170,8 +170,8 @@ class Sessions(Struct):
 
 
 class ImportedFile(Struct):
-    """`new`: imported turns; `known`: turns that were in the log already; `malformed`: lines that cannot be
-    read; `skipped`, `error`: why nothing was imported from the file."""
+    """The import of one file. `new`: imported turns; `known`: turns that were in the log already;
+    `malformed`: lines that cannot be read; `skipped`, `error`: why nothing was imported."""
 
     path: str
     tool: str
@@ -185,8 +185,8 @@ class ImportedFile(Struct):
 
 
 class Imported(Struct):
-    """`unchanged`: how many files have not changed since an earlier import; `more`: files are left for the
-    next run."""
+    """An import. `unchanged`: how many files have not changed since an earlier import; `more`: files are left
+    for the next run."""
 
     dry_run: bool
     files: list[ImportedFile]
@@ -285,7 +285,7 @@ class Login(Struct):
 
 
 class Tool(Struct, kw_only=True):
-    """`health`: present if it was requested."""
+    """A configured program. `health`: present if it was requested."""
 
     name: str
     display_name: str
@@ -324,7 +324,7 @@ class Reported(Struct):
 
 
 class ToolCapabilities(Struct):
-    """`origins`: whether each capability is declared or reported."""
+    """The capabilities of a program. `origins`: whether each one is declared or reported."""
 
     name: str
     static: dict[str, bool | float]
@@ -388,8 +388,8 @@ class ForwardFailed(Struct):
 
 
 class Forward(Struct):
-    """`kind`: the kind of the destination. `circle`: the peers through which answers return to the source;
-    empty if they do not. `failed`: why the last answer was not forwarded."""
+    """A forward. `kind`: the kind of its destination. `circle`: the peers through which answers return to its
+    source; empty if they do not. `failed`: why the last answer was not forwarded."""
 
     from_: str = field(name="from")
     to: str
@@ -407,7 +407,8 @@ class Forwards(Struct):
 
 
 class Terminal(Struct):
-    """`attached`: how many shells follow it now; `seen`: the cursor up to which messages were shown."""
+    """A named shell. `attached`: how many shells follow its stream now; `seen`: the cursor up to which it has
+    shown messages."""
 
     name: str
     attached: int
@@ -475,7 +476,7 @@ class History(Struct):
 
 
 class Hit(Struct):
-    """`highlights`: start and length of the words in `excerpt`, in characters."""
+    """A message that was found. `highlights`: start and length of the words in `excerpt`, in characters."""
 
     at: Time
     ai: str
@@ -499,8 +500,8 @@ class OpenedSocket(Struct):
 
 
 class Socket(Struct):
-    """`session_id`, `created_at`, `head`: null if the socket was never used; `readers`: open connections;
-    `waiting`: whole messages that no connection has received."""
+    """A named socket. `session_id`, `created_at`, `head`: null if it was never used; `readers`: how many
+    connections it has; `waiting`: how many whole messages no connection has received."""
 
     socket_id: str
     websocket_url: str

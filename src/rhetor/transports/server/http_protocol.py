@@ -20,7 +20,7 @@ from .flow import EXTENSION, TransportWriter, drained
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
 LINGER_SECONDS = 1.0
-PARTING_SECONDS = 10.0  # for a client to read the last frame of its stream
+PARTING_SECONDS = 10.0  # for a client to read the last frame of a stream
 
 
 class BoundedProtocol(HttpToolsProtocol):

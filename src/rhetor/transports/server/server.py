@@ -133,7 +133,7 @@ class HubServer(uvicorn.Server):
 
 @contextmanager
 def on_hang_up(reload: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
-    """On SIGHUP, call `reload`, or `end` if the terminal that the hub was started in is gone."""
+    """While the context is open, call `reload` on SIGHUP, or `end` if the hub's terminal was closed."""
     had_terminal = os.isatty(STDERR)
     loop = asyncio.get_running_loop()
 
