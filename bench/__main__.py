@@ -1,6 +1,6 @@
-"""`python -m bench [NAME …]`: measure, print a table, and keep the figures as JSON under bench/out/.
+"""`python -m bench [NAME …]`: run benchmarks, print tables, and store the figures as JSON in bench/out/.
 
-`python -m bench --docs` measures nothing, and writes what was kept to docs/benchmarks.md.
+`python -m bench --docs` runs nothing, and writes the stored figures to docs/benchmarks.md.
 """
 
 from __future__ import annotations

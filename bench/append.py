@@ -1,11 +1,12 @@
-"""How long an append takes until it is durable on disk and acknowledged, and how fast the log is read back.
+"""How long an append to the log takes until it is durable on disk, and how fast the log is read back.
 
     python -m bench.append [folder]      (a folder on the file system to measure)
 
-Paced appends are sent on schedule, whether or not earlier ones are done. The first row shows how long the
-file system alone takes to make a small write durable. The limit for 500 callers is SQLite alone: one thread
-without an event loop writes the same rows in transactions of 250. The two are measured alternately, and their
-medians compared. The event loop and the garbage collector have the hub's settings.
+Appends at a fixed rate are sent on schedule, whether or not earlier ones have completed. The first row shows
+how long the file system alone takes to make a small write durable. The figure for 500 callers is compared
+with SQLite alone: one thread without an event loop writes the same rows in transactions of 250. The two are
+measured alternately, and their medians are compared. The event loop and the garbage collector have the hub's
+settings.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def run(folder: str | None = None) -> list[Figure]:
             )
         figures += _beside_sqlite_alone(place)
         read = uvloop.run(_with_store(place, replayed))
-        figures.append(Figure("replay from the file, page by page", f"{read:,.0f} events/s"))
+        figures.append(Figure("reading the log from disk, page by page", f"{read:,.0f} events/s"))
     return figures
 
 
@@ -66,13 +67,13 @@ def _beside_sqlite_alone(place: str) -> list[Figure]:
     alone, ours = (median(column) for column in zip(*rounds, strict=True))
     ratio = ours / alone
     return [
-        Figure("SQLite alone, 250 events a transaction", f"{alone:,.0f} events/s"),
-        Figure("appends, 500 callers at once", f"{ours:,.0f} events/s, {ratio:.2f}×", "≥0.4×", ratio >= 0.4),
+        Figure("SQLite alone, 250 events per transaction", f"{alone:,.0f} events/s"),
+        Figure("appends, 500 callers", f"{ours:,.0f} events/s ({ratio:.2f}×)", "≥0.4×", ratio >= 0.4),
     ]
 
 
 def sqlite_alone(place: str, events: int = 50_000, batch: int = 250) -> float:
-    """Events a second: what the store would reach if nothing but SQLite took time."""
+    """Return the events per second that SQLite alone writes: an upper bound for the store."""
     data = encode(CHUNK.payload)
     with tempfile.TemporaryDirectory(dir=place) as folder, closing(connect(Path(folder) / "db")) as database:
         migrate(database)
@@ -89,7 +90,7 @@ def sqlite_alone(place: str, events: int = 50_000, batch: int = 250) -> float:
 
 
 async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> list[float]:
-    """Seconds: single appends over some streams, `rate` a second."""
+    """Append single events to several streams, `rate` per second. Return how long each took, in seconds."""
     took: list[float] = []
     started = time.perf_counter()
     sent = 0
@@ -103,7 +104,7 @@ async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> list
 
 
 async def saturated(store: SqliteStore, writers: int = 500, each: int = 100) -> float:
-    """Events a second: writers that each wait for their append before the next."""
+    """Return the events per second of many writers that each wait for one append before the next."""
     took: list[float] = []
 
     async def write(number: int) -> None:
@@ -118,7 +119,7 @@ async def saturated(store: SqliteStore, writers: int = 500, each: int = 100) -> 
 
 
 async def replayed(store: SqliteStore) -> float:
-    """Events a second, of a stream that is read from its beginning."""
+    """Return the events per second when a stream is read from its beginning."""
     for _ in range(REPLAYED // 1_000):
         done = await store.commit("s", [CHUNK] * 1_000)
     position = Position(done.epoch, 0)

@@ -1,7 +1,8 @@
-"""How long other clients wait while one client sends 8 MiB of small objects, ten times in a row.
+"""How long another client waits while one client sends bodies of 8 MiB, full of small objects.
 
-The sender is a process of its own. Another client sends a small request every 2 ms on its own connection; its
-latency includes the time that the event loop is busy with the large body.
+The sender is a process of its own and sends ten such bodies in a row. The other client sends a small request
+every 2 ms on its own connection. Its latency includes the time during which the event loop is busy with a
+large body.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ async def _run() -> list[Figure]:
         for name in SENDERS:
             waits = await _asking(hub, asyncio.to_thread(_send, name, hub))
             worst = percentile(waits, 0.99)
-            what = f"… beside {TIMES} × 8 MiB: {name}, p50 · p99 · longest"
+            what = f"… during {TIMES} × 8 MiB: {name}, p50 · p99 · worst"
             measured = f"{milliseconds(waits)} · {max(waits) * 1e3:.0f} ms"
             figures.append(Figure(what, measured, "p99 <50 ms", worst < TARGET))
     return figures
@@ -102,7 +103,7 @@ def _send(name: str, hub: RunningHub) -> None:
 
 
 async def _asking(hub: RunningHub, meanwhile: Coroutine[Any, Any, None]) -> list[float]:
-    """Seconds, of each small request until the other work is done."""
+    """Send small requests until `meanwhile` is done. Return how long each took, in seconds."""
     work = asyncio.create_task(meanwhile)
     reader, writer = await asyncio.open_unix_connection(hub.socket)
     waits = []

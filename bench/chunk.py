@@ -1,4 +1,7 @@
-"""CPU time of the hub per chunk, from the provider to one reader, including the log, at 1,000 chunks/s."""
+"""CPU time of the hub per chunk of an answer, from the provider to one client, including the log.
+
+The provider sends 1,000 chunks per second.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def _figure(name: str, variables: dict[str, str], provider: ProviderProcess) -> 
         _ask(hub)
         spent = cpu(hub.pid) - before
     each = spent / CHUNKS * 1e6
-    return Figure(f"CPU a chunk, {name} → one reader", f"{each:.0f} µs", "≤150 µs", each <= 150)
+    return Figure(f"CPU time per chunk, {name} → one client", f"{each:.0f} µs", "≤150 µs", each <= 150)
 
 
 def _ask(hub: RunningHub) -> None:

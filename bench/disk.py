@@ -1,4 +1,4 @@
-"""The disk that durable figures depend on: its file system, and how long it alone takes for a small write."""
+"""The disk that durable writes depend on: its file system, and how long it takes to sync a small write."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bench.table import Figure
 
 
 def disk_figure(folder: str | None = None, seconds: float = 4.0) -> Figure:
-    """The row that stands beside durable figures; `folder`: where temporary files are, if not said.
+    """Measure the disk, and return the row that is shown with the figures of durable writes.
 
-    A disk that stands still for a moment now and then shows in `worst`, and in the p99 of what waits for it.
+    `folder`: on the disk to measure; by default the folder for temporary files. If the disk pauses now and
+    then, `worst` shows it, and so does the p99 of everything that waits for the disk.
     """
     with tempfile.TemporaryDirectory(prefix=".disk-", dir=folder) as place:
         took = fdatasync(Path(place) / "file", seconds)
@@ -23,7 +24,8 @@ def disk_figure(folder: str | None = None, seconds: float = 4.0) -> Figure:
 
 
 def fdatasync(path: Path, seconds: float) -> list[float]:
-    """Seconds: appending 4 KiB and waiting for the disk, without any database."""
+    """Append 4 KiB to a file and wait for the disk, again and again. Return how long each write took, in
+    seconds."""
     took = []
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     ends = time.perf_counter() + seconds
@@ -37,7 +39,7 @@ def fdatasync(path: Path, seconds: float) -> list[float]:
 
 
 def file_system(folder: str | None = None) -> str:
-    """The name of the file system that holds the folder, as /proc/mounts has it."""
+    """Return the name of the folder's file system, from /proc/mounts."""
     place = Path(folder or tempfile.gettempdir()).resolve()
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     holding = [(point, kind) for point, kind in mounts if place.is_relative_to(point)]

@@ -1,7 +1,7 @@
-"""One event to many clients of one session, including the log, compared with a broadcast on Node's `ws`.
+"""Events to many clients of one session, including the log, compared with a broadcast with Node's `ws`.
 
-An event is a frame of 350 bytes. Node's server stores nothing and sends each event on its own; the hub writes
-all new events of a client in one piece. The benchmark alternates between the servers. The clients only read
+An event is a frame of 350 bytes. Node's server stores nothing and writes each event separately; the hub
+writes all new events of a client at once. The benchmark alternates between the servers. The clients only read
 the timestamps of the events. A message is one event to one client.
 """
 
@@ -20,7 +20,7 @@ from bench.table import Figure
 
 ROUNDS = 3
 BURST = 1_000
-# by clients: events one by one in a round, seconds between two, and the limit of p99 in ms
+# by number of clients: single events in a round, seconds between two of them, and the target for p99 in ms
 SIZES = {100: (400, 0.008, 5.0), 1_000: (80, 0.05, 40.0)}
 SINGLE_RATIO, BURST_RATIO = 1.6, 0.5
 RATE, RATE_SECONDS, RATE_LIMIT = 1_500, 5, 10.0
@@ -77,7 +77,7 @@ def _figures(clients: int, sides: Mapping[str, Side]) -> list[Figure]:
         *_cpu(burst, at_once, BURST_RATIO),
         *(Figure(f"{burst}, {name}", f"{max(s.burst_rate):,.0f} messages/s") for name, s in sides.items()),
         *(
-            Figure(f"a connection, of {clients:,}, {n}", f"{s.connection_kb:.0f} KB")
+            Figure(f"memory per connection, {clients:,} clients, {n}", f"{s.connection_kb:.0f} KB")
             for n, s in sides.items()
         ),
     ]
@@ -91,11 +91,11 @@ def _latency(what: str, name: str, side: Side, limit: float) -> Figure:
 
 
 def _cpu(what: str, spent: Mapping[str, list[float]], limit: float) -> list[Figure]:
-    """CPU of the server a message: the best round of each."""
+    """Return the rows for the server's CPU time per message, from the best round of each server."""
     figures = []
     theirs = min(spent[NODE]) if NODE in spent else None
     for name, rounds in spent.items():
-        label, ours = f"{what}, CPU a message, {name}", min(rounds)
+        label, ours = f"{what}, CPU time per message, {name}", min(rounds)
         if theirs is None or name == NODE:
             figures.append(Figure(label, f"{ours:.1f} µs"))
         else:
@@ -107,7 +107,7 @@ def _cpu(what: str, spent: Mapping[str, list[float]], limit: float) -> list[Figu
 
 
 def _sustained() -> list[Figure]:
-    """100 clients, and an event each 2/3 ms; that all of them came is what ends the measurement."""
+    """Send 1,500 events per second to 100 clients. The measurement ends when every client has all of them."""
     what = f"100 clients × {RATE:,} events/s, nothing lost"
     figures = []
     for name in (SOCKET, SSE):
@@ -128,7 +128,7 @@ def _sustained() -> list[Figure]:
 
 
 def _stalled() -> list[Figure]:
-    """The same clients before and after one of them stops reading, in two rounds."""
+    """Measure the same clients before and after one of them stops reading, in two rounds."""
     figures = []
     for name in (SOCKET, SSE):
         before, after = list[float](), list[float]()
@@ -138,13 +138,14 @@ def _stalled() -> list[Figure]:
                 after += _paced(side, STALL_RATE, STALL_SECONDS, stopped=1)
         ratio = percentile(after, 0.99) / percentile(before, 0.99)
         measured = f"{milliseconds(after)} ({ratio:.2f}×)"
-        what = f"100 clients × {STALL_RATE} events/s, one of them stopped, {name}"
-        figures.append(Figure(what, measured, f"p99 ≤{STALL_RATIO}× of none", ratio <= STALL_RATIO))
+        what = f"100 clients × {STALL_RATE} events/s, one stops reading, {name}, p50 · p99"
+        target = f"p99 ≤{STALL_RATIO}× of before"
+        figures.append(Figure(what, measured, target, ratio <= STALL_RATIO))
     return figures
 
 
 def _paced(side: Side, rate: int, seconds: int, stopped: int = 0) -> list[float]:
-    """Latencies (seconds) of a steady load."""
+    """Send events at a fixed rate. Return their latencies in seconds."""
     side.prepare(rate * seconds, stopped)
     side.send(rate * seconds, rate)
     return side.heard().latencies

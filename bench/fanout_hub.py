@@ -1,9 +1,9 @@
-"""The hub's doors and log as a process of its own, told on stdin what to commit to its one session.
+"""A process with the hub's APIs and log, which reads from stdin how many events to commit to its one session.
 
     python -m bench.fanout_hub HOME
 
-Says `PORT TOKEN SESSION` first. A line `COUNT` is that many events at once, `COUNT RATE` so many a second;
-each is a commit of its own.
+It first prints `PORT TOKEN SESSION`. For a line `COUNT`, it commits that many events at once; for a line
+`COUNT RATE`, it commits RATE events per second. Each event is a commit of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from rhetor.transports.server.websocket_protocol import SocketProtocol
 from rhetor.wiring import model_access
 
 OWNER = "bench"
-PROFILE = (1_000_000, 1_000_000)  # new connections a minute, and at once: no limit that is met
+PROFILE = (1_000_000, 1_000_000)  # new connections per minute, and open ones: the benchmark reaches neither
 TEXT = "x" * 20
 STDIN = 0
 
@@ -79,8 +79,11 @@ def _node(home: Home, hub: Hub, port: int) -> Node:
 
 
 async def _obey(hub: Hub, stream: str) -> None:
-    """Lines are read as they come, whole ones: there is one for each event, and what that takes is no part of
-    the hub's work."""
+    """Commit events for each line on stdin, until stdin is closed.
+
+    Lines are read directly, because there is one for each event, and reading them is not part of the hub's
+    work. Each is written at once, so a read returns whole lines.
+    """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
 
@@ -114,7 +117,7 @@ async def _commit(hub: Hub, stream: str) -> None:
 
 
 def _draft() -> Draft:
-    """In the envelope that every event has, about as long as what the other server sends."""
+    """Return an event with a timestamp. In its frame, it is about as long as the events of Node's server."""
     return Draft(OutputDelta(f"|{time.perf_counter_ns():020d}|{TEXT}"), "t_bench")
 
 
@@ -124,7 +127,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    SocketProtocol.ping_seconds = 3600.0  # the followers answer none
+    SocketProtocol.ping_seconds = 3600.0  # the followers do not answer pings
     found = Home(Path(sys.argv[1]), {})
     found.prepare()
     collect_seldom()

@@ -1,4 +1,4 @@
-"""What a broadcast is measured on: the hub's doors, and Node's `ws`; each a server with its followers."""
+"""The servers of the broadcast benchmark with their clients: the hub over WebSocket and SSE, and Node's `ws`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from bench.peers import WS, node_peer
 from bench.process import ROOT, clean_environment, resident
 
 SOCKET, SSE, NODE = "hub, WebSocket", "hub, SSE", "ws (Node)"
-PADDING = 286  # of an event of Node's: with it, a frame is as long as ours
+PADDING = 286  # bytes of text in an event of Node's server, so that its frame is as long as the hub's
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 UPGRADE += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 
 @dataclass(slots=True)
 class Side:
-    """A server with its followers, and what was measured there so far."""
+    """A server with its clients, and the measurements so far. `connection_kb`: memory of the server per
+    client."""
 
     server: subprocess.Popen[bytes]
     clients: subprocess.Popen[bytes]
@@ -34,7 +35,8 @@ class Side:
     burst_rate: list[float] = field(default_factory=list)
 
     def prepare(self, events: int, stopped: int = 0) -> None:
-        """From now on all but `stopped` clients are to get so many."""
+        """Start a measurement in which every client should receive `events` events. The last `stopped`
+        clients stop reading."""
         _tell(self.clients, events, stopped)
         if _line(self.clients) != "prepared":
             raise RuntimeError("the followers are out of step")
@@ -43,13 +45,14 @@ class Side:
         _tell(self.server, events, *rate)
 
     def heard(self) -> Heard:
-        """When everybody has them."""
+        """Wait until every client that reads has all events, and return the result."""
         return msgspec.json.decode(_line(self.clients), type=Heard)
 
 
 @contextmanager
 def our_side(name: str, clients: int, stopping: int = 0) -> Iterator[Side]:
-    """The hub, and clients of one of its doors that follow one session."""
+    """Start the hub and `clients` clients that follow one session through the API `name`. The last `stopping`
+    of them may stop reading later."""
     with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
         command = [sys.executable, "-m", "bench.fanout_hub", f"{folder}/home"]
         with _running(command, folder) as server:
@@ -71,8 +74,11 @@ def _plan(name: str, port: int, token: str, session: str, clients: int, stopping
 
 @contextmanager
 def node_side(clients: int) -> Iterator[Side]:
-    """Raises:
-    Unavailable: it cannot be had on this machine."""
+    """Start Node's server and its clients.
+
+    Raises:
+        Unavailable: Node or the package is not available on this machine.
+    """
     folder = node_peer("ws", WS)
     command = ["node", str(ROOT / "bench/fanout_ws.cjs"), str(folder), str(PADDING)]
     with _running(command, str(folder)) as server:
@@ -93,7 +99,7 @@ def _followed(server: subprocess.Popen[bytes], plan: Followers) -> Iterator[Side
 
 @contextmanager
 def _running(command: list[str], folder: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is told what to do on its stdin, and ends with that."""
+    """Start a process that reads commands from stdin, and terminate it at the end of the `with`."""
     with subprocess.Popen(
         command, cwd=ROOT, env=clean_environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

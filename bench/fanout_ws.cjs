@@ -1,6 +1,6 @@
-// A broadcast server on Node's `ws`: the peer of bench/fanout_hub.py, told on stdin how many events to send
-// (`COUNT` at once, `COUNT RATE` so many a second). It keeps nothing. Each event is encoded once, and is sent to
-// each client with `send`.
+// A broadcast server with Node's `ws`, for comparison with bench/fanout_hub.py. It reads from stdin how many
+// events to send (`COUNT`: at once; `COUNT RATE`: RATE per second). It stores nothing. Each event is encoded once
+// and sent to each client with `send`.
 "use strict";
 const { createServer } = require("node:http");
 const { createInterface } = require("node:readline");

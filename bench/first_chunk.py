@@ -1,7 +1,8 @@
-"""How long the first chunk of a provider takes to reach a client, through each API, over the Unix socket.
+"""How long the first chunk of an answer takes from the provider to a client, for each API.
 
 The provider holds back its first chunk until the client knows that its message was accepted. The measurement
-starts when the provider sends the chunk and ends when the client receives its bytes. It includes the commit.
+starts when the provider sends the chunk and ends when the client receives its bytes over the Unix socket. It
+includes the commit.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ async def _run() -> list[Figure]:
     figures: list[Figure] = []
     async with ProviderServer() as provider:
         with running_hub(openai_variables(provider.url)) as hub:
-            for name, door in DOORS.items():
-                await _timed(provider, hub, door, WARM)
-                alone = await _timed(provider, hub, door, CALLS)
-                figures += _figures(f"a provider's first chunk → {name}", alone)
-            for name, door in DOORS.items():
-                busy = await _beside_others(provider, hub, door)
-                figures += _figures(f"… beside {BESIDE} answers of {1 / PACE:.0f} chunks/s, {name}", busy)
+            for name, api in APIS.items():
+                await _timed(provider, hub, api, WARM)
+                alone = await _timed(provider, hub, api, CALLS)
+                figures += _figures(f"first chunk → {name}", alone)
+            for name, api in APIS.items():
+                busy = await _beside_others(provider, hub, api)
+                figures += _figures(f"… during {BESIDE} answers of {1 / PACE:.0f} chunks/s, {name}", busy)
     return figures
 
 
@@ -52,19 +53,19 @@ def _figures(what: str, took: list[float]) -> list[Figure]:
     ]
 
 
-async def _timed(provider: ProviderServer, hub: RunningHub, door: Door, calls: int) -> list[float]:
-    """Seconds, of so many calls one after the other."""
-    return [await _first_chunk(provider, hub, door, f"gate {time.monotonic_ns()}") for _ in range(calls)]
+async def _timed(provider: ProviderServer, hub: RunningHub, api: Api, calls: int) -> list[float]:
+    """Send messages one after the other. Return how long each first chunk took, in seconds."""
+    return [await _first_chunk(provider, hub, api, f"gate {time.monotonic_ns()}") for _ in range(calls)]
 
 
-async def _beside_others(provider: ProviderServer, hub: RunningHub, door: Door) -> list[float]:
-    """The same while other answers stream, each to a client of its own."""
+async def _beside_others(provider: ProviderServer, hub: RunningHub, api: Api) -> list[float]:
+    """Measure as `_timed` while other answers are streamed, each to a client of its own."""
     other = Script(chunks=("words ",) * 100_000, delay=PACE)
     provider.script(*[other] * BESIDE)
     async with asyncio.TaskGroup() as tasks:
         others = [tasks.create_task(_read_on(hub), name="reader") for _ in range(BESIDE)]
-        await asyncio.sleep(0.5)  # for all of them to have begun
-        took = await _timed(provider, hub, door, CALLS)
+        await asyncio.sleep(0.5)  # until all of them have begun
+        took = await _timed(provider, hub, api, CALLS)
         for task in others:
             task.cancel()
     return took
@@ -79,10 +80,13 @@ async def _read_on(hub: RunningHub) -> None:
         writer.close()
 
 
-async def _first_chunk(provider: ProviderServer, hub: RunningHub, door: Door, gate: str) -> float:
-    """Seconds from the provider's letting go to the client's bytes; more comes only after that."""
+async def _first_chunk(provider: ProviderServer, hub: RunningHub, api: Api, gate: str) -> float:
+    """Return the seconds from the provider's sending of the first chunk until the client has its bytes.
+
+    The provider sends the rest of the answer only afterwards.
+    """
     provider.script(Script(chunks=(MARKER.decode(), " and more"), hold={0: gate, 1: f"{gate} end"}))
-    first, end = await door(hub)
+    first, end = await api(hub)
     await provider.gate(gate).reached()
     began = time.perf_counter()
     provider.gate(gate).release()
@@ -99,11 +103,12 @@ async def _ask(hub: RunningHub) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return reader, writer
 
 
-Door = Callable[[RunningHub], Awaitable[tuple[Reading, Reading]]]
+Api = Callable[[RunningHub], Awaitable[tuple[Reading, Reading]]]
 
 
 async def _sse(hub: RunningHub) -> tuple[Reading, Reading]:
-    """How to read the first chunk of an accepted message, and how to read the rest."""
+    """Send a message, and wait until it is accepted. Return two functions: one reads up to the first chunk,
+    the other one reads the rest."""
     reader, writer = await _ask(hub)
     await reader.readuntil(b"\r\n\r\n")
 
@@ -143,4 +148,4 @@ def _reading(socket: JsonRpc, last: bytes) -> tuple[Reading, Reading]:
     return first, end
 
 
-DOORS: dict[str, Door] = {"SSE": _sse, "/ws/ai": _peer, "/ws": _loop}
+APIS: dict[str, Api] = {"SSE": _sse, "/ws/ai": _peer, "/ws": _loop}

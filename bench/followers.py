@@ -1,9 +1,11 @@
-"""Many clients that follow one stream, as a process of its own: whatever the frames, they look for stamps.
+"""A process with many clients that follow one stream. They look for timestamps and do not decode frames.
 
-An event holds `|NANOSECONDS|`, when it was made by the clock that all processes of a machine share, and no
-other `|`; nor does the length of its frame. Says `ready` when all are connected. A line `COUNT` on stdin
-waits until everybody has that many events more, and is answered with what that took; in `COUNT STOPPED` the
-last STOPPED of them read nothing any more, and are not waited for."""
+An event contains `|NANOSECONDS|`, the time at which it was made, by the clock that all processes of a machine
+share. Neither the event nor the header of its frame contains another `|`. The process prints `ready` when all
+clients are connected. For a line `COUNT` on stdin, it waits until every client has received COUNT more
+events, and prints the result. For a line `COUNT STOPPED`, the last STOPPED clients stop reading, and it does
+not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ STAMP = re.compile(rb"\|(\d{20})\|")
 
 
 class Followers(msgspec.Struct, frozen=True):
-    """`request`: what each of `count` connections to `port` sends first; `call`: what it says on the
-    WebSocket that it then has. The last `stopping` of them take in little that they do not read."""
+    """The clients to start. Each of `count` connections to `port` sends `request` and then, if it is not
+    empty, `call` as a WebSocket message. The last `stopping` of them have a small receive buffer, so that the
+    server soon notices when they stop reading."""
 
     port: int
     request: str
@@ -37,20 +40,21 @@ class Followers(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct):
-    """Seconds: of each event that was seen whole, until its client had it; and from the first event's making
-    until the last client had the last one."""
+    """The result of a measurement, in seconds. `latencies`: from making an event until a client received it,
+    for each piece of data in which a whole timestamp was found. `elapsed`: from making the first event until
+    the last client received the last one."""
 
     latencies: list[float]
     elapsed: float
 
 
 class _Follower(asyncio.Protocol):
-    """One connection. What is before an event's stamp is not looked at."""
+    """One connection. It counts the `|` of timestamps and ignores all other data."""
 
     def __init__(self, crowd: _Crowd, plan: Followers) -> None:
         self._crowd = crowd
         self._says = [plan.request.encode(), *([_masked(plan.call.encode())] if plan.call else [])]
-        self._stamps = 0  # halves of them
+        self._stamps = 0  # number of `|`, two for each timestamp
         self._is_greeted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,12 +86,12 @@ class _Follower(asyncio.Protocol):
 
 
 def _masked(text: bytes) -> bytes:
-    """A client's text frame (RFC 6455, 5.2), masked with zeros: the text stays as it is."""
+    """Return a client's text frame (RFC 6455, 5.2), masked with zeros, which leave the text unchanged."""
     return b"\x81" + struct.pack("!BHI", 0x80 | 126, len(text), 0) + text
 
 
 class _Crowd:
-    """All connections, and what they have heard since `prepare`."""
+    """All connections, and what they have received since `prepare`."""
 
     def __init__(self, plan: Followers) -> None:
         self._plan = plan
@@ -111,7 +115,8 @@ class _Crowd:
         await self._all_greeted.wait()
 
     def prepare(self, events: int, stopped: int = 0) -> None:
-        """From now on, everybody is to get so many, but for those who stop reading."""
+        """Start a measurement in which each client should receive `events` events. The last `stopped` clients
+        stop reading."""
         for member in self._members[len(self._members) - stopped :]:
             member.stop()
         self._events, self._waiting = events, len(self._members) - stopped
@@ -122,10 +127,10 @@ class _Crowd:
             member.reset()
 
     async def hear(self) -> Heard:
-        """When everybody has them.
+        """Wait until every client that reads has all events, and return the result.
 
         Raises:
-            TimeoutError: somebody did not get them all.
+            TimeoutError: a client did not receive all of them within 60 seconds.
         """
         async with asyncio.timeout(LIMIT_SECONDS):
             await self._done.wait()

@@ -1,8 +1,8 @@
-"""One model call through the hub, compared with a plain aiohttp proxy and with LiteLLM's proxy.
+"""A call of a model through the hub, compared with a plain aiohttp proxy and with LiteLLM's proxy.
 
 All of them use the same scripted provider, and the benchmark alternates between them. The time that each adds
-is the time to the first chunk of an answer, minus the time of a call directly to the provider. The hub stores
-its answers durably in the log; the proxies store nothing.
+is its time to the first chunk (or to the whole answer), minus that of a call directly to the provider. The
+hub stores its answers durably in the log; the proxies store nothing.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ CHUNKS = 4
 MARKER = "xxxxxxxx"
 DIRECT, RAW, HUB, UNIX, PROXY = (
     "directly to the provider",
-    "a raw aiohttp proxy",
+    "a plain aiohttp proxy",
     "the hub, TCP",
     "the hub, Unix socket",
     "LiteLLM's proxy",
 )
-# what must hold: time added and calls per second, as ratios to the raw proxy's and to LiteLLM's
+# the targets for added time (at most) and calls per second (at least), relative to each of the other proxies
 ADDED = {RAW: 3.5, PROXY: 0.25}
 RATE = {RAW: 0.18, PROXY: 6.0}
 Ways = dict[str, tuple[Plan, Plan]]
@@ -56,7 +56,7 @@ def run() -> list[Figure]:
         _warm(ways)
         figures = [*_one_at_a_time(ways), *_at_once(ways)]
         memory = " · ".join(f"{resident(pid) / 1024:.0f} MB" for pid in pids.values())
-    return [disk_figure(), *skipped, *figures, Figure(f"resident after that: {' · '.join(pids)}", memory)]
+    return [disk_figure(), *skipped, *figures, Figure(f"memory after that: {' · '.join(pids)}", memory)]
 
 
 def _hub_ways(hub: RunningHub) -> Ways:
@@ -89,7 +89,7 @@ def _warm(ways: Ways) -> None:
 
 
 def _one_at_a_time(ways: Ways) -> list[Figure]:
-    """Time to the first chunk and to the whole answer, each less that of a direct call."""
+    """Return the rows for the time to the first chunk and to the whole answer, less that of a direct call."""
     first: dict[str, list[float]] = {way: [] for way in ways}
     whole: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(ROUNDS):
@@ -112,7 +112,7 @@ def _added(what: str, p50: dict[str, float]) -> list[Figure]:
 
 
 def _at_once(ways: Ways) -> list[Figure]:
-    """Calls a second, 16 callers at once: the median of some rounds."""
+    """Return the rows for calls per second with 16 callers at once: the median of several rounds."""
     figures = []
     for number, kind in enumerate(("streamed", "whole")):
         rates: dict[str, list[float]] = {way: [] for way in ways}
@@ -120,7 +120,7 @@ def _at_once(ways: Ways) -> list[Figure]:
             for way, plans in ways.items():
                 calls = MANY if way != PROXY else MANY // 4
                 rates[way].append(_rate(put_load(replace_calls(plans[number], calls, AT_ONCE))))
-        figures += _rates(f"calls/s at {AT_ONCE} at once, {kind}", rates)
+        figures += _rates(f"calls/s, {AT_ONCE} at once, {kind}", rates)
     return figures
 
 
@@ -135,14 +135,14 @@ def _rates(what: str, rates: dict[str, list[float]]) -> list[Figure]:
 def _compared(
     what: str, measured: str, way: str, values: Mapping[str, float], limits: Mapping[str, float]
 ) -> list[Figure]:
-    """A row for a proxy; for the hub, a row for each proxy that it is compared with."""
+    """Return one row for a proxy. For the hub, return one row for each proxy with which it is compared."""
     others = [other for other in limits if other in values] if way in (HUB, UNIX) else []
     figures = [] if others else [Figure(what, measured)]
     for other in others:
         ratio, limit = values[way] / values[other], limits[other]
         sign, holds = ("≤", ratio <= limit) if limits is ADDED else ("≥", ratio >= limit)
         figures.append(
-            Figure(f"{what}, beside {other}", f"{measured} ({ratio:.2f}×)", f"{sign}{limit:g}×", holds)
+            Figure(f"{what}, relative to {other}", f"{measured} ({ratio:.2f}×)", f"{sign}{limit:g}×", holds)
         )
     return figures
 
@@ -152,5 +152,5 @@ def _rate(timings: Timings) -> float:
 
 
 def replace_calls(plan: Plan, calls: int, at_once: int) -> Plan:
-    """The same load, of another size."""
+    """Return the same plan with another number of calls."""
     return Plan(plan.request, plan.marker, calls, at_once, plan.unix, plan.port)

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy as a process of its own, in front of the scripted provider."""
+"""LiteLLM's proxy in a process of its own, in front of the scripted provider."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ model_list:
     litellm_params: {{model: openai/scripted, api_base: {url}/v1, api_key: k}}
 general_settings: {{master_key: {key}}}
 """
-# as its own guide for production has it, and nothing is asked of other machines
+# as its guide for production recommends, and without requests to other machines
 VARIABLES = {
     "LITELLM_MODE": "PRODUCTION",
     "LITELLM_LOG": "ERROR",
@@ -40,10 +40,10 @@ class Proxy:
 
 @contextmanager
 def running_proxy(url: str) -> Iterator[Proxy]:
-    """The proxy in front of the provider at `url`, with one worker.
+    """Run the proxy in front of the provider at `url`, with one worker, until the end of the `with`.
 
     Raises:
-        Unavailable: it cannot be installed, or does not start.
+        Unavailable: the proxy cannot be installed, or does not start.
     """
     commands = python_peer("litellm", LITELLM)
     with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:

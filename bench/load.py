@@ -1,4 +1,4 @@
-"""A load of HTTP calls, as a process of its own that does next to nothing else: raw bytes, keep-alive.
+"""A process that generates a load of HTTP calls cheaply: raw bytes over connections that are kept alive.
 
 python -m bench.load < plan > timings
 """
@@ -18,8 +18,8 @@ from bench.process import ROOT
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`at_once` connections make `calls` calls of `request` altogether. `unix` is a path, else `port` on
-    loopback. `marker` is in the first chunk of an answer, and in nothing before it."""
+    """`at_once` connections send `request` `calls` times in total, to the Unix socket at the path `unix`, or
+    else to `port` on loopback. The first chunk of an answer contains `marker`, and nothing before it does."""
 
     request: str
     marker: str
@@ -30,7 +30,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Timings(msgspec.Struct):
-    """Seconds: of the whole load; of each call until the marker, and until its end."""
+    """Durations in seconds. `elapsed`: of the whole load; `first`: of each call until the marker; `whole`: of
+    each call until the end of its answer."""
 
     elapsed: float = 0.0
     first: list[float] = []
@@ -40,7 +41,7 @@ class Timings(msgspec.Struct):
 def post(
     path: str, body: dict[str, object], token: str = "", host: str = "localhost", *, close: bool = False
 ) -> str:
-    """A request as it goes over the wire. `close`: its answer ends with the connection."""
+    """Return the text of a POST request. `close`: the server closes the connection after the answer."""
     content = msgspec.json.encode(body).decode()
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     head += f"Authorization: Bearer {token}\r\n" if token else ""
@@ -49,7 +50,11 @@ def post(
 
 
 def put_load(plan: Plan) -> Timings:
-    """Run a plan in a process of its own, and wait for it."""
+    """Run a plan in a process of its own, and return its timings.
+
+    Raises:
+        RuntimeError: a call failed.
+    """
     command = [sys.executable, "-m", "bench.load"]
     done = subprocess.run(
         command, cwd=ROOT, input=msgspec.json.encode(plan), capture_output=True, check=False
@@ -60,7 +65,7 @@ def put_load(plan: Plan) -> Timings:
 
 
 class _Caller(asyncio.Protocol):
-    """One connection: calls, one after the other, as long as there are any left to make."""
+    """One connection. It makes one call after the other, until no calls are left."""
 
     def __init__(self, load: _Load) -> None:
         self._load = load
@@ -96,7 +101,7 @@ class _Caller(asyncio.Protocol):
 
 
 class _Load:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self, plan: Plan) -> None:
         self.request, self.marker = plan.request.encode(), plan.marker.encode()

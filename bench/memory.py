@@ -1,4 +1,4 @@
-"""Memory of the hub: on its own, and per session that waits for its next message.
+"""Resident memory of the hub: without sessions, and per session that waits for its next message.
 
 Sessions of the interactive loop share connections, up to 100 sessions per connection.
 """
@@ -21,23 +21,23 @@ LIMIT_KB = 30.0
 def run() -> list[Figure]:
     with running_hub() as hub:
         idle = resident(hub.pid)
-        _open(hub, WARM)  # what the first sessions need is loaded, and not a session's own
+        _open(hub, WARM)  # the first sessions load code and fill caches, which later ones share
         before, opened = resident(hub.pid), 0
         each: dict[int, float] = {}
         for step in STEPS:
             _open(hub, step - opened)
             opened = step
             each[step] = (resident(hub.pid) - before) / step
-    first = Figure("hub resident, idle", f"{idle / 1024:.0f} MB", "≤90 MB", idle / 1024 <= 90)
+    first = Figure("the hub without sessions", f"{idle / 1024:.0f} MB", "≤90 MB", idle / 1024 <= 90)
     return [
         first,
-        *(_figure("a waiting session", step, kilobytes) for step, kilobytes in each.items()),
-        *(_figure("… in the interactive loop", step, kb) for step, kb in uvloop.run(_in_the_loop()).items()),
+        *(_figure("per waiting session", step, kilobytes) for step, kilobytes in each.items()),
+        *(_figure("… of the interactive loop", step, kb) for step, kb in uvloop.run(_in_the_loop()).items()),
     ]
 
 
 async def _in_the_loop() -> dict[int, float]:
-    """Kilobytes of each, by how many there are."""
+    """Return the kilobytes per session of the interactive loop, by the number of sessions."""
     with running_hub() as hub:
         sockets = [await _connect(hub, WARM)]
         before, opened = resident(hub.pid), 0
@@ -54,7 +54,7 @@ async def _in_the_loop() -> dict[int, float]:
 
 
 async def _connect(hub: RunningHub, count: int) -> JsonRpc:
-    """A connection with so many sessions."""
+    """Open a connection, and start `count` sessions on it."""
     socket = await JsonRpc.connect(hub.socket, "/ws")
     for _ in range(count):
         await socket.ask("startSession", userId="bench", sessionParams={"peer": "apollo"})
@@ -62,8 +62,8 @@ async def _connect(hub: RunningHub, count: int) -> JsonRpc:
 
 
 def _figure(name: str, sessions: int, each: float) -> Figure:
-    what = f"{name}, of {sessions:,}"
-    if sessions < 100:  # one page more or less is too much of so few
+    what = f"{name}, {sessions:,} sessions"
+    if sessions < 100:  # with so few sessions, a single page of memory changes the result
         return Figure(what, f"{each:.1f} KB")
     return Figure(what, f"{each:.1f} KB", f"≤{LIMIT_KB:.0f} KB", each <= LIMIT_KB)
 

@@ -1,4 +1,4 @@
-"""The results of the last run, as a page of the documentation."""
+"""The page of the documentation with the results of the last run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ HEAD = """\
 
 These are the results of the last run of `make bench`; `python -m bench --docs` writes this page. They were
 measured on {machine}.
-The machine also does other work, so times differ by a third or more between runs. Compare the ratios: both
-sides of a ratio are measured in the same run, alternately. A target that is not met is marked `misses`.
+The machine also does other work, so times differ by a third or more between runs. Compare the ratios: the two
+values of a ratio are measured in the same run, alternately. The last column shows whether a target was met or
+missed. `p50` is the median, and `p99` the value below which 99% of the measurements are.
 
-The benchmark installs the programs for comparison under `~/.cache/aish-bench`, at pinned versions, each in
+The benchmarks install the programs for comparison under `~/.cache/aish-bench`, in pinned versions, each in
 its own environment. All of them use the scripted provider of the tests, on loopback, as their model. The hub
 runs with limits on connections and messages that no benchmark reaches (`limits.*` at 1,000,000).
 """
 
 
 def page(tables: Mapping[str, Sequence[Figure]]) -> str:
-    """All tables, each under the docstring of its benchmark."""
+    """Return the page: all tables, each below the docstring of its benchmark."""
     parts = [HEAD.format(machine=_machine())]
     for name, figures in tables.items():
         rows = [replace(figure, what=figure.what.replace("|", "\\|")) for figure in figures]
@@ -40,6 +41,6 @@ def _machine() -> str:
 
 
 def _about(name: str) -> str:
-    """The docstring of the module, without the command line."""
+    """Return the docstring of the benchmark's module without the paragraphs that show its command line."""
     text = (importlib.import_module(f"bench.{name}").__doc__ or "").strip()
     return "\n\n".join(part for part in text.split("\n\n") if not part.startswith("    "))

@@ -1,6 +1,6 @@
-"""The programs that figures stand beside, each in an environment of its own under the user's cache folder.
+"""The programs for comparison, each in an environment of its own in the user's cache folder.
 
-Nothing of them is installed in the project's environment, and what is there already is not made again.
+They are not installed in the project's environment, and are installed only once.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ INSTALL_SECONDS = 600
 
 
 class Unavailable(Exception):
-    """A peer that cannot be had on this machine; the text says why."""
+    """A program for comparison cannot be installed or started on this machine. The text says why."""
 
     def figure(self, what: str) -> Figure:
-        """The row that stands in its place."""
+        """Return the row that replaces the program's figures."""
         return Figure(what, f"skipped: {self}")
 
 
 def python_peer(name: str, *requirements: str) -> Path:
-    """The folder of commands of an environment that has the requirements.
+    """Install Python packages in an environment of their own. Return the folder of its commands.
 
     Raises:
-        Unavailable: it cannot be installed.
+        Unavailable: the packages cannot be installed.
     """
     folder = CACHE / name
     uv = shutil.which("uv") or str(ROOT / ".tools/bin/uv")
@@ -45,10 +45,10 @@ def python_peer(name: str, *requirements: str) -> Path:
 
 
 def node_peer(name: str, package: str) -> Path:
-    """A folder in which Node finds the package.
+    """Install an npm package in a folder of its own. Return the folder, in which Node finds the package.
 
     Raises:
-        Unavailable: there is no Node, or the package cannot be installed.
+        Unavailable: Node is not installed, or the package cannot be installed.
     """
     folder = CACHE / name
     if not _is_there(folder, (package,)):
@@ -56,7 +56,7 @@ def node_peer(name: str, package: str) -> Path:
         _install(["npm", "install", "--no-audit", "--no-fund", "--prefix", ".", package], folder)
         _note(folder, (package,))
     if shutil.which("node") is None:
-        raise Unavailable("there is no node")
+        raise Unavailable("node is not installed")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""What a process has used, as Linux counts it; and the hub as a process of its own."""
+"""CPU time and memory of a process, and a hub that runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
-PROCESS_CLOCK = 2  # CPUCLOCK_SCHED of Linux: what the scheduler has counted
-# what children get of this process's environment: enough to be found, nothing that configures them
+PROCESS_CLOCK = 2  # CPUCLOCK_SCHED of Linux: CPU time, as the scheduler counts it
+# the variables that child processes receive: enough to find programs and modules, and no configuration
 PASSED = ("PATH", "PYTHONPATH")
-# what is measured is the hub, not its limits: none of them is met
+# so high that no benchmark reaches a limit: they measure the hub, not its limits
 PROFILE = {
     "RHETOR_LIMITS__CONNECTIONS_PER_MINUTE": "1000000",
     "RHETOR_LIMITS__CONNECTIONS_AT_ONCE": "1000000",
@@ -27,28 +27,29 @@ PROFILE = {
 
 
 def cpu(pid: int) -> float:
-    """Seconds of processor time that all threads of the process have used, in nanoseconds' steps.
+    """Return the CPU time that all threads of the process have used, in seconds.
 
-    The clock of clock_getcpuclockid(3): /proc counts in steps of 10 ms, too coarse for what is compared here.
+    It reads the clock of clock_getcpuclockid(3), which counts nanoseconds. /proc counts in steps of 10 ms,
+    which is too coarse here.
     """
     return time.clock_gettime(~pid << 3 | PROCESS_CLOCK)
 
 
 def resident(pid: int) -> float:
-    """Kilobytes of resident memory."""
+    """Return the resident memory of the process in kilobytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
 
 def clean_environment(folder: str) -> dict[str, str]:
-    """An environment in which everything that is kept lies in the folder."""
+    """Return an environment in which programs keep all of their files in the folder."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     return {**passed, "HOME": folder, "RHETOR_HOME": f"{folder}/home", "RHETOR_MODELS__AGENTS": "[]"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunningHub:
-    """`socket`: path of its Unix socket; `port`: of its TCP door, which asks for `token`."""
+    """A running hub. `socket`: the path of its Unix socket; `port`: its TCP port, which requires `token`."""
 
     pid: int
     folder: str
@@ -63,7 +64,7 @@ class RunningHub:
 
 @contextmanager
 def running_hub(variables: Mapping[str, str] | None = None) -> Iterator[RunningHub]:
-    """`rhetor serve` with a home of its own, from `with` to the end of it."""
+    """Start `rhetor serve` with a state folder of its own, and stop it at the end of the `with`."""
     with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
         environment = {**clean_environment(folder), **PROFILE, **(variables or {})}
         command = [f"{BIN}/rhetor", "serve", "--port", "0"]
@@ -78,5 +79,5 @@ def running_hub(variables: Mapping[str, str] | None = None) -> Iterator[RunningH
 
 
 def openai_variables(url: str) -> dict[str, str]:
-    """What makes every specialist ask the scripted provider at `url`."""
+    """Return the variables with which every specialist uses the scripted provider at `url`."""
     return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}

@@ -19,7 +19,7 @@ from bench.stats import percentile
 from bench.table import Figure
 
 TURNS = 30
-# answers each line with three; notes when the last one went out
+# answers each line with three lines, and records when it wrote the last one
 ANSWERING = """
 import sys, time
 for line in sys.stdin:
@@ -27,7 +27,7 @@ for line in sys.stdin:
         print(word, line.strip(), flush=True)
     open(sys.argv[1], "w").write(str(time.monotonic()))
 """
-# the same as a full-screen program, drawn by cursor addressing, with no prompt to be seen
+# a full-screen program that does the same: it positions the cursor, and shows no prompt
 DRAWING = """
 import os, sys, time, tty
 tty.setraw(0)
@@ -52,13 +52,13 @@ def run() -> list[Figure]:
         screen = _turns(hub, "terminal", DRAWING)
         shell = _shell(hub)
         hosts = _hosts(hub)
-        for name in ("stdio-peer", "terminal-peer", "shell"):  # they would outlive the hub
+        for name in ("stdio-peer", "terminal-peer", "shell"):  # otherwise they outlive the hub
             _ask(hub, f"/api/v2/programs/{name}", {}, "DELETE")
     return [
-        _figure("end of a turn after a delimiter", stdio, 0.050),
-        _figure("… after the last byte of a screen", screen, 0.700),
-        _figure("… of a shell that marks its commands, sent to done", shell, None),
-        Figure("host of a program, resident", f"{hosts / 1024:.1f} MB", "≤12 MB", hosts / 1024 <= 12),
+        _figure("last byte → end of the answer, program with a delimiter", stdio, 0.050),
+        _figure("last byte → end of the answer, full-screen program", screen, 0.700),
+        _figure("message → end of the answer, shell that marks its commands", shell, None),
+        Figure("memory of a program's host", f"{hosts / 1024:.1f} MB", "≤12 MB", hosts / 1024 <= 12),
     ]
 
 
@@ -70,7 +70,8 @@ def _figure(what: str, took: Sequence[float], limit: float | None) -> Figure:
 
 
 def _turns(hub: RunningHub, kind: str, source: str, delimiter: str | None = None) -> list[float]:
-    """Seconds from a program's last byte to the end of its answer, of so many turns."""
+    """Start a program, and send it messages. Return the seconds from the program's last byte until the client
+    has the end of the answer, for each turn but the first."""
     name, noted = f"{kind}-peer", Path(hub.folder, f"{kind}.noted")
     program = Path(hub.folder, f"{kind}.py")
     program.write_text(source)
@@ -93,7 +94,7 @@ def _shell(hub: RunningHub) -> list[float]:
 
 
 def _hosts(hub: RunningHub) -> float:
-    """Kilobytes of the largest host."""
+    """Return the resident memory of the largest host process, in kilobytes."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
@@ -106,7 +107,7 @@ def _hosts(hub: RunningHub) -> float:
 
 
 def _has_open(process: Path, folder: str) -> bool:
-    """Whether the process has a file of the hub's folder open."""
+    """Return whether the process has a file in the hub's folder open."""
     for link in (process / "fd").iterdir():
         try:
             if str(link.readlink()).startswith(folder):
@@ -123,7 +124,7 @@ def _announce(hub: RunningHub, body: dict[str, Any]) -> None:
 
 
 def _send(hub: RunningHub, peer: str, content: str) -> float:
-    """When (CLOCK_MONOTONIC) the end of the answer was read."""
+    """Send a message. Return when the client received the end of the answer (CLOCK_MONOTONIC, in seconds)."""
     answer = _ask(hub, f"/api/v2/ai/{peer}/stream", {"content": content, "execute": True})
     ended = time.monotonic()
     last = json.loads(answer.rsplit(b"data: ", 1)[1].split(b"\n", 1)[0])

@@ -1,8 +1,8 @@
-"""A plain aiohttp proxy in front of the scripted provider: what a gateway costs that does nothing else.
+"""A plain aiohttp proxy in front of the scripted provider, which shows the least that a gateway costs.
 
     python -m bench.raw_proxy URL
 
-It prints its port, passes each POST on to URL, and passes the answer back in the chunks in which it came.
+It prints its port, sends each POST on to URL, and returns the answer in the chunks in which it arrives.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RawProxy:
 
 @contextmanager
 def running_raw_proxy(url: str) -> Iterator[RawProxy]:
-    """The proxy as a process of its own, in front of the provider at `url`."""
+    """Run the proxy in a process of its own, in front of the provider at `url`, until the end of the `with`."""
     command = [sys.executable, "-m", "bench.raw_proxy", url]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as proxy:
         try:

@@ -1,6 +1,7 @@
-"""What a user waits for: the installed shell, with a hub that is running and without one.
+"""How long a user waits for an answer from the installed shell, with and without a running hub.
 
-The benchmark alternates these commands with `python -c pass`, on the same machine: compare the ratios.
+The benchmark alternates the commands with `python -c pass`, on the same machine: compare the ratios. `llm` is
+another command-line client for models, here with a model that only echoes.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ def _warm(environment: dict[str, str]) -> list[Figure]:
     base, warm = statistics.median(nothing), statistics.median(answers)
     return [
         Figure("python -c pass", f"{base * 1e3:.1f} ms", "", None),
-        Figure("echo hi | aish apollo, hub warm", f"{warm * 1e3:.1f} ms", "", None),
-        Figure("… as a multiple of python -c pass", f"{warm / base:.2f}×", "≤2.5×", warm / base <= 2.5),
-        Figure("first · second stream after a start", f"{first * 1e3:.1f} · {second * 1e3:.1f} ms", "", None),
+        Figure("echo hi | aish apollo, hub running", f"{warm * 1e3:.1f} ms", "", None),
+        Figure("… compared with python -c pass", f"{warm / base:.2f}×", "≤2.5×", warm / base <= 2.5),
+        Figure("first · second answer of a new hub", f"{first * 1e3:.1f} · {second * 1e3:.1f} ms", "", None),
     ]
 
 
 def _beside_llm(environment: dict[str, str]) -> list[Figure]:
-    """The same question to `llm` with a model that only echoes."""
+    """Compare with the same question to `llm`, with a model that only echoes."""
     try:
         command = [f"{python_peer('llm', *LLM)}/llm", "-m", "echo"]
     except Unavailable as why:
@@ -60,7 +61,7 @@ def _beside_llm(environment: dict[str, str]) -> list[Figure]:
     ratio = statistics.median(ours) / other
     return [
         Figure("echo hi | llm -m echo", f"{other * 1e3:.0f} ms"),
-        Figure("echo hi | aish apollo, as a part of that", f"{ratio:.3f}×", "≤0.05×", ratio <= 0.05),
+        Figure("echo hi | aish apollo, compared with that", f"{ratio:.3f}×", "≤0.05×", ratio <= 0.05),
     ]
 
 
@@ -70,7 +71,7 @@ def _cold(environment: dict[str, str]) -> list[Figure]:
         times.append(_timed(lambda: _ask(environment)))
         _shutdown(environment)
     cold = statistics.median(times)
-    return [Figure("the same, the hub starting by itself", f"{cold:.2f} s", "≤1.0 s", cold <= 1.0)]
+    return [Figure("echo hi | aish apollo, hub not running", f"{cold:.2f} s", "≤1.0 s", cold <= 1.0)]
 
 
 def _hub(environment: dict[str, str]) -> list[Figure]:
@@ -84,13 +85,14 @@ def _hub(environment: dict[str, str]) -> list[Figure]:
         megabytes = resident(hub.pid) / 1024
         hub.terminate()
     return [
-        Figure("hub listening", f"{listening:.2f} s", "≤0.7 s", listening <= 0.7),
-        Figure("hub resident, after one answer", f"{megabytes:.0f} MB", "≤90 MB", megabytes <= 90),
+        Figure("rhetor serve, until it listens", f"{listening:.2f} s", "≤0.7 s", listening <= 0.7),
+        Figure("memory of the hub after one answer", f"{megabytes:.0f} MB", "≤90 MB", megabytes <= 90),
     ]
 
 
 def _stream_twice(environment: dict[str, str]) -> tuple[float, float]:
-    """A hub's first answer, after the first request has started it, and its second."""
+    """Return how long the first and the second answer of a new hub take, in seconds. An earlier request has
+    started the hub."""
     _shutdown(environment)
     subprocess.run([f"{BIN}/aish", "list"], env=environment, capture_output=True, check=True)
     return _timed(lambda: _ask(environment)), _timed(lambda: _ask(environment))

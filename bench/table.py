@@ -1,4 +1,4 @@
-"""Figures beside their targets: a table on stdout, JSON beside it."""
+"""Figures and their targets, as a Markdown table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One row. `target` is empty and `holds` None where there is none."""
+    """One row of a table. If there is no target, `target` is empty and `holds` is None."""
 
     what: str
     measured: str
@@ -19,10 +19,10 @@ class Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     rows = [("what", "measured", "target", "")]
     rows += [
-        (f.what, f.measured, f.target, {True: "holds", False: "misses", None: ""}[f.holds]) for f in figures
+        (f.what, f.measured, f.target, {True: "met", False: "missed", None: ""}[f.holds]) for f in figures
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
@@ -33,13 +33,13 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def keep(tables: Mapping[str, Sequence[Figure]], file: Path) -> None:
-    """The rows as JSON, by table; tables that were kept before and are not measured now stay."""
+    """Store the tables as JSON. Tables that `file` already has and `tables` does not have are kept."""
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = {name: [asdict(f) for f in figures] for name, figures in {**kept(file), **tables}.items()}
     file.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
 def kept(file: Path) -> dict[str, list[Figure]]:
-    """What `keep` wrote."""
+    """Return the tables that `keep` has stored; none if there is no such file."""
     rows = json.loads(file.read_text()) if file.exists() else {}
     return {name: [Figure(**row) for row in figures] for name, figures in rows.items()}

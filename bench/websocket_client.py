@@ -1,4 +1,4 @@
-"""A client of the JSON-RPC doors over the Unix socket, that looks at frames as bytes."""
+"""A client of the hub's JSON-RPC APIs over the Unix socket. It decodes only replies, not notifications."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class JsonRpc:
         self._last = 0
 
     @classmethod
-    async def connect(cls, path: str, door: str) -> JsonRpc:
-        """To the door of the hub whose socket is at `path`."""
-        return cls(await unix_connect(path, uri=f"ws://localhost{door}", compression=None, max_size=None))
+    async def connect(cls, path: str, route: str) -> JsonRpc:
+        """Connect to the WebSocket `route` of the hub whose Unix socket is at `path`."""
+        return cls(await unix_connect(path, uri=f"ws://localhost{route}", compression=None, max_size=None))
 
     async def ask(self, method: str, **params: Any) -> Any:
-        """The result of a call; what is told before it is dropped."""
+        """Call a method and return its result. Notifications that arrive before the reply are ignored."""
         self._last += 1
         call = {"jsonrpc": "2.0", "id": self._last, "method": method, "params": params}
         await self._socket.send(msgspec.json.encode(call).decode())
@@ -27,7 +27,7 @@ class JsonRpc:
         return msgspec.json.decode(frame)["result"]
 
     async def until(self, mark: bytes) -> bytes:
-        """The first frame that has it."""
+        """Read frames, and return the first one that contains `mark`."""
         while True:
             frame = await self._socket.recv(decode=False)
             if mark in frame:
