@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     reload.set_defaults(run=_reload)
     config = commands.add_parser("config", help="show the configuration")
     shown = config.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    show = shown.add_parser("show", help="print the configuration in force, and where each value comes from")
+    show = shown.add_parser("show", help="print the configuration, and where each value comes from")
     show.set_defaults(run=_config_show)
     doctor = commands.add_parser("doctor", help="check which tools are installed, work and are logged in")
     doctor.add_argument("--json", action="store_true", help="print JSON")
