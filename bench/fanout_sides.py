@@ -1,4 +1,4 @@
-"""The servers of the broadcast benchmark with their clients: the hub over WebSocket and SSE, and Node's `ws`."""
+"""The servers of the broadcast benchmark and their clients: the hub by WebSocket and SSE, and Node's `ws`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class RawProxy:
 
 @contextmanager
 def running_raw_proxy(url: str) -> Iterator[RawProxy]:
-    """Run the proxy in a process of its own, in front of the provider at `url`, until the end of the `with`."""
+    """Run the proxy in front of the provider at `url`, in a process of its own, while the context is open."""
     command = [sys.executable, "-m", "bench.raw_proxy", url]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as proxy:
         try:

@@ -50,7 +50,7 @@ async def test_an_address_within_reach_is_allowed(url: str, reach: Reach) -> Non
     ["10.0.0.1", "172.16.0.1", "192.168.1.5", "100.64.0.9", "[fd12::1]", "0.0.0.0", "[64:ff9b::a00:1]"],
 )
 async def test_private_addresses_need_their_entrys_leave(host: str, reach: Reach) -> None:
-    with pytest.raises(Unprocessable, match="which its entry does not allow"):
+    with pytest.raises(Unprocessable, match="which the configuration does not allow"):
         await check_url(f"http://{host}/v1", reach)
 
 
