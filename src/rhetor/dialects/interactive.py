@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -200,8 +199,7 @@ def _message(params: _Message) -> c.SendMessage:
     )
 
 
-@dataclass(slots=True)
-class LoopView:
+class LoopView(msgspec.Struct):
     """A session as one client of the loop sees it: chunks (one per turn is final), calls of tools that the
     client runs, and the status of the session.
 

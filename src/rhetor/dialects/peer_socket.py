@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -90,8 +89,7 @@ def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
     raise Refused(METHOD_NOT_FOUND, f"unknown method {call.method[:100]!r}")
 
 
-@dataclass(slots=True)
-class TurnView:
+class TurnView(msgspec.Struct):
     """One turn as its client sees it. `prev`: the number of the last frame that the client has, 0 for none.
 
     The turn's end is the last frame.
@@ -142,8 +140,7 @@ def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-@dataclass(slots=True)
-class RawView:
+class RawView(msgspec.Struct):
     """Every event of a session, unchanged, as `event` notifications. `prev`: the number of the last event
     that the client has, 0 for none."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rhetor.domain.timestamps import timestamp
 from rhetor.store.base import Record
@@ -28,8 +28,7 @@ def sse(record: Record, prev: int) -> bytes:
     return known
 
 
-@dataclass(slots=True)
-class SseView:
+class SseView(Struct):
     """Every event, unchanged, up to the first of a type in `ends`; with `turn_id`, only those of that turn.
 
     `prev`: the number of the last event that the reader has, 0 for none.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -28,8 +27,7 @@ def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
     return b'%b,"prev":%d}\n\n' % (known, prev) if known else None
 
 
-@dataclass(slots=True)
-class SseTurn:
+class SseTurn(msgspec.Struct):
     """One turn of a specialist. Its end is the last frame. `prev`: the number of the last frame that the
     client has, 0 for none."""
 

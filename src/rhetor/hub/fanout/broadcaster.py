@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from rhetor.domain.event import Position
 from rhetor.store.base import Log, Record
 
@@ -42,8 +44,7 @@ class _Cursor:
         return self.sent_seq if self.unsent else self.after.seq
 
 
-@dataclass(slots=True, eq=False)
-class _Follower:
+class _Follower(Struct, eq=False):
     stream: str
     cursor: _Cursor
 
@@ -144,8 +145,7 @@ class Broadcaster:
                 del self._groups[stream]
 
 
-@dataclass(slots=True, eq=False)
-class _Member:
+class _Member(Struct, eq=False):
     """A subscriber in a group. `woken`: it must check its state again. `detached_at`: its cursor when it left
     the group, because it had no room or the view was over."""
 

@@ -6,7 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Occupancy:
@@ -64,8 +65,7 @@ class Occupancy:
             self.forget(key)
 
 
-@dataclass(slots=True, eq=False)
-class Reader:
+class Reader(Struct, eq=False):
     """A task that reads a stream. `dismissed`: the task was cancelled because the hub is shutting down."""
 
     task: asyncio.Task[object]

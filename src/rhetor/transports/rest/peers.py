@@ -95,9 +95,9 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
         place = {"ai": accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
         applied = {**headers, "preference-applied": "respond-async"}
         return json_response({**place, "cursor": str(accepted.after)}, applied, status=202)
-    with call.hub.state.presence.waiting_for_end(accepted.session_id):
-        async with disconnect.while_connected(call.receive):
-            end, said = await call.hub.answer(accepted)
+    waiting = call.hub.state.presence.waiting_for_end(accepted.session_id)
+    with waiting, disconnect.while_connected(call.scope):
+        end, said = await call.hub.answer(accepted)
     if isinstance(end, TurnCompleted):
         content = {
             "response": end.text,

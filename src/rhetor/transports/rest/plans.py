@@ -66,9 +66,8 @@ async def bulk(call: Call, body: BulkBody) -> Response:
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await call.node.notices()}
     if call.accepts_events:
         return sse.EventStream(call.hub, planned.plan_id, planned.after, SseResults(), headers)
-    with call.hub.state.presence.reader(planned.plan_id):
-        async with disconnect.while_connected(call.receive):
-            return json_response({"results": await _results(call.hub, planned)}, headers)
+    with call.hub.state.presence.reader(planned.plan_id), disconnect.while_connected(call.scope):
+        return json_response({"results": await _results(call.hub, planned)}, headers)
 
 
 async def _results(hub: Hub, planned: Planned) -> dict[str, Any]:

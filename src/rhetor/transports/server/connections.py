@@ -8,7 +8,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rhetor.auth.credentials import Credential
 from rhetor.auth.limits import MovingWindow
@@ -20,8 +21,7 @@ PER_MINUTE, AT_ONCE = 20, 100
 RETRY_SECONDS = 5.0  # for a caller at its limit; when one of its connections will end is unknown
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
+class Connection(Struct, eq=False):
     """An open connection. `ended`: why the hub ended it; None if it did not."""
 
     api: str

@@ -3,54 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from starlette.types import Receive
+from starlette.types import Scope
 
-from rhetor.errors import RhetorError
+from .flow import EXTENSION
+
+if TYPE_CHECKING:
+    from .http_protocol import BoundedProtocol
 
 
 class CallerGone(Exception):
     """The client closed its connection before it received its answer."""
 
 
-@asynccontextmanager
-async def while_connected(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the body of the `async with` when the client disconnects.
+@contextmanager
+def while_connected(scope: Scope) -> Iterator[None]:
+    """Cancel the body of the `with` when the client disconnects. The request must have been read.
 
     Raises:
         CallerGone: the client disconnected.
     """
-    inside = asyncio.current_task()
-    assert inside is not None
+    server: BoundedProtocol = scope["extensions"][EXTENSION]
+    task = asyncio.current_task()
+    assert task is not None
     gone = False
 
-    async def wait_for_the_end() -> None:
+    def lost() -> None:
         nonlocal gone
-        with suppress(RhetorError):  # an unexpected body that is too large or too slow
-            while (await receive())["type"] != "http.disconnect":
-                pass
         gone = True
-        inside.cancel()
+        task.cancel()
 
-    async with owned(wait_for_the_end()):
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not gone:
-                raise
-            inside.uncancel()  # the cancellation was ours
-            raise CallerGone from None
-
-
-@asynccontextmanager
-async def owned(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` while the body of the `async with` runs, and cancel it at the end."""
-    task = asyncio.get_running_loop().create_task(work)
+    if not server.is_connected:
+        raise CallerGone
+    server.on_lost = lost
     try:
         yield
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        task.uncancel()  # the cancellation was ours
+        raise CallerGone from None
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        server.on_lost = None

@@ -7,6 +7,7 @@ valid head. An error is never written into a response that is being sent.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,7 +26,10 @@ PARTING_SECONDS = 10.0  # for a client to read the last frame of a stream
 
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with limits. A head may have `HEAD_BYTES`, and must be complete `head_seconds` after it began;
-    the first one begins with the connection. The target of a request must be a path."""
+    the first one begins with the connection. The target of a request must be a path.
+
+    `is_connected`: answers still reach the client. `on_lost` is called when that ends.
+    """
 
     head_seconds = HEAD_SECONDS
 
@@ -34,6 +38,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused: RhetorError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._parting: asyncio.TimerHandle | None = None
+        self.on_lost: Callable[[], None] | None = None
+        self.is_connected = True
         self.writer = TransportWriter(
             transport, lambda: not transport.is_closing(), lambda: self.flow.write_paused
         )
@@ -44,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if self._parting is not None:
             self._parting.cancel()
+        self._lose()
         self.writer.look_again()
         super().connection_lost(exc)
 
@@ -125,9 +132,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+            self._lose()
         self.transport.write(_answer(error))
         self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _lose(self) -> None:
+        self.is_connected = False
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

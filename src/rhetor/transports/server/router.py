@@ -190,6 +190,8 @@ async def _respond(route: Route, names: dict[str, str], call: Call, send: Send) 
         given["query"] = _query(route.query, dict(call.query_params))
     if route.body is not None:
         given["body"] = await _body(route, route.body, call)
+    else:
+        await _read(call.receive)  # reading stops at a body that nobody reads, and a lost client goes unseen
     found = await route.handler(call, **given)
     response = found if isinstance(found, Response) else json_response(found, status=route.status)
     await response(call.scope, call.receive, send)

@@ -6,7 +6,8 @@ If the hub ends a stream early, the last frame says why.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,7 @@ from rhetor.store.base import Head
 from . import flow
 from .call import Call, json_response
 from .counters import SSE
-from .disconnect import CallerGone, owned, while_connected
+from .disconnect import CallerGone, while_connected
 from .flow import EXTENSION
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class EventStream(Response):
             )
             body = _Body(scope, send)
             try:
-                async with while_connected(receive), owned(body.beat()):
+                with while_connected(scope), body.beating():
                     await self._show(body)
             except asyncio.CancelledError:
                 error = _why_ended(scope, reader)
@@ -107,10 +108,23 @@ class _Body:
         await self._send({"type": "http.response.body", "body": frames, "more_body": True})
         await self._server.drained(flow.STALL_SECONDS)
 
-    async def beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            await self.write(b":\n\n")
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Write a comment every `HEARTBEAT_SECONDS`, unless the client still has something else to read."""
+        self._beat_later()
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+
+    def _beat_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        comment = self.enclose(b":\n\n")
+        if self.writer.put(comment) is not False:
+            self.count(len(comment))
+        self._beat_later()
 
 
 def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
