@@ -49,6 +49,7 @@ from .writer import Outcome, Ticket, Writer
 
 MAX_WAITING_BYTES = 64 << 20
 TICKET_BYTES = 1024  # the size of a request besides its payloads
+HANDED_TICKETS = 128  # at once, so that the writer begins while the loop handles the next ones
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +77,7 @@ class SqliteStore:
         opened = partial(connect, path, busy_timeout=busy_timeout)
         self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between)
         self._waiting_bytes = 0
+        self._submitted: list[Ticket] = []
         self.commit_stats = Commits()
         self._closed = False
         self._ownership: Ownership | None = None
@@ -107,6 +109,7 @@ class SqliteStore:
         """Finish pending appends, wake all followers, and mark the file as closed properly."""
         if not self._closed:
             self._closed = True
+            self._hand_to_writer()
             self._wakeups.wake_all()
             await asyncio.to_thread(self._stop)
 
@@ -250,8 +253,17 @@ class SqliteStore:
             raise StoreRefused("too many appends are waiting for the disk", waiting_bytes=self._waiting_bytes)
         self._waiting_bytes += size
         ticket = Ticket(request, self._loop.create_future(), size)
-        self._writer.put(ticket)
+        self._submitted.append(ticket)
+        if len(self._submitted) == 1:
+            # after this step of the loop, so that what is submitted in one step is one transaction
+            self._loop.call_soon(self._hand_to_writer)
         return await ticket.answer
+
+    def _hand_to_writer(self) -> None:
+        if self._submitted:
+            tickets, self._submitted = self._submitted, []
+            for begin in range(0, len(tickets), HANDED_TICKETS):
+                self._writer.put(tickets[begin : begin + HANDED_TICKETS])
 
     def _hand_over(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
         try:

@@ -68,7 +68,7 @@ class Writer:
         self._new_epoch = new_epoch
         self._hand_over = hand_over
         self._between = between
-        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Ticket] | None] = SimpleQueue()
         self._known: dict[str, Incarnation] = {}
         self._text_id = 0
         self._version = 0
@@ -85,9 +85,9 @@ class Writer:
         self._open()
         self._thread.start()
 
-    def put(self, ticket: Ticket) -> None:
-        """Queue a request."""
-        self._queue.put(ticket)
+    def put(self, tickets: Sequence[Ticket]) -> None:
+        """Queue requests, at least one."""
+        self._queue.put(tickets)
 
     def close(self) -> None:
         """Write the queued requests, and end the thread. This blocks."""
@@ -105,14 +105,14 @@ class Writer:
         """Return the waiting requests, at least one; empty if the writer must end."""
         batch: list[Ticket] = []
         events = 0
-        ticket = self._queue.get()
-        while ticket is not None:
-            batch.append(ticket)
-            events += _weight(ticket.request)
+        tickets = self._queue.get()
+        while tickets is not None:
+            batch += tickets
+            events += sum(_weight(ticket.request) for ticket in tickets)
             if events >= BATCH_EVENTS:
                 return batch
             try:
-                ticket = self._queue.get_nowait()
+                tickets = self._queue.get_nowait()
             except Empty:
                 return batch
         if batch:
