@@ -251,7 +251,8 @@ async def open_hub(
 
 def _on_left(state: State, stream: str) -> None:
     """Stop the plan, or the turn of a one-message session, whose last reader has left."""
-    state.background.start(_abandon(state, stream), f"abandon {stream}")
+    if stream in state.plans or stream in state.runners:
+        state.background.start(_abandon(state, stream), f"abandon {stream}")
 
 
 async def _abandon(state: State, stream: str) -> None:

@@ -180,7 +180,7 @@ class PlanRun:
             self.stop(self._stopped_by)
         try:
             prompt = Prompt(message, step.execute, step.delimiter, context=context)
-            await run.run(call_peer(state, peer.name, prompt, (), pending))
+            await run.run(call_peer(state, peer.name, prompt, pending))
             notify_relay(state.routing_table, row)
         finally:
             del self._runs[step.id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,11 @@ async def call_peer(
     state: State,
     peer_name: str,
     prompt: Prompt,
-    history: Sequence[PastMessage],
     pending: PendingRequests,
     voice: Voice | None = None,
+    history: Callable[[], Awaitable[Sequence[PastMessage]]] | None = None,
 ) -> AsyncGenerator[Output, None]:
-    """Open a conversation with the peer, send the prompt, and yield the peer's outputs.
+    """Open a conversation with the peer, send the prompt after its `history`, and yield the outputs.
 
     While it runs, `pending` passes answers to the conversation.
 
@@ -43,10 +43,11 @@ async def call_peer(
         raise TurnFailure(gone.detail, peer=peer_name) from gone
     peer = voice.of(peer) if voice else peer
     prompt = with_context(peer, prompt)
+    past = await history() if history else ()
     conversation = pending.conversation = await _conversation(state, peer, pending)
     finished = False
     try:
-        async with aclosing(conversation.send(prompt, history)) as outputs:
+        async with aclosing(conversation.send(prompt, past)) as outputs:
             async for output in outputs:
                 finished = isinstance(output, Done)
                 yield output

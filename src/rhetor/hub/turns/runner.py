@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,8 @@ class SessionRunner:
         session as it was committed with the turn.
         """
         self._held = False
+        # turns wait only if a message was accepted since this runner was made: then `wake` was called
+        self._checked = first is not None and not self._wanted
         self._start(first)
 
     def withdraw(self) -> None:
@@ -190,16 +191,13 @@ class SessionRunner:
             partial(state.presence.wants_each_event, session.id),
         )
 
-    async def _outputs(
+    def _outputs(
         self, session: Session, received: Received, pending: PendingRequests
     ) -> AsyncGenerator[Output, None]:
-        history = await self._history(session)
         message = received.message
         prompt = Prompt(message.content, message.execute, message.delimiter, session.tools, received.context)
-        call = call_peer(self._state, session.peer, prompt, history, pending, session.voice)
-        async with aclosing(call) as outputs:
-            async for output in outputs:
-                yield output
+        history = partial(self._history, session)
+        return call_peer(self._state, session.peer, prompt, pending, session.voice, history)
 
     async def _history(self, session: Session) -> Sequence[PastMessage]:
         if not session.context_window:
