@@ -4,6 +4,7 @@ limits the data that a client has not read, and closes connections whose client 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     The library closes connections that violate the protocol, with the code 1002, 1007 for text that is not
     UTF-8, or 1009 for a message above `ws_max_size`.
 
+    After the handshake, its request and response are dropped: an open connection would keep 4 KB for them.
+
     `traffic`: the counters of its API, once the API is known; `broken` is called with the error code of a
     violation. `writer` writes frames without waiting; its caller counts the bytes."""
 
@@ -39,6 +42,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
         self.writer = TransportWriter(transport, lambda: self.is_open, lambda: self.is_full)
+        self.queue: Any = _Inbox()
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,6 +121,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True  # the handshake was rejected properly
+        if message["type"] == "websocket.accept":
+            self.request: Any = None
+            self.response: Any = None
+            headers: Any = self.scope["headers"]
+            headers.clear()
 
     def send_receive_event_to_app(self) -> None:
         is_text = self.curr_msg_data_type == "text" and not self.close_sent
@@ -149,6 +158,33 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.writer.look_again()
         transport: Any = self.transport
         transport.abort()
+
+
+class _Inbox:
+    """The messages that one reader has not read yet. An `asyncio.Queue` takes 3 KB even if it is empty."""
+
+    __slots__ = ("_messages", "_waiting")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._waiting: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    def put_nowait(self, message: Any) -> None:
+        self._messages.append(message)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._messages:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        return self._messages.pop(0)
 
 
 def _is_utf8(data: bytes) -> bool:
