@@ -28,7 +28,7 @@ def run() -> list[Figure]:
             _open(hub, step - opened)
             opened = step
             each[step] = (resident(hub.pid) - before) / step
-    first = Figure("the hub without sessions", f"{idle / 1024:.0f} MB", "≤90 MB", idle / 1024 <= 90)
+    first = Figure("the hub without sessions", f"{idle / 1024:.0f} MB", "≤52 MB", idle / 1024 <= 52)
     return [
         first,
         *(_figure("per waiting session", step, kilobytes) for step, kilobytes in each.items()),

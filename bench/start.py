@@ -85,8 +85,8 @@ def _hub(environment: dict[str, str]) -> list[Figure]:
         megabytes = resident(hub.pid) / 1024
         hub.terminate()
     return [
-        Figure("rhetor serve, until it listens", f"{listening:.2f} s", "≤0.7 s", listening <= 0.7),
-        Figure("memory of the hub after one answer", f"{megabytes:.0f} MB", "≤90 MB", megabytes <= 90),
+        Figure("rhetor serve, until it listens", f"{listening:.2f} s", "≤0.35 s", listening <= 0.35),
+        Figure("memory of the hub after one answer", f"{megabytes:.0f} MB", "≤52 MB", megabytes <= 52),
     ]
 
 
