@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import getpass
 import secrets
@@ -129,17 +128,19 @@ async def serve(start: Start) -> None:
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
-        async with asyncio.TaskGroup() as tasks:
-            beside = [
-                tasks.create_task(made.access.warm_up(), name="warm-up"),
-                tasks.create_task(node.connections.keep_checking(), name="connections"),
-            ]
-            if start.by_itself:
-                idle = stop_when_idle(
-                    server, lambda: bool(hub.state.running or hub.state.instances), settings.hub.idle_exit
-                )
-                beside.append(tasks.create_task(idle, name="idle-exit"))
+        # no failure of these ends the hub: it is logged
+        beside = [
+            hub.state.background.start(made.access.warm_up(), "warm-up"),
+            hub.state.background.start(node.connections.keep_checking(), "connections"),
+        ]
+        if start.by_itself:
+            idle = stop_when_idle(
+                server, lambda: bool(hub.state.running or hub.state.instances), settings.hub.idle_exit
+            )
+            beside.append(hub.state.background.start(idle, "idle-exit"))
+        try:
             await server.serve(sockets=[unix, tcp])
+        finally:
             for task in beside:
                 task.cancel()
         start.home.socket.unlink(missing_ok=True)

@@ -39,6 +39,34 @@ def ended(hub: subprocess.Popen[str]) -> int:
     return hub.wait(SECONDS)
 
 
+HTTPS = """
+providers: {w: {kind: openai, base_url: "https://127.0.0.1:1/v1", allow_private: true}}
+models: {default: w/m}
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "config"),
+    [("SSL_CERT_FILE", "/nonexistent/ca.pem", HTTPS), ("OLLAMA_HOST", "localhost:abc", "")],
+)
+def test_a_warm_up_that_fails_does_not_end_the_hub(
+    machine: Machine, variable: str, value: str, config: str
+) -> None:
+    machine.folder.mkdir()
+    (machine.folder / "config.yaml").write_text(config)
+    machine.environment[variable] = value
+    hub = running(machine, "--port", "0")
+    try:
+        machine.run("apollo", "hi", timeout=SECONDS)  # its model is found after the warm-up has searched
+        assert machine.run("ci-tool", "-n", "c", "--", "cat").returncode == 0
+        assert machine.run("c", "yo", "-x").stdout == "yo\n"
+        assert hub.poll() is None
+        machine.run("tools", "terminate", "c")
+    finally:
+        hub.terminate()
+        assert ended(hub) == 0
+
+
 def test_a_missing_configuration_file_is_rejected_if_it_was_named(machine: Machine) -> None:
     refused = serve(machine, "--config", str(machine.folder / "none.yaml"))
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -4,6 +4,7 @@ valid."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from rhetor.errors import RhetorError, TooManyConnections
 RECHECK_SECONDS = 1.0
 PER_MINUTE, AT_ONCE = 20, 100
 RETRY_SECONDS = 5.0  # for a caller at its limit; when one of its connections will end is unknown
+log = logging.getLogger(__name__)
 
 
 class Connection(Struct, eq=False):
@@ -96,10 +98,14 @@ class Connections:
                 connection.end(fault)
 
     async def keep_checking(self) -> None:
-        """Call `recheck` once a second, forever."""
+        """Call `recheck` once a second, forever. If it fails, the failure is logged, and the next call
+        checks again."""
         while True:
             await asyncio.sleep(RECHECK_SECONDS)
-            self.recheck()
+            try:
+                self.recheck()
+            except Exception:
+                log.exception("checking the open connections failed")
 
     def _admit(self, subject: str, now: float, *, is_new: bool) -> None:
         if self._held[subject] >= self._at_once:

@@ -10,7 +10,7 @@ import pytest
 
 from rhetor.auth.limits import MOST_CALLERS
 from rhetor.domain.command import AGENT, Principal
-from rhetor.errors import TooManyConnections
+from rhetor.errors import RhetorError, TooManyConnections, Unauthenticated
 from rhetor.transports.server.connections import Connections
 from tests.rhetor.transports.calling import calling
 from tests.rhetor.transports.watched import APIS, BEARER, refusal, session, terminal, watching
@@ -119,3 +119,23 @@ async def test_what_runs_as_a_peer_is_limited_on_the_unix_socket_too() -> None:
     with pytest.raises(TooManyConnections), connections.opened("ws", agent, None):
         pass
     assert (connections.by_api(), connections._held) == ({}, {})
+
+
+class _Unreadable:
+    """A credential that cannot be checked at first, and is invalid from then on."""
+
+    def __init__(self) -> None:
+        self.faults: list[Exception] = [OSError("too many open files")]
+
+    def fault(self) -> RhetorError | None:
+        if self.faults:
+            raise self.faults.pop()
+        return Unauthenticated("revoked")
+
+
+async def test_a_check_that_fails_is_repeated_and_still_ends_what_is_revoked() -> None:
+    connections = Connections()
+    checking = asyncio.create_task(connections.keep_checking())
+    with pytest.raises(Unauthenticated), connections.opened("ws", Principal("me"), _Unreadable()):
+        await asyncio.sleep(30)
+    checking.cancel()
