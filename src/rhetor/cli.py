@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rhetor.errors import RhetorError
-from rhetor.home import Home, HomeTaken
+from rhetor.home import Home, HomeTaken, accepts_connections
 
 OK, WRONG_USAGE = 200, 2
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
@@ -142,8 +142,11 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
 
 
 def _say_taken(home: Home) -> int:
-    pid = (home.folder / "hub.pid").read_text().strip()
-    sys.stderr.write(f"rhetor: a hub (pid {pid}) is already running in {home.folder}\n")
+    with contextlib.suppress(OSError):  # the file may have been removed
+        pid = (home.folder / "hub.pid").read_text().strip()
+        sys.stderr.write(f"rhetor: a hub (pid {pid}) is already running in {home.folder}\n")
+        return WRONG_USAGE
+    sys.stderr.write(f"rhetor: a hub is already running in {home.folder}\n")
     return WRONG_USAGE
 
 
@@ -152,14 +155,11 @@ def _wait_for_other(home: Home) -> int:
 
     If that hub does not listen in time, report that the folder is in use.
     """
-    import socket
-
     deadline = time.monotonic() + OTHER_HUB_SECONDS
     while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(str(home.socket)) == 0:
-                sys.stdout.write(f"rhetor listening on unix:{home.socket}\n")
-                return 0
+        if accepts_connections(home.socket):
+            sys.stdout.write(f"rhetor listening on unix:{home.socket}\n")
+            return 0
         time.sleep(0.02)
     return _say_taken(home)
 

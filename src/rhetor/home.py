@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ class Home:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self._environment = environment
-        self._lock: int | None = None
+        self._locks: list[int] = []
 
     def prepare(self) -> None:
         """Create the missing folders.
@@ -52,24 +53,52 @@ class Home:
     def lock(self) -> None:
         """Lock the folder until `release` or the end of this process; write the process's pid to `hub.pid`.
 
+        The folder itself is locked too, because anyone may remove `hub.pid` while the hub runs. A socket that
+        accepts connections belongs to a running hub, whatever the locks say (some network file systems have
+        no locks on folders).
+
         Raises:
-            HomeTaken: another hub holds the lock.
+            HomeTaken: another hub holds one of the locks, or listens on the socket.
         """
-        fd = os.open(self.folder / "hub.pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._hold(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), optional=True)
+            pid_file = os.open(self.folder / "hub.pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._hold(pid_file)
+            if accepts_connections(self.socket):
+                raise HomeTaken(str(self.folder))
+        except HomeTaken:
+            self.release()
+            raise
+        os.ftruncate(pid_file, 0)
+        os.write(pid_file, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Release the locks."""
+        while self._locks:
+            os.close(self._locks.pop())
+
+    def _hold(self, fd: int, *, optional: bool = False) -> None:
+        self._locks.append(fd)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(fd)
             raise HomeTaken(str(self.folder)) from None
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
-        self._lock = fd
+        except OSError:
+            if not optional:
+                raise
 
-    def release(self) -> None:
-        """Release the lock."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+
+def accepts_connections(path: Path) -> bool:
+    """Return whether a process listens on the Unix socket at `path`, even if it does not answer now."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except BlockingIOError:  # its queue of connections is full
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _private_folder(folder: Path) -> None:

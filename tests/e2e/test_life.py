@@ -127,6 +127,32 @@ def test_a_second_hub_in_the_same_home_is_rejected(machine: Machine) -> None:
     assert ended(hub) == 0
 
 
+def test_a_second_hub_leaves_the_socket_of_the_first_alone_if_the_lock_files_were_removed(
+    machine: Machine,
+) -> None:
+    hub = running(machine, "--port", "0")
+    for name in ("hub.pid", "hub.db.lock", "start.lock"):
+        (machine.folder / name).unlink(missing_ok=True)
+    second = serve(machine, "--port", "0")
+    assert second.returncode == 2
+    assert "a hub is already running" in second.stderr
+    assert machine.status()["pid"] == hub.pid
+    machine.end()
+    assert ended(hub) == 0
+
+
+def test_a_hub_leaves_a_socket_alone_on_which_another_process_listens(machine: Machine) -> None:
+    machine.folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(machine.folder / "hub.sock"))
+        other.listen()
+        refused = serve(machine, "--port", "0")
+        assert refused.returncode == 2
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(machine.folder / "hub.sock"))  # the path is still that of the listener
+        (machine.folder / "hub.sock").unlink()
+
+
 def test_a_hub_with_unusable_flags_does_not_start_and_names_the_reason(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
