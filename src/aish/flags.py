@@ -66,7 +66,7 @@ def _run_bare(options: Options) -> int:
 
         return run_prompt(options)
     from aish.language.shell import run_text
-    from aish.turns.message import read_input
+    from aish.turns.input import read_input
 
     return run_text(read_input(), options)
 

@@ -43,7 +43,8 @@ def context(words: "list[str]") -> int:
 
 
 def _stage(path: str, name: str, text: str) -> int:
-    from aish.turns.message import join_message, no_message, read_input
+    from aish.turns.input import read_input
+    from aish.turns.message import join_message, no_message
 
     content = join_message(text, "" if text else read_input())
     if not content:

@@ -74,7 +74,8 @@ def _hops(words: "list[str]") -> "list[dict[str, str]]":
 
 def _send(name: str, words: "list[str]") -> int:
     from aish.options import parse_options
-    from aish.turns.message import join_message, no_message, read_input, sender
+    from aish.turns.input import read_input
+    from aish.turns.message import join_message, no_message, sender
     from aish.turns.plan import PlanRun
 
     options, text = parse_options(words)

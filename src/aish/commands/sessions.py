@@ -98,7 +98,8 @@ def _resume(words: "list[str]") -> int:
     peer = session["specialist_id"]
     if len(plain) == 2 and plain[0] not in (peer, session["name"]):
         raise Failure(f"{plain[1]} is a session with {peer}, not with {plain[0]}", exits.USAGE)
-    from aish.turns.message import STDIN, working_folder
+    from aish.turns.input import STDIN
+    from aish.turns.message import working_folder
 
     session = hub.ask("POST", f"{path_of(session)}/resume", {"standing": True, **working_folder()})
     if os.isatty(STDIN) and os.isatty(STDOUT):

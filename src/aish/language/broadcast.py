@@ -3,7 +3,8 @@
 from aish import exits
 from aish.exits import Failure
 from aish.options import parse_options
-from aish.turns.message import join_message, no_message, read_input
+from aish.turns.input import read_input
+from aish.turns.message import join_message, no_message
 from aish.turns.plan import PlanRun
 from aish.turns.steps import TEAM_CHAT, steps_of
 from rhetor.domain.grammar import Call, GrammarError, Options, Target, parse_targets

@@ -10,18 +10,11 @@ from itertools import groupby
 
 from aish import exits
 from aish.exits import Failure
-from aish.language.processes import Programs, read_all, start_fed
+from aish.language.processes import Programs, start_fed
 from aish.language.resolve import Peers, Program
 from aish.output import STDOUT, Sink
-from aish.turns.message import (
-    MAX_INPUT_BYTES,
-    STDIN,
-    Turn,
-    as_text,
-    input_too_large,
-    join_message,
-    no_message,
-)
+from aish.turns.input import STDIN, as_text, read_all
+from aish.turns.message import Turn, join_message, no_message
 from aish.turns.plan import PlanRun
 from aish.turns.steps import is_single_peer, shared_options, steps_of
 from rhetor.domain.grammar import Call, Options, Pipeline
@@ -113,10 +106,7 @@ class PipelineRun:
             os.close(reads)
             if output is None:
                 running.reap()
-        code = running.wait()
-        if len(output) > MAX_INPUT_BYTES:
-            raise input_too_large()
-        return code, as_text(output)
+        return running.wait(), as_text(output)
 
     def _into_programs(
         self, peers: "list[Resolved]", programs: "list[Resolved]", text: str, stdout: int
@@ -145,16 +135,25 @@ class PipelineRun:
         from threading import Thread
 
         reads, writes = os.pipe()
-        output: list[bytes] = []
-        reader = Thread(target=lambda: output.append(read_all(reads)), daemon=True)
+        output: list[bytes | Failure] = []
+
+        def read() -> None:
+            try:
+                output.append(read_all(reads))
+            except Failure as failure:
+                output.append(failure)
+            os.close(reads)  # programs that write more end with SIGPIPE
+
+        reader = Thread(target=read, daemon=True)
         reader.start()
         try:
             code = self._into_programs(peers, programs, text, writes)
         finally:
             os.close(writes)
             reader.join()
-            os.close(reads)
-        return code, as_text(b"".join(output))
+        if isinstance(output[0], Failure):
+            raise output[0]
+        return code, as_text(output[0])
 
     def _ask(self, peers: "list[Resolved]", text: str, out: Sink) -> int:
         stages = [part.calls for part in peers if isinstance(part, Peers)]

@@ -9,7 +9,7 @@ from signal import SIG_IGN, SIGCONT, SIGINT, SIGPIPE, SIGQUIT, SIGSTOP, SIGTERM,
 from aish import exits
 from aish.exits import Failure
 from aish.output import STDOUT, say
-from aish.turns.message import MAX_INPUT_BYTES, STDIN
+from aish.turns.input import STDIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,16 +113,6 @@ def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
         raise
     finally:
         os.close(reads)
-
-
-def read_all(descriptor: int) -> bytes:
-    """Read to the end of the input, but stop soon after it is larger than a peer can receive."""
-    pieces: list[bytes] = []
-    size = 0
-    while size <= MAX_INPUT_BYTES and (piece := os.read(descriptor, 65536)):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
 
 
 def _spawn(text: str, stdin: int, stdout: int) -> int:

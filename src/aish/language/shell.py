@@ -10,7 +10,7 @@ from aish.exits import Failure
 from aish.language.pipeline import PipelineRun
 from aish.language.resolve import Command, Program, Resolver
 from aish.output import say
-from aish.turns.message import read_input
+from aish.turns.input import read_input
 from aish.turns.plan import PlanRun
 from aish.turns.steps import steps_of
 from rhetor.domain.grammar import Broadcast, Call, GrammarError, Options, Pipeline, Stage, parse

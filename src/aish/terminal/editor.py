@@ -11,6 +11,7 @@ from aish.client.home import state_home
 from aish.output import STDOUT, write
 from aish.terminal.notices import NOTICES, Notices
 from aish.terminal.tty import window_size
+from aish.turns.input import STDIN, read_piece
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.data_structures import Size
 
-STDIN = 0
 MAX_HISTORY_BYTES, KEPT_HISTORY_BYTES = 1 << 20, 1 << 19
 
 
@@ -28,18 +28,23 @@ class Editor:
     """Reads lines from stdin without a terminal. `make_editor` chooses the class that fits."""
 
     is_interactive = False
+    _unread = b""
 
     def read(self, prompt: str, *, whole: bool = False) -> str:
         """Return the next line, without its newline. If `whole` is set, several pasted lines are one.
 
         Raises:
             EOFError: the input has ended.
+            Failure: the input cannot be read.
             KeyboardInterrupt: the user pressed Ctrl-C. The cursor is at the beginning of a line.
         """
-        line = sys.stdin.readline()
-        if not line:
+        pieces = [self._unread]
+        while b"\n" not in pieces[-1] and (piece := read_piece(STDIN)):
+            pieces.append(piece)
+        line, _, self._unread = b"".join(pieces).partition(b"\n")
+        if not line and b"\n" not in pieces[-1]:
             raise EOFError
-        return line.rstrip("\r\n")
+        return line.decode("utf-8", "replace").rstrip("\r")
 
 
 class PlainEditor(Editor):

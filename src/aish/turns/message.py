@@ -12,6 +12,7 @@ from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
 from aish.output import STDERR, STDOUT, Sink, say, show_offline_notice, show_permission_request
+from aish.turns.input import read_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
     AnyOptions: TypeAlias = "Options | type[NoOptions]"
 
-STDIN = 0
 TERMINAL_NAME = "AISH_NAME"  # the variable with the name of this terminal, for programs that run in it
-# The hub rejects a body over 8 MiB, so the rest of a longer input is not read.
-MAX_INPUT_BYTES = 8 * 1024 * 1024
 _CANCEL_TIMEOUT = 2.0  # seconds
 RAW_EVENTS = "text/event-stream; events=raw"
 
@@ -208,36 +206,6 @@ def message_fields(options: "AnyOptions") -> "dict[str, Any]":
         "if_busy": options.if_busy if options.if_busy != "queue" else None,
     }
     return {name: value for name, value in asked.items() if value is not None}
-
-
-def read_input(descriptor: int = STDIN) -> str:
-    """Return the piped input, without its final newline. Empty if the descriptor is a terminal.
-
-    Raises:
-        Failure: the input is larger than the hub accepts, or cannot be read.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while not os.isatty(descriptor) and (piece := os.read(descriptor, 65536)):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_INPUT_BYTES:
-                raise input_too_large()
-    except OSError as error:  # stdin is closed, or a folder
-        if size:
-            raise Failure(f"cannot read standard input: {error.strerror}") from None
-    return as_text(b"".join(pieces))
-
-
-def input_too_large() -> Failure:
-    limit = f"{MAX_INPUT_BYTES // (1024 * 1024)} MiB"
-    return Failure(f"the input is larger than {limit}; send a part of it", exits.USAGE)
-
-
-def as_text(data: bytes) -> str:
-    """Decode a program's output as the input of a peer, without its final newline."""
-    return data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
 
 
 def join_message(text: str, piped: str) -> str:

@@ -8,6 +8,7 @@ import signal
 import threading
 from pathlib import Path
 from socket import socket
+from time import monotonic, sleep
 
 import pytest
 
@@ -16,6 +17,7 @@ from rhetor.domain.grammar import Options
 from tests.aish.scripted import (
     DONE,
     END,
+    TIMEOUT,
     Ran,
     ScriptedHub,
     Shell,
@@ -46,6 +48,45 @@ def test_piped_input_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
     aish("apollo", "review this", given="a\nb\n")
     aish("apollo", given=b"only \xff this\r\n")
     assert hub.bodies(APOLLO) == [{"content": "review this\n\na\nb"}, {"content": "only \ufffd this"}]
+
+
+@pytest.mark.parametrize("words", [("apollo",), ("-c", "apollo"), ("-i", "apollo")])
+def test_late_input_on_a_pipe_that_does_not_block_is_read_to_its_end(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
+) -> None:
+    hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo"}]}))
+    hub.on(APOLLO, says("ok"))
+    reads, writes = os.pipe2(os.O_NONBLOCK)
+    with aish.running(*words, stdin=reads) as shell:
+        os.close(reads)
+        os.set_blocking(writes, True)
+        for piece in (b"the ", b"whole ", b"input\n"):
+            wait_until_it_sleeps(shell.pid)
+            os.write(writes, piece)
+        wait_until_it_sleeps(shell.pid)
+        os.close(writes)
+        assert shell.communicate(timeout=TIMEOUT)[0] == b"ok\n"
+    assert [body["content"] for body in hub.bodies(APOLLO)] == ["the whole input"]
+
+
+def wait_until_it_sleeps(pid: int) -> None:
+    """Until the process sleeps, and has used no processor time since the last look."""
+    seen = ""
+    deadline = monotonic() + TIMEOUT
+    while monotonic() < deadline:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        now = f"{fields[0]} {fields[11]} {fields[12]}"  # state, ticks of the user and of the system
+        if now == seen and fields[0] == "S" and fields[11] != "0":
+            return
+        seen = now
+        sleep(0.1)
+    raise AssertionError("the shell did not come to rest")
+
+
+def test_a_folder_as_input_is_an_error_and_not_an_empty_input(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo"}]}))
+    assert aish("-c", "< . apollo x") == Ran(1, "", "aish: cannot read the input: Is a directory\n")
 
 
 def test_an_answer_without_a_newline_gets_one(aish: Shell, hub: ScriptedHub) -> None:
@@ -318,7 +359,7 @@ def test_one_message_imports_only_these_modules(aish: Shell, hub: ScriptedHub) -
             "aish.client.connection",
             "aish.client.home",
         ),
-        *("aish.output", "aish.dispatch", "aish.turns", "aish.turns.message"),
+        *("aish.output", "aish.dispatch", "aish.turns", "aish.turns.input", "aish.turns.message"),
     }
     slow = {
         "socket",
