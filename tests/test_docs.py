@@ -54,6 +54,8 @@ def test_every_default_is_documented() -> None:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -16,7 +16,7 @@ from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
-from rhetor.auth.process_tree import peer_of
+from rhetor.auth.process_tree import Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
@@ -61,27 +61,29 @@ TRANSCRIPTS = {
 @dataclass(frozen=True, slots=True)
 class Start:
     """What a hub is started with. `read` reads the settings again for a reload. `by_itself`: a shell started
-    the hub, so it may choose another port, and stops when it is idle."""
+    the hub, so it may choose another port, and stops when it is idle. `mark`: what `mark_own_process`
+    returned."""
 
     settings: Settings
     read: Callable[[], Settings]
     home: Home
     environment: Mapping[str, str]
     by_itself: bool = False
+    mark: int | None = None
 
 
-def gated(node: Node, tokens: TokenFile) -> App:
-    """Return the app that serves all routes, behind the gate that checks each request."""
+def gated(node: Node, tokens: TokenFile, mark: int | None = None) -> App:
+    """Return the app that serves all routes, behind the gate that checks each request. `mark`: of the
+    processes that the hub starts."""
 
     def addresses() -> Addresses:
         assert node.addresses is not None
         return node.addresses
 
-    def agent(pid: int) -> str | None:
-        return peer_of(
-            pid,
-            {instance.running.host_pid: instance.peer.name for instance in node.hub.state.instances.values()},
-        )
+    def hosts() -> dict[int, str]:
+        return {
+            instance.running.host_pid: instance.peer.name for instance in node.hub.state.instances.values()
+        }
 
     return Gate(
         Router(TABLE, node),
@@ -92,7 +94,8 @@ def gated(node: Node, tokens: TokenFile) -> App:
         attempts=node.attempts,
         owner=node.owner,
         public=NO_TOKEN,
-        agent=agent,
+        processes=Processes(hosts, mark),
+        trusts_unidentified=lambda: node.trusts_unidentified,
     )
 
 
@@ -122,7 +125,7 @@ async def serve(start: Start) -> None:
         node = reloading.node = _node(start, hub, made)
         # logins that were made with the old token end with it
         tokens = TokenFile(start.home.folder / "token", changed=node.logins.end_all)
-        app = gated(node, tokens)
+        app = gated(node, tokens, start.mark)
         _name(node, tcp.getsockname()[1], start, settings.hub)
         server = HubServer(app, lambda: _say(node), hub.aclose)
         node.shut_down = lambda: setattr(server, "should_exit", True)
@@ -196,6 +199,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         rates=Rates(limits.messages_per_second, limits.messages_burst),
         connections=Connections(limits.connections_per_minute, limits.connections_at_once),
         attempts=Attempts(limits.attempts_per_minute),
+        trusts_unidentified=made.settings.hub.trust_unidentified,
     )
 
 

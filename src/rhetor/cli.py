@@ -135,8 +135,10 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     import uvloop
 
     from rhetor.app import Start, serve
+    from rhetor.auth.process_tree import mark_own_process
 
-    start = Start(settings, read, home, dict(os.environ), by_itself=arguments.auto)
+    mark = mark_own_process(home.folder)
+    start = Start(settings, read, home, dict(os.environ), by_itself=arguments.auto, mark=mark)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(start))
 

@@ -369,6 +369,9 @@ class Forbidden(RhetorError):
     @classmethod
     def to_agents(cls, subject: str) -> Self:
         """Return the error for a program that runs as a peer and requests what only a person may do."""
+        if subject == "agent:unidentified":
+            detail = "only a person may do this, and the hub cannot tell which process called it"
+            return cls(f"{detail}; set hub.trust_unidentified: true", subject=subject)
         return cls("only a person may do this, not a program that runs as a peer", subject=subject)
 
 

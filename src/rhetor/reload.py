@@ -84,6 +84,7 @@ class Reloading:
         node.attempts.per_minute = limits.attempts_per_minute
         assert node.addresses is not None
         node.addresses = node.addresses.allowing(settings.hub.allowed_hosts, settings.hub.allowed_origins)
+        node.trusts_unidentified = settings.hub.trust_unidentified
         node.told_offline = False
         state.background.start(new.access.warm_up(), "warm-up")
 

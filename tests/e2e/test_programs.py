@@ -156,7 +156,8 @@ def test_a_program_that_calls_the_hub_may_talk_and_nothing_else(machine: Machine
     assert asked("POST", asks, choice) == [403, "forbidden"]
     assert asked("GET", f"/api/v2/sessions/{session['session_id']}") == [404, "not_found"]
     assert asked("GET", "/ws/attach/box?mode=rw", None, UPGRADE) == [403, "forbidden"]
-    assert asked("GET", "/ws/attach/box?mode=r", None, UPGRADE)[0] == 101
+    assert asked("GET", "/ws/attach/box?mode=r", None, UPGRADE) == [403, "forbidden"]
+    assert asked("POST", "/api/auth/code") == [403, "forbidden"]
     assert asked("POST", "/api/v2/ai/apollo/message", {"content": "hi"}) == [200, None]
 
 

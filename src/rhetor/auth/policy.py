@@ -10,10 +10,12 @@ from rhetor.errors import Forbidden, Unauthenticated
 
 class Policy(StrEnum):
     """Who may use a route. `public`: anyone who can reach the address. `user`: authenticated callers.
-    `owner`: the owner of this hub, on its Unix socket."""
+    `person`: authenticated callers that are not programs of peers. `owner`: the owner of this hub, on its
+    Unix socket."""
 
     PUBLIC = "public"
     USER = "user"
+    PERSON = "person"
     OWNER = "owner"
 
 
@@ -28,7 +30,7 @@ def require(policy: Policy, principal: Principal | None) -> None:
         return
     if principal is None:
         raise Unauthenticated("missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)")
+    if policy is not Policy.USER and principal.is_agent:
+        raise Forbidden.to_agents(principal.subject)
     if policy is Policy.OWNER and not principal.local:
         raise Forbidden("this route is available only on the hub's Unix socket")
-    if policy is Policy.OWNER and principal.is_agent:
-        raise Forbidden.to_agents(principal.subject)

@@ -297,6 +297,8 @@ Command = (
     | RuleCommand
 )
 AGENT = "agent"  # the scope of callers that were started by a peer's program
+UNKNOWN_PROGRAM = "unknown"  # the peer of such a caller if its program is no longer known
+UNIDENTIFIED = "unidentified"  # the same, if nothing is known about the caller's process
 
 
 class Principal(Struct, frozen=True, gc=False):
@@ -305,6 +307,11 @@ class Principal(Struct, frozen=True, gc=False):
     subject: str
     scopes: frozenset[str] = frozenset()
     local: bool = False
+
+    @classmethod
+    def agent(cls, peer: str, *, local: bool) -> Principal:
+        """Return the caller that a process of this peer's program is."""
+        return cls(f"{AGENT}:{peer}", frozenset({AGENT}), local)
 
     @property
     def is_agent(self) -> bool:

@@ -46,13 +46,15 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True):
 class HubSettings(Section, frozen=True):
     """Where the hub listens, and when it stops. `idle_exit`: seconds without use after which a hub that a
     shell started stops. `allowed_hosts` and `allowed_origins` are accepted in addition to the hub's own, for
-    a proxy or another front end."""
+    a proxy or another front end. `trust_unidentified`: a caller whose process cannot be identified is the
+    owner."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8300
     idle_exit: Seconds = 1800
     allowed_hosts: tuple[Exact, ...] = ()
     allowed_origins: tuple[Exact, ...] = ()
+    trust_unidentified: bool = False
 
 
 class ProviderSettings(Section, frozen=True):

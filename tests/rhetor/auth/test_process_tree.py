@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from rhetor.auth.process_tree import MOST_ANCESTORS, ancestors, peer_of
+from rhetor.auth.process_tree import Processes, ancestors
+from rhetor.auth.tcp_clients import _from_kernel, _from_table
+from rhetor.domain.command import UNIDENTIFIED, UNKNOWN_PROGRAM
 
 GRANDCHILD = """
 import os, sys
@@ -19,6 +22,15 @@ if os.fork() == 0:
 os.wait()
 """
 
+# marks itself, and starts the above with nothing but what cannot be left behind
+MARKS = """
+import subprocess, sys
+from pathlib import Path
+from rhetor.auth.process_tree import mark_own_process
+print(mark_own_process(Path(sys.argv[1])), flush=True)
+subprocess.run([sys.executable, "-I", "-c", sys.argv[2]], env={}, start_new_session=True)
+"""
+
 
 def test_a_process_descends_from_those_that_started_it() -> None:
     with subprocess.Popen(
@@ -27,22 +39,69 @@ def test_a_process_descends_from_those_that_started_it() -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         pid = int(child.stdout.readline())
-        assert list(ancestors(pid))[:3] == [pid, child.pid, os.getpid()]
-        assert peer_of(pid, {child.pid: "box"}) == "box"
-        assert peer_of(pid, {pid: "inner", child.pid: "box"}) == "inner"
-        assert peer_of(os.getpid(), {child.pid: "box"}) is None
-        assert peer_of(pid, {}) is None
+        chain = ancestors(pid)
+        assert chain is not None
+        assert chain[:3] == (pid, child.pid, os.getpid())
+        assert Processes(lambda: {child.pid: "box"}).agent(pid) == "box"
+        assert Processes(lambda: {pid: "inner", child.pid: "box"}).agent(pid) == "inner"
+        assert Processes(dict).agent(pid) is None
+        assert Processes(lambda: {child.pid: "box"}).agent(os.getppid()) is None
         child.stdin.close()
 
 
-def test_a_name_with_parentheses_and_a_process_that_is_gone_mislead_nobody(tmp_path: Path) -> None:
-    for pid, stat in {30: b"30 (a) S 1 (b) S 20 1 1", 20: b"20 (x y) S 10 1 1"}.items():
+def test_what_a_marked_process_starts_is_marked_in_a_new_session_and_a_clean_environment(
+    tmp_path: Path,
+) -> None:
+    argv = [sys.executable, "-c", MARKS, str(tmp_path), GRANDCHILD]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as marked:
+        assert marked.stdin is not None
+        assert marked.stdout is not None
+        mark, pid = int(marked.stdout.readline()), int(marked.stdout.readline())
+        processes = Processes(dict, mark)
+        assert (processes.agent(pid), processes.agent(os.getppid())) == (UNKNOWN_PROGRAM, None)
+        assert processes.agents().keys() >= {pid}
+        assert Processes(dict, mark - 1).agent(pid) is None  # a program of the hub that started this one
+        marked.stdin.close()
+
+
+def test_a_process_that_is_gone_or_whose_chain_ends_early_is_not_identified(tmp_path: Path) -> None:
+    stats = {
+        30: b"30 (a) S 1 (b) S 20 1 1",
+        20: b"20 (x y) S 10 1 1",
+        40: b"40 (c) S 1 1",
+        1: b"1 (init) S 0",
+    }
+    for pid, stat in stats.items():
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_bytes(stat)
-    assert list(ancestors(30, tmp_path)) == [30, 20, 10]
+    processes = Processes(lambda: {20: "box"}, proc=tmp_path)
+    assert ancestors(40, tmp_path) == (40, 1)
+    assert [processes.agent(pid) for pid in (40, 20, 0, 99)] == [
+        None,
+        UNIDENTIFIED,
+        UNIDENTIFIED,
+        UNIDENTIFIED,
+    ]
+    (tmp_path / "10").mkdir()
+    (tmp_path / "10" / "stat").write_bytes(b"10 (a) S 0 1")
+    assert ancestors(30, tmp_path) == (30, 20, 10)
+    assert processes.agent(30) == "box"
 
 
 def test_a_ring_ends(tmp_path: Path) -> None:
     (tmp_path / "5").mkdir()
     (tmp_path / "5" / "stat").write_bytes(b"5 (a) S 5 1")
-    assert len(list(ancestors(5, tmp_path))) == MOST_ANCESTORS
+    assert ancestors(5, tmp_path) is None
+
+
+def test_the_socket_of_a_client_is_found_in_every_way_that_the_system_offers() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = listener.getsockname()
+        client = socket.create_connection(server)
+        address, inode = client.getsockname(), os.fstat(client.fileno()).st_ino
+        with listener.accept()[0]:
+            assert [find(address, server) for find in (_from_kernel, _from_table)] == [inode, inode]
+            client.close()
+            assert [find(address, server) for find in (_from_kernel, _from_table)] == [0, 0]

@@ -49,10 +49,9 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool) -
         UnknownPeer: there is no peer of this name.
         NotRunning: the peer's program is not running.
         NoTerminal: the program does not run in a terminal.
-        Forbidden: `writes` is set and the caller is a program.
+        Forbidden: the caller is a program.
     """
-    if writes:
-        require_person(principal)
+    require_person(principal)
     peer = state.peers.get(name)
     instances = instances_of(state, peer.name)
     if not instances:

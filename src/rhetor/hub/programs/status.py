@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.turn import UNSTARTED
@@ -52,6 +53,11 @@ def status_of(state: State, peer: Peer) -> ProgramStatus:
     running = running_turns(state, peer)
     evidence = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return ProgramStatus("busy" if running else "idle", evidence, state.ids.now())
+
+
+def visible_to(principal: Principal, status: ProgramStatus) -> ProgramStatus:
+    """Return the part of a status that the caller may see: for a program, only the state and its time."""
+    return ProgramStatus(status.state, "", status.since) if principal.is_agent else status
 
 
 def require_rest(state: State, peer: Peer, session_id: str) -> None:

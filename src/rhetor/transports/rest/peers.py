@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from rhetor.dialects import resources
-from rhetor.domain.command import SendMessage
+from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramStatus
 from rhetor.hub.programs.instances import instances_of, reports
-from rhetor.hub.programs.status import running_turns, status_of
+from rhetor.hub.programs.status import running_turns, status_of, visible_to
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
@@ -27,11 +27,11 @@ async def list_peers(call: Call) -> dict[str, Any]:
     """List every peer and every team, with its status and the evidence for it."""
     peers = call.hub.state.peers
     teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
-    return {"peers": [shape(call.node, peer) for peer in (*peers, *teams)]}
+    return {"peers": [shape(call.node, call.who, peer) for peer in (*peers, *teams)]}
 
 
 async def one_peer(call: Call, id: str) -> dict[str, Any]:
-    return shape(call.node, call.hub.state.peers.get(id))
+    return shape(call.node, call.who, call.hub.state.peers.get(id))
 
 
 async def message(call: Call, id: str, body: MessageBody) -> Response:
@@ -111,23 +111,24 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
     raise failure_of(end, accepted, said)
 
 
-def shape(node: Node, peer: Peer) -> dict[str, Any]:
-    """Return a peer as clients see it."""
+def shape(node: Node, who: Principal, peer: Peer) -> dict[str, Any]:
+    """Return a peer as the caller sees it."""
     state = node.hub.state
     return resources.peer(
         peer.reporting(reports(state).get(peer.name, {})),
         running=running_turns(state, peer),
         stats=state.peer_statistics.of(peer.name),
         model=peer.model,
-        instance_view=instance_view(node, peer) if peer.program else None,
-        forward=state.routing_table.forward_of(node.owner, peer.name),
+        instance_view=instance_view(node, who, peer) if peer.program else None,
+        forward=state.routing_table.forward_of(who.subject, peer.name),
     )
 
 
-def instance_view(node: Node, peer: Peer) -> resources.InstanceView:
-    """Return the process id and the status of a peer's program."""
+def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceView:
+    """Return the process id and the status of a peer's program, as the caller sees them."""
     instances = instances_of(node.hub.state, peer.name)
-    return resources.InstanceView(instances[0].running.pid if instances else None, peer_status(node, peer))
+    status = visible_to(who, peer_status(node, peer))
+    return resources.InstanceView(instances[0].running.pid if instances else None, status)
 
 
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:

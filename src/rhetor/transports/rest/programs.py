@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 from rhetor.dialects import resources
-from rhetor.domain.command import EndProgram, LaunchTool
+from rhetor.domain.command import EndProgram, LaunchTool, Principal
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
 from rhetor.errors import UnknownPeer
 from rhetor.hub.programs.instances import instances_of, reports
-from rhetor.hub.programs.status import running_turns, until_idle, waiting_messages
+from rhetor.hub.programs.status import running_turns, until_idle, visible_to, waiting_messages
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
@@ -21,7 +21,7 @@ from .peers import instance_view, peer_status, shape
 
 async def announce(call: Call, body: ProgramBody) -> dict[str, Any]:
     """Start a program as a peer. It outlives the hub; its environment is not stored."""
-    return shape(call.node, await call.execute(body.command()))
+    return shape(call.node, call.who, await call.execute(body.command()))
 
 
 async def end(call: Call, name: str) -> dict[str, Any]:
@@ -36,7 +36,8 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
     how = await instance.running.inspect() if instance else peer_status(call.node, peer)
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
-    place = resources.InstanceView(instance.running.pid if instance else None, how)
+    seen = visible_to(call.who, how)
+    place = resources.InstanceView(instance.running.pid if instance else None, seen)
     return resources.status(peer, place, gone[0] if gone and not instance else None, running, waiting)
 
 
@@ -49,7 +50,7 @@ async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
 async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
     """List the configured programs; with `check`, also the results of their health checks."""
     peers = [peer for peer in call.hub.state.peers if _is_tool(call.node, peer)]
-    found = [_tool(call.node, peer) for peer in peers]
+    found = [_tool(call.node, call.who, peer) for peer in peers]
     if query.check:
         healths = await asyncio.gather(*map(call.node.programs.health, peers))
         found = [{**tool, "health": health} for tool, health in zip(found, healths, strict=True)]
@@ -59,13 +60,13 @@ async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
 async def tool(call: Call, name: str) -> dict[str, Any]:
     """Return a configured program, and the result of its health check."""
     peer = _tool_peer(call.node, name)
-    return {**_tool(call.node, peer), "health": await call.node.programs.health(peer)}
+    return {**_tool(call.node, call.who, peer), "health": await call.node.programs.health(peer)}
 
 
 async def launch(call: Call, name: str, body: LaunchBody) -> dict[str, Any]:
     """Start the program if it is not running."""
     peer = await call.execute(LaunchTool(_tool_peer(call.node, name).name, body.session, body.cwd))
-    return _tool(call.node, peer)
+    return _tool(call.node, call.who, peer)
 
 
 async def terminate(call: Call, name: str) -> dict[str, Any]:
@@ -112,9 +113,9 @@ def _is_tool(node: Node, peer: Peer) -> bool:
     return peer.kind is PeerKind.TOOL and not node.hub.state.peers.is_announced(peer.name)
 
 
-def _tool(node: Node, peer: Peer) -> dict[str, Any]:
+def _tool(node: Node, who: Principal, peer: Peer) -> dict[str, Any]:
     assert peer.program is not None
-    how = instance_view(node, peer)
+    how = instance_view(node, who, peer)
     return {
         "name": peer.name,
         "display_name": peer.title,

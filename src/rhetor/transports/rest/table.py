@@ -12,7 +12,7 @@ from . import bodies as b
 from . import forwards, history, metrics, peers, plans, programs, requests, routes, sessions, sockets, system
 from . import responses as a
 
-PUBLIC, USER, OWNER = Policy.PUBLIC, Policy.USER, Policy.OWNER
+PUBLIC, USER, PERSON, OWNER = Policy.PUBLIC, Policy.USER, Policy.PERSON, Policy.OWNER
 ALWAYS, ASKED = Streams.ALWAYS, Streams.ASKED
 Errors = tuple[type[e.RhetorError], ...]
 
@@ -68,7 +68,7 @@ ROUTES = (
     Route("PUT", "/api/v2/environment", OWNER, system.take_environment, b.EnvironmentBody, a.Fingerprint),
     Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded, errors=(e.InvalidSettings,)),
     Route("POST", "/api/v2/shutdown", OWNER, system.shutdown, answer=a.Status, status=202),
-    Route("POST", "/api/auth/code", USER, system.issue_code, answer=a.Code),
+    Route("POST", "/api/auth/code", PERSON, system.issue_code, answer=a.Code),
     Route("GET", "/login", PUBLIC, system.login, query=b.LoginQuery, status=303,
           headers=("location", "set-cookie")),
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
@@ -14,8 +15,10 @@ from rhetor.auth.addresses import Addresses, Authority
 from rhetor.auth.credentials import ByCookie, ByToken, Credential
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
+from rhetor.auth.process_tree import Processes
+from rhetor.auth.tcp_clients import TcpClients
 from rhetor.auth.tokens import TokenFile
-from rhetor.domain.command import AGENT, Principal
+from rhetor.domain.command import UNIDENTIFIED, Principal
 from rhetor.errors import (
     Forbidden,
     Malformed,
@@ -42,12 +45,22 @@ ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-
 SAFE = frozenset({"GET", "HEAD"})
 
 
+@dataclass(slots=True)
+class Client:
+    """The client of one connection, over all its requests. `agent`: the peer whose program has opened the
+    connection; None for a person. Over TCP, `is_known` is False until the first request with credentials."""
+
+    is_local: bool
+    agent: str | None = None
+    is_known: bool = False
+
+
 class Gate:
     """The ASGI app in front of the router.
 
     `public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its Unix
-    socket. `agent` returns the peer whose program a process descends from; such a caller is the agent, not
-    the owner.
+    socket. A process that descends from a peer's program is the agent, not the owner, whatever its
+    credentials. `trusts_unidentified`: a caller whose process is not known counts as the owner.
     """
 
     def __init__(
@@ -61,7 +74,8 @@ class Gate:
         attempts: Attempts,
         owner: str,
         public: frozenset[str],
-        agent: Callable[[int], str | None] = lambda pid: None,
+        processes: Processes,
+        trusts_unidentified: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
         self._addresses = addresses
@@ -71,7 +85,14 @@ class Gate:
         self._attempts = attempts
         self._owner = owner
         self._public = public
-        self._agent = agent
+        self._processes = processes
+        self._tcp_clients = TcpClients(processes)
+        self._trusts_unidentified = trusts_unidentified
+
+    def connected(self, pid: int) -> Client:
+        """Return who has opened a connection on the Unix socket. Call this at once, because a process may
+        pass on its connection and end."""
+        return Client(True, self._believed(self._processes.agent(pid)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -80,7 +101,7 @@ class Gate:
         state = scope.setdefault("state", {})
         state["credential"] = None
         try:
-            state["principal"] = self._admit(scope)
+            state["principal"] = await self._admit(scope)
             _refuse_large(scope)
         except RhetorError as error:
             self._tally.fault(api_of(scope), error.code)
@@ -94,13 +115,13 @@ class Gate:
             scope, send = {**scope, "method": "GET"}, _bodiless(send)
         await self._app(scope, _bounded(receive, state), _counted(send, state))
 
-    def _admit(self, scope: Scope) -> Principal | None:
+    async def _admit(self, scope: Scope) -> Principal | None:
         headers = _headers(scope)
-        if scope["state"].get("unix"):
+        client: Client = scope["state"]["client"]
+        if client.is_local:
             _check_local(headers)
-            agent = self._agent(scope["state"].get("pid", 0))
-            if agent is not None:
-                return Principal(f"{AGENT}:{agent}", frozenset({AGENT}), local=True)
+            if client.agent is not None:
+                return Principal.agent(client.agent, local=True)
             return Principal(self._owner, local=True)
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))
@@ -110,7 +131,15 @@ class Gate:
         if principal is None and scope["path"] not in self._public:
             detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
             raise Unauthenticated(detail)
+        if principal is not None and not client.is_known:
+            client.agent = self._believed(await self._tcp_clients.agent(scope["client"], scope["server"]))
+            client.is_known = True
+        if principal is not None and client.agent is not None:
+            return Principal.agent(client.agent, local=False)
         return principal
+
+    def _believed(self, agent: str | None) -> str | None:
+        return None if agent == UNIDENTIFIED and self._trusts_unidentified() else agent
 
     def _who(
         self, scope: Scope, headers: dict[str, str], host: Authority, addresses: Addresses

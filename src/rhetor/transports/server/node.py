@@ -88,7 +88,8 @@ class Node:
     `started_at`: Unix time in milliseconds; `by_itself`: a shell started this hub, so a shell's provider
     variables may become its own; `url`: the URL of the TCP listener; `console`: the URL at which browsers log
     in; `max_parallel`: the limit of a bulk request that sets none; `reload` reads the configuration again, or
-    raises if it is invalid; `told_offline`: the notice about the offline model was sent.
+    raises if it is invalid; `told_offline`: the notice about the offline model was sent;
+    `trusts_unidentified`: callers whose process is not known are the owner.
     """
 
     hub: Hub
@@ -112,6 +113,7 @@ class Node:
     attempts: Attempts = field(default_factory=Attempts)
     tally: Tally = field(default_factory=Tally)
     told_offline: bool = field(default=False)
+    trusts_unidentified: bool = False
 
     def charge(self, who: Principal, api: str, messages: float = 1) -> None:
         """Count messages of a caller. Callers on the owner's Unix socket are exempt.

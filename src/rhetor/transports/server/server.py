@@ -17,6 +17,7 @@ import uvicorn
 
 from rhetor.errors import InvalidSettings, Malformed, RhetorError
 
+from .gate import Client
 from .http_protocol import BoundedProtocol
 
 GRACE_SECONDS = 3
@@ -31,9 +32,11 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class OwnersProtocol(BoundedProtocol):
-    """On the Unix socket, accepts only processes of the hub's own user (SO_PEERCRED)."""
+    """On the Unix socket, accepts only processes of the hub's own user (SO_PEERCRED). The gate decides when
+    a process connects whether it is a program of a peer."""
 
     def connection_made(self, transport: Any) -> None:
+        client = Client(False)
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family == socket.AF_UNIX:
             pid, uid, _ = _CREDENTIALS.unpack(
@@ -41,7 +44,9 @@ class OwnersProtocol(BoundedProtocol):
             )
             if uid != os.getuid():
                 transport.abort()
-            self.app_state = {**self.app_state, "unix": True, "pid": pid}
+            gate: Any = self.config.app
+            client = gate.connected(pid)
+        self.app_state = {**self.app_state, "client": client}
         super().connection_made(transport)
 
     def _should_upgrade_to_ws(self) -> bool:

@@ -1,0 +1,133 @@
+"""A program that runs as a peer is never its owner, whatever it does with its processes and the token."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import SECONDS, Machine
+
+# `ask` sends a request over the Unix socket or, with the owner's token, over TCP; it tells status and body
+ASKS = """
+import json, os, signal, socket, sys, time
+home, port, told = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+def opened(kind):
+    if kind == "tcp":
+        return socket.create_connection(("127.0.0.1", port))
+    link = socket.socket(socket.AF_UNIX)
+    link.connect(home + "/hub.sock")
+    return link
+def ask(kind, method, path, link=None):
+    link = link or opened(kind)
+    head = f"{method} {path} HTTP/1.1\\r\\nConnection: close\\r\\nContent-Type: application/json\\r\\n"
+    if kind == "tcp":
+        token = open(home + "/token").read().strip()
+        head += f"Host: 127.0.0.1:{port}\\r\\nAuthorization: Bearer {token}\\r\\n"
+    else:
+        head += "Host: localhost\\r\\n"
+    link.sendall(head.encode() + b"Content-Length: 0\\r\\n\\r\\n")
+    answer = b""
+    while data := link.recv(65536):
+        answer += data
+    head, _, body = answer.partition(b"\\r\\n\\r\\n")
+    return [int(head.split()[1]), json.loads(body)]
+def tell(*answers):
+    with open(told + ".new", "w") as file:
+        json.dump(answers, file)
+    os.rename(told + ".new", told)
+"""
+BOTH = """
+tell(*(ask(kind, *what) for kind in ("unix", "tcp") for what in
+    (("POST", "/api/auth/code"), ("GET", "/api/v2/history"))))
+"""
+# a grandchild in a session of its own, whose host and whose parents are all gone when it asks
+ORPHAN = """
+host = os.getppid()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while host in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            time.sleep(0.01)
+        os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", sys.stdin.read(), *sys.argv[1:]], {})
+    os._exit(0)
+time.sleep(600)
+"""
+# the process that has opened the connections is gone when they are used
+PASSED = """
+if os.fork():
+    time.sleep(600)
+links = {kind: opened(kind) for kind in ("unix", "tcp")}
+opener = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == opener:
+        time.sleep(0.01)
+    tell(*(ask(kind, "POST", "/api/auth/code", link) for kind, link in links.items()))
+"""
+
+
+@pytest.fixture
+def machine(machine: Machine) -> Iterator[Machine]:
+    machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
+    machine.environment["RHETOR_HUB__PORT"] = "0"
+    assert machine.run("apollo", "the owner's secret").returncode == 0
+    yield machine
+    machine.end_programs()
+
+
+def told(machine: Machine, code: str, *options: str, feed: str | None = None, kill_host: bool = False) -> Any:
+    """What a program that runs this code as a peer tells."""
+    out = machine.folder.parent / "told"
+    port = machine.status()["url"].rsplit(":", 1)[1]
+    script = [sys.executable, "-I", "-S", "-c", ASKS + code, str(machine.folder), port, str(out)]
+    if feed is not None:
+        code_file = machine.folder.parent / "code"
+        code_file.write_text(ASKS + feed)
+        script = ["/bin/sh", "-c", f'exec "$@" < {code_file}', "sh", *script]
+    made = machine.run("ci-tool", "-n", "kid", "--detach", *options, "--", *script)
+    assert made.returncode == 0, made.stderr
+    if kill_host:
+        pid = int(made.stdout.rsplit("(pid ", 1)[1].rstrip(")\n"))
+        time.sleep(0.3)  # for its grandchild; one that comes too late never tells
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS
+    while not out.exists():
+        assert time.monotonic() < deadline, made.stdout + made.stderr
+        time.sleep(0.01)
+    return json.loads(out.read_text())
+
+
+def by_the_owner(machine: Machine, kind: str) -> int:
+    """The status of the answer to a process of the owner that asks for a code."""
+    script = ASKS + f'print(ask("{kind}", "POST", "/api/auth/code")[0])'
+    port = machine.status()["url"].rsplit(":", 1)[1]
+    argv = [sys.executable, "-c", script, str(machine.folder), port, "-"]
+    return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+
+
+REFUSED = [403, "forbidden"]
+
+
+def test_a_program_gets_no_login_code_and_reads_no_history_of_the_owner(machine: Machine) -> None:
+    code, history, code_over_tcp, history_over_tcp = told(machine, BOTH)
+    assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
+    assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
+    assert by_the_owner(machine, "tcp") == 200  # who is not one of them keeps all rights
+
+
+def test_what_a_program_leaves_behind_stays_an_agent_after_its_host_was_killed(machine: Machine) -> None:
+    code, history, code_over_tcp, history_over_tcp = told(machine, ORPHAN, feed=BOTH, kill_host=True)
+    assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
+    assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
+
+
+def test_a_connection_that_outlives_the_process_which_opened_it_is_an_agents(machine: Machine) -> None:
+    assert [[status, body["code"]] for status, body in told(machine, PASSED)] == [REFUSED, REFUSED]
