@@ -92,7 +92,8 @@ def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
 class TurnView(msgspec.Struct):
     """One turn as its client sees it. `prev`: the number of the last frame that the client has, 0 for none.
 
-    The turn's end is the last frame.
+    `complete` is the last frame. A turn that did not complete ends with two frames, `error` and `complete`.
+    The number of `error` is one less than the event's, unless an earlier frame has that number.
     """
 
     peer: str
@@ -111,8 +112,16 @@ class TurnView(msgspec.Struct):
     def _frames(self, record: Record, prev: int) -> Iterator[bytes]:
         if found := _notification(record.event.payload):
             kind, params = found
-            place = {"session_id": record.stream, "turn_id": record.turn_id, **numbered(record, prev)}
-            yield notice(f"stream.{kind}", {**params, "specialist_id": self.peer, **place})
+            if kind != "error":
+                yield self._frame(record, kind, params, numbered(record, prev))
+                return
+            seq = record.seq if prev == record.seq - 1 else record.seq - 1
+            yield self._frame(record, kind, params, numbered(record, prev, seq=seq))
+            yield self._frame(record, "complete", {}, numbered(record, seq))
+
+    def _frame(self, record: Record, kind: str, params: dict[str, Any], place: dict[str, Any]) -> bytes:
+        turn = {"specialist_id": self.peer, "session_id": record.stream, "turn_id": record.turn_id}
+        return notice(f"stream.{kind}", {**params, **turn, **place})
 
 
 def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:

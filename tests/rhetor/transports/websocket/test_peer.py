@@ -66,10 +66,13 @@ async def test_a_turn_that_fails_is_an_error_and_ends_a_stream(tmp_path: Path, e
         assert (reply["error"]["code"], reply["error"]["data"]["code"]) == (code, error.code)
         assert reply["error"]["data"]["partial"] == "Well, "
         await caller.result("stream", message="hi")
-        told = await caller.until(lambda frame: frame["method"] == "stream.error")
-        assert told["params"]["code"] == error.code
+        await caller.until(lambda frame: frame["method"] == "stream.complete")
         await caller.result("chat", message="more")
-        assert [frame["method"] for frame in caller.told] == ["stream.chunk", "stream.error"]
+        methods, told = zip(*((frame["method"], frame["params"]) for frame in caller.told), strict=True)
+        assert methods == ("stream.chunk", "stream.error", "stream.complete")
+        assert told[1]["code"] == error.code
+        assert told[0]["seq"] < told[1]["seq"] < told[2]["seq"]
+        assert [params["prev"] for params in told] == [0, told[0]["seq"], told[1]["seq"]]
 
 
 async def test_calls_are_answered_while_a_chat_waits(tmp_path: Path) -> None:
