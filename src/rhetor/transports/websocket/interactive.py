@@ -80,7 +80,7 @@ class LoopHandler:
         session: Session = await self._execute(command)
         head = await self._hub.state.store.head(session.id) or Head("", 0, 1)
         if session.id not in self._attended:  # otherwise the call was repeated with the same key
-            self._attend(session, Position(head.epoch, head.head), LoopView(), scope)
+            self._attend(session, Position(head.epoch, head.earliest - 1), LoopView(), scope)
         return Reply({"sessionId": session.id, **_status(session)})
 
     async def _send(self, command: c.SendMessage, scope: ReplyScope) -> Reply:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.rhetor.transports.calling import Caller, calling
+from tests.rhetor.transports.calling import Caller, Frame, calling
 from tests.served import Served, served
 from tests.tooled import tooled
 
@@ -39,9 +39,21 @@ def is_stop(payload: Payload) -> bool:
 
 
 async def start(caller: Caller, **params: Any) -> str:
+    """Start a session, and take the status that follows the reply out of the frames."""
     result = await caller.result("startSession", userId="ann", sessionParams=params)
     assert result == {"sessionId": result["sessionId"], "status": 1}
-    return str(result["sessionId"])
+    session = str(result["sessionId"])
+    assert not any(is_status(frame, session) for frame in caller.told)
+    first = await caller.until(lambda frame: is_status(frame, session))
+    caller.all.remove(first)
+    status = first["params"]
+    assert (status["status"], status["reason"], status["seq"], status["prev"]) == (1, "active", 1, 0)
+    return session
+
+
+def is_status(frame: Frame, session: str) -> bool:
+    is_any = frame["method"] == "SessionStatusNotification"
+    return is_any and bool(frame["params"]["sessionId"] == session)
 
 
 async def say(caller: Caller, session: str, message: str = "hi", **more: Any) -> dict[str, Any]:
@@ -60,7 +72,7 @@ async def test_a_message_is_accepted_before_its_first_chunk_and_ends_with_one_fi
         assert "".join(chunk["chunk"] for chunk in chunks) == "He llo"
         assert [chunk["isFinal"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
         assert {chunk["sessionId"] for chunk in chunks} == {session}
-        last = 0
+        last = 1  # the number of the status that followed the start
         for chunk in chunks:
             assert chunk["prev"] == last < chunk["seq"]
             last = chunk["seq"]
