@@ -30,7 +30,7 @@ def _table(found: "list[Socket]") -> str:
 
     rows = [("NAME", "PEER", "READERS", "WAITING", "HEAD")]
     for socket in found:
-        head = (socket["head"] or "").partition(":")[2] or "-"
+        head = str(socket["head"] or "-")
         rows.append((socket["socket_id"], socket["ai"], str(socket["readers"]), str(socket["waiting"]), head))
     return table([[cleaned(cell) for cell in row] for row in rows])
 

@@ -99,14 +99,16 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class SessionState(msgspec.Struct, frozen=True):
-    """The state of a session. `head` is the cursor of its last event. `messages` has at most 1,000."""
+    """The state of a session. `head` is the number of its last event, and `cursor` its cursor. `messages` has
+    at most 1,000."""
 
     id: str
     specialist_id: str
     name: str | None
     state: str
     context_window: int
-    head: str | None = None
+    head: int | None = None
+    cursor: str | None = None
     project_id: str | None = None
     metadata: dict[str, Any] = {}
     messages: list[Message] = []

@@ -90,7 +90,8 @@ def session(
         "metadata": session.metadata,
         "tools": msgspec.to_builtins(session.tools),
         "messages": list(map(_message, messages)),
-        "head": str(head) if head else None,
+        "head": head.seq if head else None,
+        "cursor": str(head) if head else None,
     }
 
 
@@ -153,7 +154,8 @@ def terminal(terminal: Terminal, head: Position | None, attached: int) -> dict[s
     return {
         "name": terminal.name,
         "attached": attached,
-        "head": str(head) if head else None,
+        "head": head.seq if head else None,
+        "cursor": str(head) if head else None,
         "seen": f"{head.epoch}:{terminal.seen}" if head else None,
         "created_at": timestamp(terminal.at),
     }

@@ -38,7 +38,8 @@ async def one_plan(call: Call, id: str) -> dict[str, Any]:
         "id": plan.id,
         "status": plan.state,
         "steps": list(plan.steps),
-        "head": f"{head.epoch}:{head.head}" if head else None,
+        "head": head.head if head else None,
+        "cursor": str(head.position) if head else None,
     }
 
 

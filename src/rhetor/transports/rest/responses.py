@@ -162,7 +162,8 @@ class Session(Struct):
     metadata: dict[str, Any]
     tools: list[dict[str, Any]]
     messages: list[Said]
-    head: Cursor | None
+    head: int | None
+    cursor: Cursor | None
 
 
 class Sessions(Struct):
@@ -366,7 +367,8 @@ class Plan(Struct):
     id: str
     status: str
     steps: list[dict[str, Any]]
-    head: Cursor | None
+    head: int | None
+    cursor: Cursor | None
 
 
 class PlanStarted(Struct):
@@ -412,7 +414,8 @@ class Terminal(Struct):
 
     name: str
     attached: int
-    head: Cursor | None
+    head: int | None
+    cursor: Cursor | None
     seen: Cursor | None
     created_at: Time
 
@@ -511,7 +514,8 @@ class Socket(Struct):
     binary: bool
     readers: int
     waiting: int
-    head: Cursor | None
+    head: int | None
+    cursor: Cursor | None
 
 
 class Sockets(Struct):

@@ -85,7 +85,8 @@ def _shape(node: Node, socket: Active) -> dict[str, Any]:
         "binary": is_shared(socket.peer),
         "readers": socket.readers,
         "waiting": socket.waiting,
-        "head": str(socket.head) if socket.head else None,
+        "head": socket.head.seq if socket.head else None,
+        "cursor": str(socket.head) if socket.head else None,
     }
 
 

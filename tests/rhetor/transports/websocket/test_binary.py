@@ -32,7 +32,7 @@ def blobs_in(folder: Path) -> dict[str, bytes]:
 
 async def head_of(home: Served, socket_id: str) -> Any:
     listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
-    return next(s["head"] for s in listed if s["socket_id"] == socket_id)
+    return next(s["cursor"] for s in listed if s["socket_id"] == socket_id)
 
 
 @pytest.mark.parametrize("socket_id", ["team-chat-all", GROUP])
