@@ -21,16 +21,16 @@ class Results:
     def add(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the id and the result of the operation that this event ends, if it ends one.
 
-        A result is `{status, response, ai, execution_time, error?}`. `status` is completed, failed or
+        A result is `{status, response, ai, execution_time, error?}`. `status` is success, failed or
         skipped; `execution_time` is in seconds.
         """
         match event.payload:
             case ev.StepStarted(step=step, peer=peer):
                 self._peers[step], self._began[step] = peer, event.at
             case ev.StepDone(step, text):
-                yield step, self._result(step, event.at, "completed", text)
-            case ev.StepFailed(step, code, detail, retryable):
-                error = {"code": code, "detail": detail, "retryable": retryable}
+                yield step, self._result(step, event.at, "success", text)
+            case ev.StepFailed(step, code, detail, retryable, data):
+                error = {**data, "code": code, "detail": detail, "retryable": retryable}
                 yield step, {**self._result(step, event.at, "failed", None), "error": error}
             case ev.StepSkipped(step, because):
                 error = {"code": "skipped", "detail": f"{because} failed", "because": because}

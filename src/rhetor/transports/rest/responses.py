@@ -455,7 +455,7 @@ class Purposes(Struct):
 
 
 class Result(Struct):
-    status: Literal["completed", "failed", "skipped"]
+    status: Literal["success", "failed", "skipped"]
     response: str | None
     ai: str | None
     execution_time: float

@@ -32,7 +32,7 @@ async def test_operations_are_answered_and_answers_placed_where_they_are_wanted(
         assert sorted(results) == ["a", "b", "c.apollo", "c.athena"]
         assert results["a"]["response"] == "athena heard: design"
         assert results["a"] == {
-            "status": "completed",
+            "status": "success",
             "response": "athena heard: design",
             "ai": "athena",
             "execution_time": results["a"]["execution_time"],
@@ -51,7 +51,7 @@ async def test_as_many_run_at_once_as_may(tmp_path: Path, options: dict[str, Any
     async with served(tmp_path, *[[together, Text("x"), Done()]] * 6) as home:
         operations = [operation(f"o{n}", message=str(n)) for n in range(6)]
         answer = await home.ask("POST", "/api/v2/bulk", {"operations": operations, **options})
-        assert [r["status"] for r in answer.json["results"].values()] == ["completed"] * 6
+        assert [r["status"] for r in answer.json["results"].values()] == ["success"] * 6
         assert home.driver.most_at_once == at_once
         assert [message for _, message in home.driver.heard] == [str(n) for n in range(6)]
 
@@ -70,7 +70,7 @@ async def test_an_operation_whose_dependency_failed_is_skipped_and_says_which(tm
                 "execution_time": 0.0,
                 "error": {"code": "skipped", "detail": "a failed", "because": "a"},
             }
-        assert results["free"]["status"] == "completed"
+        assert results["free"]["status"] == "success"
 
 
 @pytest.mark.parametrize(
