@@ -533,7 +533,7 @@ class SearchQuery(HistoryQuery, frozen=True, kw_only=True):
 
 
 class CapableQuery(Query, frozen=True, kw_only=True):
-    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.7
 
 
 class ToolsQuery(Query, frozen=True, kw_only=True):

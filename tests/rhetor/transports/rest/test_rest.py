@@ -340,6 +340,9 @@ async def test_capabilities_and_peers(tmp_path: Path) -> None:
         ]
         high = (await home.ask("GET", "/api/v2/capabilities/code_analysis?threshold=0.97")).json
         assert [m["ai_id"] for m in high] == ["athena"]
+        assert (await home.ask("GET", "/api/v2/capabilities/design")).json == []  # athena's 0.4 is below 0.7
+        low = (await home.ask("GET", "/api/v2/capabilities/design?threshold=0.4")).json
+        assert [m["ai_id"] for m in low] == ["athena"]
         assert (await home.ask("GET", "/api/v2/capabilities/x?threshold=2")).status == 422
         described = (await home.ask("GET", "/api/capabilities")).json
         assert described["capabilities"] == {"code-analysis": ["apollo", "athena"], "design": ["athena"]}
