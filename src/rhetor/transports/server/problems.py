@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rhetor.domain.event import TurnCancelled, TurnEnd, TurnFailed
-from rhetor.errors import ProviderTimeout, RhetorError, TurnFailure
+from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.sessions.send import Accepted
 
 MEDIA_TYPE = "application/problem+json"
@@ -60,6 +60,16 @@ async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send)
     await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
 
 
+def _statuses(kind: type[RhetorError]) -> dict[str, int]:
+    found = {kind.code: kind.status}
+    for inner in kind.__subclasses__():
+        found |= _statuses(inner)
+    return found
+
+
+_STATUS_OF = _statuses(TurnFailure)  # a failed turn has the code of its cause, and therefore its status
+
+
 def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
     """Return the error for a client that waited for a turn which did not complete. `partial`: the text so
     far."""
@@ -68,7 +78,7 @@ def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
         case TurnFailed():
             failure = TurnFailure(end.detail, retryable=end.retryable, **{**end.data, **data})
             failure.code = end.code  # the code of what happened, which is more precise than the class
-            failure.status = 504 if end.code == ProviderTimeout.code else TurnFailure.status
+            failure.status = _STATUS_OF.get(end.code, TurnFailure.status)
             return failure
         case TurnCancelled():
             failure = TurnFailure(f"cancelled by {end.by}", retryable=True, **data)

@@ -14,7 +14,7 @@ import pytest
 
 from rhetor.domain.event import Position, TurnInterrupted
 from rhetor.domain.output import Done, Text
-from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited
+from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited, ToolUnanswered
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.core.limits import Limits
 from rhetor.store.sqlite.store import SqliteStore
@@ -69,7 +69,8 @@ async def test_a_failed_turn_ends_a_stream_with_an_error_and_a_call_with_a_probl
     cut = ProviderCut("the line went dead", retryable=True, provider="p", model="m", status=None)
     slow = ProviderTimeout("nothing came for 60 s", retryable=True, provider="p", phase="idle")
     limited = RateLimited("too many", retryable=True, provider="p", status=429)
-    scripts = [[Text("half"), cut], [Text("half"), cut], [slow], [limited]]
+    unanswered = ToolUnanswered("no result of `look` came", retryable=True, tool="look")
+    scripts = [[Text("half"), cut], [Text("half"), cut], [slow], [unanswered], [limited]]
     async with served(tmp_path, *scripts) as home:
         frames = sse((await home.ask("POST", "/api/v2/ai/apollo/stream", {"content": "hi"})).text)
         assert [f["type"] for f in frames] == ["content", "error"]
@@ -80,7 +81,9 @@ async def test_a_failed_turn_ends_a_stream_with_an_error_and_a_call_with_a_probl
         assert (answer.status, problem["status"], problem["code"]) == (502, 502, "provider_cut")
         assert (problem["partial"], problem["retryable"], problem["provider"]) == ("half", True, "p")
         assert problem["turn_id"]
-        assert (await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi"})).status == 504
+        for code in ("timeout", "tool_unanswered"):
+            late = await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi"})
+            assert (late.status, late.json["code"]) == (504, code)
         last = await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi"})
         assert (last.status, last.json["provider_status"]) == (502, 429)
 
