@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ class Route(Struct, frozen=True):
 
     `answer`: the type of the JSON response; `str` and `bytes` stand for text and binary content, None for no
     content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
-    errors besides those that any request may get. `needs_body`: False if an empty body is the same as `{}`.
+    errors besides those that any request may get.
     """
 
     method: str
@@ -61,11 +61,20 @@ class Route(Struct, frozen=True):
     headers: tuple[str, ...] = ()
     status: int = 200
     later: type[Struct] | None = None
-    needs_body: bool = True
     body_bytes: int = BODY_BYTES
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether the body has required members. If not, an empty body is the same as `{}`."""
+        return self.body is not None and _has_required(self.body)
 
     def is_stream(self, call: Call) -> bool:
         return self.streams is Streams.ALWAYS or (self.streams is Streams.ASKED and call.accepts_events)
+
+
+@cache
+def _has_required(kind: type[Struct]) -> bool:
+    return any(member.required for member in msgspec.structs.fields(kind))
 
 
 class SocketRoute(Struct, frozen=True):

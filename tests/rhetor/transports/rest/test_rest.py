@@ -275,6 +275,12 @@ async def test_control_of_a_session(tmp_path: Path) -> None:
         assert [k["checkpoint_id"] for k in kept] == [made["checkpoint_id"]]
         forked = (await home.ask("POST", f"{path}/fork", {"at": "here"})).json
         assert forked["id"] != session_id
+        for bodiless in ("checkpoint", "save", "fork"):  # every member of these bodies is optional
+            assert (await home.ask("POST", f"{path}/{bodiless}")).status == 200
+        assert len((await home.ask("GET", f"{path}/checkpoints")).json["checkpoints"]) == 2
+        assert (await home.ask("POST", f"{path}/restore")).json["faults"] == [
+            {"where": "body", "why": "missing"}
+        ]
         assert (await home.ask("POST", f"{path}/stop")).json["state"] == "stopped"
 
 
