@@ -15,7 +15,17 @@ from rhetor.transports.server.gate import COOKIE, wrong
 
 from .bodies import EnvironmentBody, LoginQuery
 
-FEATURES = ("streaming", "sessions", "plans", "checkpoints", "resume", "tools", "permissions", "sockets")
+FEATURES = (
+    "streaming",
+    "sessions",
+    "plans",
+    "bulk",
+    "checkpoints",
+    "resume",
+    "tools",
+    "permissions",
+    "sockets",
+)
 
 
 async def healthz(call: Call) -> dict[str, str]:

@@ -354,6 +354,7 @@ async def test_capabilities_and_peers(tmp_path: Path) -> None:
         assert [m["ai_id"] for m in low] == ["athena"]
         assert (await home.ask("GET", "/api/v2/capabilities/x?threshold=2")).status == 422
         described = (await home.ask("GET", "/api/capabilities")).json
+        assert "bulk" in described["features"]
         assert described["capabilities"] == {"code-analysis": ["apollo", "athena"], "design": ["athena"]}
         peers = (await home.ask("GET", "/api/v2/ai")).json["peers"]
         assert [p["id"] for p in peers] == ["apollo", "athena", "prometheus", "team:reviewers"]
