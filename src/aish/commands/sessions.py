@@ -70,13 +70,16 @@ def _table(found: "list[Session]") -> str:
 
 def _create(words: "list[str]") -> int:
     plain, options = split_options(words, _CREATE, ("--tool", "--cwd", "-s", "--session"))
-    window = options.get("-s", options.get("--session", "10"))
-    if len(plain) != 1 or "--tool" not in options or not (window.isdecimal() and len(window) < 6):
+    window = options.get("-s", options.get("--session"))
+    is_number = window is None or (window.isdecimal() and len(window) < 6)
+    if len(plain) != 1 or "--tool" not in options or not is_number:
         raise usage_error(_CREATE)
     folder = os.path.abspath(os.path.expanduser(options.get("--cwd", "."))) if _current_folder() else ""
     if "--cwd" in options and not os.path.isdir(folder):
         raise Failure(f"no such folder: {folder}", exits.USAGE)
-    body = {"specialist_id": options["--tool"], "name": plain[0], "context_window": int(window)}
+    body: dict[str, Any] = {"specialist_id": options["--tool"], "name": plain[0]}
+    if window is not None:
+        body["context_window"] = int(window)
     made = Hub().ask("POST", "/api/v2/sessions", {**body, **({"cwd": folder} if folder else {})})
     return print_line(f"✓ Created session {plain[0]} with {made['specialist_id']} ({made['id']})")
 

@@ -47,16 +47,16 @@ class Hub:
         peer: str,
         *,
         name: str | None = None,
-        context_window: int = 10,
+        context_window: int | None = None,
         ttl: float | None = None,
         tools: Sequence[Mapping[str, Any]] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
         """Return the open session with this `name`, or a new one. The other arguments apply to a new session.
 
-        A model receives the last `context_window` messages besides the new one. The session expires after
-        `ttl` seconds without use. `tools` are `{name, description, parameters}`; this program runs them
-        (`Session.tool_result`).
+        A model receives the last `context_window` messages besides the new one, by default as many as the
+        hub's `session.context_window`. The session expires after `ttl` seconds without use. `tools` are
+        `{name, description, parameters}`; this program runs them (`Session.tool_result`).
 
         Raises:
             UnknownPeer: no peer has this name.

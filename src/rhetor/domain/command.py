@@ -47,7 +47,7 @@ class StartSession(Struct, frozen=True, gc=False):
     """
 
     peer: str
-    context_window: int = 10
+    context_window: int | None = None
     name: str | None = None
     ttl: float | None = None
     project_id: str | None = None

@@ -72,14 +72,16 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
     """
     state.require_open()
     peer, _ = state.peers.resolve(command.peer or state.limits.default_peer)
-    if command.context_window < 0 or (command.ttl is not None and not command.ttl > 0):
+    default = state.limits.context_window
+    window = default if command.context_window is None else command.context_window
+    if window < 0 or (command.ttl is not None and not command.ttl > 0):
         raise Malformed("context_window must be at least 0, and ttl greater than 0 seconds")
     check_tools(command.tools)
     session = open_session(
         state.ids,
         principal.subject,
         peer.name,
-        context_window=command.context_window,
+        context_window=window,
         name=command.name,
         ttl=command.ttl if command.ttl is not None or command.name else state.limits.session_ttl,
     )

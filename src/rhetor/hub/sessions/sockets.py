@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND, OPEN, NUMBER, READ_MARK = "socket", "open", "socket-number", "read_mark"
-WINDOW = 10  # earlier messages that the peer of a socket receives
 
 
 class Active(msgspec.Struct, frozen=True):
@@ -212,7 +211,8 @@ async def _takes_messages(state: State, socket: Socket) -> bool:
 
 
 def _session(state: State, principal: Principal, peer: str, socket_id: str) -> Session:
-    session = open_session(state.ids, principal.subject, peer, context_window=WINDOW, ttl=None)
+    window = state.limits.context_window
+    session = open_session(state.ids, principal.subject, peer, context_window=window, ttl=None)
     return replace(session, metadata={"socket_id": socket_id})
 
 

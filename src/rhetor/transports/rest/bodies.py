@@ -128,7 +128,7 @@ class ToolBody(Body, frozen=True, kw_only=True):
 
 class SessionBody(Body, frozen=True, kw_only=True):
     specialist_id: Id
-    context_window: Window = 10
+    context_window: Window | None = None
     name: Name | None = None
     ttl: Annotated[float, Meta(gt=0, le=10**9)] | None = None
     project_id: Id | None = None

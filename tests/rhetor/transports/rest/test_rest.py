@@ -18,6 +18,7 @@ from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited, ToolUnanswe
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.core.limits import Limits
 from rhetor.store.sqlite.store import SqliteStore
+from tests.rhetor.transports.calling import calling
 from tests.scale import FULL
 from tests.served import Answer, Served, served
 
@@ -282,6 +283,18 @@ async def test_control_of_a_session(tmp_path: Path) -> None:
             {"where": "body", "why": "missing"}
         ]
         assert (await home.ask("POST", f"{path}/stop")).json["state"] == "stopped"
+
+
+async def test_a_session_without_a_window_of_its_own_has_the_configured_one(tmp_path: Path) -> None:
+    async with served(tmp_path, limits=Limits(context_window=3, default_peer="apollo")) as home:
+        given = {"specialist_id": "apollo"}
+        for body, window in ((given, 3), ({**given, "context_window": 0}, 0)):
+            assert (await home.ask("POST", "/api/v2/sessions", body)).json["context_window"] == window
+        socket = (await home.ask("POST", "/api/ai/socket/create", {"ai_name": "apollo"})).json
+        async with calling(home, "/ws") as caller:
+            looped = (await caller.result("startSession", userId="ann"))["sessionId"]
+        for session_id in (socket["session_id"], looped):
+            assert (await home.ask("GET", f"/api/v2/sessions/{session_id}")).json["context_window"] == 3
 
 
 async def test_a_plan_streams_the_events_of_all_its_steps(tmp_path: Path) -> None:
