@@ -34,7 +34,7 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class TurnQueued(Struct, frozen=True, gc=False):
-    """The turn waits. `position`: the number of turns of its session that come before it."""
+    """The turn waits. `position`: its place among the waiting turns of its session, from 1."""
 
     type: ClassVar[str] = "turn.queued"
     position: int

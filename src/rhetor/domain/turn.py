@@ -70,7 +70,7 @@ class Turn:
         return "".join(self._parts)
 
     def queue(self, position: int) -> ev.TurnQueued:
-        """Queue the turn behind `position` turns of the session."""
+        """Queue the turn. `position`: its place among the waiting turns of the session, from 1."""
         self._require(TurnState.ACCEPTED)
         self.state = TurnState.QUEUED
         return ev.TurnQueued(position)

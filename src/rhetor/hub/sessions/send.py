@@ -277,8 +277,7 @@ async def drafts_of(
     if direct:
         payloads.append(TurnStarted(peer.name))
     else:
-        before = len(await waiting_turns(state.store, session.id)) + (session.state is SessionState.ACTIVE)
-        payloads.append(TurnQueued(before))
+        payloads.append(TurnQueued(len(await waiting_turns(state.store, session.id)) + 1))
     head = None if opens_session(command, peer) else await state.store.head(session.id)
     drafts = [Draft(payload, turn_id) for payload in payloads]
     if head is None:

@@ -149,6 +149,20 @@ class Unhurried(MemoryStore):
         return committed
 
 
+async def test_a_queued_turn_has_its_place_among_the_waiting_ones_also_if_the_session_is_paused() -> None:
+    gate = asyncio.Event()
+    async with house([Text("first"), gate, Done()]) as home:
+        idle = await home.execute(StartSession("apollo"))
+        busy = (await home.send(target="apollo", content="0", context_window=4)).session_id
+        for session_id in (idle.id, busy):  # type: ignore[attr-defined]
+            await home.execute(PauseSession(session_id))
+            for content in ("1", "2"):
+                await home.send(session_id=session_id, content=content)
+            queued = [p.position for p in await home.log(session_id) if isinstance(p, ev.TurnQueued)]
+            assert queued == [1, 2]
+        gate.set()
+
+
 async def test_concurrent_messages_to_a_session_all_run_one_at_a_time() -> None:
     async with house(store=Unhurried()) as home:
         for _ in range(50):
