@@ -322,13 +322,14 @@ class StepDone(Struct, frozen=True, gc=False):
 
 
 class StepFailed(Struct, frozen=True, gc=False):
-    """A step ended without an answer."""
+    """A step ended without an answer. `data`: details, as in `TurnFailed`."""
 
     type: ClassVar[str] = "step.failed"
     step: str
     code: str
     detail: str
     retryable: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 class StepSkipped(Struct, frozen=True, gc=False):

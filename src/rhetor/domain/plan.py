@@ -177,8 +177,8 @@ def step_outcome(step: str, end: TurnEnd) -> StepDone | StepFailed:
     match end:
         case TurnCompleted(text=text):
             return StepDone(step, text)
-        case TurnFailed(code=code, detail=detail, retryable=retryable):
-            return StepFailed(step, code, detail, retryable)
+        case TurnFailed(code, detail, retryable, data):
+            return StepFailed(step, code, detail, retryable, data)
         case TurnCancelled(by=by):
             return StepFailed(step, "cancelled", f"cancelled by {by}")
         case TurnInterrupted(reason=reason):

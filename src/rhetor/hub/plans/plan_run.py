@@ -124,7 +124,7 @@ class PlanRun:
             else:
                 await self._in_plan(step, message)
         except RhetorError as error:
-            await self._fail(StepFailed(step.id, error.code, error.detail, error.retryable))
+            await self._fail(StepFailed(step.id, error.code, error.detail, error.retryable, error.data))
         except Exception as error:
             log.exception("step failed", extra={"plan": self._row.id, "step": step.id})
             await self._fail(StepFailed(step.id, "internal", type(error).__name__))

@@ -96,7 +96,7 @@ class TeamConversation:
             del self._running[name]
             reports.put_nowait(step_outcome(name, end))
         except RhetorError as error:
-            reports.put_nowait(StepFailed(name, error.code, error.detail, error.retryable))
+            reports.put_nowait(StepFailed(name, error.code, error.detail, error.retryable, error.data))
         except Exception as error:
             # an unexpected error fails only this member, so that the team still waits for the others
             log.exception("team member failed", extra={"team": self._team, "peer": name})
@@ -119,7 +119,8 @@ class TeamConversation:
     def _shown(self, event: StepDone | StepFailed, *, first: bool) -> Text:
         """Return the member's part of the answer, for clients that show only the team's text."""
         if isinstance(event, StepFailed):
-            return Text(f"{event.step}: {event.detail}\n", "stderr")
+            lines = (f"{event.step}: {event.detail}", event.data.get("hint"))
+            return Text("".join(f"{line}\n" for line in lines if line), "stderr")
         title = self._state.peers.get(event.step).title
         return Text(f"{'' if first else SEPARATOR}[From {title}]\n{event.text}")
 

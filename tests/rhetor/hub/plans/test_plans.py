@@ -52,9 +52,10 @@ STEP = ["step.started", "message.accepted", "turn.started", "output.delta", "tur
 
 async def test_after_a_failed_step_no_later_peer_is_called() -> None:
     steps = (*PIPELINE, Step("s3", "prometheus", "", ("s2",)))
-    async with house([Text("half"), ProviderCut("gone", retryable=True)]) as home:
+    cut = ProviderCut("gone", retryable=True, hint="send it again")
+    async with house([Text("half"), cut]) as home:
         payloads = [e.payload for e in await home.run_plan(StartPlan(steps))]
-        assert ev.StepFailed("s1", "provider_cut", "gone", True) in payloads
+        assert ev.StepFailed("s1", "provider_cut", "gone", True, {"hint": "send it again"}) in payloads
         assert [p for p in payloads if isinstance(p, ev.StepSkipped)] == [
             ev.StepSkipped("s2", "s1"),
             ev.StepSkipped("s3", "s1"),

@@ -57,11 +57,12 @@ async def test_as_many_run_at_once_as_may(tmp_path: Path, options: dict[str, Any
 
 
 async def test_an_operation_whose_dependency_failed_is_skipped_and_says_which(tmp_path: Path) -> None:
-    async with served(tmp_path, [ProviderCut("gone", retryable=True)]) as home:
+    async with served(tmp_path, [ProviderCut("gone", retryable=True, hint="try again")]) as home:
         operations = [operation("a"), operation("b", "athena", "x", "a"), operation("c", "athena", "x", "b")]
         operations.append(operation("free", "prometheus"))
         results = (await home.ask("POST", "/api/v2/bulk", {"operations": operations})).json["results"]
-        assert results["a"]["error"] == {"code": "provider_cut", "detail": "gone", "retryable": True}
+        error = {"code": "provider_cut", "detail": "gone", "retryable": True, "hint": "try again"}
+        assert results["a"]["error"] == error
         for id in ("b", "c"):
             assert results[id] == {
                 "status": "skipped",
