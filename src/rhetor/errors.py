@@ -7,10 +7,19 @@ program. Only transports turn errors into answers.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Self
 
 INVALID_REQUEST, INVALID_PARAMS, INTERNAL = -32600, -32602, -32603
 PROVIDER_FAILED, TIMED_OUT, LIMIT_REACHED, STORE_REFUSES = -32001, -32002, -32003, -32010
+
+
+_LINE_END = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+
+
+def one_line(text: str) -> str:
+    """Return the text with its lines joined by blanks: texts of providers and programs may have several."""
+    return _LINE_END.sub(" ", text.strip())
 
 
 class RhetorError(Exception):
@@ -23,8 +32,8 @@ class RhetorError(Exception):
     retryable: bool = False
 
     def __init__(self, detail: str, **data: Any) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = one_line(detail)
+        super().__init__(self.detail)
         self.data = data
 
 

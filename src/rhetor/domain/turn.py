@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
 
+from rhetor.errors import one_line
+
 from . import event as ev
 from .output import (
     Began,
@@ -139,7 +141,7 @@ class Turn:
         self, code: str, detail: str, retryable: bool, data: dict[str, object]
     ) -> tuple[ev.Payload, ...]:
         """End the turn with an error."""
-        return self._break_off(TurnState.FAILED, ev.TurnFailed(code, detail, retryable, data))
+        return self._break_off(TurnState.FAILED, ev.TurnFailed(code, one_line(detail), retryable, data))
 
     def cancel(self, by: str) -> tuple[ev.Payload, ...]:
         """End the turn because `by` cancelled it."""

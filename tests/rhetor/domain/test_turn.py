@@ -19,6 +19,7 @@ from rhetor.domain.output import (
     Usage,
 )
 from rhetor.domain.turn import OPEN, Turn, TurnOver, TurnState, total_usage
+from rhetor.errors import ProviderFailed
 
 OUTPUTS = st.one_of(
     st.builds(Text, st.text(max_size=5), st.sampled_from(["answer", "reasoning", "stderr"])),
@@ -116,3 +117,11 @@ def test_any_text_is_a_cursor_or_is_rejected(text: str) -> None:
 def test_a_printed_position_parses_to_itself(seq: int) -> None:
     position = ev.Position("0123456789abcdef" * 2, seq)
     assert ev.Position.parse(str(position)) == position
+
+
+def test_a_failure_is_reported_in_one_line_whatever_the_provider_wrote() -> None:
+    turn = started()
+    *_, end = turn.fail("provider_failed", "overloaded:\n  try later\r\nor not\u2028", True, {})
+    assert end == ev.TurnFailed("provider_failed", "overloaded: try later or not", True, {})
+    error = ProviderFailed("first\nsecond", retryable=True)
+    assert (error.detail, str(error)) == ("first second", "first second")
