@@ -39,7 +39,7 @@ class SendMessage(Struct, frozen=True, gc=False):
 
 
 class StartSession(Struct, frozen=True, gc=False):
-    """Open a session with a peer; an empty `peer` means the configured default.
+    """Open a session with a peer; an empty `peer`, and no `context_window`, mean the configured default.
 
     `ttl`: seconds without use after which the session expires. None means the configured value, or no expiry
     if the session has a name. `attended`: stop the session some time after its last client has disconnected.

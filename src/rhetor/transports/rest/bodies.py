@@ -71,15 +71,16 @@ class HowToSend(Body, frozen=True, kw_only=True):
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
     from_: Sender = field(name="from", default="")
-    cwd: Folder | None = None
 
 
 class MessageBody(HowToSend, frozen=True, kw_only=True):
-    """A message to a peer. `context_window` without `session_id` opens a session that is kept."""
+    """A message to a peer. `context_window` without `session_id` opens a session that is kept. `cwd`: the
+    caller's folder, in which a coding agent works; a session keeps the folder in which it was opened."""
 
     content: str
     session_id: Id | None = None
     context_window: Window | None = None
+    cwd: Folder | None = None
 
     def command(self, target: str, key: str | None) -> SendMessage:
         return SendMessage(
