@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from rhetor.codec.patterns import pattern
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
@@ -321,3 +322,13 @@ class Transcripts(Protocol):
             TranscriptUnreadable: as for `at`.
         """
         ...
+
+
+def require_pattern(text: str | None) -> None:
+    """Check a regular expression for a program's prompt. None means that there is none.
+
+    Raises:
+        ValueError: it is invalid; the message says why.
+    """
+    if text:
+        pattern(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -12,6 +11,7 @@ from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
 from rhetor.domain.rules import RESERVED
+from rhetor.drivers.base import require_pattern
 from rhetor.specialists import BUILT_IN
 
 from .sections import PermissionSettings, Settings, SpecialistSettings, ToolSettings
@@ -101,8 +101,8 @@ def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
 
 def _tool(name: str, own: ToolSettings) -> Peer:
     try:
-        re.compile(own.prompt or "")
-    except re.error as error:
+        require_pattern(own.prompt)
+    except ValueError as error:
         raise InvalidValue(("tools", name, "prompt"), f"must be a regular expression: {error}") from error
     program = Program(
         (own.executable, *own.args),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from rhetor.domain.program import Exit, Launch, Program
 from rhetor.domain.rules import RESERVED
 from rhetor.domain.session import Session
 from rhetor.domain.turn import STARTED
-from rhetor.drivers.base import SavedState
+from rhetor.drivers.base import SavedState, require_pattern
 from rhetor.errors import (
     Malformed,
     NameTaken,
@@ -325,8 +324,8 @@ def _announced(command: AnnounceProgram) -> Peer:
     if not command.argv or any("\0" in word for word in command.argv):
         raise Malformed("argv is empty or has a NUL character")
     try:
-        re.compile(command.prompt or "")
-    except re.error as error:
+        require_pattern(command.prompt)
+    except ValueError as error:
         raise Malformed(f"the prompt is not a valid regular expression: {error}") from error
     program = Program(
         command.argv,

@@ -84,6 +84,7 @@ async def test_a_name_is_taken_while_its_program_runs_and_free_afterwards() -> N
         ({"kind": "other"}, "unprocessable"),
         ({"cwd": "relative"}, "unprocessable"),
         ({"prompt": "("}, "malformed"),
+        ({"prompt": "(?<=x)y"}, "malformed"),
         ({"env": {"A=B": "c"}}, "unprocessable"),
         ({"rows": 0}, "unprocessable"),
     ],
@@ -96,6 +97,18 @@ async def test_what_cannot_be_started_is_refused_and_leaves_nothing(wrong: dict[
         assert home.hub.state.instances == {}
         hosts = home.socket.parent / "hosts"
         assert not hosts.exists() or list(hosts.iterdir()) == []
+
+
+async def test_a_prompt_pattern_with_nested_repetition_does_not_stop_the_hub() -> None:
+    async with with_programs() as home:
+        argv = ["sh", "-c", "printf aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!; exec sleep 60"]
+        asked = program(kind="terminal", argv=argv, prompt="^(a+)+$")
+        assert (await home.ask("POST", "/api/v2/programs", asked)).status == 200
+        screen = ""
+        async with asyncio.timeout(10):
+            while "a!" not in screen:
+                status = (await home.ask("GET", "/api/v2/ai/p/status")).json
+                screen = "\n".join(status["screen"])
 
 
 async def test_programs_are_announced_over_the_unix_socket_only() -> None:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from rhetor.codec.patterns import InvalidPattern, pattern
+
 _PATH = re.compile(r"(?<![\w.])(~|\.{1,2})?(/[^\s:$#%>)\]]*)+|(?<=[:\s])~(?=[\s$#%>)\]])")
 _NUMBER = re.compile(r"\d+")
 # not a progress bar (`99%`, `[==>`), nor `Connecting...`
@@ -207,6 +209,18 @@ def same_prompt(line: str, prompt: str) -> bool:
     """Return whether the line is that prompt, perhaps with other numbers or paths in it."""
     wanted = blurred(prompt)
     return bool(wanted) and blurred(line) == wanted
+
+
+def is_prompt(own: str, line: str) -> bool:
+    """Return whether the program's own prompt, a regular expression, matches the line.
+
+    An invalid one, which an earlier version of the hub accepted, is ignored; then the line is a prompt if it
+    looks like one.
+    """
+    try:
+        return pattern(own).found_in(line)
+    except InvalidPattern:
+        return like_prompt(line)
 
 
 def like_prompt(line: str) -> bool:

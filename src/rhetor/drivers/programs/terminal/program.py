@@ -21,7 +21,7 @@ from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
 from rhetor.drivers.programs.host.values import Chunk, Exited
 from rhetor.drivers.programs.program import HostedProgram, clock
 from rhetor.drivers.programs.status import Signs, status
-from rhetor.drivers.programs.terminal.dialogs import like_prompt
+from rhetor.drivers.programs.terminal.dialogs import is_prompt, like_prompt
 from rhetor.errors import ProgramBlocked
 
 from . import dialogs
@@ -294,7 +294,7 @@ class TerminalProgram(HostedProgram):
         line = screen.text()[screen.cursor.row]
         own = self.peer.program.prompt if self.peer.program else None
         if own is not None:
-            return line if re.search(own, line) else None
+            return line if is_prompt(own, line) else None
         return line if like_prompt(line) else None
 
     @property
