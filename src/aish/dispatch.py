@@ -7,6 +7,12 @@ if TYPE_CHECKING:
     from rhetor.domain.grammar import Options
 
 
+def usage_failure(message: str) -> Exception:
+    from aish.exits import USAGE, Failure
+
+    return Failure(message, USAGE)
+
+
 def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
     """Run words that begin with a command, a script file, or the target of a message.
 
@@ -15,13 +21,23 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
     """
     first = words[0]
     if first in COMMANDS:
+        if defaults is not None:
+            raise usage_failure(
+                f"options of a message cannot precede {first}; write options after the command"
+            )
         return run_command(words)
     if "/" in first or first.endswith(".aish"):
         from aish.language.shell import run_script_file
 
-        return run_script_file(first)
+        if words[1:]:
+            raise usage_failure(f"unexpected {words[1]!r} after {first}; a script takes no arguments")
+        return run_script_file(first, defaults)
     from aish.client.hub import Hub
 
+    if words[1:] in (["--help"], ["-h"]):
+        from aish.commands.help import show_peer_help
+
+        return show_peer_help(Hub(), first)
     if first == "team-chat" or "," in first or first[:1] == "@" or first[:5] == "team:":
         from aish.language.broadcast import run_broadcast
 

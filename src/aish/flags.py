@@ -36,7 +36,7 @@ def run_flags(words: "list[str]") -> int:
         return _run_mode(rest, options)
     from aish.dispatch import run_words
 
-    return run_words(rest, options)
+    return run_words(rest, options if count else None)
 
 
 def _run_named(words: "list[str]") -> int:

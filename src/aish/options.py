@@ -34,5 +34,6 @@ def _parse(parse: "Callable[[list[str]], Parsed]", words: list[str]) -> "Parsed"
     try:
         return parse(words)
     except GrammarError as error:
-        hint = " (aish --help lists them)" if error.message.startswith("unknown option") else ""
-        raise Failure(f"{error.message}{hint}", exits.USAGE) from None
+        is_unknown = error.message.startswith("unknown option")
+        hint = "aish --help lists the options; write -- before text that begins with -" if is_unknown else ""
+        raise Failure(error.message, exits.USAGE, hint=hint) from None

@@ -56,6 +56,29 @@ def find_command(name: str) -> Command:
     return command
 
 
+def free_text(words: "list[str]", *forms: str) -> str:
+    """Return the words joined by spaces, without the `--` before text that begins with `-`.
+
+    Raises:
+        Failure: a word before `--` looks like an option, which these commands do not have.
+    """
+    dashes = words.index("--") if "--" in words else len(words)
+    if any(word[:1] == "-" and word.lstrip("-")[:1].isalpha() for word in words[:dashes]):
+        raise usage_error(*forms)
+    return " ".join((*words[:dashes], *words[dashes + 1 :]))
+
+
+def take_value(left: "list[str]", *forms: str) -> str:
+    """Remove and return the first word, the value of the option before it.
+
+    Raises:
+        Failure: it is missing, or is `--` or another option. (Such a value has to be written after `=`.)
+    """
+    if not left or left[0] == "--" or (left[0][:1] == "-" and left[0].lstrip("-")[:1].isalpha()):
+        raise usage_error(*forms)
+    return left.pop(0)
+
+
 def usage_error(*forms: str) -> Exception:
     """Return the failure for a command whose words are invalid. It shows the command's usage."""
     from aish.exits import USAGE, Failure

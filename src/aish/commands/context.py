@@ -1,7 +1,7 @@
 """`aish context`: text that a peer receives once, before its next message."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, Command, free_text, usage_error
 from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ def context(words: "list[str]") -> int:
     action, name, *rest = words
     path = f"/api/v2/context/{quote(name)}"
     if action == "stage":
-        return _stage(path, name, " ".join(rest))
+        return _stage(path, name, free_text(rest, *_FORMS))
     if action == "show" and (not rest or (len(rest) == 1 and rest[0] in JSON_WORDS)):
         return _show(path, as_json=bool(rest))
     if rest or action not in ("promote", "clear"):

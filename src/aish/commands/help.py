@@ -1,10 +1,15 @@
 """`aish help [COMMAND]`: the syntax of the shell, or of one of its commands."""
 
 from aish import exits
+from aish.client.hub import Hub, quote
 from aish.commands import COMMANDS as COMMAND_NAMES
 from aish.commands import Command, find_command, usage_error
 from aish.exits import unknown
 from aish.output import STDOUT, print_line, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 OVERVIEW = """\
 aish PEER ["message"] [options]   send a message and piped input; the answer
@@ -54,6 +59,8 @@ Forwards, routes, context:
                                   text that a peer gets before its next message
   purpose [NAME] "text"           say what a peer or this terminal is for
 
+"""
+OPTIONS = """\
 Options of a message, before or after its text:
   -s, --session [N]     keep the conversation; the peer receives its last N
                         messages (10)
@@ -69,6 +76,7 @@ Options of a message, before or after its text:
   --no-stream           print the answer when it is complete
   --quiet               print only failures on stderr
   --usage               print tokens, cost and seconds after the answer
+  --                    end the options; what follows is text
 
 Exit codes: 0 done, 1 the peer failed, 2 wrong usage, 3 unknown peer, command,
 session or the like, 4 no permission, 5 hub unreachable, 124 timed out,
@@ -87,13 +95,40 @@ def show_help(words: "list[str]") -> int:
     if len(words) > 1:
         raise usage_error(*_FORMS)
     if not words:
-        write(STDOUT, OVERVIEW.encode("utf-8", "replace"))
+        write(STDOUT, f"{OVERVIEW}\n{OPTIONS}".encode("utf-8", "replace"))
         return exits.DONE
     if words[0] not in COMMAND_NAMES:
         raise unknown(words[0])
     command = find_command(words[0])
     forms = "\n       ".join(f"aish {form}" for form in command.forms)
     return print_line(f"usage: {forms}\n\n{command.purpose}")
+
+
+def show_peer_help(hub: Hub, target: str) -> int:
+    """Show what a peer does and how to send it a message. `target` can also be `@capability` and the like.
+
+    Raises:
+        Failure: the peer is unknown, or the hub cannot be reached.
+    """
+    about = ""
+    if target != "team-chat" and not target.startswith("@") and "," not in target:
+        about = _about_peer(hub.ask("GET", f"/api/v2/ai/{quote(target)}"))
+    return print_line(f'usage: aish {target} ["message"] [options]\n{about}\n{OPTIONS}'.rstrip())
+
+
+def _about_peer(peer: "dict[str, Any]") -> str:
+    from aish.render import one_line, status
+
+    names = peer.get("capabilities") or ()
+    facts = {
+        "": peer.get("description"),
+        "kind": peer.get("kind"),
+        "status": status(peer),
+        "model": peer.get("model"),
+        "capabilities": ", ".join(map(str, names)),
+    }
+    lines = [f"{name}: {one_line(fact)}" if name else one_line(fact) for name, fact in facts.items() if fact]
+    return "\n" + "\n".join(lines) + "\n"
 
 
 COMMANDS = {"help": Command(_FORMS, "Show the syntax of the shell, or of one command.", show_help)}

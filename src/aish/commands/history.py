@@ -2,7 +2,7 @@
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, Command, free_text, usage_error
 from aish.output import STDOUT, print_json_lines, write
 
 _HISTORY = ("history [N] [json]", "history search WORDS")
@@ -42,11 +42,15 @@ def search(words: "list[str]") -> int:
     Raises:
         Failure: there are no words, or the hub cannot be reached.
     """
-    wanted = " ".join(word for word in words if word != "--json")
+    before_dashes = words[: words.index("--")] if "--" in words else words
+    as_json = "--json" in before_dashes
+    if as_json:
+        words = [word for word in before_dashes if word != "--json"] + words[len(before_dashes) :]
+    wanted = free_text(words, *_SEARCH)
     if not wanted.strip():
         raise usage_error(*_SEARCH)
     hits = Hub().ask("GET", f"/api/v2/search?q={_quoted(wanted)}")["hits"]
-    if "--json" in words:
+    if as_json:
         print_json_lines(hits)
     else:
         write(STDOUT, "".join(map(_hit, hits)).encode("utf-8", "replace"))

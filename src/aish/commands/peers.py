@@ -4,7 +4,7 @@ from time import monotonic
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, Command, take_value, usage_error
 from aish.output import STDOUT, print_json, print_line, write
 
 TYPE_CHECKING = False
@@ -154,8 +154,8 @@ def _wait_options(words: "list[str]") -> "tuple[str, float | None, list[str]]":
         word, given, value = left.pop(0).partition("=")
         if word in ("--any", "--all") and not given:
             mode = word[2:]
-        elif word == "--timeout" and (given or left):
-            timeout = _seconds(value if given else left.pop(0))
+        elif word == "--timeout":
+            timeout = _seconds(value if given else take_value(left, *_WAIT))
         elif word[:1] == "-" or given:
             raise usage_error(*_WAIT)
         else:

@@ -8,7 +8,7 @@ import os
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import COMMANDS as COMMAND_NAMES
-from aish.commands import Command, usage_error
+from aish.commands import Command, take_value, usage_error
 from aish.exits import Failure
 from aish.output import STDOUT, print_line
 from aish.terminal.tty import window_size
@@ -110,8 +110,8 @@ def _parse(
         option, given, value = left.pop(0).partition("=")
         if option in flags and not given:
             options[flags[option]] = "yes"
-        elif option in names and (given or left):
-            options[names[option]] = value if given else left.pop(0)
+        elif option in names:
+            options[names[option]] = value if given else take_value(left, *forms)
         else:
             raise usage_error(*forms)
     program = left[1:] if left[:1] == ["--"] else left

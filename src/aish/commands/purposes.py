@@ -4,7 +4,7 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, Command, free_text, usage_error
 from aish.exits import Failure
 from aish.output import print_json, print_line
 from aish.turns.message import TERMINAL_NAME
@@ -21,10 +21,10 @@ def purpose(words: "list[str]") -> int:
     if not words or (len(words) == 1 and words[0] in JSON_WORDS):
         return _list(as_json=bool(words))
     if len(words) == 1:
-        return _set(_own_name(), words[0])
+        return _set(_own_name(), free_text(words, *_FORMS))
     if words[0][:1] == "-":
         raise usage_error(*_FORMS)
-    return _set(words[0], " ".join(words[1:]))
+    return _set(words[0], free_text(words[1:], *_FORMS))
 
 
 def _own_name() -> str:

@@ -63,6 +63,8 @@ def _hops(words: "list[str]") -> "list[dict[str, str]]":
     left = list(words)
     while left:
         word = left.pop(0)
+        if word[:1] == "-":
+            raise usage_error(*_FORMS)
         if word != _PURPOSE:
             hops.append({"ai": word})
         elif hops and left:

@@ -2,7 +2,7 @@
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import usage_error
+from aish.commands import take_value, usage_error
 from aish.exits import Failure
 
 TYPE_CHECKING = False
@@ -29,8 +29,8 @@ def split_options(
         name, given, value = word.partition("=")
         if word == "--":
             return [*plain, *left], options
-        if name in valued and (given or left):
-            options[name] = value if given else left.pop(0)
+        if name in valued:
+            options[name] = value if given else take_value(left, form)
         elif word in flags:
             options[word] = ""
         elif word[:1] == "-":

@@ -1,7 +1,7 @@
 """`aish tools`: coding agents and other wrapped programs."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, subcommand_error, usage_error
+from aish.commands import JSON_WORDS, Command, subcommand_error, take_value, usage_error
 from aish.exits import Failure
 from aish.output import print_json, print_line
 
@@ -126,8 +126,8 @@ def _launch(words: "list[str]") -> int:
     left = list(words)
     while left:
         word, given, value = left.pop(0).partition("=")
-        if word in ("-s", "--session") and (given or left):
-            body["session"] = value if given else left.pop(0)
+        if word in ("-s", "--session"):
+            body["session"] = value if given else take_value(left, form)
         elif word[:1] == "-":
             raise usage_error(form)
         else:

@@ -67,14 +67,19 @@ class Resolver:
             return Peers([Call(target, "", self._defaults) for target in stage.targets])
         if stage.word in COMMANDS:
             return Command(stage)
-        if self._is_peer(stage.word):
+        if self.is_peer(stage.word):
             call = stage.call()
             return Peers([Call(call.target, call.text, call.options.over(self._defaults))])
         if _is_program(stage.word):
             return Program(stage.raw)
         raise unknown(stage.word)
 
-    def _is_peer(self, word: str) -> bool:
+    def is_peer(self, word: str) -> bool:
+        """Whether the word names a peer, a capability or a team.
+
+        Raises:
+            Failure: the hub cannot be reached, and the word is no program either.
+        """
         if word.startswith(("@", "team:")) or word == TEAM_CHAT:
             return True
         if not _could_be_peer(word):

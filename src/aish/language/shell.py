@@ -5,7 +5,8 @@ import sys
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import run_command
+from aish.commands import COMMANDS, run_command
+from aish.commands.help import show_peer_help
 from aish.exits import Failure
 from aish.language.pipeline import PipelineRun
 from aish.language.resolve import Command, Program, Resolver
@@ -13,7 +14,17 @@ from aish.output import say
 from aish.turns.input import read_input
 from aish.turns.plan import PlanRun
 from aish.turns.steps import steps_of
-from rhetor.domain.grammar import Broadcast, Call, GrammarError, Options, Pipeline, Stage, parse
+from rhetor.domain.grammar import (
+    Broadcast,
+    Call,
+    GrammarError,
+    Group,
+    Options,
+    Pipeline,
+    Stage,
+    find_separator,
+    parse,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,12 +95,26 @@ class Shell:
         if (code := self._builtin(parsed)) is not None:
             return code
         resolver = Resolver(self.hub, self._defaults)
+        if (word := _word_before_help(parsed)) and resolver.is_peer(word):
+            return show_peer_help(self.hub, word)
         parts = [resolver.resolve(stage) for stage in parsed.stages]
         has_files = parsed.source is not None or parsed.sink is not None
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
-            return _run_command(parts[0])
+            return self._command(parsed.stages[0], parts[0])
         parts = [_without_command(part) for part in parts]
         return PipelineRun(self.hub, parsed, parts, self._sessions).run(self._read_piped)
+
+    def _command(self, stage: "Stage | Group", command: Command) -> int:
+        runs_in_background = command.words[0] in _BACKGROUND_COMMANDS and find_separator(command.raw) == (
+            "&",
+            len(command.raw) - 1,
+        )
+        if runs_in_background:
+            words = [word for word in (*command.words[:-1], command.words[-1].removesuffix("&")) if word]
+            return run_command([words[0], "--detach", *words[1:]])
+        if isinstance(stage, Stage):
+            stage.reject_separators()
+        return run_command(command.words)
 
     def _broadcast(self, broadcast: Broadcast) -> int:
         options = broadcast.options.over(self._defaults)
@@ -106,11 +131,22 @@ class Shell:
         stage = pipeline.stages[0]
         if len(pipeline.stages) > 1 or not isinstance(stage, Stage):
             return None
+        if stage.word not in ("exit", "cd"):
+            return None
+        stage.reject_separators()
+        if len(stage.arguments) > 1:
+            raise Failure(f"{stage.word} takes one argument", exits.USAGE)
         if stage.word == "exit":
             raise Exit(_exit_code(stage.arguments, self._code))
-        if stage.word == "cd":
-            return _change_folder(stage.arguments)
-        return None
+        return _change_folder(stage.arguments)
+
+
+def _word_before_help(pipeline: Pipeline) -> str:
+    """Return X if the line is `X --help` and X is not a command; otherwise, an empty string."""
+    stage = pipeline.stages[0]
+    if len(pipeline.stages) > 1 or not isinstance(stage, Stage) or stage.word in COMMANDS:
+        return ""
+    return stage.word if stage.arguments in (["--help"], ["-h"]) else ""
 
 
 def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
@@ -148,15 +184,6 @@ def is_unfinished(line: str) -> bool:
     return False
 
 
-def _run_command(command: Command) -> int:
-    words = command.words
-    if words[0] in _BACKGROUND_COMMANDS and command.raw.endswith(
-        "&"
-    ):  # a quoted & would be followed by the quote
-        words = [words[0], "--detach", *words[1:-1], *filter(None, (words[-1][:-1],))]
-    return run_command(words)
-
-
 def _without_command(part: "Resolved") -> "Resolved":
     """Return the part; a command becomes a program, because between pipes it runs in its own process."""
     if not isinstance(part, Command):
@@ -182,7 +209,7 @@ def _change_folder(arguments: "list[str]") -> int:
     return exits.DONE
 
 
-def run_script_file(path: str) -> int:
+def run_script_file(path: str, defaults: "Options | None" = None) -> int:
     """Run the lines of a file, whose first line may be `#!/usr/bin/env aish`.
 
     Raises:
@@ -193,7 +220,7 @@ def run_script_file(path: str) -> int:
             lines = file.read().split("\n")
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}", exits.UNKNOWN) from None
-    return Shell(is_piped_into=True).run_lines(lines, path)
+    return Shell(defaults=defaults, is_piped_into=True).run_lines(lines, path)
 
 
 def run_text(text: str, defaults: "Options | None" = None, *, is_piped_into: bool = False) -> int:

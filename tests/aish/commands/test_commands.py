@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aish.commands import COMMANDS
 from tests.aish.scripted import Ran, ScriptedHub, Shell, answer
 
@@ -165,6 +167,37 @@ def test_a_command_with_invalid_words_shows_its_syntax(aish: Shell) -> None:
     ):
         ran = aish(*words)
         assert (ran.code, ran.err.startswith(f"aish: usage: aish {words[0]}")) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("context", "stage", "apollo", "--json", "text"),
+        ("purpose", "--bogus"),
+        ("purpose", "apollo", "text", "-x"),
+        ("search", "word", "--peer", "apollo"),
+        ("history", "search", "--since", "7d"),
+        ("route", "name", "r", "apollo", "--json", "athena"),
+        ("ci-terminal", "-n", "box", "-d", "--", "bash"),
+        ("ci-terminal", "-n", "box", "--prompt", "-d", "x", "--", "bash"),
+        ("ci-tool", "-n", "--", "cat"),
+        ("tools", "launch", "codex", "--session", "--"),
+        ("sessions", "list", "--tool", "--all"),
+        ("wait", "apollo", "--timeout", "--any"),
+    ],
+)
+def test_an_option_of_a_command_becomes_neither_text_nor_a_value(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
+) -> None:
+    ran = aish(*words, env={"AISH_NAME": "jill"})
+    assert (ran.code, ran.out, hub.requests) == (2, "", [])
+    assert ran.err.startswith("aish: usage: aish ")
+
+
+def test_text_of_a_command_can_follow_two_dashes(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("PUT /api/v2/purposes/apollo", answer({"name": "apollo", "purpose": "-x"}))
+    assert aish("purpose", "apollo", "--", "-x").code == 0
+    assert hub.bodies("PUT /api/v2/purposes/apollo") == [{"text": "-x"}]
 
 
 def test_help_names_every_command_in_80_columns_and_needs_no_hub(aish: Shell) -> None:

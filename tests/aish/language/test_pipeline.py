@@ -337,6 +337,48 @@ def test_an_unknown_word_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "nosuch hi | apollo") == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        ("apollo hi && athena hello", 11),
+        ("apollo hi; athena hello", 10),
+        ("apollo hi &", 11),
+        ("apollo,athena << hi; list", 20),
+        ("{apollo|athena} | athena hi && list", 29),
+        ("list && apollo hi", 6),
+        ("purpose apollo x; list", 17),
+        ("cd / && apollo hi", 6),
+        ("exit 0; apollo hi", 7),
+    ],
+)
+def test_a_separator_of_commands_never_becomes_text(
+    aish: Shell, hub: ScriptedHub, line: str, column: int
+) -> None:
+    ran = aish("-c", line)
+    assert (ran.code, ran.out) == (2, "")
+    assert "is not text here; quote it, or write each command on its own line" in ran.err
+    assert f"(column {column})" in ran.err
+    assert {request.method for request in hub.requests} <= {"GET"}
+
+
+def test_an_input_file_after_a_peer_gets_the_form_that_works(aish: Shell, hub: ScriptedHub) -> None:
+    assert aish("-c", "apollo < in").err == (
+        "aish: write the input file before the peer: < FILE PEER (column 8)\n"
+    )
+
+
+@pytest.mark.parametrize("words", [("apollo", "--help"), ("-c", "apollo -h")])
+def test_help_for_a_peer_shows_what_it_does_and_the_options(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
+) -> None:
+    peer = {"id": "apollo", "kind": "specialist", "description": "analyses code", "status": "idle"}
+    hub.on("GET /api/v2/ai/apollo", answer({**peer, "capabilities": {"code-analysis": 0.95}}))
+    ran = aish(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith('usage: aish apollo ["message"] [options]\n\nanalyses code\n')
+    assert "capabilities: code-analysis" in ran.out and "--if-idle" in ran.out
+
+
 def test_an_invalid_line_shows_the_column(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "apollo | | x") == Ran(2, "", "aish: a stage is missing before | (column 10)\n")
     assert aish("-c", "apollo is 2>1").err == "aish: an unquoted 2> is not text here; quote it (column 11)\n"

@@ -33,6 +33,7 @@ from tests.aish.scripted import (
 
 APOLLO = "POST /api/v2/ai/apollo/stream"
 SESSION = {"x-session-id": "s_1"}
+HINT = "aish --help lists the options; write -- before text that begins with -\n"
 INTERRUPT = "POST /api/v2/sessions/s_1/interrupt"
 
 
@@ -235,12 +236,34 @@ def test_a_call_without_a_message_is_wrong_usage(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("apollo", "--bogus", "x"), "aish: unknown option --bogus (aish --help lists them)\n"),
+        (("apollo", "--bogus", "x"), f"aish: unknown option --bogus\n{HINT}"),
+        (("apollo", "what is", "-foo"), f"aish: unknown option -foo\n{HINT}"),
+        (
+            ("apollo", "x", "--tiemout", "3"),
+            f"aish: unknown option --tiemout; did you mean --timeout?\n{HINT}",
+        ),
+        (
+            ("apollo", "x", "-x", "\\r", "--quiet"),
+            "aish: write the delimiter as -x=\\r\n",
+        ),
+        (
+            ("apollo", "what does", "--json", "do"),
+            "aish: 'do' after --json is not an option; write -- before text that contains --json\n",
+        ),
+        (("apollo", "ls", "-d", "--", "x"), "aish: -d needs a value\n"),
+        (("--timeout", "--", "apollo", "x"), "aish: --timeout needs a value\n"),
+        (("a,b", "x", "--bogus"), f"aish: unknown option --bogus\n{HINT}"),
+        (("route", "r", "x", "--bogus"), f"aish: unknown option --bogus\n{HINT}"),
+        (("review.aish", "-x"), "aish: unexpected '-x' after review.aish; a script takes no arguments\n"),
+        (
+            ("--json", "list"),
+            "aish: options of a message cannot precede list; write options after the command\n",
+        ),
         (
             ("apollo", "--timeout", "soon", "x"),
             "aish: a timeout must be a number of seconds above 0, not 'soon'\n",
         ),
-        (("--bogus", "apollo"), "aish: unknown option --bogus (aish --help lists them)\n"),
+        (("--bogus", "apollo"), f"aish: unknown option --bogus\n{HINT}"),
         (("a,,b", "x"), "aish: a target's name is missing\n"),
         (("-c",), "aish: -c needs a line: aish -c 'LINE'\n"),
     ],
@@ -249,6 +272,7 @@ def test_wrong_usage_shows_what_is_wrong(
     aish: Shell, hub: ScriptedHub, words: tuple[str, ...], says: str
 ) -> None:
     assert aish(*words) == Ran(2, "", says)
+    assert hub.requests == []
 
 
 def test_a_hint_of_the_hub_follows_on_its_own_line(aish: Shell, hub: ScriptedHub) -> None:

@@ -116,7 +116,8 @@ def test_other_redirections_stay_with_the_program(line: str) -> None:
         (r"apollo \d+ \| it\'s C:\\", apollo("\\d+ | it's C:\\")),
         ("apollo '\\n'", apollo("\\n")),
         ("apollo 'a > b'", apollo("a > b")),
-        ("apollo {x} (y) tom & jerry; end", apollo("{x} (y) tom & jerry; end")),
+        ("apollo {x} (y) tom & jerry", apollo("{x} (y) tom & jerry")),
+        ("apollo 'a && b;' \";\" $(c; d) `e;`", apollo("a && b; ; $(c; d) `e;`")),
         ("@code-analysis look", Call(Target("code-analysis", "capability"), "look")),
         ("team:reviewers look", Call(Target("reviewers", "team"), "look")),
         ("claude-code_2.1 hi", Call(Target("claude-code_2.1"), "hi")),
@@ -137,25 +138,22 @@ def test_the_text_of_a_call(line: str, expected: Call) -> None:
         ("-s '5' hi", apollo("5 hi", context_window=10)),
         ("--session-id abc hi", apollo("hi", session_id="abc")),
         ("hi --session-id=abc", apollo("hi", session_id="abc")),
-        ("-x ls -l", apollo("ls -l", execute=True)),
+        ("-x 'ls -l'", apollo("ls -l", execute=True)),
         ("-x='\\r\\n' ls", apollo("ls", delimiter="\r\n")),
         ("'ls' -x '\\r'", apollo("ls", delimiter="\r")),
         ("ls -x \\r", apollo("ls", delimiter="\r")),
         ("ls -x", apollo("ls", execute=True)),
         ("ls -x -s", apollo("ls", execute=True, context_window=10)),
-        ("ls -x a b", apollo("ls -x a b")),
-        ("ls -x a -s", apollo("ls -x a", context_window=10)),
         ("ls -x='\\0\\t\\x1b\\q'", apollo("ls", delimiter="\0\t\x1b\\q")),
         ("-d ';' ls", apollo("ls", delimiter=";")),
         ("--timeout 2.5 hi", apollo("hi", timeout=2.5)),
-        ("hi --timeout soon", apollo("hi --timeout soon")),
         ("--json --quiet --no-stream hi", apollo("hi", json=True, quiet=True, no_stream=True)),
         ("hi --usage", apollo("hi", usage=True)),
         ("--if-idle hi", apollo("hi", if_busy="refuse")),
         ("hi --interrupt --queue", apollo("hi", if_busy="queue")),
         ("hi --interrupt", apollo("hi", if_busy="interrupt")),
-        ("what does -x in the middle mean", apollo("what does -x in the middle mean")),
-        ("what is -foo", apollo("what is -foo")),
+        ("-- what does -x in the middle mean", apollo("what does -x in the middle mean")),
+        ("'what is -foo'", apollo("what is -foo")),
         ("-- -x is an option", apollo("-x is an option")),
         ("explain -- -x", apollo("explain -x")),
         ("-s ls -x -- -s", apollo("ls -s", context_window=10, execute=True)),
@@ -231,6 +229,8 @@ def test_a_broadcast(line: str, targets: str, text: str, options: Options) -> No
         ("a,b hi << x", 5, "after <<"),
         ("a,b << x | c", 10, "line of its own"),
         ("a,b --bogus << x", 5, "unknown option"),
+        ("a,b << x -foo", 10, "unknown option -foo"),
+        ("a,b << x; list", 9, "an unquoted ; is not text here"),
     ],
 )
 def test_a_line_that_does_not_hold_names_its_column(line: str, column: int, says: str) -> None:
@@ -254,6 +254,25 @@ def test_a_line_that_does_not_hold_names_its_column(line: str, column: int, says
         ("apollo is 2>1", 11, "quote it"),
         ("apollo a || b", 10, "quote it"),
         ("apollo a > b c", 10, "quote it"),
+        ("apollo a && b", 10, "an unquoted && is not text here; quote it, or write each command on its own"),
+        ("  apollo a; b", 11, "an unquoted ; is not text here"),
+        ("apollo 'a;'b;c", 13, "an unquoted ; is not text here"),
+        ("apollo hi &", 11, "an unquoted & is not text here"),
+        ("apollo < file", 8, "< FILE PEER"),
+        ("apollo what is -foo", 16, "unknown option -foo"),
+        ("apollo hi --tiemout 3", 11, "unknown option --tiemout; did you mean --timeout?"),
+        ("apollo hi --timeout soon", 11, "above 0"),
+        ("apollo does --quiet help", 21, "'help' after --quiet is not an option; write -- before text that"),
+        ("apollo hi -s review", 14, "'review' after -s is neither its value nor text; write -s=review"),
+        ("apollo ls -x a b", 14, "write -x=a"),
+        ("apollo ls -x a -s", 14, "write -x=a"),
+        ("apollo ls -x \\r -- more", 11, "write the delimiter as -x=\\r"),
+        ("apollo -x \\r\\n ls", 8, "write the delimiter as -x=\\r\\n"),
+        ("apollo -x ';' ls", 8, "write the delimiter as -x=;"),
+        ("apollo -x ls -l", 14, "unknown option -l"),
+        ("apollo ls -d -- x", 11, "-d needs a value"),
+        ("apollo -d -- x", 8, "-d needs a value"),
+        ("apollo -d -x x", 8, "-d needs a value"),
         ("./apollo hi", 1, "cannot be the name"),
         ("a,b hi", 1, "cannot be the name"),
         ("@ hi", 1, "cannot be the name"),
@@ -281,6 +300,8 @@ def test_only_what_more_text_could_finish_is_unfinished(line: str, unfinished: b
 def test_an_option_of_an_argv_that_does_not_hold_is_refused() -> None:
     with pytest.raises(GrammarError, match="unknown option --bogus"):
         parse_words(["--quiet", "--bogus", "hi"])
+    with pytest.raises(GrammarError, match="-d needs a value"):
+        leading_options(["-d", "--", "box", "ls"])
 
 
 def test_parsed_values_are_frozen() -> None:
@@ -377,7 +398,7 @@ def test_any_text_is_targets_or_an_error_within_it(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["a $(" * 20_000, "a" + " -x b" * 20_000, "a " + "`" * 20_001, "{(" * 20_000]
+    "line", ["a $(" * 20_000, "a" + " -x -s" * 20_000, "a " + "`" * 20_001, "{(" * 20_000]
 )
 def test_a_long_line_takes_time_in_proportion(line: str) -> None:
     try:

@@ -20,7 +20,7 @@ from .lines import (
     parse_targets,
 )
 from .options import DEFAULT_WINDOW, Options, leading_options, parse_words
-from .words import GrammarError
+from .words import GrammarError, find_separator
 
 __all__ = [
     "DEFAULT_WINDOW",
@@ -33,6 +33,7 @@ __all__ = [
     "Sink",
     "Stage",
     "Target",
+    "find_separator",
     "leading_options",
     "parse",
     "parse_targets",

@@ -1,7 +1,7 @@
 """Parses a line into a pipeline of stages or a broadcast. `str` of each part is text that parses to it."""
 
 from .options import Options, interpret
-from .words import WORD, GrammarError, Token, Value, quoted, tokenize
+from .words import BLANKS, WORD, GrammarError, Token, Value, find_separator, quoted, tokenize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,16 +86,26 @@ class Stage(Value):
         """Parse the stage as a call to a peer.
 
         Raises:
-            GrammarError: the first word cannot be a target, an option before the text is invalid, or the text
-                contains an unquoted redirection or `||`.
+            GrammarError: the first word cannot be a target, an option is invalid, or the text contains an
+                unquoted redirection, `||`, `&&` or `;`.
         """
         for token in self._tokens:
             if token.kind != WORD:
                 raise GrammarError(_stray(token.kind), token.column)
+        self.reject_separators()
         head, *words = self._tokens
         target = _target(head.text, head.column)
         options, text = interpret(words)
         return Call(target, text, options)
+
+    def reject_separators(self) -> None:
+        """Check that the stage is one call or command, without an unquoted `&&` or `;` or a final `&`.
+
+        Raises:
+            GrammarError: it is not.
+        """
+        blanks = len(self.raw) - len(self.raw.lstrip(BLANKS))
+        _reject_separators(self.raw, self._tokens[0].start - blanks)
 
 
 class Group(Value):
@@ -169,7 +179,7 @@ def parse(line: str) -> Pipeline | Broadcast:
     tokens = tokenize(line)
     if not tokens:
         raise GrammarError("the line is empty", 1)
-    return _broadcast(tokens) or _pipeline(line, tokens)
+    return _broadcast(line, tokens) or _pipeline(line, tokens)
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -244,7 +254,7 @@ def _group(word: Token) -> Group | None:
     return Group([_target(name, word.column) for name in names])
 
 
-def _broadcast(tokens: "Sequence[Token]") -> Broadcast | None:
+def _broadcast(line: str, tokens: "Sequence[Token]") -> Broadcast | None:
     """Return the line as a broadcast; None if `<<` is missing or belongs to a program."""
     at = next((at for at, token in enumerate(tokens) if token.kind != WORD), None)
     if not at or tokens[at].kind != "<<":
@@ -255,6 +265,7 @@ def _broadcast(tokens: "Sequence[Token]") -> Broadcast | None:
     stray = next((token for token in tokens[at + 1 :] if token.kind != WORD), None)
     if stray is not None:
         raise GrammarError(f"a broadcast must be a line of its own: {_stray(stray.kind)}", stray.column)
+    _reject_separators(line, 0)
     targets = [_target(name, tokens[0].column) for name in names.split(",")]
     head_options, head_text = interpret(options)
     if head_text:
@@ -294,5 +305,13 @@ def _is_target(text: str) -> bool:
     return name[:1].isalnum() and all(char.isalnum() or char in "-_." for char in name)
 
 
+def _reject_separators(raw: str, start: int) -> None:
+    if found := find_separator(raw):
+        operator, at = found
+        raise GrammarError(f"{_stray(operator)}, or write each command on its own line", start + at + 1)
+
+
 def _stray(operator: str) -> str:
+    if operator == "<":
+        return "write the input file before the peer: < FILE PEER"
     return f"an unquoted {operator} is not text here; quote it"

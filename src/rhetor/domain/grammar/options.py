@@ -1,7 +1,7 @@
 """The options of a call, such as `-s 5`, `-x="\\r"` and `--timeout 3`: their places and their values.
 
-Options are separate words before or after the text, and `--` ends them. After the text, they are the longest
-sequence of last words that consists only of options; an option in the middle of the text is text.
+Options are separate words before or after the text, and `--` ends them. Before `--`, an option never becomes
+text: one that is unknown, or in the middle of the text, is an error.
 """
 
 from .words import WORD, GrammarError, Token, Value, quoted
@@ -26,6 +26,8 @@ _FLAGS: "dict[str, _Changes]" = {
     "--queue": {"if_busy": "queue"},
     "--interrupt": {"if_busy": "interrupt"},
 }
+_OPTIONAL = ("-s", "--session", "-x", "--execute")  # their value can be missing
+_VALUED = ("--session-id", "--timeout", "-d", "--delimiter", *_OPTIONAL)
 _IF_BUSY_FLAGS = {"refuse": "--if-idle", "queue": "--queue", "interrupt": "--interrupt"}
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 _ESCAPED = {char: "\\" + letter for letter, char in _ESCAPES.items()} | {"\\": "\\x5c"}
@@ -151,18 +153,28 @@ def interpret(words: "Sequence[Token]") -> tuple[Options, str]:
     """Parse the options and the text of a call after its target; the text's words are joined by one space.
 
     Raises:
-        GrammarError: an option before the text is invalid.
+        GrammarError: an option is invalid, or stands in the middle of the text.
     """
-    dashes = next((at for at, word in enumerate(words) if word.bare and word.text == "--"), len(words))
+    dashes = next((at for at, word in enumerate(words) if _is_end_of_options(word)), len(words))
     head, after_dashes = words[:dashes], words[dashes + 1 :]
     changes, begin = _leading(head)
-    end = _tail_begin(head, begin)
-    at = end
+    end = next((at for at in range(begin, len(head)) if _looks_like_option(head[at])), dashes)
+    at = option = end
     while at < len(head):
-        changed, width = _read(head, at, after_text=True)
+        if not _looks_like_option(head[at]):
+            raise GrammarError(_unexpected(head[at], head[option]), head[at].column)
+        changed, width = _read(head, at, is_last=at + 2 == len(words))
         changes |= changed
-        at += width
+        option, at = at, at + width
     return _options(changes), " ".join(word.text for word in (*head[begin:end], *after_dashes))
+
+
+def _unexpected(word: Token, option: Token) -> str:
+    """Return the message for a word that neither belongs to the option before it nor is in the text."""
+    name = option.text.partition("=")[0]
+    if option.text in ("-s", "--session", "-x", "--execute"):
+        return f"{word.text!r} after {name} is neither its value nor text; write {name}={word.text}"
+    return f"{word.text!r} after {name} is not an option; write -- before text that contains {name}"
 
 
 def _tokens(words: "Sequence[str]") -> "list[Token]":
@@ -182,33 +194,14 @@ def _leading(words: "Sequence[Token]") -> "tuple[_Changes, int]":
     changes: _Changes = {}
     at = 0
     while at < len(words) and _looks_like_option(words[at]):
-        changed, width = _read(words, at, after_text=False)
+        changed, width = _read(words, at, is_last=False)
         changes |= changed
         at += width
     return changes, at
 
 
-def _tail_begin(words: "Sequence[Token]", begin: int) -> int:
-    """Return the index at which the longest sequence of last words begins that consists only of options.
-
-    At least one word of text precedes it. The search goes backwards and looks at each word once. An option
-    has at most two words, so if no sequence begins at two adjacent indexes, none begins before them.
-    """
-    whole = {len(words)}
-    for at in range(len(words) - 1, begin, -1):
-        if _looks_like_option(words[at]) and at + _width(words, at) in whole:
-            whole.add(at)
-        elif at + 1 not in whole:
-            break
-    return min(whole)
-
-
-def _width(words: "Sequence[Token]", at: int) -> int:
-    """Return how many words the option has; if it is invalid, a number that is too large for any index."""
-    try:
-        return _read(words, at, after_text=True)[1]
-    except GrammarError:
-        return len(words) + 1
+def _is_end_of_options(word: Token) -> bool:
+    return word.bare and word.text == "--"
 
 
 def _looks_like_option(word: Token) -> bool:
@@ -216,8 +209,11 @@ def _looks_like_option(word: Token) -> bool:
     return word.bare and word.text[:1] == "-" and word.text.lstrip("-")[:1].isalpha()
 
 
-def _read(words: "Sequence[Token]", at: int, *, after_text: bool) -> "tuple[_Changes, int]":
-    """Return what the option at `at` changes, and how many words it has."""
+def _read(words: "Sequence[Token]", at: int, *, is_last: bool) -> "tuple[_Changes, int]":
+    """Return what the option at `at` changes, and how many words it has.
+
+    `is_last`: it follows the text, and one more word follows it, which can be the delimiter of `-x`.
+    """
     word = words[at]
     name, given, value = word.text.partition("=")
     following = words[at + 1] if at + 1 < len(words) else None
@@ -234,8 +230,10 @@ def _read(words: "Sequence[Token]", at: int, *, after_text: bool) -> "tuple[_Cha
     if name in ("-x", "--execute"):
         if given:
             return {"execute": True, "delimiter": _delimiter(value, word)}, 1
-        if after_text and following and at + 2 == len(words) and not _looks_like_option(following):
+        if is_last and following and not _looks_like_option(following):
             return {"execute": True, "delimiter": _delimiter(following.text, word)}, 2
+        if not is_last and following and _is_delimiter(following.text):
+            raise GrammarError(f"write the delimiter as {name}={following.text}", word.column)
         return {"execute": True}, 1
     return _read_valued(name, value if given else None, word, following)
 
@@ -243,12 +241,12 @@ def _read(words: "Sequence[Token]", at: int, *, after_text: bool) -> "tuple[_Cha
 def _read_valued(
     name: str, value: str | None, word: Token, following: Token | None
 ) -> "tuple[_Changes, int]":
-    if name not in ("--session-id", "--timeout", "-d", "--delimiter"):
-        wrong = f"{name} takes no value" if name in _FLAGS else f"unknown option {name}"
+    if name not in _VALUED or name in _OPTIONAL:
+        wrong = f"{name} takes no value" if name in _FLAGS else f"unknown option {name}{_nearest(name)}"
         raise GrammarError(wrong, word.column)
     width = 1
     if value is None:
-        if following is None or _looks_like_option(following):
+        if following is None or _looks_like_option(following) or _is_end_of_options(following):
             raise GrammarError(f"{name} needs a value", word.column)
         value, width = following.text, 2
     if name == "--session-id":
@@ -256,6 +254,22 @@ def _read_valued(
     if name == "--timeout":
         return {"timeout": _seconds(value, word)}, width
     return {"execute": True, "delimiter": _delimiter(value, word)}, width
+
+
+def _nearest(name: str) -> str:
+    """Return the option that this one is probably meant to be, as a question; empty if none is near."""
+    from difflib import get_close_matches  # imports `re`, so only for an error
+
+    near = get_close_matches(name, [*_FLAGS, *_VALUED], n=1) if name.startswith("--") else ()
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _is_delimiter(text: str) -> bool:
+    """Whether the word can hardly be text: it consists of escape sequences or semicolons."""
+    head, *escapes = text.split("\\")
+    if not escapes:
+        return bool(text) and not text.strip(";")
+    return not head and all(part in _ESCAPES or (part[:1] == "x" and len(part) == 3) for part in escapes)
 
 
 def _is_window(text: str) -> bool:

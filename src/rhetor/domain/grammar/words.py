@@ -108,6 +108,23 @@ def tokenize(line: str) -> list[Token]:
     return tokens
 
 
+def find_separator(raw: str) -> "tuple[str, int] | None":
+    """Return the first unquoted `;` or `&&`, or a final `&`, and its index; None if there is none.
+
+    Between programs they belong to `sh`. The text of a message cannot contain them, because a reader could
+    take what follows for a command of its own.
+    """
+    closing = _brackets(raw)
+    at = 0
+    while at < len(raw):
+        if raw[at] == ";" or raw.startswith("&&", at):
+            return (";" if raw[at] == ";" else "&&"), at
+        if raw[at] == "&" and not raw[at + 1 :].strip(BLANKS):
+            return "&", at
+        at = closing.get(at + 1, at + 1) if raw.startswith("$(", at) else _unit_end(raw, at)
+    return None
+
+
 def begins_stage(tokens: list[Token]) -> bool:
     """Whether the token after these is the first of a stage."""
     after_source = len(tokens) == 2 and tokens[0].kind == "<"
