@@ -39,6 +39,7 @@ from rhetor.tool_catalog import ConfiguredPrograms
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.server import HubServer, tcp_listener, unix_listener
+from rhetor.transports.server.silent import AcceptedConnections
 from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.scripted import PEERS, ScriptedDriver
 
@@ -176,10 +177,11 @@ async def served(
     tools: Mapping[str, ToolSettings] | None = None,
     environment: Mapping[str, str] = PROGRAM_ENVIRONMENT,
     connections: Connections | None = None,
+    accepted: AcceptedConnections | None = None,
     seconds: float = 120.0,
 ) -> AsyncIterator[Served]:
     """`hosts`: of the programs, where there are to be any; `tools`: those that are configured; `connections`:
-    how many a caller over TCP may have, `MANY` if it is left out."""
+    how many a caller over TCP may have, `MANY` if it is left out; `accepted`: how many a client may have."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     configured = ConfiguredPrograms(tools or {}, environment)
@@ -209,7 +211,7 @@ async def served(
             node.addresses = Addresses(port, CONSOLE)
             node.url, node.console = f"http://127.0.0.1:{port}", f"http://{CONSOLE}:{port}"
             listening = asyncio.Event()
-            server = HubServer(gated(node, tokens), listening.set, hub.aclose)
+            server = HubServer(gated(node, tokens), listening.set, hub.aclose, accepted)
             async with asyncio.TaskGroup() as tasks:
                 checking = tasks.create_task(node.connections.keep_checking(), name="connections")
                 node.shut_down = lambda: setattr(server, "should_exit", True)

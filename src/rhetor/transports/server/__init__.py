@@ -2,9 +2,10 @@
 
 uvicorn is pinned to one minor version, because this package uses undocumented parts of it:
 
-- `HttpToolsProtocol` and its `cycle` and `flow`, in `http_protocol`: uvicorn limits neither the size of a
-  head nor how long it may take, answers an invalid request with plain text, and waits for a slow client
-  forever. If they change, `tests/hostile/test_framing.py` and `server/test_disconnect.py` fail.
+- `HttpToolsProtocol` and its `cycle`, `flow` and `pipeline`, in `http_protocol`: uvicorn limits neither the
+  size of a head, of trailers and of a pipeline nor how long a client may take, answers an invalid request
+  with plain text, and waits for a slow client forever. If they change, `tests/hostile/test_framing.py`,
+  `tests/hostile/test_holding_on.py` and `server/test_disconnect.py` fail.
 - `handle_websocket_upgrade` and `ws_protocol_class`, in `server`: the WebSocket library is loaded by the
   first client that needs it. If they change, `websocket/test_rpc.py` fails.
 - `WebSocketsSansIOProtocol`, its connection and its buffers, in `websocket_protocol`: frames that are encoded

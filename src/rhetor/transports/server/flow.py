@@ -34,9 +34,14 @@ async def drained(
                 raise TooSlow(f"the client read nothing for {seconds:g} s") from None
 
 
+def _ignore(frames: bytes) -> bool:
+    return True
+
+
 class TransportWriter(DirectWriter):
     """Writes to the transport directly while the connection `is_open` and its buffer is not `is_full`. Both
-    are checked only after `look_again`, which the protocol must call before either changes."""
+    are checked only after `look_again`, which the protocol must call before either changes, and `end` when
+    the connection is lost."""
 
     __slots__ = ("_is_full", "_is_open", "_transport")
 
@@ -52,7 +57,14 @@ class TransportWriter(DirectWriter):
         self._is_full = is_full
 
     def look_again(self) -> None:
-        self.put = self._look
+        if self.put is not _ignore:
+            self.put = self._look
+
+    def end(self) -> None:
+        """Ignore what is written from now on, and forget the connection, which would otherwise stay in memory
+        until the next garbage collection."""
+        self.put = _ignore
+        self._is_open = self._is_full = bool
 
     def _look(self, frames: bytes) -> bool:
         if self._is_full():

@@ -31,7 +31,7 @@ from rhetor.errors import (
 
 from . import problems
 from .counters import REST, Tally, api_of
-from .flow import BODY_BYTES
+from .flow import BODY_BYTES, EXTENSION
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -105,15 +105,21 @@ class Gate:
             _refuse_large(scope)
         except RhetorError as error:
             self._tally.fault(api_of(scope), error.code)
+            if scope["type"] == "http":
+                scope["extensions"].pop(EXTENSION).answering(scope)
             await problems.refuse(error, scope, receive, send)
             return
         if scope["type"] == "websocket":  # the bytes of its frames are counted elsewhere
             await self._app(scope, receive, send)
             return
         state["traffic"] = self._tally.traffic[REST]
-        if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
-            scope, send = {**scope, "method": "GET"}, _bodiless(send)
-        await self._app(scope, _bounded(receive, state), _counted(send, state))
+        send = _counted(send, state, scope)
+        try:
+            if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
+                scope, send = {**scope, "method": "GET"}, _bodiless(send)
+            await self._app(scope, _bounded(receive, state), send)
+        finally:
+            del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory
 
     async def _admit(self, scope: Scope) -> Principal | None:
         headers = _headers(scope)
@@ -222,8 +228,14 @@ def _bodiless(send: Send) -> Send:
     return bodiless
 
 
-def _counted(send: Send, state: MutableMapping[str, Any]) -> Send:
+def _counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
+    """Return a `send` that counts what is sent, and closes the connection after the response if the body of
+    the request was not read."""
+    server = scope["extensions"][EXTENSION]
+
     async def counted(message: Message) -> None:
+        if "began" not in state:
+            server.answering(scope)
         state["began"] = True
         if body := message.get("body"):
             state["traffic"].sent += len(body)

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rhetor.errors import InvalidSettings, Malformed, RhetorError
 
 from .gate import Client
 from .http_protocol import BoundedProtocol
+from .silent import TCP, AcceptedConnections
 
 GRACE_SECONDS = 3
 # If the network to a client is cut, its connection ends at most this long after something was written to it
@@ -27,13 +29,20 @@ UNACKNOWLEDGED_SECONDS = 20.0
 PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
 FRAME_BYTES = 16 << 20
 STDERR = 2
+UNKNOWN = -1  # the process id of a client in another PID namespace
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 class OwnersProtocol(BoundedProtocol):
     """On the Unix socket, accepts only processes of the hub's own user (SO_PEERCRED). The gate decides when
-    a process connects whether it is a program of a peer."""
+    a process connects whether it is a program of a peer. `accepted`: all connections of the hub, among which
+    this one is counted."""
+
+    def __init__(self, *args: Any, accepted: AcceptedConnections, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._accepted = accepted
+        self._client = TCP
 
     def connection_made(self, transport: Any) -> None:
         client = Client(False)
@@ -46,8 +55,26 @@ class OwnersProtocol(BoundedProtocol):
                 transport.abort()
             gate: Any = self.config.app
             client = gate.connected(pid)
+            self._client = pid or UNKNOWN
         self.app_state = {**self.app_state, "client": client}
         super().connection_made(transport)
+        self._accepted.add(self._client, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._accepted.remove(self._client, self)
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._accepted.speak(self._client, self)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.is_idle:
+            self._accepted.fall_silent(self._client, self)
 
     def _should_upgrade_to_ws(self) -> bool:
         return True
@@ -61,6 +88,8 @@ class OwnersProtocol(BoundedProtocol):
 
         self.ws_protocol_class = SocketProtocol
         super().handle_websocket_upgrade()
+        upgraded: Any = self.transport.get_protocol()
+        upgraded.on_lost = partial(self._accepted.remove, self._client, self)
 
 
 def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:
@@ -83,11 +112,13 @@ class HubServer(uvicorn.Server):
         app: Any,
         listening: Callable[[], None],
         closing: Callable[[], Awaitable[None]],
+        accepted: AcceptedConnections | None = None,
     ) -> None:
+        protocol: Any = partial(OwnersProtocol, accepted=accepted or AcceptedConnections())
         super().__init__(
             uvicorn.Config(
                 app,
-                http=OwnersProtocol,
+                http=protocol,
                 ws="none",
                 ws_max_size=FRAME_BYTES,
                 ws_per_message_deflate=False,

@@ -29,7 +29,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     After the handshake, its request and response are dropped: an open connection would keep 4 KB for them.
 
     `traffic`: the counters of its API, once the API is known; `broken` is called with the error code of a
-    violation. `writer` writes frames without waiting; its caller counts the bytes."""
+    violation. `on_lost` is called when the connection is lost. `writer` writes frames without waiting; its
+    caller counts the bytes."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
@@ -37,6 +38,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     parting_seconds = 2.0  # the same, for a client that did not answer a ping
     traffic = Traffic()
     broken: Callable[[str], None] = staticmethod(lambda code: None)
+    on_lost: Callable[[], None] = staticmethod(lambda: None)
     is_full = False  # the client has left too much data unread
 
     def connection_made(self, transport: Any) -> None:
@@ -46,7 +48,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.writer.look_again()
+        self.writer.end()
+        self.on_lost()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -60,6 +63,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             await super().run_asgi()
         finally:
             self.writer.look_again()
+            del extensions[EXTENSION]  # the scope and the connection would keep each other in memory
 
     @property
     def is_open(self) -> bool:
