@@ -312,6 +312,16 @@ class HopLimit(RhetorError):
         )
 
 
+class FanoutLimit(RhetorError):
+    """Forwards and teams have delivered one message, and what follows from it, as often as allowed."""
+
+    code, status, rpc = "fanout_limit", 422, LIMIT_REACHED
+
+    def __init__(self, limit: int) -> None:
+        detail = f"forwards and teams deliver one message at most {limit} times in all; see limits.fanout"
+        super().__init__(detail, limit=limit)
+
+
 class MalformedCursor(RhetorError):
     code, status, rpc = "malformed_cursor", 400, INVALID_PARAMS
 

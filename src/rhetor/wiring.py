@@ -71,6 +71,7 @@ def _limits(settings: Settings) -> Limits:
         settings.session.context_window,
         settings.limits.message_bytes,
         settings.limits.hops,
+        settings.limits.fanout,
         detach_ttl=settings.session.detach_ttl,
         default_peer=settings.session.default_peer,
     )

@@ -94,6 +94,7 @@ class Invalid(HubError):
         "too_large",
         "malformed_cursor",
         "hop_limit",
+        "fanout_limit",
         "head_too_large",
         "unsupported_media",
         "program_missing",

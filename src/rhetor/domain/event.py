@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, get_args
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 Channel = Literal["answer", "reasoning", "stderr"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
@@ -16,11 +16,20 @@ RunsAt = Literal["hub", "client", "agent"]
 _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
 
+class Cause(Struct, frozen=True, gc=False):
+    """The original message from which another one follows. `origin`: the id of that message or of its plan.
+    `delivery`: the number of the delivery, of all that forwards and teams made of the original."""
+
+    origin: str
+    delivery: int = 0
+
+
 class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     """A message is in the log and will be answered; it opens its turn.
 
     `role` is `user`. `from_`: the sender as shown to readers. `via`: the peers that the content passed
-    through, oldest first. `execute` and `delimiter` matter to programs only.
+    through, oldest first. `execute` and `delimiter` matter to programs only. `cause`: the original, if
+    the message follows from another one.
     """
 
     type: ClassVar[str] = "message.accepted"
@@ -31,6 +40,7 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     via: tuple[str, ...] = ()
     execute: bool = False
     delimiter: str | None = None
+    cause: Cause | UnsetType = UNSET
 
 
 class TurnQueued(Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rhetor.domain.event import Payload, PermissionAnswered, ToolReturned
+from rhetor.domain.event import Cause, Payload, PermissionAnswered, ToolReturned
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramStatus
 from rhetor.domain.turn import Turn
@@ -63,7 +63,8 @@ class RunningPlan(Protocol):
 
 
 class OpenRequests(Protocol):
-    """The open requests of a running turn. `via`: the peers that the turn's message has passed through."""
+    """The open requests of a running turn. `via`: the peers that the turn's message has passed through.
+    `cause`: the original from which the turn's message follows."""
 
     @property
     def stream(self) -> str: ...
@@ -76,6 +77,9 @@ class OpenRequests(Protocol):
 
     @property
     def via(self) -> tuple[str, ...]: ...
+
+    @property
+    def cause(self) -> Cause: ...
 
     async def answer(
         self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None

@@ -18,6 +18,7 @@ from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningP
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
 from .core.background import Background
+from .core.deliveries import Deliveries
 from .core.ids import Ids
 from .core.limits import Limits
 from .core.notifier import Notifier
@@ -86,6 +87,7 @@ class State:
     broadcaster: Broadcaster = field(init=False)
     leases: Occupancy = field(default_factory=Occupancy)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
+    deliveries: Deliveries = field(default_factory=Deliveries)
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

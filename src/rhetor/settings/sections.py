@@ -194,6 +194,7 @@ class LimitSettings(Section, frozen=True):
 
     message_bytes: Count = 1_048_576
     hops: Annotated[int, Meta(gt=0, le=64)] = 8
+    fanout: Annotated[int, Meta(gt=0, le=10_000)] = 100
     connections_per_minute: Count = 1000
     connections_at_once: Count = 1000
     messages_per_second: Annotated[float, Meta(gt=0)] = 50

@@ -10,7 +10,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     `session_ttl`: how long an unused session is kept. `context_window`: how many earlier messages a model
     receives. `message_bytes`: the maximum size of a message in UTF-8. `hops`: how many peers a message may
-    pass through. `abandon_after`: how long a turn continues after its last reader has disconnected.
+    pass through. `fanout`: how often forwards and teams deliver one message and what follows from it.
+    `abandon_after`: how long a turn continues after its last reader has disconnected.
     `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
     """
@@ -19,6 +20,7 @@ class Limits(msgspec.Struct, frozen=True):
     context_window: int = 10
     message_bytes: int = 1 << 20
     hops: int = 8
+    fanout: int = 100
     abandon_after: float = 5.0
     permission_seconds: float = 600.0
     detach_ttl: float = 60.0

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import (
+    Cause,
     ForwardFailed,
     MessageAccepted,
     MessageForwarded,
@@ -49,12 +50,13 @@ log = logging.getLogger(__name__)
 
 class Answer(Struct, frozen=True):
     """The answer of a turn. `via`: the peers that its question had passed through; `at`: Unix time in
-    milliseconds."""
+    milliseconds; `cause`: the original from which it follows."""
 
     turn: TurnRow
     via: tuple[str, ...]
     text: str
     at: int
+    cause: Cause
 
     @property
     def source(self) -> dict[str, str]:
@@ -114,10 +116,11 @@ async def _deliver(state: State, delivery: Row) -> None:
         await state.store.commit(_stream(answer, delivery), [], drop=[(DELIVERY, delivery.id)])
         return
     try:
-        if forward.to in state.routing_table.terminals or terminal_peer(state, forward.to):
-            await _show(state, forward, answer, delivery)
-        else:
-            await _send(state, forward, answer, delivery)
+        with state.deliveries.counted(answer.cause, 1, state.limits.fanout) as (cause,):
+            if forward.to in state.routing_table.terminals or terminal_peer(state, forward.to):
+                await _show(state, forward, answer, delivery)
+            else:
+                await _send(state, forward, answer, delivery, cause)
     except (StoreRefused, ShuttingDown):
         raise
     except RhetorError as error:
@@ -154,7 +157,7 @@ async def _terminal_stream(state: State, forward: Forward) -> str:
     return (await standing_session(state.store, state.ids, forward.owner, state.peers.get(forward.to))).id
 
 
-async def _send(state: State, forward: Forward, answer: Answer, delivery: Row) -> None:
+async def _send(state: State, forward: Forward, answer: Answer, delivery: Row, cause: Cause) -> None:
     """Deliver to a peer: send an ordinary message, whose commit drops the outbox row."""
     to = state.peers.get(forward.to)
     session_id = None if to.program else await _session(state, forward)
@@ -168,7 +171,8 @@ async def _send(state: State, forward: Forward, answer: Answer, delivery: Row) -
         from_=forward.source,
         via=(*answer.via, forward.source),
     )
-    accepted = await send(state, Principal(forward.owner), command, fulfils=(DELIVERY, delivery.id, DUE))
+    row = DELIVERY, delivery.id, DUE
+    accepted = await send(state, Principal(forward.owner), command, fulfils=row, cause=cause)
     if accepted.session_id != forward.session_id:  # the session of a program
         await until_unchanged(lambda: _remember_session(state, forward, accepted.session_id))
 
@@ -200,6 +204,10 @@ async def _session(state: State, forward: Forward) -> str:
 
 async def _fail(state: State, forward: Forward, answer: Answer, delivery: Row, error: RhetorError) -> None:
     """Commit the failure to the answer's stream, and store it with the forward."""
+    log.warning(
+        "an answer was not forwarded",
+        extra={"turn": delivery.id, "from": forward.source, "to": forward.to, "code": error.code},
+    )
     await until_unchanged(lambda: _fail_once(state, forward, answer, delivery, error))
 
 
@@ -256,11 +264,12 @@ async def _answer(state: State, delivery: Row) -> Answer | None:
     if row is None:
         return None
     turn, via = TurnRow.of(row), tuple[str, ...]()
+    cause = Cause(turn.stream if turn.step else turn.message_id)
     for event in await events_until(state.store, turn, TurnCompleted):
         if isinstance(event.payload, MessageAccepted):
-            via = event.payload.via
+            via, cause = event.payload.via, event.payload.cause or cause
         elif isinstance(event.payload, TurnCompleted):
-            return Answer(turn, via, event.payload.text, event.at)
+            return Answer(turn, via, event.payload.text, event.at, cause)
     return None
 
 

@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from rhetor.domain.command import Principal, SendMessage, StartPlan
 from rhetor.domain.event import (
+    Cause,
     ContextInjected,
     MessageAccepted,
     Payload,
@@ -33,7 +36,7 @@ from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.sessions.send import send
-from rhetor.hub.turns.attribution import attributed, nonce, passed_through, require_hops
+from rhetor.hub.turns.attribution import attributed, cause_of, nonce, passed_through, require_hops
 from rhetor.hub.turns.context import context_for, context_sent
 from rhetor.hub.turns.peer_call import call_peer
 from rhetor.hub.turns.pending import PendingRequests
@@ -65,6 +68,7 @@ class PlanRun:
         self._runs: dict[str, TurnRun] = {}
         self._sessions: dict[str, str] = {}
         self._initial_via = passed_through(state, principal)
+        self._initial_cause = cause_of(state, principal)
         self._via: dict[str, tuple[str, ...]] = {}
         self._stopped_by: str | None = None
         self._end_is_logged = False
@@ -158,11 +162,19 @@ class PlanRun:
         capability, score = (match.capability.name, match.capability.score) if match else (None, None)
         started = StepStarted(step.id, peer.name, None, turn.turn_id, capability, score)
         accepted = MessageAccepted(
-            turn.message_id, "user", message, self._sender, via, step.execute, step.delimiter
+            turn.message_id,
+            "user",
+            message,
+            self._sender,
+            via,
+            step.execute,
+            step.delimiter,
+            self._cause(turn.message_id) or UNSET,
         )
         context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
         pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
         pending.via = via
+        pending.cause = accepted.cause or Cause(self._row.id)
         pending.cwd = self._command.cwd if self._principal.local else None
         closing = self._closing(step, row, peer.title)
         run = TurnRun(
@@ -215,6 +227,13 @@ class PlanRun:
             self._state.ids.now(),
         )
 
+    def _cause(self, message_id: str = "") -> Cause | None:
+        """Return what a step's message follows from; None if it is the plan itself. The operations of a bulk
+        request are independent messages."""
+        if self._initial_cause is None and self._command.max_parallel is not None and message_id:
+            return Cause(message_id)
+        return self._initial_cause
+
     def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], MakeClosing]:
         state = self._state
 
@@ -251,7 +270,9 @@ class PlanRun:
             cwd=self._command.cwd,
             context=step.context,
         )
-        accepted = await send(self._state, self._principal, command)
+        accepted = await send(
+            self._state, self._principal, command, cause=self._cause() or Cause(self._row.id)
+        )
         self._via[step.id] = (*via, accepted.peer)
         self._sessions[step.id] = accepted.session_id
         started = StepStarted(step.id, accepted.peer, accepted.session_id, accepted.turn_id)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rhetor.domain.command import Principal, SendMessage
-from rhetor.domain.event import SessionStateChanged, StepDone, StepFailed, StepStarted
+from rhetor.domain.event import Cause, SessionStateChanged, StepDone, StepFailed, StepStarted
 from rhetor.domain.output import Done, Output, Shared, Text
 from rhetor.domain.peer import Peer
-from rhetor.domain.plan import step_outcome
+from rhetor.domain.plan import fenced, step_outcome
 from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
 from rhetor.drivers.base import PastMessage, Prompt
@@ -25,12 +26,15 @@ from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.sessions.send import Accepted, send
+from rhetor.hub.turns.attribution import nonce
 from rhetor.store.base import Draft, Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 MEMBER, SEPARATOR = "member", "\n\n"
+# a line in a member's text that looks like the heading of another part; it is shown as `[ From`
+HEADING = re.compile(r"^([^\S\n]*)\[From ", re.MULTILINE)
 MEMBER_TTL = 30 * 86_400.0  # seconds without use, after which a member gets a new session
 log = logging.getLogger(__name__)
 Report = StepStarted | StepDone | StepFailed
@@ -45,6 +49,7 @@ class TeamConversation:
         self._stream = requests.stream
         self._principal = Principal(requests.owner)
         self._via = requests.via
+        self._cause = requests.cause
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
@@ -53,11 +58,14 @@ class TeamConversation:
         `history` is not used: each member has a history of its own.
 
         Raises:
+            FanoutLimit: the team has more members than deliveries are left; none was asked.
             TurnFailure: no member answered.
         """
         names = self._state.peers.team(self._team.removeprefix(TEAM))
         reports: asyncio.Queue[Report] = asyncio.Queue(2 * len(names))  # each member puts at most two
-        tasks = [self._begin(name, message, reports) for name in names]
+        deliveries, limit = self._state.deliveries, self._state.limits.fanout
+        with deliveries.counted(self._cause, len(names), limit) as causes:
+            tasks = [self._begin(name, message, c, reports) for name, c in zip(names, causes, strict=True)]
         answered = ended = 0
         try:
             while ended < len(names):
@@ -83,13 +91,15 @@ class TeamConversation:
 
     async def aclose(self) -> None: ...
 
-    def _begin(self, name: str, message: Prompt, reports: asyncio.Queue[Report]) -> asyncio.Task[None]:
-        work = self._ask(name, message, reports)
+    def _begin(
+        self, name: str, message: Prompt, cause: Cause, reports: asyncio.Queue[Report]
+    ) -> asyncio.Task[None]:
+        work = self._ask(name, message, cause, reports)
         return self._state.background.start(work, f"member {self._stream} {name}")
 
-    async def _ask(self, name: str, message: Prompt, reports: asyncio.Queue[Report]) -> None:
+    async def _ask(self, name: str, message: Prompt, cause: Cause, reports: asyncio.Queue[Report]) -> None:
         try:
-            accepted = self._running[name] = await self._send(name, message)
+            accepted = self._running[name] = await self._send(name, message, cause)
             reports.put_nowait(StepStarted(name, accepted.peer, accepted.session_id, accepted.turn_id))
             place = (accepted.session_id, accepted.turn_id, accepted.after)
             end, _ = await turn_end(self._state.store, *place)
@@ -102,7 +112,7 @@ class TeamConversation:
             log.exception("team member failed", extra={"team": self._team, "peer": name})
             reports.put_nowait(StepFailed(name, "internal", type(error).__name__))
 
-    async def _send(self, name: str, message: Prompt) -> Accepted:
+    async def _send(self, name: str, message: Prompt, cause: Cause) -> Accepted:
         state = self._state
         peer = state.peers.get(name)
         row = await state.store.get("session", self._stream)
@@ -112,9 +122,14 @@ class TeamConversation:
             session_id = await member_session(state, self._principal, team_session, peer)
         target = None if session_id else name
         command = SendMessage(
-            message.content, target, session_id, None, message.execute, message.delimiter, via=self._via
+            message.content,
+            target,
+            session_id,
+            execute=message.execute,
+            delimiter=message.delimiter,
+            via=self._via,
         )
-        return await send(state, self._principal, command)
+        return await send(state, self._principal, command, cause=cause)
 
     def _shown(self, event: StepDone | StepFailed, *, first: bool) -> Text:
         """Return the member's part of the answer, for clients that show only the team's text."""
@@ -122,7 +137,8 @@ class TeamConversation:
             lines = (f"{event.step}: {event.detail}", event.data.get("hint"))
             return Text("".join(f"{line}\n" for line in lines if line), "stderr")
         title = self._state.peers.get(event.step).title
-        return Text(f"{'' if first else SEPARATOR}[From {title}]\n{event.text}")
+        part = fenced(f"From {title}", HEADING.sub(r"\1[ From ", event.text), nonce())
+        return Text(f"{'' if first else SEPARATOR}{part}")
 
     def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """End the team's turn: cancel the tasks, and interrupt the members' turns that are still running."""

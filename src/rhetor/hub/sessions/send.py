@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import (
+    Cause,
     MessageAccepted,
     Payload,
     Position,
@@ -34,7 +36,7 @@ from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.status import require_rest
-from rhetor.hub.turns.attribution import attributed, passed_through, require_hops
+from rhetor.hub.turns.attribution import attributed, cause_of, passed_through, require_hops
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
@@ -65,11 +67,17 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 async def send(
-    state: State, principal: Principal, command: SendMessage, fulfils: RowRef | None = None
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    fulfils: RowRef | None = None,
+    cause: Cause | None = None,
 ) -> Accepted:
     """Accept a message. When this returns, the message is durable, and its turn runs or waits.
 
-    `fulfils`: a row of the catalog (kind, id, state) that is dropped in the same commit.
+    `fulfils`: a row of the catalog (kind, id, state) that is dropped in the same commit. `cause`: the
+    original from which the message follows; None: that of the question which the caller, a peer's program,
+    is answering.
 
     Raises:
         UnknownPeer, NoCapablePeer: there is no such peer.
@@ -84,22 +92,33 @@ async def send(
     """
     state.require_open()
     check_content(command.content, state.limits.message_bytes)
-    return await state.background.complete(_send(state, principal, command, fulfils), "send")
+    return await state.background.complete(_send(state, principal, command, fulfils, cause), "send")
 
 
-async def _send(state: State, principal: Principal, command: SendMessage, fulfils: RowRef | None) -> Accepted:
+async def _send(
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    fulfils: RowRef | None,
+    cause: Cause | None,
+) -> Accepted:
     via = command.via or passed_through(state, principal)
     require_hops(via, state.limits.hops)
+    source = MessageSource(via, cause or cause_of(state, principal))
     try:
-        return await _attempt(state, principal, command, via, fulfils)
+        return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
         # senders that met a conflict retry one at a time, so that each can only conflict with a new sender
         async with state.exclusively(f"send {command.session_id or command.target}"):
-            return await until_unchanged(lambda: _attempt(state, principal, command, via, fulfils))
+            return await until_unchanged(lambda: _attempt(state, principal, command, source, fulfils))
 
 
 async def _attempt(
-    state: State, principal: Principal, command: SendMessage, via: tuple[str, ...], fulfils: RowRef | None
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    source: MessageSource,
+    fulfils: RowRef | None,
 ) -> Accepted:
     session, peer, match = await _session_for(state, principal, command)
     content = command.content if command.via else attributed(state, principal, command.content, peer)
@@ -109,9 +128,10 @@ async def _attempt(
         "user",
         content,
         command.from_ or principal.subject,
-        via,
+        source.via,
         command.execute,
         command.delimiter,
+        source.cause or UNSET,
     )
     sender = "" if command.via else command.from_
     taken = await context_for(state, principal.subject, peer, sender, command.context)
@@ -233,6 +253,14 @@ async def _replayed(state: State, committed: Committed, peer: Peer, match: Match
         replayed=True,
         message_id=first.get("message_id", ""),
     )
+
+
+class MessageSource(msgspec.Struct, frozen=True):
+    """Where a message comes from: the peers that it passed through, and the original, if it follows from
+    another message."""
+
+    via: tuple[str, ...]
+    cause: Cause | None
 
 
 class PreparedMessage(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rhetor.domain.command import Principal
-from rhetor.domain.event import ContextInjected
+from rhetor.domain.event import Cause, ContextInjected
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, compose, fenced
 from rhetor.drivers.base import Prompt
@@ -38,6 +38,16 @@ def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
         return ()
     paths = (pending.via for pending in state.pending.values() if pending.peer == name)
     return (*max(paths, key=len, default=()), name)
+
+
+def cause_of(state: State, principal: Principal) -> Cause | None:
+    """Return the original from which the caller's message follows; None if the message is one itself.
+
+    A message of a peer's program follows from the message that the peer is answering.
+    """
+    name = principal.peer
+    answering = [pending for pending in state.pending.values() if pending.peer == name] if name else []
+    return max(answering, key=lambda pending: len(pending.via)).cause if answering else None
 
 
 def require_hops(via: Sequence[str], limit: int) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.event import (
+    Cause,
     Payload,
     PermissionAnswered,
     PermissionAsked,
@@ -58,7 +59,7 @@ class PendingRequests:
     `lock` must be held for each commit of the turn, so that an answer and the turn's end cannot overtake each
     other. `conversation`: None until it is open. `instance`: the key of the program that answers, if any.
     `cwd`: the folder of the program that runs for the caller. `via`: the peers that the message has passed
-    through.
+    through. `cause`: the original from which the message follows.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -70,6 +71,7 @@ class PendingRequests:
         self.instance = ""
         self.cwd: str | None = None
         self.via: tuple[str, ...] = ()
+        self.cause = Cause(turn.message_id)
         self._turn = turn
         self._step = step
         self._open: dict[str, Request] = {}

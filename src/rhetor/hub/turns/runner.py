@@ -175,6 +175,8 @@ class SessionRunner:
     def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
         pending = PendingRequests(self._state, session.id, session.owner, turn)
         pending.via = message.message.via
+        if message.message.cause:
+            pending.cause = message.message.cause
         return pending
 
     def _turn_run(self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests) -> TurnRun:

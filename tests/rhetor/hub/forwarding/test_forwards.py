@@ -190,6 +190,48 @@ async def test_the_hop_limit_is_configurable() -> None:
         assert [name for name, _ in home.driver.heard] == ["apollo", "athena"]
 
 
+async def test_a_loop_over_a_team_ends_at_the_fanout_limit_with_an_error() -> None:
+    """Two members that forward to their own team would make 2 + 4 + 8 + … turns of one message."""
+    async with house(limits=Limits(fanout=20, hops=64)) as home:
+        for source in ("apollo", "athena"):
+            await home.execute(PutForward(source, "team:reviewers"))
+        await home.send(target="apollo", content="begin")
+        await at_rest(home)
+        assert set(await failures(home.store)) == {"fanout_limit"}
+        members = [name for name, _ in home.driver.heard]
+        assert 10 <= len(members) <= 20
+
+
+async def at_rest(home: House) -> None:
+    """Until no turn runs and no answer is to be forwarded."""
+    while home.hub.state.running or not await nothing_is_due(home):  # noqa: ASYNC110  # nothing tells of both
+        await asyncio.sleep(0.01)
+
+
+async def failures(store: Store) -> list[str]:
+    """The codes of all failures of forwards and of turns, in all sessions."""
+    found: list[str] = []
+    for row in await store.find("session", limit=1000):
+        head = await store.head(row.id)
+        assert head is not None
+        records = await store.page(row.id, ev.Position(head.epoch, 0), 1000)
+        payloads = [record.event.payload for record in records]
+        found += [p.code for p in payloads if isinstance(p, ev.ForwardFailed | ev.TurnFailed)]
+    return found
+
+
+async def test_forwards_deliver_one_message_at_most_as_often_as_allowed_in_all() -> None:
+    async with house(limits=Limits(fanout=2)) as home:
+        for source, to in (("apollo", "athena"), ("athena", "prometheus"), ("prometheus", "apollo")):
+            await home.execute(PutForward(source, to))
+        plan = StartPlan(
+            (Step("s1", "athena", "a"), Step("s2", "prometheus", "b"), Step("s3", "apollo", "c"))
+        )
+        await home.run_plan(plan)
+        await at_rest(home)
+        assert len(home.driver.heard) == 3 + 2  # the steps of the plan itself do not count
+
+
 async def test_only_the_owners_answers_are_forwarded_while_the_forward_exists() -> None:
     async with house([Text("half"), ProviderCut("broke off")], [Text("  \n"), Done()]) as home:
         jill = await terminal(home)
