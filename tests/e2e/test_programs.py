@@ -213,3 +213,22 @@ def _resident(pid: int) -> int:
     """Kilobytes of memory that the process has in use."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def test_a_hub_that_was_started_from_inside_a_program_survives_the_end_of_the_program(
+    machine: Machine, tmp_path: Path
+) -> None:
+    gate, done = tmp_path / "gate", tmp_path / "done"
+    started = f"{machine.bin}/aish list >/dev/null; touch {done}"
+    command = ("sh", "-c", f"until test -e {gate}; do sleep 0.02; done; {started}; sleep 600")
+    assert machine.run("ci-terminal", "-n", "dev", "--detach", "--", *command).returncode == 0
+    machine.kill_hub()
+    gate.touch()
+    while not done.exists():
+        time.sleep(0.02)
+    pid = machine.hub_pid()
+    assert machine.run("ci-terminal", "-n", "third", "--detach", "--", "cat").returncode == 0
+    assert machine.run("tools", "terminate", "dev").returncode == 0
+    status = {peer["name"]: peer["status"] for peer in json.loads(machine.run("list", "json").stdout)}
+    assert (machine.hub_pid(), status["third"], "dev" in status) == (pid, "idle", False)
+    machine.end_programs()

@@ -1,14 +1,17 @@
-"""The launcher: reads the spec, forks the host, and reports whether the program has started.
+"""The launcher: reads the spec, forks the guard and the host, and reports whether the program has started.
 
-The hub waits only for the launcher, which exits after its report. The host is then adopted by init.
+The hub waits only for the launcher, which exits after its report. The guard is then adopted by init. It is
+the parent of the host, and ends what a host that was killed has left.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import sys
+import time
 
 from rhetor.codec import host_frames as frames
 
@@ -19,6 +22,7 @@ from .spec import Spec
 from .supervisor import Supervisor, write_whole
 
 _SPEC_BYTES = 8 << 20
+_LOOK_SECONDS = 0.02
 
 
 def main() -> None:
@@ -27,15 +31,39 @@ def main() -> None:
     heard, tell = os.pipe()
     if not os.fork():
         os.close(heard)
-        _keep(spec, tell)
+        _detach(spec, tell)
+        host = os.fork()
+        if not host:
+            os.setsid()
+            _keep(spec, tell)
+            os._exit(0)
+        os.close(tell)
+        del spec
+        _guard(host)
         os._exit(0)
     os.close(tell)
     _write_all(1, _read_all(heard, 1 << 16))
     os._exit(0)
 
 
+def _guard(host: int) -> None:
+    """Wait for the end of the host, then kill its descendants.
+
+    A host that was not killed has none left. Those of a killed host become children of this process, because
+    it adopts orphans, whatever sessions and groups they are in.
+    """
+    os.waitpid(host, 0)
+    while alive := system.descendants(os.getpid()):
+        for pid in alive:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(_LOOK_SECONDS)
+
+
 def _keep(spec: Spec, tell: int) -> None:
-    _detach(spec, tell)
+    system.adopt_orphans()
     try:
         sock = listening(spec.socket)
     except OSError as error:
@@ -65,7 +93,8 @@ def _detach(spec: Spec, tell: int) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     nothing = os.open(os.devnull, os.O_RDWR)
-    log = os.open(f"{spec.folder}/host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(f"{spec.folder}/{system.HOST_LOCK}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # by this, other hosts recognize this one
     for target, fd in ((0, nothing), (1, nothing), (2, log)):
         os.dup2(fd, target)
     os.closerange(3, tell)

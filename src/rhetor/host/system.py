@@ -9,6 +9,8 @@ _PDEATHSIG = 1
 _CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
+HUB_LOCK, HOST_LOCK = "hub.pid", "host.log"  # files that a hub, and a host with its guard, keep locked
+
 # kernel functions in which a process sleeps while it waits for input: read, select, poll and epoll
 _WAITS = ("n_tty_read", "wait_woken", "do_select", "do_poll", "do_sys_poll", "poll_schedule", "ep_poll")
 
@@ -47,7 +49,11 @@ def name(pid: int) -> bytes:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the living descendants of `pid`, nearest first. Zombies do not count as living."""
+    """Return the living descendants of `pid`, nearest first. Zombies do not count as living.
+
+    A hub or another host that was started from inside the program is left out, with its own descendants: it
+    outlives the program.
+    """
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208 (pathlib costs memory)
         if entry.isdigit() and (fields := _stat(int(entry))):
@@ -55,9 +61,26 @@ def descendants(pid: int) -> list[int]:
     found: list[int] = []
     layer = [pid]
     while layer:
-        layer = [child for parent in layer for child in children.get(parent, ())]
+        layer = [
+            child for parent in layer for child in children.get(parent, ()) if not _outlives_program(child)
+        ]
         found += layer
     return [child for child in found if (_stat(child) or (b"Z",))[0] not in (b"Z", b"X")]
+
+
+def _outlives_program(pid: int) -> bool:
+    """Return whether the process is a hub or a host: one that runs this Python, and holds such a lock."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        if os.readlink(f"/proc/{pid}/exe") != os.readlink("/proc/self/exe"):  # noqa: PTH115
+            return False
+        for fd in os.listdir(folder):  # noqa: PTH208
+            path = os.readlink(f"{folder}/{fd}")  # noqa: PTH115
+            if path.removesuffix(" (deleted)").endswith((f"/{HUB_LOCK}", f"/{HOST_LOCK}")):
+                return b"lock:" in _read(f"/proc/{pid}/fdinfo/{fd}")
+    except OSError:
+        pass  # it has ended, or belongs to another user
+    return False
 
 
 def input_awaited(group: int) -> bool | None:

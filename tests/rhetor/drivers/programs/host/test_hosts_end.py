@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -42,6 +43,18 @@ IN_MID_LINE = """
 import os, signal, sys
 os.write(1, b"x" * int(sys.argv[1]))
 os.kill(os.getpid(), signal.SIGKILL) if sys.argv[2] == "kill" else os._exit(5)
+"""
+
+
+STARTS_A_HOST = """
+import asyncio, pathlib
+from tests.rhetor.drivers.programs.host.hosting import Hosts, program
+async def main():
+    folder = pathlib.Path(%r)
+    await Hosts(folder / "hosts", folder / "sockets").start("b", program("cat"))
+    print("started", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
 """
 
 
@@ -132,7 +145,7 @@ async def test_a_killed_host_takes_its_program_along_and_every_call_says_so(
 ) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(FAMILY, mode=mode))
-        pids = await family(link)
+        await family(link)
         waiting = asyncio.ensure_future(link.wait())
         await link.status()
         os.kill(link.identity.host_pid, signal.SIGKILL)
@@ -145,11 +158,31 @@ async def test_a_killed_host_takes_its_program_along_and_every_call_says_so(
         found = await hosts.find("a")
         assert isinstance(found, HostGone)
         assert found.lost
-        # what stayed in the program's session is ended when the loss is found
-        await asyncio.gather(*(ended(pid, 0) for pid in pids[:2]))
         with pytest.raises(HostLost):
             assert [item async for item in found.read(0)] == []
-        os.kill(pids[2], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("mode", ["pipes", "pty"])
+async def test_the_descendants_of_a_killed_host_end_whatever_session_they_are_in(
+    tmp_path: Path, mode: str
+) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", python(FAMILY, mode=mode))
+        started = [(pid, start_time(pid) or 0) for pid in await family(link)]
+        os.kill(link.identity.host_pid, signal.SIGKILL)
+        await asyncio.gather(*(ended(pid, start) for pid, start in started))
+
+
+async def test_a_host_that_was_started_from_inside_a_program_survives_its_end(tmp_path: Path) -> None:
+    inside = f"import sys; sys.path[:0] = {sys.path!r}\n" + STARTS_A_HOST % str(tmp_path / "inner")
+    async with hosting(tmp_path) as hosts, hosting(tmp_path / "inner") as others:
+        link = await hosts.start("a", python(inside))
+        await said(link, b"started")
+        inner = await linked(others, "b")
+        await link.acknowledge((await link.end(0.0)).head)
+        await ended(link.identity.host_pid, link.identity.host_start)
+        await inner.write(b"still here\n", "text")
+        assert await said(inner, b"still here")
 
 
 async def test_a_host_that_is_told_to_end_ends_its_program_and_says_how(tmp_path: Path) -> None:
