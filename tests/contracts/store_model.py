@@ -108,9 +108,10 @@ class Book:
         messages = self.said()
         questions = {turn: (turn, role, text) for turn, role, text in messages if role != "assistant"}
         found = []
-        for number, (turn, role, text) in enumerate(messages):
-            later = any(t == turn and r == "assistant" for t, r, _ in messages[number + 1 :])
-            if role == "assistant" and not later:
+        for number, (turn, role, _) in enumerate(messages):
+            earlier = any(t == turn and r == "assistant" for t, r, _ in messages[:number])
+            if role == "assistant" and not earlier:
+                last = [t for of, r, t in messages[number:] if (of, r) == (turn, "assistant")][-1]
                 found += [questions[turn]] if turn in questions else []
-                found.append((turn, role, text))
+                found.append((turn, role, last))
         return found

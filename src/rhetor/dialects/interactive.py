@@ -35,6 +35,7 @@ from .peer_socket import Subscribe as Subscribe
 
 Text = Annotated[str, Meta(max_length=64 << 10)]
 TOOLS_BYTES = 3 << 20  # more than the largest allowed number of tools with the longest descriptions
+_AFTER_THE_END = frozenset({ev.OutputPartial.type, ev.UsageReported.type})  # may also follow a turn's end
 OVER = frozenset({SessionState.STOPPED, SessionState.EXPIRED, SessionState.FAILED})
 
 
@@ -235,7 +236,7 @@ class LoopView(msgspec.Struct):
             was_folded = turn in self.folded
             self.running, self.folded = self.running - {turn}, self.folded - {turn}
             return was_folded
-        if turn not in self.running:
+        if turn not in self.running and type not in _AFTER_THE_END:
             self.running |= {turn}
         if type == ev.Folded.type:
             self.folded |= {turn}

@@ -67,7 +67,10 @@ class OutputDelta(Struct, frozen=True, gc=False):
 
 
 class OutputPartial(Struct, frozen=True, gc=False):
-    """The whole answer, up to the point where the turn failed, was cancelled or was interrupted."""
+    """The whole answer, up to the point where the turn failed, was cancelled or was interrupted.
+
+    After the turn's end: the answer with the text that arrived late. It replaces the answer so far.
+    """
 
     type: ClassVar[str] = "output.partial"
     text: str

@@ -22,6 +22,16 @@ class Text(Struct, frozen=True, gc=False):
     channel: Channel = "answer"
 
 
+class Late(Struct, frozen=True, gc=False):
+    """Text of an answer whose turn has ended: the rest of it, or what the agent said by itself afterwards.
+
+    It belongs to the conversation's last turn that has ended. `new`: it begins a message of its own.
+    """
+
+    text: str
+    new: bool = False
+
+
 class ToolUse(Struct, frozen=True, gc=False):
     """The model calls a tool. The fields are as in the event `ToolCalled`."""
 
@@ -112,6 +122,17 @@ class Spooled(Struct, frozen=True, gc=False):
 
 
 Plain = (
-    Began | Text | ToolUse | ToolResult | Permission | Withdrawn | Usage | Record | Shared | Remembered | Done
+    Began
+    | Text
+    | Late
+    | ToolUse
+    | ToolResult
+    | Permission
+    | Withdrawn
+    | Usage
+    | Record
+    | Shared
+    | Remembered
+    | Done
 )
 Output = Plain | Spooled

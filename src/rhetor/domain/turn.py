@@ -13,6 +13,7 @@ from . import event as ev
 from .output import (
     Began,
     Done,
+    Late,
     Output,
     Permission,
     Record,
@@ -115,7 +116,7 @@ class Turn:
                 return (event,)
             case Spooled(outputs=outputs):
                 return tuple(payload for inner in outputs for payload in self.step(inner, seconds))
-            case Began() | Remembered():
+            case Began() | Late() | Remembered():  # an earlier turn has the text of `Late`
                 return ()
             case Done(finish_reason):
                 return (self._complete(finish_reason, seconds),)

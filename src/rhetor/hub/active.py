@@ -7,7 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from rhetor.domain.event import Cause, Payload, PermissionAnswered, ToolReturned
+from rhetor.domain.output import Late
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramStatus
 from rhetor.domain.turn import Turn
@@ -94,13 +97,22 @@ class OpenRequests(Protocol):
         ...
 
 
+class EndedTurn(msgspec.Struct, frozen=True):
+    """A turn that has ended, the stream that it is in, and its step if that is a plan's stream."""
+
+    stream: str
+    turn_id: str
+    step: str | None = None
+
+
 @dataclass(slots=True)
 class ProgramInstance:
     """A running program, and the tasks that log its output and status.
 
     `changed` is set when the program's status changes, `end_logged` when its end is in the log.
     `abandoned_turn`: the program's last turn, if it ended without an answer. The program may report the
-    usage of that turn later.
+    usage of that turn later. `last_turn`: the conversation's last turn that ended. `late`: text that arrived
+    after the end of `late_turn` and is not part of its answer yet, each with whether it is in the log.
     """
 
     entry: ProgramRow
@@ -109,6 +121,9 @@ class ProgramInstance:
     end_logged: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     abandoned_turn: str | None = None
+    last_turn: EndedTurn | None = None
+    late: list[tuple[Late, bool]] = field(default_factory=list)
+    late_turn: EndedTurn | None = None
 
     @property
     def peer(self) -> Peer:

@@ -256,7 +256,8 @@ class Log(Protocol):
 
         Messages of truncated events are included. If `answered` is set, only turns with a whole or partial
         answer are included, and each turn's question comes before its answer; if a turn was answered again,
-        its last answer is used. Otherwise, all messages are returned in the order of the log.
+        or late text was added, its last answer is used, in the place of the first. Otherwise, all messages
+        are returned in the order of the log.
 
         Raises:
             NotFound: the stream does not exist.

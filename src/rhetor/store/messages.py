@@ -54,8 +54,8 @@ def _answered(backwards: Iterable[Spoken], limit: int) -> Sequence[Spoken]:
     for spoken in backwards:
         turn = turns.get(spoken.turn_id)
         if spoken.role == ASSISTANT:
-            # if the turn was answered again, the last answer is used
-            turns.setdefault(spoken.turn_id, [spoken])
+            # of a turn that was answered again, or got late text, the last answer takes the first one's place
+            turns[spoken.turn_id] = turns.pop(spoken.turn_id, [spoken])
         elif turn is not None and len(turn) == 1:
             turn.append(spoken)
             whole = _whole(turns)

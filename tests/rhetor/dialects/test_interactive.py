@@ -95,6 +95,16 @@ def test_a_reader_that_has_the_chunks_does_not_receive_them_again() -> None:
     assert json.loads(texts(LoopView(12).encode(done))[0])["params"]["chunk"] == ""
 
 
+def test_late_text_of_an_ended_turn_does_not_keep_the_view_open() -> None:
+    view = LoopView()
+    for seq, event in enumerate(VIEWS["a stop while an answer streams"]["events"], 11):
+        view.encode(record(event, seq))
+    assert view.is_over
+    late = {"type": "output.partial", "turn_id": "t_1", "data": {"text": "all of it"}}
+    assert view.encode(record(late, 99)) == b""
+    assert view.is_over
+
+
 def test_a_view_is_over_when_the_session_and_its_last_turn_have_ended() -> None:
     view, seen = LoopView(), []
     for seq, event in enumerate(VIEWS["a stop while an answer streams"]["events"], 11):

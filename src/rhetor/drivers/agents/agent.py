@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from rhetor.codec.lines import Cut, Lines
-from rhetor.domain.output import Done, Permission, Plain, Record, Remembered, Spooled, Withdrawn
+from rhetor.domain.output import Done, Late, Permission, Plain, Record, Remembered, Spooled, Text, Withdrawn
 from rhetor.domain.peer import Peer
 from rhetor.domain.permission import decided
 from rhetor.domain.program import ProgramState
@@ -90,7 +90,7 @@ class AgentProgram(HostedProgram):
             outputs, ends = await self._taken(item)
             if ends is not None:
                 self._at_rest.set()
-            yield self._spooled(outputs)
+            yield self._spooled(await self._outside_turns(outputs))
             if not isinstance(item, Chunk):  # the agent has ended
                 for words in await self._last_words():
                     yield words
@@ -110,10 +110,18 @@ class AgentProgram(HostedProgram):
         heard = clock()
         ends: Decoded | None = None
         while ends is None:
-            item = await self.feed.next(self.stuck_deadline(heard))
+            settle_after = self._protocol.settle_after
+            item = await self.feed.next(
+                self.stuck_deadline(heard) if settle_after is None else heard + settle_after
+            )
             if isinstance(item, Stderr):
                 self._note_stderr(item)
                 yield of_stderr(self.source, item)
+                continue
+            if item is None and settle_after is not None:
+                ends = self._protocol.settle()
+                await self._write_if_there(ends.writes)
+                yield self._spooled(list(ends.outputs))
                 continue
             if item is None:
                 if not self._asked:
@@ -172,6 +180,9 @@ class AgentProgram(HostedProgram):
 
     async def interrupt(self) -> None:
         self._asked.clear()
+        if self._protocol.settle_after is not None:  # the turn has ended already
+            self._protocol.settle()
+            self._at_rest.set()
         await self._write_if_there(self._protocol.interrupt())
 
     def failure(self) -> ProgramEnded:
@@ -224,6 +235,19 @@ class AgentProgram(HostedProgram):
             self._memory = kept
             outputs.append(Remembered(self._memory))
         return outputs, ends
+
+    async def _outside_turns(self, outputs: list[Plain]) -> list[Plain]:
+        """Return outputs that came while no turn reads them. Their text belongs to the last turn; nobody can
+        answer their permission requests, so those are denied."""
+        kept: list[Plain] = []
+        for output in outputs:
+            if isinstance(output, Permission):
+                await self._write_if_there(self._protocol.answer(output.request_id, None))
+            elif isinstance(output, Text) and output.channel == "answer":
+                kept.append(Late(output.text))
+            else:
+                kept.append(output)
+        return kept
 
     def _left_to_a_person(self, outputs: Iterable[Plain]) -> set[str]:
         """Return the ids of the permission requests that no rule answers."""

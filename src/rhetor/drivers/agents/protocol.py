@@ -59,13 +59,16 @@ class AgentProtocol(ABC):
 
     `memory` is what another process, or another hub, needs to continue: above all the agent's own id of the
     conversation, as `session_id`. It is small JSON and changes only within the methods here. `reported` is
-    what the agent reports about itself.
+    what the agent reports about itself. While a turn runs, `Text`
+    belongs to its answer and `Late` to the turn before it.
 
     Nothing that an agent writes makes a protocol raise: an unknown line becomes a `Record`.
     """
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
+        # seconds without output after which `settle` must be called; None: never
+        self.settle_after: float | None = None
         self.refused: TurnFailure | None = None  # why the agent cannot open the conversation
         self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
         self.reported: Report = self.memory.pop(REPORTED, {})
@@ -117,6 +120,12 @@ class AgentProtocol(ABC):
     @abstractmethod
     def decode(self, line: bytes) -> Decoded:
         """Decode one line of the agent's output, without its newline."""
+
+    def settle(self) -> Decoded:
+        """End the running turn, whose end was decoded already: nothing followed it for `settle_after`
+        seconds."""
+        self.settle_after = None
+        return Decoded(ended=True)
 
     @abstractmethod
     def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:

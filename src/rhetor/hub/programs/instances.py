@@ -20,7 +20,7 @@ from rhetor.domain.event import (
     PeerStatusChanged,
     UsageReported,
 )
-from rhetor.domain.output import Output, Record, Remembered, Spooled, Text, Usage
+from rhetor.domain.output import Late, Output, Record, Remembered, Spooled, Text, Usage
 from rhetor.domain.program import Exit
 from rhetor.drivers.base import RunningProgram
 from rhetor.errors import RhetorError
@@ -28,6 +28,8 @@ from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
+
+from .late import add_late, last_answered, write_late
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -93,6 +95,7 @@ async def detach(state: State) -> None:
         for task in instance.tasks:
             task.cancel()
         await asyncio.gather(*instance.tasks, return_exceptions=True)
+        await write_late(state, instance)
         await instance.running.aclose()
     state.instances.clear()
 
@@ -100,6 +103,9 @@ async def detach(state: State) -> None:
 async def _read(state: State, instance: ProgramInstance) -> None:
     line = ""
     try:
+        # late text may be of a turn under an earlier hub, or with an earlier process of the conversation
+        before = await last_answered(state, instance.entry.session_id)
+        instance.last_turn = instance.last_turn or before
         async with aclosing(instance.running.unprompted()) as output:
             async for spooled in output:
                 line = _last_line(line, spooled)
@@ -119,6 +125,9 @@ async def _store(state: State, instance: ProgramInstance, spooled: Spooled) -> N
     if drafts or rows:
         sources = [SourceOffset(spooled.source, spooled.offset)]
         await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
+    for output in spooled.outputs:
+        if isinstance(output, Late):
+            add_late(state, instance, output, logged=True)
     if spooled.source == instance.running.source:
         await instance.running.acknowledge(spooled.offset)
 
@@ -127,6 +136,7 @@ async def _record_end(state: State, instance: ProgramInstance, line: str) -> Non
     """Log the program's end in its session and in the hub's stream; then remove the instance and its host's
     files."""
     ended = instance.running.ended or Exit(lost="its output could no longer be read")
+    await write_late(state, instance)
     name = instance.peer.name
     end = end_event(name, ended)
     partial = [Draft(OutputPartial(line))] if line else []
@@ -173,6 +183,8 @@ def _draft(instance: ProgramInstance, output: Output) -> Draft | None:
     match output:
         case Text(text, channel) if text:
             return Draft(OutputDelta(text, channel))
+        case Late(text) if text:
+            return Draft(OutputDelta(text))
         case Record(record, raw):
             return Draft(AgentRecord(record, raw, "base64" if raw is not None else None))
         case Usage(model, input_tokens, output_tokens, cached, cost):
@@ -185,6 +197,6 @@ def _last_line(line: str, spooled: Spooled) -> str:
     """Return the last line of the program's output if it is incomplete, else an empty string; at most 4096
     characters."""
     for output in spooled.outputs:
-        if isinstance(output, Text) and output.channel == "answer":
+        if isinstance(output, Late) or (isinstance(output, Text) and output.channel == "answer"):
             line = (line + output.text).rpartition("\n")[2][-4096:]
     return line

@@ -44,11 +44,19 @@ async def search(state: State, principal: Principal, words: str, limit: int) -> 
     Each has its peer's name. Only the `4 * limit` best matches of all callers are considered.
     """
     found: list[tuple[Hit, str]] = []
-    for hit in await state.store.search(words, limit=limit * 4):
+    hits = await state.store.search(words, limit=limit * 4)
+    newest = {_message(hit): hit.position.seq for hit in sorted(hits, key=lambda hit: hit.position.seq)}
+    for hit in hits:
+        if hit.turn_id and hit.position.seq < newest[_message(hit)]:
+            continue  # an earlier state of an answer to which late text was added
         peer = await _peer_of_own(state, principal, hit.turn_id)
         if peer is not None:
             found.append((hit, peer))
     return found[:limit]
+
+
+def _message(hit: Hit) -> tuple[str, str, str | None]:
+    return hit.stream, hit.role, hit.turn_id
 
 
 async def _peer_of_own(state: State, principal: Principal, turn_id: str | None) -> str | None:

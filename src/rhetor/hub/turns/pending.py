@@ -25,13 +25,16 @@ from rhetor.domain.event import (
     ToolReturned,
     data_of,
 )
+from rhetor.domain.output import Late
 from rhetor.domain.permission import Rules, decided
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
+from rhetor.hub.active import EndedTurn
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
+from rhetor.hub.programs.late import add_late
 from rhetor.store.base import Committed, Key, Row
 
 if TYPE_CHECKING:
@@ -89,6 +92,8 @@ class PendingRequests:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._state.pending[self._turn.turn_id]
+        if instance := self._state.instances.get(self.instance):
+            instance.last_turn = EndedTurn(self.stream, self._turn.turn_id, self._step)
         for timer in self._timers:
             timer.cancel()
 
@@ -103,6 +108,11 @@ class PendingRequests:
         for request in requests:
             if request.kind == "permission":
                 self._expire_later(request)
+
+    def add_late(self, late: Late) -> None:
+        """Add text that the program said in this turn to the answer of the turn before it."""
+        if instance := self._state.instances.get(self.instance):
+            add_late(self._state, instance, late, logged=False)
 
     def memory_rows(self, memory: dict[str, Any]) -> list[Row]:
         """Return the rows that save the conversation's memory for the next instance of its program."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.event import OutputDelta, Payload, TurnEnd, TurnFailed
-from rhetor.domain.output import Output, Remembered, Spooled, Text
+from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
@@ -148,6 +148,8 @@ class TurnRun:
         for output in spooled.outputs:
             if isinstance(output, Remembered):
                 self._memory = output.memory
+            elif isinstance(output, Late):
+                self._pending.add_late(output)
 
     async def _append_or_gather(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._buffer:  # an output without payloads must not delay the next one

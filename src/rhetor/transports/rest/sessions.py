@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from rhetor.dialects import resources
@@ -16,6 +18,7 @@ from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import checkpoints as branching
 from rhetor.hub.sessions import sessions
 from rhetor.hub.turns import answers
+from rhetor.store.base import Spoken
 from rhetor.transports.server import sse
 from rhetor.transports.server.call import Call, json_response
 from rhetor.transports.server.node import Node
@@ -139,8 +142,19 @@ async def _shown(node: Node, session: Session, messages: int = MESSAGES) -> Resp
     store = node.hub.state.store
     spoken = await store.spoken(session.id, messages, answered=False)
     state = answers.shown_state(node.hub.state, session)
-    found = [resources.Message(s.role, s.content, s.at) for s in spoken]
+    found = [resources.Message(s.role, s.content, s.at) for s in _with_last_answers(spoken)]
     return json_response(resources.session(session, state, await _position(node, session.id), found))
+
+
+def _with_last_answers(messages: Sequence[Spoken]) -> list[Spoken]:
+    """Return the messages; if late text was added to an answer, the last state of it in the first one's
+    place."""
+    found: dict[object, Spoken] = {}
+    for number, spoken in enumerate(messages):
+        key = (spoken.turn_id, spoken.role) if spoken.turn_id else number
+        first = found.get(key, spoken)
+        found[key] = replace(spoken, at=first.at)
+    return list(found.values())
 
 
 async def _position(node: Node, session_id: str) -> Position | None:

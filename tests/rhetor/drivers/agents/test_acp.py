@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rhetor.codec.lines import Lines
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
-from rhetor.drivers.agents.acp.protocol import MAX_ASKED, Acp
+from rhetor.drivers.agents.acp.protocol import BARRIER_SECONDS, MAX_ASKED, TAIL_SECONDS, Acp
 from rhetor.drivers.agents.acp.updates import MAX_CALLS, Calls
 from rhetor.drivers.agents.protocol import Decoded, Opening
 from tests.rhetor.drivers.agents.replay import METHODS
@@ -59,15 +59,27 @@ class Dialogue:
         self.ends: list[str] = []
 
     def do(self, name: str, *arguments: Any) -> list[Any]:
+        self.settle()
         return self.write(getattr(self.protocol, METHODS.get(name, name))(*arguments))
 
     def write(self, lines: tuple[bytes, ...]) -> list[Any]:
+        """Write lines; a barrier after the end of a prompt is answered at once, as real agents do."""
         written = [json.loads(line) for line in lines]
+        for barrier in [one for one in written if str(one.get("id")).startswith("end-")]:
+            written.remove(barrier)
+            self.hear(id=barrier["id"], error={"code": -32601, "message": "Method not found"})
         self.written += written
         return written
 
     def decode(self, line: bytes) -> Decoded:
-        heard = self.protocol.decode(line)
+        return self.take(self.protocol.decode(line))
+
+    def settle(self) -> None:
+        """As after a pause."""
+        if self.protocol.settle_after is not None:
+            self.take(self.protocol.settle())
+
+    def take(self, heard: Decoded) -> Decoded:
         self.write(heard.writes)
         self.outputs += heard.outputs
         if heard.ended:
@@ -126,6 +138,7 @@ def pieces(data: bytes, cuts: random.Random | None) -> list[bytes]:
 
 
 def shown(dialogue: Dialogue) -> list[str]:
+    dialogue.settle()
     rows = [_shown(output) for output in dialogue.outputs]
     return [*rows, *(f"end {end}" for end in dialogue.ends), f"memory {json.dumps(dialogue.protocol.memory)}"]
 
@@ -373,7 +386,8 @@ def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.ask(5)
     heard = dialogue.hear(id="prompt-1", result={"stopReason": "end_turn"})
-    assert [json.loads(line)["id"] for line in heard.writes] == [5]
+    assert [json.loads(line)["id"] for line in heard.writes] == [5, "end-1"]
+    dialogue.settle()
     assert dialogue.ends == ["done"]
 
 
@@ -393,6 +407,7 @@ def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
 def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.hear(id="prompt-1", result=result)
+    dialogue.settle()
     assert dialogue.ends == [end]
 
 
@@ -478,6 +493,7 @@ def test_a_later_hub_goes_on_with_a_running_turn() -> None:
     later.protocol.resume(True, {})
     later.update("agent_message_chunk", content={"type": "text", "text": "on"})
     later.hear(id="prompt-1", result={"stopReason": "end_turn"})
+    later.settle()
     assert (later.outputs[0], later.ends) == (Text("on"), ["done"])
     assert later.do("say", "next")[0]["id"] == "prompt-2"
 
@@ -534,3 +550,45 @@ def test_calls_are_bounded() -> None:
     for number in range(MAX_CALLS + 10):
         calls.take({"toolCallId": str(number)})
     assert len(calls.over()) == MAX_CALLS
+
+
+def test_the_rest_of_an_answer_that_follows_the_end_of_its_prompt_belongs_to_it() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.update("agent_message_chunk", content={"type": "text", "text": "one "})
+    dialogue.hear(id="prompt-1", result={"stopReason": "max_tokens"})
+    assert (dialogue.ends, dialogue.protocol.settle_after) == ([], TAIL_SECONDS)
+    dialogue.update("agent_message_chunk", content={"type": "text", "text": "two"})
+    dialogue.settle()
+    assert (dialogue.outputs[-1], dialogue.ends) == (Text("two"), ["length"])
+
+
+def test_an_agent_that_answers_no_barrier_is_waited_for_once() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    end = {"jsonrpc": "2.0", "id": "prompt-1", "result": {"stopReason": "end_turn"}}
+    heard = dialogue.protocol.decode(json.dumps(end).encode())
+    assert [json.loads(line)["id"] for line in heard.writes] == ["end-1"]
+    assert dialogue.protocol.settle_after == BARRIER_SECONDS
+    assert dialogue.protocol.settle().ended
+    dialogue.do("say", "more")
+    heard = dialogue.protocol.decode(json.dumps(end | {"id": "prompt-2"}).encode())
+    assert (heard.writes, dialogue.protocol.settle_after) == ((), TAIL_SECONDS)
+
+
+def test_a_turn_whose_prompt_was_answered_ends_under_the_next_hub_too() -> None:
+    first = Dialogue(Opening(CWD)).ready()
+    first.hear(id="prompt-1", result={"stopReason": "end_turn"})
+    later = Dialogue(Opening(CWD, first.protocol.memory))
+    later.protocol.resume(True, {})
+    later.settle()
+    assert later.ends == ["done"]
+
+
+def test_the_answer_to_an_interrupted_prompt_does_not_end_the_next_one() -> None:
+    dialogue = Dialogue(Opening(CWD)).ready()
+    dialogue.hear(id="prompt-1", error={"code": -32603, "message": "broken"})
+    dialogue.do("say", "more")
+    dialogue.hear(id="prompt-1", result={"stopReason": "end_turn"})
+    assert len(dialogue.ends) == 1
+    dialogue.hear(id="prompt-2", result={"stopReason": "end_turn"})
+    dialogue.settle()
+    assert dialogue.ends[1:] == ["done"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhetor.domain.output import Permission, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.domain.output import Late, Permission, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.claude.protocol import ARGUMENTS, ClaudeCode
 from rhetor.drivers.agents.protocol import Decoded, Opening
 from tests.scale import scaled
@@ -59,6 +59,10 @@ def result(**fields: Any) -> dict[str, Any]:
 
 def texts(*heard: Decoded) -> list[Text]:
     return [output for one in heard for output in one.outputs if isinstance(output, Text)]
+
+
+def late(*heard: Decoded) -> list[Late]:
+    return [output for one in heard for output in one.outputs if isinstance(output, Late)]
 
 
 def sent(lines: tuple[bytes, ...]) -> list[Any]:
@@ -259,13 +263,94 @@ def test_a_turn_that_the_agent_began_itself_does_not_end_ours() -> None:
     take(claude, **INIT)
     claude.prompt("mine")
     theirs = [take(claude, **delta("of itself")), take(claude, **result(result="of itself"))]
-    assert texts(*theirs) == [Text("of itself", "reasoning")]
+    assert (texts(*theirs), late(*theirs)) == ([], [Late("of itself", True)])
     assert not theirs[1].ended
     take(claude, **INIT)
     take(claude, type="user", isReplay=True, message={"role": "user", "content": "mine"})
     ours = [take(claude, **delta("asked for")), take(claude, **result(result="asked for"))]
     assert texts(*ours) == [Text("asked for")]
     assert ours[1].ended
+
+
+REPLAY = {"type": "user", "isReplay": True, "message": {"role": "user", "content": "mine"}}
+NOTIFIED = {"type": "system", "subtype": "task_notification"}
+OWN = {"origin": {"kind": "task-notification"}}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [NOTIFIED, INIT, result(num_turns=0, result="")],
+        [INIT, result(num_turns=0, result="", **OWN)],
+        [INIT, result(num_turns=0, result="old answer")],
+        [INIT, whole("old answer"), result(result="old answer")],
+        [INIT, whole("old answer"), result(result="old answer", **OWN)],
+        [INIT, event("message_start"), delta("old "), delta("answer"), result(result="old answer")],
+        [INIT, result(num_turns=0, result=""), INIT, whole("old answer"), result()],
+    ],
+)
+def test_a_turn_of_a_resumed_process_does_not_answer_our_message(own: list[dict[str, Any]]) -> None:
+    claude = protocol(memory={"session_id": "s1"})
+    claude.opening_lines()
+    claude.prompt("mine")
+    theirs = [take(claude, **line) for line in own]
+    ours = [take(claude, **line) for line in (INIT, delta("mi"), REPLAY, whole("mine"))]
+    assert not any(one.ended for one in (*theirs, *ours))
+    assert claude.settle_after is None
+    end = take(claude, **result(result="mine"))
+    assert (texts(*theirs, *ours, end), end.ended) == ([Text("mi"), Text("ne")], True)
+    said_before = "".join(each.text for each in late(*theirs, *ours))
+    assert said_before == ("old answer" if whole("old answer") in own or len(own) > 4 else "")
+
+
+@pytest.mark.parametrize(("num_turns", "text"), [(0, ""), (0, "blocked"), (1, "mine")])
+def test_a_resumed_process_that_replays_nothing_ends_its_turn_after_a_pause(
+    num_turns: int, text: str
+) -> None:
+    claude = protocol(memory={"session_id": "s1"})
+    claude.opening_lines()
+    claude.prompt("mine")
+    heard = [take(claude, **INIT), *([take(claude, **whole(text))] if num_turns else [])]
+    heard.append(take(claude, **result(num_turns=num_turns, result=text)))
+    assert (texts(*heard), heard[-1].ended) == ([], False)
+    assert claude.settle_after is not None
+    end = claude.settle()
+    assert (texts(end), end.ended) == ([Text(text)] if text else [], True)
+    claude.prompt("more")
+    heard = [take(claude, **whole("more")), take(claude, **result(result="more"))]
+    assert (texts(*heard), heard[-1].ended) == ([Text("more")], True)
+
+
+def test_a_command_to_a_resumed_process_is_not_answered_by_its_own_turn() -> None:
+    claude = protocol(memory={"session_id": "s1"})
+    claude.opening_lines()
+    claude.prompt("/compact")
+    own = [take(claude, **line) for line in (NOTIFIED, INIT, result(num_turns=0, result=""))]
+    assert not any(one.ended for one in own)
+    assert take(claude, **result(num_turns=0, result="compacted")).ended
+
+
+def test_what_follows_the_end_of_a_turn_is_late_and_a_turn_of_its_own_a_new_message() -> None:
+    claude = protocol()
+    claude.prompt("hi")
+    take(claude, **result(result="hello"))
+    tail = take(claude, **whole("and more"))
+    own = [take(claude, **line) for line in (INIT, whole("of itself"), result(result="of itself"))]
+    assert late(tail, *own) == [Late("and more"), Late("of itself", True)]
+    assert texts(tail, *own) == []
+
+
+def test_a_turn_that_waits_for_its_replay_waits_for_it_under_the_next_hub_too() -> None:
+    first = protocol(memory={"session_id": "s1"})
+    first.opening_lines()
+    first.prompt("mine")
+    take(first, **INIT)
+    second = protocol(memory=first.saved)
+    second.resume(True, {})
+    own = [take(second, **whole("old")), take(second, **result(result="old", **OWN))]
+    assert (late(*own), own[-1].ended) == ([Late("old")], False)
+    ours = [take(second, **line) for line in (INIT, REPLAY, whole("mine"), result(result="mine"))]
+    assert (texts(*ours), ours[-1].ended) == ([Text("mine")], True)
 
 
 def test_the_cost_is_of_the_turn_also_under_another_hub_and_in_another_process() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.domain.output import Late, Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.protocol import Decoded, Opening
 from tests.scale import scaled
@@ -294,6 +294,32 @@ def test_a_turn_that_ends_while_ours_is_asked_for_is_not_ours() -> None:
     tell(codex, "turn/started", turn={"id": "u2"})
     assert tell(codex, "turn/completed", turn={"id": "u2", "status": "completed"}).ended
     assert "turn" not in codex.memory
+
+
+def test_the_text_of_another_turn_is_not_part_of_the_answer() -> None:
+    codex = started()
+    said = [tell(codex, "item/agentMessage/delta", turnId="u1", itemId="a", delta="one")]
+    tell(codex, "turn/completed", turn={"id": "u1", "status": "completed"})
+    said.append(tell(codex, "item/agentMessage/delta", turnId="u1", itemId="a", delta=" and a half"))
+    codex.prompt("two")
+    said.append(tell(codex, "item/agentMessage/delta", turnId="u1", itemId="a", delta="."))
+    item = {"id": "b", "type": "agentMessage", "text": "of itself"}
+    said.append(tell(codex, "item/completed", turnId="u2", item=item))
+    take(codex, id=4, result={"turn": {"id": "u3"}})
+    tell(codex, "turn/started", turn={"id": "u3"})
+    said.append(tell(codex, "item/agentMessage/delta", turnId="u2", itemId="c", delta=", and more"))
+    said.append(tell(codex, "item/agentMessage/delta", turnId="u3", itemId="d", delta="two"))
+    own = tell(codex, "turn/completed", turn={"id": "u2", "status": "completed"})
+    assert [output for one in said for output in meaning(one)] == [
+        Text("one"),
+        Late(" and a half"),
+        Late("."),
+        Late("of itself", True),
+        Late(", and more"),
+        Text("two"),
+    ]
+    assert not own.ended
+    assert tell(codex, "turn/completed", turn={"id": "u3", "status": "completed"}).ended
 
 
 def test_another_thread_says_nothing_of_the_answer_and_ends_nothing() -> None:

@@ -1,13 +1,15 @@
 """The Agent Client Protocol, version 1, as observed with `opencode acp` 1.18 and `gemini --acp` 0.61.
 
 Each line becomes a `Record`, except for the chunks of text and thoughts, whose content is in the outputs made
-from them, and for the history that an agent repeats while it loads a conversation, which the log already has.
+from them, for the history that an agent repeats while it loads a conversation, which the log already has, and
+for the answers to our barriers.
 
 The hub offers the agent neither files nor terminals: the agent uses its own, and a request for ours is
 rejected. The ids of our requests name their purpose, so that a later hub understands the answers too.
 
 Observed, and relied on: history may come after the answer to `session/load`, so a request with an unknown
-method follows it, and everything before its answer is history; `session/resume` repeats nothing. An agent may
+method (a barrier) follows it, and everything before its answer is history; `session/resume` repeats nothing.
+The rest of an answer may come after the response to its prompt, so a barrier follows that too. An agent may
 request a permission after it was interrupted.
 """
 
@@ -29,6 +31,10 @@ from rhetor.errors import TurnFailure
 from . import permissions, updates
 
 VERSION = 1
+# how long the rest of an answer may take after the response to its prompt, in seconds: some agents (opencode
+# 1.15 to 1.17) send both from different tasks
+TAIL_SECONDS = 0.25
+BARRIER_SECONDS = 1.0  # for the answer to the request that follows the end of a prompt
 MAX_ASKED = 64  # open permission requests at a time; further ones are answered as cancelled
 
 CANCELLED = -32800  # the error code for a request that the agent itself has cancelled
@@ -46,8 +52,8 @@ class Acp(AgentProtocol):
     """A conversation with an ACP agent.
 
     `memory` has `session_id`; `prompts`, the number of prompts so far; `open`, whether this process has
-    opened the conversation; `forks`, whether the agent can continue a copy; `model`; and `cost`, the cost of
-    the whole conversation in USD.
+    opened the conversation; `forks`, whether the agent can continue a copy; `model`; `cost`, the cost of
+    the whole conversation in USD; and `answered`, the number of the last prompt that was answered.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -66,6 +72,8 @@ class Acp(AgentProtocol):
         self._asked: dict[str, int | str] = {}
         self._calls = updates.Calls()
         self._cost: str | None = None
+        self._finish_reason = "stop"
+        self._has_barriers = True  # the agent answers requests with an unknown method
 
     def can_fork(self) -> bool:
         return self.memory.get("forks") is not False
@@ -80,6 +88,8 @@ class Acp(AgentProtocol):
     def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._state = "ready" if self.memory.get("open") else "opening"
         self._in_turn = in_turn
+        if in_turn and self.memory.get("answered") == self._prompts:
+            self.settle_after = TAIL_SECONDS
         self._asked = {id: own for id in asked if (own := permissions.agents_id(id)) is not None}
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
@@ -125,6 +135,12 @@ class Acp(AgentProtocol):
         # this comes first: otherwise the cancelled permissions make an agent call its model again
         cancel = self._lines.notification("session/cancel", {"sessionId": self._session_id})
         return (cancel, *(line for id in list(self._asked) for line in self.answer(id, None)))
+
+    def settle(self) -> Decoded:
+        """End the turn: the rest of its answer has arrived."""
+        self._has_barriers = self._has_barriers and self.settle_after != BARRIER_SECONDS
+        self.settle_after = None
+        return Decoded((), self._at_rest(), ended=True, finish_reason=self._finish_reason)
 
     @property
     def _session_id(self) -> str:
@@ -175,8 +191,12 @@ class Acp(AgentProtocol):
     def _responded(self, id: Any, message: dict[str, Any], record: Plain) -> Decoded:
         error = message.get("error")
         result = table(message, "result")
-        if isinstance(id, str) and id.startswith("prompt-") and self._in_turn:
+        if self._is_of_this_prompt(id) and self._in_turn and self.settle_after is None:
             return self._ended(result, error, record)
+        if isinstance(id, str) and id.startswith("end-"):
+            if self.settle_after is not None:
+                self.settle_after = TAIL_SECONDS
+            return Decoded()
         if self._state == "ready" or id not in ("initialize", "session", "model", "barrier"):
             return Decoded((record,))
         if error is not None and id != "barrier":
@@ -189,6 +209,12 @@ class Acp(AgentProtocol):
             self.memory["model"] = updates.model_of(result) or self.opening.model
         return self._next_step(record)
 
+    def _is_of_this_prompt(self, id: Any) -> bool:
+        """Return whether the answer with this id is not that of an earlier prompt, which was interrupted."""
+        number = id.removeprefix("prompt-") if isinstance(id, str) and id.startswith("prompt-") else ""
+        # an earlier hub may have sent a prompt that its memory does not count yet
+        return number.isdecimal() and int(number[:9]) >= self._prompts
+
     def _ended(self, result: dict[str, Any], error: Any, record: Plain) -> Decoded:
         reason = text(result, "stopReason")
         failure: TurnFailure | None = None
@@ -199,8 +225,16 @@ class Acp(AgentProtocol):
         elif reason in _CUT_SHORT:
             failure = failed(self._agent, _CUT_SHORT[reason])
         outputs = (record, *self._calls.over(), *self._usages(result))
-        ends = _FINISH.get(reason, "stop")
-        return Decoded(outputs, self._at_rest(), ended=True, failure=failure, finish_reason=ends)
+        if failure is not None:
+            return Decoded(outputs, self._at_rest(), ended=True, failure=failure)
+        self.memory["answered"] = self._prompts
+        self._finish_reason = _FINISH.get(reason, "stop")
+        if not self._has_barriers:
+            self.settle_after = TAIL_SECONDS
+            return Decoded(outputs, self._cancel_asked())
+        self.settle_after = BARRIER_SECONDS
+        barrier = _request(f"end-{self._prompts}", "_rhetor/barrier", {})
+        return Decoded(outputs, (*self._cancel_asked(), barrier))
 
     def _usages(self, result: dict[str, Any]) -> list[Plain]:
         before = text(self.memory, "cost") or None
@@ -211,10 +245,12 @@ class Acp(AgentProtocol):
 
     def _at_rest(self) -> tuple[bytes, ...]:
         """Reset the state of the turn, and return the lines that cancel the open permission requests."""
-        left = tuple(line for id in list(self._asked) for line in self.answer(id, None))
         self._in_turn = self._stopping = False
         self._waiting = None
-        return left
+        return self._cancel_asked()
+
+    def _cancel_asked(self) -> tuple[bytes, ...]:
+        return tuple(line for id in list(self._asked) for line in self.answer(id, None))
 
     # opening the conversation
 

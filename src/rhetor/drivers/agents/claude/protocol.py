@@ -7,7 +7,10 @@ and for the answer to `initialize`, which has details of the user's account. The
 
 Observed, and relied on: `system/init` comes in every turn. A user's message is replayed before the `result`
 of its turn; slash commands and messages that a hook stopped are not, and have `num_turns` 0. When a
-background task ends, the agent begins a turn by itself, without a replay. If a stream breaks off, the
+background task ends, the agent begins a turn by itself, without a replay. A resumed process first ends a turn
+of its own if a background task was pending: its `result` has no text and `num_turns` 0 (2.1.196 to 2.1.260),
+and in later versions an `origin`. So the text before the replay is held until it is known whose it is. If a
+stream breaks off, the
 complete answer comes again, and the text that was already output cannot be withdrawn."""
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.output import Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
+from rhetor.domain.output import Late, Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import is_of_lost_conversation
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
@@ -37,6 +40,8 @@ _PLAIN = (
     *("--setting-sources", "user", "--settings", '{"disableAllHooks": true}'),
 )
 _SYNTHETIC = "<synthetic>"  # the model in messages that no model wrote
+_EMPTY_SECONDS = 10.0  # a result that looks like an agent's own is the answer if nothing follows it
+_OWN_SECONDS = 3.0
 _MAX_BLOCKS = 256  # blocks of one message whose complete lines have not arrived yet
 
 _Spoken = Literal["answer", "reasoning"]
@@ -68,8 +73,9 @@ _HEADS = msgspec.json.Decoder(_Head)
 class ClaudeCode(AgentProtocol):
     """A conversation with Claude Code.
 
-    `memory` has `session_id`, `model` and, for the current process, `spent`, its cost so far in USD, and
-    `replays`, which is set when the process has replayed a message.
+    `memory` has `session_id`, `model` and, for the current process, `spent`, its cost so far in USD;
+    `replays`, which is set when the process has replayed a message; and `awaits`, which is set while the
+    running turn waits for its replay.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -84,6 +90,13 @@ class ClaudeCode(AgentProtocol):
         self._is_busy = False
         self._is_ready = not opening.fork
         self._foreign = False  # the agent's own turn runs before ours: its text is not our answer
+        self._is_resumed = bool(text(opening.memory, "session_id"))  # and it has answered no message yet
+        self._replayed = False  # the message of this turn was replayed
+        self._notified = False  # a background task ended, so the agent may begin a turn by itself
+        self._is_over = False  # our last turn has ended, and no other has begun
+        self._held: list[str] = []  # text before the replay
+        self._begins_message = False  # the next late text does
+        self._doubtful: dict[str, Any] = {}  # a result that may be the answer
 
     def can_fork(self) -> bool:
         return True
@@ -105,7 +118,7 @@ class ClaudeCode(AgentProtocol):
         )
 
     def opening_lines(self) -> tuple[bytes, ...]:
-        for old in ("spent", "replays"):
+        for old in ("spent", "replays", "awaits"):
             self.memory.pop(old, None)
         return (_order(_READY, "initialize"),) if self.opening.fork else ()
 
@@ -117,14 +130,18 @@ class ClaudeCode(AgentProtocol):
 
     def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
-        self._catching_up = self._spoke = in_turn
+        self._is_resumed = False
+        self._await_replay = in_turn and self.memory.get("awaits") is True
+        self._catching_up = self._spoke = in_turn and not self._await_replay
+        self._is_over = not in_turn
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
         self._rest_up()
         self._foreign = self._is_busy
         if self.opening.persona is not None and content.startswith("/"):
             content = f"\n{content}"  # otherwise the program would run it as a command
-        self._await_replay = "replays" in self.memory and not content.startswith("/")
+        if not content.startswith("/") and ("replays" in self.memory or self._is_resumed):
+            self._await_replay = self.memory["awaits"] = True
         message = {"role": "user", "content": [{"type": "text", "text": content}]}
         return (msgspec.json.encode({"type": "user", "message": message}),)
 
@@ -148,11 +165,10 @@ class ClaudeCode(AgentProtocol):
             case "stream_event":
                 self._stream_event(found)
             case "system":
-                self._system(found)
+                return Decoded((record, *self._system(found)))
             case "user":
                 if found.get("isReplay") is True:
-                    self.memory["replays"] = True
-                    self._await_replay = self._foreign = False
+                    return Decoded((record, *self._replay()))
                 return Decoded((record, *_results(found)))
             case "assistant":
                 return Decoded((record, *self._message(found)))
@@ -170,8 +186,15 @@ class ClaudeCode(AgentProtocol):
         self._orders += 1
         return (_order(f"interrupt-{self._orders}", "interrupt"),)
 
+    def settle(self) -> Decoded:
+        """End the turn with the doubtful result: nothing followed it, so it was the answer."""
+        self.settle_after = None
+        return self._answered(self._doubtful, [])
+
     def _rest_up(self) -> None:
-        self._await_replay = self._stopped = self._spoke = False
+        self._await_replay = self._stopped = self._spoke = self._replayed = self._is_over = False
+        self._held.clear()
+        self.memory.pop("awaits", None)
 
     def _delta(self, line: bytes) -> Decoded | None:
         try:
@@ -197,7 +220,7 @@ class ClaudeCode(AgentProtocol):
         if not blocks:
             blocks.append(StreamedText())
         blocks[-1].add(piece)
-        return Decoded((self._told(piece, channel),))
+        return Decoded(tuple(self._told(piece, channel)))
 
     def _stream_event(self, found: dict[str, Any]) -> None:
         if found.get("parent_tool_use_id") is not None:
@@ -205,22 +228,53 @@ class ClaudeCode(AgentProtocol):
         event = table(found, "event")
         if event.get("type") == "message_start":
             self._catching_up = False
-            for blocks in self._blocks.values():
-                blocks.clear()
+            self._forget_blocks()
         elif event.get("type") == "content_block_start":
             self._block(text(table(event, "content_block"), "type"))
+
+    def _forget_blocks(self) -> None:
+        for blocks in self._blocks.values():
+            blocks.clear()
 
     def _block(self, kind: str) -> None:
         if (channel := _CHANNELS.get(kind)) is not None and len(self._blocks[channel]) < _MAX_BLOCKS:
             self._blocks[channel].append(StreamedText())
 
-    def _system(self, found: dict[str, Any]) -> None:
-        if found.get("subtype") == "init":
-            self._is_busy = True
-            self.reported |= reports.of_claude(found)
-            for kept in ("session_id", "model"):
-                if known := text(found, kept):
-                    self.memory[kept] = known
+    def _system(self, found: dict[str, Any]) -> list[Plain]:
+        self._notified = self._notified or found.get("subtype") == "task_notification"
+        if found.get("subtype") != "init":
+            return []
+        self._is_busy = True
+        self.settle_after = None
+        self.reported |= reports.of_claude(found)
+        for kept in ("session_id", "model"):
+            if known := text(found, kept):
+                self.memory[kept] = known
+        late = self._held_late()
+        self._begins_message = True
+        return late
+
+    def _replay(self) -> list[Plain]:
+        """Handle the replay of our message: the text since the beginning of this turn is ours."""
+        self.memory["replays"] = self._replayed = True
+        self.memory.pop("awaits", None)
+        self._await_replay = self._foreign = self._is_resumed = self._notified = False
+        self.settle_after = None
+        return self._held_text()
+
+    def _held_text(self) -> list[Plain]:
+        held, self._held = self._held, []
+        self._spoke = self._spoke or bool(held)
+        return [Text(piece) for piece in held]
+
+    def _held_late(self) -> list[Plain]:
+        held, self._held = self._held, []
+        return [self._late(piece) for piece in held]
+
+    def _late(self, said: str) -> Late:
+        new, self._begins_message = self._begins_message, False
+        self._spoke = self._spoke or self._is_over
+        return Late(said, new)
 
     def _message(self, found: dict[str, Any]) -> list[Plain]:
         message = table(found, "message")
@@ -243,13 +297,18 @@ class ClaudeCode(AgentProtocol):
                 return []
             if blocks := self._blocks[channel]:
                 whole = blocks.popleft().rest(whole)
-        return [self._told(whole, channel)] if whole else []
+        return self._told(whole, channel) if whole else []
 
-    def _told(self, said: str, channel: _Spoken) -> Text:
-        if self._foreign:
-            return Text(said, "reasoning")
-        self._spoke = self._spoke or channel == "answer"
-        return Text(said, channel)
+    def _told(self, said: str, channel: _Spoken) -> list[Plain]:
+        if channel != "answer":
+            return [Text(said, channel)]
+        if self._foreign or self._is_over:
+            return [self._late(said)]
+        if self._await_replay:
+            self._held.append(said)
+            return []
+        self._spoke = True
+        return [Text(said)]
 
     def _requested(self, found: dict[str, Any], record: Plain) -> Decoded:
         id, request = text(found, "request_id"), table(found, "request")
@@ -264,19 +323,56 @@ class ClaudeCode(AgentProtocol):
 
     def _result(self, found: dict[str, Any], record: Plain) -> Decoded:
         self._is_busy = self._foreign = False
+        self._forget_blocks()
         outputs = [record, *usage_of(found, self.memory)]
+        if self._is_own(found):
+            self._notified = False
+            return Decoded((*outputs, *self._held_late()))  # our turn follows
+        if (seconds := self._doubt(found)) is not None:
+            self.settle_after, self._doubtful = seconds, found
+            return Decoded(tuple(outputs))
+        return self._answered(found, outputs)
+
+    def _is_own(self, found: dict[str, Any]) -> bool:
+        """Return whether the result certainly ends a turn that the agent began by itself."""
+        if self._stopped or self._replayed or self._is_over:
+            return False
+        if text(table(found, "origin"), "kind") not in ("", "human"):
+            return True
+        if not self._await_replay:
+            return self._notified and _is_empty(found)
+        return "replays" in self.memory and count(found, "num_turns") > 0 and not _has_failed(found)
+
+    def _doubt(self, found: dict[str, Any]) -> float | None:
+        """Return for how many seconds something may follow that shows that the result was not our answer."""
+        if not self._await_replay or self._stopped or _has_failed(found):
+            return None
+        if _is_empty(found):
+            return _EMPTY_SECONDS
+        return _OWN_SECONDS if self._is_resumed or self._notified else None
+
+    def _answered(self, found: dict[str, Any], outputs: list[Plain]) -> Decoded:
         failure = failure_of(found, self._stopped, self.memory.get("model"))
         if is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={})
-        if self._await_replay and not self._stopped and failure is None and count(found, "num_turns"):
-            return Decoded(tuple(outputs))  # a turn that the agent began by itself; ours follows
+        outputs += self._held_text()
         if failure is None and not self._spoke and (said := text(found, "result")):
-            outputs.append(Text(said))
+            outputs.append(self._late(said) if self._is_over else Text(said))
         self._asked.clear()
-        self._catching_up = False
+        self._catching_up = self._is_resumed = self._notified = self._begins_message = False
         self._rest_up()
+        self._is_over = True
         return Decoded(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
+
+
+def _is_empty(result: dict[str, Any]) -> bool:
+    """Return whether no model was called and nothing was said."""
+    return not (_has_failed(result) or count(result, "num_turns") or text(result, "result"))
+
+
+def _has_failed(result: dict[str, Any]) -> bool:
+    return text(result, "subtype") not in ("", "success") or result.get("is_error") is True
 
 
 def _order(request_id: str, what: str) -> bytes:

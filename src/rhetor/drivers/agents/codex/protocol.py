@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.event import Channel
-from rhetor.domain.output import Permission, Plain, Text, Usage, Withdrawn
+from rhetor.domain.output import Late, Permission, Plain, Text, Usage, Withdrawn
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
@@ -49,6 +49,7 @@ class _Delta(msgspec.Struct, rename="camel"):
     item_id: str = ""
     delta: str = ""
     thread_id: str = ""
+    turn_id: str | None = None
 
 
 class _Head(msgspec.Struct):
@@ -77,6 +78,8 @@ class Codex(AgentProtocol):
         self._items = Items()
         self._servers: list[str] = []
         self._asked: dict[str, dict[str, Any]] = {}
+        self._own: str | None = ""  # our running turn; None: it is not known yet; "": none runs
+        self._spoken = ""  # the turn whose text was output last
 
     def can_fork(self) -> bool:
         return True
@@ -100,9 +103,10 @@ class Codex(AgentProtocol):
         self._is_ready = bool(text(self.memory, "session_id"))
         self._asked = {id: detail for id, detail in asked.items() if isinstance(detail, dict)}
         self._items.catching_up = in_turn
+        self._own = (text(self.memory, "turn") or None) if in_turn else ""
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
-        self._stopped = False
+        self._stopped, self._own = False, None
         if self._is_ready:
             return (self._turn(content),)
         self._waiting = content
@@ -169,7 +173,20 @@ class Codex(AgentProtocol):
         if not self._is_ours(head.params.thread_id) or not head.params.delta:
             return Decoded()
         self._items.add(head.params.item_id, head.params.delta)
-        return Decoded((Text(head.params.delta, channel),))
+        return Decoded((self._of_its_turn(Text(head.params.delta, channel), head.params.turn_id or ""),))
+
+    def _of_its_turn(self, said: Text, turn: str) -> Plain:
+        """Return the text, as late text if it is the answer of another turn than ours: of the one before, or
+        of one that Codex began by itself."""
+        if said.channel != "answer" or not turn or turn == self._own or self._may_be_ours():
+            self._spoken = turn
+            return said
+        new, self._spoken = turn != self._spoken, turn
+        return Late(said.text, new)
+
+    def _may_be_ours(self) -> bool:
+        """Return whether Codex has not said which turn is ours, although it has accepted the message."""
+        return self._own is None and not self._out.awaits("turn")
 
     def _is_ours(self, thread_id: str) -> bool:
         return not thread_id or thread_id == self.memory.get("session_id", thread_id)
@@ -192,6 +209,8 @@ class Codex(AgentProtocol):
             return Decoded((record,), (self._thread(),))
         if error is not None:
             return self._refused(purpose, error, record)
+        if purpose == "turn":
+            self._own = text(table(result, "turn"), "id") or None
         if thread := text(table(result, "thread"), "id"):
             self.reported |= reports.of_codex(result)
             return self._opened(thread, text(result, "model"), record)
@@ -211,6 +230,7 @@ class Codex(AgentProtocol):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={})
         if purpose == "turn" or is_late:
+            self._own = ""
             return Decoded((record,), ended=True, failure=failure)
         return Decoded((record,))
 
@@ -229,6 +249,9 @@ class Codex(AgentProtocol):
     def _began(self, turn: str) -> tuple[bytes, ...]:
         """Note the running turn, and return the interrupt if it was requested before. Codex rejects an
         interrupt before `turn/started`, although the answer to `turn/start` already has the turn's id."""
+        if self._own not in (None, "", turn):
+            return ()  # Codex began it by itself
+        self._own = turn if self._own is None else self._own
         self.memory["turn"] = turn
         return (self._end_turn(),) if self._stopped else ()
 
@@ -245,12 +268,17 @@ class Codex(AgentProtocol):
             case "item/started":
                 return Decoded((record, *self._items.begin(table(params, "item"))))
             case "item/completed":
-                return Decoded((record, *self._items.end(table(params, "item"))))
+                return Decoded((record, *self._ended_item(params)))
             case "thread/tokenUsage/updated":
                 return Decoded((record, *self._usage(params)))
             case "model/rerouted":
                 self.memory["model"] = text(params, "toModel") or self.memory.get("model")
         return Decoded((record,))
+
+    def _ended_item(self, params: dict[str, Any]) -> list[Plain]:
+        turn = text(params, "turnId")
+        outputs = self._items.end(table(params, "item"))
+        return [self._of_its_turn(one, turn) if isinstance(one, Text) else one for one in outputs]
 
     def _usage(self, params: dict[str, Any]) -> list[Plain]:
         """Return the last usage if the total has grown in the running turn. Other notifications only report
@@ -267,6 +295,7 @@ class Codex(AgentProtocol):
         if self._out.awaits("turn") or text(turn, "id") != self.memory.get("turn", text(turn, "id")):
             return Decoded((record,))  # not our turn
         self.memory.pop("turn", None)
+        self._own = ""
         self._items.clear()
         self._asked.clear()
         return Decoded((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))

@@ -17,14 +17,14 @@ servers. Conversations cannot be forked.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rhetor.domain.event import PermissionOption
-from rhetor.domain.output import Permission, Plain, Record, Withdrawn
+from rhetor.domain.output import Late, Permission, Plain, Record, Text, Withdrawn
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
@@ -187,13 +187,15 @@ class ContinueServe(AgentProtocol):
         role = text(message, "role")
         if role == "user" and self._in_turn and not self.memory.get("begun"):
             self.memory |= {"begun": True, "failed": None}
-        if role != "assistant" or not (self._in_turn and self.memory.get("begun")):
-            return outputs  # the entry belongs to an earlier turn
+        if role != "assistant":
+            return outputs
+        is_ours = self._in_turn and self.memory.get("begun") is True
         said = entries.words(message)
         if _ERROR.match(said) and not isinstance(message.get("usage"), dict):
-            self.memory["failed"] = said
+            self.memory["failed"] = said if is_ours else None
             return outputs
-        return [*outputs, *entries.news(self.memory, entry, said)]
+        news = entries.news(self.memory, entry, said)
+        return [*outputs, *(news if is_ours else _late(news, new=bool(outputs)))]
 
     def _question(self, state: dict[str, Any]) -> list[Plain]:
         pending = table(state, "pendingPermission")
@@ -213,6 +215,12 @@ class ContinueServe(AgentProtocol):
         if status is None:
             return None
         return refused(AGENT, said.removeprefix("Error: "), int(status[1]) if status[1] else None, None)
+
+
+def _late(news: Iterable[Plain], *, new: bool) -> list[Plain]:
+    """Return the text of an entry that belongs to an earlier turn; its record has the rest. `new`: the entry
+    is new."""
+    return [Late(one.text, new) for one in news if isinstance(one, Text)]
 
 
 def _request(path: str, body: dict[str, Any]) -> bytes:

@@ -1,0 +1,206 @@
+"""Coding agents as peers of a real hub: the tail of an answer, the turns that an agent begins by itself, and
+questions that a person answers. The agents are scripts that speak the protocols of real ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import SECONDS, Machine
+
+COMMON = f"""#!{sys.executable}
+import json, sys, threading, time
+def tell(**message):
+    sys.stdout.write(json.dumps(message) + "\\n")
+    sys.stdout.flush()
+def later(seconds, *calls):
+    def run():
+        for call in calls:
+            call()
+    threading.Timer(seconds, run).start()
+"""
+# each answers a message with "<answer to MESSAGE>". `tail`: the end of the answer comes a moment later;
+# `late`: long after; `background`: it begins a turn by itself; `die`: it ends
+CLAUDE = (
+    COMMON
+    + """
+def init():
+    tell(type="system", subtype="init", session_id="c1", model="m")
+def whole(text):
+    tell(type="assistant", message={"content": [{"type": "text", "text": text}]})
+def result(text="", turns=1):
+    tell(type="result", subtype="success", is_error=False, result=text, num_turns=turns, session_id="c1")
+def of_itself():
+    init()
+    whole("said in the background")
+    result("said in the background")
+resumed = "--resume" in sys.argv
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["type"] != "user":
+        continue
+    said = message["message"]["content"][0]["text"]
+    if resumed:
+        resumed = False
+        init()
+        whole("an old result")
+        result("an old result")
+        time.sleep(0.3)
+    init()
+    tell(**message, isReplay=True)
+    whole(f"<answer to {said}>")
+    result("x")
+    if said == "late":
+        later(0.6, lambda: whole(" the tail"))
+    if said == "background":
+        later(0.2, of_itself)
+    if said == "die":
+        sys.exit()
+"""
+)
+CODEX = (
+    COMMON
+    + """
+def of(turn_id, method, **params):
+    tell(method=method, params={"threadId": "t1", "turnId": turn_id} | params)
+def begin(turn):
+    of(turn, "turn/started", turn={"id": turn})
+def whole(turn, text):
+    of(turn, "item/completed", item={"id": f"i{time.monotonic()}", "type": "agentMessage", "text": text})
+def end(turn):
+    of(turn, "turn/completed", turn={"id": turn, "status": "completed"})
+number = 0
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message.get("method")
+    if method == "turn/start":
+        said, number = message["params"]["input"][0]["text"], number + 1
+        turn = f"u{number}"
+        tell(id=message["id"], result={"turn": {"id": turn}})
+        begin(turn)
+        whole(turn, f"<answer to {said}>")
+        end(turn)
+        if said == "late":
+            later(0.6, lambda turn=turn: whole(turn, " the tail"))
+        if said == "background":
+            later(0.2, lambda: begin("b"), lambda: whole("b", "said in the background"), lambda: end("b"))
+    elif "id" in message:
+        tell(id=message["id"], result={"thread": {"id": "t1"}, "model": "m"})
+"""
+)
+ACP = (
+    COMMON
+    + """
+def chunk(text):
+    update = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}
+    tell(jsonrpc="2.0", method="session/update", params={"sessionId": "s1", "update": update})
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message.get("method"), message.get("id")
+    if method == "initialize":
+        tell(jsonrpc="2.0", id=id, result={"protocolVersion": 1, "agentCapabilities": {}})
+    elif method == "session/new":
+        tell(jsonrpc="2.0", id=id, result={"sessionId": "s1"})
+    elif method == "session/prompt":
+        said = message["params"]["prompt"][0]["text"]
+        chunk(f"<answer to {said}>")
+        tell(jsonrpc="2.0", id=id, result={"stopReason": "end_turn"})
+        if said == "tail":  # the next request waits meanwhile, or the chunk comes from another task
+            time.sleep(0.3)
+            chunk(" one")
+            later(0.1, lambda: chunk(" two"))
+        if said in ("late", "background"):
+            later(0.6, lambda: chunk(" the tail" if said == "late" else "said in the background"))
+    elif id is not None:
+        tell(jsonrpc="2.0", id=id, error={"code": -32601, "message": "Method not found"})
+"""
+)
+AGENTS = {"claude": CLAUDE, "codex": CODEX, "acp": ACP}
+
+
+def agent(machine: Machine, driver: str, script: str | None = None) -> None:
+    """Configure one as the peer `agent`."""
+    machine.folder.mkdir(exist_ok=True)
+    program: Path = machine.folder / "agent"
+    program.write_text(AGENTS[driver] if script is None else script)
+    program.chmod(0o755)
+    tool = {"executable": str(program), "driver": driver, "cwd": str(machine.folder)}
+    (machine.folder / "config.yaml").write_text(json.dumps({"tools": {"agent": tool}}))
+
+
+def ask(machine: Machine, message: str) -> str:
+    answered = machine.run("agent", message)
+    assert answered.returncode == 0, answered.stderr
+    return answered.stdout.removesuffix("\n")
+
+
+def history(machine: Machine) -> list[tuple[str, str]]:
+    """All messages and their answers, the oldest first."""
+    return [(one["message"], one["response"]) for one in lines(machine, "history", "json")]
+
+
+def lines(machine: Machine, *command: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in machine.run(*command).stdout.splitlines()]
+
+
+def session(machine: Machine) -> dict[str, Any]:
+    [found] = json.loads(machine.run("sessions", "list", "--json").stdout)
+    exported = machine.run("sessions", "export", found["id"], "--format", "json").stdout
+    return dict(json.loads(exported))
+
+
+def until(machine: Machine, message: str, answer: str) -> None:
+    """Wait until the history has this answer to the message."""
+    deadline = time.monotonic() + SECONDS
+    while dict(history(machine))[message] != answer:
+        assert time.monotonic() < deadline, history(machine)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("driver", AGENTS)
+def test_what_an_agent_says_after_its_turn_belongs_to_that_turn_everywhere(
+    machine: Machine, driver: str
+) -> None:
+    agent(machine, driver)
+    assert ask(machine, "late") == "<answer to late>"
+    until(machine, "late", "<answer to late> the tail")
+    assert ask(machine, "background") == "<answer to background>"
+    gap = "" if driver == "acp" else "\n\n"
+    until(machine, "background", f"<answer to background>{gap}said in the background")
+    assert ask(machine, "next") == "<answer to next>"
+    found = session(machine)
+    assert [message["content"] for message in found["messages"]] == [
+        "late",
+        "<answer to late> the tail",
+        "background",
+        f"<answer to background>{gap}said in the background",
+        "next",
+        "<answer to next>",
+    ]
+    accepted = [event for event in found["events"] if event["type"] == "message.accepted"]
+    turns = {event["turn_id"]: event["data"] for event in accepted}
+    hits = lines(machine, "search", "answer", "--json")
+    assert sorted(turns[hit["turn_id"]]["content"] for hit in hits) == ["background", "late", "next"]
+    [tail] = lines(machine, "search", "tail", "--json")
+    assert turns[tail["turn_id"]]["content"] == "late"
+
+
+def test_the_tail_that_an_agent_sends_after_the_end_of_its_prompt_is_part_of_the_answer(
+    machine: Machine,
+) -> None:
+    agent(machine, "acp")
+    assert ask(machine, "tail") == "<answer to tail> one two"
+    assert ask(machine, "next") == "<answer to next>"
+
+
+def test_the_old_result_of_a_resumed_agent_answers_no_other_question(machine: Machine) -> None:
+    agent(machine, "claude")
+    assert ask(machine, "die") == "<answer to die>"
+    assert ask(machine, "one") == "<answer to one>"
+    assert ask(machine, "two") == "<answer to two>"
+    until(machine, "die", "<answer to die>\n\nan old result")
+    assert [answer for _, answer in history(machine)][1:] == ["<answer to one>", "<answer to two>"]
