@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from rhetor.drivers.models import sdks
 from rhetor.drivers.models.target import Provider
-from rhetor.drivers.models.urls import Resolve, pinned
+from rhetor.drivers.models.urls import Address, Resolve, pinned
 
 if TYPE_CHECKING:
     import aiohttp
@@ -36,13 +36,14 @@ class Request(NamedTuple):
 class _Place(NamedTuple):
     """Where a request goes. If the URL has the host's address instead of its name, `headers` include the
     name, and `tls_name` is the name for TLS to verify. `address` is the checked address, "" if no check is
-    needed."""
+    needed. `is_here`: it is one of this machine, which is not called through a proxy."""
 
     url: URL
     headers: Mapping[str, str]
     json_headers: Mapping[str, str]
     tls_name: str | None
     address: str
+    is_here: bool
 
 
 class Client:
@@ -94,7 +95,7 @@ class Client:
             data=request.body,
             headers=place.json_headers,
             allow_redirects=False,
-            proxy=self._proxy,
+            proxy=None if place.is_here else self._proxy,
             server_hostname=place.tls_name,
         )
 
@@ -107,7 +108,7 @@ class Client:
             place.url,
             headers=place.headers,
             allow_redirects=False,
-            proxy=self._proxy,
+            proxy=None if place.is_here else self._proxy,
             server_hostname=place.tls_name,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds),
         )
@@ -124,7 +125,7 @@ class Client:
         if self._provider.kind == "anthropic":
             return None
         self.failures = (*self.failures, *sdks.failures(self._provider))
-        return sdks.openai_sdk(self._provider, self._connect_timeout, self._resolve, self._trust)
+        return sdks.openai_sdk(self._provider, self._connect_timeout, self._resolve, self._trust, self._proxy)
 
     @cached_property
     def anthropic(self) -> AsyncAnthropic | None:
@@ -132,7 +133,9 @@ class Client:
         if self._provider.kind != "anthropic":
             return None
         self.failures = (*self.failures, *sdks.failures(self._provider))
-        return sdks.anthropic_sdk(self._provider, self._connect_timeout, self._resolve, self._trust)
+        return sdks.anthropic_sdk(
+            self._provider, self._connect_timeout, self._resolve, self._trust, self._proxy
+        )
 
     async def _place(self, path: str) -> _Place:
         """Return where a request for `path` goes. A name that must be checked is resolved every time, and the
@@ -140,11 +143,10 @@ class Client:
         place, reach = self._places.get(path), self._provider.reach
         if place is not None and place.address in ("", self._host):
             return place
-        address = str(await pinned(self._host, reach, self._resolve)) if reach is not None else ""
-        if place is None or place.address != address:
-            place = self._places[path] = _place(
-                self._provider.base_url.rstrip("/") + path, self._host, address
-            )
+        checked = await pinned(self._host, reach, self._resolve) if reach is not None else None
+        if place is None or place.address != str(checked or ""):
+            url = self._provider.base_url.rstrip("/") + path
+            place = self._places[path] = _place(url, self._host, checked)
         return place
 
 
@@ -169,15 +171,16 @@ def _key_headers(provider: Provider) -> dict[str, str]:
     return {"authorization": f"Bearer {provider.key}"} if provider.key else {}
 
 
-def _place(url: str, host: str, address: str) -> _Place:
+def _place(url: str, host: str, checked: Address | None) -> _Place:
     from yarl import URL
 
-    asked = URL(url)
+    asked, address = URL(url), str(checked or "")
+    is_here = checked is not None and checked.is_loopback
     # a local server may listen on either loopback address, so the client tries both
     if not address or host == "localhost":
-        return _Place(asked, {}, _JSON, None, address)
+        return _Place(asked, {}, _JSON, None, address, is_here)
     name = f"[{host}]" if ":" in host else host
     authority = name if asked.is_default_port() else f"{name}:{asked.port}"
     tls_name = host if asked.scheme == "https" else None
     headers = {"host": authority}
-    return _Place(asked.with_host(address), headers, headers | _JSON, tls_name, address)
+    return _Place(asked.with_host(address), headers, headers | _JSON, tls_name, address, is_here)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.client import Client, is_success, whole
 from rhetor.drivers.models.local_models import ModelList
+from rhetor.drivers.models.network import ProxyUnsupported, certificates, proxy_for
 from rhetor.drivers.models.target import Provider, Target
 from rhetor.drivers.models.urls import Resolve, resolved
 from rhetor.errors import Unprocessable
@@ -31,12 +30,19 @@ class Clients:
         self._making = asyncio.Lock()
 
     async def get(self, provider: Provider) -> Client:
-        """Return the client for a provider. The first call for a provider takes up to a second."""
+        """Return the client for a provider. The first call for a provider takes up to a second.
+
+        Raises:
+            ProviderFailed: the proxy that the environment sets for the provider cannot be used.
+        """
         if (client := self._made.get(provider)) is not None:
             return client
         async with self._making:
             if provider not in self._made:
-                trust, proxy = await asyncio.to_thread(_prepared, provider.base_url)
+                try:
+                    trust, proxy = await asyncio.to_thread(_prepared, provider.base_url)
+                except ProxyUnsupported as error:
+                    raise errors.proxy_unsupported(Target(provider, "*"), error) from error
                 self._made[provider] = Client(provider, self._connect_timeout, self._resolve, trust, proxy)
             return self._made[provider]
 
@@ -72,20 +78,12 @@ class Clients:
 
 
 def _prepared(url: str) -> tuple[ssl.SSLContext | None, str | None]:
-    """Import the HTTP library, and return the certificates for https and the proxy. This takes time."""
+    """Import the HTTP library, and return the certificates for https and the proxy. This takes time.
+
+    Raises:
+        ProxyUnsupported: the proxy for this URL cannot be used.
+    """
     import aiohttp  # noqa: F401
 
-    if not url.startswith("https:"):
-        return None, _proxy(url)
-    import httpx2
-
-    return httpx2.create_ssl_context(), _proxy(url)
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the process's environment sets for a URL; None if it sets none."""
-    parts, known = urlsplit(url), getproxies()
-    found = known.get(parts.scheme) or known.get("all")
-    if not found or proxy_bypass(parts.netloc):
-        return None
-    return found if "://" in found else f"http://{found}"
+    proxy = proxy_for(url)
+    return certificates() if url.startswith("https:") else None, proxy

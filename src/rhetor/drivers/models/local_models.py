@@ -7,6 +7,7 @@ would take longer than the whole search.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from rhetor.drivers.models.urls import is_loopback
 
 _PROBE_TIMEOUT = 0.15  # seconds, for all of them at once
 _MAX_ANSWER = 1 << 20
+_HOST = re.compile(r"[0-9A-Za-z._-]*|[0-9A-Fa-f:.]+")
+_PATH = re.compile(r"[!-~]*")
 
 
 class LocalServer(NamedTuple):
@@ -58,16 +61,39 @@ def local_servers(environment: Mapping[str, str]) -> tuple[LocalServer, ...]:
 
 
 def _ollama_url(host: str) -> str:
-    """Return the URL for OLLAMA_HOST, read as Ollama reads it: scheme, host and port may each be left out.
+    """Return the URL for OLLAMA_HOST, read as Ollama reads it: scheme, host and port may each be left out. An
+    invalid port counts as left out.
 
-    The same variable sets the address that the server listens on, so 0.0.0.0 stands for this machine.
+    The same variable sets the address that the server listens on, so 0.0.0.0 stands for this machine. A value
+    that names no HTTP server at all stands for the usual place.
     """
-    parts = urlsplit(host if "://" in host else f"http://{host}")
-    own_port = {"https": 443, "http": 80}.get(parts.scheme, 11434) if "://" in host else 11434
-    name = parts.hostname or "127.0.0.1"
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name, name)
+    text = host.strip(" \t\"'")
+    scheme, _, rest = text.rpartition("://")
+    scheme = scheme.lower() or "http"
+    authority, slash, path = rest.partition("/")
+    name, port = _host_and_port(authority)
+    if scheme not in ("http", "https") or not _HOST.fullmatch(name):
+        return LOCAL_SERVERS[0].url
+    if not port:
+        port = {"https": 443, "http": 80}[scheme] if "://" in text else 11434
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(name, name)
     name = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{name}:{parts.port or own_port}{parts.path.rstrip('/')}/v1"
+    path = f"{slash}{path}".split("?")[0].split("#")[0].rstrip("/")
+    return f"{scheme}://{name}:{port}{path if _PATH.fullmatch(path) else ''}/v1"
+
+
+def _host_and_port(authority: str) -> tuple[str, int]:
+    """Return the host without brackets, and the port; 0 if there is none or it is not a port."""
+    authority = authority.rpartition("@")[2]
+    if authority.startswith("["):
+        name, _, rest = authority[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif authority.count(":") > 1:  # an IPv6 address without brackets
+        name, port = authority, ""
+    else:
+        name, _, port = authority.partition(":")
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
+    return name, number if number < 1 << 16 else 0
 
 
 async def search(servers: Sequence[LocalServer]) -> list[tuple[LocalServer, list[str]]]:

@@ -37,7 +37,7 @@ class ProviderEntry(msgspec.Struct, frozen=True):
     allow_private: bool = False
 
 
-# the environment may name loopback addresses; other private addresses need an entry that allows them
+# loopback addresses may always be called; other private addresses need an entry that allows them
 _FROM_ENVIRONMENT = Reach(loopback=True)
 
 # how long the result "no provider" is kept before local servers are searched again
@@ -204,7 +204,7 @@ class Models:
             key_env, key = self._key(key_envs)
             return Provider(name, entry.kind, built.base_url, key, key_env)
         key_env, key = self._key((entry.api_key_env,)) if entry.api_key_env else ("", "")
-        reach = Reach(private=entry.allow_private)
+        reach = Reach(loopback=True, private=entry.allow_private)
         return _elsewhere(name, entry.kind, entry.base_url, key, key_env, reach)
 
     def _built_in(self, name: str, built: BuiltIn) -> Provider:

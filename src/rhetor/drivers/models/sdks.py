@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from rhetor.drivers.models.network import certificates
 from rhetor.drivers.models.target import Provider
 from rhetor.drivers.models.urls import Resolve, pin
 
@@ -25,10 +26,14 @@ KEPT_ALIVE = 30.0  # seconds a connection waits for the next turn
 
 
 def openai_sdk(
-    provider: Provider, connect_timeout: float, resolve: Resolve, trust: ssl.SSLContext | None
+    provider: Provider,
+    connect_timeout: float,
+    resolve: Resolve,
+    trust: ssl.SSLContext | None,
+    proxy: str | None,
 ) -> AsyncOpenAI:
     """Return OpenAI's SDK for a provider. `connect_timeout`: seconds to establish a connection. `trust`: the
-    certificates for https; None for the SDK's defaults."""
+    certificates for https; None for the usual ones. `proxy`: the URL of a proxy."""
     import openai
 
     return openai.AsyncOpenAI(
@@ -36,12 +41,16 @@ def openai_sdk(
         base_url=provider.base_url,
         max_retries=0,
         timeout=openai.Timeout(None, connect=connect_timeout),
-        http_client=_http_client(openai.DefaultAioHttpClient, _preparing(provider, resolve), trust),
+        http_client=_http_client(openai.DefaultAioHttpClient, _preparing(provider, resolve), trust, proxy),
     )
 
 
 def anthropic_sdk(
-    provider: Provider, connect_timeout: float, resolve: Resolve, trust: ssl.SSLContext | None
+    provider: Provider,
+    connect_timeout: float,
+    resolve: Resolve,
+    trust: ssl.SSLContext | None,
+    proxy: str | None,
 ) -> AsyncAnthropic:
     """Return Anthropic's SDK for a provider. The arguments are those of `openai_sdk`."""
     import anthropic
@@ -52,7 +61,7 @@ def anthropic_sdk(
         max_retries=0,
         timeout=anthropic.Timeout(None, connect=connect_timeout),
         open_telemetry=False,
-        http_client=_http_client(anthropic.DefaultAioHttpClient, _preparing(provider, resolve), trust),
+        http_client=_http_client(anthropic.DefaultAioHttpClient, _preparing(provider, resolve), trust, proxy),
     )
 
 
@@ -70,13 +79,25 @@ def failures(provider: Provider) -> tuple[type[Exception], ...]:
 
 
 def _http_client(
-    factory: Callable[..., httpx2.AsyncClient], preparing: Preparing, trust: ssl.SSLContext | None
+    factory: Callable[..., httpx2.AsyncClient],
+    preparing: Preparing,
+    trust: ssl.SSLContext | None,
+    proxy: str | None,
 ) -> httpx2.AsyncClient:
     import httpx2
 
     limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEPT_ALIVE)
     hooks = {"request": [preparing]}
-    return factory(follow_redirects=False, limits=limits, event_hooks=hooks, verify=trust or True)
+    # the environment is read in `network.py`, which never sends a call to this machine through a proxy
+    return factory(
+        follow_redirects=False,
+        limits=limits,
+        event_hooks=hooks,
+        verify=trust or certificates(),
+        proxy=proxy,
+        mounts={"all://127.0.0.1": None, "all://[::1]": None},
+        trust_env=False,
+    )
 
 
 def _preparing(provider: Provider, resolve: Resolve) -> Preparing:

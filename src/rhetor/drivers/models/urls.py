@@ -27,9 +27,30 @@ Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 
 # WHATWG URL, "ends in a number": such a host is an address, in whatever notation (2130706433, 0x7f.1, 0177.1)
 _NUMERIC = re.compile(r"(?:^|\.)(?:0x[0-9a-f]*|[0-9]+)\.?$", re.IGNORECASE)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# cloud metadata outside the link-local range
-_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
+# IPv6 addresses that stand for IPv4 addresses: NAT64 for local use (RFC 8215), mapped and compatible ones
+# (RFC 4291), translated ones (RFC 2765), 6to4 (RFC 3056) and Teredo (RFC 4380)
+_STANDS_FOR_IPV4 = tuple(
+    map(
+        ipaddress.ip_network,
+        ("64:ff9b:1::/48", "::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "2002::/16", "2001::/32"),
+    )
+)
+_ISATAP = (0x5EFE, 0x02005EFE)  # RFC 5214: what comes before an IPv4 address, in any network
+# cloud metadata outside the link-local ranges, and 0.0.0.0/8, which some systems take as this machine
+_NEVER = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "fd00:ec2::/32",
+            "fd20:ce::/64",
+            "100.100.100.200/32",
+            "168.63.129.16/32",
+            "192.0.0.192/32",
+            "0.0.0.0/8",
+        ),
+    )
+)
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -40,11 +61,15 @@ class Reach(msgspec.Struct, frozen=True):
 
     def allows(self, address: Address) -> bool:
         """Return whether the address may be called. Link-local addresses (cloud metadata) never are."""
-        address = _embedded(address)
-        if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
-            return False
-        if address.is_loopback:
+        if address.is_loopback and not _stands_for_ipv4(address):
             return self.loopback or self.private
+        if address.is_link_local or address.is_multicast or address.is_unspecified or _is_never(address):
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
+            # the way to the public IPv4 addresses in a network that has only IPv6
+            return Reach().allows(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if _stands_for_ipv4(address):
+            return False
         # `is_private` is not used, because it leaves out 100.64.0.0/10, the addresses of overlay networks
         return address.is_global or (self.private and not address.is_reserved)
 
@@ -82,7 +107,9 @@ async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Addres
     for address in addresses:
         if not reach.allows(address):
             raise Unprocessable(
-                f"{host} has the address {address}, which the configuration does not allow", host=host
+                f"{host} has the address {address}, which the configuration does not allow",
+                host=host,
+                private=Reach(private=True).allows(address),
             )
     return addresses[0]
 
@@ -125,19 +152,23 @@ def _literal(host: str) -> Address | None:
         if _NUMERIC.search(host) or ":" in host:
             raise Unprocessable(f"{host} is an address in an unusual notation", host=host) from None
         return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+    if address in _NAT64 or (_stands_for_ipv4(address) and not address.is_loopback):
         raise Unprocessable(f"{host} is an IPv4 address written as IPv6", host=host)
     return address
 
 
-def _embedded(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address embeds, which is the one that is called; otherwise the
-    address itself."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+def _is_never(address: Address) -> bool:
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return site_local or any(address in network for network in _NEVER)
+
+
+def _stands_for_ipv4(address: Address) -> bool:
+    """Return whether a network may translate the address to an IPv4 address, which could be any."""
+    if isinstance(address, ipaddress.IPv4Address) or address == ipaddress.IPv6Address("::1"):
+        return False
+    return any(address in network for network in _STANDS_FOR_IPV4) or (
+        (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    )
 
 
 async def pin(request: httpx2.Request, reach: Reach, resolve: Resolve) -> None:

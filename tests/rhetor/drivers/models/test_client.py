@@ -125,6 +125,60 @@ async def test_no_proxy_is_asked_for_what_the_environment_excepts(monkeypatch: p
     assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
 
 
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("name", ["127.0.0.1", "models.example"])
+async def test_this_machine_is_never_called_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1" if name == "127.0.0.1" else "")
+    async with door() as found:
+        _, failure = await apollo_says(asks(f"http://{name}:{found.port}/v1"), resolve=at("127.0.0.1"))
+    assert failure is None
+    assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    ("variable", "proxy", "told"),
+    [
+        ("HTTPS_PROXY", "socks5://me:secret@127.0.0.1:{port}", "HTTPS_PROXY is socks5://127.0.0.1:{port}"),
+        ("https_proxy", "socks5h://127.0.0.1:{port}", "https_proxy is socks5h://127.0.0.1:{port}"),
+        ("ALL_PROXY", "socks4a://127.0.0.1:{port}", "ALL_PROXY is socks4a://127.0.0.1:{port}"),
+        ("all_proxy", "ftp://127.0.0.1:{port}", "all_proxy is ftp://127.0.0.1:{port}"),
+        ("HTTPS_PROXY", "http://[", "HTTPS_PROXY is not a URL"),
+    ],
+)
+async def test_a_proxy_that_is_not_supported_is_named_and_not_called(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str, told: str
+) -> None:
+    async with door() as found:
+        monkeypatch.setenv(variable, proxy.format(port=found.port))
+        _, failure = await apollo_says(asks("https://models.example/v1"), resolve=at("93.184.216.34"))
+    assert isinstance(failure, ProviderFailed)
+    assert told.format(port=found.port) in failure.detail
+    assert "secret" not in f"{failure.detail} {failure.data}"
+    assert variable in failure.data["hint"]
+    assert found.heads == []
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize("value", ["missing.pem", "broken.pem"])
+async def test_certificates_that_are_not_there_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
+) -> None:
+    (tmp_path / "broken.pem").write_text("no certificate")
+    monkeypatch.setenv(variable, str(tmp_path / value))
+    async with ProviderServer() as provider:
+        outputs, failure = await apollo_says(openai_at(provider))
+    assert (outputs[-1], failure) == (Done("stop"), None)
+    async with door(tls=True) as found:
+        url = f"https://models.example:{found.port}/v1"
+        _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+    assert isinstance(failure, ProviderUnreachable)
+    assert "certificate" in failure.detail.lower()
+
+
 async def test_a_key_that_cannot_stand_in_a_header_fails_the_turn_and_is_not_told() -> None:
     async with ProviderServer() as provider:
         _, failure = await apollo_says(openai_at(provider) | {"OPENAI_API_KEY": "sk-1\r\nx: y"})

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.local_models import LOCAL_SERVERS, LocalServer, local_servers, search
@@ -103,11 +106,11 @@ async def test_a_private_base_url_needs_an_entry_that_allows_it() -> None:
     inside = "http://10.0.0.1/v1"
     with pytest.raises(ModelUnknown) as refused:
         await ref({"OPENAI_BASE_URL": inside, "OPENAI_API_KEY": "k"})
-    assert refused.value.data["hint"].endswith("with allow_private: true")
+    assert refused.value.data["hint"].endswith("providers.openai.allow_private: true")
     entry = ProviderEntry("openai", inside, "INSIDE_KEY", allow_private=True)
     found = await models({"INSIDE_KEY": "k"}, Catalog("llama"), providers={"inside": entry}).resolve("auto")
     assert found == Target(
-        Provider("inside", "openai", inside, "k", "INSIDE_KEY", Reach(private=True)), "llama"
+        Provider("inside", "openai", inside, "k", "INSIDE_KEY", Reach(loopback=True, private=True)), "llama"
     )
 
 
@@ -120,7 +123,9 @@ async def test_a_configured_provider_with_a_key_goes_before_the_built_in_ones() 
 async def test_a_configured_provider_at_another_place_gets_no_key_that_is_not_named_for_it() -> None:
     entries = {"other": ProviderEntry("openai", "https://8.8.8.8/v1")}
     target = await models({"OPENAI_API_KEY": "k"}, providers=entries).resolve("other/m")
-    assert target == Target(Provider("other", "openai", "https://8.8.8.8/v1", reach=Reach()), "m")
+    assert target == Target(
+        Provider("other", "openai", "https://8.8.8.8/v1", reach=Reach(loopback=True)), "m"
+    )
 
 
 @pytest.mark.parametrize(
@@ -255,12 +260,45 @@ async def test_the_search_keeps_to_its_order_and_skips_what_is_no_model_server()
         ("https://box.example", "https://box.example:443/v1"),
         ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/v1"),
         ("[::1]:9000", "http://[::1]:9000/v1"),
+        ("::1", "http://[::1]:11434/v1"),
+        ("[::1", "http://[::1]:11434/v1"),
+        ("[::]", "http://[::1]:11434/v1"),
+        ("127.0.0.1:http", "http://127.0.0.1:11434/v1"),
+        ("127.0.0.1:99999", "http://127.0.0.1:11434/v1"),
+        ("127.0.0.1:", "http://127.0.0.1:11434/v1"),
+        ('"127.0.0.1:9000"', "http://127.0.0.1:9000/v1"),
+        ("HTTP://box.example/ollama", "http://box.example:80/ollama/v1"),
         ("", "http://127.0.0.1:11434/v1"),
     ],
 )
 def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
     servers = local_servers({"OLLAMA_HOST": host})
     assert servers == (LocalServer("ollama", url), *LOCAL_SERVERS[1:])
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", "unix:///run/ollama.sock", "tcp://127.0.0.1:1", "\x00", "a\nb", "a,b"]
+)
+async def test_an_ollama_host_that_names_no_server_stands_for_the_usual_place(host: str) -> None:
+    assert local_servers({"OLLAMA_HOST": host}) == LOCAL_SERVERS
+
+
+@given(st.text())
+def test_no_ollama_host_is_an_error(host: str) -> None:
+    ollama, *_ = local_servers({"OLLAMA_HOST": host})
+    parts = urlsplit(ollama.url)
+    assert (parts.scheme in ("http", "https"), parts.port is not None) == (True, True)
+
+
+async def test_a_configured_provider_on_this_machine_needs_no_allow_private() -> None:
+    async with ProviderServer(models=("llama",)) as server:
+        entries = {"mine": ProviderEntry("openai", f"{server.url}/v1", "MINE_KEY")}
+        target = await models({"MINE_KEY": "k"}, providers=entries).resolve("mine/llama")
+    assert isinstance(target, Target)
+    with pytest.raises(ModelUnknown) as refused:
+        entries = {"mine": ProviderEntry("openai", "http://10.0.0.1/v1", "MINE_KEY")}
+        await models({"MINE_KEY": "k"}, providers=entries).resolve("mine/llama")
+    assert refused.value.data["hint"] == "for a private network, set providers.mine.allow_private: true"
 
 
 async def test_both_kinds_of_provider_are_asked_for_their_models() -> None:

@@ -17,6 +17,12 @@ NAMES = {
     "api.example": ["8.8.8.8", "2606:4700::1111"],
     "inside.example": ["10.0.0.1"],
     "both.example": ["8.8.8.8", "169.254.169.254"],
+    "nat64.example": ["8.8.8.8", "64:ff9b::808:808"],
+    "nat64-inside.example": ["64:ff9b::a00:1"],
+    "nat64-metadata.example": ["64:ff9b::a9fe:a9fe"],
+    "local-nat64.example": ["64:ff9b:1::808:808"],
+    "mapped.example": ["::ffff:10.0.0.1"],
+    "here-mapped.example": ["::ffff:127.0.0.1"],
 }
 
 
@@ -47,7 +53,7 @@ async def test_an_address_within_reach_is_allowed(url: str, reach: Reach) -> Non
 @pytest.mark.parametrize("reach", [PUBLIC, LOOPBACK])
 @pytest.mark.parametrize(
     "host",
-    ["10.0.0.1", "172.16.0.1", "192.168.1.5", "100.64.0.9", "[fd12::1]", "0.0.0.0", "[64:ff9b::a00:1]"],
+    ["10.0.0.1", "172.16.0.1", "192.168.1.5", "100.64.0.9", "[fd12::1]", "[fd12::2]"],
 )
 async def test_private_addresses_need_their_entrys_leave(host: str, reach: Reach) -> None:
     with pytest.raises(Unprocessable, match="which the configuration does not allow"):
@@ -72,7 +78,20 @@ async def test_loopback_needs_leave() -> None:
         "http://[::ffff:127.0.0.1]/v1",
         "http://[::ffff:8.8.8.8]/v1",
         "http://[64:ff9b::a9fe:a9fe]/latest",
+        "http://[64:ff9b::a00:1]/v1",
+        "http://[64:ff9b::8.8.8.8]/v1",
+        "http://[64:ff9b:1::a9fe:a9fe]/latest",
         "http://[2002:a9fe:a9fe::]/latest",
+        "http://[2001:0:4136:e378:8000:63bf:5601:5601]/latest",
+        "http://[::a9fe:a9fe]/latest",
+        "http://[::ffff:0:a9fe:a9fe]/latest",
+        "http://[fd12::5efe:a9fe:a9fe]/latest",
+        "http://[fec0::1]/v1",
+        "http://[fd20:ce::254]/latest",
+        "http://168.63.129.16/machine",
+        "http://192.0.0.192/latest",
+        "http://0.0.0.0/v1",
+        "http://0.1.2.3/v1",
         "http://2130706433/v1",
         "http://0x7f000001/v1",
         "http://0x7f.1/v1",
@@ -107,6 +126,26 @@ async def test_a_name_is_what_it_resolves_to() -> None:
 async def test_a_name_is_refused_when_any_of_its_addresses_is(host: str) -> None:
     with pytest.raises(Unprocessable):
         await check_url(f"https://{host}/v1", PUBLIC, resolve)
+
+
+async def test_nat64_reaches_public_ipv4_addresses_only() -> None:
+    assert str(await check_url("https://nat64.example/v1", PUBLIC, resolve)) == "8.8.8.8"
+
+
+@pytest.mark.parametrize("reach", [PUBLIC, LOOPBACK, PRIVATE])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "nat64-inside.example",
+        "nat64-metadata.example",
+        "local-nat64.example",
+        "mapped.example",
+        "here-mapped.example",
+    ],
+)
+async def test_a_name_for_an_address_that_stands_for_another_is_refused(host: str, reach: Reach) -> None:
+    with pytest.raises(Unprocessable):
+        await check_url(f"https://{host}/v1", reach, resolve)
 
 
 @pytest.mark.parametrize(
