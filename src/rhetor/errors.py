@@ -442,6 +442,12 @@ class ProviderCut(ProviderFailed):
     code = "provider_cut"
 
 
+class EmptyAnswer(ProviderFailed):
+    """The answer is complete, but has no text; `data["finish_reason"]` says why the model ended it."""
+
+    code = "empty_answer"
+
+
 class ProviderDenied(ProviderFailed):
     """The key is invalid or missing, or does not give access to the model (401, 403)."""
 

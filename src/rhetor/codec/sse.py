@@ -23,8 +23,9 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Turns bytes, split anywhere, into complete events.
 
-    An event that the end of the stream cuts off is dropped, as the standard requires. `lines` counts every
-    complete line, including comments, which some providers send as a sign of life while the model thinks.
+    `feed` drops an event that the end of the stream cuts off, as the standard requires; `rest` returns it.
+    `lines` counts every complete line, including comments, which some providers send as a sign of life while
+    the model thinks.
     """
 
     def __init__(self, max_event_bytes: int = 1 << 24) -> None:
@@ -58,6 +59,14 @@ class SSEDecoder:
         events = self._take_lines(whole.splitlines())
         self._hold(chunk[end:])
         return events
+
+    def rest(self) -> list[ServerSentEvent]:
+        """End the stream: return the event that its end cut off, which may be incomplete, if there is one."""
+        if self._tail:
+            self._take_lines([b"".join(self._tail)])
+            self._tail = []
+        event = self._dispatch()
+        return [event] if event else []
 
     def _hold(self, piece: bytes) -> None:
         if piece:

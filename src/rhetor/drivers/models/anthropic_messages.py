@@ -9,50 +9,26 @@ from typing import Any
 import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
-from rhetor.domain.output import Done, Output, Text, Usage
+from rhetor.domain.output import Output, Usage
 from rhetor.drivers.base import PastMessage
+from rhetor.drivers.models.answer import Answer
+from rhetor.drivers.models.anthropic_repair import Repair
 from rhetor.drivers.models.client import Request
-from rhetor.drivers.models.errors import cut, failed_in_stream
+from rhetor.drivers.models.lenient import finish_reason
+from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
 
 # The API requires a limit. This one is more than an answer needs, and all models accept it.
 MAX_TOKENS = 16_384
 
-_FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-
 
 class _Delta(msgspec.Struct):
     text: str = ""
-    thinking: str = ""
-    stop_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    """The counts so far. A count that an event leaves out has not changed."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-
-
-class _Message(msgspec.Struct):
-    usage: _Usage | None = None
 
 
 class _Event(msgspec.Struct):
     type: str = ""
     delta: _Delta | None = None
-    message: _Message | None = None
-    usage: _Usage | None = None
 
 
 _decode = msgspec.json.Decoder(_Event).decode
@@ -86,12 +62,18 @@ class Message:
     def __init__(self, target: Target) -> None:
         self.over = False
         self._target = target
-        self._stop: str | None = None
+        self._repair = Repair()
+        self._answer = Answer(target)
         self._stats: dict[str, int] = {}
 
     @property
     def cache_written(self) -> int:
         return self._stats.get("cache_creation_input_tokens", 0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing but the end is missing."""
+        return self._answer.finish is not None
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
         """Return the outputs of an event. An event of an unknown kind has none.
@@ -99,37 +81,58 @@ class Message:
         Raises:
             ProviderFailed: the event is an error, or cannot be read.
         """
+        # nearly all events are a piece of text in the form that the API describes
         try:
             known = _decode(event.data)
-        except msgspec.DecodeError as error:
-            raise cut(self._target, f"unreadable event: {error}") from error
-        match known.type:
-            case "content_block_delta":
-                return _said(known.delta or _Delta())
-            case "error":
-                raise failed_in_stream(self._target, event.data)
-            case "message_start" | "message_delta":
-                self._count(known.message.usage if known.message else known.usage)
-                self._stop = known.delta.stop_reason if known.delta else self._stop
-            case "message_stop":
-                self.over = True
-        return ()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._take_other(event)
+        if known.type == "content_block_delta" and known.delta is not None and known.delta.text:
+            return self._answer.text(known.delta.text)
+        return self._take_other(event)
 
     def end(self) -> Sequence[Output]:
         """Return the last outputs, after the last event.
 
         Raises:
             ProviderCut: the answer is not complete.
+            EmptyAnswer: it has no text.
         """
-        if not self.over and self._stop is None:
-            raise cut(self._target, "the stream ended early")
-        done = Done(_FINISH.get(self._stop or "end_turn", self._stop or "stop"))
-        return (self._usage(), done) if self._stats else (done,)
+        rest, done = self._answer.end(over=self.over)
+        return (*rest, self._usage(), done) if self._stats else (*rest, done)
 
-    def _count(self, usage: _Usage | None) -> None:
-        if usage is not None:
-            stats = msgspec.structs.asdict(usage)
-            self._stats |= {name: count for name, count in stats.items() if count is not None}
+    def _take_other(self, event: ServerSentEvent) -> Sequence[Output]:
+        outputs: list[Output] = []
+        self.over = self.over or is_end(event)
+        for value in values(self._target, event, finished=self.finished):
+            for known in self._repair.events(event.name, value):
+                outputs += self._known(known, event.data)
+        return outputs
+
+    def _known(self, event: dict[str, Any], data: bytes) -> Sequence[Output]:
+        answer = self._answer
+        match event["type"]:
+            case "content_block_delta":
+                return self._said(event["delta"])
+            case "content_block_start":
+                answer.has_calls = answer.has_calls or event["content_block"]["type"] == "tool_use"
+            case "message_start":
+                self._stats |= event["message"]["usage"]
+            case "message_delta":
+                self._stats |= event["usage"]
+                if stop := event["delta"]["stop_reason"]:
+                    answer.finish = finish_reason(stop)
+            case "message_stop":
+                self.over = True
+            case "content_block_stop":
+                pass
+            case _:
+                answer.see(data, understood=False)
+        return ()
+
+    def _said(self, delta: dict[str, Any]) -> Sequence[Output]:
+        if text := delta.get("text"):
+            return self._answer.text(text)
+        return self._answer.thought(text) if (text := delta.get("thinking")) else ()
 
     def _usage(self) -> Usage:
         """Return the usage. Anthropic's count of input tokens excludes cached tokens; ours includes them."""
@@ -138,9 +141,3 @@ class Message:
         total = stats.get("input_tokens", 0) + read + self.cache_written
         cached = stats.get("cache_read_input_tokens")
         return Usage(self._target.ref, total, stats.get("output_tokens", 0), cached)
-
-
-def _said(delta: _Delta) -> Sequence[Output]:
-    if delta.text:
-        return (Text(delta.text),)
-    return (Text(delta.thinking, "reasoning"),) if delta.thinking else ()

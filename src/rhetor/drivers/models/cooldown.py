@@ -16,8 +16,8 @@ from typing import Self
 import msgspec
 
 from rhetor.drivers.models import errors
-from rhetor.drivers.models.errors import is_providers, passes, shows_life
 from rhetor.drivers.models.target import Provider, Target
+from rhetor.drivers.models.verdicts import is_providers, passes, shows_life
 from rhetor.errors import ProviderFailed
 
 FAILURES = 3  # turns in a row

@@ -10,12 +10,14 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-import msgspec
-
+from rhetor.drivers.models.network import ProxyUnsupported
+from rhetor.drivers.models.reasons import Reason, reason_of
 from rhetor.drivers.models.target import Target
 from rhetor.errors import (
     ContextOverflow,
+    EmptyAnswer,
     ModelUnknown,
     ProviderCooling,
     ProviderCut,
@@ -27,13 +29,8 @@ from rhetor.errors import (
     Unprocessable,
 )
 
-# the statuses of requests that no other model would accept either
-_CONTENT = frozenset({400, 413, 422})
-
 # `data["reason"]` if the account has no credit left; only its owner can change that
 QUOTA = "quota"
-
-_MAX_WORDS = 500  # characters of a provider's message that are kept
 
 _OVERFLOW = re.compile(
     r"prompt is too long|maximum context length|context_length_exceeded|context (?:window|size|limit)",
@@ -62,18 +59,6 @@ _STATUS = {
 }
 
 
-class _Error(msgspec.Struct):
-    """The error object of both APIs; OpenRouter puts the status into `code`."""
-
-    message: str = ""
-    type: str | None = None
-    code: str | int | None = None
-
-
-class _Body(msgspec.Struct):
-    error: _Error | str = ""
-
-
 def of_call(target: Target, error: Exception, connect: float, now: float) -> ProviderFailed:
     """Return the error for a call that raised: refused, unreachable, or no connection in `connect` seconds.
 
@@ -91,7 +76,7 @@ def refused(
     target: Target, status: int, body: bytes, headers: Mapping[str, str], now: float
 ) -> ProviderFailed:
     """Return the error for a response with a status other than 2xx. `now`: Unix time."""
-    failure = _failure(target, status, *_words(body))
+    failure = _failure(target, status, reason_of(body))
     if (seconds := retry_after(headers, now)) is not None:
         failure.data["retry_after"] = seconds
     return failure
@@ -99,14 +84,43 @@ def refused(
 
 def failed_in_stream(target: Target, data: bytes) -> ProviderFailed:
     """Return the error for an error event of a stream."""
-    words, error = _words(data)
-    return _failure(target, _status(error), words, error)
+    said = reason_of(data)
+    return _failure(target, _status(said), said)
+
+
+def not_an_answer(target: Target, body: bytes) -> ProviderFailed:
+    """Return the error for a successful response that is neither a stream nor a completion."""
+    words = _masked(target, reason_of(body).words)
+    hint = f"check that {_shown_url(target)} is the base URL of the provider's API"
+    detail = f"{target.provider.name} sent something that is not an answer: {words or 'nothing readable'}"
+    return ProviderFailed(_placed(target, detail), **_data(target, None, hint))
+
+
+def empty(target: Target, reason: str, unknown: str, *, has_calls: bool) -> EmptyAnswer:
+    """Return the error for an answer without text. `reason`: why the model finished, as OpenAI names it.
+    `unknown`: an event that was not understood."""
+    why, hint = _WHY_EMPTY.get(reason, (f"it finished with {reason!r}", "send the message again"))
+    if has_calls and reason in ("stop", "tool_calls"):
+        why, hint = "it called a tool, but has none", "send the message again, or use another model"
+    elif unknown and reason == "stop":
+        why = f"this was not understood: {_masked(target, ' '.join(unknown.split()))}"
+    detail = f"{target.provider.name} gave an answer without text: {why}"
+    return EmptyAnswer(_placed(target, detail), finish_reason=reason, **_data(target, None, hint))
+
+
+_WHY_EMPTY = {
+    "stop": ("no reason given", "send the message again, or use another model"),
+    "length": ("the limit of tokens was reached first", "shorten the message, or use another model"),
+    "content_filter": ("a content filter withheld it", "rephrase the message, or use another model"),
+    "refusal": ("the model refused to answer", "rephrase the message, or use another model"),
+}
 
 
 def cut(target: Target, why: str) -> ProviderCut:
     """Return the error for a stream that ended early or became unreadable."""
+    detail = f"the answer of {target.provider.name} is incomplete: {_masked(target, why)}"
     return ProviderCut(
-        f"the answer of {target.provider.name} is incomplete: {why}",
+        _placed(target, detail),
         retryable=True,
         **_data(target, None, "send the message again; the partial answer is kept"),
     )
@@ -115,9 +129,8 @@ def cut(target: Target, why: str) -> ProviderCut:
 def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
     """Return the error for a call that timed out. `phase`: connect, first_chunk, idle or total."""
     data = _data(target, None, f"send the message again, or raise timeouts.{phase}") | {"phase": phase}
-    return ProviderTimeout(
-        f"{target.provider.name} did not answer in time ({phase}: {seconds:g} s)", retryable=True, **data
-    )
+    detail = _placed(target, f"{target.provider.name} did not answer in time ({phase}: {seconds:g} s)")
+    return ProviderTimeout(detail, retryable=True, **data)
 
 
 def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
@@ -126,7 +139,7 @@ def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
     when = f"is called again in {seconds:.0f} s" if seconds >= 1 else "is being called again"
     hint = "send the message again then, or set models.fallbacks to other models"
     return ProviderCooling(
-        f"{target.provider.name} failed {failures} turns in a row and {when}",
+        _placed(target, f"{target.provider.name} failed {failures} turns in a row and {when}"),
         retryable=True,
         **_data(target, None, hint) | {"retry_after": round(max(seconds, 1.0), 1)},
     )
@@ -148,26 +161,31 @@ def not_found_in_time(ref: str | None, phase: str) -> ProviderTimeout:
 
 def out_of_reach(target: Target, error: Unprocessable) -> ModelUnknown:
     """Return the error for a provider whose URL may not be called."""
-    hint = "for an address in a private network, add an entry under providers with allow_private: true"
     detail = f"{target.provider.name} cannot be called: {error.detail}"
-    return ModelUnknown(detail, **_data(target, None, hint))
+    hint = error.data.get("hint") or f"correct the URL of {target.provider.name}"
+    if error.data.get("private"):
+        hint = f"for a private network, set providers.{target.provider.name}.allow_private: true"
+    return ModelUnknown(_placed(target, detail), **_data(target, None, hint))
+
+
+def proxy_unsupported(target: Target, error: ProxyUnsupported) -> ProviderFailed:
+    """Return the error for a provider that would be called through a proxy that cannot be used."""
+    detail = f"{target.provider.name} cannot be called: {error}"
+    hint = f"set {error.variable} to an HTTP proxy, or add {host_of(target)} to NO_PROXY, and restart the hub"
+    return ProviderFailed(_placed(target, detail), **_data(target, None, hint))
 
 
 def unreachable(target: Target, error: Exception) -> ProviderUnreachable:
     """Return the error for a connection that failed, or was closed before any answer."""
-    return ProviderUnreachable(
-        f"{target.provider.name} cannot be reached: {reason(error)}",
-        retryable=True,
-        **_data(
-            target, None, f"check that {target.provider.base_url} is running and reachable from this machine"
-        ),
-    )
+    detail = f"{target.provider.name} cannot be reached: {_masked(target, reason(error))}"
+    hint = f"check that {_shown_url(target)} is running and reachable from this machine"
+    return ProviderUnreachable(_placed(target, detail), retryable=True, **_data(target, None, hint))
 
 
 def reason(error: Exception) -> str:
     """Return the message of the first cause of an error, or the name of its class if it has no message."""
     cause = _causes(error)[-1]
-    return str(cause) or type(cause).__name__
+    return " ".join(str(cause).split()) or type(cause).__name__
 
 
 def _causes(error: Exception) -> list[Exception]:
@@ -191,10 +209,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
-def _status(error: _Error) -> int:
-    if isinstance(error.code, int):
-        return error.code
-    return _STATUS.get(error.code or "") or _STATUS.get(error.type or "") or 0
+def _status(said: Reason) -> int:
+    code = (
+        int(said.code)
+        if isinstance(said.code, str) and re.fullmatch("[45][0-9][0-9]", said.code)
+        else said.code
+    )
+    if isinstance(code, int):
+        return code if 400 <= code < 600 else 0
+    return _STATUS.get(code) or _STATUS.get(said.type) or 0
 
 
 def _number(text: str | None) -> float | None:
@@ -205,27 +228,35 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number < 1e6 else None
 
 
-def _words(body: bytes) -> tuple[str, _Error]:
-    """Return the provider's message and its error object, both empty if the body has none."""
-    try:
-        error = msgspec.json.decode(body, type=_Body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # an HTML page of a relay, or an empty body
-        return "", _Error()
-    error = _Error(error) if isinstance(error, str) else error
-    return " ".join(error.message.split())[:_MAX_WORDS], error
-
-
-def _failure(target: Target, status: int, words: str, error: _Error) -> ProviderFailed:
-    said = f"{words} {error.type} {error.code}"
-    kind, retryable, hint = _condition(target, status, said)
-    reason = {"reason": QUOTA} if _is_quota(status, said) else {}
-    # some providers include the rejected key in the message
-    told = words.replace(target.provider.key, "[key]") if target.provider.key else words
-    detail = f"{target.provider.name} refused the request: {told or 'no reason given'}" + (
-        f" ({status})" if status else ""
+def _failure(target: Target, status: int, said: Reason) -> ProviderFailed:
+    names = f"{said.words} {said.type} {said.code}"
+    kind, retryable, hint = _condition(target, status, names)
+    reason = {"reason": QUOTA} if _is_quota(status, names) else {}
+    detail = f"{target.provider.name} refused the request: {_masked(target, said.words) or 'no reason given'}"
+    return kind(
+        _placed(target, detail, status), retryable=retryable, **_data(target, status or None, hint), **reason
     )
-    return kind(detail, retryable=retryable, **_data(target, status or None, hint), **reason)
+
+
+def _masked(target: Target, words: str) -> str:
+    """Return the words without the key, which some providers include in their messages."""
+    return words.replace(target.provider.key, "[key]") if target.provider.key else words
+
+
+def _placed(target: Target, detail: str, status: int = 0) -> str:
+    """Return the detail followed by the status, the model and the host of the provider's URL."""
+    model = "" if target.model == "*" else f"{target.model} "
+    return f"{detail} ({f'{status}, ' if status else ''}{model}at {host_of(target)})"
+
+
+def host_of(target: Target) -> str:
+    """Return the host of the provider's URL, with its port if it has one."""
+    return urlsplit(target.provider.base_url).netloc.rpartition("@")[2] or target.provider.base_url
+
+
+def _shown_url(target: Target) -> str:
+    """Return the provider's URL without credentials."""
+    return target.provider.base_url.replace(urlsplit(target.provider.base_url).netloc, host_of(target))
 
 
 def _is_quota(status: int, said: str) -> bool:
@@ -258,42 +289,7 @@ def _data(target: Target, status: int | None, hint: str) -> dict[str, Any]:
     return {
         "provider": target.provider.name,
         "model": target.model,
+        "host": host_of(target),
         "status": status,
         "hint": hint,
     }
-
-
-def passes(failure: ProviderFailed) -> bool:
-    """Return whether a retry in a moment may succeed: after 429, 529, 5xx, or if there was no connection, but
-    not if the account lacks credit."""
-    if isinstance(failure, ProviderTimeout):
-        return _phase(failure) == "connect"
-    return isinstance(failure, ProviderUnreachable | RateLimited) or _is_down(failure)
-
-
-def is_providers(failure: ProviderFailed) -> bool:
-    """Return whether the provider's state caused the failure, not the request or the key."""
-    if isinstance(failure, ProviderTimeout):
-        return _phase(failure) != "total"
-    return passes(failure)
-
-
-def shows_life(failure: ProviderFailed) -> bool:
-    """Return whether the provider has answered, even if it refused the request."""
-    return failure.data.get("status") is not None or isinstance(failure, ProviderCut)
-
-
-def is_elsewhere_better(failure: ProviderFailed) -> bool:
-    """Return whether another model may answer, because the message did not cause the failure."""
-    if isinstance(failure, ContextOverflow):
-        return False
-    return failure.data.get("status") not in _CONTENT or failure.data.get("reason") == QUOTA
-
-
-def _phase(failure: ProviderTimeout) -> str:
-    return str(failure.data["phase"])
-
-
-def _is_down(failure: ProviderFailed) -> bool:
-    # some providers send a 5xx even if a retry cannot help (an overflow), so the status is not enough
-    return failure.retryable and (failure.data.get("status") or 0) >= 500

@@ -10,47 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from rhetor.codec.sse import ServerSentEvent, SSEDecoder
 from rhetor.domain.output import Output
 from rhetor.drivers.models import errors
+from rhetor.drivers.models.answer_reader import AnswerReader, Parser
 from rhetor.drivers.models.client import Client, Request, is_success, whole
 from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Timeouts
 from rhetor.drivers.models.target import Target
-from rhetor.errors import ProviderFailed, ProviderTimeout, TooLarge, Unprocessable
+from rhetor.errors import ProviderTimeout, Unprocessable
 
 if TYPE_CHECKING:
     import aiohttp
 
 # Seconds to wait for the end of the body after a complete answer, so that the connection can be reused.
 _DRAIN = 0.02
-
-
-class Parser(Protocol):
-    """Turns the events of one answer into outputs, for one provider's API."""
-
-    over: bool
-    """Whether the provider has said that the answer is complete."""
-
-    @property
-    def cache_written(self) -> int:
-        """How many tokens of the input the provider has written to its cache."""
-        ...
-
-    def take(self, event: ServerSentEvent) -> Sequence[Output]:
-        """Return the outputs of one event.
-
-        Raises:
-            ProviderFailed: the event is an error or cannot be read.
-        """
-        ...
-
-    def end(self) -> Sequence[Output]:
-        """Return the last outputs, after the last event. The last one is `Done`.
-
-        Raises:
-            ProviderCut: the answer is not complete.
-        """
-        ...
+# Seconds to wait for the usage and the end of the stream after the last text, once the model has finished.
+_REST = 2.0
 
 
 class Call(NamedTuple):
@@ -101,9 +75,9 @@ class StreamedExchange:
         self._call = call
         self._request = request
         self._parser = parser
-        self._decoder = SSEDecoder()
+        self._reader = AnswerReader(call.target, parser)
+        self._rest_until: float | None = None
         self._response: aiohttp.ClientResponse | None = None
-        self._failure: ProviderFailed | None = None
         self._ended = False
 
     @property
@@ -121,11 +95,13 @@ class StreamedExchange:
 
     async def read(self) -> Sequence[Output]:
         """Implement `Exchange.read`."""
-        if self._failure is not None:
-            raise self._failure
         outputs: Sequence[Output] = ()
         while not outputs and not self._ended:
+            if self._reader.failure is not None:
+                raise self._reader.failure  # the outputs before it were returned
             outputs = await self._piece()
+        if not outputs and self._reader.failure is not None:
+            raise self._reader.failure
         return outputs
 
     async def aclose(self) -> None:
@@ -144,39 +120,50 @@ class StreamedExchange:
 
     async def _piece(self) -> Sequence[Output]:
         """Return the outputs in the next piece of the body; there may be none."""
-        events = None if self._parser.over else await self._events()
-        if events is None:
+        reader = self._reader
+        if reader.over:
             self._ended = True
-            if self._parser.over:
-                await self._drain()
-            return self._parser.end()
-        outputs: list[Output] = []
-        try:
-            for event in events:
-                outputs += self._parser.take(event)
-        except ProviderFailed as failure:
-            if not outputs:
-                raise
-            self._failure = failure  # the outputs before it are returned first
+            await self._drain()
+            return reader.end()
+        if not (piece := await self._next()):
+            self._ended = True
+            return reader.end()
+        lines = reader.lines
+        outputs = reader.feed(piece)
+        # only a complete line is a sign of life: a relay that hangs may still send bytes
+        if reader.lines != lines:
+            self._call.deadline.alive()
+        if outputs:
+            self._rest_until = None
         return outputs
 
-    async def _events(self) -> list[ServerSentEvent] | None:
-        """Return the events in the next piece of the body, which may be none; None at the end of the body."""
-        assert self._response is not None
-        call, decoder, lines = self._call, self._decoder, self._decoder.lines
+    async def _next(self) -> bytes:
+        """Return the next piece of the body; b"" if nothing more is to be read."""
+        call = self._call
         try:
-            piece = await call.deadline.wait(self._response.content.readany())
-            events = decoder.feed(piece) if piece else None
+            return await self._bytes()
         except DeadlineExceeded as over:
-            raise call.too_late(over) from over
-        except TooLarge as error:
-            raise errors.cut(call.target, error.detail) from error
+            if not self._reader.finished:  # otherwise, nothing is missing but the usage
+                raise call.too_late(over) from over
         except call.client.failures as error:
-            raise errors.cut(call.target, errors.reason(error)) from error
-        # only a complete line is a sign of life: a relay that hangs may still send bytes
-        if decoder.lines != lines:
-            call.deadline.alive()
-        return events
+            if not self._reader.finished:
+                raise errors.cut(call.target, errors.reason(error)) from error
+        return b""
+
+    async def _bytes(self) -> bytes:
+        """Return the next piece of the body, b"" at its end.
+
+        Raises:
+            TimeoutError: the model has finished, and the stream does not end.
+        """
+        assert self._response is not None
+        read = self._response.content.readany
+        if not self._reader.finished:
+            return await self._call.deadline.wait(read())
+        if self._rest_until is None:
+            self._rest_until = asyncio.get_running_loop().time() + _REST
+        async with asyncio.timeout_at(self._rest_until):
+            return await self._call.deadline.wait(read())
 
     async def _drain(self) -> None:
         # called before the last outputs are returned, because the reader may close the call once it has them

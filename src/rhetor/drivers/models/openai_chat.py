@@ -13,10 +13,14 @@ from typing import Any
 import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
-from rhetor.domain.output import Done, Output, Text, Usage
+from rhetor.domain.output import Output, Usage
 from rhetor.drivers.base import PastMessage
+from rhetor.drivers.models.answer import Answer
+from rhetor.drivers.models.answer_body import WHOLE
 from rhetor.drivers.models.client import Request
-from rhetor.drivers.models.errors import cut, failed_in_stream
+from rhetor.drivers.models.lenient import finish_reason
+from rhetor.drivers.models.openai_repair import Repair
+from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
 
 
@@ -28,11 +32,12 @@ class _Delta(msgspec.Struct, frozen=True):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct):
     index: int = 0
-    delta: _Delta = _Delta()
+    delta: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -86,8 +91,14 @@ class Completion:
         self.over = False
         self.cache_written = 0
         self._target = target
-        self._finish: str | None = None
+        self._repair = Repair()
+        self._answer = Answer(target)
         self._usage: _Usage | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing but the usage is missing."""
+        return self._answer.finish is not None
 
     def take(self, event: ServerSentEvent) -> Sequence[Output]:
         """Return the outputs of an event.
@@ -95,47 +106,62 @@ class Completion:
         Raises:
             ProviderFailed: the event is an error, or cannot be read.
         """
-        if event.data == b"[DONE]":
-            self.over = True
-            return ()
+        # nearly all events are a piece of text in the form that the API describes
         try:
             chunk = _decode(event.data)
-        except msgspec.DecodeError as error:
-            raise cut(self._target, f"unreadable event: {error}") from error
-        if chunk.error is not None:
-            raise failed_in_stream(self._target, event.data)
-        if chunk.usage is not None:
-            self._count(chunk.usage)
-        return self._said(chunk.choices[0]) if chunk.choices else ()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._take_other(event)
+        if len(chunk.choices) == 1 and not chunk.error and not chunk.usage:
+            choice = chunk.choices[0]
+            delta = choice.delta
+            plain = delta is not None and delta.content and not (delta.tool_calls or choice.finish_reason)
+            if delta is not None and plain and self._repair.reads(choice.index):
+                return self._said(choice, delta)
+        return self._take_other(event)
 
     def end(self) -> Sequence[Output]:
         """Return the last outputs, after the last event.
 
         Raises:
             ProviderCut: the answer is not complete.
+            EmptyAnswer: it has no text.
         """
-        if not self.over and self._finish is None:
-            raise cut(self._target, "the stream ended early")
-        done = Done(_FINISH.get(self._finish or "stop", self._finish or "stop"))
-        return (done,) if self._usage is None else (_usage(self._target, self._usage), done)
+        rest, done = self._answer.end(over=self.over)
+        usage = () if self._usage is None else (_usage(self._target, self._usage),)
+        return (*rest, *usage, done)
+
+    def _take_other(self, event: ServerSentEvent) -> Sequence[Output]:
+        outputs: list[Output] = []
+        for value in values(self._target, event, finished=self.finished):
+            repaired = self._repair.chunk(value)
+            chunk = msgspec.convert({name: repaired[name] for name in ("choices", "usage")}, _Chunk)
+            if chunk.usage is not None:
+                self._count(chunk.usage)
+            for choice in chunk.choices:
+                outputs += self._said(choice, choice.delta or _Delta())
+            self._answer.see(event.data, understood=bool(chunk.choices or chunk.usage))
+            self.over = self.over or value.get("done") is True
+        self.over = self.over or is_end(event) or event.name == WHOLE
+        return outputs
 
     def _count(self, usage: _Usage) -> None:
         self._usage = usage
         if details := usage.prompt_tokens_details:
             self.cache_written = details.cache_write_tokens or 0
 
-    def _said(self, choice: _Choice) -> Sequence[Output]:
-        self._finish = choice.finish_reason or self._finish
-        delta = choice.delta
-        if delta.content:
-            return (Text(delta.content),)
-        if thought := delta.reasoning_content or delta.reasoning:
-            return (Text(thought, "reasoning"),)
-        return (Text(delta.refusal),) if delta.refusal else ()
-
-
-# the older name, from when a model could make only one call
-_FINISH = {"function_call": "tool_calls"}
+    def _said(self, choice: _Choice, delta: _Delta) -> Sequence[Output]:
+        answer = self._answer
+        if choice.finish_reason:
+            answer.finish = finish_reason(choice.finish_reason)
+        if delta.tool_calls:
+            answer.has_calls = True
+        if delta.refusal:
+            answer.refused = True
+        thought = delta.reasoning_content or delta.reasoning
+        if not thought and not delta.refusal:
+            return answer.text(delta.content) if delta.content else ()
+        said = (delta.content or "") + (delta.refusal or "")
+        return (*answer.thought(thought or ""), *answer.text(said))
 
 
 def _usage(target: Target, usage: _Usage) -> Usage:

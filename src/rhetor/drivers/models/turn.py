@@ -21,11 +21,11 @@ from rhetor.drivers.models.agent_models import AgentModels, too_late
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Admission, Backoff, Cooldowns
 from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Interrupted, Timeouts
-from rhetor.drivers.models.errors import is_elsewhere_better
 from rhetor.drivers.models.exchange import Call, Exchange, StreamedExchange
 from rhetor.drivers.models.prices import Prices
 from rhetor.drivers.models.resolve import AUTO, Models
 from rhetor.drivers.models.target import AgentTarget, Provider, Target
+from rhetor.drivers.models.verdicts import is_elsewhere_better
 from rhetor.errors import ProviderFailed
 
 T = TypeVar("T")

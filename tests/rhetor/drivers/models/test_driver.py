@@ -114,7 +114,7 @@ async def test_a_peer_without_a_prompt_sends_none(at: At, ref: str) -> None:
         (anthropic_at, "length", "length"),
         (anthropic_at, "stop_sequence", "stop"),
         (anthropic_at, "model_context_window_exceeded", "length"),
-        (anthropic_at, "content_filter", "content_filter"),
+        (anthropic_at, "content_filter", "refusal"),
         (anthropic_at, "tool_use", "tool_calls"),
     ],
 )
@@ -164,10 +164,12 @@ async def test_a_refusal_tells_the_providers_words_and_what_to_do() -> None:
         provider.script(Script(failure=Failure(401)))
         _, failure = await apollo_says(anthropic_at(provider))
     assert failure is not None
-    assert failure.detail == "anthropic refused the request: invalid x-api-key (401)"
+    host = provider.url.removeprefix("http://")
+    assert failure.detail == f"anthropic refused the request: invalid x-api-key (401, m at {host})"
     assert failure.data == {
         "provider": "anthropic",
         "model": "m",
+        "host": host,
         "status": 401,
         "hint": "check ANTHROPIC_API_KEY, and that the key may use m",
     }
@@ -187,7 +189,8 @@ async def test_a_key_that_a_provider_repeats_is_masked() -> None:
         provider.script(Script(failure=Failure(401, body=body)))
         _, failure = await apollo_says(openai_at(provider))
     assert failure is not None
-    assert failure.detail == "openai refused the request: Incorrect API key provided: [key] (401)"
+    told = "openai refused the request: Incorrect API key provided: [key] (401, m at "
+    assert failure.detail.startswith(told)
 
 
 @pytest.mark.parametrize(

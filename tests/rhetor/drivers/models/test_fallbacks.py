@@ -187,7 +187,7 @@ async def test_without_a_fallback_the_error_is_as_it_was() -> None:
         _, failed = await apollo(driver)
         assert other.calls == []
     assert failed is not None
-    assert set(failed.data) == {"provider", "model", "status", "hint"}
+    assert set(failed.data) == {"provider", "model", "host", "status", "hint"}
 
 
 async def test_while_a_provider_cools_its_turns_go_straight_to_the_fallback() -> None:

@@ -1,0 +1,234 @@
+"""Answers in every form that is known: the right text or a typed error, however the bytes are cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import groupby, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.domain.output import Done, Output, Text, Usage
+from rhetor.drivers.models.answer_reader import AnswerReader
+from rhetor.drivers.models.anthropic_messages import Message
+from rhetor.drivers.models.openai_chat import Completion
+from rhetor.drivers.models.target import Provider, Target
+from rhetor.errors import ProviderCut, ProviderFailed
+from tests.rhetor.codec.test_sse import cut
+from tests.rhetor.drivers.models.stream_corpus import API, Variant, corpus
+from tests.rhetor.drivers.talk import apollo_says
+
+CORPUS = list(corpus())
+ALL = pytest.mark.parametrize("variant", CORPUS, ids=lambda variant: variant.name)
+Outcome = tuple[list[tuple[str, str]], list[Output], tuple[type[ProviderFailed], str] | None]
+
+
+def read(api: API, *pieces: bytes) -> Outcome:
+    """The text by channel, the other outputs, and the error of a body that comes in these pieces."""
+    target = Target(Provider("p", api, "https://api.example/v1"), "m")
+    reader = AnswerReader(target, Completion(target) if api == "openai" else Message(target))
+    outputs: list[Output] = []
+    for piece in pieces:
+        if reader.over or reader.failure:
+            break
+        outputs += reader.feed(piece)
+    if not reader.failure:
+        outputs += reader.end()
+    said = [(output.channel, output.text) for output in outputs if isinstance(output, Text)]
+    runs = groupby(said, lambda each: each[0])
+    texts = [(str(channel), "".join(text for _, text in run)) for channel, run in runs]
+    others: list[Output] = [output for output in outputs if not isinstance(output, Text)]
+    failure = reader.failure
+    return texts, others, (type(failure), failure.detail) if failure else None
+
+
+def joined(texts: list[tuple[str, str]], channel: str) -> str:
+    return "".join(text for each, text in texts if each == channel)
+
+
+def test_the_corpus_is_large_enough_and_its_names_are_unique() -> None:
+    assert len({variant.name for variant in CORPUS}) == len(CORPUS) >= 60
+
+
+@ALL
+def test_each_variant_has_its_text_or_its_typed_error(variant: Variant) -> None:
+    texts, others, failure = read(variant.api, variant.body)
+    assert (joined(texts, "answer"), joined(texts, "reasoning")) == (variant.text, variant.reasoning)
+    if variant.error is not None:
+        assert failure is not None, others
+        assert failure[0] is variant.error
+        assert variant.words in failure[1]
+        assert "m at api.example" in failure[1]
+        return
+    usage = [(u.input_tokens, u.output_tokens) for u in others if isinstance(u, Usage)]
+    assert (failure, others[-1]) == (None, Done(variant.finish))
+    assert variant.tokens is None or usage[-1:] == [variant.tokens]
+
+
+@ALL
+def test_each_variant_gives_the_same_byte_by_byte(variant: Variant) -> None:
+    assert read(variant.api, *(bytes((byte,)) for byte in variant.body)) == read(variant.api, variant.body)
+
+
+# what differs on the way through the client and the exchange
+OVER_HTTP = {
+    "openai: as documented",
+    "openai: no [DONE]",
+    "openai: CR",
+    "openai: events after [DONE]",
+    "openai: [DONE] without a line end",
+    "openai: a character in two chunks of bytes",
+    "openai: a whole completion",
+    "openai: emptied by a filter",
+    "openai: an error in mid-stream",
+    "openai: a web page",
+    "openai: an empty body",
+    "anthropic: [DONE] after the end",
+    "anthropic: a whole message",
+    "anthropic: a refusal",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("variant", [v for v in CORPUS if v.name in OVER_HTTP], ids=lambda v: v.name)
+async def test_variants_come_over_http_as_they_are_read(variant: Variant) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+        kind = b"application/json" if variant.json else b"text/event-stream"
+        size = len(variant.body)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n" % (kind, size))
+        writer.write(variant.body)
+        await writer.drain()
+        await reader.read()  # the connection stays open until the client leaves
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        environment = {
+            "openai": {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "k"},
+            "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "k"},
+        }[variant.api]
+        outputs, failure = await apollo_says({**environment, "RHETOR_MODEL": "m"})
+    words = "".join(o.text for o in outputs if isinstance(o, Text) and o.channel == "answer")
+    assert words == variant.text
+    if variant.error is None:
+        assert (outputs[-1], failure) == (Done(variant.finish), None)
+    else:
+        assert type(failure) is variant.error
+        assert failure.data["hint"]
+
+
+BODIES = st.one_of(
+    st.sampled_from([(v.api, v.body) for v in CORPUS]),
+    st.tuples(
+        st.sampled_from([v.api for v in (CORPUS[0], CORPUS[-1])]),
+        st.lists(
+            st.sampled_from([event + b"\n\n" for v in CORPUS for event in v.body.split(b"\n\n") if event]),
+            max_size=8,
+        ).map(b"".join),
+    ),
+)
+
+
+@given(BODIES, st.lists(st.integers(0, 1 << 16), max_size=10))
+def test_any_chunking_of_any_events_gives_the_same(body: tuple[API, bytes], places: list[int]) -> None:
+    """Also of events of both APIs in one stream: each outcome is outputs and at most one typed error."""
+    api, data = body
+    whole = read(api, data)
+    assert read(api, *cut(data, places)) == whole
+    _, others, failure = whole
+    assert (failure is None) == (bool(others) and isinstance(others[-1], Done))
+
+
+@given(BODIES, st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(min_size=1, max_size=4)), max_size=4))
+def test_damaged_bytes_end_in_an_answer_or_in_a_typed_error(
+    body: tuple[API, bytes], damage: list[tuple[int, bytes]]
+) -> None:
+    api, data = body
+    for place, bytes_ in damage:
+        at = place % (len(data) + 1)
+        data = data[:at] + bytes_ + data[at + 1 :]
+    _, others, failure = read(api, data)
+    assert (failure is None) == (bool(others) and isinstance(others[-1], Done))
+
+
+NAMES = (
+    "choices delta message content text type index usage error detail code function name arguments "
+    "tool_calls finish_reason prompt_tokens content_block stop_reason input_tokens input id"
+)
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES.split()), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.sampled_from(["openai", "anthropic"]), st.lists(ODD, max_size=4), st.sampled_from(["", "error", "x"])
+)
+def test_values_of_any_type_end_in_an_answer_or_in_a_typed_error(
+    api: API, odd: list[object], name: str
+) -> None:
+    body = b"".join(f"event: {name}\ndata: {json.dumps(value)}\n\n".encode() for value in odd)
+    _, others, failure = read(api, body + b"data: [DONE]\n\n")
+    assert (failure is None) == (bool(others) and isinstance(others[-1], Done))
+
+
+WORDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), min_size=1)
+
+
+@given(WORDS, st.sampled_from(["utf-8", "escaped"]), st.lists(st.integers(0, 1 << 16), max_size=10))
+def test_a_text_cut_within_its_characters_is_whole_again(
+    words: list[str], how: str, places: list[int]
+) -> None:
+    """Whether a server cuts its text between the bytes of a character, or between its two escapes."""
+    text = "x" + "".join(words).replace("\x85", "")
+    if how == "utf-8":
+        pieces = [json_string(piece) for piece in cut(text.encode(), places)]
+    else:
+        units = text.encode("utf-16-be", "surrogatepass")
+        escapes = [b"\\u%04x" % int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
+        pieces = [b'"%b"' % b"".join(run) for run in split(escapes, places)]
+    body = b"".join(b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % piece for piece in pieces)
+    texts, _, failure = read("openai", body + b"data: [DONE]\n\n")
+    assert (joined(texts, "answer"), failure) == (text, None)
+
+
+def json_string(piece: bytes) -> bytes:
+    """Bytes as a JSON string, without any escape that is not needed."""
+    odd = [(b"\\", b"\\\\"), (b'"', b'\\"'), *((bytes((c,)), b"\\u%04x" % c) for c in range(32))]
+    for char, escape in odd:
+        piece = piece.replace(char, escape)
+    return b'"' + piece + b'"'
+
+
+def split(items: list[bytes], places: list[int]) -> list[list[bytes]]:
+    edges = sorted({0, len(items), *(place % (len(items) + 1) for place in places)})
+    return [items[left:right] for left, right in pairwise(edges)]
+
+
+@pytest.mark.anyio
+async def test_an_answer_ends_although_the_connection_stays_open_without_done() -> None:
+    async def linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + CORPUS[2].body)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(linger, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        outputs, failure = await apollo_says({"OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"})
+    assert (outputs[-1], failure) == (Done("stop"), None)
+
+
+def test_a_body_that_is_cut_anywhere_never_gives_an_answer_that_is_not_whole() -> None:
+    body = CORPUS[0].body
+    for size in range(len(body)):
+        texts, _, failure = read("openai", body[:size])
+        assert failure is None or failure[0] is ProviderCut
+        assert failure is not None or joined(texts, "answer") == "alpha beta"
