@@ -40,29 +40,36 @@ class Input:
         self._sink: TtyWriter | PipeInput | None = sink
         self._waiting: deque[_Piece] = deque()
         self._begun: object | None = None  # the client whose write is unfinished
+        self._late: set[object] = set()  # clients whose write was cut off; the rest of it is rejected
         self._turn: Timer | None = None
+        self._overdue = False  # the unfinished write is cut off when another client writes
         self._again: Timer | None = None
 
     def write(self, writer: object, kind: int, last: bool, data: bytes, answer: Answer) -> None:
         """Queue a piece of a write, which ends with its `last` piece. `answer` is called when the piece was
-        written or cannot be written."""
+        written or cannot be written. If the piece comes too late, others may have written in between: then
+        the rest of the write is rejected."""
         if self._sink is None:
             answer(frames.STDIN_CLOSED)
             return
-        self._waiting.append(_Piece(writer, kind, last, data, answer))
-        self._advance()
+        if writer in self._late:
+            if last:
+                self._late.remove(writer)
+            answer(frames.TURN_LOST)
+            return
+        self._queue(_Piece(writer, kind, last, data, answer))
 
     def shut(self, writer: object, answer: Answer) -> None:
         """End the input after the writes that are queued."""
         if self._sink is None:
             answer(frames.STDIN_CLOSED)
             return
-        self._waiting.append(_Piece(writer, _SHUT, True, b"", answer))
-        self._advance()
+        self._queue(_Piece(writer, _SHUT, True, b"", answer))
 
     def gone(self, writer: object) -> None:
         """Drop the queued pieces of a client that has disconnected."""
         self._waiting = deque(piece for piece in self._waiting if piece.writer is not writer)
+        self._late.discard(writer)
         if self._begun is writer:
             self._pass_turn()
 
@@ -76,6 +83,13 @@ class Input:
         waiting, self._waiting = self._waiting, deque()
         for piece in waiting:
             piece.answer(reason)
+
+    def _queue(self, piece: _Piece) -> None:
+        self._waiting.append(piece)
+        if self._overdue and piece.writer is not self._begun:
+            self._cut_off()
+        else:
+            self._advance()
 
     def _advance(self) -> None:
         self._loop.cancel(self._again)
@@ -112,6 +126,7 @@ class Input:
 
     def _begin(self, piece: _Piece) -> None:
         self._begun = piece.writer
+        self._overdue = False
         self._loop.cancel(self._turn)
         self._turn = None
 
@@ -127,7 +142,7 @@ class Input:
         if piece.last:
             self._begun = None
         else:
-            self._turn = self._loop.after(TURN_SECONDS, self._pass_turn)
+            self._turn = self._loop.after(TURN_SECONDS, self._time_out)
         if piece.kind == _SHUT and self._sink is not None:
             self._loop.on_writable(self._sink.fd, None)
             self._sink.shut()
@@ -135,8 +150,17 @@ class Input:
                 self.close(frames.STDIN_CLOSED)
         piece.answer(0)
 
+    def _time_out(self) -> None:
+        self._overdue = True
+        if self._waiting:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        self._late.add(self._begun)
+        self._pass_turn()
+
     def _pass_turn(self) -> None:
-        self._begun = None
+        self._begun, self._overdue = None, False
         self._loop.cancel(self._turn)
         self._turn = None
         self._advance()
