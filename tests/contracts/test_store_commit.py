@@ -418,3 +418,20 @@ async def test_a_limited_find_returns_the_first_rows_or_the_newest(store: Store)
     assert [row.at for row in await store.find("session", limit=2)] == [1, 2]
     assert [row.at for row in await store.find("session", limit=2, newest=True)] == [2, 3]
     assert [row.at for row in await store.find("session", limit=5, newest=True)] == [1, 2, 3]
+
+
+async def test_rows_are_found_by_several_states_and_counted_by_parent(store: Store) -> None:
+    states = {"a": ("apollo", "active"), "b": ("apollo", "paused"), "c": ("athena", "active")}
+    over = {"d": ("apollo", "stopped"), "e": ("athena", "expired")}
+    rows = [
+        replace(ROW, id=id, name=None, parent=parent, state=state)
+        for id, (parent, state) in (states | over).items()
+    ]
+    theirs = replace(ROW, id="f", name=None, parent="apollo", state="active", owner="somebody else")
+    await store.commit("s", [], rows=[*rows, theirs])
+    wanted = ("active", "paused")
+    found = await store.find("session", state=wanted, owner=ROW.owner)
+    assert [row.id for row in found] == ["a", "b", "c"]
+    assert await store.find("session", state=()) == []
+    assert await store.counts("session", state=wanted, owner=ROW.owner) == {"apollo": 2, "athena": 1}
+    assert await store.counts("session", state=wanted, owner="nobody") == {}

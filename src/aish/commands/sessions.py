@@ -8,7 +8,7 @@ from aish.client.hub import Hub, quote
 from aish.commands import Command, subcommand_error, usage_error
 from aish.commands.sessions_export import EXPORT, SHOW, export, show
 from aish.commands.sessions_import import IMPORT, import_conversations
-from aish.commands.sessions_lookup import about, find_session, path_of, split_options
+from aish.commands.sessions_lookup import OPEN_STATES, about, find_session, path_of, split_options
 from aish.exits import Failure
 from aish.output import STDOUT, print_json, print_line
 
@@ -25,7 +25,6 @@ _SAVE = "sessions save NAME [ID] [--tool T]"
 _DELETE = "sessions delete NAME"
 _FORK = "sessions fork NAME [NEW]"
 _FORMS = (_LIST, _CREATE, *_RESUME, _SAVE, _DELETE, SHOW, _FORK, EXPORT, IMPORT)
-_OPEN = ("active", "paused", "waiting")
 _MAX_FORKS = 100
 
 
@@ -45,16 +44,26 @@ def _list(words: "list[str]") -> int:
     plain, options = split_options(words, _LIST, ("--tool",), ("--all", "--json"))
     if plain and plain != ["json"]:
         raise usage_error(_LIST)
-    hub, among = Hub(), ""
+    hub, tool = Hub(), None
     if "--tool" in options:
-        peer = hub.ask("GET", f"/api/v2/ai/{quote(options['--tool'])}")  # fails if the peer is unknown
-        among = f"?tool={quote(peer['id'])}"
-    found = hub.ask("GET", f"/api/v2/sessions{among}")["sessions"]
-    if "--all" not in options:
-        found = [session for session in found if session["state"] in _OPEN]
+        tool = hub.ask("GET", f"/api/v2/ai/{quote(options['--tool'])}")["id"]  # fails if the peer is unknown
+    found = _ask_for(hub, tool) if "--all" in options else _open_sessions(hub, tool)
     if plain or "--json" in options:
         return print_json(found)
     return print_line(_table(found) if found else "No sessions")
+
+
+def _ask_for(hub: Hub, tool: "str | None", state: "str | None" = None) -> "list[Session]":
+    given = [f"{key}={quote(value)}" for key, value in (("tool", tool), ("state", state)) if value]
+    query = "?" + "&".join(given) if given else ""
+    found: list[Session] = hub.ask("GET", f"/api/v2/sessions{query}")["sessions"]
+    return found
+
+
+def _open_sessions(hub: Hub, tool: "str | None") -> "list[Session]":
+    """Return the sessions that have not ended, most recently used first."""
+    found = [session for state in OPEN_STATES for session in _ask_for(hub, tool, state)]
+    return sorted(found, key=lambda session: str(session["used_at"]), reverse=True)
 
 
 def _table(found: "list[Session]") -> str:
@@ -63,7 +72,8 @@ def _table(found: "list[Session]") -> str:
     rows = [["NAME", "TOOL", "STATE", "USED", "ID", "ABOUT"]]
     for one in found:
         used = local_time(one["used_at"], seconds=False)
-        cells = (one["name"] or "", one["specialist_id"], one["state"], used, one["id"], about(one))
+        state = one["state"] if one["started"] else f"{one['state']}, no message yet"
+        cells = (one["name"] or "", one["specialist_id"], state, used, one["id"], about(one))
         rows.append([one_line(cell) for cell in cells])
     return table(rows)
 
@@ -144,11 +154,10 @@ def _last_used(hub: Hub, tool: "str | None") -> "Session":
     Raises:
         Failure: there is none (exit code 3).
     """
-    among = f"?tool={quote(tool)}" if tool else ""
     here = _current_folder()
-    for session in hub.ask("GET", f"/api/v2/sessions{among}")["sessions"]:
+    for session in _open_sessions(hub, tool):
         folder = (session.get("metadata") or {}).get("cwd")
-        if session["state"] in _OPEN and not session["name"] and folder in (None, here):
+        if not session["name"] and folder in (None, here):
             return dict(session)
     raise Failure("no unnamed session in this folder; give an id (aish sessions list)", exits.UNKNOWN)
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Session = dict[str, Any]
 
+OPEN_STATES = ("active", "paused", "waiting")  # of sessions that have not ended
+
 
 def split_options(
     words: "Sequence[str]", form: str, valued: "Sequence[str]" = (), flags: "Sequence[str]" = ()

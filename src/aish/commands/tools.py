@@ -90,7 +90,7 @@ def _show_one(name: str, as_json: bool) -> int:
         "install": None if tool.get("installed") else tool.get("how_to_install"),
         "login": _login(tool),
         "health": f"{'✓' if health.get('ok') else '✗'} {found}" if health else None,
-        "sessions": tool.get("sessions"),
+        "sessions": _sessions(tool.get("sessions") or []),
         "about": tool.get("description"),
     }
     return print_line(
@@ -176,6 +176,17 @@ def _how_to_install(tool: "Tool") -> str:
 def _login(tool: "Tool") -> "str | None":
     login = tool.get("login") or {}
     return f"{login['known']}: {login['how']}" if tool.get("installed") and login else None
+
+
+def _sessions(found: "list[dict[str, Any]]") -> str:
+    """Return how many of the sessions are open, have had no message, and have ended."""
+    from aish.commands.sessions_lookup import OPEN_STATES
+
+    still_open = [session for session in found if session["state"] in OPEN_STATES]
+    unused = sum(not session["started"] for session in still_open)
+    text = f"{len(still_open)} open" + (f" ({unused} without a message yet)" if unused else "")
+    ended = len(found) - len(still_open)
+    return f"{text}, {ended} ended" if ended else text
 
 
 def _word(fact: object) -> str:

@@ -35,13 +35,15 @@ def peer(
     peer: Peer,
     *,
     running: int,
+    sessions: int | Sequence[Session],
     stats: PeerStats,
     model: str | None = None,
     instance_view: InstanceView | None = None,
     forward: Forward | None = None,
 ) -> dict[str, Any]:
     """Return a peer with its status and the evidence for it. `running`: how many of its turns are running.
-    Unknown values are null."""
+    `sessions`: the caller's sessions with a tool, or the number of those with another peer that have not
+    ended. Unknown values are null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
         "id": peer.name,
@@ -66,9 +68,14 @@ def peer(
         "avg_response_time": stats.avg_response_time,
         "success_rate": stats.success_rate,
         "cost_per_1k_tokens": stats.cost_per_1k_tokens,
-        "sessions": running,
+        "sessions": sessions if isinstance(sessions, int) else list(map(brief, sessions)),
         "forwards": [forward.to] if forward else [],
     }
+
+
+def brief(session: Session) -> dict[str, Any]:
+    """Return a session as an entry of its peer."""
+    return {"id": session.id, "name": session.name, "state": session.state, "started": session.started}
 
 
 def session(
@@ -83,6 +90,7 @@ def session(
         "owner": session.owner,
         "project_id": session.project_id,
         "state": state,
+        "started": session.started,
         "created_at": timestamp(session.created_at),
         "used_at": timestamp(session.used_at),
         "ttl": session.ttl,

@@ -50,7 +50,8 @@ class Session(Struct, frozen=True, gc=False):
     """A conversation with one peer.
 
     `created_at`, `used_at`: Unix time in milliseconds. `ttl`: seconds without use after which it expires,
-    None for never. `once`: it was opened for a single message and ends with the answer. `tools`: tools that
+    None for never. `started`: it has had a message. `once`: it was opened for a single message and ends with
+    the answer. `tools`: tools that
     its owner runs for the model, besides those of the peer. `detach_ttl`: seconds without a connected client
     after which it is stopped, None for never.
     """
@@ -65,6 +66,7 @@ class Session(Struct, frozen=True, gc=False):
     context_window: int = 0
     name: str | None = None
     project_id: str | None = None
+    started: bool = False
     once: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
     tools: tuple[Tool, ...] = ()
@@ -82,8 +84,8 @@ class Session(Struct, frozen=True, gc=False):
         return self.takes_messages and self.ttl is not None and now - self.used_at > self.ttl * 1000
 
     def used(self, now: int) -> Session:
-        """Return a copy that was last used at `now` (Unix time in milliseconds)."""
-        return replace(self, used_at=now)
+        """Return a copy that had a message at `now` (Unix time in milliseconds)."""
+        return replace(self, used_at=now, started=True)
 
     def become(self, state: SessionState) -> Session:
         """Return a copy in another state."""

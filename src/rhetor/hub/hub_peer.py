@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rhetor.domain.command import Principal
 from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Peer
+from rhetor.domain.session import SessionState
 from rhetor.domain.socket import HUB_PEER
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.hub.active import OpenRequests
 
 from .programs.status import status_of
-from .sessions.sessions import listed
+from .sessions.sessions import counted, listed
 from .sessions.sockets import active_sockets
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ class HubPeer:
 
     async def show_status(self) -> str:
         state = self._state
-        sessions = await listed(state, self._principal, session_state="active")
+        sessions = await counted(state, self._principal)
         turns = sum(1 for _ in state.running_turns())
         return (
             f"running: {len(state.peers)} peers, {len(state.peers.teams)} teams, "
-            f"{len(sessions)} active sessions, {turns - 1} other turns running"
+            f"{sum(sessions.values())} open sessions, {turns - 1} other turns running"
         )
 
     async def show_peers(self) -> str:
@@ -72,7 +73,7 @@ class HubPeer:
         )
 
     async def show_sessions(self) -> str:
-        sessions = await listed(self._state, self._principal, session_state="active")
+        sessions = await listed(self._state, self._principal, session_state=SessionState.ACTIVE)
         return "\n".join(f"{s.id}  {s.peer}{f', {s.name}' if s.name else ''}" for s in sessions)
 
 

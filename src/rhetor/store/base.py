@@ -11,7 +11,7 @@ write events and rows. Followers are only woken; they read new events themselves
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -293,7 +293,7 @@ class Catalog(Protocol):
         self,
         kind: str,
         *,
-        state: str | None = None,
+        state: str | Collection[str] | None = None,
         owner: str | None = None,
         parent: str | None = None,
         name: str | None = None,
@@ -302,8 +302,13 @@ class Catalog(Protocol):
     ) -> Sequence[Row]:
         """Return the rows that match all the given fields, ordered by `at`, then by id.
 
-        If more than `limit` rows match, the first ones are returned, or the last ones if `newest` is set.
+        `state`: one state, or several of which a row must have one. If more than `limit` rows match, the
+        first ones are returned, or the last ones if `newest` is set.
         """
+        ...
+
+    async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
+        """Return how many rows of the owner have one of the states, by `parent`."""
         ...
 
     async def offset(self, source: str) -> int:

@@ -6,7 +6,8 @@ It is used in one event loop. A commit has no `await`, which makes it atomic.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -180,18 +181,28 @@ class MemoryStore:
         self,
         kind: str,
         *,
-        state: str | None = None,
+        state: str | Collection[str] | None = None,
         owner: str | None = None,
         parent: str | None = None,
         name: str | None = None,
         limit: int = 1000,
         newest: bool = False,
     ) -> Sequence[Row]:
-        wanted = {"kind": kind, "state": state, "owner": owner, "parent": parent, "name": name}
+        wanted = {"kind": kind, "owner": owner, "parent": parent, "name": name}
         given = [(column, value) for column, value in wanted.items() if value is not None]
-        rows = [r for r in self._rows.values() if all(getattr(r, column) == value for column, value in given)]
+        states = {state} if isinstance(state, str) else state
+        rows = [
+            row
+            for row in self._rows.values()
+            if (states is None or row.state in states)
+            and all(getattr(row, column) == value for column, value in given)
+        ]
         rows.sort(key=lambda row: (row.at, row.id))
         return rows[-limit:] if newest and limit else rows[:limit]
+
+    async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
+        rows = await self.find(kind, state=state, owner=owner, limit=len(self._rows))
+        return Counter(row.parent for row in rows)
 
     async def offset(self, source: str) -> int:
         return self._sources.get(source, 0)

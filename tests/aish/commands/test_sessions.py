@@ -17,6 +17,7 @@ WORK: dict[str, Any] = {
     "name": "work",
     "specialist_id": "apollo",
     "state": "active",
+    "started": True,
     "used_at": "2026-01-02T03:04:05.000Z",
     "created_at": "2026-01-01T00:00:00.000Z",
     "metadata": {"cwd": "/src", "imported": {"title": "why\x1b[2J\nis it slow?"}},
@@ -31,6 +32,8 @@ OVER = {**WORK, "id": "s_0", "name": "old", "state": "stopped", "metadata": {}}
 @pytest.fixture(autouse=True)
 def known(hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/sessions", answer({"sessions": [WORK, OVER]}))
+    for state, found in (("active", [WORK]), ("paused", []), ("waiting", [])):
+        hub.on(f"GET /api/v2/sessions?state={state}", answer({"sessions": found}))
     hub.on("GET /api/v2/sessions?name=work", answer({"sessions": [WORK]}))
     hub.on("GET /api/v2/sessions?name=none", answer({"sessions": []}))
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
@@ -48,13 +51,26 @@ def test_open_sessions_are_listed_and_all_with_all(aish: Shell) -> None:
     assert json.loads(aish("sessions", "list", "--json").out) == [WORK]
 
 
+def test_a_session_without_a_message_is_marked_and_the_last_used_comes_first(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    new = {**WORK, "id": "s_2", "name": "new", "started": False, "state": "paused", "metadata": {}}
+    later = {**new, "used_at": "2026-01-03T03:04:05.000Z"}
+    hub.on("GET /api/v2/sessions?tool=apollo&state=active", answer({"sessions": [WORK]}))
+    hub.on("GET /api/v2/sessions?tool=apollo&state=paused", answer({"sessions": [later]}))
+    hub.on("GET /api/v2/sessions?tool=apollo&state=waiting", answer({"sessions": []}))
+    lines = aish("sessions", "list", "--tool", "apollo").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["NAME", "new", "work"]
+    assert "  paused, no message yet  " in lines[1]
+
+
 def test_a_new_session_is_in_the_current_folder_by_default(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("POST /api/v2/sessions", answer(WORK))
     assert aish("session", "create", "work", "--tool", "apollo").out == (
         "✓ Created session work with apollo (s_1)\n"
     )
     assert aish("session", "create", "work", "--tool=apollo", "--cwd", "/", "-s", "3").code == 0
-    plain = {"specialist_id": "apollo", "name": "work", "context_window": 10, "cwd": str(aish.folder)}
+    plain = {"specialist_id": "apollo", "name": "work", "cwd": str(aish.folder)}
     assert hub.bodies("POST /api/v2/sessions") == [plain, {**plain, "context_window": 3, "cwd": "/"}]
 
 

@@ -254,7 +254,7 @@ def tool(name: str, **more: Any) -> dict[str, Any]:
         "evidence": "its program is there",
         "pid": None,
         "capabilities": {"code-generation": 0.9},
-        "sessions": 0,
+        "sessions": [],
     }
     return {**plain, **more}
 
@@ -278,9 +278,16 @@ def test_tools_lists_tools_and_how_to_install_missing_ones(aish: Shell, hub: Scr
     assert json.loads(aish("tools", "list", "--json").out) == TOOLS["tools"]
 
 
+SESSIONS = [
+    {"id": "s_3", "name": None, "state": "active", "started": False},
+    {"id": "s_2", "name": "work", "state": "waiting", "started": True},
+    {"id": "s_1", "name": "old", "state": "stopped", "started": True},
+]
+
+
 def test_tools_status_shows_the_health_of_a_tool(aish: Shell, hub: ScriptedHub) -> None:
     health = {"check": "codex --version", "ok": True, "detail": "answers", "version": "0.169.0"}
-    hub.on("GET /api/v2/tools/codex", answer(tool("codex", health=health, sessions=2)))
+    hub.on("GET /api/v2/tools/codex", answer(tool("codex", health=health, sessions=SESSIONS)))
     assert aish("tools", "status", "codex").out == (
         "name      codex\n"
         "status    available\n"
@@ -288,7 +295,7 @@ def test_tools_status_shows_the_health_of_a_tool(aish: Shell, hub: ScriptedHub) 
         "driver    acp\n"
         "program   /bin/codex\n"
         "health    ✓ 0.169.0\n"
-        "sessions  2\n"
+        "sessions  2 open (1 without a message yet), 1 ended\n"
         "about     codex does\n"
     )
 

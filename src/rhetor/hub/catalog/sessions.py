@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer
-from rhetor.domain.session import Session
+from rhetor.domain.session import TAKES_MESSAGES, Session, SessionState
 from rhetor.errors import StateConflict
 from rhetor.hub.core.ids import Ids
 from rhetor.store.base import Draft, Expect, Row, Store
 
 CALLER = "caller"  # a program's `cwd`, if the program runs in its caller's folder
 CWD = "cwd"  # key in a session's metadata: the folder of its program
+ANSWERED = "answered"  # state of the row of a session that ended with the answer to its only message
+OPEN = tuple(sorted(TAKES_MESSAGES))  # states of the rows of sessions that have not ended
 IMPORTED = "imported"  # key in a session's metadata: where the conversation was imported from
 
 
@@ -86,10 +88,11 @@ def standing_id(owner: str, peer: Peer, cwd: str | None) -> str:
 
 def session_row(session: Session) -> Row:
     """Return the catalog row of a session. A session that has ended releases its name."""
+    is_answered = session.once and session.state is SessionState.EXPIRED
     return Row(
         "session",
         session.id,
-        session.state,
+        ANSWERED if is_answered else session.state,
         msgspec.json.encode(session),
         owner=session.owner,
         parent=session.peer,

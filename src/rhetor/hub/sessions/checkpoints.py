@@ -82,7 +82,7 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
         position = await _resolve(state, session.id, command.at)
         id = state.ids.new("c")
         made = CheckpointMade(id, "restored", f"{session.id}@{position}")
-        used = session.used(state.ids.now())
+        used = replace(session, used_at=state.ids.now())
         await state.store.commit(
             session.id,
             [Draft(made)],
@@ -138,7 +138,12 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
     )
     metadata = {key: value for key, value in parent.metadata.items() if key != IMPORTED}
     return replace(
-        session, project_id=parent.project_id, metadata=metadata, tools=parent.tools, voice=parent.voice
+        session,
+        started=parent.started,
+        project_id=parent.project_id,
+        metadata=metadata,
+        tools=parent.tools,
+        voice=parent.voice,
     )
 
 

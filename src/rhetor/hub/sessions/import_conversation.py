@@ -173,7 +173,8 @@ class Conversation:
             "path": self._file.path,
             "title": " ".join(passage.content.split())[:TITLE],
         }
-        return replace(session, created_at=passage.at, metadata={**session.metadata, IMPORTED: imported})
+        metadata = {**session.metadata, IMPORTED: imported}
+        return replace(session, created_at=passage.at, metadata=metadata, started=True)
 
     def _link(self, session: Session) -> Row:
         owner = self._principal.subject

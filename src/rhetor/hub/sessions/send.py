@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import (
@@ -173,7 +174,7 @@ async def _session_for(
         once=window is None,
         cwd=_folder(principal, command) if peer.program else None,
     )
-    return session, peer, match
+    return replace(session, started=True), peer, match
 
 
 def _folder(principal: Principal, command: SendMessage) -> str | None:

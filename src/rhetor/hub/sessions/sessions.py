@@ -19,14 +19,16 @@ from rhetor.domain.command import (
     StopSession,
 )
 from rhetor.domain.event import SessionStateChanged, TurnCancelled
+from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
 from rhetor.errors import Malformed, NotFound, SessionOver, StateConflict, StoreRefused
-from rhetor.hub.catalog.sessions import CWD, open_session, session_of, session_row, unchanged
+from rhetor.hub.catalog.sessions import ANSWERED, CWD, OPEN, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key, make_standing
+from rhetor.hub.turns.answers import shown_state
 from rhetor.hub.turns.runner import wake
 from rhetor.store.base import Draft, Expect, Row
 
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 log = logging.getLogger(__name__)
+_OF_TOOL = 100  # sessions that are shown with a tool
+_SHOWN = tuple(SessionState)
+# the states of the rows in which the sessions of a state are: a row does not say whether a session waits
+_ROW_STATES = {state: (state,) for state in SessionState} | {
+    SessionState.WAITING: (SessionState.ACTIVE,),
+    SessionState.EXPIRED: (SessionState.EXPIRED, ANSWERED),
+}
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
@@ -107,29 +116,49 @@ async def listed(
     principal: Principal,
     *,
     peer: str | None = None,
-    session_state: str | None = None,
+    session_state: SessionState | None = None,
     project: str | None = None,
     name: str | None = None,
     limit: int = 1000,
 ) -> Sequence[Session]:
-    """Return the caller's sessions, most recently used first.
+    """Return the caller's last `limit` sessions, most recently used first.
 
-    `peer`, `session_state`, `project`, `name`: only sessions with these values. `limit` is applied before
-    `project`. Sessions that were opened for one message and have ended are included only if `session_state`
-    is given. A session that has ended is not found by `name`, because another one may have the name now.
+    `peer`, `session_state`, `project`, `name`: only sessions with these values. Sessions that were opened for
+    one message and have ended are included only if `session_state` is `expired`. A session that has ended is
+    not found by `name`, because another one may have the name now.
     """
-    rows = await state.store.find(
-        "session",
-        owner=principal.subject,
-        parent=peer,
-        state=session_state,
-        name=name,
-        limit=limit,
-        newest=True,
-    )
-    sessions = [session_of(row) for row in rows]
-    shown = [s for s in sessions if session_state or not (s.once and not s.takes_messages)]
-    return [s for s in reversed(shown) if project is None or s.project_id == project]
+    states = _ROW_STATES[session_state] if session_state else _SHOWN
+    size = limit
+    while True:
+        rows = await state.store.find(
+            "session",
+            owner=principal.subject,
+            parent=peer,
+            state=states,
+            name=name,
+            limit=size,
+            newest=True,
+        )
+        sessions = [session_of(row) for row in reversed(rows)]
+        wanted = [
+            session
+            for session in sessions
+            if (project is None or session.project_id == project)
+            and (session_state is None or shown_state(state, session) is session_state)
+        ]
+        if len(wanted) >= limit or len(rows) < size:
+            return wanted[:limit]
+        size *= 4
+
+
+async def counted(state: State, principal: Principal) -> dict[str, int]:
+    """Return how many of the caller's sessions have not ended, by peer."""
+    return await state.store.counts("session", state=OPEN, owner=principal.subject)
+
+
+async def of_tool(state: State, principal: Principal, tool: Peer) -> Sequence[Session]:
+    """Return the caller's last 100 sessions with a tool, those that have ended included."""
+    return await listed(state, principal, peer=tool.name, limit=_OF_TOOL)
 
 
 async def pause(state: State, principal: Principal, command: PauseSession) -> Session:

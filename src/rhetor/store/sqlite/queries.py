@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from rhetor.domain.event import Event, Position
@@ -137,14 +137,29 @@ def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:
 
 
 def rows(
-    connection: sqlite3.Connection, columns: dict[str, str], limit: int, newest: bool = False
+    connection: sqlite3.Connection,
+    columns: dict[str, str],
+    states: Collection[str] | None,
+    limit: int,
+    newest: bool = False,
 ) -> Sequence[Row]:
-    """Return the rows in which each column has the given value."""
-    where = " AND ".join(f"{column} = ?" for column in columns)
+    """Return the rows in which each column has the given value, and `state` one of `states`."""
+    where = " AND ".join(f"{column} = ?" for column in columns) + _in_states(states)
     order = "at DESC, id DESC" if newest else "at, id"
     sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY {order} LIMIT ?"
-    found = [Row(*found) for found in connection.execute(sql, (*columns.values(), limit))]
+    found = [Row(*found) for found in connection.execute(sql, (*columns.values(), *(states or ()), limit))]
     return found[::-1] if newest else found
+
+
+def counts(connection: sqlite3.Connection, kind: str, states: Collection[str], owner: str) -> dict[str, int]:
+    sql = (
+        f"SELECT parent, count(*) FROM rows WHERE kind = ? AND owner = ?{_in_states(states)} GROUP BY parent"
+    )
+    return dict(connection.execute(sql, (kind, owner, *states)).fetchall())
+
+
+def _in_states(states: Collection[str] | None) -> str:
+    return "" if states is None else f" AND state IN ({', '.join('?' * len(states))})"
 
 
 def offset(connection: sqlite3.Connection, source: str) -> int:

@@ -98,7 +98,22 @@ UPDATE rows SET kind = 'context', state = 'kept' WHERE kind = 'staged';  -- its 
 UPDATE rows SET kind = 'read_mark', state = 'kept' WHERE kind = 'given';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _QUESTIONS_BY_TIME, _ROWS_HAVE_VERSIONS, _KINDS_BY_NEW_NAMES)
+_SESSIONS_BY_USE = """
+-- Sessions that ended with the answer to their only message have a state of their own: they are not listed.
+UPDATE rows SET state = 'answered'
+WHERE kind = 'session' AND state = 'expired' AND json_extract(CAST(doc AS TEXT), '$.once');
+UPDATE rows SET doc = CAST(json_set(CAST(doc AS TEXT), '$.started', json('true')) AS BLOB)
+WHERE kind = 'session'
+    AND EXISTS (SELECT 1 FROM incarnations i JOIN texts t ON t.inc = i.id WHERE i.stream = rows.id);
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    _FIRST,
+    _QUESTIONS_BY_TIME,
+    _ROWS_HAVE_VERSIONS,
+    _KINDS_BY_NEW_NAMES,
+    _SESSIONS_BY_USE,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

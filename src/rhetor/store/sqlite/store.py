@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -198,16 +198,22 @@ class SqliteStore:
         self,
         kind: str,
         *,
-        state: str | None = None,
+        state: str | Collection[str] | None = None,
         owner: str | None = None,
         parent: str | None = None,
         name: str | None = None,
         limit: int = 1000,
         newest: bool = False,
     ) -> Sequence[Row]:
-        wanted = {"kind": kind, "state": state, "owner": owner, "parent": parent, "name": name}
+        wanted = {"kind": kind, "owner": owner, "parent": parent, "name": name}
         given = {column: value for column, value in wanted.items() if value is not None}
-        return await self._read(partial(queries.rows, columns=given, limit=limit, newest=newest))
+        states = (state,) if isinstance(state, str) else state
+        return await self._read(
+            partial(queries.rows, columns=given, states=states, limit=limit, newest=newest)
+        )
+
+    async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
+        return await self._read(partial(queries.counts, kind=kind, states=state, owner=owner))
 
     async def offset(self, source: str) -> int:
         return await self._point(partial(queries.offset, source=source))

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from rhetor.dialects import resources
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
-from rhetor.domain.peer import Peer
+from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import ProgramStatus
 from rhetor.hub.programs.instances import instances_of, reports
 from rhetor.hub.programs.status import running_turns, status_of, visible_to
+from rhetor.hub.sessions import sessions
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
@@ -27,11 +28,12 @@ async def list_peers(call: Call) -> dict[str, Any]:
     """List every peer and every team, with its status and the evidence for it."""
     peers = call.hub.state.peers
     teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
-    return {"peers": [shape(call.node, call.who, peer) for peer in (*peers, *teams)]}
+    counts = await sessions.counted(call.hub.state, call.who)
+    return {"peers": [await _shape(call, peer, counts) for peer in (*peers, *teams)]}
 
 
 async def one_peer(call: Call, id: str) -> dict[str, Any]:
-    return shape(call.node, call.who, call.hub.state.peers.get(id))
+    return await shape(call, call.hub.state.peers.get(id))
 
 
 async def message(call: Call, id: str, body: MessageBody) -> Response:
@@ -111,12 +113,18 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
     raise failure_of(end, accepted, said)
 
 
-def shape(node: Node, who: Principal, peer: Peer) -> dict[str, Any]:
+async def shape(call: Call, peer: Peer) -> dict[str, Any]:
     """Return a peer as the caller sees it."""
-    state = node.hub.state
+    return await _shape(call, peer, await sessions.counted(call.hub.state, call.who))
+
+
+async def _shape(call: Call, peer: Peer, counts: dict[str, int]) -> dict[str, Any]:
+    node, who, state = call.node, call.who, call.hub.state
+    count = counts.get(peer.name, 0)
     return resources.peer(
         peer.reporting(reports(state).get(peer.name, {})),
         running=running_turns(state, peer),
+        sessions=await sessions.of_tool(state, who, peer) if peer.kind is PeerKind.TOOL else count,
         stats=state.peer_statistics.of(peer.name),
         model=peer.model,
         instance_view=instance_view(node, who, peer) if peer.program else None,

@@ -86,8 +86,18 @@ class PeerCapabilities(Struct):
     max_tokens: int | None
 
 
+class BriefSession(Struct):
+    """A session of a tool. `started`: whether it has had a message."""
+
+    id: str
+    name: str | None
+    state: SessionState
+    started: bool
+
+
 class Peer(Struct):
-    """A peer. Unknown values are null."""
+    """A peer. Unknown values are null. `sessions`: the last 100 sessions with a tool; the number of sessions
+    with another peer that have not ended."""
 
     id: str
     name: str
@@ -105,7 +115,7 @@ class Peer(Struct):
     avg_response_time: float | None
     success_rate: float | None
     cost_per_1k_tokens: Cost
-    sessions: int
+    sessions: int | list[BriefSession]
     forwards: list[str]
 
 
@@ -147,7 +157,8 @@ class Said(Struct):
 
 
 class Session(Struct):
-    """A session. `ttl`: seconds without use until it expires; null if it does not expire."""
+    """A session. `started`: whether it has had a message. `ttl`: seconds without use until it expires; null
+    if it does not expire."""
 
     id: str
     specialist_id: str
@@ -155,6 +166,7 @@ class Session(Struct):
     owner: str
     project_id: str | None
     state: SessionState
+    started: bool
     created_at: Time
     used_at: Time
     ttl: float | None
@@ -286,7 +298,8 @@ class Login(Struct):
 
 
 class Tool(Struct, kw_only=True):
-    """A configured program. `health`: present if it was requested."""
+    """A configured or wrapped program. `path`: null also if the program is wrapped. `sessions`: the last 100.
+    `health`: present if it was requested."""
 
     name: str
     display_name: str
@@ -301,7 +314,7 @@ class Tool(Struct, kw_only=True):
     evidence: str
     pid: int | None
     capabilities: dict[str, float]
-    sessions: int
+    sessions: list[BriefSession]
     health: Health | UnsetType = UNSET
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from rhetor.dialects import resources
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
-from rhetor.domain.session import Session, SessionState
+from rhetor.domain.session import Session
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import checkpoints as branching
 from rhetor.hub.sessions import sessions
@@ -50,15 +50,11 @@ async def list_sessions(call: Call, query: SessionsQuery) -> dict[str, Any]:
     """List the caller's sessions without their messages, the most recently used one first."""
     state, peer = call.hub.state, query.peer or query.tool
     wanted = None if query.state is UNSET else query.state
-    kept = SessionState.ACTIVE if wanted is SessionState.WAITING else wanted
     found = await sessions.listed(
-        state, call.who, peer=peer, session_state=kept, project=query.project, name=query.name
+        state, call.who, peer=peer, session_state=wanted, project=query.project, name=query.name
     )
-    shown = [(s, answers.shown_state(state, s)) for s in found]
     listed = [
-        resources.session(s, now, await _position(call.node, s.id))
-        for s, now in shown
-        if wanted in (None, now)
+        resources.session(s, answers.shown_state(state, s), await _position(call.node, s.id)) for s in found
     ]
     return {"sessions": listed}
 

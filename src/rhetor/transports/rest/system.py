@@ -8,8 +8,10 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
+from rhetor.domain.command import Principal
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
+from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.gate import COOKIE, wrong
 
@@ -50,7 +52,7 @@ async def capabilities(call: Call) -> dict[str, Any]:
 
 async def status(call: Call) -> dict[str, Any]:
     state = call.hub.state
-    active = await state.store.find("session", state="active", owner=call.node.owner)
+    counts = await sessions.counted(state, Principal(call.node.owner))
     return {
         "version": call.node.version,
         "pid": os.getpid(),
@@ -59,7 +61,7 @@ async def status(call: Call) -> dict[str, Any]:
         "sockets": list(call.node.sockets),
         "url": call.node.url,
         "peers": len(state.peers),
-        "sessions": len(active),
+        "sessions": sum(counts.values()),
         "running": state.running,
         "provider": await call.node.providers.describe(),
     }

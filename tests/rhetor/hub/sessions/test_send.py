@@ -22,7 +22,7 @@ from rhetor.domain.command import (
 )
 from rhetor.domain.output import Began, Done, Text, Usage
 from rhetor.domain.plan import Step
-from rhetor.domain.session import Session
+from rhetor.domain.session import Session, SessionState
 from rhetor.errors import (
     KeyReused,
     Malformed,
@@ -36,6 +36,7 @@ from rhetor.errors import (
 )
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.sessions import history
+from rhetor.hub.sessions.sessions import counted, listed
 from rhetor.store.base import Committed, Head
 from rhetor.store.memory import MemoryStore
 
@@ -333,6 +334,31 @@ async def test_history_and_search_cover_exactly_the_callers_own_messages() -> No
         hits = await history.search(state, ME, "bird cache", 10)
         assert {(peer, hit.role) for hit, peer in hits} == {("athena", "user"), ("athena", "assistant")}
         assert not [hit for hit, _ in await history.search(state, ME, "their", 10)]
+        for n in range(12):  # better matches than one's own, and more of them than were asked for
+            await home.end_of(await home.hub.execute(OTHER, SendMessage(f"cache {n}", "apollo")))
+        assert [peer for _, peer in await history.search(state, ME, "cache", 1)] == ["athena"]
+
+
+async def test_a_list_of_sessions_has_as_many_as_exist_whatever_else_was_used_since() -> None:
+    async with house() as home:
+        state = home.hub.state
+        own: list[str] = []
+        for n in range(3):
+            made: Any = await home.execute(StartSession("apollo", name=f"kept {n}", project_id="mine"))
+            own.insert(0, made.id)
+        for n in range(9):
+            await home.execute(StartSession("athena", project_id="other"))
+            await home.end_of(await home.send(target="apollo", content=str(n)))  # ends with its answer
+
+        async def found(**wanted: Any) -> list[str]:
+            return [session.id for session in await listed(state, ME, limit=2, **wanted)]
+
+        assert await found(project="mine") == own[:2]
+        assert await found(peer="apollo") == own[:2]
+        assert await found(session_state=SessionState.WAITING) == []
+        assert len(await listed(state, ME)) == 12
+        assert len(await listed(state, ME, session_state=SessionState.EXPIRED)) == 9
+        assert await counted(state, ME) == {"apollo": 3, "athena": 9}
 
 
 async def test_the_first_output_is_committed_at_once(

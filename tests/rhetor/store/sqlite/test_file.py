@@ -165,7 +165,7 @@ async def test_an_older_database_is_migrated(tmp_path: Path) -> None:
             PRAGMA user_version = 1;
         """)
     store = await SqliteStore.open(path, clock=itertools.count(5_000).__next__)
-    await store.commit("s", [replace(asked("before all"), at=1)])
+    await store.commit("s", [replace(asked("before all"), at=0)])
     assert [exchange.question for exchange in await store.recent(10_000)][-1] == "before all"
     await store.aclose()
     with contextlib.closing(sqlite3.connect(path)) as other:
@@ -193,6 +193,28 @@ async def test_rows_of_a_database_without_versions_get_version_1(tmp_path: Path)
     with pytest.raises(StateConflict):
         await store.commit("s", [], expects=[row.unchanged], rows=[row])
     assert await store.get("session", "s1") == replace(row, state="paused", version=2)
+    await store.aclose()
+
+
+async def test_sessions_of_an_older_database_are_known_to_have_started_or_to_have_been_answered(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rhetor.db"
+    once, plain = b'{"once":true}', b'{"once":false}'
+    kinds = (("used", "active", plain), ("new", "active", plain), ("once", "expired", once))
+    rows = [("session", id, state, doc, "me", "apollo", None, 5) for id, state, doc in kinds]
+    database_of_schema_2(path, [*rows, ("session", "kept", "expired", plain, "me", "apollo", None, 5)])
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        old.execute("INSERT INTO incarnations (id, stream, epoch) VALUES (1, 'used', 'e')")
+        old.execute("INSERT INTO texts VALUES (1, 1, 1, 't', 'user', 'hi', 5)")
+    store = await SqliteStore.open(path, clock=clock)
+    found = {row.id: (row.state, row.doc) for row in await store.find("session")}
+    assert found == {
+        "used": ("active", b'{"once":false,"started":true}'),
+        "new": ("active", plain),
+        "once": ("answered", once),
+        "kept": ("expired", plain),
+    }
     await store.aclose()
 
 

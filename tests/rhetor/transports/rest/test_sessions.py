@@ -69,6 +69,43 @@ async def test_a_session_is_found_by_its_name_at_every_api(tmp_path: Path) -> No
         assert len((await home.ask("GET", f"/api/v2/sessions/{made['id']}")).json["messages"]) == 4
 
 
+async def test_a_list_tells_active_ended_and_unused_sessions_apart_and_counts_only_sessions(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as home:
+        used, unused, ended = [await opened(home, name) for name in ("used", "unused", "ended")]
+        for session in (used, ended):
+            await home.ask("POST", f"/api/v2/sessions/{session['id']}/message", {"message": "hi"})
+        forked = (await home.ask("POST", f"/api/v2/sessions/{used['id']}/fork")).json
+        saved = await home.ask("POST", f"/api/v2/sessions/{unused['id']}/save", {"name": "still unused"})
+        await home.ask("DELETE", f"/api/v2/sessions/{ended['id']}")
+        await home.say("apollo", "a message that opens a session for itself")
+        listed = (await home.ask("GET", "/api/v2/sessions")).json["sessions"]
+        assert {s["id"]: (s["state"], s["started"]) for s in listed} == {
+            used["id"]: ("active", True),
+            unused["id"]: ("active", False),
+            ended["id"]: ("stopped", True),
+            forked["id"]: ("active", True),
+        }
+        assert saved.json["started"] is False
+        assert (await home.ask("GET", "/api/v2/status")).json["sessions"] == 3
+        assert (await home.ask("GET", "/api/v2/ai/apollo")).json["sessions"] == 3
+        peers = (await home.ask("GET", "/api/v2/ai")).json["peers"]
+        assert [peer["sessions"] for peer in peers] == [3, 0, 0, 0]
+
+
+async def test_a_tool_lists_its_sessions() -> None:
+    async with with_programs(tools=TOOLS) as home:
+        made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": CLAUDE, "name": "work"})).json
+        brief = {"id": made["id"], "name": "work", "state": "active", "started": False}
+        for path in (f"/api/v2/ai/{CLAUDE}", f"/api/v2/tools/{CLAUDE}"):
+            assert (await home.ask("GET", path)).json["sessions"] == [brief]
+        await home.ask("DELETE", f"/api/v2/sessions/{made['id']}")
+        over = (await home.ask("GET", f"/api/v2/tools/{CLAUDE}")).json["sessions"]
+        assert over == [{**brief, "name": "work", "state": "stopped"}]
+        assert (await home.ask("GET", f"/api/v2/ai/{CODEX}")).json["sessions"] == []
+
+
 async def test_a_saved_session_has_its_name_and_no_end(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         begun = {"content": "hi", "context_window": 5}
