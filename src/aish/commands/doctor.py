@@ -127,7 +127,8 @@ def _agents(home: str) -> "Iterator[Finding]":
         if fault:
             yield _BAD, "agents", fault
     for tool in tools:
-        yield _agent(tool)
+        if not tool.get("installed") or tool.get("path"):  # not a wrapped program
+            yield _agent(tool)
 
 
 def _check_without_hub(home: str) -> "tuple[list[dict[str, Any]], str]":

@@ -6,22 +6,31 @@ import asyncio
 from typing import Any
 
 from rhetor.dialects import resources
-from rhetor.domain.command import EndProgram, LaunchTool, Principal
+from rhetor.domain.command import EndProgram, LaunchTool
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
 from rhetor.errors import UnknownPeer
 from rhetor.hub.programs.instances import instances_of, reports
 from rhetor.hub.programs.status import running_turns, until_idle, visible_to, waiting_messages
+from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
 from .bodies import LaunchBody, ProgramBody, ToolsQuery, WaitBody
 from .peers import instance_view, peer_status, shape
 
+# a wrapped program was found by its owner's shell, whose variables the hub does not keep
+WRAPPED = {
+    "installed": True,
+    "path": None,
+    "how_to_install": None,
+    "login": {"known": "unknown", "how": "it is a wrapped program"},
+}
+
 
 async def announce(call: Call, body: ProgramBody) -> dict[str, Any]:
     """Start a program as a peer. It outlives the hub; its environment is not stored."""
-    return shape(call.node, call.who, await call.execute(body.command()))
+    return await shape(call, await call.execute(body.command()))
 
 
 async def end(call: Call, name: str) -> dict[str, Any]:
@@ -48,11 +57,11 @@ async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
 
 
 async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
-    """List the configured programs; with `check`, also the results of their health checks."""
-    peers = [peer for peer in call.hub.state.peers if _is_tool(call.node, peer)]
-    found = [_tool(call.node, call.who, peer) for peer in peers]
+    """List the configured and the wrapped programs; with `check`, also the results of their health checks."""
+    peers = [peer for peer in call.hub.state.peers if peer.kind is PeerKind.TOOL]
+    found = [await _tool(call, peer) for peer in peers]
     if query.check:
-        healths = await asyncio.gather(*map(call.node.programs.health, peers))
+        healths = await asyncio.gather(*(_health(call.node, peer) for peer in peers))
         found = [{**tool, "health": health} for tool, health in zip(found, healths, strict=True)]
     return {"tools": found}
 
@@ -60,13 +69,13 @@ async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
 async def tool(call: Call, name: str) -> dict[str, Any]:
     """Return a configured program, and the result of its health check."""
     peer = _tool_peer(call.node, name)
-    return {**_tool(call.node, call.who, peer), "health": await call.node.programs.health(peer)}
+    return {**await _tool(call, peer), "health": await _health(call.node, peer)}
 
 
 async def launch(call: Call, name: str, body: LaunchBody) -> dict[str, Any]:
     """Start the program if it is not running."""
     peer = await call.execute(LaunchTool(_tool_peer(call.node, name).name, body.session, body.cwd))
-    return _tool(call.node, call.who, peer)
+    return await _tool(call, peer)
 
 
 async def terminate(call: Call, name: str) -> dict[str, Any]:
@@ -98,34 +107,40 @@ async def _end(call: Call, name: str) -> dict[str, Any]:
 
 
 def _tool_peer(node: Node, name: str) -> Peer:
-    """Return the peer of a configured program.
+    """Return the peer of a configured or wrapped program.
 
     Raises:
         UnknownPeer: there is no such tool.
     """
     peer = node.hub.state.peers.get(name)
-    if not _is_tool(node, peer):
+    if peer.kind is not PeerKind.TOOL:
         raise UnknownPeer(name)
     return peer
 
 
-def _is_tool(node: Node, peer: Peer) -> bool:
-    return peer.kind is PeerKind.TOOL and not node.hub.state.peers.is_announced(peer.name)
+async def _health(node: Node, peer: Peer) -> dict[str, Any]:
+    """Return the result of a program's health check. That of a wrapped program is whether it is running."""
+    if not node.hub.state.peers.is_announced(peer.name):
+        return await node.programs.health(peer)
+    how = peer_status(node, peer)
+    return {"check": "status", "ok": how.state != "gone", "detail": how.evidence, "version": None}
 
 
-def _tool(node: Node, who: Principal, peer: Peer) -> dict[str, Any]:
+async def _tool(call: Call, peer: Peer) -> dict[str, Any]:
     assert peer.program is not None
-    how = instance_view(node, who, peer)
+    node, state = call.node, call.hub.state
+    how = instance_view(node, call.who, peer)
+    is_wrapped = state.peers.is_announced(peer.name)
     return {
         "name": peer.name,
         "display_name": peer.title,
         "description": peer.description,
         "driver": peer.driver,
         "executable": peer.program.argv[0],
-        **node.programs.found(peer),
+        **(WRAPPED if is_wrapped else node.programs.found(peer)),
         "status": how.status.state,
         "evidence": how.status.evidence,
         "pid": how.pid,
         "capabilities": {c.name: c.score for c in peer.capabilities},
-        "sessions": running_turns(node.hub.state, peer),
+        "sessions": list(map(resources.brief, await sessions.of_tool(state, call.who, peer))),
     }

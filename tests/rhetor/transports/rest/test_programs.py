@@ -59,6 +59,28 @@ async def test_a_program_is_announced_asked_and_ended() -> None:
             assert (answer.status, answer.json["code"]) == (404, "unknown_peer")
 
 
+async def test_a_wrapped_program_on_pipes_is_among_the_tools_and_one_in_a_terminal_is_not() -> None:
+    async with with_programs() as home:
+        await home.ask("POST", "/api/v2/programs", program(description="copies"))
+        await home.ask("POST", "/api/v2/programs", program(name="t", kind="terminal"))
+        (listed,) = (await home.ask("GET", "/api/v2/tools?check=true")).json["tools"]
+        assert (listed["name"], listed["status"], listed["description"]) == ("p", "idle", "copies")
+        assert (listed["installed"], listed["executable"], listed["driver"]) == (True, "cat", "stdio")
+        assert listed["health"] == {
+            "check": "status",
+            "ok": True,
+            "detail": listed["evidence"],
+            "version": None,
+        }
+        assert (await home.ask("GET", "/api/v2/tools/p")).json == listed
+        assert (await home.ask("GET", "/api/v2/tools/p/capabilities")).json["static"] == {"streaming": True}
+        assert (await home.ask("GET", "/api/v2/tools/t")).json["code"] == "unknown_peer"
+        assert (await home.ask("POST", "/api/v2/tools/p/launch", {})).json["pid"] == listed["pid"]
+        ended = (await home.ask("POST", "/api/v2/tools/p/terminate")).json
+        assert (ended["name"], ended["signal"]) == ("p", signal.SIGTERM)
+        assert (await home.ask("GET", "/api/v2/tools")).json["tools"] == []
+
+
 async def test_a_name_is_taken_while_its_program_runs_and_free_afterwards() -> None:
     async with with_programs() as home:
         first = (await home.ask("POST", "/api/v2/programs", program())).json
