@@ -296,7 +296,7 @@ async def test_what_a_program_says_it_is_good_at_counts_where_one_is_chosen_by_t
         assert (await home.say("box", "what is 3 + 4?")).json["response"] == "seven"
         ranked = (await home.ask("GET", "/api/v2/capabilities/maths")).json
         assert ranked == [{"ai_id": "box", "score": 0.9, "primary": False, "origin": "reported"}]
-        both = (await home.ask("GET", "/api/v2/capabilities/code-analysis")).json
+        both = (await home.ask("GET", "/api/v2/capabilities/code-analysis?threshold=0.5")).json
         assert [(each["ai_id"], each["origin"]) for each in both] == [
             ("apollo", "declared"),
             ("athena", "declared"),
