@@ -9,6 +9,7 @@ import sys
 from aish import exits
 from aish.dispatch import run_words
 from aish.exits import Failure
+from aish.output import open_standard_descriptors, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the shell with these words, by default those of the process, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    open_standard_descriptors()
     try:
         if not words or words[0][:1] == "-":
             from aish.flags import run_flags
@@ -25,11 +27,14 @@ def main(argv: "Sequence[str] | None" = None) -> int:
             return run_flags(words)
         return run_words(words)
     except Failure as failure:
-        from aish.output import say
-
         say(failure.shown)
         return failure.code
     except BrokenPipeError:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # a bug; the traceback is for its report
+        from aish.client.unexpected import unexpected
+
+        say(unexpected(error).shown)
+        return exits.FAILED

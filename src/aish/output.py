@@ -7,6 +7,7 @@ changed.
 import os
 
 from aish import exits
+from aish.exits import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +25,31 @@ _shown_notices: set[str] = set()
 STDOUT, STDERR = 1, 2
 
 
+class OutputLost(Failure):
+    """Standard output accepts no more data: the disk is full, for example."""
+
+
+def open_standard_descriptors() -> None:
+    """Open `/dev/null` as each of the descriptors 0 to 2 that is closed.
+
+    Otherwise the next file or connection would get its number, and what is meant for stdout would be written
+    there.
+    """
+    for number in (0, STDOUT, STDERR):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
+
+
 def write(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, even if the descriptor accepts it in pieces or does not block.
+    """Write all of `data`, even if the descriptor accepts it in pieces or does not block. What stderr does
+    not accept is dropped, because no answer should fail for that.
 
     Raises:
-        BrokenPipeError: the reader has closed the pipe.
+        BrokenPipeError: the reader of the pipe has closed it.
+        OutputLost: stdout cannot be written.
     """
     view = memoryview(data)
     while view:
@@ -38,6 +59,14 @@ def write(descriptor: int, data: bytes) -> None:
             import select
 
             select.select([], [descriptor], [])
+        except BrokenPipeError:
+            if descriptor != STDERR:
+                raise
+            return
+        except OSError as error:
+            if descriptor != STDERR:
+                raise OutputLost(f"cannot write standard output: {error.strerror}") from None
+            return
 
 
 def say(text: str) -> None:
@@ -46,10 +75,7 @@ def say(text: str) -> None:
         from aish.render import cleaned
 
         text = cleaned(text)
-    try:
-        write(STDERR, f"{text}\n".encode("utf-8", "replace"))
-    except OSError:
-        pass
+    write(STDERR, f"{text}\n".encode("utf-8", "replace"))
 
 
 def print_line(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import getpass
+import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -190,7 +191,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         Logins(),
         version(DISTRIBUTION),
         str(start.home.folder),
-        getpass.getuser(),
+        user_name(),
         wall_clock(),
         start.by_itself,
         lambda: None,
@@ -201,6 +202,14 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         attempts=Attempts(limits.attempts_per_minute),
         trusts_unidentified=made.settings.hub.trust_unidentified,
     )
+
+
+def user_name() -> str:
+    """Return the name of this user; `uid-1000` if the user has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:

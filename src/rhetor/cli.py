@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -25,18 +26,59 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: the hub failed or is not running. 2: wrong usage or an invalid configuration.
     """
-    arguments = _parser().parse_args(argv)
-    os.umask(0o077)
+    _open_standard_descriptors()
     try:
+        arguments = _arguments(argv)
+        os.umask(0o077)
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader closed the pipe
+        _drop_output()  # the reader closed the pipe
         return 0
     except RhetorError as error:
         sys.stderr.write(f"rhetor: {error.detail}\n")
         return WRONG_USAGE
+    except Exception as error:  # noqa: BLE001  # a bug, or a full disk: a sentence, and no traceback
+        _drop_output()
+        sys.stderr.write(f"rhetor: {_reason(error)}\n")
+        return 1
     return status
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(argv)
+    except SystemExit:  # after --help and --version; what they print may not be writable
+        sys.stdout.flush()
+        raise
+
+
+def _open_standard_descriptors() -> None:
+    """Open `/dev/null` as each of the descriptors 0 to 2 that is closed.
+
+    Otherwise a file or socket of the hub would get its number, and log messages would be written there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115  # Python sets closed ones to None
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to stdout disappear, so that the end of the process does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}"
+    return f"unexpected error ({type(error).__name__}: {' '.join(str(error).split())})"
 
 
 class _Version(argparse.Action):
@@ -139,8 +181,16 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
 
     mark = mark_own_process(home.folder)
     start = Start(settings, read, home, dict(os.environ), by_itself=arguments.auto, mark=mark)
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(start))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(start))
+    except KeyboardInterrupt:
+        pass
+    except RhetorError:
+        raise
+    except Exception:
+        logging.getLogger(__name__).exception("the hub failed")
+        raise
 
 
 def _say_taken(home: Home) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from rhetor.errors import InvalidSettings
 
 LONGEST_SOCKET_PATH = 100
+_LONGEST_SOCKET_NAME = 60  # bytes that the path of a host's socket adds to the folder's, and some more
 
 
 class HomeTaken(Exception):
@@ -20,7 +22,8 @@ class HomeTaken(Exception):
 
 class Home:
     """A hub's folder, with mode 0700. Sockets whose paths would be too long there are in a folder under
-    XDG_RUNTIME_DIR, a variable of `environment`, or /tmp."""
+    XDG_RUNTIME_DIR, a variable of `environment`, or /tmp. The file `runtime` names that folder, for callers
+    and later hubs with another XDG_RUNTIME_DIR."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -46,9 +49,20 @@ class Home:
     @property
     def runtime(self) -> Path:
         """The folder for sockets whose paths would be too long. Its name is derived from the hub's folder."""
-        base = self._environment.get("XDG_RUNTIME_DIR") or "/tmp"
+        recorded = self._recorded_runtime()
+        if recorded is not None:
+            return recorded
+        given = self._environment.get("XDG_RUNTIME_DIR")
         name = f"rhetor-{os.getuid()}-{zlib.crc32(os.fsencode(os.path.realpath(self.folder))):08x}"
-        return Path(base) / name
+        return Path(given if given and _is_own_folder(Path(given)) else "/tmp") / name
+
+    def _recorded_runtime(self) -> Path | None:
+        """Return the folder in the file `runtime`; None if there is none, or it is gone since a reboot."""
+        try:
+            recorded = Path(os.fsdecode((self.folder / "runtime").read_bytes().rstrip(b"\n")))
+        except OSError:
+            return None
+        return recorded if recorded.is_absolute() and _is_own_folder(recorded) else None
 
     def lock(self) -> None:
         """Lock the folder until `release` or the end of this process; write the process's pid to `hub.pid`.
@@ -71,6 +85,15 @@ class Home:
             raise
         os.ftruncate(pid_file, 0)
         os.write(pid_file, f"{os.getpid()}\n".encode())
+        if len(os.fsencode(self.folder)) > LONGEST_SOCKET_PATH - _LONGEST_SOCKET_NAME:
+            self._record_runtime()
+
+    def _record_runtime(self) -> None:
+        runtime = self.runtime
+        _private_folder(runtime)
+        written = self.folder / "runtime.new"
+        written.write_bytes(os.fsencode(runtime) + b"\n")
+        written.replace(self.folder / "runtime")
 
     def release(self) -> None:
         """Release the locks."""
@@ -99,6 +122,14 @@ def accepts_connections(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def _is_own_folder(path: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def _private_folder(folder: Path) -> None:

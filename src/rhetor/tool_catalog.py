@@ -56,9 +56,10 @@ class ConfiguredPrograms:
         env = {name: self._environment[name] for name in names if name in self._environment}
         env = {"TERM": "xterm-256color", "PATH": os.defpath, **env, **entry.env}
         place = cwd if entry.cwd == "caller" and cwd else "~" if entry.cwd == "caller" else entry.cwd
-        home = Path(env.get("HOME") or Path.home())
+        home = Path(env.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111  # never raises
+        home = home if home.is_absolute() else Path("/")  # the user has no entry in passwd
         folder = home / place[2:] if place.startswith("~/") else home if place == "~" else Path(place)
-        return Launch(str(folder.expanduser()), env)
+        return Launch(os.path.expanduser(folder), env)  # noqa: PTH111
 
     def place(self, peer: Peer) -> str | None:
         """Return the path of the program's executable; None if it, or the program's folder, is missing."""

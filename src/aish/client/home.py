@@ -17,15 +17,38 @@ def state_home(environment: "Mapping[str, str]" = os.environ) -> str:
     home = environment.get("RHETOR_HOME")
     if home:
         return os.path.abspath(os.path.expanduser(home))
-    base = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(base, "rhetor")
+    if base := environment.get("XDG_STATE_HOME"):
+        return os.path.join(base, "rhetor")
+    user = environment.get("HOME") or _home_in_passwd()
+    return os.path.join(user, ".local/state/rhetor") if user else f"/var/tmp/rhetor-{os.getuid()}"
+
+
+def _home_in_passwd() -> str:
+    """Return the user's home folder, or an empty string if the user has no entry, as in some containers."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 def socket_path(home: str, environment: "Mapping[str, str]" = os.environ) -> str:
-    """Return the path of the hub's socket: in the state folder, or the runtime folder if it is too long."""
+    """Return the path of the hub's socket: in the state folder, or the runtime folder if it is too long.
+
+    The hub writes the runtime folder to the file `runtime`, because callers can have another one (cron, sudo,
+    ssh). Until there is this file, no hub has been started.
+    """
     path = home + "/hub.sock"
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         return path
+    try:
+        with open(home + "/runtime", "rb") as file:
+            recorded = file.read(4096)
+    except OSError:
+        recorded = b""
+    if recorded:
+        return os.fsdecode(recorded.rstrip(b"\n")) + "/hub.sock"
     import zlib
 
     digits = f"{zlib.crc32(os.fsencode(os.path.realpath(home))):08x}"

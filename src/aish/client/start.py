@@ -13,10 +13,12 @@ from time import monotonic
 
 from aish.client.connection import connect
 from aish.exits import UNREACHABLE, Failure
+from aish.output import open_standard_descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+    from collections.abc import Iterator
     from typing import NoReturn
 
 START_TIMEOUT = 15.0  # seconds
@@ -88,8 +90,10 @@ def _spawn(home: str, stdout: int, stderr: int) -> None:
 
 def _become_hub(home: str, stdout: int, stderr: int) -> "NoReturn":
     os.chdir("/")
-    for descriptor, number in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
-        os.dup2(descriptor, number)
+    descriptors = (os.open(os.devnull, os.O_RDONLY), stdout, stderr)
+    # copies above 2, because a caller whose own 0 to 2 are closed may have got these numbers for the pipe
+    for number, copy in enumerate([fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 3) for each in descriptors]):
+        os.dup2(copy, number)
     command = [sys.executable, "-m", "rhetor", "serve", "--auto"]
     os.execve(sys.executable, command, {**os.environ, "RHETOR_HOME": home})
 
@@ -113,11 +117,24 @@ def _log_end(path: str, begin: int) -> str:
         size = log.seek(0, os.SEEK_END)
         log.seek(max(begin, size - _SHOWN_BYTES))
         lines = log.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
+    shown = list(_without_tracebacks(lines))
+    # if there is a sentence that says why, the messages of the log are left out
+    shown = [line for line in shown if not line.startswith('{"at":')] or shown
+    return "\n".join(f"  {line}" for line in shown[-_SHOWN_LINES:])
+
+
+def _without_tracebacks(lines: "list[str]") -> "Iterator[str]":
+    """Yield the lines, and of a traceback only the last one, which names the error."""
+    in_traceback = False
+    for line in lines:
+        in_traceback = line.startswith("Traceback (") or (in_traceback and (line[:1] == " " or not line))
+        if not in_traceback:
+            yield line
 
 
 def main() -> int:
     """Run `python -m aish.client.start HOME`, for programs that cannot fork; return 0 if the hub listens."""
+    open_standard_descriptors()
     try:
         start_hub(sys.argv[1]).close()
     except Failure as failure:

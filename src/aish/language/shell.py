@@ -76,6 +76,13 @@ class Shell:
         except Failure as failure:
             say(failure.shown)
             self._code = failure.code
+        except (BrokenPipeError, Exit):
+            raise
+        except Exception as error:  # noqa: BLE001  # a bug must not end the shell
+            from aish.client.unexpected import unexpected
+
+            say(unexpected(error).shown)
+            self._code = exits.FAILED
         return self._code
 
     def run_lines(self, lines: "Iterable[str]", name: str = "") -> int:

@@ -149,6 +149,8 @@ def _session(words: "Callable[[], Iterable[str]]", history: str | None) -> "Prom
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.input.vt100 import Vt100Input
+    from prompt_toolkit.input.vt100_parser import Vt100Parser
     from prompt_toolkit.output.vt100 import Vt100_Output
     from prompt_toolkit.shortcuts import CompleteStyle
 
@@ -157,7 +159,22 @@ def _session(words: "Callable[[], Iterable[str]]", history: str | None) -> "Prom
             if not string.startswith(" "):
                 super().store_string(string)
 
+    class Parser(Vt100Parser):
+        """Drops a bracketed paste whose end was lost on the way if Ctrl-C or Ctrl-D is pressed. A key that a
+        person presses arrives alone; within a pasted text, these characters mean nothing."""
+
+        def feed(self, data: str) -> None:
+            if self._in_bracketed_paste and data and not data.strip("\x03\x04"):
+                self.reset()
+            super().feed(data)
+
+    class Input(Vt100Input):
+        def __init__(self) -> None:
+            super().__init__(sys.stdin)
+            self.vt100_parser = Parser(lambda key: self._buffer.append(key))
+
     return PromptSession(
+        input=Input(),
         history=History(history) if history else None,
         # the terminal could report its cursor position late, when a program already reads the keys
         output=Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False),

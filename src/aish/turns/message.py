@@ -11,7 +11,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, Sink, say, show_offline_notice, show_permission_request
+from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_offline_notice, show_permission_request
 from aish.turns.input import read_input
 
 TYPE_CHECKING = False
@@ -82,7 +82,7 @@ class Exchange:
 
     def __exit__(self, kind: object, error: "BaseException | None", traceback: object) -> bool:
         try:
-            if isinstance(error, BrokenPipeError | KeyboardInterrupt) or _has_timed_out(error):
+            if isinstance(error, BrokenPipeError | KeyboardInterrupt | OutputLost) or _has_timed_out(error):
                 self._cancel()
         finally:
             self._hub.deadline = None

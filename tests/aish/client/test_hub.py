@@ -21,6 +21,7 @@ from aish.client.hub import Hub, quote
 from aish.client.response import Response
 from aish.exits import Failure
 from rhetor.domain.provider_variables import fingerprint, provider_variables
+from rhetor.settings import state_home as hubs_state_home
 from tests.aish.scripted import ScriptedHub, answer, problem
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Session-Id: s_1\r\n"
@@ -134,7 +135,10 @@ def test_names_are_percent_encoded_in_paths() -> None:
 def test_the_state_folder_comes_from_the_environment() -> None:
     assert state_home({"RHETOR_HOME": "/x/../y"}) == "/y"
     assert state_home({"XDG_STATE_HOME": "/state"}) == "/state/rhetor"
-    assert state_home({}).endswith("/.local/state/rhetor")
+    assert state_home({"HOME": "/me"}) == "/me/.local/state/rhetor"
+    assert state_home({}).startswith("/")
+    for environment in ({"RHETOR_HOME": "~nosuchuser/x"}, {"XDG_STATE_HOME": "/state"}, {"HOME": "/me"}, {}):
+        assert str(hubs_state_home(environment)) == state_home(environment)
 
 
 def test_a_socket_whose_path_is_too_long_is_in_the_runtime_folder() -> None:

@@ -27,6 +27,14 @@ def test_a_failed_start_shows_the_end_of_the_log(aish: Shell, started: Path, hom
     assert aish("apollo", "x") == Ran(5, "", said)
 
 
+def test_a_failed_start_shows_no_traceback(aish: Shell, started: Path, home: Path) -> None:
+    started.write_text("import json\n\n\ndef fail():\n    json.loads('')\n\n\nfail()\n")
+    ran = aish("apollo", "x")
+    assert (ran.code, ran.err.count("\n")) == (5, 2)
+    assert ran.err.endswith("JSONDecodeError: Expecting value: line 1 column 1 (char 0)\n")
+    assert "Traceback" in (home / "hub.log").read_text()
+
+
 def test_the_hub_starts_with_its_own_session_folder_and_files(
     aish: Shell, started: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,17 @@ def test_a_missing_program_is_shown_as_not_installed(aish: Shell, hub: ScriptedH
     assert aish("list").out.splitlines()[1] == "codex  tool  not installed      codex does"
 
 
+@pytest.mark.parametrize("words", [("list",), ("-c", "list")])
+def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_in_the_log(
+    aish: Shell, hub: ScriptedHub, home: Path, words: tuple[str, ...]
+) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo", "kind": None}, {}]}))
+    ran = aish(*words)
+    log = home / "aish.log"
+    assert ran == Ran(1, "", f"aish: unexpected error (KeyError: 'kind')\nthe details are in {log}\n")
+    assert log.read_text().startswith("Traceback") and log.stat().st_mode & 0o777 == 0o600
+
+
 def test_list_prints_json(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai", answer(PEERS))
     (shown,) = json.loads(aish("list", "type", "terminal", "json").out)

@@ -95,6 +95,20 @@ def test_ctrl_c_at_the_prompt_clears_the_line_and_keeps_the_shell(aish: Shell) -
         assert "\nhalf" not in terminal.screen
 
 
+def test_ctrl_c_ends_a_paste_whose_end_never_comes(aish: Shell) -> None:
+    with at_terminal(aish, term="xterm-256color") as terminal:
+        terminal.wait_for("aish>")
+        terminal.type("\x1b[200~echo ha\x03lf\r\x1b[201~")  # a paste that ends is text, whatever it contains
+        terminal.wait_for("echo ha")
+        terminal.interrupt("aish>")
+        terminal.wait_for_rows("aish>")
+        terminal.type("\x1b[200~echo lost\r")
+        terminal.interrupt("aish>")
+        terminal.type("echo al''ive\r")
+        terminal.wait_for("alive")
+        assert "lost" not in terminal.screen
+
+
 def test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell(aish: Shell) -> None:
     with at_terminal(aish, echo=True) as terminal:
         terminal.wait_for("aish> ")

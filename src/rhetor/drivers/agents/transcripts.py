@@ -122,13 +122,18 @@ def _opened(path: str) -> _File:
 
 
 def claude_folder(environment: Mapping[str, str]) -> Path:
-    home = environment.get("CLAUDE_CONFIG_DIR") or f"{environment.get('HOME') or Path.home()}/.claude"
+    home = environment.get("CLAUDE_CONFIG_DIR") or f"{_home(environment)}/.claude"
     return Path(home) / "projects"
 
 
 def codex_folder(environment: Mapping[str, str]) -> Path:
-    home = environment.get("CODEX_HOME") or f"{environment.get('HOME') or Path.home()}/.codex"
+    home = environment.get("CODEX_HOME") or f"{_home(environment)}/.codex"
     return Path(home) / "sessions"
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    """Return the user's home folder; `~` if it is unknown, so that no transcripts are found."""
+    return environment.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  # never raises
 
 
 def _below(folder: Path, depth: int) -> Iterator[TranscriptFile]:
