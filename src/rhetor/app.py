@@ -39,6 +39,7 @@ from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.rest.table import ROUTES
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.gate import App, Gate
+from rhetor.transports.server.memory import keep_small
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.router import Router, Row
@@ -136,6 +137,7 @@ async def serve(start: Start) -> None:
         beside = [
             hub.state.background.start(made.access.warm_up(), "warm-up"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),
+            hub.state.background.start(keep_small(node.tally), "memory"),
         ]
         if start.by_itself:
             idle = stop_when_idle(

@@ -49,7 +49,10 @@ class Background:
         """
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.start(_report(work, outcome), name)
-        return await outcome
+        try:
+            return await outcome
+        finally:
+            del outcome  # a failure refers to this frame, and would stay in memory with all that it refers to
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -67,3 +70,5 @@ async def _report(work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> N
     else:
         if not outcome.done():
             outcome.set_result(result)
+    finally:
+        del outcome, work  # as above

@@ -263,7 +263,10 @@ class SqliteStore:
         if len(self._submitted) == 1:
             # after this step of the loop, so that what is submitted in one step is one transaction
             self._loop.call_soon(self._hand_to_writer)
-        return await ticket.answer
+        try:
+            return await ticket.answer
+        finally:
+            del ticket  # a refusal refers to this frame, and would stay in memory with the request
 
     def _hand_to_writer(self) -> None:
         if self._submitted:

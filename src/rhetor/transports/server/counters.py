@@ -41,6 +41,11 @@ class Tally:
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     closed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    @property
+    def total(self) -> int:
+        """The bytes received and sent through all APIs."""
+        return sum(traffic.received + traffic.sent for traffic in self.traffic.values())
+
     def fault(self, api: str, code: str) -> None:
         self.errors[api, _known(code)] += 1
 

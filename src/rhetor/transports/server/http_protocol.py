@@ -60,8 +60,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._lose()
-        self.writer.end()
         super().connection_lost(exc)
+        self._forget()
 
     def data_received(self, data: bytes) -> None:
         if self._refused is not None:
@@ -117,6 +117,16 @@ class BoundedProtocol(HttpToolsProtocol):
         # this protocol is no longer used, and would stay in memory until the next garbage collection
         self.writer.end()
         self.parser: Any = None
+        self.scope: Any = None
+
+    def _forget(self) -> None:
+        """Drop what would otherwise stay in memory until the next garbage collection, because it refers to
+        this connection and the connection to it."""
+        self.writer.end()
+        self.pipeline.clear()
+        if self.cycle is not None:
+            cycle: Any = self.cycle
+            cycle.transport, cycle.body = self.transport, bytearray()
 
     def answering(self, scope: Any) -> None:
         """Prepare for the response to a request. If its body was not read to the end, the connection is

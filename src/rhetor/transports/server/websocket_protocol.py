@@ -21,6 +21,9 @@ from .flow import EXTENSION, TransportWriter, drained
 MOST_FRAGMENTS = 1 << 14  # of one message; even an empty fragment takes memory
 
 
+def _nothing() -> None: ...
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Sends a ping every `ping_seconds`, and closes the connection if no pong follows within `pong_seconds`.
     The library closes connections that violate the protocol, with the code 1002, 1007 for text that is not
@@ -38,7 +41,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     parting_seconds = 2.0  # the same, for a client that did not answer a ping
     traffic = Traffic()
     broken: Callable[[str], None] = staticmethod(lambda code: None)
-    on_lost: Callable[[], None] = staticmethod(lambda: None)
+    on_lost: Callable[[], None] = staticmethod(_nothing)
     is_full = False  # the client has left too much data unread
 
     def connection_made(self, transport: Any) -> None:
@@ -48,9 +51,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.writer.end()
         self.on_lost()
         super().connection_lost(exc)
+        # what refers to each other would stay in memory until the next garbage collection
+        self.writer.end()
+        self.on_lost = _nothing
+        self.conn.parser.close()
 
     def shutdown(self) -> None:
         self.writer.look_again()

@@ -237,14 +237,21 @@ async def talk(socket: WebSocket, answer: Callable[[SocketConnection], Awaitable
             connection = SocketConnection(socket, tasks)
             await answer(connection)
             raise _Gone  # a task group cancels its tasks only after an error
-    except* _Gone:
+    except ExceptionGroup as group:
+        _close(protocol, connection, group)
+        group.__traceback__ = None  # has the frame that holds the group, and so all that the client sent
+
+
+def _close(protocol: SocketProtocol, connection: SocketConnection, group: ExceptionGroup) -> None:
+    typed = group.subgroup(RhetorError)
+    bugs = group.subgroup(lambda error: not isinstance(error, RhetorError | _Gone | ExceptionGroup))
+    if bugs is not None:  # an unexpected error is a bug of the hub, and must end no other connection
+        log.error("connection failed", exc_info=bugs, extra={"api": connection.api})
+    if group.subgroup(_Gone) is not None:
         protocol.end(1000, "")
-    except* RhetorError as group:
-        connection.end(_first(group))
-    except* Exception as group:
-        # an unexpected error is a bug of the hub, and must end no other connection
-        log.exception("connection failed", exc_info=group, extra={"api": socket.scope["state"]["api"]})
-        protocol.end(1011, "internal")
+    if typed is not None:
+        connection.end(_first(typed))
+    protocol.end(1011, "internal")  # no effect if it has been ended
 
 
 def _first(group: ExceptionGroup[RhetorError]) -> RhetorError:

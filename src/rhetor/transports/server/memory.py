@@ -1,0 +1,41 @@
+"""Gives memory back to the system after much traffic.
+
+What large requests took is free again when they are answered, but the C library keeps the pages for later
+requests, so the process would stay as large as it once was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+
+from .counters import Tally
+
+EVERY_SECONDS = 2.0
+MUCH_BYTES = 8 << 20
+
+
+async def keep_small(tally: Tally) -> None:
+    """Give free memory back when the traffic has become less after `MUCH_BYTES`, forever."""
+    trimmed = before = tally.total
+    while True:
+        await asyncio.sleep(EVERY_SECONDS)
+        total = tally.total
+        if total - trimmed >= MUCH_BYTES and total - before < MUCH_BYTES:
+            trimmed = total
+            await asyncio.to_thread(_trim)
+        before = total
+
+
+def _trim() -> None:
+    if trim := _malloc_trim():
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    """Return malloc_trim(3), or None if the C library has none. ctypes is imported on first use."""
+    import ctypes
+
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
