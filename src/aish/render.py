@@ -1,10 +1,14 @@
 """Text for a terminal: filtering and formatting it. Imported only for a terminal or a table.
 
 The text of models and programs is not trusted. An escape sequence could change the window's title, write the
-clipboard, or answer for the user. Colours (SGR) pass; every other sequence and control character is removed.
+clipboard, or answer for the user. Colours (SGR) pass unless they hide text; every other sequence, and every
+control or invisible character, is removed.
 """
 
 import os
+import re
+
+from aish.colours import Colours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +19,12 @@ _ESC, _BEL, _ST, _CSI = "\x1b", "\x07", "\x9c", "\x9b"
 _CANCELS = "\x18\x1a"
 _STRING_OPENERS_7BIT = "]PX^_"  # OSC, DCS, SOS, PM, APC
 _STRING_OPENERS_8BIT = "\x9d\x90\x98\x9e\x9f"
-_BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+# bidirectional controls, and characters that take no place or look like nothing. The joiners that emoji and
+# some scripts need are not among them.
+_HIDDEN = re.compile(
+    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 _MAX_COLOUR_LENGTH = 64
 
 DIM, RESET = "\x1b[2m", "\x1b[0m"
@@ -35,9 +44,12 @@ class Filter:
         self._take = self._ground
         self._pending = ""
         self._coloured = False
+        self._shades = Colours()
 
     def feed(self, text: str) -> str:
-        if self._take == self._ground and text.isprintable() and not _has_bidi(text):
+        if not text.isascii():
+            text = _HIDDEN.sub("", text)
+        if self._take == self._ground and text.isprintable():
             return self._dimmed(text)
         kept = "".join([self._take(char) for char in text])
         return self._dimmed(kept)
@@ -45,7 +57,7 @@ class Filter:
     def end(self) -> str:
         """Reset the filter, and return the text that resets the terminal's colours, if it is needed."""
         coloured, self._coloured = self._coloured, False
-        self._take, self._pending = self._ground, ""
+        self._take, self._pending, self._shades = self._ground, "", Colours()
         return RESET if coloured else ""
 
     def _dimmed(self, text: str) -> str:
@@ -61,7 +73,7 @@ class Filter:
             self._take, self._pending = self._control, ""
         elif char in _STRING_OPENERS_8BIT:
             self._take = self._string
-        elif char in "\n\t" or not (char < " " or "\x7f" <= char <= "\x9f" or char in _BIDI):
+        elif char in "\n\t" or not (char < " " or "\x7f" <= char <= "\x9f"):
             return char
         return ""
 
@@ -90,9 +102,11 @@ class Filter:
         is_plain = not numbers or (numbers.isascii() and numbers.isdigit())
         if not self._colours or not is_plain or len(self._pending) > _MAX_COLOUR_LENGTH:
             return ""
+        if (visible := self._shades.visible(self._pending)) is None:
+            return ""
         self._coloured = True
         again = self._base if self._pending in ("", "0") else ""
-        return f"{_ESC}[{self._pending}m{again}"
+        return f"{_ESC}[{visible}m{again}"
 
     def _string(self, char: str) -> str:
         """Drop a character of an OSC or similar string. It ends at BEL, ST or a character that cancels it."""
@@ -115,6 +129,11 @@ class Filter:
 def cleaned(text: str) -> str:
     """Return a complete text without colours and without anything that must not reach a terminal."""
     return Filter(colours=False).feed(text)
+
+
+def revealed(text: str) -> str:
+    """Return a text with marks such as `\\u200b` for the characters that cannot be seen, except newlines."""
+    return "".join(_mark(char) if _is_hidden(char) else char for char in text)
 
 
 def one_line(value: object) -> str:
@@ -156,5 +175,9 @@ def table(rows: "Sequence[Sequence[str]]") -> str:
     return "\n".join("  ".join(row).rstrip() for row in padded)
 
 
-def _has_bidi(text: str) -> bool:
-    return not text.isascii() and any(mark in text for mark in _BIDI)
+def _is_hidden(char: str) -> bool:
+    return char != "\n" and (not char.isprintable() or _HIDDEN.match(char) is not None)
+
+
+def _mark(char: str) -> str:
+    return char.encode("unicode_escape").decode()

@@ -33,6 +33,18 @@ CORPUS = [
     ("\x1b]a\x18b", "b"),
     ("trojan\u202e\u2066\u200f source", "trojan source"),
     ("\x1b[" + "1;" * 100 + "mlong", "long"),
+    ("\x1b[8mhidden\x1b[28m", "hidden\x1b[28m"),
+    ("\x1b[1;08;31mx\x1b[8:1my", "\x1b[1;31mxy"),
+    ("\x1b[38;5;8mgrey\x1b[48;2;8;8;8mx", "\x1b[38;5;8mgrey\x1b[48;2;8;8;8mx"),
+    ("\x1b[31;41mx\x1b[0;47m\x1b[37my", "\x1b[31mx\x1b[0;47my"),
+    ("\x1b[38;5;196;48;5;196mx\x1b[39;48:5:196my", "\x1b[38;5;196mx\x1b[39;48:5:196my"),
+    ("\x1b[97;107mx\x1b[38;5;15my", "\x1b[97mx\x1b[38;5;15my"),
+    ("\x1b[31m\x1b[0m\x1b[41mx", "\x1b[31m\x1b[0m\x1b[41mx"),
+    ("a\u200bb\u2060c\ufeffd\U000e0041\U000e0142e\u3164f\u00ad", "abcdef"),
+    (
+        "\u0915\u094d\u200d\u0937 \U0001f468\u200d\U0001f469 \u2764\ufe0f",
+        "\u0915\u094d\u200d\u0937 \U0001f468\u200d\U0001f469 \u2764\ufe0f",
+    ),
 ]
 
 

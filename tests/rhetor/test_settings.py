@@ -122,6 +122,8 @@ def test_a_variable_is_laid_over_the_file_key_by_key(tmp_path: Path, monkeypatch
         ("models: {prices: {a/b: {input_per_1m: 1}}}", "models.prices.a/b: missing key `output_per_1m`"),
         ("models: {prices: {b: {}}}", "models.prices.b: must be `provider/model` or `cli:agent`"),
         ("providers: {a: {allow_private: secret}}", "providers.a.allow_private: must be true or false"),
+        ("specialists: {User: {}}", "specialists.User: this name could be mistaken for a person"),
+        ("tools: {root: {executable: cat}}", "tools.root: this name could be mistaken for a person"),
         ("specialists: {a: {mcp_servers: [x]}}", "specialists.a.mcp_servers: mcp_servers has no entry 'x'"),
         ("tools: {apollo: {executable: x}}", "tools.apollo: a specialist has the same name; choose "),
         ("teams: {1: [apollo]}", "teams.1: must be a name: a letter, and up to 63 letters, digits"),

@@ -3,16 +3,18 @@
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.render import cleaned, local_time
+from aish.render import cleaned, local_time, one_line, revealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 DETAIL_CHARACTERS = 200
-_SUMMARY_CHARACTERS = 160
-_SUBJECTS = ("command", "cmd", "file_path", "path", "url", "pattern", "query")
-_ARGUMENTS = ("input", "rawInput", "arguments", "params", "toolCall")  # where agents keep a tool's arguments
+_SUMMARY_CHARACTERS, _LEAST_CHARACTERS, _MOST_ARGUMENTS = 160, 20, 8
+_REQUESTS = ("params", "toolCall")  # where agents keep the request
+_ARGUMENTS = ("input", "rawInput", "arguments")  # where drivers keep a tool's arguments
+_REMARKS = frozenset(("reason", "description", "title", "explanation"))
+_GUTTER = "│ "  # before the further lines of a value, so that it cannot look like other parts of the request
 ANSWERED_HERE: set[str] = set()  # ids of the requests that this process answered
 
 
@@ -81,50 +83,84 @@ def _options(request: "dict[str, Any]") -> str:
 
 
 def summary(tool: str, detail: "Any") -> str:
-    """Return the tool and what it would do, on one short line: `Bash(ls -l)`."""
-    line = " ".join(_subject(detail).split())
-    cut = line[:_SUMMARY_CHARACTERS] + "…" if len(line) > _SUMMARY_CHARACTERS else line
-    return cleaned(f"{tool}({cut})" if cut else tool)
+    """Return the tool and its arguments on one short line: `Bash(ls -l)`.
 
-
-def _subject(detail: "Any") -> str:
-    """Return the command, file or URL that the tool would use; if there is none, all its arguments."""
-    from aish.client.json_sse import encode
-
-    if (subject := _known_subject(detail)) is not None:
-        return subject
-    while isinstance(detail, dict) and (inner := next(filter(None, map(detail.get, _ARGUMENTS)), None)):
-        detail = inner
-    return encode(detail).decode("utf-8", "replace") if detail else ""
-
-
-def _known_subject(detail: "Any", levels: int = 3) -> str | None:
-    """Return the member that names what the tool would use, up to `levels` deep; None if there is none."""
-    if isinstance(detail, str):
-        return detail
-    if not isinstance(detail, dict) or not levels:
-        return None
-    found = next((detail[name] for name in _SUBJECTS if isinstance(detail.get(name), str)), None)
-    if found is not None:
-        return str(found)
-    inner = [detail[name] for name in _ARGUMENTS if isinstance(detail.get(name), dict)]
-    subjects = (_known_subject(each, levels - 1) for each in inner)
-    return next((subject for subject in subjects if subject is not None), None)
+    If there are several arguments, each is shortened for itself, so that none can push another one out.
+    """
+    given = _arguments(detail)
+    each = max(_SUMMARY_CHARACTERS // max(len(given), 1) - 2, _LEAST_CHARACTERS)
+    words = [f"{name}: {_text(value)}" if name else _text(value) for name, value in given]
+    shown = [_shortened(cleaned(word), each) for word in words]
+    line = ", ".join(shown[:_MOST_ARGUMENTS])
+    if len(shown) > _MOST_ARGUMENTS:
+        line += f", and {len(shown) - _MOST_ARGUMENTS} more"
+    return one_line(f"{tool}({line})" if line else tool)
 
 
 def describe_request(request: "dict[str, Any]") -> str:
-    """Describe a request: the peer, the tool, what the tool would do, and the options.
+    """Describe a request: the peer, the tool, all arguments of the tool in full, and the options."""
+    detail = request["detail"]
+    lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(request['tool'])}"]
+    lines[0] += f", until {local_time(request['expires_at'])}"
+    for name, value in _arguments(detail):
+        first, *more = _value(value).split("\n")
+        lines.append(f"{one_line(revealed(name))}: {first}" if name else first)
+        lines += [f"{_GUTTER}{line}" for line in more]
+    if rest := _beside_arguments(detail):
+        lines.append(_shortened(rest, DETAIL_CHARACTERS))
+    return cleaned("\n    ".join((*lines, one_line(_options(request)))))
 
-    The command or file is shown in full; the other arguments are shortened.
+
+def _arguments(detail: "Any") -> "list[tuple[str, Any]]":
+    """Return the names and values of the arguments that the tool gets. A single one has no name."""
+    given = _given(detail)
+    if not isinstance(given, dict):
+        return [("", given)] if given not in (None, "") else []
+    if len(given) == 1:
+        return [("", value) for value in given.values()]
+    return sorted(given.items(), key=lambda item: _is_remark(item[0]))
+
+
+def _given(detail: "Any") -> "Any":
+    """Return the tool's arguments: the member of the request that has them, or the whole request.
+
+    Nothing is looked for within the arguments, because the model chose their names.
     """
+    for name in _REQUESTS:
+        if isinstance(detail, dict) and isinstance(detail.get(name), dict):
+            detail = detail[name]
+    if isinstance(detail, dict):
+        return next((detail[name] for name in _ARGUMENTS if name in detail), detail)
+    return detail
+
+
+def _is_remark(name: str) -> bool:
+    """Return whether a member of a request says something about the tool's use, which comes last."""
+    return name in _REMARKS
+
+
+def _beside_arguments(detail: "Any") -> str:
+    """Return the rest of the request, if it has more than the arguments."""
+    if not isinstance(detail, dict) or _given(detail) is detail:
+        return ""
+    return one_line(_encoded(detail))
+
+
+def _value(value: "Any") -> str:
+    """Return a value as it is shown: a text as it is, but with visible marks for what would not be seen."""
+    return revealed(_text(value))
+
+
+def _text(value: "Any") -> str:
+    return value if isinstance(value, str) else _encoded(value)
+
+
+def _encoded(value: "Any") -> str:
     from aish.client.json_sse import encode
 
-    detail = request["detail"]
-    lines = [f"{request['request_id']}  {request['peer']} asks to use {request['tool']}"]
-    lines[0] += f", until {local_time(request['expires_at'])}"
-    if subject := _subject(detail):
-        lines.append(" ".join(subject.split()))
-    if not isinstance(detail, str):
-        text = " ".join(encode(detail).decode("utf-8", "replace").split())
-        lines.append(text[:DETAIL_CHARACTERS] + "…" if len(text) > DETAIL_CHARACTERS else text)
-    return cleaned("\n    ".join((*lines, _options(request))))
+    return encode(value).decode("utf-8", "replace")
+
+
+def _shortened(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

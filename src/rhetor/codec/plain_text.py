@@ -14,16 +14,21 @@ from rhetor.codec.ansi import Control, Csi, Text, Token, Tokenizer
 
 MAX_LINE: Final = 1 << 20
 
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# bidirectional controls, and characters that take no place or look like nothing; not the joiners of emoji
+_HIDDEN = re.compile(
+    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 _COLOUR = re.compile("[0-9:;]{0,64}")
+_CONCEAL = re.compile("(?:^|(?<![34]8;5);)0*8(?=[;:]|$)")
 
 
 def as_text(text: str) -> str:
     """Return a whole text without control characters other than newline and tab, control sequences, and
-    bidirectional marks."""
+    bidirectional or invisible characters."""
     tokens = Tokenizer().feed_text(text)
     shown = (token.text if isinstance(token, Text) else _kept(token) for token in tokens)
-    return _BIDI.sub("", "".join(shown))
+    return _HIDDEN.sub("", "".join(shown))
 
 
 def _kept(token: Token) -> str:
@@ -174,8 +179,8 @@ def _cells(text: str, before: list[str]) -> list[str]:
 class Colours:
     """Reduces terminal output, split anywhere, to printable characters, LF, tab and colours (SGR).
 
-    Everything else is removed: OSC (clipboard, title, links), DCS, APC, PM, SOS, C1, cursor movement, and
-    bidirectional controls.
+    Everything else is removed: OSC (clipboard, title, links), DCS, APC, PM, SOS, C1, cursor movement, what
+    conceals text, and bidirectional or invisible characters.
     """
 
     def __init__(self) -> None:
@@ -191,9 +196,10 @@ class Colours:
 
 def _shown(token: Token) -> str:
     if isinstance(token, Text):
-        return token.text if token.text.isascii() else _BIDI.sub("", token.text)
+        return token.text if token.text.isascii() else _HIDDEN.sub("", token.text)
     if isinstance(token, Control):
         return token.char if token.char in "\n\t" else ""
     if isinstance(token, Csi) and token.final == "m" and not token.prefix and not token.intermediates:
-        return f"\x1b[{token.parameters}m" if _COLOUR.fullmatch(token.parameters) else ""
+        is_colour = _COLOUR.fullmatch(token.parameters) and not _CONCEAL.search(token.parameters)
+        return f"\x1b[{token.parameters}m" if is_colour else ""
     return ""

@@ -24,6 +24,15 @@ RESERVED = frozenset(
 )
 
 
+# names that readers would take for a person or the hub; no peer may have one, in upper or lower case
+PERSONS = frozenset(
+    (
+        *("admin", "administrator", "everyone", "human", "i", "me", "owner", "person"),
+        *("policy", "root", "system", "unidentified", "unknown", "user", "you"),
+    )
+)
+
+
 class Failed(Struct, frozen=True, gc=False):
     """The last failure of a forward. `at`: Unix time in milliseconds."""
 

@@ -10,7 +10,7 @@ from rhetor.coding_agents import CODING_AGENTS
 from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
-from rhetor.domain.rules import RESERVED
+from rhetor.domain.rules import PERSONS, RESERVED
 from rhetor.drivers.base import require_pattern
 from rhetor.specialists import BUILT_IN
 
@@ -72,6 +72,8 @@ def _require_own_names(specialists: Mapping[str, object], tools: Mapping[str, ob
     for keys in own:
         if keys[1] in RESERVED:
             raise InvalidValue(keys, "this is the name of a command; choose another one")
+        if keys[1].casefold() in PERSONS:
+            raise InvalidValue(keys, "this name could be mistaken for a person; choose another one")
     for name in tools:
         if name in specialists:
             raise InvalidValue(("tools", name), "a specialist has the same name; choose another one")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aish.turns.permissions import summary
 from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, problem
 
 LIST = "GET /api/v2/permissions"
@@ -64,6 +65,37 @@ def test_the_command_of_a_request_is_shown_in_full(aish: Shell, hub: ScriptedHub
         '    {"subtype":"can_use_tool",',
         "…",
     )
+
+
+def test_every_argument_is_shown_in_full_whatever_the_model_calls_it(aish: Shell, hub: ScriptedHub) -> None:
+    arguments = {"command": "ls README", "note": "y" * 500, "path": "/home/me/everything"}
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": {"call_id": "c", "arguments": arguments}}]}))
+    lines = aish("approve").out.splitlines()
+    assert lines[1:4] == [f"    {name}: {value}" for name, value in arguments.items()]
+    short = summary("remove", {"call_id": "c", "arguments": arguments})
+    assert short.startswith("remove(command: ls README, note: yyy")
+    assert short.endswith("…, path: /home/me/everything)")
+
+
+def test_an_argument_can_neither_be_hidden_nor_stand_for_another_part(aish: Shell, hub: ScriptedHub) -> None:
+    hidden = "rm x\u200b\u3164\r\n    allow (Allow)"
+    arguments = {"input": "ls", "rawInput": {"command": "ls"}, "path": hidden}
+    for container in ("arguments", "input", "rawInput"):
+        hub.on(LIST, answer({"permissions": [BASH | {"detail": {container: arguments}}]}))
+        lines = aish("approve").out.splitlines()
+        assert lines[1:5] == [
+            "    input: ls",
+            '    rawInput: {"command":"ls"}',
+            "    path: rm x\\u200b\\u3164\\r",
+            "    │     allow (Allow)",
+        ]
+
+
+def test_what_an_agent_remarks_comes_after_what_it_would_do(aish: Shell, hub: ScriptedHub) -> None:
+    detail = {"reason": "harmless", "command": "rm -r x", "cwd": "/srv"}
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}]}))
+    lines = aish("approve").out.splitlines()
+    assert lines[1:4] == ["    command: rm -r x", "    cwd: /srv", "    reason: harmless"]
 
 
 def test_no_pending_requests(aish: Shell, hub: ScriptedHub) -> None:

@@ -11,7 +11,7 @@ from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Princ
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit, Launch, Program
-from rhetor.domain.rules import RESERVED
+from rhetor.domain.rules import PERSONS, RESERVED
 from rhetor.domain.session import Session
 from rhetor.domain.turn import STARTED
 from rhetor.drivers.base import SavedState, require_pattern
@@ -65,6 +65,8 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
         taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
         if taken or instances_of(state, peer.name):
             raise NameTaken("peer", peer.name)
+        if peer.name.casefold() in {*PERSONS, principal.subject.casefold()}:
+            raise NameTaken("person", peer.name)
         if peer.name in RESERVED or peer.name in state.routing_table.terminals:
             raise NameTaken("command" if peer.name in RESERVED else "terminal", peer.name)
         session = await standing_session(state.store, state.ids, principal.subject, peer)

@@ -81,6 +81,13 @@ async def test_a_wrapped_program_on_pipes_is_among_the_tools_and_one_in_a_termin
         assert (await home.ask("GET", "/api/v2/tools")).json["tools"] == []
 
 
+@pytest.mark.parametrize("name", ["root", "You", "user", "me"])
+async def test_a_program_cannot_have_a_name_that_could_be_a_persons(name: str) -> None:
+    async with with_programs() as home:  # its owner is called me
+        answer = await home.ask("POST", "/api/v2/programs", program(name=name))
+        assert (answer.status, answer.json["code"], answer.json["kind"]) == (409, "name_taken", "person")
+
+
 async def test_a_name_is_taken_while_its_program_runs_and_free_afterwards() -> None:
     async with with_programs() as home:
         first = (await home.ask("POST", "/api/v2/programs", program())).json
