@@ -145,7 +145,7 @@ class Turn:
                     self._out.end()
                     if self._options.usage:
                         show_usage(self._peer, frame, frame.get("execution_time"))
-                    return exits.DONE
+                    return finish(self._peer, frame, quiet=self._options.quiet)
                 elif kind == "error":
                     self._out.write("".join(self._held))
                     raise turn_failure(self._peer, frame)
@@ -171,7 +171,7 @@ class Turn:
             self._out.write_raw(data + b"\n")
             event = decode_event(data)
             if event.get("type") == "turn.completed":
-                return exits.DONE
+                return finish(self._peer, event["data"], quiet=self._options.quiet)
             if event.get("type") in ("turn.failed", "turn.cancelled", "turn.interrupted"):
                 raise turn_failure(self._peer, event["data"])
         raise incomplete_answer()
@@ -237,7 +237,37 @@ def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
     detail = data.get("detail") or data.get("reason") or f"cancelled by {data.get('by', 'the hub')}"
     hint = str(data.get("hint") or (data.get("data") or {}).get("hint") or "")
     retry = " (you can try again)" if data.get("retryable") and not hint else ""
-    return Failure(f"{peer} failed: {detail}{retry}", exits.exit_code(str(data.get("code", ""))), hint=hint)
+    message = f"{_failed(peer, str(detail))}{retry}"
+    return Failure(message, exits.exit_code(str(data.get("code", ""))), hint=hint)
+
+
+def _failed(peer: str, detail: str) -> str:
+    """Return the detail with the peer before it. Some details name the peer, or an agent that failed."""
+    who, failed, why = detail.partition(" failed: ")
+    if failed and " " not in who:
+        detail = why if who == peer else f"{who}: {why}"
+    return detail if detail.startswith(f"{peer} ") else f"{peer} failed: {detail}"
+
+
+# the finish reasons of whole answers
+_COMPLETE = ("stop", "screen")
+# why an answer may be shorter than it should be, by its finish reason
+_CUT_SHORT = {
+    "length": "the limit of tokens was reached",
+    "content_filter": "a content filter ended it",
+    "refusal": "the model refused to answer",
+    "tool_calls": "the model called a tool that it does not have",
+}
+
+
+def finish(peer: str, data: "dict[str, Any]", *, quiet: bool = False) -> int:
+    """Report on stderr how an answer ended, if that matters, and return the exit code."""
+    reason = str(data.get("finish_reason") or "stop")
+    if reason not in _COMPLETE and not quiet:
+        why = _CUT_SHORT.get(reason)
+        shown = f"{why} ({reason})" if why else f"it ended with {reason!r}"
+        say(f"aish: the answer of {peer} may be incomplete: {shown}")
+    return exits.DONE
 
 
 def show_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:

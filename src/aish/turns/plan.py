@@ -12,6 +12,7 @@ from aish.turns.message import (
     Exchange,
     cancel_quietly,
     decode_event,
+    finish,
     incomplete_answer,
     sender,
     show_notice,
@@ -61,6 +62,7 @@ class PlanRun:
         self._peers: dict[str, str] = {}
         self._streamed: set[str] = set()
         self._completed: dict[str, dict[str, Any]] = {}
+        self._ends: dict[str, dict[str, Any]] = {}
         self._shown = 0
         self._failures: list[Failure] = []
 
@@ -119,6 +121,7 @@ class PlanRun:
             case "turn.completed":
                 self._completed[step] = data
             case "step.done":
+                self._ends[step] = data
                 self._step_done(step, data["text"])
             case "step.failed":
                 self._step_failed(step, data)
@@ -187,12 +190,14 @@ class PlanRun:
         self._failures.append(failure)
 
     def _exit_code(self, status: str) -> int:
+        quiet = self._options.quiet
+        ends = [finish(self._peers[step], data, quiet=quiet) for step, data in self._ends.items()]
         if self._failures:
             return exits.FAILED if len(self._last) > 1 else self._failures[0].code
         if status != "completed":
             say(f"aish: the plan was {status}")
             return exits.FAILED
-        return exits.DONE
+        return max(ends, default=exits.DONE)
 
     def _show_usage(self) -> None:
         for step, data in self._completed.items() if self._options.usage else ():

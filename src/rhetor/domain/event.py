@@ -221,8 +221,9 @@ class BlobKept(Struct, frozen=True, gc=False, rename=_FROM):
 class TurnCompleted(Struct, frozen=True, gc=False):
     """The turn ended with the whole answer, `text`.
 
-    `finish_reason`: as OpenAI names them. `usage`: the tokens of all model calls of the turn. `cost`: USD as
-    a decimal string, or None if a price is unknown. `seconds`: from the start of the turn to its end.
+    `finish_reason`: as OpenAI names them, and `refusal`. `usage`: the tokens of all model calls of the turn.
+    `cost`: USD as a decimal string, or None if a price is unknown. `seconds`: from the start of the turn to
+    its end.
     """
 
     type: ClassVar[str] = "turn.completed"
@@ -327,11 +328,12 @@ class StepStarted(Struct, frozen=True, gc=False):
 
 
 class StepDone(Struct, frozen=True, gc=False):
-    """A step has its answer, `text`."""
+    """A step has its answer, `text`. `finish_reason`: as in `TurnCompleted`."""
 
     type: ClassVar[str] = "step.done"
     step: str
     text: str
+    finish_reason: str = "stop"
 
 
 class StepFailed(Struct, frozen=True, gc=False):

@@ -104,7 +104,7 @@ class Remembered(Struct, frozen=True, gc=False):
 
 class Done(Struct, frozen=True, gc=False):
     """The answer is complete. `finish_reason`: stop, length, tool_calls or content_filter, as OpenAI names
-    them."""
+    them, or refusal."""
 
     finish_reason: str = "stop"
 

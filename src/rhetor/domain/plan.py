@@ -175,8 +175,8 @@ def fenced(heading: str, text: str, nonce: str) -> str:
 def step_outcome(step: str, end: TurnEnd) -> StepDone | StepFailed:
     """Return the event that reports the end of a step's turn. `step`: its id, or a team member's name."""
     match end:
-        case TurnCompleted(text=text):
-            return StepDone(step, text)
+        case TurnCompleted(text=text, finish_reason=reason):
+            return StepDone(step, text, reason)
         case TurnFailed(code, detail, retryable, data):
             return StepFailed(step, code, detail, retryable, data)
         case TurnCancelled(by=by):

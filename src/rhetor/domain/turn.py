@@ -45,6 +45,13 @@ OPEN = frozenset({TurnState.ACCEPTED, TurnState.QUEUED, TurnState.RUNNING, TurnS
 STARTED = frozenset({TurnState.RUNNING, TurnState.WAITING})
 UNSTARTED = OPEN - STARTED
 
+# the finish reasons with which an answer without text has failed
+WITHHELD = {
+    "length": "the limit of tokens was reached first",
+    "content_filter": "a content filter withheld it",
+    "refusal": "the model refused to answer",
+}
+
 
 class TurnOver(Exception):
     """The turn's state does not allow the call, for example because it has ended: a bug in the caller."""
@@ -119,7 +126,7 @@ class Turn:
             case Began() | Late() | Remembered():  # an earlier turn has the text of `Late`
                 return ()
             case Done(finish_reason):
-                return (self._complete(finish_reason, seconds),)
+                return self._complete(finish_reason, seconds)
         assert_never(output)
 
     def take_up(self, text: str, waiting_for: Iterable[str]) -> None:
@@ -152,10 +159,16 @@ class Turn:
         """End the turn so that the next one can start."""
         return self._break_off(TurnState.INTERRUPTED, ev.TurnInterrupted(reason))
 
-    def _complete(self, finish_reason: str, seconds: float) -> ev.TurnCompleted:
+    def _complete(self, finish_reason: str, seconds: float) -> tuple[ev.Payload, ...]:
+        if finish_reason in WITHHELD and not self.text.strip():
+            # an empty answer must not pass for a real one
+            detail = f"{self.peer} gave an answer without text: {WITHHELD[finish_reason]}"
+            data: dict[str, object] = {"finish_reason": finish_reason, "hint": "rephrase the message"}
+            return self.fail("empty_answer", detail, False, data)
         self.state = TurnState.COMPLETED
         usage, cost = total_usage(self._usage)
-        return ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, round(seconds, 3))
+        seconds = round(seconds, 3)
+        return (ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, seconds),)
 
     def _break_off(self, state: TurnState, end: ev.TurnEnd) -> tuple[ev.Payload, ...]:
         self._require(*OPEN)

@@ -259,6 +259,15 @@ def test_a_step_without_deltas_is_shown_when_it_is_done(aish: Shell, hub: Script
     assert (first["context_window"], second["session_id"]) == (4, "s_1")
 
 
+def test_a_stage_whose_answer_was_cut_short_is_named_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
+    started = event("step.started", "athena", peer="athena", session_id=None, turn_id="t_1")
+    cut = event("step.done", "athena", text="half", finish_reason="length")
+    steps = [step("athena"), step("apollo", "athena")]
+    hub.on(PLANS, plan(started, cut, *spoken("apollo", "apollo", "ok"), steps=steps))
+    told = "aish: the answer of athena may be incomplete: the limit of tokens was reached (length)\n"
+    assert aish("-c", "athena x | apollo") == Ran(0, "ok\n", told)
+
+
 def test_a_conversation_is_kept_within_one_shell(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
     ran = aish("-c", "apollo -s one\napollo -s two\napollo three")

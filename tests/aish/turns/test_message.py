@@ -51,6 +51,50 @@ def test_piped_input_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
     assert hub.bodies(APOLLO) == [{"content": "review this\n\na\nb"}, {"content": "only \ufffd this"}]
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("length", "the limit of tokens was reached (length)"),
+        ("content_filter", "a content filter ended it (content_filter)"),
+        ("refusal", "the model refused to answer (refusal)"),
+        ("tired", "it ended with 'tired'"),
+    ],
+)
+def test_an_answer_that_was_cut_short_says_so_on_stderr(
+    aish: Shell, hub: ScriptedHub, reason: str, told: str
+) -> None:
+    line = f"aish: the answer of apollo may be incomplete: {told}\n"
+    hub.on(APOLLO, stream(content("half"), {**DONE, "finish_reason": reason}))
+    assert aish("apollo", "hi") == Ran(0, "half\n", line)
+    assert aish("apollo", "hi", "--quiet") == Ran(0, "half\n", "")
+    completed = event("turn.completed", text="half", finish_reason=reason)
+    hub.on("POST /api/v2/ai/athena/stream", stream(completed))
+    assert aish("athena", "hi", "--json").err == line.replace("apollo", "athena")
+
+
+def test_a_whole_answer_says_nothing_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, stream(content("all"), {**DONE, "finish_reason": "stop"}))
+    assert aish("apollo", "hi") == Ran(0, "all\n", "")
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        ("openai refused the request: no", "apollo failed: openai refused the request: no"),
+        ("apollo failed: no", "apollo failed: no"),
+        ("claude failed: no", "apollo failed: claude: no"),
+        ("apollo gave an answer without text", "apollo gave an answer without text"),
+        ("the check failed: no", "apollo failed: the check failed: no"),
+    ],
+)
+def test_a_failure_does_not_double_its_words_and_shows_its_hint(
+    aish: Shell, hub: ScriptedHub, detail: str, told: str
+) -> None:
+    error = {"type": "error", "code": "provider_failed", "detail": detail, "hint": "try that"}
+    hub.on(APOLLO, stream(error))
+    assert aish("apollo", "hi") == Ran(1, "", f"aish: {told}\ntry that\n")
+
+
 @pytest.mark.parametrize("words", [("apollo",), ("-c", "apollo"), ("-i", "apollo")])
 def test_late_input_on_a_pipe_that_does_not_block_is_read_to_its_end(
     aish: Shell, hub: ScriptedHub, words: tuple[str, ...]

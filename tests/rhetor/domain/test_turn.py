@@ -53,6 +53,20 @@ def test_a_turn_ends_once_with_its_whole_answer(outputs: list[Output]) -> None:
         turn.cancel("me")
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter", "refusal"])
+def test_an_answer_that_was_withheld_fails_and_one_that_was_cut_does_not(reason: str) -> None:
+    turn = started()
+    turn.step(Text("\n"))
+    *_, end = turn.step(Done(reason))
+    assert isinstance(end, ev.TurnFailed)
+    assert (end.code, end.data["finish_reason"], turn.state) == ("empty_answer", reason, TurnState.FAILED)
+    turn = started()
+    turn.step(Text("half"))
+    (cut,) = turn.step(Done(reason))
+    assert isinstance(cut, ev.TurnCompleted)
+    assert cut.finish_reason == reason
+
+
 @given(st.lists(OUTPUTS, max_size=20), st.sampled_from(["fail", "cancel", "interrupt"]))
 def test_a_turn_that_does_not_complete_keeps_its_partial_answer(outputs: list[Output], how: str) -> None:
     turn = started()

@@ -18,10 +18,10 @@ from rhetor.domain.event import (
     Payload,
     PlanEnded,
     PlanStatus,
+    StepDone,
     StepFailed,
     StepSkipped,
     StepStarted,
-    TurnCompleted,
     TurnEnd,
 )
 from rhetor.domain.peer import Peer
@@ -176,7 +176,7 @@ class PlanRun:
         pending.via = via
         pending.cause = accepted.cause or Cause(self._row.id)
         pending.cwd = self._command.cwd if self._principal.local else None
-        closing = self._closing(step, row, peer.title)
+        closing = self._closing(step, row, peer)
         run = TurnRun(
             state.store,
             state.background,
@@ -234,14 +234,14 @@ class PlanRun:
             return Cause(message_id)
         return self._initial_cause
 
-    def _closing(self, step: Step, row: TurnRow, title: str) -> Callable[[TurnEnd, TurnState], MakeClosing]:
+    def _closing(self, step: Step, row: TurnRow, peer: Peer) -> Callable[[TurnEnd, TurnState], MakeClosing]:
         state = self._state
 
         def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
             now = state.ids.now()
-            self._note(step, title, end)
+            outcome = self._outcome(step, peer, end)
             state.peer_statistics.note(row.peer, end, now)
-            drafts = [Draft(step_outcome(step.id, end), row.id, step.id), *self._skipped()]
+            drafts = [Draft(outcome, row.id, step.id), *self._skipped()]
             rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
             if self._active == {step.id} and (self._progress.over or self._stopped_by or state.closing):
                 self._end_is_logged = True
@@ -281,14 +281,26 @@ class PlanRun:
             self.stop(self._stopped_by)
         end, _ = await turn_end(self._state.store, accepted.session_id, accepted.turn_id, accepted.after)
         del self._sessions[step.id]
-        self._note(step, self._state.peers.get(accepted.peer).title, end)
-        await self._commit([Draft(step_outcome(step.id, end), step=step.id), *self._skipped()])
+        outcome = self._outcome(step, self._state.peers.get(accepted.peer), end)
+        await self._commit([Draft(outcome, step=step.id), *self._skipped()])
 
-    def _note(self, step: Step, title: str, end: TurnEnd) -> None:
-        if isinstance(end, TurnCompleted):
-            self._progress.answers[step.id] = Answer(title, end.text)
+    def _outcome(self, step: Step, peer: Peer, end: TurnEnd) -> StepDone | StepFailed:
+        """Note how a step ended, and return the event that reports it.
+
+        An answer without text is none for the steps that need it. A program may well print nothing.
+        """
+        outcome = step_outcome(step.id, end)
+        is_needed = any(step.id in other.needs for other in self._progress.plan.steps)
+        is_empty = isinstance(outcome, StepDone) and not outcome.text.strip()
+        if is_empty and is_needed and not peer.reads_plain:
+            detail = f"{peer.name} gave an answer without text"
+            data = {"hint": "send the message again; the steps that need the answer did not run"}
+            outcome = StepFailed(step.id, "empty_answer", detail, data=data)
+        if isinstance(outcome, StepDone):
+            self._progress.answers[step.id] = Answer(peer.title, outcome.text)
         else:
             self._progress.failed.add(step.id)
+        return outcome
 
     def _skipped(self) -> list[Draft]:
         """Return the events of the steps that cannot run because a step that they need has failed."""

@@ -12,7 +12,7 @@ import msgspec
 
 from rhetor.domain.event import OutputDelta, Payload, TurnEnd, TurnFailed
 from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
-from rhetor.domain.turn import Turn, TurnState
+from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
@@ -101,8 +101,8 @@ class TurnRun:
         return end
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
-        """End the turn now with the payloads that `how` returns. No effect if its answer is complete."""
-        if self._stopped is None and self.turn.state is not TurnState.COMPLETED:
+        """End the turn now with the payloads that `how` returns. No effect if it has ended."""
+        if self._stopped is None and self.turn.state in OPEN:
             self._stopped = how
             if self._task is not None:
                 self._task.cancel()
@@ -132,7 +132,7 @@ class TurnRun:
                 payloads = self.turn.step(output, loop.time() - started)
                 if isinstance(output, Spooled):
                     self._note(output)
-                if self.turn.state is TurnState.COMPLETED:
+                if self.turn.state not in OPEN:
                     return payloads
                 self._buffer.extend(map(self._pending.with_expiry, payloads))
                 self._buffered_bytes += _length(output)

@@ -6,6 +6,7 @@ import asyncio
 import re
 
 import pytest
+from msgspec.structs import replace
 from tests.rhetor.hub.house import OTHER, house
 
 from rhetor.domain import event as ev
@@ -62,6 +63,26 @@ async def test_after_a_failed_step_no_later_peer_is_called() -> None:
         ]
         assert payloads[-1] == ev.PlanEnded("failed")
         assert [name for name, _ in home.driver.heard] == ["athena"]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "refusal"])
+@pytest.mark.parametrize("window", [None, 10])
+async def test_an_empty_answer_fails_its_step_and_does_not_reach_the_next(
+    reason: str, window: int | None
+) -> None:
+    steps = (replace(PIPELINE[0], context_window=window), PIPELINE[1])
+    async with house([Text(" \n"), Done(reason)]) as home:
+        payloads = [e.payload for e in await home.run_plan(StartPlan(steps))]
+        (failed,) = [p for p in payloads if isinstance(p, ev.StepFailed)]
+        assert (failed.step, failed.code, bool(failed.data["hint"])) == ("s1", "empty_answer", True)
+        assert payloads[-1] == ev.PlanEnded("failed")
+        assert [name for name, _ in home.driver.heard] == ["athena"]
+
+
+async def test_a_step_reports_why_its_answer_ended() -> None:
+    async with house([Text("half"), Done("length")]) as home:
+        payloads = [e.payload for e in await home.run_plan(StartPlan(PIPELINE))]
+    assert ev.StepDone("s1", "half", "length") in payloads
 
 
 async def test_independent_steps_run_in_parallel_and_a_join_receives_all_answers() -> None:
