@@ -167,3 +167,28 @@ def test_what_differs_is_named_by_key_and_a_new_entry_as_a_whole(tmp_path: Path)
     shown = {key: (value, origin) for key, value, origin in origins(after, file)}
     assert shown["session.ttl"] == (5.0, f"{file}:1")
     assert shown["tools.box.driver"] == ("terminal", "built in")
+
+
+def test_the_variable_of_a_section_is_the_origin_of_the_keys_that_it_sets_and_of_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("hub: {idle_exit: 5}\nmodels: {prices: {a/b.1: {input_per_1m: 1, output_per_1m: 2}}}\n")
+    monkeypatch.setenv("RHETOR_HUB", '{"port": 2, "allowed_hosts": ["a.test"]}')
+    monkeypatch.setenv("RHETOR_HUB__PORT", "3")
+    monkeypatch.setenv("RHETOR_TOOLS__BOX", '{"executable": "cat"}')
+    shown = {key: origin for key, _, origin in origins(read_settings(file), file)}
+    wanted = {
+        "hub.port": "RHETOR_HUB__PORT",
+        "hub.allowed_hosts": "RHETOR_HUB",
+        "hub.host": "built in",
+        "hub.idle_exit": f"{file}:1",
+        "models.prices.a/b.1.input_per_1m": f"{file}:2",
+        "tools.box.executable": "RHETOR_TOOLS__BOX",
+        "tools.box.driver": "built in",
+    }
+    assert {key: shown[key] for key in wanted} == wanted
+    monkeypatch.setenv("RHETOR_TOOLS__BOX", '{"args": ["x"]}')
+    with pytest.raises(InvalidSettings) as rejected:
+        peers(tmp_path, "hub: {idle_exit: 5}\n")
+    assert rejected.value.detail.startswith("RHETOR_TOOLS__BOX: tools.box.executable: must be set")

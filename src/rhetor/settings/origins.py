@@ -24,7 +24,7 @@ def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
         if "env" in keys[:-1]:
             value = MASK  # a program's variables may contain secrets
         found.append(
-            (key, value, variable_of(key) or (f"{path}:{line}" if depth == len(keys) else "built in"))
+            (key, value, variable_of(keys) or (f"{path}:{line}" if depth == len(keys) else "built in"))
         )
     return found
 

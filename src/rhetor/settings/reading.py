@@ -82,7 +82,9 @@ def _with_args(own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source(error: InvalidValue, file: ConfigFile) -> str:
-    if variable := variable_of(".".join(map(str, error.keys))):
-        return f"{variable}: "
-    line = file.located(error.keys)[1]
+    depth, line = file.located(error.keys)
+    # a value that is missing has no variable, but the entry that it is missing from may have one
+    for size in (len(error.keys), *range(len(error.keys) - 1, depth, -1)):
+        if variable := variable_of(error.keys[:size]):
+            return f"{variable}: "
     return f"{file.path}: line {line}: " if line else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,22 +17,38 @@ PREFIX = "RHETOR_"
 def values_in(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the values that the environment sets, nested as in the file. Lists and mappings are in JSON."""
     found: dict[str, Any] = {}
-    sections = fields_of(Settings)
-    # the variable of a whole section comes first, so that those of its keys override it
-    for name, text in sorted(environment.items(), key=lambda variable: variable[0].count("__")):
-        prefix, keys = name[: len(PREFIX)].upper(), name[len(PREFIX) :].lower().split("__")
-        if prefix == PREFIX and keys[0] in sections:
-            value = _decoded(text, type_at(Settings, keys))
-            for key in reversed(keys):
-                value = {key: value}
-            found = merged(found, value)
+    for _, keys, value in _variables(environment):
+        for key in reversed(keys):
+            value = {key: value}
+        found = merged(found, value)
     return found
 
 
-def variable_of(key: str) -> str | None:
-    """Return the environment variable that sets the key, or a section that contains it, if there is one."""
-    name = PREFIX + key.replace(".", "__").upper()
-    return next((n for n in os.environ if n.upper() == name or name.startswith(n.upper() + "__")), None)
+def variable_of(keys: Sequence[object]) -> str | None:
+    """Return the environment variable that sets the value under `keys`, if there is one."""
+    wanted = [str(key) for key in keys]
+    setting = None
+    for name, own, value in _variables(os.environ):
+        if wanted[: len(own)] == own and _has(value, wanted[len(own) :]):
+            setting = name  # a later one overrides an earlier one
+    return setting
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, list[str], Any]]:
+    """Yield the variables that set values: the name, the keys that it stands for, and the value. The variable
+    of a whole section comes first, because those of its keys override it."""
+    sections = fields_of(Settings)
+    for name, text in sorted(environment.items(), key=lambda variable: variable[0].count("__")):
+        prefix, keys = name[: len(PREFIX)].upper(), name[len(PREFIX) :].lower().split("__")
+        if prefix == PREFIX and keys[0] in sections:
+            yield name, keys, _decoded(text, type_at(Settings, keys))
+
+
+def _has(value: Any, keys: Sequence[str]) -> bool:
+    """Return whether the value of a section has a value under `keys`. Lists are not divided."""
+    if not keys or isinstance(value, list):
+        return True
+    return isinstance(value, dict) and keys[0] in value and _has(value[keys[0]], keys[1:])
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
