@@ -198,7 +198,7 @@ class RunningProgram(Protocol):
         ...
 
     def unprompted(self) -> AsyncGenerator[Spooled, None]:
-        """Yield the output that belongs to no turn.
+        """Yield the output that belongs to no turn, a burst of it in few pieces.
 
         The iterator ends after the last output, when the program has ended or its output can no longer be
         read; `ended` is set then. Requesting the next item confirms that the previous one has been stored.

@@ -20,6 +20,7 @@ from rhetor.domain.program import Exit, ProgramState, ProgramStatus
 from rhetor.drivers.base import PastMessage, Prompt, Viewer
 from rhetor.errors import NoTerminal, ProgramEnded, TurnFailure
 
+from .gathering import gathered
 from .host.failures import HostLost, ProgramOver
 from .host.feed import Feed, Stderr
 from .host.folder import start_time
@@ -101,7 +102,7 @@ class HostedProgram(ABC):
 
     async def unprompted(self) -> AsyncGenerator[Spooled, None]:
         while self.ended is None:
-            async with self.feed.listening(), aclosing(self.listen()) as said:
+            async with self.feed.listening(), aclosing(gathered(self.listen())) as said:
                 async for spooled in said:
                     yield spooled
 
