@@ -510,6 +510,20 @@ class ProgramEnded(TurnFailure):
     code = "program_ended"
 
 
+class HostSilent(TurnFailure):
+    """The host process of a program does not answer: it is stopped, or hangs. Its program still runs. What
+    was written to the host may take effect when it continues."""
+
+    code, status, rpc = "host_silent", 504, TIMED_OUT
+
+    def __init__(self, host_id: str) -> None:
+        super().__init__(
+            "the program's host process does not answer; continue it, or end the program with --force",
+            retryable=True,
+            host=host_id,
+        )
+
+
 class ProgramBlocked(TurnFailure):
     """The program's screen shows a question that typed text would answer. Nothing was typed; `data` has the
     question."""

@@ -232,3 +232,33 @@ def test_a_hub_that_was_started_from_inside_a_program_survives_the_end_of_the_pr
     status = {peer["name"]: peer["status"] for peer in json.loads(machine.run("list", "json").stdout)}
     assert (machine.hub_pid(), status["third"], "dev" in status) == (pid, "idle", False)
     machine.end_programs()
+
+
+def test_a_hub_starts_and_lists_its_peers_although_a_host_is_stopped(machine: Machine) -> None:
+    for kind in (("ci-terminal", "--detach"), ("ci-tool", "--detach")):
+        assert machine.run(kind[0], "-n", f"p-{kind[0]}", *kind[1:], "--", "cat").returncode == 0
+    hosts = [_parent(peer["pid"]) for peer in json.loads(machine.run("list", "json").stdout) if peer["pid"]]
+    assert len(hosts) == 2
+    for host in hosts:
+        os.kill(host, signal.SIGSTOP)
+    try:
+        machine.kill_hub()
+        began = time.monotonic()
+        listed = machine.run("list")  # starts the hub
+        assert (listed.returncode, time.monotonic() - began < 10) == (0, True)
+        began = time.monotonic()
+        listed = machine.run("list")
+        assert time.monotonic() - began < 2
+        for name in ("p-ci-terminal", "p-ci-tool"):
+            assert f"{name} did not answer: its host process does not answer" in listed.stderr
+    finally:
+        for host in hosts:
+            os.kill(host, signal.SIGCONT)
+    assert machine.run("wait", "--all", "p-ci-terminal", "p-ci-tool", "--timeout", "30").returncode == 0
+    said = machine.run("p-ci-tool", "hello", "-x")
+    assert (said.returncode, said.stdout, said.stderr) == (0, "hello\n", "")
+    machine.end_programs()
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -5,7 +5,7 @@ from time import monotonic
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import JSON_WORDS, Command, take_value, usage_error
-from aish.output import STDOUT, print_json, print_line, write
+from aish.output import STDOUT, print_json, print_line, say, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _WAIT = ("wait [--any|--all] PEER… [--timeout S]",)
 # The hub's kind for each word that a user types. The specialists have Greek names.
 _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
+_SILENT = "its host process does not answer"  # the hub's evidence for such a program
 _GRACE_SECONDS = 5.0  # the hub counts the timeout of `wait`; if it stops answering, give up a little later
 
 
@@ -32,7 +33,12 @@ def list_peers(words: "list[str]") -> int:
     kind, as_json = _list_options(words)
     peers = [peer for peer in Hub().ask("GET", "/api/v2/ai")["peers"] if kind in (None, peer["kind"])]
     peers.sort(key=lambda peer: (peer["kind"], peer["id"]))
-    return print_json(list(map(_json_object, peers))) if as_json else print_line(_table(peers))
+    status = print_json(list(map(_json_object, peers))) if as_json else print_line(_table(peers))
+    for peer in peers:
+        if peer.get("evidence") == _SILENT:
+            name = peer["id"]
+            say(f"{name} did not answer: {_SILENT}; end it with: aish tools terminate {name} --force")
+    return status
 
 
 def _list_options(words: "list[str]") -> tuple[str | None, bool]:

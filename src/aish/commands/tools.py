@@ -15,7 +15,7 @@ _FORMS = {
     "list": "tools list [--json]",
     "status": "tools status [NAME] [--json]",
     "launch": "tools launch NAME [--session S]",
-    "terminate": "tools terminate NAME",
+    "terminate": "tools terminate NAME [--force]",
     "capabilities": "tools capabilities NAME [--json]",
     "attach": "tools attach NAME [-r]",
 }
@@ -142,15 +142,17 @@ def _launch(words: "list[str]") -> int:
 
 
 def _terminate(words: "list[str]") -> int:
-    if len(words) != 1 or words[0][:1] == "-":
+    names = [word for word in words if word != "--force"]
+    if len(names) != 1 or names[0][:1] == "-":
         raise usage_error(_FORMS["terminate"])
-    hub, name = Hub(), words[0]
+    hub, name = Hub(), names[0]
+    query = "?force=true" if "--force" in words else ""
     try:
-        ended = hub.ask("POST", f"{_path(name)}/terminate")
+        ended = hub.ask("POST", f"{_path(name)}/terminate{query}")
     except Failure as failure:
         if failure.problem != "unknown_peer":
             raise
-        ended = hub.ask("DELETE", f"/api/v2/programs/{quote(name)}")  # a wrapped program is not a tool
+        ended = hub.ask("DELETE", f"/api/v2/programs/{quote(name)}{query}")  # a wrapped program is not a tool
     signal, code = ended.get("signal"), ended.get("exit_code")
     return print_line(f"✓ {name} exited ({f'exit code {code}' if signal is None else f'signal {signal}'})")
 

@@ -212,10 +212,11 @@ class LaunchTool(Struct, frozen=True, gc=False):
 class EndProgram(Struct, frozen=True, gc=False):
     """End a peer's program with SIGTERM, and with SIGKILL after 5 seconds.
 
-    If the peer is not configured, it is removed.
+    If the peer is not configured, it is removed. `force`: kill its host process if it does not answer.
     """
 
     name: str
+    force: bool = False
 
 
 class OpenSocket(Struct, frozen=True, gc=False):

@@ -205,6 +205,10 @@ class RunningProgram(Protocol):
         """
         ...
 
+    async def answers(self, seconds: float | None) -> bool:
+        """Return whether the host of the program answers within `seconds` (None: without limit)."""
+        ...
+
     async def acknowledge(self, offset: int) -> None:
         """Tell the host that the output before `offset` is in the log, so that the host may delete it."""
         ...
@@ -217,9 +221,15 @@ class RunningProgram(Protocol):
         """
         ...
 
-    async def end(self) -> Exit:
+    async def end(self, *, force: bool = False) -> Exit:
         """Send SIGTERM to the program and all its descendants, and SIGKILL after 5 seconds. Wait until all of
-        them have ended."""
+        them have ended.
+
+        If the program's host does not answer, it is killed with them if `force` is set.
+
+        Raises:
+            TurnFailure: the host does not answer, and `force` is not set.
+        """
         ...
 
     def release(self) -> None:

@@ -113,6 +113,8 @@ class ProgramInstance:
     `abandoned_turn`: the program's last turn, if it ended without an answer. The program may report the
     usage of that turn later. `last_turn`: the conversation's last turn that ended. `late`: text that arrived
     after the end of `late_turn` and is not part of its answer yet, each with whether it is in the log.
+    `silent_since`: when its host process was found not to answer, Unix time in milliseconds; None while it
+    answers.
     """
 
     entry: ProgramRow
@@ -124,6 +126,7 @@ class ProgramInstance:
     last_turn: EndedTurn | None = None
     late: list[tuple[Late, bool]] = field(default_factory=list)
     late_turn: EndedTurn | None = None
+    silent_since: int | None = None
 
     @property
     def peer(self) -> Peer:
@@ -131,6 +134,8 @@ class ProgramInstance:
 
     @property
     def status(self) -> ProgramStatus:
+        if self.silent_since is not None:
+            return ProgramStatus("stuck", "its host process does not answer", self.silent_since)
         return self.running.status
 
     def stored(self, sources: Sequence[SourceOffset]) -> int | None:

@@ -270,7 +270,7 @@ class AgentProgram(HostedProgram):
 
     async def _end_now(self) -> None:
         """End the agent: its conversation is lost, so the next message starts another process."""
-        await self.end()
+        await self.end(force=True)
         while self.ended is None:
             item = await self.feed.next(None)
             if isinstance(item, Exited | HostLost):

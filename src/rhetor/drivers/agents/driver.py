@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.drivers.base import RunningProgram, SavedState
-from rhetor.drivers.programs.driver import end_of, executable, program_of, resume_offset
+from rhetor.drivers.programs.driver import end_of, executable, first_status, program_of, resume_offset
 from rhetor.drivers.programs.host.feed import Feed
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
 from rhetor.drivers.programs.host.spec import ProgramSpec
@@ -51,14 +51,15 @@ class Agents:
         found = await self._hosts.find(host_id)
         if isinstance(found, HostGone):
             return end_of(found)
-        status = await found.status()
+        status = await first_status(found)
         protocol = self._protocol(opening(program_of(peer).cwd, left.memory))
         if protocol.opening.fork:
             protocol.memory |= {key: value for key, value in left.memory.items() if key != COPY_OF}
         protocol.resume(left.in_turn, left.asked)
-        stderr = status.stderr_total
-        feed = Feed(found, await resume_offset(found, status, left.offset), stderr)
-        return AgentProgram(
+        stderr = status.stderr_total if status is not None else None
+        offset = left.offset if status is None else await resume_offset(found, status, left.offset)
+        feed = Feed(found, offset, stderr)
+        program = AgentProgram(
             peer,
             found,
             feed,
@@ -68,8 +69,11 @@ class Agents:
             fresh=False,
             in_turn=left.in_turn,
             asked=left.asked if left.in_turn else (),
-            stderr=stderr,
+            stderr=stderr or 0,
         )
+        if status is None:
+            program.wait_for_host()
+        return program
 
     def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
         if not self._protocol(Opening("", memory)).can_fork():

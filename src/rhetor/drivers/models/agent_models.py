@@ -25,7 +25,7 @@ from rhetor.drivers.agents.protocol import AgentProtocol, Opening
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.target import AgentTarget
 from rhetor.drivers.programs.driver import executable
-from rhetor.drivers.programs.host.failures import HostLost, ProgramAlive
+from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramAlive
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import (
     ModelUnknown,
@@ -166,8 +166,12 @@ class AgentModels:
         return running
 
     async def _end(self, running: AgentProgram) -> None:
-        with suppress(HostLost):
+        try:
             await running.link.end(GRACE_SECONDS)
+        except HostLost:
+            pass  # it has ended
+        except HostSilent:
+            running.link.kill()
         await running.aclose()
         self._hosts.forget(running.link.host_id)
 

@@ -22,7 +22,7 @@ from rhetor.domain.output import Done, Plain, Record, Spooled, Text
 from rhetor.drivers.base import Prompt
 from rhetor.errors import TurnFailure
 
-from .host.failures import HostLost, ProgramOver
+from .host.failures import HostLost, HostSilent, ProgramOver
 from .host.feed import Stderr
 from .host.values import Chunk, Exited
 from .program import clock, of_stderr
@@ -125,7 +125,7 @@ class JsonProgram(StdioProgram):
             self._asked = True
             try:
                 await self.link.write(msgspec.json.encode(QUERY) + b"\n", "text")
-            except (HostLost, ProgramOver):
+            except (HostLost, HostSilent, ProgramOver):
                 pass  # the reader of its output reports that it has ended
 
 

@@ -14,7 +14,7 @@ from rhetor.drivers.base import RunningProgram, SavedState
 from rhetor.errors import ForkUnsupported, ProgramMissing, ProgramRefused
 
 from .aish_json import JsonProgram
-from .host.failures import HostLost
+from .host.failures import HostLost, HostSilent
 from .host.feed import Feed
 from .host.hosts import HostGone, Hosts
 from .host.link import HostLink
@@ -75,7 +75,11 @@ class Programs:
             if link is not None and self._mode == "pipes":
                 return self._take(peer, link, left.offset, None, changed)  # there may be unread output
             return end_of(found)
-        status = await found.status()
+        status = await first_status(found)
+        if status is None:
+            program = self._take(peer, found, left.offset, None, changed)
+            program.wait_for_host()
+            return program
         offset = await resume_offset(found, status, left.offset)
         stderr = status.stderr_total if self._mode == "pipes" else None
         return self._take(peer, found, offset, stderr, changed)
@@ -98,6 +102,14 @@ class Programs:
     ) -> HostedProgram:
         feed = Feed(link, offset, stderr)
         return self._kind(peer, link, feed, f"host:{link.host_id}", changed)
+
+
+async def first_status(found: HostLink) -> HostStatus | None:
+    """Return the status of a host that was found; None if it does not answer."""
+    try:
+        return await found.status() if found.connected else None
+    except HostSilent:
+        return None
 
 
 async def resume_offset(found: HostLink, status: HostStatus, stored: int) -> int:

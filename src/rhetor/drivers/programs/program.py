@@ -17,11 +17,12 @@ from rhetor.codec.utf8 import Invalid
 from rhetor.domain.output import Done, Output, Plain, Record, Spooled, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, ProgramState, ProgramStatus
+from rhetor.drivers import background
 from rhetor.drivers.base import PastMessage, Prompt, Viewer
 from rhetor.errors import NoTerminal, ProgramEnded, TurnFailure
 
 from .gathering import gathered
-from .host.failures import HostLost, ProgramOver
+from .host.failures import HostLost, HostSilent, ProgramOver
 from .host.feed import Feed, Stderr
 from .host.folder import start_time
 from .host.link import HostLink
@@ -31,6 +32,7 @@ STUCK_SECONDS = 60.0  # without output in a turn, after which a program counts a
 STDERR = ":stderr"
 END_SECONDS = 10.0  # how long a program that was lost may take to end
 LOOK_SECONDS = 0.01
+NO_ANSWER = "its host process does not answer"
 LAST_SECONDS = 5.0  # a killed host closes its sockets a moment before its process is gone
 
 
@@ -50,6 +52,7 @@ class HostedProgram(ABC):
         self.released = False
         self.unsent = False  # the message of the current turn has not been submitted yet
         self._changed = changed
+        self._tasks: list[asyncio.Task[None]] = []
         self._status = ProgramStatus("idle", "no turn is running", _now())
 
     def conversation(self) -> ProgramConversation:
@@ -120,19 +123,55 @@ class HostedProgram(ABC):
     async def acknowledge(self, offset: int) -> None:
         try:
             await self.link.acknowledge(offset)
-        except HostLost:
-            pass  # the reader of its output reports it
+        except (HostLost, HostSilent):
+            pass  # the reader of its output reports a loss; a later offset is enough for the host
 
-    async def end(self) -> Exit:
+    async def answers(self, seconds: float | None) -> bool:
+        return await self.link.answers(seconds)
+
+    def wait_for_host(self) -> None:
+        """Show the program as stuck until its host, which did not answer when it was found, does so."""
+        self.set_status("stuck", NO_ANSWER)
+        self._tasks.append(background.start(self._reconnect(), f"reconnect {self.link.host_id}"))
+
+    async def _reconnect(self) -> None:
+        try:
+            await self.link.connect()
+            while not await self.link.answers(None):
+                pass
+            host = await self.link.status()
+        except (HostLost, HostSilent):
+            return  # the reader of its output reports the loss
+        if host.waiting and self.feed.offset > host.acknowledged:
+            await self.acknowledge(min(self.feed.offset, host.head))
+        if self.link.mode == "pipes":
+            self.feed.follow_stderr(host.stderr_total)
+        if (self._status.state, self._status.evidence) == ("stuck", NO_ANSWER):
+            self.set_status("idle", "no turn is running")
+
+    async def end(self, *, force: bool = False) -> Exit:
         try:
             return exit_of(await self.link.end())
         except HostLost as lost:
             return Exit(lost=lost.detail)
+        except HostSilent:
+            if not force:
+                raise
+            return await self._kill()
+
+    async def _kill(self) -> Exit:
+        """Kill a host that does not answer; its program ends with it."""
+        self.link.kill()
+        await _until_over(self.host_pid, self.link.identity.host_start)
+        lost = HostLost(self.link.host_id, "its host process did not answer, so both were killed")
+        await self.feed.give_up(lost)
+        return Exit(lost=lost.detail)
 
     def release(self) -> None:
         self.released = True
 
     async def aclose(self) -> None:
+        await background.stop(*self._tasks)
         await self.feed.aclose()
         if self.ended is not None and self.ended.lost is not None:
             await self._end_lost()
@@ -143,8 +182,11 @@ class HostedProgram(ABC):
         is still there."""
         with suppress(TurnFailure, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
-                end = await self.link.end()
-                await self.link.acknowledge(end.head)
+                try:
+                    end = await self.link.end()
+                    await self.link.acknowledge(end.head)
+                except HostSilent:
+                    self.link.kill()
         await _until_over(self.host_pid, self.link.identity.host_start)
 
     @asynccontextmanager

@@ -9,7 +9,7 @@ from rhetor.codec.utf8 import Decoder
 from rhetor.domain.output import Done, Plain, Spooled
 from rhetor.drivers.base import Prompt
 
-from .host.failures import HostLost, ProgramOver
+from .host.failures import HostLost, HostSilent, ProgramOver
 from .host.feed import Stderr
 from .host.values import Chunk, Exited
 from .program import HostedProgram, clock, of_stderr, plain
@@ -96,5 +96,5 @@ class StdioProgram(HostedProgram):
     async def interrupt(self) -> None:
         try:
             await self.link.signal(signal.SIGINT)
-        except (HostLost, ProgramOver):
+        except (HostLost, HostSilent, ProgramOver):
             pass  # the program has ended already

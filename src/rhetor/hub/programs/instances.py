@@ -114,7 +114,7 @@ async def _read(state: State, instance: ProgramInstance) -> None:
         raise
     except Exception:  # an error in a driver must not end the hub
         log.exception("reading a program's output failed", extra={"peer": instance.peer.name})
-        await instance.running.end()  # otherwise it would run without supervision
+        await instance.running.end(force=True)  # otherwise it would run without supervision
     await _record_end(state, instance, line)
 
 

@@ -19,6 +19,7 @@ from rhetor.errors import (
     Malformed,
     NameTaken,
     NotRunning,
+    TurnFailure,
     UnknownPeer,
     Unprocessable,
 )
@@ -106,6 +107,7 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
         Forbidden: the caller is a program.
         UnknownPeer: there is no peer of this name.
         NotRunning: no program of the peer is running.
+        TurnFailure: the program's host does not answer, and `force` is not set.
     """
     require_person(principal)
     peer = state.peers.get(command.name)
@@ -114,7 +116,7 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     if not instances and (configured or peer.name not in state.gone):
         raise NotRunning(peer.name)
     ended, _ = state.gone.get(peer.name, (Exit(), 0))
-    await asyncio.gather(*(_end(instance) for instance in instances))
+    await asyncio.gather(*(_end(instance, command.force) for instance in instances))
     if instances:
         ended = instances[-1].running.ended or Exit()
     if not configured:
@@ -129,8 +131,8 @@ def _remove_announced(state: State, peer: Peer) -> None:
         state.peers.remove(peer.name)
 
 
-async def _end(instance: ProgramInstance) -> None:
-    await instance.running.end()
+async def _end(instance: ProgramInstance, force: bool) -> None:
+    await instance.running.end(force=force)
     await instance.end_logged.wait()
 
 
@@ -221,8 +223,9 @@ async def register(state: State) -> None:
 
 async def adopt(state: State) -> None:
     """Reconnect to the programs that an earlier hub started, and record the end of those that have ended."""
-    for row in await state.store.find("program", state="running", limit=10_000):
-        await _adopt(state, ProgramRow.of(row))
+    rows = await state.store.find("program", state="running", limit=10_000)
+    # all at the same time, because each may have to wait for a host that does not answer
+    await asyncio.gather(*(_adopt(state, ProgramRow.of(row)) for row in rows))
 
 
 async def _adopt(state: State, entry: ProgramRow) -> None:
@@ -230,7 +233,10 @@ async def _adopt(state: State, entry: ProgramRow) -> None:
     entry, found = _with_current_rules(state, entry), None
     if driver is not None:
         saved = await _saved_state(state, entry)
-        found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))
+        try:
+            found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))
+        except TurnFailure as error:  # no program keeps the hub from starting
+            found = Exit(lost=error.detail)
     if found is None or isinstance(found, Exit):
         await _record_end(state, entry, found or Exit(lost="its driver is no longer configured"))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -12,7 +13,8 @@ from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.turn import UNSTARTED
-from rhetor.errors import PeerBusy
+from rhetor.errors import PeerBusy, TurnFailure
+from rhetor.hub.active import ProgramInstance
 
 from .instances import instances_of
 from .lifecycle import instance_key
@@ -28,6 +30,8 @@ URGENCY: tuple[ProgramState, ...] = (
     "available",
     "gone",
 )  # if a peer has several programs, its status is the first of these
+LOOK_SECONDS = 1.0  # for hosts to answer before the peers are listed
+INSPECT_SECONDS = 2.0
 RESTING = frozenset({"available", "idle", "gone"})
 
 
@@ -58,6 +62,40 @@ def status_of(state: State, peer: Peer) -> ProgramStatus:
 def visible_to(principal: Principal, status: ProgramStatus) -> ProgramStatus:
     """Return the part of a status that the caller may see: for a program, only the state and its time."""
     return ProgramStatus(status.state, "", status.since) if principal.is_agent else status
+
+
+async def look_at_hosts(state: State, instances: Sequence[ProgramInstance]) -> None:
+    """Find out which programs' host processes do not answer within `LOOK_SECONDS`. Until they answer, their
+    programs count as stuck."""
+    asked = [instance for instance in instances if instance.silent_since is None]
+    answered = await asyncio.gather(*(instance.running.answers(LOOK_SECONDS) for instance in asked))
+    for instance, answers in zip(asked, answered, strict=True):
+        if not answers and instance.silent_since is None:
+            instance.silent_since = state.ids.now()
+            work = _until_it_answers(state, instance)
+            instance.tasks.append(state.background.start(work, f"wait for the host of {instance.peer.name}"))
+            _changed(state, instance)
+
+
+async def _until_it_answers(state: State, instance: ProgramInstance) -> None:
+    await instance.running.answers(None)
+    instance.silent_since = None
+    _changed(state, instance)
+
+
+def _changed(state: State, instance: ProgramInstance) -> None:
+    instance.changed.set()
+    state.notifier.notify()
+
+
+async def inspect(state: State, instance: ProgramInstance) -> ProgramStatus:
+    """Return the program's status with its reasons; without them if they cannot be found out in time."""
+    await look_at_hosts(state, [instance])
+    if instance.silent_since is None:
+        with suppress(TimeoutError, TurnFailure):
+            async with asyncio.timeout(INSPECT_SECONDS):
+                return await instance.running.inspect()
+    return instance.status
 
 
 def require_rest(state: State, peer: Peer, session_id: str) -> None:

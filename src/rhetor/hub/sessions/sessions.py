@@ -310,4 +310,4 @@ def _end_program(state: State, session: Session) -> None:
     for instance in list(state.instances.values()):
         peer = instance.peer
         if instance.entry.key == instance_key(state, peer, session.id) != peer.name:
-            state.background.start(instance.running.end(), f"end {peer.name}")
+            state.background.start(instance.running.end(force=True), f"end {peer.name}")

@@ -537,6 +537,12 @@ class CapableQuery(Query, frozen=True, kw_only=True):
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.7
 
 
+class EndQuery(Query, frozen=True, kw_only=True):
+    """`force`: kill the program's host process if it does not answer."""
+
+    force: bool = False
+
+
 class ToolsQuery(Query, frozen=True, kw_only=True):
     """What to return of the tools. `check`: run each program's health check too."""
 

@@ -13,7 +13,7 @@ from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import ProgramStatus
 from rhetor.hub.programs.instances import instances_of, reports
-from rhetor.hub.programs.status import running_turns, status_of, visible_to
+from rhetor.hub.programs.status import look_at_hosts, running_turns, status_of, visible_to
 from rhetor.hub.sessions import sessions
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
@@ -25,7 +25,9 @@ from .bodies import CapableQuery, MessageBody
 
 
 async def list_peers(call: Call) -> dict[str, Any]:
-    """List every peer and every team, with its status and the evidence for it."""
+    """List every peer and every team, with its status and the evidence for it. A program whose host does not
+    answer within a second is listed as stuck."""
+    await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
     peers = call.hub.state.peers
     teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
     counts = await sessions.counted(call.hub.state, call.who)

@@ -11,12 +11,19 @@ from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
 from rhetor.errors import UnknownPeer
 from rhetor.hub.programs.instances import instances_of, reports
-from rhetor.hub.programs.status import running_turns, until_idle, visible_to, waiting_messages
+from rhetor.hub.programs.status import (
+    inspect,
+    look_at_hosts,
+    running_turns,
+    until_idle,
+    visible_to,
+    waiting_messages,
+)
 from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
-from .bodies import LaunchBody, ProgramBody, ToolsQuery, WaitBody
+from .bodies import EndQuery, LaunchBody, ProgramBody, ToolsQuery, WaitBody
 from .peers import instance_view, peer_status, shape
 
 # a wrapped program was found by its owner's shell, whose variables the hub does not keep
@@ -33,9 +40,10 @@ async def announce(call: Call, body: ProgramBody) -> dict[str, Any]:
     return await shape(call, await call.execute(body.command()))
 
 
-async def end(call: Call, name: str) -> dict[str, Any]:
-    """End a peer's program and all its descendants: SIGTERM, and SIGKILL after 5 seconds."""
-    return await _end(call, name)
+async def end(call: Call, name: str, query: EndQuery) -> dict[str, Any]:
+    """End a peer's program and all its descendants: SIGTERM, and SIGKILL after 5 seconds. With `force`, the
+    program's host process is killed if it does not answer."""
+    return await _end(call, name, query)
 
 
 async def status(call: Call, id: str) -> dict[str, Any]:
@@ -43,7 +51,7 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     state = call.hub.state
     peer = state.peers.get(id)
     instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
-    how = await instance.running.inspect() if instance else peer_status(call.node, peer)
+    how = await inspect(state, instance) if instance else peer_status(call.node, peer)
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
     seen = visible_to(call.who, how)
     place = resources.InstanceView(instance.running.pid if instance else None, seen)
@@ -58,6 +66,7 @@ async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
 
 async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
     """List the configured and the wrapped programs; with `check`, also the results of their health checks."""
+    await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
     peers = [peer for peer in call.hub.state.peers if peer.kind is PeerKind.TOOL]
     found = [await _tool(call, peer) for peer in peers]
     if query.check:
@@ -78,8 +87,8 @@ async def launch(call: Call, name: str, body: LaunchBody) -> dict[str, Any]:
     return await _tool(call, peer)
 
 
-async def terminate(call: Call, name: str) -> dict[str, Any]:
-    return await _end(call, _tool_peer(call.node, name).name)
+async def terminate(call: Call, name: str, query: EndQuery) -> dict[str, Any]:
+    return await _end(call, _tool_peer(call.node, name).name, query)
 
 
 async def capabilities(call: Call, name: str) -> dict[str, Any]:
@@ -101,8 +110,8 @@ async def capabilities(call: Call, name: str) -> dict[str, Any]:
     }
 
 
-async def _end(call: Call, name: str) -> dict[str, Any]:
-    ended: Exit = await call.execute(EndProgram(name))
+async def _end(call: Call, name: str, query: EndQuery) -> dict[str, Any]:
+    ended: Exit = await call.execute(EndProgram(name, query.force))
     return {"name": name, "exit_code": ended.exit_code, "signal": ended.signal}
 
 

@@ -35,8 +35,8 @@ CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
 ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
-PROGRAM: Errors = (e.ProgramMissing, e.ProgramRefused)
-ENDED: Errors = (e.UnknownPeer, e.NotRunning, *STORED)
+PROGRAM: Errors = (e.ProgramMissing, e.ProgramRefused, e.HostSilent)
+ENDED: Errors = (e.UnknownPeer, e.NotRunning, e.HostSilent, *STORED)
 GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
 CONTEXT: Errors = (*PEER, e.Unprocessable, *STORED)
 PURPOSE: Errors = (e.UnknownPeer, *STORED)
@@ -156,12 +156,13 @@ ROUTES = (
 
     Route("POST", "/api/v2/programs", OWNER, programs.announce, b.ProgramBody, a.Peer,
           (e.NameTaken, *PROGRAM, *STORED), body_bytes=3 << 20),
-    Route("DELETE", "/api/v2/programs/{name}", USER, programs.end, None, a.Ended, ENDED),
+    Route("DELETE", "/api/v2/programs/{name}", USER, programs.end, None, a.Ended, ENDED, b.EndQuery),
     Route("GET", "/api/v2/tools", USER, programs.tools, answer=a.Tools, query=b.ToolsQuery),
     Route("GET", "/api/v2/tools/{name}", USER, programs.tool, None, a.CheckedTool, (e.UnknownPeer,)),
     Route("POST", "/api/v2/tools/{name}/launch", USER, programs.launch, b.LaunchBody, a.Tool,
           (e.UnknownPeer, *PROGRAM, *STORED)),
-    Route("POST", "/api/v2/tools/{name}/terminate", USER, programs.terminate, None, a.Ended, ENDED),
+    Route("POST", "/api/v2/tools/{name}/terminate", USER, programs.terminate, None, a.Ended, ENDED,
+          b.EndQuery),
     Route("GET", "/api/v2/tools/{name}/capabilities", USER, programs.capabilities, None, a.ToolCapabilities,
           (e.UnknownPeer,)),
 

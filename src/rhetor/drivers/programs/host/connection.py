@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from struct import Struct
 
 from rhetor.codec import host_frames as frames
 from rhetor.codec.host_frames import Frame, FrameBroken
 
-from .failures import HostRefused, StdinClosed
+from .failures import HostRefused, HostSilent, StdinClosed
 from .folder import start_time
 from .spec import HostIdentity
 
 _LENGTH = Struct(">I")
+ANSWER_SECONDS = 5.0  # for a host to answer: it needs milliseconds, more on a busy machine
+FULL_SECONDS = 0.5  # between two attempts to connect to a host that does not accept connections
 _CREDENTIALS = Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _REASONS = {
     frames.WRONG_NONCE: "the nonce is wrong",
@@ -23,6 +26,20 @@ _REASONS = {
     frames.NO_TERMINAL: "the program runs on pipes, not in a terminal",
     frames.TURN_LOST: "the rest of the write came too late",
 }
+
+
+@asynccontextmanager
+async def answering(host_id: str, seconds: float | None = ANSWER_SECONDS) -> AsyncIterator[None]:
+    """Limit the time of requests to a host. None means without limit.
+
+    Raises:
+        HostSilent: the time is up.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise HostSilent(host_id) from None
 
 
 class AlreadyEnded(Exception):
@@ -44,15 +61,24 @@ class HostConnection:
         self._identity = identity
 
     @classmethod
-    async def open(cls, identity: HostIdentity, *, hub: bool = False) -> HostConnection:
+    async def open(
+        cls, identity: HostIdentity, *, hub: bool = False, seconds: float | None = ANSWER_SECONDS
+    ) -> HostConnection:
         """Connect and authenticate. With `hub`, the host keeps running as long as the connection is open.
+        `seconds`: how long to wait for the host; None means without limit.
 
         Raises:
             ConnectionError: no process listens on the socket, or a process that is not this host.
             HostRefused: the nonce is wrong.
+            HostSilent: the host does not answer in time.
         """
+        async with answering(identity.host_id, seconds):
+            return await cls._open(identity, hub)
+
+    @classmethod
+    async def _open(cls, identity: HostIdentity, hub: bool) -> HostConnection:
         try:
-            reader, writer = await asyncio.open_unix_connection(identity.socket, limit=1 << 17)
+            reader, writer = await _connected(identity.socket)
         except OSError as error:
             raise ConnectionError(str(error)) from error
         connection = cls(reader, writer, identity)
@@ -66,9 +92,7 @@ class HostConnection:
         return connection
 
     def _check_peer(self) -> None:
-        peer: socket.socket = self._writer.get_extra_info("socket")
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid = _CREDENTIALS.unpack(credentials)[0]
+        pid = _peer(self._writer)
         ours = self._identity
         if pid != ours.host_pid or start_time(pid) != ours.host_start:
             raise ConnectionError(f"another process listens on {ours.socket}")
@@ -111,6 +135,28 @@ class HostConnection:
         self._writer.close()
 
     async def aclose(self) -> None:
+        if self._writer.transport.get_write_buffer_size():
+            self._writer.transport.abort()  # the host does not read, so the rest would never be sent
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
+
+
+async def _connected(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a socket. If its queue is full, because the host does not accept connections, try again."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_unix_connection(path, limit=1 << 17)
+            if _peer(writer):
+                return reader, writer
+            writer.close()  # asyncio's own loop takes a full queue for a connection
+        except BlockingIOError:  # uvloop
+            pass
+        await asyncio.sleep(FULL_SECONDS)
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """Return the process id of the other side; 0 if there is none."""
+    connected: socket.socket = writer.get_extra_info("socket")
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[0])

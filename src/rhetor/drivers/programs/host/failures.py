@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rhetor.errors import HostSilent as HostSilent
 from rhetor.errors import RhetorError, TurnFailure
 
 

@@ -56,7 +56,17 @@ class Feed:
         self._end: Exited | HostLost | None = None
         self._tasks = [background.start(self._read(offset), f"read {link.host_id}", self._unreadable)]
         if stderr is not None:
-            self._tasks.append(background.start(self._pull(stderr), f"stderr {link.host_id}"))
+            self.follow_stderr(stderr)
+
+    def follow_stderr(self, offset: int) -> None:
+        """Read stderr too, from `offset` on."""
+        self._tasks.append(background.start(self._pull(offset), f"stderr {self._link.host_id}"))
+
+    async def give_up(self, reason: HostLost) -> None:
+        """Stop reading, and return `reason` as the last item."""
+        await background.stop(*self._tasks)
+        if self._end is None:
+            await self._items.put(reason)
 
     @property
     def claimed(self) -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 from rhetor.codec import host_frames as frames
@@ -77,6 +79,31 @@ def start_time(pid: int) -> int | None:
 def boot_id() -> str:
     """Return the id of the machine's current boot. Pids and start times are comparable only within a boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def runs(identity: HostIdentity) -> bool:
+    """Return whether the host is running, or stopped."""
+    return identity.boot_id == boot_id() and start_time(identity.host_pid) == identity.host_start
+
+
+def kill(identity: HostIdentity) -> None:
+    """Kill a host if it is running. Its guard then kills the program and all its descendants."""
+    if not runs(identity):
+        return
+    guard = parent(identity.host_pid)
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(identity.host_pid, signal.SIGKILL)
+        if guard is not None and guard > 1:
+            os.kill(guard, signal.SIGCONT)  # it may be stopped too
+
+
+def parent(pid: int) -> int | None:
+    """Return the pid of the parent process; None if the process has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 
 def processes_of(session: int) -> list[int]:

@@ -20,9 +20,9 @@ from pathlib import Path
 from rhetor.codec import host_frames as frames
 from rhetor.errors import InvalidSettings, ProgramMissing, ProgramRefused
 
-from .failures import HostIdTaken, HostRefused, ProgramAlive
-from .folder import HostFolder, boot_id, processes_of, start_time
-from .link import HostLink
+from .failures import HostIdTaken, HostRefused, HostSilent, ProgramAlive
+from .folder import HostFolder, boot_id, processes_of, runs, start_time
+from .link import LOOK_SECONDS, HostLink
 from .spec import HostIdentity, Limits, ProgramSpec, request
 from .values import Chunk, Exited
 
@@ -105,9 +105,10 @@ class Hosts:
         """End the host if it is running already, and remove its folder."""
         folder = self._of(host_id)
         identity = folder.identity()
-        if identity is not None and _runs(identity):
+        if identity is not None and runs(identity):
             with suppress(ProcessLookupError):
                 os.kill(identity.host_pid, signal.SIGTERM)
+                os.kill(identity.host_pid, signal.SIGCONT)
         shutil.rmtree(folder.path, ignore_errors=True)
 
     def _new_folder(self, host_id: str) -> Path:
@@ -165,7 +166,8 @@ class Hosts:
 
     async def find(self, host_id: str) -> HostLink | HostGone:
         """Find the host with this id. Its pid, start time, boot id and nonce must be those of the process
-        that was started. If the host was killed, remaining processes of its program are killed.
+        that was started. If the host was killed, remaining processes of its program are killed. A host that
+        does not answer within `LOOK_SECONDS` is returned as a link that is not `connected` yet.
 
         Raises:
             HostRefused: the process is the same, but the nonce is wrong (its folder was tampered with).
@@ -174,10 +176,13 @@ class Hosts:
         identity = folder.identity()
         if identity is None:
             return HostGone(host_id, folder)
-        if _runs(identity):
+        if runs(identity):
             # the host may exit before it answers
             with suppress(ConnectionError, EOFError):
-                return await HostLink.open(identity, folder)
+                try:
+                    return await HostLink.open(identity, folder, LOOK_SECONDS)
+                except HostSilent:
+                    return HostLink(identity, folder, None)
         if folder.exited() is None:
             _sweep(identity)
         return HostGone(host_id, folder)
@@ -197,11 +202,12 @@ class Hosts:
         folder = self._of(host_id)
         identity = folder.identity()
         if identity is not None:
-            if _runs(identity):
+            if runs(identity):
                 if folder.exited() is None:
                     raise ProgramAlive(host_id)
                 with suppress(ProcessLookupError):
                     os.kill(identity.host_pid, signal.SIGTERM)
+                    os.kill(identity.host_pid, signal.SIGCONT)
             elif folder.exited() is None:
                 _sweep(identity)
             Path(identity.socket).unlink(missing_ok=True)
@@ -228,10 +234,6 @@ def _refused(spec: ProgramSpec, reason: str, errno: str = "") -> ProgramRefused:
     executable = spec.argv[0] if spec.argv else ""
     detail = f"{executable} cannot be started: {reason}"
     return ProgramRefused(detail, executable=executable, reason=reason, errno=errno)
-
-
-def _runs(identity: HostIdentity) -> bool:
-    return identity.boot_id == boot_id() and start_time(identity.host_pid) == identity.host_start
 
 
 def _sweep(identity: HostIdentity) -> None:

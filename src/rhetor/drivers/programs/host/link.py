@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Literal
 
 from rhetor.codec import host_frames as frames
 from rhetor.codec.host_frames import FrameBroken
+from rhetor.drivers import background
+from rhetor.errors import TurnFailure
 
-from .connection import AlreadyEnded, HostConnection
-from .failures import HostLost, InvalidHostAnswer, ProgramOver
-from .folder import HostFolder
+from .connection import ANSWER_SECONDS, AlreadyEnded, HostConnection, answering
+from .failures import HostLost, HostSilent, InvalidHostAnswer, ProgramOver
+from .folder import HostFolder, kill
 from .spec import HostIdentity, Mode
 from .values import Chunk, Exited, HostStatus, Lost, exited, status
 
+LOOK_SECONDS = 2.0  # for a host to answer that is found again, or that ends its program
+KILL_SECONDS = 5.0  # for the descendants of a program to die after SIGKILL
 _KINDS = {"keys": frames.KEYS, "text": frames.TEXT}
 
 
@@ -26,8 +30,9 @@ class HostLink:
     """A running host, or, without a `hub_connection`, what a host has left in its folder. A host ends its
     program some time after the last link to it was closed.
 
-    Calls may run at the same time. Each raises HostLost if the host was killed or sends invalid answers.
-    Calls that need the program raise ProgramOver if it has ended.
+    Calls may run at the same time. Each raises HostLost if the host was killed or sends invalid answers, and
+    HostSilent if it does not answer. Readers wait instead: a host that was stopped may continue. Calls that
+    need the program raise ProgramOver if it has ended.
     """
 
     def __init__(
@@ -41,16 +46,57 @@ class HostLink:
         self._controlling = asyncio.Lock()
         self._input: list[HostConnection] = []
         self._writing = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, identity: HostIdentity, folder: HostFolder) -> HostLink:
+    async def open(
+        cls, identity: HostIdentity, folder: HostFolder, seconds: float = ANSWER_SECONDS
+    ) -> HostLink:
         """Connect to a running host.
 
         Raises:
             ConnectionError, EOFError: the host is gone, or another process listens in its place.
             HostRefused: the nonce is wrong.
+            HostSilent: the host does not answer.
         """
-        return cls(identity, folder, await HostConnection.open(identity, hub=True))
+        connection = await HostConnection.open(identity, hub=True, seconds=seconds)
+        return cls(identity, folder, connection)
+
+    async def connect(self) -> None:
+        """Connect to a host that was silent before, as its hub. Waits without limit until it answers.
+
+        Raises:
+            HostLost: the host is gone.
+        """
+        if self.connected:
+            return
+        try:
+            self._hub_connection = await HostConnection.open(self.identity, hub=True, seconds=None)
+        except (OSError, EOFError, ValueError):
+            raise HostLost(self.host_id) from None
+
+    async def answers(self, seconds: float | None) -> bool:
+        """Return whether the host answers within `seconds` (None: without limit). True also if it is gone,
+        which readers report.
+
+        At most one such question is open at a time.
+        """
+        if self._looking is None:
+            self._looking = background.start(self._look(), f"look at {self.host_id}")
+        looking = self._looking
+        await asyncio.wait((looking,), timeout=seconds)
+        if looking.done() and self._looking is looking:
+            self._looking = None
+        return looking.done()
+
+    async def _look(self) -> None:
+        with suppress(OSError, EOFError, ValueError, TurnFailure):
+            (await HostConnection.open(self.identity, seconds=None)).close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the host has answered. If not, it is silent or gone."""
+        return self._hub_connection is not None
 
     @property
     def host_id(self) -> str:
@@ -102,7 +148,7 @@ class HostLink:
                 raise HostLost(self.host_id) from None
 
     async def _follow(self, kind: int, offset: int) -> AsyncGenerator[Chunk | Lost | Exited, None]:
-        connection = await HostConnection.open(self.identity)
+        connection = await HostConnection.open(self.identity, seconds=None)
         try:
             await connection.send(kind, frames.pack_offset(offset))
             while True:
@@ -127,7 +173,19 @@ class HostLink:
             for at in pieces:
                 piece = data[at : at + frames.MAX_PIECE_BYTES]
                 last = at == pieces[-1]
-                await connection.ask(frames.WRITE, frames.pack_write(_KINDS[kind], piece, last=last))
+                await self._piece(connection, frames.pack_write(_KINDS[kind], piece, last=last))
+
+    async def _piece(self, connection: HostConnection, body: bytes) -> None:
+        """Write a piece. The host answers only when the program has taken it, which may take any time, so
+        only the host's silence is limited."""
+        asked = asyncio.create_task(connection.ask(frames.WRITE, body), name=f"write {self.host_id}")
+        try:
+            while not (await asyncio.wait((asked,), timeout=ANSWER_SECONDS))[0]:
+                if not await self.answers(ANSWER_SECONDS):
+                    raise HostSilent(self.host_id)
+            await asked
+        finally:
+            await background.stop(asked)
 
     async def close_stdin(self) -> None:
         """End the program's input after all earlier writes: close its pipe, or type the end-of-file key."""
@@ -167,15 +225,22 @@ class HostLink:
     async def end(self, grace: float = 5.0) -> Exited:
         """End the program and all its descendants: SIGTERM, then SIGKILL after `grace` seconds. Returns when
         all of them have ended."""
-        return await self._ask_for_end(frames.END, frames.pack_number(round(grace * 1000)))
+        number = frames.pack_number(round(grace * 1000))
+        return await self._ask_for_end(frames.END, number, grace + KILL_SECONDS)
 
     async def wait(self) -> Exited:
         """Wait until the program has ended, and return how it ended."""
         return await self._ask_for_end(frames.WAIT)
 
+    def kill(self) -> None:
+        """Kill a host that does not answer. Its program and all descendants end with it."""
+        kill(self.identity)
+
     async def aclose(self) -> None:
         """Close the connections. The program and its host continue to run."""
         self._closed = True
+        if self._looking is not None:
+            await background.stop(self._looking)
         for connection in (self._hub_connection, *self._control, *self._input):
             if connection is not None:
                 await connection.aclose()
@@ -183,14 +248,19 @@ class HostLink:
         self._input.clear()
 
     async def _ask(self, kind: int, body: bytes = b"") -> bytes:
-        async with self._controlling, self._connection(self._control) as connection:
+        async with (
+            answering(self.host_id),
+            self._controlling,
+            self._connection(self._control) as connection,
+        ):
             return await connection.ask(kind, body)
 
-    async def _ask_for_end(self, kind: int, body: bytes = b"") -> Exited:
+    async def _ask_for_end(self, kind: int, body: bytes = b"", seconds: float | None = None) -> Exited:
         try:
-            connection = await HostConnection.open(self.identity)
+            connection = await HostConnection.open(self.identity, seconds=LOOK_SECONDS)
             try:
-                return exited(await connection.ask(kind, body))
+                async with answering(self.host_id, seconds):
+                    return exited(await connection.ask(kind, body))
             finally:
                 connection.close()
         except ValueError as error:

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from rhetor.domain.output import Done, Plain, Spooled, Text
 from rhetor.domain.program import Dialog, ProgramStatus
 from rhetor.drivers.base import Prompt, Viewer
-from rhetor.drivers.programs.host.failures import HostLost, ProgramOver
+from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramOver
 from rhetor.drivers.programs.host.values import Chunk, Exited
-from rhetor.drivers.programs.program import HostedProgram, clock
+from rhetor.drivers.programs.program import NO_ANSWER, HostedProgram, clock
 from rhetor.drivers.programs.status import Signs, status
 from rhetor.drivers.programs.terminal.dialogs import is_prompt, like_prompt
 from rhetor.errors import ProgramBlocked
@@ -37,6 +37,7 @@ AT_ONCE_BYTES = 4 << 10  # more than this is drawn in a thread
 DRAW_SECONDS = 0.05
 QUIET_SECONDS = 0.6
 START_SECONDS = 10.0  # how long the first message waits until the program reads input
+SILENT_SECONDS = 1.0  # between two attempts to draw the screen if the host does not answer
 BUSY_SECONDS = 60.0  # how long a message waits for a command that no message started
 _MARK = re.compile(rb"\x1b\]133;([ABCD])")
 
@@ -202,7 +203,7 @@ class TerminalProgram(HostedProgram):
     async def interrupt(self) -> None:
         try:
             await self.link.write(b"\x03", "keys")
-        except (HostLost, ProgramOver):
+        except (HostLost, HostSilent, ProgramOver):
             pass  # there is nothing left to interrupt
 
     def turn_ended(self) -> None:
@@ -253,7 +254,7 @@ class TerminalProgram(HostedProgram):
     async def _reply(self, replies: bytes) -> None:
         try:
             await self.link.write(replies, "keys")
-        except (HostLost, ProgramOver):
+        except (HostLost, HostSilent, ProgramOver):
             pass  # the program no longer waits for them
 
     async def _resize(self, size: Size) -> None:
@@ -261,12 +262,16 @@ class TerminalProgram(HostedProgram):
             self._screen.resize(*size)
         try:
             await self.link.resize(*size)
-        except (HostLost, ProgramOver):
+        except (HostLost, HostSilent, ProgramOver):
             pass  # the viewers learn of the end after the last output
 
     async def _look_around(self) -> float | None:
         """Update the status; return when to do so again, or None if only output can change it."""
-        self._judge(await self.drawn())
+        try:
+            self._judge(await self.drawn())
+        except HostSilent:
+            self.set_status("stuck", NO_ANSWER)
+            return clock() + SILENT_SECONDS
         if self._heard is None:
             return None
         again = self._heard + QUIET_SECONDS + 0.01
