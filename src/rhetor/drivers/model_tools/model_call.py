@@ -22,6 +22,7 @@ from rhetor.drivers.models import errors
 from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
 from rhetor.drivers.models.deadline import DeadlineExceeded
 from rhetor.drivers.models.exchange import Call
+from rhetor.drivers.models.target import Target
 from rhetor.errors import ProviderFailed, ToolCallRefused, Unprocessable
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class ToolExchange:
         self._begun = False
         self._argument_bytes = 0
         self._outputs = self._answer()
+
+    @property
+    def target(self) -> Target:
+        """The model that is called."""
+        return self._call.target
 
     async def start(self) -> Sequence[Output]:
         """As `Exchange.start`."""
@@ -184,6 +190,9 @@ class ToolExchange:
         """Return the typed failure, from the SDK's own error if there is one: it has more details than
         pydantic-ai's."""
         call, target = self._call, self._call.target
+        typed = next((cause for cause in _causes(error) if isinstance(cause, ProviderFailed)), None)
+        if typed is not None:
+            return typed
         cause = _sdk_error(error)
         if isinstance(outside := _outermost(error), Unprocessable):
             return errors.out_of_reach(target, outside)

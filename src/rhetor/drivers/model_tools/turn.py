@@ -20,6 +20,7 @@ from rhetor.drivers.model_tools.calls import InvalidCall, RequestedCall, ToolCal
 from rhetor.drivers.model_tools.model_call import ToolExchange
 from rhetor.drivers.model_tools.results import Answers
 from rhetor.drivers.model_tools.toolbox import Servers, Toolbox
+from rhetor.drivers.models import errors
 from rhetor.drivers.models.deadline import Interrupted
 from rhetor.drivers.models.exchange import Call, Exchange
 from rhetor.drivers.models.turn import ModelTurn, Question, TurnResources
@@ -53,6 +54,15 @@ class ToolAwareTurn(ModelTurn):
     def response(self) -> ModelResponse | None:
         """The complete answer, after `outputs` has ended; None if the offline model gave it."""
         return self._last.response if self._last is not None else None
+
+    def require_text(self, done: Done, *, said: bool) -> None:
+        """Check that the turn has a text: an answer without one must not pass for a real one.
+
+        Raises:
+            EmptyAnswer: nothing was said.
+        """
+        if self._last is not None and not said:
+            raise errors.empty(self._last.target, done.finish_reason, "", has_calls=False)
 
     def _exchange(self, call: Call) -> Exchange:
         self._last = ToolExchange(call, self._messages, self._tools)
@@ -102,6 +112,7 @@ class ToolTurn:
             if turn.interrupted:
                 raise Interrupted
             if (response := turn.response) is None or not (requested := _requested_calls(response)):
+                turn.require_text(done, said=self._said_something)
                 yield done
                 return
             calls = ToolCalls(self._toolbox, self._servers, self._answers)
@@ -126,7 +137,8 @@ class ToolTurn:
                 if isinstance(output, Text) and output.channel == "answer":
                     if first and self._said_something:
                         yield Text("\n\n")
-                    first, self._said_something = False, True
+                    first = False
+                    self._said_something = self._said_something or bool(output.text.strip())
                 yield output
 
     def _check(self, calls: ToolCalls, wished: int) -> None:

@@ -232,7 +232,8 @@ def _failure(target: Target, status: int, said: Reason) -> ProviderFailed:
     names = f"{said.words} {said.type} {said.code}"
     kind, retryable, hint = _condition(target, status, names)
     reason = {"reason": QUOTA} if _is_quota(status, names) else {}
-    detail = f"{target.provider.name} refused the request: {_masked(target, said.words) or 'no reason given'}"
+    words = said.words or said.type or str(said.code) or "no reason given"
+    detail = f"{target.provider.name} refused the request: {_masked(target, words)}"
     return kind(
         _placed(target, detail, status), retryable=retryable, **_data(target, status or None, hint), **reason
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rhetor.drivers.models.network import certificates
+from rhetor.drivers.models.repaired_body import repairing
 from rhetor.drivers.models.target import Provider
 from rhetor.drivers.models.urls import Resolve, pin
 
@@ -41,7 +42,7 @@ def openai_sdk(
         base_url=provider.base_url,
         max_retries=0,
         timeout=openai.Timeout(None, connect=connect_timeout),
-        http_client=_http_client(openai.DefaultAioHttpClient, _preparing(provider, resolve), trust, proxy),
+        http_client=_http_client(openai.DefaultAioHttpClient, provider, resolve, trust, proxy),
     )
 
 
@@ -61,7 +62,7 @@ def anthropic_sdk(
         max_retries=0,
         timeout=anthropic.Timeout(None, connect=connect_timeout),
         open_telemetry=False,
-        http_client=_http_client(anthropic.DefaultAioHttpClient, _preparing(provider, resolve), trust, proxy),
+        http_client=_http_client(anthropic.DefaultAioHttpClient, provider, resolve, trust, proxy),
     )
 
 
@@ -80,14 +81,15 @@ def failures(provider: Provider) -> tuple[type[Exception], ...]:
 
 def _http_client(
     factory: Callable[..., httpx2.AsyncClient],
-    preparing: Preparing,
+    provider: Provider,
+    resolve: Resolve,
     trust: ssl.SSLContext | None,
     proxy: str | None,
 ) -> httpx2.AsyncClient:
     import httpx2
 
     limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEPT_ALIVE)
-    hooks = {"request": [preparing]}
+    hooks: dict[str, Any] = {"request": [_preparing(provider, resolve)], "response": [repairing(provider)]}
     # the environment is read in `network.py`, which never sends a call to this machine through a proxy
     return factory(
         follow_redirects=False,
@@ -108,6 +110,8 @@ def _preparing(provider: Provider, resolve: Resolve) -> Preparing:
         if not provider.key:
             for name in ("authorization", "x-api-key"):
                 request.headers.pop(name, None)
+        # a compressed body could not be repaired
+        request.headers["accept-encoding"] = "identity"
         # the SDK reads these from the process's environment, whatever the provider
         for name in ("openai-organization", "openai-project"):
             request.headers.pop(name, None)
