@@ -158,23 +158,24 @@ class PipelineRun:
     def _ask(self, peers: "list[Resolved]", text: str, out: Sink) -> int:
         stages = [part.calls for part in peers if isinstance(part, Peers)]
         for call in stages[0]:
-            if not join_message(call.text, text):
+            if not join_message(call.text, text) and not call.options.execute:
                 raise no_message(str(call.target))
         (first, *others), *later = stages
         if not others and not later and is_single_peer(first):
-            return self._send(first, join_message(first.text, text), out)
+            runs = bool(text) or len(self._runs) > 1
+            return self._send(first, join_message(first.text, text), out, runs=runs)
         calls = [call for stage in stages for call in stage]
         steps = steps_of(stages, self._sessions)
         return PlanRun(self._hub, steps, shared_options(calls), out, self._sessions).run(text)
 
-    def _send(self, call: Call, content: str, out: Sink) -> int:
+    def _send(self, call: Call, content: str, out: Sink, *, runs: bool) -> int:
         peer, options = call.target.name, call.options
         keeps = options.context_window is not None and not options.session_id
         if keeps and peer in self._sessions:
             options = Options(session_id=self._sessions[peer]).over(options)
         turn = Turn(self._hub, peer, options, out)
         try:
-            return turn.run(content)
+            return turn.run(content, runs=runs)
         finally:
             if keeps and turn.session_id:
                 self._sessions[peer] = turn.session_id

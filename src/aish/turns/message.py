@@ -51,11 +51,12 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
         Failure: there is nothing to send, or the hub or the peer fails.
         KeyboardInterrupt: the user stopped the answer; the turn was interrupted.
     """
-    content = join_message(text, read_input())
-    if not content:
+    piped = read_input()
+    content = join_message(text, piped)
+    if not content and not options.execute:  # an empty message presses Enter
         hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # report an unknown peer first
         raise no_message(peer)
-    return Turn(hub, peer, options).run(content)
+    return Turn(hub, peer, options).run(content, runs=bool(piped))
 
 
 class Exchange:
@@ -110,13 +111,19 @@ class Turn:
         self._held: list[str] = []
         self.session_id = options.session_id
 
-    def run(self, content: str) -> int:
-        """Send the complete content, show the answer, and return the exit code. Raises as `send_message`."""
+    def run(self, content: str, *, runs: bool = False) -> int:
+        """Send the complete content, show the answer, and return the exit code. `runs`: a wrapped program
+        runs the content, also without `-x`. Raises as `send_message`."""
         options = self._options
         with Exchange(self._hub, options.timeout, self._cancel) as exchange:
             answer = exchange.open(
                 f"/api/v2/ai/{quote(self._peer)}/stream",
-                {"content": content, **sender(), **message_fields(options)},
+                {
+                    "content": content,
+                    **sender(),
+                    **message_fields(options),
+                    **({"execute": True} if runs else {}),
+                },
                 accept=RAW_EVENTS if options.json else "",
             )
             self._read_headers(answer)
@@ -159,7 +166,7 @@ class Turn:
 
     def _show(self, frame: "dict[str, Any]") -> None:
         channel = frame.get("channel", "answer")
-        if channel == "stderr":
+        if channel in ("stderr", "unsolicited"):
             self._err.write(frame["data"])
         elif channel == "answer" and self._options.no_stream:
             self._held.append(frame["data"])
@@ -250,7 +257,7 @@ def _failed(peer: str, detail: str) -> str:
 
 
 # the finish reasons of whole answers
-_COMPLETE = ("stop", "screen")
+_COMPLETE = ("stop", "screen", "typed")
 # why an answer may be shorter than it should be, by its finish reason
 _CUT_SHORT = {
     "length": "the limit of tokens was reached",
@@ -263,6 +270,11 @@ _CUT_SHORT = {
 def finish(peer: str, data: "dict[str, Any]", *, quiet: bool = False) -> int:
     """Report on stderr how an answer ended, if that matters, and return the exit code."""
     reason = str(data.get("finish_reason") or "stop")
+    if reason == "silence":
+        say(f"{peer} fell silent; nothing else shows that its answer is complete")
+        return exits.SILENT
+    if reason == "typed" and not quiet:
+        say("typed, not run (add -x)")
     if reason not in _COMPLETE and not quiet:
         why = _CUT_SHORT.get(reason)
         shown = f"{why} ({reason})" if why else f"it ended with {reason!r}"

@@ -150,7 +150,7 @@ class PlanRun:
 
     def _step_output(self, step: str, data: "dict[str, Any]") -> None:
         channel = data.get("channel", "answer")
-        if channel == "stderr":
+        if channel in ("stderr", "unsolicited"):
             self._err.write(data["text"])
         elif channel != "answer" or self._options.json:
             return

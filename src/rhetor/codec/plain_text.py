@@ -75,6 +75,10 @@ class PlainText:
             self._sequence(token.final, token.numbers()[0])
         return ""
 
+    def resume(self, line: str) -> None:
+        """Make `line` the incomplete line again, because the cursor has returned to its beginning."""
+        self._cells, self._at, self._wraps = list(line), 0, False
+
     def finish(self) -> str:
         """Return the incomplete line. The next output starts a new one."""
         return self._over(end="")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-Channel = Literal["answer", "reasoning", "stderr"]
+Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 RunsAt = Literal["hub", "client", "agent"]
 _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python

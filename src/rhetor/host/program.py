@@ -8,11 +8,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import signal
 import struct
 import termios
 
 from . import system
+from .reader import UNKNOWN, input_of, reader
 from .spec import Spec
 
 _IUTF8 = 0o40000  # asm-generic/termbits.h; the termios module lacks it
@@ -93,6 +95,21 @@ class Program:
             except OSError:
                 pass
         return self.pid
+
+    def reader(self) -> bytes:
+        """Return what the foreground processes do about input: one of the values of `reader.py`."""
+        ours = self.input if self.slave is None else self.slave
+        return UNKNOWN if ours is None else reader(self.foreground(), input_of(ours))
+
+    def unread(self) -> int:
+        """Return how many bytes of input the program could read now."""
+        ours = self.input if self.slave is None else self.slave
+        if ours is None:
+            return 0
+        if self.slave is not None:
+            # if nothing can be read, polling makes the kernel process what it still holds
+            select.select([self.slave], [], [], 0)
+        return int(struct.unpack("i", fcntl.ioctl(ours, termios.FIONREAD, b"\0" * 4))[0])
 
     def modes(self) -> tuple[bool, bool]:
         """Return whether the terminal echoes, and whether it is in canonical mode. False on pipes."""

@@ -8,6 +8,7 @@ from rhetor.codec import host_frames as frames
 
 from . import system
 from .program import Program
+from .reader import NO
 from .spool import Spool
 from .tail_buffer import TailBuffer
 
@@ -16,7 +17,6 @@ def facts(program: Program, running: bool, spool: Spool, stderr: TailBuffer, wai
     """Return the fields of a status answer, except `exited`. Start times are clock ticks since boot."""
     foreground = program.foreground() if running else 0
     echo, canonical = program.modes() if running else (False, False)
-    awaited = system.input_awaited(foreground) if running else False
     numbers = {
         "host_pid": os.getpid(),
         "host_start": system.start_time(os.getpid()),
@@ -39,5 +39,10 @@ def facts(program: Program, running: bool, spool: Spool, stderr: TailBuffer, wai
         ("boot_id", system.boot_id()),
         ("mode", b"pty" if program.terminal else b"pipes"),
         ("foreground_name", system.name(foreground)),
-        ("reader_waits", b"" if awaited is None else b"%d" % awaited),
+        ("reader", _reader(program) if running else NO),
     ]
+
+
+def _reader(program: Program) -> bytes:
+    """Return what the program does about input. If it has not read all of it, it has something to do."""
+    return NO if program.unread() else program.reader()

@@ -13,7 +13,6 @@ import time
 
 from rhetor.codec import host_frames as frames
 
-from . import system
 from .connection import Connection
 from .event_loop import Call, Loop, Timer
 from .input import Input
@@ -70,7 +69,7 @@ class Supervisor:
         assert program.input is not None
         if program.slave is None:
             return PipeInput(program.input, program.close_input)
-        return TtyWriter(program.input, program.slave, lambda: system.input_awaited(program.foreground()))
+        return TtyWriter(program.input, program.slave, program.reader)
 
     def _requests(self) -> dict[int, Request]:
         return {

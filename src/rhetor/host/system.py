@@ -11,9 +11,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 HUB_LOCK, HOST_LOCK = "hub.pid", "host.log"  # files that a hub, and a host with its guard, keep locked
 
-# kernel functions in which a process sleeps while it waits for input: read, select, poll and epoll
-_WAITS = ("n_tty_read", "wait_woken", "do_select", "do_poll", "do_sys_poll", "poll_schedule", "ep_poll")
-
 
 def die_with_parent(signum: int) -> None:
     """Have the kernel send this process `signum` when the thread that forked it ends.
@@ -35,17 +32,17 @@ def _prctl(option: int, value: int) -> None:
 
 
 def boot_id() -> bytes:
-    return _read("/proc/sys/kernel/random/boot_id").strip()
+    return read("/proc/sys/kernel/random/boot_id").strip()
 
 
 def start_time(pid: int) -> int:
     """Return when the process started, in clock ticks since boot; 0 if there is no such process."""
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     return int(fields[19]) if fields else 0
 
 
 def name(pid: int) -> bytes:
-    return _read(f"/proc/{pid}/comm").strip()
+    return read(f"/proc/{pid}/comm").strip()
 
 
 def descendants(pid: int) -> list[int]:
@@ -56,7 +53,7 @@ def descendants(pid: int) -> list[int]:
     """
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208 (pathlib costs memory)
-        if entry.isdigit() and (fields := _stat(int(entry))):
+        if entry.isdigit() and (fields := stat_fields(int(entry))):
             children.setdefault(int(fields[1]), []).append(int(entry))
     found: list[int] = []
     layer = [pid]
@@ -65,7 +62,7 @@ def descendants(pid: int) -> list[int]:
             child for parent in layer for child in children.get(parent, ()) if not _outlives_program(child)
         ]
         found += layer
-    return [child for child in found if (_stat(child) or (b"Z",))[0] not in (b"Z", b"X")]
+    return [child for child in found if (stat_fields(child) or (b"Z",))[0] not in (b"Z", b"X")]
 
 
 def _outlives_program(pid: int) -> bool:
@@ -77,52 +74,32 @@ def _outlives_program(pid: int) -> bool:
         for fd in os.listdir(folder):  # noqa: PTH208
             path = os.readlink(f"{folder}/{fd}")  # noqa: PTH115
             if path.removesuffix(" (deleted)").endswith((f"/{HUB_LOCK}", f"/{HOST_LOCK}")):
-                return b"lock:" in _read(f"/proc/{pid}/fdinfo/{fd}")
+                return b"lock:" in read(f"/proc/{pid}/fdinfo/{fd}")
     except OSError:
         pass  # it has ended, or belongs to another user
     return False
 
 
-def input_awaited(group: int) -> bool | None:
-    """Return whether a process of the group sleeps until it gets input; None if the kernel does not say.
-
-    A process that waits for a socket looks the same, so this is evidence, not proof.
-    """
-    if _awaits_input(group):  # usually its leader does; checking all processes takes a while
-        return True
-    known = None
-    for entry in os.listdir("/proc"):  # noqa: PTH208
-        fields = _stat(int(entry)) if entry.isdigit() else []
-        if fields and int(fields[2]) == group:
-            awaits = _awaits_input(int(entry))
-            if awaits:
-                return True
-            known = awaits if known is None else known
-    return known
+def members(group: int) -> list[int]:
+    """Return the processes of the process group."""
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208
+    return [pid for pid in pids if (fields := stat_fields(pid)) and int(fields[2]) == group]
 
 
-def _awaits_input(pid: int) -> bool | None:
-    fields = _stat(pid)
-    if not fields or fields[0] != b"S":
-        return False
-    where = _read(f"/proc/{pid}/wchan").decode(errors="replace")
-    return None if where in ("", "0") else where.startswith(_WAITS)
-
-
-def _stat(pid: int) -> list[bytes]:
+def stat_fields(pid: int) -> list[bytes]:
     """Return the fields of `stat` from the state on; empty if there is no such process."""
-    stat = _read(f"/proc/{pid}/stat")
+    stat = read(f"/proc/{pid}/stat")
     # the name, in parentheses, may contain anything
     return stat[stat.rindex(b")") + 2 :].split() if b")" in stat else []
 
 
-def _read(path: str) -> bytes:
+def read(path: str, size: int = 4096) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        return os.read(fd, 4096)
+        return os.read(fd, size)
     except OSError:
         return b""
     finally:

@@ -21,6 +21,8 @@ from collections.abc import Callable
 
 from rhetor.codec import host_frames as frames
 
+from .reader import NO
+
 WRITABLE = -1.0
 
 _PIECE = 512
@@ -37,14 +39,15 @@ class TtyWriter:
     """Types on a terminal.
 
     `take` may accept only a part of the data. Then `wait` says when to continue: after so many seconds, or,
-    if it is WRITABLE, when `fd` can be written to. `awaited` returns whether the program waits for input.
+    if it is WRITABLE, when `fd` can be written to. `reader`
+    returns what the program does about input (`reader.py`).
     """
 
-    def __init__(self, master: int, slave: int, awaited: Callable[[], bool | None]) -> None:
+    def __init__(self, master: int, slave: int, reader: Callable[[], bytes]) -> None:
         self.fd = master
         self.wait = 0.0
         self._slave = slave
-        self._awaited = awaited
+        self._reader = reader
         self._poll = select.poll()
         self._poll.register(slave, select.POLLIN)
         self._carry = b""  # encoded bytes that the kernel has not accepted yet
@@ -145,7 +148,7 @@ class TtyWriter:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if self._awaited() is False and now - self._since < _READER_SECONDS:
+        if self._reader() == NO and now - self._since < _READER_SECONDS:
             return False
         self._since = None
         return True

@@ -88,7 +88,7 @@ def test_files_of_a_line_are_opened_by_the_shell(aish: Shell, hub: ScriptedHub) 
         0, "given\n", ""
     )
     assert (aish.folder / "out").read_text() == "said\ngiven\n"
-    assert hub.bodies(APOLLO) == [{"content": "review\n\ngiven"}]
+    assert hub.bodies(APOLLO) == [{"content": "review\n\ngiven", "execute": True}]
     assert aish("-c", "< nosuch apollo") == Ran(
         1, "", "aish: cannot open nosuch: No such file or directory\n"
     )
@@ -101,7 +101,10 @@ def test_a_programs_output_goes_to_the_peer_without_its_last_newline(aish: Shell
     hub.on(APOLLO, says("ok"))
     assert aish("-c", 'echo "a | b" | apollo') == Ran(0, "ok\n", "")
     aish("-c", "printf 'a\\n\\n' | tr a b | apollo look")
-    assert hub.bodies(APOLLO) == [{"content": "a | b"}, {"content": "look\n\nb\n"}]
+    assert hub.bodies(APOLLO) == [
+        {"content": "a | b", "execute": True},
+        {"content": "look\n\nb\n", "execute": True},
+    ]
 
 
 def test_no_peer_is_called_after_a_failed_program(aish: Shell, hub: ScriptedHub) -> None:
@@ -132,7 +135,7 @@ def test_peers_and_programs_alternate_in_a_pipeline(aish: Shell, hub: ScriptedHu
     hub.on(APOLLO, says("one\n" * 30_000))
     hub.on("POST /api/v2/ai/athena/stream", says("three"))
     assert aish("-c", "echo go | apollo | uniq | tr a-z A-Z | athena | sed s/t/T/") == Ran(0, "Three\n", "")
-    assert hub.bodies("POST /api/v2/ai/athena/stream") == [{"content": "ONE"}]
+    assert hub.bodies("POST /api/v2/ai/athena/stream") == [{"content": "ONE", "execute": True}]
 
 
 def test_a_program_after_a_failed_peer_does_not_take_a_part_for_the_whole(
@@ -437,7 +440,7 @@ def test_a_script_runs_its_lines_and_exits_with_the_last_code(aish: Shell, hub: 
     assert aish("review.aish") == expected
     assert aish(str(script)) == expected
     assert aish(given=script.read_text()) == expected
-    assert hub.bodies(APOLLO)[0] == {"content": "two\nlines\n\none"}
+    assert hub.bodies(APOLLO)[0] == {"content": "two\nlines\n\none", "execute": True}
 
 
 def test_an_invalid_line_of_a_script_is_reported_with_file_and_line(aish: Shell) -> None:

@@ -48,7 +48,34 @@ def test_piped_input_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     aish("apollo", "review this", given="a\nb\n")
     aish("apollo", given=b"only \xff this\r\n")
-    assert hub.bodies(APOLLO) == [{"content": "review this\n\na\nb"}, {"content": "only \ufffd this"}]
+    assert hub.bodies(APOLLO) == [
+        {"content": "review this\n\na\nb", "execute": True},
+        {"content": "only \ufffd this", "execute": True},
+    ]
+
+
+def test_an_answer_that_ended_only_by_silence_exits_with_6(aish: Shell, hub: ScriptedHub) -> None:
+    silent = stream(content("half"), {**DONE, "finish_reason": "silence"})
+    hub.on(APOLLO, silent)
+    notice = "apollo fell silent; nothing else shows that its answer is complete\n"
+    assert aish("apollo", "go") == Ran(6, "half\n", notice)
+    assert aish("apollo", "go", "--quiet") == Ran(6, "half\n", notice)
+
+
+def test_the_screen_of_a_full_screen_program_is_an_answer(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, stream(content("drawn"), {**DONE, "finish_reason": "screen"}))
+    assert aish("apollo", "go") == Ran(0, "drawn\n", "")
+
+
+def test_text_that_was_typed_and_not_run_is_reported(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, stream({**DONE, "finish_reason": "typed"}))
+    assert aish("apollo", "ls") == Ran(0, "", "typed, not run (add -x)\n")
+
+
+def test_an_empty_message_is_sent_to_press_enter(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    assert aish("apollo", "", "-x").out == "ok\n"
+    assert hub.bodies(APOLLO) == [{"content": "", "execute": True}]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from rhetor.drivers.programs.terminal.dialogs import Dialog
 
-EndKind: TypeAlias = Literal["delimiter", "idle", "exit", "prompt", "mark", "quiet"]
+EndKind: TypeAlias = Literal["delimiter", "idle", "exit", "prompt", "waits", "mark", "quiet"]
 
 
 class Evidence(NamedTuple):

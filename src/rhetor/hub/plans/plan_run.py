@@ -152,6 +152,11 @@ class PlanRun:
         """Return the longest path of peers that the step's message has passed through."""
         return max((self._via[need] for need in step.needs), key=len, default=self._initial_via)
 
+    def _runs_input(self, step: Step) -> bool:
+        """Return whether a program runs the message. In a pipeline it does, also without being told."""
+        is_piped = bool(step.needs or self._command.stdin)
+        return step.execute or is_piped or any(step.id in other.needs for other in self._command.steps)
+
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
         peer, match = state.peers.resolve(step.target)
@@ -167,7 +172,7 @@ class PlanRun:
             message,
             self._sender,
             via,
-            step.execute,
+            self._runs_input(step),
             step.delimiter,
             self._cause(turn.message_id) or UNSET,
         )
@@ -191,7 +196,7 @@ class PlanRun:
         if self._stopped_by is not None:
             self.stop(self._stopped_by)
         try:
-            prompt = Prompt(message, step.execute, step.delimiter, context=context)
+            prompt = Prompt(message, self._runs_input(step), step.delimiter, context=context)
             await run.run(call_peer(state, peer.name, prompt, pending))
             notify_relay(state.routing_table, row)
         finally:
@@ -262,7 +267,7 @@ class PlanRun:
             None if step.session_id else step.target,
             step.session_id,
             step.context_window,
-            step.execute,
+            self._runs_input(step),
             step.delimiter,
             step.if_busy,
             from_=self._command.from_,

@@ -193,10 +193,13 @@ def _draft(instance: ProgramInstance, output: Output) -> Draft | None:
     return None
 
 
+_OUTPUT = ("answer", "unsolicited")
+
+
 def _last_line(line: str, spooled: Spooled) -> str:
     """Return the last line of the program's output if it is incomplete, else an empty string; at most 4096
     characters."""
     for output in spooled.outputs:
-        if isinstance(output, Late) or (isinstance(output, Text) and output.channel == "answer"):
+        if isinstance(output, Late) or (isinstance(output, Text) and output.channel in _OUTPUT):
             line = (line + output.text).rpartition("\n")[2][-4096:]
     return line

@@ -92,8 +92,14 @@ async def send(
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
-    check_content(command.content, state.limits.message_bytes)
+    if not _presses_enter(command):
+        check_content(command.content, state.limits.message_bytes)
     return await state.background.complete(_send(state, principal, command, fulfils, cause), "send")
+
+
+def _presses_enter(command: SendMessage) -> bool:
+    """Return whether the message is empty and only makes a program run what was typed before."""
+    return command.execute and not command.content
 
 
 async def _send(
@@ -122,8 +128,10 @@ async def _attempt(
     fulfils: RowRef | None,
 ) -> Accepted:
     session, peer, match = await _session_for(state, principal, command)
-    content = command.content if command.via else attributed(state, principal, command.content, peer)
-    check_content(content, state.limits.message_bytes)
+    content = command.content
+    if not (_presses_enter(command) and peer.reads_plain):
+        content = content if command.via else attributed(state, principal, content, peer)
+        check_content(content, state.limits.message_bytes)
     message = MessageAccepted(
         state.ids.new("m"),
         "user",

@@ -105,6 +105,7 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
     if isinstance(end, TurnCompleted):
         content = {
             "response": end.text,
+            "finish_reason": end.finish_reason,
             "ai": accepted.peer,
             "session_id": accepted.session_id,
             "turn_id": accepted.turn_id,

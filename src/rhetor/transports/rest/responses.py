@@ -134,6 +134,7 @@ class Reply(Struct):
     """A complete answer. `execution_time`: in seconds."""
 
     response: str
+    finish_reason: str
     ai: str
     session_id: str
     turn_id: str

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
 from rhetor.codec import host_frames as frames
+
+Reader: TypeAlias = Literal["waits", "polls", "shares", "no"]
+"""What a program does about input. It waits for nothing else; a time limit or another thread of its own may
+come first; it waits for connections or other programs too; it takes no input, or has not read all of it."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -39,7 +43,7 @@ class HostStatus(msgspec.Struct, frozen=True):
 
     The output from `earliest` to `head` can be read; before `acknowledged` it may be deleted. `waiting`: the
     spool is full, so the program is paused. `echo` and `canonical` are modes of the terminal (False on
-    pipes). `reader_waits`: a process of the foreground group waits for input; None if that is not known.
+    pipes). `reader`: what the foreground processes do about input; None if that is not known.
     """
 
     host_pid: int
@@ -61,7 +65,7 @@ class HostStatus(msgspec.Struct, frozen=True):
     canonical: bool
     foreground_pid: int | None
     foreground_name: str
-    reader_waits: bool | None
+    reader: Reader | None
 
 
 def exited(body: bytes) -> Exited:
@@ -78,7 +82,7 @@ def status(body: bytes) -> HostStatus:
     try:
         numbers: dict[str, Any] = {name: int(facts[name]) for name in _NUMBERS}
         flags: dict[str, Any] = {name: facts[name] == b"1" for name in ("waiting", "echo", "canonical")}
-        waits = {b"1": True, b"0": False}.get(facts["reader_waits"])
+        reader = facts.get("reader", b"").decode()  # hosts of earlier versions do not report it
         mode: Literal["pty", "pipes"] = "pty" if facts["mode"] == b"pty" else "pipes"
         return HostStatus(
             **numbers,
@@ -88,7 +92,7 @@ def status(body: bytes) -> HostStatus:
             exited=exited(facts["exited"]) if facts["exited"] else None,
             foreground_pid=int(facts["foreground_pid"]) or None,
             foreground_name=facts["foreground_name"].decode(errors="replace"),
-            reader_waits=waits,
+            reader=cast(Reader, reader) if reader in get_args(Reader) else None,
         )
     except KeyError as error:
         raise ValueError(f"the status has no {error}") from None

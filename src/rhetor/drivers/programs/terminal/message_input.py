@@ -136,6 +136,7 @@ class Echo:
 
     def __init__(self, text: str, columns: int = 80) -> None:
         self._wanted = _visible(text)[-TAIL:]
+        self._parts = [part for line in text[-TAIL:].splitlines() if (part := _visible(line))]
         self._long = len(text) > TAIL or text.count("\n") > 1
         self._tokenizer = Tokenizer()
         self._line = PlainText(columns)
@@ -169,7 +170,7 @@ class Echo:
         self._stream, self._lines = self._stream[-_KEPT:], self._lines[-_KEPT:]
 
     def _in(self, shown: str) -> bool:
-        if self._wanted in shown:
+        if self._wanted in shown or (len(self._parts) > 1 and _one_by_one(self._parts, shown)):
             return True
         size = len(self._wanted)
         return size >= _LOOSE_FROM and _in_order(self._wanted, shown[-(size + size // 2 + 40) :])
@@ -179,6 +180,17 @@ def _visible(text: str, *, controls: bool = True) -> str:
     if controls:
         text = _CONTROL.sub(lambda found: "^" + chr(ord(found.group()) ^ 0x40), text)
     return _UNSEEN.sub("", text)
+
+
+def _one_by_one(parts: Sequence[str], shown: str) -> bool:
+    """Return whether `shown` has the lines of a text one after the other. Prompts may be between them."""
+    at = 0
+    for part in parts:
+        found = shown.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _in_order(wanted: str, shown: str) -> bool:

@@ -10,15 +10,16 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from rhetor.domain.event import Channel
 from rhetor.domain.output import Done, Plain, Spooled, Text
 from rhetor.domain.program import Dialog, ProgramStatus
 from rhetor.drivers.base import Prompt, Viewer
 from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramOver
-from rhetor.drivers.programs.host.values import Chunk, Exited
+from rhetor.drivers.programs.host.values import Chunk, Exited, HostStatus, Reader
 from rhetor.drivers.programs.program import NO_ANSWER, HostedProgram, clock
 from rhetor.drivers.programs.status import Signs, status
 from rhetor.drivers.programs.terminal.dialogs import is_prompt, like_prompt
@@ -27,18 +28,27 @@ from rhetor.errors import ProgramBlocked
 from . import dialogs
 from .dialogs import dialog_on
 from .message_input import MessageInput
+from .pending import Pending, without
+from .readiness import QUIET_SECONDS, Moment, Readiness
 from .screen import Screen
 from .turn import TerminalTurn
+from .unasked import Unasked
 from .viewer import Audience, Size, TerminalViewer
 
 ENTER = "\r"
 UNREAD_BYTES = 128 << 10  # kept until the screen is drawn; older output is dropped
 AT_ONCE_BYTES = 4 << 10  # more than this is drawn in a thread
 DRAW_SECONDS = 0.05
-QUIET_SECONDS = 0.6
-START_SECONDS = 10.0  # how long the first message waits until the program reads input
 SILENT_SECONDS = 1.0  # between two attempts to draw the screen if the host does not answer
+LOOK_SECONDS = 0.1  # between two checks whether the program takes input
 BUSY_SECONDS = 60.0  # how long a message waits for a command that no message started
+LINE_SECONDS = 0.02  # of silence, while a program waits for input, after which it has taken a line of several
+_READERS = {
+    "waits": "it waits for input",
+    "polls": "it takes input, but may be doing something else",
+    "shares": "it takes input, and waits for something else too",
+    "no": "it does not wait for input",
+}
 _MARK = re.compile(rb"\x1b\]133;([ABCD])")
 
 
@@ -56,7 +66,8 @@ class TerminalProgram(HostedProgram):
         self._mark = b""
         self._heard: float | None = None
         self._turn_since: float | None = None
-        self._listens = False
+        self._readiness = Readiness()
+        self._pending = ""  # typed and not run
         self._dialog: Dialog | None = None
 
     @property
@@ -66,11 +77,12 @@ class TerminalProgram(HostedProgram):
 
     async def listen(self) -> AsyncGenerator[Spooled, None]:
         due: float | None = clock()  # the current status is not known yet
+        unasked = Unasked(self._screen.cols if self._screen else None)
         while self.ended is None:
             item = await self.feed.next_unclaimed(due)
             if isinstance(item, Chunk):
                 due = clock() + DRAW_SECONDS
-                yield Spooled(self.source, self.feed.offset)
+                yield self._spooled(unasked.feed(item.data), "unsolicited")
             elif item is None:
                 if self.feed.must_yield:
                     return
@@ -81,31 +93,91 @@ class TerminalProgram(HostedProgram):
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         self.unsent = True
         screen = await self.drawn()
-        await self._until_ready(screen)
-        prompt = self._prompt(screen)
-        await MessageInput(self, screen).type(message.content)
-        if message.execute:
-            screen = await self.drawn()
-            turn = TerminalTurn(message.content.encode(), self.marks, prompt=prompt, screen=screen)
-            ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
+        unasked = Unasked(screen.cols)
+        host, said = await self._until_ready(screen, unasked)
+        if said:
+            yield self._spooled(said, "unsolicited")
+        prompt = self._prompt(screen, host.reader)
+        if note := await self._settle_pending(message, screen):
+            yield Text(note, "stderr")
+        if not message.execute:
+            await MessageInput(self, screen).type(message.content)
+            self._pending = message.content
+            yield Done("typed")
+            return
+        marks = self.marks and not self._in_command
+        lines = self._lines(message.content, screen)
+        for line in lines[:-1]:
+            turn = TerminalTurn(
+                line.encode(), marks, prompt=prompt, screen=screen, echoed=False, waited=LINE_SECONDS
+            )
             self.unsent = False
-            await self.link.write((ends or ENTER).encode(), "keys")
-            async for spooled in self._answer(turn, screen):
+            async for spooled in self._answer(turn, screen, (line + "\n").encode(), "text"):
                 yield spooled
-        yield Done()
+        if message.content:
+            await MessageInput(self, screen).type(lines[-1])
+        screen = await self.drawn()
+        typed, self._pending = lines[-1] or self._pending, ""
+        turn = TerminalTurn(typed.encode(), marks, prompt=prompt, screen=screen)
+        ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
+        self.unsent = False
+        async for spooled in self._answer(turn, screen, (ends or ENTER).encode(), "keys"):
+            yield spooled
+        yield Done(turn.finish_reason)
 
-    async def _answer(self, turn: TerminalTurn, screen: Screen) -> AsyncGenerator[Spooled, None]:
+    def _lines(self, content: str, screen: Screen) -> list[str]:
+        """Return the parts of a message that are run one after the other. A program that takes pastes gets
+        the whole text at once; so does a full-screen program, in which a newline submits nothing."""
+        if screen.bracketed_paste or screen.alternate:
+            return [content]
+        return content.split("\n")
+
+    async def _settle_pending(self, message: Prompt, screen: Screen) -> str:
+        """Prevent that the message joins text that was typed before and not run. Return a note on what was
+        done.
+
+        Raises:
+            ProgramBlocked: the text could not be removed.
+        """
+        pending = Pending(self._pending)
+        if not self._pending or not pending.shown(screen):
+            self._pending = ""
+        elif message.content:
+            await self._erase(pending, screen)
+            self._pending = ""
+            return f"removed text that was typed and not run: {pending.text!r}\n"
+        return ""
+
+    async def _erase(self, pending: Pending, screen: Screen) -> None:
+        for keys in pending.erasers():
+            await self.link.write(keys, "keys")
+            ends = clock() + QUIET_SECONDS
+            while pending.shown(screen) and clock() < ends:
+                await self._hear_until(ends)
+            if not pending.shown(screen):
+                await self._hear_until(clock() + DRAW_SECONDS)
+                return
+        name = self.peer.name
+        raise ProgramBlocked(
+            f"{name} has text that was typed and not run: {pending.text!r}",
+            hint=f'run it with: aish {name} "" -x',
+        )
+
+    async def _answer(
+        self, turn: TerminalTurn, screen: Screen, keys: bytes, kind: Literal["keys", "text"]
+    ) -> AsyncGenerator[Spooled, None]:
+        """Type `keys`, which submit the message, and follow the turn to its end."""
+        await self.link.write(keys, kind)
         self._turn_since = heard = clock()
         turn.started(heard)
         try:
             while turn.ended is None:
-                due = self.stuck_deadline(heard) if turn.due is None else turn.due
-                item = await self.feed.next(due)
+                item = await self.feed.next(turn.due)
                 if item is None:
-                    if turn.due is None:
+                    text = turn.tick(clock(), await self._reader())
+                    if turn.due is not None and clock() >= self.stuck_deadline(heard):
                         heard = clock()
                         await self._look_around()
-                    text = turn.tick(clock())
                 elif isinstance(item, Chunk):
                     heard = clock()
                     if not self.marks or b"\x1b" in item.data or screen.alternate:
@@ -118,49 +190,66 @@ class TerminalProgram(HostedProgram):
                     text = turn.exited(code, signal, clock())
                 else:
                     continue
-                yield Spooled(self.source, self.feed.offset, (Text(text),) if text else ())
+                yield self._spooled(text)
         finally:
             self._turn_since = None
         if self.ended_badly():
             raise self.failure()
 
-    async def _until_ready(self, screen: Screen) -> None:
-        """Wait until a message may be typed: the program asks no question, and another user's command has
-        finished.
+    def _spooled(self, text: str, channel: Channel = "answer") -> Spooled:
+        return Spooled(self.source, self.feed.offset, (Text(text, channel),) if text else ())
+
+    async def _reader(self) -> Reader | None:
+        """Return what the program does about input, as far as it can be known. If there is output to read,
+        the program has something to do."""
+        try:
+            host = await self.link.status()
+        except (HostLost, ProgramOver):
+            return None  # its end is the next item
+        except HostSilent:
+            return "no"  # it may answer later
+        reader = self._readiness.trusted(host.reader)
+        return "no" if host.head > self.feed.offset and reader is not None else reader
+
+    async def _until_ready(self, screen: Screen, unasked: Unasked) -> tuple[HostStatus, str]:
+        """Wait until a message may be typed: the program takes input, asks no question, and another user's
+        command has finished. Return the status of the host, and the lines that were printed meanwhile.
 
         Raises:
-            ProgramBlocked: the program asks a question, or runs such a command for too long.
+            ProgramBlocked: the program asks a question, or takes no input for too long.
             ProgramEnded: the program has ended.
         """
-        ends = clock() + BUSY_SECONDS
-        await self._until_it_listens(screen)
+        began, said = clock(), ""
         while True:
             host = await self.link.status()
             dialog = _as_told(dialog_on(screen.text(), screen.cursor))
-            if host.canonical and not host.echo and host.reader_waits is not False:
+            if host.canonical and not host.echo and host.reader != "no":
                 dialog = dialog or Dialog("input that is not echoed, such as a password")
             if dialog is not None:
-                said = f"{self.peer.name} asks: {dialog.text}"
-                raise ProgramBlocked(said, question=dialog.text, options=list(dialog.options))
-            if not self._in_command:
-                return
-            if clock() > ends:
-                raise ProgramBlocked(f"{self.peer.name} is running a command that no message started")
-            await self._hear_until(min(ends, clock() + 1.0))
+                asks = f"{self.peer.name} asks: {dialog.text}"
+                raise ProgramBlocked(asks, question=dialog.text, options=list(dialog.options))
+            if host.head <= self.feed.offset and self._readiness.ready(self._moment(host, screen, began)):
+                return host, said
+            if clock() > began + BUSY_SECONDS:
+                raise ProgramBlocked(
+                    f"{self.peer.name} is busy: {host.foreground_name or 'a command'} takes no input",
+                    hint=f"look at its screen: aish tools attach {self.peer.name}",
+                )
+            said += unasked.feed(await self._hear_until(clock() + LOOK_SECONDS))
 
-    async def _until_it_listens(self, screen: Screen) -> None:
-        """Wait until the program first reads input. Text that is typed earlier is lost, or only the terminal
-        echoes it."""
-        ends = clock() + START_SECONDS
-        while not self._listens and clock() < ends:
-            quiet = self._heard is not None and clock() - self._heard >= QUIET_SECONDS
-            self._listens = self.marks or self._prompt(screen) is not None or quiet
-            if not self._listens:
-                await self._hear_until(clock() + QUIET_SECONDS)
-        self._listens = True
+    def _moment(self, host: HostStatus, screen: Screen, began: float) -> Moment:
+        now = clock()
+        return Moment(
+            reader=host.reader,
+            at_prompt=self._prompt(screen) is not None,
+            marks=self.marks,
+            in_command=self._in_command,
+            silent_for=None if self._heard is None else now - self._heard,
+            waited=now - began,
+        )
 
-    async def _hear_until(self, due: float) -> None:
-        """Wait for the next output, at most until `due`, and draw it.
+    async def _hear_until(self, due: float) -> bytes:
+        """Wait for the next output, at most until `due`, draw it and return it.
 
         Raises:
             ProgramEnded: the program has ended.
@@ -170,6 +259,7 @@ class TerminalProgram(HostedProgram):
             self.note_end(item)
             raise self.failure()
         await self.drawn()
+        return item.data if isinstance(item, Chunk) else b""
 
     async def inspect(self) -> ProgramStatus:
         screen = await self.drawn()
@@ -178,8 +268,8 @@ class TerminalProgram(HostedProgram):
         reasons = [self._status.evidence]
         if host is not None:
             reasons.append(f"foreground process: {host.foreground_name or '?'} (pid {host.foreground_pid})")
-            if host.reader_waits is not None:
-                reasons.append("it waits for input" if host.reader_waits else "it does not wait for input")
+            if host.reader is not None:
+                reasons.append(_READERS[host.reader])
         reasons.append("it marks its commands" if self.marks else "it does not mark its commands")
         lines = tuple(screen.text())
         return replace(self._status, reasons=tuple(reasons), screen=lines, dialog=self._dialog)
@@ -292,15 +382,22 @@ class TerminalProgram(HostedProgram):
         state, evidence = status(signs)
         self.set_status(state, evidence)
 
-    def _prompt(self, screen: Screen) -> str | None:
-        """Return the line with the cursor if it is a prompt."""
+    def _prompt(self, screen: Screen, reader: Reader | None = None) -> str | None:
+        """Return the line with the cursor if it is a prompt. If the program takes input, any text before the
+        cursor is one."""
         if screen.alternate:
             return None
-        line = screen.text()[screen.cursor.row]
+        at = screen.cursor
+        line = screen.text()[at.row]
+        if self._pending:
+            line = without(self._pending, line[: at.col])
         own = self.peer.program.prompt if self.peer.program else None
         if own is not None:
             return line if is_prompt(own, line) else None
-        return line if like_prompt(line) else None
+        if like_prompt(line):
+            return line
+        takes_input = reader in ("waits", "polls", "shares")
+        return line if takes_input and line.strip() and len(line.rstrip()) <= at.col else None
 
     @property
     def _in_command(self) -> bool:

@@ -1,7 +1,8 @@
 """Decides when a program in a terminal has answered. It takes bytes and times, and returns text and the end.
 
-Three signs end a turn, the most reliable first: the program's own marks, its prompt, and silence. It reads no
-terminal and sets no timer. If the program never answers, the hub's own timeouts end the turn.
+These signs end a turn, the most reliable first: the program's own marks, its prompt, and that it waits for
+input. Silence ends a turn only if none of them can be known. This module reads no terminal and sets no timer.
+If the program never answers, the hub's own timeouts end the turn.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from rhetor.codec.ansi import Mark, Modes, Token, Tokenizer, mark_of
+from rhetor.codec.ansi import Csi, Mark, Modes, Token, Tokenizer, mark_of
 from rhetor.codec.plain_text import PlainText
+from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.status import Evidence, ended_by_exit
 from rhetor.drivers.programs.terminal.dialogs import like_prompt, like_question, same_prompt
 from rhetor.drivers.programs.terminal.new_text import new_lines, working
@@ -19,7 +21,12 @@ from rhetor.drivers.programs.terminal.typed_echo import Typed
 
 QUIET: Final = 0.6
 SETTLE: Final = 0.05  # seconds of silence that end a turn after its prompt or its end mark
-FOREIGN: Final = 3.0  # seconds of silence after which a prompt that a running command shows ends the turn
+WAITED: Final = 0.3  # seconds of silence after which a program that waits for input has answered
+UNCERTAIN: Final = (
+    3.0  # seconds of silence before a line that looks like a prompt counts, if nothing else tells
+)
+LOOKS: Final = (SETTLE, 0.1, QUIET, 1.0, 2.0, UNCERTAIN)  # seconds of silence at which to look
+LATER_LOOKS: Final = 1.0  # seconds between looks after that
 WORKING: Final = 5.0  # seconds without a change that end a turn while the screen says that it is working
 PLACED: Final = 3  # from this many placing sequences in a turn on, the program counts as full-screen
 PLACED_BEFORE: Final = 24  # the same before the turn; ordinary programs clear their screen now and then
@@ -34,7 +41,8 @@ class TerminalTurn:
     screen, in its state from before Enter; its owner feeds it each piece before `received` gets the piece.
     Without a screen, all programs count as printing lines. `echoed`: the echo of the text was seen before
     Enter was sent, so the output begins after it. `quiet`: seconds without a byte (for a full-screen program,
-    without a change) that end the turn if no better sign does.
+    without a change) that end the turn if no better sign does. `waited`: the same if the program waits for
+    input.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class TerminalTurn:
         screen: Screen | None = None,
         echoed: bool = True,
         quiet: float = QUIET,
+        waited: float = WAITED,
     ) -> None:
         self.ended: Evidence | None = None
         self.taken = 0
@@ -53,19 +62,23 @@ class TerminalTurn:
         self.last_output: float | None = None
         self._typed = typed.decode("utf-8", "replace")
         self._marks = marks
-        self._prompt = prompt
+        self._prompt = prompt or None
         self._screen = screen
         self._quiet = quiet
+        self._waited = waited
+        self._looks = sorted({min(waited, SETTLE), waited, *LOOKS})
         self._tokenizer = Tokenizer()
         self._plain = PlainText(screen.cols if screen else None)
         self._echo = Typed(self._typed, prompt, echoed=echoed)
         self._command: PlainText | None = None  # between the marks C and D
         self._mark: Mark | None = None
         self._said = False
+        self._reserved = ""  # a prompt and the blank lines that were drawn below it
         self._modes = Modes()
         self._modes.alternate_screen = bool(screen and screen.alternate)
         self._placed = screen.placed if screen else 0
         self._lines_given: deque[str] = deque(maxlen=MAX_GIVEN)
+        self._silent_since = 0.0
         self._before = screen.text() if screen else []
         self._scrolled = screen.scrolled if screen else 0
         self._shown = self._before
@@ -86,9 +99,18 @@ class TerminalTurn:
         drew = self._placed >= PLACED_BEFORE and not self._marks
         return screen.alternate or drew or screen.placed - self._placed >= PLACED
 
+    @property
+    def finish_reason(self) -> str:
+        """How sure the end is: `stop`; `silence` if only silence ended the turn; `screen` for the screen of a
+        full-screen program."""
+        if self.ended is None or self.ended.kind != "quiet":
+            return "stop"
+        return "screen" if self.full_screen else "silence"
+
     def started(self, now: float) -> None:
         """Note that Enter was sent."""
-        self._due = None
+        self._silent_since = now
+        self._due = now + self._looks[0]
 
     def received(self, data: bytes, now: float) -> str:
         """Take output; return the lines of the answer that are complete and can no longer be rewritten."""
@@ -104,12 +126,16 @@ class TerminalTurn:
         self._plan(now)
         return text
 
-    def tick(self, now: float) -> str:
-        """Check the time; return the rest of the answer if the turn ends now."""
+    def tick(self, now: float, reader: Reader | None = None) -> str:
+        """Check the time; return the rest of the answer if the turn ends now. `reader`: what the program does
+        about input, None if that is not known."""
         if self.ended or self._due is None or now < self._due:
             return ""
-        evidence = self._judged(now)
-        return self._end(evidence) if evidence else ""
+        evidence = self._judged(now, reader)
+        if evidence is None:
+            self._due = self._next_look(now)
+            return ""
+        return self._end(evidence)
 
     def exited(self, code: int | None, signal: int | None, now: float) -> str:
         """End the turn because the program has ended and all of its output was received; return the rest of
@@ -124,8 +150,24 @@ class TerminalTurn:
             return ""
         if self._command is not None:
             return self._given(self._command.take(token))
-        lines = self._plain.take(token)
+        if self._reserved and isinstance(token, Csi) and token.final == "A":
+            self._plain.resume(self._reserved.partition("\n")[0])
+            self._reserved = ""
+        lines = self._unreserved(self._plain.take(token))
         return "" if self._said else self._unmarked(lines)
+
+    def _unreserved(self, lines: str) -> str:
+        """Return lines that cannot be rewritten any more. Some line editors draw blank lines below their
+        prompt, to reserve room, and then return to it."""
+        held, self._reserved = self._reserved, ""
+        if not lines and not self._plain.line.strip():
+            self._reserved = held
+        elif lines and (not lines.strip() if held else same_prompt(lines.rstrip("\n"), self._prompt or "")):
+            self._reserved = held + lines
+            return ""
+        else:
+            return held + lines
+        return ""
 
     def _unmarked(self, lines: str) -> str:
         """Return the lines of the answer that are outside of marks, without echo.
@@ -164,42 +206,64 @@ class TerminalTurn:
 
     def _plan(self, now: float) -> None:
         """Set the time at which to check whether the turn has ended."""
+        self._silent_since = now
         if self.full_screen:
             self._plan_full_screen(now)
-        elif self._mark and self._mark.kind == "D":
-            self._due = now + SETTLE
-        elif self._command is not None:
-            self._due = now + FOREIGN
         else:
-            self._due = now + (SETTLE if self._at_prompt() and not self._marks else self._quiet)
+            self._due = now + self._looks[0]
 
     def _plan_full_screen(self, now: float) -> None:
         assert self._screen is not None
         shown = self._screen.text()
-        if shown != self._shown or self._due is None:
+        if shown != self._shown or self._changed is None:
             self._shown, self._changed = shown, now
             self._due = now + (WORKING if working(shown) else self._quiet)
 
-    def _judged(self, now: float) -> Evidence | None:
-        self._due = None
+    def _next_look(self, now: float) -> float:
+        silent = now - self._silent_since + 1e-6
+        return next((self._silent_since + look for look in self._looks if look > silent), now + LATER_LOOKS)
+
+    def _judged(self, now: float, reader: Reader | None) -> Evidence | None:
         if self.full_screen:
-            return Evidence("quiet", f"the screen has not changed for {now - (self._changed or now):.1f} s")
+            return self._drawn(now, reader)
         if self._mark and self._mark.kind == "D":
             return self._by_mark()
-        if self._command is not None:
-            return self._within_command(self._command)
-        line = self._plain.line
-        if self._at_prompt() or (self._echo.passed and self._plain.at_end and like_prompt(line)):
-            return Evidence("prompt", f"at its prompt {line.strip()!r}")
-        return Evidence("quiet", f"no output for {self._quiet:g} s")
-
-    def _within_command(self, command: PlainText) -> Evidence | None:
-        """Return evidence that a running command waits for input, because it is a shell or an interpreter
-        itself or asks a question; None if it does not wait."""
-        line = command.line
-        if not command.at_end or not (like_prompt(line) or like_question(line)):
+        if reader == "no":
             return None
-        return Evidence("prompt", f"the command waits at {line.strip()!r}")
+        line = self._plain if self._command is None else self._command
+        if self._at_prompt():
+            return Evidence("prompt", f"at its prompt {line.line.strip()!r}")
+        return self._without_prompt(line, now - self._silent_since, reader)
+
+    def _drawn(self, now: float, reader: Reader | None) -> Evidence | None:
+        if self._changed is None:  # nothing was drawn since Enter
+            drawn_all = reader in ("waits", "polls") and now - self._silent_since >= self._quiet
+            return Evidence("quiet", "the screen has not changed") if drawn_all else None
+        still = now - self._changed
+        if reader == "no" or still + 1e-6 < (WORKING if working(self._shown) else self._quiet):
+            return None
+        return Evidence("quiet", f"the screen has not changed for {still:.1f} s")
+
+    def _without_prompt(self, text: PlainText, silent: float, reader: Reader | None) -> Evidence | None:
+        """Return evidence from what the program does about input, what its last line looks like, and how
+        long it has been silent; None if it may go on."""
+        line = text.line
+        silent += 1e-6  # times are sums of floats
+        if reader == "waits" and silent >= self._waited:
+            return Evidence("waits", f"it waits for input{_at(line)}")
+        asks = bool(line.strip()) and text.at_end and (self._echo.passed or self._command is not None)
+        # a program that asks one question after the other has no prompt that comes back
+        expected = like_prompt(line) or not like_prompt(self._prompt or ">")
+        if reader == "polls" and asks and expected and silent >= self._quiet:
+            return Evidence("prompt", f"at its prompt {line.strip()!r}")
+        if self.last_output is None:
+            return None  # silence ends no answer that has not begun
+        if not self._marks and self._prompt is None and silent >= self._quiet:
+            return Evidence("quiet", f"no output for {self._quiet:g} s")
+        looks_ready = asks and (like_prompt(line) or like_question(line))
+        if silent >= UNCERTAIN and (looks_ready or not like_prompt(self._prompt or ">")):
+            return Evidence("quiet", f"no output for {UNCERTAIN:g} s{_at(line)}")
+        return None
 
     def _at_prompt(self) -> bool:
         return (
@@ -222,12 +286,24 @@ class TerminalTurn:
             return new_lines([*self._before, *self._lines_given], after, self._typed)
         if self._command is not None:
             line = self._command.finish()
-            return "" if evidence.kind == "prompt" and not like_question(line) else _unpadded(line)
+            return "" if self._is_prompt(evidence, line) else _unpadded(line)
         if self._said:
             return ""
-        line = "" if evidence.kind in ("prompt", "mark") else self._plain.finish()
-        rest = "" if self._echo.is_echo(line) else _unpadded(line)
+        rest = self._unmarked(self._reserved)
+        line = self._plain.finish()
+        line = "" if evidence.kind == "mark" or self._is_prompt(evidence, line) else line
+        rest += "" if self._echo.is_echo(line) else _unpadded(line)
         return self._echo.kept + rest
+
+    def _is_prompt(self, evidence: Evidence, line: str) -> bool:
+        """Return whether the last line is a prompt, which is no part of the answer; a question is one."""
+        if evidence.kind == "prompt" and same_prompt(line, self._prompt or ""):
+            return True
+        return evidence.kind in ("prompt", "waits") and like_prompt(line) and not like_question(line)
+
+
+def _at(line: str) -> str:
+    return f" at {line.strip()!r}" if line.strip() else ""
 
 
 def _unpadded(line: str) -> str:

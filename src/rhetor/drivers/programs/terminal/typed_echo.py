@@ -12,9 +12,9 @@ MAX_KEPT: Final = 1 << 20
 class Typed:
     """The expected echo of a typed text. Call `is_echo` for each line of output, in order.
 
-    `echoed`: the text was seen before Enter, so only the rest of its last line, or that line redrawn, can
-    still follow. Otherwise its lines are expected one after the other, each possibly after a prompt. After
-    the first line that is not echo, all further lines count as the answer.
+    `echoed`: the text was seen before Enter, so only the rest of its last line, that line redrawn, or all
+    lines redrawn can still follow. Otherwise its lines are expected one after the other, each possibly after
+    a prompt. After the first line that is not echo, all further lines count as the answer.
     """
 
     def __init__(self, text: str, prompt: str | None, *, echoed: bool) -> None:
@@ -23,6 +23,7 @@ class Typed:
         self.kept = ""
         """Lines that may turn out to be the answer (at most 1 Mi characters)."""
         self._expected = [lines[-1]] if echoed else lines
+        self._redrawn = lines if echoed and self.several else []
         self._only_first = echoed
         self._prompt = prompt or ""
         self._lines = 0
@@ -40,10 +41,15 @@ class Typed:
             return False
         self._over = self._only_first
         text = line.strip()
+        if first and self._redrawn and self._shows(text, self._redrawn[0]):
+            self._expected, self._only_first, self._over = list(self._redrawn), False, False
         if first and not text:
             return True  # Enter itself
+        if not text and self._expected[:1] == [""]:
+            del self._expected[0]  # a blank line of the text
+            return True
         for index, wanted in enumerate(self._expected):
-            if wanted and (text == wanted or self._behind_prompt(text, wanted)):
+            if wanted and self._shows(text, wanted):
                 del self._expected[: index + 1]
                 return True
         if first and self._expected and text and self._expected[-1].endswith(text):
@@ -53,6 +59,9 @@ class Typed:
 
     def keep(self, text: str) -> None:
         self.kept += text[: MAX_KEPT - len(self.kept)]
+
+    def _shows(self, text: str, wanted: str) -> bool:
+        return text == wanted or self._behind_prompt(text, wanted)
 
     def _behind_prompt(self, text: str, wanted: str) -> bool:
         if not text.endswith(wanted):

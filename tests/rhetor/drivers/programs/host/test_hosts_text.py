@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,7 +14,7 @@ from rhetor.drivers.programs.host.failures import HostRefused
 from rhetor.drivers.programs.host.link import HostLink
 from tests.scale import FULL
 
-from .hosting import SECONDS, difference, hosting, linked, output, program, python, said
+from .hosting import PYTHON, SECONDS, difference, hosting, linked, output, program, python, said
 
 pytestmark = pytest.mark.anyio
 
@@ -206,12 +207,45 @@ async def test_the_status_says_what_the_terminal_does_and_who_waits(tmp_path: Pa
         assert status.foreground_name == "sh"
         assert status.foreground_pid == link.identity.program_pid == status.program_pid
         assert (status.host_start, status.boot_id) == (link.identity.host_start, link.identity.boot_id)
-        await until(link, reader_waits=True)
+        await until(link, "waits")
         await link.close_stdin()  # cat ends; who sleeps does not wait for input
-        await until(link, reader_waits=False)
+        await until(link, "no")
 
 
-async def until(link: HostLink, *, reader_waits: bool) -> None:
+async def until(link: HostLink, reader: str) -> None:
     async with asyncio.timeout(SECONDS):
-        while (await link.status()).reader_waits is not reader_waits:
+        while (await link.status()).reader != reader:
             pass
+
+
+@pytest.mark.parametrize(
+    ("code", "reader"),
+    [
+        ("input()", "waits"),
+        ("select.select([0], [], [])", "waits"),
+        ("select.select([0, os.pipe()[0]], [], [])", "waits"),
+        ("p = select.poll(); p.register(0, select.POLLIN); p.poll()", "waits"),
+        ("p = select.epoll(); p.register(0, select.EPOLLIN); p.poll()", "waits"),
+        ("p = select.epoll(); p.register(0, select.EPOLLIN); p.poll(99)", "polls"),
+        ("select.select([0], [], [], 99)", "polls"),
+        ("threading.Thread(target=time.sleep, args=(99,)).start(); input()", "polls"),
+        ("threading.Thread(target=input).start(); time.sleep(99)", "polls"),
+        ("a, b = socket.socketpair(); select.select([0, a], [], [])", "shares"),
+        ("a, b = socket.socketpair(); select.select([a], [], [])", "no"),
+        ("time.sleep(99)", "no"),
+        ("while True: pass", "no"),
+        ("subprocess.run(['sleep', '99'])", "no"),
+        ("subprocess.run(['cat'])", "waits"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["pty", "pipes"])
+async def test_the_status_tells_who_waits_for_input_from_who_works(
+    tmp_path: Path, code: str, reader: str, mode: Literal["pty", "pipes"]
+) -> None:
+    modules = "os, select, socket, subprocess, sys, threading, time"
+    source = f"import {modules}\nprint('up', flush=True)\n{code}"
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program(*PYTHON, source, mode=mode))
+        await said(link, b"up")
+        await until(link, reader)
+        await link.end(0)

@@ -11,10 +11,13 @@ import subprocess
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from typing import cast
 
+from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.terminal.message_input import Echo
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.turn import TerminalTurn
+from rhetor.host.reader import input_of, reader
 
 TIMEOUT = 60.0
 
@@ -36,6 +39,7 @@ class Program:
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
+        self._is_input = input_of(theirs)
         os.close(theirs)
 
     def __enter__(self) -> Program:
@@ -61,6 +65,10 @@ class Program:
         screen.feed(data)
         os.write(self._ours, screen.take_replies())
         return data
+
+    def _reader(self) -> Reader | None:
+        told = reader(os.tcgetpgrp(self._ours), self._is_input).decode()
+        return cast(Reader, told) if told else None
 
     def read_until(self, seen: Callable[[], bool], screen: Screen) -> bytes:
         deadline = monotonic() + TIMEOUT
@@ -89,7 +97,7 @@ class Program:
             now = monotonic()
             assert now < deadline + TIMEOUT, f"no end; said {said!r}, the screen has {screen.text()}"
             said += (
-                turn.tick(now)
+                turn.tick(now, self._reader())
                 if data is None
                 else turn.received(data, now)
                 if data

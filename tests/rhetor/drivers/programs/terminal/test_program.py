@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rhetor.domain.event import OutputDelta
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.served import SECONDS, Served, with_programs
 
@@ -143,15 +145,34 @@ async def test_what_is_not_echoed_is_not_submitted(tmp_path: Path) -> None:
         assert b"\r" not in (tmp_path / "kept").read_bytes()
 
 
-async def test_without_execute_a_text_is_typed_and_enter_does_not_go(tmp_path: Path) -> None:
+async def test_without_execute_a_text_is_typed_and_not_run(tmp_path: Path) -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, KEEPS, str(tmp_path / "kept"), "raw", kind="terminal")
         typed = await home.say("p", "only this", execute=False)
-        assert (typed.status, typed.json["response"]) == (200, "")
+        assert (typed.status, typed.json["response"], typed.json["finish_reason"]) == (200, "", "typed")
         assert (tmp_path / "kept").read_bytes() == b"only this"
-        answer = await home.say("p", " and that")
-        assert answer.status == 200
-        assert (tmp_path / "kept").read_bytes() == b"only this and that\r"
+        assert (await home.say("p", "")).status == 200
+        assert (tmp_path / "kept").read_bytes() == b"only this\r"
+
+
+@pytest.mark.parametrize("program", [("bash", "--norc"), ("bash",), ("dash",)])
+async def test_a_message_replaces_text_that_was_typed_and_not_run(program: tuple[str, ...]) -> None:
+    async with with_programs() as home:
+        await home.announce("p", *program, kind="terminal")
+        await home.say("p", "echo typed", execute=False)
+        assert (await home.say("p", "echo run")).json["response"] == "run\n"
+        await home.say("p", "echo typed", execute=False)
+        assert (await home.say("p", "")).json["response"] == "typed\n"
+
+
+async def test_a_message_never_joins_typed_text_that_cannot_be_removed(tmp_path: Path) -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, KEEPS, str(tmp_path / "kept"), "raw", kind="terminal")
+        await home.say("p", "only this", execute=False)
+        refused = await home.say("p", "and that")
+        assert (refused.status, refused.json["code"]) == (502, "program_blocked")
+        assert refused.json["hint"] == 'run it with: aish p "" -x'
+        assert b"and that" not in (tmp_path / "kept").read_bytes()
 
 
 async def test_the_delimiter_of_the_message_goes_before_that_of_the_peer(tmp_path: Path) -> None:
@@ -172,6 +193,72 @@ async def test_bash_and_python_answer_in_their_own_words() -> None:
         assert (await home.say("py", "6 * 7")).json["response"] == "42\n"
         idle = await home.status("sh")
         assert (idle["status"], "it marks its commands" in idle["reasons"]) == ("idle", True)
+
+
+# asks nothing, shows no prompt, and reads in a thread while it works in another
+READS_IN_A_THREAD = """
+import sys, threading, time
+threading.Thread(target=lambda: [print("got", line, end="", flush=True) for line in sys.stdin]).start()
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("program", [("dash",), ("bash", "--norc"), ("bash",)], ids=" ".join)
+async def test_a_silent_command_is_waited_for_and_its_output_is_its_own(program: tuple[str, ...]) -> None:
+    async with with_programs() as home:
+        await home.announce("p", *program, kind="terminal")
+        for text, answer in (
+            ("sleep 1.2; echo two", "two\n"),
+            ("true", ""),
+            ("printf 'a$ '; sleep 1.2; echo", "a$ \n"),
+            ("echo a\necho b", "a\nb\n"),
+            ("for i in 1 2; do\necho $i\ndone", "1\n2\n"),
+            ("read x", ""),
+            ("given", ""),
+            ("echo $x", "given\n"),
+        ):
+            said = await home.say("p", text)
+            assert (said.json["response"], said.json["finish_reason"]) == (answer, "stop"), text
+
+
+async def test_a_program_without_a_prompt_answers_at_once() -> None:
+    async with with_programs() as home:
+        await home.announce("p", "cat", kind="terminal")
+        async with asyncio.timeout(5):  # the first message once took ten seconds
+            said = (await home.say("p", "one\ntwo")).json
+        assert (said["response"], said["finish_reason"]) == ("one\ntwo\n", "stop")
+
+
+async def test_an_answer_that_only_silence_ended_says_so() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, READS_IN_A_THREAD, kind="terminal")
+        said = (await home.say("p", "hi")).json
+        assert (said["response"], said["finish_reason"]) == ("got hi\n", "silence")
+
+
+async def test_a_shell_without_marks_inside_a_marked_shell_answers_too() -> None:
+    async with with_programs() as home:
+        await home.announce("p", "bash", kind="terminal")
+        await home.say("p", "PS1='inner> ' dash")
+        assert (await home.say("p", "sleep 1; echo $0")).json["response"] == "dash\n"
+        await home.say("p", "exit")
+        assert (await home.say("p", "echo ${0##*/}")).json["response"] == "bash\n"
+
+
+async def test_output_after_the_prompt_is_logged_as_unsolicited(tmp_path: Path) -> None:
+    async with with_programs() as home:
+        await home.announce("p", "dash", kind="terminal")
+        os.mkfifo(tmp_path / "go")
+        await home.say("p", f"(read x <{tmp_path}/go; echo late) &")
+        (tmp_path / "go").write_text("go\n")
+        stream = await home.standing("p")
+        unasked = OutputDelta("late\n", "unsolicited")
+        async with asyncio.timeout(SECONDS):
+            while unasked not in await home.log(stream):
+                heard = home.hub.state.notifier.next()
+                await asyncio.wait([asyncio.ensure_future(heard.wait())], timeout=0.1)
+        answer = (await home.say("p", "echo three")).json["response"]
+        assert answer.startswith("three\n") and "late\n" not in answer
 
 
 async def test_a_program_that_ends_in_a_turn_fails_it_with_what_it_showed() -> None:

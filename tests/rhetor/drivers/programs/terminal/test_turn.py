@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.status import Evidence
 from rhetor.drivers.programs.terminal.dialogs import same_prompt
 from rhetor.drivers.programs.terminal.message_input import Echo
@@ -31,18 +32,26 @@ def D(code: int) -> bytes:
 QUIET = Evidence("quiet", "no output for 0.6 s")
 
 
-def told(turn: TerminalTurn, pieces: Iterable[tuple[float, bytes]], screen: Screen | None = None) -> str:
-    """The pieces at their times, with ticks when they are due, and silence after the last."""
+def told(
+    turn: TerminalTurn,
+    pieces: Iterable[tuple[float, bytes]],
+    screen: Screen | None = None,
+    *,
+    meanwhile: Reader | None = None,
+    after: Reader | None = None,
+) -> str:
+    """The pieces at their times, with ticks when they are due, and a minute of silence after the last.
+    `meanwhile`, `after`: what the program does about input until the last piece, and after it."""
     turn.started(0.0)
-    said = ""
+    said, at = "", 0.0
     for at, data in pieces:
         while turn.due is not None and turn.due < at:
-            said += turn.tick(turn.due)
+            said += turn.tick(turn.due, meanwhile)
         if screen and not turn.ended:
             screen.feed(data)
         said += turn.received(data, at)
-    while turn.due is not None:
-        said += turn.tick(turn.due)
+    while turn.due is not None and turn.due < at + 60:
+        said += turn.tick(turn.due, after)
     return said
 
 
@@ -76,13 +85,57 @@ def test_a_mistake_that_was_not_run_is_told_too() -> None:
     assert turn.ended and (turn.ended.kind, turn.ended.exit_code) == ("mark", 2)
 
 
-def test_a_command_that_asks_is_waited_for_a_while_and_its_question_is_given() -> None:
+def test_a_command_that_waits_for_input_ends_the_turn_and_its_question_is_in_the_answer() -> None:
     turn = TerminalTurn(b"./ask", marks=True, prompt="$ ")
-    turn.started(0.0)
-    assert turn.received(b"\r\n" + C + b"hello\r\nname? ", 10.0) == "hello\n"
-    assert turn.due == pytest.approx(13.0)
-    assert turn.tick(13.0) == "name?"
-    assert turn.ended == Evidence("prompt", "the command waits at 'name?'")
+    question = b"\r\n" + C + b"hello\r\nname? "
+    assert told(turn, [(1.0, question)], meanwhile="no", after="waits") == "hello\nname?"
+    assert turn.ended == Evidence("waits", "it waits for input at 'name?'")
+    assert turn.finish_reason == "stop"
+
+
+def test_a_question_of_a_program_that_shows_nothing_else_ends_the_turn_by_silence() -> None:
+    turn = TerminalTurn(b"ssh host", marks=True, prompt="$ ")
+    assert told(turn, [(1.0, b"\r\n" + C + b"name? ")], after="shares") == "name?"
+    assert turn.ended == Evidence("quiet", "no output for 3 s at 'name?'")
+    assert turn.finish_reason == "silence"
+
+
+@pytest.mark.parametrize("prompt", [None, "$ "])
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_program_that_takes_no_input_is_working_however_silent_it_is(
+    prompt: str | None, marks: bool
+) -> None:
+    turn = TerminalTurn(b"sleep 50", marks, prompt=prompt)
+    begins = b"\r\n" + (C if marks else b"") + b"$ "
+    assert told(turn, [(0.0, begins), (50.0, b"")], meanwhile="no", after="no") == ""
+    assert turn.ended is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown", "reader", "kind", "reason"),
+    [
+        (None, b"", "waits", "waits", "stop"),
+        (None, b"", "polls", "quiet", "silence"),
+        (None, b"", "shares", "quiet", "silence"),
+        (None, b"", None, "quiet", "silence"),
+        (None, b"> ", "polls", "prompt", "stop"),
+        ("> ", b"", "waits", "waits", "stop"),
+        ("> ", b"", "polls", "", "stop"),
+        ("> ", b"name? ", "shares", "quiet", "silence"),
+        ("> ", b"", "shares", "", "stop"),
+        ("> ", b"> ", "shares", "prompt", "stop"),
+        ("> ", b"> ", None, "prompt", "stop"),
+        ("> ", b"... ", "polls", "prompt", "stop"),
+        ("name: (x) ", b"version: (1) ", "polls", "prompt", "stop"),
+        ("name: (x) ", b"working", "shares", "quiet", "silence"),
+    ],
+)
+def test_without_marks_the_best_sign_ends_the_turn(
+    prompt: str | None, shown: bytes, reader: Reader | None, kind: str, reason: str
+) -> None:
+    turn = TerminalTurn(b"go", prompt=prompt)
+    told(turn, [(0.0, b"\r\nanswer\r\n" + shown)], after=reader)
+    assert (turn.ended.kind if turn.ended else "", turn.finish_reason) == (kind, reason)
 
 
 def test_several_typed_lines_end_with_the_last_command() -> None:
@@ -259,11 +312,11 @@ def test_real_programs_are_followed_by_their_prompts(name: str, tmp_path: Path) 
             assert said.replace("$2", "$1") == answer
 
 
-def test_a_real_program_without_a_prompt_is_followed_by_its_silence() -> None:
+def test_a_real_program_without_a_prompt_is_followed_until_it_waits_for_input() -> None:
     screen = Screen()
     with Program(["cat"]) as program:
         said, turn = program.say("hello", screen, marks=False, prompt="")
-        assert (said, turn.ended) == ("hello\n", QUIET)
+        assert (said, turn.ended) == ("hello\n", Evidence("waits", "it waits for input"))
 
 
 @pytest.mark.parametrize(
