@@ -9,7 +9,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tokens import TokenFile
+from rhetor.domain.secrets import Secrets
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
 from rhetor.drivers.agents.driver import Agents
@@ -64,7 +65,7 @@ TRANSCRIPTS = {
 class Start:
     """What a hub is started with. `read` reads the settings again for a reload. `by_itself`: a shell started
     the hub, so it may choose another port, and stops when it is idle. `mark`: what `mark_own_process`
-    returned."""
+    returned. `secrets`: masked in all logs."""
 
     settings: Settings
     read: Callable[[], Settings]
@@ -72,6 +73,7 @@ class Start:
     environment: Mapping[str, str]
     by_itself: bool = False
     mark: int | None = None
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 def gated(node: Node, tokens: TokenFile, mark: int | None = None) -> App:
@@ -122,11 +124,16 @@ async def serve(start: Start) -> None:
     async with AsyncExitStack() as stack:
         tcp = stack.enter_context(tcp_listener(settings.hub.host, settings.hub.port, or_any=start.by_itself))
         unix = stack.enter_context(unix_listener(start.home.socket))
-        made = configure(settings, start.home, start.environment)
+        made = configure(settings, start.home, start.environment, start.secrets)
         hub, reloading = await stack.enter_async_context(_hub(start, made))
         node = reloading.node = _node(start, hub, made)
-        # logins that were made with the old token end with it
-        tokens = TokenFile(start.home.folder / "token", changed=node.logins.end_all)
+
+        def changed() -> None:
+            node.logins.end_all()  # logins that were made with the old token end with it
+            start.secrets.add(filter(None, [tokens.current]))
+
+        tokens = TokenFile(start.home.folder / "token", changed)
+        start.secrets.add(filter(None, [tokens.current]))
         app = gated(node, tokens, start.mark)
         _name(node, tcp.getsockname()[1], start, settings.hub)
         server = HubServer(app, lambda: _say(node), hub.aclose)
@@ -154,7 +161,9 @@ async def serve(start: Start) -> None:
 
 @asynccontextmanager
 async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloading]]:
-    store = await SqliteStore.open(Path(start.home.folder) / "hub.db", clock=wall_clock)
+    store = await SqliteStore.open(
+        Path(start.home.folder) / "hub.db", clock=wall_clock, secrets=start.secrets
+    )
     made.agents.forget()
     reloading = Reloading(start.read, start.home, start.environment, made)
     try:
@@ -163,10 +172,11 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
             Peers(made.peers, made.settings.teams),
             made.drivers,
             limits=made.limits,
-            program_drivers=program_drivers(start.home),
+            program_drivers=program_drivers(start.home, start.secrets),
             launches=made.programs.launch,
             kept=FileBlobs(start.home.folder / "blobs"),
             transcripts=TRANSCRIPTS,
+            secrets=start.secrets,
         ) as hub:
             yield hub, reloading
     finally:
@@ -174,9 +184,9 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
         await store.aclose()
 
 
-def program_drivers(home: Home) -> dict[str, ProgramDriver]:
+def program_drivers(home: Home, secrets: Secrets | None = None) -> dict[str, ProgramDriver]:
     """Return the drivers of programs, by their names in the configuration."""
-    hosts = Hosts(home.folder / "hosts", home.runtime)
+    hosts = Hosts(home.folder / "hosts", home.runtime, secrets=secrets)
     shells = MarkedShells(home.folder / "startup")
     return {
         "stdio": Programs(hosts, on_pipes, "pipes"),

@@ -168,9 +168,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor import logs
+    from rhetor.domain.secrets import Secrets, secret_values
     from rhetor.settings import read_settings
 
-    logs.start()
+    secrets = Secrets(secret_values(os.environ))
+    logs.start(secrets, home.folder / "hub.log")
     file = _file(arguments, home.folder)
     read = partial(read_settings, file, {"host": arguments.host, "port": arguments.port})
     settings = read()  # before the hub is imported, so that an invalid configuration fails at once
@@ -180,7 +182,9 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor.auth.process_tree import mark_own_process
 
     mark = mark_own_process(home.folder)
-    start = Start(settings, read, home, dict(os.environ), by_itself=arguments.auto, mark=mark)
+    start = Start(
+        settings, read, home, dict(os.environ), by_itself=arguments.auto, mark=mark, secrets=secrets
+    )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(start))

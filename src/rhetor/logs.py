@@ -1,22 +1,39 @@
-"""The hub's log: one JSON object per line, on stderr. JSON escapes the newlines in messages."""
+"""The hub's log: one JSON object per line, on stderr. JSON escapes the newlines in messages.
+
+Secrets are masked. If stderr is the log file of the hub's home, the file is replaced when it is large. What
+clients without a token can cause is limited, so that it pushes nothing else out of the log.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+from rhetor.domain.secrets import Secrets
+
+LOG_BYTES = 8 << 20  # of one file; the one before it is kept too
+LIKE_LINES, LIKE_SECONDS = 20, 60.0  # at most so many lines of one event in so many seconds
+# whatever a client sends can cause lines of these
+_LIMITED = ("uvicorn", "asyncio", "websockets", "rhetor.transports", "rhetor.auth")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 
 class JsonLines(logging.Formatter):
     """Formats a record as an object with `at`, `level`, `logger`, `event` and the keys of `extra`."""
 
+    def __init__(self, secrets: Secrets | None = None) -> None:
+        super().__init__()
+        self._secrets = secrets or Secrets()
+
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
-            "at": at,
+            "at": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -24,13 +41,67 @@ class JsonLines(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return self._secrets.mask_json(json.dumps(line, default=str).encode()).decode()
 
 
-def start(level: str = "INFO") -> None:
-    """Send the log messages of all loggers, from `level` on, to stderr."""
-    output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(JsonLines())
+class Repetition(logging.Filter):
+    """Lets pass at most `LIKE_LINES` lines of one event from a logger that clients can make write, within
+    `LIKE_SECONDS` seconds. The first line after that says how many were left out (`left_out`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_LIMITED):
+            return True
+        now = time.monotonic()
+        event = (record.name, str(record.msg))
+        begun, count = self._seen.get(event, (now, 0))
+        if now - begun >= LIKE_SECONDS:
+            if count > LIKE_LINES:
+                record.left_out = count - LIKE_LINES
+            begun, count = now, 0
+        self._seen[event] = (begun, count + 1)
+        if len(self._seen) > 1000:  # events with a text of their own each
+            self._seen.clear()
+        return count < LIKE_LINES
+
+
+class LogFile(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to stderr. If that is the file `path`, the file is renamed to `path` with `.1` when it has
+    `LOG_BYTES`, and stderr becomes a new one."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(sys.stderr)
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        try:
+            self._rotate_if_large()
+        except OSError:
+            self.handleError(record)
+
+    def _rotate_if_large(self) -> None:
+        ours = os.fstat(2)
+        if (
+            ours.st_size < LOG_BYTES
+            or not self._path.exists()
+            or not os.path.samestat(ours, self._path.stat())
+        ):
+            return
+        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        fresh = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.dup2(fresh, 2)
+        os.close(fresh)
+
+
+def start(secrets: Secrets, path: Path, level: str = "INFO") -> None:
+    """Send the log messages of all loggers, from `level` on, to stderr. `path`: the log file of the hub."""
+    output = LogFile(path)
+    output.setFormatter(JsonLines(secrets))
+    output.addFilter(Repetition())
     logging.basicConfig(level=level, handlers=[output], force=True)
     # these log a line for each call to a provider, which the event log already records
     for noisy in ("httpx2", "httpcore2", "openai", "anthropic", "uvicorn.error"):

@@ -49,7 +49,7 @@ class Reloading:
         changed = differing(old.settings, settings)
         require_own(settings.hub.host)  # the hub could not start again with another address
         if changed:
-            self._made = new = configure(settings, self._home, self._environment)
+            self._made = new = configure(settings, self._home, self._environment, self.node.hub.state.secrets)
             # a shell may have sent other variables since the hub started
             new.access.take_over(old.access.environment)
             self._put(self.node, new)

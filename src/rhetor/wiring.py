@@ -13,6 +13,7 @@ from functools import partial
 from msgspec.structs import asdict
 
 from rhetor.domain.peer import Peer
+from rhetor.domain.secrets import Secrets, is_secret, secret_values
 from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.base import Driver
 from rhetor.drivers.model_tools.driver import with_tools
@@ -51,18 +52,35 @@ class Configured:
         await self.access.aclose()
 
 
-def configure(settings: Settings, home: Home, environment: Mapping[str, str]) -> Configured:
-    """Return what the settings define.
+def configure(
+    settings: Settings, home: Home, environment: Mapping[str, str], secrets: Secrets | None = None
+) -> Configured:
+    """Return what the settings define, and add their secrets to `secrets`.
 
     Raises:
         InvalidSettings: the settings contradict each other.
     """
+    secrets = secrets or Secrets()
+    secrets.add(_secrets_of(settings, environment))
     peers = peers_of(settings)
     programs = ConfiguredPrograms(tools_of(settings), environment)
-    agents = _agent_models(settings, home, peers, programs)
+    agents = _agent_models(settings, home, peers, programs, secrets)
     access, servers = model_access(settings, environment, agents), _tool_servers(settings, home, environment)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
     return Configured(settings, peers, _limits(settings), programs, agents, access, servers, drivers)
+
+
+def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """Return the keys of the providers, and the secrets in the environments of tools and MCP servers."""
+    names = [provider.api_key_env for provider in settings.providers.values()]
+    keys = [environment[name] for name in names if name and name in environment]
+    own = [secret_values(tool.env) for tool in tools_of(settings).values()]
+    own += [secret_values(server.env) for server in settings.mcp_servers.values()]
+    return [
+        *filter(is_secret, keys),
+        *secret_values(environment),
+        *(value for found in own for value in found),
+    ]
 
 
 def _limits(settings: Settings) -> Limits:
@@ -78,14 +96,14 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _agent_models(
-    settings: Settings, home: Home, peers: Sequence[Peer], programs: ConfiguredPrograms
+    settings: Settings, home: Home, peers: Sequence[Peer], programs: ConfiguredPrograms, secrets: Secrets
 ) -> AgentModels:
     entries = {
         peer.name: AgentEntry(peer.driver, peer.program, partial(programs.launch, peer))
         for peer in peers
         if peer.program is not None
     }
-    hosts = Hosts(home.folder / "models", home.runtime)
+    hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets)
     folder, automatic = home.folder / "empty", settings.models.agents
     protocols = {driver: PROTOCOLS[driver] for driver in PLAIN}
     return AgentModels(entries, protocols, hosts, folder, automatic)

@@ -33,6 +33,11 @@ class TokenFile:
         self._generation = 0
 
     @property
+    def current(self) -> str | None:
+        """The valid token; None if there is none."""
+        return self._token
+
+    @property
     def generation(self) -> int:
         self._look()
         return self._generation

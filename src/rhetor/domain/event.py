@@ -415,7 +415,8 @@ _FIELDS = {
 
 def data_of(payload: Payload) -> dict[str, Any]:
     """Return the payload's `data` object as clients see it. Nested values are not copied."""
-    return {shown: getattr(payload, name) for shown, name in _FIELDS[type(payload)]}
+    members = ((shown, getattr(payload, name)) for shown, name in _FIELDS[type(payload)])
+    return {shown: value for shown, value in members if value is not UNSET}
 
 
 TurnEnd = TurnCompleted | TurnFailed | TurnCancelled | TurnInterrupted

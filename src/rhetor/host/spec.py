@@ -7,6 +7,7 @@ from rhetor.codec import host_frames as frames
 
 class Spec:
     """The program to run, and the limits of its host. `argv`, `env` and `cwd` are bytes, as for the kernel.
+    `secrets` are masked in the spool.
 
     `alone_seconds`: how long the host keeps the program without a connected hub. For the other limits, see
     `Limits` on the hub's side.
@@ -19,12 +20,15 @@ class Spec:
             ValueError: the bytes are not a valid spec.
         """
         fields = frames.unpack_fields(data)
-        facts = {name: value.decode() for name, value in fields if name not in ("arg", "env", "cwd")}
+        facts = {
+            name: value.decode() for name, value in fields if name not in ("arg", "env", "cwd", "secret")
+        }
         try:
             self.argv = [value for name, value in fields if name == "arg"]
             pairs = [value.partition(b"=") for name, value in fields if name == "env"]
             self.env = {name: value for name, _, value in pairs}
             self.cwd = dict(fields)["cwd"]
+            self.secrets = [value for name, value in fields if name == "secret"]
             self.terminal = facts["mode"] == "pty"
             self.rows, self.cols = int(facts["rows"]), int(facts["cols"])
             self.alone_seconds = float(facts["alone"])

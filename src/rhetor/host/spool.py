@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Sequence
 
 from rhetor.codec import host_frames as frames
+
+from .masking import OutputMask
 
 _INDEX_BYTES = 1 << 18  # of a segment's file between two entries of its index
 _READ_BYTES = frames.MAX_PIECE_BYTES + frames.RECORD_HEAD_BYTES
@@ -35,10 +38,19 @@ class _Segment:
 class Spool:
     """The spool of one program. `head` is the offset of its end; output before `acknowledged` may be deleted.
 
-    The last `keep_bytes` of the output stay in any case, for a replay. Only whole segments are deleted.
+    The last `keep_bytes` of the output stay in any case, for a replay. Only whole segments are deleted. The
+    `secrets` are masked before a piece is appended. If one began in earlier pieces, they are masked then.
     """
 
-    def __init__(self, folder: str, *, limit: int, keep_bytes: int, segment_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        limit: int,
+        keep_bytes: int,
+        segment_bytes: int,
+        secrets: Sequence[bytes] = (),
+    ) -> None:
         self._folder = folder
         self._limit = limit
         self._keep = keep_bytes
@@ -46,6 +58,7 @@ class Spool:
         self.acknowledged = 0
         self._segments: list[_Segment] = []
         self._fd = -1
+        self._mask = OutputMask(secrets)
         self._open()
 
     @property
@@ -67,6 +80,10 @@ class Spool:
         Raises:
             OSError: nothing was appended; the call may be repeated.
         """
+        if self._mask:
+            data, places = self._mask.find(self.head, data)
+            for begin, end in places:
+                self._blot(begin, end)
         if self._segments[-1].size >= self._segment_bytes:
             self._open()
         segment = self._segments[-1]
@@ -82,6 +99,24 @@ class Spool:
             segment.places.append((segment.end, segment.size))
         segment.size += size
         segment.end += len(data)
+        self._mask.appended(data)
+
+    def _blot(self, begin: int, end: int) -> None:
+        """Replace output that is on the disk, from offset `begin` to `end`, with asterisks."""
+        for segment in self._segments:
+            if segment.begin >= end or segment.end <= begin:
+                continue
+            fd = os.open(
+                segment.path, os.O_RDWR | os.O_CLOEXEC
+            )  # pwrite(2) would append to our own descriptor
+            try:
+                at = segment.place(begin)
+                for after, offset, _, piece in frames.records(os.pread(fd, segment.size - at, at)):
+                    first, last = max(offset, begin), min(offset + len(piece), end)
+                    if first < last:
+                        os.pwrite(fd, b"*" * (last - first), at + after - len(piece) + first - offset)
+            finally:
+                os.close(fd)
 
     def acknowledge(self, offset: int) -> None:
         """Allow output before `offset`, at most `head`, to be deleted. A smaller offset than before has no

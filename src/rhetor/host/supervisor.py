@@ -48,6 +48,7 @@ class Supervisor:
             limit=spec.spool_limit,
             keep_bytes=spec.keep_bytes,
             segment_bytes=spec.segment_bytes,
+            secrets=spec.secrets,
         )
         self._stderr = TailBuffer(STDERR_BYTES)
         self._status: int | None = None  # of the program, from wait

@@ -14,6 +14,7 @@ from rhetor.domain import rule_commands as a
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
+from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.hub.core.limits import Limits
@@ -198,10 +199,12 @@ async def open_hub(
     launches: Callable[[Peer, str | None], Launch] = no_launches,
     kept: Blobs | None = None,
     transcripts: Mapping[str, Transcripts] | None = None,
+    secrets: Secrets | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
-    `launches` returns how a configured program is started. `kept` stores binary content.
+    `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
+    masked in the outputs of turns.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -226,6 +229,7 @@ async def open_hub(
             launches=launches,
             blobs=kept or NoBlobs(),
             transcripts=transcripts or {},
+            secrets=secrets or Secrets(),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         peers.use_reports(partial(reports, state))

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
+from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Driver, ProgramDriver, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
 from rhetor.store.base import Blobs, Store
@@ -60,7 +61,7 @@ class State:
     when a turn, plan or program changes, `requests_changed` when permission requests change. `launches`: how
     a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
     `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
-    if no client is connected.
+    if no client is connected. `secrets`: masked in everything that is logged.
     """
 
     store: Store
@@ -88,6 +89,7 @@ class State:
     leases: Occupancy = field(default_factory=Occupancy)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
     deliveries: Deliveries = field(default_factory=Deliveries)
+    secrets: Secrets = field(default_factory=Secrets)
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

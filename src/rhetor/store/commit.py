@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rhetor.domain.event import Payload, Position
+from rhetor.domain.secrets import Secrets
 from rhetor.errors import KeyReused, NameTaken, NotFound, StateConflict
 
 from .base import Committed, Draft, Expect, Key, Record, Row, SourceOffset
-from .encoding import encode, require_integer, require_text
+from .encoding import decode, encode, require_integer, require_text
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -80,6 +82,21 @@ class Append(Struct, frozen=True, gc=False):
         if self.base:
             require_text("a base", (self.base[0], self.base[1].epoch))
             require_integer("a position", self.base[1].seq)
+
+
+def masked(append: Append, secrets: Secrets) -> Append:
+    """Return the commit with the secrets masked in its events and in the documents of its rows."""
+    if not secrets:
+        return append
+    rows = [replace(row, doc=secrets.mask_json(row.doc)) for row in append.rows]
+    return replace(append, entries=[_masked(entry, secrets) for entry in append.entries], rows=rows)
+
+
+def _masked(entry: Entry, secrets: Secrets) -> Entry:
+    data = secrets.mask_json(entry.data)
+    if data == entry.data:
+        return entry
+    return replace(entry, payload=decode(entry.payload.type, data), data=data)
 
 
 class Standing(Protocol):

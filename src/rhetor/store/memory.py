@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rhetor.domain.event import Position
+from rhetor.domain.secrets import Secrets
 from rhetor.errors import NotFound, StoreRefused
 
 from .base import (
@@ -31,7 +32,7 @@ from .base import (
     random_epoch,
     require_position,
 )
-from .commit import Append, Entry, admit
+from .commit import Append, Entry, admit, masked
 from .commit_stats import Commits
 from .messages import ASSISTANT, chunks, folded, last_spoken, said
 from .search import excerpt, rank, words_of
@@ -79,7 +80,14 @@ class _Incarnation(Struct):
 class MemoryStore:
     """A `Store` whose content is lost when the process ends. `clock`: returns Unix time in milliseconds."""
 
-    def __init__(self, *, clock: Callable[[], int], new_epoch: Callable[[], str] = random_epoch) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int],
+        new_epoch: Callable[[], str] = random_epoch,
+        secrets: Secrets | None = None,
+    ) -> None:
+        self._secrets = secrets or Secrets()
         self._clock = clock
         self._new_epoch = new_epoch
         self._streams: dict[str, _Incarnation] = {}
@@ -109,6 +117,7 @@ class MemoryStore:
         entries = [Entry.of(draft) for draft in drafts]
         append = Append(stream, self._clock(), entries, key, expects, rows, drop, sources, base)
         append.require_storable()
+        append = masked(append, self._secrets)
         return admit(append, self) or self._store(append)
 
     async def fold(self, stream: str, turn_id: str) -> int:

@@ -114,3 +114,30 @@ def test_recent_keeps_the_last_and_counts_the_rest() -> None:
     assert recent.after(3998) == (3998, 999, b"99")
     assert recent.after(0) == (3900, 975, b"0975")
     assert recent.after(4000) is None
+
+
+SECRET = b"sk-CANARY-1234567890"
+
+
+def whole(spool: Spool) -> bytes:
+    reader, found = SpoolReader(spool, 0), b""
+    while (piece := reader.next()) is not None:
+        found += piece[2]
+    reader.close()
+    return found
+
+
+def test_a_secret_is_in_no_segment_wherever_its_pieces_begin(tmp_path: Path) -> None:
+    output = b"key: " + SECRET + b" " + SECRET[:9] + b"; " + SECRET + b"\n"
+    expected = output.replace(SECRET, b"*" * len(SECRET))
+    for size in (1, 2, 7, len(SECRET), len(output)):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        limits = {"limit": 1 << 20, "keep_bytes": 1 << 20, "segment_bytes": 64}
+        spool = Spool(str(folder), **limits, secrets=[SECRET, b"another-secret"])
+        for at in range(0, len(output), size):
+            spool.append(0, output[at : at + size])
+            assert SECRET not in whole(spool)
+        assert whole(spool) == expected
+        assert spool.head == len(output)
+        assert not any(SECRET in file.read_bytes() for file in folder.iterdir())

@@ -10,6 +10,7 @@ from tests.scripted import PEERS, ScriptedDriver
 
 from rhetor.domain.command import Command, Principal, SendMessage, StartPlan
 from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
+from rhetor.domain.secrets import Secrets
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
@@ -65,9 +66,13 @@ async def house(
     store: Store | None = None,
     limits: Limits | None = None,
     driver: ScriptedDriver | None = None,
+    secrets: Secrets | None = None,
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
-    store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
+    store = store or MemoryStore(clock=lambda: 1_700_000_000_000, secrets=secrets)
     peers = Peers(PEERS, {"reviewers": ("apollo", "athena")})
-    async with asyncio.timeout(60), open_hub(store, peers, {"scripted": driver}, limits=limits) as hub:
+    async with (
+        asyncio.timeout(60),
+        open_hub(store, peers, {"scripted": driver}, limits=limits, secrets=secrets) as hub,
+    ):
         yield House(hub, driver)

@@ -12,6 +12,7 @@ from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit, Launch, Program
 from rhetor.domain.rules import PERSONS, RESERVED
+from rhetor.domain.secrets import secret_values
 from rhetor.domain.session import Session
 from rhetor.domain.turn import STARTED
 from rhetor.drivers.base import SavedState, require_pattern
@@ -70,6 +71,7 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
             raise NameTaken("person", peer.name)
         if peer.name in RESERVED or peer.name in state.routing_table.terminals:
             raise NameTaken("command" if peer.name in RESERVED else "terminal", peer.name)
+        state.secrets.add(secret_values(command.launch.env))
         session = await standing_session(state.store, state.ids, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)
         state.peers.put(peer)

@@ -27,6 +27,7 @@ from rhetor.domain.event import (
 )
 from rhetor.domain.output import Late
 from rhetor.domain.permission import Rules, decided
+from rhetor.domain.secrets import Secrets
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
@@ -79,6 +80,11 @@ class PendingRequests:
         self._step = step
         self._open: dict[str, Request] = {}
         self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def secrets(self) -> Secrets:
+        """What is masked in the turn's outputs."""
+        return self._state.secrets
 
     @property
     def turn_id(self) -> str:

@@ -18,6 +18,7 @@ from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
+from .masking import MaskedOutputs
 from .pending import PendingRequests
 
 GATHER_SECONDS = 0.020
@@ -74,6 +75,7 @@ class TurnRun:
         self._offsets: dict[str, int] = {}
         self._memory: dict[str, Any] | None = None
         self._appended_at = 0.0
+        self._masked = MaskedOutputs(pending.secrets)
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self._stopped: Callable[[Turn], tuple[Payload, ...]] | None = None
@@ -92,6 +94,8 @@ class TurnRun:
     async def _end(self, ending: Sequence[Payload]) -> TurnEnd:
         """Commit the end. If the store can never accept it, commit a failure instead."""
         end = _end_of(ending)
+        if isinstance(end, TurnFailed):
+            log.warning("turn failed", extra={**self._log_keys, "code": end.code, "reason": end.detail[:500]})
         try:
             await self._append(ending, self._closing(end, self.turn.state))
         except Exception as error:
@@ -112,6 +116,8 @@ class TurnRun:
         try:
             return await self._read_outputs(outputs)
         except RhetorError as failure:
+            for left in self._masked.finish():
+                self._buffer.extend(self.turn.step(left))
             return self.turn.fail(failure.code, failure.detail, failure.retryable, failure.data)
         except asyncio.CancelledError:
             if self._stopped is None or self._task is None:
@@ -128,15 +134,16 @@ class TurnRun:
         loop = asyncio.get_running_loop()
         started = loop.time()
         async with aclosing(outputs) as stream:
-            async for output in stream:
-                payloads = self.turn.step(output, loop.time() - started)
-                if isinstance(output, Spooled):
-                    self._note(output)
-                if self.turn.state not in OPEN:
-                    return payloads
-                self._buffer.extend(map(self._pending.with_expiry, payloads))
-                self._buffered_bytes += _length(output)
-                await self._append_or_gather(loop)
+            async for whole in stream:
+                for output in self._masked.take(whole):
+                    payloads = self.turn.step(output, loop.time() - started)
+                    if isinstance(output, Spooled):
+                        self._note(output)
+                    if self.turn.state not in OPEN:
+                        return payloads
+                    self._buffer.extend(map(self._pending.with_expiry, payloads))
+                    self._buffered_bytes += _length(output)
+                    await self._append_or_gather(loop)
         raise ProviderCut(f"{self.turn.peer} stopped before its answer was complete", retryable=True)
 
     @property

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from rhetor.domain.event import Position
+from rhetor.domain.secrets import Secrets
 from rhetor.errors import StoreRefused
 from rhetor.store.base import (
     PAGE,
@@ -33,7 +34,7 @@ from rhetor.store.base import (
     Spoken,
     random_epoch,
 )
-from rhetor.store.commit import Append, Entry
+from rhetor.store.commit import Append, Entry, masked
 from rhetor.store.commit_stats import Commits
 from rhetor.store.search import words_of
 from rhetor.store.tail import Tail
@@ -81,6 +82,7 @@ class SqliteStore:
         self.commit_stats = Commits()
         self._closed = False
         self._ownership: Ownership | None = None
+        self._secrets = Secrets()
 
     @classmethod
     async def open(
@@ -91,17 +93,19 @@ class SqliteStore:
         new_epoch: Callable[[], str] = random_epoch,
         tail: Tail | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
+        secrets: Secrets | None = None,
     ) -> SqliteStore:
         """Open the store, and create the file (readable by its owner only) if it does not exist.
 
         `clock`: returns Unix time in milliseconds. `busy_timeout`: seconds that an append waits if another
-        program has locked the database.
+        program has locked the database. `secrets`: masked in everything that is appended.
 
         Raises:
             StoreDamaged: the file was not closed properly the last time and is damaged.
             StoreRefused: the file cannot be opened now, is already open, or was written by a newer version.
         """
         store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout)
+        store._secrets = secrets or store._secrets
         await asyncio.to_thread(store._start)
         return store
 
@@ -130,8 +134,9 @@ class SqliteStore:
         entries = [Entry.of(draft) for draft in drafts]
         append = Append(stream, self._clock(), entries, key, expects, rows, drop, sources, base)
         append.require_storable()
+        append = masked(append, self._secrets)
         began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
-        committed: Committed = await self._submit(append, sum(len(entry.data) for entry in entries))
+        committed: Committed = await self._submit(append, sum(len(entry.data) for entry in append.entries))
         self.commit_stats.note(0 if committed.replayed else len(entries), perf_counter() - began)
         return committed
 

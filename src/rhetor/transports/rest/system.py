@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
 from rhetor.domain.command import Principal
+from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
 from rhetor.hub.sessions import sessions
@@ -72,6 +73,7 @@ async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
     memory."""
     variables = body.texts()
     if call.node.by_itself and not call.hub.state.running:
+        call.hub.state.secrets.add(secret_values(variables))
         call.node.providers.take_over(variables)
         call.node.told_offline = False
     return {"fingerprint": call.node.providers.fingerprint}

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhetor.codec import host_frames as frames
+from rhetor.domain.secrets import Secrets, secret_values
 from rhetor.errors import InvalidSettings, ProgramMissing, ProgramRefused
 
 from .failures import HostIdTaken, HostRefused, HostSilent, ProgramAlive
@@ -63,7 +64,8 @@ class HostGone:
 
 class Hosts:
     """The hosts with folders in `folder`. If the path of a socket there is too long, it goes to `sockets`.
-    Both folders are created when needed, with mode 0700."""
+    Both folders are created when needed, with mode 0700. The `secrets`, and those in a program's environment,
+    are masked in its spool."""
 
     def __init__(
         self,
@@ -76,10 +78,12 @@ class Hosts:
         spool_limit: int = 256 << 20,
         keep_bytes: int = 1 << 20,
         segment_bytes: int = 16 << 20,
+        secrets: Secrets | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._sockets = sockets.absolute()
         self._python = python
+        self._secrets = secrets or Secrets()
         self._limits = Limits(orphan_seconds, reap_after, spool_limit, keep_bytes, segment_bytes)
 
     async def start(self, host_id: str, spec: ProgramSpec) -> HostLink:
@@ -93,7 +97,8 @@ class Hosts:
         folder = self._new_folder(host_id)
         try:
             socket = self._socket(host_id)
-            asked = request(spec, self._limits, str(folder), str(socket), secrets.token_bytes(16))
+            masked = sorted({*self._secrets.texts, *secret_values(spec.env)}, key=len, reverse=True)
+            asked = request(spec, self._limits, str(folder), str(socket), secrets.token_bytes(16), masked)
             answer = dict(frames.unpack_fields(await self._launch(asked, spec)))
             _check_started(answer, spec)
             return await self._link(host_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 import msgspec
@@ -53,10 +53,13 @@ class HostIdentity(msgspec.Struct, frozen=True):
     socket: str
 
 
-def request(spec: ProgramSpec, limits: Limits, folder: str, socket: str, nonce: bytes) -> bytes:
-    """Return the bytes that a host reads from stdin when it starts."""
+def request(
+    spec: ProgramSpec, limits: Limits, folder: str, socket: str, nonce: bytes, secrets: Sequence[str] = ()
+) -> bytes:
+    """Return the bytes that a host reads from stdin when it starts. `secrets` are masked in its spool."""
     fields = [("arg", _bytes(word)) for word in spec.argv]
     fields += [("env", _bytes(f"{name}={value}")) for name, value in spec.env.items()]
+    fields += [("secret", _bytes(secret)) for secret in secrets]
     facts = {
         "cwd": spec.cwd,
         "mode": spec.mode,

@@ -1,0 +1,89 @@
+"""Masks known secrets in text and bytes, even if a secret arrives in pieces."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+MASK = "[masked]"
+LEAST = 8  # characters; a shorter value could be a part of ordinary text
+_NAMES = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
+_WORD = re.compile(r"[a-z]{1,19}|[A-Z]{1,19}|\S*\s[\S\s]*|[/~].*")
+
+
+def secret_values(environment: Mapping[str, str]) -> list[str]:
+    """Return the values of the variables whose names say that they are secret, such as OPENAI_API_KEY.
+
+    A value that could be ordinary text, or is the path of a file, is left out.
+    """
+    return [value for name, value in environment.items() if _NAMES.search(name) and is_secret(value)]
+
+
+def is_secret(value: str) -> bool:
+    """Return whether a value is long and unusual enough to be masked wherever it occurs."""
+    return len(value) >= LEAST and _WORD.fullmatch(value) is None
+
+
+class Secrets:
+    """The secrets that this process knows. Secrets can only be added."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self.texts: tuple[str, ...] = ()
+        self._bytes: tuple[bytes, ...] = ()
+        self.add(values)
+
+    def __bool__(self) -> bool:
+        return bool(self.texts)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Add secrets. The longest is masked first, because it may contain another one."""
+        self.texts = tuple(sorted({*self.texts, *values}, key=lambda text: (-len(text), text)))
+        forms = dict.fromkeys(form for text in self.texts for form in (text, json.dumps(text)[1:-1]))
+        self._bytes = tuple(form.encode("utf-8", "surrogatepass") for form in forms)
+
+    def mask(self, text: str) -> str:
+        for secret in self.texts:
+            if secret in text:
+                text = text.replace(secret, MASK)
+        return text
+
+    def mask_json(self, data: bytes) -> bytes:
+        """Do the same as `mask`, for JSON in UTF-8."""
+        for secret in self._bytes:
+            if secret in data:
+                data = data.replace(secret, MASK.encode())
+        return data
+
+
+class MaskedText:
+    """Masks the secrets in a text that arrives in pieces. What may be the beginning of a secret is held back
+    until the next piece."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        whole = self._secrets.mask(self._held + text)
+        cut = len(whole) - _beginning(whole, self._secrets.texts)
+        self._held = whole[cut:]
+        return whole[:cut]
+
+    def finish(self) -> str:
+        """Return what is held back."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _beginning(text: str, secrets: Iterable[str]) -> int:
+    """Return how many characters at the end of the text may be the beginning of a secret."""
+    longest = 0
+    for secret in secrets:
+        at = text.find(secret[0], max(len(text) - len(secret) + 1, 0))
+        while at >= 0:
+            if secret.startswith(text[at:]):
+                longest = max(longest, len(text) - at)
+                break
+            at = text.find(secret[0], at + 1)
+    return longest

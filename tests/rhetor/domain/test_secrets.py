@@ -1,0 +1,60 @@
+"""Known secrets are masked in text, in bytes, and across the borders of pieces."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhetor.domain.secrets import MASK, MaskedText, Secrets, secret_values
+
+KEY = 'sk-"CANARY"\\1234567890'
+SECRETS = Secrets([KEY, "sk-other-99"])
+TEXT = f"your key is {KEY}, or sk-, or sk-other-99."
+
+
+def test_a_secret_is_masked_wherever_it_is_cut() -> None:
+    expected = f"your key is {MASK}, or sk-, or {MASK}."
+    assert SECRETS.mask(TEXT) == expected
+    for cut in range(len(TEXT) + 1):
+        masked = MaskedText(SECRETS)
+        assert masked.feed(TEXT[:cut]) + masked.feed(TEXT[cut:]) + masked.finish() == expected
+    one_by_one = MaskedText(SECRETS)
+    assert "".join(map(one_by_one.feed, TEXT)) + one_by_one.finish() == expected
+
+
+def test_only_what_may_begin_a_secret_is_held_back() -> None:
+    masked = MaskedText(SECRETS)
+    assert [masked.feed("a s"), masked.feed("k"), masked.feed("!"), masked.finish()] == ["a ", "", "sk!", ""]
+
+
+@given(st.lists(st.sampled_from([*KEY[:4], KEY[:5], KEY[5:], KEY, "x", "sk-other", "-99"]), max_size=12))
+def test_pieces_give_the_same_as_the_whole(pieces: list[str]) -> None:
+    masked = MaskedText(SECRETS)
+    said = "".join(map(masked.feed, pieces)) + masked.finish()
+    assert KEY not in said and "sk-other-99" not in said
+    assert said == SECRETS.mask("".join(pieces))
+
+
+def test_a_secret_is_masked_in_json_too() -> None:
+    import json
+
+    assert json.loads(SECRETS.mask_json(json.dumps({"text": TEXT}).encode())) == {"text": SECRETS.mask(TEXT)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_secret"),
+    [
+        ("OPENAI_API_KEY", "sk-12345678", True),
+        ("ANTHROPIC_AUTH_TOKEN", "0123456789abcdef", True),
+        ("AWS_SECRET_ACCESS_KEY", "Ab1/2345", True),
+        ("DB_PASSWORD", "hunter22", True),
+        ("DB_PASSWORD", "password", False),
+        ("API_KEY", "short1", False),
+        ("SSH_KEY", "/home/me/.ssh/id_ed25519", False),
+        ("KEYBOARD", "sk-12345678", False),
+        ("PATH", "sk-12345678", False),
+    ],
+)
+def test_the_name_and_the_value_tell_what_is_secret(name: str, value: str, is_secret: bool) -> None:
+    assert secret_values({name: value}) == ([value] if is_secret else [])
