@@ -21,7 +21,8 @@ from tests.rhetor.transports.rest.test_requests import RAINS, results_of
 from tests.tooled import WEATHER, At, tooled
 
 pytestmark = pytest.mark.anyio
-SMALL = ServerEntry((sys.executable, "-m", "tests.tool_server"), env={"OWN": "1"})
+WITH_SDK = ServerEntry((sys.executable, "-m", "tests.tool_server"), env={"OWN": "1"})
+SMALL = replace(WITH_SDK, command=(sys.executable, "-m", "tests.plain_tool_server"))
 
 
 def calls(*wanted: tuple[str, Any]) -> Script:
@@ -32,9 +33,9 @@ def calls(*wanted: tuple[str, Any]) -> Script:
     )
 
 
-@pytest.mark.parametrize("at", [openai_at, anthropic_at])
-async def test_a_servers_tools_run_at_the_hub(tmp_path: Path, at: At) -> None:
-    async with tooled(tmp_path, at=at, entries={"small": SMALL}) as house:
+@pytest.mark.parametrize(("at", "server"), [(openai_at, WITH_SDK), (anthropic_at, SMALL)])
+async def test_a_servers_tools_run_at_the_hub(tmp_path: Path, at: At, server: ServerEntry) -> None:
+    async with tooled(tmp_path, at=at, entries={"small": server}) as house:
         wanted = calls(("small__add", {"a": 1, "b": 2}), ("small__environment", {}), ("small__fail", {}))
         house.provider.script(wanted, RAINS)
         await house.open()
