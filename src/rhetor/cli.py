@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
 import os
@@ -176,6 +175,8 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     file = _file(arguments, home.folder)
     read = partial(read_settings, file, {"host": arguments.host, "port": arguments.port})
     settings = read()  # before the hub is imported, so that an invalid configuration fails at once
+    import asyncio
+
     import uvloop
 
     from rhetor.app import Start, serve
@@ -262,6 +263,7 @@ def _config_show(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     """Check the tools that a hub in this environment would have. This needs no hub and creates no file."""
+    import asyncio
     import json
 
     from rhetor.settings import peers_of, read_settings, state_home, tools_of
