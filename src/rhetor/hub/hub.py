@@ -26,6 +26,7 @@ from .catalog.programs import HUB_STREAM
 from .catalog.sessions import session_of
 from .catalog.turn_log import turn_end
 from .core.background import Background
+from .core.commits import until_accepted
 from .core.ids import Ids
 from .fanout.presence import Presence
 from .forwarding import context, forwards, terminals
@@ -117,7 +118,12 @@ class Hub:
         """
         with self.state.presence.reader(accepted.session_id) as reader:
             try:
-                return await turn_end(self.state.store, accepted.session_id, accepted.turn_id, accepted.after)
+                place = accepted.session_id, accepted.turn_id, accepted.after
+                return await until_accepted(
+                    lambda: turn_end(self.state.store, *place),
+                    accepted.session_id,
+                    lambda: self.state.closing,
+                )
             except asyncio.CancelledError:
                 if not reader.dismissed:
                     raise
@@ -262,7 +268,7 @@ def _on_left(state: State, stream: str) -> None:
 async def _abandon(state: State, stream: str) -> None:
     if plan := state.plans.get(stream):
         plan.stop("the caller's disconnect")
-    row = await state.store.get("session", stream)
+    row = await until_accepted(lambda: state.store.get("session", stream), stream)
     runner = state.runners.get(stream)
     if row is not None and runner is not None and runner.current and session_of(row).once:
         runner.current.stop(lambda turn: turn.interrupt("the caller disconnected"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,24 +11,28 @@ from msgspec.structs import replace
 from tests.rhetor.hub.house import House, house
 from tests.rhetor.hub.refusing import Fault, RefusingStore, refusals
 
-from rhetor.domain.command import StartPlan, StartSession
+from rhetor.domain.command import InterruptSession, StartPlan, StartSession
 from rhetor.domain.event import (
     MessageForwarded,
+    OutputDelta,
+    Payload,
     PlanEnded,
     Position,
     SessionStateChanged,
     StepFailed,
     TurnCompleted,
+    TurnFailed,
     TurnStarted,
 )
 from rhetor.domain.output import Done, Text
 from rhetor.domain.plan import Step
 from rhetor.domain.rule_commands import PutForward, PutTerminal
-from rhetor.errors import StateConflict
+from rhetor.errors import StateConflict, StoreRefused
 from rhetor.hub import hub as hub_module
 from rhetor.hub.core import commits
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.forwarding import relay
+from rhetor.store.base import Draft, Row
 
 pytestmark = pytest.mark.anyio
 
@@ -184,3 +189,75 @@ async def test_background_work_that_fails_is_logged_with_its_name(caplog: pytest
         await _still_answers(home)
     failed = [r for r in caplog.records if r.getMessage() == "background work failed"]
     assert [(r.__dict__["task"], r.exc_info is not None) for r in failed] == [("tidy up", True)]
+
+
+def _answer_in(payloads: list[Payload]) -> str:
+    return "".join(p.text for p in payloads if isinstance(p, OutputDelta))
+
+
+async def test_output_is_kept_if_only_the_turns_end_cannot_be_stored() -> None:
+    store = RefusingStore()
+    async with house([Text("one "), Text("two "), Text("three"), Done()], store=store) as home:
+        store.refused_payloads[TurnCompleted] = [RuntimeError("broken")]
+        accepted = await home.send(target="apollo", content="count")
+        end = await home.end_of(accepted)
+        assert (end.type, getattr(end, "code", None)) == ("turn.failed", "internal")
+        assert _answer_in(await home.log(accepted.session_id)) == "one two three"
+        await _still_answers(home)
+
+
+@pytest.mark.parametrize("fault", ["end", "output"])
+async def test_a_turn_ends_and_the_next_one_runs_whatever_cannot_be_stored(fault: str) -> None:
+    store, hold = RefusingStore(), asyncio.Event()
+    async with house([hold, Text("first"), Done()], store=store) as home:
+        first, second = await _queued(home, hold, store)
+        if fault == "end":
+            store.refused_payloads[TurnCompleted] = [RuntimeError("broken")]
+            store.refused_payloads[TurnFailed] = [RuntimeError("broken") for _ in range(2)]
+        else:
+            store.refused_payloads[OutputDelta] = [RuntimeError("broken") for _ in range(3)]
+        hold.set()
+        assert (await home.end_of(first)).type == "turn.failed"
+        assert (await home.end_of(second)).type == "turn.completed"
+        assert await store.find("turn", state="running") == []
+        await _still_answers(home)
+
+
+async def test_output_that_is_being_stored_is_kept_if_the_turn_is_stopped() -> None:
+    store, refused = RefusingStore(), asyncio.Event()
+
+    async def stored(stream: str, drafts: Sequence[Draft], rows: Sequence[Row]) -> None:
+        if any(isinstance(draft.payload, OutputDelta) for draft in drafts) and not refused.is_set():
+            refused.set()
+            raise StoreRefused("the disk is full")
+
+    async with house([Text("some text"), asyncio.Event(), Done()], store=store) as home:
+        store.before_commit = stored
+        session: Any = await home.execute(StartSession("apollo"))
+        accepted = await home.send(session_id=session.id, content="go")
+        await refused.wait()
+        await home.execute(InterruptSession(session.id))
+        assert (await home.end_of(accepted)).type == "turn.interrupted"
+        assert _answer_in(await home.log(session.id)) == "some text"
+
+
+async def test_the_steps_of_a_plan_wait_for_a_store_that_refuses() -> None:
+    store = RefusingStore()
+    async with house(store=store) as home:
+        store.tasks = "step "
+        store.faults |= {"page": refusals(1), "commit": refusals(3)}
+        steps = (Step("a", "apollo", "hi", context_window=0), Step("b", "athena", "", needs=("a",)))
+        events = await home.run_plan(StartPlan(steps, ""))
+        assert events[-1].payload == PlanEnded("completed")
+        assert store.faults == {"page": [], "commit": []}
+
+
+async def test_a_caller_gets_the_answer_although_the_store_could_not_be_read_for_a_moment() -> None:
+    store, hold = RefusingStore(), asyncio.Event()
+    async with house([hold, Text("done"), Done()], store=store) as home:
+        accepted = await home.send(target="apollo", content="go")
+        waiting = asyncio.create_task(home.end_of(accepted), name="caller")
+        store.tasks, store.faults["page"] = "caller", refusals(2)
+        hold.set()
+        assert (await waiting).type == "turn.completed"
+        assert store.faults["page"] == []

@@ -52,17 +52,24 @@ async def commit_until_accepted(
     )
 
 
-async def until_accepted(attempt: Callable[[], Awaitable[T]], stream: str) -> T:
+async def until_accepted(
+    attempt: Callable[[], Awaitable[T]], stream: str, gives_up: Callable[[], bool] = lambda: False
+) -> T:
     """Call `attempt` until it does not raise `StoreRefused`, and return its result.
 
     The pause between calls doubles from `FIRST_PAUSE` to `LONGEST_PAUSE` seconds. `attempt` may read as well
     as commit.
+
+    Raises:
+        StoreRefused: `gives_up` returned True after a refusal.
     """
     pause = FIRST_PAUSE
     while True:
         try:
             return await attempt()
         except StoreRefused as refusal:
+            if gives_up():
+                raise
             log.warning(
                 "store rejected a request; retrying", extra={"stream": stream, "reason": refusal.detail}
             )

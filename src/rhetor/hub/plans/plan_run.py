@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET
 
@@ -33,7 +33,7 @@ from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.catalog.turns import PlanRow, TurnRow
 from rhetor.hub.core.checks import check_content
-from rhetor.hub.core.commits import commit_until_accepted
+from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import attributed, cause_of, nonce, passed_through, require_hops
@@ -46,6 +46,7 @@ from rhetor.store.base import Draft, Expect, Row
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -209,7 +210,8 @@ class PlanRun:
         """Commit the step's message with the context that is sent before it, and return that context."""
         while True:
             sender = "" if step.needs else self._command.from_
-            taken = await context_for(self._state, self._row.owner, peer, sender, step.context)
+            given = self._row.owner, peer, sender, step.context
+            taken = await self._persist(partial(context_for, self._state, *given))
             drafts = [Draft(p, row.id, step.id) for p in (started, *taken.payloads, *payloads)]
             try:
                 await self._commit(drafts, [row.row(), *taken.rows], taken.expects)
@@ -219,7 +221,7 @@ class PlanRun:
             return taken.payloads
 
     async def _turn_row(self, step: Step, turn: Turn) -> TurnRow:
-        head = await self._state.store.head(self._row.id)
+        head = await self._persist(lambda: self._state.store.head(self._row.id))
         return TurnRow(
             turn.turn_id,
             self._row.id,
@@ -275,16 +277,16 @@ class PlanRun:
             cwd=self._command.cwd,
             context=step.context,
         )
-        accepted = await send(
-            self._state, self._principal, command, cause=self._cause() or Cause(self._row.id)
-        )
+        cause = self._cause() or Cause(self._row.id)
+        accepted = await self._persist(lambda: send(self._state, self._principal, command, cause=cause))
         self._via[step.id] = (*via, accepted.peer)
         self._sessions[step.id] = accepted.session_id
         started = StepStarted(step.id, accepted.peer, accepted.session_id, accepted.turn_id)
         await self._commit([Draft(started, step=step.id)])
         if self._stopped_by is not None:
             self.stop(self._stopped_by)
-        end, _ = await turn_end(self._state.store, accepted.session_id, accepted.turn_id, accepted.after)
+        place = accepted.session_id, accepted.turn_id, accepted.after
+        end, _ = await self._persist(lambda: turn_end(self._state.store, *place))
         del self._sessions[step.id]
         outcome = self._outcome(step, self._state.peers.get(accepted.peer), end)
         await self._commit([Draft(outcome, step=step.id), *self._skipped()])
@@ -331,3 +333,7 @@ class PlanRun:
         self, drafts: Sequence[Draft], rows: Sequence[Row] = (), expects: Sequence[Expect] = ()
     ) -> None:
         await commit_until_accepted(self._state.store, self._row.id, drafts, rows, expects=expects)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do the same as `until_accepted`, until the hub is closing."""
+        return await until_accepted(attempt, self._row.id, lambda: self._state.closing)

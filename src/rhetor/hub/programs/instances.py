@@ -134,23 +134,28 @@ async def _store(state: State, instance: ProgramInstance, spooled: Spooled) -> N
 
 async def _record_end(state: State, instance: ProgramInstance, line: str) -> None:
     """Log the program's end in its session and in the hub's stream; then remove the instance and its host's
-    files."""
+    files. The instance is removed even if its end cannot be logged, because others wait for that."""
     ended = instance.running.ended or Exit(lost="its output could no longer be read")
-    await write_late(state, instance)
     name = instance.peer.name
-    end = end_event(name, ended)
-    partial = [Draft(OutputPartial(line))] if line else []
-    rows = [instance.entry.ended(ended)]
-    await commit_until_accepted(state.store, instance.entry.session_id, [*partial, Draft(end)], rows)
-    await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_status_gone(name, ended))])
+    try:
+        await write_late(state, instance)
+        end = end_event(name, ended)
+        partial = [Draft(OutputPartial(line))] if line else []
+        rows = [instance.entry.ended(ended)]
+        await commit_until_accepted(state.store, instance.entry.session_id, [*partial, Draft(end)], rows)
+        await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_status_gone(name, ended))])
+    except Exception:
+        log.exception("logging a program's end failed", extra={"peer": name})
     if state.instances.get(instance.entry.key) is instance:
         del state.instances[instance.entry.key]
         state.gone[name] = (ended, state.ids.now())
-    await instance.running.aclose()
-    forget(state, instance.entry)
-    instance.end_logged.set()
-    instance.changed.set()
-    state.notifier.notify()
+    try:
+        await instance.running.aclose()
+        forget(state, instance.entry)
+    finally:
+        instance.end_logged.set()
+        instance.changed.set()
+        state.notifier.notify()
 
 
 def forget(state: State, entry: ProgramRow) -> None:

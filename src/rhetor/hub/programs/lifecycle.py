@@ -37,6 +37,7 @@ from rhetor.hub.catalog.sessions import (
     standing_session,
 )
 from rhetor.hub.core.checks import require_name, require_person
+from rhetor.hub.core.commits import until_accepted
 from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, forget, instances_of, status_changed
@@ -315,7 +316,11 @@ async def _start(
         memory = await memory_of(state.store, key)
         running = await driver.start(peer, entry.host_id, launch, memory, lambda r: status_changed(state, r))
     except BaseException:
-        await state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)])
+        # in the background, so that the caller gets this error even if the store rejects the commit
+        dropping = until_accepted(
+            lambda: state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)]), HUB_STREAM
+        )
+        state.background.start(dropping, f"drop {peer.name}")
         raise
     state.gone.pop(peer.name, None)
     return add_instance(state, entry, running)

@@ -128,7 +128,7 @@ class SessionRunner:
             log.exception("starting a turn failed", extra={"session": session.id, "turn": row.id})
             await self._fail(session, row, error)
         else:
-            await self._run_turn(session, row, turn, message)
+            await self._run_turn(session, row.become(TurnState.RUNNING), turn, message)
 
     async def _resumed(
         self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received
@@ -146,7 +146,7 @@ class SessionRunner:
             notify_relay(self._state.routing_table, row)
         except Exception as error:
             log.exception("resuming a turn failed", extra={"session": session.id, "turn": row.id})
-            await self._fail(session, row, error)
+            await self._try_fail(session, row, error)
         finally:
             self.current = None
         await self._run(None)
@@ -157,8 +157,18 @@ class SessionRunner:
         try:
             await self.current.run(self._outputs(session, message, pending))
             notify_relay(self._state.routing_table, row)
+        except Exception as error:  # its end cannot be stored; the turns that wait must run all the same
+            log.exception("running a turn failed", extra={"session": session.id, "turn": row.id})
+            await self._try_fail(session, row, error)
         finally:
             self.current = None
+
+    async def _try_fail(self, session: Session, row: TurnRow, error: Exception) -> None:
+        """Do the same as `_fail`. If that fails too, the turn is ended when the hub starts again."""
+        try:
+            await self._fail(session, row, error)
+        except Exception:
+            log.exception("failing a turn failed", extra={"session": session.id, "turn": row.id})
 
     async def _fail(self, session: Session, row: TurnRow, error: Exception) -> None:
         """End a turn that could not be run, so that it does not stay accepted or running forever."""
@@ -204,7 +214,8 @@ class SessionRunner:
     async def _history(self, session: Session) -> Sequence[PastMessage]:
         if not session.context_window:
             return ()
-        past = await self._state.store.spoken(session.id, session.context_window)
+        read = partial(self._state.store.spoken, session.id, session.context_window)
+        past = await until_accepted(read, session.id)
         return [PastMessage("assistant" if p.role == "assistant" else "user", p.content) for p in past]
 
 

@@ -6,11 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 
-from rhetor.domain.event import OutputDelta, Payload, TurnEnd, TurnFailed
+from rhetor.domain.event import Payload, TurnEnd, TurnFailed
 from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
 from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.errors import ProviderCut, RhetorError
@@ -20,6 +19,7 @@ from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
 from .masking import MaskedOutputs
 from .pending import PendingRequests
+from .unstored import Unstored, joined
 
 GATHER_SECONDS = 0.020
 GATHER_BYTES = 4096
@@ -43,7 +43,8 @@ class TurnRun:
 
     An output is committed at once if the last commit was at least `GATHER_SECONDS` ago. Otherwise, outputs
     are gathered for at most `GATHER_SECONDS` or `GATHER_BYTES`. If `immediate` returns False, the first
-    output is gathered too. While the store rejects commits, no more output is read from the peer.
+    output is gathered too. While the store rejects commits, no more output is read from the peer, and what
+    was read is kept until it is stored.
 
     `closing` receives the turn's end and final state. `stored` is called after each commit with the spool
     offsets that it stored.
@@ -72,8 +73,8 @@ class TurnRun:
         self.turn = turn
         self._buffer: list[Payload] = []
         self._buffered_bytes = 0
-        self._offsets: dict[str, int] = {}
-        self._memory: dict[str, Any] | None = None
+        self._unstored = Unstored()
+        self._is_storing = False
         self._appended_at = 0.0
         self._masked = MaskedOutputs(pending.secrets)
         self._timer: asyncio.TimerHandle | None = None
@@ -92,23 +93,32 @@ class TurnRun:
             return await self._end(ending)
 
     async def _end(self, ending: Sequence[Payload]) -> TurnEnd:
-        """Commit the end. If the store can never accept it, commit a failure instead."""
+        """Commit the end. If the store can never accept it, commit a failure instead, and if even the output
+        is not acceptable, the failure alone."""
         end = _end_of(ending)
         if isinstance(end, TurnFailed):
             log.warning("turn failed", extra={**self._log_keys, "code": end.code, "reason": end.detail[:500]})
         try:
             await self._append(ending, self._closing(end, self.turn.state))
+            return end
         except Exception as error:
             log.exception("storing a turn's end failed", extra=self._log_keys)
             end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {})
-            await self._append([end], self._closing(end, TurnState.FAILED))
+        closing = self._closing(end, TurnState.FAILED)
+        try:
+            await self._append([end], closing)
+        except Exception:
+            log.exception("storing a turn's output failed; only its end is stored", extra=self._log_keys)
+            self._unstored.payloads.clear()
+            await self._append([end], closing)
         return end
 
     def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
-        """End the turn now with the payloads that `how` returns. No effect if it has ended."""
+        """End the turn now with the payloads that `how` returns. No effect if it has ended. What is being
+        stored is stored first."""
         if self._stopped is None and self.turn.state in OPEN:
             self._stopped = how
-            if self._task is not None:
+            if self._task is not None and not self._is_storing:
                 self._task.cancel()
 
     async def _until_it_ends(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
@@ -116,19 +126,25 @@ class TurnRun:
         try:
             return await self._read_outputs(outputs)
         except RhetorError as failure:
-            for left in self._masked.finish():
-                self._buffer.extend(self.turn.step(left))
+            self._take_rest()
             return self.turn.fail(failure.code, failure.detail, failure.retryable, failure.data)
         except asyncio.CancelledError:
             if self._stopped is None or self._task is None:
                 raise
             self._task.uncancel()  # `stop` cancelled the task to end only the reading of outputs
+            self._take_rest()
             return self._stopped(self.turn)
         except Exception as error:
             log.exception("the driver failed", extra=self._log_keys)
+            self._take_rest()
             return self.turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
         finally:
             self._task = None
+
+    def _take_rest(self) -> None:
+        """Take what was held back in case a secret continued in the next output."""
+        for left in self._masked.finish():
+            self._buffer.extend(self.turn.step(left))
 
     async def _read_outputs(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
         loop = asyncio.get_running_loop()
@@ -144,6 +160,8 @@ class TurnRun:
                     self._buffer.extend(map(self._pending.with_expiry, payloads))
                     self._buffered_bytes += _length(output)
                     await self._append_or_gather(loop)
+                    if self._stopped is not None:
+                        raise asyncio.CancelledError  # as if `stop` had cancelled the task
         raise ProviderCut(f"{self.turn.peer} stopped before its answer was complete", retryable=True)
 
     @property
@@ -151,10 +169,10 @@ class TurnRun:
         return {"stream": self._stream, "peer": self.turn.peer, "turn": self.turn.turn_id}
 
     def _note(self, spooled: Spooled) -> None:
-        self._offsets[spooled.source] = spooled.offset
+        self._unstored.offsets[spooled.source] = spooled.offset
         for output in spooled.outputs:
             if isinstance(output, Remembered):
-                self._memory = output.memory
+                self._unstored.memory = output.memory
             elif isinstance(output, Late):
                 self._pending.add_late(output)
 
@@ -164,7 +182,11 @@ class TurnRun:
         quiet = loop.time() - self._appended_at
         late = quiet >= GATHER_SECONDS
         if self._buffered_bytes >= GATHER_BYTES or (late and self._immediate()):
-            await self._append()
+            self._is_storing = True
+            try:
+                await self._append()
+            finally:
+                self._is_storing = False
             await asyncio.sleep(0)  # let followers send this before more is read
         elif self._timer is None:
             self._timer = loop.call_later(GATHER_SECONDS - (0.0 if late else quiet), self._tick)
@@ -176,27 +198,29 @@ class TurnRun:
     async def _append(self, ending: Sequence[Payload] = (), closing: MakeClosing | None = None) -> None:
         """Commit the buffered payloads; with `ending`, also the turn's end and what `closing` returns."""
         async with self._pending.lock:
-            settled = self._pending.settle(self._buffer)
+            waiting = self._unstored
+            waiting.add(self._pending.settle(self._buffer))
             self._buffer, self._buffered_bytes = [], 0
-            payloads, rows = settled.payloads, [*settled.rows.values()]
-            if self._memory is not None:
-                rows += self._pending.memory_rows(self._memory)
-                self._memory = None
             if closing is not None:
-                answers, closed = self._pending.close_all()
-                payloads += [*answers, *ending]
-                rows += closed
-            own = [Draft(p, self.turn.turn_id, self._step) for p in _joined(payloads)]
+                waiting.close(*self._pending.close_all())
+            own = [Draft(p, self.turn.turn_id, self._step) for p in joined([*waiting.payloads, *ending])]
+            rows = [*waiting.rows.values()]
+            if waiting.memory is not None:
+                rows += self._pending.memory_rows(waiting.memory)
             if own or closing or rows:
-                sources = [SourceOffset(*item) for item in self._offsets.items()]
-                self._offsets = {}
-                if closing is None:
-                    await commit_until_accepted(self._store, self._stream, own, rows, sources)
-                else:
-                    await commit_end(self._store, self._stream, own, closing, rows, sources)
+                sources = [SourceOffset(*item) for item in waiting.offsets.items()]
+                self._unstored = Unstored()  # what is read meanwhile is not part of this commit
+                try:
+                    if closing is None:
+                        await commit_until_accepted(self._store, self._stream, own, rows, sources)
+                    else:
+                        await commit_end(self._store, self._stream, own, closing, rows, sources)
+                except BaseException:
+                    self._unstored.put_back(waiting)
+                    raise
                 self._pending.notify(rows)
                 self._stored(sources)
-                self._pending.deliver(settled.decided)
+                self._pending.deliver(waiting.decided)
                 self._appended_at = asyncio.get_running_loop().time()
 
 
@@ -233,25 +257,3 @@ def _length(output: Output) -> int:
     if isinstance(output, Spooled):
         return sum(map(_length, output.outputs))
     return len(output.text) if isinstance(output, Text) else 0
-
-
-def _joined(payloads: Sequence[Payload]) -> Sequence[Payload]:
-    """Return the payloads, with adjacent chunks of the same channel merged."""
-    out: list[Payload] = []
-    chunk: list[str] = []
-    channel = None
-    for payload in payloads:
-        if isinstance(payload, OutputDelta) and (channel is None or payload.channel == channel):
-            chunk.append(payload.text)
-            channel = payload.channel
-            continue
-        if channel is not None:
-            out.append(OutputDelta("".join(chunk), channel))
-            chunk, channel = [], None
-        if isinstance(payload, OutputDelta):
-            chunk, channel = [payload.text], payload.channel
-        else:
-            out.append(payload)
-    if channel is not None:
-        out.append(OutputDelta("".join(chunk), channel))
-    return out
