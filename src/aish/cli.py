@@ -10,6 +10,7 @@ from aish import exits
 from aish.dispatch import run_words
 from aish.exits import Failure
 from aish.output import open_standard_descriptors, say
+from aish.turns.signals import Terminated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    except Terminated as signal:
+        return signal.end()
     except Exception as error:  # noqa: BLE001  # a bug; the traceback is for its report
         from aish.client.unexpected import unexpected
 

@@ -262,3 +262,50 @@ def test_a_hub_starts_and_lists_its_peers_although_a_host_is_stopped(machine: Ma
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+# answers each line after the seconds that it names; Ctrl-C would end it
+SLOW = """
+import sys, time
+for line in sys.stdin:
+    seconds, text = line.split()
+    time.sleep(float(seconds))
+    print(text, flush=True)
+"""
+
+
+def test_the_end_of_waiting_never_ends_a_wrapped_program(machine: Machine) -> None:
+    pid = wrapped(machine, "tool", "slow", *PYTHON, SLOW, options=("-d", "\\n"))
+    ran = machine.run("slow", "1 first", "-x", "--timeout", "0.3")
+    assert (ran.returncode, ran.stdout) == (124, "")
+    assert "slow continues with the message (aish explain slow shows its status)\n" in ran.stderr
+    assert machine.run("slow", "0 second", "-x").stdout == "second\n"
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with machine.start("slow", f"1 {number.name}", "-x") as shell:
+            wait_until_busy(machine, "slow")
+            shell.send_signal(number)
+            shell.wait(SECONDS)
+        assert machine.run("slow", "0 next", "-x").stdout == "next\n"
+    ran = machine.run("slow,slow", "1 planned", "-x", "--timeout", "0.5")
+    assert ran.returncode == 124
+    assert machine.run("slow", "0 last", "-x").stdout == "last\n"
+    os.kill(pid, 0)
+    said = machine.run("history", "20").stdout
+    assert all(text in said for text in ("first", "second", "SIGINT", "SIGTERM", "SIGKILL", "last"))
+
+
+def wait_until_busy(machine: Machine, name: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while "status    busy" not in machine.run("explain", name).stdout:
+        assert time.monotonic() < deadline
+
+
+def test_a_message_that_waits_is_cancelled_with_its_caller_and_not_the_running_one(machine: Machine) -> None:
+    wrapped(machine, "tool", "slow", *PYTHON, SLOW, options=("-d", "\\n"))
+    with machine.start("slow", "2 first", "-x") as shell:
+        wait_until_busy(machine, "slow")
+        ran = machine.run("slow", "0 second", "-x", "--timeout", "0.3")
+        assert (ran.returncode, "continues" in ran.stderr) == (124, False)
+        assert shell.stdout and shell.stdout.read() == b"first\n"
+        assert shell.wait(SECONDS) == 0
+    assert machine.run("slow", "0 third", "-x").stdout == "third\n"

@@ -13,6 +13,7 @@ from aish.client.json_sse import decode
 from aish.exits import Failure
 from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_offline_notice, show_permission_request
 from aish.turns.input import read_input
+from aish.turns.signals import Signals, Terminated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,15 +63,20 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
 class Exchange:
     """One request and its streamed answer. The end of the `with` closes the answer.
 
-    `timeout` limits the whole exchange, in seconds. If the user stops it, stdout is closed, or it times out,
-    `cancel` is called. A closed stdout is not an error.
+    `timeout` limits the whole exchange, in seconds. If the user or a signal stops it, stdout is closed, or it
+    times out, `cancel` is called. A closed stdout is not an error. `keeps`: the answer is kept in a session,
+    and a signal does not stop it.
     """
 
-    def __init__(self, hub: Hub, timeout: "float | None", cancel: "Callable[[], None]") -> None:
+    def __init__(
+        self, hub: Hub, timeout: "float | None", cancel: "Callable[[], None]", *, keeps: bool = False
+    ) -> None:
         self._hub = hub
+        self._keeps = keeps
         self._timeout = timeout
         self._cancel = cancel
         self._answer: Stream | None = None
+        self._signals = Signals()
 
     def open(self, path: str, body: "Any", *, accept: str = "") -> "Stream":
         """Post the request, and return the answer when its head has arrived."""
@@ -79,13 +85,16 @@ class Exchange:
 
     def __enter__(self) -> "Exchange":
         self._hub.deadline = monotonic() + self._timeout if self._timeout else None
+        self._signals.catch()
         return self
 
     def __exit__(self, kind: object, error: "BaseException | None", traceback: object) -> bool:
         try:
-            if isinstance(error, BrokenPipeError | KeyboardInterrupt | OutputLost) or _has_timed_out(error):
+            stops = isinstance(error, BrokenPipeError | KeyboardInterrupt | OutputLost)
+            if stops or _has_timed_out(error) or (isinstance(error, Terminated) and not self._keeps):
                 self._cancel()
         finally:
+            self._signals.restore()
             self._hub.deadline = None
             if self._answer is not None:
                 self._answer.close()
@@ -110,12 +119,14 @@ class Turn:
         self._err = Sink(STDERR)
         self._held: list[str] = []
         self.session_id = options.session_id
+        self._turn_id = ""
 
     def run(self, content: str, *, runs: bool = False) -> int:
         """Send the complete content, show the answer, and return the exit code. `runs`: a wrapped program
         runs the content, also without `-x`. Raises as `send_message`."""
         options = self._options
-        with Exchange(self._hub, options.timeout, self._cancel) as exchange:
+        keeps = options.session_id is not None or options.context_window is not None
+        with Exchange(self._hub, options.timeout, self._cancel, keeps=keeps) as exchange:
             answer = exchange.open(
                 f"/api/v2/ai/{quote(self._peer)}/stream",
                 {
@@ -132,6 +143,7 @@ class Turn:
 
     def _read_headers(self, answer: "Stream") -> None:
         session_id = answer.headers.get("x-session-id")
+        self._turn_id = answer.headers.get("x-turn-id", "")
         is_new = self._options.context_window is not None and not self.session_id
         self.session_id = session_id or self.session_id
         if self._options.quiet:
@@ -184,8 +196,13 @@ class Turn:
         raise incomplete_answer()
 
     def _cancel(self) -> None:
-        if self.session_id:
-            cancel_quietly(self._hub, "POST", f"/api/v2/sessions/{quote(self.session_id)}/interrupt")
+        if not (self.session_id and self._turn_id):
+            return
+        path = f"/api/v2/sessions/{quote(self.session_id)}/turns/{quote(self._turn_id)}/abandon"
+        found = cancel_quietly(self._hub, "POST", path)
+        if found and (name := found.get("continues")):
+            self._out.break_line()
+            say(f"{name} continues with the message (aish explain {name} shows its status)")
 
 
 def working_folder() -> "dict[str, str]":
@@ -300,13 +317,13 @@ def incomplete_answer() -> Failure:
     return Failure("the connection to the hub closed before the answer was complete", exits.UNREACHABLE)
 
 
-def cancel_quietly(hub: Hub, method: str, path: str) -> None:
-    """Send a request that stops a turn or a plan, and ignore a failure."""
+def cancel_quietly(hub: Hub, method: str, path: str) -> "dict[str, Any] | None":
+    """Send a request that stops a turn or a plan, and return its answer. A failure is ignored."""
     hub.deadline = monotonic() + _CANCEL_TIMEOUT
     try:
-        hub.ask(method, path)
+        return dict(hub.ask(method, path) or {})
     except Failure:
-        pass
+        return None
     finally:
         hub.deadline = None
 

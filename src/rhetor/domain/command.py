@@ -90,6 +90,13 @@ class InterruptSession(Struct, frozen=True, gc=False):
     session_id: str
 
 
+class AbandonTurn(Struct, frozen=True, gc=False):
+    """The caller no longer waits for the turn. It ends, unless a wrapped program is running it already."""
+
+    session_id: str
+    turn_id: str
+
+
 class StopSession(Struct, frozen=True, gc=False):
     """End the session, and cancel its running and waiting turns. Stopping it again changes nothing."""
 
@@ -277,6 +284,7 @@ Command = (
     | ResumeSession
     | SaveSession
     | InterruptSession
+    | AbandonTurn
     | StopSession
     | MakeCheckpoint
     | RestoreSession

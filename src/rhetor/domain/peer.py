@@ -81,6 +81,11 @@ class Peer(Struct, frozen=True, gc=False):
         return self.program is not None and self.program.protocol == "text" and self.driver in PLAIN
 
     @property
+    def outlives_waiting(self) -> bool:
+        """Whether the peer is a wrapped program, which continues a turn for which nobody waits any more."""
+        return self.program is not None and self.driver in PLAIN
+
+    @property
     def takes_envelopes(self) -> bool:
         """Whether context is sent to the peer separately from the message."""
         return self.program is not None and self.program.protocol == "aish-json" and self.driver in PLAIN

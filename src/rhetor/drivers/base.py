@@ -11,7 +11,7 @@ The hub imports nothing else from the drivers.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -77,6 +77,15 @@ class Conversation(Protocol):
 
     async def aclose(self) -> None:
         """Release the conversation's resources. If its peer is a program, the program continues to run."""
+        ...
+
+
+@runtime_checkable
+class Leavable(Protocol):
+    """A conversation with a wrapped program, which continues its turn if nobody waits for it any more."""
+
+    def leave(self) -> None:
+        """Do not interrupt the program if the running turn is closed now."""
         ...
 
 

@@ -26,8 +26,11 @@ class RunningTurn(Protocol):
     @property
     def turn(self) -> Turn: ...
 
-    def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
-        """End the turn now with the payloads that `how` returns. No effect if its answer is complete."""
+    def stop(self, how: Callable[[Turn], tuple[Payload, ...]], *, waiting_only: bool = False) -> None:
+        """End the turn now with the payloads that `how` returns. No effect if its answer is complete.
+
+        `waiting_only`: only the waiting for the answer has ended; a wrapped program is not interrupted.
+        """
         ...
 
 

@@ -58,6 +58,7 @@ USE_CASES: dict[type, UseCase] = {
     c.PauseSession: sessions.pause,
     c.ResumeSession: sessions.resume,
     c.InterruptSession: sessions.interrupt,
+    c.AbandonTurn: sessions.abandon,
     c.SaveSession: sessions.save,
     c.StopSession: sessions.stop,
     c.MakeCheckpoint: checkpoints.checkpoint,
@@ -270,7 +271,10 @@ async def _abandon(state: State, stream: str) -> None:
         plan.stop("the caller's disconnect")
     row = await until_accepted(lambda: state.store.get("session", stream), stream)
     runner = state.runners.get(stream)
-    if row is not None and runner is not None and runner.current and session_of(row).once:
+    session = session_of(row) if row is not None else None
+    if session is None or not session.once or sessions.continues_alone(state, session.peer):
+        return
+    if runner is not None and runner.current:
         runner.current.stop(lambda turn: turn.interrupt("the caller disconnected"))
 
 

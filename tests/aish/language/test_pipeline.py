@@ -152,14 +152,14 @@ def test_a_program_that_closes_its_pipe_stops_the_peer_without_a_failure(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     def endless(connection: socket) -> None:
-        connection.sendall(stream_head({"x-session-id": "s_1"}))
+        connection.sendall(stream_head({"x-session-id": "s_1", "x-turn-id": "t_1"}))
         while True:
             connection.sendall(frame(content("line\n" * 1000)))
 
     hub.on(APOLLO, endless)
-    hub.on("POST /api/v2/sessions/s_1/interrupt", answer({}))
+    hub.on("POST /api/v2/sessions/s_1/turns/t_1/abandon", answer({}))
     assert aish("-c", "apollo x | head -1") == Ran(0, "line\n", "")
-    hub.wait_for("POST /api/v2/sessions/s_1/interrupt")
+    hub.wait_for("POST /api/v2/sessions/s_1/turns/t_1/abandon")
 
 
 def test_a_program_that_fails_after_a_peer_fails_the_line(aish: Shell, hub: ScriptedHub) -> None:

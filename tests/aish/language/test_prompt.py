@@ -22,7 +22,7 @@ from tests.aish.scripted import (
 )
 
 APOLLO = "POST /api/v2/ai/apollo/stream"
-INTERRUPT = "POST /api/v2/sessions/s_1/interrupt"
+INTERRUPT = "POST /api/v2/sessions/s_1/turns/t_1/abandon"
 
 
 @pytest.fixture(autouse=True)

@@ -27,14 +27,15 @@ from tests.aish.scripted import (
     frame,
     problem,
     says,
+    spoken,
     stream,
     stream_head,
 )
 
 APOLLO = "POST /api/v2/ai/apollo/stream"
-SESSION = {"x-session-id": "s_1"}
+SESSION = {"x-session-id": "s_1", "x-turn-id": "t_1"}
 HINT = "aish --help lists the options; write -- before text that begins with -\n"
-INTERRUPT = "POST /api/v2/sessions/s_1/interrupt"
+INTERRUPT = "POST /api/v2/sessions/s_1/turns/t_1/abandon"
 
 
 def test_a_message_is_sent_and_its_answer_goes_to_stdout(aish: Shell, hub: ScriptedHub) -> None:
@@ -383,6 +384,69 @@ def test_a_timeout_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
     hub.wait_for(INTERRUPT)
 
 
+def test_stderr_says_what_a_wrapped_program_continues(aish: Shell, hub: ScriptedHub) -> None:
+    over = threading.Event()
+
+    def never(connection: socket) -> None:
+        connection.sendall(stream_head(SESSION))
+        over.wait(20)
+
+    hub.on("POST /api/v2/ai/box/stream", never)
+    hub.on(INTERRUPT, answer({"turn_id": "t_1", "continues": "box"}))
+    ran = aish("box", "make", "-x", "--timeout", "0.2")
+    over.set()
+    assert (ran.code, ran.err) == (
+        124,
+        "box continues with the message (aish explain box shows its status)\n"
+        "aish: timed out waiting for an answer\n",
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_an_anonymous_turn_and_then_the_shell(
+    aish: Shell, hub: ScriptedHub, number: signal.Signals
+) -> None:
+    over = threading.Event()
+
+    def never(connection: socket) -> None:
+        connection.sendall(stream_head(SESSION) + frame(content("well")))
+        over.wait(20)
+
+    hub.on(APOLLO, never)
+    hub.on(INTERRUPT, answer({}))
+    for words, abandoned in ((("-s",), 0), ((), 1)):
+        with aish.running("apollo", "x", *words) as process:
+            assert process.stdout
+            assert os.read(process.stdout.fileno(), 100) == b"well"
+            process.send_signal(number)
+            assert process.communicate(timeout=TIMEOUT)[0] == b"\n"
+            assert process.returncode == -number
+        assert [f"{r.method} {r.path}" for r in hub.requests].count(INTERRUPT) == abandoned
+    over.set()
+
+
+def test_a_signal_ends_a_plan_and_its_programs(aish: Shell, hub: ScriptedHub) -> None:
+    over = threading.Event()
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo"}, {"id": "athena"}]}))
+
+    def never(connection: socket) -> None:
+        steps = [{"id": "apollo", "depends_on": []}, {"id": "athena", "depends_on": ["apollo"]}]
+        started = event("plan.started", steps=steps)
+        said = frame(started) + b"".join(map(frame, spoken("athena", "athena", "well")[:2]))
+        connection.sendall(stream_head({"x-plan-id": "p_1"}) + said)
+        over.wait(20)
+
+    hub.on("POST /api/v2/plans", never)
+    hub.on("DELETE /api/v2/plans/p_1", answer({}))
+    with aish.running("-c", "apollo x | athena | cat") as process:
+        assert process.stdout
+        assert os.read(process.stdout.fileno(), 100) == b"well"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == -signal.SIGTERM
+    over.set()
+    hub.wait_for("DELETE /api/v2/plans/p_1")
+
+
 def test_ctrl_c_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
     over = threading.Event()
 
@@ -454,7 +518,14 @@ def test_one_message_imports_only_these_modules(aish: Shell, hub: ScriptedHub) -
             "aish.client.connection",
             "aish.client.home",
         ),
-        *("aish.output", "aish.dispatch", "aish.turns", "aish.turns.input", "aish.turns.message"),
+        *(
+            "aish.output",
+            "aish.dispatch",
+            "aish.turns",
+            "aish.turns.input",
+            "aish.turns.message",
+            "aish.turns.signals",
+        ),
     }
     slow = {
         "socket",

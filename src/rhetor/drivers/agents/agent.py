@@ -41,6 +41,8 @@ class AgentProgram(HostedProgram):
     which stderr is read.
     """
 
+    continues_alone = False
+
     def __init__(
         self,
         peer: Peer,

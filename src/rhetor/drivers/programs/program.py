@@ -39,6 +39,9 @@ LAST_SECONDS = 5.0  # a killed host closes its sockets a moment before its proce
 class HostedProgram(ABC):
     """A program under a host. `changed` is called whenever its status changes."""
 
+    continues_alone = True
+    """Whether a turn for which nobody waits any more continues, rather than being interrupted."""
+
     def __init__(
         self, peer: Peer, link: HostLink, feed: Feed, source: str, changed: Callable[[HostedProgram], None]
     ) -> None:
@@ -60,7 +63,7 @@ class HostedProgram(ABC):
 
     async def resume_turn(self) -> AsyncGenerator[Output, None]:
         """Implement `RunningProgram.resume_turn`, for programs whose turns continue under another hub."""
-        async with self.claim(at_once=True), aclosing(_or_interrupt(self, self.rest_of_turn())) as said:
+        async with self.claim(at_once=True), aclosing(_or_interrupt(self, None, self.rest_of_turn())) as said:
             async for output in said:
                 yield output
 
@@ -74,6 +77,10 @@ class HostedProgram(ABC):
 
     async def answer(self, id: str, value: Any) -> None:
         """Answer a request of the program, as in `Conversation.answer`. Ignored if it makes no requests."""
+        return
+
+    def turn_left(self) -> None:
+        """Note that the running turn is closed although the program continues it."""
         return
 
     @property
@@ -247,11 +254,12 @@ class ProgramConversation:
 
     def __init__(self, running: HostedProgram) -> None:
         self._running = running
+        self.is_left = False
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         running = self._running
         await running.ready()
-        async with running.claim(), aclosing(_or_interrupt(running, running.run_turn(message))) as said:
+        async with running.claim(), aclosing(_or_interrupt(running, self, running.run_turn(message))) as said:
             async for output in said:
                 yield output
 
@@ -261,14 +269,18 @@ class ProgramConversation:
     async def interrupt(self) -> None:
         await self._running.interrupt()
 
+    def leave(self) -> None:
+        self.is_left = self._running.continues_alone
+
     async def aclose(self) -> None:
         """Do nothing: there is nothing to release, and the program continues to run."""
 
 
 async def _or_interrupt(
-    running: HostedProgram, said: AsyncGenerator[Spooled | Plain, None]
+    running: HostedProgram, by: ProgramConversation | None, said: AsyncGenerator[Spooled | Plain, None]
 ) -> AsyncGenerator[Output, None]:
-    """Yield the outputs of a turn. If the turn is given up, interrupt the program.
+    """Yield the outputs of a turn. If the turn is given up, interrupt the program, unless only the waiting
+    for it has ended.
 
     After a failure, the program is not interrupted: it may be asking a question, which the interrupt key
     would answer.
@@ -281,7 +293,10 @@ async def _or_interrupt(
                 yield output
     except (GeneratorExit, asyncio.CancelledError):
         if not (finished or running.ended or running.released or running.unsent):
-            await running.interrupt()
+            if by is not None and by.is_left:
+                running.turn_left()
+            else:
+                await running.interrupt()
         raise
 
 

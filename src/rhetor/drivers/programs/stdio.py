@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncGenerator
 
@@ -29,27 +30,64 @@ class StdioProgram(HostedProgram):
 
     _asks = b""  # the unfinished last line of stderr
 
+    _turn: StdioTurn | None = None
+    _left: StdioTurn | None = None  # a turn for which nobody waits any more, until its answer has come
+
+    def turn_left(self) -> None:
+        self._left, self._settled = self._turn, asyncio.Event()
+
+    def turn_ended(self) -> None:
+        if self._left is None:
+            super().turn_ended()
+        else:
+            self.set_status("busy", "it continues a message for which nobody waits any more")
+
+    async def ready(self) -> None:
+        """Wait until the program has answered a message for which nobody waits any more, so that this answer
+        is not taken for that of the next message."""
+        while self._left is not None and self.ended is None:
+            await self._settled.wait()
+
+    def _follow_left(self, data: bytes | None) -> None:
+        """Take output of a turn that was left, or note that it is silent."""
+        if self._left is None:
+            return
+        if data is None:
+            self._left.tick(clock())
+        else:
+            self._left.received(data, clock())
+        if self._left.ended is not None:
+            self._left = None
+            self._settled.set()
+            self.turn_ended()
+
     async def listen(self) -> AsyncGenerator[Spooled, None]:
         decoder = Decoder()
         while self.ended is None:
-            item = await self.feed.next_unclaimed(None)
+            item = await self.feed.next_unclaimed(self._left.due if self._left else None)
             if isinstance(item, Chunk):
+                self._follow_left(item.data)
                 outputs = tuple(plain(decoder.feed(item.data)))
                 yield Spooled(self.source, self.feed.offset - decoder.held, outputs)
             elif isinstance(item, Stderr):
                 self._note(item)
                 yield of_stderr(self.source, item)
+            elif item is None and self._left is not None and not self.feed.must_yield:
+                self._follow_left(None)
             else:
                 if rest := plain(decoder.finish()):
                     yield Spooled(self.source, self.feed.offset, tuple(rest))
                 if item is None:
                     return
                 self.note_end(item)
+                if self._left is not None:
+                    self._settled.set()
 
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
         text = message.content + (ends or DELIMITER if message.execute else "")
         turn = StdioTurn(ends.encode() if ends else None)
+        self._turn = turn
         asked, self._asks = self._asks, b""
         await self.link.write(text.encode(), "text")
         turn.started(clock())

@@ -93,13 +93,14 @@ class PlanRun:
             self._state.presence.forget(self._row.id)
 
     def stop(self, by: str) -> None:
-        """Cancel the running steps, including those in sessions, and start no further step."""
+        """Cancel the running steps, including those in sessions, and start no further step. Wrapped programs
+        are not interrupted."""
         self._stopped_by = by
         for run in list(self._runs.values()):
-            run.stop(lambda turn: turn.cancel(by))
+            run.stop(lambda turn: turn.cancel(by), waiting_only=True)
         for session_id in list(self._sessions.values()):
             if (runner := self._state.runners.get(session_id)) and runner.current:
-                runner.current.stop(lambda turn: turn.cancel(by))
+                runner.current.stop(lambda turn: turn.cancel(by), waiting_only=True)
 
     def shut_down(self) -> None:
         """Interrupt the steps in the plan's own stream. The session runners interrupt those in sessions."""

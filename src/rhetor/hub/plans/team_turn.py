@@ -147,7 +147,9 @@ class TeamConversation:
         for accepted in self._running.values():
             runner = self._state.runners.get(accepted.session_id)
             if runner and runner.current and runner.current.turn.turn_id == accepted.turn_id:
-                runner.current.stop(lambda turn: turn.interrupt(f"the turn of {self._team} ended"))
+                runner.current.stop(
+                    lambda turn: turn.interrupt(f"the turn of {self._team} ended"), waiting_only=True
+                )
 
 
 async def member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:

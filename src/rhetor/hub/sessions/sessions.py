@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.command import (
+    AbandonTurn,
     InterruptSession,
     PauseSession,
     Principal,
@@ -23,7 +24,15 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
-from rhetor.errors import Malformed, NotFound, SessionOver, StateConflict, StoreRefused
+from rhetor.errors import (
+    Malformed,
+    NotFound,
+    SessionOver,
+    StateConflict,
+    StoreRefused,
+    UnknownPeer,
+    UnknownTeam,
+)
 from rhetor.hub.catalog.sessions import ANSWERED, CWD, OPEN, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key, until_unchanged
@@ -217,6 +226,46 @@ async def interrupt(state: State, principal: Principal, command: InterruptSessio
     if runner is not None and runner.current is not None:
         runner.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
     return session
+
+
+async def abandon(state: State, principal: Principal, command: AbandonTurn) -> str | None:
+    """End a turn for which nobody waits any more: cancel it if it has not started, and interrupt it if it is
+    running. A wrapped program is not interrupted. Return its name if it continues the turn.
+
+    Raises:
+        NotFound: the caller has no such session.
+    """
+
+    async def attempt() -> str | None:
+        session = await owned_session(state, principal, command.session_id)
+        waiting = await waiting_turns(state.store, session.id)
+        for turn in waiting:
+            if turn.id == command.turn_id:
+                cancelled = Draft(TurnCancelled(principal.subject), turn.id)
+                row = turn.become(TurnState.CANCELLED).row()
+                await state.store.commit(session.id, [cancelled], rows=[row], expects=[turn.unchanged])
+                return None
+        return _leave_running(state, principal, session, command.turn_id)
+
+    return await until_unchanged(attempt)
+
+
+def _leave_running(state: State, principal: Principal, session: Session, turn_id: str) -> str | None:
+    runner = state.runners.get(session.id)
+    if runner is None or runner.current is None or runner.current.turn.turn_id != turn_id:
+        return None
+    if continues_alone(state, session.peer):
+        return session.peer
+    runner.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
+    return None
+
+
+def continues_alone(state: State, peer: str) -> bool:
+    """Return whether the peer is a wrapped program, which no end of waiting interrupts."""
+    try:
+        return state.peers.get(peer).outlives_waiting
+    except (UnknownPeer, UnknownTeam):
+        return False
 
 
 async def stop(state: State, principal: Principal, command: StopSession) -> Session:

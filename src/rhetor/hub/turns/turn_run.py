@@ -12,6 +12,7 @@ import msgspec
 from rhetor.domain.event import Payload, TurnEnd, TurnFailed
 from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
 from rhetor.domain.turn import OPEN, Turn, TurnState
+from rhetor.drivers.base import Leavable
 from rhetor.errors import ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
@@ -113,11 +114,17 @@ class TurnRun:
             await self._append([end], closing)
         return end
 
-    def stop(self, how: Callable[[Turn], tuple[Payload, ...]]) -> None:
+    def stop(self, how: Callable[[Turn], tuple[Payload, ...]], *, waiting_only: bool = False) -> None:
         """End the turn now with the payloads that `how` returns. No effect if it has ended. What is being
-        stored is stored first."""
+        stored is stored first.
+
+        `waiting_only`: only the waiting for the answer has ended; a wrapped program is not interrupted.
+        """
         if self._stopped is None and self.turn.state in OPEN:
             self._stopped = how
+            conversation: object = self._pending.conversation
+            if waiting_only and isinstance(conversation, Leavable):
+                conversation.leave()
             if self._task is not None and not self._is_storing:
                 self._task.cancel()
 

@@ -392,6 +392,11 @@ class PlanStarted(Struct):
     cursor: Cursor
 
 
+class TurnAbandoned(Struct):
+    turn_id: str
+    continues: str | None
+
+
 class PlanStopped(Struct):
     id: str
     status: str

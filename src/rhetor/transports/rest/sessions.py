@@ -106,6 +106,11 @@ async def interrupt(call: Call, id: str) -> Response:
     return await _shown(call.node, await call.execute(c.InterruptSession(id)))
 
 
+async def abandon(call: Call, id: str, turn_id: str) -> dict[str, Any]:
+    """End a turn for which nobody waits any more. A wrapped program continues it."""
+    return {"turn_id": turn_id, "continues": await call.execute(c.AbandonTurn(id, turn_id))}
+
+
 async def stop(call: Call, id: str) -> Response:
     return await _shown(call.node, await call.execute(c.StopSession(id)))
 

@@ -100,6 +100,8 @@ ROUTES = (
     Route("POST", "/api/v2/sessions/{id}/pause", USER, sessions.pause, None, a.Session, CHANGED),
     Route("POST", "/api/v2/sessions/{id}/resume", USER, sessions.resume, b.ResumeBody, a.Session, CHANGED),
     Route("POST", "/api/v2/sessions/{id}/interrupt", USER, sessions.interrupt, None, a.Session, CHANGED),
+    Route("POST", "/api/v2/sessions/{id}/turns/{turn_id}/abandon", USER, sessions.abandon, None,
+          a.TurnAbandoned, CHANGED),
     Route("POST", "/api/v2/sessions/{id}/stop", USER, sessions.stop, None, a.Session, CHANGED),
     Route("POST", "/api/v2/sessions/{id}/save", USER, sessions.save, b.SaveBody, a.Session,
           (*CHANGED, e.NameTaken)),
