@@ -53,32 +53,34 @@ async def test_a_conversation_keeps_one_session_and_ctrl_c_stops_an_answer_only(
         assert ends == ["interrupted by me"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "apollo hi",
-        "apollo hi --no-stream",
-        "apollo hi --usage",
-        "team-chat hi --quiet",
-        "apollo hi | athena",
-        "apollo hi | tr a-z A-Z",
-        "@code-analysis << hi",
-        "nosuch hi",
-        "apollo --session-id s_none hi",
-        "team:nobody hi",
-    ],
+LINES = (
+    "apollo hi",
+    "apollo hi --no-stream",
+    "apollo hi --usage",
+    "team-chat hi --quiet",
+    "apollo hi | athena",
+    "apollo hi | tr a-z A-Z",
+    "@code-analysis << hi",
+    "nosuch hi",
+    "apollo --session-id s_none hi",
+    "team:nobody hi",
 )
-async def test_a_line_prints_the_same_at_the_prompt_as_elsewhere(aish: Shell, home: Path, line: str) -> None:
-    async with served(home, seconds=60):
-        with at_terminal(aish, "-c", line) as terminal:
-            await asyncio.to_thread(terminal.wait_for_end)
-            expected = terminal.screen
-        with at_terminal(aish) as terminal:
-            await see(terminal, "aish> ")
-            terminal.type(f"{line}\n")
-            await see(terminal, "aish> ", 2)
-            assert timeless(terminal.screen) == timeless(f"aish> {expected}aish> ")
-            await left(terminal)
+
+
+async def test_a_line_prints_the_same_at_the_prompt_as_elsewhere(aish: Shell, home: Path) -> None:
+    async with served(home, seconds=120):
+        with at_terminal(aish) as prompt:
+            await see(prompt, "aish> ")
+            for line in LINES:
+                with at_terminal(aish, "-c", line) as terminal:
+                    await asyncio.to_thread(terminal.wait_for_end)
+                    expected = terminal.screen
+                before = prompt.screen.removesuffix("aish> ")
+                prompt.type(f"{line}\n")
+                await see(prompt, "aish> ", prompt.screen.count("aish> ") + 1)
+                shown = prompt.screen.removeprefix(before)
+                assert (line, timeless(shown)) == (line, timeless(f"aish> {expected}aish> "))
+            await left(prompt)
 
 
 def timeless(screen: str) -> list[str]:
@@ -104,15 +106,16 @@ async def test_failures_and_permission_requests_print_the_same_at_the_prompt(ais
 
 async def test_the_raw_events_are_those_of_the_rest_stream(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
-        for line in ("apollo hi --json", "team-chat hi --json"):
-            elsewhere = events((await asyncio.to_thread(aish, "-c", line)).out)
-            with at_terminal(aish) as terminal:
-                await see(terminal, "aish> ")
+        with at_terminal(aish) as terminal:
+            await see(terminal, "aish> ")
+            for line in ("apollo hi --json", "team-chat hi --json"):
+                elsewhere = events((await asyncio.to_thread(aish, "-c", line)).out)
+                before = terminal.screen
                 terminal.type(f"{line}\n")
-                await see(terminal, "aish> ", 2)
-                here = events(terminal.screen.removeprefix("aish> ").removesuffix("aish> "))
-                await left(terminal)
-            assert here == elsewhere
+                await see(terminal, "aish> ", before.count("aish> ") + 1)
+                here = events(terminal.screen.removeprefix(before).removesuffix("aish> "))
+                assert (line, here) == (line, elsewhere)
+            await left(terminal)
 
 
 def events(lines: str) -> list[tuple[str, list[str]]]:

@@ -140,6 +140,14 @@ async def test_a_prompt_pattern_with_nested_repetition_does_not_stop_the_hub() -
                 screen = "\n".join(status["screen"])
 
 
+@pytest.mark.parametrize("member", ["argv", "env", "cwd"])
+async def test_a_program_with_nul_in_its_words_is_rejected(member: str) -> None:
+    wrong = {"argv": ["cat", "a\0b"], "env": {"X": "a\0b"}, "cwd": "/a\0b"}[member]
+    async with with_programs() as home:
+        answer = await home.ask("POST", "/api/v2/programs", program(**{member: wrong}))
+        assert (answer.status, answer.json["code"]) == (422, "unprocessable")
+
+
 async def test_programs_are_announced_over_the_unix_socket_only() -> None:
     async with with_programs() as home:
         headers = {"authorization": f"Bearer {TOKEN}"}
