@@ -28,6 +28,7 @@ from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.terminal.program import TerminalProgram
 from rhetor.drivers.programs.terminal.shells import MarkedShells
+from rhetor.errors import UnknownModel
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
@@ -62,6 +63,11 @@ class KnownProviders:
     def take_over(self, variables: Mapping[str, str]) -> None:
         self.taken.append(variables)
         self.fingerprint = "theirs"
+
+    async def require_model(self, ref: str) -> None:
+        """Know every model but those of `nobody`."""
+        if ref.startswith("nobody/"):
+            raise UnknownModel("there is no provider named 'nobody'", model=ref, hint="providers: openai")
 
     async def describe(self) -> dict[str, Any]:
         return {"name": "scripted", "model": "scripted"}

@@ -303,6 +303,12 @@ class KeyReused(RhetorError):
         super().__init__(f"the idempotency key {key!r} was already used for another request", key=key)
 
 
+class UnknownModel(RhetorError):
+    """No provider knows the model that the caller named; `data["hint"]` names one that exists."""
+
+    code, status, rpc = "unknown_model", 422, INVALID_PARAMS
+
+
 class HopLimit(RhetorError):
     code, status, rpc = "hop_limit", 422, LIMIT_REACHED
 

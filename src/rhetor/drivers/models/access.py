@@ -15,6 +15,7 @@ from .agent_models import AgentModels
 from .clients import Clients
 from .deadline import Timeouts
 from .driver import ChatDriver
+from .given_models import GivenModels
 from .prices import Price, Prices
 from .resolve import AUTO, CLI, OFFLINE, Models, ProviderEntry
 from .target import AgentTarget
@@ -47,6 +48,7 @@ class ModelAccess:
             default=default,
             agents=agents,
         )
+        self._given = GivenModels(self._models, self._clients)
         self._chat = ChatDriver(
             self._models,
             self._clients,
@@ -73,6 +75,15 @@ class ModelAccess:
         kept = {k: v for k, v in self._environment.items() if k not in provider_variables(self._environment)}
         self._environment = {**kept, **provider_variables(variables)}
         self._models.reset(self._environment)
+        self._given.forget()
+
+    async def require_model(self, ref: str) -> None:
+        """Check a model that a caller has named. A provider that cannot be asked now may have it.
+
+        Raises:
+            UnknownModel: no provider knows the model.
+        """
+        await self._given.require(ref)
 
     async def describe(self) -> dict[str, Any]:
         """Return the provider and the model that `auto` resolves to now; if that fails, the error."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from urllib.parse import quote
 
 import msgspec
 
@@ -69,6 +70,23 @@ class Clients:
             return msgspec.json.decode(body, type=ModelList).names
         except msgspec.DecodeError:
             return []
+
+    async def has_model(self, provider: Provider, model: str) -> bool:
+        """Return whether the provider knows a model by this name. If it does not say, return True.
+
+        Raises:
+            ProviderFailed: the provider could not be reached.
+        """
+        client = await self.get(provider)
+        path = "/v1/models" if provider.kind == "anthropic" else "/models"
+        try:
+            async with await client.get(f"{path}/{quote(model, safe='')}", self._connect_timeout) as answer:
+                return answer.status not in (400, 404, 405)
+        except Unprocessable as error:
+            raise errors.out_of_reach(Target(provider, model), error) from error
+        except client.failures as error:
+            target = Target(provider, model)
+            raise errors.of_call(target, error, self._connect_timeout, time.time()) from error
 
     async def aclose(self) -> None:
         """Close all clients. Turns that are running fail."""

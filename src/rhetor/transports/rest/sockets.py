@@ -21,6 +21,8 @@ PAGE = "/api/ai/socket"
 
 async def create(call: Call, body: SocketBody) -> dict[str, Any]:
     """Open a socket on a peer."""
+    if body.model is not None:
+        await call.node.providers.require_model(body.model)
     socket: Socket = await call.execute(body.command(call.key))
     url = _url(call.node, socket.id)
     return {"socket_id": socket.id, "websocket_url": url, "session_id": socket.session_id, "ai": socket.peer}

@@ -35,6 +35,14 @@ class Providers(Protocol):
         """Use these provider variables from now on; they are never stored."""
         ...
 
+    async def require_model(self, ref: str) -> None:
+        """Check a model that a caller has named.
+
+        Raises:
+            UnknownModel: no provider knows the model.
+        """
+        ...
+
     async def describe(self) -> dict[str, Any]:
         """Return `{name, model, base_url?}` of what `auto` resolves to now. The name is `offline` for the
         embedded model."""

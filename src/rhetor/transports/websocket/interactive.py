@@ -77,6 +77,8 @@ class LoopHandler:
 
     async def _start(self, command: c.StartSession, scope: ReplyScope) -> Reply:
         self._connection.require_room()
+        if command.voice is not None and command.voice.model:
+            await self._connection.node.providers.require_model(command.voice.model)
         session: Session = await self._execute(command)
         head = await self._hub.state.store.head(session.id) or Head("", 0, 1)
         if session.id not in self._attended:  # otherwise the call was repeated with the same key

@@ -107,6 +107,7 @@ async def test_the_peer_is_the_configured_one_where_none_is_named(tmp_path: Path
             heard = await caller.until(lambda f, s=session: f["params"]["sessionId"] == s)  # type: ignore[misc]
             assert heard["params"]["chunk"] == f"{expected} heard: hello"
         assert await caller.code("startSession", userId="ann", sessionParams={"peer": "nobody"}) == -32602
+        assert await caller.code("startSession", userId="ann", sessionParams={"model": "nobody/m"}) == -32602
         assert home.driver.most_at_once == 1
 
 

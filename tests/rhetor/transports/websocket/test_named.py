@@ -111,6 +111,16 @@ async def test_with_stream_the_chunks_come_before_the_whole(tmp_path: Path) -> N
             assert [f["prev"] for f in talker.all] == [0, *(f["seq"] for f in talker.all[:-1])]
 
 
+async def test_a_socket_with_a_model_that_no_provider_knows_is_not_opened(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        body = {"ai_name": "apollo", "model": "nobody/m"}
+        answer = await home.ask("POST", "/api/ai/socket/create", body)
+        assert (answer.status, answer.json["code"]) == (422, "unknown_model")
+        assert (answer.json["model"], answer.json["hint"]) == ("nobody/m", "providers: openai")
+        listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
+        assert "apollo" not in [socket["ai"] for socket in listed]
+
+
 async def test_the_socket_remembers_and_speaks_as_it_was_opened(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home, prompt="Be brief.", model="openai/gpt-x", context={"screen": "main"})
