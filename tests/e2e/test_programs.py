@@ -309,3 +309,17 @@ def test_a_message_that_waits_is_cancelled_with_its_caller_and_not_the_running_o
         assert shell.stdout and shell.stdout.read() == b"first\n"
         assert shell.wait(SECONDS) == 0
     assert machine.run("slow", "0 third", "-x").stdout == "third\n"
+
+
+def test_the_name_of_a_program_ignores_case_in_every_place(machine: Machine) -> None:
+    wrapped(machine, "tool", "Box", "cat")
+    assert machine.run("box", "one", "-x").stdout == "one\n"
+    assert machine.run("-c", "BOX two -x").stdout == "two\n"
+    assert machine.run("BOX,Apollo", "three", "-x").returncode == 0
+    for words in (("explain", "bOX"), ("purpose", "box", "copies"), ("context", "show", "BOX")):
+        assert machine.run(*words).returncode == 0
+    assert machine.run("forward", "APOLLO", "box").stdout == "✓ Forwarding apollo messages to Box\n"
+    for name in ("box", "LIST"):
+        taken = machine.run("ci-tool", "-n", name, "--", "cat")
+        assert taken.returncode in (1, 2) and name.lower() in taken.stderr.lower()
+    assert machine.run("tools", "terminate", "BOX").returncode == 0

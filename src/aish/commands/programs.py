@@ -117,7 +117,7 @@ def _parse(
     program = left[1:] if left[:1] == ["--"] else left
     if not program or not options.get("name") or options.get("on_exit", "survive") not in _ON_EXIT:
         raise usage_error(*forms)
-    if options["name"] in COMMAND_NAMES:
+    if options["name"].lower() in COMMAND_NAMES:
         raise Failure(f"{options['name']} is a command of aish; choose another name", exits.USAGE)
     return options, program
 

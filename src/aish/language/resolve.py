@@ -91,16 +91,17 @@ class Resolver:
                 if _is_program(word):  # `ls` must work without a hub
                     return False
                 raise
+        word = word.lower()  # names ignore case
         return word in self._names or canonical_name(word) in self._names
 
 
 def peer_names(hub: "Hub") -> frozenset[str]:
-    """Return the ids of all peers.
+    """Return the ids of all peers, in lower case.
 
     Raises:
         Failure: the hub cannot be reached.
     """
-    return frozenset(peer["id"] for peer in hub.ask("GET", "/api/v2/ai")["peers"])
+    return frozenset(str(peer["id"]).lower() for peer in hub.ask("GET", "/api/v2/ai")["peers"])
 
 
 def canonical_name(word: str) -> str:

@@ -18,6 +18,7 @@ class Peers:
 
     def __init__(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]] | None = None) -> None:
         self._peers: dict[str, Peer] = {}
+        self._names: dict[str, str] = {}  # by the name in lower case
         self._configured: dict[str, Peer] = {}
         self._teams: dict[str, Sequence[str]] = {}
         self._configured_teams: frozenset[str] = frozenset()
@@ -34,6 +35,7 @@ class Peers:
         announced = {name: self._peers[name] for name in self._announced}
         self._configured = {peer.name: peer for peer in peers}
         self._peers = {**self._configured, **announced}
+        self._index()
         added = {name: team for name, team in self._teams.items() if name not in self._configured_teams}
         self._configured_teams = frozenset(teams)
         self._teams = added | {name: tuple(members) for name, members in teams.items()}
@@ -50,6 +52,7 @@ class Peers:
         """Add an announced program. It replaces a peer of the same name."""
         self._peers[peer.name] = peer
         self._announced.add(peer.name)
+        self._index()
 
     def remove(self, name: str) -> None:
         """Remove an announced program. A configured peer of the same name becomes visible again."""
@@ -57,6 +60,7 @@ class Peers:
         self._announced.discard(name)
         if name in self._configured:  # the name was configured after the program was announced
             self._peers[name] = self._configured[name]
+        self._index()
 
     def is_announced(self, name: str) -> bool:
         """Whether the peer is an announced program rather than a configured peer."""
@@ -72,7 +76,7 @@ class Peers:
         return peer.name in self._peers
 
     def get(self, name: str) -> Peer:
-        """Return the peer of this name.
+        """Return the peer of this name, in upper or lower case.
 
         `apollo-ai` and `apollo-ci` are other names of `apollo`. `team:<name>` is a peer that stands for a
         whole team, and the hub itself is a peer, too.
@@ -83,10 +87,18 @@ class Peers:
         """
         if ":" in name:
             return self._built_in(name)
-        peer = self._peers.get(name) or self._peers.get(canonical_name(name))
-        if peer is None:
+        peer = self._peers.get(name)
+        known = None if peer else self.known_as(name) or self.known_as(canonical_name(name.lower()))
+        if peer is None and known is None:
             raise UnknownPeer(name)
-        return peer
+        return peer or self._peers[known or name]
+
+    def known_as(self, name: str) -> str | None:
+        """Return how the peer is written that has this name in upper or lower case; None if there is none."""
+        return self._names.get(name.lower())
+
+    def _index(self) -> None:
+        self._names = {name.lower(): name for name in self._peers}
 
     def resolve(self, target: str) -> tuple[Peer, Match | None]:
         """Return the peer for a name or for `@capability`, and the match if it was chosen by capability.
@@ -118,6 +130,7 @@ class Peers:
         Raises:
             UnknownTeam: there is no team of this name.
         """
+        name = self._written_team(name)
         if name in self._teams:
             return self._teams[name]
         if name == "all":
@@ -154,7 +167,15 @@ class Peers:
         if not name.startswith(TEAM):
             raise UnknownPeer(name)
         members = self.team(name.removeprefix(TEAM))
+        name = TEAM + self._written_team(name.removeprefix(TEAM))
         return Peer(name, PeerKind.TEAM, "team", ", ".join(members), display_name=name)
+
+    def _written_team(self, name: str) -> str:
+        """Return how the team is written that has this name in upper or lower case."""
+        if name in self._teams:
+            return name
+        written = {each.lower(): each for each in ("all", *self._teams)}
+        return written.get(name.lower(), name)
 
     def capabilities(self) -> dict[str, list[str]]:
         """Return the names of the peers with each capability, best first."""

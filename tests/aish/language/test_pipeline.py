@@ -345,6 +345,12 @@ def test_a_peer_comes_before_a_program_of_its_name(aish: Shell, hub: ScriptedHub
     assert aish("-c", lines, env=env).out == "the peer\nthe peer again\nthe program\nthe program\n"
 
 
+def test_a_peer_is_found_in_upper_and_lower_case(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("POST /api/v2/ai/APOLLO-AI/stream", says("said"))
+    hub.on("POST /api/v2/ai/Apollo/stream", says("said too"))
+    assert aish("-c", "APOLLO-AI hi\nApollo hi").out == "said\nsaid too\n"
+
+
 def test_an_unknown_word_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "nosuch hi | apollo") == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rhetor.domain.peer import Peer, PeerKind
-from rhetor.errors import UnknownTeam
+from rhetor.errors import UnknownPeer, UnknownTeam
 from rhetor.hub.peers import Peers
 
 
@@ -41,3 +41,20 @@ def test_a_new_configuration_replaces_configured_teams_and_keeps_teams_added_at_
     with pytest.raises(UnknownTeam):
         peers.team("old")
     assert peers.is_configured_team("both")
+
+
+def test_names_ignore_case() -> None:
+    peers = Peers([specialist("apollo"), specialist("Numa")], {"Reviewers": ["apollo"]})
+    assert [peers.get(name).name for name in ("Apollo", "APOLLO-AI", "apollo-CI", "numa", "NUMA")] == [
+        *("apollo", "apollo", "apollo", "Numa", "Numa")
+    ]
+    assert peers.get("team:reviewers").name == "team:Reviewers"
+    assert peers.get("team:ALL").name == "team:all"
+    peers.put(Peer("Box", PeerKind.TERMINAL, "terminal", "a shell"))
+    assert peers.get("box").name == peers.known_as("BOX") == "Box"
+    peers.remove("Box")
+    for name in ("box", "nobody"):
+        with pytest.raises(UnknownPeer, match=name):
+            peers.get(name)
+    with pytest.raises(UnknownTeam, match="Nobody"):
+        peers.get("team:Nobody")

@@ -90,7 +90,7 @@ def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool
 
 async def _register(state: State, principal: Principal, name: str) -> Terminal:
     require_name(name, "terminal name")
-    async with state.exclusively(name):  # programs take the same lock, so only one gets the name
+    async with state.exclusively(name.lower()):  # programs take the same lock, so only one gets the name
         if name in RESERVED or name in state.routing_table.terminals or _is_peer(state, name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())

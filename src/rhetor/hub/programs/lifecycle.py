@@ -64,14 +64,17 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
     state.require_open()
     require_person(principal)
     peer = _announced(command)
-    async with state.exclusively(peer.name):
+    async with state.exclusively(peer.name.lower()):
+        known = state.peers.known_as(peer.name)
+        if known not in (None, peer.name):  # names ignore case
+            raise NameTaken("peer", str(known))
         taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
         if taken or instances_of(state, peer.name):
             raise NameTaken("peer", peer.name)
         if peer.name.casefold() in {*PERSONS, principal.subject.casefold()}:
             raise NameTaken("person", peer.name)
-        if peer.name in RESERVED or peer.name in state.routing_table.terminals:
-            raise NameTaken("command" if peer.name in RESERVED else "terminal", peer.name)
+        if peer.name.lower() in RESERVED or peer.name in state.routing_table.terminals:
+            raise NameTaken("command" if peer.name.lower() in RESERVED else "terminal", peer.name)
         state.secrets.add(secret_values(command.launch.env))
         session = await standing_session(state.store, state.ids, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)
@@ -171,7 +174,7 @@ async def instance_for(
         raise Unprocessable(f"{peer.name} is not a program", peer=peer.name)
     session = await _session(state, peer, owner, session_id)
     key = instance_key(state, peer, session.id)
-    async with state.exclusively(key):
+    async with state.exclusively(key.lower()):
         instance = state.instances.get(key)
         if instance and instance.running.ended is not None and _is_configured(state, peer.name):
             await instance.end_logged.wait()  # the message is for the next instance
