@@ -159,9 +159,3 @@ def show_offline_notice() -> None:
     if "offline" not in _shown_notices:
         _shown_notices.add("offline")
         say(_OFFLINE)
-
-
-def show_permission_request(peer: str, data: "dict[str, Any]") -> None:
-    """Print that a peer waits for permission, and how to answer."""
-    request, tool = data.get("request_id", ""), data.get("tool", "a tool")
-    say(f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})")

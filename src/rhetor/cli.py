@@ -222,8 +222,12 @@ def _wait_for_other(home: Home) -> int:
 
 
 def _token(arguments: argparse.Namespace) -> int:
+    from rhetor.auth.process_tree import is_marked
     from rhetor.auth.tokens import load_token, rotate_token
+    from rhetor.errors import Forbidden
 
+    if is_marked(_home(arguments).folder):
+        raise Forbidden.to_agents("agent")
     read = rotate_token if arguments.rotate else load_token
     sys.stdout.write(read(_home(arguments).folder / "token") + "\n")
     return 0

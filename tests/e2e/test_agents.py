@@ -123,6 +123,13 @@ def test_a_program_gets_no_login_code_and_reads_no_history_of_the_owner(machine:
     assert by_the_owner(machine, "tcp") == 200  # who is not one of them keeps all rights
 
 
+def test_rhetor_prints_no_token_for_a_program(machine: Machine) -> None:
+    asks = f"ran = subprocess.run([{str(machine.bin / 'rhetor')!r}, 'token'], capture_output=True, text=True)"
+    ran = told(machine, f"import subprocess\n{asks}\ntell(ran.returncode, ran.stdout, ran.stderr)")
+    assert ran == [2, "", "rhetor: only a person may do this, not a program that runs as a peer\n"]
+    assert len(machine.rhetor("token").stdout) == 65
+
+
 def test_what_a_program_leaves_behind_stays_an_agent_after_its_host_was_killed(machine: Machine) -> None:
     code, history, code_over_tcp, history_over_tcp = told(machine, ORPHAN, feed=BOTH, kill_host=True)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]

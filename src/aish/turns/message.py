@@ -11,7 +11,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_offline_notice, show_permission_request
+from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_offline_notice
 from aish.turns.input import read_input
 from aish.turns.signals import Signals, Terminated
 
@@ -170,7 +170,9 @@ class Turn:
                     raise turn_failure(self._peer, frame)
                 elif kind == "permission":
                     self._out.break_line()
-                    show_permission_request(self._peer, frame)
+                    from aish.turns.permissions import show_request
+
+                    show_request(self._peer, frame)
         finally:
             self._err.end()
             self._out.end()

@@ -3,6 +3,7 @@
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
+from aish.output import say
 from aish.render import cleaned, local_time, one_line, revealed
 
 TYPE_CHECKING = False
@@ -102,13 +103,27 @@ def describe_request(request: "dict[str, Any]") -> str:
     detail = request["detail"]
     lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(request['tool'])}"]
     lines[0] += f", until {local_time(request['expires_at'])}"
+    lines += _argument_lines(detail)
+    if rest := _beside_arguments(detail):
+        lines.append(_shortened(rest, DETAIL_CHARACTERS))
+    return cleaned("\n    ".join((*lines, one_line(_options(request)))))
+
+
+def show_request(peer: str, data: "dict[str, Any]") -> None:
+    """Print that a peer waits for permission, what the tool would get in full, and how to answer."""
+    request, tool = data.get("request_id", ""), one_line(data.get("tool", "a tool"))
+    head = f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})"
+    say(cleaned("\n    ".join((head, *_argument_lines(data.get("detail"))))))
+
+
+def _argument_lines(detail: "Any") -> "list[str]":
+    """Return the arguments that the tool gets, in full, as lines."""
+    lines: list[str] = []
     for name, value in _arguments(detail):
         first, *more = _value(value).split("\n")
         lines.append(f"{one_line(revealed(name))}: {first}" if name else first)
         lines += [f"{_GUTTER}{line}" for line in more]
-    if rest := _beside_arguments(detail):
-        lines.append(_shortened(rest, DETAIL_CHARACTERS))
-    return cleaned("\n    ".join((*lines, one_line(_options(request)))))
+    return lines
 
 
 def _arguments(detail: "Any") -> "list[tuple[str, Any]]":

@@ -7,7 +7,7 @@ step runs.
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, Sink, say, show_permission_request, write
+from aish.output import STDERR, STDOUT, Sink, say, write
 from aish.turns.message import (
     Exchange,
     cancel_quietly,
@@ -117,7 +117,9 @@ class PlanRun:
             case "permission.asked":
                 self._progress.break_line()
                 self._out.break_line()
-                show_permission_request(self._peers[step], data)
+                from aish.turns.permissions import show_request
+
+                show_request(self._peers[step], data)
             case "turn.completed":
                 self._completed[step] = data
             case "step.done":

@@ -19,6 +19,7 @@ PROC = Path("/proc")
 _ATTEMPTS = 3
 # RLIMIT_LOCKS of getrlimit(2). Linux has not used this limit since 2.4.25, so a low value has no effect.
 _LOCKS, _LOCKS_LINE = 10, b"Max file locks"
+_NO_LIMIT = 1 << 64
 
 
 def mark_own_process(home: Path) -> int | None:
@@ -28,8 +29,7 @@ def mark_own_process(home: Path) -> int | None:
     The mark is a low hard limit on file locks (setrlimit(2)). Child processes inherit it, a new session or a
     program with another environment keeps it, and only a privileged process can raise it.
     """
-    digest = hashlib.sha256(os.fsencode(home)).digest()
-    mark = (1 << 61) + int.from_bytes(digest[:7], "big")
+    mark = _mark_of(home)
     try:
         hard = resource.getrlimit(_LOCKS)[1]
         if hard != resource.RLIM_INFINITY and hard < mark:  # a program of another hub has started this one
@@ -38,6 +38,19 @@ def mark_own_process(home: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return mark
+
+
+def is_marked(home: Path) -> bool:
+    """Return whether the hub of this home has started this process or an ancestor of it."""
+    try:
+        return resource.getrlimit(_LOCKS)[1] == _mark_of(home)
+    except (OSError, ValueError):
+        return False
+
+
+def _mark_of(home: Path) -> int:
+    digest = hashlib.sha256(os.fsencode(home)).digest()
+    return (1 << 61) + int.from_bytes(digest[:7], "big")
 
 
 class Processes:
@@ -87,10 +100,19 @@ class Processes:
 
     def _limit(self, pid: int) -> int | None:
         """Return the process's hard limit on file locks; None if it cannot be read."""
+        try:
+            hard = resource.prlimit(pid, _LOCKS)[1]
+            return hard if hard != resource.RLIM_INFINITY else _NO_LIMIT
+        except ProcessLookupError:
+            return None
+        except OSError:  # the process has other groups; but everyone may read the file
+            return self._limit_in_file(pid)
+
+    def _limit_in_file(self, pid: int) -> int | None:
         for line in (_read(self._proc, pid, "limits") or b"").splitlines():
             if line.startswith(_LOCKS_LINE):
                 hard = line.split()[-2]
-                return int(hard) if hard.isdigit() else 1 << 64
+                return int(hard) if hard.isdigit() else _NO_LIMIT
         return None
 
 

@@ -181,6 +181,14 @@ def test_only_the_answer_goes_to_stdout(aish: Shell, hub: ScriptedHub) -> None:
     assert ran == Ran(0, "yes\n", "oops\n" + asked)
 
 
+def test_a_permission_request_shows_what_would_run(aish: Shell, hub: ScriptedHub) -> None:
+    detail = {"call_id": "c", "arguments": {"note": "y" * 300, "path": "/srv/\x1b[8mall"}}
+    permission = {"type": "permission", "request_id": "r_1", "tool": "remove", "detail": detail}
+    hub.on(APOLLO, stream(permission, content("yes"), DONE))
+    lines = aish("apollo", "x").err.splitlines()
+    assert lines[1:] == [f"    note: {'y' * 300}", "    path: /srv/\\x1b[8mall"]
+
+
 def test_options_become_members_of_the_request(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers=SESSION))
     ran = aish("apollo", "-s", "5", "ls", "--interrupt", "-x", "\\r")
