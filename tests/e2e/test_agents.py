@@ -54,6 +54,7 @@ host = os.getppid()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
+        open(told + ".ready", "w").close()
         while host in map(int, filter(str.isdigit, os.listdir("/proc"))):
             time.sleep(0.01)
         os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", sys.stdin.read(), *sys.argv[1:]], {})
@@ -82,6 +83,10 @@ def machine(machine: Machine) -> Iterator[Machine]:
     machine.end_programs()
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def told(machine: Machine, code: str, *options: str, feed: str | None = None, kill_host: bool = False) -> Any:
     """What a program that runs this code as a peer tells."""
     out = machine.folder.parent / "told"
@@ -95,9 +100,13 @@ def told(machine: Machine, code: str, *options: str, feed: str | None = None, ki
     assert made.returncode == 0, made.stderr
     if kill_host:
         pid = int(made.stdout.rsplit("(pid ", 1)[1].rstrip(")\n"))
-        time.sleep(0.3)  # for its grandchild; one that comes too late never tells
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        deadline = time.monotonic() + SECONDS
+        while not out.with_name("told.ready").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        host = parent(pid)
+        for each in (parent(host), host):  # its guard would end what it leaves
+            os.kill(each, signal.SIGKILL)
     deadline = time.monotonic() + SECONDS
     while not out.exists():
         assert time.monotonic() < deadline, made.stdout + made.stderr
