@@ -32,6 +32,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v2/bulk": {"operations": [{"id": "a", "ai": "apollo", "message": "x"}]},
     "PUT /api/v2/environment": {"variables": {}},
 }
+# all members of these bodies are optional, so no body is the same as {}; a plan needs one of its members
+EMPTY_IS_FINE = ("POST /api/v2/sessions/{session}/checkpoint", "POST /api/v2/sessions/{session}/fork")
+EMPTY_IS_MALFORMED = ("POST /api/v2/plans",)
 BROKEN: dict[str, tuple[bytes, int]] = {
     "nothing": (b"", 422),
     "half an object": (b'{"', 400),
@@ -64,6 +67,10 @@ async def test_a_body_that_cannot_be_read_is_a_problem_and_changes_nothing(
         method, path = await _there(home, route)
         before = await _kept(home)
         for name, (body, status) in BROKEN.items():
+            if name == "nothing" and route in EMPTY_IS_FINE:
+                continue
+            if name == "nothing" and route in EMPTY_IS_MALFORMED:
+                status = 400
             answered = await refusal(home, request(method, path, body))
             assert (name, answered) == (name, (status, "malformed" if status == 400 else "unprocessable"))
         assert (await _kept(home), home.driver.heard) == (before, [])
