@@ -60,6 +60,7 @@ CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables")
 STACKS = {
     "aish": [
         {"exits", "render"},
+        {"questions"},
         {"output", "options"},
         {"client"},
         {"live"},

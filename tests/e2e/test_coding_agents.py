@@ -3,7 +3,9 @@ questions that a person answers. The agents are scripts that speak the protocols
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import sys
 import time
 from pathlib import Path
@@ -119,6 +121,25 @@ for line in sys.stdin:
         tell(jsonrpc="2.0", id=id, error={"code": -32601, "message": "Method not found"})
 """
 )
+ASKS = (
+    COMMON
+    + """
+def asked(text, *labels, several=False):
+    options = [{"label": label, "description": ""} for label in labels]
+    return {"question": text, "header": text, "multiSelect": several, "options": options}
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["type"] == "user":
+        tell(type="system", subtype="init", session_id="c1", model="m")
+        questions = [asked("Colour?", "Red", "Blue"), asked("Sizes?", "S", "L", several=True)]
+        request = {"subtype": "can_use_tool", "tool_name": "AskUserQuestion"}
+        request["input"] = {"questions": questions}
+        tell(type="control_request", request_id="r1", request=request)
+    elif message["type"] == "control_response":
+        said = json.dumps(message["response"]["response"]["updatedInput"]["answers"])
+        tell(type="result", subtype="success", is_error=False, result=said, num_turns=1)
+"""
+)
 AGENTS = {"claude": CLAUDE, "codex": CODEX, "acp": ACP}
 
 
@@ -204,3 +225,56 @@ def test_the_old_result_of_a_resumed_agent_answers_no_other_question(machine: Ma
     assert ask(machine, "two") == "<answer to two>"
     until(machine, "die", "<answer to die>\n\nan old result")
     assert [answer for _, answer in history(machine)][1:] == ["<answer to one>", "<answer to two>"]
+
+
+class Local(http.client.HTTPConnection):
+    """A connection to the hub of a machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = str(machine.folder / "hub.sock")
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+def post(machine: Machine, path: str, body: dict[str, Any]) -> int:
+    link = Local(machine)
+    link.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    status = link.getresponse().status
+    link.close()
+    return status
+
+
+def request_of(machine: Machine) -> dict[str, Any]:
+    """The pending request, as soon as there is one."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := json.loads(machine.run("approve", "--json").stdout)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return dict(found[0])
+
+
+@pytest.mark.parametrize("way", ["shell", "rest"])
+def test_the_questions_of_an_agent_are_answered_from_the_shell_and_over_rest(
+    machine: Machine, way: str
+) -> None:
+    agent(machine, "claude", ASKS)
+    turn = machine.start("agent", "ask me")
+    request = request_of(machine)
+    path = f"/api/v2/sessions/{request['session_id']}/permissions/{request['request_id']}"
+    ids = [question["id"] for question in request["questions"]]
+    assert machine.run("approve", "r1").returncode == 2
+    if way == "shell":
+        answered = machine.run("approve", "r1", "--answer", "Colour?=blue", "--answer", "Sizes?=L,S")
+        assert (answered.returncode, answered.stderr) == (0, "")
+    else:
+        for refused in ({"option_id": "answer"}, {"answers": {ids[0]: ["Blue"]}}, {}):
+            assert post(machine, path, refused) == 422
+        assert post(machine, path, {"answers": {ids[0]: ["Blue"], ids[1]: ["L", "S"]}}) == 200
+    out, err = turn.communicate(timeout=SECONDS)
+    assert (turn.returncode, json.loads(out)) == (0, {"Colour?": "Blue", "Sizes?": "L, S"})
+    assert b"Colour? (Red, Blue); Sizes? (S, L; one or more)" in err
+    [done] = [e["data"] for e in session(machine)["events"] if e["type"] == "permission.answered"]
+    assert (done["option_id"], done["answers"]) == (None, {ids[0]: ["Blue"], ids[1]: ["L", "S"]})

@@ -29,11 +29,23 @@ from .following import Follow
 from .hub import Hub, connect
 from .permissions import PermissionWatch
 from .session import Session, Turn
-from .values import Answer, Event, Message, Option, Peer, Permission, PermissionChange, SessionState
+from .values import (
+    Answer,
+    Choice,
+    Event,
+    Message,
+    Option,
+    Peer,
+    Permission,
+    PermissionChange,
+    Question,
+    SessionState,
+)
 
 __all__ = [
     "Ahead",
     "Answer",
+    "Choice",
     "Conflict",
     "Denied",
     "EpochChanged",
@@ -54,6 +66,7 @@ __all__ = [
     "PermissionChange",
     "PermissionWatch",
     "PositionLost",
+    "Question",
     "Session",
     "SessionOver",
     "SessionState",

@@ -107,10 +107,16 @@ class Hub:
         """Yield the pending permission requests, and then each change."""
         return PermissionWatch(self._connection)
 
-    async def answer_permission(self, request: Permission, option_id: str) -> None:
+    async def answer_permission(
+        self,
+        request: Permission,
+        option_id: str | None = None,
+        *,
+        answers: Mapping[str, Sequence[str] | str] | None = None,
+    ) -> None:
         """Answer a permission request; see `Session.answer_permission`."""
         where = Session(self._requests, self._connection, request.session_id, request.peer)
-        await where.answer_permission(request.request_id, option_id)
+        await where.answer_permission(request.request_id, option_id, answers=answers)
 
     def follow(self, stream: str, after: str | None = None) -> Follow:
         """Follow the events of a session or a plan, by its id, or of `hub`; see `Session.follow`."""

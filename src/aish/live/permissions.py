@@ -18,6 +18,7 @@ MAX_BUFFERED = 256
 class _Notice(Permission, frozen=True, kw_only=True):
     option_id: str | None = None
     by: str = ""
+    answers: dict[str, list[str] | str] | None = None
 
 
 class PermissionWatch(Subscription):
@@ -43,7 +44,11 @@ class PermissionWatch(Subscription):
     def on_notice(self, method: str, params: msgspec.Raw, size: int) -> None:
         try:
             notice = msgspec.json.decode(params, type=_Notice)
-            self._take(_request(notice), method == "permission.asked", notice.option_id, notice.by)
+            request = _request(notice)
+            change = PermissionChange(
+                request, method == "permission.asked", notice.option_id, notice.by, notice.answers
+            )
+            self._take(change)
         except msgspec.ValidationError as error:
             self._failure = HubError(f"the hub sent an invalid notice: {error}", "unreadable")
         if self._failure or len(self._buffer) >= MAX_BUFFERED:
@@ -51,15 +56,15 @@ class PermissionWatch(Subscription):
             self._name = ""
         self._news.set()
 
-    def _take(self, request: Permission, pending: bool, option_id: str | None = None, by: str = "") -> None:
-        key = (request.session_id, request.request_id)
-        if pending == (key in self._pending):
+    def _take(self, change: PermissionChange) -> None:
+        key = (change.request.session_id, change.request.request_id)
+        if change.pending == (key in self._pending):
             return
-        if pending:
-            self._pending[key] = request
+        if change.pending:
+            self._pending[key] = change.request
         else:
             del self._pending[key]
-        self._buffer.append(PermissionChange(request, pending, option_id, by))
+        self._buffer.append(change)
 
     async def _subscribe(self) -> None:
         """Subscribe, and report the difference between the current state and the last reported one."""
@@ -70,9 +75,9 @@ class PermissionWatch(Subscription):
         now = msgspec.convert(reply["permissions"], list[Permission])
         keys = {(request.session_id, request.request_id) for request in now}
         for key in [key for key in self._pending if key not in keys]:
-            self._take(self._pending[key], pending=False)
+            self._take(PermissionChange(self._pending[key], pending=False))
         for request in now:
-            self._take(request, pending=True)
+            self._take(PermissionChange(request, pending=True))
 
 
 def _request(notice: _Notice) -> Permission:

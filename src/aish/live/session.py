@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -65,15 +65,23 @@ class Session:
         """Return the state of the session, with its messages."""
         return msgspec.convert(await self._requests.ask("GET", path("sessions", self.id)), SessionState)
 
-    async def answer_permission(self, request_id: str, option_id: str) -> None:
-        """Answer a permission request with one of its options.
+    async def answer_permission(
+        self,
+        request_id: str,
+        option_id: str | None = None,
+        *,
+        answers: Mapping[str, Sequence[str] | str] | None = None,
+    ) -> None:
+        """Answer a permission request with one of its options, or with `answers` to its questions: labels, or
+        a text, by the id of the question.
 
         Raises:
             Conflict: the request was answered already, has expired, or its turn has ended.
-            Invalid: the request has no such option.
+            Invalid: the request has no such option or question, or a question has no answer.
         """
+        body = {"option_id": option_id} if answers is None else {"answers": answers}
         where = path("sessions", self.id, "permissions", request_id)
-        await self._requests.ask("POST", where, {"option_id": option_id}, key=new_key())
+        await self._requests.ask("POST", where, body, key=new_key())
 
     async def tool_result(self, call_id: str, result: Any, *, is_error: bool = False) -> None:
         """Send the result (a JSON value) of a tool that this program runs. The turn continues with it.

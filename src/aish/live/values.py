@@ -59,6 +59,25 @@ class Option(msgspec.Struct, frozen=True):
     kind: str
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """One answer that a question offers."""
+
+    label: str
+    description: str = ""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A question of a permission request. Without `options`, the answer is a text. `multi_select`: several
+    options may be chosen. `secret`: the hub does not log the answer."""
+
+    id: str
+    header: str
+    question: str
+    options: list[Choice] = []
+    multi_select: bool = False
+    secret: bool = False
+
+
 class Permission(msgspec.Struct, frozen=True):
     """A permission request of a peer.
 
@@ -75,19 +94,21 @@ class Permission(msgspec.Struct, frozen=True):
     options: list[Option] = []
     expires_at: str | None = None
     asked_at: str | None = None
+    questions: list[Question] = []
 
 
 class PermissionChange(msgspec.Struct, frozen=True):
     """A request that was made (`pending`), or that is no longer pending.
 
-    `option_id` is the chosen option, or None if there is none. `by` says who chose it; it is empty if that
-    happened while the connection was lost.
+    `option_id` is the chosen option, or None if there is none. `answers` has the answers to the request's
+    questions. `by` says who answered; it is empty if that happened while the connection was lost.
     """
 
     request: Permission
     pending: bool
     option_id: str | None = None
     by: str = ""
+    answers: dict[str, list[str] | str] | None = None
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ there is no hub, or if the hub sends something unexpected, the prompt works with
 
 import asyncio
 
+from aish.questions import describe_answers
+from aish.render import cleaned
 from aish.terminal.notices import NOTICES, Notices
 from aish.turns import permissions
 
@@ -67,7 +69,7 @@ class PermissionNotices:
         name = "\0".join(key)
         if change.pending:
             self._pending[key] = request
-            text = f"⏸ {request.peer} asks: {permissions.summary(request.tool, request.detail)}"
+            text = f"⏸ {request.peer} asks: {_summary(request)}"
             self._notices.add(f"{text} — aish approve {self._short_id(request)}", key=name, rings=True)
             return
         self._pending.pop(key, None)
@@ -84,9 +86,17 @@ class PermissionNotices:
         return id
 
 
+def _summary(request: "Permission") -> str:
+    if request.questions:
+        return " · ".join(cleaned(" ".join(question.question.split())) for question in request.questions)
+    return permissions.summary(request.tool, request.detail)
+
+
 def _outcome(change: "PermissionChange") -> str:
     request = change.request
-    what = f"{request.peer}: {permissions.summary(request.tool, request.detail)}"
+    what = f"{request.peer}: {_summary(request)}"
+    if change.answers is not None:
+        return f"✓ {what} was answered elsewhere: {describe_answers(change.answers)}"
     if change.option_id is not None:
         named = [option.name for option in request.options if option.option_id == change.option_id]
         return f"✓ {what} was answered elsewhere: {named[0] if named else change.option_id}"

@@ -4,6 +4,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
 from aish.output import say
+from aish.questions import describe_answers, describe_question, parse_answers, usage_of
 from aish.render import cleaned, local_time, one_line, revealed
 
 TYPE_CHECKING = False
@@ -47,10 +48,41 @@ def answer_request(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]"
     Raises:
         Failure: the request was answered already, or the hub rejects the answer.
     """
+    _post(hub, request, {"option_id": option["option_id"]})
+    return f"{request['peer']}: {cleaned(option['name'])} ({cleaned(str(request['tool']))})"
+
+
+def answer_questions(hub: Hub, request: "dict[str, Any]", given: "list[str]") -> str:
+    """Answer the questions of a request, each as `QUESTION=LABEL[,LABEL…]`, and describe the answers.
+
+    Raises:
+        Failure: the answers are invalid, the request was answered already, or the hub rejects them.
+    """
+    asked = request.get("questions") or []
+    if not asked:
+        id = cleaned(request["request_id"])
+        raise Failure(f"{id} asks no questions; choose one of: {_options(request)}", exits.USAGE)
+    answers = parse_answers(asked, given)
+    _post(hub, request, {"answers": answers})
+    return f"{request['peer']}: {describe_answers(answers)}"
+
+
+def _post(hub: Hub, request: "dict[str, Any]", body: "dict[str, Any]") -> None:
     path = f"/api/v2/sessions/{quote(request['session_id'])}/permissions/{quote(request['request_id'])}"
     ANSWERED_HERE.add(request["request_id"])  # before the request: the prompt may get the event first
-    hub.ask("POST", path, {"option_id": option["option_id"]})
-    return f"{request['peer']}: {cleaned(option['name'])} ({cleaned(str(request['tool']))})"
+    hub.ask("POST", path, body)
+
+
+def option_to_approve(request: "dict[str, Any]") -> "dict[str, Any]":
+    """Return the option that approves a request.
+
+    Raises:
+        Failure: it has none, or it asks questions, whose answers are not guessed.
+    """
+    if asked := request.get("questions"):
+        how = usage_of(request, request["request_id"])
+        raise Failure(f"it asks: {'; '.join(map(describe_question, asked))}", exits.USAGE, hint=how)
+    return option_of_kind(request, "allow_once", "allow_always")
 
 
 def option_named(request: "dict[str, Any]", name: str) -> "dict[str, Any]":
@@ -112,6 +144,10 @@ def describe_request(request: "dict[str, Any]") -> str:
 def show_request(peer: str, data: "dict[str, Any]") -> None:
     """Print that a peer waits for permission, what the tool would get in full, and how to answer."""
     request, tool = data.get("request_id", ""), one_line(data.get("tool", "a tool"))
+    if asked := data.get("questions"):
+        say(cleaned(f"aish: {peer} asks: {'; '.join(map(describe_question, asked))}"))
+        say(cleaned(f"({usage_of(data, request)} · aish deny {request})"))
+        return
     head = f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})"
     say(cleaned("\n    ".join((head, *_argument_lines(data.get("detail"))))))
 

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from .event import ContextInjected
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
+from .questions import Answers
 from .rule_commands import RuleCommand
 from .session import Voice
 from .tool import Tool
@@ -178,12 +179,14 @@ class AnswerTool(Struct, frozen=True, gc=False):
 
 
 class AnswerPermission(Struct, frozen=True, gc=False):
-    """Answer a permission request with one of the options that it offers. `stream`: as in `AnswerTool`."""
+    """Answer a permission request with one of the options that it offers, or with the `answers` to its
+    questions. `stream`: as in `AnswerTool`."""
 
     stream: str
     request_id: str
-    option_id: str
+    option_id: str | None = None
     command_id: str | None = None
+    answers: Answers | None = None
 
 
 class AnnounceProgram(Struct, frozen=True, gc=False):

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from .questions import Answers, Question
+
 Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 RunsAt = Literal["hub", "client", "agent"]
@@ -114,7 +116,8 @@ class PermissionAsked(Struct, frozen=True, gc=False):
     """The peer asks whether it may use a tool; the turn waits for the answer.
 
     `tool`: the program's own name of the tool. `detail`: any JSON value that helps a person decide.
-    `expires_at`: the time, in RFC 3339, when the request is denied if nobody has answered.
+    `expires_at`: the time, in RFC 3339, when the request is denied if nobody has answered. `questions`: what
+    the peer wants to know, if it asks for that.
     """
 
     type: ClassVar[str] = "permission.asked"
@@ -123,19 +126,22 @@ class PermissionAsked(Struct, frozen=True, gc=False):
     detail: Any
     options: tuple[PermissionOption, ...]
     expires_at: str | None = None
+    questions: tuple[Question, ...] | UnsetType = UNSET
 
 
 class PermissionAnswered(Struct, frozen=True, gc=False):
     """A permission request was answered.
 
     `option_id`: the option that was chosen, or None if none was. `by`: a person, `policy`, `expiry`, the peer
-    that withdrew its request, or the end of the turn.
+    that withdrew its request, or the end of the turn. `answers`: the answers to the request's questions, by
+    their ids; no option was chosen then.
     """
 
     type: ClassVar[str] = "permission.answered"
     request_id: str
     option_id: str | None
     by: str
+    answers: Answers | UnsetType = UNSET
 
 
 class ContextInjected(Struct, frozen=True, gc=False):
@@ -414,9 +420,10 @@ _FIELDS = {
 
 
 def data_of(payload: Payload) -> dict[str, Any]:
-    """Return the payload's `data` object as clients see it. Nested values are not copied."""
-    members = ((shown, getattr(payload, name)) for shown, name in _FIELDS[type(payload)])
-    return {shown: value for shown, value in members if value is not UNSET}
+    """Return the payload's `data` object as clients see it, without members that are not set. Nested values
+    are not copied."""
+    found = ((shown, getattr(payload, name)) for shown, name in _FIELDS[type(payload)])
+    return {shown: value for shown, value in found if value is not UNSET}
 
 
 TurnEnd = TurnCompleted | TurnFailed | TurnCancelled | TurnInterrupted

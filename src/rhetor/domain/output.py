@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from .event import Channel, PermissionOption, RunsAt, StepDone, StepFailed, StepStarted
+from .questions import Question
 
 
 class Began(Struct, frozen=True, gc=False):
@@ -61,6 +62,7 @@ class Permission(Struct, frozen=True, gc=False):
     detail: Any
     options: tuple[PermissionOption, ...]
     expires_at: str | None = None
+    questions: tuple[Question, ...] = ()
 
 
 class Withdrawn(Struct, frozen=True, gc=False):

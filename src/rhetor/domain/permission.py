@@ -44,14 +44,14 @@ def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnsw
     """Return the answer that the rules give, or None if a person must answer.
 
     Rules allow a request only once, never permanently. If a request that they allow does not have exactly one
-    option to allow it once, a person must answer.
+    option to allow it once, or asks questions, a person must answer.
     """
     verdict = rules.verdict(asked.tool)
     once = [option.option_id for option in asked.options if option.kind == "allow_once"]
     refusals = [option.option_id for option in asked.options if option.kind == "reject_once"]
     if verdict == "deny":
         return PermissionAnswered(asked.request_id, next(iter(refusals), None), POLICY)
-    if verdict == "allow" and len(once) == 1:
+    if verdict == "allow" and len(once) == 1 and not asked.questions:
         return PermissionAnswered(asked.request_id, once[0], POLICY)
     return None
 

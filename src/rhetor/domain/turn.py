@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
 
+from msgspec import UNSET
+
 from rhetor.errors import one_line
 
 from . import event as ev
@@ -106,9 +108,10 @@ class Turn:
             case ToolResult(call_id, result, is_error):
                 self.told(call_id)
                 return (ev.ToolReturned(call_id, result, is_error),)
-            case Permission(request_id, tool, detail, options, expires_at):
+            case Permission(request_id, tool, detail, options, expires_at, questions):
                 self._wait_for(request_id)
-                return (ev.PermissionAsked(request_id, tool, detail, options, expires_at),)
+                asked = questions or UNSET
+                return (ev.PermissionAsked(request_id, tool, detail, options, expires_at, asked),)
             case Withdrawn(request_id):
                 if request_id not in self._waiting_for:
                     return ()

@@ -64,7 +64,8 @@ class Conversation(Protocol):
         ...
 
     async def answer(self, id: str, value: Any) -> None:
-        """Answer a tool call with its `ToolResult`, or a permission request with the id of the chosen option.
+        """Answer a tool call with its `ToolResult`, or a permission request with the id of the chosen option
+        or the `Answers` to its questions.
 
         None as the option means that none was chosen in time. The answer to a request that is not open is
         ignored.

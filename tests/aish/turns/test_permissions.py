@@ -58,7 +58,7 @@ def test_approve_without_an_id_lists_the_requests_and_approves_none(aish: Shell,
 def test_the_command_of_a_request_is_shown_in_full(aish: Shell, hub: ScriptedHub) -> None:
     command = "touch " + " ".join(f"file-{n}" for n in range(60))
     detail = {"subtype": "can_use_tool", "reason": "x" * 300, "input": {"command": command}}
-    hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}]}))
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}, EDIT]}))
     lines = aish("approve").out.splitlines()
     assert (lines[1], lines[2][:30], lines[2][-1]) == (
         f"    {command}",
@@ -69,7 +69,7 @@ def test_the_command_of_a_request_is_shown_in_full(aish: Shell, hub: ScriptedHub
 
 def test_every_argument_is_shown_in_full_whatever_the_model_calls_it(aish: Shell, hub: ScriptedHub) -> None:
     arguments = {"command": "ls README", "note": "y" * 500, "path": "/home/me/everything"}
-    hub.on(LIST, answer({"permissions": [BASH | {"detail": {"call_id": "c", "arguments": arguments}}]}))
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": {"call_id": "c", "arguments": arguments}}, EDIT]}))
     lines = aish("approve").out.splitlines()
     assert lines[1:4] == [f"    {name}: {value}" for name, value in arguments.items()]
     short = summary("remove", {"call_id": "c", "arguments": arguments})
@@ -81,7 +81,7 @@ def test_an_argument_can_neither_be_hidden_nor_stand_for_another_part(aish: Shel
     hidden = "rm x\u200b\u3164\r\n    allow (Allow)"
     arguments = {"input": "ls", "rawInput": {"command": "ls"}, "path": hidden}
     for container in ("arguments", "input", "rawInput"):
-        hub.on(LIST, answer({"permissions": [BASH | {"detail": {container: arguments}}]}))
+        hub.on(LIST, answer({"permissions": [BASH | {"detail": {container: arguments}}, EDIT]}))
         lines = aish("approve").out.splitlines()
         assert lines[1:5] == [
             "    input: ls",
@@ -93,7 +93,7 @@ def test_an_argument_can_neither_be_hidden_nor_stand_for_another_part(aish: Shel
 
 def test_what_an_agent_remarks_comes_after_what_it_would_do(aish: Shell, hub: ScriptedHub) -> None:
     detail = {"reason": "harmless", "command": "rm -r x", "cwd": "/srv"}
-    hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}]}))
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}, EDIT]}))
     lines = aish("approve").out.splitlines()
     assert lines[1:4] == ["    command: rm -r x", "    cwd: /srv", "    reason: harmless"]
 
@@ -124,6 +124,84 @@ def test_a_request_is_answered_with_one_of_its_own_options(
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("✓ claude-code: ")
     assert asking.bodies(_answered(id)) == [{"option_id": option}]
+
+
+def test_the_only_pending_request_is_approved_without_its_id(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(_answered("toolu_1"), answer({"request_id": "toolu_1"}))
+    hub.on(LIST, answer({"permissions": [BASH]}))
+    assert aish("approve") == Ran(0, "✓ claude-code: Allow (Bash)\n", "")
+    assert hub.bodies(_answered("toolu_1")) == [{"option_id": "allow"}]
+
+
+def _question(id: str, text: str, *labels: str, several: bool = False) -> dict[str, Any]:
+    options = [{"label": label, "description": ""} for label in labels]
+    return {"id": id, "header": id, "question": text, "options": options, "multi_select": several}
+
+
+COLOUR = _question("colour", "Which colour?", "Red", "Blue, dark")
+SIZES, KEY = _question("sizes", "Which sizes?", "S", "L", several=True), _question("key", "Which a=b?")
+QUESTIONS = _request("toolu_1", ONCE, DENY) | {"questions": [COLOUR, SIZES, KEY]}
+
+
+@pytest.mark.parametrize(
+    ("given", "answers"),
+    [
+        (
+            ("colour=Red", "sizes=S,L", "key=x=y, z"),
+            {"colour": ["Red"], "sizes": ["S", "L"], "key": "x=y, z"},
+        ),
+        (
+            ("Which colour?=blue, dark", "2=l", "Which a=b?=c"),
+            {"colour": ["Blue, dark"], "sizes": ["L"], "key": "c"},
+        ),
+        (("sizes=S", "sizes=L", "1=red", "3=c"), {"colour": ["Red"], "sizes": ["S", "L"], "key": "c"}),
+    ],
+)
+@pytest.mark.parametrize("id", [("toolu_1",), ()])
+def test_questions_are_answered_by_their_names(
+    aish: Shell, hub: ScriptedHub, id: tuple[str, ...], given: tuple[str, ...], answers: dict[str, Any]
+) -> None:
+    hub.on(_answered("toolu_1"), answer({"request_id": "toolu_1"}))
+    hub.on(LIST, answer({"permissions": [QUESTIONS]}))
+    words = [word for each in given for word in ("--answer", each)]
+    ran = aish("approve", *id, *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("✓ claude-code: ")
+    assert hub.bodies(_answered("toolu_1")) == [{"answers": answers}]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "it asks: Which colour? (Red, Blue, dark); Which sizes? (S, L; one or more); Which a=b?"),
+        ((), "aish approve toolu_1 --answer 'colour=…' --answer 'sizes=…' --answer 'key=…'"),
+        (("--answer", "colour=Green"), "'Green' does not answer 'colour'; choose from: Red, Blue, dark"),
+        (("--answer", "size=S"), "--answer needs QUESTION=LABEL, not 'size=S'"),
+        (("--answer", "colour=Red"), "no answer to: Which sizes? (S, L; one or more)"),
+        (("--answer",), "usage: aish approve"),
+        (("--answer", "--json"), "usage: aish approve"),
+        (("deny", "--answer", "colour=Red"), "usage: aish approve"),
+    ],
+)
+def test_questions_are_not_answered_by_guessing(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...], said: str
+) -> None:
+    hub.on(_answered("toolu_1"), answer({"request_id": "toolu_1"}))
+    hub.on(LIST, answer({"permissions": [QUESTIONS]}))
+    ran = aish("approve", "toolu_1", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert hub.bodies(_answered("toolu_1")) == []
+
+
+def test_questions_are_listed_with_their_labels(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(_answered("toolu_1"), answer({"request_id": "toolu_1"}))
+    hub.on(LIST, answer({"permissions": [QUESTIONS, EDIT]}))
+    assert "    Which sizes? (S, L; one or more)\n" in aish("approve").out
+    ran = aish("approve", "toolu_22", "--answer", "colour=Red")
+    assert (ran.code, ran.out) == (2, "")
+    assert "toolu_22 asks no questions; choose one of: deny (Deny), always (Always allow)" in ran.err
+    assert "2 requests are pending" in aish("approve", "--answer", "colour=Red").err
 
 
 @pytest.mark.parametrize(

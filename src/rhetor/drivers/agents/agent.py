@@ -178,7 +178,9 @@ class AgentProgram(HostedProgram):
     async def answer(self, id: str, value: Any) -> None:
         self._asked.discard(id)
         self._show_condition()
-        await self._write_if_there(self._protocol.answer(id, value if isinstance(value, str) else None))
+        option_id = value if isinstance(value, str) else None
+        answers = value if isinstance(value, dict) else None
+        await self._write_if_there(self._protocol.answer(id, option_id, answers))
 
     async def interrupt(self) -> None:
         self._asked.clear()

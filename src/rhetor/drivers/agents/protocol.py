@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from rhetor.domain.output import Plain
+from rhetor.domain.questions import Answers
 from rhetor.errors import TurnFailure
 
 from .reports import Report
@@ -128,9 +129,11 @@ class AgentProtocol(ABC):
         return Decoded(ended=True)
 
     @abstractmethod
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         """Return the lines that answer a permission request. `option_id` is None if the request was cancelled
-        or has expired."""
+        or has expired, or if it is answered with the `answers` to its questions."""
 
     @abstractmethod
     def interrupt(self) -> tuple[bytes, ...]:

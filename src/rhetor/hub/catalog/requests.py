@@ -24,8 +24,8 @@ class Request(msgspec.Struct, frozen=True):
     """A request as it is stored in the catalog.
 
     `data`: the data of the event that made the request. `step`: the step of a plan that made it, if any.
-    `at`: when it was made, as Unix time in milliseconds. `answer`: the chosen option and who chose it, for
-    permission requests.
+    `at`: when it was made, as Unix time in milliseconds. `answer`: the chosen option or the answers, and
+    who gave them, for permission requests.
     """
 
     kind: Kind
@@ -53,7 +53,8 @@ class Request(msgspec.Struct, frozen=True):
         """Return a copy that records who answered a permission request and how."""
         if isinstance(payload, ToolReturned):
             return self
-        return replace(self, answer={"option_id": payload.option_id, "by": payload.by})
+        given = {} if payload.answers is msgspec.UNSET else {"answers": payload.answers}
+        return replace(self, answer={"option_id": payload.option_id, "by": payload.by, **given})
 
     @classmethod
     def of(cls, row: Row) -> Request:

@@ -189,7 +189,7 @@ def _draft(instance: ProgramInstance, output: Output) -> Draft | None:
         case Text(text, channel) if text:
             return Draft(OutputDelta(text, channel))
         case Late(text) if text:
-            return Draft(OutputDelta(text))
+            return Draft(OutputDelta(text, "unsolicited"))
         case Record(record, raw):
             return Draft(AgentRecord(record, raw, "base64" if raw is not None else None))
         case Usage(model, input_tokens, output_tokens, cached, cost):

@@ -47,7 +47,7 @@ async def write_late(state: State, instance: ProgramInstance) -> None:
     if not found:
         return
     session_id, ended = instance.entry.session_id, instance.late_turn
-    unlogged = [Draft(OutputDelta(late.text)) for late, logged in found if not logged]
+    unlogged = [Draft(OutputDelta(late.text, "unsolicited")) for late, logged in found if not logged]
     if unlogged:
         await commit_until_accepted(state.store, session_id, unlogged)
     whole = None if ended is None else await _with_late(state, ended, [late for late, _ in found])

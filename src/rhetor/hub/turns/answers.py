@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
+from rhetor.domain import questions
 from rhetor.domain.command import AnswerPermission, AnswerTool, Principal
 from rhetor.domain.event import PermissionAnswered, Position, ToolReturned
 from rhetor.domain.output import ToolResult
+from rhetor.domain.questions import Answers
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import NotFound, TooLarge, Unprocessable
@@ -55,19 +57,41 @@ async def answer_permission(state: State, principal: Principal, command: AnswerP
     Raises:
         NotFound: the caller has no such session, plan or permission request.
         Forbidden: the caller is a program.
-        Unprocessable: the request does not offer this option.
+        Unprocessable: the request does not offer this option, or does not ask for these answers.
         StateConflict: the request was answered or has expired, or its turn has ended.
         KeyReused: the command's key was used for another command.
         StoreRefused: nothing was stored; the command may be repeated.
     """
     require_person(principal)
     request = await _request(state, principal, "permission", command.stream, command.request_id)
-    offered = [option["option_id"] for option in request.data["options"]]
-    if command.option_id not in offered:
-        raise Unprocessable(f"the request has no option {command.option_id[:100]!r}", options=offered)
-    payload = PermissionAnswered(request.id, command.option_id, principal.subject)
-    work = _answer(state, principal, command, request, payload, command.option_id)
+    payload, value = _decision(request, command, principal.subject)
+    work = _answer(state, principal, command, request, payload, value)
     return await state.background.complete(work, "answer")
+
+
+def _decision(
+    request: Request, command: AnswerPermission, by: str
+) -> tuple[PermissionAnswered, str | Answers]:
+    """Return the event of a decision, and the value for the peer.
+
+    Raises:
+        Unprocessable: the request does not offer this option, or does not ask for these answers.
+    """
+    asked = msgspec.convert(request.data.get("questions") or [], list[questions.Question])
+    if command.answers is not None:
+        if command.option_id is not None:
+            raise Unprocessable("give option_id or answers, not both")
+        if not asked:
+            raise Unprocessable("the request has no questions; give the option_id of one of its options")
+        value = questions.checked(asked, command.answers)
+        return PermissionAnswered(request.id, None, by, questions.shown(asked, value)), value
+    offered = [option["option_id"] for option in request.data["options"]]
+    if command.option_id is None or command.option_id not in offered:
+        raise Unprocessable(f"the request has no option {(command.option_id or '')[:100]!r}", options=offered)
+    if command.option_id == questions.ANSWER and asked:
+        ids = [question.id for question in asked]
+        raise Unprocessable("the request has questions; give their answers", unanswered=ids)
+    return PermissionAnswered(request.id, command.option_id, by), command.option_id
 
 
 async def open_permissions(state: State, principal: Principal) -> Sequence[Request]:

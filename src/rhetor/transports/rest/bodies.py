@@ -37,6 +37,7 @@ from rhetor.domain.command import (
 )
 from rhetor.domain.plan import IfBusy, Step
 from rhetor.domain.program import Launch
+from rhetor.domain.questions import Answers
 from rhetor.domain.rule_commands import PutForward, PutRoute, SendRoute
 from rhetor.domain.rules import MOST_HOPS, Hop
 from rhetor.domain.session import SessionState, Voice
@@ -327,11 +328,19 @@ class ToolResultBody(Body, frozen=True, kw_only=True):
 
 
 class OptionBody(Body, frozen=True, kw_only=True):
-    option_id: Id
+    """An answer to a permission request: one of its options, or `answers` to its questions by their ids, each
+    a list of labels or a text."""
+
+    option_id: Id | None = None
+    answers: Object = field(default_factory=no_object)
     command_id: Id | None = None
 
     def command(self, stream: str, request_id: str, key: str | None) -> AnswerPermission:
-        return AnswerPermission(stream, request_id, self.option_id, key or self.command_id)
+        kept(self.answers, "body.answers")  # checks the size
+        answers = decoded(self.answers, Answers, "body.answers")
+        if self.option_id is None and not answers:
+            raise Unprocessable("body: option_id or answers is required")
+        return AnswerPermission(stream, request_id, self.option_id, key or self.command_id, answers or None)
 
 
 class SocketBody(Body, frozen=True, kw_only=True):

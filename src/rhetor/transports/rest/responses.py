@@ -371,6 +371,7 @@ class Permission(Struct):
     options: list[dict[str, Any]]
     expires_at: Time | None
     asked_at: Time
+    questions: list[dict[str, Any]] | UnsetType = UNSET
 
 
 class Permissions(Struct):

@@ -28,6 +28,7 @@ from rhetor.domain.event import (
 from rhetor.domain.output import Done, Output, Permission, Plain, Record, Remembered, Spooled, Text
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Launch, Program
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import agent
 from rhetor.drivers.agents.acp.protocol import Acp
 from rhetor.drivers.agents.agent import AgentProgram
@@ -133,7 +134,9 @@ class Words(AgentProtocol):
             self.memory["session_id"] = found["session"]
         return Decoded((record, Text(found["text"])) if "text" in found else (record,))
 
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         return (encode({"answer": request_id, "option": option_id}),)
 
     def interrupt(self) -> tuple[bytes, ...]:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhetor.domain.output import Late, Permission, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents.claude.protocol import ARGUMENTS, ClaudeCode
 from rhetor.drivers.agents.protocol import Decoded, Opening
 from tests.scale import scaled
@@ -436,6 +437,45 @@ def test_a_question_is_answered_with_one_of_its_answers() -> None:
         "behavior": "allow",
         "updatedInput": asked | {"answers": {"Which?": "Blue"}},
     }
+
+
+def asked(text: str, *labels: str, several: bool = False, header: str = "") -> dict[str, Any]:
+    options = [{"label": label, "description": f"{label}!"} for label in labels]
+    return {"question": text, "header": header, "multiSelect": several, "options": options}
+
+
+def test_several_questions_are_answered_together() -> None:
+    claude = protocol()
+    given = {"questions": [asked("Colour?", "Red", "Blue"), asked("Sizes?", "S", "L", several=True)]}
+    permission = ask(claude, tool_name="AskUserQuestion", input=given)
+    assert [(one.option_id, one.kind) for one in permission.options] == [
+        ("answer", "allow_once"),
+        ("deny", "reject_once"),
+    ]
+    assert [(q.id, q.question, q.multi_select) for q in permission.questions] == [
+        ("1", "Colour?", False),
+        ("2", "Sizes?", True),
+    ]
+    [answer] = sent(claude.answer("r1", None, {"1": ["Red"], "2": ["S", "L"]}))
+    assert answer["response"]["response"] == {
+        "behavior": "allow",
+        "updatedInput": given | {"answers": {"Colour?": "Red", "Sizes?": "S, L"}},
+    }
+
+
+def test_a_question_with_several_choices_takes_one_of_its_options_several_or_a_text() -> None:
+    given = {"questions": [asked("Sizes?", "S", "L", several=True, header="size")]}
+    cases: list[tuple[str | None, Answers | None, str]] = [
+        ("choose_2", None, "L"),
+        (None, {"size": ["S", "L"]}, "S, L"),
+        (None, {"size": "any"}, "any"),
+    ]
+    for chosen, answers, expected in cases:
+        claude = protocol()
+        permission = ask(claude, tool_name="AskUserQuestion", input=given)
+        assert [one.name for one in permission.options] == ["S", "L", "Deny"]
+        [answer] = sent(claude.answer("r1", chosen, answers))
+        assert answer["response"]["response"]["updatedInput"]["answers"] == {"Sizes?": expected}
 
 
 def test_a_request_that_was_withdrawn_takes_no_answer() -> None:

@@ -422,7 +422,7 @@ WANTED = {"network": {"enabled": True}}
         (
             "mcpServer/elicitation/request",
             {"requestedSchema": {"required": ["name"]}},
-            ["decline", "cancel"],
+            ["answer", "decline", "cancel"],
             "accept",
             {"action": "decline"},
         ),
@@ -465,6 +465,51 @@ def test_a_permission_is_answered_once_and_as_the_agent_takes_it(
         codex.resume(True, {permission.request_id: permission.detail})
     assert sent(codex.answer(permission.request_id, chosen)) == [{"id": 0, "result": result}]
     assert codex.answer(permission.request_id, chosen) == ()
+
+
+def test_questions_are_answered_by_their_ids() -> None:
+    codex = started()
+    questions = [
+        {
+            "id": "c",
+            "header": "Colour",
+            "question": "Which?",
+            "options": [{"label": "Red"}, {"label": "Blue"}],
+        },
+        {"id": "k", "header": "Key", "question": "Which key?", "isSecret": True, "options": None},
+    ]
+    params = {"threadId": "t1", "turnId": "u1", "itemId": "i", "questions": questions}
+    [asked] = meaning(take(codex, id=9, method="item/tool/requestUserInput", params=params))
+    assert isinstance(asked, Permission)
+    assert [option.option_id for option in asked.options] == ["answer", "decline"]
+    assert [(q.id, len(q.options), q.secret) for q in asked.questions] == [("c", 2, False), ("k", 0, True)]
+    lines = codex.answer(asked.request_id, None, {"c": ["Blue"], "k": "abc"})
+    answers = {"c": {"answers": ["Blue"]}, "k": {"answers": ["abc"]}}
+    assert sent(lines) == [{"id": 9, "result": {"answers": answers}}]
+
+
+def test_the_required_fields_of_a_form_are_questions() -> None:
+    codex = started()
+    fields = {
+        "name": {"type": "string", "title": "Name"},
+        "count": {"type": "integer"},
+        "sure": {"type": "boolean"},
+        "kind": {"type": "string", "oneOf": [{"const": "a", "title": "Type A"}]},
+        "tags": {"type": "array", "items": {"enum": ["x", "y"]}},
+        "extra": {"type": "string"},
+    }
+    schema = {"type": "object", "properties": fields, "required": ["name", "count", "sure", "kind", "tags"]}
+    params = {"threadId": "t1", "turnId": "u1", "message": "Fill in", "requestedSchema": schema}
+    [asked] = meaning(take(codex, id=9, method="mcpServer/elicitation/request", params=params))
+    assert isinstance(asked, Permission)
+    assert [option.option_id for option in asked.options] == ["answer", "decline", "cancel"]
+    offered = {q.id: [choice.label for choice in q.options] for q in asked.questions}
+    assert offered == {"name": [], "count": [], "sure": ["Yes", "No"], "kind": ["Type A"], "tags": ["x", "y"]}
+    answers: Any = {"name": "n", "count": "3", "sure": ["No"], "kind": ["Type A"], "tags": ["x", "y"]}
+    content = {"name": "n", "count": 3, "sure": False, "kind": "a", "tags": ["x", "y"]}
+    assert sent(codex.answer(asked.request_id, None, answers)) == [
+        {"id": 9, "result": {"action": "accept", "content": content}}
+    ]
 
 
 def test_what_a_patch_would_change_is_part_of_what_is_asked() -> None:

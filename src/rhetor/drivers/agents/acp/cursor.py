@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents.failures import Interrupted, failed
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
@@ -91,7 +92,9 @@ class Cursor(AgentProtocol):
             return Decoded((record, *self._text(_words(found))))
         return Decoded((record,))
 
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         return ()
 
     def interrupt(self) -> tuple[bytes, ...]:

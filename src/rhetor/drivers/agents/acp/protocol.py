@@ -21,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.output import Permission, Plain, Withdrawn
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
 from rhetor.drivers.agents.jsonrpc import Outgoing
@@ -120,7 +121,9 @@ class Acp(AgentProtocol):
             return self._responded(message["id"], message, record)
         return Decoded((record,))
 
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         asked = self._asked.pop(request_id, None)
         if asked is None:
             return ()

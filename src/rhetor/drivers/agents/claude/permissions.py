@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rhetor.domain.event import PermissionOption
+from rhetor.domain.questions import ANSWER, Answers, Choice, Question, with_ids
 from rhetor.drivers.agents.records import rows, table, text
 
 DENIED = "The user does not want this to be done."
@@ -18,12 +19,16 @@ _MAX_NAME = 200
 
 
 def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
-    """Return the options: allow once, each wider permission that the request suggests, and deny. If the
-    request is a question, the options are its answers and deny."""
+    """Return the options: allow once, each wider permission that the request suggests, and deny.
+
+    If the request is a question, the options are its answers and deny. Several questions need answers of
+    their own, for which one option stands.
+    """
     deny = PermissionOption(_DENY, "Deny", "reject_once")
-    if text(request, "tool_name") == "AskUserQuestion":
-        _, choices = _question(request)
-        return (*(_option(_CHOOSE, at, choice, "allow_once") for at, choice in enumerate(choices)), deny)
+    if questions := questions_of(request):
+        labels = [choice.label for choice in questions[0].options] if len(questions) == 1 else []
+        choices = [_option(_CHOOSE, at, label, "allow_once") for at, label in enumerate(labels)]
+        return (*(choices or [PermissionOption(ANSWER, "Answer the questions", "allow_once")]), deny)
     wider = rows(request, "permission_suggestions")
     return (
         PermissionOption(_ALLOW, "Allow once", "allow_once"),
@@ -36,17 +41,29 @@ def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
     )
 
 
-def answer_to(request: dict[str, Any], option_id: str | None) -> dict[str, Any]:
-    """Return the `response` for the chosen option. None, or an option that was not offered, denies."""
+def questions_of(request: dict[str, Any]) -> tuple[Question, ...]:
+    """Return the questions that the request asks; empty for other tools."""
+    if text(request, "tool_name") != "AskUserQuestion":
+        return ()
+    return with_ids(tuple(map(_question, rows(table(request, "input"), "questions"))))
+
+
+def answer_to(
+    request: dict[str, Any], option_id: str | None, answers: Answers | None = None
+) -> dict[str, Any]:
+    """Return the `response` for the chosen option, or for the answers to the questions. None, or an option
+    that was not offered, denies."""
+    if answers is not None:
+        return _answered(request, {q.question: answers[q.id] for q in questions_of(request)})
     offered = {option.option_id for option in options_of(request)}
-    if option_id is None or option_id not in offered or option_id == _DENY:
+    if option_id is None or option_id not in offered or option_id in (_DENY, ANSWER):
         said = DENIED if option_id == _DENY else UNANSWERED
         return {"behavior": "deny", "message": said}
     given = table(request, "input")
     kind, at = _kind_and_place(option_id)
     if kind == _CHOOSE:
-        question, choices = _question(request)
-        given = given | {"answers": {question: choices[at]}}
+        [question] = questions_of(request)
+        return _answered(request, {question.question: question.options[at].label})
     allowed: dict[str, Any] = {"behavior": "allow", "updatedInput": given}
     if kind == _ALWAYS:
         allowed["updatedPermissions"] = [rows(request, "permission_suggestions")[at]]
@@ -67,13 +84,22 @@ def _kind_and_place(option_id: str) -> tuple[str, int]:
     return _ALLOW, 0
 
 
-def _question(request: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the question and its answers; empty unless there is a single question with a single choice."""
-    questions = rows(table(request, "input"), "questions")
-    if len(questions) != 1 or questions[0].get("multiSelect") is True:
-        return "", []
-    labels = [text(option, "label") for option in rows(questions[0], "options")]
-    return text(questions[0], "question"), [label for label in labels if label]
+def _answered(request: dict[str, Any], answers: Answers) -> dict[str, Any]:
+    """Return the response with the answers by the text of their questions. Several labels are joined by
+    commas, as the Agent SDK documents."""
+    plain = {asked: one if isinstance(one, str) else ", ".join(one) for asked, one in answers.items()}
+    return {"behavior": "allow", "updatedInput": table(request, "input") | {"answers": plain}}
+
+
+def _question(found: dict[str, Any]) -> Question:
+    options = [Choice(text(one, "label"), text(one, "description")) for one in rows(found, "options")]
+    return Question(
+        "",
+        text(found, "header"),
+        text(found, "question"),
+        tuple(option for option in options if option.label),
+        found.get("multiSelect") is True,
+    )
 
 
 def _reach(suggestion: dict[str, Any]) -> str:

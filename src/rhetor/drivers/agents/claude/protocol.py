@@ -22,12 +22,13 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.output import Late, Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import is_of_lost_conversation
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import StreamedText, count, object_of, record_of, rows, table, text
 
-from .permissions import answer_to, options_of
+from .permissions import answer_to, options_of, questions_of
 from .results import failure_of, finish_reason_of, usage_of
 
 ARGUMENTS = (
@@ -174,9 +175,11 @@ class ClaudeCode(AgentProtocol):
                 return Decoded((record, *self._message(found)))
         return Decoded((record,))
 
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         request = self._asked.pop(request_id, None)
-        return () if request is None else (_response(request_id, answer_to(request, option_id)),)
+        return () if request is None else (_response(request_id, answer_to(request, option_id, answers)),)
 
     def interrupt(self) -> tuple[bytes, ...]:
         """Return the interrupt. Open permission requests get no answer: the agent withdraws them itself
@@ -316,7 +319,7 @@ class ClaudeCode(AgentProtocol):
             error = {"subtype": "error", "request_id": id, "error": "not supported"}
             return Decoded((record,), (msgspec.json.encode({"type": "control_response", "response": error}),))
         self._asked[id] = request
-        return Decoded((record, Permission(id, text(request, "tool_name"), request, options_of(request))))
+        return Decoded((record, _permission(id, request)))
 
     def _withdrawn(self, id: str) -> list[Plain]:
         return [] if self._asked.pop(id, None) is None else [Withdrawn(id)]
@@ -364,6 +367,11 @@ class ClaudeCode(AgentProtocol):
         self._rest_up()
         self._is_over = True
         return Decoded(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
+
+
+def _permission(id: str, request: dict[str, Any]) -> Permission:
+    options, questions = options_of(request), questions_of(request)
+    return Permission(id, text(request, "tool_name"), request, options, questions=questions)
 
 
 def _is_empty(result: dict[str, Any]) -> bool:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rhetor.domain import questions
 from rhetor.domain.event import PermissionOption
+from rhetor.domain.questions import ANSWER, Answers, Question
 from rhetor.drivers.agents.records import rows, table, text
+
+from . import form
 
 COMMAND = "item/commandExecution/requestApproval"
 CHANGE = "item/fileChange/requestApproval"
@@ -52,10 +56,25 @@ def options_of(request: dict[str, Any]) -> tuple[PermissionOption, ...]:
     return tuple(option for option, _ in _choices(request))
 
 
-def answer_to(request: dict[str, Any], option_id: str | None) -> Any:
-    """Return the `result` for the chosen option. None, or an option that was not offered, declines, and the
-    turn continues."""
-    results = {option.option_id: result for option, result in _choices(request)}
+def questions_of(request: dict[str, Any]) -> tuple[Question, ...]:
+    """Return the questions that the request asks: those of the model, or the required fields of a form."""
+    match text(request, "method"):
+        case "item/tool/requestUserInput":
+            return tuple(map(_question, rows(request, "questions")))
+        case "mcpServer/elicitation/request":
+            return form.questions_of(table(request, "requestedSchema"))
+    return ()
+
+
+def answer_to(request: dict[str, Any], option_id: str | None, answers: Answers | None = None) -> Any:
+    """Return the `result` for the chosen option, or for the answers to the questions. None, or an option that
+    was not offered, declines, and the turn continues."""
+    if answers is not None and text(request, "method") == ELICITATION:
+        content = form.content(table(request, "requestedSchema"), answers)
+        return {"action": "accept", "content": content}
+    if answers is not None:
+        return _answered(answers)
+    results = {option.option_id: result for option, result in _choices(request) if result is not None}
     refusal = next(results[id] for id in _REFUSALS if id in results)
     return results.get(option_id, refusal) if option_id is not None else refusal
 
@@ -134,31 +153,48 @@ def _grant(permissions: dict[str, Any], scope: str) -> dict[str, Any]:
 
 
 def _elicited(request: dict[str, Any]) -> list[Choice]:
-    """Return the choices for a form. One with required fields cannot be accepted, because no client can fill
-    it in."""
+    """Return the choices for a form, whose required fields are questions."""
     refusals: list[Choice] = [
         (PermissionOption("decline", *_WORDS["decline"]), {"action": "decline"}),
         (PermissionOption("cancel", *_WORDS["cancel"]), {"action": "cancel"}),
     ]
+    if questions_of(request):
+        return [(PermissionOption(ANSWER, "Fill in the form", "allow_once"), None), *refusals]
     if table(request, "requestedSchema").get("required"):
-        return refusals
+        return refusals  # its fields cannot be read
     return [(PermissionOption("accept", *_WORDS["accept"]), {"action": "accept", "content": {}}), *refusals]
 
 
-def _answers(questions: list[dict[str, Any]]) -> list[Choice]:
+def _answers(found: list[dict[str, Any]]) -> list[Choice]:
     refusal: Choice = PermissionOption("decline", "Do not answer", "reject_once"), {"answers": {}}
-    if len(questions) != 1:
+    asked = tuple(map(_question, found))
+    if not asked:
         return [refusal]
-    labels = [label for option in rows(questions[0], "options") if (label := text(option, "label"))]
-    chosen = {text(questions[0], "id"): labels}
-    return [
-        *(
-            (
-                PermissionOption(f"choose_{at + 1}", label[:_MAX_NAME], "allow_once"),
-                {"answers": {id: {"answers": [label]}}},
-            )
-            for id, all in chosen.items()
-            for at, label in enumerate(all)
-        ),
-        refusal,
+    labels = [option.label for option in asked[0].options] if len(asked) == 1 else []
+    choices: list[Choice] = [
+        (
+            PermissionOption(f"choose_{at}", label[:_MAX_NAME], "allow_once"),
+            _answered({asked[0].id: [label]}),
+        )
+        for at, label in enumerate(labels, 1)
     ]
+    several: Choice = PermissionOption(ANSWER, "Answer the questions", "allow_once"), None
+    return [*(choices or [several]), refusal]
+
+
+def _answered(answers: Answers) -> dict[str, Any]:
+    lists = {id: {"answers": [one] if isinstance(one, str) else one} for id, one in answers.items()}
+    return {"answers": lists}
+
+
+def _question(found: dict[str, Any]) -> Question:
+    options = [
+        questions.Choice(text(one, "label"), text(one, "description")) for one in rows(found, "options")
+    ]
+    return Question(
+        text(found, "id"),
+        text(found, "header"),
+        text(found, "question"),
+        tuple(option for option in options if option.label),
+        secret=found.get("isSecret") is True,
+    )

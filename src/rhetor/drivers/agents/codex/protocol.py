@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Late, Permission, Plain, Text, Usage, Withdrawn
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
@@ -26,7 +27,7 @@ from rhetor.drivers.agents.records import count, object_of, record_of, table, te
 
 from .failures import AGENT, failure_of, not_started
 from .items import Items
-from .permissions import METHODS, answer_to, cancelled, options_of, tool_of
+from .permissions import METHODS, answer_to, cancelled, options_of, questions_of, tool_of
 
 _FEATURES = (
     *("apps", "browser_use", "computer_use", "goals", "hooks", "image_generation", "in_app_browser"),
@@ -126,11 +127,13 @@ class Codex(AgentProtocol):
             return self._answered(found, record)
         return self._notified(method, params, record)
 
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         request = self._asked.pop(request_id, None)
         if request is None:
             return ()
-        return (self._out.reply(_number_of(request_id), answer_to(request, option_id)),)
+        return (self._out.reply(_number_of(request_id), answer_to(request, option_id, answers)),)
 
     def interrupt(self) -> tuple[bytes, ...]:
         self._stopped = True
@@ -199,7 +202,9 @@ class Codex(AgentProtocol):
         turn = text(params, "turnId") or text(params, "conversationId")
         request_id = f"{turn}:{msgspec.json.encode(id).decode()}"
         self._asked[request_id] = request
-        return Decoded((record, Permission(request_id, tool_of(method), request, options_of(request))))
+        options, questions = options_of(request), questions_of(request)
+        asked = Permission(request_id, tool_of(method), request, options, questions=questions)
+        return Decoded((record, asked))
 
     def _answered(self, found: dict[str, Any], record: Plain) -> Decoded:
         purpose, result = self._out.settled(found.get("id")), table(found, "result")

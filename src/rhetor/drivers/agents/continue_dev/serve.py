@@ -25,6 +25,7 @@ import msgspec
 
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Late, Permission, Plain, Record, Text, Withdrawn
+from rhetor.domain.questions import Answers
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
@@ -111,7 +112,9 @@ class ContinueServe(AgentProtocol):
             return Decoded((*outputs, *self._question(state)))
         return self._ended(Interrupted(AGENT) if self._stopping else self._failure(), *outputs)
 
-    def answer(self, request_id: str, option_id: str | None) -> tuple[bytes, ...]:
+    def answer(
+        self, request_id: str, option_id: str | None, answers: Answers | None = None
+    ) -> tuple[bytes, ...]:
         if request_id != self._asked:
             return ()
         self._asked = None
