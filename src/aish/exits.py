@@ -43,6 +43,11 @@ class Failure(Exception):
         self.hint = hint
 
     @property
+    def line(self) -> str:
+        """The message and the hint in one line."""
+        return f"{self.message}; {self.hint}" if self.hint and self.hint not in self.message else self.message
+
+    @property
     def shown(self) -> str:
         """The message as it appears on stderr. A hint that the message does not contain follows on its own
         line."""

@@ -138,7 +138,7 @@ def main() -> int:
     try:
         start_hub(sys.argv[1]).close()
     except Failure as failure:
-        print(failure.message, file=sys.stderr)  # noqa: T201
+        print(failure.line, file=sys.stderr)  # noqa: T201
         return failure.code
     return 0
 

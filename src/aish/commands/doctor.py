@@ -104,7 +104,7 @@ def _hub(home: str) -> "Iterator[Finding]":
         if failure.problem == NO_HUB:
             yield _NOTE, "hub", "not running; the first message starts it"
         else:
-            yield _BAD, "hub", f"{failure.message}; see {home}/hub.log"
+            yield _BAD, "hub", f"{failure.line}; see {home}/hub.log"
         return
     yield _GOOD, "hub", f"version {status.get('version')}, pid {status.get('pid')}, {status.get('url')}"
     line = provider_line(status)
@@ -121,7 +121,7 @@ def _agents(home: str) -> "Iterator[Finding]":
         tools = hub.ask("GET", "/api/v2/tools?check=true")["tools"]
     except Failure as failure:
         if failure.problem != NO_HUB:
-            yield _BAD, "agents", failure.message
+            yield _BAD, "agents", failure.line
             return
         tools, fault = _check_without_hub(home)
         if fault:

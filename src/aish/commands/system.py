@@ -48,7 +48,8 @@ def provider_line(status: "dict[str, Any]") -> str:
     if not isinstance(provider, dict) or provider.get("name") == "offline":
         return "none: the embedded offline model answers"
     if provider.get("error"):
-        return f"none: {provider['error']}"
+        hint = f"; {provider['hint']}" if provider.get("hint") else ""
+        return f"none: {provider['error']}{hint}"
     place = f" at {provider['base_url']}" if provider.get("base_url") else ""
     return f"{provider.get('name', '?')} {provider.get('model') or ''}".rstrip() + place
 

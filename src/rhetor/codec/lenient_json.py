@@ -46,6 +46,11 @@ class Mender:
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._held)
+
     def feed(self, text: str) -> str:
         """Return the text that is complete. The rest, at most four bytes of a character, is held back."""
         if not self._held and (text.isascii() or not _SURROGATE.search(text)):

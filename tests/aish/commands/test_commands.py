@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aish.commands import COMMANDS
-from tests.aish.scripted import Ran, ScriptedHub, Shell, answer
+from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, problem
 
 STATUS = {
     "version": "0.1.0",
@@ -134,6 +134,16 @@ def test_doctor_names_variables_and_never_their_values(aish: Shell, hub: Scripte
     assert (ran.code, ran.err) == (0, "")
     assert "✓ variables  OPENAI_API_KEY\n" in ran.out and "sk-secret" not in ran.out
     assert "✓ provider   local m" in ran.out
+
+
+def test_doctor_and_status_show_the_hint_of_a_provider_that_fails(aish: Shell, hub: ScriptedHub) -> None:
+    failed = {"name": "unknown", "model": None, "error": "box is down", "hint": "start it"}
+    hub.on("GET /api/v2/status", answer({**STATUS, "provider": failed}))
+    hub.on("GET /api/v2/tools?check=true", problem(403, "forbidden", "not you", hint="ask ann"))
+    ran = aish("doctor")
+    assert "– provider   none: box is down; start it\n" in ran.out
+    assert "✗ agents     not you; ask ann\n" in ran.out
+    assert "none: box is down; start it" in aish("status").out
 
 
 def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None:

@@ -90,7 +90,8 @@ class ModelAccess:
         try:
             target = await self._models.resolve(AUTO)
         except TurnFailure as failure:
-            return {"name": "unknown", "model": None, "error": failure.detail}
+            hint = failure.data.get("hint")
+            return {"name": "unknown", "model": None, "error": failure.detail, "hint": hint}
         if target is None:
             return {"name": OFFLINE, "model": OFFLINE}
         if isinstance(target, AgentTarget):

@@ -28,6 +28,7 @@ from rhetor.drivers.programs.driver import executable
 from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramAlive
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import (
+    EmptyAnswer,
     ModelUnknown,
     ProgramMissing,
     ProgramRefused,
@@ -225,6 +226,13 @@ def _denied(target: AgentTarget, detail: str, hint: str) -> ProviderDenied:
 
 def _unknown(ref: str, detail: str, hint: str) -> ModelUnknown:
     return ModelUnknown(detail, **_data(ref, hint))
+
+
+def empty(target: AgentTarget, reason: str) -> EmptyAnswer:
+    """Return the failure for an answer without text. `reason`: why the agent ended it."""
+    said = f"{target.name} gave an answer without text"
+    data = _data(target.ref, "send the message again, or use another model")
+    return EmptyAnswer(said, finish_reason=reason, **data)
 
 
 def too_late(target: AgentTarget, phase: str, seconds: float) -> ProviderTimeout:

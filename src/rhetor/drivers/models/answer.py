@@ -25,6 +25,10 @@ class Answer:
         self._thoughts = Mender()
         self._strange = ""
 
+    def plain(self, text: str) -> tuple[Output, ...]:
+        """Do the same as `text`, for text that is valid Unicode."""
+        return self.text(text) if self._text.holds or not self.has_text else (Text(text),)
+
     def text(self, text: str) -> tuple[Output, ...]:
         """Return the output for a piece of the answer."""
         text = self._text.feed(text)

@@ -87,7 +87,7 @@ class Message:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self._take_other(event)
         if known.type == "content_block_delta" and known.delta is not None and known.delta.text:
-            return self._answer.text(known.delta.text)
+            return self._answer.plain(known.delta.text)
         return self._take_other(event)
 
     def end(self) -> Sequence[Output]:

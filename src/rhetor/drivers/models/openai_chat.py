@@ -114,9 +114,12 @@ class Completion:
         if len(chunk.choices) == 1 and not chunk.error and not chunk.usage:
             choice = chunk.choices[0]
             delta = choice.delta
-            plain = delta is not None and delta.content and not (delta.tool_calls or choice.finish_reason)
-            if delta is not None and plain and self._repair.reads(choice.index):
-                return self._said(choice, delta)
+            if delta is not None and not choice.finish_reason and not delta.tool_calls:
+                thought = delta.reasoning_content or delta.reasoning
+                if delta.content and not (thought or delta.refusal) and self._repair.reads(choice.index):
+                    return self._answer.plain(delta.content)
+                if thought and not (delta.content or delta.refusal):
+                    return self._answer.thought(thought)
         return self._take_other(event)
 
     def end(self) -> Sequence[Output]:

@@ -37,6 +37,8 @@ class Repair:
     def reads(self, index: int) -> bool:
         """Return whether a choice with this index is the answer. It has a delta with content."""
         self._has_deltas = True
+        if index == self._choice:
+            return True
         if self._choice is None:
             self._choice = index
         return index == self._choice

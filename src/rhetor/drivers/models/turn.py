@@ -17,7 +17,7 @@ from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.peer import Peer
 from rhetor.drivers.base import Conversation, PastMessage, Prompt
 from rhetor.drivers.models import anthropic_messages, errors, openai_chat
-from rhetor.drivers.models.agent_models import AgentModels, too_late
+from rhetor.drivers.models.agent_models import AgentModels, empty, too_late
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Admission, Backoff, Cooldowns
 from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Interrupted, Timeouts
@@ -151,6 +151,7 @@ class ModelTurn:
         assert agents is not None  # it resolved the reference
         self._ref = target.ref
         yield Began(target.ref)
+        has_text = False
         await self._in_time(target, self._deadline.pause(agents.places.acquire()))
         try:
             self._deadline.call()
@@ -158,6 +159,10 @@ class ModelTurn:
                 while output := await self._in_time(target, self._deadline.wait(anext(outputs, None))):
                     self._deadline.alive()
                     self._begun = self._begun or isinstance(output, Text)
+                    if isinstance(output, Text) and output.channel == "answer":
+                        has_text = has_text or bool(output.text.strip())
+                    if isinstance(output, Done) and not has_text:
+                        raise empty(target, output.finish_reason)
                     yield output
         finally:
             agents.places.release()

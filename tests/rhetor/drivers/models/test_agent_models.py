@@ -31,7 +31,7 @@ from rhetor.drivers.models.driver import ChatDriver
 from rhetor.drivers.models.local_models import LocalServer
 from rhetor.drivers.models.resolve import Models, ProviderEntry
 from rhetor.drivers.programs.host.folder import start_time
-from rhetor.errors import TurnFailure
+from rhetor.errors import EmptyAnswer, TurnFailure
 from tests.provider import ProviderServer, Script
 from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.rhetor.drivers.talk import APOLLO, turn
@@ -60,6 +60,8 @@ if said == "ask":
     said = json.loads(sys.stdin.readline())["response"]["response"]["behavior"]
 if said == "logged out":
     tell(type="result", subtype="success", is_error=True, result="Not logged in · Please run /login")
+elif said == "nothing":
+    tell(type="result", subtype="success", usage={{}}, result="")
 elif said == "crash":
     sys.exit("no disk left")
 else:
@@ -219,6 +221,16 @@ async def test_an_agent_that_fails_is_a_provider_that_fails(message: str, code: 
         assert failure is not None and words in failure.detail
         assert (outputs, failure.code) == ([Began("cli:claude")], code)
         assert failure.data["hint"]
+
+
+async def test_an_agent_that_ends_without_a_text_has_not_answered() -> None:
+    async with machine() as m:
+        m.install()
+        outputs, failure = await m.say("nothing")
+    assert not any(isinstance(output, Done) for output in outputs)
+    assert isinstance(failure, EmptyAnswer)
+    assert failure.detail == "claude gave an answer without text"
+    assert (failure.data["finish_reason"], bool(failure.data["hint"])) == ("stop", True)
 
 
 async def test_one_that_says_nothing_is_given_up_and_ended() -> None:
