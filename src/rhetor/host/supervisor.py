@@ -238,7 +238,9 @@ def write_whole(path: str, data: bytes) -> None:
     """Write a file that either has all of `data` or does not exist."""
     fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, data)
+        left = memoryview(data)
+        while left:  # a disk that is nearly full takes only a part
+            left = left[os.write(fd, left) :]
     finally:
         os.close(fd)
     os.rename(f"{path}.new", path)  # noqa: PTH104
