@@ -79,13 +79,13 @@ class SocketConnection:
         """Yield the messages of the client, until it closes the connection.
 
         Raises:
-            TooLarge: a text message has more than 8 Mi characters.
+            TooLarge: a text message has more than 8 MiB of UTF-8.
         """
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             text = message.get("text")
             if text is None:
                 yield message["bytes"]
-            elif len(text) > TEXT_BYTES:
+            elif _is_longer(text, TEXT_BYTES):
                 raise TooLarge("a text message", TEXT_BYTES)
             else:
                 yield text
@@ -222,6 +222,14 @@ class _Subscriber:
     def _put_if_free(self, enclosed: bytes) -> bool:
         assert self._hold is not None
         return self._hold.is_free and self._connection.writer.put(enclosed) is not False
+
+
+def _is_longer(text: str, limit: int) -> bool:
+    """Whether the text has more than `limit` bytes of UTF-8. It is encoded only if its length does not
+    decide."""
+    if text.isascii() or len(text) > limit:
+        return len(text) > limit
+    return len(text) * 4 > limit and len(text.encode()) > limit
 
 
 class _Gone(Exception):

@@ -26,13 +26,17 @@ from .connection import SocketConnection
 from .rpc import Reply
 
 
+class _Unstarted:
+    """A subscription whose reply has not been written yet."""
+
+
 class SubscriptionHandler:
     """Answers the calls that follow streams, by the names that the client gave them."""
 
     def __init__(self, connection: SocketConnection) -> None:
         self._connection = connection
         self._hub = connection.hub
-        self._followed: dict[str, asyncio.Task[None] | None] = {}  # None: not started yet
+        self._followed: dict[str, asyncio.Task[None] | _Unstarted] = {}
 
     async def answer(self, call: Call) -> Reply:
         match decode(call):
@@ -55,7 +59,7 @@ class SubscriptionHandler:
 
     async def _unsubscribe(self, subscription: str) -> Reply:
         task = self._followed.pop(subscription, None)
-        if task is not None:
+        if isinstance(task, asyncio.Task):
             task.cancel()
             await asyncio.wait([task])
         return Reply({"subscription": subscription})
@@ -75,7 +79,7 @@ class SubscriptionHandler:
     def _begin(self, subscription: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
         """Return a function that starts the work, to be called when the reply has been written. It does
         nothing if the same batch has ended the subscription."""
-        self._followed[subscription] = None
+        unstarted = self._followed[subscription] = _Unstarted()
 
         async def until_over() -> None:
             mine = asyncio.current_task()
@@ -86,7 +90,8 @@ class SubscriptionHandler:
                     del self._followed[subscription]
 
         def begin() -> None:
-            if subscription in self._followed:
+            # the same batch may have ended it, and may have begun another one with its name
+            if self._followed.get(subscription) is unstarted:
                 self._followed[subscription] = self._connection.start(until_over(), f"follow {subscription}")
 
         return begin

@@ -180,9 +180,10 @@ async def test_a_frame_above_16_mib_is_1009(tmp_path: Path) -> None:
         assert closed.value.rcvd.code == 1009
 
 
-async def test_a_text_above_8_mib_is_1009(tmp_path: Path) -> None:
+@pytest.mark.parametrize("letter", ["x", "é", "€"])
+async def test_a_text_above_8_mib_is_1009(tmp_path: Path, letter: str) -> None:
     async with opened(tmp_path) as (_, caller):
-        await caller.send('"' + "x" * (8 << 20) + '"')
+        await caller.send('"' + letter * ((8 << 20) // len(letter.encode()) + 1) + '"')
         assert await caller.closed() == (1009, "too_large")
 
 

@@ -117,6 +117,25 @@ async def test_a_subscription_that_a_batch_leaves_at_once_never_begins(tmp_path:
         assert events(caller, "x") == []
 
 
+async def test_a_subscription_that_a_batch_leaves_and_begins_again_is_told_once(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, caller):
+        session = await opened(home)
+        begin = {"method": "subscribe", "params": {"stream": session, "subscription": "x"}}
+        leave = {"method": "unsubscribe", "params": {"subscription": "x"}}
+        calls = enumerate((begin, leave, begin))
+        await caller.send([{"jsonrpc": "2.0", "id": number, **call} for number, call in calls])
+        assert [reply["id"] for reply in await caller.read()] == [0, 1, 2]
+        await said(home, session)
+        last = (await page(home, session))[-1]["seq"]
+        await until_told(caller, "x", last)
+        await caller.result("subscribe", stream=session, subscription="y")
+        await until_told(caller, "y", last)
+        told = [event["seq"] for event in events(caller, "x")]
+        assert told == sorted(set(told))
+        await caller.result("unsubscribe", subscription="x")
+        await caller.result("subscribe", stream=session, subscription="x")
+
+
 async def test_a_session_that_is_restored_ends_its_own_subscription_only(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         restored, other = await opened(home), await opened(home)
