@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +38,13 @@ class RunningHub:
 
 
 @contextmanager
-def running_hub(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[RunningHub]:
-    """`settings`: as variables of the environment."""
+def running_hub(
+    folder: Path, settings: Mapping[str, str] | None = None, rhetor: Sequence[str] = (f"{BIN}/rhetor",)
+) -> Iterator[RunningHub]:
+    """`settings`: as variables of the environment; `rhetor`: the command."""
     machine = Machine(folder)
     environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline", **PROFILE, **(settings or {})}
-    command = [f"{BIN}/rhetor", "serve", "--port", "0"]
+    command = [*rhetor, "serve", "--port", "0"]
     with (
         subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
