@@ -226,6 +226,7 @@ async def test_an_agent_that_fails_is_a_provider_that_fails(message: str, code: 
 async def test_an_agent_that_ends_without_a_text_has_not_answered() -> None:
     async with machine() as m:
         m.install()
+        m.log_in()
         outputs, failure = await m.say("nothing")
     assert not any(isinstance(output, Done) for output in outputs)
     assert isinstance(failure, EmptyAnswer)
