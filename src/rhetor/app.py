@@ -162,8 +162,10 @@ async def serve(start: Start) -> None:
 @asynccontextmanager
 async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloading]]:
     store = await SqliteStore.open(
-        Path(start.home.folder) / "hub.db", clock=wall_clock, secrets=start.secrets
+        Path(start.home.folder) / "hub.db", clock=wall_clock, secrets=start.secrets, salvages=True
     )
+    for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
+        sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
     reloading = Reloading(start.read, start.home, start.environment, made)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -151,6 +152,26 @@ def test_a_hub_leaves_a_socket_alone_on_which_another_process_listens(machine: M
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(machine.folder / "hub.sock"))  # the path is still that of the listener
         (machine.folder / "hub.sock").unlink()
+
+
+def test_an_older_or_damaged_database_is_reported_once_in_one_sentence(machine: Machine) -> None:
+    database = machine.folder / "hub.db"
+    machine.run("list")
+    machine.end()
+    shutil.copy(database, machine.folder / "copy")
+    assert machine.run("session", "create", "work", "--tool", "apollo").returncode == 0
+    machine.end()
+    shutil.copy(machine.folder / "copy", database)
+    assert f"rhetor: {database} is older than it was when the hub stopped" in machine.run("list").stderr
+    machine.end()
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    (notice,) = machine.run("list").stderr.splitlines()
+    assert notice.startswith(f"rhetor: {database} was damaged, and what could be read has replaced it")
+    assert Path(notice.rpartition("; see ")[2]).exists()
+    machine.end()
+    assert machine.run("list").stderr == ""
 
 
 def test_a_hub_with_unusable_flags_does_not_start_and_names_the_reason(machine: Machine) -> None:

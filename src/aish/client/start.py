@@ -13,7 +13,7 @@ from time import monotonic
 
 from aish.client.connection import connect
 from aish.exits import UNREACHABLE, Failure
-from aish.output import open_standard_descriptors
+from aish.output import open_standard_descriptors, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 START_TIMEOUT = 15.0  # seconds
 _SHOWN_BYTES = 2000
 _SHOWN_LINES = 8
+_NOTICE_BYTES = 1 << 16
 
 
 def start_hub(home: str) -> "socket":
@@ -70,7 +71,17 @@ def _start(home: str) -> "socket":
     if connection is None:
         end = _log_end(log_path, log_begin)
         raise Failure(f"the hub did not start; see {log_path}\n{end}".rstrip(), UNREACHABLE)
+    _show_notices(log_path, log_begin)
     return connection
+
+
+def _show_notices(path: str, begin: int) -> None:
+    """Show what the hub tells its user at its start. Its other lines are JSON."""
+    with open(path, "rb") as log:
+        log.seek(begin)
+        for line in log.read(_NOTICE_BYTES).decode("utf-8", "replace").splitlines():
+            if line.startswith("rhetor: "):
+                say(line)
 
 
 def _spawn(home: str, stdout: int, stderr: int) -> None:

@@ -1,7 +1,7 @@
 """Opens and closes the database file: takes its lock, checks its integrity, and migrates its schema.
 
-A file that was not closed properly is checked before it is used again. The caller decides what to do about
-damage.
+A file that was not closed properly, or that was touched since, is checked before it is used again. The caller
+decides what to do about damage.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from pathlib import Path
 from rhetor.errors import StoreDamaged, StoreRefused
 
 from .connection import atomic, connect, is_damage, refusal
+from .incarnation import incarnation_of
 from .schema import migrate
+from .witness import Closed, Seen, checksum_of, stamp_of
 
 MAX_FINDINGS = 20
+THOROUGH_BYTES = 512 << 20
 
 
 @contextmanager
@@ -60,20 +63,55 @@ class Ownership:
         os.close(self._file)
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path, seen: Seen | None) -> str | None:
     """Create or check the database, migrate it to the newest schema, and mark it as open.
 
+    `seen`: what the witness remembers. Return a sentence for the user if the history in the file may not be
+    the one that clients have seen.
+
     Raises:
-        StoreDamaged: it was not closed properly, and the check found damage.
+        StoreDamaged: the check found damage.
         StoreRefused: a newer version of the program wrote it.
         OSError, sqlite3.Error: it cannot be opened.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would apply the umask
+    untouched = seen is not None and seen.closed is not None and seen.closed.stamp == stamp_of(path)
+    altered = not untouched and seen is not None and seen.closed is not None and _altered(path, seen.closed)
     with closing(connect(path)) as connection:
-        if not _was_closed(connection):
+        is_new = connection.execute("PRAGMA user_version").fetchone() == (0,)
+        if not untouched or not _was_closed(connection):
             _require_sound(path, connection)
         migrate(connection)
         _note(connection, clean=False)
+        if is_new or seen is None:
+            return None
+        if not _has(connection, seen):
+            return (
+                f"{path} is older than it was when the hub stopped: clients read everything again; if that "
+                "was not intended, stop the hub and put the newest copy in place"
+            )
+        if altered:
+            return (
+                f"{path} was changed while the hub was stopped: clients read everything again; if that was "
+                "not intended, stop the hub and put a backup in place"
+            )
+        return None
+
+
+def _altered(path: Path, closed: Closed) -> bool:
+    """Return whether the file is another one than the one that was closed, not only a copy of it."""
+    return closed.checksum is None or checksum_of(path) != closed.checksum
+
+
+def _has(connection: sqlite3.Connection, seen: Seen) -> bool:
+    """Return whether the database has everything up to what was committed last."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    if row is None or row[0] < seen.version:
+        return False
+    if not seen.epoch:
+        return True
+    found = incarnation_of(connection, seen.epoch)
+    return found is not None and found.stream == seen.stream and found.head >= seen.seq
 
 
 def finish(path: Path) -> None:
@@ -94,7 +132,9 @@ def _was_closed(connection: sqlite3.Connection) -> bool:
 
 
 def _require_sound(path: Path, connection: sqlite3.Connection) -> None:
-    found = connection.execute(f"PRAGMA quick_check({MAX_FINDINGS})").fetchall()
+    # the quick check does not compare indexes with their tables, so only large files get it
+    how = "integrity_check" if path.stat().st_size <= THOROUGH_BYTES else "quick_check"
+    found = connection.execute(f"PRAGMA {how}({MAX_FINDINGS})").fetchall()
     if found != [("ok",)]:
         raise StoreDamaged(str(path), [finding for (finding,) in found])
 

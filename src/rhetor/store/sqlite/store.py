@@ -10,15 +10,17 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from rhetor.domain.event import Position
 from rhetor.domain.secrets import Secrets
-from rhetor.errors import StoreRefused
+from rhetor.errors import StoreDamaged, StoreRefused
 from rhetor.store.base import (
     PAGE,
     Committed,
@@ -42,10 +44,13 @@ from rhetor.store.wakeups import Wakeups
 
 from . import queries
 from .connection import BUSY_TIMEOUT, connect
+from .epochs import begin_new_epochs
 from .file import Ownership, finish, prepare, translated
 from .readers import Readers, T
 from .requests import Fold, Landed, Request, Sweep, Truncate
+from .salvage import finish_interrupted, salvage
 from .wal import Checkpoints
+from .witness import Witness
 from .writer import Outcome, Ticket, Writer
 
 MAX_WAITING_BYTES = 64 << 20
@@ -76,10 +81,14 @@ class SqliteStore:
         self._checkpoints = Checkpoints(path)
         self._readers = Readers(path)
         opened = partial(connect, path, busy_timeout=busy_timeout)
-        self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between)
+        self._witness = Witness(path)
+        self._new_epoch = new_epoch
+        self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between, self._witness)
         self._waiting_bytes = 0
         self._submitted: list[Ticket] = []
         self.commit_stats = Commits()
+        self.notices: list[str] = []
+        self._salvages = False
         self._closed = False
         self._ownership: Ownership | None = None
         self._secrets = Secrets()
@@ -94,18 +103,22 @@ class SqliteStore:
         tail: Tail | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
         secrets: Secrets | None = None,
+        salvages: bool = False,
     ) -> SqliteStore:
         """Open the store, and create the file (readable by its owner only) if it does not exist.
 
         `clock`: returns Unix time in milliseconds. `busy_timeout`: seconds that an append waits if another
         program has locked the database. `secrets`: masked in everything that is appended.
+        `salvages`: if the file is damaged, replace it with what can be read of it. `notices` then has a
+        sentence for the user, as it has if the file is older than it was.
 
         Raises:
-            StoreDamaged: the file was not closed properly the last time and is damaged.
+            StoreDamaged: the file is damaged, and `salvages` is not set.
             StoreRefused: the file cannot be opened now, is already open, or was written by a newer version.
         """
         store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout)
         store._secrets = secrets or store._secrets
+        store._salvages = salvages
         await asyncio.to_thread(store._start)
         return store
 
@@ -230,23 +243,47 @@ class SqliteStore:
             self._ownership = Ownership(self._path)
             undo.callback(self._ownership.release)
             undo.callback(self._readers.close)
-            prepare(self._path)
+            self._prepare()
+            undo.callback(self._witness.close, None)
+            self._witness.open()
             self._readers.open()
             self._writer.start()
             self._checkpoints.start()
             undo.pop_all()
 
+    def _prepare(self) -> None:
+        finish_interrupted(self._path)
+        seen, lost = self._witness.seen, False
+        try:
+            with translated(self._path):
+                changed = prepare(self._path, seen)
+        except StoreDamaged as damaged:
+            if not self._salvages:
+                raise
+            notice, lost = salvage(self._path, damaged.data["findings"])
+            self.notices.append(notice)
+            changed = prepare(self._path, seen and replace(seen, closed=None))
+        if changed is not None and not self.notices:
+            self.notices.append(changed)
+        if changed is not None or lost:
+            with closing(connect(self._path)) as connection:
+                begin_new_epochs(connection, self._new_epoch)
+            self._witness.forget()
+
     def _stop(self) -> None:
         assert self._ownership is not None
+        closed = False
         self._writer.close()
         self._checkpoints.close()
         self._readers.close()
         try:
             if not self._writer.damaged and not self._readers.damaged:  # else the next opening must check it
                 finish(self._path)
+                closed = True
         except sqlite3.Error as error:
             log.error("closing the database failed", extra={"reason": str(error)})
         finally:
+            self._witness.close(self._path if closed else None)
             self._ownership.release()
 
     async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:

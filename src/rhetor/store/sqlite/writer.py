@@ -25,6 +25,7 @@ from .connection import is_broken, is_busy, is_damage, refusal
 from .incarnation import Incarnation
 from .requests import Landed, Request
 from .transaction import Transaction
+from .witness import Witness
 
 BATCH_EVENTS = 256
 KNOWN_STREAMS = 20_000  # incarnations remembered between transactions, about 500 bytes each
@@ -63,7 +64,9 @@ class Writer:
         new_epoch: Callable[[], str],
         hand_over: Callable[[Sequence[Ticket], Sequence[Outcome]], None],
         between: Callable[[sqlite3.Connection], None],
+        witness: Witness,
     ) -> None:
+        self._witness = witness
         self._connect = connect
         self._new_epoch = new_epoch
         self._hand_over = hand_over
@@ -150,6 +153,8 @@ class Writer:
         self._known.update(transaction.touched)
         self._text_id = transaction.text_id
         self._version = transaction.version
+        last = next(reversed(transaction.touched.values()), None)
+        self._witness.note(self._version, (last.stream, last.epoch, last.head) if last else None)
 
     def _roll_back(self, *, broken: bool) -> None:
         connection = self._connection

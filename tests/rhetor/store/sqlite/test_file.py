@@ -76,11 +76,11 @@ def modes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
 
 
-async def test_a_closed_store_leaves_one_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
+async def test_a_closed_store_leaves_files_that_only_its_owner_can_read(tmp_path: Path) -> None:
     store = await filled(tmp_path / "db")
     assert set(modes(tmp_path).values()) == {0o600}
     await store.aclose()
-    assert modes(tmp_path) == {"db": 0o600, "db.lock": 0o600}
+    assert modes(tmp_path) == {"db": 0o600, "db.lock": 0o600, "db.witness": 0o600}
 
 
 async def test_a_database_is_open_in_one_store_at_a_time(tmp_path: Path) -> None:
@@ -133,19 +133,27 @@ async def test_after_an_unclean_stop_damage_is_reported(tmp_path: Path) -> None:
         await SqliteStore.open(path, clock=clock)
 
 
-async def test_damage_found_while_reading_is_checked_at_the_next_opening(tmp_path: Path) -> None:
+async def test_damage_is_found_at_the_next_opening_after_a_clean_close_too(tmp_path: Path) -> None:
     await (await filled(tmp_path / "db")).aclose()
-    pages = (tmp_path / "db").stat().st_size // 4096
-    for page in range(pages // 2, pages // 2 + 3):
-        flip(tmp_path / "db", page * 4096, 64)
-    store = await SqliteStore.open(tmp_path / "db", clock=clock)  # it was closed: not checked
-    head = await store.head("s")
-    assert head is not None
-    with pytest.raises(StoreRefused):
-        await store.page("s", Position(head.epoch, 0))
-    await store.aclose()
+    flip(tmp_path / "db", (tmp_path / "db").stat().st_size // 8192 * 4096, 64)
     with pytest.raises(StoreDamaged):
         await SqliteStore.open(tmp_path / "db", clock=clock)
+
+
+async def test_damage_found_while_reading_is_checked_at_the_next_opening(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    await (await filled(path)).aclose()
+    store = await SqliteStore.open(path, clock=clock)
+    pages = path.stat().st_size // 4096
+    for page in range(1, pages):
+        flip(path, page * 4096, 64)
+    with pytest.raises(StoreRefused):
+        for stream in ("s", "t"):
+            await store.page(stream, Position("0" * 32, 0))
+            await store.find("turn")
+    await store.aclose()
+    with pytest.raises(StoreDamaged):
+        await SqliteStore.open(path, clock=clock)
 
 
 async def test_a_file_that_is_not_a_database_counts_as_damaged(tmp_path: Path) -> None:

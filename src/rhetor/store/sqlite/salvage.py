@@ -1,0 +1,248 @@
+"""Replaces a damaged database with what can be read of it. The damaged file is kept beside it.
+
+Tables are read in the order of their keys, from both ends and in smaller and smaller ranges, around the pages
+that cannot be read. Indexes are built again. A `folded` event stands for the numbers of missing events.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rhetor.domain.event import Folded
+from rhetor.store.base import random_epoch
+from rhetor.store.encoding import decode
+
+from .connection import atomic, connect
+from .schema import MIGRATIONS, migrate
+
+# the tables, with the columns of their keys
+TABLES = {
+    "incarnations": ("id",),
+    "events": ("inc", "seq"),
+    "texts": ("id",),
+    "rows": ("kind", "id"),
+    "keys": ("scope", "key"),
+    "sources": ("source",),
+    "meta": ("key",),
+}
+MAX_RANGES = 1_000  # that are tried per stream
+VERSIONS = 1_000_000  # to skip, so that no version of a lost row is used again
+log = logging.getLogger(__name__)
+
+
+def salvage(path: Path, findings: Sequence[str]) -> tuple[str, bool]:
+    """Replace the database. `findings`: what its check found. Return a sentence for the user, and whether
+    something may be missing."""
+    new = path.with_name(f"{path.name}.salvaged")
+    for old in _files(new):
+        old.unlink(missing_ok=True)
+    # only an index may be wrong; then the tables are whole if they can be read
+    copy = _Copy(lost=not all("index" in finding and "Tree" not in finding for finding in findings))
+    with closing(_source(path)) as source, closing(connect(new)) as target:
+        copy.run(source, target)
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    for old, kept in zip(_files(path), _files(aside), strict=True):
+        with suppress(FileNotFoundError):
+            old.rename(kept)
+    new.rename(path)
+    missing = "something may be missing" if copy.lost else "nothing is missing"
+    advice = "; if you have a backup, stop the hub and put it in place" if copy.lost else ""
+    report = f"{path} was damaged, and what could be read has replaced it ({missing}){advice}; see {aside}"
+    return report, copy.lost
+
+
+def finish_interrupted(path: Path) -> None:
+    """Complete a replacement that was interrupted between its last two steps."""
+    new = path.with_name(f"{path.name}.salvaged")
+    if new.exists() and not path.exists():
+        new.rename(path)
+
+
+class _Copy:
+    """Copies all tables. `lost`: whether something may be missing."""
+
+    def __init__(self, lost: bool) -> None:
+        self.lost = lost
+
+    def run(self, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+        version = self._version(source)
+        for number, script in enumerate(MIGRATIONS[:version], start=1):
+            target.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        if version:
+            with atomic(target, "BEGIN IMMEDIATE"):
+                for table, key in TABLES.items():
+                    target.execute(f"DELETE FROM {table}")  # what the migrations wrote
+                    self._table(source, target, table, key)
+        migrate(target)
+        with atomic(target, "BEGIN IMMEDIATE"):
+            if self.lost:
+                _repair(target)
+            target.execute("INSERT INTO words (words) VALUES ('rebuild')")
+            target.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+
+    def _version(self, source: sqlite3.Connection) -> int:
+        try:
+            (version,) = source.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error:
+            version = 0
+        self.lost = self.lost or not 0 < version <= len(MIGRATIONS)
+        return version if 0 < version <= len(MIGRATIONS) else 0
+
+    def _table(
+        self, source: sqlite3.Connection, target: sqlite3.Connection, table: str, key: tuple[str, ...]
+    ) -> None:
+        columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+        copied = _Table(source, target, table, columns, key)
+        if copied.scan("", ()):
+            return
+        self.lost = True
+        log.error("a table of the database cannot be read as a whole", extra={"table": table})
+        if table == "events":
+            for (inc,) in target.execute("SELECT id FROM incarnations").fetchall():
+                copied.ranges(inc)
+        elif key == ("id",):
+            copied.ranges(None)
+        if table == "incarnations":
+            _from_indexes(source, target)
+
+
+def _from_indexes(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Add the incarnations that only the indexes still have. Their epochs are lost, as a new one begins."""
+    with suppress(sqlite3.DatabaseError):
+        query = "SELECT id FROM incarnations INDEXED BY incarnations_present WHERE present"
+        present = {id for (id,) in source.execute(query)}
+        query = "SELECT id, stream FROM incarnations INDEXED BY incarnations_stream WHERE stream > ''"
+        for id, stream in source.execute(query):
+            target.execute(
+                "INSERT OR IGNORE INTO incarnations (id, stream, epoch, present) VALUES (?, ?, ?, ?)",
+                (id, stream, random_epoch(), int(id in present)),
+            )
+
+
+class _Table:
+    """Copies the rows of one table, as far as they can be read."""
+
+    def __init__(
+        self,
+        source: sqlite3.Connection,
+        target: sqlite3.Connection,
+        table: str,
+        columns: Sequence[str],
+        key: tuple[str, ...],
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._key = key
+        self._at = columns.index(key[-1])
+        self._select = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"
+        self._insert = (
+            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        )
+        self._left = MAX_RANGES
+
+    def scan(self, where: str, values: tuple[Any, ...]) -> bool:
+        """Copy the rows from the first to the last, then, if that fails, from the last to the first. Return
+        whether all were read."""
+        return self._rows(where, values, "ASC")[0] or self._rows(where, values, "DESC")[0]
+
+    def ranges(self, inc: int | None) -> None:
+        """Copy the rows between those that `scan` reached, in smaller and smaller ranges of the last key."""
+        self._left = MAX_RANGES
+        self._range(inc, 0, 1 << 40)
+
+    def _range(self, inc: int | None, low: int, high: int) -> None:
+        if low > high or self._left <= 0:
+            return
+        self._left -= 1
+        where = f"WHERE {self._key[-1]} BETWEEN ? AND ?" + ("" if inc is None else " AND inc = ?")
+        values = (low, high, *(() if inc is None else (inc,)))
+        whole, first = self._rows(where, values, "ASC")
+        if whole:
+            return
+        whole, last = self._rows(where, values, "DESC")
+        if whole:
+            return
+        low = low if first is None else first + 1
+        high = high if last is None else last - 1
+        if low < high:
+            middle = (low + high) // 2
+            self._range(inc, low, middle)
+            self._range(inc, middle + 1, high)
+
+    def _rows(self, where: str, values: tuple[Any, ...], order: str) -> tuple[bool, int | None]:
+        """Copy rows until one cannot be read. Return whether all were read, and the last key that was."""
+        by = ", ".join(f"{column} {order}" for column in self._key)
+        last = None
+        try:
+            for row in self._source.execute(f"{self._select} {where} ORDER BY {by}", values):
+                with suppress(sqlite3.IntegrityError):
+                    self._target.execute(self._insert, row)
+                last = row[self._at]
+        except sqlite3.DatabaseError:
+            return False, last if isinstance(last, int) else None
+        return True, last if isinstance(last, int) else None
+
+
+def _repair(target: sqlite3.Connection) -> None:
+    """Close the gaps in the streams, and let no row get a version that was used before."""
+    for table in ("events", "texts"):
+        target.execute(f"DELETE FROM {table} WHERE inc NOT IN (SELECT id FROM incarnations)")
+    target.execute("UPDATE incarnations SET base = NULL WHERE base NOT IN (SELECT id FROM incarnations)")
+    for inc, earliest in target.execute("SELECT id, earliest FROM incarnations").fetchall():
+        _close_gaps(target, inc, earliest)
+    (version,) = target.execute("SELECT max(version) FROM rows").fetchone()
+    target.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", ((version or 0) + VERSIONS,))
+
+
+def _close_gaps(target: sqlite3.Connection, inc: int, earliest: int) -> None:
+    """Put a `folded` event in the place of missing events, so that readers pass it and no number is reused.
+    Messages may be left of the last events."""
+    query = "SELECT seq, at, type, data FROM events WHERE inc = ? AND seq >= ? ORDER BY seq"
+    after, last_at, gaps = earliest, 0, []
+    for seq, at, kind, data in target.execute(query, (inc, earliest)):
+        last_at = at
+        first = _first_number(seq, kind, data)
+        if first is None:  # it is damaged: it belongs to the gap
+            continue
+        if first > after:
+            gaps.append((after, first - 1, at))
+        after = seq + 1
+    (spoken,) = target.execute("SELECT max(seq) FROM texts WHERE inc = ?", (inc,)).fetchone()
+    (written,) = target.execute("SELECT max(seq) FROM events WHERE inc = ?", (inc,)).fetchone()
+    head = max(spoken or 0, written or 0)
+    if head >= after:
+        gaps.append((after, head, last_at))
+    for begin, end, at in gaps:
+        target.execute("DELETE FROM events WHERE inc = ? AND seq BETWEEN ? AND ?", (inc, begin, end))
+        data = msgspec.json.encode(Folded(begin, end))
+        target.execute(
+            "INSERT INTO events (inc, seq, at, type, data) VALUES (?, ?, ?, ?, ?)",
+            (inc, end, at, Folded.type, data),
+        )
+
+
+def _first_number(seq: int, kind: str, data: Any) -> int | None:
+    """Return the first number that the event stands for; None if it is damaged."""
+    try:
+        decode(kind, data)
+        return msgspec.json.decode(data, type=Folded).from_seq if kind == Folded.type else seq
+    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError):
+        return None
+
+
+def _source(path: Path) -> sqlite3.Connection:
+    source = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    source.text_factory = lambda data: data.decode(errors="replace")
+    return source
+
+
+def _files(path: Path) -> list[Path]:
+    return [path, *(path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm"))]
