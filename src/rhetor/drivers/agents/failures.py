@@ -15,10 +15,17 @@ from rhetor.errors import (
     TurnFailure,
 )
 
+from .logins import how_to_log_in
+
+_LOG_IN = "log in to the agent again, or check its key"
 _MAX_WORDS = 500  # characters of the agent's own words that are kept
 # the wordings of claude 2.1, codex 0.169 and gemini 0.61
 _LOST = re.compile(
     r"no conversation found|no rollout found|no previous sessions found|invalid session identifier",
+    re.IGNORECASE,
+)
+_LOGGED_OUT = re.compile(
+    r"not logged in|run /login|invalid api key|authentication required|it requires a login|please log ?in",
     re.IGNORECASE,
 )
 _OVERFLOW = re.compile(r"prompt is too long|context (?:window|length|limit)|room in the model", re.IGNORECASE)
@@ -34,7 +41,12 @@ class Interrupted(TurnFailure):
 
 
 def failed(agent: str, said: str, *, retryable: bool = False) -> TurnFailure:
-    """Return the failure for an error that does not come from a model provider."""
+    """Return the failure for an error that does not come from a model provider. If the agent says that it is
+    not logged in, the hint says how to log in."""
+    if _LOGGED_OUT.search(said):
+        return ProviderDenied(
+            f"{agent} is not logged in: {_words(said)}", provider=agent, hint=how_to_log_in(agent) or _LOG_IN
+        )
     return TurnFailure(f"{agent} failed: {_words(said)}", retryable=retryable)
 
 
@@ -51,6 +63,8 @@ def refused(agent: str, said: str, status: int | None, model: str | None) -> Pro
     """Return the failure for a provider's error that the agent reports after its own retries. `status`: the
     HTTP status, None if there was no response."""
     kind, retryable, hint = _status(status, said)
+    if kind is ProviderDenied:
+        hint = how_to_log_in(agent) or hint
     return kind(
         f"{agent} got no answer from its model: {_words(said)}",
         retryable=retryable,
@@ -65,7 +79,7 @@ def _status(status: int | None, said: str) -> tuple[type[ProviderFailed], bool, 
     if status == 413 or (status in (None, 400, 422) and _OVERFLOW.search(said)):
         return ContextOverflow, False, "start a new session, or let the agent compact this one"
     if status in (401, 403):
-        return ProviderDenied, False, "log in to the agent again, or check its key"
+        return ProviderDenied, False, _LOG_IN
     if status == 404:
         return ModelUnknown, False, "check the model that the agent is configured to use"
     if status in (429, 529):

@@ -20,6 +20,18 @@ Known = Literal["yes", "no", "unknown"]
 Environment = Mapping[str, str]
 
 
+# how to log in to an agent, by a part of its name
+HOW = {
+    "claude": "log in with: claude auth login",
+    "codex": "log in with: codex login",
+    "gemini": "log in by starting gemini once, or set GEMINI_API_KEY",
+    "opencode": "log in with: opencode auth login",
+    "cursor": "log in with: cursor-agent login",
+    "continue": "log in with: cn login",
+    "goose": "choose a provider with: goose configure",
+}
+
+
 class Login(msgspec.Struct, frozen=True):
     """Whether an agent is logged in. `how`: what shows it, or how to log in or find out."""
 
@@ -37,6 +49,11 @@ def login_of(executable: str, environment: Environment) -> Login:
     return look(environment)
 
 
+def how_to_log_in(agent: str) -> str:
+    """Return how to log in to the agent with this name; empty if that is not known."""
+    return next((how for name, how in HOW.items() if name in agent.lower()), "")
+
+
 def _claude(environment: Environment) -> Login:
     folder = _place(environment, "CLAUDE_CONFIG_DIR", ".claude")
     file = folder / ".credentials.json"
@@ -46,7 +63,7 @@ def _claude(environment: Environment) -> Login:
         return Login("yes", f"{folder / 'settings.json'} sets apiKeyHelper")
     if sys.platform == "darwin":
         return Login("unknown", "the login may be in the keychain; check with: claude auth status")
-    return Login("no", "log in with: claude auth login")
+    return Login("no", HOW["claude"])
 
 
 def _codex(environment: Environment) -> Login:
@@ -58,7 +75,7 @@ def _codex(environment: Environment) -> Login:
     if config.get("model_provider", "openai") != "openai" or "cli_auth_credentials_store" in config:
         how = f"{folder / 'config.toml'} configures its own login; check with: codex login status"
         return Login("unknown", how)
-    return Login("no", "log in with: codex login")
+    return Login("no", HOW["codex"])
 
 
 def _gemini(environment: Environment) -> Login:
@@ -68,7 +85,7 @@ def _gemini(environment: Environment) -> Login:
         return Login("yes", f"logged in ({file})")
     if _json(folder / "settings.json").get("security"):
         return Login("unknown", f"{folder / 'settings.json'} configures its own login")
-    return Login("no", "log in by starting gemini once, or set GEMINI_API_KEY")
+    return Login("no", HOW["gemini"])
 
 
 def _opencode(environment: Environment) -> Login:

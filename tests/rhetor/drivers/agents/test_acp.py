@@ -145,7 +145,10 @@ def shown(dialogue: Dialogue) -> list[str]:
 
 def _shown(output: Plain) -> str:
     if not isinstance(output, Record):
-        return f"{type(output).__name__} {json.dumps(msgspec.to_builtins(output))}"
+        fields = msgspec.to_builtins(output)
+        if isinstance(output, Permission) and not output.questions:
+            del fields["questions"]
+        return f"{type(output).__name__} {json.dumps(fields)}"
     record = output.record
     what = (
         record.get("params", {}).get("update", {}).get("sessionUpdate")
@@ -424,7 +427,7 @@ def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
         ),
         (
             {"code": -32000, "message": "Authentication required"},
-            "turn_failed: the agent failed: it requires a login: Authentication required "
+            "provider_denied: the agent is not logged in: it requires a login: Authentication required "
             "(options: none listed)",
         ),
         ("odd", "turn_failed: the agent failed: no reason given"),
@@ -445,7 +448,9 @@ def test_what_it_refused_while_opening_is_tried_again_with_the_next_message() ->
         id="initialize", result={"protocolVersion": 1, "authMethods": ways, "agentInfo": {"name": "ag"}}
     )
     dialogue.hear(id="session", error={"code": -32000, "message": "no key"})
-    assert dialogue.ends == ["turn_failed: ag failed: it requires a login: no key (options: An API key)"]
+    assert dialogue.ends == [
+        "provider_denied: ag is not logged in: it requires a login: no key (options: An API key)"
+    ]
     assert [message["method"] for message in dialogue.do("say", "again")] == ["session/new"]
     dialogue.hear(id="session", result={"sessionId": "s"})
     assert dialogue.written[-1]["params"]["prompt"] == [{"type": "text", "text": "again"}]

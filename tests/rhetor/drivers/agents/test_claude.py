@@ -14,6 +14,7 @@ from rhetor.domain.output import Late, Permission, Record, Text, ToolResult, Too
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents.claude.protocol import ARGUMENTS, ClaudeCode
 from rhetor.drivers.agents.protocol import Decoded, Opening
+from rhetor.errors import ProviderDenied
 from tests.scale import scaled
 
 from .replay import DATA, Replayed, heard_in_pieces, processes, said_by
@@ -559,6 +560,19 @@ def test_an_end_without_an_answer_says_why(ended: dict[str, Any], failure: tuple
     assert heard.ended
     assert heard.failure is not None
     assert (heard.failure.code, heard.failure.retryable) == failure
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(None, "Not logged in · Please run /login"), (401, "Invalid authentication credentials")],
+)
+def test_an_agent_that_is_not_logged_in_says_how_to_log_in(status: int | None, said: str) -> None:
+    claude = protocol()
+    claude.prompt("hi")
+    heard = take(claude, **result(is_error=True, api_error_status=status, result=said))
+    assert isinstance(heard.failure, ProviderDenied)
+    assert said in heard.failure.detail
+    assert heard.failure.data["hint"] == "log in with: claude auth login"
 
 
 def test_an_error_after_an_interrupt_is_the_interrupt() -> None:
