@@ -69,6 +69,8 @@ class KnownProviders:
         if ref.startswith("nobody/"):
             raise UnknownModel("there is no provider named 'nobody'", model=ref, hint="providers: openai")
 
+    model = ""
+
     async def describe(self) -> dict[str, Any]:
         return {"name": "scripted", "model": "scripted"}
 

@@ -159,3 +159,10 @@ def show_offline_notice() -> None:
     if "offline" not in _shown_notices:
         _shown_notices.add("offline")
         say(_OFFLINE)
+
+
+def show_model_notice() -> None:
+    """Print once per process that the running hub does not use this shell's `RHETOR_MODEL`."""
+    if "model" not in _shown_notices:
+        _shown_notices.add("model")
+        say("RHETOR_MODEL does not change the running hub; run aish shutdown first")

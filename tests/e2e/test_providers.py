@@ -42,6 +42,21 @@ def test_the_line_answers_offline_then_through_openai_then_through_anthropic(
     assert machine.hub_pid() == pid
 
 
+def test_a_model_that_is_set_for_one_call_does_not_change_the_running_hub(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    provider.forget()
+    provider.script(*(Script(chunks=("Hello.",)) for _ in range(3)))
+    variables = _openai(provider)
+    for model in ("m1", "other", "m1"):
+        ran = machine.run("apollo", "hi", variables={**variables, "RHETOR_MODEL": model})
+        assert (ran.returncode, ran.stdout) == (0, "Hello.\n")
+        said = "RHETOR_MODEL does not change the running hub" in ran.stderr
+        assert said is (model == "other")
+    models = [call["body"]["model"] for call in provider.calls() if call["path"] == "/v1/chat/completions"]
+    assert models == ["m1"] * 3
+
+
 def test_a_question_in_a_file_goes_to_all_of_a_group(machine: Machine) -> None:
     line = '{apollo|athena} | synthesis "join the answers"'
     joined = machine.run("-c", line, stdin="Which cache?\n")

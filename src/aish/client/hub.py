@@ -113,6 +113,8 @@ class Hub:
             head.append(f"Accept: {accept}")
         if self._fingerprint:
             head.append(f"x-rhetor-env: {self._fingerprint}")
+        if model := os.environ.get("RHETOR_MODEL"):
+            head.append(f"x-rhetor-model: {quote(model)}")
         try:
             connection.sendall("\r\n".join([*head, "", ""]).encode() + content)
         except ConnectionError:
@@ -143,7 +145,7 @@ def _percent(char: str) -> str:
 def _fingerprint() -> str:
     """Return a fingerprint of this shell's provider variables; empty if it has none."""
     for name in os.environ:
-        if name.startswith(("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_MODEL")):
+        if name.startswith(("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_")):
             from rhetor.domain.provider_variables import fingerprint
 
             return fingerprint()

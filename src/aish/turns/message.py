@@ -11,7 +11,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_offline_notice
+from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_model_notice, show_offline_notice
 from aish.turns.input import read_input
 from aish.turns.signals import Signals, Terminated
 
@@ -332,5 +332,8 @@ def cancel_quietly(hub: Hub, method: str, path: str) -> "dict[str, Any] | None":
 
 def show_notice(answer: "Stream") -> None:
     """Print the hub's notice, if the answer has one."""
-    if answer.headers.get("x-rhetor-notice") == "offline":
+    notices = answer.headers.get("x-rhetor-notice", "").split(", ")
+    if "offline" in notices:
         show_offline_notice()
+    if "model" in notices:
+        show_model_notice()

@@ -21,6 +21,7 @@ PROVIDER_VARIABLES = (
     "OPENROUTER_BASE_URL",
     "RHETOR_MODEL",
 )
+MODEL = "RHETOR_MODEL"
 _DIGEST_BYTES = 8
 
 
@@ -32,9 +33,13 @@ def provider_variables(environment: "Mapping[str, str]" = os.environ) -> "dict[s
 def fingerprint(environment: "Mapping[str, str]" = os.environ) -> str:
     """Return 16 hex digits that change when any provider variable changes; empty if none is set.
 
+    `RHETOR_MODEL` does not count: set for one call, it must not change a running hub. It is taken over only
+    together with other variables.
+
     They are the first 8 bytes of BLAKE2b over `NAME=value` and a zero byte for each variable, by name.
     """
     variables = provider_variables(environment)
+    variables.pop(MODEL, None)
     if not variables:
         return ""
     try:

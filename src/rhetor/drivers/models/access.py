@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rhetor.domain.provider_variables import fingerprint, provider_variables
+from rhetor.domain.provider_variables import MODEL, fingerprint, provider_variables
 from rhetor.drivers.base import Driver
 from rhetor.errors import TurnFailure
 
@@ -69,6 +69,10 @@ class ModelAccess:
     @property
     def fingerprint(self) -> str:
         return fingerprint(self._environment)
+
+    @property
+    def model(self) -> str:
+        return self._environment.get(MODEL, "")
 
     def take_over(self, variables: Mapping[str, str]) -> None:
         """Replace the provider variables by these. Other variables do not change."""

@@ -77,7 +77,7 @@ async def accept(call: Call, command: SendMessage) -> tuple[Accepted, dict[str, 
         match = accepted.match
         headers["x-routed-to"] = f"{match.peer.name}; {match.capability.name}; {match.capability.score:g}"
     if call.hub.state.peers.get(accepted.peer).model is not None:
-        headers |= await call.node.notices()
+        headers |= await call.node.notices(call)
     return accepted, headers
 
 

@@ -28,7 +28,7 @@ async def start(call: Call, body: PlanBody) -> Response:
     steps = steps_of_line(body.line) if body.line is not None else body.own_steps()
     call.node.charge_steps(call.who, len(steps))
     planned: Planned = await call.execute(body.command(steps, call.key))
-    return sse.planned(call, planned.plan_id, planned.after, await call.node.notices())
+    return sse.planned(call, planned.plan_id, planned.after, await call.node.notices(call))
 
 
 async def one_plan(call: Call, id: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ async def bulk(call: Call, body: BulkBody) -> Response:
     call.node.check_environment(call)
     call.node.charge_steps(call.who, len(body.operations))
     planned: Planned = await call.execute(body.command(call.node.max_parallel, call.key))
-    headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await call.node.notices()}
+    headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await call.node.notices(call)}
     if call.accepts_events:
         return sse.EventStream(call.hub, planned.plan_id, planned.after, SseResults(), headers)
     with call.hub.state.presence.reader(planned.plan_id), disconnect.while_connected(call.scope):

@@ -44,7 +44,7 @@ async def send_route(call: Call, name: str, body: RouteMessageBody) -> Response:
     """Send a message along the route. This starts a plan, whose events are streamed."""
     call.node.check_environment(call)
     planned: Planned = await call.execute(body.command(name, call.key))
-    return sse.planned(call, planned.plan_id, planned.after, await call.node.notices())
+    return sse.planned(call, planned.plan_id, planned.after, await call.node.notices(call))
 
 
 async def show_context(call: Call, peer: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from starlette.requests import Request
 
@@ -23,6 +24,7 @@ from .rates import Rates
 
 ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
+MODEL = "x-rhetor-model"
 
 
 class Providers(Protocol):
@@ -30,6 +32,11 @@ class Providers(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    @property
+    def model(self) -> str:
+        """The value of RHETOR_MODEL with which the hub runs."""
+        ...
 
     def take_over(self, variables: Mapping[str, str]) -> None:
         """Use these provider variables from now on; they are never stored."""
@@ -147,10 +154,15 @@ class Node:
         if theirs and may_change and theirs != self.providers.fingerprint:
             raise EnvironmentDiffers("send the provider variables first, with PUT /api/v2/environment")
 
-    async def notices(self) -> dict[str, str]:
-        """Return headers with notices for a person. A notice is sent once, until the hub gets other provider
-        variables."""
-        if self.told_offline or (await self.providers.describe())["name"] != "offline":
-            return {}
-        self.told_offline = True
-        return {NOTICE: "offline"}
+    async def notices(self, request: Request) -> dict[str, str]:
+        """Return headers with notices for a person: that the offline model answers (sent once, until the hub
+        gets other provider variables), and that the hub does not use the RHETOR_MODEL of the caller's
+        shell."""
+        notices: list[str] = []
+        if not self.told_offline and (await self.providers.describe())["name"] == "offline":
+            self.told_offline = True
+            notices.append("offline")
+        wanted = request.headers.get(MODEL)
+        if wanted and wanted != quote(self.providers.model, safe=""):
+            notices.append("model")
+        return {NOTICE: ", ".join(notices)} if notices else {}
