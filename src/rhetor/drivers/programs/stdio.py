@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 from rhetor.codec.utf8 import Decoder
-from rhetor.domain.output import Done, Plain, Spooled
+from rhetor.domain.output import Done, Plain, Spooled, Text
 from rhetor.drivers.base import Prompt
+from rhetor.errors import ProgramBlocked
 
 from .host.failures import HostLost, HostSilent, ProgramOver
 from .host.feed import Stderr
-from .host.values import Chunk, Exited
+from .host.values import Chunk, Exited, Reader
 from .program import HostedProgram, clock, of_stderr, plain
+from .readiness import BUSY_SECONDS, LOOK_SECONDS, Readiness
 from .stdio_turn import StdioTurn
 
 DELIMITER = "\n"
@@ -23,15 +26,19 @@ MAX_PROMPT_BYTES = 200
 class StdioProgram(HostedProgram):
     """A program that reads and writes plain text.
 
-    Its answer ends with the delimiter if there is one. Otherwise it ends when the program falls silent, or
-    when it repeats on stderr the prompt that it showed before the message (a REPL, whose answer may be
-    empty). The answer always ends when the program ends.
+    Its answer ends with the delimiter if there is one. Otherwise it ends when the program waits for input,
+    when it repeats on stderr the prompt that it showed before the message (a REPL), or when it falls silent
+    and nothing better can be known. The answer always ends when the program ends.
     """
 
     _asks = b""  # the unfinished last line of stderr
-
+    _pending = ""  # written and not run
     _turn: StdioTurn | None = None
     _left: StdioTurn | None = None  # a turn for which nobody waits any more, until its answer has come
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._readiness = Readiness()
 
     def turn_left(self) -> None:
         self._left, self._settled = self._turn, asyncio.Event()
@@ -48,12 +55,12 @@ class StdioProgram(HostedProgram):
         while self._left is not None and self.ended is None:
             await self._settled.wait()
 
-    def _follow_left(self, data: bytes | None) -> None:
+    def _follow_left(self, data: bytes | None, reader: Reader | None = None) -> None:
         """Take output of a turn that was left, or note that it is silent."""
         if self._left is None:
             return
         if data is None:
-            self._left.tick(clock())
+            self._left.tick(clock(), reader)
         else:
             self._left.received(data, clock())
         if self._left.ended is not None:
@@ -67,15 +74,15 @@ class StdioProgram(HostedProgram):
             item = await self.feed.next_unclaimed(self._left.due if self._left else None)
             if isinstance(item, Chunk):
                 self._follow_left(item.data)
-                outputs = tuple(plain(decoder.feed(item.data)))
+                outputs = tuple(_unasked(plain(decoder.feed(item.data))))
                 yield Spooled(self.source, self.feed.offset - decoder.held, outputs)
             elif isinstance(item, Stderr):
                 self._note(item)
                 yield of_stderr(self.source, item)
             elif item is None and self._left is not None and not self.feed.must_yield:
-                self._follow_left(None)
+                self._follow_left(None, await self._reader())
             else:
-                if rest := plain(decoder.finish()):
+                if rest := _unasked(plain(decoder.finish())):
                     yield Spooled(self.source, self.feed.offset, tuple(rest))
                 if item is None:
                     return
@@ -84,6 +91,9 @@ class StdioProgram(HostedProgram):
                     self._settled.set()
 
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
+        self._require_nothing_pending(message)
+        async for spooled in self._until_ready():
+            yield spooled
         ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
         text = message.content + (ends or DELIMITER if message.execute else "")
         turn = StdioTurn(ends.encode() if ends else None)
@@ -91,21 +101,70 @@ class StdioProgram(HostedProgram):
         asked, self._asks = self._asks, b""
         await self.link.write(text.encode(), "text")
         turn.started(clock())
-        if message.execute:
-            async for spooled in self._answer(turn, asked):
-                yield spooled
-        yield Done()
+        if not message.execute:
+            self._pending += message.content
+            yield Done("typed")
+            return
+        self._pending = ""
+        async for spooled in self._answer(turn, asked):
+            yield spooled
+        yield Done(turn.finish_reason)
+
+    def _require_nothing_pending(self, message: Prompt) -> None:
+        """Raise ProgramBlocked if the message would join text that was written before and not run."""
+        if self._pending and message.content:
+            name = self.peer.name
+            raise ProgramBlocked(
+                f"{name} has text that was typed and not run: {self._pending[:200]!r}",
+                hint=f'run it with: aish {name} "" -x',
+            )
+
+    async def _until_ready(self) -> AsyncGenerator[Spooled, None]:
+        """Wait until the program reads input, and yield what it prints meanwhile, which is no answer.
+
+        Raises:
+            ProgramBlocked: it reads no input for too long.
+        """
+        began, decoder = clock(), Decoder()
+        while self.ended is None:
+            host = await self.link.status()
+            if self._readiness.reads(host.reader, clock() - began):
+                return
+            if clock() - began > BUSY_SECONDS:
+                raise ProgramBlocked(f"{self.peer.name} is busy: it reads no input")
+            item = await self.feed.next(clock() + LOOK_SECONDS)
+            if isinstance(item, Chunk):
+                outputs = tuple(_unasked(plain(decoder.feed(item.data))))
+                yield Spooled(self.source, self.feed.offset - decoder.held, outputs)
+            elif isinstance(item, Stderr):
+                self._note(item)
+                yield of_stderr(self.source, item)
+            elif item is not None:
+                self.note_end(item)
+        raise self.failure()
+
+    async def _reader(self) -> Reader | None:
+        """Return what the program does about input. If there is output to read, it has something to do."""
+        try:
+            host = await self.link.status()
+        except (HostLost, ProgramOver):
+            return None  # its end is the next item
+        except HostSilent:
+            return "no"  # it may answer later
+        reader = self._readiness.trusted(host.reader)
+        return "no" if host.head > self.feed.offset and reader is not None else reader
 
     async def _answer(self, turn: StdioTurn, asked: bytes) -> AsyncGenerator[Spooled, None]:
         began, heard = self.feed.offset, clock()
         while turn.ended is None:
-            due = self.stuck_deadline(heard) if turn.due is None else turn.due
-            item = await self.feed.next(due)
+            stuck = self.stuck_deadline(heard)
+            item = await self.feed.next(stuck if turn.due is None else min(stuck, turn.due))
             if item is None:
-                if turn.due is None:
+                if clock() >= stuck:
                     self.set_status("stuck", f"no output for {clock() - heard:.0f} s in a running turn")
                     heard = clock()
-                pieces = turn.tick(clock())
+                due = turn.due is not None and clock() >= turn.due
+                pieces = turn.tick(clock(), await self._reader() if due else None)
             elif isinstance(item, Chunk):
                 heard = clock()
                 self.set_status("busy", "a turn is running")
@@ -136,3 +195,8 @@ class StdioProgram(HostedProgram):
             await self.link.signal(signal.SIGINT)
         except (HostLost, HostSilent, ProgramOver):
             pass  # the program has ended already
+
+
+def _unasked(outputs: Sequence[Plain]) -> list[Plain]:
+    """Return the outputs as ones that no message asked for."""
+    return [Text(one.text, "unsolicited") if isinstance(one, Text) else one for one in outputs]

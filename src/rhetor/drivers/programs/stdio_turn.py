@@ -1,6 +1,7 @@
 """Decides when a program on pipes has answered. It takes bytes and times, and returns text and the end.
 
-It reads no pipe and sets no timer. If the program never answers, the hub's own timeouts end the turn.
+Silence ends an answer only if it is not known what the program does about input. This module reads no pipe
+and sets no timer. If the program never answers, the hub's own timeouts end the turn.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from rhetor.codec.utf8 import Decoder, Invalid
+from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.status import Evidence, ended_by_exit
 
+LATER_LOOKS: Final = 1.0  # seconds between looks at a program that is working
 SETTLE: Final = 0.03  # seconds of silence after a newline that ends an answer
 
 
@@ -20,8 +23,9 @@ class StdioTurn:
     `delimiter` is what the program writes at the end of its answers. A newline ends the turn if nothing
     follows within 30 ms, and is part of the text. Any other delimiter ends it at once and is not part of the
     text; what follows belongs to no turn. Without a delimiter, the answer ends `idle` seconds after its last
-    byte, or after the program has prompted for input again. There is no time limit for the first byte. The
-    turn always ends when the program ends.
+    byte, or after the program has prompted for input again, unless the program is working. If it waits for
+    input, the answer may be empty; otherwise there is no time limit for the first byte. The turn always ends
+    when the program ends.
     """
 
     def __init__(self, delimiter: bytes | None = None, idle: float = 0.3) -> None:
@@ -33,6 +37,7 @@ class StdioTurn:
         self._idle = idle
         self._decoder = Decoder()
         self._tail = b""  # may still become the delimiter
+        self._prompted = False
         self._due: float | None = None
 
     @property
@@ -45,9 +50,14 @@ class StdioTurn:
         """Number of bytes that are held back, because they may begin the delimiter or a character."""
         return len(self._tail) + self._decoder.held
 
+    @property
+    def finish_reason(self) -> str:
+        """`silence` if only silence ended the turn."""
+        return "silence" if self.ended is not None and self.ended.kind == "idle" else "stop"
+
     def started(self, now: float) -> None:
         """Note that the message was written. Output from before this call belongs to no turn."""
-        self._due = None
+        self._due = now + self._idle if self._delimiter is None else None
 
     def received(self, data: bytes, now: float) -> Sequence[str | Invalid]:
         """Take output; return the text that is certain to be part of the answer. If this ends the turn,
@@ -66,15 +76,30 @@ class StdioTurn:
     def prompted(self, now: float) -> None:
         """Note that the program has written its prompt to stderr again. The turn ends if silence follows."""
         if self._delimiter is None and self.ended is None:
+            self._prompted = True
             self._due = now + self._idle
 
-    def tick(self, now: float) -> Sequence[str | Invalid]:
-        """Check the time; return the rest of the text if the turn ends now."""
+    def tick(self, now: float, reader: Reader | None = None) -> Sequence[str | Invalid]:
+        """Check the time; return the rest of the text if the turn ends now. `reader`: what the program does
+        about input, None if that is not known."""
         if self.ended or self._due is None or now < self._due:
             return ()
-        if self._delimiter is None:
-            return self._end(Evidence("idle", f"no output for {self._idle:g} s"))
-        return self._end(Evidence("delimiter", "a newline and nothing after it"))
+        evidence = self._judged(reader)
+        if evidence is None:
+            self._due = now + LATER_LOOKS
+            return ()
+        return self._end(evidence)
+
+    def _judged(self, reader: Reader | None) -> Evidence | None:
+        if self._delimiter is not None:
+            return Evidence("delimiter", "a newline and nothing after it")
+        if self._prompted:
+            return Evidence("prompt", "it has prompted for input again")
+        if reader == "waits":
+            return Evidence("waits", "it waits for input")
+        if reader == "no" or not self.taken:
+            return None
+        return Evidence("idle", f"no output for {self._idle:g} s")
 
     def exited(self, code: int | None, signal: int | None, now: float) -> Sequence[str | Invalid]:
         """End the turn because the program has ended and all of its output was received; return the rest of

@@ -95,6 +95,38 @@ async def test_a_repl_that_asks_on_stderr_has_answered_when_it_asks_again() -> N
         assert told == ["", "5\n", "", "5\n"]
 
 
+async def test_a_program_that_pauses_is_waited_for_and_its_answer_is_whole() -> None:
+    pauses = (
+        "import time\n"
+        "while True:\n"
+        "    line = input()\n"
+        "    for part in range(3): print(line, part, flush=True); time.sleep(1)\n"
+    )
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, pauses)
+        for text in ("a", "b"):
+            said = (await home.say("p", text)).json
+            assert (said["response"], said["finish_reason"]) == (f"{text} 0\n{text} 1\n{text} 2\n", "stop")
+
+
+async def test_a_command_without_output_has_answered_when_the_shell_reads_again() -> None:
+    async with with_programs() as home:
+        await home.announce("p", "sh")
+        assert (await home.say("p", "sleep 1; true")).json["response"] == ""
+        assert (await home.say("p", "echo $?")).json["response"] == "0\n"
+
+
+async def test_a_message_never_joins_text_that_was_written_and_not_run() -> None:
+    async with with_programs() as home:
+        await home.announce("p", "cat")
+        assert (await home.say("p", "ab", execute=False)).json["finish_reason"] == "typed"
+        refused = await home.say("p", "cd")
+        assert (refused.status, refused.json["code"]) == (502, "program_blocked")
+        assert refused.json["hint"] == 'run it with: aish p "" -x'
+        assert (await home.say("p", "")).json["response"].endswith("\n")
+        assert (await home.say("p", "cd")).json["response"] == "cd\n"
+
+
 async def test_words_on_stderr_that_are_no_prompt_end_nothing() -> None:
     says = (
         "import sys, time\n"

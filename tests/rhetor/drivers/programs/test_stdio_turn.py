@@ -19,11 +19,12 @@ def told(turn: StdioTurn, pieces: Iterable[tuple[float, bytes]]) -> Said:
     """The pieces at their times, with ticks when they are due, and long silence after the last."""
     turn.started(0.0)
     said: list[str | Invalid] = []
+    at = 0.0
     for at, data in pieces:
         while turn.due is not None and turn.due < at:
             said += turn.tick(turn.due)
         said += turn.received(data, at)
-    while turn.due is not None:
+    while turn.due is not None and turn.due < at + 60:
         said += turn.tick(turn.due)
     return joined(said), turn.ended, turn.taken
 
@@ -35,7 +36,7 @@ NEWLINE = Evidence("delimiter", "a newline and nothing after it")
 def test_without_a_delimiter_silence_ends_the_answer() -> None:
     turn = StdioTurn()
     turn.started(0.0)
-    assert turn.due is None  # the first byte may take as long as it likes
+    assert list(turn.tick(99.0)) == [] and turn.ended is None  # the first byte may take as long as it likes
     assert list(turn.received(b"one ", 100.0)) == ["one "]
     assert turn.due == pytest.approx(100.3)
     assert list(turn.tick(100.29)) == [] and turn.ended is None
@@ -44,6 +45,26 @@ def test_without_a_delimiter_silence_ends_the_answer() -> None:
     assert list(turn.tick(100.6)) == []
     ended: tuple[Evidence | None, float | None, int] = (turn.ended, turn.due, turn.taken)
     assert ended == (IDLE, None, 8)
+    assert turn.finish_reason == "silence"
+
+
+def test_a_program_that_is_working_is_waited_for_and_one_that_waits_for_input_has_answered() -> None:
+    turn = StdioTurn()
+    turn.started(0.0)
+    assert list(turn.received(b"one\n", 1.0)) == ["one\n"]
+    for at in (2.0, 50.0):
+        assert list(turn.tick(at, "no")) == [] and turn.ended is None
+    assert list(turn.received(b"two\n", 51.0)) == ["two\n"]
+    assert list(turn.tick(52.0, "waits")) == []
+    assert (turn.ended, turn.finish_reason) == (Evidence("waits", "it waits for input"), "stop")
+
+
+def test_an_answer_is_empty_if_the_program_waits_for_input_again() -> None:
+    turn = StdioTurn()
+    turn.started(0.0)
+    assert list(turn.tick(1.0, "no")) == [] and turn.ended is None
+    assert list(turn.tick(3.0, "waits")) == []
+    assert turn.ended == Evidence("waits", "it waits for input")
 
 
 def test_a_newline_ends_the_answer_where_nothing_follows_soon() -> None:

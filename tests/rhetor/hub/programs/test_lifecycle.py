@@ -71,7 +71,8 @@ def says_at_last(text: str) -> Callable[[Payload], bool]:
 
 
 def text_of(payloads: list[Payload]) -> str:
-    return "".join(p.text for p in payloads if isinstance(p, ev.OutputDelta) and p.channel == "answer")
+    channels = ("answer", "unsolicited")
+    return "".join(p.text for p in payloads if isinstance(p, ev.OutputDelta) and p.channel in channels)
 
 
 def descendants(pid: int) -> set[int]:
@@ -363,7 +364,10 @@ async def test_output_produced_while_no_hub_ran_is_logged_before_the_end() -> No
             await ended(host, start)
             async with served(folder, store=store, hosts=hosts) as home:
                 payloads = await home.seen(session, is_a(ev.PeerExited, ev.PeerLost))
-                assert payloads[-2:] == [ev.OutputDelta("left to say\n"), ev.PeerExited("p", 3, None)]
+                assert payloads[-2:] == [
+                    ev.OutputDelta("left to say\n", "unsolicited"),
+                    ev.PeerExited("p", 3, None),
+                ]
                 await hosts_removed(home, folder)
 
 

@@ -21,6 +21,13 @@ from rhetor.drivers.base import Prompt, Viewer
 from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramOver
 from rhetor.drivers.programs.host.values import Chunk, Exited, HostStatus, Reader
 from rhetor.drivers.programs.program import NO_ANSWER, HostedProgram, clock
+from rhetor.drivers.programs.readiness import (
+    BUSY_SECONDS,
+    LOOK_SECONDS,
+    QUIET_SECONDS,
+    Moment,
+    Readiness,
+)
 from rhetor.drivers.programs.status import Signs, status
 from rhetor.drivers.programs.terminal.dialogs import is_prompt, like_prompt
 from rhetor.errors import ProgramBlocked
@@ -29,7 +36,6 @@ from . import dialogs
 from .dialogs import dialog_on
 from .message_input import MessageInput
 from .pending import Pending, without
-from .readiness import QUIET_SECONDS, Moment, Readiness
 from .screen import Screen
 from .turn import TerminalTurn
 from .unasked import Unasked
@@ -40,8 +46,6 @@ UNREAD_BYTES = 128 << 10  # kept until the screen is drawn; older output is drop
 AT_ONCE_BYTES = 4 << 10  # more than this is drawn in a thread
 DRAW_SECONDS = 0.05
 SILENT_SECONDS = 1.0  # between two attempts to draw the screen if the host does not answer
-LOOK_SECONDS = 0.1  # between two checks whether the program takes input
-BUSY_SECONDS = 60.0  # how long a message waits for a command that no message started
 LINE_SECONDS = 0.02  # of silence, while a program waits for input, after which it has taken a line of several
 _READERS = {
     "waits": "it waits for input",

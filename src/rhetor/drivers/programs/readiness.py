@@ -9,6 +9,8 @@ import msgspec
 from rhetor.drivers.programs.host.values import Reader
 
 QUIET_SECONDS: Final = 0.6
+LOOK_SECONDS: Final = 0.1  # between two checks whether the program takes input
+BUSY_SECONDS: Final = 60.0  # how long a message waits for what no message started
 START_SECONDS: Final = 10.0  # how long the first message waits for a program of which nothing can be known
 
 
@@ -41,6 +43,11 @@ class Readiness:
         if reader in ("waits", "polls", "shares"):
             self.takes_input = True
         return None if reader == "no" and not self.takes_input else reader
+
+    def reads(self, reader: Reader | None, waited: float) -> bool:
+        """Return whether a program on pipes reads input, or cannot be seen to do so. `waited`: seconds since
+        the message began to wait."""
+        return self.trusted(reader) != "no" and (reader != "no" or waited >= START_SECONDS)
 
     def ready(self, moment: Moment) -> bool:
         reader = self.trusted(moment.reader)
