@@ -47,9 +47,11 @@ def run_conversation(peer: str, options: Options) -> int:
     Raises:
         Failure: the peer is unknown, or the hub cannot be reached.
     """
-    Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")
+    peer = str(Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")["id"])
     if options.context_window is None:
         options = Options(context_window=DEFAULT_WINDOW).over(options)
+    if not options.quiet:
+        say(f"Connected to {peer}. Type 'exit' to end session.")
     with open_prompt() as (editor, hub):
         while True:
             try:

@@ -125,8 +125,11 @@ def test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell(aish: Shell) -> 
 
 def test_a_conversation_from_a_pipe_ends_with_the_input(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
-    ran = aish("-i", "apollo", "-s", "3", given="one\n\ntwo\n")
+    hub.on("GET /api/v2/ai/Apollo", answer({"id": "apollo"}))
+    ran = aish("-i", "Apollo", "-s", "3", given="one\n\ntwo\n")
     assert (ran.code, ran.out) == (0, "ok\nok\n")
+    assert ran.err.startswith("Connected to apollo. Type 'exit' to end session.\n")
+    assert "Connected" not in aish("-i", "Apollo", "--quiet", given="").err
     assert [body["context_window"] for body in hub.bodies(APOLLO)] == [3, 3]
 
 
