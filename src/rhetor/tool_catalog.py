@@ -35,7 +35,7 @@ PASSED = (
     "USER",
     "XDG_RUNTIME_DIR",
 )
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 1.2  # `aish doctor` takes at most 2 s
 SHOWN_BYTES = 4096
 _NUMBER = re.compile(r"\d+\.\d+")
 
@@ -117,7 +117,7 @@ def _version(output: str) -> str:
 
 
 async def _run(argv: list[str], launch: Launch) -> tuple[bool, str]:
-    """Run a command for at most 5 s. Return whether it exits with 0, and its output.
+    """Run a command for at most `CHECK_SECONDS`. Return whether it exits with 0, and its output.
 
     Only the first 4 KiB are read; a command that writes more counts as successful.
     """
