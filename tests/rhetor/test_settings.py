@@ -192,3 +192,34 @@ def test_the_variable_of_a_section_is_the_origin_of_the_keys_that_it_sets_and_of
     with pytest.raises(InvalidSettings) as rejected:
         peers(tmp_path, "hub: {idle_exit: 5}\n")
     assert rejected.value.detail.startswith("RHETOR_TOOLS__BOX: tools.box.executable: must be set")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "".join(
+                f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n"
+                for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+            ),
+            "line 5: aliases stand for more than 100000 values",
+        ),
+        ("hub: &h\n  port: *h\n", "line 1: an alias stands for a value that contains it"),
+        ("a: " + "[" * 50_000, "line 1: values are nested more than 100 deep"),
+        ("a: " + "{a: " * 50_000, "line 1: values are nested more than 100 deep"),
+        ("# " + "x" * (1 << 20), "the file is larger than 1048576 bytes"),
+    ],
+)
+def test_a_file_that_would_need_much_memory_or_stack_is_rejected(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidSettings) as rejected:
+        read_settings(file)
+    assert rejected.value.detail == f"{file}: {why}"
+
+
+def test_aliases_and_merged_keys_may_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("teams:\n  a: &members [numa, apollo]\n  b: *members\n")
+    assert read_settings(file).teams == {"a": ("numa", "apollo"), "b": ("numa", "apollo")}

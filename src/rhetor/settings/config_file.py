@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +10,10 @@ from rhetor.errors import InvalidSettings
 
 if TYPE_CHECKING:
     import yaml  # imported when there is a file to read
+
+MAX_BYTES = 1 << 20
+MAX_VALUES = 100_000
+MAX_DEPTH = 100
 
 
 class ConfigFile:
@@ -31,6 +35,8 @@ class ConfigFile:
         if path is None or not path.exists():
             return cls(path, None, {})
         try:
+            if path.stat().st_size > MAX_BYTES:
+                raise InvalidSettings(f"{path}: the file is larger than {MAX_BYTES} bytes")
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSettings(f"{path}: {error}") from error
@@ -52,11 +58,14 @@ class ConfigFile:
 def _parsed(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = kind(text)
     try:
+        _require_shallow(path, yaml.parse(text, Loader=kind))  # the loader would end the process
         root = loader.get_single_node()
         if root is None:
             return None, {}
+        _require_bounded(path, root)
         _require_unique_keys(path, root)
         return root, loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
@@ -67,6 +76,48 @@ def _parsed(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
         raise InvalidSettings(f"{path}: {' '.join(str(error).split())}") from error
     finally:
         loader.dispose()
+
+
+def _require_shallow(path: Path, events: Iterable[Any]) -> None:
+    """Reject a file whose values are nested too deeply."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1
+            raise InvalidSettings(f"{path}: line {line}: values are nested more than {MAX_DEPTH} deep")
+
+
+def _require_bounded(path: Path, root: yaml.Node) -> None:
+    """Reject a file whose aliases stand for very many values, or for themselves."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+    left = [(root, False)]
+    while left:
+        node, is_done = left.pop()
+        line = node.start_mark.line + 1
+        children = _children(node)
+        if is_done:
+            open_nodes.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+            if sizes[id(node)] > MAX_VALUES:
+                raise InvalidSettings(f"{path}: line {line}: aliases stand for more than {MAX_VALUES} values")
+        elif id(node) in open_nodes:
+            raise InvalidSettings(f"{path}: line {line}: an alias stands for a value that contains it")
+        elif id(node) not in sizes:
+            open_nodes.add(id(node))
+            left.append((node, True))
+            left += [(child, False) for child in children]
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _require_unique_keys(path: Path, root: yaml.Node) -> None:
