@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -79,9 +80,10 @@ class Session(Struct, frozen=True, gc=False):
         """Whether the session has not ended."""
         return self.state in TAKES_MESSAGES
 
-    def has_expired(self, now: int) -> bool:
-        """Whether it has not been used for longer than its `ttl`. `now`: Unix time in milliseconds."""
-        return self.takes_messages and self.ttl is not None and now - self.used_at > self.ttl * 1000
+    def has_expired(self, since: Callable[[int], int]) -> bool:
+        """Whether it has not been used for longer than its `ttl`. `since`: returns how many milliseconds have
+        passed since a time."""
+        return self.takes_messages and self.ttl is not None and since(self.used_at) > self.ttl * 1000
 
     def used(self, now: int) -> Session:
         """Return a copy that had a message at `now` (Unix time in milliseconds)."""

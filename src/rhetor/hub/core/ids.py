@@ -6,10 +6,50 @@ import secrets
 import time
 from collections.abc import Callable
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+JUMP = 2_000  # milliseconds; a smaller difference is a correction of the clock
+MAX_JUMPS = 1_000
+
 
 def wall_clock() -> int:
     """Return the Unix time in milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def elapsed_clock() -> int:
+    """Return the milliseconds since the machine was booted, including those in which it was suspended."""
+    return time.clock_gettime_ns(_BOOTTIME) // 1_000_000
+
+
+class Timeline:
+    """Measures the time since a moment that was recorded with a clock that may be set.
+
+    Each part of `_parts` begins when the clock was found to have been set: the elapsed time then, and the
+    difference between the clock and the elapsed time from then on.
+    """
+
+    def __init__(self, clock: Callable[[], int], elapsed: Callable[[], int]) -> None:
+        self._clock = clock
+        self._elapsed = elapsed
+        self._parts = [(elapsed(), clock() - elapsed())]
+
+    def now(self) -> int:
+        """Return the clock's time."""
+        now, elapsed = self._clock(), self._elapsed()
+        if abs(now - elapsed - self._parts[-1][1]) > JUMP:
+            self._parts.append((elapsed, now - elapsed))
+            del self._parts[1:-MAX_JUMPS]
+        return now
+
+    def since(self, at: int) -> int:
+        """Return the milliseconds since the clock showed `at`."""
+        self.now()
+        ends = elapsed = self._elapsed()
+        for begins, offset in reversed(self._parts):
+            if begins <= at - offset <= ends:
+                return elapsed - (at - offset)
+            ends = begins
+        return elapsed - (at - self._parts[0][1])  # from before this process began
 
 
 class Ids:
@@ -19,8 +59,13 @@ class Ids:
     decreases, even if the clock is set back, so sorting by id sorts by order of acceptance.
     """
 
-    def __init__(self, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(
+        self, clock: Callable[[], int] = wall_clock, elapsed: Callable[[], int] | None = None
+    ) -> None:
+        # a clock of a test passes by itself; the real one may be set while the hub runs
+        elapsed = elapsed or (elapsed_clock if clock is wall_clock else clock)
         self._clock = clock
+        self._timeline = Timeline(clock, elapsed)
         self._last = (0, 0)
 
     def new(self, prefix: str) -> str:
@@ -31,4 +76,9 @@ class Ids:
 
     def now(self) -> int:
         """Return the Unix time in milliseconds."""
-        return self._clock()
+        return self._timeline.now()
+
+    def since(self, at: int) -> int:
+        """Return how many milliseconds have passed since `at`, a time that `now` returned, perhaps in an
+        earlier hub. Setting the clock does not change that."""
+        return self._timeline.since(at)

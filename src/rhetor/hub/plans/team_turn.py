@@ -162,7 +162,7 @@ async def _member_session(state: State, principal: Principal, team: Session, pee
     if kept := await state.store.get(MEMBER, id):
         row = await state.store.get("session", kept.parent)
         session = session_of(row) if row is not None else None
-        if session and session.takes_messages and not session.has_expired(state.ids.now()):
+        if session and session.takes_messages and not session.has_expired(state.ids.since):
             return session.id
     window = team.context_window
     session = open_session(state.ids, principal.subject, peer.name, context_window=window, ttl=MEMBER_TTL)

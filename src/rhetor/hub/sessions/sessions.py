@@ -72,7 +72,7 @@ async def _owned_session(state: State, principal: Principal, session_id: str) ->
             raise NotFound("session", session_id)
         row = named[0]
     session = session_of(row)
-    if session.has_expired(state.ids.now()) and session.id not in state.runners:
+    if session.has_expired(state.ids.since) and session.id not in state.runners:
         session = await _become(state, session, SessionState.EXPIRED)
     return session
 
@@ -299,10 +299,10 @@ async def expire_old(state: State) -> int:
 
     If a session cannot be expired now, the failure is logged, and the next sweep retries.
     """
-    now, expired = state.ids.now(), 0
+    expired = 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
         session = session_of(row)
-        if session.has_expired(now) and session.id not in state.runners:
+        if session.has_expired(state.ids.since) and session.id not in state.runners:
             try:
                 await _become(state, session, SessionState.EXPIRED)
             except (StateConflict, StoreRefused) as error:

@@ -240,7 +240,9 @@ class PendingRequests:
             self._state.background.start(self._expire(request), f"expiry {request.id}")
 
         end = datetime.fromisoformat(request.data["expires_at"]).timestamp()
-        seconds = max(0.0, end - self._state.ids.now() / 1000)
+        # at most the whole time, if the clock was set back since an earlier hub asked
+        left = end - self._state.ids.now() / 1000
+        seconds = min(max(0.0, left), self._state.limits.permission_seconds)
         self._timers.append(asyncio.get_running_loop().call_later(seconds, expire))
 
     async def _expire(self, request: Request) -> None:
