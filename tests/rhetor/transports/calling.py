@@ -62,6 +62,18 @@ class Caller:
         assert "error" in reply, reply
         return int(reply["error"]["code"])
 
+    async def started(self, **params: Any) -> str:
+        """Start a session of the loop, and take the status that follows the reply out of the frames."""
+        result = await self.result("startSession", userId="ann", sessionParams=params)
+        assert result == {"sessionId": result["sessionId"], "status": 1}
+        session = str(result["sessionId"])
+        assert not any(_is_status(frame, session) for frame in self.told)
+        first = await self.until(lambda frame: _is_status(frame, session))
+        self.all.remove(first)
+        status = first["params"]
+        assert (status["status"], status["reason"], status["seq"], status["prev"]) == (1, "active", 1, 0)
+        return session
+
     async def until(self, wanted: Callable[[Frame], bool]) -> Frame:
         """The first notice of which that is true, of those that came and those that come."""
         for frame in self.told:
@@ -93,6 +105,11 @@ class Caller:
         except ConnectionClosed as closed:
             end = closed.rcvd
             return (end.code, end.reason) if end else (None, "")
+
+
+def _is_status(frame: Frame, session: str) -> bool:
+    is_any = frame["method"] == "SessionStatusNotification"
+    return is_any and bool(frame["params"]["sessionId"] == session)
 
 
 @asynccontextmanager

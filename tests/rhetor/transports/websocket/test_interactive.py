@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.rhetor.transports.calling import Caller, Frame, calling
+from tests.rhetor.transports.calling import Caller, calling
 from tests.served import Served, served
 from tests.tooled import tooled
 
@@ -39,21 +39,7 @@ def is_stop(payload: Payload) -> bool:
 
 
 async def start(caller: Caller, **params: Any) -> str:
-    """Start a session, and take the status that follows the reply out of the frames."""
-    result = await caller.result("startSession", userId="ann", sessionParams=params)
-    assert result == {"sessionId": result["sessionId"], "status": 1}
-    session = str(result["sessionId"])
-    assert not any(is_status(frame, session) for frame in caller.told)
-    first = await caller.until(lambda frame: is_status(frame, session))
-    caller.all.remove(first)
-    status = first["params"]
-    assert (status["status"], status["reason"], status["seq"], status["prev"]) == (1, "active", 1, 0)
-    return session
-
-
-def is_status(frame: Frame, session: str) -> bool:
-    is_any = frame["method"] == "SessionStatusNotification"
-    return is_any and bool(frame["params"]["sessionId"] == session)
+    return await caller.started(**params)
 
 
 async def say(caller: Caller, session: str, message: str = "hi", **more: Any) -> dict[str, Any]:

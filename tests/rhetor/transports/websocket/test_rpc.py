@@ -57,7 +57,7 @@ def is_stop(payload: Payload) -> bool:
 
 
 async def started(caller: Caller) -> str:
-    return str((await caller.result("startSession", userId="ann"))["sessionId"])
+    return await caller.started()
 
 
 @BOTH
