@@ -17,7 +17,7 @@ from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
-from rhetor.auth.process_tree import Processes
+from rhetor.auth.process_tree import Mark, Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
@@ -72,11 +72,11 @@ class Start:
     home: Home
     environment: Mapping[str, str]
     by_itself: bool = False
-    mark: int | None = None
+    mark: Mark | None = None
     secrets: Secrets = field(default_factory=Secrets)
 
 
-def gated(node: Node, tokens: TokenFile, mark: int | None = None) -> App:
+def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
     """Return the app that serves all routes, behind the gate that checks each request. `mark`: of the
     processes that the hub starts."""
 

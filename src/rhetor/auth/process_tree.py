@@ -20,37 +20,55 @@ _ATTEMPTS = 3
 # RLIMIT_LOCKS of getrlimit(2). Linux has not used this limit since 2.4.25, so a low value has no effect.
 _LOCKS, _LOCKS_LINE = 10, b"Max file locks"
 _NO_LIMIT = 1 << 64
+_LEVELS, _ID_BITS = 3, 20
+_NO_ID = (1 << _ID_BITS) - 1
 
 
-def mark_own_process(home: Path) -> int | None:
+Mark = tuple[int, ...]  # the ids of the homes of the hubs that started a process, the outermost first
+
+
+def mark_own_process(home: Path) -> Mark | None:
     """Mark this process, and thereby every process that it will start. Return the mark; None if the system
-    does not allow it.
+    does not allow it, or three hubs have already started each other.
 
     The mark is a low hard limit on file locks (setrlimit(2)). Child processes inherit it, a new session or a
-    program with another environment keeps it, and only a privileged process can raise it.
+    program with another environment keeps it, and only a privileged process can raise it. Its bits are the
+    ids of the homes. A hub that was started from inside another hub's program adds its own id.
     """
-    mark = _mark_of(home)
+    found, id = _mark_in(resource.getrlimit(_LOCKS)[1]), _id_of(home)
+    if id in found:  # this hub was started from inside a program of its own home
+        return found[: found.index(id) + 1]
+    mark = (*found, id)
     try:
-        hard = resource.getrlimit(_LOCKS)[1]
-        if hard != resource.RLIM_INFINITY and hard < mark:  # a program of another hub has started this one
-            mark = hard - 1
-        resource.setrlimit(_LOCKS, (mark, mark))
+        resource.setrlimit(_LOCKS, (_limit_of(mark),) * 2)
     except (OSError, ValueError):
         return None
-    return mark
+    return mark if len(mark) <= _LEVELS else None
 
 
 def is_marked(home: Path) -> bool:
     """Return whether the hub of this home has started this process or an ancestor of it."""
-    try:
-        return resource.getrlimit(_LOCKS)[1] == _mark_of(home)
-    except (OSError, ValueError):
-        return False
+    return _id_of(home) in _mark_in(resource.getrlimit(_LOCKS)[1])
 
 
-def _mark_of(home: Path) -> int:
-    digest = hashlib.sha256(os.fsencode(home)).digest()
-    return (1 << 61) + int.from_bytes(digest[:7], "big")
+def _id_of(home: Path) -> int:
+    return int.from_bytes(hashlib.sha256(os.fsencode(home)).digest()[:8], "big") % _NO_ID
+
+
+def _limit_of(mark: Mark) -> int:
+    """Return the limit for a mark. More ids give a lower limit, because a process cannot raise its own."""
+    limit = 1
+    for id in (*mark, *[_NO_ID] * (_LEVELS - len(mark)))[:_LEVELS]:
+        limit = (limit << _ID_BITS) | id
+    return limit
+
+
+def _mark_in(limit: int) -> Mark:
+    """Return the mark that a limit has; empty if it has none."""
+    if limit >> (_LEVELS * _ID_BITS) != 1:
+        return ()
+    ids = [limit >> (level * _ID_BITS) & _NO_ID for level in reversed(range(_LEVELS))]
+    return tuple(id for id in ids if id != _NO_ID)
 
 
 class Processes:
@@ -62,7 +80,7 @@ class Processes:
     """
 
     def __init__(
-        self, hosts: Callable[[], Mapping[int, str]], mark: int | None = None, proc: Path = PROC
+        self, hosts: Callable[[], Mapping[int, str]], mark: Mark | None = None, proc: Path = PROC
     ) -> None:
         self._hosts = hosts
         self._mark = mark
@@ -76,19 +94,22 @@ class Processes:
         """
         if pid == os.getpid():
             return None
-        limit = self._limit(pid) if self._mark is not None else None
+        limit = self._limit(pid)
         chain = ancestors(pid, self._proc)
         hosts = self._hosts()
         if peer := next((hosts[each] for each in chain or () if each in hosts), None):
             return peer
-        if self._mark is not None and limit is not None and limit <= self._mark:
+        if self._is_ours(limit):
             return UNKNOWN_PROGRAM
         is_read = chain is not None and (self._mark is None or limit is not None)
         return None if is_read else UNIDENTIFIED
 
     def agents(self) -> Mapping[int, str]:
         """Return the peers of all processes that descend from programs, by process id."""
-        found = {pid: self.agent(pid) for pid in self.all()}
+        # reading a limit takes 2 µs, a chain 100 µs; only hosts of an older hub may lack the mark
+        is_enough = all(self._has_mark(host) for host in self._hosts())
+        pids = filter(self._has_mark, self.all()) if is_enough and self._mark is not None else self.all()
+        found = {pid: self.agent(pid) for pid in pids}
         return {pid: peer for pid, peer in found.items() if peer is not None and peer != UNIDENTIFIED}
 
     def all(self) -> Iterator[int]:
@@ -97,6 +118,13 @@ class Processes:
     def last_started(self) -> bytes:
         """Return a value that changes whenever a process is started (proc_loadavg(5), the last field)."""
         return (_read(self._proc, "loadavg") or b"?").split()[-1]
+
+    def _has_mark(self, pid: int) -> bool:
+        return self._is_ours(self._limit(pid))
+
+    def _is_ours(self, limit: int | None) -> bool:
+        mark = self._mark
+        return mark is not None and limit is not None and _mark_in(limit)[: len(mark)] == mark
 
     def _limit(self, pid: int) -> int | None:
         """Return the process's hard limit on file locks; None if it cannot be read."""

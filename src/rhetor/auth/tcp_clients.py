@@ -15,6 +15,7 @@ from rhetor.domain.command import UNIDENTIFIED
 from .process_tree import PROC, Processes
 
 Address = tuple[str, int]
+FEW_AGENTS = 20  # their descriptors are read without a thread, which may take longer to begin
 
 # sock_diag(7): struct nlmsghdr and struct inet_diag_req_v2, without the addresses
 _HEAD = struct.Struct("=IHHII")
@@ -43,16 +44,15 @@ class TcpClients:
         inode = socket_inode(client, server)
         if not inode:
             return UNIDENTIFIED
-        # a process can become an agent only by being started
-        if not self._agents and self._processes.last_started() == self._last_started:
-            return None
+        last_started = self._processes.last_started()
+        if last_started != self._last_started:  # a process can become an agent only by being started
+            self._agents = self._processes.agents()
+            self._last_started = last_started
+        if len(self._agents) <= FEW_AGENTS:
+            return self._holder(inode)
         return await asyncio.to_thread(self._holder, inode)
 
     def _holder(self, inode: int) -> str | None:
-        last_started = self._processes.last_started()
-        if last_started != self._last_started:
-            self._agents = self._processes.agents()
-            self._last_started = last_started
         return next((peer for pid, peer in self._agents.items() if inode in _sockets(pid)), None)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rhetor.auth.process_tree import Processes, ancestors
+from rhetor.auth.process_tree import Processes, _limit_of, _mark_in, ancestors
 from rhetor.auth.tcp_clients import _from_kernel, _from_table
 from rhetor.domain.command import UNIDENTIFIED, UNKNOWN_PROGRAM
 
@@ -27,7 +27,7 @@ MARKS = """
 import subprocess, sys
 from pathlib import Path
 from rhetor.auth.process_tree import mark_own_process
-print(mark_own_process(Path(sys.argv[1])), flush=True)
+print(*mark_own_process(Path(sys.argv[1])), flush=True)
 subprocess.run([sys.executable, "-I", "-c", sys.argv[2]], env={}, start_new_session=True)
 """
 
@@ -56,12 +56,20 @@ def test_what_a_marked_process_starts_is_marked_in_a_new_session_and_a_clean_env
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as marked:
         assert marked.stdin is not None
         assert marked.stdout is not None
-        mark, pid = int(marked.stdout.readline()), int(marked.stdout.readline())
+        mark, pid = tuple(map(int, marked.stdout.readline().split())), int(marked.stdout.readline())
         processes = Processes(dict, mark)
         assert (processes.agent(pid), processes.agent(os.getppid())) == (UNKNOWN_PROGRAM, None)
         assert processes.agents().keys() >= {pid}
-        assert Processes(dict, mark - 1).agent(pid) is None  # a program of the hub that started this one
+        for other in ((mark[0] ^ 1,), (*mark, 5)):  # of another hub, and of one that a program has started
+            assert Processes(dict, other).agent(pid) is None
         marked.stdin.close()
+
+
+def test_a_mark_within_a_mark_is_a_lower_limit_and_tells_both() -> None:
+    outer, inner = (7,), (7, (1 << 20) - 2)
+    assert _limit_of(inner) < _limit_of(outer) < 1 << 61
+    assert [_mark_in(_limit_of(mark)) for mark in (outer, inner)] == [outer, inner]
+    assert [_mark_in(limit) for limit in (-1, 0, 1 << 62, 1 << 64)] == [(), (), (), ()]
 
 
 def test_a_process_that_is_gone_or_whose_chain_ends_early_is_not_identified(tmp_path: Path) -> None:
