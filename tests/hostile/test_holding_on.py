@@ -93,6 +93,19 @@ async def test_a_client_that_is_still_sending_sees_the_rejection(tmp_path: Path)
         assert reply is not None and of_problem(reply) == (401, "unauthenticated")
 
 
+async def test_a_stream_goes_on_although_garbage_follows_its_request(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, connected(home) as (reader, writer):
+        session = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        path = f"/api/v2/sessions/{session}/events".encode()
+        accept = b"Accept: text/event-stream\r\n\r\n"
+        writer.write(head(home, b"GET", path, tcp=False) + accept + b"\0 garbage\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            for number in range(3):
+                await home.hub.state.store.commit(session, [Draft(OutputDelta(f"text {number}"), "t_1")])
+                await reader.readuntil(b"text %d" % number)
+
+
 async def test_a_body_that_was_read_keeps_its_connection(tmp_path: Path) -> None:
     async with served(tmp_path) as home, connected(home, tcp=True) as (reader, writer):
         for _ in range(3):

@@ -132,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Prepare for the response to a request. If its body was not read to the end, the connection is
         closed after the response."""
         if self.cycle.scope is scope and self.cycle.more_body:
-            self._end_after_response()
+            self._end_after_response(in_one=True)  # it is no stream: those begin after the body was read
 
     def linger(self) -> None:
         """Close the connection after what was written, and read until the client has closed it too, for a
@@ -197,12 +197,14 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.cycle.more_body:  # the response to an incomplete request has begun, and cannot be replaced
             self.transport.close()
         else:
-            self._end_after_response()  # the earlier request is complete, and gets the last response
+            self._end_after_response(
+                in_one=False
+            )  # the earlier request is complete, and gets the last response
 
-    def _end_after_response(self) -> None:
+    def _end_after_response(self, *, in_one: bool) -> None:
         """Close the connection after the response to the request that was read last."""
         cycle: Any = self.cycle
-        cycle.keep_alive, cycle.transport = False, _Lingering(self)
+        cycle.keep_alive, cycle.transport = False, _Lingering(self, in_one=in_one)
 
     def _answering(self) -> bool:
         """Return whether a response is being sent, or is about to be."""
@@ -276,12 +278,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Lingering:
-    """The transport of a response after which the client may still send: its `close` lingers."""
+    """The transport of a response after which the client may still send: its `close` lingers. `in_one`: the
+    head is written together with the body, so that a client that reads once sees all of the response."""
 
-    def __init__(self, protocol: BoundedProtocol) -> None:
-        self.write = protocol.transport.write
+    def __init__(self, protocol: BoundedProtocol, *, in_one: bool) -> None:
+        self._protocol = protocol
+        self._head: bytes | None = None if in_one else b""
         self.is_closing = protocol.transport.is_closing
-        self.close = protocol.linger
+
+    def write(self, data: bytes) -> None:
+        if self._head is None:
+            self._head = data
+        else:
+            self._protocol.transport.write(self._head + data)
+            self._head = b""
+
+    def close(self) -> None:
+        if self._head:
+            self._protocol.transport.write(self._head)
+        self._protocol.linger()
 
 
 def _answer(error: RhetorError) -> bytes:
