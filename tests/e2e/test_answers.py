@@ -49,7 +49,7 @@ LAST = {
     "node": ("2", "2", "undefined", "ReferenceError", "2"),
     "sqlite3": ("1", "2", "", "error", "2"),
     "bc": ("2", "1", "", "zero", "2"),
-    "gdb": ("= 1", "2", "", "nope", "print 2"),
+    "gdb": ("= 1", "2", "", "No symbol", "print 2"),
     "cat": ("one", "two", "three", "four", "b"),
     "a script that pauses": ("a 2",),
 }
