@@ -120,7 +120,8 @@ async def test_a_forward_replaced_while_it_fails_stays_replaced() -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         await home.execute(PutForward("apollo", "athena"))
-        gone = home.hub.state.peers._peers.pop("athena")  # this makes the delivery fail
+        peers = home.hub.state.peers
+        gone, name = peers._peers.pop("athena"), peers._names.pop("athena")  # this makes the delivery fail
 
         async def before(stream: str, drafts: Sequence[Draft], rows: Sequence[Row]) -> None:
             if any(isinstance(draft.payload, ForwardFailed) for draft in drafts):
@@ -130,7 +131,7 @@ async def test_a_forward_replaced_while_it_fails_stays_replaced() -> None:
         store.before_commit = before
         accepted = await home.send(target="apollo", content="hello")
         await home.until(accepted.session_id, accepted.after, ForwardFailed)
-        home.hub.state.peers._peers["athena"] = gone
+        peers._peers["athena"], peers._names["athena"] = gone, name
         rows = await store.find("forward")
         forward = home.hub.state.routing_table.forward_of("me", "apollo")
         assert forward is not None
