@@ -40,7 +40,9 @@ async def test_a_message_is_answered_whole(tmp_path: Path) -> None:
             assert found["ai"] == "apollo"
             assert found["session_id"] == answer.headers["x-session-id"]
             assert found["turn_id"] == answer.headers["x-turn-id"]
-            assert set(found) == {"response", "ai", "session_id", "turn_id", "usage", "execution_time"}
+            told = {"response", "ai", "session_id", "turn_id", "usage", "execution_time", "finish_reason"}
+            assert set(found) == told
+            assert found["finish_reason"] == "stop"
 
 
 async def test_a_stream_has_the_content_in_pieces_and_then_done(tmp_path: Path) -> None:
