@@ -106,10 +106,12 @@ class Program:
         ours = self.input if self.slave is None else self.slave
         if ours is None:
             return 0
-        if self.slave is not None:
-            # if nothing can be read, polling makes the kernel process what it still holds
-            select.select([self.slave], [], [], 0)
-        return int(struct.unpack("i", fcntl.ioctl(ours, termios.FIONREAD, b"\0" * 4))[0])
+        return _readable(ours, self.terminal)
+
+    def unheard(self) -> int:
+        """Return how many bytes of its output the host could read now."""
+        heard = [fd for fd in (self.output, self.stderr) if fd is not None and fd != -1]
+        return sum(_readable(fd, self.terminal) for fd in heard)
 
     def modes(self) -> tuple[bool, bool]:
         """Return whether the terminal echoes, and whether it is in canonical mode. False on pipes."""
@@ -135,6 +137,13 @@ class Program:
         if self.stderr is not None:
             os.close(self.stderr)
             self.stderr = None
+
+
+def _readable(fd: int, terminal: bool) -> int:
+    if terminal:
+        # if nothing can be read, polling makes the kernel process what it still holds
+        select.select([fd], [], [], 0)
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0])
 
 
 def _start(spec: Spec, stdio: tuple[int, int, int]) -> int:

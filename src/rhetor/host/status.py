@@ -39,10 +39,17 @@ def facts(program: Program, running: bool, spool: Spool, stderr: TailBuffer, wai
         ("boot_id", system.boot_id()),
         ("mode", b"pty" if program.terminal else b"pipes"),
         ("foreground_name", system.name(foreground)),
-        ("reader", _reader(program) if running else NO),
+        ("reader", reader_of(program) if running else NO),
     ]
 
 
-def _reader(program: Program) -> bytes:
-    """Return what the program does about input. If it has not read all of it, it has something to do."""
-    return NO if program.unread() else program.reader()
+def reader_of(program: Program) -> bytes:
+    """Return what the program does about input.
+
+    If it has not read all of its input, it has something to do. If there is output that is not in the spool
+    yet, `head` is not the end of what the program printed before it waited; so this is checked last.
+    """
+    if program.unread():
+        return NO
+    found = program.reader()
+    return NO if program.unheard() else found
