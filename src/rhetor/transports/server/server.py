@@ -89,7 +89,9 @@ class OwnersProtocol(BoundedProtocol):
         self.ws_protocol_class = SocketProtocol
         super().handle_websocket_upgrade()
         upgraded: Any = self.transport.get_protocol()
-        upgraded.on_lost = partial(self._accepted.remove, self._client, self)
+        # without a reference to this protocol, which is no longer needed
+        upgraded.on_lost = partial(self._accepted.ended, self._client)
+        self.writer.end()
 
 
 def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:

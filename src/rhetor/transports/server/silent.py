@@ -42,6 +42,10 @@ class AcceptedConnections:
     def remove(self, client: int, connection: Closable) -> None:
         """Count the end of a connection."""
         self.speak(client, connection)
+        self.ended(client)
+
+    def ended(self, client: int) -> None:
+        """Count the end of a connection that is not silent."""
         self._count[client] -= 1
         if not self._count[client]:
             del self._count[client]
