@@ -6,6 +6,9 @@ from typing import Final
 
 import msgspec
 
+from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramOver
+from rhetor.drivers.programs.host.feed import Feed
+from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Reader
 
 QUIET_SECONDS: Final = 0.6
@@ -43,6 +46,18 @@ class Readiness:
         if reader in ("waits", "polls", "shares"):
             self.takes_input = True
         return None if reader == "no" and not self.takes_input else reader
+
+    async def reader(self, link: HostLink, feed: Feed) -> Reader | None:
+        """Ask the host what the program does about input, as far as it can be known. If there is output to
+        read, the program has something to do."""
+        try:
+            host = await link.status()
+        except (HostLost, ProgramOver):
+            return None  # its end is the next item
+        except HostSilent:
+            return "no"  # it may answer later
+        reader = self.trusted(host.reader)
+        return "no" if host.head > feed.offset and reader is not None else reader
 
     def reads(self, reader: Reader | None, waited: float) -> bool:
         """Return whether a program on pipes reads input, or cannot be seen to do so. `waited`: seconds since

@@ -80,7 +80,7 @@ class StdioProgram(HostedProgram):
                 self._note(item)
                 yield of_stderr(self.source, item)
             elif item is None and self._left is not None and not self.feed.must_yield:
-                self._follow_left(None, await self._reader())
+                self._follow_left(None, await self._readiness.reader(self.link, self.feed))
             else:
                 if rest := _unasked(plain(decoder.finish())):
                     yield Spooled(self.source, self.feed.offset, tuple(rest))
@@ -143,17 +143,6 @@ class StdioProgram(HostedProgram):
                 self.note_end(item)
         raise self.failure()
 
-    async def _reader(self) -> Reader | None:
-        """Return what the program does about input. If there is output to read, it has something to do."""
-        try:
-            host = await self.link.status()
-        except (HostLost, ProgramOver):
-            return None  # its end is the next item
-        except HostSilent:
-            return "no"  # it may answer later
-        reader = self._readiness.trusted(host.reader)
-        return "no" if host.head > self.feed.offset and reader is not None else reader
-
     async def _answer(self, turn: StdioTurn, asked: bytes) -> AsyncGenerator[Spooled, None]:
         began, heard = self.feed.offset, clock()
         while turn.ended is None:
@@ -164,7 +153,8 @@ class StdioProgram(HostedProgram):
                     self.set_status("stuck", f"no output for {clock() - heard:.0f} s in a running turn")
                     heard = clock()
                 due = turn.due is not None and clock() >= turn.due
-                pieces = turn.tick(clock(), await self._reader() if due else None)
+                reader = await self._readiness.reader(self.link, self.feed) if due else None
+                pieces = turn.tick(clock(), reader)
             elif isinstance(item, Chunk):
                 heard = clock()
                 self.set_status("busy", "a turn is running")

@@ -178,7 +178,7 @@ class TerminalProgram(HostedProgram):
             while turn.ended is None:
                 item = await self.feed.next(turn.due)
                 if item is None:
-                    text = turn.tick(clock(), await self._reader())
+                    text = turn.tick(clock(), await self._readiness.reader(self.link, self.feed))
                     if turn.due is not None and clock() >= self.stuck_deadline(heard):
                         heard = clock()
                         await self._look_around()
@@ -202,18 +202,6 @@ class TerminalProgram(HostedProgram):
 
     def _spooled(self, text: str, channel: Channel = "answer") -> Spooled:
         return Spooled(self.source, self.feed.offset, (Text(text, channel),) if text else ())
-
-    async def _reader(self) -> Reader | None:
-        """Return what the program does about input, as far as it can be known. If there is output to read,
-        the program has something to do."""
-        try:
-            host = await self.link.status()
-        except (HostLost, ProgramOver):
-            return None  # its end is the next item
-        except HostSilent:
-            return "no"  # it may answer later
-        reader = self._readiness.trusted(host.reader)
-        return "no" if host.head > self.feed.offset and reader is not None else reader
 
     async def _until_ready(self, screen: Screen, unasked: Unasked) -> tuple[HostStatus, str]:
         """Wait until a message may be typed: the program takes input, asks no question, and another user's
