@@ -62,7 +62,7 @@ class Ids:
     def __init__(
         self, clock: Callable[[], int] = wall_clock, elapsed: Callable[[], int] | None = None
     ) -> None:
-        # a clock of a test passes by itself; the real one may be set while the hub runs
+        # only the real clock can be set while the hub runs, so only it needs another clock for elapsed time
         elapsed = elapsed or (elapsed_clock if clock is wall_clock else clock)
         self._clock = clock
         self._timeline = Timeline(clock, elapsed)

@@ -91,7 +91,6 @@ class OwnersProtocol(BoundedProtocol):
         upgraded: Any = self.transport.get_protocol()
         # without a reference to this protocol, which is no longer needed
         upgraded.on_lost = partial(self._accepted.ended, self._client)
-        self.writer.end()
 
 
 def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | None:
