@@ -1,4 +1,4 @@
-"""What the drivers' tests share: a peer, a driver set up for a scripted provider, and a whole turn."""
+"""Helpers for tests of drivers: a peer, a driver for a scripted provider, and whole turns."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,7 +33,7 @@ def anthropic_at(provider: ProviderServer) -> dict[str, str]:
 
 
 class Naps(list[float]):
-    """A sleep that takes no time: the seconds that it was asked for."""
+    """A sleep that takes no time; a list of the requested seconds."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -41,12 +41,12 @@ class Naps(list[float]):
 
 
 def backoff(naps: Naps) -> Backoff:
-    """A back-off without chance: each pause is half of what it may be."""
+    """Return a backoff without randomness: each pause is half of its maximum."""
     return Backoff(dice=lambda: 0.5, sleep=naps)
 
 
 def here(provider: ProviderServer) -> ProviderEntry:
-    """The configuration of a provider without a key, which `auto` never takes."""
+    """Return the entry of a provider without a key, which `auto` never selects."""
     return ProviderEntry("openai", f"{provider.url}/v1", allow_private=True)
 
 
@@ -58,7 +58,7 @@ async def chat_driver(
     providers: Mapping[str, ProviderEntry] = MappingProxyType({}),
     **more: Any,
 ) -> AsyncIterator[ChatDriver]:
-    """A driver that finds nothing but what `environment` and `providers` name, and never waits long."""
+    """Open a driver that finds only what `environment` and `providers` name, and never waits long."""
     timeouts = timeouts or Timeouts()
     clients = Clients(timeouts.connect, resolve)
     models = Models(
@@ -79,7 +79,7 @@ async def chat_driver(
 async def turn(
     conversation: Conversation, message: str, history: Sequence[PastMessage] = ()
 ) -> tuple[list[Output], TurnFailure | None]:
-    """All outputs of a turn, and how it failed if it did."""
+    """Return all outputs of a turn, and its failure if it failed."""
     outputs: list[Output] = []
     try:
         async for output in conversation.send(Prompt(message), history):
@@ -92,6 +92,6 @@ async def turn(
 async def apollo_says(
     environment: Mapping[str, str], timeouts: Timeouts | None = None, **more: Any
 ) -> tuple[list[Output], TurnFailure | None]:
-    """One turn with a driver of its own."""
+    """Run one turn with its own driver."""
     async with chat_driver(environment, timeouts, **more) as driver:
         return await turn(await driver.open(APOLLO), "Design a cache")

@@ -1,4 +1,4 @@
-"""Writes of several clients reach the program one after the other, each as a whole or cut off for good."""
+"""Writes of several clients reach the program one after the other, each complete or cut off for good."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rhetor.host.tty_writer import PipeInput
 
 
 class Pipe:
-    """An input on a pipe. `answers`: what each client was answered, in order."""
+    """An input on a pipe. `answers`: the answers to all clients, in order."""
 
     def __init__(self) -> None:
         self._read, write = os.pipe()
@@ -70,7 +70,7 @@ def test_a_late_write_continues_unless_another_client_has_written_since(pipe: Pi
     assert pipe.written() == b"one line\nhalf whole\n"
 
 
-def test_a_write_is_not_cut_off_if_nobody_was_late(pipe: Pipe) -> None:
+def test_a_write_that_was_never_late_is_not_cut_off(pipe: Pipe) -> None:
     pipe.write("one", b"first ", last=False)
     pipe.write("other", b"second\n", last=True)
     pipe.write("one", b"line\n", last=True)

@@ -49,7 +49,7 @@ def test_an_offset_deep_in_a_large_segment_is_found(tmp_path: Path) -> None:
     assert len(rest(reader)) == 4_999 * 8
 
 
-def test_acknowledged_segments_go_but_the_last_bytes_stay(tmp_path: Path) -> None:
+def test_acknowledged_segments_are_deleted_except_the_last_bytes(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, keep=10_000)
     for _ in range(100):
         spool.append(1, b"x" * 1000)
@@ -68,7 +68,7 @@ def test_nothing_unacknowledged_is_deleted(tmp_path: Path) -> None:
     assert len(rest(SpoolReader(spool, 50_500))) == 49_500
 
 
-def test_a_reader_whose_segment_was_deleted_goes_on_at_the_earliest(tmp_path: Path) -> None:
+def test_a_reader_of_a_deleted_segment_continues_at_the_earliest_offset(tmp_path: Path) -> None:
     spool = spool_in(tmp_path)
     for _ in range(20):
         spool.append(1, b"x" * 1000)
@@ -81,7 +81,7 @@ def test_a_reader_whose_segment_was_deleted_goes_on_at_the_earliest(tmp_path: Pa
     assert (reader.offset, last) == (spool.head, b"x" * 1000)
 
 
-def test_it_is_full_at_its_limit_until_something_is_acknowledged(tmp_path: Path) -> None:
+def test_a_spool_is_full_at_its_limit_until_an_acknowledgement(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, limit=3000)
     full = []
     for _ in range(3):
@@ -91,7 +91,7 @@ def test_it_is_full_at_its_limit_until_something_is_acknowledged(tmp_path: Path)
     assert (full, spool.full) == ([False, False, True], False)
 
 
-def test_a_refused_append_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_append_leaves_nothing_behind(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     spool = spool_in(tmp_path)
@@ -106,7 +106,7 @@ def test_a_refused_append_leaves_nothing_behind(tmp_path: Path) -> None:
     assert rest(SpoolReader(spool, 0)) == b"firstsecond"
 
 
-def test_recent_keeps_the_last_and_counts_the_rest() -> None:
+def test_the_recent_buffer_keeps_the_last_bytes_and_counts_the_rest() -> None:
     recent = TailBuffer(100)
     for number in range(1000):
         recent.append(number, b"%04d" % number)
@@ -127,7 +127,7 @@ def whole(spool: Spool) -> bytes:
     return found
 
 
-def test_a_secret_is_in_no_segment_wherever_its_pieces_begin(tmp_path: Path) -> None:
+def test_a_secret_is_in_no_segment_in_any_chunking(tmp_path: Path) -> None:
     output = b"key: " + SECRET + b" " + SECRET[:9] + b"; " + SECRET + b"\n"
     expected = output.replace(SECRET, b"*" * len(SECRET))
     for size in (1, 2, 7, len(SECRET), len(output)):

@@ -1,4 +1,4 @@
-"""What a host says about its program's input is true of a program that has just answered."""
+"""What a host reports about its program's input is correct for a program that has just answered."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def until_it_waits(program: Program) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pty", "pipes"])
-def test_a_program_does_not_wait_while_its_output_is_not_in_the_spool(
+def test_a_program_with_unread_output_is_not_reported_as_waiting(
     mode: Literal["pty", "pipes"], tmp_path: Path
 ) -> None:
     with running(mode, tmp_path) as program:

@@ -1,4 +1,4 @@
-"""The files by which a hub finds a host are whole, or not there."""
+"""The files by which a hub finds a host are complete or absent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ WRITES = (
 
 
 def write(path: Path, most: int) -> int:
-    """Write 100,000 bytes where a file may have `most`; return the exit status."""
+    """Write 100,000 bytes with a file size limit of `most`; return the exit status."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # noqa: E731
     command = [sys.executable, "-B", "-c", WRITES, str(path)]
     return subprocess.run(command, preexec_fn=limit, capture_output=True, check=False).returncode
 
 
-def test_a_file_that_could_be_written_only_in_part_does_not_exist(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_completely_does_not_exist(tmp_path: Path) -> None:
     assert write(tmp_path / "whole", 100_000) == 0
     assert (tmp_path / "whole").stat().st_size == 100_000
     assert write(tmp_path / "cut", 50_000) != 0

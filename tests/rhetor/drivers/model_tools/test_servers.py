@@ -1,4 +1,4 @@
-"""How MCP servers are configured and reached, and that a hub loads nothing for them before a turn does."""
+"""How MCP servers are configured and reached; a hub loads nothing for them before a turn needs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = str(Path(__file__).parents[4])
 
 @pytest.fixture
 def listening() -> Iterator[str]:
-    """A server that is reached by HTTP; its URL."""
+    """Run a server that speaks HTTP; yield its URL."""
     with subprocess.Popen(
         [*COMMAND, "http"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
     ) as program:
@@ -41,7 +41,7 @@ async def test_a_server_is_reached_by_its_url(listening: str) -> None:
         await servers.aclose()
 
 
-def test_a_program_gets_only_what_it_is_allowed() -> None:
+def test_a_server_program_sees_only_allowed_variables() -> None:
     own = {"PATH": "/bin", "HOME": "/home/me", "LANG": "C", "OPENAI_API_KEY": "sk-1", "LD_PRELOAD": "/x.so"}
     assert allowed(own, ("EDITOR",), {"X": "1"}) == {
         "PATH": "/bin",
@@ -52,7 +52,7 @@ def test_a_program_gets_only_what_it_is_allowed() -> None:
     assert allowed(own, ("OPENAI_API_KEY",), {"PATH": "/own"})["OPENAI_API_KEY"] == "sk-1"
 
 
-def test_nothing_heavy_is_loaded_before_a_turn_needs_it() -> None:
+def test_no_heavy_module_is_imported_before_a_turn_needs_it() -> None:
     heavy = "{'pydantic_ai', 'mcp', 'openai', 'anthropic'}"
     code = f"import sys, rhetor.app; print(sorted({heavy} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -65,7 +65,7 @@ def _file(folder: Path, text: str) -> Path:
     return file
 
 
-def test_servers_and_who_has_them_are_read_from_the_file(tmp_path: Path) -> None:
+def test_servers_and_the_peers_that_use_them_are_read_from_the_file(tmp_path: Path) -> None:
     text = """
 mcp_servers:
   files: {command: [uvx, mcp-server-files, /srv], approve: [write], pass_env: [EDITOR]}
@@ -90,6 +90,6 @@ specialists:
         ("specialists: {apollo: {mcp_servers: [none]}}", "mcp_servers has no entry .none."),
     ],
 )
-def test_a_server_that_makes_no_sense_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_an_invalid_server_entry_is_rejected(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InvalidSettings, match=words):
         peers_of(read_settings(_file(tmp_path, text)))

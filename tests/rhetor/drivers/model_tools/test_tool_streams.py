@@ -1,5 +1,5 @@
 # ruff: noqa: E501  each case is one line
-"""Turns with tools at servers that deviate from their API: the right calls with their arguments, or an error."""
+"""Turns with tools at servers that deviate from their API: the right calls and arguments, or an error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Calls = list[tuple[str, Any]]
 
 @asynccontextmanager
 async def answering(bodies: Sequence[bytes], kind: str = "text/event-stream") -> AsyncIterator[str]:
-    """A server that answers with these bodies, each on a connection that it then leaves open."""
+    """Run a server that answers with these bodies, each on a connection that stays open."""
     left = list(bodies)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,7 +62,7 @@ async def answering(bodies: Sequence[bytes], kind: str = "text/event-stream") ->
 
 
 async def turn(api: API, *bodies: bytes) -> tuple[list[Output], RhetorError | None]:
-    """The outputs of one turn with two tools of the client, which return "fine", and its failure."""
+    """Return outputs and failure of one turn with two tools of the client, which return "fine"."""
     outputs: list[Output] = []
     async with answering(bodies) as url:
         environment = {
@@ -137,7 +137,7 @@ def used(id: Any, **more: Any) -> dict[str, Any]:
         ("anthropic", json.dumps({**say.MESSAGE, "content": [used("a", input=ROME)], "stop_reason": "tool_use"}).encode(), [FIRST]),
     ],
 )  # fmt: skip
-async def test_each_call_is_run_with_its_own_arguments(api: API, body: bytes, wanted: Calls) -> None:
+async def test_each_tool_call_is_run_with_its_own_arguments(api: API, body: bytes, wanted: Calls) -> None:
     outputs, failure = await turn(api, body, OK[api])
     assert failure is None
     assert [(o.name, o.arguments) for o in outputs if isinstance(o, ToolUse)] == wanted
@@ -157,8 +157,8 @@ async def test_each_call_is_run_with_its_own_arguments(api: API, body: bytes, wa
         ("anthropic", json.dumps({**say.MESSAGE, "content": "ok"}).encode()),
     ],
 )  # fmt: skip
-async def test_a_text_is_read_as_without_tools(api: API, body: bytes) -> None:
-    if not body.endswith(b"}"):  # a stream
+async def test_text_is_read_as_in_a_turn_without_tools(api: API, body: bytes) -> None:
+    if not body.endswith(b"}"):  # a streamed body
         body = b": hello\n\n" + body
     outputs, failure = await turn(api, body)
     assert failure is None
@@ -181,7 +181,9 @@ async def test_a_text_is_read_as_without_tools(api: API, body: bytes) -> None:
         ("anthropic", text("a"), ProviderCut),
     ],
 )
-async def test_a_failure_within_a_stream_is_typed(api: API, body: bytes, kind: type[ProviderFailed]) -> None:
+async def test_a_failure_within_a_stream_raises_a_typed_error(
+    api: API, body: bytes, kind: type[ProviderFailed]
+) -> None:
     outputs, failure = await turn(api, body)
     assert type(failure) is kind
     assert failure.data["hint"]

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  each variant is one line
-"""Bodies of answers as providers, relays and local servers send them, each with what must come of it.
+"""Bodies of answers as providers, relays and local servers send them, each with its expected result.
 
 Written by hand, one quirk each, after reports about such servers. `TEXT` is the whole answer.
 """
@@ -26,7 +26,7 @@ API = Literal["openai", "anthropic"]
 
 
 class Variant(Struct, frozen=True):
-    """One body. `text` comes out of it, and `finish` ends it, or `error` with `words` in its detail."""
+    """One body. It gives `text` and ends with `finish`, or fails with `error` and `words` in its detail."""
 
     name: str
     api: API

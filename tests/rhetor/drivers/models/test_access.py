@@ -1,4 +1,4 @@
-"""What the hub can reach: found again when it comes up, and set up as configured."""
+"""Which models the hub can reach: found again when a server starts, and set up as configured."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Machine:
         return self.servers
 
 
-async def test_a_turn_finds_a_server_that_was_started_while_the_hub_was_offline() -> None:
+async def test_a_turn_finds_a_model_server_started_after_the_hub() -> None:
     clock, machine = Clock(), Machine()
     async with ProviderServer(models=("llama",), key="") as server, chat_driver({}) as driver:
         models = Models({}, Catalog(), servers=machine, clock=clock)
@@ -53,10 +53,10 @@ async def test_a_turn_finds_a_server_that_was_started_while_the_hub_was_offline(
             assert (outputs[0], outputs[-1], machine.looks) == (Began("ollama/llama"), Done("stop"), 2)
         clock.now += 1_000_000
         await turn(await driver.open(APOLLO), "Hi")
-        assert machine.looks == 2  # online nothing is looked for
+        assert machine.looks == 2  # no search once a model was found
 
 
-async def test_turns_that_come_together_look_once() -> None:
+async def test_concurrent_turns_share_one_search() -> None:
     clock, machine = Clock(), Machine()
     models = Models({}, Catalog(), servers=machine, clock=clock)
     for looks in (1, 2):
@@ -65,7 +65,7 @@ async def test_turns_that_come_together_look_once() -> None:
         clock.now += OFFLINE_SECONDS
 
 
-async def test_who_wants_to_be_offline_is_not_searched_for() -> None:
+async def test_no_search_runs_if_the_offline_model_is_configured() -> None:
     clock, machine = Clock(), Machine()
     models = Models({}, Catalog(), servers=machine, clock=clock, default="offline")
     for ref in ("auto", "offline", None, "auto"):
@@ -83,7 +83,7 @@ models:
 """
 
 
-async def test_fallbacks_and_prices_are_taken_from_the_configuration(tmp_path: Path) -> None:
+async def test_fallbacks_and_prices_come_from_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(CONFIGURED)
     access = model_access(read_settings(file), {})
@@ -108,7 +108,7 @@ async def test_fallbacks_and_prices_are_taken_from_the_configuration(tmp_path: P
         "{prices: {m: {input_per_1m: '1', output_per_1m: '1'}}}",
     ],
 )
-def test_what_is_no_model_or_no_price_is_refused(tmp_path: Path, models: str) -> None:
+def test_an_invalid_model_or_price_is_rejected(tmp_path: Path, models: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"models: {models}\n")
     with pytest.raises(InvalidSettings):

@@ -1,4 +1,4 @@
-"""Coding agents as models: programs that speak as `claude` does, found on a PATH and asked in turns."""
+"""Coding agents as models: programs that imitate `claude`, found on a PATH and called in turns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.rhetor.drivers.talk import APOLLO, turn
 pytestmark = pytest.mark.anyio
 
 SECONDS = 60.0
-# says what it is asked; what it was started with, and where, it notes in its home
+# echoes its input, and records its arguments and folder in its home
 CLAUDE = """#!{python}
 import json, os, sys
 def tell(**message):
@@ -162,7 +162,7 @@ async def test_a_reference_may_name_the_agents_own_model() -> None:
         assert here.started()[0][0][-2:] == ["--model", "opus"]
 
 
-async def test_what_it_asks_for_is_refused() -> None:
+async def test_permission_requests_of_an_agent_model_are_denied() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
@@ -170,7 +170,7 @@ async def test_what_it_asks_for_is_refused() -> None:
         assert (failure, outputs[1:3]) == (None, [Text("I heard "), Text("deny")])
 
 
-async def test_what_was_said_before_goes_with_the_message() -> None:
+async def test_earlier_messages_are_sent_with_the_message() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
@@ -181,7 +181,7 @@ async def test_what_was_said_before_goes_with_the_message() -> None:
         assert text.index("[User]\nport 8443") < text.index("[You]\nNoted") < text.index("and now?")
 
 
-def test_the_end_of_what_was_said_cannot_be_forged() -> None:
+def test_a_message_cannot_forge_the_end_of_the_history() -> None:
     first, second = (with_history("m", (PastMessage("user", "x"),)).split("\n")[1] for _ in range(2))
     assert first.startswith("--- ") and first != second
 
@@ -194,7 +194,7 @@ def test_the_end_of_what_was_said_cannot_be_forged() -> None:
         (True, "cli:nobody", "model_unknown", "available: cli:claude"),
     ],
 )
-async def test_an_agent_that_cannot_answer_says_what_to_do(
+async def test_an_agent_that_cannot_answer_fails_with_a_hint(
     installed: bool, model: str, code: str, hint: str
 ) -> None:
     async with machine() as here:
@@ -213,7 +213,7 @@ async def test_an_agent_that_cannot_answer_says_what_to_do(
         ("crash", "provider_failed", "it exited with 1"),
     ],
 )
-async def test_an_agent_that_fails_is_a_provider_that_fails(message: str, code: str, words: str) -> None:
+async def test_a_failing_agent_is_reported_as_a_failing_provider(message: str, code: str, words: str) -> None:
     async with machine() as here:
         here.install()
         here.log_in()
@@ -223,7 +223,7 @@ async def test_an_agent_that_fails_is_a_provider_that_fails(message: str, code: 
         assert failure.data["hint"]
 
 
-async def test_an_agent_that_ends_without_a_text_has_not_answered() -> None:
+async def test_an_agent_that_ends_without_text_is_an_empty_answer() -> None:
     async with machine() as m:
         m.install()
         m.log_in()
@@ -234,7 +234,7 @@ async def test_an_agent_that_ends_without_a_text_has_not_answered() -> None:
     assert (failure.data["finish_reason"], bool(failure.data["hint"])) == ("stop", True)
 
 
-async def test_one_that_says_nothing_is_given_up_and_ended() -> None:
+async def test_a_silent_agent_times_out_and_its_process_is_ended() -> None:
     async with machine(timeouts=Timeouts(first_chunk=1.0)) as here:
         here.install()
         here.log_in()
@@ -245,12 +245,12 @@ async def test_one_that_says_nothing_is_given_up_and_ended() -> None:
         assert start_time(pid) is None
 
 
-async def test_one_whose_turn_is_given_up_is_ended() -> None:
+async def test_the_process_of_a_cancelled_turn_is_ended() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
         turning = asyncio.create_task(here.say("hang"))
-        while not here.started():  # noqa: ASYNC110 (of another process's files nobody tells)
+        while not here.started():  # noqa: ASYNC110 (another process writes the file)
             await asyncio.sleep(0.01)
         turning.cancel()
         await asyncio.wait([turning])
@@ -260,7 +260,7 @@ async def test_one_whose_turn_is_given_up_is_ended() -> None:
         assert (turning.cancelled(), start_time(pid), agents.places.locked()) == (True, None, False)
 
 
-async def test_another_model_is_asked_where_the_agent_fails() -> None:
+async def test_a_fallback_answers_if_the_agent_fails() -> None:
     async with ProviderServer(key="", default=lambda asked: Script(chunks=("Fine",))) as provider:
         entry = ProviderEntry("openai", f"{provider.url}/v1", allow_private=True)
         async with machine(fallbacks=("local/m",), providers={"local": entry}) as here:
@@ -269,7 +269,7 @@ async def test_another_model_is_asked_where_the_agent_fails() -> None:
             assert [outputs[0], outputs[1]] == [Began("local/m"), Text("Fine")]
 
 
-async def test_an_agent_is_asked_where_another_model_fails() -> None:
+async def test_an_agent_can_be_the_fallback_of_another_model() -> None:
     async with machine(fallbacks=("cli:claude",)) as here:
         here.install()
         here.log_in()
@@ -277,14 +277,14 @@ async def test_an_agent_is_asked_where_another_model_fails() -> None:
         assert (failure, outputs[0]) == (None, Began("cli:claude"))
 
 
-async def test_auto_takes_an_agent_where_there_is_no_provider() -> None:
+async def test_auto_selects_an_agent_if_there_is_no_provider() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
         assert (await here.say("hello", "auto"))[0][0] == Began("cli:claude")
 
 
-async def test_an_agent_can_be_what_auto_stands_for_and_is_named_as_that() -> None:
+async def test_an_agent_can_be_the_default_model_and_is_named_as_such() -> None:
     async with machine(automatic=()) as here:
         here.install()
         here.log_in()
@@ -307,7 +307,7 @@ async def test_a_turn_with_tools_is_answered_without_them() -> None:
 
 
 @pytest.mark.parametrize("missing", ["program", "login", "setting"])
-async def test_auto_takes_no_agent_that_is_not_there_or_not_logged_in_or_not_wanted(missing: str) -> None:
+async def test_auto_selects_no_agent_that_is_missing_logged_out_or_disabled(missing: str) -> None:
     async with machine(automatic=() if missing == "setting" else ("claude-code",)) as here:
         if missing != "program":
             here.install()
@@ -316,22 +316,22 @@ async def test_auto_takes_no_agent_that_is_not_there_or_not_logged_in_or_not_wan
         assert (await here.say("hello", "auto"))[0][0] == Began("offline")
 
 
-async def test_auto_takes_a_provider_or_a_server_of_this_machine_first() -> None:
+async def test_auto_prefers_a_provider_or_a_local_model_server_to_an_agent() -> None:
     async with ProviderServer(models=("llama",), key="") as provider:
         url = f"{provider.url}/v1"
         key = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"}
-        ways: tuple[tuple[dict[str, Any], str], ...] = (
+        cases: tuple[tuple[dict[str, Any], str], ...] = (
             ({"environment": key}, "openai/m"),
             ({"servers": (LocalServer("ollama", url),)}, "ollama/llama"),
         )
-        for options, ref in ways:
+        for options, ref in cases:
             async with machine(**options) as here:
                 here.install()
                 here.log_in()
                 assert (await here.say("hello", "auto"))[0][0] == Began(ref)
 
 
-async def test_no_more_than_a_few_run_at_once_and_the_others_wait() -> None:
+async def test_concurrent_agents_are_limited_and_further_ones_wait() -> None:
     async with machine() as here:
         here.install()
         here.log_in()
@@ -343,7 +343,7 @@ async def test_no_more_than_a_few_run_at_once_and_the_others_wait() -> None:
         outputs = conversation.send(Prompt("hello"), ())
         assert await anext(outputs) == Began("cli:claude")
         rest = asyncio.create_task(anext(outputs))
-        done, _ = await asyncio.wait([rest], timeout=0.5)  # a turn takes less, where it is not held
+        done, _ = await asyncio.wait([rest], timeout=0.5)  # an unblocked turn takes less time
         assert (done, here.started()) == (set(), [])
         agents.places.release()
         assert await rest == Text("I heard ")

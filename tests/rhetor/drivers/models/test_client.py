@@ -1,4 +1,4 @@
-"""Calls to providers as they go over the wire: which way, by which name, with what of the environment."""
+"""Calls to providers on the wire: address, host name, TLS, proxies, and what the environment contributes."""
 
 import asyncio
 import ssl
@@ -21,15 +21,15 @@ from tests.rhetor.drivers.talk import apollo_says, openai_at
 
 pytestmark = pytest.mark.anyio
 
-CERTIFICATE = Path(__file__).with_name("models.example.pem")  # of that name, signed by itself, with its key
+CERTIFICATE = Path(__file__).with_name("models.example.pem")  # self-signed for that name, with its key
 ANSWER = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n'
-SHORT = 1.0  # seconds, for the time-out that a test is about
+SHORT = 1.0  # seconds, for the timeout under test
 ROOT = Path(__file__).parents[4]
 
 
 @dataclass
-class Door:
-    """A server that gives every request the same answer, and keeps their heads and the names asked for."""
+class FakeServer:
+    """A server that gives every request the same answer, and keeps the heads and the TLS server names."""
 
     port: int = 0
     heads: list[list[str]] = field(default_factory=list)
@@ -37,8 +37,8 @@ class Door:
 
 
 @asynccontextmanager
-async def door(tls: bool = False) -> AsyncIterator[Door]:
-    found = Door()
+async def fake_server(tls: bool = False) -> AsyncIterator[FakeServer]:
+    found = FakeServer()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found.heads.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n"))
@@ -67,11 +67,11 @@ def asks(url: str) -> dict[str, str]:
     return {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"}
 
 
-async def test_tls_is_with_the_name_that_was_asked_for_at_the_address_that_was_checked(
+async def test_tls_uses_the_requested_name_at_the_checked_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    async with door(tls=True) as found:
+    async with fake_server(tls=True) as found:
         url = f"https://models.example:{found.port}/v1"
         outputs, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
     assert (outputs[-1], failure) == (Done("stop"), None)
@@ -80,12 +80,12 @@ async def test_tls_is_with_the_name_that_was_asked_for_at_the_address_that_was_c
 
 
 @pytest.mark.parametrize(("trusted", "name"), [(False, "models.example"), (True, "another.example")])
-async def test_a_server_that_cannot_show_its_name_gets_no_request(
+async def test_a_server_with_an_invalid_certificate_gets_no_request(
     monkeypatch: pytest.MonkeyPatch, trusted: bool, name: str
 ) -> None:
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    async with door(tls=True) as found:
+    async with fake_server(tls=True) as found:
         url = f"https://{name}:{found.port}/v1"
         _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
     assert isinstance(failure, ProviderUnreachable)
@@ -102,10 +102,10 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_proxies")
 @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
-async def test_a_proxy_of_the_environment_is_asked_for_the_address_that_was_checked(
+async def test_a_proxy_from_the_environment_is_given_the_checked_address(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    async with door() as proxy:
+    async with fake_server() as proxy:
         monkeypatch.setenv(variable, f"http://me:secret@127.0.0.1:{proxy.port}")
         _, failure = await apollo_says(asks("http://models.example/v1"), resolve=at("93.184.216.34"))
     assert failure is None
@@ -115,10 +115,10 @@ async def test_a_proxy_of_the_environment_is_asked_for_the_address_that_was_chec
 
 
 @pytest.mark.usefixtures("no_proxies")
-async def test_no_proxy_is_asked_for_what_the_environment_excepts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hosts_in_no_proxy_are_called_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "models.example")
-    async with door() as found:
+    async with fake_server() as found:
         url = f"http://models.example:{found.port}/v1"
         _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
     assert failure is None
@@ -127,12 +127,12 @@ async def test_no_proxy_is_asked_for_what_the_environment_excepts(monkeypatch: p
 
 @pytest.mark.usefixtures("no_proxies")
 @pytest.mark.parametrize("name", ["127.0.0.1", "models.example"])
-async def test_this_machine_is_never_called_through_a_proxy(
+async def test_loopback_addresses_are_never_called_through_a_proxy(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1" if name == "127.0.0.1" else "")
-    async with door() as found:
+    async with fake_server() as found:
         _, failure = await apollo_says(asks(f"http://{name}:{found.port}/v1"), resolve=at("127.0.0.1"))
     assert failure is None
     assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
@@ -149,10 +149,10 @@ async def test_this_machine_is_never_called_through_a_proxy(
         ("HTTPS_PROXY", "http://[", "HTTPS_PROXY is not a URL"),
     ],
 )
-async def test_a_proxy_that_is_not_supported_is_named_and_not_called(
+async def test_an_unsupported_proxy_is_named_in_the_error_and_not_called(
     monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str, told: str
 ) -> None:
-    async with door() as found:
+    async with fake_server() as found:
         monkeypatch.setenv(variable, proxy.format(port=found.port))
         _, failure = await apollo_says(asks("https://models.example/v1"), resolve=at("93.184.216.34"))
     assert isinstance(failure, ProviderFailed)
@@ -164,7 +164,7 @@ async def test_a_proxy_that_is_not_supported_is_named_and_not_called(
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 @pytest.mark.parametrize("value", ["missing.pem", "broken.pem"])
-async def test_certificates_that_are_not_there_are_left_out(
+async def test_a_missing_or_broken_certificate_file_is_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
 ) -> None:
     (tmp_path / "broken.pem").write_text("no certificate")
@@ -172,14 +172,14 @@ async def test_certificates_that_are_not_there_are_left_out(
     async with ProviderServer() as provider:
         outputs, failure = await apollo_says(openai_at(provider))
     assert (outputs[-1], failure) == (Done("stop"), None)
-    async with door(tls=True) as found:
+    async with fake_server(tls=True) as found:
         url = f"https://models.example:{found.port}/v1"
         _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
     assert isinstance(failure, ProviderUnreachable)
     assert "certificate" in failure.detail.lower()
 
 
-async def test_a_key_that_cannot_stand_in_a_header_fails_the_turn_and_is_not_told() -> None:
+async def test_a_key_that_is_not_a_valid_header_fails_the_turn_and_is_not_shown() -> None:
     async with ProviderServer() as provider:
         _, failure = await apollo_says(openai_at(provider) | {"OPENAI_API_KEY": "sk-1\r\nx: y"})
         assert provider.calls == []
@@ -187,7 +187,7 @@ async def test_a_key_that_cannot_stand_in_a_header_fails_the_turn_and_is_not_tol
     assert "sk-1" not in failure.detail
 
 
-async def test_a_refusal_whose_words_do_not_end_is_waited_for_as_an_answer_is() -> None:
+async def test_an_error_body_that_never_ends_times_out() -> None:
     async with ProviderServer() as provider:
         refusal = Failure(500, headers={"content-length": "1000"}, body="{")
         provider.script(Script(failure=refusal))
@@ -212,7 +212,7 @@ print(sorted({"openai", "anthropic", "httpx2", "pydantic_ai"} & set(sys.modules)
 """
 
 
-def test_plain_turns_load_no_sdk() -> None:
+def test_turns_without_tools_import_no_sdk() -> None:
     command = [sys.executable, "-c", PLAIN_TURN]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")

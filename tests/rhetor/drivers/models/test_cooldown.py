@@ -1,4 +1,4 @@
-"""A provider that keeps failing is left alone, and tried again with one call."""
+"""A provider that keeps failing is not called for a while, then tried again with one call."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,8 +32,8 @@ class Clock:
         return self.now
 
 
-class Mood:
-    """Decides each answer of a provider; a test changes its mind."""
+class Answers:
+    """The answer of a provider to every call, which a test can change."""
 
     def __init__(self) -> None:
         self.script = Script(failure=DOWN)
@@ -45,15 +45,15 @@ class Mood:
 class Talk:
     """Turns with one provider, and how many calls each of them made."""
 
-    def __init__(self, driver: ChatDriver, provider: ProviderServer, mood: Mood, clock: Clock) -> None:
+    def __init__(self, driver: ChatDriver, provider: ProviderServer, answers: Answers, clock: Clock) -> None:
         self.driver = driver
         self.provider = provider
-        self.mood = mood
+        self.answers = answers
         self.clock = clock
 
     async def asks(self, script: Script | None = None, *, times: int = 1) -> list[tuple[str, int]]:
-        """The code that each turn ended with (empty: it was answered), and the calls that it made."""
-        self.mood.script = script or self.mood.script
+        """For each turn, its error code ("" if it was answered) and the number of calls that it made."""
+        self.answers.script = script or self.answers.script
         found = []
         for _ in range(times):
             before = len(self.provider.calls)
@@ -67,13 +67,13 @@ class Talk:
 
 @asynccontextmanager
 async def talk(timeouts: Timeouts | None = None) -> AsyncIterator[Talk]:
-    mood, clock = Mood(), Clock()
+    answers, clock = Answers(), Clock()
     async with (
-        ProviderServer(default=mood) as provider,
+        ProviderServer(default=answers) as provider,
         chat_driver(openai_at(provider), timeouts, cooldowns=Cooldowns(clock)) as driver,
     ):
         await driver.preload()
-        yield Talk(driver, provider, mood, clock)
+        yield Talk(driver, provider, answers, clock)
 
 
 FAILED, COOLING = ("provider_failed", 3), ("provider_cooling", 0)
@@ -81,7 +81,7 @@ ANSWERED, TRIED = ("", 1), ("provider_failed", 1)
 FINE = Script(chunks=("a",))
 
 
-async def test_after_three_turns_in_a_row_it_is_not_asked_until_the_cooldown_is_over() -> None:
+async def test_after_three_failed_turns_a_provider_is_not_called_until_its_cooldown_ends() -> None:
     async with talk() as t:
         assert await t.asks(times=4) == [FAILED, FAILED, FAILED, COOLING]
         t.clock.now += 29.9
@@ -91,7 +91,7 @@ async def test_after_three_turns_in_a_row_it_is_not_asked_until_the_cooldown_is_
         assert await t.asks(Script(failure=DOWN), times=4) == [FAILED, FAILED, FAILED, COOLING]
 
 
-async def test_each_cooldown_is_twice_as_long_up_to_five_minutes() -> None:
+async def test_cooldowns_double_up_to_five_minutes() -> None:
     async with talk() as t:
         assert await t.asks(times=3) == [FAILED] * 3
         for seconds in (30, 60, 120, 240, 300, 300):
@@ -101,14 +101,14 @@ async def test_each_cooldown_is_twice_as_long_up_to_five_minutes() -> None:
             assert await t.asks() == [TRIED]  # a trial is one call, without retries
 
 
-async def test_an_answer_ends_the_row() -> None:
+async def test_an_answer_resets_the_count_of_failures() -> None:
     async with talk() as t:
         for _ in range(3):
             assert await t.asks(Script(failure=DOWN), times=2) == [FAILED] * 2
             assert await t.asks(FINE) == [ANSWERED]
 
 
-async def test_the_error_says_when_it_is_tried_again_and_what_to_do() -> None:
+async def test_the_cooldown_error_has_a_retry_time_and_a_hint() -> None:
     async with talk() as t:
         await t.asks(times=3)
         t.clock.now += 6.0
@@ -128,9 +128,7 @@ async def test_the_error_says_when_it_is_tried_again_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(("asked", "cooldown"), [("90", 90.0), ("86400", 3600.0)])
-async def test_a_provider_that_says_when_to_come_back_is_left_alone_until_then(
-    asked: str, cooldown: float
-) -> None:
+async def test_a_provider_with_retry_after_is_not_called_until_then(asked: str, cooldown: float) -> None:
     limited = Script(failure=Failure(429, headers={"retry-after": asked}))
     async with talk() as t:
         assert await t.asks(limited, times=3) == [("rate_limited", 1)] * 3
@@ -151,29 +149,29 @@ async def test_a_provider_that_says_when_to_come_back_is_left_alone_until_then(
         (Script(chunks=("a", "b"), cut_after=1), "provider_cut"),
     ],
 )
-async def test_what_is_not_the_providers_state_never_cools_it(script: Script, code: str) -> None:
+async def test_failures_that_are_not_the_providers_state_start_no_cooldown(script: Script, code: str) -> None:
     async with talk() as t:
         assert await t.asks(script, times=5) == [(code, 1)] * 5
 
 
-async def test_a_refusal_for_the_requests_sake_ends_the_row() -> None:
+async def test_an_error_caused_by_the_request_resets_the_count_of_failures() -> None:
     async with talk() as t:
         for _ in range(2):
             assert await t.asks(Script(failure=DOWN), times=2) == [FAILED] * 2
             assert await t.asks(Script(failure=Failure(400))) == [TRIED]
 
 
-async def test_time_outs_cool_a_provider() -> None:
+async def test_timeouts_start_a_cooldown() -> None:
     async with talk(Timeouts(idle=SHORT / 3)) as t:
         hanging = Script(chunks=("a", "b"), hold={1: "never"})
         assert await t.asks(hanging, times=4) == [("timeout", 1)] * 3 + [COOLING]
 
 
-async def test_one_turn_tries_and_others_wait_no_longer_than_for_its_first_word() -> None:
+async def test_one_turn_tries_the_provider_and_others_fail_until_its_first_chunk() -> None:
     async with talk() as t:
         await t.asks(times=3)
         t.clock.now += 30
-        t.mood.script = Script(chunks=("a", "b"), hold={0: "first", 1: "rest"})
+        t.answers.script = Script(chunks=("a", "b"), hold={0: "first", 1: "rest"})
         async with aclosing((await t.conversation()).send(Prompt("Design a cache"), ())) as outputs:
             assert await anext(outputs) == Began("openai/m")
             first = asyncio.ensure_future(anext(outputs))
@@ -191,11 +189,11 @@ async def test_one_turn_tries_and_others_wait_no_longer_than_for_its_first_word(
     assert (rest[0], rest[-1]) == (Text("b"), Done("stop"))
 
 
-async def test_a_trial_that_is_interrupted_leaves_the_trial_to_the_next_turn() -> None:
+async def test_after_an_interrupted_trial_the_next_turn_tries() -> None:
     async with talk() as t:
         await t.asks(times=3)
         t.clock.now += 30
-        t.mood.script = Script(hold={-1: "never"})
+        t.answers.script = Script(hold={-1: "never"})
         conversation = await t.conversation()
         trial = asyncio.create_task(turn(conversation, "Design a cache"))
         await t.provider.gate("never").reached()
@@ -204,7 +202,7 @@ async def test_a_trial_that_is_interrupted_leaves_the_trial_to_the_next_turn() -
         assert await t.asks(FINE) == [ANSWERED]
 
 
-async def test_another_key_starts_afresh() -> None:
+async def test_a_new_key_ends_the_cooldown() -> None:
     async with talk() as t:
         await t.asks(times=3)
         t.driver.resources.models.reset(openai_at(t.provider) | {"OPENAI_API_KEY": "sk-2"})
@@ -219,7 +217,7 @@ def failing(cooldowns: Cooldowns, target: Target, failure: Exception, blamed: se
 TARGET = Target(Provider("p", "openai", "http://localhost"), "m")
 
 
-def test_a_turn_counts_once_however_many_models_of_a_provider_it_asks() -> None:
+def test_a_turn_counts_once_even_if_it_calls_several_models_of_a_provider() -> None:
     cooldowns, blamed = Cooldowns(Clock()), set[Provider]()
     for _ in range(5):
         failing(cooldowns, TARGET, RateLimited("slow down", retryable=True, status=429), blamed)
@@ -227,7 +225,7 @@ def test_a_turn_counts_once_however_many_models_of_a_provider_it_asks() -> None:
         assert not admission.trial
 
 
-def test_turns_from_before_the_cooldown_do_not_lengthen_it() -> None:
+def test_turns_started_before_the_cooldown_do_not_extend_it() -> None:
     clock = Clock()
     cooldowns, down = Cooldowns(clock), ProviderFailed("down", retryable=True, status=503)
     early = [cooldowns.admit(TARGET, set()) for _ in range(6)]
@@ -248,7 +246,7 @@ def test_turns_from_before_the_cooldown_do_not_lengthen_it() -> None:
         OSError("something else"),
     ],
 )
-def test_what_tells_nothing_of_the_provider_changes_nothing(failure: Exception) -> None:
+def test_failures_unrelated_to_the_provider_are_not_counted(failure: Exception) -> None:
     clock = Clock()
     cooldowns, down = Cooldowns(clock), ProviderFailed("down", retryable=True, status=503)
     failing(cooldowns, TARGET, down, set())
@@ -262,7 +260,7 @@ def test_what_tells_nothing_of_the_provider_changes_nothing(failure: Exception) 
     assert cooldowns.admit(TARGET, set()).trial
 
 
-def test_other_providers_are_asked_as_ever() -> None:
+def test_other_providers_are_not_affected_by_a_cooldown() -> None:
     cooldowns = Cooldowns(Clock())
     for _ in range(3):
         failing(cooldowns, TARGET, RateLimited("slow down", retryable=True, status=429), set())

@@ -1,4 +1,4 @@
-"""The time that a turn has: what runs out, when, and what a cancellation means."""
+"""Time limits of a turn: which one expires, when, and what a cancellation means."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Interrupt
 
 pytestmark = pytest.mark.anyio
 
-SOON, LATE = 0.02, 30.0  # seconds; the tests wait for what is SOON, and would fail if they waited for LATE
+SOON, LATE = 0.02, 30.0  # seconds; tests wait for SOON, and would time out if they waited for LATE
 
 
 async def forever() -> None:
@@ -22,26 +22,26 @@ async def phase_of(deadline: Deadline) -> str:
     return over.value.phase
 
 
-async def test_the_first_wait_ends_with_its_time() -> None:
+async def test_the_first_wait_ends_at_the_first_chunk_timeout() -> None:
     with Deadline(Timeouts(first_chunk=SOON, idle=LATE, total=LATE)) as deadline:
         assert await phase_of(deadline) == "first_chunk"
 
 
-async def test_after_a_sign_of_life_the_shorter_time_holds() -> None:
+async def test_the_idle_timeout_applies_after_the_first_chunk() -> None:
     with Deadline(Timeouts(first_chunk=LATE, idle=SOON, total=LATE)) as deadline:
         await deadline.wait(asyncio.sleep(0))
         deadline.alive()
         assert await phase_of(deadline) == "idle"
 
 
-async def test_waits_without_a_sign_of_life_add_up() -> None:
+async def test_waits_without_any_output_add_up() -> None:
     times = Timeouts(first_chunk=4 * SOON, idle=LATE, total=LATE)
     with Deadline(times) as deadline, pytest.raises(DeadlineExceeded):
         for _ in range(1000):
             await deadline.wait(asyncio.sleep(SOON))
 
 
-async def test_the_total_holds_however_lively_the_other_side_is() -> None:
+async def test_the_total_timeout_applies_even_if_output_keeps_coming() -> None:
     times = Timeouts(first_chunk=LATE, idle=LATE, total=4 * SOON)
     with Deadline(times) as deadline, pytest.raises(DeadlineExceeded, match="total"):
         for _ in range(1000):
@@ -49,7 +49,7 @@ async def test_the_total_holds_however_lively_the_other_side_is() -> None:
             deadline.alive()
 
 
-async def test_each_call_has_its_own_time_for_the_first_chunk() -> None:
+async def test_each_call_has_its_own_first_chunk_timeout() -> None:
     with Deadline(Timeouts(first_chunk=4 * SOON, idle=LATE, total=LATE)) as deadline:
         for _ in range(3):
             deadline.call()
@@ -59,7 +59,7 @@ async def test_each_call_has_its_own_time_for_the_first_chunk() -> None:
         await deadline.wait(asyncio.sleep(0))
 
 
-async def test_a_call_after_an_idle_one_waits_for_its_first_chunk_again() -> None:
+async def test_a_new_call_starts_with_the_first_chunk_timeout_again() -> None:
     with Deadline(Timeouts(first_chunk=SOON, idle=LATE, total=LATE)) as deadline:
         deadline.alive()
         await deadline.wait(asyncio.sleep(0))
@@ -67,7 +67,7 @@ async def test_a_call_after_an_idle_one_waits_for_its_first_chunk_again() -> Non
         assert await phase_of(deadline) == "first_chunk"
 
 
-async def test_a_pause_is_bounded_by_the_total_alone() -> None:
+async def test_a_pause_is_limited_only_by_the_total_timeout() -> None:
     with Deadline(Timeouts(first_chunk=SOON, idle=SOON, total=6 * SOON)) as deadline:
         await deadline.pause(asyncio.sleep(2 * SOON))
         assert 0 < deadline.left < 5 * SOON
@@ -79,7 +79,7 @@ async def test_a_pause_is_bounded_by_the_total_alone() -> None:
             await deadline.wait(asyncio.sleep(0))
 
 
-async def test_interrupting_ends_a_pause_and_no_call_goes_on_after_it() -> None:
+async def test_interrupting_ends_a_pause_and_any_later_call() -> None:
     with Deadline(Timeouts()) as deadline:
         asyncio.get_running_loop().call_soon(deadline.interrupt)
         with pytest.raises(Interrupted):
@@ -89,7 +89,7 @@ async def test_interrupting_ends_a_pause_and_no_call_goes_on_after_it() -> None:
             await deadline.wait(forever())
 
 
-async def test_time_between_waits_is_the_readers_own() -> None:
+async def test_time_between_waits_does_not_count() -> None:
     with Deadline(Timeouts(first_chunk=4 * SOON, idle=LATE, total=LATE)) as deadline:
         await deadline.wait(asyncio.sleep(0))
         await asyncio.sleep(6 * SOON)
@@ -97,7 +97,7 @@ async def test_time_between_waits_is_the_readers_own() -> None:
         assert await phase_of(deadline) == "first_chunk"
 
 
-async def test_interrupting_ends_the_wait_and_every_later_one() -> None:
+async def test_interrupting_ends_the_current_and_every_later_wait() -> None:
     with Deadline(Timeouts()) as deadline:
         asyncio.get_running_loop().call_soon(deadline.interrupt)
         for _ in range(2):
@@ -105,7 +105,7 @@ async def test_interrupting_ends_the_wait_and_every_later_one() -> None:
                 await deadline.wait(forever())
 
 
-async def test_a_cancellation_from_outside_goes_first() -> None:
+async def test_a_cancellation_takes_precedence_over_an_interrupt() -> None:
     with Deadline(Timeouts()) as deadline:
         waiting = asyncio.create_task(deadline.wait(forever()))
         await asyncio.sleep(0)
@@ -116,7 +116,7 @@ async def test_a_cancellation_from_outside_goes_first() -> None:
 
 
 @pytest.mark.parametrize("answer", ["another error", "nothing"])
-async def test_what_an_awaitable_makes_of_its_cancellation_does_not_stay_with_the_task(answer: str) -> None:
+async def test_an_interrupt_leaves_no_cancellation_request_on_the_task(answer: str) -> None:
     async def stubborn() -> str:
         try:
             await forever()

@@ -1,4 +1,4 @@
-"""Plain turns, over real HTTP, in both providers' languages."""
+"""Turns without tools over real HTTP, with the OpenAI and the Anthropic API."""
 
 import asyncio
 import socket
@@ -32,11 +32,11 @@ pytestmark = pytest.mark.anyio
 
 At = Callable[[ProviderServer], dict[str, str]]
 BOTH = pytest.mark.parametrize(("at", "ref"), [(openai_at, "openai/m"), (anthropic_at, "anthropic/m")])
-SHORT = 1.0  # seconds, for the one time-out that a test is about
+SHORT = 1.0  # seconds, for the one timeout under test
 
 
 @BOTH
-async def test_a_turn_streams_words_then_usage_then_done(at: At, ref: str) -> None:
+async def test_a_turn_streams_text_then_usage_then_done(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(reasoning=("hm",), chunks=("Use ", "LRU"), usage=Tokens(12, 3, cached=4)))
         outputs, failure = await apollo_says(at(provider))
@@ -59,7 +59,7 @@ HISTORY = [
 ]
 
 
-async def test_openai_is_asked_with_prompt_history_and_message() -> None:
+async def test_openai_receives_prompt_history_and_message() -> None:
     async with ProviderServer() as provider, chat_driver(openai_at(provider)) as driver:
         await turn(await driver.open(APOLLO), "Design a cache", HISTORY)
     assert provider.requests == [
@@ -79,7 +79,7 @@ async def test_openai_is_asked_with_prompt_history_and_message() -> None:
     assert [call.key for call in provider.calls] == ["sk-1"]
 
 
-async def test_anthropic_is_asked_with_prompt_history_and_message() -> None:
+async def test_anthropic_receives_prompt_history_and_message() -> None:
     async with ProviderServer() as provider, chat_driver(anthropic_at(provider)) as driver:
         await turn(await driver.open(APOLLO), "Design a cache", HISTORY)
     assert provider.requests == [
@@ -98,7 +98,7 @@ async def test_anthropic_is_asked_with_prompt_history_and_message() -> None:
 
 
 @BOTH
-async def test_a_peer_without_a_prompt_sends_none(at: At, ref: str) -> None:
+async def test_a_peer_without_a_system_prompt_sends_none(at: At, ref: str) -> None:
     async with ProviderServer() as provider, chat_driver(at(provider)) as driver:
         await turn(await driver.open(replace(APOLLO, prompt="")), "Hi")
     assert "system" not in provider.requests[0]
@@ -118,7 +118,7 @@ async def test_a_peer_without_a_prompt_sends_none(at: At, ref: str) -> None:
         (anthropic_at, "tool_use", "tool_calls"),
     ],
 )
-async def test_the_reason_for_the_end_is_told_in_openais_words(at: At, theirs: str, ours: str) -> None:
+async def test_the_finish_reason_is_reported_in_openais_terms(at: At, theirs: str, ours: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a",), finish=theirs))
         outputs, _ = await apollo_says(at(provider))
@@ -143,7 +143,7 @@ async def test_the_reason_for_the_end_is_told_in_openais_words(at: At, theirs: s
         (Failure(502, headers={"content-type": "text/html"}, body="<h1>no</h1>"), ProviderFailed, True),
     ],
 )
-async def test_a_refusal_is_a_typed_error(
+async def test_an_error_status_raises_a_typed_error(
     at: At, ref: str, refusal: Failure, kind: type[ProviderFailed], retryable: bool
 ) -> None:
     async with ProviderServer(default=lambda asked: Script(failure=refusal)) as provider:
@@ -159,7 +159,7 @@ async def test_a_refusal_is_a_typed_error(
     assert failure.data["hint"]
 
 
-async def test_a_refusal_tells_the_providers_words_and_what_to_do() -> None:
+async def test_an_error_has_the_providers_message_and_a_hint() -> None:
     async with ProviderServer() as provider:
         provider.script(Script(failure=Failure(401)))
         _, failure = await apollo_says(anthropic_at(provider))
@@ -175,7 +175,7 @@ async def test_a_refusal_tells_the_providers_words_and_what_to_do() -> None:
     }
 
 
-async def test_a_used_up_account_is_not_worth_a_retry() -> None:
+async def test_an_exhausted_quota_is_not_retryable() -> None:
     async with ProviderServer() as provider:
         provider.script(Script(failure=Failure(429, "quota")))
         _, failure = await apollo_says(openai_at(provider))
@@ -183,7 +183,7 @@ async def test_a_used_up_account_is_not_worth_a_retry() -> None:
     assert (type(failure), failure.retryable, failure.data["status"]) == (ProviderFailed, False, 429)
 
 
-async def test_a_key_that_a_provider_repeats_is_masked() -> None:
+async def test_a_key_repeated_by_the_provider_is_masked() -> None:
     async with ProviderServer() as provider:
         body = '{"error": {"message": "Incorrect API key provided: sk-1"}}'
         provider.script(Script(failure=Failure(401, body=body)))
@@ -205,7 +205,7 @@ async def test_a_key_that_a_provider_repeats_is_masked() -> None:
         ({}, None),
     ],
 )
-async def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+async def test_every_form_of_retry_after_is_parsed(headers: dict[str, str], seconds: float | None) -> None:
     assert NOW == 1_790_000_000.0  # Mon, 21 Sep 2026 14:13:20 GMT
     refused = Script(failure=Failure(429, headers=headers))
     async with ProviderServer(default=lambda asked: refused) as provider:
@@ -217,7 +217,7 @@ async def test_retry_after_is_read_in_every_form(headers: dict[str, str], second
 @BOTH
 @pytest.mark.parametrize("fault", ["cut_after", "end_after", "malformed_after"])
 @pytest.mark.parametrize("after", [0, 1, 2])
-async def test_a_stream_that_breaks_off_keeps_what_came(at: At, ref: str, fault: str, after: int) -> None:
+async def test_a_broken_stream_keeps_the_partial_output(at: At, ref: str, fault: str, after: int) -> None:
     faults: dict[str, Any] = {fault: after}
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a", "b"), **faults))
@@ -229,7 +229,7 @@ async def test_a_stream_that_breaks_off_keeps_what_came(at: At, ref: str, fault:
 
 
 @BOTH
-async def test_an_error_event_in_mid_stream_is_typed(at: At, ref: str) -> None:
+async def test_an_error_event_within_a_stream_raises_a_typed_error(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a", "b"), error_after=1, failure=Failure(500)))
         outputs, failure = await apollo_says(at(provider))
@@ -239,14 +239,14 @@ async def test_an_error_event_in_mid_stream_is_typed(at: At, ref: str) -> None:
 
 
 @BOTH
-async def test_an_overload_in_mid_stream_is_told_as_such(at: At, ref: str) -> None:
+async def test_an_overload_within_a_stream_is_reported_as_a_rate_limit(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a",), error_after=1, failure=Failure(429)))
         _, failure = await apollo_says(at(provider))
     assert type(failure) is RateLimited
 
 
-async def test_a_provider_that_is_not_there_is_unreachable() -> None:
+async def test_a_provider_that_does_not_listen_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     environment = {
@@ -260,7 +260,7 @@ async def test_a_provider_that_is_not_there_is_unreachable() -> None:
     assert failure.retryable
 
 
-async def test_a_provider_that_hangs_up_at_once_is_unreachable() -> None:
+async def test_a_provider_that_closes_the_connection_is_unreachable() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -283,7 +283,7 @@ async def test_a_provider_that_hangs_up_at_once_is_unreachable() -> None:
     ],
     ids=["no answer", "no next chunk", "a byte at a time", "without end"],
 )
-async def test_waiting_has_an_end(at: At, ref: str, script: Script, phase: str) -> None:
+async def test_every_phase_of_a_call_times_out(at: At, ref: str, script: Script, phase: str) -> None:
     async with ProviderServer() as provider:
         provider.script(script)
         async with chat_driver(at(provider), Timeouts(**{phase: SHORT})) as driver:
@@ -296,10 +296,10 @@ async def test_waiting_has_an_end(at: At, ref: str, script: Script, phase: str) 
     assert (failure.data["phase"], failure.retryable) == (phase, True)
 
 
-async def test_a_connection_that_does_not_come_about_times_out() -> None:
+async def test_a_connection_attempt_times_out() -> None:
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(2):  # nobody accepts, so a full backlog leaves further callers waiting
+        for _ in range(2):  # nothing is accepted, so a full backlog keeps further callers waiting
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(server.getsockname())
@@ -311,20 +311,20 @@ async def test_a_connection_that_does_not_come_about_times_out() -> None:
 
 
 @BOTH
-async def test_a_slow_reader_is_not_a_slow_provider(at: At, ref: str) -> None:
+async def test_a_slow_reader_causes_no_timeout(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a", "b"), hold={1: "go"}))
         async with chat_driver(at(provider), Timeouts(idle=SHORT)) as driver:
             await driver.preload()
             async with aclosing(await _sending(driver)) as outputs:
                 assert [await anext(outputs), await anext(outputs)] == [Began(ref), Text("a")]
-                await asyncio.sleep(2 * SHORT)  # time that passes is the subject
+                await asyncio.sleep(2 * SHORT)  # the test is about time that passes
                 provider.gate("go").release()
                 assert await anext(outputs) == Text("b")
 
 
 @BOTH
-async def test_leaving_a_turn_ends_it_at_the_provider(at: At, ref: str) -> None:
+async def test_closing_a_turn_closes_the_call_to_the_provider(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a", "b"), hold={1: "never"}))
         async with chat_driver(at(provider)) as driver:
@@ -351,7 +351,7 @@ async def test_interrupting_ends_the_iterator_and_the_call(at: At, ref: str) -> 
 
 
 @BOTH
-async def test_interrupting_before_the_first_word_ends_the_call_too(at: At, ref: str) -> None:
+async def test_interrupting_before_the_first_chunk_ends_the_call(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(hold={-1: "never"}))
         async with chat_driver(at(provider)) as driver:
@@ -364,7 +364,7 @@ async def test_interrupting_before_the_first_word_ends_the_call_too(at: At, ref:
 
 
 @BOTH
-async def test_cancelling_the_reader_is_not_swallowed(at: At, ref: str) -> None:
+async def test_cancelling_the_reader_raises_cancelled_error(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(hold={0: "never"}))
         async with chat_driver(at(provider)) as driver:
@@ -377,7 +377,7 @@ async def test_cancelling_the_reader_is_not_swallowed(at: At, ref: str) -> None:
 
 
 @BOTH
-async def test_turns_after_each_other_share_a_connection(at: At, ref: str) -> None:
+async def test_consecutive_turns_share_a_connection(at: At, ref: str) -> None:
     async with ProviderServer() as provider, chat_driver(at(provider)) as driver:
         conversation = await driver.open(APOLLO)
         for _ in range(3):
@@ -386,7 +386,7 @@ async def test_turns_after_each_other_share_a_connection(at: At, ref: str) -> No
 
 
 @BOTH
-async def test_an_answer_is_whole_when_the_provider_says_so_and_not_when_its_body_ends(
+async def test_an_answer_is_complete_at_the_closing_event_not_at_the_end_of_the_body(
     at: At, ref: str
 ) -> None:
     async with ProviderServer() as provider:
@@ -396,7 +396,7 @@ async def test_an_answer_is_whole_when_the_provider_says_so_and_not_when_its_bod
         assert await provider.calls[0].ended() == "left"
 
 
-async def test_a_provider_on_this_machine_gets_no_key_that_is_not_there() -> None:
+async def test_a_local_provider_without_a_key_gets_no_authorization_header() -> None:
     async with ProviderServer(key="") as provider:
         url = f"{provider.url}/v1"
         outputs, failure = await apollo_says({"OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"})
@@ -404,7 +404,7 @@ async def test_a_provider_on_this_machine_gets_no_key_that_is_not_there() -> Non
         assert "authorization" not in provider.calls[0].headers
 
 
-async def test_what_the_process_knows_of_an_organization_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_organization_variables_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
     async with ProviderServer() as provider:
@@ -417,7 +417,7 @@ async def test_without_a_provider_the_offline_model_answers() -> None:
     assert (outputs[0], outputs[-1], failure) == (Began("offline"), Done("stop"), None)
 
 
-async def test_a_model_that_is_not_there_fails_the_turn() -> None:
+async def test_an_unknown_model_fails_the_turn() -> None:
     async with chat_driver({}) as driver:
         outputs, failure = await turn(await driver.open(replace(APOLLO, model="nobody/m")), "Hi")
     assert (outputs, type(failure)) == ([], ModelUnknown)
@@ -433,7 +433,7 @@ async def _sending(driver: Any) -> Any:
 
 
 class Resolver:
-    """Gives one address after the other for the same name; the last one stays."""
+    """Returns the addresses one after the other for the same name, then the last one for ever."""
 
     def __init__(self, *addresses: str) -> None:
         self._addresses = list(addresses)
@@ -445,7 +445,7 @@ class Resolver:
         return [ip_address(first)]
 
 
-async def test_the_address_that_was_checked_is_called_by_its_name() -> None:
+async def test_the_checked_address_is_called_with_the_host_name() -> None:
     async with ProviderServer() as provider:
         place = provider.url.replace("127.0.0.1", "models.example")
         environment = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{place}/v1", "RHETOR_MODEL": "m"}
@@ -455,7 +455,7 @@ async def test_the_address_that_was_checked_is_called_by_its_name() -> None:
         assert f"http://{provider.calls[0].headers['host']}" == place
 
 
-async def test_a_name_that_moves_out_of_reach_is_not_followed() -> None:
+async def test_a_host_name_that_changes_to_a_forbidden_address_is_not_called() -> None:
     async with ProviderServer() as provider:
         place = provider.url.replace("127.0.0.1", "models.example")
         environment = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{place}/v1", "RHETOR_MODEL": "m"}
@@ -465,7 +465,7 @@ async def test_a_name_that_moves_out_of_reach_is_not_followed() -> None:
         assert provider.calls == []
 
 
-async def test_localhost_is_called_wherever_it_listens() -> None:
+async def test_localhost_is_called_on_whichever_address_it_listens() -> None:
     async with ProviderServer() as provider:
         url = provider.url.replace("127.0.0.1", "localhost")
         _, failure = await apollo_says(openai_at(provider) | {"OPENAI_BASE_URL": f"{url}/v1"})

@@ -1,4 +1,4 @@
-"""Which model answers when the peer's own does not, over real HTTP."""
+"""Which model answers if the peer's own model does not, over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -71,7 +71,7 @@ ANSWER = [Text("b"), Usage("spare/n", 5, 1, 0), Done("stop")]
         (Failure(529), 3),
     ],
 )
-async def test_where_the_first_model_cannot_answer_the_second_does(failure: Failure, calls: int) -> None:
+async def test_the_second_model_answers_if_the_first_one_cannot(failure: Failure, calls: int) -> None:
     async with two(Script(failure=failure), FINE) as (driver, one, other):
         outputs, failed = await apollo(driver)
         assert (len(one.calls), len(other.calls)) == (calls, 1)
@@ -89,7 +89,7 @@ async def test_where_the_first_model_cannot_answer_the_second_does(failure: Fail
         (Failure(400, "context_overflow"), ContextOverflow),
     ],
 )
-async def test_what_is_wrong_with_the_message_is_wrong_everywhere(
+async def test_an_error_caused_by_the_message_uses_no_fallback(
     failure: Failure, kind: type[ProviderFailed]
 ) -> None:
     async with two(Script(failure=failure), FINE) as (driver, one, other):
@@ -99,7 +99,7 @@ async def test_what_is_wrong_with_the_message_is_wrong_everywhere(
 
 
 @pytest.mark.parametrize("fault", ["cut_after", "malformed_after", "error_after"])
-async def test_an_answer_that_has_begun_is_not_begun_anew_elsewhere(fault: str) -> None:
+async def test_an_answer_that_has_begun_uses_no_fallback(fault: str) -> None:
     faults: dict[str, Any] = {fault: 1, "failure": Failure(500) if fault == "error_after" else None}
     async with two(Script(chunks=("a", "b"), **faults), FINE) as (driver, one, other):
         outputs, failed = await apollo(driver)
@@ -109,14 +109,14 @@ async def test_an_answer_that_has_begun_is_not_begun_anew_elsewhere(fault: str) 
     assert (failed.retryable, "tried" in failed.data) == (True, False)
 
 
-async def test_an_answer_that_is_cut_before_its_first_word_may_come_from_elsewhere() -> None:
+async def test_an_answer_cut_before_its_first_chunk_uses_the_fallback() -> None:
     async with two(Script(chunks=("a",), cut_after=0), FINE) as (driver, one, other):
         outputs, failed = await apollo(driver)
         assert (len(one.calls), len(other.calls)) == (1, 1)
     assert (outputs[-1], failed) == (Done("stop"), None)
 
 
-async def test_a_model_that_is_silent_leaves_the_next_one_its_own_time() -> None:
+async def test_the_fallback_of_a_silent_model_has_its_own_first_chunk_timeout() -> None:
     hanging = Script(hold={-1: "never"})
     slow = msgspec.structs.replace(FINE, head_delay=SHORT * 0.6)
     async with two(hanging, slow, timeouts=Timeouts(first_chunk=SHORT)) as (driver, one, other):
@@ -126,7 +126,7 @@ async def test_a_model_that_is_silent_leaves_the_next_one_its_own_time() -> None
     assert (outputs[-1], failed) == (Done("stop"), None)
 
 
-async def test_a_turn_without_time_asks_no_further_model() -> None:
+async def test_no_fallback_is_called_after_the_total_timeout() -> None:
     async with two(Script(hold={-1: "never"}), FINE, timeouts=Timeouts(total=SHORT)) as (driver, one, other):
         _, failed = await apollo(driver)
         assert (len(one.calls), len(other.calls)) == (1, 0)
@@ -134,14 +134,14 @@ async def test_a_turn_without_time_asks_no_further_model() -> None:
     assert (failed.data["phase"], "tried" in failed.data) == ("total", False)
 
 
-async def test_a_peer_whose_model_is_unknown_or_without_a_key_is_answered_by_the_fallback() -> None:
+async def test_a_fallback_answers_if_the_model_is_unknown_or_has_no_key() -> None:
     async with two(FINE, FINE) as (driver, one, other):
         for model in ("nobody/m", "anthropic/m"):
             assert await apollo(driver, model) == ([Began("spare/n"), *ANSWER], None)
         assert (len(one.calls), len(other.calls)) == (0, 2)
 
 
-async def test_when_all_fail_the_first_ones_error_lists_them_all() -> None:
+async def test_if_all_models_fail_the_error_of_the_first_lists_them_all() -> None:
     fallbacks = ("spare/n", "nobody/x", "spare/k")
     async with two(Script(failure=Failure(429)), Script(failure=Failure(401)), fallbacks) as (d, one, other):
         outputs, failed = await apollo(d)
@@ -157,7 +157,7 @@ async def test_when_all_fail_the_first_ones_error_lists_them_all() -> None:
     ]
 
 
-async def test_a_message_that_is_too_long_for_a_fallback_may_fit_the_next_one() -> None:
+async def test_a_message_too_long_for_one_fallback_is_sent_to_the_next() -> None:
     async with two(Script(failure=Failure(401)), FINE, ("spare/small", "spare/n")) as (driver, _, other):
         other.script(Script(failure=Failure(400, "context_overflow")))
         outputs, failed = await apollo(driver)
@@ -165,14 +165,14 @@ async def test_a_message_that_is_too_long_for_a_fallback_may_fit_the_next_one() 
     assert failed is None
 
 
-async def test_no_model_is_asked_twice_over() -> None:
+async def test_no_model_is_called_twice_in_a_turn() -> None:
     async with two(Script(failure=Failure(401)), FINE, ("openai/m", "spare/n")) as (driver, one, _):
         outputs, _ = await apollo(driver)
         assert len(one.calls) == 1
     assert outputs == [Began("openai/m"), Began("spare/n"), *ANSWER]
 
 
-async def test_a_fallback_that_breaks_off_ends_the_turn_with_its_own_error() -> None:
+async def test_a_fallback_that_is_cut_fails_the_turn_with_its_own_error() -> None:
     broken = Script(chunks=("b", "c"), cut_after=1)
     async with two(Script(failure=Failure(401)), broken, ("spare/n", "spare/k")) as (driver, _, other):
         outputs, failed = await apollo(driver)
@@ -182,7 +182,7 @@ async def test_a_fallback_that_breaks_off_ends_the_turn_with_its_own_error() -> 
     assert (failed.data["provider"], "tried" in failed.data) == ("spare", False)
 
 
-async def test_without_a_fallback_the_error_is_as_it_was() -> None:
+async def test_without_a_fallback_the_error_is_unchanged() -> None:
     async with two(Script(failure=Failure(401)), FINE, ()) as (driver, _, other):
         _, failed = await apollo(driver)
         assert other.calls == []
@@ -190,7 +190,7 @@ async def test_without_a_fallback_the_error_is_as_it_was() -> None:
     assert set(failed.data) == {"provider", "model", "host", "status", "hint"}
 
 
-async def test_while_a_provider_cools_its_turns_go_straight_to_the_fallback() -> None:
+async def test_during_a_cooldown_turns_go_directly_to_the_fallback() -> None:
     cooldowns = Cooldowns(lambda: 1000.0)
     async with two(Script(failure=Failure(503)), FINE, cooldowns=cooldowns) as (driver, one, other):
         for _ in range(3):
@@ -209,7 +209,7 @@ async def test_while_a_provider_cools_its_turns_go_straight_to_the_fallback() ->
     ]
 
 
-async def test_interrupting_between_two_models_asks_no_further_one() -> None:
+async def test_after_an_interrupt_no_fallback_is_called() -> None:
     asleep = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
@@ -235,7 +235,7 @@ async def test_the_offline_model_needs_no_fallback() -> None:
     assert (outputs[0], outputs[-1], failed) == (Began("offline"), Done("stop"), None)
 
 
-async def test_a_fallback_speaks_its_own_providers_language() -> None:
+async def test_a_fallback_is_called_with_the_api_of_its_own_provider() -> None:
     async with (
         ProviderServer(default=lambda asked: Script(failure=Failure(401))) as one,
         ProviderServer(default=lambda asked: FINE, key="") as other,

@@ -1,4 +1,4 @@
-"""What an answer costs: known prices, the user's own, and none where none is known."""
+"""What an answer costs: known prices, the user's own prices, and no price for unknown models."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def used(input_tokens: int, output_tokens: int, cached: int | None = None, told:
         (target("work/gpt-4o"), used(1000, 100), 0, "0.0035"),
     ],
 )
-async def test_known_models_have_their_price_with_the_caches_own(
+async def test_known_models_have_their_price_with_a_separate_cache_price(
     where: Target, usage: Usage, written: int, price: str
 ) -> None:
     assert await cost(where, usage, written) == price
@@ -61,18 +61,18 @@ async def test_known_models_have_their_price_with_the_caches_own(
     "where",
     [
         target("openai/no-such-model"),
-        target("openai/text-embedding-3-small"),  # in the table, but with no price for what is said
+        target("openai/text-embedding-3-small"),  # in the table, but without a price for output
         target("openai/gpt-4o", "http://127.0.0.1:11434/v1"),
         target("ollama/llama3.2", "http://localhost:11434/v1"),
         target("openai/gpt-4o", "https://relay.example/v1"),
         target("box/gpt-4o", "http://10.0.0.1/v1"),
     ],
 )
-async def test_what_is_not_known_has_no_price(where: Target) -> None:
+async def test_an_unknown_model_has_no_price(where: Target) -> None:
     assert await cost(where, used(1000, 100)) is None
 
 
-async def test_figures_that_contradict_each_other_have_no_price() -> None:
+async def test_contradictory_token_counts_have_no_price() -> None:
     assert await cost(target("openai/gpt-4o"), used(10, 1, cached=20)) is None
 
 
@@ -90,7 +90,7 @@ OWN = Price(Decimal("1"), Decimal("4"), Decimal("0.1"))
         (Price(Decimal(0), Decimal(0)), used(1000, 100), "0"),
     ],
 )
-async def test_the_users_own_price_goes_first_also_on_this_machine(
+async def test_the_users_own_price_takes_precedence_even_for_local_models(
     price: Price, usage: Usage, text: str
 ) -> None:
     assert await cost(target("openai/gpt-4o"), usage, openai__gpt_4o=price) != text
@@ -98,13 +98,13 @@ async def test_the_users_own_price_goes_first_also_on_this_machine(
         assert await cost(where, usage, a__b=price) == text
 
 
-async def test_what_the_provider_charged_goes_before_the_table() -> None:
+async def test_a_cost_reported_by_the_provider_takes_precedence_over_the_table() -> None:
     where = target("openrouter/anthropic/claude-sonnet-4.5", kind="openrouter")
     assert await cost(where, used(1000, 100, told="0.5")) == "0.5"
     assert await cost(where, used(1000, 100)) == "0.0045"
 
 
-async def test_the_table_is_loaded_only_for_whom_it_may_know() -> None:
+async def test_the_price_table_is_loaded_only_for_providers_that_it_covers() -> None:
     idle, asked = Prices({"a/b": OWN}), Prices()
     for known in (target("a/b"), target("ollama/m", "http://127.0.0.1:11434/v1")):
         idle.prepare(known)
@@ -115,13 +115,13 @@ async def test_the_table_is_loaded_only_for_whom_it_may_know() -> None:
     await asked._table
 
 
-def test_the_table_is_not_loaded_with_the_hub() -> None:
+def test_starting_the_hub_does_not_load_the_price_table() -> None:
     code = "import rhetor.app, sys; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
 
 @pytest.mark.parametrize(("at", "ref"), [(openai_at, "openai/m"), (anthropic_at, "anthropic/m")])
-async def test_an_answer_tells_its_cost(at: Any, ref: str) -> None:
+async def test_an_answer_reports_its_cost(at: Any, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(*[Script(chunks=("a",), usage=Tokens(1000, 100, cached=400))] * 2)
         outputs, _ = await apollo_says(at(provider), prices=Prices({ref: OWN}))

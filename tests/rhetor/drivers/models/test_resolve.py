@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Catalog:
-    """Answers for the providers' lists, and counts how often it was asked."""
+    """Stands in for the providers' lists of models, and counts how often they are read."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
@@ -38,12 +38,12 @@ def nowhere(environment: Mapping[str, str]) -> Sequence[LocalServer]:
 
 
 def models(environment: Mapping[str, str], catalog: Any = None, **more: Any) -> Models:
-    """A resolver that looks nowhere on this machine unless told to."""
+    """A resolver that searches no local model servers unless the test passes some."""
     return Models(environment, catalog or Catalog(), **({"servers": nowhere} | more))
 
 
 async def ref(environment: Mapping[str, str], **more: Any) -> str | None:
-    """What `auto` stands for."""
+    """The model that `auto` resolves to."""
     target = await models(environment, **more).resolve("auto")
     return target.ref if target else None
 
@@ -67,28 +67,28 @@ async def test_auto_is_the_first_provider_with_a_key(environment: dict[str, str]
     assert await ref(environment) == found
 
 
-async def test_a_provider_at_its_own_place_is_called_with_its_key() -> None:
+async def test_a_provider_at_its_default_url_is_called_with_its_key() -> None:
     assert await models({"ANTHROPIC_API_KEY": "k"}).resolve(None) == Target(
         Provider("anthropic", "anthropic", "https://api.anthropic.com", "k", "ANTHROPIC_API_KEY"),
         "claude-sonnet-5-5",
     )
 
 
-async def test_a_key_is_not_shown_with_its_provider() -> None:
+async def test_the_repr_of_a_provider_hides_its_key() -> None:
     assert "secret" not in repr(await models({"OPENAI_API_KEY": "secret"}).resolve("auto"))
 
 
 HERE = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
 
 
-async def test_another_base_url_takes_the_first_model_that_is_listed_there() -> None:
+async def test_with_another_base_url_the_first_listed_chat_model_is_selected() -> None:
     catalog = Catalog("nomic-embed-text", "llama", "qwen")
     assert await ref(HERE | {"OPENAI_API_KEY": "k"}, catalog=catalog) == "openai/llama"
     assert await ref(HERE | {"OPENAI_API_KEY": "k", "RHETOR_MODEL": "m"}, catalog=catalog) == "openai/m"
     assert catalog.asked == ["openai"]
 
 
-async def test_another_base_url_that_lists_nothing_is_taken_to_know_the_usual_names() -> None:
+async def test_with_another_base_url_without_a_list_the_usual_model_name_is_used() -> None:
     assert await ref(HERE | {"OPENAI_API_KEY": "k"}) == "openai/gpt-5.4-mini"
 
 
@@ -98,7 +98,7 @@ async def test_a_loopback_base_url_needs_no_key() -> None:
     )
 
 
-async def test_a_base_url_elsewhere_is_not_taken_without_a_key() -> None:
+async def test_a_remote_base_url_without_a_key_is_not_selected() -> None:
     assert await ref({"OPENAI_BASE_URL": "https://8.8.8.8/v1"}) is None
 
 
@@ -114,13 +114,13 @@ async def test_a_private_base_url_needs_an_entry_that_allows_it() -> None:
     )
 
 
-async def test_a_configured_provider_with_a_key_goes_before_the_built_in_ones() -> None:
+async def test_a_configured_provider_with_a_key_takes_precedence_over_built_in_ones() -> None:
     entries = {"work": ProviderEntry("anthropic", api_key_env="WORK_KEY"), "idle": ProviderEntry("openai")}
     environment = {"WORK_KEY": "w", "OPENROUTER_API_KEY": "k"}
     assert await ref(environment, providers=entries) == "work/claude-sonnet-5-5"
 
 
-async def test_a_configured_provider_at_another_place_gets_no_key_that_is_not_named_for_it() -> None:
+async def test_a_provider_at_another_url_gets_only_the_key_configured_for_it() -> None:
     entries = {"other": ProviderEntry("openai", "https://8.8.8.8/v1")}
     target = await models({"OPENAI_API_KEY": "k"}, providers=entries).resolve("other/m")
     assert target == Target(
@@ -131,7 +131,7 @@ async def test_a_configured_provider_at_another_place_gets_no_key_that_is_not_na
 @pytest.mark.parametrize(
     ("default", "found"), [("openai/gpt-x", "openai/gpt-x"), ("offline", None), ("auto", "anthropic/m")]
 )
-async def test_the_configured_default_goes_first(default: str, found: str | None) -> None:
+async def test_the_configured_default_takes_precedence(default: str, found: str | None) -> None:
     environment = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k", "RHETOR_MODEL": "m"}
     assert await ref(environment, default=default) == found
 
@@ -147,7 +147,7 @@ async def test_the_configured_default_goes_first(default: str, found: str | None
         ("vllm/m", "http://127.0.0.1:8000/v1", "m"),
     ],
 )
-async def test_a_model_can_be_named(wanted: str, url: str, model: str) -> None:
+async def test_a_model_can_be_selected_by_name(wanted: str, url: str, model: str) -> None:
     environment = {"OPENAI_API_KEY": "k", "OPENROUTER_API_KEY": "k", "RHETOR_MODEL": "not this one"}
     target = await models(environment, servers=local_servers).resolve(wanted)
     assert isinstance(target, Target)
@@ -155,13 +155,13 @@ async def test_a_model_can_be_named(wanted: str, url: str, model: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["gpt-x", "/m", "openai/", "nobody/m"])
-async def test_a_name_that_is_none_is_refused(wanted: str) -> None:
+async def test_an_invalid_model_name_is_rejected(wanted: str) -> None:
     with pytest.raises(ModelUnknown) as unknown:
         await models({"OPENAI_API_KEY": "k"}, servers=local_servers).resolve(wanted)
     assert set(unknown.value.data) == {"provider", "model", "status", "hint"}
 
 
-async def test_a_named_provider_without_its_key_says_which_variable_to_set() -> None:
+async def test_a_provider_without_its_key_names_the_variable_to_set() -> None:
     with pytest.raises(ProviderDenied) as denied:
         await models({}).resolve("anthropic/m")
     assert denied.value.data == {
@@ -172,7 +172,7 @@ async def test_a_named_provider_without_its_key_says_which_variable_to_set() -> 
     }
 
 
-async def test_what_was_found_is_kept_until_the_environment_changes() -> None:
+async def test_the_resolved_model_is_cached_until_the_environment_changes() -> None:
     catalog = Catalog("llama")
     resolver = models(HERE, catalog)
     found = await asyncio.gather(*(resolver.resolve("auto") for _ in range(5)))
@@ -186,7 +186,7 @@ async def test_what_was_found_is_kept_until_the_environment_changes() -> None:
     assert await resolver.resolve("auto") is None
 
 
-async def test_a_failure_is_not_kept() -> None:
+async def test_a_failed_resolution_is_not_cached() -> None:
     class Down(Catalog):
         async def __call__(self, provider: Provider) -> Sequence[str]:
             if not self.asked:
@@ -202,7 +202,7 @@ async def test_a_failure_is_not_kept() -> None:
     assert target.model == "llama"
 
 
-async def test_without_a_key_a_model_server_on_this_machine_is_found() -> None:
+async def test_without_a_key_a_local_model_server_is_found() -> None:
     async with ProviderServer(models=("bert-embed", "llama3.2:latest", "qwen"), key="") as server:
         found = [LocalServer("ollama", f"{server.url}/v1")]
         assert await ref({}, servers=lambda environment: found) == "ollama/llama3.2:latest"
@@ -214,7 +214,7 @@ async def test_without_a_key_a_model_server_on_this_machine_is_found() -> None:
         assert [call.path for call in server.calls] == ["/v1/models"] * 4
 
 
-async def test_the_search_keeps_to_its_order_and_skips_what_is_no_model_server() -> None:
+async def test_the_search_keeps_its_order_and_skips_other_servers() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 200 OK\r\n\r\n<h1>a site under development</h1>")
@@ -271,7 +271,7 @@ async def test_the_search_keeps_to_its_order_and_skips_what_is_no_model_server()
         ("", "http://127.0.0.1:11434/v1"),
     ],
 )
-def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
+def test_ollama_host_is_parsed_like_ollama_does(host: str, url: str) -> None:
     servers = local_servers({"OLLAMA_HOST": host})
     assert servers == (LocalServer("ollama", url), *LOCAL_SERVERS[1:])
 
@@ -279,18 +279,18 @@ def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
 @pytest.mark.parametrize(
     "host", ["a b", "unix:///run/ollama.sock", "tcp://127.0.0.1:1", "\x00", "a\nb", "a,b"]
 )
-async def test_an_ollama_host_that_names_no_server_stands_for_the_usual_place(host: str) -> None:
+async def test_an_invalid_ollama_host_means_the_default_address(host: str) -> None:
     assert local_servers({"OLLAMA_HOST": host}) == LOCAL_SERVERS
 
 
 @given(st.text())
-def test_no_ollama_host_is_an_error(host: str) -> None:
+def test_any_text_is_accepted_as_ollama_host(host: str) -> None:
     ollama, *_ = local_servers({"OLLAMA_HOST": host})
     parts = urlsplit(ollama.url)
     assert (parts.scheme in ("http", "https"), parts.port is not None) == (True, True)
 
 
-async def test_a_configured_provider_on_this_machine_needs_no_allow_private() -> None:
+async def test_a_configured_loopback_provider_needs_no_allow_private() -> None:
     async with ProviderServer(models=("llama",)) as server:
         entries = {"mine": ProviderEntry("openai", f"{server.url}/v1", "MINE_KEY")}
         target = await models({"MINE_KEY": "k"}, providers=entries).resolve("mine/llama")
@@ -301,7 +301,7 @@ async def test_a_configured_provider_on_this_machine_needs_no_allow_private() ->
     assert refused.value.data["hint"] == "for a private network, set providers.mine.allow_private: true"
 
 
-async def test_both_kinds_of_provider_are_asked_for_their_models() -> None:
+async def test_models_are_listed_for_both_kinds_of_provider() -> None:
     clients = Clients()
     async with ProviderServer(models=("a", "b")) as server:
         here = Reach(loopback=True)

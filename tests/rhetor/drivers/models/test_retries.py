@@ -1,4 +1,4 @@
-"""How often a provider is asked in one turn, and with which pauses: over real HTTP, without waiting."""
+"""How often a provider is called in one turn, and with which pauses: over real HTTP, without waiting."""
 
 import asyncio
 import socket
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.anyio
 
 
 def refusing(failure: Failure) -> ProviderServer:
-    """A provider that never does anything else."""
+    """A provider that fails every call in this way."""
     return ProviderServer(default=lambda asked: Script(failure=failure))
 
 
 @BOTH
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 529])
-async def test_what_may_pass_is_asked_three_times_with_growing_pauses(at: At, ref: str, status: int) -> None:
+async def test_a_retryable_error_is_retried_twice_with_growing_pauses(at: At, ref: str, status: int) -> None:
     naps = Naps()
     async with refusing(Failure(status)) as provider:
         outputs, failure = await apollo_says(at(provider), backoff=backoff(naps))
@@ -65,7 +65,7 @@ async def test_what_may_pass_is_asked_three_times_with_growing_pauses(at: At, re
         (Failure(500, "context_overflow"), ContextOverflow),
     ],
 )
-async def test_what_would_be_refused_again_is_asked_once(
+async def test_a_permanent_error_is_not_retried(
     at: At, ref: str, refusal: Failure, kind: type[ProviderFailed]
 ) -> None:
     naps = Naps()
@@ -83,7 +83,7 @@ async def test_what_would_be_refused_again_is_asked_once(
 
 
 @BOTH
-async def test_an_answer_after_two_refusals_is_an_answer(at: At, ref: str) -> None:
+async def test_an_answer_after_two_errors_completes_the_turn(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(failure=Failure(503)), Script(failure=Failure(429)), Script(chunks=("a", "b")))
         outputs, failure = await apollo_says(at(provider))
@@ -108,7 +108,7 @@ async def test_an_answer_after_two_refusals_is_an_answer(at: At, ref: str) -> No
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-async def test_the_provider_says_how_long_to_wait_up_to_a_minute(
+async def test_retry_after_is_honoured_up_to_a_minute(
     at: At, ref: str, status: int, headers: dict[str, str], naps: list[float]
 ) -> None:
     slept = Naps()
@@ -121,7 +121,7 @@ async def test_the_provider_says_how_long_to_wait_up_to_a_minute(
 
 
 @BOTH
-async def test_an_error_ahead_of_the_first_word_is_a_refusal_in_another_form(at: At, ref: str) -> None:
+async def test_an_error_event_before_the_first_chunk_is_retried(at: At, ref: str) -> None:
     overloaded = Script(chunks=("a",), error_after=0, failure=Failure(529 if at is not openai_at else 429))
     async with ProviderServer() as provider:
         provider.script(overloaded, overloaded, Script(chunks=("b",)))
@@ -131,7 +131,7 @@ async def test_an_error_ahead_of_the_first_word_is_a_refusal_in_another_form(at:
 
 
 @BOTH
-async def test_an_error_after_the_first_word_ends_the_turn(at: At, ref: str) -> None:
+async def test_an_error_event_after_the_first_chunk_ends_the_turn(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(chunks=("a", "b"), error_after=1, failure=Failure(429)))
         outputs, failure = await apollo_says(at(provider))
@@ -140,7 +140,7 @@ async def test_an_error_after_the_first_word_ends_the_turn(at: At, ref: str) -> 
 
 
 @BOTH
-async def test_a_thought_is_a_first_word_too(at: At, ref: str) -> None:
+async def test_an_error_after_reasoning_is_not_retried(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(reasoning=("hm",), chunks=("a",), error_after=1, failure=Failure(500)))
         outputs, failure = await apollo_says(at(provider))
@@ -150,7 +150,7 @@ async def test_a_thought_is_a_first_word_too(at: At, ref: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("phase", ["first_chunk", "idle", "total"])
-async def test_an_answer_that_takes_too_long_is_not_asked_for_again(at: At, ref: str, phase: str) -> None:
+async def test_a_timeout_during_an_answer_is_not_retried(at: At, ref: str, phase: str) -> None:
     hold = {-1 if phase == "first_chunk" else 1: "never"}
     limits = {"first_chunk": Timeouts(first_chunk=SHORT), "idle": Timeouts(idle=SHORT)}
     async with ProviderServer() as provider:
@@ -168,46 +168,46 @@ async def test_an_answer_that_takes_too_long_is_not_asked_for_again(at: At, ref:
 
 
 @dataclass
-class Door:
-    """A port that takes connections and closes them when the request is there; `knocks` counts those."""
+class ClosingServer:
+    """A server that reads each request and closes the connection. `accepted`: how many connections it had."""
 
     url: str = ""
-    knocks: int = 0
+    accepted: int = 0
 
 
 @asynccontextmanager
-async def closed_door() -> AsyncIterator[Door]:
-    door = Door()
+async def closing_server() -> AsyncIterator[ClosingServer]:
+    closing = ClosingServer()
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        door.knocks += 1
+        closing.accepted += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
-        door.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        yield door
+        closing.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield closing
 
 
-async def test_a_provider_that_hangs_up_is_asked_three_times() -> None:
+async def test_a_provider_that_closes_the_connection_is_called_three_times() -> None:
     naps = Naps()
-    async with closed_door() as door:
-        environment = {"OPENAI_BASE_URL": door.url, "RHETOR_MODEL": "m"}
+    async with closing_server() as closing:
+        environment = {"OPENAI_BASE_URL": closing.url, "RHETOR_MODEL": "m"}
         _, failure = await apollo_says(environment, backoff=backoff(naps))
-        assert door.knocks == 3
+        assert closing.accepted == 3
     assert (type(failure), naps) == (ProviderUnreachable, [0.25, 0.5])
 
 
-async def test_a_provider_that_has_to_be_asked_for_its_models_is_asked_three_times_too() -> None:
+async def test_reading_a_providers_list_of_models_is_tried_three_times() -> None:
     naps = Naps()
-    async with closed_door() as door:
-        outputs, failure = await apollo_says({"OPENAI_BASE_URL": door.url}, backoff=backoff(naps))
+    async with closing_server() as closing:
+        outputs, failure = await apollo_says({"OPENAI_BASE_URL": closing.url}, backoff=backoff(naps))
     assert (outputs, type(failure)) == ([], ProviderUnreachable)
-    # not the knocks: aiohttp repeats a GET by itself where the connection was closed under it
+    # not the number of connections: aiohttp repeats a GET if its connection was closed
     assert naps == [0.25, 0.5]
 
 
-async def test_a_port_that_nobody_listens_on_is_tried_three_times() -> None:
+async def test_a_port_on_which_nothing_listens_is_tried_three_times() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     naps = Naps()
@@ -217,11 +217,11 @@ async def test_a_port_that_nobody_listens_on_is_tried_three_times() -> None:
     assert (failure.data["attempts"], naps) == (3, [0.25, 0.5])
 
 
-async def test_a_connection_that_does_not_come_about_is_tried_three_times() -> None:
+async def test_a_connection_that_times_out_is_tried_three_times() -> None:
     naps = Naps()
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(2):  # nobody accepts, so a full backlog leaves further callers waiting
+        for _ in range(2):  # nothing is accepted, so a full backlog keeps further callers waiting
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(server.getsockname())
@@ -232,7 +232,7 @@ async def test_a_connection_that_does_not_come_about_is_tried_three_times() -> N
     assert (failure.data["phase"], failure.data["attempts"], naps) == ("connect", 3, [0.25, 0.5])
 
 
-async def test_a_pause_that_the_turn_has_no_time_for_is_not_begun() -> None:
+async def test_a_pause_longer_than_the_rest_of_the_turn_is_not_started() -> None:
     naps = Naps()
     async with refusing(Failure(429, headers={"retry-after": "7"})) as provider:
         _, failure = await apollo_says(openai_at(provider), Timeouts(total=5), backoff=backoff(naps))
@@ -242,9 +242,9 @@ async def test_a_pause_that_the_turn_has_no_time_for_is_not_begun() -> None:
 
 
 @BOTH
-async def test_each_call_has_its_own_time_for_the_first_chunk(at: At, ref: str) -> None:
+async def test_each_call_has_its_own_first_chunk_timeout(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
-        first_chunk = 2.0  # less than both calls take, and far more than one
+        first_chunk = 2.0  # shorter than both calls together, and much longer than one
         slow = Script(failure=Failure(503), head_delay=first_chunk * 0.6)
         provider.script(slow, Script(chunks=("a",), head_delay=first_chunk * 0.6))
         async with chat_driver(at(provider), Timeouts(first_chunk=first_chunk)) as driver:
@@ -254,21 +254,21 @@ async def test_each_call_has_its_own_time_for_the_first_chunk(at: At, ref: str) 
     assert (outputs[-1], failure) == (Done("stop"), None)
 
 
-class Bed:
-    """A sleep from which nobody wakes; `taken` once somebody sleeps."""
+class EndlessSleep:
+    """A sleep that never ends; `begun` is set when it begins."""
 
     def __init__(self) -> None:
-        self.taken = asyncio.Event()
+        self.begun = asyncio.Event()
 
     async def __call__(self, seconds: float) -> None:
-        self.taken.set()
+        self.begun.set()
         await asyncio.Event().wait()
 
 
-async def test_a_pause_counts_for_the_turns_total_and_for_nothing_else() -> None:
+async def test_a_pause_counts_only_towards_the_total_timeout() -> None:
     async with refusing(Failure(503)) as provider:
         timeouts = Timeouts(first_chunk=SHORT / 3, idle=SHORT / 3, total=SHORT)
-        patient = Backoff(dice=lambda: 0.01, sleep=Bed())
+        patient = Backoff(dice=lambda: 0.01, sleep=EndlessSleep())
         async with chat_driver(openai_at(provider), timeouts, backoff=patient) as driver:
             await driver.preload()
             begun = asyncio.get_running_loop().time()
@@ -279,24 +279,24 @@ async def test_a_pause_counts_for_the_turns_total_and_for_nothing_else() -> None
     assert (type(failure), failure.data["status"]) == (ProviderFailed, 503)
 
 
-async def test_interrupting_ends_a_pause_and_no_call_follows() -> None:
-    bed = Bed()
+async def test_interrupting_ends_a_pause_and_no_retry_follows() -> None:
+    endless = EndlessSleep()
     async with refusing(Failure(503)) as provider:
-        async with chat_driver(openai_at(provider), backoff=Backoff(sleep=bed)) as driver:
+        async with chat_driver(openai_at(provider), backoff=Backoff(sleep=endless)) as driver:
             conversation = await driver.open(APOLLO)
             running = asyncio.create_task(turn(conversation, "Design a cache"))
-            await bed.taken.wait()
+            await endless.begun.wait()
             await conversation.interrupt()
             assert await running == ([Began("openai/m")], None)
         assert len(provider.calls) == 1
 
 
-async def test_cancelling_ends_a_pause_and_is_not_swallowed() -> None:
-    bed = Bed()
+async def test_cancelling_ends_a_pause_and_raises_cancelled_error() -> None:
+    endless = EndlessSleep()
     async with refusing(Failure(503)) as provider:
-        async with chat_driver(openai_at(provider), backoff=Backoff(sleep=bed)) as driver:
+        async with chat_driver(openai_at(provider), backoff=Backoff(sleep=endless)) as driver:
             running = asyncio.create_task(turn(await driver.open(APOLLO), "Design a cache"))
-            await bed.taken.wait()
+            await endless.begun.wait()
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
@@ -304,7 +304,7 @@ async def test_cancelling_ends_a_pause_and_is_not_swallowed() -> None:
 
 
 @BOTH
-async def test_a_refused_call_leaves_its_connection_for_the_next_one(at: At, ref: str) -> None:
+async def test_a_failed_call_leaves_its_connection_open_for_the_next(at: At, ref: str) -> None:
     async with ProviderServer() as provider, chat_driver(at(provider)) as driver:
         provider.script(Script(failure=Failure(503)), Script(failure=Failure(503)))
         async with aclosing((await driver.open(APOLLO)).send(Prompt("Hi"), ())) as outputs:

@@ -1,4 +1,4 @@
-"""Answers in every form that is known: the right text or a typed error, however the bytes are cut."""
+"""Answers in every known form: the right text or a typed error, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Outcome = tuple[list[tuple[str, str]], list[Output], tuple[type[ProviderFailed],
 
 
 def read(api: API, *pieces: bytes) -> Outcome:
-    """The text by channel, the other outputs, and the error of a body that comes in these pieces."""
+    """Return the text by channel, the other outputs and the error of a body that arrives in these pieces."""
     target = Target(Provider("p", api, "https://api.example/v1"), "m")
     reader = AnswerReader(target, Completion(target) if api == "openai" else Message(target))
     outputs: list[Output] = []
@@ -53,7 +53,7 @@ def test_the_corpus_is_large_enough_and_its_names_are_unique() -> None:
 
 
 @ALL
-def test_each_variant_has_its_text_or_its_typed_error(variant: Variant) -> None:
+def test_each_variant_gives_its_text_or_its_typed_error(variant: Variant) -> None:
     texts, others, failure = read(variant.api, variant.body)
     assert (joined(texts, "answer"), joined(texts, "reasoning")) == (variant.text, variant.reasoning)
     if variant.error is not None:
@@ -68,11 +68,11 @@ def test_each_variant_has_its_text_or_its_typed_error(variant: Variant) -> None:
 
 
 @ALL
-def test_each_variant_gives_the_same_byte_by_byte(variant: Variant) -> None:
+def test_each_variant_gives_the_same_result_byte_by_byte(variant: Variant) -> None:
     assert read(variant.api, *(bytes((byte,)) for byte in variant.body)) == read(variant.api, variant.body)
 
 
-# what differs on the way through the client and the exchange
+# variants that the HTTP layer handles differently
 OVER_HTTP = {
     "openai: as documented",
     "openai: no [DONE]",
@@ -93,7 +93,7 @@ OVER_HTTP = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("variant", [v for v in CORPUS if v.name in OVER_HTTP], ids=lambda v: v.name)
-async def test_variants_come_over_http_as_they_are_read(variant: Variant) -> None:
+async def test_variants_give_the_same_result_over_http(variant: Variant) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
@@ -134,7 +134,7 @@ BODIES = st.one_of(
 
 
 @given(BODIES, st.lists(st.integers(0, 1 << 16), max_size=10))
-def test_any_chunking_of_any_events_gives_the_same(body: tuple[API, bytes], places: list[int]) -> None:
+def test_any_chunking_of_any_events_gives_the_same_result(body: tuple[API, bytes], places: list[int]) -> None:
     """Also of events of both APIs in one stream: each outcome is outputs and at most one typed error."""
     api, data = body
     whole = read(api, data)
@@ -144,7 +144,7 @@ def test_any_chunking_of_any_events_gives_the_same(body: tuple[API, bytes], plac
 
 
 @given(BODIES, st.lists(st.tuples(st.integers(0, 1 << 16), st.binary(min_size=1, max_size=4)), max_size=4))
-def test_damaged_bytes_end_in_an_answer_or_in_a_typed_error(
+def test_damaged_bytes_give_an_answer_or_a_typed_error(
     body: tuple[API, bytes], damage: list[tuple[int, bytes]]
 ) -> None:
     api, data = body
@@ -171,9 +171,7 @@ ODD = st.recursive(
 @given(
     st.sampled_from(["openai", "anthropic"]), st.lists(ODD, max_size=4), st.sampled_from(["", "error", "x"])
 )
-def test_values_of_any_type_end_in_an_answer_or_in_a_typed_error(
-    api: API, odd: list[object], name: str
-) -> None:
+def test_values_of_any_type_give_an_answer_or_a_typed_error(api: API, odd: list[object], name: str) -> None:
     body = b"".join(f"event: {name}\ndata: {json.dumps(value)}\n\n".encode() for value in odd)
     _, others, failure = read(api, body + b"data: [DONE]\n\n")
     assert (failure is None) == (bool(others) and isinstance(others[-1], Done))
@@ -183,9 +181,7 @@ WORDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, m
 
 
 @given(WORDS, st.sampled_from(["utf-8", "escaped"]), st.lists(st.integers(0, 1 << 16), max_size=10))
-def test_a_text_cut_within_its_characters_is_whole_again(
-    words: list[str], how: str, places: list[int]
-) -> None:
+def test_a_text_cut_within_its_characters_is_joined(words: list[str], how: str, places: list[int]) -> None:
     """Whether a server cuts its text between the bytes of a character, or between its two escapes."""
     text = "x" + "".join(words).replace("\x85", "")
     if how == "utf-8":
@@ -200,7 +196,7 @@ def test_a_text_cut_within_its_characters_is_whole_again(
 
 
 def json_string(piece: bytes) -> bytes:
-    """Bytes as a JSON string, without any escape that is not needed."""
+    """Return the bytes as a JSON string with only the necessary escapes."""
     odd = [(b"\\", b"\\\\"), (b'"', b'\\"'), *((bytes((c,)), b"\\u%04x" % c) for c in range(32))]
     for char, escape in odd:
         piece = piece.replace(char, escape)
@@ -213,7 +209,7 @@ def split(items: list[bytes], places: list[int]) -> list[list[bytes]]:
 
 
 @pytest.mark.anyio
-async def test_an_answer_ends_although_the_connection_stays_open_without_done() -> None:
+async def test_an_answer_without_done_ends_even_if_the_connection_stays_open() -> None:
     async def linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + CORPUS[2].body)
@@ -226,7 +222,7 @@ async def test_an_answer_ends_although_the_connection_stays_open_without_done() 
     assert (outputs[-1], failure) == (Done("stop"), None)
 
 
-def test_a_body_that_is_cut_anywhere_never_gives_an_answer_that_is_not_whole() -> None:
+def test_a_truncated_body_never_gives_a_complete_answer() -> None:
     body = CORPUS[0].body
     for size in range(len(body)):
         texts, _, failure = read("openai", body[:size])

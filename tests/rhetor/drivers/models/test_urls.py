@@ -1,4 +1,4 @@
-"""Which URLs the hub may call, and which address is called then."""
+"""Which URLs the hub may call, and at which address."""
 
 import ipaddress
 import socket
@@ -27,7 +27,7 @@ NAMES = {
 
 
 async def resolve(host: str) -> list[Address]:
-    """A resolver of the tests' own: no test asks a real one."""
+    """A scripted resolver; no test uses a real one."""
     if host not in NAMES:
         raise socket.gaierror(-2, "Name or service not known")
     return [ipaddress.ip_address(address) for address in NAMES[host]]
@@ -46,7 +46,7 @@ async def resolve(host: str) -> list[Address]:
         ("http://[fd12::1]/v1", PRIVATE),
     ],
 )
-async def test_an_address_within_reach_is_allowed(url: str, reach: Reach) -> None:
+async def test_an_allowed_address_is_accepted(url: str, reach: Reach) -> None:
     assert str(await check_url(url, reach)) in url
 
 
@@ -55,12 +55,12 @@ async def test_an_address_within_reach_is_allowed(url: str, reach: Reach) -> Non
     "host",
     ["10.0.0.1", "172.16.0.1", "192.168.1.5", "100.64.0.9", "[fd12::1]", "[fd12::2]"],
 )
-async def test_private_addresses_need_their_entrys_leave(host: str, reach: Reach) -> None:
+async def test_private_addresses_need_allow_private(host: str, reach: Reach) -> None:
     with pytest.raises(Unprocessable, match="which the configuration does not allow"):
         await check_url(f"http://{host}/v1", reach)
 
 
-async def test_loopback_needs_leave() -> None:
+async def test_loopback_addresses_must_be_allowed() -> None:
     with pytest.raises(Unprocessable):
         await check_url("http://127.0.0.1/v1", PUBLIC)
 
@@ -111,19 +111,19 @@ async def test_loopback_needs_leave() -> None:
         "",
     ],
 )
-async def test_these_are_never_allowed(url: str, reach: Reach) -> None:
+async def test_forbidden_addresses_are_never_allowed(url: str, reach: Reach) -> None:
     with pytest.raises(Unprocessable):
         await check_url(url, reach)
 
 
-async def test_a_name_is_what_it_resolves_to() -> None:
+async def test_a_host_name_is_judged_by_its_addresses() -> None:
     public = await check_url("https://api.example/v1", PUBLIC, resolve)
     inside = await check_url("https://inside.example/v1", PRIVATE, resolve)
     assert (str(public), str(inside)) == ("8.8.8.8", "10.0.0.1")
 
 
 @pytest.mark.parametrize("host", ["inside.example", "both.example", "nowhere.example"])
-async def test_a_name_is_refused_when_any_of_its_addresses_is(host: str) -> None:
+async def test_a_host_name_is_rejected_if_any_of_its_addresses_is(host: str) -> None:
     with pytest.raises(Unprocessable):
         await check_url(f"https://{host}/v1", PUBLIC, resolve)
 
@@ -143,7 +143,7 @@ async def test_nat64_reaches_public_ipv4_addresses_only() -> None:
         "here-mapped.example",
     ],
 )
-async def test_a_name_for_an_address_that_stands_for_another_is_refused(host: str, reach: Reach) -> None:
+async def test_a_host_name_with_an_address_that_embeds_another_is_rejected(host: str, reach: Reach) -> None:
     with pytest.raises(Unprocessable):
         await check_url(f"https://{host}/v1", reach, resolve)
 
@@ -160,5 +160,5 @@ async def test_a_name_for_an_address_that_stands_for_another_is_refused(host: st
         ("nonsense", False),
     ],
 )
-async def test_loopback_is_told_without_a_resolver(url: str, here: bool) -> None:
+async def test_loopback_is_recognized_without_a_resolver(url: str, here: bool) -> None:
     assert is_loopback(url) is here

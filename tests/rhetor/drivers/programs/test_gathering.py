@@ -1,4 +1,4 @@
-"""Output between turns is gathered: the first piece goes at once, and a burst after it in few pieces."""
+"""Output between turns is gathered: the first piece is passed on at once, a burst after it in few pieces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _text(offset: int, text: str) -> Spooled:
     return Spooled("out", offset, (Text(text),))
 
 
-async def test_the_first_output_comes_at_once_and_a_burst_after_it_together(
+async def test_the_first_output_is_passed_on_at_once_and_the_next_ones_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gathering, "GATHER_SECONDS", 60.0)
@@ -42,7 +42,7 @@ async def test_the_first_output_comes_at_once_and_a_burst_after_it_together(
     assert found[1:] == [_text(99, "".join(f"{n}\n" for n in range(1, 100)))]
 
 
-async def test_a_burst_is_split_by_its_size_and_an_output_that_is_late_ends_it(
+async def test_a_burst_is_split_by_size_and_ends_with_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(gathering, "GATHER_SECONDS", 60.0)
@@ -59,7 +59,7 @@ PIECES = st.one_of(st.builds(Text, st.text("ab\n", min_size=1), st.sampled_from(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["out", "err"]), st.lists(PIECES, max_size=3)), max_size=20))
-async def test_each_spool_has_the_same_outputs_in_the_same_order_gathered_or_not(
+async def test_gathering_keeps_the_outputs_of_each_spool_and_their_order(
     pieces: list[tuple[str, list[Plain]]],
 ) -> None:
     items = [Spooled(source, n, tuple(outputs)) for n, (source, outputs) in enumerate(pieces)]
@@ -72,7 +72,7 @@ async def test_each_spool_has_the_same_outputs_in_the_same_order_gathered_or_not
 
 
 def _whole(items: Sequence[Spooled], source: str) -> list[object]:
-    """The outputs of a spool, with each text in single characters."""
+    """Return the outputs of a spool, with each text split into characters."""
     outputs = [output for item in items if item.source == source for output in item.outputs]
     return [
         each
@@ -81,7 +81,7 @@ def _whole(items: Sequence[Spooled], source: str) -> list[object]:
     ]
 
 
-async def test_nothing_is_left_running_if_the_reader_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_task_remains_if_the_reader_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "GATHER_SECONDS", 0.01)
     found = gathered(_said([_text(1, "a"), _text(2, "b"), _text(3, "c")], (0.0, 0.0, 600.0)))
     assert [await anext(found), await anext(found)] == [_text(1, "a"), _text(2, "b")]
@@ -89,7 +89,7 @@ async def test_nothing_is_left_running_if_the_reader_stops(monkeypatch: pytest.M
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "next output"] == []
 
 
-async def test_what_a_program_prints_between_turns_is_in_few_events(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_output_between_turns_is_stored_in_few_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "GATHER_SECONDS", 2.0)
     whole = "".join(f"{n}\n" for n in range(LINES))
     async with with_programs() as home:

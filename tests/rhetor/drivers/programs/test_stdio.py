@@ -1,4 +1,4 @@
-"""Programs on pipes: stderr beside the answers, bytes that are no text, and a write that cannot be."""
+"""Programs on pipes: stderr next to the answers, invalid UTF-8, and writes that fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.served import with_programs
 pytestmark = pytest.mark.anyio
 
 STDERR_BYTES = (1 << 30) if FULL else (8 << 20)
-# floods stderr from a thread, and answers lines; a line `flooded` when all of it went
+# floods stderr from a thread, answers lines, and prints `flooded` when all of it was written
 FLOODS = """
 import os, sys, threading
 def flood():
@@ -31,7 +31,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.long
-async def test_a_flood_on_stderr_holds_nothing_up_and_what_is_not_kept_is_told() -> None:
+async def test_a_flood_on_stderr_delays_no_answer_and_dropped_output_is_reported() -> None:
     async with with_programs(seconds=600) as home:
         await home.announce("p", *PYTHON, FLOODS, str(STDERR_BYTES), delimiter="\n")
         answered = 0
@@ -47,7 +47,7 @@ async def test_a_flood_on_stderr_holds_nothing_up_and_what_is_not_kept_is_told()
         assert sum(map(len, kept)) < STDERR_BYTES / 2
 
 
-async def test_bytes_that_are_no_text_are_kept_beside_a_mark() -> None:
+async def test_invalid_bytes_are_recorded_next_to_a_replacement_character() -> None:
     says = "import sys; sys.stdin.readline(); sys.stdout.buffer.write(b'a\\xff\\xfeb\\xc3\\xa4\\n')"
     async with with_programs() as home:
         await home.announce("p", *PYTHON, says)
@@ -56,7 +56,7 @@ async def test_bytes_that_are_no_text_are_kept_beside_a_mark() -> None:
         assert [p.raw for p in log if isinstance(p, ev.AgentRecord)] == ["//4="]
 
 
-async def test_the_delimiter_is_found_wherever_the_answer_is_cut_and_what_follows_is_the_next_ones() -> None:
+async def test_the_delimiter_is_found_in_any_chunking_and_later_text_is_not_lost() -> None:
     says = (
         "import os, sys\n"
         "for line in sys.stdin:\n"
@@ -64,7 +64,7 @@ async def test_the_delimiter_is_found_wherever_the_answer_is_cut_and_what_follow
     )
     async with with_programs() as home:
         await home.announce("p", *PYTHON, says, delimiter="<END>")
-        # its own delimiter has no newline: the message brings one
+        # the peer's delimiter has no newline, so the message has one
         assert (await home.say("p", "go\n")).json["response"] == "one "
         session = await home.standing("p")
         heard = ""
@@ -77,7 +77,7 @@ async def test_the_delimiter_is_found_wherever_the_answer_is_cut_and_what_follow
         await home.seen(session, is_late)
 
 
-async def test_a_program_that_takes_no_input_any_more_fails_the_turn() -> None:
+async def test_a_turn_fails_if_the_program_has_closed_its_input() -> None:
     deaf = "import os, time; os.close(0); print('deaf', flush=True); time.sleep(600)"
     async with with_programs() as home:
         await home.announce("p", *PYTHON, deaf)
@@ -87,7 +87,7 @@ async def test_a_program_that_takes_no_input_any_more_fails_the_turn() -> None:
         assert (await home.status("p"))["status"] == "idle"
 
 
-async def test_a_repl_that_asks_on_stderr_has_answered_when_it_asks_again() -> None:
+async def test_an_interpreter_with_its_prompt_on_stderr_has_answered_at_the_next_prompt() -> None:
     async with with_programs(seconds=60) as home:
         await home.announce("py", sys.executable, "-i", "-q")
         await home.seen(await home.standing("py"), lambda p: ">>> " in getattr(p, "text", ""))
@@ -95,7 +95,7 @@ async def test_a_repl_that_asks_on_stderr_has_answered_when_it_asks_again() -> N
         assert told == ["", "5\n", "", "5\n"]
 
 
-async def test_a_program_that_pauses_is_waited_for_and_its_answer_is_whole() -> None:
+async def test_a_turn_waits_for_a_program_that_pauses_and_has_the_whole_answer() -> None:
     pauses = (
         "import time\n"
         "while True:\n"
@@ -109,7 +109,7 @@ async def test_a_program_that_pauses_is_waited_for_and_its_answer_is_whole() -> 
             assert (said["response"], said["finish_reason"]) == (f"{text} 0\n{text} 1\n{text} 2\n", "stop")
 
 
-async def test_a_command_without_output_has_answered_when_the_shell_reads_again() -> None:
+async def test_a_command_without_output_is_answered_when_the_shell_reads_again() -> None:
     async with with_programs() as home:
         await home.announce("p", "sh")
         assert (await home.say("p", "sleep 1; true")).json["response"] == ""
@@ -127,7 +127,7 @@ async def test_a_message_never_joins_text_that_was_written_and_not_run() -> None
         assert (await home.say("p", "cd")).json["response"] == "cd\n"
 
 
-async def test_words_on_stderr_that_are_no_prompt_end_nothing() -> None:
+async def test_text_on_stderr_that_is_not_the_prompt_does_not_end_the_turn() -> None:
     says = (
         "import sys, time\n"
         "sys.stderr.write('ask> ')\nsys.stderr.flush()\n"

@@ -1,4 +1,4 @@
-"""When a program on pipes has answered, with the time as a value."""
+"""When a program on pipes has answered, with simulated time."""
 
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -16,7 +16,7 @@ Said: TypeAlias = tuple[list[str | Invalid], Evidence | None, int]
 
 
 def told(turn: StdioTurn, pieces: Iterable[tuple[float, bytes]]) -> Said:
-    """The pieces at their times, with ticks when they are due, and long silence after the last."""
+    """Feed the pieces at their times, with ticks when they are due, then a minute of silence."""
     turn.started(0.0)
     said: list[str | Invalid] = []
     at = 0.0
@@ -36,7 +36,7 @@ NEWLINE = Evidence("delimiter", "a newline and nothing after it")
 def test_without_a_delimiter_silence_ends_the_answer() -> None:
     turn = StdioTurn()
     turn.started(0.0)
-    assert list(turn.tick(99.0)) == [] and turn.ended is None  # the first byte may take as long as it likes
+    assert list(turn.tick(99.0)) == [] and turn.ended is None  # the first byte has no time limit
     assert list(turn.received(b"one ", 100.0)) == ["one "]
     assert turn.due == pytest.approx(100.3)
     assert list(turn.tick(100.29)) == [] and turn.ended is None
@@ -48,7 +48,7 @@ def test_without_a_delimiter_silence_ends_the_answer() -> None:
     assert turn.finish_reason == "silence"
 
 
-def test_a_program_that_is_working_is_waited_for_and_one_that_waits_for_input_has_answered() -> None:
+def test_an_answer_ends_when_the_program_waits_for_input_not_while_it_works() -> None:
     turn = StdioTurn()
     turn.started(0.0)
     assert list(turn.received(b"one\n", 1.0)) == ["one\n"]
@@ -67,24 +67,24 @@ def test_an_answer_is_empty_if_the_program_waits_for_input_again() -> None:
     assert turn.ended == Evidence("waits", "it waits for input")
 
 
-def test_a_newline_ends_the_answer_where_nothing_follows_soon() -> None:
+def test_a_newline_ends_the_answer_if_nothing_follows_soon() -> None:
     said = told(StdioTurn(b"\n"), [(0.0, b"a\n"), (0.029, b"b\n"), (5.0, b"late\n")])
     assert said == (["a\nb\n"], NEWLINE, 4)
 
 
-def test_a_line_without_its_newline_is_waited_for() -> None:
+def test_an_incomplete_line_does_not_end_the_answer() -> None:
     turn = StdioTurn(b"\n")
     half: Said = (["half"], None, 4)
     assert told(turn, [(0.0, b"half")]) == half
     assert told(turn, [(90.0, b" a line\n")])[1] == NEWLINE
 
 
-def test_another_delimiter_ends_the_answer_at_once_and_is_no_part_of_it() -> None:
+def test_another_delimiter_ends_the_answer_at_once_and_is_not_part_of_it() -> None:
     said = told(StdioTurn(b"END\n"), [(0.0, b"a\nENEND\nnext")])
     assert said == (["a\nEN"], Evidence("delimiter", "the delimiter b'END\\n'"), 8)
 
 
-def test_what_may_become_the_delimiter_is_held() -> None:
+def test_text_that_may_become_the_delimiter_is_held_back() -> None:
     turn = StdioTurn(b"ENDE")
     turn.started(0.0)
     assert (list(turn.received("xéEN".encode(), 0.0)), turn.held) == (["xé"], 2)
@@ -95,7 +95,7 @@ def test_what_may_become_the_delimiter_is_held() -> None:
     assert list(turn.received(b"more", 11.0)) == [] and turn.taken == 10
 
 
-def test_a_signal_ends_the_turn_with_what_was_held() -> None:
+def test_a_signal_ends_the_turn_with_the_text_held_back() -> None:
     turn = StdioTurn(b"END")
     assert list(turn.received(b"xEN", 0.0)) == ["x"]
     assert list(turn.exited(None, 9, 1.0)) == ["EN"]
@@ -103,7 +103,7 @@ def test_a_signal_ends_the_turn_with_what_was_held() -> None:
     assert list(turn.exited(0, None, 2.0)) == [] and turn.ended.signal == 9
 
 
-def test_half_a_character_at_the_end_of_the_silence_is_given_as_bytes() -> None:
+def test_an_incomplete_character_at_the_end_is_given_as_bytes() -> None:
     assert told(StdioTurn(), [(0.0, b"x\xe2\x82")]) == (["x", Invalid(b"\xe2\x82")], IDLE, 3)
 
 

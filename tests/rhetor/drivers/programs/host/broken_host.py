@@ -14,12 +14,12 @@ from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.spec import HostIdentity
 from rhetor.drivers.programs.host.values import Chunk, Exited
 
-GARBAGE = frames.frame(frames.CHUNK, b"?")  # a chunk that is shorter than its own header
+GARBAGE = frames.frame(frames.CHUNK, b"?")  # a chunk that is shorter than its header
 
 
 @asynccontextmanager
 async def broken_host(folder: Path, answer: bytes) -> AsyncIterator[HostLink]:
-    """A link to a host that accepts connections and answers every request with `answer`."""
+    """Open a link to a host that accepts connections and answers every request with `answer`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         decoder = frames.FrameDecoder()

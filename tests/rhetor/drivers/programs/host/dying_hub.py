@@ -1,7 +1,7 @@
-"""A hub of a few lines that is there to be killed: it takes a program's output over into a file.
+"""A hub of a few lines that tests kill: it copies a program's output into a file.
 
-Each piece is appended with the offset that it goes up to in one write, as a commit would; then it is
-acknowledged. A line on stdout after each: the program's pid and the offset.
+Each piece is appended together with its end offset in one write, like a commit; then it is acknowledged.
+After each piece, a line on stdout has the program's pid and the offset.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rhetor.drivers.programs.host.values import Exited
 
 from .hosting import python
 
-# through a small pipe, so that it does not run ahead of the hubs that come and go
+# a small pipe keeps the program from running ahead of the hubs
 PRINTS = """
 import fcntl, os
 if not os.isatty(1): fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)
@@ -27,7 +27,7 @@ for number in range(1, 100_001): print(number)
 
 
 def taken(log: Path) -> bytes:
-    """All that the log holds; a record that was being written when the hub was killed is taken off."""
+    """Return the contents of the log, after removing a record that was only partly written."""
     whole, size = b"", 0
     for size, offset, _, data in frames.records(log.read_bytes()):  # noqa: B007
         assert offset == len(whole)
@@ -48,7 +48,7 @@ async def run(folder: Path, mode: str) -> None:
     with log.open("ab", buffering=0) as kept:
         have = len(taken(log))
         if (await link.status()).waiting:
-            await link.acknowledge(have)  # the hub before may have been killed before it could
+            await link.acknowledge(have)  # the previous hub may have been killed before it could do so
         async for item in link.read(have):
             if isinstance(item, Exited):
                 break

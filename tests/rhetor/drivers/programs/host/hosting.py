@@ -1,4 +1,4 @@
-"""Real hosts for tests: started in a folder of their own, and all ended with it."""
+"""Real hosts for tests: started in their own folder, and all ended at the end of the block."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rhetor.drivers.programs.host.values import Chunk, Exited
 
 SECONDS = 60.0
 
-# no site packages: a program of a test starts in 10 ms
+# without site packages, a test program starts in 10 ms
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
 
 def python(code: str, *arguments: str, mode: str = "pipes", **more: Any) -> ProgramSpec:
-    """A program of a few lines of Python."""
+    """Return the spec of a program of a few lines of Python."""
     return program(*PYTHON, code, *arguments, mode=mode, **more)
 
 
@@ -34,7 +34,7 @@ def program(*argv: str, mode: str = "pipes", cwd: str = "/", **more: Any) -> Pro
 
 
 class TrackedHosts(Hosts):
-    """Remembers its links, so that a test that fails leaves none open."""
+    """Keeps its links, so that a failing test leaves none open."""
 
     links: list[HostLink]
 
@@ -64,7 +64,7 @@ async def hosting(folder: Path, **settings: Any) -> AsyncIterator[Hosts]:
 
 
 async def linked(hosts: Hosts, host_id: str) -> HostLink:
-    """Another link to a host that is there."""
+    """Open another link to a running host."""
     found = await hosts.find(host_id)
     assert isinstance(found, HostLink)
     return found
@@ -81,7 +81,7 @@ async def dismiss(hosts: Hosts, host_id: str) -> None:
 
 
 async def ended(pid: int, start: int) -> None:
-    """Returns when the process is gone, or only waits to be reaped."""
+    """Wait until the process is gone or a zombie."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -99,7 +99,7 @@ async def ended(pid: int, start: int) -> None:
 
 
 async def output(link: HostLink, offset: int = 0) -> tuple[bytes, Exited]:
-    """All of the output, and the end."""
+    """Return all output and how the program ended."""
     data = bytearray()
     async with asyncio.timeout(3 * SECONDS), aclosing(link.read(offset)) as items:
         async for item in items:
@@ -110,7 +110,7 @@ async def output(link: HostLink, offset: int = 0) -> tuple[bytes, Exited]:
 
 
 async def said(link: HostLink, *words: bytes, offset: int = 0) -> bytes:
-    """The output up to the piece in which the last of `words` came, one behind the other."""
+    """Return the output up to the piece that completes `words`, which appear one after the other."""
     data = bytearray()
     async with asyncio.timeout(3 * SECONDS), aclosing(link.read(offset)) as items:
         async for item in items:
@@ -128,7 +128,7 @@ async def said(link: HostLink, *words: bytes, offset: int = 0) -> bytes:
 
 
 def difference(got: bytes, wanted: bytes) -> tuple[bytes, bytes] | None:
-    """Where two long texts part, if they do: pytest would compare them for minutes."""
+    """Return where two long texts begin to differ, or None. Pytest would compare them for minutes."""
     if got == wanted:
         return None
     pairs = enumerate(zip(got, wanted, strict=False))
@@ -137,7 +137,7 @@ def difference(got: bytes, wanted: bytes) -> tuple[bytes, bytes] | None:
 
 
 def children_of(process: int) -> list[str]:
-    """The states of its children, from stat."""
+    """Return the states of the process's children."""
     numbers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [Path(f"/proc/{pid}/stat").read_text().rsplit(") ")[1][0] for pid in numbers]
 
@@ -147,7 +147,7 @@ def descriptors(process: int) -> int:
 
 
 def resident(process: int) -> int:
-    """Bytes of memory."""
+    """Return the resident memory in bytes."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,4 +1,4 @@
-"""Who has claimed the output gets what is written then, in order and once."""
+"""Output goes to the conversation that has claimed the feed, in order and once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def read(feed: Feed, until: bytes) -> bytes:
     return data
 
 
-async def test_what_was_written_before_a_conversation_belongs_to_who_listened(tmp_path: Path) -> None:
+async def test_output_before_a_claim_goes_to_the_listener(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(ECHOES))
         feed = Feed(link, 0, None)
@@ -55,7 +55,7 @@ async def test_what_was_written_before_a_conversation_belongs_to_who_listened(tm
         await feed.aclose()
 
 
-async def test_what_is_given_back_comes_again(tmp_path: Path) -> None:
+async def test_output_that_was_given_back_is_read_again(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python("print('answer|later', end='')"))
         feed = Feed(link, 0, None)

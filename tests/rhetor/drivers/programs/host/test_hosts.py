@@ -1,4 +1,4 @@
-"""What a program gets from its host, and what its hub sees of it."""
+"""What a program gets from its host, and what the hub sees of the program."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .hosting import (
 
 pytestmark = pytest.mark.anyio
 
-# SIGPIPE and SIGXFSZ are Python's own; 32 and 33 are glibc's, and ignored in what make has started
+# Python ignores SIGPIPE and SIGXFSZ itself; 32 and 33 belong to glibc, and make ignores them in its children
 LOOK = """
 import os
 OWN = 1 << 12 | 1 << 24 | 1 << 31 | 1 << 32
@@ -51,7 +51,7 @@ for line in open("/proc/self/status"):
 
 
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
-async def test_a_program_sees_its_own_environment_and_nothing_of_the_hub(tmp_path: Path, mode: str) -> None:
+async def test_a_program_sees_only_its_own_environment(tmp_path: Path, mode: str) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start(
             "a", python(LOOK, mode=mode, cwd=str(tmp_path), env={"LC_ALL": "C", "ONLY": "a=b"})
@@ -60,7 +60,7 @@ async def test_a_program_sees_its_own_environment_and_nothing_of_the_hub(tmp_pat
         assert seen == f"{tmp_path} [('LC_ALL', 'C'), ('ONLY', 'a=b')] [0, 1, 2] True 18\n0\n0\n"
 
 
-async def test_output_and_end_are_given_to_each_reader_from_where_it_asks(tmp_path: Path) -> None:
+async def test_each_reader_gets_the_output_from_its_offset_and_the_exit(tmp_path: Path) -> None:
     code = "import sys; print('one'); print('two'); print('no', file=sys.stderr); sys.exit(3)"
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(code))
@@ -74,7 +74,7 @@ async def test_output_and_end_are_given_to_each_reader_from_where_it_asks(tmp_pa
             await output(link, 9)
 
 
-async def test_a_reader_gets_what_comes_while_it_waits(tmp_path: Path) -> None:
+async def test_a_waiting_reader_gets_new_output(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
         reading = link.read(0)
@@ -89,7 +89,7 @@ async def test_a_reader_gets_what_comes_while_it_waits(tmp_path: Path) -> None:
         assert (await link.wait()).code == 0
 
 
-async def test_what_cannot_be_started_says_why_and_leaves_no_folder(tmp_path: Path) -> None:
+async def test_a_failed_start_raises_the_reason_and_leaves_no_folder(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("no program")
     async with hosting(tmp_path) as hosts:
@@ -106,7 +106,7 @@ async def test_what_cannot_be_started_says_why_and_leaves_no_folder(tmp_path: Pa
         assert list(hosts.known()) == []
 
 
-async def test_a_program_in_its_folder_does_not_stand_in_for_one_on_the_path(tmp_path: Path) -> None:
+async def test_a_program_in_the_working_folder_is_not_found_through_the_path(tmp_path: Path) -> None:
     (tmp_path / "shadow").write_text("#!/bin/sh\n")
     (tmp_path / "shadow").chmod(0o700)
     async with hosting(tmp_path) as hosts:
@@ -114,7 +114,7 @@ async def test_a_program_in_its_folder_does_not_stand_in_for_one_on_the_path(tmp
             await hosts.start("a", program("shadow", cwd=str(tmp_path), env={"PATH": ":.:/bin"}))
 
 
-async def test_the_host_is_small_alone_and_private(tmp_path: Path) -> None:
+async def test_a_host_is_small_isolated_and_private(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat", env={"PATH": os.environ["PATH"], "KEY": "canary"}))
         proc = Path(f"/proc/{link.identity.host_pid}")
@@ -130,7 +130,7 @@ async def test_the_host_is_small_alone_and_private(tmp_path: Path) -> None:
         assert not any(b"canary" in path.read_bytes() for path in (folder / "a").iterdir() if path.is_file())
 
 
-async def test_where_the_folder_is_too_deep_the_socket_lies_elsewhere(tmp_path: Path) -> None:
+async def test_the_socket_is_in_another_folder_if_its_path_would_be_too_long(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     async with hosting(deep) as hosts:
         hosts._sockets = Path("/tmp") / f"rhetor-test-{os.getpid()}"
@@ -141,7 +141,7 @@ async def test_where_the_folder_is_too_deep_the_socket_lies_elsewhere(tmp_path: 
         hosts._sockets.rmdir()
 
 
-async def test_ids_are_checked_taken_known_and_forgotten(tmp_path: Path) -> None:
+async def test_host_ids_are_validated_unique_and_can_be_forgotten(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         assert list(hosts.known()) == []
         for bad in ("", "..", "a/b", "-a", "a" * 65):
@@ -160,7 +160,7 @@ async def test_ids_are_checked_taken_known_and_forgotten(tmp_path: Path) -> None
         assert isinstance(await hosts.find("a"), HostGone)
 
 
-async def test_the_host_stays_until_the_end_is_acknowledged_and_then_leaves_its_spool(tmp_path: Path) -> None:
+async def test_a_host_exits_once_the_end_is_acknowledged_and_leaves_its_spool(tmp_path: Path) -> None:
     async with hosting(tmp_path, keep_bytes=4) as hosts:
         link = await hosts.start("a", python("print('all of it')"))
         end = await link.wait()
@@ -175,7 +175,7 @@ async def test_the_host_stays_until_the_end_is_acknowledged_and_then_leaves_its_
         assert (gone.exited, gone.lost) == (end, False)
         left = [item async for item in gone.read(4)]
         assert [getattr(item, "data", item) for item in left] == [b"of it\n", end]
-        # the link tells the same as before
+        # the link still gives the same answers
         assert await output(link, 4) == (b"of it\n", end)
         assert (await link.wait(), await link.end()) == (end, end)
         await link.acknowledge(end.head)
@@ -187,7 +187,7 @@ async def test_the_host_stays_until_the_end_is_acknowledged_and_then_leaves_its_
 READ_ALL = "import signal, sys; sys.stdin.read(); print('eof', flush=True); signal.pause()"
 
 
-async def test_a_closed_input_is_said(tmp_path: Path) -> None:
+async def test_writing_to_a_closed_input_raises_stdin_closed(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start(
             "a",
@@ -201,7 +201,7 @@ async def test_a_closed_input_is_said(tmp_path: Path) -> None:
         assert (await link.wait()).signal == signal.SIGUSR1
 
 
-async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
+async def test_no_zombie_and_no_descriptor_remains(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         before = 0
         for number in range(1000 if FULL else 30):

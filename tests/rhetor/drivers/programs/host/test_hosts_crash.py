@@ -1,4 +1,4 @@
-"""A hub that is killed loses nothing of a program's output, and the next one finds the same program."""
+"""A killed hub loses no output of a program, and the next hub finds the same program."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hub(folder: Path, mode: str) -> subprocess.Popen[bytes]:
 
 
 def killed_after(folder: Path, mode: str, pieces: int) -> int:
-    """The pid of the program, after the hub has taken so many pieces and was killed."""
+    """Kill the hub after it has copied that many pieces; return the pid of the program."""
     pid = b""
     with hub(folder, mode) as process:
         assert process.stdout is not None
@@ -44,7 +44,7 @@ def killed_after(folder: Path, mode: str, pieces: int) -> int:
 
 
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
-async def test_every_line_comes_once_over_many_killed_hubs(tmp_path: Path, mode: str) -> None:
+async def test_every_line_is_copied_once_although_many_hubs_are_killed(tmp_path: Path, mode: str) -> None:
     chance = random.Random(7)
     async with hosting(tmp_path):
         pids = {killed_after(tmp_path, mode, chance.randint(1, 3)) for _ in range(KILLS)}

@@ -1,4 +1,4 @@
-"""How programs end: by themselves, when they are told, with their host, or when nobody is there any more."""
+"""How programs end: by themselves, on request, with their host, or after their hub has left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .hosting import SECONDS, alive, ended, hosting, linked, output, program, py
 
 pytestmark = pytest.mark.anyio
 
-# a child in the group, a grandchild in a session of its own; none of them minds SIGTERM or SIGHUP
+# a child in the group and a grandchild in its own session; all ignore SIGTERM and SIGHUP
 FAMILY = """
 import os, signal, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -64,7 +64,7 @@ async def family(link: HostLink) -> list[int]:
 
 
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
-async def test_none_of_a_family_that_ignores_sigterm_survives(tmp_path: Path, mode: str) -> None:
+async def test_ending_a_program_kills_descendants_that_ignore_sigterm(tmp_path: Path, mode: str) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(FAMILY, mode=mode))
         pids = await family(link)
@@ -74,7 +74,7 @@ async def test_none_of_a_family_that_ignores_sigterm_survives(tmp_path: Path, mo
         assert [alive(pid) for pid in pids] == [False] * 3
 
 
-async def test_one_that_obeys_has_its_time_and_is_not_killed(tmp_path: Path) -> None:
+async def test_a_program_that_handles_sigterm_has_time_to_exit(tmp_path: Path) -> None:
     code = "import signal, sys; signal.signal(15, lambda *_: sys.exit(6)); print('up', flush=True)"
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(f"{code}; signal.pause()"))
@@ -82,14 +82,14 @@ async def test_one_that_obeys_has_its_time_and_is_not_killed(tmp_path: Path) -> 
         assert (await link.end()).code == 6
 
 
-async def test_a_stopped_program_is_ended_too(tmp_path: Path) -> None:
+async def test_a_stopped_program_can_be_ended(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
         await link.signal(signal.SIGSTOP)
         assert (await link.end()).signal == signal.SIGTERM
 
 
-async def test_what_a_program_leaves_behind_ends_after_it(tmp_path: Path) -> None:
+async def test_processes_that_a_program_leaves_behind_end_after_it(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("sh", "-c", "setsid sleep 60 & echo $!; exit 4"))
         left = int(await said(link, b"\n"))
@@ -100,7 +100,7 @@ async def test_what_a_program_leaves_behind_ends_after_it(tmp_path: Path) -> Non
         assert not alive(left)
 
 
-async def test_what_a_program_leaves_behind_may_be_ended_faster(tmp_path: Path) -> None:
+async def test_processes_left_behind_end_at_once_with_a_grace_period_of_zero(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(FAMILY, "leave"))
         pids = await family(link)
@@ -112,7 +112,7 @@ async def test_what_a_program_leaves_behind_may_be_ended_faster(tmp_path: Path) 
 
 @pytest.mark.parametrize("how", ["kill", "exit"])
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
-async def test_an_end_in_mid_line_is_known_at_once_with_the_last_bytes(
+async def test_the_last_bytes_of_an_unfinished_line_come_before_the_exit(
     tmp_path: Path, mode: str, how: str
 ) -> None:
     async with hosting(tmp_path) as hosts:
@@ -127,7 +127,7 @@ async def test_an_end_in_mid_line_is_known_at_once_with_the_last_bytes(
             await ended(link.identity.host_pid, link.identity.host_start)
 
 
-async def test_an_end_is_told_within_a_second(tmp_path: Path) -> None:
+async def test_an_exit_is_reported_within_a_second(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
         waiting = asyncio.ensure_future(link.wait())
@@ -140,7 +140,7 @@ async def test_an_end_is_told_within_a_second(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
-async def test_a_killed_host_takes_its_program_along_and_every_call_says_so(
+async def test_a_killed_host_ends_its_program_and_every_call_raises_host_lost(
     tmp_path: Path, mode: str
 ) -> None:
     async with hosting(tmp_path) as hosts:
@@ -163,9 +163,7 @@ async def test_a_killed_host_takes_its_program_along_and_every_call_says_so(
 
 
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
-async def test_the_descendants_of_a_killed_host_end_whatever_session_they_are_in(
-    tmp_path: Path, mode: str
-) -> None:
+async def test_the_descendants_of_a_killed_host_end_in_every_session(tmp_path: Path, mode: str) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(FAMILY, mode=mode))
         started = [(pid, start_time(pid) or 0) for pid in await family(link)]
@@ -173,7 +171,7 @@ async def test_the_descendants_of_a_killed_host_end_whatever_session_they_are_in
         await asyncio.gather(*(ended(pid, start) for pid, start in started))
 
 
-async def test_a_host_that_was_started_from_inside_a_program_survives_its_end(tmp_path: Path) -> None:
+async def test_a_host_started_by_a_program_survives_the_end_of_the_program(tmp_path: Path) -> None:
     inside = f"import sys; sys.path[:0] = {sys.path!r}\n" + STARTS_A_HOST % str(tmp_path / "inner")
     async with hosting(tmp_path) as hosts, hosting(tmp_path / "inner") as others:
         link = await hosts.start("a", python(inside))
@@ -185,7 +183,7 @@ async def test_a_host_that_was_started_from_inside_a_program_survives_its_end(tm
         assert await said(inner, b"still here")
 
 
-async def test_a_host_that_is_told_to_end_ends_its_program_and_says_how(tmp_path: Path) -> None:
+async def test_a_terminated_host_ends_its_program_and_reports_the_signal(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
         os.kill(link.identity.host_pid, signal.SIGTERM)
@@ -206,17 +204,17 @@ async def left_alone(hosts: Hosts, on_exit: str) -> None:
     assert found.exited.signal == signal.SIGTERM
 
 
-async def test_a_program_to_be_reaped_ends_soon_after_its_hub(tmp_path: Path) -> None:
+async def test_a_program_with_on_exit_reap_ends_soon_after_its_hub(tmp_path: Path) -> None:
     async with hosting(tmp_path, reap_after=0.05) as hosts:
         await left_alone(hosts, "reap")
 
 
-async def test_an_orphan_ends_after_its_time(tmp_path: Path) -> None:
+async def test_an_orphaned_program_ends_after_orphan_seconds(tmp_path: Path) -> None:
     async with hosting(tmp_path, orphan_seconds=0.05) as hosts:
         await left_alone(hosts, "survive")
 
 
-async def test_a_host_that_nobody_can_find_again_ends_its_program(tmp_path: Path) -> None:
+async def test_a_host_whose_folder_was_removed_ends_its_program(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
         shutil.rmtree(tmp_path / "hosts")
@@ -225,7 +223,7 @@ async def test_a_host_that_nobody_can_find_again_ends_its_program(tmp_path: Path
         assert not alive(link.identity.program_pid)
 
 
-async def test_a_hub_that_comes_back_in_time_keeps_its_program(tmp_path: Path) -> None:
+async def test_a_program_survives_if_another_link_is_open(tmp_path: Path) -> None:
     async with hosting(tmp_path, reap_after=0.5) as hosts:
         first = await hosts.start("a", program("cat", on_exit="reap"))
         second = await linked(hosts, "a")
@@ -235,7 +233,7 @@ async def test_a_hub_that_comes_back_in_time_keeps_its_program(tmp_path: Path) -
                 await second.wait()
 
 
-async def test_a_start_that_is_given_up_leaves_no_program(tmp_path: Path) -> None:
+async def test_a_cancelled_start_leaves_no_program(tmp_path: Path) -> None:
     marker = tmp_path / "pid"
     code = f"import os, signal; open({str(marker)!r}, 'w').write(str(os.getpid())); signal.pause()"
     async with hosting(tmp_path) as hosts:
@@ -257,7 +255,7 @@ def _pid(marker: Path) -> int:
     return int(marker.read_text() or 0) if marker.exists() else 0
 
 
-async def test_the_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_not_taken_for_it(
+async def test_a_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_rejected(
     tmp_path: Path,
 ) -> None:
     async with hosting(tmp_path) as hosts:
@@ -270,7 +268,7 @@ async def test_the_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_not_taken
             await hosts.find("a")
         with pytest.raises(HostRefused):
             await HostLink.open(replace(ours, nonce=bytes(16)), link._folder)
-        # their numbers belong to processes that began at another time
+        # the pids belong to processes with other start times
         recycled = true
         for start in (ours.host_start, ours.program_start):
             recycled = recycled.replace(b"%d" % start, b"1" * len(str(start)))
@@ -279,7 +277,7 @@ async def test_the_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_not_taken
         for change in ({"host_start": 1}, {"socket": other.identity.socket}):
             with pytest.raises(ConnectionError):
                 await HostLink.open(replace(ours, **change), link._folder)
-        # the machine was started anew
+        # the machine was rebooted
         path.write_bytes(true.replace(ours.boot_id.encode(), b"0" * len(ours.boot_id)))
         assert isinstance(await hosts.find("a"), HostGone)
         path.write_bytes(true)

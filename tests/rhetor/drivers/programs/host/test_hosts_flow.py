@@ -1,4 +1,4 @@
-"""How much is kept, who waits for whom: the spool's limit, stderr, readers that do not read."""
+"""Flow control: the limit of the spool, stderr, and readers that do not read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .hosting import SECONDS, difference, ended, hosting, output, python, reside
 pytestmark = pytest.mark.anyio
 
 LOUD_BYTES = (1 << 30) if FULL else (32 << 20)
-# answers each line at once, while another process fills stderr
+# echoes each line at once, while another process fills stderr
 LOUD = """
 import os, sys
 if not os.fork():
@@ -33,7 +33,7 @@ if not os.fork():
 for line in sys.stdin.buffer: os.write(1, line)
 os.wait()
 """
-# says on stderr how far it has come
+# reports its progress on stderr
 COUNT = """
 import os, sys
 for number in range(int(sys.argv[1])):
@@ -43,7 +43,7 @@ for number in range(int(sys.argv[1])):
 
 
 async def stuck(link: HostLink) -> int:
-    """The head, when the program waits because the spool is full."""
+    """Wait until the program is blocked by a full spool; return the head."""
     async with asyncio.timeout(SECONDS):
         status = await link.status()
         while not status.waiting:
@@ -51,7 +51,7 @@ async def stuck(link: HostLink) -> int:
     return status.head
 
 
-async def test_a_program_waits_at_the_limit_and_goes_on_after_an_acknowledgement(tmp_path: Path) -> None:
+async def test_a_program_waits_at_the_spool_limit_until_an_acknowledgement(tmp_path: Path) -> None:
     async with hosting(tmp_path, spool_limit=100_000, keep_bytes=0) as hosts:
         link = await hosts.start("a", python(COUNT, "200"))
         heads = [await stuck(link)]
@@ -59,7 +59,7 @@ async def test_a_program_waits_at_the_limit_and_goes_on_after_an_acknowledgement
         await link.acknowledge(heads[0])
         heads.append(await stuck(link))
         assert heads[0] + 100_000 <= heads[1] < heads[0] + 100_000 + (1 << 16)
-        # what was acknowledged is off the disk, but for the segment that is written to
+        # acknowledged segments are deleted, except the one that is being written
         assert (await link.status()).earliest > 0
         whole = b""
         reading = link.read(heads[0])
@@ -73,10 +73,10 @@ async def test_a_program_waits_at_the_limit_and_goes_on_after_an_acknowledgement
         assert difference(whole, wanted[heads[0] :]) is None
 
 
-async def test_a_host_that_was_not_told_what_the_log_has_is_told_when_it_is_found(tmp_path: Path) -> None:
+async def test_the_next_hub_acknowledges_what_the_log_already_has(tmp_path: Path) -> None:
     async with hosting(tmp_path, spool_limit=10_000) as hosts:
         link = await hosts.start("a", python(COUNT, "200"))
-        head = await stuck(link)  # all of it was taken, and the hub killed before it could say so
+        head = await stuck(link)  # all of it was logged, and the hub killed before it could acknowledge it
         await link.aclose()
         peer = Peer("a", PeerKind.TOOL, "stdio", "counts")
         found = await Programs(hosts, on_pipes, "pipes").find(
@@ -89,14 +89,14 @@ async def test_a_host_that_was_not_told_what_the_log_has_is_told_when_it_is_foun
         assert item.offset_after - len(item.data) == head
 
 
-async def test_an_ended_program_is_not_held_back_by_a_full_spool(tmp_path: Path) -> None:
+async def test_a_full_spool_does_not_block_the_exit_of_a_program(tmp_path: Path) -> None:
     async with hosting(tmp_path, spool_limit=10_000) as hosts:
         link = await hosts.start("a", python("import os; os.write(1, b'x' * 70_000)"))
         assert (await link.wait()).head == 70_000
         assert difference((await output(link))[0], b"x" * 70_000) is None
 
 
-async def test_while_the_disk_refuses_the_program_waits_and_nothing_is_lost(tmp_path: Path) -> None:
+async def test_a_program_waits_while_the_disk_rejects_writes_and_nothing_is_lost(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(f"input()\n{COUNT}", "100"))
         host = link.identity.host_pid
@@ -116,7 +116,7 @@ async def test_while_the_disk_refuses_the_program_waits_and_nothing_is_lost(tmp_
         assert end.code == 0
 
 
-async def test_much_on_stderr_does_not_hold_up_the_output(tmp_path: Path) -> None:
+async def test_a_flood_on_stderr_does_not_delay_the_output(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(LOUD, str(LOUD_BYTES)))
         async with aclosing(link.read(0)) as reading:
@@ -138,7 +138,7 @@ async def test_much_on_stderr_does_not_hold_up_the_output(tmp_path: Path) -> Non
         assert resident(status.host_pid) < 16 << 20
 
 
-async def test_stderr_is_followed_as_it_comes(tmp_path: Path) -> None:
+async def test_stderr_is_read_as_it_is_written(tmp_path: Path) -> None:
     code = "import sys\nfor line in sys.stdin: print(line, end='', file=sys.stderr, flush=True)"
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(code))
@@ -151,7 +151,7 @@ async def test_stderr_is_followed_as_it_comes(tmp_path: Path) -> None:
                 assert (item.offset_after, item.data) == (after, word)
 
 
-async def test_a_reader_that_does_not_read_delays_nobody_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_stalled_reader_delays_no_other_and_loses_nothing(tmp_path: Path) -> None:
     size = 20_000_000
     code = f"import os\nfor _ in range({size} // 50_000): os.write(1, b'x' * 50_000)"
     async with hosting(tmp_path) as hosts:
@@ -165,7 +165,7 @@ async def test_a_reader_that_does_not_read_delays_nobody_and_loses_nothing(tmp_p
             assert difference(first.data + rest, data) is None
 
 
-async def test_a_chunk_says_when_it_was_read(tmp_path: Path) -> None:
+async def test_a_chunk_has_the_time_at_which_it_was_read(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         before = time.time_ns() // 1_000_000
         link = await hosts.start("a", python("print('now', flush=True); import signal; signal.pause()"))

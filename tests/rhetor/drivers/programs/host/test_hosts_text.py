@@ -1,4 +1,4 @@
-"""What is written arrives byte for byte, through pipes and through terminals in any mode; keys act."""
+"""Text arrives byte for byte, through pipes and through terminals in any mode; keys are acted on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .hosting import PYTHON, SECONDS, difference, hosting, linked, output, progr
 pytestmark = pytest.mark.anyio
 
 MESSAGE_BYTES = 20_000
-# keeps what it reads in a file, because a terminal changes what is printed; says when it has so many bytes
+# stores its input in a file, because a terminal changes printed text; reports when all bytes are there
 KEEP = """
 import os, sys, tty
 count, path, size, mode = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -51,7 +51,7 @@ while True:
 
 
 def messages() -> Iterator[bytes]:
-    """Every code point that UTF-8 allows, in messages of up to 20 KB; a few of them where time is short."""
+    """Yield messages of up to 20 KB with every code point that UTF-8 allows; only a few unless FULL."""
     points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
     text = "".join(map(chr, points)).encode()
     every = []
@@ -99,7 +99,9 @@ async def test_every_code_point_arrives_unchanged(tmp_path: Path, mode: str) -> 
     ],
     ids=["one long line", "empty lines", "every byte", "control characters", "lines of all lengths"],
 )
-async def test_a_terminal_that_gathers_lines_changes_nothing(tmp_path: Path, text: bytes, size: int) -> None:
+async def test_a_terminal_in_canonical_mode_does_not_change_the_text(
+    tmp_path: Path, text: bytes, size: int
+) -> None:
     async with hosting(tmp_path) as hosts:
         spec = python(KEEP, str(len(text)), str(tmp_path / "kept"), str(size), "canonical", mode="pty")
         link = await hosts.start("a", spec)
@@ -109,9 +111,9 @@ async def test_a_terminal_that_gathers_lines_changes_nothing(tmp_path: Path, tex
         assert difference((tmp_path / "kept").read_bytes(), text) is None
 
 
-# the kernel acts on a stop key in input that it cannot take yet, even where it stands for itself
+# the kernel acts on a stop key in input that does not fit yet, even if the key is quoted
 @pytest.mark.parametrize("text", [b"w" * 15_000 + b"\n", b"stop \x13 it\n" * 2000], ids=["line", "stops"])
-async def test_text_waits_for_a_program_that_does_not_read_yet(tmp_path: Path, text: bytes) -> None:
+async def test_text_waits_until_the_program_reads(tmp_path: Path, text: bytes) -> None:
     start = HELD.partition("os.exec")[0] + KEEP
     async with hosting(tmp_path) as hosts:
         arguments = (str(len(text)), str(tmp_path / "kept"), "4096", "canonical")
@@ -126,7 +128,7 @@ async def test_text_waits_for_a_program_that_does_not_read_yet(tmp_path: Path, t
         assert difference((tmp_path / "kept").read_bytes(), text) is None
 
 
-async def test_keys_act_and_text_does_not(tmp_path: Path) -> None:
+async def test_keys_are_acted_on_and_text_is_not(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(ECHO, mode="pty"))
         await said(link, b"up")
@@ -138,7 +140,7 @@ async def test_keys_act_and_text_does_not(tmp_path: Path) -> None:
         await said(link, b"interrupted")
 
 
-async def test_writes_of_many_do_not_mix(tmp_path: Path) -> None:
+async def test_concurrent_writes_do_not_mix(tmp_path: Path) -> None:
     lines = [bytes((letter,)) * 150_000 + b"\n" for letter in b"abcdef"]
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
@@ -150,7 +152,7 @@ async def test_writes_of_many_do_not_mix(tmp_path: Path) -> None:
         assert end.code == 0
 
 
-async def test_a_writer_that_goes_away_in_the_middle_leaves_the_turn(tmp_path: Path) -> None:
+async def test_a_cancelled_write_lets_the_next_one_through(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", python(HELD))
         await said(link, b"up")
@@ -175,7 +177,7 @@ async def test_the_end_of_input_reaches_a_terminal(tmp_path: Path) -> None:
             assert (await link.wait()).code == 0
 
 
-async def test_a_terminal_has_a_size_that_can_change_and_pipes_have_none(tmp_path: Path) -> None:
+async def test_a_terminal_can_be_resized_and_pipes_cannot(tmp_path: Path) -> None:
     code = (
         "import os, signal; size = lambda *_: os.write(1, b'%d %d\\n' % os.get_terminal_size())\n"
         "signal.signal(signal.SIGWINCH, size); os.open('/dev/tty', 2); size()\nwhile True: signal.pause()"
@@ -194,7 +196,7 @@ async def test_a_terminal_has_a_size_that_can_change_and_pipes_have_none(tmp_pat
             await pipes.resize(24, 80)
 
 
-async def test_the_status_says_what_the_terminal_does_and_who_waits(tmp_path: Path) -> None:
+async def test_the_status_has_the_terminal_mode_and_the_foreground_process(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         link = await hosts.start(
             "a", program("sh", "-c", "echo up; stty -echo; echo off; cat; sleep 60", mode="pty")
@@ -208,7 +210,7 @@ async def test_the_status_says_what_the_terminal_does_and_who_waits(tmp_path: Pa
         assert status.foreground_pid == link.identity.program_pid == status.program_pid
         assert (status.host_start, status.boot_id) == (link.identity.host_start, link.identity.boot_id)
         await until(link, "waits")
-        await link.close_stdin()  # cat ends; who sleeps does not wait for input
+        await link.close_stdin()  # cat ends; a sleeping process does not wait for input
         await until(link, "no")
 
 
@@ -239,7 +241,7 @@ async def until(link: HostLink, reader: str) -> None:
     ],
 )
 @pytest.mark.parametrize("mode", ["pty", "pipes"])
-async def test_the_status_tells_who_waits_for_input_from_who_works(
+async def test_the_status_distinguishes_waiting_for_input_from_working(
     tmp_path: Path, code: str, reader: str, mode: Literal["pty", "pipes"]
 ) -> None:
     modules = "os, select, socket, subprocess, sys, threading, time"

@@ -1,4 +1,4 @@
-"""When the reader of a program's output fails, everyone who waits for that output learns of it."""
+"""If the reader of a program's output fails, everything that waits for that output gets an error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ONCE = "print('once', flush=True); input()"
 
 
 async def loss(feed: Feed) -> HostLost:
-    """What the feed gives in place of output that cannot be read."""
+    """Return the item that the feed gives instead of unreadable output."""
     async with asyncio.timeout(SECONDS):
         while isinstance(item := await feed.next(None), Chunk):
             pass
@@ -81,7 +81,7 @@ async def test_a_spool_that_cannot_be_read_is_reported_as_lost(tmp_path: Path) -
         await feed.aclose()
 
 
-async def test_a_reader_that_fails_is_logged_with_its_name_and_its_loss_is_given_again(
+async def test_a_failed_reader_is_logged_by_name_and_its_error_is_raised_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with hosting(tmp_path) as hosts, failing(await hosts.start("a", python(ONCE))) as link:
@@ -140,7 +140,7 @@ async def test_a_turn_fails_and_the_program_ends_if_its_output_cannot_be_read(tm
         assert not alive(link.identity.program_pid)
 
 
-async def test_an_attached_terminal_is_told_if_the_output_cannot_be_read(tmp_path: Path) -> None:
+async def test_an_attached_terminal_gets_an_error_if_the_output_cannot_be_read(tmp_path: Path) -> None:
     async def resized(size: tuple[int, int]) -> None:
         raise AssertionError("nobody has a size")
 

@@ -1,4 +1,4 @@
-"""A real program in a pseudo-terminal, as the tests of what programs say type into it and read it."""
+"""A real program in a pseudo-terminal, for tests that type into it and read its output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT = 60.0
 
 
 class Program:
-    """`env` is all the environment that it gets, but for TERM and PATH."""
+    """`env`: the complete environment of the program, except TERM and PATH."""
 
     def __init__(
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, rows: int = 24, cols: int = 80
@@ -54,13 +54,13 @@ class Program:
         os.write(self._ours, text.encode())
 
     def read(self, screen: Screen, until: float) -> bytes | None:
-        """What comes before that time, shown on the screen too; None: nothing; empty: the program has
-        ended."""
+        """Return output that arrives before that time, and feed it to the screen. None: there was none;
+        empty: the program has ended."""
         if not select.select([self._ours], [], [], max(until - monotonic(), 0))[0]:
             return None
         try:
             data = os.read(self._ours, 65536)
-        except OSError:  # nobody has the other side open any more
+        except OSError:  # the other side was closed
             return b""
         screen.feed(data)
         os.write(self._ours, screen.take_replies())
@@ -107,6 +107,6 @@ class Program:
 
 
 def line_at_cursor(screen: Screen) -> str:
-    """What stands before the cursor."""
+    """Return the text before the cursor."""
     at = screen.cursor
     return screen.text()[at.row][: at.col].ljust(at.col)

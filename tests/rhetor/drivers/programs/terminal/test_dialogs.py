@@ -1,4 +1,4 @@
-"""Which screens ask something that typed text or Enter would answer, and which only look so."""
+"""Which screens show a question that typed text or Enter would answer, and which only look like it."""
 
 from pathlib import Path
 
@@ -91,10 +91,10 @@ CN = """\
         (CN, "Continue"),
     ],
 )
-def test_menus_of_coding_agents_are_seen_with_their_options(screen: str, option: str) -> None:
+def test_menus_of_coding_agents_are_recognized_with_their_options(screen: str, option: str) -> None:
     lines = screen.splitlines()
     pointed = next(row for row, line in enumerate(lines) if option in line and "?" not in line)
-    # the cursor is hidden, or stands at what is chosen, or somewhere below
+    # the cursor is hidden, at the selected option, or somewhere below
     for cursor in ((0, 0, False), (pointed, 2, True), (len(lines) + 1, 0, False), None):
         found = dialog_on([*lines, "", "", ""], cursor)
         assert found and found.kind == "choice", cursor
@@ -130,18 +130,18 @@ def test_menus_of_coding_agents_are_seen_with_their_options(screen: str, option:
         ("lines 1-23/100 (END)", "pager"),
     ],
 )
-def test_questions_on_the_line_of_the_cursor_are_seen(line: str, kind: str) -> None:
+def test_questions_on_the_cursor_line_are_recognized(line: str, kind: str) -> None:
     lines = ["some output", "more of it", line.rstrip(), ""]
     found = dialog_on(lines, (2, len(line)))
     assert found and (found.kind, found.evidence) == (kind, line.strip())
-    # the same words further up, and a prompt below, ask nothing
+    # the same text above a prompt is not a question
     assert dialog_on([*lines[:3], "user@host:~$ "], (3, 13)) is None
     assert dialog_on([*lines[:3], ">>>"], (3, 4)) is None
-    # nor do they while they are typed into the middle of something
+    # nor is it within a line that is being typed
     assert dialog_on([f"{line.rstrip()} is what it asked", ""], (0, len(line))) is None
 
 
-def test_a_question_that_ended_its_line_is_seen() -> None:
+def test_a_question_that_ended_its_line_is_recognized() -> None:
     assert dialog_on(["Press Enter to continue", "", ""], (1, 0))
 
 
@@ -196,12 +196,12 @@ ASKS_IN_PROSE = """\
         ("", (0, 0)),
     ],
 )
-def test_what_only_looks_like_a_question_is_none(screen: str, cursor: tuple[int, ...]) -> None:
+def test_text_that_only_looks_like_a_question_is_not_one(screen: str, cursor: tuple[int, ...]) -> None:
     assert dialog_on(screen.splitlines() or [""], cursor) is None
 
 
 @pytest.mark.parametrize("name", ["claude", "cn", "codex", "gemini", "opencode"])
-def test_recorded_screens_of_idle_agents_ask_nothing(name: str) -> None:
+def test_recorded_screens_of_idle_agents_show_no_question(name: str) -> None:
     lines = (DATA / f"tui_{name}.screen.txt").read_text().splitlines()
     for row in (None, *range(len(lines))):
         assert dialog_on(lines, None if row is None else (row, 4)) is None
@@ -229,7 +229,7 @@ def test_recorded_screens_of_idle_agents_ask_nothing(name: str) -> None:
             Status("stuck", "a turn has been running for 70 s, no output for 65.0 s"),
         ),
         (Signs(turn_for=61.0), Status("stuck", "a turn has been running for 61 s, no output yet")),
-        # quiet since long before the turn began
+        # silent since long before the turn started
         (
             Signs(quiet_for=500.0, turn_for=2.0),
             Status("busy", "a turn has been running for 2.0 s, no output for 500.0 s"),
@@ -241,5 +241,5 @@ def test_recorded_screens_of_idle_agents_ask_nothing(name: str) -> None:
         ),
     ],
 )
-def test_the_status_of_a_terminal_says_why(signs: Signs, expected: Status) -> None:
+def test_the_status_of_a_terminal_has_a_reason(signs: Signs, expected: Status) -> None:
     assert status(signs) == expected

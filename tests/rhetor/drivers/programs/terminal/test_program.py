@@ -17,7 +17,7 @@ from tests.served import SECONDS, Served, with_programs
 
 pytestmark = pytest.mark.anyio
 
-# appends what it reads to the file of its first argument; `raw`: as a line editor does, and it echoes itself
+# appends its input to the file in its first argument; `raw`: reads like a line editor, and echoes
 KEEPS = """
 import os, sys, termios, tty
 raw = sys.argv[2] == "raw"
@@ -35,7 +35,7 @@ with open(sys.argv[1], "ab", buffering=0) as kept:
         if data.endswith(b"\\r" if raw else b"the end\\n"):
             os.write(1, b"taken\\r\\n> ")
 """
-# shows something, and keeps what it then reads
+# shows a text, and stores what it then reads
 ASKS = """
 import os, sys, termios
 with open(sys.argv[1], "ab", buffering=0) as kept:
@@ -54,7 +54,7 @@ DIALOG = (
 
 
 def every_kind(size: int, *, lines: bool) -> str:
-    """A text of that many bytes with characters of all planes; `lines`: in lines that a terminal takes."""
+    """Return a text of `size` bytes with characters of all planes; `lines`: in lines a terminal accepts."""
     chance = random.Random(7)
     ranges = (
         (0x20, 0x7E),
@@ -81,7 +81,7 @@ async def until(home: Served, peer: str, status: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["canonical", "raw"])
-async def test_a_long_text_of_every_kind_arrives_unchanged(tmp_path: Path, mode: str) -> None:
+async def test_a_long_text_with_every_kind_of_character_arrives_unchanged(tmp_path: Path, mode: str) -> None:
     text = every_kind(20_000, lines=mode == "canonical") + "the end"
     async with with_programs(seconds=60) as home:
         await home.announce("p", *PYTHON, KEEPS, str(tmp_path / "kept"), mode, kind="terminal")
@@ -91,7 +91,7 @@ async def test_a_long_text_of_every_kind_arrives_unchanged(tmp_path: Path, mode:
         assert (tmp_path / "kept").read_bytes() == (text + end).encode()
 
 
-async def test_a_long_text_of_every_kind_arrives_unchanged_through_a_pipe(tmp_path: Path) -> None:
+async def test_a_long_text_with_every_kind_of_character_passes_through_a_pipe(tmp_path: Path) -> None:
     keeps = (
         "import sys\n"
         "for line in sys.stdin.buffer: open(sys.argv[1], 'ab').write(line); print('ok', flush=True)"
@@ -108,7 +108,7 @@ async def test_a_long_text_of_every_kind_arrives_unchanged_through_a_pipe(tmp_pa
     [(DIALOG, (), "Yes"), ("Proceed? [y/N] ", (), "Proceed"), ("Password: ", ("hidden",), "assword")],
     ids=["menu", "yes or no", "password"],
 )
-async def test_nothing_is_typed_into_a_question(
+async def test_a_message_is_not_typed_into_a_question(
     tmp_path: Path, shown: str, more: tuple[str, ...], evidence: str
 ) -> None:
     async with with_programs() as home:
@@ -121,7 +121,7 @@ async def test_nothing_is_typed_into_a_question(
         assert (tmp_path / "kept").read_bytes() == b""
 
 
-async def test_bash_that_asks_is_not_answered_and_goes_on_when_a_person_has() -> None:
+async def test_a_question_in_bash_blocks_messages_until_a_person_answers() -> None:
     async with with_programs() as home:
         await home.announce("p", "bash", "--norc", kind="terminal")
         asking = await home.say("p", 'read -p "Proceed? [y/N] " x; echo "got:$x"')
@@ -134,7 +134,7 @@ async def test_bash_that_asks_is_not_answered_and_goes_on_when_a_person_has() ->
         assert (await home.say("p", "echo $x$x")).json["response"] == "nn\n"
 
 
-async def test_what_is_not_echoed_is_not_submitted(tmp_path: Path) -> None:
+async def test_text_that_is_not_echoed_is_not_submitted(tmp_path: Path) -> None:
     mute = "import os, sys, tty\ntty.setraw(0)\nos.write(1, b'> ')\n" + (
         "while data := os.read(0, 65536): open(sys.argv[1], 'ab').write(data); os.write(1, b'.')"
     )
@@ -145,7 +145,7 @@ async def test_what_is_not_echoed_is_not_submitted(tmp_path: Path) -> None:
         assert b"\r" not in (tmp_path / "kept").read_bytes()
 
 
-async def test_without_execute_a_text_is_typed_and_not_run(tmp_path: Path) -> None:
+async def test_with_execute_false_text_is_typed_and_not_run(tmp_path: Path) -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, KEEPS, str(tmp_path / "kept"), "raw", kind="terminal")
         typed = await home.say("p", "only this", execute=False)
@@ -175,7 +175,7 @@ async def test_a_message_never_joins_typed_text_that_cannot_be_removed(tmp_path:
         assert b"and that" not in (tmp_path / "kept").read_bytes()
 
 
-async def test_the_delimiter_of_the_message_goes_before_that_of_the_peer(tmp_path: Path) -> None:
+async def test_the_delimiter_of_a_message_overrides_that_of_the_peer(tmp_path: Path) -> None:
     async with with_programs() as home:
         path = str(tmp_path / "kept")
         await home.announce("p", *PYTHON, KEEPS, path, "raw", kind="terminal", delimiter="\n")
@@ -184,7 +184,7 @@ async def test_the_delimiter_of_the_message_goes_before_that_of_the_peer(tmp_pat
         assert (tmp_path / "kept").read_bytes() == b"one\ntwo\x04\r"
 
 
-async def test_bash_and_python_answer_in_their_own_words() -> None:
+async def test_bash_and_python_return_the_output_of_a_command() -> None:
     async with with_programs() as home:
         await home.announce("sh", "bash", kind="terminal")
         await home.announce("py", "python3", kind="terminal")
@@ -195,7 +195,7 @@ async def test_bash_and_python_answer_in_their_own_words() -> None:
         assert (idle["status"], "it marks its commands" in idle["reasons"]) == ("idle", True)
 
 
-# asks nothing, shows no prompt, and reads in a thread while it works in another
+# shows no prompt and no question, and reads in one thread while it works in another
 READS_IN_A_THREAD = """
 import sys, threading, time
 threading.Thread(target=lambda: [print("got", line, end="", flush=True) for line in sys.stdin]).start()
@@ -204,7 +204,7 @@ time.sleep(1000)
 
 
 @pytest.mark.parametrize("program", [("dash",), ("bash", "--norc"), ("bash",)], ids=" ".join)
-async def test_a_silent_command_is_waited_for_and_its_output_is_its_own(program: tuple[str, ...]) -> None:
+async def test_a_turn_waits_for_a_silent_command_and_has_only_its_output(program: tuple[str, ...]) -> None:
     async with with_programs() as home:
         await home.announce("p", *program, kind="terminal")
         for text, answer in (
@@ -224,19 +224,19 @@ async def test_a_silent_command_is_waited_for_and_its_output_is_its_own(program:
 async def test_a_program_without_a_prompt_answers_at_once() -> None:
     async with with_programs() as home:
         await home.announce("p", "cat", kind="terminal")
-        async with asyncio.timeout(5):  # the first message once took ten seconds
+        async with asyncio.timeout(5):  # a regression made the first message take ten seconds
             said = (await home.say("p", "one\ntwo")).json
         assert (said["response"], said["finish_reason"]) == ("one\ntwo\n", "stop")
 
 
-async def test_an_answer_that_only_silence_ended_says_so() -> None:
+async def test_an_answer_ended_only_by_silence_has_that_finish_reason() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, READS_IN_A_THREAD, kind="terminal")
         said = (await home.say("p", "hi")).json
         assert (said["response"], said["finish_reason"]) == ("got hi\n", "silence")
 
 
-async def test_a_shell_without_marks_inside_a_marked_shell_answers_too() -> None:
+async def test_a_shell_without_marks_inside_a_marked_shell_answers() -> None:
     async with with_programs() as home:
         await home.announce("p", "bash", kind="terminal")
         await home.say("p", "PS1='inner> ' dash")
@@ -261,7 +261,7 @@ async def test_output_after_the_prompt_is_logged_as_unsolicited(tmp_path: Path) 
         assert answer.startswith("three\n") and "late\n" not in answer
 
 
-async def test_a_program_that_ends_in_a_turn_fails_it_with_what_it_showed() -> None:
+async def test_a_turn_fails_with_its_partial_output_if_the_program_ends() -> None:
     async with with_programs() as home:
         await home.announce("p", "bash", "--norc", kind="terminal")
         answer = await home.say("p", "echo before; kill -9 $$")
@@ -269,13 +269,13 @@ async def test_a_program_that_ends_in_a_turn_fails_it_with_what_it_showed() -> N
         assert "before" in json.dumps(answer.json["partial"])
 
 
-async def test_who_is_silent_for_long_in_a_turn_is_called_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_that_is_silent_for_long_in_a_turn_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rhetor.drivers.programs.program.STUCK_SECONDS", 0.2)
     async with with_programs() as home:
         await home.announce("p", *PYTHON, "import sys; sys.stdin.read()")
         turn = asyncio.create_task(home.say("p", "hi"))
         stuck = await until(home, "p", "stuck")
         assert stuck["evidence"].startswith("no output for ")
-        os_end = await home.ask("DELETE", "/api/v2/programs/p")
-        assert os_end.status == 200
+        deleted = await home.ask("DELETE", "/api/v2/programs/p")
+        assert deleted.status == 200
         assert (await turn).json["code"] == "program_ended"

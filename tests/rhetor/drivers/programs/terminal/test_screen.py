@@ -1,4 +1,4 @@
-"""The screen of a terminal program, and the snapshot that brings a fresh terminal into its state."""
+"""The screen of a terminal program, and the snapshot that restores it in a new terminal."""
 
 from __future__ import annotations
 
@@ -67,24 +67,26 @@ def restored(screen: Screen) -> Screen:
         (b"\x1b#8\x1b[2J", ["", "", "", ""], (0, 0)),
     ],
 )
-def test_the_screen_is_that_of_a_terminal(stream: bytes, text: list[str], cursor: tuple[int, int]) -> None:
+def test_the_screen_matches_that_of_a_terminal(
+    stream: bytes, text: list[str], cursor: tuple[int, int]
+) -> None:
     screen = shown(stream)
     assert screen.text() == text
     assert screen.cursor == Cursor(*cursor)
 
 
-def test_lines_that_leave_the_main_screen_are_kept() -> None:
+def test_lines_that_scroll_off_the_main_screen_are_kept() -> None:
     screen = shown(b"".join(b"%d\r\n" % number for number in range(10)))
     assert (screen.scrolled, screen.history(0)) == (7, [str(number) for number in range(7)])
     assert screen.history(5) == ["5", "6"] and screen.history(7) == []
     screen.feed(b"\x1b[?1049h" + b"x\r\n" * 10)
-    assert screen.scrolled == 7  # those of the alternate screen are gone
+    assert screen.scrolled == 7  # lines of the alternate screen are not kept
     for _ in range(3000):
         screen.feed(b"\x1b[?1049ly\r\n")
     assert len(screen.history(0)) == 2000
 
 
-def test_resizing_keeps_the_line_of_the_cursor() -> None:
+def test_resizing_keeps_the_cursor_line() -> None:
     screen = shown(b"1\r\n2\r\n3\r\n4 is long")
     screen.resize(2, 5)
     assert (screen.text(), screen.cursor[:2]) == (["3", "4 is"], (1, 4))
@@ -94,13 +96,13 @@ def test_resizing_keeps_the_line_of_the_cursor() -> None:
     assert restored(screen).state() == screen.state()
 
 
-def test_rows_below_the_cursor_go_first() -> None:
+def test_shrinking_removes_rows_below_the_cursor_first() -> None:
     screen = shown(b"1\r\n2\r\n3\r\n4\x1b[1;1H")
     screen.resize(2, 10)
     assert (screen.text(), screen.cursor[:2]) == (["1", "2"], (0, 0))
 
 
-def test_questions_of_programs_are_answered() -> None:
+def test_queries_of_programs_are_answered() -> None:
     screen = shown(b"ab\x1b[6n\x1b[c\x1b[5n\x1b]11;?\x07\x1b[>7u\x1b[?u")
     replies = b"\x1b[1;3R\x1b[?62;22c\x1b[0n\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?7u"
     assert (screen.take_replies(), screen.take_replies()) == (replies, b"")
@@ -108,11 +110,11 @@ def test_questions_of_programs_are_answered() -> None:
     assert len(screen.take_replies()) < 4200
 
 
-def test_the_title_holds_no_controls() -> None:
+def test_the_title_has_no_control_characters() -> None:
     assert shown(b"\x1b]0;a\x01b\xe2\x80\xaec\x07").title == "abc"
 
 
-# random programs: what moves and draws, with parameters at and beyond the edges
+# random programs that move and draw, with parameters at and beyond the edges
 NUMBERS = st.sampled_from(["", "0", "1", "2", "3", "5", "9", "12", "200", "9999"])
 CSI = st.tuples(NUMBERS, NUMBERS, st.sampled_from(list("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu"))).map(
     lambda parts: f"\x1b[{parts[0]};{parts[1]}{parts[2]}"
@@ -148,13 +150,11 @@ SIZES = st.tuples(st.integers(1, 6), st.integers(1, 12))
 @given(PROGRAMS, SIZES)
 @example(["\x1b[?6h", "\x1b[2;3r", "\x1b7", "\x1b[r", "0123456789"], (4, 10))
 @example(["日日日日日", "\x1b[31m", "\x1b[?1049h", "\x1b[44m", "\x1b[J", "0123456789"], (4, 10))
-def test_a_snapshot_brings_a_fresh_terminal_into_the_same_state(
-    program: list[str], size: tuple[int, int]
-) -> None:
+def test_a_snapshot_restores_the_state_in_a_new_terminal(program: list[str], size: tuple[int, int]) -> None:
     screen = shown("".join(program).encode(), *size)
     again = restored(screen)
     assert again.state() == screen.state()
-    # and the two go on alike
+    # and later output has the same effect on both
     for each in (screen, again):
         each.feed("x日\r\n\x1b8y\x1b[?1049lz\tw".encode())
     assert again.state() == screen.state()
@@ -162,7 +162,7 @@ def test_a_snapshot_brings_a_fresh_terminal_into_the_same_state(
 
 @settings(deadline=None)
 @given(PROGRAMS, SIZES, SIZES)
-def test_a_snapshot_after_resizing_is_as_true(
+def test_a_snapshot_after_resizing_restores_the_state(
     program: list[str], size: tuple[int, int], new: tuple[int, int]
 ) -> None:
     screen = shown("".join(program).encode(), *size)
@@ -181,14 +181,14 @@ def test_any_chunking_gives_the_same_screen(program: list[str], places: list[int
 
 @settings(max_examples=scaled(200, 40), deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=20), PROGRAMS.map(lambda p: "".join(p).encode())), max_size=5))
-def test_nothing_that_a_program_sends_raises(pieces: list[bytes]) -> None:
+def test_no_output_of_a_program_raises(pieces: list[bytes]) -> None:
     screen = shown(b"".join(pieces))
     assert restored(screen).state() == screen.state()
 
 
 @pytest.mark.parametrize("name", ["codex", "gemini"])
-def test_recordings_give_the_screens_that_were_seen(name: str) -> None:
-    """The blank rows and, of codex's note, the way it wrapped, are not in what was kept."""
+def test_recordings_give_the_expected_screens(name: str) -> None:
+    """The files have no blank rows, and not the line breaks of a note of codex."""
     screen = shown((DATA / f"tui_{name}.raw").read_bytes(), 30, 110)
     kept = [line for line in screen.text() if line.strip()]
     assert kept == (DATA / f"tui_{name}.screen.txt").read_text().splitlines()
@@ -210,7 +210,7 @@ LIVE = {
 
 
 @pytest.mark.parametrize("name", LIVE)
-def test_snapshots_of_real_programs_are_true(name: str) -> None:
+def test_snapshots_of_real_programs_restore_their_screens(name: str) -> None:
     argv, first, keys, then = LIVE[name]
     needs(argv[0])
     screen = Screen(24, 80)

@@ -1,5 +1,4 @@
-"""Real shells and interpreters, started so that they mark their commands, with the user's own start-up
-files."""
+"""Shells and interpreters, started so that they mark their commands and read the user's startup files."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from tests.rhetor.drivers.programs.terminal.at_pty import Program, line_at_curso
 
 
 def pythons() -> list[str]:
-    """Interpreters of this machine, one a version from 3.8 on: the line editor changed in 3.13."""
+    """Return the interpreters on this machine, one per version from 3.8 on: 3.13 has a new line editor."""
     found = {
         f"{sys.version_info.major}.{sys.version_info.minor}": getattr(sys, "_base_executable", sys.executable)
     }
@@ -63,7 +62,7 @@ def marks_of(stream: bytes) -> list[Mark]:
     return [mark for token in Tokenizer().feed(stream) if (mark := mark_of(token))]
 
 
-def test_bash_marks_its_commands_and_reads_the_users_file(home: Path, files: Path) -> None:
+def test_bash_marks_its_commands_and_reads_the_users_bashrc(home: Path, files: Path) -> None:
     (home / ".bashrc").write_text(
         "PS1='mine> '\nPROMPT_COMMAND='seen=$?'\nalias greet='echo hello'\nPS0='[run]\\n'\n"
     )
@@ -76,7 +75,7 @@ def test_bash_marks_its_commands_and_reads_the_users_file(home: Path, files: Pat
         program.read_until(lambda: line_at_cursor(screen) == "mine> ", screen)
         assert said(program, screen, "(exit 7)") == ("[run]\n", done(7))
         program.read_until(lambda: line_at_cursor(screen) == "mine> ", screen)
-        # their own prompt command saw the status of their command
+        # the user's prompt command saw the status of the user's command
         assert said(program, screen, "echo $seen $?") == ("[run]\n7 7\n", done(0))
         program.read_until(lambda: line_at_cursor(screen) == "mine> ", screen)
         # a prompt that is set later is marked too
@@ -98,7 +97,7 @@ def test_a_login_bash_reads_the_profile(home: Path, files: Path) -> None:
         assert said(program, screen, "echo $from") == ("profile\n", done(0))
 
 
-def test_zsh_marks_its_commands_and_reads_the_users_files(home: Path, files: Path) -> None:
+def test_zsh_marks_its_commands_and_reads_the_users_startup_files(home: Path, files: Path) -> None:
     needs("zsh")
     (home / ".zshenv").write_text("from_env=1\n")
     (home / ".zshrc").write_text("PS1='mine> '\nalias greet='echo hello'\n")
@@ -115,7 +114,7 @@ def test_zsh_marks_its_commands_and_reads_the_users_files(home: Path, files: Pat
 
 @pytest.mark.parametrize("python", pythons(), ids=lambda path: Path(path).name)
 @pytest.mark.parametrize("editor", ["default", "basic"])
-def test_python_marks_its_commands_and_reads_the_users_file(
+def test_python_marks_its_commands_and_reads_the_users_startup_file(
     python: str, editor: str, home: Path, files: Path
 ) -> None:
     own = home / "own.py"
@@ -146,7 +145,7 @@ def test_python_marks_its_commands_and_reads_the_users_file(
         assert ask("'RHETOR_PYTHONSTARTUP' in os.environ") == ("False\n", 0)
 
 
-def test_python_without_a_file_of_the_users_has_no_trace_of_ours(home: Path, files: Path) -> None:
+def test_python_without_a_startup_file_shows_no_trace_of_the_hubs(home: Path, files: Path) -> None:
     start = ready([pythons()[0], "-q"], {"HOME": str(home)}, files)
     screen = Screen()
     with Program(start.argv, start.env) as program:
@@ -183,7 +182,7 @@ def test_python_without_a_file_of_the_users_has_no_trace_of_ours(home: Path, fil
         [],
     ],
 )
-def test_what_is_not_started_to_be_talked_to_is_left_as_it_is(argv: list[str]) -> None:
+def test_a_command_that_is_not_interactive_is_not_changed(argv: list[str]) -> None:
     env = {"HOME": "/h", "PYTHONSTARTUP": "/own.py"}
     assert prepared(argv, env, "/f") == Prepared(tuple(argv), env, {})
 
@@ -199,7 +198,7 @@ def test_what_is_not_started_to_be_talked_to_is_left_as_it_is(argv: list[str]) -
         ["/opt/bin/python3.13", "-q", "-X", "dev", "-Wignore", "-i", "-u"],
     ],
 )
-def test_what_is_started_to_be_talked_to_is_prepared_and_keeps_its_options(argv: list[str]) -> None:
+def test_an_interactive_command_is_prepared_and_keeps_its_options(argv: list[str]) -> None:
     env = {"HOME": "/h", "PATH": "/bin"}
     start = prepared(argv, env, "/f")
     assert start.marks and env.items() <= start.env.items()

@@ -1,5 +1,5 @@
-"""When a program in a terminal has answered and what it said: with the time as a value, and with real
-programs."""
+"""When a program in a terminal has answered, and the text of its answer: with simulated time, and with
+real programs."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def told(
     meanwhile: Reader | None = None,
     after: Reader | None = None,
 ) -> str:
-    """The pieces at their times, with ticks when they are due, and a minute of silence after the last.
-    `meanwhile`, `after`: what the program does about input until the last piece, and after it."""
+    """Feed the pieces at their times, with ticks when they are due, then a minute of silence; return the
+    text. `meanwhile`, `after`: what the program does about input until the last piece, and after it."""
     turn.started(0.0)
     said, at = "", 0.0
     for at, data in pieces:
@@ -55,7 +55,7 @@ def told(
     return said
 
 
-def test_with_marks_the_text_is_what_stands_between_them() -> None:
+def test_with_marks_the_text_is_what_is_between_them() -> None:
     turn = TerminalTurn(b"ls", marks=True)
     stream = b"\x1b[?2004l\r\r\n" + C + b"a\r\nb\r\n" + D(3) + A + b"$ " + B
     turn.started(0.0)
@@ -63,7 +63,7 @@ def test_with_marks_the_text_is_what_stands_between_them() -> None:
     assert turn.ended == Evidence("mark", "the command has finished, exit 3", 3)
 
 
-def test_with_marks_silence_within_a_command_ends_nothing() -> None:
+def test_with_marks_silence_within_a_command_does_not_end_the_turn() -> None:
     turn = TerminalTurn(b"make", marks=True, prompt="$ ")
     assert (
         told(turn, [(0.0, b"\r\n" + C + b"building\r\n"), (500.0, b"10%\r99%"), (900.0, b"\r\n")])
@@ -73,19 +73,19 @@ def test_with_marks_silence_within_a_command_ends_nothing() -> None:
     assert told(turn, [(999.0, b"done" + D(0))]) == "done"
 
 
-def test_lines_are_given_out_as_they_end() -> None:
+def test_each_line_is_given_when_it_ends() -> None:
     turn = TerminalTurn(b"x", marks=True)
     assert turn.received(b"\r\n" + C + b"one\r\ntw", 0.0) == "one\n"
     assert turn.received(b"o\r\n", 0.0) == "two\n"
 
 
-def test_a_mistake_that_was_not_run_is_told_too() -> None:
+def test_a_syntax_error_is_part_of_the_answer() -> None:
     turn = TerminalTurn(b"fi", marks=True, prompt="$ ")
     assert told(turn, [(0.0, b"\r\nsyntax error\r\n" + D(2) + A + b"$ ")]) == "syntax error\n"
     assert turn.ended and (turn.ended.kind, turn.ended.exit_code) == ("mark", 2)
 
 
-def test_a_command_that_waits_for_input_ends_the_turn_and_its_question_is_in_the_answer() -> None:
+def test_a_command_that_waits_for_input_ends_the_turn_with_its_question() -> None:
     turn = TerminalTurn(b"./ask", marks=True, prompt="$ ")
     question = b"\r\n" + C + b"hello\r\nname? "
     assert told(turn, [(1.0, question)], meanwhile="no", after="waits") == "hello\nname?"
@@ -93,7 +93,7 @@ def test_a_command_that_waits_for_input_ends_the_turn_and_its_question_is_in_the
     assert turn.finish_reason == "stop"
 
 
-def test_a_question_of_a_program_that_shows_nothing_else_ends_the_turn_by_silence() -> None:
+def test_a_question_of_a_program_on_shared_input_ends_the_turn_by_silence() -> None:
     turn = TerminalTurn(b"ssh host", marks=True, prompt="$ ")
     assert told(turn, [(1.0, b"\r\n" + C + b"name? ")], after="shares") == "name?"
     assert turn.ended == Evidence("quiet", "no output for 3 s at 'name?'")
@@ -102,9 +102,7 @@ def test_a_question_of_a_program_that_shows_nothing_else_ends_the_turn_by_silenc
 
 @pytest.mark.parametrize("prompt", [None, "$ "])
 @pytest.mark.parametrize("marks", [False, True])
-def test_a_program_that_takes_no_input_is_working_however_silent_it_is(
-    prompt: str | None, marks: bool
-) -> None:
+def test_a_silent_program_that_does_not_read_input_is_working(prompt: str | None, marks: bool) -> None:
     turn = TerminalTurn(b"sleep 50", marks, prompt=prompt)
     begins = b"\r\n" + (C if marks else b"") + b"$ "
     assert told(turn, [(0.0, begins), (50.0, b"")], meanwhile="no", after="no") == ""
@@ -130,7 +128,7 @@ def test_a_program_that_takes_no_input_is_working_however_silent_it_is(
         ("name: (x) ", b"working", "shares", "quiet", "silence"),
     ],
 )
-def test_without_marks_the_best_sign_ends_the_turn(
+def test_without_marks_the_strongest_evidence_ends_the_turn(
     prompt: str | None, shown: bytes, reader: Reader | None, kind: str, reason: str
 ) -> None:
     turn = TerminalTurn(b"go", prompt=prompt)
@@ -160,10 +158,10 @@ def test_several_typed_lines_end_with_the_last_command() -> None:
             b"\r\n\x1b[32mok\x1b[0m\r\n\x1b[?2004h\x1b[1m$ \x1b[0m",
             "ok\n",
         ),
-        ("> ", b"abc", b"\r> abc\x1b[K\r\nanswer\r\n> ", "answer\n"),  # drawn anew at Enter
+        ("> ", b"abc", b"\r> abc\x1b[K\r\nanswer\r\n> ", "answer\n"),  # redrawn at Enter
     ],
 )
-def test_without_marks_the_prompt_that_was_seen_before_ends_the_turn(
+def test_without_marks_the_known_prompt_ends_the_turn(
     prompt: str, typed: bytes, stream: bytes, text: str
 ) -> None:
     turn = TerminalTurn(typed, prompt=prompt)
@@ -174,23 +172,23 @@ def test_without_marks_the_prompt_that_was_seen_before_ends_the_turn(
     assert turn.ended and turn.ended.kind == "prompt" and prompt.strip()[:2] in turn.ended.detail
 
 
-def test_what_was_typed_is_left_out_where_its_echo_comes_late() -> None:
+def test_a_late_echo_is_left_out_of_the_answer() -> None:
     turn = TerminalTurn(b"for i in x:\n  print(i)\n", prompt=">>> ", echoed=False)
     stream = b">>> for i in x:\r\n...   print(i)\r\n... \r\n1\r\n2\r\n>>> "
     assert told(turn, [(0.0, stream)]).splitlines()[-2:] == ["1", "2"]
     assert turn.ended and turn.ended.kind == "prompt"
 
 
-def test_an_answer_that_repeats_what_was_typed_is_no_echo() -> None:
+def test_an_answer_that_repeats_the_message_is_not_an_echo() -> None:
     assert told(TerminalTurn(b"hello"), [(0.0, b"\r\nhello\r\n")]) == "hello\n"
     assert told(TerminalTurn(b"hello", echoed=False), [(0.0, b"hello\r\nhello\r\n")]) == "hello\n"
 
 
-def test_without_marks_and_prompt_silence_ends_the_turn() -> None:
+def test_without_marks_and_a_prompt_silence_ends_the_turn() -> None:
     turn = TerminalTurn(b"go")
     assert told(turn, [(3.0, b"\r\nthink"), (3.5, b"ing"), (4.0, b"...\r\ndone")]) == "thinking...\ndone"
     assert turn.ended == QUIET
-    assert QUIET.detail.endswith("0.6 s")  # known less than 0.7 s after the last byte
+    assert QUIET.detail.endswith("0.6 s")  # detected less than 0.7 s after the last byte
 
 
 def test_the_end_of_the_program_ends_the_turn() -> None:
@@ -211,7 +209,7 @@ def drawn(*rows: str) -> bytes:
     return b"\x1b[H" + b"".join(row.encode() + b"\x1b[K\r\n" for row in rows)
 
 
-def test_a_full_screen_program_says_what_is_new_on_its_screen() -> None:
+def test_the_answer_of_a_full_screen_program_is_what_is_new_on_its_screen() -> None:
     screen = Screen(8, 30)
     screen.feed(b"\x1b[?1049h" + drawn("My agent", "> say hi", "────", "tokens: 10"))
     turn = TerminalTurn(b"say hi", screen=screen)
@@ -219,7 +217,7 @@ def test_a_full_screen_program_says_what_is_new_on_its_screen() -> None:
         (0.1, drawn("My agent", "> say hi", "⠋ esc to interrupt", "tokens: 11")),
         (4.0, drawn("My agent", "> say hi", "⠙ esc to interrupt", "tokens: 12")),
         (4.5, drawn("My agent", "> say hi", "● hi", "", "  there", "────", "> ", "tokens: 99")),
-        # drawn again without a change, which is no sign of work
+        # redrawn without a change, which is not a sign of work
         *((5.0 + at / 10, b"\x1b[?2026h\x1b[3;1H\x1b[?25h\x1b[?2026l") for at in range(20)),
     ]
     assert told(turn, frames, screen) == "● hi\n\n  there"
@@ -227,7 +225,7 @@ def test_a_full_screen_program_says_what_is_new_on_its_screen() -> None:
     assert turn.last_output and turn.last_output < 5.2
 
 
-def test_what_scrolled_off_the_screen_is_in_the_text() -> None:
+def test_text_that_scrolled_off_the_screen_is_in_the_answer() -> None:
     screen = Screen(6, 30)
     screen.feed(b"\x1b[1;1Hagent\r\n> count")
     turn = TerminalTurn(b"count", screen=screen)
@@ -279,8 +277,8 @@ def test_any_chunking_gives_the_same_text_and_end(
 
 
 @pytest.mark.parametrize(("name", "begin"), [("codex", b"state=working"), ("gemini", b"hello tui")])
-def test_of_a_recorded_agent_the_answer_is_found(name: str, begin: bytes) -> None:
-    """Also where the program draws on after it has answered."""
+def test_the_answer_of_a_recorded_agent_is_found(name: str, begin: bytes) -> None:
+    """This includes programs that keep drawing after their answer."""
     stream = (DATA / f"tui_{name}.raw").read_bytes()
     at = stream.index(begin)
     screen = Screen(30, 110)
@@ -300,7 +298,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_real_programs_are_followed_by_their_prompts(name: str, tmp_path: Path) -> None:
+def test_the_prompts_of_real_programs_end_their_turns(name: str, tmp_path: Path) -> None:
     argv, env, prompt, text, answer = PROGRAMS[name]
     needs(argv[0])
     screen = Screen(24, 40)
@@ -312,7 +310,7 @@ def test_real_programs_are_followed_by_their_prompts(name: str, tmp_path: Path) 
             assert said.replace("$2", "$1") == answer
 
 
-def test_a_real_program_without_a_prompt_is_followed_until_it_waits_for_input() -> None:
+def test_a_real_program_without_a_prompt_has_answered_when_it_waits_for_input() -> None:
     screen = Screen()
     with Program(["cat"]) as program:
         said, turn = program.say("hello", screen, marks=False, prompt="")
@@ -333,15 +331,15 @@ def test_a_real_program_without_a_prompt_is_followed_until_it_waits_for_input() 
         ("x", "", False),
     ],
 )
-def test_prompts_are_the_same_but_for_numbers_and_paths(line: str, prompt: str, same: bool) -> None:
+def test_prompts_that_differ_only_in_numbers_and_paths_match(line: str, prompt: str, same: bool) -> None:
     assert same_prompt(line, prompt) is same
 
 
-# whether what was typed was echoed
+# whether the typed text was echoed
 
 
 @given(st.text(min_size=1, max_size=300), st.lists(st.integers(0, 1 << 16), max_size=6))
-def test_a_plain_echo_is_seen_however_it_was_cut(text: str, places: list[int]) -> None:
+def test_a_plain_echo_is_recognized_in_any_chunking(text: str, places: list[int]) -> None:
     stream = "".join(
         f"^{chr(ord(char) ^ 0x40)}" if (char < " " and char not in "\t\n\r\v\f") or char == "\x7f" else char
         for char in text
@@ -360,7 +358,7 @@ def test_a_plain_echo_is_seen_however_it_was_cut(text: str, places: list[int]) -
     ("text", "stream", "seen"),
     [
         ("hello", b"hel", False),
-        ("hello", b"$ hel\x1b[7mlo\x1b[27m", True),  # a paste that is highlighted
+        ("hello", b"$ hel\x1b[7mlo\x1b[27m", True),  # a highlighted paste
         ("hello", b"help", False),
         ("hello", b"h e1llo", False),
         ("a\x01b", b"a^Ab", True),
@@ -371,12 +369,12 @@ def test_a_plain_echo_is_seen_however_it_was_cut(text: str, places: list[int]) -
         ("short", b"[Pasted text #1 +4 lines]", False),
         ("the quick brown fox jumps over", b"the quick bro\x1b[2;1Hbrown fox jum\x1b[3;1Hjumps over", True),
         ("the quick brown fox jumps over", b"over jumps fox brown quick the", False),
-        ("y" * 5000 + "tail", b"...<" + b"y" * 300 + b"tail", True),  # its end is enough
+        ("y" * 5000 + "tail", b"...<" + b"y" * 300 + b"tail", True),  # the end of the text is enough
         (" \n ", b"", True),
         ("", b"", True),
     ],
 )
-def test_echoes_of_many_programs_are_seen(text: str, stream: bytes, seen: bool) -> None:
+def test_echoes_of_many_programs_are_recognized(text: str, stream: bytes, seen: bool) -> None:
     whole, bytewise = Echo(text), Echo(text)
     whole.feed(stream)
     for byte in stream:
@@ -384,7 +382,7 @@ def test_echoes_of_many_programs_are_seen(text: str, stream: bytes, seen: bool) 
     assert (whole.seen, bytewise.seen) == (seen, seen)
 
 
-def test_an_echo_can_be_seen_on_the_screen() -> None:
+def test_an_echo_is_recognized_on_the_screen() -> None:
     echo = Echo("hello world, this is long")
     echo.look(["╭──────────╮", "│ > hello w│", "│ orld, thi│"])
     assert not echo.seen
@@ -392,7 +390,7 @@ def test_an_echo_can_be_seen_on_the_screen() -> None:
     assert echo.seen
 
 
-def test_a_long_line_in_a_real_line_editor_is_seen(tmp_path: Path) -> None:
+def test_the_echo_of_a_long_line_in_a_real_line_editor_is_recognized(tmp_path: Path) -> None:
     screen = Screen(24, 40)
     env = {"HOME": str(tmp_path), "PS1": "$ "}
     with Program(["bash", "--norc", "--noprofile"], env, cols=40) as program:
