@@ -1,5 +1,5 @@
-"""A program that speaks as `cursor-agent -p --output-format stream-json` is documented to do: it answers by
-what it is told, without a model, and keeps its chats in the home."""
+"""A program that imitates `cursor-agent -p --output-format stream-json` by its documentation. It answers as
+the message says, without a model, and keeps its chats in its home."""
 
 import argparse
 import json
@@ -54,7 +54,7 @@ def fail(chat: str) -> str:
 
 
 def wait(chat: str) -> str:
-    """Until it is ended, or its child is."""
+    """Wait until the program or its child is ended."""
     child = subprocess.Popen(["sleep", "600"])
     tell(type="assistant", message=told("assistant", f"{os.getpid()} {child.pid}"), session_id=chat)
     child.wait()

@@ -24,7 +24,7 @@ Make = Callable[[Opening], AgentProtocol]
 
 @dataclass
 class Replayed:
-    """What came of one process. `ends`: for each turn that ended the class of its failure, "" for none."""
+    """The result of one process. `ends`: for each turn that ended, the class of its failure ("" for none)."""
 
     protocol: AgentProtocol
     outputs: list[Plain] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Replayed:
         return heard
 
     def told(self) -> list[Any]:
-        """The outputs but for the records, as plain values."""
+        """All outputs except records, as plain values."""
         return [plain(output) for output in self.outputs if not isinstance(output, Record)]
 
     def answer(self) -> str:
@@ -51,7 +51,7 @@ class Replayed:
 
 
 def plain(output: Plain) -> list[Any]:
-    """An output as JSON has it: its class, and its fields in order."""
+    """Return an output as JSON values: its class, and its fields in order."""
     values = [getattr(output, name) for name in output.__struct_fields__]
     values = values[:-1] if isinstance(output, Permission) and not output.questions else values
     kept: list[Any] = msgspec.json.decode(msgspec.json.encode([type(output).__name__, *values]))
@@ -59,18 +59,18 @@ def plain(output: Plain) -> list[Any]:
 
 
 def entries(name: str) -> list[tuple[str, Any]]:
-    """Kind and message of each line; a file of bare lines is all `out`."""
+    """Return kind and message of each line; in a file of bare lines, all are `out`."""
     found = [msgspec.json.decode(line) for line in (DATA / name).read_bytes().splitlines()]
     return [(one["dir"], one["msg"]) if "dir" in one else ("out", one) for one in found]
 
 
 def said_by(name: str) -> list[bytes]:
-    """The agent's lines alone."""
+    """Return only the agent's lines."""
     return [msgspec.json.encode(message) for kind, message in entries(name) if kind == "out"]
 
 
 def processes(make: Make, name: str, cwd: str) -> Iterator[Replayed]:
-    """Replay each process of a recording; what it writes is compared on the way."""
+    """Replay each process of a recording, and compare what the protocol writes with the recording."""
     replayed: Replayed | None = None
     recorded: list[Any] = []
     for kind, message in entries(name):
@@ -93,7 +93,7 @@ def processes(make: Make, name: str, cwd: str) -> Iterator[Replayed]:
 
 
 def heard_in_pieces(protocol: AgentProtocol, data: bytes, cuts: Iterable[int]) -> Replayed:
-    """What a protocol makes of bytes that come in pieces, with a new turn after each that ended."""
+    """Decode bytes that arrive in pieces, and start a new turn after each one that ended."""
     replayed = Replayed(protocol)
     replayed.write((*protocol.opening_lines(), *protocol.prompt("go on")))
     lines, ends = Lines(), sorted({min(cut, len(data)) for cut in cuts} | {len(data)})

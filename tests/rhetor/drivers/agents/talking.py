@@ -1,4 +1,4 @@
-"""Messages to an agent that is a program of a test, under a real host."""
+"""Messages to agents that are test programs, under a real host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECONDS = 60.0
 
 @dataclass
 class House:
-    """A place in which a peer's program runs, spoken to in its way. `home`: its home and folder."""
+    """Runs a peer's program, and talks to it by its protocol. `home`: the program's home and folder."""
 
     hosts: Hosts
     home: Path
@@ -33,7 +33,7 @@ class House:
     protocol: Callable[[Opening], AgentProtocol]
 
     async def start(self, memory: dict[str, Any] | None = None) -> AgentProgram:
-        """A process of it. `memory`: of the one before."""
+        """Start a process. `memory`: that of the previous process."""
         launch = Launch(str(self.home), {"PATH": "/usr/bin:/bin", "HOME": str(self.home)})
         agents = Agents(self.hosts, self.protocol)
         running = await agents.start(
@@ -43,7 +43,7 @@ class House:
         return running
 
     async def found(self, lost: AgentProgram) -> AgentProgram:
-        """The first one, by another hub: the one that is lost had a turn running, and is killed."""
+        """Find the first process as another hub would, after the hub of `lost` was killed during a turn."""
         offset, memory = lost.feed.offset, dict(lost._memory)
         lost.release()
         await lost.aclose()
@@ -65,7 +65,7 @@ def send(running: AgentProgram, content: str) -> AsyncGenerator[Output, None]:
 
 
 async def heard(turn: AsyncGenerator[Output, None], kept: list[Plain] | None = None) -> list[Plain]:
-    """What a turn gives besides records, figures, and what is remembered."""
+    """Return the outputs of a turn, without records, usage and `Remembered`."""
     found = [] if kept is None else kept
     async with aclosing(turn):
         async for output in turn:
@@ -75,7 +75,7 @@ async def heard(turn: AsyncGenerator[Output, None], kept: list[Plain] | None = N
 
 
 async def until(turn: AsyncGenerator[Output, None], wanted: type[Plain]) -> Any:
-    """The first output of that kind; the turn goes on."""
+    """Return the first output of that kind; the turn continues."""
     async for output in turn:
         for one in output.outputs if isinstance(output, Spooled) else ():
             if isinstance(one, wanted):

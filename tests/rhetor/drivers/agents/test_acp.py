@@ -1,7 +1,7 @@
-"""The ACP protocol over recordings of the real agents, and over what none of them says.
+"""The ACP protocol, with recordings of real agents and with messages that none of them sends.
 
-A recording is a dialogue: `do`, what the protocol was asked; `write`, what it wrote; `read`, a line of the
-agent's. Beside each lies what it means, an output a line.
+A recording is a dialogue: `do`, a call to the protocol; `write`, what it wrote; `read`, a line from the
+agent. Beside each recording is a file with the expected outputs, one per line.
 """
 
 import json
@@ -38,7 +38,7 @@ def steps(name: str) -> list[Step]:
 
 
 def opening(name: str) -> Opening:
-    """What the conversation of a recording began with."""
+    """How the conversation of a recording was opened."""
     agent, _, kind = name.partition("_")
     if kind == "turns":
         return Opening(CWD)
@@ -50,7 +50,7 @@ def opening(name: str) -> Opening:
 
 
 class Dialogue:
-    """A protocol, what it wrote and what it gave, all in order."""
+    """A protocol, with all that it wrote and all its outputs, in order."""
 
     def __init__(self, opening: Opening) -> None:
         self.protocol = Acp(opening)
@@ -75,7 +75,7 @@ class Dialogue:
         return self.take(self.protocol.decode(line))
 
     def settle(self) -> None:
-        """As after a pause."""
+        """Let the pause after which the protocol settles pass."""
         if self.protocol.settle_after is not None:
             self.take(self.protocol.settle())
 
@@ -97,7 +97,7 @@ class Dialogue:
         return self.hear(method="session/update", params=params)
 
     def ready(self, can: dict[str, Any] | None = None, **result: Any) -> "Dialogue":
-        """Say the first message of a new conversation, and let the agent become ready."""
+        """Send the first message of a new conversation, and let the agent become ready."""
         self.do("open")
         self.do("say", "hello")
         self.hear(id="initialize", result={"protocolVersion": 1, "agentCapabilities": can or {}})
@@ -113,7 +113,7 @@ class Dialogue:
 
 
 def replay(name: str, cuts: random.Random | None = None, damage: Any = None) -> Dialogue:
-    """The dialogue of a recording. `cuts`: how its lines come in pieces; `damage`: what is done to a line."""
+    """Replay a recording. `cuts`: where its bytes are split; `damage`: changes a line."""
     dialogue, lines, unread = Dialogue(opening(name)), Lines(), b""
     for step in [*steps(name), {"do": None}]:
         if "read" in step:
@@ -159,14 +159,14 @@ def _shown(output: Plain) -> str:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_recording_means_what_it_meant(name: str) -> None:
+def test_a_recording_gives_the_expected_outputs(name: str) -> None:
     dialogue = replay(name)
     assert shown(dialogue) == (DATA / f"acp_{name}.meaning.txt").read_text().splitlines()
     assert dialogue.written == [step["write"] for step in steps(name) if "write" in step]
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_each_line_is_kept_once_but_for_deltas_and_history(name: str) -> None:
+def test_each_line_is_recorded_once_except_deltas_and_history(name: str) -> None:
     kept = [output.record for output in replay(name).outputs if isinstance(output, Record)]
     read = [step["read"] for step in steps(name) if "read" in step]
     left_out = [message for message in read if message not in kept]
@@ -178,11 +178,11 @@ def test_each_line_is_kept_once_but_for_deltas_and_history(name: str) -> None:
 
 
 @given(name=st.sampled_from(RECORDINGS), cuts=st.randoms(use_true_random=False))
-def test_any_pieces_mean_the_same(name: str, cuts: random.Random) -> None:
+def test_any_chunking_gives_the_same_outputs(name: str, cuts: random.Random) -> None:
     assert shown(replay(name, cuts)) == shown(replay(name))
 
 
-def test_single_bytes_mean_the_same() -> None:
+def test_single_bytes_give_the_same_outputs() -> None:
     whole = replay("opencode_turns")
     lines, protocol = Lines(), Dialogue(opening("opencode_turns"))
     for step in steps("opencode_turns"):
@@ -203,7 +203,7 @@ values = st.recursive(
 
 
 @given(name=st.sampled_from(RECORDINGS), extra=st.dictionaries(st.text(min_size=1).map("_x".__add__), values))
-def test_unknown_fields_break_nothing(name: str, extra: dict[str, Any]) -> None:
+def test_unknown_fields_are_ignored(name: str, extra: dict[str, Any]) -> None:
     def added(line: bytes) -> bytes:
         message = json.loads(line)
         update = message.get("params", {}).get("update", {})
@@ -216,7 +216,7 @@ def test_unknown_fields_break_nothing(name: str, extra: dict[str, Any]) -> None:
 
 
 @given(name=st.sampled_from(RECORDINGS), keep=st.floats(0, 1))
-def test_cut_lines_are_kept_raw_and_never_raise(name: str, keep: float) -> None:
+def test_truncated_lines_are_recorded_raw_and_never_raise(name: str, keep: float) -> None:
     dialogue = replay(name, damage=lambda line: line[: int(len(line) * keep)])
     assert len(dialogue.outputs) <= len(replay(name).outputs) + len(steps(name))
 
@@ -240,7 +240,7 @@ def test_a_value_of_another_type_never_raises(name: str, at: random.Random, valu
 
 
 @given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))
-def test_lines_that_are_no_message_become_records(lines: list[bytes]) -> None:
+def test_lines_that_are_not_messages_become_records(lines: list[bytes]) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     before = len(dialogue.outputs)
     for line in lines:
@@ -250,8 +250,8 @@ def test_lines_that_are_no_message_become_records(lines: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("agent", ["claude", "codex", "gemini", "opencode"])
-def test_the_updates_of_four_agents_give_each_call_once(agent: str) -> None:
-    # what follows was heard while a second process loaded the conversation
+def test_the_updates_of_four_agents_give_each_tool_call_once(agent: str) -> None:
+    # the rest arrived while a second process loaded the conversation
     lines, _, _ = (DATA / f"acp_{agent}.jsonl").read_text().partition("user_message_chunk")
     dialogue = Dialogue(Opening(CWD)).ready()
     for line in lines.splitlines(keepends=True):
@@ -290,7 +290,7 @@ def test_a_message_waits_until_the_agent_is_ready() -> None:
     ]
 
 
-def test_files_and_terminals_are_not_lent() -> None:
+def test_requests_for_files_and_terminals_are_rejected() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.hear(id=7, method="fs/read_text_file", params={"path": "/etc/passwd"})
     dialogue.hear(id="t", method="terminal/create", params={})
@@ -300,7 +300,7 @@ def test_files_and_terminals_are_not_lent() -> None:
 
 
 @pytest.mark.parametrize("id", [0, 7, -1, "a/b c", "ü" * 20])
-def test_a_permission_is_answered_under_the_id_it_came_with(id: Any) -> None:
+def test_a_permission_is_answered_with_the_id_of_its_request(id: Any) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     asked = dialogue.ask(id).outputs[-1]
     assert isinstance(asked, Permission)
@@ -317,7 +317,7 @@ def test_a_permission_is_answered_under_the_id_it_came_with(id: Any) -> None:
         assert speaking.do("answer", asked.request_id, "once") == []
 
 
-def test_the_ids_of_permissions_differ_from_turn_to_turn() -> None:
+def test_permissions_of_different_turns_have_different_ids() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     first = dialogue.ask(0).outputs[-1]
     dialogue.hear(id="prompt-1", result={"stopReason": "end_turn"})
@@ -331,7 +331,7 @@ def test_the_ids_of_permissions_differ_from_turn_to_turn() -> None:
 @pytest.mark.parametrize(
     "content", [{"type": "text"}, {"type": "text", "text": 1}, {"type": "image", "data": "x"}]
 )
-def test_a_chunk_that_is_no_text_is_kept_as_it_came(content: Any) -> None:
+def test_a_chunk_that_is_not_text_becomes_a_record(content: Any) -> None:
     heard = Dialogue(Opening(CWD)).ready().update("agent_message_chunk", content=content)
     assert [type(output) for output in heard.outputs] == [Record]
 
@@ -345,14 +345,14 @@ def test_an_expired_permission_is_answered_as_cancelled() -> None:
 
 
 @pytest.mark.parametrize("options", [[], [{"name": "no id"}], "none"])
-def test_a_permission_that_leaves_no_choice_is_cancelled_at_once(options: Any) -> None:
+def test_a_permission_without_valid_options_is_cancelled_at_once(options: Any) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     heard = dialogue.ask(3, options)
     assert [type(output) for output in heard.outputs] == [Record]
     assert dialogue.written[-1]["result"] == {"outcome": {"outcome": "cancelled"}}
 
 
-def test_more_permissions_than_may_wait_are_cancelled() -> None:
+def test_permissions_above_the_limit_of_pending_ones_are_cancelled() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     for id in range(MAX_ASKED + 1):
         dialogue.ask(id)
@@ -361,7 +361,7 @@ def test_more_permissions_than_may_wait_are_cancelled() -> None:
     assert dialogue.written[-1]["id"] == MAX_ASKED
 
 
-def test_an_interrupt_tells_the_agent_first_and_cancels_what_it_asks_then() -> None:
+def test_an_interrupt_cancels_the_turn_then_pending_and_later_permissions() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.ask(0)
     cancel, answer = dialogue.do("interrupt")
@@ -374,7 +374,7 @@ def test_an_interrupt_tells_the_agent_first_and_cancels_what_it_asks_then() -> N
     assert dialogue.do("interrupt") == []
 
 
-def test_an_interrupt_before_it_is_ready_ends_the_turn_when_it_is() -> None:
+def test_an_interrupt_before_the_agent_is_ready_ends_the_turn_once_it_is() -> None:
     dialogue = Dialogue(Opening(CWD))
     dialogue.do("open")
     dialogue.do("say", "hello")
@@ -385,7 +385,7 @@ def test_an_interrupt_before_it_is_ready_ends_the_turn_when_it_is() -> None:
     assert dialogue.do("say", "again")[0]["method"] == "session/prompt"
 
 
-def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
+def test_permissions_pending_at_the_end_of_a_turn_are_cancelled() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.ask(5)
     heard = dialogue.hear(id="prompt-1", result={"stopReason": "end_turn"})
@@ -407,7 +407,7 @@ def test_what_waits_at_the_end_of_a_turn_is_cancelled() -> None:
         ),
     ],
 )
-def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
+def test_the_stop_reason_decides_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.hear(id="prompt-1", result=result)
     dialogue.settle()
@@ -433,19 +433,19 @@ def test_how_a_turn_ends(result: dict[str, Any], end: str) -> None:
         ("odd", "turn_failed: the agent failed: no reason given"),
     ],
 )
-def test_an_error_ends_the_turn_as_a_failure(error: Any, end: str) -> None:
+def test_an_error_fails_the_turn(error: Any, end: str) -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.hear(id="prompt-1", error=error)
     assert dialogue.ends == [end]
 
 
-def test_what_it_refused_while_opening_is_tried_again_with_the_next_message() -> None:
+def test_a_failed_opening_is_retried_with_the_next_message() -> None:
     dialogue = Dialogue(Opening(CWD))
     dialogue.do("open")
     dialogue.do("say", "hello")
-    ways = [{"id": "key", "name": "An API key"}]
+    methods = [{"id": "key", "name": "An API key"}]
     dialogue.hear(
-        id="initialize", result={"protocolVersion": 1, "authMethods": ways, "agentInfo": {"name": "ag"}}
+        id="initialize", result={"protocolVersion": 1, "authMethods": methods, "agentInfo": {"name": "ag"}}
     )
     dialogue.hear(id="session", error={"code": -32000, "message": "no key"})
     assert dialogue.ends == [
@@ -456,7 +456,7 @@ def test_what_it_refused_while_opening_is_tried_again_with_the_next_message() ->
     assert dialogue.written[-1]["params"]["prompt"] == [{"type": "text", "text": "again"}]
 
 
-def test_another_version_of_the_protocol_is_said_to_be_one() -> None:
+def test_another_protocol_version_fails_the_turn_and_is_named() -> None:
     dialogue = Dialogue(Opening(CWD))
     dialogue.do("open")
     dialogue.do("say", "hello")
@@ -472,7 +472,7 @@ def test_another_version_of_the_protocol_is_said_to_be_one() -> None:
         ({}, None),
     ],
 )
-def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
+def test_a_conversation_is_resumed_or_loaded_as_the_agent_supports(
     can: dict[str, Any], method: str | None
 ) -> None:
     dialogue = Dialogue(Opening(CWD, {"session_id": "old", "open": True}))
@@ -484,7 +484,7 @@ def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
         return
     assert (dialogue.written[-1]["method"], dialogue.written[-1]["params"]["sessionId"]) == (method, "old")
     dialogue.hear(id="session", result={})
-    if method != "session/resume":  # that repeats nothing
+    if method != "session/resume":  # resuming replays no history
         dialogue.update("agent_message_chunk", content={"type": "text", "text": "history"})
         dialogue.hear(id="barrier", error={"code": -32601})
     dialogue.update("agent_message_chunk", content={"type": "text", "text": "new"})
@@ -492,7 +492,7 @@ def test_an_earlier_conversation_is_gone_on_with_as_the_agent_can(
     assert dialogue.written[-1]["method"] == "session/prompt"
 
 
-def test_a_later_hub_goes_on_with_a_running_turn() -> None:
+def test_a_later_hub_continues_a_running_turn() -> None:
     first = Dialogue(Opening(CWD)).ready()
     later = Dialogue(Opening(CWD, first.protocol.memory))
     later.protocol.resume(True, {})
@@ -503,7 +503,7 @@ def test_a_later_hub_goes_on_with_a_running_turn() -> None:
     assert later.do("say", "next")[0]["id"] == "prompt-2"
 
 
-def test_a_message_that_was_lost_with_a_hub_is_said_to_be() -> None:
+def test_a_message_lost_with_its_hub_fails_the_turn() -> None:
     first = Dialogue(Opening(CWD))
     first.do("open")
     later = Dialogue(Opening(CWD, first.protocol.memory))
@@ -513,7 +513,7 @@ def test_a_message_that_was_lost_with_a_hub_is_said_to_be() -> None:
     assert later.ends == ["turn_failed: the hub stopped before the message was delivered; send it again"]
 
 
-def test_the_model_is_chosen_by_the_agents_own_option() -> None:
+def test_the_model_is_set_with_the_agents_configuration_option() -> None:
     option = {"id": "m", "category": "model", "currentValue": "small"}
     dialogue = Dialogue(Opening(CWD, model="large")).ready(configOptions=[option])
     choice = dialogue.written[-1]
@@ -525,7 +525,7 @@ def test_the_model_is_chosen_by_the_agents_own_option() -> None:
     assert dialogue.ends == ["turn_failed: the agent failed: no such model"]
 
 
-def test_the_cost_of_a_turn_is_what_the_conversation_cost_more() -> None:
+def test_the_cost_of_a_turn_is_the_increase_in_the_conversations_cost() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     spent = {"inputTokens": 5, "outputTokens": 1}
     for number, total in enumerate((0.25, 0.75, 0), 1):
@@ -536,7 +536,7 @@ def test_the_cost_of_a_turn_is_what_the_conversation_cost_more() -> None:
     assert usages == [Usage(None, 5, 1, None, "0.25"), Usage(None, 5, 1, None, "0.50"), Usage(None, 5, 1)]
 
 
-def test_a_call_is_told_when_its_arguments_are_whole() -> None:
+def test_a_tool_call_is_reported_once_its_arguments_are_complete() -> None:
     calls = Calls()
     assert calls.take({"toolCallId": "c", "title": "bash", "status": "pending", "rawInput": {}}) == []
     whole = {"toolCallId": "c", "title": "ls", "status": "in_progress", "rawInput": {"command": "ls"}}
@@ -550,14 +550,14 @@ def test_a_call_is_told_when_its_arguments_are_whole() -> None:
     assert calls.take({"toolCallId": "d", "kind": "read", "status": "in_progress"}) != []
 
 
-def test_calls_are_bounded() -> None:
+def test_the_number_of_tool_calls_is_bounded() -> None:
     calls = Calls()
     for number in range(MAX_CALLS + 10):
         calls.take({"toolCallId": str(number)})
     assert len(calls.over()) == MAX_CALLS
 
 
-def test_the_rest_of_an_answer_that_follows_the_end_of_its_prompt_belongs_to_it() -> None:
+def test_text_after_the_end_of_a_prompt_belongs_to_its_answer() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.update("agent_message_chunk", content={"type": "text", "text": "one "})
     dialogue.hear(id="prompt-1", result={"stopReason": "max_tokens"})
@@ -567,7 +567,7 @@ def test_the_rest_of_an_answer_that_follows_the_end_of_its_prompt_belongs_to_it(
     assert (dialogue.outputs[-1], dialogue.ends) == (Text("two"), ["length"])
 
 
-def test_an_agent_that_answers_no_barrier_is_waited_for_once() -> None:
+def test_an_agent_that_answers_no_barrier_is_sent_only_one() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     end = {"jsonrpc": "2.0", "id": "prompt-1", "result": {"stopReason": "end_turn"}}
     heard = dialogue.protocol.decode(json.dumps(end).encode())
@@ -579,7 +579,7 @@ def test_an_agent_that_answers_no_barrier_is_waited_for_once() -> None:
     assert (heard.writes, dialogue.protocol.settle_after) == ((), TAIL_SECONDS)
 
 
-def test_a_turn_whose_prompt_was_answered_ends_under_the_next_hub_too() -> None:
+def test_a_turn_whose_prompt_was_answered_ends_under_the_next_hub() -> None:
     first = Dialogue(Opening(CWD)).ready()
     first.hear(id="prompt-1", result={"stopReason": "end_turn"})
     later = Dialogue(Opening(CWD, first.protocol.memory))
@@ -588,7 +588,7 @@ def test_a_turn_whose_prompt_was_answered_ends_under_the_next_hub_too() -> None:
     assert later.ends == ["done"]
 
 
-def test_the_answer_to_an_interrupted_prompt_does_not_end_the_next_one() -> None:
+def test_a_late_result_of_a_failed_prompt_does_not_end_the_next_one() -> None:
     dialogue = Dialogue(Opening(CWD)).ready()
     dialogue.hear(id="prompt-1", error={"code": -32603, "message": "broken"})
     dialogue.do("say", "more")

@@ -1,4 +1,4 @@
-"""An agent that is a script, spoken to in a few words of its own, under a real host."""
+"""An agent that is a script with a small protocol of its own, under a real host."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SECONDS = 60.0
 LONG = 17 << 20
 ME = Principal("me", local=True)
 
-# answers each message by what it says; its only argument is the conversation that it goes on with
+# acts on each message; its only argument is the conversation that it continues
 SCRIPT = """
 import json, sys
 def tell(**said):
@@ -101,7 +101,7 @@ while True:
 
 
 class Words(AgentProtocol):
-    """The script's protocol: an object a line, each with one key."""
+    """The script's protocol: one object per line, each with one key."""
 
     def arguments(self) -> tuple[str, ...]:
         return tuple(self.memory.values())
@@ -157,7 +157,7 @@ async def hosts_here() -> AsyncIterator[Hosts]:
 
 @asynccontextmanager
 async def started(hosts: Hosts, conditions: list[str] | None = None) -> AsyncIterator[AgentProgram]:
-    """`conditions`: is given each of its statuses."""
+    """Start the script. `conditions`: each of its states is appended."""
     kept = [] if conditions is None else conditions
     running = await Agents(hosts, Words).start(
         PEER, "h1", LAUNCH, {}, lambda changed: kept.append(changed.status.state)
@@ -184,7 +184,7 @@ def flat(output: Output) -> tuple[Plain, ...]:
 
 
 async def outputs_of(turn: AsyncGenerator[Output, None], kept: list[Plain] | None = None) -> list[Plain]:
-    """All of a turn, but for the records of what was understood."""
+    """Return all outputs of a turn, without the records of decoded lines."""
     found = [] if kept is None else kept
     async with aclosing(turn):
         async for output in turn:
@@ -193,16 +193,16 @@ async def outputs_of(turn: AsyncGenerator[Output, None], kept: list[Plain] | Non
 
 
 async def until(turn: AsyncGenerator[Output, None], wanted: type[Plain]) -> list[Plain]:
-    """What of a turn comes up to the first output of that kind."""
+    """Return the outputs of a turn up to the first one of that kind."""
     found: list[Plain] = []
     async for output in turn:
         found += flat(output)
         if any(isinstance(o, wanted) for o in found):
             return found
-    raise AssertionError(f"it did not come, but {found}")
+    raise AssertionError(f"no {wanted.__name__} came, but {found}")
 
 
-async def test_a_line_that_is_too_long_is_told_as_cut_and_the_next_one_is_read() -> None:
+async def test_an_overlong_line_is_reported_as_cut_and_the_next_one_is_read() -> None:
     async with script() as running:
         outputs = await outputs_of(said(running, "long"))
         cut, *rest = outputs
@@ -212,7 +212,7 @@ async def test_a_line_that_is_too_long_is_told_as_cut_and_the_next_one_is_read()
         assert await outputs_of(said(running, "more")) == [Text("heard more"), Done()]
 
 
-async def test_lines_that_are_none_are_kept_as_they_came() -> None:
+async def test_malformed_lines_are_recorded_raw() -> None:
     async with script() as running:
         outputs = await outputs_of(said(running, "malformed"))
         raw = [base64.b64decode(o.raw) for o in outputs if isinstance(o, Record) and o.raw is not None]
@@ -220,7 +220,7 @@ async def test_lines_that_are_none_are_kept_as_they_came() -> None:
         assert outputs[-2:] == [Text("and on"), Done()]
 
 
-async def test_a_permission_is_asked_for_and_the_turn_goes_on_with_the_answer() -> None:
+async def test_a_turn_continues_when_its_permission_is_answered() -> None:
     conditions: list[str] = []
     async with hosts_here() as hosts, started(hosts, conditions) as running:
         turn = said(running, "ask")
@@ -232,12 +232,14 @@ async def test_a_permission_is_asked_for_and_the_turn_goes_on_with_the_answer() 
         assert conditions == ["busy", "blocked", "busy", "idle"]
 
 
-async def test_who_does_not_obey_an_interrupt_is_not_spoken_to(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_ignores_an_interrupt_gets_no_message_until_it_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(agent, "STOP_SECONDS", 0.05)
     async with script() as running:
         turn = said(running, "deaf")
         await until(turn, Text)
-        await turn.aclose()  # it is told to stop
+        await turn.aclose()  # the agent is interrupted
         with pytest.raises(
             TurnFailure, match="script is still busy with the turn that was interrupted"
         ) as refused:
@@ -251,7 +253,7 @@ async def test_who_does_not_obey_an_interrupt_is_not_spoken_to(monkeypatch: pyte
         assert await outputs_of(said(running, "next")) == [Text("heard next"), Done()]
 
 
-async def test_who_obeys_is_spoken_to_as_soon_as_it_has_ended_its_turn() -> None:
+async def test_an_interrupted_agent_gets_the_next_message_once_its_turn_has_ended() -> None:
     async with script() as running:
         turn = said(running, "wait")
         await until(turn, Text)
@@ -263,13 +265,13 @@ async def test_who_obeys_is_spoken_to_as_soon_as_it_has_ended_its_turn() -> None
         assert await outputs_of(said(running, "next")) == [Text("heard next"), Done()]
 
 
-async def test_one_that_ends_in_mid_turn_says_why_with_the_last_that_it_complained_of() -> None:
+async def test_an_agent_that_exits_during_a_turn_fails_it_with_its_last_stderr_line() -> None:
     async with script() as running:
         turn = said(running, "complain")
         kept = await until(turn, Text)
         while Text("first\n", "stderr") not in kept:
             kept += flat(await anext(turn))
-        await running.link.write(b"{}\n", "text")  # what comes now is read after its end
+        await running.link.write(b"{}\n", "text")  # later output is read after the process has ended
         with pytest.raises(ProgramEnded) as ended:
             await outputs_of(turn, kept)
         assert ended.value.detail == "script: it exited with 3; it wrote: the disk is full"
@@ -280,13 +282,13 @@ async def test_one_that_ends_in_mid_turn_says_why_with_the_last_that_it_complain
         assert running.status.state == "gone"
 
 
-async def test_a_turn_goes_on_under_another_hub_from_where_the_log_ends() -> None:
+async def test_another_hub_continues_a_turn_from_the_end_of_the_log() -> None:
     async with hosts_here() as hosts:
         async with started(hosts) as first:
             turn = said(first, "wait")
             await until(turn, Text)
             offset = first.feed.offset
-            first.release()  # as if its hub was killed: nothing is told to it
+            first.release()  # as if the hub was killed: the program is not told
             await turn.aclose()
         left = SavedState(offset, {"session_id": "c1"}, in_turn=True)
         second = await Agents(hosts, Words).find(PEER, "h1", left, lambda changed: None)
@@ -299,7 +301,7 @@ async def test_a_turn_goes_on_under_another_hub_from_where_the_log_ends() -> Non
         await second.aclose()
 
 
-async def test_a_request_that_waits_since_an_earlier_hub_blocks_its_turn_and_is_answered() -> None:
+async def test_a_request_pending_from_an_earlier_hub_blocks_its_turn_until_answered() -> None:
     async with hosts_here() as hosts:
         async with started(hosts) as first:
             turn = said(first, "ask")
@@ -341,7 +343,7 @@ async def hub_of(hosts: Hosts, **limits: float) -> AsyncIterator[Hub]:
 
 
 async def answered(hub: Hub, content: str) -> tuple[TurnEnd, list[Event]]:
-    """How the turn of a message ended, and its session's log."""
+    """Send a message; return how its turn ended, and the log of its session."""
     accepted = await hub.execute(ME, SendMessage(content=content, target="script"))
     end, _ = await hub.answer(accepted)
     head = await hub.state.store.head(accepted.session_id)
@@ -350,7 +352,7 @@ async def answered(hub: Hub, content: str) -> tuple[TurnEnd, list[Event]]:
     return end, [record.event for record in records]
 
 
-async def test_a_request_that_nobody_answers_in_time_is_refused_and_the_turn_goes_on() -> None:
+async def test_an_expired_request_is_denied_and_the_turn_continues() -> None:
     async with hosts_here() as hosts, hub_of(hosts, permission_seconds=0.05) as hub:
         end, log = await answered(hub, "ask")
         assert isinstance(end, TurnCompleted) and end.text == "None"
@@ -359,7 +361,7 @@ async def test_a_request_that_nobody_answers_in_time_is_refused_and_the_turn_goe
         assert asked[1] == PermissionAnswered("r1", None, "expiry")
 
 
-async def test_what_is_to_be_remembered_is_given_to_the_next_process() -> None:
+async def test_the_agents_memory_is_passed_to_the_next_process() -> None:
     async with hosts_here() as hosts, hub_of(hosts) as hub:
         first, _ = await answered(hub, "session")
         await hub.execute(ME, EndProgram("script"))
@@ -368,11 +370,11 @@ async def test_what_is_to_be_remembered_is_given_to_the_next_process() -> None:
         assert (first.text, second.text) == ("earlier: ", "earlier: c1")
         failed, _ = await answered(hub, "fail")
         assert isinstance(failed, TurnFailed) and failed.code == "program_ended"
-        third, _ = await answered(hub, "session")  # also after one that ended by itself
+        third, _ = await answered(hub, "session")  # also after a process that ended by itself
         assert isinstance(third, TurnCompleted) and third.text == "earlier: c1"
 
 
-async def test_who_has_lost_its_conversation_is_ended_and_the_next_message_has_another_process() -> None:
+async def test_an_agent_that_lost_its_conversation_is_replaced_by_a_new_process() -> None:
     async with hosts_here() as hosts, hub_of(hosts) as hub:
         pids: set[int] = set()
         for _ in range(3):
@@ -384,7 +386,7 @@ async def test_who_has_lost_its_conversation_is_ended_and_the_next_message_has_a
         assert len(pids) == 3
 
 
-async def test_a_conversation_that_its_agent_has_lost_is_begun_anew_with_the_next_message() -> None:
+async def test_after_a_lost_conversation_the_next_message_starts_a_new_one() -> None:
     known = Opening("/", {"session_id": "s1"})
     lost = "; the next message begins a new conversation"
 

@@ -1,4 +1,4 @@
-"""Claude Code's protocol, from recordings of the real program (2.1.197) and from lines that it might say."""
+"""Claude Code's protocol, with recordings of the real program (2.1.197) and hand-written lines."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def sent(lines: tuple[bytes, ...]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["claude_turns", "claude_resumed"])
-def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_written(name: str) -> None:
+def test_a_recording_gives_the_expected_outputs_ends_memory_and_writes(name: str) -> None:
     found = [
         {"ends": one.ends, "memory": one.protocol.memory, "told": one.told()}
         for one in processes(ClaudeCode, f"{name}.jsonl", "/home/user/claude")
@@ -101,7 +101,7 @@ def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_w
         ),
     ],
 )
-def test_a_turn_is_told_in_order(name: str, told: list[Any]) -> None:
+def test_a_turn_gives_its_outputs_in_order(name: str, told: list[Any]) -> None:
     replayed = Replayed(protocol())
     for line in said_by(name):
         replayed.hear(line)
@@ -110,7 +110,7 @@ def test_a_turn_is_told_in_order(name: str, told: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: str) -> None:
+def test_every_line_except_deltas_is_recorded_once_before_its_outputs(name: str) -> None:
     claude = protocol()
     for line in said_by(name):
         message = msgspec.json.decode(line)
@@ -118,14 +118,14 @@ def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: s
         if message["type"] == "stream_event" and message["event"]["type"] == "content_block_delta":
             assert not any(isinstance(output, Record) for output in outputs)
         elif message.get("response", {}).get("request_id") == "rhetor-ready":
-            assert outputs == ()  # it tells of the user's account
+            assert outputs == ()  # it has data about the user's account
         else:
             assert outputs[0] == Record(message)
             assert not any(isinstance(output, Record) for output in outputs[1:])
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
+def test_single_bytes_give_the_same_outputs_as_whole_lines(name: str) -> None:
     data = b"\n".join(said_by(name))
     together = heard_in_pieces(protocol(), data, [])
     apart = heard_in_pieces(protocol(), data, range(len(data)))
@@ -135,7 +135,7 @@ def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
 
 @settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.lists(st.integers(0, 130_000), max_size=40), st.sampled_from(RECORDINGS))
-def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None:
+def test_any_chunking_gives_the_same_outputs_as_whole_lines(cuts: list[int], name: str) -> None:
     data = b"\r\n".join(said_by(name))
     together, apart = heard_in_pieces(protocol(), data, []), heard_in_pieces(protocol(), data, cuts)
     assert (apart.outputs, apart.written) == (together.outputs, together.written)
@@ -143,7 +143,7 @@ def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None
 
 @settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.data())
-def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
+def test_unknown_messages_and_fields_change_nothing(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(RECORDINGS))
     anything = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=2))
     plainly, mixed = Replayed(protocol()), Replayed(protocol())
@@ -157,8 +157,8 @@ def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
 
 @settings(max_examples=scaled(60, 20), deadline=None)
 @given(st.data())
-def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
-    """Lines of the recordings cut short, with a value replaced, or of any bytes."""
+def test_no_line_raises(data: st.DataObject) -> None:
+    """Decode lines that are cut short, have a value replaced, or are random bytes."""
     claude = protocol()
     lines = said_by(data.draw(st.sampled_from(RECORDINGS)))
     for _ in range(20):
@@ -176,7 +176,7 @@ def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
 
 
 def spoil(message: Any, data: st.DataObject) -> None:
-    """Replace a value somewhere in it by one of another type."""
+    """Replace some value in the message by one of another type."""
     keys = list(message) if isinstance(message, dict) else list(range(len(message)))
     key = data.draw(st.sampled_from(keys))
     if isinstance(message[key], dict | list) and message[key] and data.draw(st.booleans()):
@@ -185,7 +185,7 @@ def spoil(message: Any, data: st.DataObject) -> None:
         message[key] = data.draw(st.sampled_from([None, 1, -1, 2.5, True, "x", [], ["x"], {}, {"x": 1}]))
 
 
-def test_what_is_no_object_is_kept_as_bytes() -> None:
+def test_a_line_that_is_not_an_object_is_recorded_as_bytes() -> None:
     for line in (b"plain words", b"[1]", b'{"type": "result"', b"\xff", b'{"a":' + b"[" * 5000):
         kept = Record(raw=base64.b64encode(line).decode())
         assert protocol().decode(line) == Decoded((kept,))
@@ -198,7 +198,7 @@ def test_a_lone_surrogate_does_not_hide_the_end_of_a_turn() -> None:
     assert texts(heard) == [Text("� \\ud83d 😀")]
 
 
-def test_arguments_resume_fork_and_name_the_model() -> None:
+def test_the_arguments_resume_fork_and_set_the_model() -> None:
     known = {"session_id": "s1"}
     assert protocol().arguments() == ARGUMENTS
     assert protocol(memory=known).arguments() == (*ARGUMENTS, "--resume", "s1")
@@ -209,7 +209,7 @@ def test_arguments_resume_fork_and_name_the_model() -> None:
     assert protocol(memory={"session_id": "--dangerous"}).arguments() == ARGUMENTS
 
 
-def test_a_text_that_came_only_whole_is_said_once() -> None:
+def test_a_text_without_deltas_is_given_once() -> None:
     claude = protocol()
     claude.prompt("hi")
     heard = [
@@ -220,7 +220,7 @@ def test_a_text_that_came_only_whole_is_said_once() -> None:
     assert texts(*heard) == [Text("one "), Text("two")]
 
 
-def test_a_text_that_came_in_pieces_is_not_said_again_but_what_they_lacked_is() -> None:
+def test_a_streamed_text_is_not_repeated_and_its_missing_rest_is_added() -> None:
     claude = protocol()
     start = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
     lines = [
@@ -235,7 +235,7 @@ def test_a_text_that_came_in_pieces_is_not_said_again_but_what_they_lacked_is() 
     assert texts(*(take(claude, **line) for line in lines)) == [Text("one "), Text("two"), Text(", three")]
 
 
-def test_what_was_said_of_a_stream_that_broke_off_does_not_shorten_the_whole() -> None:
+def test_the_deltas_of_a_broken_stream_do_not_shorten_the_whole_text() -> None:
     claude = protocol()
     heard = [
         take(claude, **line)
@@ -244,7 +244,7 @@ def test_what_was_said_of_a_stream_that_broke_off_does_not_shorten_the_whole() -
     assert texts(*heard) == [Text("part1 part2 "), Text("whole answer")]
 
 
-def test_the_words_of_a_hook_are_the_answer_where_there_is_no_other() -> None:
+def test_the_message_of_a_hook_is_the_answer_if_there_is_no_other() -> None:
     claude = protocol()
     claude.prompt("hi")
     heard = take(claude, **result(num_turns=0, result="blocked by hook"))
@@ -252,14 +252,14 @@ def test_the_words_of_a_hook_are_the_answer_where_there_is_no_other() -> None:
     assert heard.ended
 
 
-def test_a_sub_agent_says_nothing_of_the_answer() -> None:
+def test_text_of_a_sub_agent_is_not_part_of_the_answer() -> None:
     claude = protocol()
     inner = {"parent_tool_use_id": "toolu_1"}
     heard = [take(claude, **delta("sub") | inner), take(claude, **whole("sub text") | inner)]
     assert texts(*heard, take(claude, **whole("main"))) == [Text("main")]
 
 
-def test_a_turn_that_the_agent_began_itself_does_not_end_ours() -> None:
+def test_a_turn_that_the_agent_started_does_not_end_the_turn_of_the_message() -> None:
     claude = protocol()
     take(claude, type="user", isReplay=True)
     take(claude, **INIT)
@@ -291,7 +291,7 @@ OWN = {"origin": {"kind": "task-notification"}}
         [INIT, result(num_turns=0, result=""), INIT, whole("old answer"), result()],
     ],
 )
-def test_a_turn_of_a_resumed_process_does_not_answer_our_message(own: list[dict[str, Any]]) -> None:
+def test_an_old_turn_of_a_resumed_process_does_not_answer_the_message(own: list[dict[str, Any]]) -> None:
     claude = protocol(memory={"session_id": "s1"})
     claude.opening_lines()
     claude.prompt("mine")
@@ -306,9 +306,7 @@ def test_a_turn_of_a_resumed_process_does_not_answer_our_message(own: list[dict[
 
 
 @pytest.mark.parametrize(("num_turns", "text"), [(0, ""), (0, "blocked"), (1, "mine")])
-def test_a_resumed_process_that_replays_nothing_ends_its_turn_after_a_pause(
-    num_turns: int, text: str
-) -> None:
+def test_the_turn_of_a_resumed_process_without_replay_ends_after_a_pause(num_turns: int, text: str) -> None:
     claude = protocol(memory={"session_id": "s1"})
     claude.opening_lines()
     claude.prompt("mine")
@@ -323,7 +321,7 @@ def test_a_resumed_process_that_replays_nothing_ends_its_turn_after_a_pause(
     assert (texts(*heard), heard[-1].ended) == ([Text("more")], True)
 
 
-def test_a_command_to_a_resumed_process_is_not_answered_by_its_own_turn() -> None:
+def test_an_old_turn_of_a_resumed_process_does_not_answer_a_command() -> None:
     claude = protocol(memory={"session_id": "s1"})
     claude.opening_lines()
     claude.prompt("/compact")
@@ -332,7 +330,7 @@ def test_a_command_to_a_resumed_process_is_not_answered_by_its_own_turn() -> Non
     assert take(claude, **result(num_turns=0, result="compacted")).ended
 
 
-def test_what_follows_the_end_of_a_turn_is_late_and_a_turn_of_its_own_a_new_message() -> None:
+def test_text_after_a_turn_is_late_and_a_turn_of_the_agent_is_a_new_message() -> None:
     claude = protocol()
     claude.prompt("hi")
     take(claude, **result(result="hello"))
@@ -342,7 +340,7 @@ def test_what_follows_the_end_of_a_turn_is_late_and_a_turn_of_its_own_a_new_mess
     assert texts(tail, *own) == []
 
 
-def test_a_turn_that_waits_for_its_replay_waits_for_it_under_the_next_hub_too() -> None:
+def test_a_turn_that_waits_for_its_replay_still_waits_under_the_next_hub() -> None:
     first = protocol(memory={"session_id": "s1"})
     first.opening_lines()
     first.prompt("mine")
@@ -355,7 +353,7 @@ def test_a_turn_that_waits_for_its_replay_waits_for_it_under_the_next_hub_too() 
     assert (texts(*ours), ours[-1].ended) == ([Text("mine")], True)
 
 
-def test_the_cost_is_of_the_turn_also_under_another_hub_and_in_another_process() -> None:
+def test_the_cost_is_that_of_the_turn_even_after_a_new_hub_or_process() -> None:
     used = {
         "input_tokens": 1,
         "output_tokens": 2,
@@ -405,7 +403,7 @@ def ask(claude: ClaudeCode, **request: Any) -> Permission:
     ],
 )
 @pytest.mark.parametrize("reopened", [False, True])
-def test_a_permission_is_answered_once_and_with_the_input_as_it_was(
+def test_a_permission_is_answered_once_with_the_unchanged_input(
     chosen: str | None, answer: dict[str, Any], reopened: bool
 ) -> None:
     claude = protocol()
@@ -424,7 +422,7 @@ def test_a_permission_is_answered_once_and_with_the_input_as_it_was(
     assert claude.answer("r1", chosen) == ()
 
 
-def test_a_question_is_answered_with_one_of_its_answers() -> None:
+def test_a_question_is_answered_with_one_of_its_options() -> None:
     claude = protocol()
     asked = {"questions": [{"question": "Which?", "options": [{"label": "Red"}, {"label": "Blue"}]}]}
     permission = ask(claude, tool_name="AskUserQuestion", input=asked)
@@ -464,7 +462,7 @@ def test_several_questions_are_answered_together() -> None:
     }
 
 
-def test_a_question_with_several_choices_takes_one_of_its_options_several_or_a_text() -> None:
+def test_a_multiple_choice_question_accepts_one_option_several_or_a_text() -> None:
     given = {"questions": [asked("Sizes?", "S", "L", several=True, header="size")]}
     cases: list[tuple[str | None, Answers | None, str]] = [
         ("choose_2", None, "L"),
@@ -479,14 +477,14 @@ def test_a_question_with_several_choices_takes_one_of_its_options_several_or_a_t
         assert answer["response"]["response"]["updatedInput"]["answers"] == {"Sizes?": expected}
 
 
-def test_a_request_that_was_withdrawn_takes_no_answer() -> None:
+def test_a_withdrawn_request_accepts_no_answer() -> None:
     claude = protocol()
     ask(claude)
     take(claude, type="control_cancel_request", request_id="r1")
     assert claude.answer("r1", "allow") == ()
 
 
-def test_an_interrupt_is_one_request_and_what_was_asked_takes_no_answer_after_it() -> None:
+def test_after_an_interrupt_pending_requests_accept_no_answer() -> None:
     claude = protocol()
     ask(claude)
     [order] = sent(claude.interrupt())
@@ -495,7 +493,7 @@ def test_an_interrupt_is_one_request_and_what_was_asked_takes_no_answer_after_it
     assert claude.answer("r1", "allow") == ()
 
 
-def test_a_copy_is_its_own_when_the_agent_has_begun_with_it() -> None:
+def test_a_copy_has_its_own_id_once_the_agent_has_started_with_it() -> None:
     opening = Opening("/", {"session_id": "parent"}, fork=True)
     claude = ClaudeCode(opening)
     assert (claude.can_fork(), claude.has_copy) == (True, False)
@@ -508,14 +506,14 @@ def test_a_copy_is_its_own_when_the_agent_has_begun_with_it() -> None:
     assert claude.memory == {"session_id": "child", "model": "m"}
 
 
-def test_a_copy_of_what_is_lost_is_given_up() -> None:
+def test_a_copy_of_a_lost_conversation_is_abandoned() -> None:
     claude = ClaudeCode(Opening("/", {"session_id": "parent"}, fork=True))
     said = ["No conversation found with session ID: parent"]
     heard = take(claude, **result(subtype="error_during_execution", errors=said))
     assert (heard.ended, claude.saved) == (True, {"copy_of": {}})
 
 
-def test_a_control_request_that_is_not_known_is_refused() -> None:
+def test_an_unknown_control_request_is_rejected() -> None:
     heard = take(protocol(), type="control_request", request_id="r2", request={"subtype": "of_tomorrow"})
     assert sent(heard.writes) == [
         {
@@ -525,7 +523,7 @@ def test_a_control_request_that_is_not_known_is_refused() -> None:
     ]
 
 
-def test_what_an_earlier_hub_had_told_of_a_message_is_not_told_again() -> None:
+def test_text_reported_by_an_earlier_hub_is_not_repeated() -> None:
     claude = protocol(memory={"session_id": "s1"})
     claude.resume(True, {})
     heard = [take(claude, **line) for line in (delta("the rest"), whole("the beginning and the rest"))]
@@ -553,7 +551,7 @@ def test_what_an_earlier_hub_had_told_of_a_message_is_not_told_again() -> None:
         ({"subtype": "error_during_execution", "terminal_reason": "aborted_tools"}, ("interrupted", True)),
     ],
 )
-def test_an_end_without_an_answer_says_why(ended: dict[str, Any], failure: tuple[str, bool]) -> None:
+def test_a_failed_result_gives_a_typed_failure(ended: dict[str, Any], failure: tuple[str, bool]) -> None:
     claude = protocol()
     claude.prompt("hi")
     heard = take(claude, **result(**ended))
@@ -566,7 +564,7 @@ def test_an_end_without_an_answer_says_why(ended: dict[str, Any], failure: tuple
     ("status", "said"),
     [(None, "Not logged in · Please run /login"), (401, "Invalid authentication credentials")],
 )
-def test_an_agent_that_is_not_logged_in_says_how_to_log_in(status: int | None, said: str) -> None:
+def test_a_logged_out_agent_fails_with_a_hint_how_to_log_in(status: int | None, said: str) -> None:
     claude = protocol()
     claude.prompt("hi")
     heard = take(claude, **result(is_error=True, api_error_status=status, result=said))
@@ -575,7 +573,7 @@ def test_an_agent_that_is_not_logged_in_says_how_to_log_in(status: int | None, s
     assert heard.failure.data["hint"] == "log in with: claude auth login"
 
 
-def test_an_error_after_an_interrupt_is_the_interrupt() -> None:
+def test_an_error_after_an_interrupt_counts_as_the_interrupt() -> None:
     claude = protocol()
     claude.prompt("hi")
     claude.interrupt()

@@ -1,4 +1,4 @@
-"""Codex's app-server protocol, from recordings of the real program (0.169) and lines that it might say."""
+"""Codex's app-server protocol, with recordings of the real program (0.169) and hand-written lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tell(codex: Codex, method: str, **params: Any) -> Decoded:
 
 
 def started() -> Codex:
-    """One whose conversation is there and whose turn runs."""
+    """Return a protocol with an open conversation and a running turn."""
     codex = protocol()
     codex.opening_lines()
     take(codex, **THREAD)
@@ -56,7 +56,7 @@ def sent(lines: tuple[bytes, ...]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["codex_turns", "codex_resumed"])
-def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_written(name: str) -> None:
+def test_a_recording_gives_the_expected_outputs_ends_memory_and_writes(name: str) -> None:
     found = [
         {"ends": one.ends, "memory": one.protocol.memory, "told": one.told()}
         for one in processes(Codex, f"{name}.jsonl", "/home/user/codex")
@@ -64,8 +64,8 @@ def test_a_recording_gives_its_outputs_ends_and_memory_and_the_lines_that_were_w
     assert found == msgspec.json.decode((DATA / f"{name}.outputs.json").read_bytes())
 
 
-def test_the_turns_of_another_client_are_told_in_order() -> None:
-    """Two processes, the first with answers, a command that is allowed, one declined, and an interrupt."""
+def test_the_turns_of_another_client_give_their_outputs_in_order() -> None:
+    """Two processes. The first one has answers, a command that is allowed, one declined, and an interrupt."""
     first, second = Replayed(protocol()), None
     first.write(first.protocol.opening_lines())
     replayed = first
@@ -114,7 +114,7 @@ def replay_act(replayed: Replayed, message: Any) -> None:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: str) -> None:
+def test_every_line_except_deltas_is_recorded_once_before_its_outputs(name: str) -> None:
     codex = protocol()
     for line in said_by(name):
         message = msgspec.json.decode(line)
@@ -127,7 +127,7 @@ def test_every_line_but_the_deltas_is_kept_once_and_before_what_it_means(name: s
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
+def test_single_bytes_give_the_same_outputs_as_whole_lines(name: str) -> None:
     data = b"\n".join(said_by(name))
     together = heard_in_pieces(protocol(), data, [])
     apart = heard_in_pieces(protocol(), data, range(len(data)))
@@ -137,7 +137,7 @@ def test_single_bytes_give_what_whole_lines_give(name: str) -> None:
 
 @settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.lists(st.integers(0, 130_000), max_size=40), st.sampled_from(RECORDINGS))
-def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None:
+def test_any_chunking_gives_the_same_outputs_as_whole_lines(cuts: list[int], name: str) -> None:
     data = b"\r\n".join(said_by(name))
     together, apart = heard_in_pieces(protocol(), data, []), heard_in_pieces(protocol(), data, cuts)
     assert (apart.outputs, apart.written) == (together.outputs, together.written)
@@ -145,7 +145,7 @@ def test_any_cut_gives_what_whole_lines_give(cuts: list[int], name: str) -> None
 
 @settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.data())
-def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
+def test_unknown_messages_and_fields_change_nothing(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(RECORDINGS))
     anything: st.SearchStrategy[Any] = st.none() | st.integers() | st.text() | st.just({"id": []})
     plainly, mixed = Replayed(protocol()), Replayed(protocol())
@@ -159,8 +159,8 @@ def test_what_is_not_known_changes_nothing_else(data: st.DataObject) -> None:
 
 @settings(max_examples=scaled(60, 20), deadline=None)
 @given(st.data())
-def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
-    """Lines of the recordings cut short, with a value replaced, or of any bytes, and the answers to them."""
+def test_no_line_raises(data: st.DataObject) -> None:
+    """Decode and answer lines that are cut short, have a value replaced, or are random bytes."""
     codex = protocol()
     codex.opening_lines()
     lines = said_by(data.draw(st.sampled_from([*RECORDINGS, "codex_plain.jsonl", "codex_tool.jsonl"])))
@@ -183,7 +183,7 @@ def test_nothing_that_it_says_raises(data: st.DataObject) -> None:
     codex.interrupt()
 
 
-def test_what_is_no_object_is_kept_as_bytes() -> None:
+def test_a_line_that_is_not_an_object_is_recorded_as_bytes() -> None:
     for line in (b"plain words", b"[1]", b'{"method": "turn', b"\xff"):
         assert protocol().decode(line) == Decoded((Record(raw=base64.b64encode(line).decode()),))
 
@@ -201,7 +201,7 @@ def test_what_is_no_object_is_kept_as_bytes() -> None:
         ),
     ],
 )
-def test_it_opens_a_conversation_as_new_resumed_or_forked(
+def test_a_conversation_is_opened_new_resumed_or_forked(
     opening: dict[str, Any], method: str, params: dict[str, Any]
 ) -> None:
     codex = protocol(**opening)
@@ -214,7 +214,7 @@ def test_it_opens_a_conversation_as_new_resumed_or_forked(
     assert thread == {"id": 2, "method": method, "params": {"cwd": "/home/user"} | params}
 
 
-def test_a_message_waits_for_the_conversation() -> None:
+def test_a_message_waits_until_the_conversation_is_open() -> None:
     codex = protocol()
     codex.opening_lines()
     assert codex.prompt("hi") == ()
@@ -223,7 +223,7 @@ def test_a_message_waits_for_the_conversation() -> None:
     assert codex.memory == {"session_id": "t1", "model": "m"}
 
 
-def test_a_conversation_that_cannot_be_opened_ends_the_turn_and_is_tried_again_with_the_next() -> None:
+def test_a_failed_opening_ends_the_turn_and_is_retried_with_the_next_message() -> None:
     codex = protocol(memory={"session_id": "t0"})
     codex.opening_lines()
     codex.prompt("hi")
@@ -234,7 +234,7 @@ def test_a_conversation_that_cannot_be_opened_ends_the_turn_and_is_tried_again_w
     assert [line["method"] for line in sent(codex.prompt("hi"))] == ["thread/resume"]
 
 
-def test_a_turn_that_is_refused_is_over() -> None:
+def test_a_rejected_turn_fails() -> None:
     codex = protocol()
     codex.opening_lines()
     take(codex, **THREAD)
@@ -244,7 +244,7 @@ def test_a_turn_that_is_refused_is_over() -> None:
     assert heard.failure is not None
 
 
-def test_the_numbers_of_requests_are_not_used_again_under_another_hub() -> None:
+def test_another_hub_does_not_reuse_request_numbers() -> None:
     codex = started()
     again = protocol(memory=dict(codex.memory))
     again.resume(False, {})
@@ -256,7 +256,7 @@ def test_the_numbers_of_requests_are_not_used_again_under_another_hub() -> None:
     assert first["params"]["threadId"] == "t1"
 
 
-def test_an_interrupt_names_the_turn_also_under_another_hub() -> None:
+def test_an_interrupt_names_the_turn_even_under_another_hub() -> None:
     codex = started()
     again = protocol(memory=dict(codex.memory))
     again.resume(True, {})
@@ -264,7 +264,7 @@ def test_an_interrupt_names_the_turn_also_under_another_hub() -> None:
     assert (order["method"], order["params"]) == ("turn/interrupt", {"threadId": "t1", "turnId": "u1"})
 
 
-def test_an_interrupt_before_the_turn_has_begun_is_sent_when_it_has() -> None:
+def test_an_interrupt_before_the_turn_has_started_is_sent_once_it_has() -> None:
     codex = protocol()
     codex.opening_lines()
     take(codex, **THREAD)
@@ -275,7 +275,7 @@ def test_an_interrupt_before_the_turn_has_begun_is_sent_when_it_has() -> None:
     assert order["method"] == "turn/interrupt"
 
 
-def test_an_interrupt_before_the_conversation_is_there_ends_the_turn() -> None:
+def test_an_interrupt_before_the_conversation_is_open_ends_the_turn() -> None:
     codex = protocol()
     codex.opening_lines()
     codex.prompt("hi")
@@ -286,7 +286,7 @@ def test_an_interrupt_before_the_conversation_is_there_ends_the_turn() -> None:
     assert heard.failure.code == "interrupted"
 
 
-def test_a_turn_that_ends_while_ours_is_asked_for_is_not_ours() -> None:
+def test_the_end_of_another_turn_does_not_end_the_requested_one() -> None:
     codex = started()
     codex.prompt("the next")
     assert not tell(codex, "turn/completed", turn={"id": "u1", "status": "completed"}).ended
@@ -322,7 +322,7 @@ def test_the_text_of_another_turn_is_not_part_of_the_answer() -> None:
     assert tell(codex, "turn/completed", turn={"id": "u3", "status": "completed"}).ended
 
 
-def test_another_thread_says_nothing_of_the_answer_and_ends_nothing() -> None:
+def test_another_thread_adds_no_text_and_ends_no_turn() -> None:
     codex = started()
     other = {"threadId": "t2"}
     message = {"type": "agentMessage", "id": "i1", "text": "sub"}
@@ -336,7 +336,7 @@ def test_another_thread_says_nothing_of_the_answer_and_ends_nothing() -> None:
         assert (meaning(heard), heard.ended) == ([], False)
 
 
-def test_a_text_that_came_only_whole_is_said_once_and_what_the_pieces_lacked_is() -> None:
+def test_a_text_is_given_once_and_its_missing_rest_is_added() -> None:
     codex = started()
     message = {"type": "agentMessage", "id": "i1"}
     assert meaning(tell(codex, "item/completed", item=message | {"text": "whole"})) == [Text("whole")]
@@ -345,7 +345,7 @@ def test_a_text_that_came_only_whole_is_said_once_and_what_the_pieces_lacked_is(
     assert meaning(tell(codex, "item/completed", item=message | {"text": "one two"})) == [Text("two")]
 
 
-def test_what_an_earlier_hub_had_told_of_an_item_is_not_told_again() -> None:
+def test_an_item_reported_by_an_earlier_hub_is_not_repeated() -> None:
     codex = started()
     again = protocol(memory=dict(codex.memory))
     again.resume(True, {})
@@ -359,7 +359,7 @@ def test_what_an_earlier_hub_had_told_of_an_item_is_not_told_again() -> None:
     assert tell(again, "turn/completed", turn={"id": "u1", "status": "completed"}).ended
 
 
-def test_usage_is_told_where_it_grew_in_the_running_turn() -> None:
+def test_usage_is_reported_if_it_grew_in_the_running_turn() -> None:
     def usage(codex: Codex, total: int, turn: str = "u1") -> list[Plain]:
         last = {"inputTokens": 11, "outputTokens": 7, "cachedInputTokens": 4}
         stats = {"total": {"inputTokens": total, "outputTokens": 7, "cachedInputTokens": 4}, "last": last}
@@ -454,7 +454,7 @@ WANTED = {"network": {"enabled": True}}
     ],
 )
 @pytest.mark.parametrize("reopened", [False, True])
-def test_a_permission_is_answered_once_and_as_the_agent_takes_it(
+def test_a_permission_is_answered_once_in_the_agents_format(
     method: str, params: dict[str, Any], offered: list[str], chosen: str | None, result: Any, reopened: bool
 ) -> None:
     codex = started()
@@ -512,7 +512,7 @@ def test_the_required_fields_of_a_form_are_questions() -> None:
     ]
 
 
-def test_what_a_patch_would_change_is_part_of_what_is_asked() -> None:
+def test_the_changes_of_a_patch_are_part_of_its_request() -> None:
     codex = started()
     changes = [{"path": "/home/user/new.txt", "kind": {"type": "add"}, "diff": "hello\n"}]
     tell(codex, "item/started", item={"type": "fileChange", "id": "c1", "changes": changes})
@@ -520,14 +520,14 @@ def test_what_a_patch_would_change_is_part_of_what_is_asked() -> None:
     assert (permission.tool, permission.detail["changes"]) == ("apply_patch", changes)
 
 
-def test_a_request_that_was_resolved_elsewhere_takes_no_answer() -> None:
+def test_a_request_resolved_elsewhere_accepts_no_answer() -> None:
     codex = started()
     permission = ask(codex, COMMAND)
     tell(codex, "serverRequest/resolved", requestId=0)
     assert codex.answer(permission.request_id, "accept") == ()
 
 
-def test_an_interrupt_cancels_what_was_asked_and_then_the_turn() -> None:
+def test_an_interrupt_cancels_pending_requests_then_the_turn() -> None:
     codex = started()
     permission = ask(codex, COMMAND)
     answer, order = sent(codex.interrupt())
@@ -536,7 +536,7 @@ def test_an_interrupt_cancels_what_was_asked_and_then_the_turn() -> None:
     assert codex.answer(permission.request_id, "accept") == ()
 
 
-def test_a_request_that_is_not_known_is_refused() -> None:
+def test_an_unknown_request_is_rejected() -> None:
     heard = take(started(), id="x", method="item/tool/call", params={})
     assert sent(heard.writes) == [
         {"id": "x", "error": {"code": -32601, "message": "item/tool/call is not supported"}}
@@ -569,13 +569,13 @@ def test_a_request_that_is_not_known_is_refused() -> None:
         ({}, ("turn_failed", False)),
     ],
 )
-def test_an_end_without_an_answer_says_why(turn: dict[str, Any], failure: tuple[str, bool]) -> None:
+def test_a_failed_turn_gives_a_typed_failure(turn: dict[str, Any], failure: tuple[str, bool]) -> None:
     heard = tell(started(), "turn/completed", turn={"id": "u1", "status": "failed"} | turn)
     assert heard.ended
     assert heard.failure is not None
     assert (heard.failure.code, heard.failure.retryable) == failure
 
 
-def test_an_error_that_the_agent_tries_again_after_ends_nothing() -> None:
+def test_an_error_that_the_agent_retries_ends_no_turn() -> None:
     heard = tell(started(), "error", error={"message": "Reconnecting... 1/5"}, willRetry=True, turnId="u1")
     assert (meaning(heard), heard.ended) == ([], False)

@@ -1,4 +1,4 @@
-"""Continue's driver, a real host, and a program that serves as `cn serve` does, on pipes."""
+"""Continue's driver, a real host, and a program that imitates `cn serve` on pipes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def serving() -> AsyncIterator[AgentProgram]:
 
 
 def listening(pid: int) -> list[str]:
-    """The sockets of a process that listen."""
+    """Return the listening sockets of a process."""
     fds = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
     own = {fd[8:-1] for fd in fds if fd.startswith("socket:")}
     found: list[str] = []
@@ -58,20 +58,20 @@ def listening(pid: int) -> list[str]:
     return found
 
 
-async def test_messages_are_answered_and_nothing_listens() -> None:
+async def test_messages_are_answered_without_a_listening_socket() -> None:
     async with serving() as running:
         assert await answer(running, "hello\u2028there") == "heard hello\u2028there"
         assert await answer(running, "x" * 300_000) == "heard 300000"
         assert (listening(running.pid), running.status.state) == ([], "idle")
 
 
-async def test_what_it_starts_does_not_see_how_it_was_started() -> None:
+async def test_programs_of_the_agent_do_not_see_its_start_options() -> None:
     async with serving() as running:
         assert json.loads(await answer(running, "env")) == {"NODE_OPTIONS": None, "FORCE_NO_TTY": None}
 
 
 @pytest.mark.parametrize(("option", "done"), [("allow", "made"), ("deny", "left"), (None, "left")])
-async def test_what_it_asks_for_is_answered(option: str | None, done: str) -> None:
+async def test_a_permission_request_is_answered(option: str | None, done: str) -> None:
     async with serving() as running:
         turn = send(running, "ask")
         asked: Permission = await until(turn, Permission)
@@ -80,27 +80,27 @@ async def test_what_it_asks_for_is_answered(option: str | None, done: str) -> No
         assert await heard(turn) == [Text(done), Done()]
 
 
-async def test_the_output_of_a_tool_comes_once_and_whole() -> None:
+async def test_the_output_of_a_tool_is_reported_once_and_complete() -> None:
     async with serving() as running:
         turn = send(running, "tool")
         await until(turn, ToolUse)
         before = running.feed.offset
         assert await heard(turn) == [ToolResult("c1", "all"), Text("heard tool"), Done()]
-        assert running.feed.offset - before < 50_000  # while it ran it said ten times as much
+        assert running.feed.offset - before < 50_000  # the partial outputs were ten times as large
 
 
-async def test_the_end_of_an_interrupted_turn_is_not_that_of_the_next() -> None:
+async def test_the_end_of_an_interrupted_turn_does_not_end_the_next_one() -> None:
     async with serving() as running:
         turn = send(running, "wait")
         await until(turn, Record)
         await running.interrupt()
         with pytest.raises(Interrupted):
             await heard(turn)
-        # what was stopped says a little later once more that nothing runs
+        # the interrupted turn reports a moment later once more that nothing runs
         assert await heard(send(running, "slow")) == [Text("heard slow"), Done()]
 
 
-async def test_another_process_goes_on_with_the_conversation() -> None:
+async def test_another_process_continues_the_conversation() -> None:
     async with house(PEER, ContinueServe) as here:
         first = await here.start()
         await answer(first, "one")
@@ -117,7 +117,7 @@ async def test_another_process_goes_on_with_the_conversation() -> None:
             await running.aclose()
 
 
-async def test_a_conversation_that_it_has_lost_is_begun_anew_with_the_message_after() -> None:
+async def test_after_a_lost_conversation_the_next_message_starts_a_new_one() -> None:
     async with house(PEER, ContinueServe) as here:
         first = await here.start()
         await answer(first, "one")
@@ -134,7 +134,7 @@ async def test_a_conversation_that_it_has_lost_is_begun_anew_with_the_message_af
             await running.aclose()
 
 
-async def test_a_turn_goes_on_under_another_hub() -> None:
+async def test_another_hub_continues_a_turn() -> None:
     async with house(PEER, ContinueServe) as here:
         first = await here.start()
         turn = send(first, "wait")
@@ -147,7 +147,7 @@ async def test_a_turn_goes_on_under_another_hub() -> None:
         await second.aclose()
 
 
-async def test_one_that_does_not_come_so_far_says_why() -> None:
+async def test_an_agent_that_fails_to_start_reports_the_reason() -> None:
     async with house(PEER, ContinueServe) as here:
         (here.home / "broken").touch()
         running = await here.start()
@@ -158,7 +158,7 @@ async def test_one_that_does_not_come_so_far_says_why() -> None:
         await running.aclose()
 
 
-def test_without_the_module_it_ends_and_listens_nowhere(node: str, tmp_path: Path) -> None:
+def test_without_the_module_the_agent_exits_and_does_not_listen(node: str, tmp_path: Path) -> None:
     ran = subprocess.run(
         [node, str(STAND_IN), *ARGUMENTS],
         stdin=subprocess.DEVNULL,
@@ -169,7 +169,7 @@ def test_without_the_module_it_ends_and_listens_nowhere(node: str, tmp_path: Pat
     assert b"Server started" not in ran.stdout
 
 
-async def test_what_it_prints_for_people_is_not_told() -> None:
+async def test_text_that_the_agent_prints_for_people_is_left_out() -> None:
     async with serving() as running:
         kept: list[Record] = []
         async for output in send(running, "hello"):

@@ -22,7 +22,7 @@ ANSWER = {
 
 
 def exchanges(name: str) -> list[tuple[str, Any, Any]]:
-    """Path, body and answer of each request of a recording."""
+    """Return path, body and answer of each request of a recording."""
     rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().splitlines()]
     return [(row["req"][1], row["req"][2], row["res"]) for row in rows]
 
@@ -52,7 +52,7 @@ class Dialogue:
 
 
 def opened(memory: dict[str, Any] | None = None) -> Dialogue:
-    """One whose process has said that its conversation is empty."""
+    """Return a dialogue whose process has reported an empty conversation."""
     dialogue = Dialogue(memory)
     dialogue.protocol.opening_lines()
     dialogue.state()
@@ -60,8 +60,8 @@ def opened(memory: dict[str, Any] | None = None) -> Dialogue:
 
 
 def replay(name: str, damage: Any = None, every: int = 1, reopen: bool = False) -> Dialogue:
-    """What a recording means. `every`: of the states that show a turn running, how many are one asked for;
-    `reopen`: each answer is taken by a hub of its own."""
+    """Replay a recording. `every`: only each n-th state of a running turn is read; `reopen`: each answer is
+    read by a new hub."""
     dialogue = Dialogue()
     dialogue.protocol.opening_lines()
     for number, (path, body, answer) in enumerate(exchanges(name)):
@@ -93,24 +93,24 @@ def _shown(output: Plain) -> str:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_recording_means_what_it_meant(name: str) -> None:
+def test_a_recording_gives_the_expected_outputs(name: str) -> None:
     assert shown(replay(name)) == (DATA / f"{name}.meaning.txt").read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 @pytest.mark.parametrize("every", [2, 3, 1000])
-def test_how_often_it_is_asked_changes_nothing_of_the_answers(name: str, every: int) -> None:
+def test_the_polling_interval_does_not_change_the_answers(name: str, every: int) -> None:
     seldom, often = replay(name, every=every), replay(name)
     assert seldom.ends == often.ends
     assert sorted(shown(seldom)) == sorted(shown(often))
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_later_hub_goes_on_where_the_earlier_one_was(name: str) -> None:
+def test_a_later_hub_continues_where_the_earlier_one_stopped(name: str) -> None:
     assert shown(replay(name, reopen=True)) == shown(replay(name))
 
 
-def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> None:
+def test_a_turn_ends_once_its_message_is_in_the_history_and_nothing_runs() -> None:
     dialogue = opened()
     assert dialogue.protocol.prompt("hello") == (b'{"path":"/message","body":{"message":"hello"}}',)
     user = {"message": {"role": "user", "content": "hello"}}
@@ -121,7 +121,7 @@ def test_a_turn_ends_when_its_message_is_in_the_history_and_nothing_runs() -> No
     assert not dialogue.state(user, ANSWER).ended
 
 
-def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
+def test_a_growing_text_is_reported_by_its_additions() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("hello")
     user = {"message": {"role": "user", "content": "hello"}}
@@ -131,7 +131,7 @@ def test_a_text_that_grows_is_told_by_what_is_new_in_it() -> None:
     assert texts == ["on", "e", " two"]
 
 
-def test_what_an_interrupted_turn_leaves_behind_is_not_of_the_next() -> None:
+def test_text_of_an_interrupted_turn_is_not_part_of_the_next_one() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
@@ -145,7 +145,7 @@ def test_what_an_interrupted_turn_leaves_behind_is_not_of_the_next() -> None:
     assert [output for output in dialogue.outputs if not isinstance(output, Record)] == [Late("hi", True)]
 
 
-def test_a_permission_is_asked_once_and_answered() -> None:
+def test_a_permission_is_requested_once_and_answered() -> None:
     pending = {
         "toolName": "Bash",
         "toolArgs": {"command": "ls"},
@@ -168,7 +168,7 @@ def test_a_permission_is_asked_once_and_answered() -> None:
     assert dialogue.protocol.answer("1-tool-request-1", "deny") == ()
 
 
-def test_an_interrupt_denies_what_waits() -> None:
+def test_an_interrupt_denies_the_pending_permission() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("run")
     user = {"message": {"role": "user", "content": "run"}}
@@ -178,7 +178,7 @@ def test_an_interrupt_denies_what_waits() -> None:
     assert written[1]["body"] == {"requestId": "r", "approved": False}
 
 
-def test_a_history_that_was_made_shorter_is_gone_on_with() -> None:
+def test_a_shortened_history_is_continued() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
@@ -190,7 +190,7 @@ def test_a_history_that_was_made_shorter_is_gone_on_with() -> None:
     assert [output.text for output in dialogue.outputs if isinstance(output, Text)] == ["hi", "hi", "hi"]
 
 
-def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
+def test_a_tool_call_without_output_has_an_empty_result() -> None:
     call = {"id": "c", "function": {"name": "Bash", "arguments": "{}"}}
     message = {"role": "assistant", "content": "", "toolCalls": [call]}
     dialogue = opened()
@@ -202,7 +202,7 @@ def test_a_call_that_gives_nothing_has_an_empty_result() -> None:
     assert dialogue.outputs[2:] == [ToolUse("c", "Bash", "{}", "agent"), ToolResult("c", "")]
 
 
-def test_a_new_process_goes_on_with_the_conversation() -> None:
+def test_a_new_process_continues_the_conversation() -> None:
     known = {"session_id": "s-1", "turns": 4, "seen": 2, "told": ["c"], "begun": True, "open": True}
     dialogue = Dialogue(known)
     assert dialogue.protocol.arguments() == (*ARGUMENTS, "--id=s-1")
@@ -217,7 +217,7 @@ def test_a_new_process_goes_on_with_the_conversation() -> None:
     assert (dialogue.protocol.memory["session_id"], dialogue.protocol.memory["seen"]) == ("s-1", 4)
 
 
-def test_a_conversation_that_is_not_there_any_more_is_said_to_be_lost() -> None:
+def test_a_missing_conversation_is_reported_as_lost() -> None:
     dialogue = Dialogue({"session_id": "s-1", "turns": 4, "seen": 2})
     dialogue.protocol.opening_lines()
     dialogue.protocol.prompt("on")
@@ -229,14 +229,14 @@ def test_a_conversation_that_is_not_there_any_more_is_said_to_be_lost() -> None:
     ]
 
 
-def test_a_message_that_was_not_handed_over_is_not_by_a_later_hub() -> None:
+def test_a_message_that_was_not_delivered_fails_under_a_later_hub() -> None:
     dialogue = Dialogue({"turns": 1, "seen": 0, "open": False})
     dialogue.protocol.resume(True, {})
     assert dialogue.take(state([])).ended
     assert dialogue.ends == ["turn_failed: the hub stopped before the message was delivered; send it again"]
 
 
-def test_a_turn_of_which_nothing_is_kept_yet_is_taken_up_without_the_one_before() -> None:
+def test_a_later_hub_continues_a_new_turn_without_the_text_of_the_previous_one() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("one")
     one, two = ({"message": {"role": "user", "content": content}} for content in ("one", "two"))
@@ -249,7 +249,7 @@ def test_a_turn_of_which_nothing_is_kept_yet_is_taken_up_without_the_one_before(
     assert ([end.partition(":")[0] for end in dialogue.ends], later.ends) == (["provider_denied"], ["done"])
 
 
-def test_what_is_interrupted_before_it_is_ready_is_not_begun() -> None:
+def test_a_turn_interrupted_before_the_agent_is_ready_is_not_started() -> None:
     dialogue = Dialogue()
     dialogue.protocol.opening_lines()
     assert (dialogue.protocol.prompt("long"), dialogue.protocol.interrupt()) == ((), ())
@@ -257,7 +257,7 @@ def test_what_is_interrupted_before_it_is_ready_is_not_begun() -> None:
     assert (heard.writes, dialogue.ends) == ((), ["interrupted: continue was interrupted"])
 
 
-def test_a_message_that_it_does_not_take_ends_its_turn() -> None:
+def test_a_rejected_message_ends_its_turn() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("")
     refusal = {"path": "/message", "status": 400, "refused": "Message field is required"}
@@ -266,7 +266,7 @@ def test_a_message_that_it_does_not_take_ends_its_turn() -> None:
     assert not dialogue.take(refusal | {"path": "/pause"}).ended
 
 
-def test_entries_that_are_as_they_were_are_not_told_again() -> None:
+def test_unchanged_entries_are_not_repeated() -> None:
     dialogue = opened()
     dialogue.protocol.prompt("run")
     user = {"message": {"role": "user", "content": "run"}}
@@ -277,7 +277,7 @@ def test_entries_that_are_as_they_were_are_not_told_again() -> None:
     assert [output.text for output in dialogue.outputs if isinstance(output, Text)] == ["one", "hi"]
 
 
-def test_the_module_is_loaded_before_what_the_user_loads() -> None:
+def test_the_module_is_loaded_before_the_users_own_modules() -> None:
     protocol = ContinueServe(Opening("/w"))
     load = f'--require "{PIPES}"'
     assert PIPES.is_file()
@@ -307,13 +307,13 @@ def test_a_value_of_another_type_never_raises(name: str, at: Any, value: Any) ->
 
 
 @given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))
-def test_what_is_no_state_becomes_a_record(lines: list[bytes]) -> None:
+def test_a_line_that_is_not_a_state_becomes_a_record(lines: list[bytes]) -> None:
     protocol = ContinueServe(Opening("/home/user/work"))
     heard = [protocol.decode(line) for line in lines]
     assert all([type(output) for output in one.outputs] == [Record] for one in heard)
 
 
-def test_calls_that_were_refused_are_errors() -> None:
+def test_rejected_tool_calls_are_errors() -> None:
     outputs = replay("cn_asked").outputs
     assert [output.call_id for output in outputs if isinstance(output, ToolUse)] == [
         "call_x",

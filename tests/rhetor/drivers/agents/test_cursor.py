@@ -1,4 +1,4 @@
-"""The protocol of `cursor-agent`, over what its documentation shows."""
+"""The protocol of `cursor-agent`, with the examples of its documentation."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ TURN: list[dict[str, Any]] = [
 
 
 def heard(lines: list[Any], protocol: Cursor | None = None) -> tuple[list[Plain], list[str]]:
-    """Outputs and ends of a turn."""
+    """Return the outputs and ends of a turn."""
     protocol = protocol or Cursor(Opening("/w"))
     protocol.prompt("hi")
     outputs: list[Plain] = []
@@ -65,12 +65,12 @@ def heard(lines: list[Any], protocol: Cursor | None = None) -> tuple[list[Plain]
 
 
 def told(lines: tuple[bytes, ...]) -> Any:
-    """The one order that is given."""
+    """Return the only order that was written."""
     (line,) = lines
     return json.loads(line)
 
 
-def test_a_turn_is_told_as_it_came() -> None:
+def test_a_turn_gives_its_outputs_in_order() -> None:
     protocol = Cursor(Opening("/w"))
     outputs, ends = heard(TURN, protocol)
     assert outputs == [
@@ -90,7 +90,7 @@ def test_a_turn_is_told_as_it_came() -> None:
     assert protocol.memory == {"session_id": "s1", "turns": 1, "model": "auto"}
 
 
-def test_each_turn_is_a_process_that_goes_on_with_the_one_before() -> None:
+def test_each_turn_is_a_process_that_continues_the_previous_chat() -> None:
     protocol = Cursor(Opening("/w", model="gpt"))
     runner = (sys.executable, "-I", "-S", str(RUN_PER_TURN))
     own = ("-p", "--output-format", "stream-json")
@@ -106,22 +106,22 @@ def test_each_turn_is_a_process_that_goes_on_with_the_one_before() -> None:
     assert told(Cursor(Opening("/w", {"session_id": "--force"})).prompt("on")) == anew
 
 
-def test_an_answer_that_came_only_at_the_end_is_given_once() -> None:
+def test_an_answer_that_is_only_in_the_result_is_given_once() -> None:
     assert heard([INIT, RESULT])[0][-1] == Text("one two")
 
 
-def test_thoughts_are_no_part_of_the_answer() -> None:
+def test_reasoning_is_not_part_of_the_answer() -> None:
     thought = {"type": "thinking", "subtype": "delta", "text": "hm", "session_id": "s1"}
     assert heard([thought])[0] == [Text("hm", "reasoning")]
 
 
-def test_a_call_that_did_not_succeed_is_an_error() -> None:
+def test_a_failed_tool_call_is_an_error() -> None:
     assert heard([call("completed", FAILED)])[0][1] == ToolResult(
         "c", {"rejected": {"command": "ls"}}, is_error=True
     )
 
 
-def test_tools_without_a_kind_of_their_own_have_a_name() -> None:
+def test_tools_of_an_unknown_kind_have_a_name() -> None:
     named = {"function": {"name": "grep", "arguments": "{}"}}
     assert heard([call("started", named)])[0][1] == ToolUse("c", "grep", "{}", "agent")
 
@@ -133,27 +133,27 @@ def test_tools_without_a_kind_of_their_own_have_a_name() -> None:
         ({"subtype": "error_max_turns"}, "turn_failed: cursor failed: one two"),
     ],
 )
-def test_a_result_that_is_an_error_is_a_failure(end: dict[str, Any], told: str) -> None:
+def test_an_error_result_fails_the_turn(end: dict[str, Any], told: str) -> None:
     assert heard([INIT, RESULT | end])[1] == [told]
 
 
 @pytest.mark.parametrize(
     ("said", "why"), [("\nwarning\nno credit\n", "no credit"), ("", "it ended without a result")]
 )
-def test_a_process_that_ends_without_a_result_has_failed(said: str, why: str) -> None:
+def test_a_process_that_ends_without_a_result_fails_the_turn(said: str, why: str) -> None:
     end = {"type": "process.exited", "turn": 1, "code": 1, "signal": None, "said": said}
     assert heard([INIT, end])[1] == [f"turn_failed: cursor failed: {why}"]
     assert heard([*TURN, end])[1] == ["done"]
 
 
-def test_the_end_of_an_earlier_turns_process_is_not_that_of_this_one() -> None:
+def test_the_end_of_an_earlier_process_does_not_end_the_turn() -> None:
     protocol = Cursor(Opening("/w"))
     heard(TURN, protocol)
     end = {"type": "process.exited", "turn": 1, "code": 0, "signal": None, "said": ""}
     assert heard([end, *TURN], protocol)[1] == ["done"]
 
 
-def test_a_process_that_was_stopped_was_interrupted() -> None:
+def test_a_process_ended_by_a_signal_counts_as_interrupted() -> None:
     protocol = Cursor(Opening("/w"))
     protocol.prompt("hi")
     protocol.interrupt()
@@ -162,14 +162,14 @@ def test_a_process_that_was_stopped_was_interrupted() -> None:
     assert (failure and failure.code, protocol.interrupt()) == ("interrupted", ())
 
 
-def test_what_ends_after_an_interrupt_was_interrupted() -> None:
+def test_a_turn_that_ends_after_an_interrupt_is_interrupted() -> None:
     protocol = Cursor(Opening("/w"))
     protocol.prompt("hi")
     assert told(protocol.interrupt()) == {"stop": True}
     assert protocol.decode(json.dumps(RESULT).encode()).failure is not None
 
 
-def test_a_later_hub_does_not_say_it_twice() -> None:
+def test_a_later_hub_does_not_repeat_text() -> None:
     protocol = Cursor(Opening("/w", {"session_id": "s1"}))
     protocol.resume(True, {})
     assert protocol.decode(json.dumps(RESULT).encode()).outputs == (Record(RESULT),)
@@ -195,7 +195,7 @@ def test_a_value_of_another_type_never_raises(at: Any, value: Any, number: int) 
 
 
 @given(extra=st.dictionaries(st.text(min_size=1).map("_x".__add__), values), keep=st.floats(0, 1))
-def test_unknown_fields_and_cut_lines_break_nothing(extra: dict[str, Any], keep: float) -> None:
+def test_unknown_fields_and_truncated_lines_are_ignored(extra: dict[str, Any], keep: float) -> None:
     plain = [output for output in heard(TURN)[0] if not isinstance(output, Record)]
     more = [
         output for output in heard([{**line, **extra} for line in TURN])[0] if not isinstance(output, Record)

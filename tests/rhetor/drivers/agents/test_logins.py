@@ -1,4 +1,4 @@
-"""Whether coding agents are logged in, by what is in a home."""
+"""Whether coding agents are logged in, judged by the files in a home."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def home(folder: Path, files: dict[str, Any]) -> dict[str, str]:
         ("my-agent", {}, "unknown"),
     ],
 )
-def test_a_login_is_known_by_the_files_that_it_leaves(
+def test_a_login_is_recognized_by_its_files(
     tmp_path: Path, program: str, files: dict[str, Any], known: str
 ) -> None:
     assert login_of(program, home(tmp_path, files)).known == known
@@ -58,21 +58,21 @@ def test_a_login_is_known_by_the_files_that_it_leaves(
         ("cursor-agent", "CURSOR_API_KEY", "yes"),
     ],
 )
-def test_a_login_may_be_a_variable_that_the_program_is_given(
+def test_a_variable_of_the_program_can_be_its_login(
     tmp_path: Path, program: str, variable: str, known: str
 ) -> None:
     assert login_of(program, {**home(tmp_path, {}), variable: "x"}).known == known
     assert login_of(program, {**home(tmp_path, {}), variable: ""}).known != "yes"
 
 
-def test_a_home_of_its_own_is_where_its_login_is(tmp_path: Path) -> None:
+def test_the_login_is_read_from_the_agents_own_home(tmp_path: Path) -> None:
     home(tmp_path, {"own/.credentials.json": {"claudeAiOauth": {}}, "own/auth.json": {"OPENAI_API_KEY": "k"}})
     for program, variable in (("claude", "CLAUDE_CONFIG_DIR"), ("codex", "CODEX_HOME")):
         login = login_of(program, {"HOME": "/nowhere", variable: str(tmp_path / "own")})
         assert (login.known, str(tmp_path / "own") in login.how) == ("yes", True)
 
 
-def test_what_the_credential_is_is_not_told(tmp_path: Path) -> None:
+def test_the_credential_is_not_shown(tmp_path: Path) -> None:
     environment = home(tmp_path, {".codex/auth.json": {"OPENAI_API_KEY": "canary"}})
     assert "canary" not in login_of("codex", environment).how
     assert "canary" not in login_of("claude", {**environment, "ANTHROPIC_API_KEY": "canary"}).how

@@ -1,4 +1,4 @@
-"""What agents tell of themselves, out of recordings of the real ones."""
+"""What agents report about themselves, from recordings of real ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DATA = Path(__file__).parents[3] / "data" / "agents"
 
 
 def lines_out(name: str) -> list[bytes]:
-    """What the program of a recording said."""
+    """Return the lines that the program of a recording wrote."""
     steps = map(json.loads, (DATA / f"{name}.jsonl").read_text().splitlines())
     return [json.dumps(step["msg"]).encode() for step in steps if step.get("dir") == "out"]
 
 
-def test_claude_tells_its_model_mode_commands_and_tools() -> None:
+def test_claude_reports_its_model_mode_commands_and_tools() -> None:
     protocol = ClaudeCode(Opening("/"))
     for line in lines_out("claude_turns"):
         protocol.decode(line)
@@ -36,7 +36,7 @@ def test_claude_tells_its_model_mode_commands_and_tools() -> None:
     }
 
 
-def test_codex_tells_its_model_and_when_it_asks() -> None:
+def test_codex_reports_its_model_and_approval_policy() -> None:
     protocol = Codex(Opening("/"))
     for line in lines_out("codex_turns"):
         protocol.decode(line)
@@ -50,13 +50,13 @@ def test_codex_tells_its_model_and_when_it_asks() -> None:
         ("opencode_turns", {"commands": ["customize-opencode", "init", "review"]}),
     ],
 )
-def test_an_acp_agent_tells_its_models_modes_and_commands(name: str, told: dict[str, Any]) -> None:
+def test_an_acp_agent_reports_its_models_modes_and_commands(name: str, told: dict[str, Any]) -> None:
     reported = acp.replay(name).protocol.reported
     assert {key: reported[key] for key in told} == told
     assert reported["model"] and reported["models"]
 
 
-def test_what_an_agent_tells_is_given_to_the_next_process_and_is_bounded() -> None:
+def test_a_report_is_passed_to_the_next_process_and_is_bounded() -> None:
     first = ClaudeCode(Opening("/"))
     init = {
         "type": "system",
@@ -73,7 +73,7 @@ def test_what_an_agent_tells_is_given_to_the_next_process_and_is_bounded() -> No
 
 
 @pytest.mark.parametrize("said", [None, 7, "x", [], {}, [7], [None], {"a": 1}])
-def test_what_is_of_another_shape_is_left_out(said: Any) -> None:
+def test_values_of_another_type_are_left_out(said: Any) -> None:
     claude, agent = ClaudeCode(Opening("/")), Acp(Opening("/"))
     claude.decode(json.dumps({"type": "system", "subtype": "init", "tools": said, "model": said}).encode())
     update = {"sessionUpdate": "available_commands_update", "availableCommands": said}

@@ -1,4 +1,4 @@
-"""A process for each turn: Cursor's driver, a real host, and a program that speaks as it is documented."""
+"""One process per turn: Cursor's driver, a real host, and a program that imitates `cursor-agent`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def cursor() -> AsyncIterator[AgentProgram]:
 
 
 async def began(turn: AsyncGenerator[Output, None]) -> list[int]:
-    """The processes of a turn that waits: its own, and its child."""
+    """Return the pids of a waiting turn: its process and that process's child."""
     first: Text = await until(turn, Text)
     return [int(pid) for pid in first.text.split()]
 
@@ -50,7 +50,7 @@ async def over(pids: list[int]) -> None:
             await ended(pid, start)
 
 
-async def test_each_message_has_a_process_of_its_own_which_goes_on_with_the_chat() -> None:
+async def test_each_message_has_its_own_process_which_continues_the_chat() -> None:
     async with cursor() as running:
         first, second = await answer(running, "one"), await answer(running, "-x")
         assert (first.partition(", ")[2], second.partition(", ")[2]) == ("earlier []", "earlier ['one']")
@@ -58,7 +58,7 @@ async def test_each_message_has_a_process_of_its_own_which_goes_on_with_the_chat
         assert (running.ended, running.status.state) == (None, "idle")
 
 
-async def test_another_keeper_goes_on_with_the_chat() -> None:
+async def test_another_supervisor_continues_the_chat() -> None:
     async with house(PEER, Cursor) as here:
         first = await here.start()
         await answer(first, "one")
@@ -70,7 +70,7 @@ async def test_another_keeper_goes_on_with_the_chat() -> None:
             await running.aclose()
 
 
-async def test_its_tools_are_told() -> None:
+async def test_tool_calls_are_reported() -> None:
     async with cursor() as running:
         assert await heard(send(running, "run")) == [
             ToolUse("c1", "shell", {"command": "ls"}, "agent"),
@@ -80,14 +80,14 @@ async def test_its_tools_are_told() -> None:
         ]
 
 
-async def test_a_turn_that_fails_says_why_and_the_next_is_answered() -> None:
+async def test_a_failed_turn_has_its_reason_and_the_next_one_is_answered() -> None:
     async with cursor() as running:
         with pytest.raises(TurnFailure, match=r"^cursor failed: no credit is left$"):
             await heard(send(running, "fail"))
         assert (await answer(running, "next")).endswith("earlier []")
 
 
-async def test_a_message_that_no_process_can_be_given_fails_alone() -> None:
+async def test_a_message_that_is_not_a_valid_argument_fails_only_its_turn() -> None:
     async with cursor() as running:
         with pytest.raises(TurnFailure, match=r"^cursor failed: .* cannot be run: .*too long"):
             await heard(send(running, "x" * (1 << 18)))
@@ -96,7 +96,7 @@ async def test_a_message_that_no_process_can_be_given_fails_alone() -> None:
         assert (await answer(running, "next")).endswith("earlier []")
 
 
-async def test_what_is_interrupted_ends_with_what_it_has_started() -> None:
+async def test_an_interrupt_ends_the_process_and_its_children() -> None:
     async with cursor() as running:
         turn = send(running, "wait")
         pids = await began(turn)
@@ -108,7 +108,7 @@ async def test_what_is_interrupted_ends_with_what_it_has_started() -> None:
         assert (await answer(running, "next")).endswith("earlier []")
 
 
-async def test_nothing_is_left_of_one_that_is_ended_in_mid_turn() -> None:
+async def test_ending_the_program_during_a_turn_leaves_no_process() -> None:
     async with cursor() as running:
         turn = send(running, "wait")
         pids = await began(turn)
@@ -117,7 +117,7 @@ async def test_nothing_is_left_of_one_that_is_ended_in_mid_turn() -> None:
         await turn.aclose()
 
 
-async def test_a_turn_goes_on_under_another_hub() -> None:
+async def test_another_hub_continues_a_turn() -> None:
     async with house(PEER, Cursor) as here:
         first = await here.start()
         turn = send(first, "wait")
@@ -131,7 +131,7 @@ async def test_a_turn_goes_on_under_another_hub() -> None:
 
 
 @pytest.mark.long
-async def test_one_that_does_not_end_after_its_result_is_ended_before_the_next() -> None:
+async def test_a_process_that_lingers_after_its_result_is_ended_before_the_next() -> None:
     async with cursor() as running:
         lingering = int((await answer(running, "linger")).split()[1].rstrip(","))
         assert (await answer(running, "next")).endswith("earlier ['linger']")

@@ -1,4 +1,4 @@
-"""What coding agents have written of their conversations themselves, read as passages."""
+"""Transcripts that coding agents have written themselves, read as passages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def lines(*found: dict[str, Any]) -> bytes:
 
 
 def shown(passages: list[Passage]) -> list[Any]:
-    """With the outputs by their kind."""
+    """Return the passages as plain values, each output under the name of its class."""
     return [
         {
             "passage": {key: value for key, value in msgspec.to_builtins(each).items() if key != "outputs"},
@@ -58,7 +58,7 @@ def shown(passages: list[Passage]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_what_an_agent_wrote_means_what_it_meant(name: str) -> None:
+def test_a_transcript_gives_the_expected_passages(name: str) -> None:
     transcript = FORMATS[name.partition("_")[0]]()
     passages = read(transcript, recorded(name))
     golden = json.loads((DATA / f"{name}.passages.json").read_text())
@@ -66,7 +66,7 @@ def test_what_an_agent_wrote_means_what_it_meant(name: str) -> None:
     assert {"conversation": transcript.conversation, "passages": shown(passages)} == golden
 
 
-def test_a_turn_of_claude_code_has_its_thoughts_tools_answer_and_usage() -> None:
+def test_a_turn_of_claude_code_has_reasoning_tools_answer_and_usage() -> None:
     first, second, third = read(ClaudeTranscript(), recorded("claude_exec"))
     assert first.outputs == (
         Text("Let me look", "reasoning"),
@@ -89,7 +89,7 @@ def test_a_turn_of_claude_code_has_its_thoughts_tools_answer_and_usage() -> None
     ]
 
 
-def test_a_turn_of_codex_has_them_too_and_repeated_figures_count_once() -> None:
+def test_a_turn_of_codex_has_them_too_and_repeated_usage_counts_once() -> None:
     first, _, third = read(CodexTranscript(), recorded("codex_exec"))
     assert [type(o).__name__ for o in first.outputs] == [
         *("Text", "Text", "ToolUse", "ToolResult", "Usage", "Text", "Usage")
@@ -97,21 +97,21 @@ def test_a_turn_of_codex_has_them_too_and_repeated_figures_count_once() -> None:
     assert (third.ending, third.outputs) == ("interrupted", ())
 
 
-def test_what_the_model_refused_is_a_failure() -> None:
+def test_a_refusal_of_the_model_is_a_failure() -> None:
     claude, _ = read(ClaudeTranscript(), recorded("claude_failed"))
     (codex,) = read(CodexTranscript(), recorded("codex_failed"))
     assert (claude.ending, claude.detail) == ("failed", "API Error: 400 Invalid request.")
     assert (codex.ending, "Invalid request." in codex.detail) == ("failed", True)
 
 
-def test_a_command_of_the_program_itself_is_no_message() -> None:
+def test_a_command_to_the_program_is_not_a_message() -> None:
     contents = [p.content for p in read(ClaudeTranscript(), recorded("claude_failed"))]
     assert contents == ["fail please", "and then?"]
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_file_that_is_being_written_gives_whole_turns_and_the_rest_later(name: str) -> None:
-    """Cut after any byte: what is whole is the beginning of what there is in the end."""
+def test_a_file_that_is_being_written_gives_whole_turns_first_then_the_rest(name: str) -> None:
+    """After a cut at any byte, the whole turns are a prefix of all turns."""
     make, data = FORMATS[name.partition("_")[0]], recorded(name)
     whole = read(make(), data)
     dice = random.Random(3)
@@ -120,7 +120,7 @@ def test_a_file_that_is_being_written_gives_whole_turns_and_the_rest_later(name:
         assert part == whole[: len(part)]
 
 
-def test_a_turn_whose_end_never_came_is_interrupted_when_nobody_writes_any_more() -> None:
+def test_an_unfinished_turn_counts_as_interrupted_once_the_file_stops_growing() -> None:
     begun = lines(
         {"type": "user", "uuid": "u1", "sessionId": "c1", "cwd": "/w", "timestamp": "2026-01-02T03:04:05Z"}
         | {"message": {"role": "user", "content": "hello"}}
@@ -131,7 +131,7 @@ def test_a_turn_whose_end_never_came_is_interrupted_when_nobody_writes_any_more(
 
 
 @pytest.mark.parametrize("make", FORMATS.values(), ids=FORMATS)
-def test_lines_that_make_no_sense_are_counted_and_the_others_read(make: Callable[[], Transcript]) -> None:
+def test_invalid_lines_are_counted_and_the_others_read(make: Callable[[], Transcript]) -> None:
     name = "claude_exec" if make is ClaudeTranscript else "codex_exec"
     good = recorded(name).splitlines(keepends=True)
     bad = b'{"type": "user", "mess\n\xff\xfe\n[1]\n' + b"[" * 100_000 + b"\n"
@@ -144,13 +144,13 @@ def test_lines_that_make_no_sense_are_counted_and_the_others_read(make: Callable
     assert [p.id for p in passages] == [p.id for p in read(make(), b"".join(good))]
 
 
-def test_a_line_that_is_too_long_is_lost_and_told() -> None:
+def test_an_overlong_line_is_skipped_and_counted() -> None:
     transcript = ClaudeTranscript()
     assert transcript.take(Cut(b"{", 1 << 30), 0) == []
     assert transcript.malformed == 1
 
 
-def test_what_is_very_long_is_cut() -> None:
+def test_very_long_texts_are_cut() -> None:
     name = {"type": "user", "sessionId": "c1", "timestamp": "2026-01-02T03:04:05Z"}
     result = {"type": "tool_result", "tool_use_id": "t", "content": "y" * (2 * MAX_PART)}
     call = {"type": "tool_use", "id": "t", "name": "Write", "input": {"content": "z" * (2 * MAX_PART)}}
@@ -169,7 +169,7 @@ def test_what_is_very_long_is_cut() -> None:
     assert (said, len(passage.content) < 1_100_000) == (Text("done"), True)
 
 
-def test_of_a_turn_that_never_ends_so_much_is_taken_and_no_more() -> None:
+def test_the_size_of_a_turn_without_an_end_is_bounded() -> None:
     name = {"type": "assistant", "sessionId": "c1", "timestamp": "2026-01-02T03:04:05Z"}
     begun = {**name, "type": "user", "uuid": "u1", "message": {"role": "user", "content": "go on"}}
     block = {"type": "text", "text": "x" * MAX_PART}
@@ -179,7 +179,7 @@ def test_of_a_turn_that_never_ends_so_much_is_taken_and_no_more() -> None:
     assert MAX_PASSAGE - MAX_PART < size <= MAX_PASSAGE
 
 
-def test_older_rollouts_without_tasks_are_read_too() -> None:
+def test_older_codex_files_without_tasks_are_read() -> None:
     at = {"timestamp": "2025-06-01T00:00:00Z"}
     data = lines(
         at | {"type": "session_meta", "payload": {"id": "c1", "cwd": "/w", "source": "cli"}},
@@ -202,7 +202,7 @@ def put(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-def test_the_files_of_an_agent_are_found_in_its_own_folders(tmp_path: Path) -> None:
+def test_the_files_of_an_agent_are_found_in_its_folders(tmp_path: Path) -> None:
     mine = put(tmp_path, ".claude/projects/-w/a.jsonl", b"{}\n")
     put(tmp_path, ".claude/projects/-w/a/subagents/agent-1.jsonl", b"{}\n")
     put(tmp_path, ".claude/projects/-w/notes.txt", b"{}\n")
@@ -218,7 +218,7 @@ def test_the_files_of_an_agent_are_found_in_its_own_folders(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("what", ["missing", "pipe", "link", "device"])
-def test_what_is_no_file_of_ones_own_is_not_read(tmp_path: Path, what: str) -> None:
+def test_only_regular_files_of_the_user_are_read(tmp_path: Path, what: str) -> None:
     path = tmp_path / "it.jsonl"
     if what == "pipe":
         os.mkfifo(path)
@@ -232,7 +232,7 @@ def test_what_is_no_file_of_ones_own_is_not_read(tmp_path: Path, what: str) -> N
         list(CLAUDE.read(str(path)))
 
 
-def test_each_format_knows_its_own(tmp_path: Path) -> None:
+def test_each_format_recognizes_only_its_own_files(tmp_path: Path) -> None:
     for name in RECORDED:
         path = str(put(tmp_path, f"{name}.jsonl", recorded(name)))
         claudes = name.startswith("claude")
@@ -241,7 +241,7 @@ def test_each_format_knows_its_own(tmp_path: Path) -> None:
     assert (CLAUDE.recognises(other), CODEX.recognises(other)) == (False, False)
 
 
-def test_a_large_file_is_read_in_pieces_that_are_small(tmp_path: Path) -> None:
+def test_a_large_file_is_read_in_small_pieces(tmp_path: Path) -> None:
     made, data = 500, recorded("claude_exec")
     path = put(tmp_path, "large.jsonl", b"")
     with path.open("wb") as file:
@@ -254,7 +254,7 @@ def test_a_large_file_is_read_in_pieces_that_are_small(tmp_path: Path) -> None:
     assert excerpts[-1] == Excerpt(excerpts[0].conversation, "/home/me/work")
 
 
-def test_whether_all_of_a_file_was_read_is_told(tmp_path: Path) -> None:
+def test_the_result_says_whether_all_of_a_file_was_read(tmp_path: Path) -> None:
     data = recorded("codex_exec")
     begun = data[: data.index(b'"task_complete"')]
     path = put(tmp_path, "it.jsonl", begun)
@@ -270,7 +270,7 @@ def test_whether_all_of_a_file_was_read_is_told(tmp_path: Path) -> None:
     assert (last.is_whole, [p.ending for p in last.passages]) == (True, ["interrupted"])
 
 
-def test_what_a_sub_agent_wrote_is_told_apart(tmp_path: Path) -> None:
+def test_a_transcript_of_a_sub_agent_is_recognized(tmp_path: Path) -> None:
     side = {"type": "user", "isSidechain": True, "sessionId": "c1", "uuid": "u", "message": {"content": "x"}}
     (excerpt, _) = CLAUDE.read(str(put(tmp_path, "agent-1.jsonl", lines(side))))
     assert (excerpt.is_foreign, excerpt.passages) == (True, ())
