@@ -1,4 +1,4 @@
-"""A client of the JSON-RPC APIs, with the `websockets` package, that keeps what it was told in order."""
+"""A client of the JSON-RPC APIs, with the `websockets` package, that keeps all frames in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Frame = dict[str, Any]
 
 
 class Caller:
-    """`told`: the notices, in the order in which they came; `all`: every frame."""
+    """`told`: the notifications, in order of arrival; `all`: every frame."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -30,7 +30,7 @@ class Caller:
         return [frame for frame in self.all if isinstance(frame, dict) and "method" in frame]
 
     async def read(self) -> Any:
-        """The next frame, whatever it is."""
+        """Read the next frame of any kind."""
         async with asyncio.timeout(SECONDS):
             self.all.append(json.loads(await self.socket.recv()))
         return self.all[-1]
@@ -39,7 +39,7 @@ class Caller:
         await self.socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
 
     async def ask(self, method: str, params: Any = None, **named: Any) -> Frame:
-        """The reply to a call; what is told meanwhile is in `told`."""
+        """Call a method and return the reply; notifications that arrive meanwhile are in `told`."""
         self._last_id += 1
         body = {"jsonrpc": "2.0", "id": self._last_id, "method": method}
         await self.send({**body, "params": named if params is None else params})
@@ -75,7 +75,7 @@ class Caller:
         return session
 
     async def until(self, wanted: Callable[[Frame], bool]) -> Frame:
-        """The first notice of which that is true, of those that came and those that come."""
+        """Return the first notification that matches, past or future."""
         for frame in self.told:
             if wanted(frame):
                 return frame
@@ -85,7 +85,7 @@ class Caller:
                 return dict(frame)
 
     async def final(self, count: int = 1) -> list[Frame]:
-        """The params of the chunks up to the `count`th final one."""
+        """Return the params of the chunks up to the `count`th final one."""
         while sum(chunk["isFinal"] for chunk in self.chunks()) < count:
             await self.read()
         return self.chunks()
@@ -98,7 +98,7 @@ class Caller:
         return [(params["status"], params["reason"]) for params in found]
 
     async def closed(self) -> tuple[int | None, str]:
-        """Read to the end; the code and the reason that the server closed with."""
+        """Read to the end; return the close code and the reason of the server."""
         try:
             while True:
                 await self.read()
@@ -114,7 +114,7 @@ def _is_status(frame: Frame, session: str) -> bool:
 
 @asynccontextmanager
 async def calling(home: Served, path: str, **options: Any) -> AsyncIterator[Caller]:
-    """Over the owner's Unix socket."""
+    """Connect over the owner's Unix socket."""
     async with unix_connect(
         str(home.socket), uri=f"ws://localhost{path}", max_size=None, **options
     ) as socket:

@@ -1,5 +1,5 @@
-"""Clients that are no more than a socket: what they do not read stays unread, and what they are sent may be
-dropped before even their kernel sees it."""
+"""Clients that are bare sockets: what they do not read stays unread, and packets to them can be dropped
+before their kernel sees them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.served import TOKEN, Served
 
 SO_ATTACH_FILTER = 26  # socket(7); Python has no name for it
 DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)  # classic BPF: `ret 0`
-RECEIVE_BYTES = 1 << 12  # so that not much of what is unread lies on the client's side
+RECEIVE_BYTES = 1 << 12  # so that the client's side buffers little
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 CALLS = {"ws": ("resumeSession", "sessionId"), "ws.ai": ("subscribe", "session_id")}
 
 
 class RawClient:
-    """Over TCP, with the token."""
+    """A client over TCP, with the token."""
 
     def __init__(self, connection: socket.socket, api: str) -> None:
         self.socket = connection
@@ -33,7 +33,7 @@ class RawClient:
         self.bytes_read = 0
 
     async def begin(self, home: Served, session: str, cursor: str | None) -> None:
-        """Ask for what is to be followed; the answer's head is read, and nothing behind it."""
+        """Send the request to follow, and read only the head of the response."""
         await self._loop.sock_connect(self.socket, ("127.0.0.1", home.port))
         path = PATHS.get(self._api, f"/api/v2/sessions/{session}/events")
         head = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{home.port}", f"Authorization: Bearer {TOKEN}"]
@@ -55,23 +55,23 @@ class RawClient:
         await self.send(b"\x81", said)
 
     async def send(self, opcode: bytes, payload: bytes) -> None:
-        """A masked frame of up to 64 KiB."""
+        """Send a masked frame of up to 64 KiB."""
         await self._loop.sock_sendall(
             self.socket, opcode + struct.pack("!BH", 0x80 | 126, len(payload)) + bytes(4) + payload
         )
 
     async def told(self, marker: bytes) -> list[dict[str, Any]]:
-        """What it is told up to a mark."""
+        """Return what the client receives up to a marker."""
         await self._until(marker)
         return self.objects()
 
     async def read_on(self) -> None:
-        """Without end, and without keeping it."""
+        """Read for ever, and discard what is read."""
         while piece := await self._loop.sock_recv(self.socket, 1 << 16):
             self.bytes_read += len(piece)
 
     async def ended(self) -> tuple[int | str, str]:
-        """Read to the end: the closing code and its reason; of a stream, its last event and the code."""
+        """Read to the end; return the close code and the reason, or a stream's last event and its code."""
         async with asyncio.timeout(SECONDS):
             while not _ends_with_close(self._read):
                 if not (piece := await self._loop.sock_recv(self.socket, 1 << 20)):
@@ -85,12 +85,12 @@ class RawClient:
         return struct.unpack("!H", last[:2])[0], last[2:].decode()
 
     def objects(self) -> list[dict[str, Any]]:
-        """What it was told in whole frames."""
+        """Return all objects that were received in whole frames."""
         found = [frame.rpartition(b"data: ")[2] for frame in self._frames() if b"{" in frame]
         return [json.loads(each) for each in found if each.endswith(b"}")]
 
     def pull_the_cable(self) -> None:
-        """From now on nothing that is sent to it arrives, and so nothing is acknowledged."""
+        """Drop all packets to this client from now on, so that nothing is acknowledged."""
         program = ctypes.create_string_buffer(DROP_ALL)
         described = struct.pack("HxxxxxxP", 1, ctypes.addressof(program))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, described)
@@ -105,14 +105,14 @@ class RawClient:
                 self._read += piece
 
     def _frames(self) -> list[bytes]:
-        """The payloads of WebSocket frames, or the frames of an event stream."""
+        """Return the payloads of WebSocket frames, or the frames of an event stream."""
         if self._api == "sse":
             return _dechunked(bytes(self._read)).split(b"\n\n")[:-1]
         return _payloads(bytes(self._read))
 
 
 def _ends_with_close(stream: bytearray) -> bool:
-    """Whether its last frame is a WebSocket's closing one (RFC 6455, section 5.5.1)."""
+    """Return whether its last frame is a WebSocket close frame (RFC 6455, section 5.5.1)."""
     tail = bytes(stream[-127:])
     return any(tail[at] == 0x88 and tail[at + 1] == len(tail) - at - 2 for at in range(len(tail) - 1))
 
@@ -145,8 +145,8 @@ def _payloads(stream: bytes) -> list[bytes]:
 async def raw_client(
     home: Served, api: str, session: str = "", cursor: str | None = None, *, reads: bool = True
 ) -> AsyncIterator[RawClient]:
-    """A client that follows the session from behind the cursor; of a terminal, what it shows. `reads`: it is
-    going to."""
+    """Open a client that follows the session after the cursor, or a terminal. `reads`: the client will
+    read."""
     with socket.socket() as connection:
         connection.setblocking(False)
         if not reads:

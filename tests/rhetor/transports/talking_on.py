@@ -1,4 +1,4 @@
-"""A client of a named socket, with the `websockets` package: frames, and the bytes behind some of them."""
+"""A client of a named socket, with the `websockets` package: text frames, some followed by binary content."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Frame = dict[str, Any]
 
 
 class Talker:
-    """`all`: every frame that was read, in order."""
+    """A connection to a named socket. `all`: every frame that was read, in order."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.all: list[Frame] = []
 
     async def read(self) -> Frame:
-        """The next frame; with its bytes as `content`, where they follow it."""
+        """Read the next frame; binary content that follows it becomes its `content`."""
         async with asyncio.timeout(SECONDS):
             frame: Frame = json.loads(await self.socket.recv())
             if "media_type" in frame:
@@ -35,7 +35,7 @@ class Talker:
         return frame
 
     async def reads(self, count: int, kind: str = "read") -> list[Frame]:
-        """The next `count` frames of a type, of those that come."""
+        """Read until `count` frames of this type have arrived; return those."""
         found: list[Frame] = []
         while len(found) < count:
             frame = await self.read()
@@ -55,7 +55,7 @@ class Talker:
         await self.send(announced, content)
 
     async def closed(self) -> tuple[int | None, str]:
-        """Read to the end; the code and the reason that the server closed with."""
+        """Read to the end; return the close code and the reason of the server."""
         try:
             while True:
                 await self.read()
@@ -66,7 +66,7 @@ class Talker:
 
 @asynccontextmanager
 async def talking_on(home: Served, socket_id: str, **query: Any) -> AsyncIterator[Talker]:
-    """Over the owner's Unix socket."""
+    """Connect over the owner's Unix socket."""
     asked = "&".join(f"{name}={value}" for name, value in query.items())
     uri = f"ws://localhost/ws/socket/{socket_id}?{asked}"
     async with unix_connect(str(home.socket), uri=uri, max_size=None) as socket:
@@ -74,7 +74,7 @@ async def talking_on(home: Served, socket_id: str, **query: Any) -> AsyncIterato
 
 
 async def created(home: Served, ai_name: str = "apollo", **more: Any) -> Frame:
-    """A socket on a peer; it must be opened."""
+    """Create a socket on a peer; this must succeed."""
     answer = await home.ask("POST", "/api/ai/socket/create", {"ai_name": ai_name, **more})
     assert answer.status == 200, answer.text
     found: Frame = answer.json

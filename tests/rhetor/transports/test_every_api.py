@@ -1,4 +1,4 @@
-"""One session watched through every API at once."""
+"""One session followed through every API at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.served import Served, served
 
 pytestmark = pytest.mark.anyio
 CLIENTS, EVENTS, MOST_READ = (100, 20_000, 2_000) if FULL else (12, 2_000, 300)
-COMMITS = 10  # of a turn
+COMMITS = 10  # per turn
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_each_api_that_is_cut_ends_with_the_logs_digest(tmp_path: Path, kind: str) -> None:
+async def test_clients_cut_at_random_places_see_the_whole_log_on_every_api(tmp_path: Path, kind: str) -> None:
     clock = lambda: 1_700_000_000_000  # noqa: E731
     store = (
         MemoryStore(clock=clock) if kind == "memory" else await SqliteStore.open(tmp_path / "db", clock=clock)
@@ -74,8 +74,8 @@ async def _watch(home: Served, store: Store) -> None:
 
 
 async def _speak(store: Store, session: str, progress: Progress) -> None:
-    """Turns of that many events in all, as fast as the store takes them, and the session's end. Every other
-    turn begins when all clients have caught up: they hear it live."""
+    """Commit turns with EVENTS events in all, as fast as the store accepts them, then end the session.
+    About every second turn starts when all clients have caught up, so that they follow it live."""
     random, left = Random(0), EVENTS
     while left > 0:
         turn = f"t_{left}"
@@ -93,7 +93,7 @@ async def _speak(store: Store, session: str, progress: Progress) -> None:
 async def _read_with_cuts(
     home: Served, session: str, api: Api, n: int, progress: Progress
 ) -> tuple[list[Carried], int]:
-    """What one client saw in all, and how often it was cut."""
+    """Return all that one client saw, and how often it was cut."""
     random, seen, cuts = Random(n), list[Carried](), 0
     head = await home.hub.state.store.head(session)
     assert head is not None
@@ -128,6 +128,6 @@ async def _log(store: Store, session: str) -> list[Event]:
 
 
 def _difference(seen: list[Carried], log: list[Carried]) -> tuple[int, list[Carried], list[Carried]]:
-    """Where the two begin to differ, and what is there."""
+    """Return where the two begin to differ, with some events from there."""
     at = next((n for n, pair in enumerate(zip(seen, log, strict=False)) if pair[0] != pair[1]), len(seen))
     return at, seen[at : at + 3], log[at : at + 3]

@@ -1,4 +1,4 @@
-"""Clients that keep a connection open, one for each api, as the tests of what ends one see them."""
+"""Clients that keep a connection open, one for each API, for tests of what closes connections."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ WAITS = (*PYTHON, "import sys; print('ready', flush=True); sys.stdin.read()")
 
 @dataclass
 class Presence:
-    """An open connection. `session`: that an event stream follows; `said`: what came over a WebSocket."""
+    """An open connection. `session`: the one that an event stream follows; `said`: WebSocket messages."""
 
     socket: ClientConnection | aiohttp.ClientResponse
     session: str = ""
     said: list[bytes] = field(default_factory=list)
 
     async def call(self, method: str, **params: Any) -> Any:
-        """A JSON-RPC call, and its result."""
+        """Call a JSON-RPC method, and return the result."""
         assert isinstance(self.socket, ClientConnection)
         body = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
         await self.socket.send(json.dumps(body))
@@ -48,8 +48,8 @@ class Presence:
         return reply["result"]
 
     async def ended(self) -> tuple[int | str, str]:
-        """Read to its end: the closing code and its reason; of an event stream, the event that was its last
-        frame, and the code in it."""
+        """Read to the end; return the close code and the reason, or an event stream's last event and the
+        code in it."""
         async with asyncio.timeout(SECONDS):
             if isinstance(self.socket, ClientConnection):
                 return await self._closed(self.socket)
@@ -73,7 +73,7 @@ def _last_frame(stream: bytes) -> tuple[str, str]:
 
 @asynccontextmanager
 async def terminal(home: Served) -> AsyncIterator[None]:
-    """While there is a program that can be attached to."""
+    """Run a program that clients can attach to."""
     await home.announce("shown", *WAITS, kind="terminal")
     yield
 
@@ -82,7 +82,7 @@ async def terminal(home: Served) -> AsyncIterator[None]:
 async def watching(
     home: Served, api: str, headers: Mapping[str, str] = BEARER, **options: Any
 ) -> AsyncIterator[Presence]:
-    """A client of that api over TCP, that is shown something live."""
+    """Connect a client of this API over TCP, which receives something live."""
     url = f"127.0.0.1:{home.port}"
     async with AsyncExitStack() as stack:
         if api == "sse":
@@ -95,7 +95,7 @@ async def watching(
         else:
             more = {name: value for name, value in headers.items() if name != "host"}
             options = {"additional_headers": more, "proxy": None, "compression": None, **options}
-            options |= {"host": "127.0.0.1", "port": home.port}  # whatever name it is asked for by
+            options |= {"host": "127.0.0.1", "port": home.port}  # whatever host name the URL has
             url = f"ws://{headers.get('host', url)}{PATHS[api]}"
             yield Presence(await stack.enter_async_context(connect(url, **options)))
 
@@ -106,7 +106,7 @@ async def session(home: Served) -> str:
 
 
 async def refusal(home: Served, api: str, headers: Mapping[str, str] = BEARER) -> aiohttp.ClientResponse:
-    """What the api answers instead of opening."""
+    """Return the API's response to a rejected connection."""
     asked = {
         "sec-websocket-version": "13",
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",

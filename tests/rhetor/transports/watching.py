@@ -1,6 +1,6 @@
-"""One session through every API that shows it: how each is followed, and what it shows of the log.
+"""One session through every API that shows it: how to follow each, and what it shows of the log.
 
-What an API carries of an event is its type there, its number and its text; a api leaves some events out.
+An API carries the type, the number and the text of an event; some APIs leave some events out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Carried = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A frame: what it carries, where it stands, and the cursor that its reader may come back with."""
+    """A frame: what it carries, the number before it, and the cursor with which a reader can resume."""
 
     what: Carried
     prev: int
@@ -36,7 +36,7 @@ class Shown:
 
 
 class Connection:
-    """A client's end: its frames, as they come, and a cut that the server is not told of."""
+    """A client's end: its frames as they arrive, and a cut that the server does not notice at once."""
 
     def __init__(self, frames: AsyncIterator[Shown], cut: Callable[[], None]) -> None:
         self.frames = frames
@@ -45,7 +45,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """`carried`: the same view of the log; None for an event that the api leaves out."""
+    """`carried`: what this API shows of an event; None for an event that it leaves out."""
 
     name: str
     connect: Callable[[Served, str, str], AbstractAsyncContextManager[Connection]]

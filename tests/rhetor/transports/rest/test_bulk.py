@@ -1,4 +1,4 @@
-"""Many messages at once."""
+"""Many messages in one request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def operation(id: str, ai: str = "apollo", message: str = "x", *needs: str) -> d
     return {"id": id, "ai": ai, "message": message, "depends_on": list(needs)}
 
 
-async def test_operations_are_answered_and_answers_placed_where_they_are_wanted(tmp_path: Path) -> None:
+async def test_answers_replace_the_placeholders_of_later_operations(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         operations = [
             operation("a", "athena", "design"),
@@ -46,7 +46,9 @@ async def test_operations_are_answered_and_answers_placed_where_they_are_wanted(
 @pytest.mark.parametrize(
     ("options", "at_once"), [({"max_parallel": 3}, 3), ({"execution": "sequential"}, 1), ({}, 6)]
 )
-async def test_as_many_run_at_once_as_may(tmp_path: Path, options: dict[str, Any], at_once: int) -> None:
+async def test_operations_run_in_parallel_up_to_the_limit(
+    tmp_path: Path, options: dict[str, Any], at_once: int
+) -> None:
     together = asyncio.Barrier(at_once)
     async with served(tmp_path, *[[together, Text("x"), Done()]] * 6) as home:
         operations = [operation(f"o{n}", message=str(n)) for n in range(6)]
@@ -56,7 +58,7 @@ async def test_as_many_run_at_once_as_may(tmp_path: Path, options: dict[str, Any
         assert [message for _, message in home.driver.heard] == [str(n) for n in range(6)]
 
 
-async def test_an_operation_whose_dependency_failed_is_skipped_and_says_which(tmp_path: Path) -> None:
+async def test_an_operation_is_skipped_with_the_name_of_its_failed_dependency(tmp_path: Path) -> None:
     async with served(tmp_path, [ProviderCut("gone", retryable=True, hint="try again")]) as home:
         operations = [operation("a"), operation("b", "athena", "x", "a"), operation("c", "athena", "x", "b")]
         operations.append(operation("free", "prometheus"))
@@ -88,7 +90,7 @@ async def test_an_operation_whose_dependency_failed_is_skipped_and_says_which(tm
         ([operation("a"), operation("b", "apollo", "")], 400),
     ],
 )
-async def test_what_makes_no_sense_is_refused_before_anything_runs(
+async def test_an_invalid_request_is_rejected_before_any_operation_runs(
     tmp_path: Path, operations: list[dict[str, Any]], status: int
 ) -> None:
     async with served(tmp_path) as home:
@@ -97,7 +99,7 @@ async def test_what_makes_no_sense_is_refused_before_anything_runs(
         assert home.driver.heard == []
 
 
-async def test_as_a_stream_each_result_comes_when_it_is_there(tmp_path: Path) -> None:
+async def test_a_stream_has_each_result_as_soon_as_it_is_ready(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         operations = [operation("a"), operation("b", "athena", "x", "a")]
         headers = {"accept": "text/event-stream"}

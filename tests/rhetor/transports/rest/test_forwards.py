@@ -21,7 +21,7 @@ from tests.served import SECONDS, TOKEN, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
 
-# answers each command with what it has read until then, as JSON
+# answers each command with all that it has read so far, as JSON
 REPEATS = """
 import json, sys
 read = []
@@ -51,7 +51,7 @@ async def until_forwarded(home: Served, stream: str, count: int = 1) -> list[Mes
     return [p for p in await home.seen(stream, wanted) if isinstance(p, MessageForwarded)]
 
 
-async def test_a_forward_to_a_program_says_in_which_session_it_is_heard() -> None:
+async def test_a_forward_to_a_program_has_the_id_of_its_default_session() -> None:
     async with with_programs([Text("to you"), Done()]) as home:
         await home.announce("box", *PYTHON, REPEATS, protocol="aish-json")
         await ask(home, "PUT", "forwards/apollo", {"to": "box", "execute": True})
@@ -63,7 +63,7 @@ async def test_a_forward_to_a_program_says_in_which_session_it_is_heard() -> Non
                 await asyncio.sleep(0.01)
 
 
-async def test_a_forward_is_put_listed_and_stopped(tmp_path: Path) -> None:
+async def test_a_forward_is_created_listed_and_deleted(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await ask(home, "PUT", "forwards/apollo-ai", {"to": "athena", "json": True})
         assert made == {
@@ -114,14 +114,14 @@ async def test_a_forward_is_put_listed_and_stopped(tmp_path: Path) -> None:
         ("PUT", "purposes/nobody", {"text": "x"}, 404, "unknown_peer"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_with_its_code(
+async def test_an_invalid_request_is_rejected_with_its_code(
     tmp_path: Path, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
     async with served(tmp_path) as home:
         assert (await ask(home, method, path, body, status))["code"] == code
 
 
-async def test_a_terminal_follows_what_it_has_not_shown_yet(tmp_path: Path) -> None:
+async def test_a_terminal_follows_only_what_it_has_not_shown_yet(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         await ask(home, "PUT", "terminals/jill", {})
         await ask(home, "PUT", "forwards/apollo", {"to": "jill"})
@@ -145,7 +145,7 @@ async def test_a_terminal_follows_what_it_has_not_shown_yet(tmp_path: Path) -> N
         await ask(home, "GET", "terminals/jill/events", status=404)
 
 
-async def test_a_route_is_sent_as_a_plan_that_is_read_as_it_runs(tmp_path: Path) -> None:
+async def test_a_message_along_a_route_streams_the_events_of_a_plan(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         hops = [{"ai": "apollo", "purpose": "find bugs"}, {"ai": "athena"}]
         made = await ask(home, "POST", "routes", {"name": "review", "hops": hops})
@@ -166,7 +166,7 @@ async def test_a_route_is_sent_as_a_plan_that_is_read_as_it_runs(tmp_path: Path)
         await ask(home, "GET", "routes/review", status=404)
 
 
-async def test_context_and_purposes_are_shown_as_they_stand(tmp_path: Path) -> None:
+async def test_context_and_purposes_show_their_current_state(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         assert await ask(home, "POST", "context/apollo/stage", {"text": "one"}) == {
             "ai": "apollo",
@@ -184,7 +184,7 @@ async def test_context_and_purposes_are_shown_as_they_stand(tmp_path: Path) -> N
         assert (await ask(home, "GET", "purposes"))["purposes"] == []
 
 
-async def test_a_program_that_knows_context_is_told_it_in_an_envelope_of_its_own() -> None:
+async def test_a_program_that_accepts_context_receives_it_in_a_separate_message() -> None:
     async with with_programs() as home:
         await home.announce("box", *PYTHON, REPEATS, protocol="aish-json")
         await ask(home, "POST", "context/box/stage", {"text": "one"})
@@ -210,7 +210,7 @@ async def attached_behind(home: Served, peer: str, cursor: str) -> AsyncIterator
         yield Attached(socket, 24, 80)
 
 
-async def test_at_a_wrapped_terminal_it_is_shown_to_who_is_attached_and_never_typed() -> None:
+async def test_a_forward_to_a_terminal_program_is_shown_and_never_typed() -> None:
     escape = "\x1b]0;title\x07ls\nrm -rf x\r\x1b[2J\u202e"
     async with with_programs([Text(escape), Done()], [Text("more"), Done()]) as home:
         await home.announce("box", *PYTHON, TELLS, kind="terminal")
@@ -242,7 +242,7 @@ async def test_at_a_wrapped_terminal_it_is_shown_to_who_is_attached_and_never_ty
         assert [p.content for p in log if isinstance(p, MessageForwarded)] == [escape, "more"]
 
 
-async def test_a_program_on_pipes_runs_what_is_forwarded_only_where_that_was_asked_for() -> None:
+async def test_a_program_on_pipes_runs_forwarded_messages_with_execute() -> None:
     said = [[Text("1+1\n"), Done()], [Text("2+2"), Done()]]
     reads = "import sys\nfor line in sys.stdin: print(eval(line), flush=True)"
     async with with_programs(*said) as home:
@@ -263,7 +263,7 @@ async def test_a_program_on_pipes_runs_what_is_forwarded_only_where_that_was_ask
         assert texts == ["2", "4"]
 
 
-async def test_a_program_cannot_be_called_as_a_terminal_or_a_command_is() -> None:
+async def test_a_program_cannot_have_the_name_of_a_terminal_or_a_command() -> None:
     async with with_programs(store=MemoryStore(clock=lambda: 1)) as home:
         await ask(home, "PUT", "terminals/jill", {})
         for name in ("jill", "forward", "sessions"):

@@ -37,7 +37,7 @@ async def scrape(home: Served) -> dict[Sample, float]:
 
 
 def of(samples: dict[Sample, float], name: str) -> dict[tuple[str, ...], float]:
-    """The values of one name, by those of its labels in the order of their names."""
+    """Return the values of one metric by its label values, in the order of the label names."""
     return {tuple(v for _, v in labels): value for (n, labels), value in samples.items() if n == name}
 
 
@@ -51,7 +51,7 @@ async def test_turns_are_counted_by_peer_and_outcome(tmp_path: Path) -> None:
         assert found == {("completed", "apollo"): 1, ("failed", "apollo"): 1, ("completed", "athena"): 2}
 
 
-async def test_names_that_clients_make_up_are_no_labels(tmp_path: Path) -> None:
+async def test_names_made_up_by_clients_are_not_labels(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for n in range(3):
             await home.ask("POST", "/api/ai/socket/groups", {"name": f"made{n}", "members": ["apollo"]})
@@ -87,7 +87,7 @@ async def test_open_connections_bytes_and_errors_are_counted_by_api(tmp_path: Pa
 async def test_commits_are_measured_with_the_store_that_makes_them(tmp_path: Path) -> None:
     async with _stored(tmp_path) as home:
         before = await scrape(home)
-        followed = await session(home)  # which begins with an event
+        followed = await session(home)  # its stream begins with an event
         await _append(home, followed, 500)
         after = await scrape(home)
         for name in ("rhetor_events_appended_total", "rhetor_commit_seconds_count"):
@@ -117,7 +117,7 @@ async def _append(home: Served, stream: str, count: int) -> None:
         await home.hub.state.store.commit(stream, [Draft(OutputDelta(str(n)), "t_1")])
 
 
-async def test_followers_that_lag_are_seen(tmp_path: Path) -> None:
+async def test_lagging_followers_are_counted(tmp_path: Path) -> None:
     async with served(tmp_path) as home, watching(home, "sse") as quick:
         assert of(await scrape(home), "rhetor_followers") == {(): 1}
         (follower,) = home.hub.state.broadcaster._followers
@@ -125,17 +125,17 @@ async def test_followers_that_lag_are_seen(tmp_path: Path) -> None:
         head = await home.hub.state.store.head(quick.session)
         assert head is not None
         async with asyncio.timeout(10):
-            while follower.cursor.seq != head.head:  # noqa: ASYNC110  # nobody is told how far a reader is
+            while follower.cursor.seq != head.head:  # noqa: ASYNC110  # a reader's progress has no event
                 await asyncio.sleep(0.01)
         assert of(await scrape(home), "rhetor_follower_lag_events") == {(): 0}
-        behind = Position(head.epoch, head.head - 15)  # as one has that waits for its client
+        behind = Position(head.epoch, head.head - 15)  # like a follower that waits for its client
         follower.cursor = replace(follower.cursor, after=behind)
         samples = await scrape(home)
         assert of(samples, "rhetor_follower_lag_events") == {(): 15}
         assert of(samples, "rhetor_followers_behind") == {(): 1}
 
 
-async def test_the_process_and_what_runs_in_it_are_told() -> None:
+async def test_metrics_of_the_process_and_of_running_work_are_reported() -> None:
     async with with_programs() as home, terminal(home):
         samples = await scrape(home)
         assert of(samples, "rhetor_programs_running") == {(): 1}
@@ -150,7 +150,7 @@ async def test_the_process_and_what_runs_in_it_are_told() -> None:
             assert of(samples, name)[()] > 0
 
 
-async def test_nothing_that_a_client_makes_up_becomes_a_label(tmp_path: Path) -> None:
+async def test_nothing_made_up_by_a_client_becomes_a_label(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for made_up in ("made-up", "@made-up"):
             await home.ask("POST", f"/api/v2/ai/{made_up}/message", {"content": "hi", "from": "made-up"})

@@ -1,4 +1,4 @@
-"""Programs as peers over the REST api: announced, asked, waited for, launched by name, ended."""
+"""Programs as peers over REST: announced, called, waited for, launched by name, ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def program(**more: Any) -> dict[str, Any]:
 
 
 async def reached(home: Served, peer: str, status: str) -> dict[str, Any]:
-    """The peer's status once it is that one."""
+    """Wait until the peer has this status; return it."""
     instance = home.hub.state.instances[peer]
     async with asyncio.timeout(SECONDS):
         while True:
@@ -42,11 +42,11 @@ def opened(gate: Path) -> None:
     gate.write_text("go")
 
 
-async def test_a_program_is_announced_asked_and_ended() -> None:
+async def test_a_program_is_announced_called_and_ended() -> None:
     async with with_programs() as home:
         peer = (await home.ask("POST", "/api/v2/programs", program())).json
         assert (peer["id"], peer["kind"], peer["status"], peer["delimiter"]) == ("p", "tool", "idle", None)
-        os.kill(peer["pid"], 0)  # it is there
+        os.kill(peer["pid"], 0)  # the process exists
         assert (await home.ask("GET", "/api/v2/ai/p")).json == peer
         assert (await home.say("p", "hi")).json["response"] == "hi\n"
         assert (await home.ask("DELETE", "/api/v2/programs/p")).json == {
@@ -59,7 +59,7 @@ async def test_a_program_is_announced_asked_and_ended() -> None:
             assert (answer.status, answer.json["code"]) == (404, "unknown_peer")
 
 
-async def test_a_wrapped_program_on_pipes_is_among_the_tools_and_one_in_a_terminal_is_not() -> None:
+async def test_only_wrapped_programs_on_pipes_are_listed_as_tools() -> None:
     async with with_programs() as home:
         await home.ask("POST", "/api/v2/programs", program(description="copies"))
         await home.ask("POST", "/api/v2/programs", program(name="t", kind="terminal"))
@@ -82,8 +82,8 @@ async def test_a_wrapped_program_on_pipes_is_among_the_tools_and_one_in_a_termin
 
 
 @pytest.mark.parametrize("name", ["root", "You", "user", "me"])
-async def test_a_program_cannot_have_a_name_that_could_be_a_persons(name: str) -> None:
-    async with with_programs() as home:  # its owner is called me
+async def test_a_program_cannot_have_the_name_of_a_person(name: str) -> None:
+    async with with_programs() as home:  # the owner's name is me
         answer = await home.ask("POST", "/api/v2/programs", program(name=name))
         assert (answer.status, answer.json["code"], answer.json["kind"]) == (409, "name_taken", "person")
 
@@ -118,7 +118,9 @@ async def test_a_name_is_taken_while_its_program_runs_and_free_afterwards() -> N
         ({"rows": 0}, "unprocessable"),
     ],
 )
-async def test_what_cannot_be_started_is_refused_and_leaves_nothing(wrong: dict[str, Any], code: str) -> None:
+async def test_a_program_that_cannot_be_started_is_rejected_and_leaves_nothing(
+    wrong: dict[str, Any], code: str
+) -> None:
     async with with_programs() as home:
         answer = await home.ask("POST", "/api/v2/programs", program(**wrong))
         assert (answer.status, answer.json["code"]) == (400 if code == "malformed" else 422, code)
@@ -141,21 +143,21 @@ async def test_a_prompt_pattern_with_nested_repetition_does_not_stop_the_hub() -
 
 
 @pytest.mark.parametrize("member", ["argv", "env", "cwd"])
-async def test_a_program_with_nul_in_its_words_is_rejected(member: str) -> None:
+async def test_a_program_with_nul_in_its_arguments_is_rejected(member: str) -> None:
     wrong = {"argv": ["cat", "a\0b"], "env": {"X": "a\0b"}, "cwd": "/a\0b"}[member]
     async with with_programs() as home:
         answer = await home.ask("POST", "/api/v2/programs", program(**{member: wrong}))
         assert (answer.status, answer.json["code"]) == (422, "unprocessable")
 
 
-async def test_programs_are_announced_over_the_unix_socket_only() -> None:
+async def test_programs_can_be_announced_only_over_the_unix_socket() -> None:
     async with with_programs() as home:
         headers = {"authorization": f"Bearer {TOKEN}"}
         answer = await home.ask_tcp("POST", "/api/v2/programs", headers, json=program())
         assert (answer.status, answer.json["code"]) == (403, "forbidden")
 
 
-async def test_the_status_says_why(tmp_path: Path) -> None:
+async def test_a_status_has_its_reason_and_counts_waiting_messages(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
     async with with_programs() as home:
         await home.announce("p", *PYTHON, GATED, str(tmp_path / "gate"), delimiter="\n")
@@ -172,7 +174,7 @@ async def test_the_status_says_why(tmp_path: Path) -> None:
         assert (await home.status("p"))["waiting"] == 0
 
 
-async def test_a_message_may_interrupt_the_one_before(tmp_path: Path) -> None:
+async def test_a_message_can_interrupt_the_previous_one(tmp_path: Path) -> None:
     stops = (
         "import sys, time\n"
         "for line in sys.stdin:\n"
@@ -192,7 +194,7 @@ async def test_a_message_may_interrupt_the_one_before(tmp_path: Path) -> None:
         assert second.json["response"] == "heard next\n"
 
 
-async def test_waiting_answers_when_one_or_all_are_idle(tmp_path: Path) -> None:
+async def test_wait_returns_when_any_or_all_peers_are_idle(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
 
     async def wait(**body: Any) -> Any:
@@ -223,7 +225,7 @@ def tool(code: str = LISTENS, **more: Any) -> ToolSettings:
     return ToolSettings(**{**base, **more})
 
 
-async def test_a_configured_program_is_started_by_its_first_message_and_again_after_its_end() -> None:
+async def test_a_configured_program_starts_with_a_message_and_again_after_its_end() -> None:
     async with with_programs(tools={"box": tool(delimiter="\n")}) as home:
         before = (await home.ask("GET", "/api/v2/tools/box")).json
         assert (before["status"], before["pid"], before["installed"]) == ("available", None, True)
@@ -262,7 +264,7 @@ async def test_tools_are_launched_and_terminated_by_name() -> None:
         assert (await home.ask("GET", "/api/v2/tools/apollo")).status == 404
 
 
-async def test_a_tool_that_is_missing_says_how_to_get_it() -> None:
+async def test_a_missing_tool_is_shown_with_its_install_command() -> None:
     missing = ToolSettings(driver="stdio", executable="no-such-tool", install="pipx install it")
     async with with_programs(tools={"box": missing}) as home:
         told = (await home.ask("GET", "/api/v2/tools/box")).json
@@ -279,7 +281,7 @@ async def test_a_tool_that_is_missing_says_how_to_get_it() -> None:
         assert "pipx install it" in sent.json["detail"]
 
 
-async def test_a_configured_program_sees_only_what_its_entry_lets_through() -> None:
+async def test_a_configured_program_sees_only_the_variables_that_its_entry_passes() -> None:
     shows = "import os, sys\nfor line in sys.stdin: print(sorted(os.environ), os.getcwd(), flush=True)"
     environment = {**PROGRAM_ENVIRONMENT, "OPENAI_API_KEY": "secret", "OTHER": "1", "LD_PRELOAD": "x"}
     tools = {"box": tool(shows, env={"OWN": "1"}, pass_env=("OTHER",), cwd="caller", delimiter="\n")}
@@ -292,7 +294,7 @@ async def test_a_configured_program_sees_only_what_its_entry_lets_through() -> N
         assert {"OWN", "OTHER", "PATH"} <= set(names)
 
 
-# reports what it is good at when it is asked
+# reports its capabilities on request
 JSON_PROGRAM = """
 import json, sys
 for line in sys.stdin:
@@ -305,7 +307,7 @@ for line in sys.stdin:
 """
 
 
-async def test_what_a_program_says_it_is_good_at_counts_where_one_is_chosen_by_that() -> None:
+async def test_capabilities_reported_by_a_program_are_used_for_selection() -> None:
     async with with_programs(seconds=120) as home:
         await home.announce("box", *PYTHON, JSON_PROGRAM, protocol="aish-json")
         assert (await home.say("box", "what is 3 + 4?")).json["response"] == "seven"
@@ -324,7 +326,7 @@ async def test_what_a_program_says_it_is_good_at_counts_where_one_is_chosen_by_t
         assert (await home.ask("GET", "/api/v2/capabilities/maths")).json == []
 
 
-async def test_what_a_program_says_counts_before_what_is_configured() -> None:
+async def test_reported_capabilities_override_configured_ones() -> None:
     box = tool(JSON_PROGRAM, protocol="aish-json", capabilities={"maths": 0.2, "poetry": 0.8})
     async with with_programs(tools={"box": box}, seconds=120) as home:
         await home.say("box", "what is 3 + 4?")

@@ -1,4 +1,4 @@
-"""Tools that clients run, and permissions, through the real routes and against a provider over HTTP."""
+"""Tools that clients run, and permissions, through the real routes and with a provider over HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER = Principal("somebody else", local=True)
 
 
 def wishes(*arguments: Any, text: str = "Let me see.", name: str = "weather") -> Script:
-    """An answer that ends with a call for each of the arguments."""
+    """Return an answer that ends with one tool call for each of the arguments."""
     calls = tuple(
         ToolCall(name, each if isinstance(each, str) else json.dumps(each), f"call_{n}", piece=7)
         for n, each in enumerate(arguments)
@@ -36,7 +36,7 @@ RAINS = Script(chunks=("It ", "rains."), usage=Usage(20, 3))
 
 
 def results_of(body: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The ids and results that a request carries, in either provider's language."""
+    """Return ids and results of tools in a request, in the format of either provider."""
     found: list[tuple[str, Any]] = []
     for message in body["messages"]:
         if message["role"] == "tool":
@@ -98,7 +98,7 @@ async def test_a_stream_carries_the_call_and_its_result(tmp_path: Path) -> None:
         assert (returned["result"], returned["is_error"]) == ("wet", True)
 
 
-async def test_the_first_answer_counts(tmp_path: Path) -> None:
+async def test_only_the_first_answer_is_accepted(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({"place": 1}), Script(chunks=("ok",), hold={0: "go"}))
         await house.open(WEATHER)
@@ -114,7 +114,7 @@ async def test_the_first_answer_counts(tmp_path: Path) -> None:
         assert sum(e["type"] == "tool.returned" for e in events) == 1
 
 
-async def test_the_same_answer_with_the_same_key_is_given_once(tmp_path: Path) -> None:
+async def test_an_answer_repeated_with_its_key_is_given_once(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({"place": 1}), RAINS)
         await house.open(WEATHER)
@@ -129,7 +129,7 @@ async def test_the_same_answer_with_the_same_key_is_given_once(tmp_path: Path) -
         assert (other.status, other.json["code"]) == (409, "key_reused")
 
 
-async def test_what_nobody_asked_or_somebody_else_did_is_404(tmp_path: Path) -> None:
+async def test_an_unknown_call_or_one_of_another_owner_is_404(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({"place": 1}), RAINS)
         session_id = await house.open(WEATHER)
@@ -147,7 +147,7 @@ async def test_what_nobody_asked_or_somebody_else_did_is_404(tmp_path: Path) -> 
 
 
 @BOTH
-async def test_calls_at_once_are_answered_in_any_order(tmp_path: Path, at: At) -> None:
+async def test_concurrent_calls_can_be_answered_in_any_order(tmp_path: Path, at: At) -> None:
     async with tooled(tmp_path, at=at) as house:
         house.provider.script(wishes({"place": 0}, {"place": 1}, {"place": 2}), RAINS)
         await house.open(WEATHER)
@@ -164,7 +164,7 @@ async def test_calls_at_once_are_answered_in_any_order(tmp_path: Path, at: At) -
         assert await house.state() == "active"
 
 
-async def test_a_session_that_waits_is_listed_as_such(tmp_path: Path) -> None:
+async def test_a_session_with_a_pending_call_is_listed_as_waiting(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({"place": 0}), RAINS)
         idle, busy = await house.open(), await house.open(WEATHER)
@@ -177,7 +177,7 @@ async def test_a_session_that_waits_is_listed_as_such(tmp_path: Path) -> None:
         await turn
 
 
-async def test_a_turn_that_is_interrupted_while_it_waits_takes_no_answer(tmp_path: Path) -> None:
+async def test_a_turn_interrupted_while_it_waits_accepts_no_answer(tmp_path: Path) -> None:
     asks = {**WEATHER, "name": "risky", "needs_approval": True}
     async with tooled(tmp_path) as house:
         risky = ToolCall("risky", '{"place": 1}', "call_r")
@@ -202,7 +202,7 @@ async def test_a_turn_that_is_interrupted_while_it_waits_takes_no_answer(tmp_pat
         assert len(house.provider.requests) == 1
 
 
-async def test_a_paused_session_takes_the_answer_and_ends_its_turn(tmp_path: Path) -> None:
+async def test_a_paused_session_accepts_an_answer_and_completes_its_turn(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({"place": 0}), RAINS, Script(chunks=("Later.",)))
         await house.open(WEATHER)
@@ -223,7 +223,7 @@ ASKS = {**WEATHER, "needs_approval": True}
 
 
 @BOTH
-async def test_an_allowed_call_is_made_after_it_was_allowed(tmp_path: Path, at: At) -> None:
+async def test_a_call_is_made_once_it_is_allowed(tmp_path: Path, at: At) -> None:
     async with tooled(tmp_path, at=at) as house:
         house.provider.script(wishes(NESTED), RAINS)
         await house.open(ASKS)
@@ -248,7 +248,7 @@ async def test_an_allowed_call_is_made_after_it_was_allowed(tmp_path: Path, at: 
         assert results_of(house.provider.requests[1]) == [("call_0", "wet")]
 
 
-async def test_a_denied_call_is_not_made_and_the_model_is_told(tmp_path: Path) -> None:
+async def test_a_denied_call_is_not_made_and_the_model_gets_the_denial(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes(NESTED), RAINS)
         await house.open(ASKS)
@@ -262,7 +262,7 @@ async def test_a_denied_call_is_not_made_and_the_model_is_told(tmp_path: Path) -
         assert "tool.called" not in [e["type"] for e in events]
 
 
-async def test_a_request_that_nobody_answers_expires_as_denied(tmp_path: Path) -> None:
+async def test_an_unanswered_request_expires_as_denied(tmp_path: Path) -> None:
     async with tooled(tmp_path, limits=Limits(permission_seconds=0.1)) as house:
         house.provider.script(wishes(NESTED), RAINS)
         await house.open(ASKS)
@@ -277,7 +277,7 @@ async def test_a_request_that_nobody_answers_expires_as_denied(tmp_path: Path) -
         assert (await house.choose(request_id, "allow")).status == 409
 
 
-async def test_only_a_person_approves(tmp_path: Path) -> None:
+async def test_only_the_owner_can_approve_and_not_a_program(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes(NESTED), RAINS)
         session_id = await house.open(ASKS)
@@ -321,7 +321,7 @@ async def test_a_provider_that_fails_after_a_result_fails_the_turn(
         assert [e["type"] for e in (await house.events("turn.failed"))][-1] == "turn.failed"
 
 
-async def test_a_call_after_a_result_is_made_again_where_that_may_help(tmp_path: Path) -> None:
+async def test_a_model_call_after_a_result_is_retried_if_possible(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes(NESTED), Script(failure=Failure(500)), RAINS)
         await house.open(WEATHER)
@@ -346,7 +346,7 @@ DEEP = '{"place": ' + "[" * 5000 + "]" * 5000 + "}"
         ('{"place": NaN}', "not JSON"),
     ],
 )
-async def test_a_call_that_cannot_be_understood_is_told_to_the_model(
+async def test_a_malformed_call_is_reported_to_the_model(
     tmp_path: Path, at: At, arguments: str, why: str
 ) -> None:
     async with tooled(tmp_path, at=at) as house:
@@ -363,7 +363,7 @@ async def test_a_call_that_cannot_be_understood_is_told_to_the_model(
         assert (id, why in told) == ("call_0", True)
 
 
-async def test_a_tool_that_is_not_there_is_told_to_the_model(tmp_path: Path) -> None:
+async def test_an_unknown_tool_is_reported_to_the_model(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({}, name="clock"), RAINS)
         await house.open(WEATHER)
@@ -372,7 +372,7 @@ async def test_a_tool_that_is_not_there_is_told_to_the_model(tmp_path: Path) -> 
         assert "available: weather" in told
 
 
-async def test_a_model_that_never_learns_ends_its_turn(tmp_path: Path) -> None:
+async def test_repeated_malformed_calls_end_the_turn(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(*[wishes("{")] * 4)
         await house.open(WEATHER)
@@ -397,7 +397,7 @@ async def test_arguments_that_are_too_large_end_the_turn(tmp_path: Path, at: At)
         assert (await turn).status == 200
 
 
-async def test_hostile_results_are_refused_and_the_turn_goes_on_waiting(tmp_path: Path) -> None:
+async def test_invalid_results_are_rejected_and_the_turn_keeps_waiting(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(wishes({"place": 1}), RAINS)
         await house.open(WEATHER)
@@ -434,7 +434,7 @@ async def test_hostile_results_are_refused_and_the_turn_goes_on_waiting(tmp_path
         [{"description": "no name"}],
     ],
 )
-async def test_tools_that_make_no_sense_open_no_session(tmp_path: Path, tools: Any) -> None:
+async def test_a_session_with_invalid_tools_is_rejected(tmp_path: Path, tools: Any) -> None:
     async with tooled(tmp_path) as house:
         answer = await house.ask("POST", "/sessions", {"specialist_id": "nestor", "tools": tools})
         assert (answer.status, answer.json["code"]) == (422, "unprocessable")
@@ -450,7 +450,7 @@ async def test_a_session_shows_its_tools_and_a_fork_has_them(tmp_path: Path) -> 
         assert fork.json["tools"] == shown
 
 
-async def test_a_session_without_tools_takes_the_plain_way(tmp_path: Path) -> None:
+async def test_a_session_without_tools_sends_none_to_the_model(tmp_path: Path) -> None:
     async with tooled(tmp_path) as house:
         house.provider.script(RAINS)
         await house.open()

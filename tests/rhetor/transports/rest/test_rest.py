@@ -30,7 +30,7 @@ def sse(text: str) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
 
 
-async def test_a_message_is_answered_whole(tmp_path: Path) -> None:
+async def test_a_message_returns_the_whole_answer(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for path in ("/api/v2/ai/apollo/message", "/api/v1/ai/apollo-ai/message"):
             answer = await home.ask("POST", path, {"content": "hi"})
@@ -45,7 +45,7 @@ async def test_a_message_is_answered_whole(tmp_path: Path) -> None:
             assert found["finish_reason"] == "stop"
 
 
-async def test_a_stream_has_the_content_in_pieces_and_then_done(tmp_path: Path) -> None:
+async def test_a_stream_has_content_frames_then_done(tmp_path: Path) -> None:
     gate = asyncio.Event()
     async with served(tmp_path, [Text("one "), gate, Text("two"), Text("why", "reasoning"), Done()]) as home:
         url = "http://localhost/api/v2/ai/apollo/stream"
@@ -68,7 +68,7 @@ async def test_a_stream_has_the_content_in_pieces_and_then_done(tmp_path: Path) 
         assert first[0].decode().strip() == f"id: {frames[0]['epoch']}:{frames[0]['seq']}"
 
 
-async def test_a_failed_turn_ends_a_stream_with_an_error_and_a_call_with_a_problem(tmp_path: Path) -> None:
+async def test_a_failed_turn_is_an_error_frame_or_a_problem_response(tmp_path: Path) -> None:
     cut = ProviderCut("the line went dead", retryable=True, provider="p", model="m", status=None)
     slow = ProviderTimeout("nothing came for 60 s", retryable=True, provider="p", phase="idle")
     limited = RateLimited("too many", retryable=True, provider="p", status=429)
@@ -91,7 +91,7 @@ async def test_a_failed_turn_ends_a_stream_with_an_error_and_a_call_with_a_probl
         assert (last.status, last.json["provider_status"]) == (502, 429)
 
 
-async def test_a_session_is_opened_used_listed_and_ended(tmp_path: Path) -> None:
+async def test_a_session_is_created_used_listed_and_ended(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "mine"})).json
         assert next(iter(made)) == "id"
@@ -123,7 +123,7 @@ async def test_a_session_is_opened_used_listed_and_ended(tmp_path: Path) -> None
         assert (again.status, again.json["id"] != made["id"]) == (200, True)
 
 
-async def test_what_is_not_there_is_404_with_a_code(tmp_path: Path) -> None:
+async def test_a_missing_resource_is_404_with_a_code(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         cases = [
             ("GET", "/api/v2/ai/zeus", None, "unknown_peer"),
@@ -165,7 +165,9 @@ async def test_what_is_not_there_is_404_with_a_code(tmp_path: Path) -> None:
         (b'{"content": "' + b"x" * (1 << 20) + b'x"}', 413),
     ],
 )
-async def test_bad_input_is_a_typed_refusal(tmp_path: Path, body: bytes, status: int) -> None:
+async def test_invalid_input_is_rejected_with_a_typed_problem(
+    tmp_path: Path, body: bytes, status: int
+) -> None:
     async with served(tmp_path) as home:
         headers = {"content-type": "application/json"}
         answer = await home.ask("POST", "/api/v2/ai/apollo/message", data=io.BytesIO(body), headers=headers)
@@ -174,7 +176,7 @@ async def test_bad_input_is_a_typed_refusal(tmp_path: Path, body: bytes, status:
         assert home.driver.heard == []
 
 
-async def test_the_same_key_gives_the_first_answer_and_another_body_is_a_conflict(tmp_path: Path) -> None:
+async def test_a_reused_key_gives_the_first_answer_or_a_conflict_for_another_body(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         path, key = "/api/v2/ai/apollo/message", {"idempotency-key": "k"}
         first = await home.ask("POST", path, {"content": "hi"}, headers=key)
@@ -192,7 +194,7 @@ async def _session(home: Served, messages: int) -> str:
     return str(made["id"])
 
 
-async def test_events_come_in_pages_and_a_cursor_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_events_come_in_pages_and_continue_after_a_cursor(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         path = f"/api/v2/sessions/{await _session(home, 3)}/events"
         whole = (await home.ask("GET", path)).json
@@ -209,7 +211,7 @@ async def test_events_come_in_pages_and_a_cursor_goes_on_where_it_was(tmp_path: 
         assert pages == whole["events"]
 
 
-async def test_a_resume_ends_in_one_of_its_ways(tmp_path: Path) -> None:
+async def test_resuming_at_a_cursor_has_a_defined_outcome(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session_id = await _session(home, 2)
         path = f"/api/v2/sessions/{session_id}/events"
@@ -237,7 +239,7 @@ async def test_a_resume_ends_in_one_of_its_ways(tmp_path: Path) -> None:
         assert (lost["earliest"], lost["head"], lost["recovered"]) == (4, head.head, False)
 
 
-async def test_the_last_event_id_wins_over_after(tmp_path: Path) -> None:
+async def test_the_last_event_id_header_overrides_after(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session_id = await _session(home, 1)
         head = await home.hub.state.store.head(session_id)
@@ -248,7 +250,7 @@ async def test_the_last_event_id_wins_over_after(tmp_path: Path) -> None:
             break
 
 
-async def test_a_restore_while_somebody_follows_is_told_to_them(tmp_path: Path) -> None:
+async def test_a_restore_ends_the_stream_of_followers_with_its_outcome(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session_id = await _session(home, 1)
         frames = home.frames(f"/api/v2/sessions/{session_id}/events")
@@ -259,7 +261,7 @@ async def test_a_restore_while_somebody_follows_is_told_to_them(tmp_path: Path) 
         assert (last["outcome"], last["recovered"]) == ("epoch_changed", False)
 
 
-async def test_control_of_a_session(tmp_path: Path) -> None:
+async def test_a_session_can_be_paused_resumed_interrupted_forked_and_stopped(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("on"), asyncio.Event()]) as home:
         session_id = await _session(home, 0)
         path = f"/api/v2/sessions/{session_id}"
@@ -287,7 +289,7 @@ async def test_control_of_a_session(tmp_path: Path) -> None:
         assert (await home.ask("POST", f"{path}/stop")).json["state"] == "stopped"
 
 
-async def test_a_session_without_a_window_of_its_own_has_the_configured_one(tmp_path: Path) -> None:
+async def test_a_session_has_the_configured_context_window_by_default(tmp_path: Path) -> None:
     async with served(tmp_path, limits=Limits(context_window=3, default_peer="apollo")) as home:
         given = {"specialist_id": "apollo"}
         for body, window in ((given, 3), ({**given, "context_window": 0}, 0)):
@@ -317,7 +319,7 @@ async def test_a_plan_streams_the_events_of_all_its_steps(tmp_path: Path) -> Non
         assert sse(again.text) == events
 
 
-async def test_who_prefers_not_to_wait_for_a_plan_is_told_where_its_events_will_be(tmp_path: Path) -> None:
+async def test_respond_async_returns_the_plan_id_and_cursor_at_once(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         route = {"name": "review", "hops": [{"ai": "apollo"}]}
         assert (await home.ask("POST", "/api/v2/routes", route)).status == 200
@@ -337,7 +339,7 @@ async def test_who_prefers_not_to_wait_for_a_plan_is_told_where_its_events_will_
             assert (followed[0], followed[-1]) == ("plan.started", "plan.ended")
 
 
-async def test_a_line_of_the_grammar_is_a_plan_too(tmp_path: Path) -> None:
+async def test_a_line_of_the_grammar_is_run_as_a_plan(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         answer = await home.ask(
             "POST", "/api/v2/plans", {"line": '{apollo|athena} | prometheus "join"', "input": "x"}
@@ -355,7 +357,7 @@ async def test_a_line_of_the_grammar_is_a_plan_too(tmp_path: Path) -> None:
             assert (await home.ask("POST", "/api/v2/plans", body)).status == 400
 
 
-async def test_capabilities_and_peers(tmp_path: Path) -> None:
+async def test_capabilities_and_peers_are_listed(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         found = (await home.ask("GET", "/api/v2/capabilities/code-analysis")).json
         assert found == [
@@ -376,7 +378,7 @@ async def test_capabilities_and_peers(tmp_path: Path) -> None:
         assert (peers[0]["status"], peers[0]["evidence"]) == ("idle", "no turn running")
 
 
-async def test_what_was_said_is_found_again_with_its_words_marked(tmp_path: Path) -> None:
+async def test_messages_are_found_with_the_search_words_highlighted(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "why is a bird fast"})
         (said,) = (await home.ask("GET", "/api/v2/history?limit=5")).json["history"]
@@ -393,7 +395,7 @@ async def test_what_was_said_is_found_again_with_its_words_marked(tmp_path: Path
         assert (await home.ask("GET", "/api/v2/history?limit=0")).status == 422
 
 
-async def test_provider_variables_are_asked_for_when_they_differ_and_nothing_runs(tmp_path: Path) -> None:
+async def test_different_provider_variables_are_requested_before_anything_runs(tmp_path: Path) -> None:
     async with served(tmp_path, by_itself=True) as home:
         theirs = {"x-rhetor-env": "theirs"}
         path = "/api/v2/ai/apollo/message"
@@ -404,7 +406,7 @@ async def test_provider_variables_are_asked_for_when_they_differ_and_nothing_run
         assert home.driver.heard == [("apollo", "hi")]
 
 
-async def test_a_client_that_goes_away_leaves_an_anonymous_turn_to_be_interrupted(tmp_path: Path) -> None:
+async def test_an_anonymous_turn_is_interrupted_if_its_client_disconnects(tmp_path: Path) -> None:
     script = [Text("a"), asyncio.Event()]
     async with served(tmp_path, script, limits=Limits(abandon_after=0.01)) as home:
         url = "http://localhost/api/v2/ai/apollo/stream"
@@ -425,8 +427,8 @@ def digest(events: list[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(view).encode()).hexdigest()
 
 
-async def test_followers_cut_off_at_random_all_end_with_the_digest_of_the_log(tmp_path: Path) -> None:
-    """Many readers, each cut at random places, going on with its cursor."""
+async def test_followers_cut_at_random_places_all_receive_the_whole_log(tmp_path: Path) -> None:
+    """Many readers are each cut at random places and continue with their cursors."""
     script = [item for n in range(CHUNKS // 20) for item in (*_distinct(n),)]
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
     try:
@@ -450,7 +452,7 @@ async def test_followers_cut_off_at_random_all_end_with_the_digest_of_the_log(tm
 
 
 def _distinct(n: int) -> list[Text]:
-    """Chunks of alternating channels, which are not joined into one event."""
+    """Return chunks of alternating channels, which are not joined into one event."""
     return [Text(f"{n}.{m} ", "answer" if m % 2 else "reasoning") for m in range(20)]
 
 

@@ -1,4 +1,4 @@
-"""Sessions by their names, over REST: found, saved, taken up, copied, ended; and taken in from files."""
+"""Sessions by name over REST: found, saved, resumed, forked, ended, and imported from files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 DATA = Path(__file__).parents[3] / "data" / "transcripts"
 CLAUDE, CODEX = "scribe", "clerk"
 FILES = {"claude_exec": ".claude/projects/-w/{}.jsonl", "codex_exec": ".codex/sessions/2026/11/21/{}.jsonl"}
-# stands for an agent that is never started here
+# stands for an agent that is never started
 TOOLS = {
     CLAUDE: ToolSettings(driver="claude", executable="true", cwd="caller"),
     CODEX: ToolSettings(driver="codex", executable="true", cwd="caller"),
@@ -31,8 +31,8 @@ async def opened(home: Served, name: str, **more: Any) -> dict[str, Any]:
     return found
 
 
-def kept_by_agents(folder: Path) -> dict[str, str]:
-    """A home with a conversation of each agent, and the environment that says so."""
+def home_with_transcripts(folder: Path) -> dict[str, str]:
+    """Create a home with a conversation of each agent; return the environment that points to it."""
     for name, place in FILES.items():
         path = folder / place.format(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def kept_by_agents(folder: Path) -> dict[str, str]:
     return {**PROGRAM_ENVIRONMENT, "HOME": str(folder)}
 
 
-async def taken_in(home: Served, **wishes: Any) -> dict[str, Any]:
+async def import_report(home: Served, **wishes: Any) -> dict[str, Any]:
     answer = await home.ask("POST", "/api/v2/imports", wishes)
     assert answer.status == 200, answer.text
     found: dict[str, Any] = answer.json
@@ -51,7 +51,7 @@ def counts(report: dict[str, Any]) -> list[tuple[str, int, int]]:
     return sorted((file["tool"], file["new"], file["known"]) for file in report["files"])
 
 
-async def test_a_session_is_found_by_its_name_at_every_api(tmp_path: Path) -> None:
+async def test_a_session_is_found_by_name_in_every_route(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await opened(home, "my work")
         said = await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi", "session_id": "my work"})
@@ -69,7 +69,7 @@ async def test_a_session_is_found_by_its_name_at_every_api(tmp_path: Path) -> No
         assert len((await home.ask("GET", f"/api/v2/sessions/{made['id']}")).json["messages"]) == 4
 
 
-async def test_a_list_tells_active_ended_and_unused_sessions_apart_and_counts_only_sessions(
+async def test_a_list_shows_state_and_use_of_sessions_and_counts_active_ones(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path) as home:
@@ -106,7 +106,7 @@ async def test_a_tool_lists_its_sessions() -> None:
         assert (await home.ask("GET", f"/api/v2/ai/{CODEX}")).json["sessions"] == []
 
 
-async def test_a_saved_session_has_its_name_and_no_end(tmp_path: Path) -> None:
+async def test_a_saved_session_has_a_name_and_does_not_expire(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         begun = {"content": "hi", "context_window": 5}
         id = (await home.ask("POST", "/api/v2/ai/apollo/message", begun)).json["session_id"]
@@ -123,7 +123,7 @@ async def test_a_saved_session_has_its_name_and_no_end(tmp_path: Path) -> None:
         assert (over.status, over.json["code"]) == (409, "session_over")
 
 
-async def test_a_copy_has_what_was_said_and_its_original_is_untouched(tmp_path: Path) -> None:
+async def test_a_fork_has_the_history_and_does_not_change_its_parent(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         parent = await opened(home, "work", metadata={"a": 1})
         await home.ask("POST", "/api/v2/sessions/work/message", {"message": "one"})
@@ -140,7 +140,7 @@ async def test_a_copy_has_what_was_said_and_its_original_is_untouched(tmp_path: 
         assert len(late["messages"]) == 2
 
 
-async def test_a_program_that_all_share_cannot_be_copied() -> None:
+async def test_a_session_of_a_shared_program_cannot_be_forked() -> None:
     async with with_programs() as home:
         await home.announce("counter", *PYTHON[:1], "-c", "import sys\nfor line in sys.stdin: print(line)")
         session = await home.standing("counter")
@@ -152,7 +152,7 @@ async def test_a_program_that_all_share_cannot_be_copied() -> None:
         )
 
 
-async def test_what_is_taken_up_is_where_its_peer_is_spoken_to_from_that_folder() -> None:
+async def test_a_resumed_session_becomes_the_default_one_of_its_folder() -> None:
     async with with_programs(tools=TOOLS) as home:
         made = await opened(home, "work", specialist_id=CLAUDE, cwd="/tmp")
         assert made["metadata"] == {"cwd": "/tmp"}
@@ -163,17 +163,17 @@ async def test_what_is_taken_up_is_where_its_peer_is_spoken_to_from_that_folder(
         assert await home.hub.state.store.get("standing", f"{home.node.owner}/{CLAUDE}//tmp") is None
 
 
-async def test_conversations_of_agents_are_taken_in_once(tmp_path: Path) -> None:
-    async with with_programs(tools=TOOLS, environment=kept_by_agents(tmp_path)) as home:
-        assert counts(await taken_in(home, dry_run=True)) == [(CODEX, 3, 0), (CLAUDE, 3, 0)]
+async def test_conversations_of_agents_are_imported_once(tmp_path: Path) -> None:
+    async with with_programs(tools=TOOLS, environment=home_with_transcripts(tmp_path)) as home:
+        assert counts(await import_report(home, dry_run=True)) == [(CODEX, 3, 0), (CLAUDE, 3, 0)]
         assert (await home.ask("GET", "/api/v2/sessions")).json["sessions"] == []
-        first = await taken_in(home)
+        first = await import_report(home)
         assert counts(first) == [(CODEX, 3, 0), (CLAUDE, 3, 0)]
-        again = await taken_in(home)
+        again = await import_report(home)
         assert (again["files"], again["unchanged"], again["more"]) == ([], 2, False)
         for file in first["files"]:
             os.utime(file["path"])
-        assert counts(await taken_in(home)) == [(CODEX, 0, 3), (CLAUDE, 0, 3)]
+        assert counts(await import_report(home)) == [(CODEX, 0, 3), (CLAUDE, 0, 3)]
         hits = (await home.ask("GET", "/api/v2/search?q=heron")).json["hits"]
         assert sorted(hit["ai"] for hit in hits) == [CODEX, CLAUDE]
         asked = (await home.ask("GET", "/api/v2/history")).json["history"]
@@ -183,9 +183,9 @@ async def test_conversations_of_agents_are_taken_in_once(tmp_path: Path) -> None
         ]
 
 
-async def test_a_session_of_what_was_taken_in_goes_on_with_the_agents_own(tmp_path: Path) -> None:
-    async with with_programs(tools=TOOLS, environment=kept_by_agents(tmp_path)) as home:
-        (file,) = (await taken_in(home, tool=CLAUDE))["files"]
+async def test_an_imported_session_continues_the_agents_conversation(tmp_path: Path) -> None:
+    async with with_programs(tools=TOOLS, environment=home_with_transcripts(tmp_path)) as home:
+        (file,) = (await import_report(home, tool=CLAUDE))["files"]
         session = (await home.ask("GET", f"/api/v2/sessions/{file['session_id']}")).json
         assert (session["state"], session["ttl"], session["specialist_id"]) == ("active", None, CLAUDE)
         assert session["metadata"] == {
@@ -206,45 +206,45 @@ async def test_a_session_of_what_was_taken_in_goes_on_with_the_agents_own(tmp_pa
         ]
 
 
-async def test_a_conversation_that_goes_on_is_taken_in_as_far_as_it_is_whole(tmp_path: Path) -> None:
-    environment = kept_by_agents(tmp_path)
+async def test_a_growing_conversation_is_imported_by_whole_turns(tmp_path: Path) -> None:
+    environment = home_with_transcripts(tmp_path)
     path = tmp_path / FILES["codex_exec"].format("codex_exec")
     whole = path.read_bytes()
     places = [at for at in range(len(whole)) if whole.startswith(b'"task_complete"', at)]
     async with with_programs(tools=TOOLS, environment=environment) as home:
         for cut, wanted in ((places[0], 0), (places[1], 1), (len(whole), 2)):
             path.write_bytes(whole[:cut])
-            (file,) = (await taken_in(home, tool=CODEX))["files"]
+            (file,) = (await import_report(home, tool=CODEX))["files"]
             assert file["new"] == wanted
-        assert (await taken_in(home, tool=CODEX))["unchanged"] == 1
+        assert (await import_report(home, tool=CODEX))["unchanged"] == 1
         sessions = (await home.ask("GET", "/api/v2/sessions")).json["sessions"]
         assert len(sessions) == 1
 
 
-async def test_files_are_told_that_cannot_be_read_and_the_others_are_taken_in(tmp_path: Path) -> None:
-    kept_by_agents(tmp_path)
+async def test_unreadable_files_are_reported_and_the_others_imported(tmp_path: Path) -> None:
+    home_with_transcripts(tmp_path)
     good = tmp_path / FILES["claude_exec"].format("claude_exec")
     bad = tmp_path / "notes.jsonl"
     bad.write_text('{"some": "thing"}\n')
     async with with_programs(tools=TOOLS) as home:
-        report = await taken_in(home, paths=[str(bad), str(tmp_path / "none.jsonl"), str(good)])
+        report = await import_report(home, paths=[str(bad), str(tmp_path / "none.jsonl"), str(good)])
         assert [(file["new"], file["error"]) for file in report["files"]] == [
             (0, "the file is not a conversation of a known agent"),
             (0, "No such file or directory"),
             (3, None),
         ]
-        folder = await taken_in(home, paths=[str(tmp_path)])
+        folder = await import_report(home, paths=[str(tmp_path)])
         assert counts(folder) == [(CODEX, 3, 0)]
-        late = await taken_in(home, paths=[str(tmp_path)], since="2999-01-01T00:00:00Z")
+        late = await import_report(home, paths=[str(tmp_path)], since="2999-01-01T00:00:00Z")
         assert late["files"] == []
 
 
-async def test_an_ended_session_is_not_brought_back(tmp_path: Path) -> None:
-    async with with_programs(tools=TOOLS, environment=kept_by_agents(tmp_path)) as home:
-        (file,) = (await taken_in(home, tool=CLAUDE))["files"]
+async def test_an_import_does_not_reopen_an_ended_session(tmp_path: Path) -> None:
+    async with with_programs(tools=TOOLS, environment=home_with_transcripts(tmp_path)) as home:
+        (file,) = (await import_report(home, tool=CLAUDE))["files"]
         await home.ask("DELETE", f"/api/v2/sessions/{file['session_id']}")
         os.utime(file["path"])
-        (again,) = (await taken_in(home, tool=CLAUDE))["files"]
+        (again,) = (await import_report(home, tool=CLAUDE))["files"]
         assert (again["new"], again["skipped"]) == (0, "its session is stopped")
 
 
@@ -259,13 +259,13 @@ async def test_an_ended_session_is_not_brought_back(tmp_path: Path) -> None:
         ({"since": "yesterday"}, 400, "malformed"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(body: Any, status: int, code: str) -> None:
+async def test_an_invalid_import_is_rejected(body: Any, status: int, code: str) -> None:
     async with with_programs(tools=TOOLS) as home:
         answer = await home.ask("POST", "/api/v2/imports", body)
         assert (answer.status, answer.json["code"]) == (status, code)
 
 
-async def test_only_the_owner_on_this_machine_lets_the_hub_read_files(tmp_path: Path) -> None:
+async def test_files_can_be_imported_only_over_the_unix_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         answer = await home.ask_tcp("POST", "/api/v2/imports", headers, data=b"{}")

@@ -38,7 +38,7 @@ async def announced(home: Served, name: str, kind: str = "stdio") -> None:
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])
-async def test_peers_are_listed_in_two_seconds_and_the_one_that_does_not_answer_is_stuck(
+async def test_peers_are_listed_within_two_seconds_and_a_silent_one_is_stuck(
     kind: str,
 ) -> None:
     async with with_programs() as home:
@@ -60,7 +60,7 @@ async def test_peers_are_listed_in_two_seconds_and_the_one_that_does_not_answer_
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])
-async def test_a_program_whose_host_is_stopped_is_ended_only_by_force(kind: str) -> None:
+async def test_a_program_with_a_stopped_host_is_ended_only_with_force(kind: str) -> None:
     async with with_programs() as home:
         await announced(home, "p", kind)
         running = home.hub.state.instances["p"].running
@@ -75,7 +75,7 @@ async def test_a_program_whose_host_is_stopped_is_ended_only_by_force(kind: str)
         assert (await home.ask("GET", "/api/v2/ai/p")).status == 404
 
 
-async def test_a_message_to_a_program_whose_host_is_stopped_fails_and_later_ones_are_answered() -> None:
+async def test_a_message_fails_while_the_host_is_stopped_and_works_afterwards() -> None:
     async with with_programs() as home:
         await announced(home, "p")
         assert (await home.say("p", "one")).json["response"] == "one\n"
@@ -85,7 +85,7 @@ async def test_a_message_to_a_program_whose_host_is_stopped_fails_and_later_ones
         assert (await home.say("p", "three")).json["response"] == "three\n"
 
 
-async def test_a_full_queue_of_connections_is_not_taken_for_a_host_that_is_gone() -> None:
+async def test_a_full_accept_queue_does_not_count_as_a_lost_host() -> None:
     async with with_programs() as home:
         await announced(home, "p")
         link = home.hub.state.instances["p"].running.link  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ async def test_a_full_queue_of_connections_is_not_taken_for_a_host_that_is_gone(
                 writer.close()
         async with asyncio.timeout(30):
             while home.hub.state.instances["p"].running.ended is None:
-                with suppress(TurnFailure):  # until it has noticed that the crowd has left
+                with suppress(TurnFailure):  # until it has noticed that the other connections have closed
                     await link.status()
                     break
         assert (await home.say("p", "three")).json["response"] == "three\n"

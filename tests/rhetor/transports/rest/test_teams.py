@@ -1,4 +1,4 @@
-"""Groups: teams that are made while the hub runs, the same as those of the configuration."""
+"""Groups: teams that are created while the hub runs, and work like configured ones."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ async def made(home: Served, name: str, *members: str, **more: Any) -> Answer:
 
 
 async def asked(home: Served, team: str) -> set[str]:
-    """Who answers what is said to the team in a bulk request."""
+    """Return the peers that answer a bulk request to the team."""
     body = {"operations": [{"id": "one", "ai": f"team:{team}", "message": "hi"}]}
     results = (await home.ask("POST", "/api/v2/bulk", body)).json["results"]
     return {result["ai"] for result in results.values()}
 
 
-async def test_what_is_written_to_a_group_reaches_its_members_only(tmp_path: Path) -> None:
+async def test_a_message_to_a_group_reaches_only_its_members(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         answer = await made(home, "poets", "prometheus", "apollo-ai", "apollo")
         assert answer.json == {
@@ -48,14 +48,14 @@ async def test_what_is_written_to_a_group_reaches_its_members_only(tmp_path: Pat
             assert sorted(home.driver.heard) == [("apollo", "hi"), ("prometheus", "hi")]
 
 
-async def test_a_peers_name_is_taken_by_a_peer(tmp_path: Path) -> None:
+async def test_a_group_cannot_have_the_name_of_a_peer(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         answer = await made(home, "athena", "apollo")
         assert (answer.status, answer.json["kind"]) == (409, "peer")
         assert answer.json["detail"] == "a peer called 'athena' already exists"
 
 
-async def test_a_group_is_a_team_everywhere_also_after_a_restart(tmp_path: Path) -> None:
+async def test_a_group_works_as_a_team_and_survives_a_restart(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:
         await made(home, "poets", "prometheus", "apollo")
@@ -80,7 +80,7 @@ async def test_a_group_is_a_team_everywhere_also_after_a_restart(tmp_path: Path)
         ]
 
 
-async def test_a_group_that_is_deleted_closes_its_sockets_and_begins_anew_when_it_is_made_again(
+async def test_deleting_a_group_closes_its_sockets_and_ends_its_session(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path) as home:
@@ -112,7 +112,7 @@ async def test_a_group_that_is_deleted_closes_its_sockets_and_begins_anew_when_i
         ("x" * 65, ["athena"], 422, "unprocessable"),
     ],
 )
-async def test_what_makes_no_team_is_refused_and_nothing_is_made(
+async def test_an_invalid_group_is_rejected_and_not_created(
     tmp_path: Path, name: str, members: list[str], status: int, code: str
 ) -> None:
     async with served(tmp_path) as home:
@@ -122,7 +122,7 @@ async def test_what_makes_no_team_is_refused_and_nothing_is_made(
         assert (await home.ask("GET", GROUPS)).json == before
 
 
-async def test_a_team_of_the_configuration_is_changed_nowhere_else(tmp_path: Path) -> None:
+async def test_a_configured_team_cannot_be_changed_or_deleted(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for name in ("reviewers", "all"):
             for method, body in (("PUT", {"members": ["athena"]}), ("DELETE", None)):
@@ -132,11 +132,11 @@ async def test_a_team_of_the_configuration_is_changed_nowhere_else(tmp_path: Pat
         assert (await home.ask("DELETE", f"{GROUPS}/poets")).json["code"] == "unknown_team"
 
 
-async def test_a_made_team_gives_way_to_what_is_configured_since(tmp_path: Path) -> None:
+async def test_a_configured_name_takes_precedence_over_a_group_after_a_restart(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:
         await home.hub.execute(Principal("me"), MakeTeam("poets", ("apollo",)))
-        home.hub.state.peers.remove_team("poets")  # as it would be when it is configured, too
+        home.hub.state.peers.remove_team("poets")  # as if the name was configured later
         await home.hub.execute(Principal("me"), MakeTeam("singers", ("apollo",)))
         row = await store.get("team", "singers")
         assert row is not None
@@ -146,7 +146,7 @@ async def test_a_made_team_gives_way_to_what_is_configured_since(tmp_path: Path)
         assert await asked(home, "poets") == {"apollo"}
 
 
-async def test_the_same_key_makes_one_team(tmp_path: Path) -> None:
+async def test_a_repeated_key_creates_one_group(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         first = await made(home, "poets", "apollo", command_id="k")
         await home.ask("PUT", f"{GROUPS}/poets", {"members": ["athena"]})
@@ -157,7 +157,7 @@ async def test_the_same_key_makes_one_team(tmp_path: Path) -> None:
         assert (await made(home, "others", "apollo", command_id="k")).json["code"] == "key_reused"
 
 
-async def test_what_runs_as_a_peer_makes_no_teams(tmp_path: Path) -> None:
+async def test_an_agent_cannot_create_change_or_delete_groups(tmp_path: Path) -> None:
     agent = Principal("agent:apollo", frozenset({AGENT}), local=True)
     async with served(tmp_path) as home:
         await made(home, "poets", "apollo")
@@ -167,7 +167,7 @@ async def test_what_runs_as_a_peer_makes_no_teams(tmp_path: Path) -> None:
         assert await asked(home, "poets") == {"apollo"}
 
 
-async def test_a_program_takes_no_teams_name_and_a_team_no_programs(tmp_path: Path) -> None:
+async def test_programs_and_groups_cannot_share_a_name(tmp_path: Path) -> None:
     async with with_programs() as home:
         body = {"name": "reviewers", "kind": "stdio", "argv": ["/bin/cat"], "cwd": "/"}
         answer = await home.ask("POST", "/api/v2/programs", body)

@@ -34,7 +34,7 @@ def calls(*wanted: tuple[str, Any]) -> Script:
 
 
 @pytest.mark.parametrize(("at", "server"), [(openai_at, WITH_SDK), (anthropic_at, SMALL)])
-async def test_a_servers_tools_run_at_the_hub(tmp_path: Path, at: At, server: ServerEntry) -> None:
+async def test_tools_of_a_server_run_at_the_hub(tmp_path: Path, at: At, server: ServerEntry) -> None:
     async with tooled(tmp_path, at=at, entries={"small": server}) as house:
         wanted = calls(("small__add", {"a": 1, "b": 2}), ("small__environment", {}), ("small__fail", {}))
         house.provider.script(wanted, RAINS)
@@ -58,7 +58,7 @@ async def test_a_servers_tools_run_at_the_hub(tmp_path: Path, at: At, server: Se
         assert json.loads(told["call_0"]) == {"result": 3}
 
 
-async def test_the_clients_and_a_servers_tools_are_there_together(tmp_path: Path) -> None:
+async def test_tools_of_the_client_and_of_a_server_work_together(tmp_path: Path) -> None:
     async with tooled(tmp_path, entries={"small": SMALL}) as house:
         wanted = calls(("weather", {"place": 1}), ("small__add", {"a": 1, "b": 2}))
         house.provider.script(wanted, RAINS)
@@ -73,7 +73,7 @@ async def test_the_clients_and_a_servers_tools_are_there_together(tmp_path: Path
 
 
 @pytest.mark.parametrize("approve", ["all", ("add",)])
-async def test_a_servers_tool_is_run_only_when_it_is_allowed(tmp_path: Path, approve: Any) -> None:
+async def test_a_tool_that_needs_approval_runs_once_it_is_allowed(tmp_path: Path, approve: Any) -> None:
     async with tooled(tmp_path, entries={"small": replace(SMALL, approve=approve)}) as house:
         house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
         await house.open()
@@ -98,7 +98,7 @@ async def test_a_servers_tool_is_run_only_when_it_is_allowed(tmp_path: Path, app
         ),
     ],
 )
-async def test_a_servers_tool_is_allowed_or_denied_by_the_users_rules(
+async def test_a_tool_of_a_server_is_allowed_or_denied_by_the_users_rules(
     tmp_path: Path, rules: Rules, option: str, result: str
 ) -> None:
     entries, long = {"small": replace(SMALL, approve="all")}, Limits(60, 60)
@@ -111,7 +111,7 @@ async def test_a_servers_tool_is_allowed_or_denied_by_the_users_rules(
         assert result in json.dumps(house.provider.calls[-1].body)
 
 
-async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path: Path) -> None:
+async def test_a_step_of_a_plan_requests_permission_in_the_plans_stream(tmp_path: Path) -> None:
     async with tooled(tmp_path, entries={"small": replace(SMALL, approve="all")}) as house:
         house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
         body = {"steps": [{"id": "one", "ai": "nestor", "message": "hi"}]}
@@ -142,7 +142,7 @@ async def test_a_step_of_a_plan_asks_for_permission_in_the_plans_stream(tmp_path
         (ServerEntry(url="http://169.254.169.254/mcp", allow_private=True), "does not allow"),
     ],
 )
-async def test_a_server_that_cannot_be_used_fails_the_turn_and_says_what_to_do(
+async def test_an_unusable_server_fails_the_turn_with_a_hint(
     tmp_path: Path, entry: ServerEntry, words: str
 ) -> None:
     tool_limits = Limits(1, 1) if "1 s" in words else Limits(60, 60)
@@ -156,13 +156,13 @@ async def test_a_server_that_cannot_be_used_fails_the_turn_and_says_what_to_do(
         assert house.provider.requests == []
 
 
-async def test_a_program_that_talks_beside_the_point_is_understood(tmp_path: Path) -> None:
+async def test_unexpected_messages_of_a_server_are_ignored(tmp_path: Path) -> None:
     noisy = replace(SMALL, command=(*SMALL.command, "noisy"))
     async with tooled(tmp_path, entries={"small": noisy}) as house:
         assert (await house.servers.call("small", "c", "add", {"a": 1, "b": 2})).result == {"result": 3}
 
 
-async def test_calls_that_go_wrong_are_results_and_a_dead_server_is_started_anew(tmp_path: Path) -> None:
+async def test_failed_calls_give_error_results_and_a_dead_server_is_restarted(tmp_path: Path) -> None:
     async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(60, 3)) as house:
         codes = []
         for tool, arguments in (("wait", {"seconds": 30}), ("flood", {}), ("die", {})):
@@ -173,7 +173,7 @@ async def test_calls_that_go_wrong_are_results_and_a_dead_server_is_started_anew
         assert (await house.servers.call("small", "c", "add", {"a": 1, "b": 2})).result == {"result": 3}
 
 
-async def test_the_end_of_the_hub_ends_servers_and_what_they_started(tmp_path: Path) -> None:
+async def test_stopping_the_hub_ends_servers_and_their_children(tmp_path: Path) -> None:
     async with tooled(tmp_path, entries={"small": SMALL}) as house:
         child = (await house.servers.call("small", "c", "leave_child", {})).result["result"]
         handle, ended = os.pidfd_open(child), asyncio.Event()

@@ -1,4 +1,4 @@
-"""How many connections a caller may open, and have open."""
+"""How many connections a caller may open per minute, and have open at the same time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("api", APIS)
-async def test_one_too_many_in_a_minute_is_refused_before_it_is_open(api: str) -> None:
+async def test_a_connection_over_the_limit_per_minute_is_rejected(api: str) -> None:
     async with with_programs(connections=Connections(per_minute=2, at_once=100)) as home, terminal(home):
         for _ in range(2):
             async with watching(home, api):
@@ -34,20 +34,20 @@ async def test_one_too_many_in_a_minute_is_refused_before_it_is_open(api: str) -
 
 
 @pytest.mark.parametrize("api", APIS)
-async def test_one_too_many_at_once_is_refused_until_another_has_ended(api: str) -> None:
+async def test_a_connection_over_the_limit_at_once_is_rejected_until_another_ends(api: str) -> None:
     connections = Connections(per_minute=1000, at_once=2)
     async with with_programs(connections=connections) as home, terminal(home):
         async with watching(home, "sse"), watching(home, "ws"):
             refused = await refusal(home, api)
             assert (refused.status, refused.headers["retry-after"]) == (429, "5")
         async with asyncio.timeout(10):
-            while connections.by_api():  # noqa: ASYNC110  # the hub tells nobody that it has seen their end
+            while connections.by_api():  # noqa: ASYNC110  # the hub has no event for the end of a connection
                 await asyncio.sleep(0.01)
         async with watching(home, api):
             assert connections.by_api() == {api: 1}
 
 
-async def test_the_answer_to_a_message_counts_among_those_at_once_and_not_among_new_ones(
+async def test_a_streamed_answer_counts_only_towards_the_limit_at_once(
     tmp_path: Path,
 ) -> None:
     connections = Connections(per_minute=1, at_once=1)
@@ -60,10 +60,10 @@ async def test_the_answer_to_a_message_counts_among_those_at_once_and_not_among_
             assert (refused.status, refused.json["code"]) == (429, "too_many_connections")
             whole = await home.ask_tcp("POST", "/api/v2/ai/apollo/message", BEARER, json=body)
             assert whole.status == 200
-        assert len(await home.hub.state.store.find("turn")) == 4  # what was refused was not taken in
+        assert len(await home.hub.state.store.find("turn")) == 4  # the rejected message was not accepted
 
 
-async def test_another_credential_of_the_same_caller_resets_nothing(tmp_path: Path) -> None:
+async def test_another_credential_of_the_same_caller_shares_its_limits(tmp_path: Path) -> None:
     async with served(tmp_path, connections=Connections(per_minute=1, at_once=1)) as home:
         code = (await home.ask("POST", "/api/auth/code")).json["code"]
         own = {"host": f"{CONSOLE}:{home.port}"}
@@ -75,7 +75,7 @@ async def test_another_credential_of_the_same_caller_resets_nothing(tmp_path: Pa
             assert (await refusal(home, "ws", {"authorization": "Bearer made-up"})).status == 401
 
 
-async def test_the_owners_own_socket_is_exempt(tmp_path: Path) -> None:
+async def test_the_owners_unix_socket_is_exempt(tmp_path: Path) -> None:
     async with served(tmp_path, connections=Connections(per_minute=1, at_once=1)) as home:
         async with AsyncExitStack() as stack:
             for _ in range(5):
@@ -92,7 +92,7 @@ async def _streams(home: Served, count: int) -> list[int]:
         return [(await stack.enter_async_context(each)).status for each in asked]
 
 
-async def test_a_minute_moves_on_and_callers_do_not_count_for_each_other() -> None:
+async def test_the_minute_is_a_sliding_window_per_caller() -> None:
     connections = Connections(per_minute=2, at_once=9)
     for now in (0.0, 30.0):
         connections._admit("me", now, is_new=True)
@@ -109,7 +109,7 @@ async def test_a_minute_moves_on_and_callers_do_not_count_for_each_other() -> No
     assert len(connections._new) == MOST_CALLERS
 
 
-async def test_what_runs_as_a_peer_is_limited_on_the_unix_socket_too() -> None:
+async def test_an_agent_is_limited_even_on_the_unix_socket() -> None:
     connections = Connections(per_minute=1, at_once=9)
     owner = Principal("me", local=True)
     agent = Principal("agent:apollo", frozenset({AGENT}), local=True)
@@ -133,7 +133,7 @@ class _Unreadable:
         return Unauthenticated("revoked")
 
 
-async def test_a_check_that_fails_is_repeated_and_still_ends_what_is_revoked() -> None:
+async def test_a_failed_check_is_repeated_and_revocation_still_ends_connections() -> None:
     connections = Connections()
     checking = asyncio.create_task(connections.keep_checking())
     with pytest.raises(Unauthenticated), connections.opened("ws", Principal("me"), _Unreadable()):

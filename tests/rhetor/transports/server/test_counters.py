@@ -1,4 +1,4 @@
-"""What is counted at the APIs."""
+"""Counters of the APIs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rhetor.errors import TooSlow
 from rhetor.transports.server.counters import Tally
 
 
-def test_a_code_that_only_a_peers_program_knows_is_counted_as_another() -> None:
+def test_an_unknown_error_code_is_counted_as_other() -> None:
     tally = Tally()
     for code in (TooSlow.code, "provider_failed", "made up", "made up too"):
         tally.fault("sse", code)

@@ -1,4 +1,4 @@
-"""Clients that are gone without a word, and clients that do not read: they are let go."""
+"""Clients that disappear without closing, and clients that do not read, are disconnected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.served import Served, served, with_programs
 pytestmark = pytest.mark.anyio
 CLIENTS, STOPPED = scaled(100, 40), 10
 FOLLOWING = ("sse", "ws", "ws.ai")
-LIMIT = 40.0  # seconds, in which a client that is gone is noticed
+LIMIT = 40.0  # seconds within which a vanished client is noticed
 STALL = 3.0
 MARK = "the last of it"
 FLOODS = """
@@ -39,9 +39,11 @@ while True:
 
 @pytest.mark.long
 @pytest.mark.parametrize("api", APIS)
-async def test_a_client_behind_a_pulled_cable_is_let_go(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_behind_a_pulled_cable_is_disconnected(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not FULL:
-        _make_haste(monkeypatch)
+        _shorten_timeouts(monkeypatch)
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs(seconds=60 + LIMIT))
         await stack.enter_async_context(terminal(home))
@@ -52,8 +54,8 @@ async def test_a_client_behind_a_pulled_cable_is_let_go(api: str, monkeypatch: p
             await _until_left(home, 0)
 
 
-def _make_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same in a few seconds."""
+def _shorten_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten all timeouts to a few seconds."""
     monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.5)
     monkeypatch.setattr(server, "UNACKNOWLEDGED_SECONDS", 2.0)
     for name, seconds in (("ping_seconds", 0.5), ("pong_seconds", 2.0), ("parting_seconds", 0.2)):
@@ -66,18 +68,18 @@ async def _until_left(home: Served, count: int) -> None:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who does not read is closed after a few seconds, and has time to see why."""
+    """Close a client that does not read after a few seconds, with time to receive the reason."""
     for module in (flow, connection):
         monkeypatch.setattr(module, "STALL_SECONDS", STALL)
     monkeypatch.setattr(server, "UNACKNOWLEDGED_SECONDS", 120.0)
     monkeypatch.setattr(http_protocol, "PARTING_SECONDS", 120.0)
     monkeypatch.setattr(SocketProtocol, "linger_seconds", 120.0)
-    monkeypatch.setattr(SocketProtocol, "ping_seconds", 600.0)  # which these clients do not answer
+    monkeypatch.setattr(SocketProtocol, "ping_seconds", 600.0)  # these clients do not answer pings
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("api", FOLLOWING)
-async def test_of_many_who_follow_those_that_stopped_are_closed_and_go_on_where_they_were(
+async def test_stalled_followers_are_closed_and_can_resume_at_their_position(
     api: str, tmp_path: Path, soon: None
 ) -> None:
     texts = [f"{n}:" + "x" * 100_000 for n in range(60)] + [MARK]
@@ -110,7 +112,7 @@ async def _commit(home: Served, stream: str, texts: list[str]) -> None:
 
 
 def _texts(told: list[dict[str, Any]]) -> list[str]:
-    """What was said, of any api's frames."""
+    """Return the texts in the frames of any API."""
     found = [frame.get("params", frame) for frame in told]
     return [f.get("chunk") or f["data"]["text"] for f in found if "chunk" in f or "text" in f.get("data", {})]
 
@@ -121,7 +123,7 @@ def _cursor(told: list[dict[str, Any]]) -> str:
 
 
 @pytest.mark.parametrize("moment", ["handle_close", "end", "keepalive_timeout", "connection_lost"])
-async def test_what_is_put_in_the_moment_of_a_sockets_end_goes_nowhere(
+async def test_a_frame_written_while_a_socket_ends_is_dropped(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late: list[bool | None] = []
@@ -142,7 +144,7 @@ async def test_what_is_put_in_the_moment_of_a_sockets_end_goes_nowhere(
             protocol = next(each for each in _of_tcp(home) if isinstance(each, SocketProtocol))
             assert (
                 protocol.writer.put != protocol.writer._look
-            )  # it is the transport's own: nothing was in the way
+            )  # the writer is the transport's own, because nothing was queued
             if moment == "handle_close":
                 await client.send(b"\x88", b"\x03\xe8")
             elif moment == "end":
@@ -158,7 +160,7 @@ async def test_what_is_put_in_the_moment_of_a_sockets_end_goes_nowhere(
         assert late == [True]
 
 
-async def test_a_terminal_that_stops_reading_is_closed_and_the_others_go_on(soon: None) -> None:
+async def test_a_terminal_that_stops_reading_is_closed_and_the_others_continue(soon: None) -> None:
     async with with_programs(seconds=120) as home:
         await home.announce("shown", *PYTHON, FLOODS, kind="terminal")
         async with (
@@ -177,7 +179,7 @@ async def test_a_terminal_that_stops_reading_is_closed_and_the_others_go_on(soon
             reading.cancel()
 
 
-async def test_an_event_stream_that_ends_is_over_also_where_nobody_reads_that(
+async def test_an_event_stream_ends_even_if_its_client_never_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow, "STALL_SECONDS", 0.5)
@@ -191,11 +193,11 @@ async def test_an_event_stream_that_ends_is_over_also_where_nobody_reads_that(
 
 
 def _of_tcp(home: Served) -> list[Any]:
-    """The connections over TCP that the server still holds."""
+    """Return the TCP connections that the server still holds."""
     held: set[Any] = set(home.server.server_state.connections)
     return [each for each in held if each.client]
 
 
 async def _until(holds: Callable[[], object]) -> None:
-    while not holds():  # noqa: ASYNC110  # nobody is told of what the hub does with connections
+    while not holds():  # noqa: ASYNC110  # the hub has no event for its connections
         await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Who may use which route, through real sockets."""
+"""Which callers may use which route, through real sockets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_route_declares_who_may_use_it() -> None:
     assert {row.path for row in TABLE if row.policy is Policy.PUBLIC} == PUBLIC
 
 
-def test_a_handler_takes_what_the_row_of_its_route_says() -> None:
+def test_the_parameters_of_a_handler_match_its_route() -> None:
     for row in TABLE:
         first = "call" if isinstance(row, Route) else "socket"
         expected = {first, *re.findall(r"{(\w+)}", row.path)}
@@ -43,12 +43,12 @@ def test_a_handler_takes_what_the_row_of_its_route_says() -> None:
         assert (row.path, types.keys() - {"return"}) == (row.path, expected)
 
 
-def test_no_two_rows_have_the_same_method_and_path() -> None:
+def test_no_two_routes_have_the_same_method_and_path() -> None:
     places = [(row.method, row.path) for row in TABLE]
     assert len(set(places)) == len(places)
 
 
-async def test_head_is_get_without_its_body_also_of_what_has_no_end(tmp_path: Path) -> None:
+async def test_head_returns_the_headers_of_get_even_for_endless_streams(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
         for path in ("/healthz", "/metrics", "/api/v2/ai", f"/api/v2/sessions/{made}/events"):
@@ -68,7 +68,7 @@ async def test_head_is_get_without_its_body_also_of_what_has_no_end(tmp_path: Pa
 
 
 async def _upgrade(home: Served, path: str, **headers: str) -> int:
-    """The status that the request for a WebSocket gets over TCP."""
+    """Return the status of a WebSocket upgrade request over TCP."""
     asked = {
         "connection": "Upgrade",
         "upgrade": "websocket",
@@ -79,7 +79,7 @@ async def _upgrade(home: Served, path: str, **headers: str) -> int:
     return (await home.ask_tcp("GET", path, headers=asked)).status
 
 
-def test_a_route_without_a_policy_cannot_be_made() -> None:
+def test_a_route_without_a_policy_raises() -> None:
     async def open_to_all() -> None: ...
 
     with pytest.raises(TypeError, match="policy"):
@@ -96,7 +96,7 @@ async def test_every_route_but_the_public_ones_is_401_without_a_token(tmp_path: 
                 assert (path, await _upgrade(home, path)) == (path, 401)
                 continue
             answer = await home.ask_tcp(route.method, path)
-            expected = {"/healthz": 200, "/login": 422}.get(route.path, 401)  # no code was given
+            expected = {"/healthz": 200, "/login": 422}.get(route.path, 401)  # the code is missing
             assert (route.path, answer.status) == (route.path, expected)
         assert (await home.ask_tcp("GET", "/no/such/path")).status == 401
 
@@ -108,7 +108,7 @@ async def test_a_wrong_token_is_401(tmp_path: Path, token: str) -> None:
         assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
 
 
-async def test_who_goes_on_guessing_is_told_when_to_come_again_and_the_token_still_opens(
+async def test_repeated_wrong_tokens_are_429_and_the_right_one_still_works(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path) as home:
@@ -123,11 +123,11 @@ async def test_who_goes_on_guessing_is_told_when_to_come_again_and_the_token_sti
         code = await home.ask_tcp("GET", f"/login?code={'0' * 43}", headers=console)
         assert code.status == 429
         assert (await home.ask_tcp("GET", "/api/v2/ai", headers=BEARER)).status == 200
-        assert (await home.ask_tcp("GET", "/api/v2/ai")).status == 401  # nothing was guessed
+        assert (await home.ask_tcp("GET", "/api/v2/ai")).status == 401  # no credentials, so not a guess
         assert home.node.tally.errors["rest", "too_many_attempts"] == 3
 
 
-async def test_the_token_opens_tcp(tmp_path: Path) -> None:
+async def test_the_token_gives_access_over_tcp(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 200
         for path, method in (("/api/v2/shutdown", "POST"), ("/api/v2/environment", "PUT")):
@@ -147,7 +147,7 @@ async def test_the_token_opens_tcp(tmp_path: Path) -> None:
         "",
     ],
 )
-async def test_another_host_is_421_before_anything_else(tmp_path: Path, host: str) -> None:
+async def test_an_unknown_host_is_421_before_any_other_check(tmp_path: Path, host: str) -> None:
     async with served(tmp_path) as home:
         headers = {**BEARER, "host": host.replace("{port}", str(home.port))}
         assert (await home.ask_tcp("GET", "/api/v2/ai", headers)).status == 421
@@ -166,14 +166,14 @@ async def test_another_host_is_421_before_anything_else(tmp_path: Path, host: st
         "http://a.localhost:{port}",
     ],
 )
-async def test_another_origin_is_403_even_with_the_token(tmp_path: Path, origin: str) -> None:
+async def test_an_unknown_origin_is_403_even_with_the_token(tmp_path: Path, origin: str) -> None:
     async with served(tmp_path) as home:
         headers = {**BEARER, "origin": origin.replace("{port}", str(home.port))}
         answer = await home.ask_tcp("GET", "/api/v2/ai", headers)
         assert (answer.status, answer.json["code"]) == (403, "forbidden")
 
 
-async def test_a_preflight_is_not_answered_with_leave(tmp_path: Path) -> None:
+async def test_a_preflight_request_is_not_allowed(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         headers = {"origin": f"http://{CONSOLE}:{home.port}", "access-control-request-method": "POST"}
         answer = await home.ask_tcp("OPTIONS", "/api/v2/ai/apollo/message", headers)
@@ -181,7 +181,7 @@ async def test_a_preflight_is_not_answered_with_leave(tmp_path: Path) -> None:
         assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
-async def test_a_code_works_once_and_gives_a_cookie_that_pages_cannot_read(tmp_path: Path) -> None:
+async def test_a_login_code_works_once_and_sets_an_http_only_cookie(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         link = (await home.ask("POST", "/api/auth/code")).json["url"]
         path = link.split(str(home.port))[1]
@@ -213,7 +213,7 @@ async def _check_cookie(home: Served, cookie: dict[str, str]) -> None:
         assert (method, headers, answer.status) == (method, headers, expected)
 
 
-async def test_on_the_unix_socket_the_host_is_localhost_and_no_page_may_speak(tmp_path: Path) -> None:
+async def test_the_unix_socket_accepts_only_host_localhost_and_no_origin(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         assert (await home.ask("GET", "/api/v2/ai")).status == 200
         for headers, expected in (
@@ -225,7 +225,7 @@ async def test_on_the_unix_socket_the_host_is_localhost_and_no_page_may_speak(tm
             assert (await home.ask("GET", "/api/v2/ai", headers=headers)).status == expected
 
 
-async def test_a_header_that_decides_about_trust_may_not_be_there_twice(tmp_path: Path) -> None:
+async def test_a_repeated_host_header_is_rejected(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         reader, writer = await asyncio.open_unix_connection(str(home.socket))
         writer.write(b"GET /api/v2/ai HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n")
@@ -234,7 +234,7 @@ async def test_a_header_that_decides_about_trust_may_not_be_there_twice(tmp_path
         await writer.wait_closed()
 
 
-async def test_a_body_over_the_limit_is_413_whether_it_says_its_length_or_not(tmp_path: Path) -> None:
+async def test_a_body_over_the_limit_is_413_with_or_without_a_content_length(tmp_path: Path) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(BODY_BYTES // 65536 + 2):
             yield b" " * 65536
@@ -247,7 +247,7 @@ async def test_a_body_over_the_limit_is_413_whether_it_says_its_length_or_not(tm
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-async def test_another_user_is_refused_on_the_unix_socket(tmp_path: Path) -> None:
+async def test_another_user_is_rejected_on_the_unix_socket(tmp_path: Path) -> None:
     ask = (
         "import os, socket, sys\n"
         "os.setuid(65534)\n"
@@ -274,13 +274,13 @@ async def test_another_user_is_refused_on_the_unix_socket(tmp_path: Path) -> Non
         assert out == b"b''\n" or b"ConnectionResetError" in err or b"BrokenPipeError" in err
 
 
-def test_the_hub_binds_to_this_machine_only() -> None:
+def test_the_hub_binds_only_to_loopback_addresses() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.1", ""):
         with pytest.raises(InvalidSettings, match=r"hub\.host"):
             tcp_listener(host, 0, or_any=True)
 
 
-def test_a_port_in_use_is_refused_or_another_one_taken() -> None:
+def test_a_port_in_use_is_an_error_or_another_one_is_chosen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(InvalidSettings, match=rf"{port}: Address already in use"):

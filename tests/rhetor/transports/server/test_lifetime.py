@@ -1,4 +1,4 @@
-"""What becomes of open connections when what their callers came with holds no longer, or the hub ends."""
+"""What happens to open connections when their credentials become invalid, or the hub stops."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.served import CONSOLE, Served, served, with_programs
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_new_token_ends_what_the_old_one_opened_on_every_api() -> None:
+async def test_a_new_token_ends_connections_of_the_old_one_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
-        home.node.attempts.per_minute = 100  # the old token is tried on each api
+        home.node.attempts.per_minute = 100  # the old token is tried on each API
         clients = await _on_every_api(stack, home)
         local = await stack.enter_async_context(calling(home, "/ws"))
         token = rotate_token(Path(home.node.home, "token"))
@@ -36,7 +36,7 @@ async def test_a_new_token_ends_what_the_old_one_opened_on_every_api() -> None:
         assert home.node.tally.closed == {(api, "unauthenticated"): 1 for api in APIS}
 
 
-async def test_a_token_that_is_taken_away_opens_nothing_and_ends_what_is_open(tmp_path: Path) -> None:
+async def test_a_removed_token_is_rejected_and_its_connections_end(tmp_path: Path) -> None:
     async with served(tmp_path) as home, watching(home, "sse") as stream, watching(home, "ws") as socket:
         (tmp_path / "token").unlink()
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 401
@@ -50,7 +50,7 @@ class Clock:
         return self.now
 
 
-async def test_a_login_that_expires_ends_what_it_opened_on_every_api() -> None:
+async def test_an_expired_login_ends_its_connections_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
         clock = home.node.logins._clock = Clock()
@@ -64,7 +64,7 @@ async def test_a_login_that_expires_ends_what_it_opened_on_every_api() -> None:
         assert await with_token.call("echo", message="still here") == "still here"
 
 
-async def test_a_new_token_ends_the_logins_that_the_old_one_could_have_made(tmp_path: Path) -> None:
+async def test_a_new_token_ends_logins_and_codes_of_the_old_one(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         page = await _login(home)
         code = (await home.ask("POST", "/api/auth/code")).json["code"]
@@ -76,7 +76,7 @@ async def test_a_new_token_ends_the_logins_that_the_old_one_could_have_made(tmp_
         assert (await home.ask_tcp("GET", f"/login?code={code}", {"host": page["host"]})).status == 401
 
 
-async def test_the_hubs_end_is_told_on_every_api() -> None:
+async def test_the_hub_reports_its_shutdown_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
         clients = await _on_every_api(stack, home)
@@ -101,7 +101,7 @@ async def _ends(clients: list[Presence]) -> list[tuple[int | str, str]]:
 
 
 async def _login(home: Served) -> dict[str, str]:
-    """What a browser sends with each request of the hub's own page."""
+    """Log in; return the headers that a browser sends with each request of the hub's page."""
     code = (await home.ask("POST", "/api/auth/code")).json["code"]
     host = {"host": f"{CONSOLE}:{home.port}"}
     answer = await home.ask_tcp("GET", f"/login?code={code}", host)

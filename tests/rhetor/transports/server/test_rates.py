@@ -1,4 +1,4 @@
-"""How many messages are taken from one caller."""
+"""How many messages are accepted from one caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rhetor.transports.server.rates import MOST_CALLERS, Rates
 from tests.served import TOKEN, Served, served
 
 
-def test_a_burst_is_taken_and_then_so_many_a_second() -> None:
+def test_a_burst_is_accepted_then_the_rate_per_second_applies() -> None:
     rates = Rates(per_second=2.0, burst=5)
     for _ in range(5):
         rates.take("me", "ws", 100.0)
@@ -27,7 +27,7 @@ def test_a_burst_is_taken_and_then_so_many_a_second() -> None:
         rates.take("me", "ws", 10_000.0)
 
 
-def test_callers_and_apis_do_not_count_for_each_other() -> None:
+def test_callers_and_apis_are_counted_separately() -> None:
     rates = Rates(per_second=1.0, burst=1)
     for subject, api in (("me", "ws"), ("me", "ws.ai"), ("you", "ws")):
         rates.take(subject, api, 0.0)
@@ -35,12 +35,12 @@ def test_callers_and_apis_do_not_count_for_each_other() -> None:
             rates.take(subject, api, 0.0)
 
 
-def test_more_at_once_than_there_may_be_is_never_taken() -> None:
+def test_a_message_that_costs_more_than_the_burst_is_rejected() -> None:
     with pytest.raises(RateExceeded):
         Rates(per_second=50.0, burst=200).take("me", "ws", 0.0, 201)
 
 
-def test_the_callers_that_are_remembered_are_bounded() -> None:
+def test_the_number_of_remembered_callers_is_bounded() -> None:
     rates = Rates()
     for n in range(2 * MOST_CALLERS):
         rates.take(f"caller {n}", "ws", 0.0)
@@ -58,7 +58,7 @@ async def over_tcp(home: Served, method: str, path: str, body: Any = None) -> in
 
 
 @pytest.mark.anyio
-async def test_what_changes_something_is_counted_over_tcp_and_what_reads_is_not(tmp_path: Path) -> None:
+async def test_only_changes_over_tcp_are_counted_and_reads_are_not(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         home.node.rates = Rates(per_second=0.001, burst=3)
         message = "ai/apollo/message", {"content": "hi"}
@@ -73,7 +73,7 @@ async def test_what_changes_something_is_counted_over_tcp_and_what_reads_is_not(
 
 
 @pytest.mark.anyio
-async def test_each_step_of_a_plan_counts_and_a_long_one_takes_all_there_is(tmp_path: Path) -> None:
+async def test_each_step_counts_and_a_long_plan_uses_the_whole_burst(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         home.node.rates = Rates(per_second=0.001, burst=4)
         operations = [{"id": f"o{n}", "ai": "apollo", "message": "hi"} for n in range(3)]

@@ -59,7 +59,7 @@ async def test_a_key_does_not_change_the_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201])
-async def test_a_key_of_the_wrong_length_is_refused_and_nothing_is_sent(tmp_path: Path, key: str) -> None:
+async def test_a_key_of_the_wrong_length_is_rejected_and_nothing_is_sent(tmp_path: Path, key: str) -> None:
     async with served(tmp_path) as home:
         answer = await home.ask("POST", MESSAGE, {"content": "hi"}, headers={"idempotency-key": key})
         assert answer.status == 422

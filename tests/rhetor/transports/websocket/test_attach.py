@@ -1,4 +1,4 @@
-"""Terminals that are attached to a program's, over real WebSockets."""
+"""Terminals attached to the terminal of a program, over real WebSockets."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rhetor.transports.websocket import connection
 
 pytestmark = pytest.mark.anyio
 
-# tells its size when that changes, and each line that it is typed; SIGINT is said, not obeyed. What a signal
-# says goes past `print`, which cannot be called while it is at work
+# reports its size when it changes, each typed line, and SIGINT, which does not end it. Signal handlers do
+# not use `print`, because it is not reentrant
 TELLS = """
 import os, signal, sys
 def size(*_): os.write(1, b"size %d %d\\n" % (os.get_terminal_size().lines, os.get_terminal_size().columns))
@@ -45,7 +45,7 @@ sys.stdin.readline()
 
 
 class Attached:
-    """A terminal on a program: what was said beside its bytes, and a screen that shows these."""
+    """A terminal attached to a program: the notices, and a screen that shows the output."""
 
     def __init__(self, socket: ClientConnection, rows: int, cols: int) -> None:
         self.socket = socket
@@ -65,7 +65,7 @@ class Attached:
                 await self.read()
 
     async def told(self, kind: str) -> dict[str, Any]:
-        """The next notice of that kind."""
+        """Return the next notice of that kind."""
         async with asyncio.timeout(SECONDS):
             while True:
                 for at, notice in enumerate(self.said):
@@ -97,17 +97,17 @@ async def attached(
 
 
 async def refused(home: Served, peer: str, token: str | None = TOKEN, mode: str = "rw") -> tuple[int, str]:
-    """The status and the code of the answer instead of a WebSocket."""
+    """Return status and code of the response to a rejected upgrade."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     with pytest.raises(websockets.InvalidStatus) as caught:
         url = f"ws://127.0.0.1:{home.port}/ws/attach/{peer}?mode={mode}"
         async with connect(url, additional_headers=headers, proxy=None):
-            raise AssertionError("it was let in")
+            raise AssertionError("the upgrade was accepted")
     response = caught.value.response
     return response.status_code, json.loads(response.body)["code"]
 
 
-async def test_what_cannot_be_attached_to_is_refused_before_the_upgrade() -> None:
+async def test_attaching_to_something_unsuitable_is_rejected_before_the_upgrade() -> None:
     async with with_programs() as home:
         await home.announce("pipe", "cat")
         gone = await home.announce("gone", "cat", kind="terminal")
@@ -122,7 +122,7 @@ async def test_what_cannot_be_attached_to_is_refused_before_the_upgrade() -> Non
         assert await refused(home, "pipe", "0" * 64) == (401, "unauthenticated")
 
 
-async def test_who_attaches_is_shown_the_screen_as_it_is_and_types() -> None:
+async def test_an_attached_client_gets_the_current_screen_and_can_type() -> None:
     async with with_programs() as home:
         peer = await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as first:
@@ -136,7 +136,7 @@ async def test_who_attaches_is_shown_the_screen_as_it_is_and_types() -> None:
                 assert (welcome["rows"], welcome["cols"]) == (24, 80)
                 assert [client["mode"] for client in welcome["clients"]] == ["rw", "rw"]
                 await second.told("replayed")
-                await second.until_shown("heard one")  # the replay may be a moment old: what it lacks follows
+                await second.until_shown("heard one")  # the replay may be a moment old; the rest follows
                 assert second.screen.text() == shown
                 assert second.screen.cursor == first.screen.cursor
                 await second.socket.send(b"two\r")
@@ -146,7 +146,7 @@ async def test_who_attaches_is_shown_the_screen_as_it_is_and_types() -> None:
                 await first.until_shown("interrupted")
 
 
-async def test_those_who_type_agree_on_the_smallest_size_and_are_told() -> None:
+async def test_clients_that_type_share_the_smallest_size_and_are_notified() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as first:
@@ -155,11 +155,11 @@ async def test_those_who_type_agree_on_the_smallest_size_and_are_told() -> None:
             await first.size(40, 120)
             assert await first.told("size") == {"type": "size", "rows": 40, "cols": 120}
             await first.until_shown("size 40 120")
-            async with attached(home, "p") as second, attached(home, "p", "r") as looker:
-                ids = [(await each.told("attached"))["id"] for each in (second, looker)]
-                await looker.size(5, 5)  # who only looks does not count
+            async with attached(home, "p") as second, attached(home, "p", "r") as read_only_client:
+                ids = [(await each.told("attached"))["id"] for each in (second, read_only_client)]
+                await read_only_client.size(5, 5)  # the size of a read-only client does not count
                 await second.size(50, 90)
-                for each in (first, second, looker):
+                for each in (first, second, read_only_client):
                     assert await each.told("size") == {"type": "size", "rows": 40, "cols": 90}
                 await first.until_shown("size 40 90")
                 assert [c["id"] for c in (await first.told("clients"))["clients"]] == [me, ids[0]]
@@ -175,12 +175,12 @@ async def test_those_who_type_agree_on_the_smallest_size_and_are_told() -> None:
             assert await alone.told("size") == {"type": "size", "rows": 12, "cols": 34}
 
 
-async def test_who_only_looks_cannot_type() -> None:
+async def test_a_read_only_client_cannot_type() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
-        async with attached(home, "p") as typing, attached(home, "p", "r") as looking:
-            await looking.socket.send(b"never\r")
-            assert await looking.closed() == 4003
+        async with attached(home, "p") as typing, attached(home, "p", "r") as read_only:
+            await read_only.socket.send(b"never\r")
+            assert await read_only.closed() == 4003
             await typing.socket.send(b"mine\r")
             await typing.until_shown("heard mine")
             assert not any("never" in line for line in typing.screen.text())
@@ -189,7 +189,7 @@ async def test_who_only_looks_cannot_type() -> None:
 @pytest.mark.parametrize(
     "frame", ["{", "[]", '{"type":"size","rows":0,"cols":1}', '{"type":"size","rows":1}']
 )
-async def test_a_frame_that_makes_no_sense_is_answered_and_the_tenth_one_closes(frame: str) -> None:
+async def test_an_invalid_frame_is_answered_with_an_error_and_the_tenth_closes(frame: str) -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as bad, attached(home, "p") as good:
@@ -204,7 +204,7 @@ async def test_a_frame_that_makes_no_sense_is_answered_and_the_tenth_one_closes(
             await good.until_shown("heard on")
 
 
-async def test_all_are_told_how_the_program_ended() -> None:
+async def test_all_clients_get_the_exit_of_the_program() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as first, attached(home, "p", "r") as second:
@@ -215,7 +215,7 @@ async def test_all_are_told_how_the_program_ended() -> None:
                 assert await each.closed() == 1000
 
 
-async def test_all_are_told_that_the_program_was_lost() -> None:
+async def test_all_clients_are_notified_of_a_lost_program() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as first:
@@ -225,7 +225,9 @@ async def test_all_are_told_that_the_program_was_lost() -> None:
             assert await first.closed() == 1000
 
 
-async def test_who_does_not_read_delays_nobody_and_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_read_delays_no_other_and_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connection, "STALL_SECONDS", 8.0)
     kept = {"segment_bytes": 1 << 18, "keep_bytes": 1 << 18}
     async with with_programs(seconds=120, spools=kept) as home:
@@ -236,15 +238,15 @@ async def test_who_does_not_read_delays_nobody_and_is_sent_away(monkeypatch: pyt
             await quick.socket.send(b"go\r")
             await _flooded(quick)
             async with asyncio.timeout(60):
-                while not home.node.tally.closed:  # noqa: ASYNC110  # nobody else is told of it
+                while not home.node.tally.closed:  # noqa: ASYNC110  # there is no event for it
                     await asyncio.sleep(0.02)
             assert await slow.closed() == 4008
             async with attached(home, "p", "r") as again:
-                await _flooded(again)  # the screen that it is shown first may be some way behind
+                await _flooded(again)  # its first screen may be far behind
 
 
 async def _flooded(terminal: Attached) -> None:
-    """Read up to the flood's end; only that is drawn."""
+    """Read up to the end of the flood, and draw only that."""
     async with asyncio.timeout(90):
         while not any("flooded" in line for line in terminal.screen.text()):
             item = await terminal.socket.recv()

@@ -1,4 +1,4 @@
-"""Binary content on sockets: announced and sent, read as the same pair, kept beside the log."""
+"""Binary content on sockets: announced and sent, read as the same pair, stored next to the log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def head_of(home: Served, socket_id: str) -> Any:
 
 
 @pytest.mark.parametrize("socket_id", ["team-chat-all", GROUP])
-async def test_all_connections_of_a_socket_read_the_pair_that_one_wrote(
+async def test_all_connections_of_a_socket_read_the_pair_that_one_of_them_wrote(
     tmp_path: Path, socket_id: str
 ) -> None:
     async with (
@@ -73,7 +73,7 @@ async def test_all_connections_of_a_socket_read_the_pair_that_one_wrote(
         ]
 
 
-async def test_what_was_written_while_nobody_read_waits_and_comes_in_order(tmp_path: Path) -> None:
+async def test_binary_content_written_without_readers_is_read_later_in_order(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     parts = [bytes([n]) * (n + 1) for n in range(5)]
     async with served(tmp_path, store=store) as home, talking_on(home, GROUP) as one:
@@ -86,7 +86,7 @@ async def test_what_was_written_while_nobody_read_waits_and_comes_in_order(tmp_p
         assert [frame["content"] for frame in await two.reads(3)] == parts[2:]
 
 
-async def test_the_largest_frame_is_taken_and_one_byte_more_is_not(tmp_path: Path) -> None:
+async def test_the_largest_frame_is_accepted_and_one_byte_more_is_rejected(tmp_path: Path) -> None:
     largest = os.urandom(1 << 20) * 16
     async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
         await talker.write_bytes(largest)
@@ -99,13 +99,13 @@ async def test_the_largest_frame_is_taken_and_one_byte_more_is_not(tmp_path: Pat
         assert (await talker.read())["content"] == b"small"
 
 
-async def test_a_peer_that_reads_text_refuses_bytes_and_nothing_is_kept(tmp_path: Path) -> None:
+async def test_a_text_only_peer_rejects_binary_content_and_nothing_is_stored(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         await created(home)
         for socket_id, peer in (("apollo-1", "apollo"), ("rhetor", "hub:rhetor")):
             async with talking_on(home, socket_id) as talker:
                 before = await head_of(home, socket_id)
-                for _ in range(12):  # it is understood, so it is no fault
+                for _ in range(12):  # the frame is valid, so it does not count as an invalid one
                     await talker.write_bytes(WAV)
                     frame = await talker.read()
                     assert (frame["type"], frame["code"], frame["peer"]) == ("error", "text_only", peer)
@@ -118,7 +118,7 @@ async def test_a_peer_that_reads_text_refuses_bytes_and_nothing_is_kept(tmp_path
 ANNOUNCED = {"type": "write", "media_type": "audio/wav", "bytes": 3}
 
 
-async def test_pairs_that_are_none_are_told_so_and_the_socket_goes_on(tmp_path: Path) -> None:
+async def test_incomplete_pairs_are_errors_and_the_socket_stays_open(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
         for frames in ([ANNOUNCED, b"1234"], [ANNOUNCED, b""], [b"123"]):
             await talker.send(*frames)
@@ -148,7 +148,7 @@ async def code_of(talker: Talker) -> Any:
     return frame["code"]
 
 
-async def test_the_same_key_keeps_one(tmp_path: Path) -> None:
+async def test_a_repeated_command_id_stores_one_blob(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
         await talker.write_bytes(WAV, command_id="k")
         await talker.write_bytes(WAV, command_id="k")
@@ -159,7 +159,7 @@ async def test_the_same_key_keeps_one(tmp_path: Path) -> None:
         assert await code_of(talker) == "key_reused"
 
 
-async def test_only_its_owner_reads_a_blob_as_something_to_save(tmp_path: Path) -> None:
+async def test_a_blob_is_served_only_to_its_owner_and_as_an_attachment(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         team = await home.hub.execute(OTHER, StartSession("team:all"))
         theirs = await home.hub.execute(OTHER, KeepBlob(team.id, "text/html", b"<script>"))
@@ -176,7 +176,7 @@ async def test_only_its_owner_reads_a_blob_as_something_to_save(tmp_path: Path) 
             assert (await home.ask("GET", f"/api/v2/blobs/{id}")).status == 404
 
 
-async def test_content_that_is_no_longer_there_is_told_in_its_place(tmp_path: Path) -> None:
+async def test_missing_or_damaged_content_is_reported_in_its_place(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         async with talking_on(home, GROUP) as talker:
             await talker.write_bytes(b"gone")
@@ -195,7 +195,7 @@ async def test_content_that_is_no_longer_there_is_told_in_its_place(tmp_path: Pa
         ]
 
 
-async def test_what_no_event_tells_of_is_taken_away_at_the_start(tmp_path: Path) -> None:
+async def test_blobs_without_an_event_are_deleted_at_startup(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home, talking_on(home, GROUP) as talker:
         await talker.write_bytes(WAV)
@@ -207,7 +207,7 @@ async def test_what_no_event_tells_of_is_taken_away_at_the_start(tmp_path: Path)
         assert blobs_in(tmp_path) == {id_of(WAV): WAV}
 
 
-async def test_where_nothing_can_be_written_it_is_refused_whole(tmp_path: Path) -> None:
+async def test_content_that_cannot_be_stored_is_rejected_without_an_event(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking_on(home, GROUP) as talker:
         (tmp_path / "blobs").write_text("a file where the folder would be")
         await talker.write_bytes(WAV)

@@ -1,4 +1,4 @@
-"""Clients that send more than is taken, on every WebSocket."""
+"""Clients that send more than the limits, on every WebSocket."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ MESSAGES = {
 @pytest.mark.parametrize("api", SOCKETS)
 async def test_ten_thousand_messages_at_once_close_with_4013(api: str) -> None:
     async with with_programs(seconds=60) as home, terminal(home):
-        home.node.rates = Rates(
-            per_second=1.0, burst=200
-        )  # so that a slow machine cannot keep up with it, either
+        home.node.rates = Rates(per_second=1.0, burst=200)  # so low that even a slow machine reaches it
         async with watching(home, api) as flooding, watching(home, "ws") as other:
             _send(flooding, Frame(Opcode.TEXT, MESSAGES[api]).serialize(mask=True) * FLOOD)
             assert await flooding.ended() == (4013, "rate_exceeded")
-            if api != "ws":  # the other's api has the same limit
-                assert await other.call("echo", message="not held up") == "not held up"
+            if api != "ws":  # on the same API, the limit applies to both
+                assert await other.call("echo", message="not delayed") == "not delayed"
 
 
 @pytest.mark.parametrize("api", SOCKETS)
@@ -42,7 +40,7 @@ async def test_a_frame_of_17_mib_closes_with_1009(api: str, opcode: Opcode) -> N
         try:
             await client.socket.send(b"x" * (17 << 20), text=opcode is Opcode.TEXT)
         except ConnectionClosed:
-            pass  # it is closed as soon as the length is seen
+            pass  # the connection is closed as soon as the length is read
         assert (await client.ended())[0] == 1009
 
 

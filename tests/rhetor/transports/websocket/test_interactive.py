@@ -1,4 +1,4 @@
-"""The interactive loop behind its api: sessions, tools, pauses, ends, connections that come and go."""
+"""The interactive loop: sessions, tools, pauses, ends, connections that come and go."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_message_is_accepted_before_its_first_chunk_and_ends_with_one_fi
         assert "".join(chunk["chunk"] for chunk in chunks) == "He llo"
         assert [chunk["isFinal"] for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
         assert {chunk["sessionId"] for chunk in chunks} == {session}
-        last = 1  # the number of the status that followed the start
+        last = 1  # the number of the status after the start
         for chunk in chunks:
             assert chunk["prev"] == last < chunk["seq"]
             last = chunk["seq"]
@@ -66,7 +66,7 @@ async def test_a_message_is_accepted_before_its_first_chunk_and_ends_with_one_fi
         assert completed.message_id == accepted["messageId"]
 
 
-async def test_the_reply_comes_first_also_where_the_answer_is_faster(
+async def test_the_reply_comes_before_the_chunks_even_of_a_fast_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with looped(tmp_path) as (home, caller):
@@ -76,7 +76,7 @@ async def test_the_reply_comes_first_also_where_the_answer_is_faster(
             found = await execute(principal, command)
             await home.seen(session, lambda payload: isinstance(payload, TurnCompleted))
             for _ in range(10):
-                await asyncio.sleep(0)  # who follows had its chance
+                await asyncio.sleep(0)  # give followers time to run
             return found
 
         monkeypatch.setattr(home.hub, "execute", slow)
@@ -85,7 +85,7 @@ async def test_the_reply_comes_first_also_where_the_answer_is_faster(
         assert len(await caller.final()) == 2
 
 
-async def test_the_peer_is_the_configured_one_where_none_is_named(tmp_path: Path) -> None:
+async def test_a_session_without_a_peer_uses_the_configured_one(tmp_path: Path) -> None:
     async with looped(tmp_path) as (home, caller):
         for wished, expected in ((None, "apollo"), ("athena-ai", "athena")):
             session = await start(caller, **({"peer": wished} if wished else {}))
@@ -111,7 +111,7 @@ async def test_an_empty_answer_has_its_final_chunk(tmp_path: Path) -> None:
         ([Text("Well, "), ProviderCut("it broke off")], "provider_cut", "Well, "),
     ],
 )
-async def test_a_failed_turn_is_told_and_the_session_goes_on(
+async def test_a_failed_turn_is_reported_and_the_session_continues(
     tmp_path: Path, script: Any, reason: str, said: str
 ) -> None:
     async with looped(tmp_path, script, [Text("Yes."), Done()]) as (_, caller):
@@ -127,7 +127,7 @@ async def test_a_failed_turn_is_told_and_the_session_goes_on(
         assert "".join(chunk["chunk"] for chunk in await caller.final(2)) == said + "Yes."
 
 
-async def test_an_interrupted_turn_is_told_with_one_final(tmp_path: Path) -> None:
+async def test_an_interrupted_turn_is_reported_with_one_final_chunk(tmp_path: Path) -> None:
     async with looped(tmp_path, [Text("Well, "), asyncio.Event(), Done()]) as (home, caller):
         session = await start(caller)
         await say(caller, session)
@@ -141,7 +141,7 @@ async def test_an_interrupted_turn_is_told_with_one_final(tmp_path: Path) -> Non
 WISH = ToolUse("call_1", "weather", {"place": {"town": "Pylos", "at": [1.5, None]}}, "client")
 
 
-async def test_a_tool_is_called_and_its_result_taken_once(tmp_path: Path) -> None:
+async def test_a_tool_call_accepts_one_result(tmp_path: Path) -> None:
     given = asyncio.Event()
     async with looped(tmp_path, [WISH, given, Text("Rain."), Done()]) as (_, caller):
         session = await start(caller)
@@ -163,7 +163,7 @@ async def test_a_tool_is_called_and_its_result_taken_once(tmp_path: Path) -> Non
         assert await caller.code("provideToolResult", answer) == -32602
 
 
-async def test_tools_and_the_wishes_of_the_session_reach_the_model(tmp_path: Path) -> None:
+async def test_tools_prompt_and_language_of_a_session_reach_the_model(tmp_path: Path) -> None:
     from tests.provider import Script
     from tests.provider import ToolCall as Wished
 
@@ -194,7 +194,7 @@ async def test_tools_and_the_wishes_of_the_session_reach_the_model(tmp_path: Pat
         assert "grey" in json.dumps(second["messages"])
 
 
-async def test_a_paused_session_keeps_what_is_sent_until_it_is_resumed(tmp_path: Path) -> None:
+async def test_a_paused_session_holds_messages_until_it_is_resumed(tmp_path: Path) -> None:
     async with looped(tmp_path) as (home, caller):
         session = await start(caller)
         assert await caller.result("pauseSession", sessionId=session) == {"status": 4}
@@ -207,7 +207,7 @@ async def test_a_paused_session_keeps_what_is_sent_until_it_is_resumed(tmp_path:
         assert caller.statuses() == [(4, "paused"), (1, "active")]
 
 
-async def test_a_session_is_stopped_while_it_speaks_and_a_second_time_and_before_it_was(
+async def test_stopping_works_during_a_turn_twice_and_for_unknown_sessions(
     tmp_path: Path,
 ) -> None:
     async with looped(tmp_path, [Text("Well, "), asyncio.Event(), Done()]) as (home, caller):
@@ -226,7 +226,7 @@ async def test_a_session_is_stopped_while_it_speaks_and_a_second_time_and_before
         assert home.hub.state.runners == {}
 
 
-async def test_echo_says_back_what_it_was_given(tmp_path: Path) -> None:
+async def test_echo_returns_its_parameters(tmp_path: Path) -> None:
     async with looped(tmp_path) as (_, caller):
         assert await caller.result("echo", {"message": {"a": [1, None, "ä\u2028"]}, "b": 2}) == {
             "a": [1, None, "ä\u2028"]
@@ -236,7 +236,7 @@ async def test_echo_says_back_what_it_was_given(tmp_path: Path) -> None:
         assert await caller.result("echo", ["x"]) == ["x"]
 
 
-async def test_a_session_of_somebody_else_is_as_if_it_were_not(tmp_path: Path) -> None:
+async def test_a_session_of_another_owner_looks_as_if_it_did_not_exist(tmp_path: Path) -> None:
     async with looped(tmp_path) as (home, caller):
         theirs = await home.hub.execute(OTHER, StartSession("apollo"))
         for method, more in (
@@ -252,10 +252,10 @@ async def test_a_session_of_somebody_else_is_as_if_it_were_not(tmp_path: Path) -
         kept = await home.hub.execute(OTHER, StopSession(theirs.id))
         assert kept.state == "stopped"
         payloads = await home.log(theirs.id)
-        assert len(payloads) == 2  # it was its owner's stop that ended it
+        assert len(payloads) == 2  # the owner's stop ended it
 
 
-async def test_another_connection_takes_up_what_was_missed(tmp_path: Path) -> None:
+async def test_another_connection_receives_missed_chunks(tmp_path: Path) -> None:
     go = asyncio.Event()
     script = [Text("one "), go, Text("two "), Text("three"), Done()]
     async with served(tmp_path, script, limits=LIMITS) as home:
@@ -281,7 +281,7 @@ async def test_another_connection_takes_up_what_was_missed(tmp_path: Path) -> No
             assert "".join(chunk["chunk"] for chunk in whole) == "one two threeapollo heard: more"
 
 
-async def test_a_cursor_that_is_lost_is_told_and_nothing_is_followed(tmp_path: Path) -> None:
+async def test_a_lost_cursor_is_reported_and_nothing_is_followed(tmp_path: Path) -> None:
     async with looped(tmp_path) as (_, caller):
         session = await start(caller)
         other, ahead = "0" * 32 + ":1", 10**6
@@ -307,7 +307,7 @@ async def test_a_reader_whose_position_is_lost_is_closed_with_4010(tmp_path: Pat
         assert await caller.closed() == (4010, "position_lost: epoch_changed")
 
 
-async def test_a_message_without_resuming_first_is_answered_on_the_connection_that_sent_it(
+async def test_a_message_without_a_resume_is_answered_on_its_own_connection(
     tmp_path: Path,
 ) -> None:
     async with looped(tmp_path) as (home, first):
@@ -318,7 +318,7 @@ async def test_a_message_without_resuming_first_is_answered_on_the_connection_th
                 assert [c["chunk"] for c in await caller.final()] == ["apollo heard: from elsewhere", ""]
 
 
-async def test_the_same_command_is_done_once(tmp_path: Path) -> None:
+async def test_a_repeated_command_runs_once(tmp_path: Path) -> None:
     async with looped(tmp_path) as (home, caller):
         session = await start(caller)
         first = await say(caller, session, command_id="k1")
@@ -331,7 +331,7 @@ async def test_the_same_command_is_done_once(tmp_path: Path) -> None:
         assert len(home.driver.heard) == 1
 
 
-async def test_a_message_that_makes_no_sense_is_told_so(tmp_path: Path) -> None:
+async def test_an_invalid_message_is_rejected(tmp_path: Path) -> None:
     async with looped(tmp_path) as (_, caller):
         session = await start(caller)
         for message in ("", "   ", 7, None):
@@ -342,7 +342,7 @@ async def test_a_message_that_makes_no_sense_is_told_so(tmp_path: Path) -> None:
         assert await caller.result("echo", message="still there") == "still there"
 
 
-async def test_a_session_that_is_busy_refuses_where_it_is_asked_to(tmp_path: Path) -> None:
+async def test_if_busy_refuse_rejects_a_message_to_a_busy_session(tmp_path: Path) -> None:
     async with looped(tmp_path, [asyncio.Event(), Done()]) as (_, caller):
         session = await start(caller)
         await say(caller, session)
@@ -350,7 +350,9 @@ async def test_a_session_that_is_busy_refuses_where_it_is_asked_to(tmp_path: Pat
         assert (reply["error"]["code"], reply["error"]["data"]["code"]) == (-32003, "peer_busy")
 
 
-async def test_a_store_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_failure_is_reported_as_retryable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with looped(tmp_path) as (home, caller):
         session = await start(caller)
 
@@ -365,7 +367,7 @@ async def test_a_store_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.
         assert (await caller.final())[-1]["isFinal"]
 
 
-async def test_a_left_session_is_stopped_after_its_time_and_not_before_its_turn_ended(tmp_path: Path) -> None:
+async def test_a_detached_session_stops_after_its_ttl_and_its_running_turn(tmp_path: Path) -> None:
     go = asyncio.Event()
     limits = Limits(default_peer="apollo", detach_ttl=0.05)
     async with served(tmp_path, [Text("one "), go, Text("two"), Done()], limits=limits) as home:
@@ -382,7 +384,7 @@ async def test_a_left_session_is_stopped_after_its_time_and_not_before_its_turn_
         assert types[-2:] == ["turn.completed", "session.state"]
 
 
-async def test_a_left_session_whose_client_comes_back_goes_on(tmp_path: Path) -> None:
+async def test_a_detached_session_continues_if_its_client_returns(tmp_path: Path) -> None:
     limits = Limits(default_peer="apollo", detach_ttl=0.2)
     async with served(tmp_path, limits=limits) as home:
         async with calling(home, "/ws") as first:
@@ -395,7 +397,7 @@ async def test_a_left_session_whose_client_comes_back_goes_on(tmp_path: Path) ->
             assert (await second.final())[-1]["isFinal"]
 
 
-async def test_a_session_of_another_api_is_not_ended_by_who_looked_at_it(tmp_path: Path) -> None:
+async def test_following_a_session_of_another_api_does_not_end_it(tmp_path: Path) -> None:
     limits = Limits(default_peer="apollo", detach_ttl=0.05)
     async with served(tmp_path, limits=limits) as home:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
@@ -406,7 +408,7 @@ async def test_a_session_of_another_api_is_not_ended_by_who_looked_at_it(tmp_pat
         assert (await home.ask("GET", f"/api/v2/sessions/{made}")).json["state"] == "active"
 
 
-async def test_twelve_clients_at_once_are_each_told_their_own(tmp_path: Path) -> None:
+async def test_twelve_concurrent_clients_each_get_their_own_answer(tmp_path: Path) -> None:
     barrier = asyncio.Barrier(12)
     scripts = [[barrier, *(Text(f"{n}.{i} ") for i in range(20)), Done()] for n in range(12)]
     async with served(tmp_path, *scripts, limits=LIMITS) as home:
@@ -427,7 +429,7 @@ async def test_twelve_clients_at_once_are_each_told_their_own(tmp_path: Path) ->
         assert home.driver.most_at_once == 12
 
 
-async def test_one_connection_talks_in_several_sessions_at_once(tmp_path: Path) -> None:
+async def test_one_connection_can_use_several_sessions_at_once(tmp_path: Path) -> None:
     first, second = asyncio.Event(), asyncio.Event()
     async with looped(tmp_path, [first, Text("a"), Done()], [second, Text("b"), Done()]) as (_, caller):
         one, two = await start(caller), await start(caller, peer="athena")

@@ -1,4 +1,4 @@
-"""Sockets that have names: written to, read in order, resumed, and the same log as at every other api."""
+"""Named sockets: written to, read in order, resumed, with the same log as every other API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPECIALISTS = ["apollo", "athena", "prometheus"]
 
 
 async def refused(home: Served, path: str) -> tuple[int, str]:
-    """Status and code of what is said before the upgrade."""
+    """Return status and code of the response to a rejected upgrade."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with pytest.raises(InvalidStatus) as error:
         async with connect(f"ws://127.0.0.1:{home.port}{path}", additional_headers=headers):
@@ -55,7 +55,7 @@ async def events_of(home: Served, session_id: str) -> list[Frame]:
 
 
 async def until_free(home: Served, session_id: str) -> None:
-    """Until no turn runs or waits there: an answer is told a little before that."""
+    """Wait until no turn runs or is queued; an answer arrives shortly before that."""
     while True:
         heard = home.hub.state.notifier.next()
         if session_id not in home.hub.state.runners:
@@ -63,8 +63,8 @@ async def until_free(home: Served, session_id: str) -> None:
         await heard.wait()
 
 
-async def waits(home: Served, socket_id: str, count: int) -> None:
-    """Until so many whole messages wait in the socket."""
+async def until_unread(home: Served, socket_id: str, count: int) -> None:
+    """Wait until `count` whole messages are unread in the socket."""
     async with asyncio.timeout(20):
         while True:
             listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
@@ -73,7 +73,7 @@ async def waits(home: Served, socket_id: str, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_is_written_is_answered_with_the_header_of_the_socket(tmp_path: Path) -> None:
+async def test_a_message_is_answered_with_the_header_of_the_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
         assert made == {
@@ -99,7 +99,7 @@ async def test_what_is_written_is_answered_with_the_header_of_the_socket(tmp_pat
         }
 
 
-async def test_with_stream_the_chunks_come_before_the_whole(tmp_path: Path) -> None:
+async def test_with_stream_the_chunks_come_before_the_whole_answer(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("He "), Text("llo"), Done()]) as home:
         await created(home, "@code-analysis")
         async with talking_on(home, "apollo-1", stream=1) as talker:
@@ -121,7 +121,7 @@ async def test_a_socket_with_a_model_that_no_provider_knows_is_not_opened(tmp_pa
         assert "apollo" not in [socket["ai"] for socket in listed]
 
 
-async def test_the_socket_remembers_and_speaks_as_it_was_opened(tmp_path: Path) -> None:
+async def test_a_socket_keeps_its_history_prompt_model_and_context(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home, prompt="Be brief.", model="openai/gpt-x", context={"screen": "main"})
         async with talking_on(home, made["socket_id"]) as talker:
@@ -138,7 +138,7 @@ async def test_the_socket_remembers_and_speaks_as_it_was_opened(tmp_path: Path) 
         assert voice["besides"].endswith('\n{"screen":"main"}')
 
 
-async def test_messages_that_nobody_reads_wait_and_come_in_order_also_after_a_restart(tmp_path: Path) -> None:
+async def test_unread_messages_are_read_later_in_order_even_after_a_restart(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:
         made = await created(home)
@@ -147,18 +147,18 @@ async def test_messages_that_nobody_reads_wait_and_come_in_order_also_after_a_re
                 "POST", f"/api/v2/sessions/{made['session_id']}/message", {"message": text}
             )
             assert answer.status == 200
-        await waits(home, "apollo-1", 3)
+        await until_unread(home, "apollo-1", 3)
         async with talking_on(home, "apollo-1") as talker:
             assert contents(await talker.reads(2)) == ["apollo heard: one", "apollo heard: two"]
             assert contents(await talker.reads(1)) == ["apollo heard: three"]
-        await waits(home, "apollo-1", 0)
+        await until_unread(home, "apollo-1", 0)
     async with served(tmp_path, store=store) as home:
         await home.ask("POST", f"/api/v2/sessions/{made['session_id']}/message", {"message": "four"})
-        async with talking_on(home, "apollo-1") as talker:  # what was given is not given again
+        async with talking_on(home, "apollo-1") as talker:  # read messages are not sent again
             assert contents(await talker.reads(1)) == ["apollo heard: four"]
 
 
-async def test_a_cursor_goes_on_where_it_says_and_a_lost_one_is_told(tmp_path: Path) -> None:
+async def test_a_socket_resumes_after_a_cursor_and_reports_a_lost_one(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
         async with talking_on(home, "apollo-1") as talker:
@@ -228,7 +228,7 @@ async def test_every_api_shows_the_same_log(tmp_path: Path) -> None:
                 break
 
 
-async def test_the_team_chat_gives_every_specialists_answer_with_its_header(tmp_path: Path) -> None:
+async def test_the_team_chat_has_every_specialists_answer_with_its_header(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking_on(home, "team-chat-all") as talker:
         await talker.write("hi")
         frames = await talker.reads(3)
@@ -244,7 +244,7 @@ async def test_the_team_chat_gives_every_specialists_answer_with_its_header(tmp_
         assert sorted(remembered) == sorted(["hi", f"{name} heard: hi"] for name in SPECIALISTS)
 
 
-async def test_the_team_chat_streams_what_each_says_while_it_says_it(tmp_path: Path) -> None:
+async def test_the_team_chat_streams_the_chunks_of_each_member(tmp_path: Path) -> None:
     go = asyncio.Event()
     script = [Text("one "), go, Text("two"), Done()]
     async with (
@@ -264,7 +264,7 @@ async def test_the_team_chat_streams_what_each_says_while_it_says_it(tmp_path: P
 
 
 class LateStore(MemoryStore):
-    """Who shows a member's chunks is given them when the test says so, and not before."""
+    """Tasks that read a member's chunks wait until `go` is set."""
 
     def __init__(self) -> None:
         super().__init__(clock=lambda: 1_700_000_000_000)
@@ -277,7 +277,7 @@ class LateStore(MemoryStore):
         return await super().page(stream, after, limit)
 
 
-async def test_a_members_chunks_come_before_its_whole_answer_however_late_they_are(tmp_path: Path) -> None:
+async def test_even_late_chunks_of_a_member_come_before_its_whole_answer(tmp_path: Path) -> None:
     store = LateStore()
     async with served(tmp_path, store=store) as home, talking_on(home, "group:reviewers", stream=1) as talker:
         await talker.write("hi")
@@ -289,7 +289,7 @@ async def test_a_members_chunks_come_before_its_whole_answer_however_late_they_a
             assert [f["type"] for f in talker.all if f["ai"] == name] == ["chunk", "read"]
 
 
-async def test_a_member_that_fails_is_told_with_its_header_and_the_others_answer(tmp_path: Path) -> None:
+async def test_a_failed_member_is_reported_with_its_header_and_the_others_answer(tmp_path: Path) -> None:
     scripts = [[Text("fine"), Done()], [ProviderCut("it broke off")], [Text("fine"), Done()]]
     async with served(tmp_path, *scripts) as home, talking_on(home, "team-chat-all") as talker:
         await talker.write("hi")
@@ -303,7 +303,7 @@ async def test_a_member_that_fails_is_told_with_its_header_and_the_others_answer
         assert payloads[-1].text.count("[From ") == 2  # type: ignore[union-attr]
 
 
-async def test_a_session_with_a_team_answers_at_every_api(tmp_path: Path) -> None:
+async def test_a_session_with_a_team_is_answered_over_rest(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         body = {"specialist_id": "team:reviewers"}
         session = (await home.ask("POST", "/api/v2/sessions", body)).json["id"]
@@ -317,7 +317,7 @@ async def test_a_session_with_a_team_answers_at_every_api(tmp_path: Path) -> Non
         assert (await home.ask("POST", "/api/v2/ai/team:no/message", {"content": "hi"})).status == 404
 
 
-async def test_a_team_that_is_interrupted_lets_none_of_its_members_go_on(tmp_path: Path) -> None:
+async def test_interrupting_a_team_interrupts_all_members(tmp_path: Path) -> None:
     held = [Text("Well, "), asyncio.Event()]
     async with served(tmp_path, held, held, held) as home, talking_on(home, "team-chat-all") as talker:
         await talker.write("hi")
@@ -337,7 +337,7 @@ async def test_a_team_that_is_interrupted_lets_none_of_its_members_go_on(tmp_pat
             await home.seen(step.session_id, lambda payload: payload.type == "turn.interrupted")
 
 
-async def test_what_is_said_to_the_hub_itself_is_answered_by_the_hub(tmp_path: Path) -> None:
+async def test_the_hub_peer_answers_its_commands(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking_on(home, "rhetor") as talker:
         made = await created(home)
         words = ("help", "/Status", "peers", "teams", "sockets", "sessions", "what is love?")
@@ -355,7 +355,7 @@ async def test_what_is_said_to_the_hub_itself_is_answered_by_the_hub(tmp_path: P
         assert home.driver.heard == []
 
 
-async def test_a_turn_that_fails_is_an_error_and_the_next_one_is_answered(tmp_path: Path) -> None:
+async def test_a_failed_turn_is_an_error_frame_and_the_next_one_is_answered(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("Well, "), ProviderCut("it broke off")]) as home:
         await created(home)
         async with talking_on(home, "apollo-1") as talker:
@@ -391,7 +391,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("socket_id", ["apollo-1", "team-chat-all", "rhetor"])
-async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(
+async def test_an_invalid_frame_is_answered_with_an_error_and_the_tenth_closes(
     tmp_path: Path, socket_id: str
 ) -> None:
     async with served(tmp_path) as home:
@@ -402,7 +402,7 @@ async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(
                     await talker.send(frame)
                     told = await talker.read()
                     assert (told["type"], told["code"], told["retryable"]) == ("error", "malformed", False)
-                await talker.write("   ")  # empty: refused by the hub
+                await talker.write("   ")  # empty: rejected by the hub
                 assert (await talker.read())["code"] == "malformed"
                 await talker.send("nonsense")
                 assert await talker.closed() == (4501, "too_many_invalid")
@@ -411,7 +411,7 @@ async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(
         assert home.driver.heard == []
 
 
-async def test_what_is_refused_is_told_and_the_socket_goes_on(tmp_path: Path) -> None:
+async def test_a_rejected_message_is_reported_and_the_socket_stays_open(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("x"), asyncio.Event()], limits=Limits(message_bytes=1000)) as home:
         await created(home)
         async with talking_on(home, "apollo-1") as talker:
@@ -430,7 +430,7 @@ async def test_what_is_refused_is_told_and_the_socket_goes_on(tmp_path: Path) ->
             assert [(await talker.read())["type"] for _ in range(2)] == ["error", "read"]
 
 
-async def test_the_limits_of_every_api_hold(tmp_path: Path) -> None:
+async def test_named_sockets_have_the_limits_of_every_api(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         await created(home)
         home.node.rates = Rates(0.001, 3)
@@ -451,7 +451,7 @@ async def test_the_limits_of_every_api_hold(tmp_path: Path) -> None:
             assert (await talker.closed())[0] == 1007
 
 
-async def test_a_hub_that_ends_says_so_and_what_is_open_goes_on_under_the_next_one(tmp_path: Path) -> None:
+async def test_a_socket_closes_at_shutdown_and_resumes_under_the_next_hub(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home, talking_on(home, "team-chat-all") as talker:
         await talker.write("hi")
@@ -472,7 +472,7 @@ async def test_a_hub_that_ends_says_so_and_what_is_open_goes_on_under_the_next_o
         )
 
 
-async def test_a_session_that_is_restored_closes_the_socket_with_4010(tmp_path: Path) -> None:
+async def test_restoring_a_session_closes_its_socket_with_4010(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
         session = f"/api/v2/sessions/{made['session_id']}"
@@ -490,7 +490,7 @@ async def test_a_session_that_is_restored_closes_the_socket_with_4010(tmp_path: 
             assert [f["content"] for f in await talker.reads(1)] == ["apollo heard: three"]
 
 
-async def test_what_is_not_there_or_somebody_elses_is_refused_before_the_upgrade(tmp_path: Path) -> None:
+async def test_a_missing_or_foreign_socket_is_rejected_before_the_upgrade(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         theirs = await home.hub.execute(OTHER, OpenSocket("apollo"))
         for id in (theirs.id, "apollo-99", "nothing"):
@@ -503,7 +503,7 @@ async def test_what_is_not_there_or_somebody_elses_is_refused_before_the_upgrade
         assert [s["socket_id"] for s in listed] == ["team-chat-all", "rhetor", "group:reviewers", "apollo-2"]
 
 
-async def test_a_socket_that_is_closed_is_told_gone_and_its_name_is_not_used_again(tmp_path: Path) -> None:
+async def test_a_closed_socket_reports_its_end_and_its_id_is_not_reused(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
         async with talking_on(home, "apollo-1") as talker:
@@ -518,7 +518,7 @@ async def test_a_socket_that_is_closed_is_told_gone_and_its_name_is_not_used_aga
         assert len(await events_of(home, made["session_id"])) == 2
 
 
-async def test_a_socket_that_is_always_there_begins_anew_when_its_session_was_stopped(tmp_path: Path) -> None:
+async def test_a_built_in_socket_opens_a_new_session_if_its_session_was_stopped(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         async with talking_on(home, "rhetor") as talker:
             await talker.write("help")
@@ -530,7 +530,7 @@ async def test_a_socket_that_is_always_there_begins_anew_when_its_session_was_st
             assert (await talker.read())["session_id"] != session
 
 
-async def test_the_same_key_opens_one_socket(tmp_path: Path) -> None:
+async def test_a_repeated_command_id_opens_one_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         one, two = await created(home, command_id="k"), await created(home, command_id="k")
         assert one == two
@@ -541,7 +541,7 @@ async def test_the_same_key_opens_one_socket(tmp_path: Path) -> None:
             assert answer.json["code"] == code
 
 
-async def test_sockets_opened_at_once_have_different_names(tmp_path: Path) -> None:
+async def test_sockets_created_at_once_have_different_ids(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:
         made = await asyncio.gather(*(created(home) for _ in range(20)))
@@ -551,14 +551,14 @@ async def test_sockets_opened_at_once_have_different_names(tmp_path: Path) -> No
     await store.aclose()
 
 
-async def test_the_list_says_who_reads_and_what_waits(tmp_path: Path) -> None:
+async def test_the_list_has_readers_and_unread_messages_of_each_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
         async with talking_on(home, "apollo-1") as one, talking_on(home, "apollo-1") as two:
             await one.write("hi")
             for talker in (one, two):
                 assert contents(await talker.reads(1)) == ["apollo heard: hi"]
-            await waits(home, "apollo-1", 0)
+            await until_unread(home, "apollo-1", 0)
             *_, socket = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
             last = (await events_of(home, made["session_id"]))[-1]
             assert socket == {

@@ -1,4 +1,4 @@
-"""One peer over a WebSocket: asked, streamed, and followed, through the real api."""
+"""One peer over a WebSocket: chat, stream and subscribe, over real sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 OTHER = Principal("somebody else", local=True)
 
 
-async def test_chat_gives_the_whole_answer_and_its_session(tmp_path: Path) -> None:
+async def test_chat_returns_the_whole_answer_and_its_session(tmp_path: Path) -> None:
     async with served(tmp_path) as home, calling(home, "/ws/ai/apollo-ai") as caller:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
         result = await caller.result("chat", message="hi", session_id=made)
@@ -30,12 +30,12 @@ async def test_chat_gives_the_whole_answer_and_its_session(tmp_path: Path) -> No
         assert alone["session_id"] != made
 
 
-async def test_a_capability_is_answered_by_who_has_it(tmp_path: Path) -> None:
+async def test_a_capability_is_answered_by_a_peer_that_has_it(tmp_path: Path) -> None:
     async with served(tmp_path) as home, calling(home, "/ws/ai/@code-analysis") as caller:
         assert (await caller.result("chat", message="hi"))["ai"] == "apollo"
 
 
-async def test_a_stream_is_accepted_then_told_then_complete(tmp_path: Path) -> None:
+async def test_a_stream_is_accepted_then_sends_chunks_then_completes(tmp_path: Path) -> None:
     async with (
         served(tmp_path, [Text("He "), Text("llo"), Done()]) as home,
         calling(home, "/ws/ai/apollo") as caller,
@@ -59,7 +59,7 @@ async def test_a_stream_is_accepted_then_told_then_complete(tmp_path: Path) -> N
         (RateLimited("later"), -32001),
     ],
 )
-async def test_a_turn_that_fails_is_an_error_and_ends_a_stream(tmp_path: Path, error: Any, code: int) -> None:
+async def test_a_failed_turn_is_an_error_and_ends_a_stream(tmp_path: Path, error: Any, code: int) -> None:
     script = [Text("Well, "), error]
     async with served(tmp_path, script, script) as home, calling(home, "/ws/ai/apollo") as caller:
         reply = await caller.ask("chat", message="hi")
@@ -101,7 +101,7 @@ async def test_a_batch_with_chats_is_answered_together(tmp_path: Path) -> None:
         assert replies[3]["error"]["code"] == -32601
 
 
-async def test_in_a_batch_with_a_chat_what_a_call_announces_comes_behind_the_replies(tmp_path: Path) -> None:
+async def test_notifications_come_after_the_replies_of_a_batch_with_a_chat(tmp_path: Path) -> None:
     async with served(tmp_path) as home, calling(home, "/ws/ai/apollo") as caller:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
         calls = [
@@ -136,7 +136,7 @@ async def test_a_subscription_replays_and_then_follows(tmp_path: Path) -> None:
             assert [frame["params"] for frame in other.told] == events[4:]
 
 
-async def test_a_cursor_that_is_lost_is_the_answer(tmp_path: Path) -> None:
+async def test_subscribing_at_a_lost_cursor_returns_its_outcome(tmp_path: Path) -> None:
     async with served(tmp_path) as home, calling(home, "/ws/ai/apollo") as caller:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
         lost = await caller.result("subscribe", session_id=made, cursor="0" * 32 + ":1")
@@ -146,7 +146,7 @@ async def test_a_cursor_that_is_lost_is_the_answer(tmp_path: Path) -> None:
         assert await caller.code("subscribe", session_id=made, cursor="nonsense") == -32602
 
 
-async def test_what_is_not_there_or_somebody_elses_is_no_different(tmp_path: Path) -> None:
+async def test_missing_and_foreign_sessions_give_the_same_error(tmp_path: Path) -> None:
     async with served(tmp_path) as home, calling(home, "/ws/ai/apollo") as caller:
         theirs = await home.hub.execute(OTHER, StartSession("apollo"))
         for id in (theirs.id, "s_never"):
@@ -157,7 +157,7 @@ async def test_what_is_not_there_or_somebody_elses_is_no_different(tmp_path: Pat
         assert await caller.code("chat", message="a", session_id=other) == -32602
 
 
-async def test_an_anonymous_turn_whose_caller_went_away_is_interrupted(tmp_path: Path) -> None:
+async def test_an_anonymous_turn_is_interrupted_if_its_caller_disconnects(tmp_path: Path) -> None:
     limits = Limits(abandon_after=0.05)
     async with served(tmp_path, [Text("Well, "), asyncio.Event()], limits=limits) as home:
         async with calling(home, "/ws/ai/apollo") as caller:

@@ -1,4 +1,4 @@
-"""What every WebSocket shares: what is refused, what is bounded, who is closed and with which code."""
+"""What all WebSockets share: rejected frames, limits, and which connections are closed with which code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rhetor.transports.websocket.connection import SocketConnection
 
 pytestmark = pytest.mark.anyio
 LIMITS = Limits(default_peer="apollo")
-EXPIRED = SessionStateChanged("expired")  # of a session that was for one message
+EXPIRED = SessionStateChanged("expired")  # of a session that was opened for one message
 BOTH = pytest.mark.parametrize("path", ["/ws", "/ws/ai/apollo"])
 
 HOSTILE = [
@@ -61,7 +61,9 @@ async def started(caller: Caller) -> str:
 
 
 @BOTH
-async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(tmp_path: Path, path: str) -> None:
+async def test_an_invalid_frame_is_answered_with_an_error_and_the_tenth_closes(
+    tmp_path: Path, path: str
+) -> None:
     async with opened(tmp_path, path) as (_, caller):
         for frame in HOSTILE:
             await caller.send(frame)
@@ -78,7 +80,7 @@ async def test_a_frame_that_makes_no_sense_is_told_so_and_the_tenth_closes(tmp_p
 
 
 @BOTH
-async def test_every_error_has_a_code_a_detail_and_whether_it_may_pass(tmp_path: Path, path: str) -> None:
+async def test_every_error_has_a_code_a_detail_and_retryable(tmp_path: Path, path: str) -> None:
     async with opened(tmp_path, path) as (_, caller):
         calls: list[Any] = [
             "nonsense",
@@ -101,7 +103,7 @@ async def test_every_error_has_a_code_a_detail_and_whether_it_may_pass(tmp_path:
 
 
 @BOTH
-async def test_a_notice_gets_no_reply_whatever_comes_of_it(tmp_path: Path, path: str) -> None:
+async def test_a_notification_never_gets_a_reply(tmp_path: Path, path: str) -> None:
     async with opened(tmp_path, path) as (_, caller):
         for method in ("echo", "chat", "no.such.method", "stopSession"):
             await caller.send({"jsonrpc": "2.0", "method": method, "params": {}})
@@ -133,9 +135,7 @@ async def test_a_batch_is_answered_as_one_array(tmp_path: Path) -> None:
 
 
 @BOTH
-async def test_the_examples_of_the_standard_that_name_no_method_hold_on_the_api(
-    tmp_path: Path, path: str
-) -> None:
+async def test_the_examples_of_the_standard_are_answered_on_each_api(tmp_path: Path, path: str) -> None:
     fixtures = Path(__file__).parents[2] / "codec" / "fixtures" / "jsonrpc_examples.json"
     examples = json.loads(fixtures.read_text())
     async with opened(tmp_path, path) as (_, caller):
@@ -149,12 +149,12 @@ async def test_the_examples_of_the_standard_that_name_no_method_hold_on_the_api(
                 assert isinstance(answered, list) == isinstance(expected, list)
                 assert [reply["id"] for reply in replies] == [reply["id"] for reply in wanted]
                 codes = [reply["error"]["code"] for reply in replies]
-                # none of the standard's methods is there
+                # the methods of the examples do not exist here
                 assert codes == [reply.get("error", {"code": -32601})["code"] for reply in wanted]
         assert await caller.code("no.such.method") == -32601
 
 
-async def test_what_a_connection_has_under_way_is_bounded(
+async def test_the_number_of_concurrent_tasks_of_a_connection_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MOST_TASKS", 2)
@@ -166,7 +166,7 @@ async def test_what_a_connection_has_under_way_is_bounded(
         await caller.result("stopSession", sessionId=first)
         await caller.until(lambda frame: frame["params"].get("status") == 2)
         for _ in range(5):
-            assert await caller.result("echo", message=1) == 1  # the follower of what was stopped ends
+            assert await caller.result("echo", message=1) == 1  # the follower of the stopped session ends
         await started(caller)
 
 
@@ -187,9 +187,7 @@ async def test_a_text_above_8_mib_is_1009(tmp_path: Path, letter: str) -> None:
         assert await caller.closed() == (1009, "too_large")
 
 
-async def test_text_that_is_not_utf_8_is_1007_and_no_line_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_invalid_utf_8_is_1007_and_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(tmp_path) as (home, caller):
         caller.socket.transport.write(Frame(Opcode.TEXT, b'"\xc3\x28"').serialize(mask=True))
         assert (await caller.closed())[0] == 1007
@@ -205,7 +203,7 @@ async def test_a_message_in_too_many_fragments_is_1009(tmp_path: Path) -> None:
         assert (await caller.closed())[0] == 1009
 
 
-async def test_who_sends_too_much_over_tcp_is_closed_with_4013(tmp_path: Path) -> None:
+async def test_a_client_that_exceeds_the_rate_over_tcp_is_closed_with_4013(tmp_path: Path) -> None:
     async with served(tmp_path, limits=LIMITS) as home:
         home.node.rates = Rates(per_second=0.001, burst=20)
         async with calling_tcp(home, "/ws") as caller:
@@ -233,7 +231,7 @@ async def test_who_sends_too_much_over_tcp_is_closed_with_4013(tmp_path: Path) -
         ("/ws", {"Authorization": f"Bearer {TOKEN}", "Origin": "http://evil"}, 403),
     ],
 )
-async def test_what_is_refused_is_a_problem_before_the_upgrade(
+async def test_a_rejected_upgrade_is_answered_with_a_problem(
     tmp_path: Path, path: str, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with served(tmp_path, limits=LIMITS) as home:
@@ -245,7 +243,7 @@ async def test_what_is_refused_is_a_problem_before_the_upgrade(
         assert refused.value.response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_client_that_reads_nothing_is_closed_and_the_others_are_not_held_up(
+async def test_a_client_that_reads_nothing_is_closed_and_delays_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
@@ -261,7 +259,7 @@ async def test_a_client_that_reads_nothing_is_closed_and_the_others_are_not_held
         for caller in (stopped, *others):
             assert (await caller.result("resumeSession", sessionId=session))["outcome"] == "ok"
         await speaker.result("sendUserMessage", sessionId=session, message="hi")
-        # while the stopped one still holds its connection
+        # while the stalled client is still connected
         for chunks in await asyncio.gather(*(caller.final() for caller in (speaker, *others))):
             assert "".join(chunk["chunk"] for chunk in chunks) == "".join(texts)
         await closed.wait()
@@ -276,7 +274,7 @@ async def test_a_client_that_reads_nothing_is_closed_and_the_others_are_not_held
 
 
 def _told_when_closed(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set when the hub closes a connection for a reason of its own."""
+    """Return an event that is set when the hub closes a connection with an error."""
     closed, end = asyncio.Event(), SocketConnection.end
 
     def told(connection: SocketConnection, error: RhetorError) -> None:
@@ -292,7 +290,7 @@ def _alive(*kinds: type) -> list[Any]:
     return [each for each in gc.get_objects() if isinstance(each, kinds)]
 
 
-async def test_a_client_that_does_not_answer_pings_is_let_go(
+async def test_a_client_that_does_not_answer_pings_is_disconnected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SocketProtocol, "ping_seconds", 0.05)
@@ -301,13 +299,13 @@ async def test_a_client_that_does_not_answer_pings_is_let_go(
     limits = Limits(default_peer="apollo", detach_ttl=0.01)
     async with served(tmp_path, limits=limits) as home, calling(home, "/ws") as caller:
         session = await started(caller)
-        caller.socket.transport.pause_reading()  # as a client behind a cable that was pulled
+        caller.socket.transport.pause_reading()  # like a client behind a pulled cable
         await home.seen(session, is_stop)
         caller.socket.transport.resume_reading()
         assert (await caller.closed())[0] == 1011
 
 
-async def test_after_many_dropped_connections_nothing_of_them_is_left(tmp_path: Path) -> None:
+async def test_many_dropped_connections_leave_nothing_behind(tmp_path: Path) -> None:
     limits = Limits(default_peer="apollo", detach_ttl=0.01)
     async with served(tmp_path, limits=limits) as home:
         await home.ask("GET", "/healthz")
@@ -316,7 +314,7 @@ async def test_after_many_dropped_connections_nothing_of_them_is_left(tmp_path: 
         for session in dropped:
             await home.seen(session, lambda payload: payload in (SessionStateChanged("stopped"), EXPIRED))
         for _ in range(10):
-            await asyncio.sleep(0)  # what was woken by that comes to its end
+            await asyncio.sleep(0)  # let the tasks that this has woken finish
         assert {task.get_name() for task in asyncio.all_tasks()} - before == set()
         assert _alive(SocketConnection, SocketProtocol, LoopView, TurnView) == []
         state = home.hub.state
@@ -325,7 +323,7 @@ async def test_after_many_dropped_connections_nothing_of_them_is_left(tmp_path: 
 
 
 async def _dropped(home: Served, path: str) -> str:
-    """The session of a connection that was cut in the middle of its answer."""
+    """Cut a connection in the middle of its answer; return its session."""
     async with calling(home, path) as caller:
         if path == "/ws":
             session = await started(caller)
@@ -337,7 +335,7 @@ async def _dropped(home: Served, path: str) -> str:
         return session
 
 
-async def test_the_hubs_end_closes_with_1012(tmp_path: Path) -> None:
+async def test_a_shutdown_closes_connections_with_1012(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(served(tmp_path, [asyncio.Event()], limits=LIMITS))
         idle = await stack.enter_async_context(calling(home, "/ws"))

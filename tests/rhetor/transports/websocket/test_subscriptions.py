@@ -1,4 +1,4 @@
-"""Many streams on one connection of `/ws`, and permissions as they come and go, through the real api."""
+"""Many streams on one connection of `/ws`, and permission requests as they come and go, over real sockets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def page(home: Served, session: str) -> list[Frame]:
 
 
 def events(caller: Caller, subscription: str) -> list[Frame]:
-    """What was told under a name, as the log has it."""
+    """Return the events of a subscription, in the form of the log."""
     told = [f["params"] for f in caller.told if f["params"]["subscription"] == subscription]
     return [{name: value for name, value in event.items() if name != "subscription"} for event in told]
 
@@ -52,7 +52,7 @@ async def until_told(caller: Caller, subscription: str, seq: int) -> None:
     await caller.until(lambda f: (f["params"]["subscription"], f["params"].get("seq")) == (subscription, seq))
 
 
-async def test_the_hubs_own_stream_can_be_followed_before_there_is_anything_to_tell(tmp_path: Path) -> None:
+async def test_the_hubs_stream_can_be_followed_before_its_first_event(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         answer = await caller.result("subscribe", stream="hub", subscription="h")
         assert (answer["outcome"], answer["head"], answer["cursor"]) == ("ok", 0, f"{answer['epoch']}:0")
@@ -61,7 +61,7 @@ async def test_the_hubs_own_stream_can_be_followed_before_there_is_anything_to_t
         await until_told(caller, "h", 1)
 
 
-async def test_several_sessions_are_followed_each_as_its_log_has_it(tmp_path: Path) -> None:
+async def test_several_sessions_can_be_followed_on_one_connection(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         sessions = [await opened(home, peer) for peer in ("apollo", "athena", "apollo")]
         for number, session in enumerate(sessions):
@@ -75,7 +75,7 @@ async def test_several_sessions_are_followed_each_as_its_log_has_it(tmp_path: Pa
             assert events(caller, str(number)) == log
 
 
-async def test_one_session_is_followed_twice_from_two_places(tmp_path: Path) -> None:
+async def test_one_session_can_be_followed_twice_from_different_positions(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         session = await opened(home)
         await said(home, session)
@@ -88,7 +88,7 @@ async def test_one_session_is_followed_twice_from_two_places(tmp_path: Path) -> 
         assert await caller.code("subscribe", stream=session, subscription="all") == -32602
 
 
-async def test_nothing_of_a_subscription_comes_after_it_was_left(tmp_path: Path) -> None:
+async def test_no_event_arrives_after_unsubscribing(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         left, kept = await opened(home), await opened(home)
         for session, name in ((left, "left"), (kept, "kept")):
@@ -102,7 +102,7 @@ async def test_nothing_of_a_subscription_comes_after_it_was_left(tmp_path: Path)
         await caller.result("subscribe", stream=left, subscription="left")
 
 
-async def test_a_subscription_that_a_batch_leaves_at_once_never_begins(tmp_path: Path) -> None:
+async def test_subscribing_and_unsubscribing_in_one_batch_sends_no_event(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         session = await opened(home)
         params = {"stream": session, "subscription": "x"}
@@ -117,7 +117,7 @@ async def test_a_subscription_that_a_batch_leaves_at_once_never_begins(tmp_path:
         assert events(caller, "x") == []
 
 
-async def test_a_subscription_that_a_batch_leaves_and_begins_again_is_told_once(tmp_path: Path) -> None:
+async def test_resubscribing_in_one_batch_sends_each_event_once(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         session = await opened(home)
         begin = {"method": "subscribe", "params": {"stream": session, "subscription": "x"}}
@@ -136,7 +136,7 @@ async def test_a_subscription_that_a_batch_leaves_and_begins_again_is_told_once(
         await caller.result("subscribe", stream=session, subscription="x")
 
 
-async def test_a_session_that_is_restored_ends_its_own_subscription_only(tmp_path: Path) -> None:
+async def test_restoring_a_session_ends_only_its_own_subscription(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         restored, other = await opened(home), await opened(home)
         for session, name in ((restored, "restored"), (other, "other")):
@@ -152,7 +152,7 @@ async def test_a_session_that_is_restored_ends_its_own_subscription_only(tmp_pat
         await until_told(caller, "other", (await page(home, other))[-1]["seq"])
 
 
-async def test_a_position_that_is_lost_is_the_answer_and_a_wrong_one_an_error(tmp_path: Path) -> None:
+async def test_a_lost_position_is_returned_and_an_invalid_one_is_an_error(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         session = await opened(home)
         ahead = (await page(home, session))[0]["cursor"][:-1] + "9"
@@ -163,7 +163,7 @@ async def test_a_position_that_is_lost_is_the_answer_and_a_wrong_one_an_error(tm
         assert await caller.code("subscribe", stream=session) == -32602
 
 
-async def test_requests_for_permission_are_told_as_they_come_and_go(tmp_path: Path) -> None:
+async def test_permission_requests_and_their_answers_are_notified(tmp_path: Path) -> None:
     async with connected(tmp_path, [BASH, asyncio.Event(), Done()]) as (home, caller):
         assert await caller.result("watchPermissions", subscription="p") == {"permissions": []}
         session = await opened(home)
@@ -187,7 +187,7 @@ async def test_requests_for_permission_are_told_as_they_come_and_go(tmp_path: Pa
         asking.cancel()
 
 
-async def test_a_request_that_ends_with_its_turn_is_told_to_be_over(tmp_path: Path) -> None:
+async def test_a_request_that_ends_with_its_turn_is_notified_as_answered(tmp_path: Path) -> None:
     async with connected(tmp_path, [BASH, asyncio.Event()]) as (home, caller):
         await caller.result("watchPermissions", subscription="p")
         session = await opened(home)
@@ -202,7 +202,7 @@ async def test_a_request_that_ends_with_its_turn_is_told_to_be_over(tmp_path: Pa
         assert (told["request_id"], told["option_id"], told["by"]) == ("req_1", None, "the turn's end")
 
 
-async def test_who_prefers_not_to_wait_is_told_where_the_answer_will_be(tmp_path: Path) -> None:
+async def test_respond_async_returns_the_cursor_of_the_answer_at_once(tmp_path: Path) -> None:
     go = asyncio.Event()
     async with served(tmp_path, [go, Text("late"), Done()]) as home:
         session = await opened(home)
