@@ -1,4 +1,4 @@
-"""A browser without a window, told what to do over its own protocol (Chrome DevTools Protocol 1.3)."""
+"""A headless browser, controlled over the Chrome DevTools Protocol 1.3."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAYS = "DevTools listening on "
 
 
 class Page:
-    """One page. Calls are made one after the other."""
+    """One page. Calls run one after the other."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -40,7 +40,7 @@ class Page:
         self._last = 0
 
     async def open(self, url: str) -> None:
-        """A page with what is there, when it is loaded."""
+        """Open the URL, and wait until the page is loaded."""
         target = await self._ask("Target.createTarget", url="about:blank")
         attached = await self._ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]
@@ -50,7 +50,7 @@ class Page:
         await self._until(lambda said: said.get("method") == "Page.loadEventFired")
 
     async def run(self, script: str) -> Any:
-        """What the script's promise comes to."""
+        """Run a script, and return the result of its promise."""
         found = await self._ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
@@ -74,7 +74,7 @@ class Page:
 
 @asynccontextmanager
 async def browsing(program: str, folder: Path) -> AsyncIterator[Page]:
-    """A page of a browser that has nothing in its profile."""
+    """Yield a page of a browser with an empty profile."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
     process = await asyncio.create_subprocess_exec(
         program,

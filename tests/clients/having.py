@@ -1,4 +1,4 @@
-"""Clients that others wrote and that tests run."""
+"""Third-party clients that tests run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 def node_with_ws() -> tuple[str, Path]:
-    """Node, and a folder in which it finds `ws`; see `tests.needs` for when they are missing."""
+    """Return the path of Node, and a folder in which it finds `ws`; see `tests.needs` if one is missing."""
     node = needs("node")
     if why := _ws_is_missing():
         lacking(why)
@@ -25,7 +25,7 @@ def node_with_ws() -> tuple[str, Path]:
 
 @cache
 def _ws_is_missing() -> str:
-    """Why, where npm cannot put it into the cache; asked once in a run."""
+    """Return why npm cannot install it into the cache, or ""; tried once per run."""
     if (CACHE / "node_modules" / "ws" / "package.json").exists():
         return ""
     npm = needs("npm")

@@ -1,4 +1,4 @@
-"""A cable between a client and the hub that the test cuts."""
+"""A relay between a client and the hub that the test cuts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Passes bytes on, both ways. `cuts`: after so many bytes more to clients, the connection over which the
-    last of them went is cut, in the middle of whatever that was. `made`: how many cuts there were."""
+    """Relays bytes in both directions. `cuts`: numbers of bytes to clients after each of which the connection
+    that received the last byte is cut. `made`: how many cuts there were."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -63,7 +63,7 @@ class Relay:
 
 @asynccontextmanager
 async def relayed(port: int) -> AsyncIterator[Relay]:
-    """To `port` on loopback."""
+    """Relay to `port` on loopback."""
     relay = Relay(port)
     server = await asyncio.start_server(relay.connected, "127.0.0.1", 0)
     relay.port = server.sockets[0].getsockname()[1]

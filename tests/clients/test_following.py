@@ -1,5 +1,4 @@
-"""Clients that others wrote follow a session while its turns run, are cut, come back, and have it all
-once."""
+"""Third-party clients follow a session while its turns run, are cut, resume, and receive every event once."""
 
 from __future__ import annotations
 
@@ -25,21 +24,21 @@ from rhetor.codec.sse import ServerSentEvent, SSEDecoder
 
 pytestmark = pytest.mark.anyio
 TURNS = 30
-ENDS = (-15, 18, 56)  # of curl: ended by us, or cut (CURLE_PARTIAL_FILE, CURLE_RECV_ERROR)
+ENDS = (-15, 18, 56)  # exit codes of curl: ended by the test, or cut (CURLE_PARTIAL_FILE, CURLE_RECV_ERROR)
 CUTS = (1_500, 7_001)  # bytes; of about 40,000
 SCRIPT = Path(__file__).with_name("follow.js")
 
 
 @dataclass
 class Watched:
-    """A session behind a cable. `door`: where clients find the hub."""
+    """A session that is followed through a relay. `address`: host and port of the relay."""
 
     home: Served
     relay: Relay
     session: str
 
     @property
-    def door(self) -> str:
+    def address(self) -> str:
         return f"127.0.0.1:{self.relay.port}"
 
     @property
@@ -47,7 +46,7 @@ class Watched:
         return f"/api/v2/sessions/{self.session}/events"
 
     async def talk(self) -> None:
-        """Turns, the cuts among them, and the session's end."""
+        """Run turns, during which connections are cut, then end the session."""
         self.relay.cuts.extend(CUTS)
         for n in range(TURNS):
             body = {"message": f"message {n} ✓"}
@@ -69,7 +68,7 @@ async def watched(folder: Path) -> AsyncIterator[Watched]:
         yield Watched(home, relay, made.json["id"])
 
 
-async def test_the_websockets_library(tmp_path: Path) -> None:
+async def test_the_websockets_library_receives_every_event_once(tmp_path: Path) -> None:
     async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_follow(there))
         await there.talk()
@@ -81,7 +80,7 @@ async def _follow(there: Watched) -> list[Any]:
     seen: list[Any] = []
     headers = {"Authorization": f"Bearer {TOKEN}"}
     call = {"jsonrpc": "2.0", "id": 1, "method": "subscribe"}
-    async for socket in connect(f"ws://{there.door}/ws/ai/apollo", additional_headers=headers):
+    async for socket in connect(f"ws://{there.address}/ws/ai/apollo", additional_headers=headers):
         cursor = seen[-1]["cursor"] if seen else None
         params = {"session_id": there.session, "cursor": cursor}
         try:
@@ -99,12 +98,12 @@ def _is_end(event: Any) -> bool:
     return bool(event["type"] == "session.state" and event["data"]["state"] == "stopped")
 
 
-async def test_nodes_ws(tmp_path: Path) -> None:
+async def test_the_ws_package_of_node_receives_every_event_once(tmp_path: Path) -> None:
     node, folder = node_with_ws()
     async with watched(tmp_path) as there:
         process = await asyncio.create_subprocess_exec(
             node,
-            *(str(SCRIPT), str(folder), f"ws://{there.door}/ws/ai/apollo", TOKEN, there.session),
+            *(str(SCRIPT), str(folder), f"ws://{there.address}/ws/ai/apollo", TOKEN, there.session),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -118,7 +117,7 @@ async def test_nodes_ws(tmp_path: Path) -> None:
         assert there.relay.made == len(CUTS)
 
 
-async def test_curl(tmp_path: Path) -> None:
+async def test_curl_receives_every_event_once(tmp_path: Path) -> None:
     curl = needs("curl")
     async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_curled(curl, there))
@@ -128,13 +127,13 @@ async def test_curl(tmp_path: Path) -> None:
 
 
 async def _curled(curl: str, there: Watched) -> list[Any]:
-    """Run after run, each from the last event that the one before has shown whole."""
+    """Run curl again and again, each time from the last event that was received completely."""
     seen: list[ServerSentEvent] = []
     while not seen or not _is_end(json.loads(seen[-1].data)):
         last = ["--header", f"Last-Event-ID: {seen[-1].id}"] if seen else []
         process = await asyncio.create_subprocess_exec(
             *(curl, "--no-buffer", "--silent", "--fail", "--header", f"Authorization: Bearer {TOKEN}"),
-            *("--header", "Accept: text/event-stream", *last, f"http://{there.door}{there.events}"),
+            *("--header", "Accept: text/event-stream", *last, f"http://{there.address}{there.events}"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -151,7 +150,7 @@ async def _curled(curl: str, there: Watched) -> list[Any]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("way", ["WebSocket", "EventSource"])
-async def test_a_browser_that_is_logged_in(tmp_path: Path, way: str) -> None:
+async def test_a_logged_in_browser_receives_every_event_once(tmp_path: Path, way: str) -> None:
     chromium = needs(*BROWSERS)
     async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
         login = (await there.home.ask("POST", "/api/auth/code")).json["url"]
@@ -169,7 +168,7 @@ async def test_a_browser_that_is_logged_in(tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.browser
-async def test_a_browser_that_is_not_logged_in_is_told_nothing(tmp_path: Path) -> None:
+async def test_a_browser_without_a_login_receives_no_event(tmp_path: Path) -> None:
     chromium = needs(*BROWSERS)
     async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
         await page.open(f"http://{CONSOLE}:{there.relay.port}/healthz")

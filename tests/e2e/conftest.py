@@ -12,7 +12,7 @@ from tests.provider.process import ProviderProcess
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine on which no hub runs; one that was started meanwhile is ended."""
+    """A machine on which no hub runs; a hub started by the test is stopped."""
     made = Machine(tmp_path / "home")
     yield made
     made.end()

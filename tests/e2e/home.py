@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
-SECONDS = 60.0  # a limit for what is stuck, which a busy machine does not reach
+SECONDS = 60.0  # a limit for hanging processes, which a busy machine does not reach
 
 
 class Machine:
@@ -26,7 +26,7 @@ class Machine:
         self.folder = folder
         self.bin = bin
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        # whoever runs this may be logged in with a coding agent, which is not to be asked
+        # the person who runs the tests may be logged in with a coding agent, which must not be called
         self.environment = {**kept, "RHETOR_HOME": str(folder), "RHETOR_MODELS__AGENTS": "[]"}
 
     def run(
@@ -36,7 +36,7 @@ class Machine:
         timeout: float = SECONDS,
         variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """`aish` with these arguments, to its end."""
+        """Run `aish` with these arguments, to its end."""
         return subprocess.run(
             [self.bin / "aish", *arguments],
             input=stdin,
@@ -49,7 +49,7 @@ class Machine:
         )
 
     def rhetor(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`rhetor` with these arguments, where it is expected to end by itself."""
+        """Run `rhetor` with these arguments; it is expected to exit by itself."""
         return subprocess.run(
             [self.bin / "rhetor", *arguments],
             env=self.environment,
@@ -62,7 +62,7 @@ class Machine:
     def start(
         self, *arguments: str, stdout: Any = subprocess.PIPE, variables: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """`aish` with these arguments, while it runs."""
+        """Start `aish` with these arguments."""
         return subprocess.Popen(
             [self.bin / "aish", *arguments],
             stdin=subprocess.DEVNULL,
@@ -79,15 +79,15 @@ class Machine:
         return int((self.folder / "hub.pid").read_text())
 
     def kill_hub(self) -> None:
-        """End the hub as a power cut would, and wait until its process is gone."""
+        """Kill the hub like a power failure, and wait until its process is gone."""
         pid = self.hub_pid()
         os.kill(pid, signal.SIGKILL)
         self._wait_for_end(pid)
-        while _takes_connections(self.folder / "hub.sock"):  # its last threads may still be ending
+        while _takes_connections(self.folder / "hub.sock"):  # its last threads may still be exiting
             time.sleep(0.005)
 
     def wait_for_end(self) -> None:
-        """Until the hub that was told to end has done so."""
+        """Wait until the hub that was told to stop has stopped."""
         self._wait_for_end(self.hub_pid())
 
     def _wait_for_end(self, pid: int) -> None:
@@ -95,13 +95,13 @@ class Machine:
             process = os.pidfd_open(pid)
         except ProcessLookupError:
             return
-        try:  # readable when the process has ended, also where its parent has not noticed yet
+        try:  # readable when the process has ended, even if its parent has not reaped it yet
             assert select.select([process], [], [], SECONDS)[0], f"the hub {pid} did not end"
         finally:
             os.close(process)
 
     def end_programs(self) -> None:
-        """End all programs that are peers of the hub, with what they have started."""
+        """End all programs that are peers of the hub, and their children."""
         listed = self.run("list", "json")
         peers = json.loads(listed.stdout) if listed.returncode == 0 else []
         for peer in peers:
@@ -109,12 +109,12 @@ class Machine:
                 os.kill(peer["pid"], signal.SIGKILL)
 
     def end(self) -> None:
-        """End the hub, if one runs."""
+        """Stop the hub if one is running."""
         if (self.folder / "hub.sock").exists():
             self.run("shutdown")
 
     def database(self) -> sqlite3.Connection:
-        """What is on the disk; for when no hub runs."""
+        """Open the database; no hub may be running."""
         return sqlite3.connect(self.folder / "hub.db")
 
 

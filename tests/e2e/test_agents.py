@@ -1,4 +1,4 @@
-"""A program that runs as a peer is never its owner, whatever it does with its processes and the token."""
+"""A program that runs as a peer never counts as its owner, whatever it does with processes and the token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.e2e.home import SECONDS, Machine
 
-# `ask` sends a request over the Unix socket or, with the owner's token, over TCP; it tells status and body
+# `ask` sends a request over the Unix socket or, with the owner's token, over TCP; it returns status and body
 ASKS = """
 import json, os, signal, socket, sys, time
 home, port, told = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -48,7 +48,7 @@ BOTH = """
 tell(*(ask(kind, *what) for kind in ("unix", "tcp") for what in
     (("POST", "/api/auth/code"), ("GET", "/api/v2/history"))))
 """
-# a grandchild in a session of its own, whose host and whose parents are all gone when it asks
+# a grandchild in its own session, which sends its requests after its host and all parents are gone
 ORPHAN = """
 host = os.getppid()
 if os.fork() == 0:
@@ -61,7 +61,7 @@ if os.fork() == 0:
     os._exit(0)
 time.sleep(600)
 """
-# the process that has opened the connections is gone when they are used
+# the process that opened the connections is gone before they are used
 PASSED = """
 if os.fork():
     time.sleep(600)
@@ -88,7 +88,7 @@ def parent(pid: int) -> int:
 
 
 def told(machine: Machine, code: str, *options: str, feed: str | None = None, kill_host: bool = False) -> Any:
-    """What a program that runs this code as a peer tells."""
+    """Run this code in a program that is a peer; return the answers that it got."""
     out = machine.folder.parent / "told"
     port = machine.status()["url"].rsplit(":", 1)[1]
     script = [sys.executable, "-I", "-S", "-c", ASKS + code, str(machine.folder), port, str(out)]
@@ -105,7 +105,7 @@ def told(machine: Machine, code: str, *options: str, feed: str | None = None, ki
             assert time.monotonic() < deadline
             time.sleep(0.01)
         host = parent(pid)
-        for each in (parent(host), host):  # its guard would end what it leaves
+        for each in (parent(host), host):  # the host's guard would end the processes left behind
             os.kill(each, signal.SIGKILL)
     deadline = time.monotonic() + SECONDS
     while not out.exists():
@@ -115,7 +115,7 @@ def told(machine: Machine, code: str, *options: str, feed: str | None = None, ki
 
 
 def by_the_owner(machine: Machine, kind: str) -> int:
-    """The status of the answer to a process of the owner that asks for a code."""
+    """Request a login code from a process of the owner; return the status."""
     script = ASKS + f'print(ask("{kind}", "POST", "/api/auth/code")[0])'
     port = machine.status()["url"].rsplit(":", 1)[1]
     argv = [sys.executable, "-c", script, str(machine.folder), port, "-"]
@@ -125,11 +125,11 @@ def by_the_owner(machine: Machine, kind: str) -> int:
 REFUSED = [403, "forbidden"]
 
 
-def test_a_program_gets_no_login_code_and_reads_no_history_of_the_owner(machine: Machine) -> None:
+def test_a_program_gets_no_login_code_and_no_history_of_the_owner(machine: Machine) -> None:
     code, history, code_over_tcp, history_over_tcp = told(machine, BOTH)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
     assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
-    assert by_the_owner(machine, "tcp") == 200  # who is not one of them keeps all rights
+    assert by_the_owner(machine, "tcp") == 200  # processes outside of programs keep all rights
 
 
 def test_rhetor_prints_no_token_for_a_program(machine: Machine) -> None:
@@ -139,11 +139,11 @@ def test_rhetor_prints_no_token_for_a_program(machine: Machine) -> None:
     assert len(machine.rhetor("token").stdout) == 65
 
 
-def test_what_a_program_leaves_behind_stays_an_agent_after_its_host_was_killed(machine: Machine) -> None:
+def test_a_process_left_behind_by_a_program_remains_an_agent(machine: Machine) -> None:
     code, history, code_over_tcp, history_over_tcp = told(machine, ORPHAN, feed=BOTH, kill_host=True)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
     assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
 
 
-def test_a_connection_that_outlives_the_process_which_opened_it_is_an_agents(machine: Machine) -> None:
+def test_a_connection_that_outlives_its_process_still_counts_as_an_agents(machine: Machine) -> None:
     assert [[status, body["code"]] for status, body in told(machine, PASSED)] == [REFUSED, REFUSED]

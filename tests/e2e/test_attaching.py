@@ -15,7 +15,7 @@ from tests.aish.scripted import Ran, Shell
 from tests.e2e.home import Machine
 
 DETACHED = "Detached from box (aish tools attach box reattaches)\n"
-# Says how large its window is, echoes lines, and ends with the code that it is told.
+# Reports the size of its window, echoes lines, and exits with the requested code.
 PROGRAM = """
 import os, signal, sys
 size = lambda *_: print("size %d %d" % tuple(reversed(os.get_terminal_size())), flush=True)
@@ -30,7 +30,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def aish(machine: Machine, tmp_path: Path) -> Iterator[Shell]:
-    """The shell, in a folder of its own; programs that it started are ended."""
+    """The shell, in its own folder; programs that it started are ended."""
     shell = Shell(machine.folder, tmp_path)
     shell.environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}
     yield shell
@@ -49,14 +49,14 @@ def detach(shown: Window) -> None:
     assert not shown.is_raw()
 
 
-def test_a_program_goes_on_behind_its_terminal_and_ends_in_another_one(aish: Shell) -> None:
+def test_a_detached_program_continues_and_can_be_reattached(aish: Shell) -> None:
     with window(aish, *program(aish), rows=31, columns=91) as shown:
         shown.wait_for("size 31 91")
         shown.press(b"first\r")
         shown.wait_for("heard first")
         detach(shown)
     with window(aish, "tools", "attach", "box", rows=40, columns=100) as shown:
-        shown.wait_for("heard first")  # the screen is drawn again
+        shown.wait_for("heard first")  # the screen is redrawn
         shown.wait_for("size 40 100")
         shown.resize(20, 60)
         shown.wait_for("size 20 60")
@@ -67,13 +67,13 @@ def test_a_program_goes_on_behind_its_terminal_and_ends_in_another_one(aish: She
     assert "ended     with exit code 7\n" in aish("explain", "box").out
 
 
-def test_a_program_survives_its_hub_and_the_terminal_does_too(aish: Shell, machine: Machine) -> None:
+def test_a_program_and_its_terminal_survive_a_killed_hub(aish: Shell, machine: Machine) -> None:
     with window(aish, *program(aish)) as shown:
         shown.wait_for("size 30 100")
         machine.kill_hub()
-        shown.wait_until(lambda: not has_socket(shown.process.pid))  # it has noticed
+        shown.wait_until(lambda: not has_socket(shown.process.pid))  # the terminal has noticed the loss
         shown.press(b"typed meanwhile\r")
-        assert aish("list", "type", "terminal").code == 0  # it starts the next hub
+        assert aish("list", "type", "terminal").code == 0  # this starts the next hub
         shown.wait_for("heard typed meanwhile")
         detach(shown)
 
@@ -86,29 +86,29 @@ def has_socket(pid: int) -> bool:
     return False
 
 
-def test_two_windows_show_the_same_and_the_smaller_one_counts(aish: Shell) -> None:
+def test_two_windows_show_the_same_screen_at_the_smaller_size(aish: Shell) -> None:
     assert aish(*program(aish, "--detach")).out.startswith("✓ box is running (pid ")
     with (
         window(aish, "tools", "attach", "box", rows=40, columns=120) as large,
-        window(aish, "tools", "attach", "box", "-r", rows=10, columns=50) as looking,
+        window(aish, "tools", "attach", "box", "-r", rows=10, columns=50) as read_only,
     ):
         large.wait_for("size 40 120")
-        looking.wait_for("size 40 120")
+        read_only.wait_for("size 40 120")
         with window(aish, "tools", "attach", "box", rows=25, columns=90) as small:
             large.wait_for("size 25 90")
             small.press(b"from here\r")
             large.wait_for("heard from here")
-            looking.wait_for("heard from here")
+            read_only.wait_for("heard from here")
             detach(small)
         large.wait_for("size 40 120", count=2)
         os.kill(large.process.pid, signal.SIGKILL)
         large.wait_until(lambda: not large.is_raw())
-        looking.press(b"not heard\r\x1d")
-        assert looking.wait_for_end() == 0
+        read_only.press(b"not heard\r\x1d")
+        assert read_only.wait_for_end() == 0
     assert "not heard" not in aish("explain", "box", "--screen").out
 
 
-def test_what_a_pipe_sees(aish: Shell) -> None:
+def test_attaching_without_a_terminal_writes_the_screen_to_the_pipe(aish: Shell) -> None:
     aish(*program(aish, "--detach"))
     assert aish("wait", "box", "--timeout", "20").code == 0
     ran = aish("-c", "tools attach box | head -c 30")
@@ -118,7 +118,7 @@ def test_what_a_pipe_sees(aish: Shell) -> None:
     assert aish("tools", "attach", "apollo").code == 1
 
 
-def test_names_and_programs_that_cannot_be(aish: Shell) -> None:
+def test_a_taken_name_or_a_missing_program_is_rejected(aish: Shell) -> None:
     aish(*program(aish, "--detach"))
     taken = aish(*program(aish, "--detach"))
     assert (taken.code, "box" in taken.err) == (1, True)
@@ -126,7 +126,7 @@ def test_names_and_programs_that_cannot_be(aish: Shell) -> None:
     assert (missing.code, "no-such-program-here" in missing.err) == (1, True)
 
 
-def test_a_tool_is_spoken_to_waited_for_and_ended(aish: Shell) -> None:
+def test_a_wrapped_tool_answers_can_be_waited_for_and_ended(aish: Shell) -> None:
     echo = 'while read line; do echo "got $line"; done'
     ran = aish("ci-tool", "-n", "solver", "-d", "\\n", "--", "/bin/sh", "-c", echo)
     assert ran.out.startswith("✓ solver is running (pid ")

@@ -1,4 +1,4 @@
-"""The client of docs/how-to/clients.md, as it stands there, over ends of the hub of both kinds."""
+"""The client of docs/how-to/clients.md, unchanged, while its hub is killed and stopped."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "clients.md"
 (PROGRAM,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
-class House:
-    """A hub that is started again on the port that it had."""
+class RestartableHub:
+    """A hub that can be restarted on the same port."""
 
     def __init__(self, machine: Machine) -> None:
         machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
@@ -28,7 +28,7 @@ class House:
         self.hub, self.url = self._start("0")
         self.token = (machine.folder / "token").read_text().strip()
 
-    def again(self, signum: signal.Signals) -> None:
+    def restart(self, signum: signal.Signals) -> None:
         self.hub.send_signal(signum)
         self.end()
         self.hub, _ = self._start(self.url.rsplit(":", 1)[1])
@@ -58,43 +58,43 @@ class House:
             return json.load(answer)
 
 
-def test_it_loses_nothing_where_the_hub_is_killed_or_ends(machine: Machine) -> None:
+def test_the_client_loses_no_event_when_the_hub_is_killed_or_stopped(machine: Machine) -> None:
     names: dict[str, Any] = {}
     exec(PROGRAM, names)
-    house = House(machine)
-    session = house.post("sessions", {"specialist_id": "apollo"})["id"]
+    hub_process = RestartableHub(machine)
+    session = hub_process.post("sessions", {"specialist_id": "apollo"})["id"]
     told: Queue[Any] = Queue()
 
     def listen() -> None:
         try:
-            for event in names["follow"](house.url, house.token, session):
+            for event in names["follow"](hub_process.url, hub_process.token, session):
                 told.put(event)
-        except Exception as error:  # noqa: BLE001  # for the test to see
+        except Exception as error:  # noqa: BLE001  # the test reads it
             told.put(error)
 
     threading.Thread(target=listen, daemon=True).start()
     seen: list[dict[str, Any]] = []
     for signum in (signal.SIGKILL, signal.SIGTERM, None):
-        house.post(f"sessions/{session}/message", {"message": f"before {signum}"})
+        hub_process.post(f"sessions/{session}/message", {"message": f"before {signum}"})
         while not seen or seen[-1]["type"] != "turn.completed":
             event = told.get(timeout=SECONDS)
             assert isinstance(event, dict), event
             seen.append(event)
         if signum is not None:
-            seen.append({"seq": 0, "type": "the hub ends"})
-            house.again(signum)
+            seen.append({"seq": 0, "type": "hub restarted"})
+            hub_process.restart(signum)
     events = [event for event in seen if event["seq"]]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     said = [event["data"]["content"] for event in events if event["type"] == "message.accepted"]
     assert [text.split()[1] for text in said] == [str(s) for s in (signal.SIGKILL, signal.SIGTERM, None)]
-    house.end()
+    hub_process.end()
 
 
-def test_a_cursor_that_is_of_no_use_any_more_is_told(machine: Machine) -> None:
+def test_a_lost_cursor_raises_lost(machine: Machine) -> None:
     names: dict[str, Any] = {}
     exec(PROGRAM, names)
-    house = House(machine)
-    session = house.post("sessions", {"specialist_id": "apollo"})["id"]
+    hub_process = RestartableHub(machine)
+    session = hub_process.post("sessions", {"specialist_id": "apollo"})["id"]
     with pytest.raises(names["Lost"]):
-        next(names["follow"](house.url, house.token, session, f"{'0' * 32}:1"))
-    house.end()
+        next(names["follow"](hub_process.url, hub_process.token, session, f"{'0' * 32}:1"))
+    hub_process.end()

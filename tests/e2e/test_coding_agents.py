@@ -1,5 +1,5 @@
-"""Coding agents as peers of a real hub: the tail of an answer, the turns that an agent begins by itself, and
-questions that a person answers. The agents are scripts that speak the protocols of real ones."""
+"""Coding agents as peers of a real hub: late text of an answer, turns that an agent starts by itself, and
+questions that a person answers. The agents are scripts with the protocols of real ones."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def later(seconds, *calls):
             call()
     threading.Timer(seconds, run).start()
 """
-# each answers a message with "<answer to MESSAGE>". `tail`: the end of the answer comes a moment later;
-# `late`: long after; `background`: it begins a turn by itself; `die`: it ends
+# each answers a message with "<answer to MESSAGE>". `tail`: the end of the answer arrives a moment later;
+# `late`: long after; `background`: it starts a turn by itself; `die`: it exits
 CLAUDE = (
     COMMON
     + """
@@ -144,7 +144,7 @@ AGENTS = {"claude": CLAUDE, "codex": CODEX, "acp": ACP}
 
 
 def agent(machine: Machine, driver: str, script: str | None = None) -> None:
-    """Configure one as the peer `agent`."""
+    """Configure an agent as the peer `agent`."""
     machine.folder.mkdir(exist_ok=True)
     program: Path = machine.folder / "agent"
     program.write_text(AGENTS[driver] if script is None else script)
@@ -160,7 +160,7 @@ def ask(machine: Machine, message: str) -> str:
 
 
 def history(machine: Machine) -> list[tuple[str, str]]:
-    """All messages and their answers, the oldest first."""
+    """Return all messages and their answers, oldest first."""
     return [(one["message"], one["response"]) for one in lines(machine, "history", "json")]
 
 
@@ -183,9 +183,7 @@ def until(machine: Machine, message: str, answer: str) -> None:
 
 
 @pytest.mark.parametrize("driver", AGENTS)
-def test_what_an_agent_says_after_its_turn_belongs_to_that_turn_everywhere(
-    machine: Machine, driver: str
-) -> None:
+def test_text_that_an_agent_sends_after_a_turn_belongs_to_that_turn(machine: Machine, driver: str) -> None:
     agent(machine, driver)
     assert ask(machine, "late") == "<answer to late>"
     until(machine, "late", "<answer to late> the tail")
@@ -210,7 +208,7 @@ def test_what_an_agent_says_after_its_turn_belongs_to_that_turn_everywhere(
     assert turns[tail["turn_id"]]["content"] == "late"
 
 
-def test_the_tail_that_an_agent_sends_after_the_end_of_its_prompt_is_part_of_the_answer(
+def test_text_after_the_end_of_a_prompt_is_part_of_the_answer(
     machine: Machine,
 ) -> None:
     agent(machine, "acp")
@@ -218,7 +216,7 @@ def test_the_tail_that_an_agent_sends_after_the_end_of_its_prompt_is_part_of_the
     assert ask(machine, "next") == "<answer to next>"
 
 
-def test_the_old_result_of_a_resumed_agent_answers_no_other_question(machine: Machine) -> None:
+def test_an_old_result_of_a_resumed_agent_does_not_answer_another_message(machine: Machine) -> None:
     agent(machine, "claude")
     assert ask(machine, "die") == "<answer to die>"
     assert ask(machine, "one") == "<answer to one>"
@@ -248,7 +246,7 @@ def post(machine: Machine, path: str, body: dict[str, Any]) -> int:
 
 
 def request_of(machine: Machine) -> dict[str, Any]:
-    """The pending request, as soon as there is one."""
+    """Wait for a pending request, and return it."""
     deadline = time.monotonic() + SECONDS
     while not (found := json.loads(machine.run("approve", "--json").stdout)):
         assert time.monotonic() < deadline
@@ -256,9 +254,9 @@ def request_of(machine: Machine) -> dict[str, Any]:
     return dict(found[0])
 
 
-@pytest.mark.parametrize("way", ["shell", "rest"])
-def test_the_questions_of_an_agent_are_answered_from_the_shell_and_over_rest(
-    machine: Machine, way: str
+@pytest.mark.parametrize("place", ["shell", "rest"])
+def test_questions_of_an_agent_can_be_answered_from_the_shell_or_over_rest(
+    machine: Machine, place: str
 ) -> None:
     agent(machine, "claude", ASKS)
     turn = machine.start("agent", "ask me")
@@ -266,7 +264,7 @@ def test_the_questions_of_an_agent_are_answered_from_the_shell_and_over_rest(
     path = f"/api/v2/sessions/{request['session_id']}/permissions/{request['request_id']}"
     ids = [question["id"] for question in request["questions"]]
     assert machine.run("approve", "r1").returncode == 2
-    if way == "shell":
+    if place == "shell":
         answered = machine.run("approve", "r1", "--answer", "Colour?=blue", "--answer", "Sizes?=L,S")
         assert (answered.returncode, answered.stderr) == (0, "")
     else:

@@ -1,4 +1,4 @@
-"""The hub is killed, as by a power cut, while an answer streams."""
+"""The hub is killed, as by a power failure, while an answer streams."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.scale import scaled
 KILLS = scaled(20, 5)
 
 
-def test_every_event_that_a_client_read_survives_the_kill_with_its_number(
+def test_every_event_that_a_client_has_read_survives_a_kill_with_its_number(
     machine: Machine, provider: ProviderProcess, tmp_path: Path
 ) -> None:
-    """Again and again: what the client printed is in SQLite with the same number, the numbers have no gaps,
-    and the turn is interrupted."""
+    """After each of many kills, every event that the client printed is in SQLite with the same number, the
+    numbers have no gaps, and the turn is interrupted."""
     provider.script(default=Script(chunks=tuple(f"chunk {n} " for n in range(10_000)), delay=0.001))
     key = {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
     dice = random.Random(7)
@@ -33,7 +33,7 @@ def test_every_event_that_a_client_read_survives_the_kill_with_its_number(
         for event in printed:
             assert by_number[event["seq"]] == {key: event[key] for key in ("seq", "type", "turn_id", "data")}
         assert [event["seq"] for event in stored] == list(range(1, len(stored) + 1))
-        ended = machine.run("list")  # the next hub takes up what this one left
+        ended = machine.run("list")  # the next hub recovers
         assert ended.returncode == 0
         assert _end_of_turn(machine, printed[0]["epoch"]) == "turn.interrupted"
 
@@ -41,7 +41,7 @@ def test_every_event_that_a_client_read_survives_the_kill_with_its_number(
 def _stream_until_killed(
     machine: Machine, key: dict[str, str], out: Path, after: float
 ) -> list[dict[str, Any]]:
-    """Events that the client printed whole. The hub is one that the shell started."""
+    """Return the events that the client printed completely. The shell has started the hub."""
     with out.open("wb") as file:
         shell = machine.start("apollo", "--json", "go", stdout=file, variables=key)
         deadline = time.monotonic() + SECONDS
@@ -49,7 +49,7 @@ def _stream_until_killed(
             assert shell.poll() is None, shell.stderr and shell.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        time.sleep(after)  # the moment of the kill is what is tried here
+        time.sleep(after)  # the moment of the kill is random
         machine.kill_hub()
         assert shell.stderr is not None
         shell.stderr.read()

@@ -1,4 +1,4 @@
-"""Forwards, routes and context as a user has them, with a hub that is killed."""
+"""Forwards, routes and context in the shell, with a hub that is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def key(provider: ProviderProcess) -> dict[str, str]:
     return {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
 
 
-def test_a_route_is_named_sent_and_shown(machine: Machine) -> None:
+def test_a_route_can_be_defined_used_and_listed(machine: Machine) -> None:
     named = machine.run("route", "name", "review", "numa", "apollo", "purpose", "find bugs", "athena")
     assert named.stdout == "Route 'review' created: numa → apollo → athena\n"
     sent = machine.run("route", "review", "Design a cache", "--json", variables=OFFLINE)
@@ -43,13 +43,13 @@ def test_a_route_is_named_sent_and_shown(machine: Machine) -> None:
     assert machine.run("route", "list").stdout == "review: numa → apollo → athena\n"
 
 
-def test_two_peers_that_are_forwarded_to_each_other_stop_after_eight(machine: Machine) -> None:
+def test_two_peers_that_forward_to_each_other_stop_after_eight_messages(machine: Machine) -> None:
     assert machine.run("forward", "apollo", "athena").stdout == "✓ Forwarding apollo messages to athena\n"
     assert "is a loop" in machine.run("forward", "athena", "apollo").stderr
     machine.run("apollo", "begin", variables=OFFLINE)
     deadline = time.monotonic() + SECONDS
     while not (failed := _failures(machine)):
-        assert time.monotonic() < deadline, "nobody was told of an end"
+        assert time.monotonic() < deadline, "no forward has failed"
     assert failed == {"athena": "hop_limit"}
     spoken = json.loads(f"[{','.join(machine.run('history', '50', 'json').stdout.splitlines())}]")
     assert [one["ai"] for one in spoken] == ["apollo", "athena"] * 4
@@ -61,7 +61,7 @@ def _failures(machine: Machine) -> dict[str, str]:
     return {one["from"]: one["failed"]["code"] for one in listed if one["failed"]}
 
 
-def test_context_is_sent_once_though_the_hub_is_killed(machine: Machine) -> None:
+def test_context_is_sent_once_although_the_hub_is_killed(machine: Machine) -> None:
     machine.run("context", "stage", "apollo", "we use Postgres")
     machine.run("context", "promote", "apollo")
     machine.kill_hub()
@@ -71,7 +71,7 @@ def test_context_is_sent_once_though_the_hub_is_killed(machine: Machine) -> None
     assert prompts == [[["we use Postgres"]], []]
 
 
-def test_each_answer_is_passed_on_once_though_the_hub_is_killed_again_and_again(
+def test_each_answer_is_forwarded_once_although_the_hub_is_killed_repeatedly(
     machine: Machine, key: dict[str, str]
 ) -> None:
     dice = random.Random(7)
@@ -79,9 +79,9 @@ def test_each_answer_is_passed_on_once_though_the_hub_is_killed_again_and_again(
     assert machine.run("forward", "apollo", "jill").returncode == 0
     assert machine.run("forward", "athena", "prometheus").returncode == 0
     for _ in range(KILLS):
-        machine.run("list")  # a hub runs
+        machine.run("list")  # make sure that a hub runs
         talking = [machine.start(peer, "go", variables=key) for peer in ("apollo", "athena") * 3]
-        time.sleep(dice.uniform(0.0, 0.7))  # the moment of the kill is what is tried here
+        time.sleep(dice.uniform(0.0, 0.7))  # the moment of the kill is random
         machine.kill_hub()
         _end(talking)
     assert machine.run("apollo", "the last one", variables=key).returncode == 0
@@ -92,14 +92,14 @@ def test_each_answer_is_passed_on_once_though_the_hub_is_killed_again_and_again(
         time.sleep(0.05)
     machine.end()
     machine.wait_for_end()
-    assert _passed_on(machine, "message.forwarded", "$.source.turn_id") == _answers(machine, "apollo")
+    assert _forwarded(machine, "message.forwarded", "$.source.turn_id") == _answers(machine, "apollo")
     heard = _sent_to_prometheus(machine)
     assert heard == len(_answers(machine, "athena"))
     assert len(_answers(machine, "apollo")) > 0 < heard
 
 
 def _register(machine: Machine, name: str) -> None:
-    machine.run("list")  # a hub runs
+    machine.run("list")  # make sure that a hub runs
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(machine.folder / "hub.sock"))
@@ -131,12 +131,12 @@ def _query(machine: Machine, query: str, *values: str) -> list[Any]:
         database.close()
 
 
-def _passed_on(machine: Machine, kind: str, what: str) -> list[str]:
+def _forwarded(machine: Machine, kind: str, what: str) -> list[str]:
     return sorted(_query(machine, "SELECT json_extract(data, ?) FROM events WHERE type = ?", what, kind))
 
 
 def _answers(machine: Machine, peer: str) -> list[str]:
-    """The turns of the peer that completed."""
+    """Return the ids of the peer's completed turns."""
     started = "SELECT turn_id FROM events WHERE type = 'turn.started' AND json_extract(data, '$.peer') = ?"
     ended = f"SELECT turn_id FROM events WHERE type = 'turn.completed' AND turn_id IN ({started})"
     return sorted(_query(machine, ended, peer))

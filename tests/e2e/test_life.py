@@ -35,7 +35,7 @@ def running(machine: Machine, *flags: str) -> subprocess.Popen[str]:
 
 def ended(hub: subprocess.Popen[str]) -> int:
     assert hub.stdout is not None
-    assert hub.stdout.read() == ""  # stdout has nothing but the line that was read
+    assert hub.stdout.read() == ""  # stdout has only the line that was read
     hub.stdout.close()
     return hub.wait(SECONDS)
 
@@ -58,7 +58,7 @@ def test_a_warm_up_that_fails_does_not_end_the_hub(
     machine.environment[variable] = value
     hub = running(machine, "--port", "0")
     try:
-        machine.run("apollo", "hi", timeout=SECONDS)  # its model is found after the warm-up has searched
+        machine.run("apollo", "hi", timeout=SECONDS)  # the search of the warm-up runs before the turn
         assert machine.run("ci-tool", "-n", "c", "--", "cat").returncode == 0
         assert machine.run("c", "yo", "-x").stdout == "yo\n"
         assert hub.poll() is None
@@ -150,7 +150,7 @@ def test_a_hub_leaves_a_socket_alone_on_which_another_process_listens(machine: M
         refused = serve(machine, "--port", "0")
         assert refused.returncode == 2
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(machine.folder / "hub.sock"))  # the path is still that of the listener
+            client.connect(str(machine.folder / "hub.sock"))  # the path still belongs to the listener
         (machine.folder / "hub.sock").unlink()
 
 

@@ -1,4 +1,4 @@
-"""Programs with `aish.connect()` at the installed hub: killed under them, started by them, many at once."""
+"""Programs with `aish.connect()` and the installed hub: the hub is killed, restarted, and shared."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ SECONDS = 120
 
 
 @pytest.fixture
-def modelled(machine: Machine, provider: ProviderProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The machine's home, for this process too; its hub has a model that says 10,000 chunks."""
+def home_with_model(
+    machine: Machine, provider: ProviderProcess, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The machine's home, also for this process; the hub's model answers with 10,000 chunks."""
     provider.forget()
     provider.script(default=Script(chunks=tuple(f"chunk {n} " for n in range(10_000)), delay=0.001))
     key = {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
@@ -37,16 +39,16 @@ def modelled(machine: Machine, provider: ProviderProcess, monkeypatch: pytest.Mo
     yield str(machine.folder)
 
 
-async def test_kills_lose_nothing_and_double_nothing(machine: Machine, modelled: str) -> None:
+async def test_kills_neither_lose_nor_repeat_events(machine: Machine, home_with_model: str) -> None:
     dice = random.Random(11)
-    async with asyncio.timeout(SECONDS), aish.connect(modelled) as hub:
+    async with asyncio.timeout(SECONDS), aish.connect(home_with_model) as hub:
         session = await hub.session("apollo", name="long")
         follow = session.follow()
         seen: list[Event] = []
         for _ in range(KILLS):
             turn = await session.send("go")
             seen += await taken(follow, turn.id, "output.delta", dice.randrange(1, 40))
-            await asyncio.to_thread(machine.kill_hub)  # the client starts it again
+            await asyncio.to_thread(machine.kill_hub)  # the client restarts it
             seen += await taken(follow, turn.id, "turn.interrupted")
             with pytest.raises(TurnInterrupted) as interrupted:
                 await turn.answer()
@@ -57,16 +59,18 @@ async def test_kills_lose_nothing_and_double_nothing(machine: Machine, modelled:
         assert len(seen) == len(logged)
 
 
-async def test_clients_at_once_each_get_their_own(modelled: str, provider: ProviderProcess) -> None:
+async def test_concurrent_clients_each_get_their_own_answers(
+    home_with_model: str, provider: ProviderProcess
+) -> None:
     provider.script(default=Script(chunks=("a", "b", "c", "d")))
     async with asyncio.timeout(SECONDS), AsyncExitStack() as stack:
-        hubs = [await stack.enter_async_context(aish.connect(modelled)) for _ in range(CLIENTS)]
+        hubs = [await stack.enter_async_context(aish.connect(home_with_model)) for _ in range(CLIENTS)]
         ids = await asyncio.gather(*(conversation(hub, number) for number, hub in enumerate(hubs)))
         assert len({id for found in ids for id in found}) == CLIENTS * (MESSAGES + 1)
 
 
 async def conversation(hub: Hub, number: int) -> set[str]:
-    """The ids of a session and its turns, all of which were asked and answered here."""
+    """Send messages in a new session; return the ids of the session and of its turns."""
     session = await hub.session("apollo")
     follow = session.follow()
     turns = await asyncio.gather(*(session.send(f"{number}/{n}") for n in range(MESSAGES)))
@@ -83,7 +87,7 @@ async def conversation(hub: Hub, number: int) -> set[str]:
 
 
 async def taken(follow: Follow, turn_id: str, last: str, count: int = 1) -> list[Event]:
-    """What is followed, up to the `count`th event of type `last` of that turn."""
+    """Follow up to the `count`th event of type `last` of that turn; return the events."""
     found: list[Event] = []
     while count:
         found.append(await anext(follow))
@@ -103,7 +107,7 @@ async def log(hub: Hub, session: Session) -> list[dict[str, Any]]:
 
 
 def shown(event: Event) -> dict[str, Any]:
-    """As the hub's page has it."""
+    """Return the event in the form of the hub's pages."""
     names = ("epoch", "seq", "prev", "cursor", "session_id", "turn_id", "at", "type", "data")
     return {name: getattr(event, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""Programs as peers of a real hub: over its sudden ends, in pipelines, and as callers themselves."""
+"""Programs as peers of a real hub: they survive its kills, work in pipelines, and call the hub themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.scale import FULL
 PYTHON = (sys.executable, "-I", "-S", "-c")
 KILLS = 20 if FULL else 3
 LINES = 100_000 if FULL else 10_000
-# in about three seconds, so that the hub is killed while it prints; then it answers each line
+# prints for about three seconds, so that the hub is killed meanwhile; then it answers each line
 COUNTS = """
 import sys, time
 for number in range(1, int(sys.argv[1]) + 1):
@@ -33,7 +33,7 @@ for number in range(1, int(sys.argv[1]) + 1):
 for line in sys.stdin:
     print("heard", line, end="", flush=True)
 """
-# asks the hub what it is told to (a line of JSON), and says the status and the answer's code
+# sends the request in each line of JSON to the hub, and prints the status and the error code
 ASKS = """
 import http.client, json, socket, sys
 class Local(http.client.HTTPConnection):
@@ -70,14 +70,14 @@ def machine(machine: Machine) -> Iterator[Machine]:
 
 
 def wrapped(machine: Machine, kind: str, name: str, *argv: str, options: tuple[str, ...] = ()) -> int:
-    """A program as a peer; its pid."""
+    """Wrap a program as a peer; return its pid."""
     made = machine.run(f"ci-{kind}", "-n", name, "--detach", *options, "--", *argv)
     assert made.returncode == 0, made.stderr
     return int(made.stdout.rsplit("(pid ", 1)[1].rstrip(")\n"))
 
 
 def said(machine: Machine, name: str) -> str:
-    """All that a peer has said in its standing session, asked or not."""
+    """Return all output of a peer in its default session, within turns and between them."""
     with contextlib.closing(sqlite3.connect(f"file:{machine.folder}/hub.db?mode=ro", uri=True)) as database:
         (stream,) = database.execute(
             "SELECT parent FROM rows WHERE kind = 'standing' AND id LIKE ?", (f"%/{name}",)
@@ -90,19 +90,19 @@ def said(machine: Machine, name: str) -> str:
     return "".join(json.loads(data)["text"] for (data,) in found)
 
 
-def test_each_line_is_in_the_log_once_though_the_hub_is_killed_again_and_again(machine: Machine) -> None:
+def test_each_line_is_logged_once_although_the_hub_is_killed_repeatedly(machine: Machine) -> None:
     pid = wrapped(machine, "tool", "count", *PYTHON, COUNTS, str(LINES), str(KILLS), options=("-d", "\\n"))
     dice = random.Random(7)
     cut = 0
     for _ in range(KILLS):
-        time.sleep(dice.uniform(0.0, 0.4))  # the moment of the kill is what is tried here
+        time.sleep(dice.uniform(0.0, 0.4))  # the moment of the kill is random
         cut += not said(machine, "count").endswith(f"\n{LINES}\n")
         machine.kill_hub()
         explained = machine.run("explain", "count", "--json")
         assert explained.returncode == 0, explained.stderr + (machine.folder / "hub.log").read_text()[-3000:]
         found = json.loads(explained.stdout)
         assert (found["pid"], found["status"]) == (pid, "idle")
-    assert cut, "it had printed all before the first kill"
+    assert cut, "the program had printed everything before the first kill"
     assert machine.run("count", "-x", "hello").returncode == 0
     deadline = time.monotonic() + 6 * SECONDS
     while not (text := said(machine, "count")).endswith("heard hello\n"):
@@ -114,7 +114,7 @@ def test_each_line_is_in_the_log_once_though_the_hub_is_killed_again_and_again(m
     assert next((pair for pair in zip(lines, wanted, strict=True) if pair[0] != pair[1]), None) is None
 
 
-def test_a_terminal_an_interpreter_a_script_and_a_specialist_make_one_pipeline(
+def test_a_pipeline_can_join_a_terminal_an_interpreter_a_tool_and_a_specialist(
     machine: Machine, provider: ProviderProcess
 ) -> None:
     provider.script(Script(chunks=("6 ", "* 7")))
@@ -137,7 +137,7 @@ def test_a_terminal_an_interpreter_a_script_and_a_specialist_make_one_pipeline(
     assert (ran.returncode, ran.stdout.strip()) == (0, "GOT 42"), ran.stderr
 
 
-def test_a_program_that_calls_the_hub_may_talk_and_nothing_else(machine: Machine) -> None:
+def test_a_program_that_calls_the_hub_can_only_send_messages(machine: Machine) -> None:
     wrapped(machine, "tool", "asks", *PYTHON, ASKS, str(machine.folder / "hub.sock"), options=("-d", "\\n"))
     wrapped(machine, "terminal", "box", "bash", "--norc")
     session = json.loads(machine.run("apollo", "--json", "-s", "hi").stdout.splitlines()[0])
@@ -161,7 +161,7 @@ def test_a_program_that_calls_the_hub_may_talk_and_nothing_else(machine: Machine
     assert asked("POST", "/api/v2/ai/apollo/message", {"content": "hi"}) == [200, None]
 
 
-def test_programs_go_on_when_the_hub_is_told_to_end_and_the_next_one_hears_them(
+def test_programs_continue_when_the_hub_stops_and_the_next_hub_reads_them(
     machine: Machine, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -195,7 +195,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_long_line_is_taken_whole_and_a_longer_one_is_cut_and_told(machine: Machine) -> None:
+def test_a_long_line_is_stored_whole_and_an_overlong_one_is_reported_as_cut(machine: Machine) -> None:
     size, longer = 10_000_000, (200 << 20) if FULL else (40 << 20)
     wrapped(machine, "tool", "long", *PYTHON, LONG, options=("--json-protocol",))
     assert machine.run("long", "5").stdout == "yyyyy\n"
@@ -210,14 +210,12 @@ def test_a_long_line_is_taken_whole_and_a_longer_one_is_cut_and_told(machine: Ma
 
 
 def _resident(pid: int) -> int:
-    """Kilobytes of memory that the process has in use."""
+    """Return the resident memory of the process in KiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-def test_a_hub_that_was_started_from_inside_a_program_survives_the_end_of_the_program(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_a_hub_started_by_a_program_survives_the_end_of_the_program(machine: Machine, tmp_path: Path) -> None:
     gate, done = tmp_path / "gate", tmp_path / "done"
     started = f"{machine.bin}/aish list >/dev/null; touch {done}"
     command = ("sh", "-c", f"until test -e {gate}; do sleep 0.02; done; {started}; sleep 600")
@@ -234,7 +232,7 @@ def test_a_hub_that_was_started_from_inside_a_program_survives_the_end_of_the_pr
     machine.end_programs()
 
 
-def test_a_hub_starts_and_lists_its_peers_although_a_host_is_stopped(machine: Machine) -> None:
+def test_a_hub_starts_and_lists_its_peers_even_if_a_host_is_stopped(machine: Machine) -> None:
     for kind in (("ci-terminal", "--detach"), ("ci-tool", "--detach")):
         assert machine.run(kind[0], "-n", f"p-{kind[0]}", *kind[1:], "--", "cat").returncode == 0
     hosts = [_parent(peer["pid"]) for peer in json.loads(machine.run("list", "json").stdout) if peer["pid"]]
@@ -244,7 +242,7 @@ def test_a_hub_starts_and_lists_its_peers_although_a_host_is_stopped(machine: Ma
     try:
         machine.kill_hub()
         began = time.monotonic()
-        listed = machine.run("list")  # starts the hub
+        listed = machine.run("list")  # this starts the hub
         assert (listed.returncode, time.monotonic() - began < 10) == (0, True)
         began = time.monotonic()
         listed = machine.run("list")
@@ -264,7 +262,7 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-# answers each line after the seconds that it names; Ctrl-C would end it
+# answers each line after the number of seconds in it; Ctrl-C would end it
 SLOW = """
 import sys, time
 for line in sys.stdin:
@@ -274,7 +272,7 @@ for line in sys.stdin:
 """
 
 
-def test_the_end_of_waiting_never_ends_a_wrapped_program(machine: Machine) -> None:
+def test_a_caller_that_stops_waiting_never_ends_a_wrapped_program(machine: Machine) -> None:
     pid = wrapped(machine, "tool", "slow", *PYTHON, SLOW, options=("-d", "\\n"))
     ran = machine.run("slow", "1 first", "-x", "--timeout", "0.3")
     assert (ran.returncode, ran.stdout) == (124, "")
@@ -300,7 +298,7 @@ def wait_until_busy(machine: Machine, name: str) -> None:
         assert time.monotonic() < deadline
 
 
-def test_a_message_that_waits_is_cancelled_with_its_caller_and_not_the_running_one(machine: Machine) -> None:
+def test_a_queued_message_is_cancelled_with_its_caller_and_the_running_one_not(machine: Machine) -> None:
     wrapped(machine, "tool", "slow", *PYTHON, SLOW, options=("-d", "\\n"))
     with machine.start("slow", "2 first", "-x") as shell:
         wait_until_busy(machine, "slow")
@@ -311,7 +309,7 @@ def test_a_message_that_waits_is_cancelled_with_its_caller_and_not_the_running_o
     assert machine.run("slow", "0 third", "-x").stdout == "third\n"
 
 
-def test_the_name_of_a_program_ignores_case_in_every_place(machine: Machine) -> None:
+def test_the_name_of_a_program_ignores_case_everywhere(machine: Machine) -> None:
     wrapped(machine, "tool", "Box", "cat")
     assert machine.run("box", "one", "-x").stdout == "one\n"
     assert machine.run("-c", "BOX two -x").stdout == "two\n"

@@ -1,4 +1,4 @@
-"""A real model answers as soon as there is a key, also where the hub was running without one."""
+"""A real model answers as soon as there is a key, even if the hub was started without one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _anthropic(provider: ProviderProcess) -> dict[str, str]:
     return {"ANTHROPIC_BASE_URL": provider.url, "ANTHROPIC_API_KEY": "sesame", "RHETOR_MODEL": "m2"}
 
 
-def test_the_line_answers_offline_then_through_openai_then_through_anthropic(
+def test_a_line_is_answered_offline_then_by_openai_then_by_anthropic(
     machine: Machine, provider: ProviderProcess
 ) -> None:
     provider.forget()
@@ -57,7 +57,7 @@ def test_a_model_that_is_set_for_one_call_does_not_change_the_running_hub(
     assert models == ["m1"] * 3
 
 
-def test_a_question_in_a_file_goes_to_all_of_a_group(machine: Machine) -> None:
+def test_piped_input_goes_to_all_peers_of_a_group(machine: Machine) -> None:
     line = '{apollo|athena} | synthesis "join the answers"'
     joined = machine.run("-c", line, stdin="Which cache?\n")
     assert (joined.returncode, "offline model" in joined.stdout) == (0, True)
@@ -72,7 +72,7 @@ def test_a_hub_that_starts_with_the_key_uses_it(machine: Machine, provider: Prov
     assert (answered.returncode, answered.stdout, answered.stderr) == (0, "Hello there.\n", "")
 
 
-def test_a_failing_provider_ends_the_line_and_no_later_peer_is_called(
+def test_after_a_failing_provider_no_later_peer_is_called(
     machine: Machine, provider: ProviderProcess
 ) -> None:
     provider.forget()
@@ -83,9 +83,7 @@ def test_a_failing_provider_ends_the_line_and_no_later_peer_is_called(
     assert len([c for c in provider.calls() if c["path"] == "/v1/chat/completions"]) == 1
 
 
-def test_an_answer_that_breaks_off_shows_what_came_and_fails(
-    machine: Machine, provider: ProviderProcess
-) -> None:
+def test_a_cut_answer_shows_its_partial_text_and_fails(machine: Machine, provider: ProviderProcess) -> None:
     provider.forget()
     provider.script(Script(chunks=("half ", "and more"), cut_after=1))
     failed = machine.run("apollo", "hi", variables=_openai(provider))

@@ -1,4 +1,4 @@
-"""The programs of docs/how-to/python.md, run as they stand there."""
+"""The programs of docs/how-to/python.md, run unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE 
 
 
 @pytest.mark.parametrize(("number", "shows"), [*enumerate(("cost", "turn.completed", ""))])
-def test_what_the_page_shows_runs(machine: Machine, number: int, shows: str) -> None:
+def test_each_program_of_the_page_runs(machine: Machine, number: int, shows: str) -> None:
     environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAMS[number]],
@@ -28,5 +28,5 @@ def test_what_the_page_shows_runs(machine: Machine, number: int, shows: str) -> 
     assert shows in ran.stdout
 
 
-def test_every_program_of_the_page_is_run() -> None:
+def test_no_program_of_the_page_is_left_out() -> None:
     assert len(PROGRAMS) == 3

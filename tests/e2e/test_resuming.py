@@ -1,5 +1,5 @@
-"""The hub is killed under a shell that waits for an answer: the line waits for the next hub, which the shell
-starts, and shows how the turn ended; the message goes out once, and the shell lives."""
+"""The hub is killed while a shell waits for an answer: the shell starts the next hub and shows how the turn
+ended; the message is sent once, and the shell continues."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ END = "aish: apollo failed: the hub stopped before the answer was complete (you 
 
 @pytest.fixture
 def gate(tmp_path: Path) -> str:
-    """Where the model waits; another one in each test."""
+    """The gate at which the model waits, with a new name in each test."""
     return tmp_path.name
 
 
 @pytest.fixture
 def aish(machine: Machine, provider: ProviderProcess, gate: str, tmp_path: Path) -> Iterator[Shell]:
-    """The shell, with a model that says a word and then waits."""
+    """The shell, with a model that sends one chunk and then waits."""
     provider.forget()
     provider.script(default=Script(chunks=("first ", "never "), hold={1: gate}))
     machine.environment |= {
@@ -46,7 +46,7 @@ def aish(machine: Machine, provider: ProviderProcess, gate: str, tmp_path: Path)
         ((), "aish> ", "@code-analysis << hi"),
     ],
 )
-def test_a_line_whose_hub_is_killed_ends_with_the_turns_end_and_the_prompt_lives(
+def test_a_line_whose_hub_is_killed_shows_the_end_of_its_turn(
     aish: Shell,
     machine: Machine,
     provider: ProviderProcess,
@@ -63,7 +63,7 @@ def test_a_line_whose_hub_is_killed_ends_with_the_turns_end_and_the_prompt_lives
         terminal.wait_for(END)
         terminal.wait_for(prompt, count=2)
         assert machine.hub_pid() != killed
-        assert len(asked(provider)) == 1  # nothing is sent again
+        assert len(asked(provider)) == 1  # the message is not sent again
         provider.script(default=Script(chunks=("the next",)))
         terminal.type(f"{line}\n")
         terminal.wait_for("the next\n")
@@ -72,7 +72,7 @@ def test_a_line_whose_hub_is_killed_ends_with_the_turns_end_and_the_prompt_lives
         assert terminal.wait_for_end() == 0
 
 
-def test_team_chat_whose_hub_is_killed_ends_as_its_plan_did(
+def test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan(
     aish: Shell, machine: Machine, provider: ProviderProcess, gate: str
 ) -> None:
     with at_terminal(aish, "team-chat", "hi") as terminal:

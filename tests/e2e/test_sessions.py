@@ -1,4 +1,4 @@
-"""Conversations by name, as a person keeps them: over a killed hub, copied, taken elsewhere, ended."""
+"""Named conversations: they survive a killed hub, and can be forked, exported and ended."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def said(machine: Machine, *words: str) -> str:
 
 
 def asked(provider: ProviderProcess) -> list[str]:
-    """The texts of the messages that the model was given last."""
+    """Return the texts of the messages in the model's last call."""
     body: dict[str, Any] = provider.calls()[-1]["body"]
     return [message["content"] for message in body["messages"] if message["role"] != "system"]
 
 
-def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provider: ProviderProcess) -> None:
+def test_a_named_conversation_survives_a_killed_hub(machine: Machine, provider: ProviderProcess) -> None:
     machine.environment |= {
         "OPENAI_BASE_URL": f"{provider.url}/v1",
         "OPENAI_API_KEY": "k",
@@ -62,7 +62,9 @@ def test_a_conversation_has_a_name_and_outlives_the_hub(machine: Machine, provid
     said(machine, "session", "create", "design", "--tool", "apollo")
 
 
-def test_a_conversation_that_has_no_name_is_given_one(machine: Machine, provider: ProviderProcess) -> None:
+def test_an_unnamed_conversation_can_be_saved_under_a_name(
+    machine: Machine, provider: ProviderProcess
+) -> None:
     machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
     said(machine, "apollo", "hello", "-s")
     assert "✓ Saved the session with apollo as work (" in said(machine, "session", "save", "work")
@@ -72,7 +74,7 @@ def test_a_conversation_that_has_no_name_is_given_one(machine: Machine, provider
     assert machine.run("session", "save", "other", "--tool", "apollo").returncode == 3
 
 
-def test_what_cannot_be_done_has_an_exit_code_that_says_so(machine: Machine) -> None:
+def test_each_failure_of_a_session_command_has_its_exit_code(machine: Machine) -> None:
     machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
     said(machine, "session", "create", "work", "--tool", "apollo")
     codes = {

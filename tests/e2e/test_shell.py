@@ -21,14 +21,14 @@ SHELLS = 10
 
 @pytest.fixture
 def offline(machine: Machine) -> Machine:
-    """The machine, where the embedded model answers, whatever model servers run beside the test."""
+    """A machine with the embedded model, whatever model servers run on the test machine."""
     machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     return machine
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess) -> Iterator[Machine]:
-    """A machine whose hub runs and whose shells have a model; shared, for tests that change nothing of it."""
+    """A machine with a running hub and a model, shared by tests that do not change it."""
     made = Machine(tmp_path_factory.mktemp("served") / "home")
     made.environment |= {
         "OPENAI_BASE_URL": f"{provider.url}/v1",
@@ -42,20 +42,20 @@ def served(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess) 
 
 @pytest.fixture
 def model(provider: ProviderProcess) -> ProviderProcess:
-    """The model of the served machine: it says what the test writes, and else `ok`."""
+    """The model of the served machine: it answers with the test's scripts, then with `ok`."""
     provider.forget()
     provider.script(default=Script(chunks=("ok",)))
     return provider
 
 
 def prompts(provider: ProviderProcess) -> list[str]:
-    """The last message of each call that the model was given, in order."""
+    """Return the last message of each call of the model, in order."""
     asked = [call for call in provider.calls() if call["path"].endswith("/completions")]
     return [call["body"]["messages"][-1]["content"] for call in asked]
 
 
 def hubs_of(home: Path) -> list[int]:
-    """The processes that serve this home."""
+    """Return the pids of the hubs that serve this home."""
     found = []
     for process in Path("/proc").iterdir():
         try:
@@ -71,7 +71,7 @@ def hubs_of(home: Path) -> list[int]:
 # -- the hub ----------------------------------------------------------------------------------------------
 
 
-def test_shells_that_start_at_once_start_one_hub(offline: Machine) -> None:
+def test_shells_started_at_once_start_one_hub(offline: Machine) -> None:
     shells = [offline.start("apollo", f"hello {number}") for number in range(SHELLS)]
     answers = [shell.communicate(timeout=SECONDS)[0].decode() for shell in shells]
     assert [shell.returncode for shell in shells] == [0] * SHELLS
@@ -79,7 +79,7 @@ def test_shells_that_start_at_once_start_one_hub(offline: Machine) -> None:
     assert hubs_of(offline.folder) == [offline.hub_pid()]
 
 
-def test_state_and_socket_are_the_owners_alone(offline: Machine) -> None:
+def test_only_the_owner_can_access_the_state_folder_and_the_socket(offline: Machine) -> None:
     offline.run("list")
     modes = {name: (offline.folder / name).stat().st_mode for name in ("", "hub.sock", "hub.log")}
     assert {name: stat.S_IMODE(mode) for name, mode in modes.items()} == {
@@ -89,7 +89,7 @@ def test_state_and_socket_are_the_owners_alone(offline: Machine) -> None:
     }
 
 
-def test_a_home_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
+def test_a_home_whose_path_is_too_long_for_a_socket_uses_the_runtime_folder(tmp_path: Path) -> None:
     far = Machine(tmp_path / ("long" * 30))
     far.environment |= {"XDG_RUNTIME_DIR": str(tmp_path), "RHETOR_MODELS__DEFAULT": "offline"}
     try:
@@ -100,7 +100,7 @@ def test_a_home_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     assert hubs_of(far.folder) == []
 
 
-def test_status_list_and_shutdown(offline: Machine) -> None:
+def test_status_and_list_show_the_hub_and_shutdown_stops_it(offline: Machine) -> None:
     assert offline.run("status").returncode == 5
     listed = json.loads(offline.run("list", "type", "greek", "json").stdout)
     assert "apollo" in {peer["name"] for peer in listed}
@@ -111,7 +111,7 @@ def test_status_list_and_shutdown(offline: Machine) -> None:
     assert offline.run("status").returncode == 5
 
 
-def test_a_configuration_that_does_not_hold_is_told_by_the_first_shell(machine: Machine) -> None:
+def test_the_first_shell_reports_an_invalid_configuration(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
     (machine.folder / "config.yaml").write_text("hub: {prot: 1}\n")
     ran = machine.run("apollo", "hi")
@@ -119,13 +119,13 @@ def test_a_configuration_that_does_not_hold_is_told_by_the_first_shell(machine: 
     assert "the hub did not start" in ran.stderr and "prot" in ran.stderr
 
 
-def test_doctor_finds_nothing_wrong_with_a_hub_that_runs(offline: Machine) -> None:
+def test_doctor_finds_nothing_wrong_with_a_running_hub(offline: Machine) -> None:
     offline.run("list")
     ran = offline.run("doctor")
     assert (ran.returncode, "✗" in ran.stdout) == (0, False)
 
 
-def test_doctor_needs_no_hub_to_look_at_agents(machine: Machine, tmp_path: Path) -> None:
+def test_doctor_checks_agents_without_a_hub(machine: Machine, tmp_path: Path) -> None:
     program = tmp_path / "claude"
     program.write_text("#!/bin/sh\necho a warning\necho 9.8.7\n")
     program.chmod(0o755)
@@ -137,7 +137,7 @@ def test_doctor_needs_no_hub_to_look_at_agents(machine: Machine, tmp_path: Path)
     assert (ran.returncode, machine.folder.exists()) == (0, False)
 
 
-def test_doctor_says_where_the_configuration_does_not_hold(machine: Machine) -> None:
+def test_doctor_names_the_line_of_an_invalid_setting(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
     (machine.folder / "config.yaml").write_text("hub: {prot: 1}\n")
     ran = machine.run("doctor")
@@ -145,10 +145,10 @@ def test_doctor_says_where_the_configuration_does_not_hold(machine: Machine) -> 
     assert "✗ agents     " in ran.stdout and "line 1: hub.prot: there is no such setting" in ran.stdout
 
 
-# -- talking ----------------------------------------------------------------------------------------------
+# -- messages ---------------------------------------------------------------------------------------------
 
 
-def test_a_unix_pipe_of_peers(served: Machine, model: ProviderProcess) -> None:
+def test_peers_can_be_joined_by_a_unix_pipe(served: Machine, model: ProviderProcess) -> None:
     model.script(Script(chunks=("a design",)), Script(chunks=("a ", "review")))
     first = served.run("athena", "design", stdin="a cache\n")
     second = served.run("apollo", stdin=first.stdout)
@@ -165,7 +165,7 @@ def test_an_answer_streams_through_the_hub(served: Machine, model: ProviderProce
     assert shell.communicate(timeout=SECONDS) == (b"second\n", b"")
 
 
-def test_a_conversation_goes_on_by_its_id(served: Machine, model: ProviderProcess) -> None:
+def test_a_conversation_continues_by_its_id(served: Machine, model: ProviderProcess) -> None:
     first = served.run("apollo", "one", "-s", "4")
     session = first.stderr.split()[1]
     assert first.stderr == f"Session {session} (continue it with --session-id {session})\n"
@@ -175,21 +175,21 @@ def test_a_conversation_goes_on_by_its_id(served: Machine, model: ProviderProces
     assert said == [("user", "one"), ("assistant", "ok"), ("user", "two")]
 
 
-def test_a_conversation_at_its_prompt(served: Machine, model: ProviderProcess) -> None:
+def test_a_conversation_reads_messages_from_stdin_until_exit(served: Machine, model: ProviderProcess) -> None:
     ran = served.run("-i", "apollo", stdin="one\ntwo\nexit\nnot sent\n")
     assert (ran.returncode, ran.stdout) == (0, "ok\nok\n")
     assert prompts(model) == ["one", "two"]
     assert len(model.calls()[-1]["body"]["messages"]) > len(model.calls()[0]["body"]["messages"])
 
 
-def test_json_is_the_numbered_events(served: Machine, model: ProviderProcess) -> None:
+def test_json_prints_the_numbered_events(served: Machine, model: ProviderProcess) -> None:
     events = [json.loads(line) for line in served.run("apollo", "hi", "--json").stdout.splitlines()]
     assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
     assert events[-1]["type"] == "turn.completed" and events[-1]["data"]["text"] == "ok"
 
 
 def test_a_timeout_ends_the_turn(served: Machine, model: ProviderProcess) -> None:
-    assert served.run("apollo", "hi").stdout == "ok\n"  # the start of the hub is not part of it
+    assert served.run("apollo", "hi").stdout == "ok\n"  # the timeout does not include the start of the hub
     model.script(Script(chunks=("well", "never"), hold={1: "shut"}))
     ran = served.run("apollo", "hi", "--timeout", "1.5")
     assert (ran.returncode, ran.stdout, ran.stderr) == (
@@ -201,7 +201,7 @@ def test_a_timeout_ends_the_turn(served: Machine, model: ProviderProcess) -> Non
 
 
 @pytest.mark.parametrize("line", ["apollo hi", "echo hi | athena | apollo"])
-def test_ctrl_c_ends_what_runs_in_the_hub(served: Machine, model: ProviderProcess, line: str) -> None:
+def test_ctrl_c_stops_the_turn_in_the_hub(served: Machine, model: ProviderProcess, line: str) -> None:
     for _ in range(line.count("athena")):
         model.script(Script(chunks=("design",)))
     model.script(Script(chunks=("well", "never"), hold={1: "shut"}))
@@ -219,7 +219,7 @@ def test_ctrl_c_ends_what_runs_in_the_hub(served: Machine, model: ProviderProces
 # -- lines ------------------------------------------------------------------------------------------------
 
 
-def test_a_line_of_peers_and_programs(served: Machine, model: ProviderProcess, tmp_path: Path) -> None:
+def test_a_line_joins_peers_and_programs(served: Machine, model: ProviderProcess, tmp_path: Path) -> None:
     model.script(Script(chunks=("one\n", "two\n")), Script(chunks=("END",)))
     out = tmp_path / "out"
     ran = served.run("-c", f"printf 'b\\na\\n' | sort | athena 'list it' | grep two | apollo > {out}")
@@ -227,7 +227,7 @@ def test_a_line_of_peers_and_programs(served: Machine, model: ProviderProcess, t
     assert prompts(model) == ["list it\n\na\nb", "two"]
 
 
-def test_a_group_and_who_comes_after_it(served: Machine, model: ProviderProcess) -> None:
+def test_the_peer_after_a_group_receives_all_answers(served: Machine, model: ProviderProcess) -> None:
     ran = served.run("-c", "echo go | {apollo|athena} | prometheus 'which is better?'")
     assert (ran.returncode, ran.stdout) == (0, "ok\n")
     *both, last = prompts(model)
@@ -235,7 +235,9 @@ def test_a_group_and_who_comes_after_it(served: Machine, model: ProviderProcess)
     assert last.endswith("which is better?") and "[From Apollo]" in last and "[From Athena]" in last
 
 
-def test_an_answer_is_placed_where_the_text_names_its_step(served: Machine, model: ProviderProcess) -> None:
+def test_an_answer_replaces_the_placeholder_with_its_steps_name(
+    served: Machine, model: ProviderProcess
+) -> None:
     model.script(Script(chunks=("a cache",)))
     served.run("-c", "athena design | apollo 'before {{athena}} after'")
     last = prompts(model)[-1]
@@ -243,7 +245,9 @@ def test_an_answer_is_placed_where_the_text_names_its_step(served: Machine, mode
 
 
 @pytest.mark.parametrize("words", [("apollo,athena", "hi"), ("-c", "apollo, athena << hi")])
-def test_a_broadcast(served: Machine, model: ProviderProcess, words: tuple[str, ...]) -> None:
+def test_a_broadcast_is_answered_by_each_peer(
+    served: Machine, model: ProviderProcess, words: tuple[str, ...]
+) -> None:
     ran = served.run(*words)
     assert ran.returncode == 0
     answers = ran.stdout.removesuffix("\n").split("\n\n")
@@ -256,7 +260,7 @@ def test_team_chat_is_answered_by_every_specialist(served: Machine, model: Provi
     assert (ran.returncode, ran.stdout.count("[From ")) == (0, len(specialists))
 
 
-def test_a_capability_finds_its_peer(served: Machine, model: ProviderProcess) -> None:
+def test_a_capability_is_routed_to_its_best_peer(served: Machine, model: ProviderProcess) -> None:
     ran = served.run("@code-analysis", "hi")
     routed = "Routing to apollo (best match for code-analysis, 0.95)\n"
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "ok\n", routed)
@@ -275,18 +279,20 @@ def test_a_capability_finds_its_peer(served: Machine, model: ProviderProcess) ->
         (("apollo", "--session-id", "s_none", "hi"), 3, "aish: there is no session 's_none'\n"),
     ],
 )
-def test_how_a_line_fails(served: Machine, words: tuple[str, ...], code: int, says: str) -> None:
+def test_a_failed_line_has_its_exit_code_and_error_message(
+    served: Machine, words: tuple[str, ...], code: int, says: str
+) -> None:
     ran = served.run(*words)
     assert (ran.returncode, ran.stdout, ran.stderr) == (code, "", says)
 
 
-def test_a_message_larger_than_the_hub_takes(served: Machine) -> None:
+def test_a_message_over_the_size_limit_is_rejected(served: Machine) -> None:
     ran = served.run("apollo", stdin="x" * 2_000_000)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "larger than 1048576 bytes" in ran.stderr
 
 
-def test_what_was_said_is_found_again(served: Machine, model: ProviderProcess) -> None:
+def test_history_and_search_find_earlier_messages(served: Machine, model: ProviderProcess) -> None:
     model.script(Script(chunks=("A swift ", "answer.")))
     served.run("apollo", "why is a peregrine fast?")
     assert "> why is a peregrine fast?\n  A swift answer.\n" in served.run("history").stdout
@@ -300,7 +306,7 @@ def test_what_was_said_is_found_again(served: Machine, model: ProviderProcess) -
     assert served.run("history", "0").returncode == 2
 
 
-def test_what_an_answer_took_is_told_on_request(served: Machine, model: ProviderProcess) -> None:
+def test_usage_is_shown_on_request(served: Machine, model: ProviderProcess) -> None:
     model.script(Script(chunks=("ok",), usage=Usage(120, 45, cached=30)))
     ran = served.run("apollo", "hi", "--usage")
     assert ran.stdout == "ok\n"

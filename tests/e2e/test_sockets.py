@@ -63,7 +63,7 @@ def read(client: ClientConnection) -> dict[str, Any]:
     return frame
 
 
-def test_what_nobody_read_waits_through_a_kill_and_comes_once(machine: Machine) -> None:
+def test_unread_messages_survive_a_kill_and_are_delivered_once(machine: Machine) -> None:
     machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     machine.run("apollo", "hi")
     status, made = ask(machine, "POST", "/api/ai/socket/create", {"ai_name": "apollo"})
@@ -85,7 +85,7 @@ def test_what_nobody_read_waits_through_a_kill_and_comes_once(machine: Machine) 
         client.send(CONTENT)
         assert read(client)["content"] == CONTENT
         until_waiting(machine, "group:poets", 0)
-    (machine.folder / "blobs" / f"{'0' * 64}.00000000").write_bytes(b"half of what was being written")
+    (machine.folder / "blobs" / f"{'0' * 64}.00000000").write_bytes(b"half of the content")
     machine.kill_hub()
     assert listed(machine)["apollo-1"]["waiting"] == 2
     with connected(machine, "apollo-1") as client:
@@ -95,7 +95,7 @@ def test_what_nobody_read_waits_through_a_kill_and_comes_once(machine: Machine) 
         until_waiting(machine, "apollo-1", 0)
     machine.kill_hub()
     assert listed(machine)["apollo-1"]["waiting"] == 0
-    with connected(machine, "group:poets") as client:  # the bytes are not given again, and still there
+    with connected(machine, "group:poets") as client:  # the content is not sent again, and still stored
         client.send(json.dumps({"type": "write", "content": "hi"}))
         assert {read(client)["ai"] for _ in range(2)} == {"apollo", "athena"}
     kept = hashlib.sha256(CONTENT).hexdigest()
@@ -103,7 +103,7 @@ def test_what_nobody_read_waits_through_a_kill_and_comes_once(machine: Machine) 
     assert ask(machine, "GET", f"/api/v2/blobs/{kept}") == (200, CONTENT)
 
 
-def test_a_line_of_the_shell_reaches_a_team_that_was_made(machine: Machine) -> None:
+def test_a_line_of_the_shell_reaches_a_group_created_over_rest(machine: Machine) -> None:
     machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     machine.run("apollo", "hi")
     ask(machine, "POST", "/api/ai/socket/groups", {"name": "poets", "members": ["apollo", "athena"]})

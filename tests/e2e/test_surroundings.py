@@ -86,7 +86,7 @@ WRITES_TO_STDOUT = [
 ]
 
 
-def test_a_standard_output_that_is_full_is_one_sentence(offline: Machine) -> None:
+def test_a_full_standard_output_is_reported_in_one_sentence(offline: Machine) -> None:
     offline.run("list")
     for program, *words in WRITES_TO_STDOUT:
         with Path("/dev/full").open("wb") as full:
@@ -121,7 +121,7 @@ def test_a_full_standard_error_loses_no_answer(offline: Machine) -> None:
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets."""
+    """Yield a folder whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="rhetor-test.", dir="/tmp") as folder:
         yield Path(folder)
 
@@ -150,7 +150,7 @@ def test_callers_with_another_runtime_folder_find_the_hub_and_its_programs(
         far.run("shutdown")
 
 
-def test_a_runtime_folder_that_is_gone_is_replaced(tmp_path: Path, short: Path) -> None:
+def test_a_missing_runtime_folder_is_replaced(tmp_path: Path, short: Path) -> None:
     far = Machine(tmp_path / ("long" * 30))
     gone = short / "gone"
     gone.mkdir(mode=0o700)
@@ -179,7 +179,7 @@ def can_be_nameless() -> bool:
 
 @pytest.mark.skipif(not can_be_nameless(), reason="this machine has no user namespaces")
 def test_a_user_without_a_name_in_passwd_can_use_the_hub(offline: Machine) -> None:
-    """The hub lives in a user namespace, in which the same user has another number."""
+    """The hub runs in a user namespace, in which the same user has another number."""
     folder = offline.folder.parent
     environment = {**offline.environment, "XDG_STATE_HOME": str(folder), "SHELL": "/bin/sh"}
     for name in ("HOME", "RHETOR_HOME"):

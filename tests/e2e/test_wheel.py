@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment that has the wheel and the pinned runtime dependencies, and nothing else."""
+    """A fresh environment with only the wheel and the pinned runtime dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     run(UV, "venv", "--quiet", "--offline", "--python", ROOT / ".venv/bin/python", folder)
     (packages,) = folder.glob("lib/python3.*/site-packages")
@@ -43,7 +43,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def link_runtime(packages: Path) -> None:
-    """Link what requirements/runtime.txt pins from this environment, which needs no download."""
+    """Link the packages pinned in requirements/runtime.txt from this environment, without a download."""
     pins = (ROOT / "requirements/runtime.txt").read_text()
     for name in re.findall(r"^([a-z0-9-]+)==", pins, re.MULTILINE):
         try:
@@ -83,7 +83,7 @@ def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:
     assert {"aish/py.typed", "rhetor/py.typed"} < files
 
 
-def test_the_pinned_dependencies_are_those_that_the_wheel_declares(installed: Path) -> None:
+def test_the_pinned_dependencies_match_those_declared_by_the_wheel(installed: Path) -> None:
     run(UV, "pip", "check", "--quiet", "--offline", "--python", installed)
 
 

@@ -17,7 +17,7 @@ from tests.needs import needs
 from rhetor.drivers.programs.terminal.screen import Screen
 
 ROWS, COLUMNS, SECONDS = 24, 80, 15.0
-# how it is started, what it shows then, keys, what it shows after them
+# command, text on its first screen, keys to press, text on the screen after them
 PROGRAMS = {
     "vim": (["vim", "-n", "-u", "NONE", "-N"], "VIM", b"ihello from here\x1b", "hello from here"),
     "htop": (["htop"], "Load average", b"?", "htop"),
@@ -34,7 +34,7 @@ def aish(machine: Machine, tmp_path: Path) -> Iterator[Shell]:
 
 
 class Seen:
-    """A window as its terminal would draw it."""
+    """The screen of a window."""
 
     def __init__(self, shown: Window) -> None:
         self.window = shown
@@ -56,7 +56,7 @@ def wait_for(windows: list[Seen], text: str) -> None:
 
 
 def same_screen(windows: list[Seen]) -> None:
-    """Both show the same, in the end: one that draws itself anew every second may be in between."""
+    """Wait until both show the same; a program that redraws every second may be between two frames."""
     ends = monotonic() + SECONDS
     first, second = windows
     while True:
@@ -71,7 +71,7 @@ def same_screen(windows: list[Seen]) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_two_terminals_show_one_program_alike(aish: Shell, name: str) -> None:
+def test_two_terminals_show_the_same_screen_of_a_program(aish: Shell, name: str) -> None:
     argv, begins, keys, shows = PROGRAMS[name]
     needs(argv[0])
     with ExitStack() as stack:

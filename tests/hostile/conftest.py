@@ -1,4 +1,4 @@
-"""Fixtures of the tests with bad input."""
+"""Fixtures of the tests with hostile input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.hostile.running import RunningHub, running_hub
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine on which no hub runs, and the embedded model answers; a hub started meanwhile is ended."""
+    """A machine without a running hub, with the embedded model; a hub started by the test is stopped."""
     made = Machine(tmp_path / "home")
     made.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     yield made
@@ -21,6 +21,6 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """A hub in a process of its own, for all tests of a file."""
+    """A hub in its own process, shared by all tests of a file."""
     with running_hub(tmp_path_factory.mktemp("hub") / "home") as running:
         yield running

@@ -1,4 +1,4 @@
-"""A small disk of a test's own, where the system lets it make one."""
+"""A small disk for one test, if the system permits it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size: str, mode: str = "rw") -> Iterator[Path]:
-    """A file system in memory at `folder`, until the end."""
+    """Mount a file system in memory at `folder` for the block."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={size},mode=700,{mode}", "tmpfs", str(folder)]
     try:

@@ -1,4 +1,4 @@
-"""Bytes to the hub's socket as they are, and what it answers."""
+"""Raw bytes to the hub's socket, and the replies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def request(
     content_type: str | None = "application/json",
     more: bytes = b"",
 ) -> bytes:
-    """A request that ends its connection. `more`: further lines of the head, each with its CRLF."""
+    """Return a request with `Connection: close`. `more`: further lines of the head, each with its CRLF."""
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     if body is not None:
         head += f"Content-Length: {len(body)}\r\n"
@@ -41,7 +41,7 @@ def request(
 
 
 async def replies(home: Served, data: bytes) -> list[Reply]:
-    """All that is answered to these bytes before the hub ends the connection."""
+    """Send these bytes; return all replies until the hub closes the connection."""
     reader, writer = await asyncio.open_unix_connection(str(home.socket), limit=1 << 24)
     try:
         writer.write(data)
@@ -55,7 +55,7 @@ async def replies(home: Served, data: bytes) -> list[Reply]:
 
 
 async def one_reply(reader: asyncio.StreamReader) -> Reply | None:
-    """The next answer; None at the end of the connection."""
+    """Read the next reply; None at the end of the connection."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
@@ -68,7 +68,7 @@ async def one_reply(reader: asyncio.StreamReader) -> Reply | None:
 
 
 async def refusal(home: Served, data: bytes) -> tuple[int, str]:
-    """Status and code of the one problem that answers these bytes."""
+    """Send these bytes; return status and code of the only reply, which is a problem."""
     (reply,) = await replies(home, data)
     return of_problem(reply)
 
@@ -82,6 +82,6 @@ def of_problem(reply: Reply) -> tuple[int, str]:
 
 
 async def require_well(home: Served) -> None:
-    """The hub goes on: it takes a message and answers it."""
+    """Assert that the hub still answers a message."""
     answer = await home.ask("POST", MESSAGE, {"content": "still there?"})
     assert (answer.status, answer.json["response"]) == (200, "apollo heard: still there?")

@@ -1,4 +1,4 @@
-"""The installed hub in a process of its own, over TCP with its token."""
+"""The installed hub in its own process, over TCP with its token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from tests.e2e.home import BIN, SECONDS, Machine
 
-# more than any test has or sends
+# limits that no test reaches
 PROFILE = {
     "RHETOR_LIMITS__MESSAGES_PER_SECOND": "1000000",
     "RHETOR_LIMITS__MESSAGES_BURST": "1000000",
@@ -26,7 +26,7 @@ LINE = re.compile(r"rhetor listening on (http://127\.0\.0\.1:\d+) ")
 
 @dataclass(frozen=True)
 class RunningHub:
-    """`session` carries the token; `plan_id`: of a plan that has run."""
+    """`session` sends the token; `plan_id`: a plan that has run."""
 
     url: str
     session: requests.Session
@@ -41,7 +41,7 @@ class RunningHub:
 def running_hub(
     folder: Path, settings: Mapping[str, str] | None = None, rhetor: Sequence[str] = (f"{BIN}/rhetor",)
 ) -> Iterator[RunningHub]:
-    """`settings`: as variables of the environment; `rhetor`: the command."""
+    """Run a hub. `settings`: environment variables; `rhetor`: the command."""
     machine = Machine(folder)
     environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline", **PROFILE, **(settings or {})}
     command = [*rhetor, "serve", "--port", "0"]

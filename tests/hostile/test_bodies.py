@@ -1,4 +1,4 @@
-"""Bodies that are wrong, at every route that takes one: a problem each, and nothing is half stored."""
+"""Invalid bodies, at every route that accepts one: each is answered with a problem, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rhetor.hub.sessions.sessions import listed
 
 pytestmark = pytest.mark.anyio
 
-# each route with a body that is fine
+# each route with a valid body
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v2/ai/apollo/message": {"content": "x"},
     "POST /api/v1/ai/apollo/message": {"content": "x"},
@@ -32,7 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v2/bulk": {"operations": [{"id": "a", "ai": "apollo", "message": "x"}]},
     "PUT /api/v2/environment": {"variables": {}},
 }
-# all members of these bodies are optional, so no body is the same as {}; a plan needs one of its members
+# all members of these bodies are optional, so no body means {}; a plan needs one of its members
 EMPTY_IS_FINE = ("POST /api/v2/sessions/{session}/checkpoint", "POST /api/v2/sessions/{session}/fork")
 EMPTY_IS_MALFORMED = ("POST /api/v2/plans",)
 BROKEN: dict[str, tuple[bytes, int]] = {
@@ -60,9 +60,7 @@ BROKEN: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("route", BODIES)
-async def test_a_body_that_cannot_be_read_is_a_problem_and_changes_nothing(
-    tmp_path: Path, route: str
-) -> None:
+async def test_a_malformed_body_is_a_problem_and_changes_nothing(tmp_path: Path, route: str) -> None:
     async with served(tmp_path) as home:
         method, path = await _there(home, route)
         before = await _kept(home)
@@ -77,7 +75,7 @@ async def test_a_body_that_cannot_be_read_is_a_problem_and_changes_nothing(
         await require_well(home)
 
 
-async def test_members_that_a_body_does_not_have_are_skipped_and_of_two_the_last_one_counts(
+async def test_unknown_members_are_skipped_and_the_last_duplicate_counts(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path) as home:
@@ -101,7 +99,7 @@ async def test_members_that_a_body_does_not_have_are_skipped_and_of_two_the_last
         b'{"specialist_id": "apollo", "tools": [{"name": "x", "parameters": {"x": %b}}]}',
     ],
 )
-async def test_a_number_that_nothing_can_hold_is_422(tmp_path: Path, body: bytes, number: bytes) -> None:
+async def test_a_number_out_of_range_is_422(tmp_path: Path, body: bytes, number: bytes) -> None:
     async with served(tmp_path) as home:
         (reply,) = await replies(home, request("POST", "/api/v2/sessions", body % number))
         assert of_problem(reply) == (422, "unprocessable")
@@ -109,7 +107,7 @@ async def test_a_number_that_nothing_can_hold_is_422(tmp_path: Path, body: bytes
 
 
 @pytest.mark.parametrize("route", BODIES)
-async def test_a_body_that_does_not_say_that_it_is_json_is_415(tmp_path: Path, route: str) -> None:
+async def test_a_body_without_the_json_content_type_is_415(tmp_path: Path, route: str) -> None:
     async with served(tmp_path) as home:
         method, path = await _there(home, route)
         body = json.dumps(BODIES[route]).encode()
@@ -121,12 +119,12 @@ async def test_a_body_that_does_not_say_that_it_is_json_is_415(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("route", BODIES)
-async def test_a_body_with_one_wrong_member_is_422_and_says_which(tmp_path: Path, route: str) -> None:
+async def test_a_body_with_one_invalid_member_is_422_and_names_it(tmp_path: Path, route: str) -> None:
     async with served(tmp_path) as home:
         method, path = await _there(home, route)
         for name in BODIES[route]:
             if name == "result":
-                continue  # any JSON is one
+                continue  # any JSON is valid
             wrongs: tuple[Any, ...] = (5, True, 1.5, [[]], {"a": {}}, [None])
             for wrong in wrongs:
                 body = json.dumps({**BODIES[route], name: wrong}).encode()
@@ -154,7 +152,7 @@ def _steps(*steps: tuple[str, list[str]], ai: str = "apollo") -> dict[str, Any]:
     return {"steps": [{"id": id, "ai": ai, "message": "x", "depends_on": needs} for id, needs in steps]}
 
 
-SENSELESS: list[tuple[str, str, Any, int, str]] = [
+INVALID: list[tuple[str, str, Any, int, str]] = [
     ("an unknown peer", SESSION, {"specialist_id": "nobody"}, 404, "unknown_peer"),
     ("a peer with CRLF", SESSION, {"specialist_id": "apollo\r\n"}, 422, "unprocessable"),
     ("a name with NUL", SESSION, {"specialist_id": "apollo", "name": "a\0b"}, 422, "unprocessable"),
@@ -208,10 +206,10 @@ SENSELESS: list[tuple[str, str, Any, int, str]] = [
 
 @pytest.mark.parametrize(
     ("route", "body", "status", "code"),
-    [case[1:] for case in SENSELESS],
-    ids=[f"{case[0]}-{case[1].rsplit('/', 1)[1]}" for case in SENSELESS],
+    [case[1:] for case in INVALID],
+    ids=[f"{case[0]}-{case[1].rsplit('/', 1)[1]}" for case in INVALID],
 )
-async def test_a_body_that_makes_no_sense_is_refused_by_what_is_wrong(
+async def test_an_invalid_body_is_rejected_with_its_code(
     tmp_path: Path, route: str, body: Any, status: int, code: str
 ) -> None:
     async with served(tmp_path) as home:
@@ -221,7 +219,7 @@ async def test_a_body_that_makes_no_sense_is_refused_by_what_is_wrong(
         await require_well(home)
 
 
-async def test_text_that_is_odd_but_text_is_kept_as_it_is(tmp_path: Path) -> None:
+async def test_unusual_characters_are_kept_unchanged(tmp_path: Path) -> None:
     odd = "\0\r\n\x1b[2J\u202e\ufeff\uffff\U0001f600e\u0301"
     async with served(tmp_path) as home:
         answer = await home.ask("POST", MESSAGE, {"content": odd})
@@ -230,14 +228,14 @@ async def test_text_that_is_odd_but_text_is_kept_as_it_is(tmp_path: Path) -> Non
         assert page["messages"][0]["content"] == odd
 
 
-async def test_metadata_up_to_the_limit_is_given_back(tmp_path: Path) -> None:
+async def test_metadata_up_to_the_limit_is_returned_unchanged(tmp_path: Path) -> None:
     metadata = {"x": "y" * 65_000, "deep": DEEP[0][0][0][0][0][0][0][0][0][0]}
     async with served(tmp_path) as home:
         body = {"specialist_id": "apollo", "metadata": metadata, "ttl": 60}
         assert (await home.ask("POST", "/api/v2/sessions", body)).json["metadata"] == metadata
 
 
-async def test_a_header_that_names_a_command_is_one_of_its_kind(tmp_path: Path) -> None:
+async def test_an_invalid_or_repeated_header_is_rejected(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for lines, expected in (
             (b"Idempotency-Key: " + b"k" * 201 + b"\r\n", (422, "unprocessable")),
@@ -250,7 +248,7 @@ async def test_a_header_that_names_a_command_is_one_of_its_kind(tmp_path: Path) 
         assert home.driver.heard == []
 
 
-async def test_a_chunked_body_is_read_like_any_other(tmp_path: Path) -> None:
+async def test_a_chunked_body_is_accepted(tmp_path: Path) -> None:
     head = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
     async with served(tmp_path) as home:
         for chunks, expected in (
@@ -264,7 +262,7 @@ async def test_a_chunked_body_is_read_like_any_other(tmp_path: Path) -> None:
 
 
 async def _there(home: Served, route: str) -> tuple[str, str]:
-    """Method and path of a route, with a session that is there."""
+    """Return method and path of a route, with the id of a new session."""
     method, path = route.split(" ")
     if "{session}" in path:
         made = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})
@@ -273,7 +271,7 @@ async def _there(home: Served, route: str) -> tuple[str, str]:
 
 
 async def _kept(home: Served) -> list[tuple[str, int]]:
-    """Each session with the number of its last event."""
+    """Return each session with the number of its last event."""
     state = home.hub.state
     heads = [(s.id, await state.store.head(s.id)) for s in await listed(state, Principal("me"))]
     return [(id, head.head if head else 0) for id, head in heads]

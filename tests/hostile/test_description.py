@@ -1,4 +1,4 @@
-"""The OpenAPI page is true: requests made from it are answered as it says."""
+"""The OpenAPI page is correct: requests generated from it are answered as documented."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rhetor.transports.rest.table import ROUTES
 
 PAGE = openapi.page(TABLE, version(DISTRIBUTION))
 OPERATIONS = [f"{row.method} {row.path}" for row in ROUTES]
-# what the page does not name is ignored; the token has tests of its own
+# undocumented members are ignored; other tests cover the token
 GENERATION = {"allow-extra-parameters": False, "with-security-parameters": False}
 EXAMPLES = scaled(25, 5)
 LONG = 10_000  # characters
@@ -32,24 +32,24 @@ MET = (
 REFUSED = (*MET, "negative_data_rejection")
 
 
-def test_every_route_is_described_and_says_who_may_use_it() -> None:
+def test_every_route_is_described_with_its_security() -> None:
     operations = {f"{m.upper()} {path}": op for path, ms in PAGE["paths"].items() for m, op in ms.items()}
     assert set(operations) == set(OPERATIONS)
     public = {label for label, operation in operations.items() if operation["security"] == []}
     assert public == {"GET /healthz", "GET /login"}
 
 
-def test_the_page_is_served_as_it_is(hub: RunningHub) -> None:
+def test_the_page_is_served_unchanged(hub: RunningHub) -> None:
     assert hub.ask("GET", "/openapi.json").json() == PAGE
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_what_the_page_allows_is_answered_as_it_says(hub: RunningHub, label: str) -> None:
+def test_valid_requests_get_documented_responses(hub: RunningHub, label: str) -> None:
     meet(hub, label, "positive", MET)
 
 
 def _forbids(label: str) -> bool:
-    """Whether the page says of a request that it is wrong; any text is an id."""
+    """Return whether a request can be invalid by the page; any text is a valid id."""
     method, path = label.split(" ")
     operation = PAGE["paths"][path][method.lower()]
     named = [one for one in operation.get("parameters", []) if one["in"] != "path"]
@@ -57,13 +57,13 @@ def _forbids(label: str) -> bool:
 
 
 @pytest.mark.parametrize("label", [label for label in OPERATIONS if _forbids(label)])
-def test_what_the_page_forbids_is_refused_as_it_says(hub: RunningHub, label: str) -> None:
+def test_invalid_requests_get_documented_errors(hub: RunningHub, label: str) -> None:
     meet(hub, label, "negative", REFUSED)
 
 
 @cache
 def schema() -> Any:
-    """The page as Schemathesis has it, which takes long to import."""
+    """Load the page into Schemathesis, whose import takes long."""
     import schemathesis
     from schemathesis.checks import load_all_checks
 
@@ -73,8 +73,8 @@ def schema() -> Any:
 
 
 def _quick(schema: Any) -> Any:
-    """The page without the patterns of long texts: Schemathesis takes seconds to make a text of up to 131,072
-    characters that has a pattern."""
+    """Remove the patterns of long texts: Schemathesis needs seconds to generate a text of up to 131,072
+    characters for a pattern."""
     if isinstance(schema, list):
         return [_quick(each) for each in schema]
     if not isinstance(schema, dict):
@@ -84,7 +84,7 @@ def _quick(schema: Any) -> Any:
 
 
 def meet(hub: RunningHub, label: str, mode: str, checks: tuple[str, ...]) -> None:
-    """Requests of one operation, and after them one that is fine."""
+    """Send generated requests of one operation, then a valid message."""
     from schemathesis.checks import CHECKS
     from schemathesis.generation import GenerationMode
 
@@ -111,7 +111,7 @@ def meet(hub: RunningHub, label: str, mode: str, checks: tuple[str, ...]) -> Non
 
 
 def _there(path: str, hub: RunningHub) -> dict[str, str] | None:
-    """The id of something that is there."""
+    """Return the id of something that exists."""
     if "{id}" not in path:
         return None
     if "/sessions/" in path:

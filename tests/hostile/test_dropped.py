@@ -1,4 +1,4 @@
-"""A hub from which many clients were cut: nothing of them is left in its process."""
+"""Many clients drop their connections to a hub: nothing of them remains in its process."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SETTINGS = {
 }
 LEVELS = ("rhetor_tasks", "rhetor_followers", "rhetor_turns_running")
 STORE_DESCRIPTORS = 10  # the store opens its readers when it first needs them
-REST_SECONDS = 1.0  # longer than anything that goes on for a client that is gone
+REST_SECONDS = 1.0  # longer than any work for a disconnected client
 PeerStats = dict[str, float]
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not read is thrown away, and the other side told so
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: unread data is discarded, and the connection is reset
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def home(tmp_path: Path) -> Iterator[RunningHub]:
             hub.ask("POST", "/api/v2/tools/shown/terminate")
 
 
-def test_after_many_dropped_connections_the_hub_is_back_at_its_level(home: RunningHub) -> None:
-    for api in APIS:  # what is loaded when an API is first used stays
+def test_many_dropped_connections_leave_no_tasks_descriptors_or_memory(home: RunningHub) -> None:
+    for api in APIS:  # modules that are imported on first use stay loaded
         _drop(home, api)
     before = _at_rest(home)
     for n in range(DROPPED):
@@ -52,7 +52,7 @@ def test_after_many_dropped_connections_the_hub_is_back_at_its_level(home: Runni
 
 
 def _drop(home: RunningHub, api: str) -> None:
-    """Begin something over the api, and cut it when the first of it has come."""
+    """Start a request over this API, and reset the connection after the first output."""
     place = urlsplit(home.url)
     with socket.create_connection((place.hostname or "", place.port or 0), SECONDS) as connection:
         connection.sendall(_request(home, api, place.netloc))
@@ -85,7 +85,7 @@ def _call(api: str) -> bytes:
 
 
 def _at_rest(home: RunningHub, wanted: PeerStats | None = None) -> PeerStats:
-    """The hub's figures when nothing goes on for any client; for those that are wanted it is waited."""
+    """Wait until the hub is idle, or its metrics have the `wanted` values; return them."""
     deadline = time.monotonic() + SECONDS
     last: PeerStats = {}
     while time.monotonic() < deadline:
@@ -99,7 +99,7 @@ def _at_rest(home: RunningHub, wanted: PeerStats | None = None) -> PeerStats:
 
 
 def _figures(home: RunningHub) -> PeerStats:
-    """Of each metric the sum of its samples."""
+    """Return the sum of the samples of each metric."""
     found: PeerStats = {}
     for family in text_string_to_metric_families(home.ask("GET", "/metrics").text):
         found[family.name] = sum(sample.value for sample in family.samples)

@@ -1,4 +1,4 @@
-"""What is no HTTP, or more than one reading of it: refused before anybody acts on it."""
+"""Bytes that are not HTTP, or ambiguous HTTP, are rejected before anything acts on them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def get(target: bytes = b"/healthz", version: bytes = b"HTTP/1.1", lines: bytes 
     return b"GET " + target + b" " + version + b"\r\nHost: localhost\r\n" + lines + b"\r\n"
 
 
-NO_HTTP: dict[str, bytes] = {
+NOT_HTTP: dict[str, bytes] = {
     "length and chunks": post(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n" + HIDDEN),
     "chunks and length": post(b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"0\r\n\r\n" + HIDDEN),
     "two lengths": post(b"Content-Length: 0\r\nContent-Length: 5\r\n", HIDDEN),
@@ -68,15 +68,17 @@ NO_HTTP: dict[str, bytes] = {
 KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 
-@pytest.mark.parametrize("name", NO_HTTP)
-async def test_what_is_no_http_is_a_problem_and_the_end_of_the_connection(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", NOT_HTTP)
+async def test_bytes_that_are_not_http_get_a_problem_and_the_connection_is_closed(
+    tmp_path: Path, name: str
+) -> None:
     async with served(tmp_path) as home:
-        assert await refusal(home, NO_HTTP[name]) == (400, "malformed")
+        assert await refusal(home, NOT_HTTP[name]) == (400, "malformed")
         assert home.driver.heard == []
         await require_well(home)
 
 
-async def test_a_host_that_is_missing_is_421(tmp_path: Path) -> None:
+async def test_a_missing_host_header_is_421(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         for data in (b"GET /healthz HTTP/1.1\r\n\r\n", b"GET /healthz HTTP/1.0\r\n\r\n"):
             (reply, *_) = await replies(home, data.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -94,7 +96,7 @@ async def test_a_host_that_is_missing_is_421(tmp_path: Path) -> None:
     ],
     ids=["another protocol", "bare", "no key", "an old version", "no such socket"],
 )
-async def test_an_upgrade_that_is_not_offered_is_not_followed(
+async def test_an_unsupported_upgrade_is_rejected(
     tmp_path: Path, lines: bytes, refused: tuple[int, str]
 ) -> None:
     async with served(tmp_path) as home:
@@ -111,13 +113,13 @@ async def test_an_upgrade_that_is_not_offered_is_not_followed(
     [b"X: " + b"x" * 2_000_000 + b"\r\n", b"X: x\r\n" * 50_000, b"X: " + b"x" * HEAD_BYTES + b"\r\n"],
     ids=["one of 2 MB", "50,000 lines", "a little too much"],
 )
-async def test_a_head_that_is_too_large_is_431(tmp_path: Path, lines: bytes) -> None:
+async def test_an_oversized_head_is_431(tmp_path: Path, lines: bytes) -> None:
     async with served(tmp_path) as home:
         assert await refusal(home, request("GET", "/healthz", more=lines)) == (431, "head_too_large")
         await require_well(home)
 
 
-async def test_a_head_that_just_fits_is_read_however_it_is_cut(tmp_path: Path) -> None:
+async def test_a_head_just_under_the_limit_is_read_in_any_chunking(tmp_path: Path) -> None:
     data = request("GET", "/healthz", more=b"X: " + b"x" * (HEAD_BYTES - 200) + b"\r\n")
     async with served(tmp_path) as home:
         for size in (1000, 4096, len(data)):
@@ -130,7 +132,7 @@ async def test_a_head_that_just_fits_is_read_however_it_is_cut(tmp_path: Path) -
             assert reply is not None and reply.status == 200
 
 
-async def test_many_requests_in_one_piece_are_answered_in_order(tmp_path: Path) -> None:
+async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
     bodies = [b'{"content": "%d"}' % n for n in range(20)]
     data = b"".join(post(b"Content-Length: %d\r\n" % len(body), body) for body in bodies)
     async with served(tmp_path) as home:
@@ -140,7 +142,7 @@ async def test_many_requests_in_one_piece_are_answered_in_order(tmp_path: Path) 
         assert found[-1].json == {"status": "ok"}
 
 
-async def test_garbage_behind_a_request_does_not_take_its_answer(tmp_path: Path) -> None:
+async def test_garbage_after_a_request_does_not_prevent_its_answer(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         body = b'{"content": "x"}'
         data = post(b"Content-Length: %d\r\n" % len(body), body) + b"\0\xff garbage\r\n\r\n" * 1000
@@ -148,7 +150,7 @@ async def test_garbage_behind_a_request_does_not_take_its_answer(tmp_path: Path)
         assert reply.json["response"] == "apollo heard: x"
 
 
-async def test_requests_that_hang_up_half_way_leave_nothing(tmp_path: Path) -> None:
+async def test_incomplete_requests_leave_nothing_behind(tmp_path: Path) -> None:
     whole = request("POST", MESSAGE, b'{"content": "x"}')
     async with served(tmp_path) as home:
         for end in range(1, len(whole), 3):
@@ -161,7 +163,7 @@ async def test_requests_that_hang_up_half_way_leave_nothing(tmp_path: Path) -> N
         assert home.driver.heard == [("apollo", "still there?")]
 
 
-async def test_a_head_that_does_not_come_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_that_never_completes_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoundedProtocol, "head_seconds", 0.2)
     async with served(tmp_path) as home:
         assert await refusal(home, b"GET /healthz HTT") == (408, "request_timeout")
@@ -170,7 +172,9 @@ async def test_a_head_that_does_not_come_is_408(tmp_path: Path, monkeypatch: pyt
         assert (first.status, of_problem(second)) == (200, (408, "request_timeout"))
 
 
-async def test_an_answer_that_takes_long_is_not_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_answer_does_not_time_out_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BoundedProtocol, "head_seconds", 0.1)
     gate = asyncio.Event()
     script: Script = [Text("one "), gate, Text("two"), Done()]
@@ -180,7 +184,7 @@ async def test_an_answer_that_takes_long_is_not_late(tmp_path: Path, monkeypatch
         assert reply.json["response"] == "one two"
 
 
-async def test_a_body_that_does_not_come_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_completes_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rhetor.transports.server.gate.BODY_SECONDS", 0.2)
     async with served(tmp_path) as home:
         data = post(b"Content-Length: 100\r\nConnection: close\r\n", b'{"content": "')

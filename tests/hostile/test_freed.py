@@ -1,4 +1,4 @@
-"""What a request or a frame took of memory is freed with its answer, without a garbage collection."""
+"""The memory of a request or a frame is freed with its answer, without a garbage collection."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ KINDS: dict[str, Callable[[Served], Awaitable[None]]] = {
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": True}  # as the hub
+    return "asyncio", {"use_uvloop": True}  # like the hub
 
 
 @pytest.fixture
@@ -118,7 +118,9 @@ def uncollected() -> Iterator[None]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_body_is_freed_with_its_answer(tmp_path: Path, kind: str, uncollected: None) -> None:
+async def test_the_memory_of_a_body_is_freed_with_its_answer(
+    tmp_path: Path, kind: str, uncollected: None
+) -> None:
     store = RefusingStore()
     async with served(tmp_path, store=store) as home:
         await KINDS[kind](home)
@@ -133,14 +135,14 @@ async def test_a_body_is_freed_with_its_answer(tmp_path: Path, kind: str, uncoll
 
 
 async def settled(home: Served) -> None:
-    """All connections but those that the clients keep are closed, and the handlers have ended."""
+    """Wait until only the clients' kept connections are open, and all handlers have ended."""
     async with asyncio.timeout(10):
         while len(home.server.server_state.connections) > 1 or home.server.server_state.tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.02)
 
 
-def test_a_flood_leaves_the_hub_as_small_as_it_was(hub: RunningHub) -> None:
+def test_a_flood_does_not_increase_the_memory_of_the_hub(hub: RunningHub) -> None:
     def flood(number: int) -> int:
         headers = {**hub.session.headers, "content-type": "application/json"}
         url, body = f"{hub.url}{MESSAGE}", FLOOD[number % len(FLOOD)]

@@ -1,4 +1,4 @@
-"""The disk of a running hub is full: it refuses, goes on reading, and recovers by itself."""
+"""The disk of a running hub is full: the hub rejects messages, keeps reading, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MESSAGE = "/api/v2/ai/apollo/message"
 
 
 def fill(disk: Path) -> Path:
-    """A file that takes all that is left."""
+    """Fill the disk with one file; return it."""
     file = disk / "ballast"
     with file.open("wb", buffering=0) as ballast:
         while True:
@@ -37,7 +37,7 @@ def questions(hub: RunningHub) -> list[str]:
 
 
 def until_refused(hub: RunningHub, taken: list[str]) -> requests.Response:
-    """Send until the hub refuses; what it took, with its answer or without, is noted."""
+    """Send until the hub rejects a message; add the accepted ones to `taken`."""
     for number in range(2000):
         content = f"{number} " + "x" * 4000
         answer = send(hub, content)
@@ -45,11 +45,11 @@ def until_refused(hub: RunningHub, taken: list[str]) -> requests.Response:
             return answer
         assert answer.status_code == 200
         taken.append(content)
-    raise AssertionError("the disk did not get full")
+    raise AssertionError("the disk did not fill up")
 
 
 @pytest.mark.alone
-def test_a_full_disk_refuses_what_is_new_loses_nothing_and_is_over_when_there_is_room(
+def test_a_full_disk_rejects_messages_and_loses_nothing_until_there_is_space(
     tmp_path: Path,
 ) -> None:
     with small_disk(tmp_path / "disk", "6m") as folder, running_hub(folder / "home") as hub:
@@ -74,7 +74,7 @@ def test_a_full_disk_refuses_what_is_new_loses_nothing_and_is_over_when_there_is
 
 
 def _slowest_health(hub: RunningHub) -> float:
-    """Seconds, of all but the slowest of 100."""
+    """Return the second longest time of 100 health checks, in seconds."""
     times = []
     for _ in range(100):
         began = time.perf_counter()

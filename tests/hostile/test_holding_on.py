@@ -56,7 +56,7 @@ async def ends(reader: asyncio.StreamReader) -> None:
 
 
 async def none_left(home: Served, besides: int = 0) -> None:
-    """The hub has no connection any more; nobody is told when it has closed one."""
+    """Wait until the hub has at most `besides` connections; there is no event for it."""
     async with asyncio.timeout(10):
         while len(home.server.server_state.connections) > besides:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -93,7 +93,7 @@ async def test_a_client_that_is_still_sending_sees_the_rejection(tmp_path: Path)
         assert reply is not None and of_problem(reply) == (401, "unauthenticated")
 
 
-async def test_a_stream_goes_on_although_garbage_follows_its_request(tmp_path: Path) -> None:
+async def test_garbage_after_the_request_does_not_end_its_stream(tmp_path: Path) -> None:
     async with served(tmp_path) as home, connected(home) as (reader, writer):
         session = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
         path = f"/api/v2/sessions/{session}/events".encode()
@@ -106,7 +106,7 @@ async def test_a_stream_goes_on_although_garbage_follows_its_request(tmp_path: P
                 await reader.readuntil(b"text %d" % number)
 
 
-async def test_a_body_that_was_read_keeps_its_connection(tmp_path: Path) -> None:
+async def test_a_connection_stays_open_if_the_body_was_read(tmp_path: Path) -> None:
     async with served(tmp_path) as home, connected(home, tcp=True) as (reader, writer):
         for _ in range(3):
             body = b'{"content": "x"}'
@@ -117,7 +117,7 @@ async def test_a_body_that_was_read_keeps_its_connection(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", TRAILERS)
-async def test_trailers_without_end_are_rejected(tmp_path: Path, kind: str) -> None:
+async def test_endless_trailers_are_rejected(tmp_path: Path, kind: str) -> None:
     async with served(tmp_path) as home, connected(home) as (reader, writer):
         writer.write(head(home, b"POST", MESSAGE.encode(), tcp=False) + CHUNKED + b"\r\n")
         writer.write(TRAILERS[kind])
@@ -136,7 +136,7 @@ async def test_a_few_trailers_are_ignored(tmp_path: Path) -> None:
         assert reply is not None and reply.json["response"] == "apollo heard: x"
 
 
-async def test_requests_that_pile_up_are_answered_up_to_a_limit(tmp_path: Path) -> None:
+async def test_pipelined_requests_are_answered_up_to_a_limit(tmp_path: Path) -> None:
     get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with served(tmp_path) as home, connected(home) as (reader, writer):
         writer.write(get * 20_000)
@@ -206,8 +206,8 @@ async def test_silent_connections_make_room_for_new_ones(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("tcp", [True, False])
-async def test_a_client_with_too_many_connections_keeps_no_other_out(tmp_path: Path, tcp: bool) -> None:
-    """What it has open stays open, and the owner's other programs are served."""
+async def test_a_client_with_too_many_connections_does_not_block_others(tmp_path: Path, tcp: bool) -> None:
+    """Its open connections stay open, and other programs of the owner are served."""
     async with served(tmp_path, accepted=AcceptedConnections(most=10)) as home, AsyncExitStack() as stack:
         url = f"http://127.0.0.1:{home.port}/ws" if tcp else "http://localhost/ws"
         session = home.remote if tcp else home.local

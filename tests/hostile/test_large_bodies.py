@@ -1,4 +1,4 @@
-"""A body of 8 MiB of small objects does not keep other clients waiting, wherever in a request it is."""
+"""A body of 8 MiB of small objects does not delay other clients, whichever member has them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 pytestmark = pytest.mark.anyio
 
 BODY_BYTES = (8 << 20) - 4096
-# of processor time: a step takes up to 30 ms, more while others share the core; making objects takes a second
+# CPU time: a step takes up to 30 ms, more on a busy core; decoding to generic objects takes a second
 LONGEST_SECONDS = 0.25
 SESSIONS, PLANS, BULK = "/api/v2/sessions", "/api/v2/plans", "/api/v2/bulk"
 MESSAGE, SOCKET = "/api/v2/ai/apollo/message", "/api/ai/socket/create"
@@ -55,7 +55,7 @@ FRAMES: dict[str, tuple[str, str, str, str, str]] = {
 
 @pytest.fixture
 def longest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], float]]:
-    """Seconds of processor time that the longest step of the event loop has taken."""
+    """Return the CPU time of the longest step of the event loop so far, in seconds."""
     taken = [0.0]
     run = asyncio.Handle._run
 
@@ -73,7 +73,7 @@ def _body(head: str, unit: str, tail: str) -> str:
 
 
 @pytest.mark.parametrize("what", POSTED)
-async def test_a_large_body_takes_the_loop_for_a_moment(
+async def test_a_large_body_blocks_the_event_loop_only_briefly(
     tmp_path: Path, what: str, longest: Callable[[], float]
 ) -> None:
     path, head, unit, tail, status = POSTED[what]
@@ -94,7 +94,7 @@ def _post(place: Path, method: str, path: str, content: bytes) -> int:
 
 
 @pytest.mark.parametrize("what", FRAMES)
-async def test_a_large_frame_takes_the_loop_for_a_moment(
+async def test_a_large_frame_blocks_the_event_loop_only_briefly(
     tmp_path: Path, what: str, longest: Callable[[], float]
 ) -> None:
     path, head, unit, tail, answer = FRAMES[what]

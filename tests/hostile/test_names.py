@@ -1,4 +1,4 @@
-"""Paths, ids, queries and methods that are wrong."""
+"""Invalid paths, ids, queries and methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rhetor.transports.rest.table import ROUTES
 pytestmark = pytest.mark.anyio
 
 OPERATIONS = [f"{row.method} {row.path}" for row in ROUTES]
-# ids of nothing, as they stand in a path
+# unknown ids, as they appear in a path
 IDS = (
     "nobody",
     "%00",
@@ -37,7 +37,7 @@ BODY = b'{"content": "x", "message": "x", "at": "x", "result": 1, "option_id": "
 
 
 @pytest.mark.parametrize("label", WITH_ID)
-async def test_an_id_of_nothing_is_404_and_is_no_header_and_no_path(tmp_path: Path, label: str) -> None:
+async def test_an_unknown_id_is_404_and_injects_no_header_and_no_path(tmp_path: Path, label: str) -> None:
     method, path = label.split(" ")
     path = path.replace("{call_id}", "c").replace("{request_id}", "r")
     async with served(tmp_path) as home:
@@ -66,7 +66,7 @@ async def test_an_id_of_nothing_is_404_and_is_no_header_and_no_path(tmp_path: Pa
         "/?",
     ],
 )
-async def test_a_path_that_no_route_has_is_404(tmp_path: Path, path: str) -> None:
+async def test_an_unknown_path_is_404(tmp_path: Path, path: str) -> None:
     async with served(tmp_path) as home:
         assert await refusal(home, request("GET", path)) == (404, "not_found")
 
@@ -98,19 +98,19 @@ QUERIES = [
 
 
 @pytest.mark.parametrize(("path", "status"), QUERIES, ids=[path[:60] for path, _ in QUERIES])
-async def test_a_query_that_is_out_of_its_range_is_a_problem(tmp_path: Path, path: str, status: int) -> None:
+async def test_an_invalid_query_is_a_problem(tmp_path: Path, path: str, status: int) -> None:
     async with served(tmp_path) as home:
         assert (await refusal(home, request("GET", path)))[0] == status
 
 
 @pytest.mark.parametrize("query", ["%00", "%ff", '%22"', "a%0db", "NEAR(a,b)", "*", "-%20-", "%ed%a0%80"])
-async def test_any_words_can_be_searched_for(tmp_path: Path, query: str) -> None:
+async def test_any_search_text_is_accepted(tmp_path: Path, query: str) -> None:
     async with served(tmp_path) as home:
         (reply,) = await replies(home, request("GET", f"/api/v2/search?q={query}"))
         assert (reply.status, reply.json) == (200, {"hits": []})
 
 
-async def test_a_method_that_a_route_does_not_have_is_405_and_says_which_it_has(tmp_path: Path) -> None:
+async def test_an_unsupported_method_is_405_with_the_allowed_ones(tmp_path: Path) -> None:
     paths = {path.replace("{", "").replace("}", "") for _, path in map(str.split, OPERATIONS)}
     async with served(tmp_path) as home:
         for path in sorted(paths):
@@ -122,11 +122,11 @@ async def test_a_method_that_a_route_does_not_have_is_405_and_says_which_it_has(
 
 
 def _is_at(route: str, path: str) -> bool:
-    """Whether a request for the path may be one for the route: what stands for an id may be any word."""
+    """Return whether the path may belong to the route; an id can be any text without a slash."""
     return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path) is not None
 
 
-async def test_behind_a_head_there_is_nothing_and_methods_that_http_does_not_have_are_refused(
+async def test_head_has_no_body_and_unknown_methods_are_rejected(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path) as home:

@@ -1,4 +1,4 @@
-"""What is typed and piped into the shell, whatever bytes it is made of."""
+"""Arguments and input of the shell, with any bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.home import BIN, SECONDS, Machine
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine whose hub runs; the embedded model answers."""
+    """A machine with a running hub and the embedded model."""
     made = Machine(tmp_path_factory.mktemp("shell") / "home")
     made.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     made.run("apollo", "so that what is told once has been told")
@@ -50,13 +50,13 @@ def last_message(machine: Machine) -> str:
         (b'"} {"x": "\\ud800"', '"} {"x": "\\ud800"'),
     ],
 )
-def test_bytes_that_are_piped_in_arrive_as_text(offline: Machine, given: bytes, kept: str) -> None:
+def test_piped_bytes_arrive_as_text(offline: Machine, given: bytes, kept: str) -> None:
     ran = aish(offline, b"apollo", stdin=given)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert last_message(offline) == kept
 
 
-def test_words_that_are_no_utf_8_arrive_as_text(offline: Machine) -> None:
+def test_arguments_that_are_not_utf_8_arrive_as_text(offline: Machine) -> None:
     assert aish(offline, b"apollo", b"caf\xe9").returncode == 0
     assert last_message(offline) == "caf\ufffd"
 
@@ -85,7 +85,7 @@ def test_words_that_are_no_utf_8_arrive_as_text(offline: Machine) -> None:
     ],
     ids=lambda case: str(case)[:60],
 )
-def test_words_that_make_no_sense_end_with_a_sentence(
+def test_invalid_arguments_end_with_an_error_message(
     offline: Machine, words: tuple[bytes, ...], code: int
 ) -> None:
     ran = aish(offline, *words)
@@ -102,7 +102,7 @@ def test_an_input_over_the_limit_is_rejected_with_the_limit(offline: Machine, si
     assert f"larger than {limit}" in ran.stderr.decode()
 
 
-def test_a_message_of_the_largest_size_is_taken(offline: Machine) -> None:
+def test_a_message_of_the_largest_size_is_accepted(offline: Machine) -> None:
     assert aish(offline, b"apollo", stdin=b"\0" * 1_048_576).returncode == 0
     assert len(last_message(offline)) == 1_048_576
 

@@ -1,4 +1,4 @@
-"""A store that refuses, stalls and recovers at random, under load on all APIs: nothing is lost."""
+"""A store that fails, stalls and recovers at random, under load on all APIs: nothing is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 LOAD_SECONDS = scaled(1200, 8)
 CALM_SECONDS = scaled(60, 2)
 GROWTH = 20 << 20
-DESCRIPTORS = 12  # the store opens its connections again when it needs them
+DESCRIPTORS = 12  # the store reopens its connections on demand
 SETTINGS = {"RHETOR_TOOLS": '{"echo": {"executable": "cat", "cwd": "/"}}'}
 UNRELIABLE = (sys.executable, "-m", "tests.hostile.unreliable")
 ENDS = ("turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted")
@@ -34,7 +34,7 @@ REST = "/api/v2/ai/apollo"
 
 
 class Load:
-    """What the clients were told: ids of turns and plans, and answers that only a bug explains."""
+    """The clients' results: ids of accepted turns and plans, and responses that only a bug explains."""
 
     def __init__(self, hub: RunningHub, session: aiohttp.ClientSession) -> None:
         self._hub = hub
@@ -59,7 +59,7 @@ class Load:
             self._note(response.status, await response.text())
 
     async def message(self) -> None:
-        """The same message twice: the second is the first one's repetition."""
+        """Send the same message twice; the second one repeats the first one."""
         key = {"idempotency-key": f"k{next(self._numbers)}"}
         first = await self.post(f"{REST}/message", {"content": "hi"}, key)
         again = await self.post(f"{REST}/message", {"content": "hi"}, key)
@@ -172,7 +172,7 @@ async def break_at_random(faults: Path, database: Path, seconds: float) -> None:
 
 
 def _lock(database: Path, seconds: float) -> None:
-    """Hold the database as another program would: longer than the hub waits for it, or shorter."""
+    """Lock the database like another program, for longer or shorter than the hub waits."""
     with closing(sqlite3.connect(database, isolation_level=None, timeout=1)) as other:
         try:
             other.execute("BEGIN EXCLUSIVE")
@@ -182,7 +182,7 @@ def _lock(database: Path, seconds: float) -> None:
         other.execute("ROLLBACK")
 
 
-async def test_a_hub_with_an_unreliable_store_loses_nothing_and_comes_back_to_rest(tmp_path: Path) -> None:
+async def test_a_hub_with_an_unreliable_store_loses_nothing_and_becomes_idle_again(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with running_hub(home, SETTINGS, UNRELIABLE) as hub:
         timeout = aiohttp.ClientTimeout(SECONDS * 2)
@@ -211,8 +211,8 @@ async def test_a_hub_with_an_unreliable_store_loses_nothing_and_comes_back_to_re
 
 
 def everything_is_in(database: Path, load: Load) -> None:
-    """Each acknowledged turn was accepted and has ended once, nothing is running, and no number is
-    missing."""
+    """Assert that each acknowledged turn was accepted and ended once, that nothing is running, and that no
+    number is missing."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         states = dict(db.execute("SELECT id, state FROM rows WHERE kind = 'turn'").fetchall())
         assert load.turns - set(states) == set()

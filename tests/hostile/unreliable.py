@@ -1,7 +1,7 @@
 """`rhetor` with a database that fails at random while the file `faults` is in its home.
 
 The faults are those of SQLite itself: another program holds the lock, the disk is full, a read or a sync
-fails, or a commit takes long. They strike at the statements of the real store.
+fails, or a commit takes long. They hit the statements of the real store.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rhetor.store.sqlite import connection
 FAULTS = Path(os.environ["RHETOR_HOME"]) / "faults"
 LOOK_SECONDS = 0.05
 LONGEST_STALL = 1.5
-# how many of a hundred statements fail, and how
+# percentages of failing statements by error
 OF_BEGIN = {sqlite3.SQLITE_BUSY: 15}
 OF_COMMIT = {sqlite3.SQLITE_FULL: 10, sqlite3.SQLITE_IOERR: 5, sqlite3.SQLITE_BUSY: 5}
 OF_READ = {sqlite3.SQLITE_IOERR: 2, sqlite3.SQLITE_BUSY: 1}
