@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Each worker that is started learns the folder."""
+    """Pass the folder to each worker."""
     node.workerinput[FOLDER] = node.config.stash[_folder]
 
 
@@ -48,7 +48,7 @@ def _turn(folder: Path, how: int) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(now, fcntl.LOCK_UN)  # closing is not enough: what a test has forked may have it open
+            fcntl.flock(now, fcntl.LOCK_UN)  # closing is not enough: a child may still have it open
 
 
 _folder = pytest.StashKey[str]()

@@ -11,33 +11,33 @@ from hypothesis import settings
 
 from tests.scale import scaled
 
-# how many examples Hypothesis tries if a test does not say it; none has a deadline, for machines are busy
+# the default number of Hypothesis examples; there is no deadline, because machines are busy
 settings.register_profile("here", max_examples=scaled(100, 30), deadline=None)
 settings.load_profile("here")
 
 pytest_plugins = ["tests.alone", "tests.summary"]
 
-# who runs the tests in the background may ignore these, and what a test starts would, too
+# tests that run in the background may ignore these signals, and their children would inherit that
 for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(signum) is signal.SIG_IGN:
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_collection_finish() -> None:
-    """Let collections of garbage cost little, as the hub does it: what was imported stays until the end."""
+    """Make garbage collections cheap, like the hub: imported objects stay until the end."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Tests marked `anyio` run on asyncio, the only loop that the hub knows."""
+    """Run tests marked `anyio` on asyncio, the only loop that the hub supports."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _home_of_the_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Shells and editors that tests start read and write files in HOME: each worker has a new, empty one."""
+    """Give each worker a new, empty HOME, because shells and editors read and write files in it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield

@@ -30,7 +30,7 @@ LAYERS = [
     {"__main__"},
 ]
 STEP = {name: step for step, names in enumerate(LAYERS) for name in names}
-# dialects turn the log's records into frames: of the store they see what a record is, and nothing more
+# dialects turn the log's records into frames: of the store, they may import only the record
 RECORD = "rhetor.store.base.Record"
 NARROW = {
     "hub": {
@@ -42,7 +42,7 @@ NARROW = {
     },
     "transports": {"store": {"store.base"}, "drivers": set()},
 }
-# what stands at the top is only for the composition root and the commands
+# the top level is only for the composition root and the commands
 ROOT_ONLY = {
     "specialists",
     "coding_agents",
@@ -56,7 +56,7 @@ ROOT_ONLY = {
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, and one list
 CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables")
-# inside these packages nothing imports upwards, nor sideways within one line
+# inside these packages, nothing imports upwards or sideways within one line
 STACKS = {
     "aish": [
         {"exits", "render"},
@@ -91,7 +91,7 @@ STACKS = {
     "rhetor.transports": [{"server"}, {"websocket"}, {"rest"}],
     "rhetor.drivers": [{"base", "background"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
 }
-# small, isolated and alone: started as a file
+# small and isolated: started as a file
 HOST = ["rhetor", "host"]
 
 

@@ -1,4 +1,4 @@
-"""What a test needs of the machine: programs that may not be installed."""
+"""What a test needs on the machine: programs that may be missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def needs(*names: str) -> str:
-    """The path of the first of these programs that is installed; see `lacking` for when none is."""
+    """Return the path of the first of these programs that is installed; if none is, see `lacking`."""
     found = next((path for name in names if (path := shutil.which(name))), None)
     return found or lacking(f"{names[0]} is not installed")
 

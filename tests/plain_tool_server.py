@@ -1,5 +1,5 @@
-"""`python -m tests.plain_tool_server`: the small MCP server over stdio without an SDK, so that it starts at
-once. It answers as the server of the SDK does (MCP 2025-11-25)."""
+"""`python -m tests.plain_tool_server`: the small MCP server over stdio without an SDK, so that it starts
+quickly. It answers like the server of the SDK (MCP 2025-11-25)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _called(params: dict[str, Any]) -> dict[str, Any]:
     tool = next(tool for tool in TOOLS if tool.__name__ == params["name"])
     try:
         result = tool(**(params.get("arguments") or {}))
-    except ValueError as error:  # as the SDK does: the model reads it
+    except ValueError as error:  # like the SDK: the model reads it
         return {"content": [{"type": "text", "text": f"Error: {error}"}], "isError": True}
     text = {"type": "text", "text": json.dumps(result)}
     return {"content": [text], "structuredContent": {"result": result}, "isError": False}
@@ -67,7 +67,7 @@ def main() -> None:
         be_noisy()
     for line in sys.stdin:
         call = json.loads(line)
-        if "id" in call and "method" in call:  # a call that takes its time does not hold up the next one
+        if "id" in call and "method" in call:  # a slow call does not delay the next one
             threading.Thread(target=_answer, args=(call,), daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""A peer that says what a test tells it to, when the test lets it."""
+"""A peer whose answers and timing are scripted by the test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Script = Sequence[Output | RhetorError | asyncio.Event | asyncio.Barrier]
 
 
 class ScriptedDriver:
-    """Plays one script a turn, in order; without any, a turn says `<peer> heard: <message>`.
+    """Plays one script per turn, in order; without a script, a turn answers `<peer> heard: <message>`.
 
-    An event in a script holds the turn until the test sets it, a barrier until as many turns as it is for
-    stand there; an error is raised.
+    An event in a script blocks the turn until the test sets it, a barrier until all its turns have reached
+    it; an error is raised.
     """
 
     sessions: Literal["many", "one"] = "many"

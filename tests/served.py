@@ -1,4 +1,4 @@
-"""A hub behind its real doors: sockets, gate, routes; with scripted peers and a store of one's choice."""
+"""A hub with its real sockets, gate and routes, scripted peers, and a store that the test chooses."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ from tests.scripted import PEERS, ScriptedDriver
 
 TOKEN = "f" * 64
 CONSOLE = "c0ffee.localhost"
-SECONDS = 60.0  # a limit for what is stuck, which a busy machine does not reach
-MANY = (1_000_000, 1_000_000)  # new connections a minute, and at once: a profile for tests of other things
-# all that a program of a test sees
+SECONDS = 60.0  # a limit for hanging tests, which a busy machine does not reach
+MANY = (1_000_000, 1_000_000)  # connections per minute and at once, for tests that do not test these limits
+# the complete environment of a test program
 PROGRAM_ENVIRONMENT = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HOME": "/"}
 
 
 class KnownProviders:
-    """A node that has a provider, so that no notice is given."""
+    """A node with a provider, so that there is no notice about a missing one."""
 
     fingerprint = "none"
 
@@ -65,7 +65,7 @@ class KnownProviders:
         self.fingerprint = "theirs"
 
     async def require_model(self, ref: str) -> None:
-        """Know every model but those of `nobody`."""
+        """Accept every model except those of `nobody`."""
         if ref.startswith("nobody/"):
             raise UnknownModel("there is no provider named 'nobody'", model=ref, hint="providers: openai")
 
@@ -98,14 +98,14 @@ class Served:
     server: HubServer
 
     async def ask(self, method: str, path: str, json: Any = None, **options: Any) -> Answer:
-        """Over the owner's Unix socket."""
+        """Send a request over the owner's Unix socket."""
         async with self.local.request(method, f"http://localhost{path}", json=json, **options) as response:
             return Answer(response.status, response.headers, await response.text())
 
     async def ask_tcp(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
-        """Over TCP, with no credentials but those in `headers`."""
+        """Send a request over TCP, with only the credentials in `headers`."""
         url = f"http://127.0.0.1:{self.port}{path}"
         async with self.remote.request(
             method, url, headers=headers, allow_redirects=False, **options
@@ -115,7 +115,7 @@ class Served:
     async def frames(
         self, path: str, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[dict[str, Any]]:
-        """The data of each frame of an event stream, without end."""
+        """Yield the data of each frame of an event stream."""
         headers = {"accept": "text/event-stream", **(headers or {})}
         async with self.local.get(f"http://localhost{path}", headers=headers) as response:
             assert response.status == 200, await response.text()
@@ -124,7 +124,7 @@ class Served:
                     yield json.loads(line[6:])
 
     async def announce(self, name: str, *argv: str, kind: str = "stdio", **more: Any) -> dict[str, Any]:
-        """A program as a peer; it must start."""
+        """Announce a program as a peer; it must start."""
         body = {"name": name, "kind": kind, "argv": argv, "cwd": "/", "env": PROGRAM_ENVIRONMENT, **more}
         answer = await self.ask("POST", "/api/v2/programs", body)
         assert answer.status == 200, answer.text
@@ -132,7 +132,7 @@ class Served:
         return found
 
     async def say(self, peer: str, content: str, **more: Any) -> Answer:
-        """A message that the program is to run, and its answer."""
+        """Send the program a message to run; return the response."""
         body = {"content": content, "execute": True, **more}
         return await self.ask("POST", f"/api/v2/ai/{peer}/message", body)
 
@@ -141,7 +141,7 @@ class Served:
         return found
 
     async def standing(self, peer: str) -> str:
-        """The session in which the owner's program says what nobody asked for."""
+        """Return the default session of the owner's program, which has unsolicited output."""
         row = await self.hub.state.store.get("standing", f"{self.node.owner}/{peer}")
         assert row is not None
         return row.parent
@@ -156,7 +156,7 @@ class Served:
     async def seen(
         self, stream: str, wanted: Callable[[Payload], bool], seconds: float = SECONDS
     ) -> list[Payload]:
-        """What is in the stream up to the first event of which that is true."""
+        """Wait for the first payload that matches; return the stream's payloads up to it."""
         head = await self.hub.state.store.head(stream)
         assert head is not None
         payloads: list[Payload] = []
@@ -188,8 +188,8 @@ async def served(
     accepted: AcceptedConnections | None = None,
     seconds: float = 120.0,
 ) -> AsyncIterator[Served]:
-    """`hosts`: of the programs, where there are to be any; `tools`: those that are configured; `connections`:
-    how many a caller over TCP may have, `MANY` if it is left out; `accepted`: how many a client may have."""
+    """Run a hub. `hosts`: the hosts of programs, if there are any; `tools`: configured programs;
+    `connections`: the limits for callers over TCP, `MANY` by default; `accepted`: the limits per client."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     configured = ConfiguredPrograms(tools or {}, environment)
@@ -233,7 +233,7 @@ async def served(
                 ):
                     try:
                         yield Served(hub, node, driver, folder / "hub.sock", port, local, remote, server)
-                    finally:  # in order, also where the test has failed
+                    finally:  # in this order, even if the test has failed
                         server.should_exit = True
                         await asyncio.wait((serving,))
                         checking.cancel()
@@ -243,7 +243,7 @@ async def served(
 async def with_programs(
     *scripts: Any, spools: Mapping[str, int] | None = None, **options: Any
 ) -> AsyncIterator[Served]:
-    """The same in a folder of its own, with programs; none outlives it. `spools`: settings of the hosts."""
+    """Run a hub with programs in a new folder, and end them all. `spools`: settings of the hosts."""
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         folder = Path(name)
         async with (

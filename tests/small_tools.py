@@ -21,34 +21,34 @@ def environment() -> list[str]:
 
 
 def describe(thing: dict[str, object]) -> str:
-    """Says what it was given."""
+    """Returns its argument."""
     return f"{len(thing)} keys"
 
 
 def fail() -> str:
-    """Never works."""
+    """Always fails."""
     raise ValueError("out of order")
 
 
 def wait(seconds: float) -> str:
-    """Takes its time."""
+    """Waits."""
     time.sleep(seconds)
     return "done"
 
 
 def flood() -> str:
-    """Says too much."""
+    """Returns too much text."""
     return "x" * (2 << 20)
 
 
 def leave_child() -> int:
-    """Starts a program of its own that outlives every signal but one; returns its id."""
+    """Starts a child that ignores every signal but SIGKILL; returns its pid."""
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL).pid
 
 
 def die() -> str:
-    """Ends the server in mid-call."""
+    """Ends the server during the call."""
     os._exit(3)
 
 
@@ -56,6 +56,6 @@ TOOLS: tuple[Callable[..., Any], ...] = (add, environment, describe, fail, wait,
 
 
 def be_noisy() -> None:
-    """Write what no client expects, as some servers do."""
+    """Write unexpected messages, as some servers do."""
     sys.stderr.write("warming up\n" * 100)
     print("Welcome to the small server!", flush=True)  # noqa: T201  what such programs do

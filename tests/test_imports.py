@@ -28,7 +28,7 @@ def test_every_module_keeps_the_import_rule() -> None:
     assert found == []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_no_modules_import_each_other_in_a_cycle() -> None:
     modules = _modules()
     packages = {name for name, (_, is_package) in modules.items() if is_package}
     assert circles({name: source for name, (source, _) in modules.items()}, packages) == []
@@ -43,7 +43,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .a import X",
     ],
 )
-def test_a_planted_circle_is_found(back: str) -> None:
+def test_a_planted_cycle_is_found(back: str) -> None:
     sources = {
         "rhetor.hub": "",
         "rhetor.hub.a": "from rhetor.hub import b",
@@ -120,7 +120,7 @@ def test_a_planted_violation_is_found(module: str, source: str, imported: str) -
     assert [v.imported for v in violations(module, source)] == [imported]
 
 
-def test_what_the_rule_allows_is_not_found() -> None:
+def test_allowed_imports_are_not_reported() -> None:
     fine = "from rhetor.domain.plan import Step\nfrom rhetor.store.base import Store\nimport asyncio\n"
     assert violations("rhetor.hub.sessions.send", fine) == []
     assert violations("aish.language.shell", "from rhetor.domain.grammar import parse") == []

@@ -1,4 +1,4 @@
-"""What the tests themselves are built from does what it says."""
+"""The test infrastructure itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.needs import needs
 
-# each of them writes when it begins and ends
+# each test writes when it starts and ends
 TESTS = """
 import time
 import pytest
@@ -46,7 +46,7 @@ def test_a_missing_program_skips_a_test_and_fails_it_in_ci(monkeypatch: pytest.M
         needs("no-such-program")
 
 
-def test_a_test_that_is_to_run_alone_runs_while_no_other_does(tmp_path: Path) -> None:
+def test_a_test_marked_alone_runs_while_no_other_test_runs(tmp_path: Path) -> None:
     log = tmp_path / "log"
     (tmp_path / "test_it.py").write_text(TESTS.format(log=str(log)))
     pytest_of_two = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "2", "--dist", "load"]

@@ -17,7 +17,7 @@ for tool in TOOLS:
 
 
 def serve_http() -> None:
-    """On a free port of this machine; its URL is the first line."""
+    """Serve on a free port, and print the URL as the first line."""
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0))

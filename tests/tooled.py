@@ -1,4 +1,4 @@
-"""A hub behind its real doors, a peer that a scripted provider answers for, and a client that has tools."""
+"""A hub with its real sockets, a peer whose model is a scripted provider, and a client with tools."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Tooled:
         return await self.home.ask(method, f"/api/v2{path}", json, **options)
 
     async def open(self, *tools: Mapping[str, Any], peer: str = "nestor") -> str:
-        """A session with these tools; it is the one that is meant from now on."""
+        """Open a session with these tools, and use it from now on."""
         answer = await self.ask("POST", "/sessions", {"specialist_id": peer, "tools": tools})
         assert answer.status == 200, answer.text
         self.session_id = answer.json["id"]
@@ -53,7 +53,7 @@ class Tooled:
         return asyncio.create_task(self.ask("POST", path, {"message": message}))
 
     async def events(self, stop: str, count: int = 1) -> list[dict[str, Any]]:
-        """The session's events, from its first to the `count`th of type `stop`."""
+        """Return the session's events up to the `count`th of type `stop`."""
         found: list[dict[str, Any]] = []
         async for event in self.home.frames(f"/api/v2/sessions/{self.session_id}/events"):
             found.append(event)
@@ -63,7 +63,7 @@ class Tooled:
         return found
 
     async def asked(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
-        """The data of the first `count` events of that type."""
+        """Wait for the first `count` events of that type; return their data."""
         events = await self.events(kind, count)
         return [event["data"] for event in events if event["type"] == kind]
 
@@ -91,7 +91,7 @@ async def tooled(
     rules: Rules = Rules(),  # noqa: B008  frozen
     **options: Any,
 ) -> AsyncIterator[Tooled]:
-    """`nestor` has the tools of all `entries`, approved by `rules`. `options`: those of `served`."""
+    """Run a hub whose peer `nestor` has the tools of all `entries`, with `rules`. `options`: see `served`."""
     entries = entries or {}
     peer = replace(NESTOR, mcp_servers=tuple(entries), permissions=rules)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A program at the scripted hub, as `aish` attaches to it; and a window, in which `aish` runs.
+"""A program at the scripted hub to which `aish` attaches, and a window in which `aish` runs.
 
 The frames are those of the `websockets` package, on the scripted hub's real sockets.
 """
@@ -29,7 +29,7 @@ from tests.aish.scripted import TIMEOUT, ScriptedHub, Shell
 
 
 class View:
-    """One connection of an `aish` that is attached."""
+    """One connection of an attached `aish`."""
 
     def __init__(self, connection: socket.socket, protocol: ServerProtocol) -> None:
         self._connection = connection
@@ -40,7 +40,7 @@ class View:
         self.closed: int | None = None
 
     def show(self, data: bytes) -> None:
-        """What the program writes."""
+        """Send output of the program."""
         with self._changed:
             self._protocol.send_binary(data)
             self._flush()
@@ -56,7 +56,7 @@ class View:
             self._flush()
 
     def drop(self) -> None:
-        """As a hub that is killed."""
+        """Drop the connection like a killed hub."""
         self._connection.shutdown(socket.SHUT_RDWR)
 
     def wait(self, what: Callable[[View], object]) -> None:
@@ -68,7 +68,7 @@ class View:
         self.wait(lambda view: {"type": "size", "rows": rows, "cols": columns} in view.said)
 
     def serve(self) -> None:
-        """Until the connection ends."""
+        """Serve until the connection ends."""
         self._flush()
         while True:
             try:
@@ -101,7 +101,7 @@ class View:
 
 
 class Attachable:
-    """A program that may be attached to as `name`. Each view is told that it is attached."""
+    """A program to which clients can attach as `name`. Each view gets the `attached` message."""
 
     def __init__(self, hub: ScriptedHub, name: str = "box", mode: str = "rw") -> None:
         self._hub = hub
@@ -121,7 +121,7 @@ class Attachable:
         hub.on(self.route, self.serve)
 
     def view(self, number: int = 0) -> View:
-        """The connection with this number, which may be still to come."""
+        """Wait for the connection with this number, and return it."""
         with self._came:
             assert self._came.wait_for(lambda: len(self._views) > number, TIMEOUT), "nobody attached"
             return self._views[number]
@@ -143,7 +143,7 @@ class Attachable:
 
 
 class Window(Terminal):
-    """A terminal whose other side stays open when the process in it has ended, as a shell's would."""
+    """A terminal whose other side stays open after its process has ended, as under a shell."""
 
     def __init__(self, master: int, slave: int, process: subprocess.Popen[bytes]) -> None:
         super().__init__(master, process)
@@ -153,7 +153,7 @@ class Window(Terminal):
 
     @property
     def shown(self) -> bytes:
-        """All that was shown, byte for byte."""
+        """All output so far, byte for byte."""
         return self._shown
 
     def attributes(self) -> list[Any]:
@@ -169,13 +169,13 @@ class Window(Terminal):
         termios.tcsetwinsize(self.slave, (rows, columns))
 
     def wait_for_end(self) -> int:
-        """Until the process has ended: its exit code, negative where it was a signal."""
+        """Wait until the process has ended; return its exit code, negative for a signal."""
         deadline = monotonic() + TIMEOUT
         ended = os.pidfd_open(self.process.pid)
         try:
             while not select.select([ended], [], [], 0)[0]:
                 readable = select.select([ended, self._master], [], [], max(deadline - monotonic(), 0))[0]
-                assert readable, f"it did not end; the screen has {self.screen!r}"
+                assert readable, f"the process did not end; the screen has {self.screen!r}"
                 if self._master in readable:
                     self._read(deadline)
         finally:
@@ -185,11 +185,11 @@ class Window(Terminal):
         return self.process.wait(TIMEOUT)
 
     def wait_until(self, what: Callable[[], bool]) -> None:
-        """Until it holds. Nothing tells when another process changes a terminal, so it is looked at again
-        whenever that may be, and what is shown meanwhile is read."""
+        """Wait until the condition is true, reading output meanwhile. It is polled, because changes by
+        another process to a terminal cause no event."""
         deadline = monotonic() + TIMEOUT
         while not what():
-            assert monotonic() < deadline, f"it never came; the screen has {self.screen!r}"
+            assert monotonic() < deadline, f"the condition never became true; the screen has {self.screen!r}"
             self._read(monotonic() + 0.01)
 
 
@@ -197,7 +197,7 @@ class Window(Terminal):
 def window(
     shell: Shell, *words: str, command: Sequence[str] | None = None, rows: int = 30, columns: int = 100
 ) -> Iterator[Window]:
-    """`aish` with these words, or another command, in a window of its own as its session's leader."""
+    """Run `aish` with these arguments, or another command, in a new window as the session leader."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (rows, columns))
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A shell at a real terminal, as a test types into it and reads it."""
+"""A shell at a real terminal, for tests that type into it and read its output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.aish.scripted import TIMEOUT, Shell
 
 
 class Terminal:
-    """The other side of a pseudo-terminal. `screen` is all that was shown, line ends as LF."""
+    """The other side of a pseudo-terminal. `screen` is all output so far, with LF as line ends."""
 
     def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
         self._descriptor = descriptor
@@ -31,13 +31,13 @@ class Terminal:
 
     @property
     def rows(self) -> list[str]:
-        """What stands on the screen of 80 columns and 24 rows, as a person sees it, without empty rows."""
+        """The rows on a screen of 80 columns and 24 rows, without empty ones."""
         screen = pyte.Screen(80, 24)
         pyte.ByteStream(screen).feed(self._shown)
         return [row.rstrip() for row in screen.display if row.strip()]
 
     def wait_for_rows(self, *rows: str) -> None:
-        """Until these are the last rows of the screen."""
+        """Wait until these are the last rows of the screen."""
         self._wait(lambda: self.rows[-len(rows) :] == [*rows], repr(rows))
 
     @property
@@ -48,7 +48,7 @@ class Terminal:
         os.write(self._descriptor, text.encode())
 
     def wait_for(self, text: str, count: int = 1) -> None:
-        """Until the screen has shown `text` that many times."""
+        """Wait until the screen has shown `text` that many times."""
         self._wait(lambda: self.screen.count(text) >= count, f"{text!r} ({count})")
 
     def _wait(self, is_there: Callable[[], bool], what: str) -> None:
@@ -58,8 +58,8 @@ class Terminal:
                 raise AssertionError(f"{what} did not come; the screen has {self.screen!r}")
 
     def interrupt(self, prompt: str) -> None:
-        """Ctrl-C, until the prompt comes anew. A line editor that was just about to wait for a key does not
-        notice the first one; a person presses again."""
+        """Press Ctrl-C until there is a new prompt. A line editor that is about to wait for a key can miss
+        it; a person would press it again."""
         shown = self.screen.count(prompt)
         deadline = monotonic() + TIMEOUT
         while self.screen.count(prompt) == shown:
@@ -70,7 +70,7 @@ class Terminal:
             assert monotonic() < deadline, f"Ctrl-C did nothing; the screen has {self.screen!r}"
 
     def wait_for_end(self) -> int:
-        """Until the shell has ended; its exit code."""
+        """Wait until the shell has ended; return its exit code."""
         deadline = monotonic() + TIMEOUT
         while self._read(deadline):
             pass
@@ -81,7 +81,7 @@ class Terminal:
             return False
         try:
             piece = os.read(self._descriptor, 65536)
-        except OSError:  # nobody has the other side open any more
+        except OSError:  # the other side was closed
             return False
         self._shown += piece
         return bool(piece)
@@ -89,8 +89,8 @@ class Terminal:
 
 @contextlib.contextmanager
 def at_terminal(aish: Shell, *words: str, echo: bool = False, term: str = "dumb") -> Iterator[Terminal]:
-    """`aish` with a terminal as stdin, stdout and stderr, which also sends it Ctrl-C. `echo`: what is typed
-    is shown, as it is for a person; `term`: what kind of terminal it says that it is."""
+    """Run `aish` with a terminal as stdin, stdout and stderr, which turns Ctrl-C into a signal. `echo`: typed
+    text is shown; `term`: the value of TERM."""
     ours, theirs = pty.openpty()
     attributes = termios.tcgetattr(theirs)
     if not echo:

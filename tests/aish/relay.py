@@ -1,4 +1,4 @@
-"""What stands between a client and a hub, and can be cut."""
+"""A relay between a client and a hub that a test can cut."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 class Relay:
-    """Passes bytes on, both ways, from a socket in `folder` to the hub's. `is_deaf`: what the hub answers is
-    not passed on any more, and `deafened` is set when there was something."""
+    """Relays bytes between a socket in `folder` and the hub's. `is_deaf`: the hub's answers are dropped, and
+    `deafened` is set when there is one."""
 
     def __init__(self, folder: Path, hub: Path) -> None:
         self.folder = folder
@@ -21,7 +21,7 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
-        """Every connection, at once, wherever it is."""
+        """Abort every connection at once."""
         self.is_deaf = False
         for writer in list(self._open):
             writer.transport.abort()
@@ -52,7 +52,7 @@ class Relay:
 
 @asynccontextmanager
 async def relayed(folder: Path, hub: Path) -> AsyncIterator[Relay]:
-    """A relay in a new folder of this folder."""
+    """Run a relay whose socket is in a new subfolder."""
     between = folder / "relay"
     between.mkdir()
     relay = Relay(between, hub)

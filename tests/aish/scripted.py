@@ -1,4 +1,4 @@
-"""A hub that says what a test wrote, and a shell that is run against it as a real process."""
+"""A scripted hub, and a shell that runs against it as a real process."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class ScriptedHub:
         self._accepting.start()
 
     def on(self, route: str, *scripts: Script | bytes) -> None:
-        """`route` is `POST /path`. Bytes are sent as they are."""
+        """Set the scripts of a route such as `POST /path`. Bytes are sent unchanged."""
         self._scripts[route].extend(s if callable(s) else _sending(s) for s in scripts)
 
     def wait_for(self, route: str) -> Request:
-        """The first request for a route, which may be still to come."""
+        """Wait for the first request for a route, and return it."""
         with self._arrived:
             found = self._arrived.wait_for(lambda: self._found(route), TIMEOUT)
         assert found, f"no request for {route} among {[(r.method, r.path) for r in self.requests]}"
         return found
 
     def bodies(self, route: str) -> list[Any]:
-        """What was sent there; of messages without the folder that each says it comes from (`folders`)."""
+        """Return the bodies sent to a route; messages without their `cwd`, which `folders` returns."""
         found = [r.body for r in self.requests if f"{r.method} {r.path}" == route]
         if route.endswith(("/message", "/stream", "/plans")):
             return [{key: value for key, value in body.items() if key != "cwd"} for body in found]
@@ -67,7 +67,7 @@ class ScriptedHub:
     def close(self) -> None:
         if not self._accepting.is_alive():
             return
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         self._accepting.join()
         self._listener.close()
 
@@ -101,7 +101,7 @@ def _sending(data: bytes) -> Script:
 
 
 def _read(connection: socket.socket) -> Request | None:
-    """The request; None where somebody only looked whether the hub is there."""
+    """Read a request; None if the client only checked that the hub is listening."""
     with connection.makefile("rb") as reader:
         begin = reader.readline().decode()
         if not begin:
@@ -133,7 +133,7 @@ def stream_head(headers: Mapping[str, str] | None = None) -> bytes:
 
 
 def frame(value: Mapping[str, Any]) -> bytes:
-    """One event of a stream as one chunk."""
+    """Return one event of a stream as one chunk."""
     event = b"id: e:1\ndata: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
     return b"%x\r\n%b\r\n" % (len(event), event)
 
@@ -153,12 +153,12 @@ DONE = {"type": "done", "specialist_id": "apollo"}
 
 
 def says(*texts: str, headers: Mapping[str, str] | None = None) -> bytes:
-    """A good answer of a peer, in these pieces."""
+    """Return a complete answer of a peer in these pieces."""
     return stream(*map(content, texts), DONE, headers=headers)
 
 
 def event(type: str, step: str | None = None, **data: Any) -> dict[str, Any]:
-    """A raw event of a plan's stream."""
+    """Return a raw event of a plan's stream."""
     data = {"step": step, **data} if type.startswith("step.") else data
     return {"type": type, "plan_id": "p_1", "step": step, "turn_id": "t_1", "data": data}
 
@@ -169,14 +169,14 @@ def plan(*events: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], status:
 
 
 def spoken(step: str, peer: str, *texts: str) -> list[dict[str, Any]]:
-    """All that a plan's stream has of a step that ends well."""
+    """Return all events of a successful step in a plan's stream."""
     started = event("step.started", step, peer=peer, session_id=None, turn_id="t_1")
     deltas = [event("output.delta", step, text=text, channel="answer") for text in texts]
     return [started, *deltas, event("step.done", step, text="".join(texts))]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """This process's own, without what would make a run depend on who runs it."""
+    """Return this process's environment without variables that would change the results."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PROVIDER_PREFIXES)}
     kept.pop("NO_COLOR", None)
     return {**kept, "TZ": "UTC", "RHETOR_HOME": str(home), **more}
@@ -211,7 +211,7 @@ class Shell:
 
     @contextlib.contextmanager
     def running(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """A shell that has not ended yet; it is ended by its pid at the latest with the block."""
+        """Run a shell, which is killed at the end of the block if it has not exited."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
             self.command(*words), cwd=self.folder, env=self.environment, **{**pipes, **options}

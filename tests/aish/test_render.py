@@ -1,4 +1,4 @@
-"""What of a model's text reaches a terminal, and how values look there."""
+"""Which parts of a model's text reach a terminal, and how values are formatted."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_colours_pass_and_all_other_sequences_are_removed(text: str, shown: str)
 
 
 @pytest.mark.parametrize(("text", "shown"), CORPUS)
-def test_sequences_cut_at_every_place_are_filtered_the_same(text: str, shown: str) -> None:
+def test_sequences_are_filtered_the_same_in_any_chunking(text: str, shown: str) -> None:
     for cut in range(len(text) + 1):
         cut_filter = Filter(colours=True)
         assert cut_filter.feed(text[:cut]) + cut_filter.feed(text[cut:]) == shown

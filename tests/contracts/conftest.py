@@ -1,4 +1,4 @@
-"""Each test of this folder that asks for a `store` runs over all of them."""
+"""Each test in this folder that uses `store` runs with every store."""
 
 from __future__ import annotations
 

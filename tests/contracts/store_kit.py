@@ -1,4 +1,4 @@
-"""What the suites over every store share: opening each, drafts in few words, reading all of a stream."""
+"""Helpers of the suites over every store: opening stores, short drafts, reading a whole stream."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.store.tail import Tail
 
-# the last one reads from the database what the one before it reads from memory
+# without a tail, everything is read from the database
 KINDS = ("memory", "sqlite", "sqlite-without-tail")
 
 
 def ticking() -> Callable[[], int]:
-    """A clock that goes on by a millisecond whenever somebody looks."""
+    """Return a clock that advances by a millisecond with each call."""
     return itertools.count(1_000).__next__
 
 
@@ -70,19 +70,19 @@ def failure(turn: str) -> Draft:
 
 
 async def stored(store: Store, kind: str, id: str) -> Row:
-    """The row, which is there, with its version."""
+    """Return the row, which must exist, with its version."""
     row = await store.get(kind, id)
     assert row is not None
     return row
 
 
 def contents(rows: Sequence[Row]) -> list[Row]:
-    """The rows as they were given to the store: without their versions."""
+    """Return the rows as they were given to the store, without versions."""
     return [replace(row, version=0) for row in rows]
 
 
 async def events(store: Store, stream: str, after: int = 0, limit: int = 500) -> list[Event]:
-    """All that a reader gets behind `after`, page by page."""
+    """Read all events after `after`, page by page."""
     head = await store.head(stream)
     assert head is not None
     position = Position(head.epoch, after)
@@ -98,5 +98,5 @@ async def shown(store: Store, stream: str, after: int = 0) -> list[tuple[int, Pa
 
 
 def gapless(found: list[Event], after: int = 0) -> bool:
-    """Whether each event follows the one before it, the first one the number `after`."""
+    """Return whether each event follows the previous one, and the first one the number `after`."""
     return [event.prev for event in found] == [after, *(event.seq for event in found[:-1])]

@@ -1,4 +1,4 @@
-"""A store as plain lists: what the state machine compares the real ones with. Slow and obvious on purpose."""
+"""A store as plain lists, with which the state machine compares the real ones; simple and slow on purpose."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass
 class Book:
-    """One incarnation. `base`: another one and how far it is stood on."""
+    """One incarnation of a stream. `base`: the one that it continues, and up to which number."""
 
     epoch: str
     base: tuple[Book, int] | None = None
@@ -83,7 +83,7 @@ class Book:
         return went
 
     def _end(self, turn: str) -> int:
-        """The number of the turn's end, where its text is kept; else 0."""
+        """Return the number of the turn's end if its text is kept elsewhere, otherwise 0."""
         kept = False
         for line in self.lines:
             if line.turn == turn:
@@ -93,7 +93,7 @@ class Book:
         return 0
 
     def said(self) -> list[tuple[str, str, str]]:
-        """Turn, role and text of all messages, through the bases."""
+        """Return turn, role and text of all messages, including those of the bases."""
         before: list[tuple[str, str, str]] = []
         if self.base:
             book, last = self.base

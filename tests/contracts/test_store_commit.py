@@ -1,4 +1,4 @@
-"""The one way in: all of a commit or none of it, once a key, first writer wins."""
+"""Commits: all or nothing, once per key, and the first writer wins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = Key("me", "k1", "print", b'{"turn":"t"}')
 
 
 async def everything(store: Store) -> tuple[object, ...]:
-    """What a commit to `s` could have changed."""
+    """Return all that a commit to `s` can change."""
     head = await store.head("s")
     found = await events(store, "s") if head else []
     return head, found, await store.find("session"), await store.offset("spool")
@@ -94,7 +94,7 @@ async def test_events_rows_key_and_offset_are_committed_together(store: Store) -
         (Malformed, {"sources": [SourceOffset("spool", 1 << 63)]}),
     ],
 )
-async def test_a_refused_commit_changes_nothing(
+async def test_a_rejected_commit_changes_nothing(
     store: Store, refused: type[RhetorError], how: dict[str, object]
 ) -> None:
     await store.commit("s", [chunk("a", "t")], key=KEY, rows=[ROW], sources=[SourceOffset("spool", 1)])
@@ -109,7 +109,7 @@ async def test_a_refused_commit_changes_nothing(
     assert not (await store.commit("s", [], key=fresh)).replayed
 
 
-async def test_a_refused_commit_does_not_affect_others_of_the_same_moment(store: Store) -> None:
+async def test_a_rejected_commit_does_not_affect_concurrent_ones(store: Store) -> None:
     never = Expect("session", "none", frozenset({"x"}))
     done = await asyncio.gather(
         *(store.commit("s", [chunk(str(n), "t")], expects=[never] if n % 3 == 0 else []) for n in range(60)),
@@ -139,14 +139,14 @@ async def test_a_key_belongs_to_its_scope(store: Store) -> None:
     assert not other.replayed
 
 
-async def test_of_fifty_commits_with_one_key_one_is_made(store: Store) -> None:
+async def test_only_one_of_fifty_commits_with_the_same_key_is_made(store: Store) -> None:
     done = await asyncio.gather(*(store.commit("s", [chunk("a", "t")], key=KEY) for _ in range(50)))
     assert sorted(committed.replayed for committed in done) == [False] + [True] * 49
     assert {(committed.first, committed.last, committed.result) for committed in done} == {(1, 1, KEY.result)}
     assert len(await events(store, "s")) == 1
 
 
-async def test_of_fifty_concurrent_writers_the_first_wins(store: Store) -> None:
+async def test_the_first_of_fifty_concurrent_writers_wins(store: Store) -> None:
     await store.commit("s", [], rows=[replace(ROW, state="open")])
     expect = Expect("session", "s1", frozenset({"open", "waiting"}))
 
@@ -164,7 +164,7 @@ async def test_of_fifty_concurrent_writers_the_first_wins(store: Store) -> None:
     assert await shown(store, "s") == [(1, OutputDelta("0"))]
 
 
-async def test_a_commit_needs_each_of_its_conditions_to_hold(store: Store) -> None:
+async def test_a_commit_is_rejected_if_any_of_its_conditions_is_false(store: Store) -> None:
     other = replace(ROW, id="s2", name=None)
     await store.commit("s", [], rows=[ROW, other])
     holds = [Expect("session", id, frozenset({"active"})) for id in ("s1", "s2")]
@@ -219,7 +219,7 @@ async def test_a_row_that_was_dropped_and_put_again_is_another_version(store: St
         await store.commit("s", [], expects=[before.unchanged])
 
 
-async def test_of_fifty_commits_that_name_one_version_the_first_wins(store: Store) -> None:
+async def test_the_first_of_fifty_commits_that_expect_one_version_wins(store: Store) -> None:
     await store.commit("s", [], rows=[ROW])
     read = await stored(store, "session", "s1")
     done = await asyncio.gather(
@@ -234,7 +234,7 @@ async def test_of_fifty_commits_that_name_one_version_the_first_wins(store: Stor
     assert (await stored(store, "session", "s1")).at == 0
 
 
-async def test_a_condition_may_name_a_version_and_states(store: Store) -> None:
+async def test_a_condition_can_name_a_version_and_states(store: Store) -> None:
     await store.commit("s", [], rows=[ROW])
     read = await stored(store, "session", "s1")
     await store.commit("s", [], expects=[Expect("session", "s1", frozenset({"active"}), read.version)])
@@ -244,7 +244,7 @@ async def test_a_condition_may_name_a_version_and_states(store: Store) -> None:
     await store.commit("s", [], expects=[Expect("session", "s1")])
 
 
-async def test_a_commit_may_expect_that_a_row_is_absent(store: Store) -> None:
+async def test_a_commit_can_expect_that_a_row_is_absent(store: Store) -> None:
     absent = Expect.absent("session", "s1")
     assert ROW.unchanged == absent
     await store.commit("s", [], expects=[absent], rows=[ROW])
@@ -267,7 +267,7 @@ async def test_a_name_is_unique_within_kind_and_owner(store: Store) -> None:
     await store.commit("s", [], rows=unnamed)
 
 
-async def test_names_move_within_a_commit(store: Store) -> None:
+async def test_a_name_can_move_to_another_row_within_a_commit(store: Store) -> None:
     one, two = ROW, replace(ROW, id="s2", name="play")
     await store.commit("s", [], rows=[one, two])
     swapped = [replace(one, name="play"), replace(two, name="work")]
@@ -279,7 +279,7 @@ async def test_names_move_within_a_commit(store: Store) -> None:
     assert contents(await store.find("session", name="work")) == [heir]
 
 
-async def test_names_move_between_commits_of_one_moment(store: Store) -> None:
+async def test_a_name_can_move_between_concurrent_commits(store: Store) -> None:
     await store.commit("s", [], rows=[ROW])
     heir = replace(ROW, id="s2")
     await asyncio.gather(
@@ -356,7 +356,7 @@ async def test_a_base_must_exist(store: Store) -> None:
     assert await store.head("fork") is None
 
 
-async def test_a_base_may_be_committed_at_the_same_moment(store: Store) -> None:
+async def test_a_base_can_be_committed_concurrently(store: Store) -> None:
     done = await store.commit("s", [])
     appended, forked = await asyncio.gather(
         store.commit("s", [chunk("a", "t")]),
@@ -365,7 +365,7 @@ async def test_a_base_may_be_committed_at_the_same_moment(store: Store) -> None:
     assert (await store.head("fork")) == Head(forked.epoch, 0, 1, ("s", Position(appended.epoch, 1)))
 
 
-async def test_a_cancelled_caller_does_not_take_its_commit_back(store: Store) -> None:
+async def test_cancelling_the_caller_does_not_undo_its_commit(store: Store) -> None:
     await store.commit("s", [])
     caller = asyncio.create_task(store.commit("s", [chunk("a", "t")]), name="caller")
     await asyncio.sleep(0)
@@ -376,7 +376,9 @@ async def test_a_cancelled_caller_does_not_take_its_commit_back(store: Store) ->
 
 
 @pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, object(), {1, 2, object()}])
-async def test_values_without_a_form_in_json_or_unicode_are_malformed(store: Store, value: object) -> None:
+async def test_values_that_json_or_unicode_cannot_represent_are_malformed(
+    store: Store, value: object
+) -> None:
     with pytest.raises(Malformed):
         await store.commit("s", [chunk("fine", "t"), Draft(AgentRecord(value), "t")])
     with pytest.raises(Malformed):
@@ -394,11 +396,11 @@ async def test_a_value_nested_too_deeply_is_malformed(store: Store) -> None:
         deep = [deep]
     with pytest.raises(Malformed):
         await store.commit("s", [Draft(AgentRecord(deep), "t")])
-    while deep:  # CPython frees it one level after the other only if we take it apart
+    while deep:  # take it apart, because CPython would free it recursively
         deep = deep.pop()  # type: ignore[assignment]
 
 
-async def test_a_closed_store_refuses_commits(store: Store) -> None:
+async def test_a_closed_store_rejects_commits(store: Store) -> None:
     done = await store.commit("s", [chunk("a", "t")])
     waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
     await asyncio.sleep(0)

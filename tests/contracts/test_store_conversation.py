@@ -1,4 +1,4 @@
-"""What was said, as models and searchers see it, whatever became of the events."""
+"""Messages as models and searches see them, whatever happened to the events."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ async def test_an_unanswered_question_is_not_part_of_the_conversation(store: Sto
     assert await said(store, "s", answered=False) == ["a?", "b?", "c?", "a!", "c…"]
 
 
-async def test_of_a_turn_answered_again_the_last_answer_counts(store: Store) -> None:
+async def test_the_last_answer_of_a_turn_counts(store: Store) -> None:
     await store.commit("s", [question("a?", "a"), partial("a…", "a"), answer("a!", "a")])
     assert await said(store, "s") == ["a?", "a!"]
 
 
-async def test_a_fork_remembers_its_parent_up_to_the_position_it_stands_on(store: Store) -> None:
+async def test_a_fork_has_its_parents_messages_up_to_its_position(store: Store) -> None:
     await turns(store, "parent", "a", "b")
     head = await store.head("parent")
     assert head is not None

@@ -1,4 +1,4 @@
-"""A follower that stopped reading holds nothing: there is no queue for it that could grow."""
+"""A follower that stopped reading costs nothing: it has no queue that could grow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVENTS = 3_000
 
 
 async def stopped(store: Store, count: int) -> list[AsyncIterator[Sequence[Record]]]:
-    """Followers that have taken a first event and were not heard of since."""
+    """Return followers that have read a first event and then stopped reading."""
     done = await store.commit("s", [chunk("first", "t")])
     followers = [follow(store, "s", Position(done.epoch, 0)) for _ in range(count)]
     for follower in followers:
@@ -31,7 +31,7 @@ async def stopped(store: Store, count: int) -> list[AsyncIterator[Sequence[Recor
 
 
 async def growth(store: Store) -> int:
-    """Bytes that the process has more after the stream has grown."""
+    """Return how many bytes the process grows by while the stream grows."""
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     for n in range(EVENTS // 100):
@@ -56,6 +56,6 @@ async def test_stopped_followers_add_no_memory_while_events_grow(kind: str, tmp_
     finally:
         tracemalloc.stop()
     alone, followed = grown
-    # A queue of references alone would take 8 bytes a follower and event: 24 MB. What is allowed is the
-    # noise of two runs.
+    # a queue of references alone would take 8 bytes per follower and event, 24 MB; only the noise of two
+    # runs is allowed
     assert followed - alone < 256 << 10

@@ -1,4 +1,4 @@
-"""Reading and following: a gapless view of the stream, or to be told otherwise."""
+"""Reading and following: a gapless view of the stream, or an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random stories of a store, told beside plain lists: after each step both must say the same."""
+"""Random operations on a store and on a model of plain lists: after each step, both must agree."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PICK = st.integers(min_value=0, max_value=1 << 16)
 
 
 class Follower:
-    """A client: what it has seen, where it is, and how its stream was lost to it, if it was."""
+    """A client: the events that it has seen, its position, and how it lost its stream, if it did."""
 
     def __init__(self, stream: str, epoch: str, after: int) -> None:
         self.stream = stream
@@ -87,7 +87,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.close()
         shutil.rmtree(self.folder)
 
-    # What happens
+    # operations
 
     @rule(stream=NAMES, count=st.integers(0, 6), pick=PICK)
     def append(self, stream: str, count: int, pick: int) -> None:
@@ -117,7 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(id=NAMES, stale=st.booleans(), pick=PICK)
     def write_back(self, id: str, stale: bool, pick: int) -> None:
-        """What was read now, or at some time before, is written back if it is still what is stored."""
+        """Write back a row that was read now or earlier; this works only if it is still unchanged."""
         row = self.rows.get(id, Row("row", id, "new", b""))
         if stale and self.read:
             row = self.read[pick % len(self.read)]
@@ -132,7 +132,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(id=NAMES, pick=PICK)
     def write_at_once(self, id: str, pick: int) -> None:
-        """Three writers that have read the same: the first one wins."""
+        """Let three writers write back the same row: the first one wins."""
         row = self.rows.get(id, Row("row", id, "new", b""))
         changes = [replace(row, doc=b"%d" % (pick + n)) for n in range(3)]
 
@@ -155,7 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.books)
     @rule(stream=NAMES, pick=PICK, far=st.floats(0, 1))
     def stand_on_another_position(self, stream: str, pick: int, far: float) -> None:
-        """A fork where the stream is new, a restore where it is its own."""
+        """Fork if the stream is new, restore if it continues its own past."""
         choices = [(name, book) for name, books in self.books.items() for book in books]
         name, book = choices[pick % len(choices)]
         seq = round(far * book.head)
@@ -204,7 +204,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.kind != "memory")
     @rule()
     def crash(self) -> None:
-        """What is on the disk at this moment is all that the next life has."""
+        """Crash: the next store has only what is on the disk at this moment."""
         connected = [follower for follower in self.followers if follower.task]
         for follower in connected:
             self._disconnect(follower)
@@ -218,10 +218,10 @@ class StoreMachine(RuleBasedStateMachine):
         for follower in connected:
             self._connect(follower)
 
-    # What must hold
+    # invariants
 
     @invariant()
-    def heads_and_events_are_the_models(self) -> None:
+    def heads_and_events_match_the_model(self) -> None:
         for stream, books in self.books.items():
             book = books[-1]
             head = self.run(self.store.head(stream))
@@ -232,12 +232,12 @@ class StoreMachine(RuleBasedStateMachine):
             assert [(r.prev, r.seq, r.event.payload) for r in page] == book.behind(after.seq)
 
     @invariant()
-    def rows_are_the_models(self) -> None:
+    def rows_match_the_model(self) -> None:
         found = self.run(self.store.find("row"))
         assert sorted(found, key=lambda row: row.id) == [self.rows[id] for id in sorted(self.rows)]
 
     @invariant()
-    def what_was_said_is_the_models(self) -> None:
+    def messages_match_the_model(self) -> None:
         for stream, books in self.books.items():
             for answered, expected in ((False, books[-1].said()), (True, books[-1].answered())):
                 for limit in (3, 1_000):
@@ -245,7 +245,7 @@ class StoreMachine(RuleBasedStateMachine):
                     assert [(s.turn_id, s.role, s.content) for s in spoken] == expected[-limit:]
 
     @invariant()
-    def followers_are_where_the_stream_is_or_were_told_otherwise(self) -> None:
+    def followers_are_at_the_head_or_have_an_error(self) -> None:
         for follower in self.followers:
             if follower.task is not None:
                 self.run(self._until_settled(follower))
@@ -253,7 +253,7 @@ class StoreMachine(RuleBasedStateMachine):
                     self._disconnect(follower)
             seen = follower.seen
             for (_, before, _), (prev, _, _) in itertools.pairwise(seen):
-                assert prev <= before  # a fold may reach back, a gap would reach forward
+                assert prev <= before  # smaller before a fold; larger would be a gap
             assert [seq for _, seq, _ in seen] == sorted({seq for _, seq, _ in seen})
 
     # ----
@@ -293,7 +293,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert committed.last == book.head
 
     def _written(self, row: Row) -> None:
-        """Its version is one that no row had before; what a crash took back does not count."""
+        """Assert that the row has a version that no row had before, except rows undone by a crash."""
         stored = self.run(self.store.get("row", row.id))
         assert stored is not None
         assert stored == replace(row, version=stored.version)

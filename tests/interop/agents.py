@@ -12,7 +12,7 @@ from typing import Any
 from tests.provider.script import ToolCall
 
 CACHE = Path(os.environ.get("AISH_INTEROP") or Path.home() / ".cache" / "aish-interop")
-# nothing but loopback: whatever else an agent would like to reach ends at a closed port
+# only loopback works: any other address that an agent wants to reach ends at a closed port
 _NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 _LOOPBACK = "127.0.0.1,localhost"
 _CODEX = """\
@@ -37,14 +37,13 @@ _GEMINI = {
 
 @dataclass(frozen=True)
 class Agent:
-    """`name`: the peer; `path`: where its requests to the provider go; `said`: what a request holds of the
-    conversation; `command`: a call of its shell tool. `settings`: its entry under `tools:`.
-    `goes_on_after_denial`: whether it tells its model that a call was denied, or ends the turn.
-    `streams`: whether what it says comes while its model says it; `thinks`: whether it passes thoughts on;
-    `asks_first`: whether it can ask for a permission in this way of running it; `reports`: whether it tells
-    its model.
-    `kept`: where in the home it keeps conversations, if it says that one is lost. `age`: makes them older,
-    where it cannot go on with new ones."""
+    """`name`: the peer; `path`: the path of its requests to the provider; `command`: returns a call of its
+    shell tool; `settings`: its entry under `tools:`.
+    `continues_after_denial`: it reports a denied call to its model, instead of ending the turn.
+    `streams`: it passes text on while its model sends it; `thinks`: it passes reasoning on; `asks_first`: it
+    can request permission in this mode; `reports`: it reports its model.
+    `kept`: the folder of its conversations in the home, if it reports a lost one; `age`: makes conversations
+    older, if it cannot resume new ones."""
 
     name: str
     package: str
@@ -54,7 +53,7 @@ class Agent:
     command: Callable[[str, str], ToolCall]
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    goes_on_after_denial: bool = True
+    continues_after_denial: bool = True
     streams: bool = True
     thinks: bool = True
     asks_first: bool = True
@@ -64,7 +63,7 @@ class Agent:
 
     @property
     def folder(self) -> Path:
-        """Where it is installed."""
+        """The folder in which it is installed."""
         return CACHE / self.package.replace("/", "_").replace("@", "_")
 
     @property
@@ -72,12 +71,12 @@ class Agent:
         return self.folder / "node_modules" / ".bin"
 
     def asks(self, call: Mapping[str, Any]) -> bool:
-        """Whether a call to the provider is one for an answer."""
+        """Return whether a call to the provider requests an answer."""
         return self.path in str(call["path"]) and call["body"] is not None
 
 
 def _nothing(home: Path, url: str) -> None:
-    """Its environment says all."""
+    """Prepare nothing: environment variables are enough."""
 
 
 def _codex(home: Path, url: str) -> None:
@@ -107,7 +106,7 @@ def _gemini(home: Path, url: str) -> None:
 
 
 def _continue(home: Path, url: str) -> None:
-    """JSON is YAML as well."""
+    """Write its configuration; JSON is valid YAML."""
     what = {"name": "stub", "roles": ["chat"], "capabilities": ["tool_use"]}
     where = {"provider": "openai", "model": "stub", "apiBase": f"{url}/v1", "apiKey": "dummy"}
     config = {"name": "Stub", "version": "1.0.0", "schema": "v1", "models": [what | where]}
@@ -115,8 +114,8 @@ def _continue(home: Path, url: str) -> None:
 
 
 def _age_gemini(home: Path) -> None:
-    """0.61 loads a conversation into the file that is named for this minute; one that began in it is written
-    over, and then not found."""
+    """Make conversations older: 0.61 saves a loaded conversation under the current minute, which overwrites
+    one that was started in the same minute."""
     for file in (home / ".gemini" / "tmp").glob("*/chats/session-*.jsonl"):
         file.rename(file.with_name(f"session-2026-01-01T00-00-{file.name[-14:]}"))
 
@@ -181,7 +180,7 @@ AGENTS = (
         "/v1/chat/completions",
         _opencode,
         _opencode_command,
-        goes_on_after_denial=False,
+        continues_after_denial=False,
     ),
     Agent(
         "gemini",
@@ -202,7 +201,7 @@ AGENTS = (
         "/v1/chat/completions",
         _continue,
         _continue_command,
-        goes_on_after_denial=False,
+        continues_after_denial=False,
         streams=False,
         thinks=False,
         asks_first=False,
@@ -217,7 +216,7 @@ def named(name: str) -> Agent:
 
 
 def environment(home: Path, url: str, folders: tuple[Path, ...]) -> dict[str, str]:
-    """What the shell of a user has who has all of them. `folders`: of executables, before the usual ones."""
+    """Return the environment of a user with all agents. `folders`: put at the front of PATH."""
     path = os.pathsep.join([*map(str, folders), "/usr/local/bin", "/usr/bin", "/bin"])
     found = {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "RHETOR_MODELS__DEFAULT": "offline"}
     for agent in AGENTS:

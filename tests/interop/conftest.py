@@ -1,4 +1,4 @@
-"""Fixtures of the tests with real coding agents. `RHETOR_TEST_AGENTS` names those that are wanted."""
+"""Fixtures of the tests with real coding agents. `RHETOR_TEST_AGENTS` names the agents to test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.interop.home import House
 from tests.provider.process import ProviderProcess
 
 WANTED = os.environ.get("RHETOR_TEST_AGENTS", "").replace(",", " ").split()
-# `make interop` installs and names them; without it there is nothing to run
+# `make interop` installs and names them; otherwise there is nothing to run
 collect_ignore_glob = [] if WANTED else ["test_*.py"]
 
 
@@ -33,14 +33,14 @@ def provider(agent: Agent) -> Iterator[ProviderProcess]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder whose path is short enough for sockets."""
+    """Yield a folder whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="ai", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def house(place: Path, provider: ProviderProcess) -> Iterator[House]:
-    """A machine with all agents that are installed, of which nothing is left behind."""
+    """A machine with all installed agents, none of which may leave processes behind."""
     made = House(place, provider)
     try:
         yield made

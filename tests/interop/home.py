@@ -23,12 +23,12 @@ from tests.e2e.home import Machine
 from tests.interop.agents import AGENTS, Agent, environment
 from tests.provider.process import ProviderProcess
 
-SECONDS = 30.0  # for what takes a second on a machine that does nothing else
+SECONDS = 30.0  # for steps that take a second on an idle machine
 Event = dict[str, Any]
 
 
 class Speaking:
-    """`aish --json …` while it runs: the raw events of its turn as they come."""
+    """A running `aish --json …`: the raw events of its turn as they arrive."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -38,14 +38,14 @@ class Speaking:
         self._reading.start()
 
     def until(self, type: str, text: str = "") -> Event:
-        """The next event of that type, of which that text is a part."""
+        """Return the next event of that type that contains the text."""
         while (event := self._next()) is not None:
             if event["type"] == type and text in json.dumps(event["data"]):
                 return event
         raise AssertionError(f"no {type} came, but {[e['type'] for e in self.events]}; {self.stderr()}")
 
     def end(self) -> str:
-        """What the turn ended with, after the last event."""
+        """Wait for the last event; return the type of the event that ended the turn."""
         while self._next() is not None:
             pass
         self.process.wait(SECONDS)
@@ -62,7 +62,7 @@ class Speaking:
         return self.process.stderr.read().decode()
 
     def close(self) -> None:
-        """End it, where it has not ended by itself."""
+        """Kill it if it has not exited by itself."""
         if self.process.poll() is None:
             self.process.kill()
         self._reading.join(SECONDS)
@@ -84,7 +84,7 @@ class Speaking:
 
 
 class House:
-    """`kinds`: the agents that are there. All of their processes, and the hub, end with `close`."""
+    """A home with the agents `kinds`. `close` stops the hub and all of their processes."""
 
     def __init__(self, folder: Path, provider: ProviderProcess, kinds: tuple[Agent, ...] = AGENTS) -> None:
         self.home = folder / "home"
@@ -102,7 +102,7 @@ class House:
 
     @staticmethod
     def _executables(bin: Path, kinds: tuple[Agent, ...]) -> tuple[Path, ...]:
-        """A folder with nothing but what agents need: node, and git where it is."""
+        """Create a folder with only what agents need: node, and git if installed."""
         bin.mkdir()
         for program in ("node", "git"):
             if found := shutil.which(program):
@@ -113,18 +113,18 @@ class House:
         (self.state / "config.yaml").write_text(yaml.safe_dump({"tools": json.loads(json.dumps(tools))}))
 
     def aish(self, *words: str, folder: Path | None = None) -> Ran:
-        """`aish` to its end, in the folder `work` where no other is named."""
+        """Run `aish` to its end, in the folder `work` by default."""
         return self._shell(folder)(*words)
 
     def say(self, *words: str) -> Ran:
-        """A message that must be answered well."""
+        """Run `aish`, which must succeed."""
         ran = self.aish(*words)
         assert ran.code == 0, (ran, self.log())
         return ran
 
     @contextlib.contextmanager
     def speaking(self, *words: str) -> Iterator[Speaking]:
-        """`aish --json` with these words, while it runs."""
+        """Run `aish --json` with these arguments for the block."""
         with self._shell().running("--json", *words) as process:
             turn = Speaking(process)
             try:
@@ -133,8 +133,8 @@ class House:
                 turn.close()
 
     def held(self, agent: Agent, turn: Speaking, words: str, gate: str) -> Event:
-        """An event of a turn whose model has said these words and waits at the gate: with them, where the
-        agent tells what is said as it comes."""
+        """Wait until the model of a turn has sent these words and waits at the gate; return an event of the
+        turn, which contains the words if the agent streams."""
         if agent.streams:
             return turn.until("output.delta", words)
         started = turn.until("turn.started")
@@ -155,18 +155,18 @@ class House:
         return found
 
     def asked(self, agent: Agent) -> list[Any]:
-        """The bodies of what it has asked its model, each as text."""
+        """Return the bodies of the agent's requests to its model, each as text."""
         return [json.dumps(call["body"]) for call in self.provider.calls() if agent.asks(call)]
 
     def kill_hub(self) -> None:
-        """As a power cut would, until nothing listens any more: threads of it may end after its first one."""
+        """Kill the hub like a power failure, and wait until nothing listens: its threads may exit later."""
         self.machine.kill_hub()
         deadline = time.monotonic() + SECONDS
         while _listens(self.state / "hub.sock"):
             assert time.monotonic() < deadline, "something still listens"
 
     def turn(self, session_id: str, turn_id: str) -> list[Event]:
-        """All events of a turn, which is waited for, from the log."""
+        """Wait for the end of a turn; return all its events from the log."""
         events: list[Event] = []
         for event in self.follow(session_id):
             if event["turn_id"] != turn_id:
@@ -177,14 +177,14 @@ class House:
         raise AssertionError(f"the stream ended after {[event['type'] for event in events]}")
 
     def follow(self, session_id: str) -> Iterator[Event]:
-        """The events of a session from its beginning, and then as they come."""
+        """Yield the events of a session from its beginning, then new ones as they arrive."""
         with self._events(session_id, "text/event-stream") as answer:
             for line in answer:
                 if line.startswith(b"data: "):
                     yield json.loads(line[6:])
 
     def events(self, session_id: str) -> list[Event]:
-        """Those that are in the log now."""
+        """Return the events that are in the log now."""
         with self._events(session_id, "application/json") as answer:
             found: list[Event] = json.loads(answer.read())["events"]
             return found
@@ -206,7 +206,7 @@ class House:
         return path.read_text()[-2000:] if path.exists() else ""
 
     def close(self) -> list[int]:
-        """End all; what is left of its processes then."""
+        """Stop everything; return the processes that remain."""
         if (self.state / "hub.sock").exists():
             for tool in json.loads(self.say("tools", "list", "--json").out):
                 if tool.get("pid"):
@@ -228,7 +228,7 @@ def answer_of(events: list[Event]) -> str:
 
 
 def left_of(home: Path) -> list[int]:
-    """The processes that have this home."""
+    """Return the processes whose HOME this is."""
     mark, found = f"HOME={home}".encode(), []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

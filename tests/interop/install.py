@@ -1,6 +1,6 @@
-"""`python -m tests.interop.install NAME…`: the newest versions of coding agents, as npm has them, in a cache.
+"""`python -m tests.interop.install NAME…`: install the newest coding agents from npm into a cache.
 
-What is there and less than a day old is used as it is; where npm fails, what is there already.
+An installation that is less than a day old is used unchanged; if npm fails, an older one is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MARK = ".installed"
 
 
 def main(names: list[str]) -> int:
-    """The exit code: 0 where all are there."""
+    """Install the agents; return 0 if all are available."""
     unknown = set(names) - {agent.name for agent in AGENTS}
     if unknown or not names:
         return _said(f"name some of: {' '.join(agent.name for agent in AGENTS)}", 2)
@@ -40,7 +40,7 @@ def _made_sure(agent: Agent) -> bool:
 
 
 def _age(agent: Agent) -> float:
-    """Seconds since it was installed."""
+    """Return the seconds since it was installed."""
     marks = [path for path in (agent.folder / MARK, agent.folder / "package.json") if path.exists()]
     return time.time() - max((path.stat().st_mtime for path in marks), default=0.0)
 
@@ -60,7 +60,7 @@ def _install(agent: Agent) -> None:
 
 
 def _run(command: list[str], seconds: float = INSTALL_SECONDS) -> subprocess.CompletedProcess[str]:
-    """To its end, which is made to come in time."""
+    """Run a command to its end, and kill it after `seconds`."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

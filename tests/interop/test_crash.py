@@ -1,4 +1,4 @@
-"""Real coding agents when something is killed: the hub, or the agent itself."""
+"""Real coding agents when the hub or the agent itself is killed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ WORDS = ("One ", "two ", "three ", "four")
 ENDS = ("turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted")
 
 
-@pytest.mark.parametrize("goes_on", ["without a hub", "under the next hub"])
-def test_a_turn_outlives_its_hub(agent: Agent, house: House, goes_on: str) -> None:
+@pytest.mark.parametrize("continues", ["without a hub", "under the next hub"])
+def test_a_turn_survives_its_killed_hub(agent: Agent, house: House, continues: str) -> None:
     house.provider.script(Script(chunks=WORDS, hold={2: "held"}), Script(chunks=("Next",)))
     with house.speaking(agent.name, "count") as turn:
         said = house.held(agent, turn, "two", "held")
         pid = house.pid(agent)
         house.kill_hub()
-    if goes_on == "without a hub":
+    if continues == "without a hub":
         house.provider.release("held")
-    house.say("list")  # it starts the next one
+    house.say("list")  # this starts the next hub
     assert house.pid(agent) == pid
     house.provider.release("held")
     events = house.turn(said["session_id"], said["turn_id"])
@@ -36,7 +36,7 @@ def test_a_turn_outlives_its_hub(agent: Agent, house: House, goes_on: str) -> No
     ]
 
 
-def test_an_agent_that_is_killed_leaves_what_it_had_said(agent: Agent, house: House) -> None:
+def test_a_killed_agent_fails_the_turn_with_its_partial_output(agent: Agent, house: House) -> None:
     house.provider.script(Script(chunks=WORDS, hold={2: "held"}), Script(chunks=("Next",)))
     with house.speaking(agent.name, "count") as turn:
         house.held(agent, turn, "two", "held")
@@ -49,4 +49,4 @@ def test_an_agent_that_is_killed_leaves_what_it_had_said(agent: Agent, house: Ho
     house.provider.release("held")
     agent.age(house.home)
     assert house.say(agent.name, "next").out == "Next\n"
-    assert "count" in house.asked(agent)[-1]  # another process goes on with the conversation
+    assert "count" in house.asked(agent)[-1]  # another process continues the conversation

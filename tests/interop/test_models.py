@@ -1,4 +1,4 @@
-"""Real coding agents as the models of specialists: a subscription is enough for an answer."""
+"""Real coding agents as models of specialists: a subscription is enough for an answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.interop.home import House
 from tests.provider.script import Script
 
 PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini": "gemini", "opencode": "opencode"}
-WITHOUT_TOOLS = ("claude-code", "codex")  # those that can be told so
+WITHOUT_TOOLS = ("claude-code", "codex")  # the agents that can run without tools
 
 
 @pytest.fixture
 def model(agent: Agent, house: House) -> str:
-    """The reference of the agent as a model, which `apollo` has; codex has an MCP server besides."""
+    """Make the agent the model of `apollo`, and return its reference; codex also has an MCP server."""
     if agent.name not in PROGRAMS:
         pytest.skip(f"{agent.name} cannot be a model: its protocol has no turn without a session of its own")
     ref = f"cli:{PROGRAMS[agent.name]}"
@@ -55,7 +55,7 @@ def test_a_specialist_answers_through_an_agent(agent: Agent, house: House, model
     assert list((house.state / "models").iterdir()) == []
 
 
-def test_what_was_said_before_is_told_to_it(agent: Agent, house: House, model: str) -> None:
+def test_earlier_messages_are_sent_to_the_agent(agent: Agent, house: House, model: str) -> None:
     house.provider.script(default=Script(chunks=("Noted",)))
     first = house.say("apollo", "remember port 8443", "--session", "--json")
     session = json.loads(first.out.splitlines()[0])["session_id"]
@@ -64,7 +64,7 @@ def test_what_was_said_before_is_told_to_it(agent: Agent, house: House, model: s
     assert text.index("remember port 8443") < text.index("Noted") < text.index("/which port?")
 
 
-def test_what_it_would_do_is_not_done(agent: Agent, house: House, model: str) -> None:
+def test_tool_calls_of_an_agent_model_are_not_run(agent: Agent, house: House, model: str) -> None:
     house.provider.script(
         Script(tool_calls=(agent.command(f"touch {house.work}/made", "1"),)),
         default=Script(chunks=("I leave it",)),

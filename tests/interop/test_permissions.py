@@ -1,4 +1,4 @@
-"""What real coding agents ask for: answered with `aish approve` and `aish deny`, and by nothing else."""
+"""Permission requests of real coding agents, answered with `aish approve` and `aish deny` only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.provider.script import Script
 
 @pytest.fixture
 def asking(agent: Agent) -> Agent:
-    """One that asks before it does something."""
+    """An agent that requests permission."""
     if not agent.asks_first:
         pytest.skip("cn 1.5 asks for no permission but at its own terminal: what it is to ask for is refused")
     return agent
 
 
-def test_what_is_granted_is_done(asking: Agent, house: House) -> None:
+def test_an_approved_call_is_run(asking: Agent, house: House) -> None:
     agent = asking
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))
@@ -35,7 +35,7 @@ def test_what_is_granted_is_done(asking: Agent, house: House) -> None:
     assert returned == [False]
 
 
-def test_what_is_denied_is_not_done(asking: Agent, house: House) -> None:
+def test_a_denied_call_is_not_run(asking: Agent, house: House) -> None:
     agent = asking
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("I leave it",))
@@ -45,17 +45,17 @@ def test_what_is_denied_is_not_done(asking: Agent, house: House) -> None:
         assert house.aish("deny", asked["request_id"]).code == 0
         assert turn.end() == "turn.completed"
     assert not (house.work / "made").exists()
-    # one that ends its turn with the denial does not ask its model again
-    assert turn.answer == ("I leave it" if agent.goes_on_after_denial else "")
+    # an agent that ends its turn at a denial does not call its model again
+    assert turn.answer == ("I leave it" if agent.continues_after_denial else "")
     assert house.open_requests() == []
 
 
-# what each calls the tool that runs commands, when it asks
+# the name that each agent gives to its shell tool in a request
 SHELL = {"claude-code": "Bash", "codex": "shell"}
 
 
 @pytest.mark.parametrize("verdict", ["allow", "deny"])
-def test_a_rule_answers_for_its_user(asking: Agent, house: House, verdict: str) -> None:
+def test_a_rule_answers_requests_without_the_user(asking: Agent, house: House, verdict: str) -> None:
     agent = asking
     rules = {"allow": ["*"], "deny": []} | {verdict: [SHELL.get(agent.name, "exec*")]}
     house.configure({agent.name: {**agent.settings, "permissions": rules}})
@@ -69,12 +69,12 @@ def test_a_rule_answers_for_its_user(asking: Agent, house: House, verdict: str) 
     kind = {"allow": "allow_once", "deny": "reject_once"}[verdict]
     chosen = next(o["option_id"] for o in asked["options"] if o["kind"] == kind)
     assert answered == {"request_id": asked["request_id"], "option_id": chosen, "by": "policy"}
-    goes_on = verdict == "allow" or agent.goes_on_after_denial
+    goes_on = verdict == "allow" or agent.continues_after_denial
     assert turn.answer == ("That was it" if goes_on else "")
     assert (house.work / "made").exists() is (verdict == "allow")
 
 
-def test_what_is_said_meanwhile_answers_nothing(asking: Agent, house: House) -> None:
+def test_a_message_does_not_answer_a_pending_request(asking: Agent, house: House) -> None:
     agent = asking
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)),
@@ -93,7 +93,7 @@ def test_what_is_said_meanwhile_answers_nothing(asking: Agent, house: House) -> 
 
 
 @pytest.mark.parametrize("verdict", ["approve", "deny"])
-def test_what_was_asked_before_the_hub_was_killed_is_answered_after(
+def test_a_pending_request_can_be_answered_after_the_hub_was_killed(
     asking: Agent, house: House, verdict: str
 ) -> None:
     agent = asking
@@ -104,18 +104,18 @@ def test_what_was_asked_before_the_hub_was_killed_is_answered_after(
         asked = turn.until("permission.asked")
         pid = house.pid(agent)
         house.kill_hub()
-    house.say("list")  # it starts the next one
+    house.say("list")  # this starts the next hub
     assert [r["request_id"] for r in house.open_requests()] == [asked["data"]["request_id"]]
     assert (house.pid(agent), house.tool(agent)["status"]) == (pid, "blocked")
     assert house.aish(verdict, asked["data"]["request_id"]).code == 0
     events = house.turn(asked["session_id"], asked["turn_id"])
     assert events[-1]["type"] == "turn.completed", events[-1]
-    goes_on = verdict == "approve" or agent.goes_on_after_denial
+    goes_on = verdict == "approve" or agent.continues_after_denial
     assert events[-1]["data"]["text"] == "I look. Done" if goes_on else "I look. "
     assert (house.work / "made").exists() is (verdict == "approve")
 
 
-def test_one_that_cannot_ask_does_not_do_what_it_is_to_ask_for(agent: Agent, house: House) -> None:
+def test_an_agent_that_cannot_ask_does_not_run_calls_that_need_permission(agent: Agent, house: House) -> None:
     if agent.asks_first:
         pytest.skip("it asks")
     house.configure({agent.name: {"args": ["--ask", "Bash"]}})
@@ -127,7 +127,7 @@ def test_one_that_cannot_ask_does_not_do_what_it_is_to_ask_for(agent: Agent, hou
     assert not (house.work / "made").exists()
 
 
-def test_one_that_cannot_ask_runs_no_command_as_it_comes(agent: Agent, house: House) -> None:
+def test_an_agent_that_cannot_ask_has_no_shell_tool_by_default(agent: Agent, house: House) -> None:
     if agent.asks_first:
         pytest.skip("it asks")
     house.provider.script(
@@ -141,7 +141,7 @@ def test_one_that_cannot_ask_runs_no_command_as_it_comes(agent: Agent, house: Ho
     assert ("Read" in offered, "Bash" in offered) == (True, False)
 
 
-def test_what_it_may_do_without_asking_is_done(agent: Agent, house: House) -> None:
+def test_an_allowed_call_is_run_without_a_request(agent: Agent, house: House) -> None:
     if agent.asks_first:
         pytest.skip("it asks")
     house.configure({agent.name: {"args": ["--allow", "Bash"]}})

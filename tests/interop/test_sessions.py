@@ -1,4 +1,4 @@
-"""Conversations with real coding agents by name: kept, forked, taken in from their own files, resumed."""
+"""Named conversations with real coding agents: kept, forked, imported from their own files, resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.interop.home import SECONDS, House
 from tests.provider.script import Script
 
 FORKS = ("claude-code", "codex", "opencode")
-# how each is asked without the hub, in a folder; those of which the files can be read
+# arguments to run each agent without the hub; only agents whose files can be imported
 ALONE = {
     "claude-code": ("-p",),
     "codex": ("exec", "--skip-git-repo-check"),
@@ -21,7 +21,7 @@ AGAIN = {"claude-code": ("--continue",), "codex": ("resume", "--last")}
 
 
 def alone(agent: Agent, house: House, *words: str) -> None:
-    """The agent as a person runs it, to its end."""
+    """Run the agent to its end, without the hub."""
     ran = subprocess.run(
         [agent.bin / agent.executable, *words],
         cwd=house.work,
@@ -36,7 +36,7 @@ def alone(agent: Agent, house: House, *words: str) -> None:
 
 
 def report(house: House, *words: str) -> tuple[int, int]:
-    """What `aish sessions import` took in, and what of it was there already."""
+    """Run `aish sessions import`; return how many turns were new and how many already known."""
     files = json.loads(house.say("sessions", "import", "--json", *words).out)["files"]
     return sum(file["new"] for file in files), sum(file["known"] for file in files)
 
@@ -46,9 +46,7 @@ def sessions(house: House) -> list[dict[str, object]]:
     return found
 
 
-def test_a_named_conversation_lives_through_a_killed_hub_a_fork_and_its_end(
-    agent: Agent, house: House
-) -> None:
+def test_a_named_conversation_survives_a_killed_hub_and_can_be_deleted(agent: Agent, house: House) -> None:
     house.say("session", "create", "work", "--tool", agent.name)
     house.provider.script(Script(chunks=("I keep it",)))
     house.say(agent.name, "-s=work", "remember the heron")
@@ -59,18 +57,18 @@ def test_a_named_conversation_lives_through_a_killed_hub_a_fork_and_its_end(
     assert "remember the heron" in house.asked(agent)[-1]
     assert "✓ Resumed work" in house.say("session", "resume", "work").out
     house.provider.script(Script(chunks=("Still the heron",)))
-    assert house.say(agent.name, "and now?").out == "Still the heron\n"  # of this folder, by now
+    assert house.say(agent.name, "and now?").out == "Still the heron\n"  # the session of this folder
     exported = house.say("session", "export", "work").out
     assert all(said in exported for said in ("# work", "remember the heron", "I keep it", "and now?"))
     assert house.aish("session", "delete", "work").code == 0
     assert house.aish("session", "show", "work").code == 3
     deadline = time.monotonic() + SECONDS
-    while house.tool(agent)["pid"]:  # it ran for this conversation alone
-        assert time.monotonic() < deadline, "its process goes on"
+    while house.tool(agent)["pid"]:  # its process ran only for this conversation
+        assert time.monotonic() < deadline, "its process is still running"
     house.say("session", "create", "work", "--tool", agent.name)
 
 
-def test_a_copy_goes_on_from_where_it_was_made_and_the_original_is_untouched(
+def test_a_fork_continues_from_its_checkpoint_and_does_not_change_its_parent(
     agent: Agent, house: House
 ) -> None:
     house.say("session", "create", "work", "--tool", agent.name)
@@ -98,10 +96,10 @@ def test_a_copy_goes_on_from_where_it_was_made_and_the_original_is_untouched(
     asked = house.asked(agent)[-1]
     assert [said in asked for said in known] == [True, False, True]
     if agent.name in ALONE:
-        assert report(house)[0] == 0  # what of the original is in the copy's file as well is known
+        assert report(house)[0] == 0  # turns of the parent that are also in the fork's file are known
 
 
-def test_what_an_agent_was_asked_without_the_hub_is_found_and_goes_on(agent: Agent, house: House) -> None:
+def test_a_conversation_without_the_hub_is_imported_and_can_be_continued(agent: Agent, house: House) -> None:
     if agent.name not in ALONE:
         pytest.skip("its own files are not read")
     house.provider.script(
@@ -122,12 +120,10 @@ def test_what_an_agent_was_asked_without_the_hub_is_found_and_goes_on(agent: Age
     house.provider.script(Script(chunks=("It is the heron",)))
     assert house.say(agent.name, "which bird?", "--session-id", id).out == "It is the heron\n"
     assert "remember the bird" in house.asked(agent)[-1]
-    assert report(house) == (0, 2)  # what was asked through the hub is in the agent's file as well
+    assert report(house) == (0, 2)  # turns that ran through the hub are in the agent's file, too
 
 
-def test_a_conversation_that_the_hub_held_takes_in_what_was_said_to_it_elsewhere(
-    agent: Agent, house: House
-) -> None:
+def test_turns_outside_the_hub_are_imported_into_the_hubs_conversation(agent: Agent, house: House) -> None:
     if agent.name not in ALONE:
         pytest.skip("its own files are not read")
     house.provider.script(*(Script(chunks=(said,)) for said in ("I keep it", "Elsewhere", "Yes")))

@@ -22,7 +22,7 @@ def test_a_message_is_answered(agent: Agent, house: House) -> None:
     assert (house.tool(agent)["status"], house.pid(agent) > 0) == ("idle", True)
 
 
-def test_what_it_tells_of_itself_is_told_of_it(agent: Agent, house: House) -> None:
+def test_the_agents_report_about_itself_is_shown(agent: Agent, house: House) -> None:
     house.provider.script(Script(chunks=("Hello",)))
     house.say(agent.name, "say hello")
     found = json.loads(house.say("tools", "capabilities", agent.name, "--json").out)
@@ -32,20 +32,20 @@ def test_what_it_tells_of_itself_is_told_of_it(agent: Agent, house: House) -> No
     assert set(found["origins"].values()) == {"declared"}
 
 
-def test_an_answer_comes_as_it_is_said(agent: Agent, house: House) -> None:
+def test_an_answer_is_streamed(agent: Agent, house: House) -> None:
     if not agent.streams:
         pytest.skip("cn 1.5 tells an answer when it is whole")
     chunks = ("One ", "two ", "three")
     house.provider.script(Script(chunks=chunks, hold={1: "first", 2: "second"}))
     with house.speaking(agent.name, "count") as turn:
         for gate, word in (("first", "One"), ("second", "two")):
-            turn.until("output.delta", word)  # while the model says no more
+            turn.until("output.delta", word)  # while the model waits at the gate
             house.provider.release(gate)
         assert turn.end() == "turn.completed"
     assert turn.answer == "One two three"
 
 
-def test_thoughts_are_told_apart_from_the_answer(agent: Agent, house: House) -> None:
+def test_reasoning_is_separate_from_the_answer(agent: Agent, house: House) -> None:
     if not agent.thinks:
         pytest.skip("cn 1.5 does not keep its model's thoughts")
     house.provider.script(Script(reasoning=("Let me ", "think"), chunks=("Done",)))
@@ -53,11 +53,11 @@ def test_thoughts_are_told_apart_from_the_answer(agent: Agent, house: House) -> 
         assert turn.end() == "turn.completed"
     deltas = [event["data"] for event in turn.events if event["type"] == "output.delta"]
     thoughts = "".join(delta["text"] for delta in deltas if delta["channel"] == "reasoning")
-    assert all(thought in thoughts for thought in ("Let me", "think"))  # gemini puts headings above them
+    assert all(thought in thoughts for thought in ("Let me", "think"))  # gemini adds headings
     assert turn.answer == "Done"
 
 
-def test_what_was_interrupted_is_over_and_the_next_message_is_answered(agent: Agent, house: House) -> None:
+def test_an_interrupted_turn_ends_and_the_next_message_is_answered(agent: Agent, house: House) -> None:
     house.provider.script(Script(chunks=("Working ", "on"), hold={1: "held"}), Script(chunks=("Next",)))
     with house.speaking(agent.name, "work") as turn:
         said = house.held(agent, turn, "Working", "held")
@@ -71,7 +71,7 @@ def test_what_was_interrupted_is_over_and_the_next_message_is_answered(agent: Ag
     house.provider.release("held")
 
 
-def test_another_process_of_it_goes_on_with_the_conversation(agent: Agent, house: House) -> None:
+def test_another_process_continues_the_conversation(agent: Agent, house: House) -> None:
     house.provider.script(Script(chunks=("I keep it",)), Script(chunks=("Heron",)))
     house.say(agent.name, "remember the heron")
     before = house.pid(agent)
@@ -82,7 +82,7 @@ def test_another_process_of_it_goes_on_with_the_conversation(agent: Agent, house
     assert all(said in house.asked(agent)[-1] for said in ("remember the heron", "I keep it", "which bird?"))
 
 
-def test_a_conversation_that_it_has_lost_is_said_to_be_and_begun_anew(agent: Agent, house: House) -> None:
+def test_a_lost_conversation_is_reported_and_a_new_one_starts(agent: Agent, house: House) -> None:
     if not agent.kept:
         pytest.skip("opencode 1.18 says `service failure` when its conversations are gone, as of any fault")
     house.provider.script(Script(chunks=("I keep it",)), Script(chunks=("No",)))
@@ -98,7 +98,7 @@ def test_a_conversation_that_it_has_lost_is_said_to_be_and_begun_anew(agent: Age
     assert "remember the heron" not in house.asked(agent)[-1]
 
 
-def test_sessions_of_one_agent_do_not_cross(agent: Agent, house: House) -> None:
+def test_sessions_of_one_agent_do_not_mix(agent: Agent, house: House) -> None:
     house.provider.script(
         Script(chunks=("First ", "answer"), hold={1: "first"}),
         Script(chunks=("Second ", "answer"), hold={1: "second"}),
@@ -117,7 +117,7 @@ def test_sessions_of_one_agent_do_not_cross(agent: Agent, house: House) -> None:
     assert ("the second question" in asked, "the first question" in asked) == (True, False)
 
 
-def test_sessions_of_two_agents_do_not_cross(agent: Agent, house: House) -> None:
+def test_sessions_of_two_agents_do_not_mix(agent: Agent, house: House) -> None:
     others = [one for one in AGENTS if one.name in WANTED and one != agent]
     if not others:
         pytest.skip("no other agent is wanted")
@@ -151,7 +151,7 @@ def test_each_folder_has_its_own_conversation(agent: Agent, house: House, place:
     assert (str(here) in asked, str(there) in asked) == (True, False)
 
 
-def test_one_that_is_not_installed_is_said_with_how_to_get_it(
+def test_a_missing_agent_is_reported_with_its_install_command(
     agent: Agent, provider: ProviderProcess, place: Path
 ) -> None:
     house = House(place, provider, kinds=())

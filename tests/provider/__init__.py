@@ -1,7 +1,7 @@
-"""A model provider of the tests' own: real HTTP on loopback, scripted answers, every request kept.
+"""A model provider for tests: real HTTP on loopback, scripted answers, every request kept.
 
 `async with ProviderServer() as provider:` runs one in this process; `python -m tests.provider` runs one
-as a process of its own, driven through its control routes.
+in its own process, controlled through HTTP routes.
 """
 
 from tests.provider.gate import Gate

@@ -1,4 +1,4 @@
-"""`python -m tests.provider`: the provider as a process of its own, for end-to-end tests and benchmarks."""
+"""`python -m tests.provider`: the provider in its own process, for end-to-end tests and benchmarks."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from tests.provider.server import Decide, ProviderServer
 
 
 def main() -> None:
-    """Serve until SIGINT or SIGTERM; the first line on stdout says where."""
+    """Serve until SIGINT or SIGTERM; the first line on stdout is the URL."""
     uvloop.run(_serve(_arguments()))
 
 

@@ -10,7 +10,7 @@ from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage
 
 _ID = "msg_1"
 
-# our word for the end → theirs
+# our finish reason → Anthropic's
 _STOP_REASON = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -18,7 +18,7 @@ _STOP_REASON = {
     "tool_calls": "tool_use",
 }
 
-# status → (type, message); the words are those that the API was seen to use
+# status → (type, message), as observed from the API
 _WORDS: dict[int | str, tuple[str, str]] = {
     401: ("authentication_error", "invalid x-api-key"),
     403: ("permission_error", "Your API key does not have permission to use the specified resource."),
@@ -34,7 +34,7 @@ _OTHER_SERVER = ("api_error", "Internal server error")
 
 
 def asked(body: Body, /) -> Asked:
-    """Model, last user message and options of a request."""
+    """Return model, last user message and options of a request."""
     said = [text_of(message["content"]) for message in body["messages"]]
     users = [text_of(message["content"]) for message in body["messages"] if message["role"] == "user"]
     prompt = [text_of(body.get("system")), *said]
@@ -47,7 +47,7 @@ def asked(body: Body, /) -> Asked:
 
 
 def answer(script: Script, asked: Asked, /) -> bytes:
-    """The whole message as one JSON object."""
+    """Return the whole message as one JSON object."""
     content: list[dict[str, Any]] = []
     if script.reasoning:
         thinking = "".join(script.reasoning)
@@ -62,7 +62,7 @@ def answer(script: Script, asked: Asked, /) -> bytes:
 
 
 def frames(script: Script, asked: Asked, /) -> Frames:
-    """The message as its event sequence, with the ping that the API sends after the first block's start."""
+    """Return the message as events, with the ping that the API sends after the start of the first block."""
     usage = usage_of(script, asked)
     return _frames(script.reasoning, script.chunks, script.tool_calls, _finish(script), asked.model, usage)
 
@@ -92,8 +92,8 @@ def _frames(
 
 
 def _block(index: int, blocks: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> list[bytes]:
-    """A block's chunks. The turn to the next block travels with the last of them, so that chunks stay
-    countable."""
+    """Return the chunks of a block. The events between two blocks are part of the last chunk, so that
+    chunks can be counted."""
     start, deltas = blocks[index]
     chunks = [_delta(index, delta) for delta in deltas]
     if index + 1 < len(blocks):
@@ -112,22 +112,22 @@ def _tool_use(call: ToolCall) -> dict[str, Any]:
 
 
 def refusal(failure: Failure, /) -> bytes:
-    """An error's body."""
+    """Return the body of an error."""
     return msgspec.json.encode(_error(failure) | {"request_id": "req_1"})
 
 
 def stream_error(failure: Failure, /) -> bytes:
-    """An error as an event of a stream that has begun."""
+    """Return an error as an event of a stream that has started."""
     return event("error", _error(failure))
 
 
 def malformed() -> bytes:
-    """An event whose data is cut JSON."""
+    """Return an event whose data is truncated JSON."""
     return b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"br\n\n'
 
 
 def models(names: tuple[str, ...], /) -> bytes:
-    """The list of models."""
+    """Return the list of models."""
     rows = [
         {
             "type": "model",
@@ -168,7 +168,7 @@ def _message(
 
 
 def _message_start(model: str, usage: Usage) -> bytes:
-    # output tokens count up during the stream: at its start one is said
+    # output tokens count up during the stream; it starts with one
     figures = _usage(usage) | {"output_tokens": 1}
     figures.pop("output_tokens_details", None)
     return event("message_start", {"type": "message_start", "message": _message(model, [], None, figures)})
@@ -195,7 +195,7 @@ def _message_stop(finish: str, usage: Usage) -> bytes:
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """Their `input_tokens` leaves out what was read from the cache."""
+    """Return the usage. Anthropic's `input_tokens` excludes tokens read from the cache."""
     figures: dict[str, Any] = {
         "input_tokens": usage.input - usage.cached,
         "cache_creation_input_tokens": 0,

@@ -1,4 +1,4 @@
-"""What the server asks of a dialect; each is a module with these functions."""
+"""The functions of a dialect; each dialect is a module."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +10,7 @@ Body = dict[str, Any]
 
 
 class Frames(NamedTuple):
-    """A streamed answer, encoded: what comes ahead of the first chunk, the chunks, the proper end."""
+    """An encoded streamed answer: the part before the first chunk, the chunks, and the regular end."""
 
     opening: bytes
     chunks: tuple[bytes, ...]
@@ -18,7 +18,7 @@ class Frames(NamedTuple):
 
 
 class Dialect(Protocol):
-    """Pure: a request's JSON in, the bytes of an answer out."""
+    """Turns the JSON of a request into the bytes of an answer, without I/O."""
 
     def asked(self, body: Body, /) -> Asked: ...
 
@@ -36,17 +36,17 @@ class Dialect(Protocol):
 
 
 def data(value: object) -> bytes:
-    """One SSE event without a name."""
+    """Return an SSE event without a name."""
     return b"data: " + msgspec.json.encode(value) + b"\n\n"
 
 
 def event(name: str, value: object) -> bytes:
-    """One named SSE event."""
+    """Return a named SSE event."""
     return b"event: " + name.encode() + b"\n" + data(value)
 
 
 def text_of(content: object) -> str:
-    """The text of a message's content: a string, or a list of parts of which some are text."""
+    """Return the text of a message's content, which is a string or a list of parts."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

@@ -1,7 +1,7 @@
 """Gemini's generateContent, as https://ai.google.dev/api/generate-content describes it.
 
-What is asked stands in the path, not in the body: the server adds `model` and `stream` to the body that is
-read here. A tool's call comes whole: one chunk each.
+The model and the method are in the path, not in the body: the server adds `model` and `stream` to the body
+that is read here. Each tool call is one chunk.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage
 
 _FINISH = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}
 
-# status or reason → (status, message); the words are those that the API was seen to use
+# status or reason → (status, message), as observed from the API
 _WORDS: dict[int | str, tuple[str, str]] = {
     401: ("UNAUTHENTICATED", "API keys are not supported by this API."),
     403: ("PERMISSION_DENIED", "Method doesn't allow unregistered callers."),
@@ -34,7 +34,7 @@ Part = dict[str, Any]
 
 
 def asked(body: Body, /) -> Asked:
-    """Model, last user message and options of a request."""
+    """Return model, last user message and options of a request."""
     contents = body.get("contents") or []
     said = [text_of(content.get("parts")) for content in contents]
     users = [
@@ -52,7 +52,7 @@ def asked(body: Body, /) -> Asked:
 
 
 def answer(script: Script, asked: Asked, /) -> bytes:
-    """The whole answer as one JSON object."""
+    """Return the whole answer as one JSON object."""
     parts = [*_thoughts(("".join(script.reasoning),) if script.reasoning else ())]
     parts += [{"text": "".join(script.chunks)}] if script.chunks or not script.tool_calls else []
     parts += [_call(call) for call in script.tool_calls]
@@ -60,7 +60,7 @@ def answer(script: Script, asked: Asked, /) -> bytes:
 
 
 def frames(script: Script, asked: Asked, /) -> Frames:
-    """The answer as a stream: a part a chunk; reason and usage come with a last one without text."""
+    """Return the answer as a stream: one part per chunk, then a part with reason and usage without text."""
     texts: list[Part] = [{"text": text} for text in script.chunks]
     parts = [*_thoughts(script.reasoning), *texts, *map(_call, script.tool_calls)]
     chunks = tuple(data(_answer(asked.model, [part])) for part in parts)
@@ -69,24 +69,24 @@ def frames(script: Script, asked: Asked, /) -> Frames:
 
 
 def refusal(failure: Failure, /) -> bytes:
-    """An error's body."""
+    """Return the body of an error."""
     other = _OTHER_SERVER if failure.status >= 500 else _OTHER_CLIENT
     status, message = _WORDS.get(failure.reason) or _WORDS.get(failure.status) or other
     return msgspec.json.encode({"error": {"code": failure.status, "message": message, "status": status}})
 
 
 def stream_error(failure: Failure, /) -> bytes:
-    """An error as an event of a stream that has begun."""
+    """Return an error as an event of a stream that has started."""
     return b"data: " + refusal(failure) + b"\n\n"
 
 
 def malformed() -> bytes:
-    """An event whose data is cut JSON."""
+    """Return an event whose data is truncated JSON."""
     return b'data: {"candidates":[{"content":{"parts":[{"text":"br\n\n'
 
 
 def models(names: tuple[str, ...], /) -> bytes:
-    """The list of models."""
+    """Return the list of models."""
     methods = ["generateContent", "countTokens"]
     rows = [
         {
@@ -102,7 +102,7 @@ def models(names: tuple[str, ...], /) -> bytes:
 
 
 def counted(asked: Asked, /) -> bytes:
-    """The answer to `countTokens`: one token a word."""
+    """Return the answer to `countTokens`: one token per word."""
     return msgspec.json.encode({"totalTokens": asked.words})
 
 
@@ -125,7 +125,7 @@ def _answer(
 
 
 def _usage(usage: Usage) -> dict[str, int]:
-    """Their `candidatesTokenCount` leaves out the thoughts."""
+    """Return the usage. Gemini's `candidatesTokenCount` excludes thoughts."""
     return {
         "promptTokenCount": usage.input,
         "cachedContentTokenCount": usage.cached,

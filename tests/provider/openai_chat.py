@@ -11,7 +11,7 @@ from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage
 _ID = "chatcmpl-1"
 _CREATED = 1_790_000_000
 
-# status → (message, type, code); the words are those that the API was seen to use
+# status → (message, type, code), as observed from the API
 _WORDS: dict[int | str, tuple[str, str, str | None]] = {
     401: (
         "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
@@ -46,7 +46,7 @@ _OTHER_SERVER = (
 
 
 def asked(body: Body, /) -> Asked:
-    """Model, last user message and options of a request."""
+    """Return model, last user message and options of a request."""
     messages = body["messages"]
     said = [text_of(message.get("content")) for message in messages]
     users = [text for message, text in zip(messages, said, strict=True) if message["role"] == "user"]
@@ -61,7 +61,7 @@ def asked(body: Body, /) -> Asked:
 
 
 def answer(script: Script, asked: Asked, /) -> bytes:
-    """The whole completion as one JSON object."""
+    """Return the whole completion as one JSON object."""
     message: dict[str, Any] = {"role": "assistant", "content": "".join(script.chunks), "refusal": None}
     if script.reasoning:
         message["reasoning_content"] = "".join(script.reasoning)
@@ -73,7 +73,7 @@ def answer(script: Script, asked: Asked, /) -> bytes:
 
 
 def frames(script: Script, asked: Asked, /) -> Frames:
-    """The completion as a stream: a role, a delta a chunk, the reason, the usage if asked for, `[DONE]`."""
+    """Return the completion as a stream: role, one delta per chunk, reason, usage on request, `[DONE]`."""
     usage = usage_of(script, asked) if asked.include_usage else None
     return _frames(script.reasoning, script.chunks, script.tool_calls, _finish(script), asked.model, usage)
 
@@ -111,13 +111,13 @@ def _tool_call(call: ToolCall, arguments: str) -> dict[str, Any]:
 
 
 def _parts(index: int, call: ToolCall) -> list[dict[str, Any]]:
-    """The first one names the call, the others have only pieces of its arguments."""
+    """Yield the parts of a call: the first one has its name, the others pieces of its arguments."""
     rest = [{"index": index, "function": {"arguments": piece}} for piece in call.pieces]
     return [{"index": index, **_tool_call(call, "")}, *rest]
 
 
 def refusal(failure: Failure, /) -> bytes:
-    """An error's body."""
+    """Return the body of an error."""
     other = _OTHER_SERVER if failure.status >= 500 else _OTHER_CLIENT
     words = _WORDS.get(failure.reason) or _WORDS.get(failure.status) or other
     message, kind, code = words
@@ -125,17 +125,17 @@ def refusal(failure: Failure, /) -> bytes:
 
 
 def stream_error(failure: Failure, /) -> bytes:
-    """An error as an event of a stream that has begun."""
+    """Return an error as an event of a stream that has started."""
     return b"data: " + refusal(failure) + b"\n\n"
 
 
 def malformed() -> bytes:
-    """An event whose data is cut JSON."""
+    """Return an event whose data is truncated JSON."""
     return b'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"content":"br\n\n'
 
 
 def models(names: tuple[str, ...], /) -> bytes:
-    """The list of models."""
+    """Return the list of models."""
     rows = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "tests"} for name in names]
     return msgspec.json.encode({"object": "list", "data": rows})
 

@@ -13,20 +13,20 @@ from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage
 
 _ID = "resp_1"
 _CREATED = 1_790_000_000
-_ENCRYPTED = "c2VhbGVk"  # what stands for the thoughts when a client that keeps no state sends them back
+_ENCRYPTED = "c2VhbGVk"  # the encrypted reasoning that a stateless client sends back
 
 refusal = openai_chat.refusal
 models = openai_chat.models
 
-# our word for the end → what is said to be missing
+# our finish reason → the reason for an incomplete response
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 Shape = dict[str, Any]
 
 
 class Item(NamedTuple):
-    """One output item: what comes ahead of its chunks, the events of each chunk, what comes after them, and
-    how it stands in the finished response."""
+    """One output item: the events before its chunks, those of each chunk, those after them, and the item in
+    the finished response."""
 
     before: list[Shape]
     chunks: list[list[Shape]]
@@ -35,7 +35,7 @@ class Item(NamedTuple):
 
 
 def asked(body: Body, /) -> Asked:
-    """Model, last user message and options of a request."""
+    """Return model, last user message and options of a request."""
     given = body.get("input") or ""
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     users = [text_of(item.get("content")) for item in items if item.get("role") == "user"]
@@ -49,14 +49,14 @@ def asked(body: Body, /) -> Asked:
 
 
 def answer(script: Script, asked: Asked, /) -> bytes:
-    """The whole response as one JSON object."""
+    """Return the whole response as one JSON object."""
     items = _items(script.reasoning, script.chunks, script.tool_calls)
     usage = usage_of(script, asked)
     return msgspec.json.encode(_ended(asked.model, script.finish, usage, [item.whole for item in items]))
 
 
 def frames(script: Script, asked: Asked, /) -> Frames:
-    """The response as its event sequence; the events carry numbers from 0."""
+    """Return the response as events, which are numbered from 0."""
     usage = usage_of(script, asked)
     return _frames(script.reasoning, script.chunks, script.tool_calls, script.finish, asked.model, usage)
 
@@ -84,7 +84,7 @@ def _frames(
 
 
 def _pieces(items: list[Item]) -> Iterator[list[Shape]]:
-    """The turn to the next item travels with the last chunk of the one before: chunks stay countable."""
+    """Yield the chunks. The events between two items are part of the last chunk, so chunks can be counted."""
     for index, item in enumerate(items):
         follows = items[index + 1].before if index + 1 < len(items) else None
         for number, chunk in enumerate(item.chunks, 1):
@@ -137,7 +137,7 @@ def _message(index: int, texts: tuple[str, ...]) -> Item:
 
 
 def _function_call(index: int, call: ToolCall) -> Item:
-    """Its first chunk names it: that one is an event of its own, ahead of which nothing comes."""
+    """Return a call. Its first chunk is the event with its name, before which there is none."""
     at = {"item_id": f"fc_{index}", "output_index": index}
     begun = {
         "id": f"fc_{index}",
@@ -155,7 +155,7 @@ def _function_call(index: int, call: ToolCall) -> Item:
 
 
 def stream_error(failure: Failure, /) -> bytes:
-    """An error as the last event of a stream that has begun."""
+    """Return an error as the last event of a stream that has started."""
     error = msgspec.json.decode(refusal(failure))["error"]
     failed = _response("", "failed") | {
         "error": {"code": error["code"] or "server_error", "message": error["message"]}
@@ -164,7 +164,7 @@ def stream_error(failure: Failure, /) -> bytes:
 
 
 def malformed() -> bytes:
-    """An event whose data is cut JSON."""
+    """Return an event whose data is truncated JSON."""
     return b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"br\n\n'
 
 

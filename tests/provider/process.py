@@ -1,4 +1,4 @@
-"""The provider as a child process, driven through its control routes: for end-to-end tests and benchmarks."""
+"""The provider as a child process, controlled through HTTP routes, for end-to-end tests and benchmarks."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class ProviderProcess:
-    """`python -m tests.provider` with further arguments, from `with` to the end of it."""
+    """Runs `python -m tests.provider` with these arguments for the `with` block."""
 
     def __init__(self, *arguments: str) -> None:
         self._command = [sys.executable, "-m", "tests.provider", *arguments]
@@ -36,20 +36,20 @@ class ProviderProcess:
         self._process.stdout.close()
 
     def script(self, *scripts: Script, default: Script | None = None) -> None:
-        """Put scripts at the end of the queue, and set what answers when it is empty."""
+        """Put scripts at the end of the queue, and set the default answer for when it is empty."""
         self._call("POST", "/_script", {"queue": scripts, "default": default})
 
     def calls(self) -> list[dict[str, Any]]:
-        """All calls so far: number, path, headers, body, outcome."""
+        """Return all calls so far: number, path, headers, body, outcome."""
         calls: list[dict[str, Any]] = msgspec.json.decode(self._call("GET", "/_requests"))
         return calls
 
     def forget(self) -> None:
-        """Empty the record and the queue."""
+        """Clear the recorded calls and the queue."""
         self._call("DELETE", "/_requests")
 
     def reached(self, gate: str) -> None:
-        """Return when an answer stands at the gate."""
+        """Wait until an answer has reached the gate."""
         self._call("GET", f"/_gates/{gate}")
 
     def release(self, gate: str) -> None:

@@ -1,4 +1,4 @@
-"""Writing one streamed answer: pauses, gates, faults. It knows frames, and no dialect."""
+"""Writing one streamed answer with pauses, gates and faults, whatever its dialect."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,19 +15,19 @@ Gates = Callable[[str], Gate]
 
 
 async def stream(request: web.Request, script: Script, frames: Frames, gates: Gates) -> web.StreamResponse:
-    """Write a scripted stream to its end, or to where the script cuts the connection."""
+    """Write a scripted stream to its end, or until the script cuts the connection."""
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(request)
     async for piece in _pieces(script, frames, gates):
         await _write(response, piece, script.trickle)
     if script.cut_after is not None and request.transport is not None:
-        # what is written still goes out; the chunked body stays without its end
+        # written data is still sent; the chunked body has no end
         request.transport.close()
     return response
 
 
 def damaged(script: Script, frames: Frames, dialect: Dialect) -> Frames:
-    """The frames with the script's fault worked in; gates and pauses keep their places."""
+    """Return the frames with the script's fault; gates and pauses keep their places."""
     for after in (script.cut_after, script.end_after):
         if after is not None:
             return Frames(frames.opening, frames.chunks[:after], b"")
@@ -43,7 +43,7 @@ def damaged(script: Script, frames: Frames, dialect: Dialect) -> Frames:
 
 
 async def _pieces(script: Script, frames: Frames, gates: Gates) -> AsyncIterator[bytes]:
-    """Each piece is one write; the pauses and gates before it are over when it is yielded."""
+    """Yield the pieces, each for one write, after the pauses and gates before it."""
     if frames.opening:
         yield frames.opening
     if script.first_delay:

@@ -1,6 +1,6 @@
-"""What a scripted call answers, as values: they know no dialect and do no I/O.
+"""Scripted answers as values, independent of dialects and without I/O.
 
-All of them can be sent as JSON to a provider that runs as a process of its own.
+All of them can be sent as JSON to a provider in its own process.
 """
 
 import re
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Token figures as the provider reports them; `cached` is a part of `input`, `reasoning` of `output`."""
+    """Token counts as the provider reports them; `cached` is part of `input`, `reasoning` of `output`."""
 
     input: int
     output: int
@@ -18,7 +18,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A refused call: `body` as it stands, or else the dialect's own words for `status` and `reason`.
+    """A failed call: `body` unchanged, or else the dialect's own message for `status` and `reason`.
 
     `reason` is "" or one of context_overflow, quota, unknown_model.
     """
@@ -30,8 +30,8 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A call that the answer ends with. `arguments` go out as they stand, JSON or not, in pieces of
-    `piece` characters, each a chunk."""
+    """A tool call at the end of the answer. `arguments` are sent unchanged, JSON or not, in pieces of
+    `piece` characters, one per chunk."""
 
     name: str
     arguments: str = "{}"
@@ -45,11 +45,11 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one call is answered; chunks are counted from 0: those of `reasoning` come first, those of
-    `tool_calls` (one that names it, then its arguments; with Gemini one in all) last.
+    """How one call is answered. Chunks are counted from 0: those of `reasoning` come first, those of
+    `tool_calls` (one with the name, then the arguments; only one with Gemini) last.
 
     `hold` names a gate to wait at before a chunk is written: -1 is before the headers, 0 after the
-    headers and whatever the dialect sends ahead of the first chunk; the number of chunks is before the
+    headers and whatever the dialect sends before the first chunk; the number of chunks is before the
     dialect's closing events, and one more before the end of the body. `head_delay`, `first_delay` (before
     chunk 0) and `delay` (between chunks) are seconds; so is `trickle`, between single bytes. `burst`
     chunks go out in one write.
@@ -82,7 +82,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a dialect reads out of a request; `words` counts those of the whole prompt."""
+    """What a dialect reads from a request; `words` is the number of words in the whole prompt."""
 
     model: str
     text: str
@@ -92,10 +92,10 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def echo(asked: Asked) -> Script:
-    """The answer when nothing is scripted: the model and the last user message, a chunk a word."""
+    """Return the answer without a script: the model and the last user message, one chunk per word."""
     return Script(chunks=tuple(re.findall(r"\S+\s*", f"{asked.model}: {asked.text}")))
 
 
 def usage_of(script: Script, asked: Asked) -> Usage:
-    """The scripted figures, else one token a word asked and one a chunk said."""
+    """Return the scripted usage, or one token per word of the prompt and one per chunk of the answer."""
     return script.usage or Usage(asked.words, len(script.reasoning) + len(script.chunks))

@@ -22,8 +22,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class Call:
-    """One request as it came, and how it ended: open, answered (cut short or not), refused, left (the
-    caller went away first). `port` is the caller's: calls over one connection have the same."""
+    """One request, and its outcome: open, answered (cut short or not), refused, or left (the caller
+    disconnected first). `port`: the caller's, which is the same for all calls over one connection."""
 
     number: int
     path: str
@@ -35,17 +35,17 @@ class Call:
 
     @property
     def key(self) -> str:
-        """The key that the caller showed, or "" where there was none."""
+        """The key of the caller, or "" if there is none."""
         bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
         return bearer or self.headers.get("x-api-key", "") or self.headers.get("x-goog-api-key", "")
 
     def end(self, outcome: str) -> None:
-        """Settle how it went."""
+        """Set the outcome."""
         self.outcome = outcome
         self._ended.set()
 
     async def ended(self) -> str:
-        """Wait until the call is over, and return its outcome."""
+        """Wait until the call has ended, and return its outcome."""
         await self._ended.wait()
         return self.outcome
 
@@ -61,7 +61,7 @@ class ProviderServer:
     """An OpenAI, Anthropic and Gemini provider; `url` is its root, to which a client adds `/v1` (or
     `/v1beta`).
 
-    Scripts are used up in the order of arrival of the calls that they answer; when none is left,
+    Each call uses up the next script, in order of arrival; when none is left,
     `default` decides. `models` are listed at `/v1/models`. `key` is what a call without a script must
     show: None any key, "" none, anything else that one.
     """
@@ -83,7 +83,7 @@ class ProviderServer:
         self._queue: deque[Script] = deque()
         self._gates: dict[str, Gate] = {}
         self._arrived = asyncio.Condition()
-        # the time-out is short so that what a test left open is cut soon
+        # short, so that connections that a test left open are cut soon
         self._runner = web.AppRunner(
             self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
@@ -101,7 +101,7 @@ class ProviderServer:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """The bodies of all calls that had one, in order of arrival: what tests compare."""
+        """The bodies of all calls that had one, in order of arrival."""
         return [call.body for call in self.calls if call.body is not None]
 
     def script(self, *scripts: Script) -> None:
@@ -109,17 +109,17 @@ class ProviderServer:
         self._queue.extend(scripts)
 
     def gate(self, name: str) -> Gate:
-        """The gate of that name; made on first use from either side."""
+        """Return the gate of that name, which is created on first use by either side."""
         return self._gates.setdefault(name, Gate())
 
     async def received(self, count: int) -> list[Call]:
-        """Wait until so many calls have come, and return all of them."""
+        """Wait until `count` calls have arrived, and return all of them."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self.calls) >= count)
         return self.calls
 
     def _application(self) -> web.Application:
-        # the hub's largest prompts are larger than aiohttp's own limit
+        # the hub's largest prompts exceed aiohttp's default limit
         app = web.Application(client_max_size=1 << 26)
         app.add_routes(
             [
@@ -143,7 +143,7 @@ class ProviderServer:
     def _serve(self, dialect: Dialect) -> Handler:
         async def handler(request: web.Request) -> web.StreamResponse:
             call = await self._record(request)
-            # where a dialect says it in the path, it is read from there as if the body had it
+            # parameters in the path are handled like members of the body
             asked = dialect.asked((call.body or {}) | dict(request.match_info))
             script = self._queue.popleft() if self._queue else self.default(asked)
             return await self._settle(call, self._answer(request, call, dialect, asked, script))
@@ -151,7 +151,7 @@ class ProviderServer:
         return handler
 
     async def _settle(self, call: Call, answering: Awaitable[web.StreamResponse]) -> web.StreamResponse:
-        """Let the answer run and note how the call ended."""
+        """Run the answer, and record how the call ended."""
         try:
             response = await answering
         except (asyncio.CancelledError, ConnectionError):
@@ -207,7 +207,7 @@ class ProviderServer:
         return web.Response(body=dialect.models(self.models), content_type="application/json")
 
     async def _count_tokens(self, request: web.Request) -> web.Response:
-        """No script is used up for it."""
+        """Count tokens, without using up a script."""
         call = await self._record(request)
         asked = gemini.asked((call.body or {}) | dict(request.match_info))
         if refused := self._refusal(call, Script()):

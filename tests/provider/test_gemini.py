@@ -1,4 +1,4 @@
-"""The scripted provider's Gemini, seen as it goes over the wire."""
+"""The scripted provider's Gemini API, tested on the wire."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ ASK = {
 
 
 async def ask(provider: ProviderServer, verb: str, body: Any = ASK, model: str = "g-2.5") -> tuple[int, Any]:
-    """The status of a call, and its JSON; of a stream, the list of its events."""
+    """Return the status of a call, and its JSON, or the list of events of a stream."""
     async with aiohttp.ClientSession(headers={"x-goog-api-key": "k"}) as session:
         url = f"{provider.url}/v1beta/models/{model}:{verb}"
         async with session.post(url, data=msgspec.json.encode(body)) as answer:

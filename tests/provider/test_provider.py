@@ -1,4 +1,4 @@
-"""The scripted provider, seen through the providers' own SDKs."""
+"""The scripted provider, tested with the providers' own SDKs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def anthropic_client(url: str) -> AsyncIterator[anthropic.AsyncAnthropic]:
 
 
 async def chat(client: openai.AsyncOpenAI, said: list[str] | None = None) -> list[str]:
-    """The text deltas of one streamed completion; with `said`, what came before an error is seen there."""
+    """Return the text deltas of one streamed completion; `said` has those that arrived before an error."""
     said = [] if said is None else said
     stream = await client.chat.completions.create(model="m", messages=ASK, stream=True)
     async for chunk in stream:
@@ -75,7 +75,7 @@ async def test_a_call_without_a_script_echoes_model_and_question() -> None:
         ]
 
 
-async def test_openai_reports_usage_in_a_last_chunk_when_asked() -> None:
+async def test_openai_reports_usage_in_a_last_chunk_on_request() -> None:
     async with ProviderServer() as provider, openai_client(provider.url) as client:
         provider.script(Script(chunks=("hi",), usage=Usage(12, 3, cached=4, reasoning=1), finish="length"))
         stream = await client.chat.completions.create(
@@ -114,7 +114,7 @@ async def test_anthropic_sends_the_real_sequence_of_events() -> None:
         assert provider.requests[0] == {"model": "m", "max_tokens": 9, "messages": ASK, "stream": True}
 
 
-async def test_the_anthropic_sdk_puts_the_streamed_message_together() -> None:
+async def test_the_anthropic_sdk_assembles_the_streamed_message() -> None:
     async with ProviderServer() as provider, anthropic_client(provider.url) as client:
         provider.script(Script(reasoning=("hm",), chunks=("hi ", "you"), usage=Usage(12, 3, cached=4)))
         async with client.messages.stream(model="m", max_tokens=9, messages=ASK) as stream:
@@ -131,7 +131,7 @@ async def test_the_anthropic_sdk_puts_the_streamed_message_together() -> None:
         assert answer.usage.cache_read_input_tokens == 4
 
 
-async def test_both_list_the_models() -> None:
+async def test_both_sdks_list_the_models() -> None:
     async with ProviderServer(models=("a", "b")) as provider:
         async with openai_client(provider.url) as client:
             assert [model.id async for model in client.models.list()] == ["a", "b"]
@@ -150,7 +150,7 @@ async def test_both_list_the_models() -> None:
         (Failure(404, "unknown_model"), "NotFoundError", "NotFoundError"),
     ],
 )
-async def test_failures_are_those_that_the_sdks_know(
+async def test_failures_raise_the_errors_of_the_sdks(
     failure: Failure, openai_error: str, anthropic_error: str
 ) -> None:
     async with ProviderServer() as provider:
@@ -164,7 +164,7 @@ async def test_failures_are_those_that_the_sdks_know(
         assert [await call.ended() for call in provider.calls] == ["refused", "refused"]
 
 
-async def test_context_overflow_is_told_in_each_providers_words() -> None:
+async def test_context_overflow_has_each_providers_own_message() -> None:
     full = Script(failure=Failure(400, "context_overflow"))
     async with ProviderServer() as provider:
         provider.script(full, full)
@@ -209,7 +209,7 @@ async def test_keys_are_checked() -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-async def test_a_cut_connection_gives_what_came_before_it(after: int) -> None:
+async def test_a_cut_connection_gives_the_chunks_before_it(after: int) -> None:
     script = Script(chunks=("a", "b"), cut_after=after)
     async with ProviderServer() as provider:
         provider.script(script, script)
@@ -223,13 +223,13 @@ async def test_a_cut_connection_gives_what_came_before_it(after: int) -> None:
     assert said == [*("a", "b")[:after], *("a", "b")[:after]]
 
 
-async def test_a_body_can_end_in_good_order_without_the_closing_events() -> None:
+async def test_a_body_can_end_without_the_closing_events() -> None:
     async with ProviderServer() as provider, openai_client(provider.url) as client:
         provider.script(Script(chunks=("a", "b"), end_after=1))
         assert await chat(client) == ["a"]
 
 
-async def test_an_error_in_mid_stream_is_an_event() -> None:
+async def test_an_error_within_a_stream_is_an_event() -> None:
     script = Script(chunks=("a", "b"), error_after=1, failure=Failure(529))
     said: list[str] = []
     async with ProviderServer() as provider:
@@ -266,7 +266,7 @@ async def test_a_gate_holds_a_chunk_until_it_is_released() -> None:
         assert await provider.calls[0].ended() == "answered"
 
 
-async def test_a_caller_that_goes_away_is_noticed() -> None:
+async def test_a_caller_that_disconnects_is_noticed() -> None:
     async with ProviderServer() as provider, openai_client(provider.url) as client:
         provider.script(Script(chunks=("a", "b"), hold={1: "never"}))
         stream = await client.chat.completions.create(model="m", messages=ASK, stream=True)
@@ -275,7 +275,7 @@ async def test_a_caller_that_goes_away_is_noticed() -> None:
         assert await provider.calls[0].ended() == "left"
 
 
-async def test_trickled_bytes_and_bursts_make_the_same_answer() -> None:
+async def test_trickled_bytes_and_bursts_give_the_same_answer() -> None:
     async with ProviderServer() as provider, openai_client(provider.url) as client:
         provider.script(
             Script(chunks=("a", "b", "c"), trickle=0.00001),
@@ -285,7 +285,7 @@ async def test_trickled_bytes_and_bursts_make_the_same_answer() -> None:
         assert await chat(client) == ["a", "b", "c"]
 
 
-def test_a_provider_in_its_own_process_is_driven_through_its_control_routes() -> None:
+def test_a_provider_in_its_own_process_is_controlled_over_http() -> None:
     with ProviderProcess("--chunks", "3", "--chunk-bytes", "4") as provider:
         assert asyncio.run(_chat_at(provider.url)) == ["xxx ", "xxx ", "xxx "]
         provider.forget()
@@ -301,7 +301,7 @@ def test_a_provider_in_its_own_process_is_driven_through_its_control_routes() ->
     ] * 2
 
 
-def test_a_script_with_an_unknown_field_is_refused() -> None:
+def test_a_script_with_an_unknown_field_is_rejected() -> None:
     with ProviderProcess() as provider, pytest.raises(HTTPError, match="422"):
         provider._call("POST", "/_script", {"queue": [{"chunk": "a"}]})
 

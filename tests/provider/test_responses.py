@@ -1,4 +1,4 @@
-"""The scripted provider's Responses, seen through the provider's own SDK."""
+"""The scripted provider's Responses API, tested with the provider's own SDK."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def client(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def stream(client: openai.AsyncOpenAI) -> list[ResponseStreamEvent]:
-    """The events of one streamed response."""
+    """Return the events of one streamed response."""
     return [event async for event in await client.responses.create(model="m", input=ASK, stream=True)]
 
 
 def shown(response: Response) -> list[Any]:
-    """What stands in the finished response, without its ids."""
+    """Return the content of the finished response, without ids."""
     return [item.model_dump(exclude_none=True, exclude={"id", "status"}) for item in response.output]
 
 
@@ -59,7 +59,7 @@ async def test_a_call_without_a_script_echoes_model_and_question() -> None:
     assert provider.requests[0] == {"model": "m", "input": ASK, "instructions": "Be brief"}
 
 
-async def test_the_sequence_of_events_is_the_real_one_and_numbered() -> None:
+async def test_the_events_have_the_real_order_and_are_numbered() -> None:
     async with ProviderServer() as provider, client(provider.url) as sdk:
         provider.script(Script(reasoning=("hm",), chunks=("hi ", "you"), tool_calls=(LOOK,)))
         events = await stream(sdk)
@@ -119,7 +119,7 @@ async def test_streamed_and_whole_responses_are_the_same() -> None:
         }
 
 
-async def test_an_answer_that_was_cut_short_is_incomplete() -> None:
+async def test_a_truncated_answer_is_incomplete() -> None:
     async with ProviderServer() as provider, client(provider.url) as sdk:
         provider.script(Script(chunks=("hi",), finish="length"))
         last = (await stream(sdk))[-1]
@@ -146,7 +146,7 @@ async def test_each_event_is_named_by_its_type() -> None:
             assert len(named) > 4
 
 
-async def test_gates_and_faults_count_chunks_as_with_the_other_dialects() -> None:
+async def test_gates_and_faults_count_chunks_like_in_other_dialects() -> None:
     async with asyncio.timeout(20), ProviderServer() as provider, client(provider.url) as sdk:
         provider.script(
             Script(chunks=("a", "b"), hold={1: "go"}),

@@ -1,4 +1,4 @@
-"""The hub's log: what is masked, left out, and put away."""
+"""The hub's log: masking, rate limits and rotation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_line_is_json_in_utc_without_secrets_and_without_newlines() -> None:
     assert (found["event"], found["reason"]) == ("it failed", "the key [masked]\r\n{forged}")
 
 
-def test_noise_of_clients_is_limited_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_messages_about_clients_are_rate_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     repetition, now = logs.Repetition(), [0.0]
     monkeypatch.setattr("rhetor.logs.time.monotonic", lambda: now[0])
     assert sum(repetition.filter(record("uvicorn.error")) for _ in range(1000)) == logs.LIKE_LINES
@@ -53,7 +53,7 @@ def test_noise_of_clients_is_limited_and_nothing_else_is(monkeypatch: pytest.Mon
     assert vars(later)["left_out"] == 1000 - logs.LIKE_LINES
 
 
-def test_a_large_log_is_put_away_and_goes_on_in_a_new_file(tmp_path: Path) -> None:
+def test_a_large_log_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "hub.log"
     with path.open("ab") as stderr:
         subprocess.run([sys.executable, "-c", WRITES, path], stderr=stderr, check=True)

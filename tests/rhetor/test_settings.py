@@ -157,7 +157,7 @@ def test_a_tool_with_the_name_of_a_coding_agent_is_merged_over_it_key_by_key(tmp
     assert found["opencode"].display_name == "OpenCode"
 
 
-def test_what_differs_is_named_by_key_and_a_new_entry_as_a_whole(tmp_path: Path) -> None:
+def test_differences_are_named_by_key_and_a_new_entry_as_a_whole(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     before = read_settings(file)
     file.write_text("session: {ttl: 5}\ntools: {box: {executable: cat}}\nhub: {allowed_hosts: [a.test]}\n")
@@ -169,7 +169,7 @@ def test_what_differs_is_named_by_key_and_a_new_entry_as_a_whole(tmp_path: Path)
     assert shown["tools.box.driver"] == ("terminal", "built in")
 
 
-def test_the_variable_of_a_section_is_the_origin_of_the_keys_that_it_sets_and_of_no_others(
+def test_the_variable_of_a_section_is_the_origin_of_only_the_keys_it_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "config.yaml"
@@ -219,7 +219,7 @@ def test_a_file_that_would_need_much_memory_or_stack_is_rejected(tmp_path: Path,
     assert rejected.value.detail == f"{file}: {why}"
 
 
-def test_aliases_and_merged_keys_may_be_used(tmp_path: Path) -> None:
+def test_aliases_and_merge_keys_are_allowed(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("teams:\n  a: &members [numa, apollo]\n  b: *members\n")
     assert read_settings(file).teams == {"a": ("numa", "apollo"), "b": ("numa", "apollo")}

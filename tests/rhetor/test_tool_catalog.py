@@ -90,9 +90,9 @@ async def test_warnings_before_the_version_are_skipped(tmp_path: Path) -> None:
     assert found == {"check": "version", "ok": True, "detail": said, "version": "slow 1.2"}
 
 
-async def test_health_checks_run_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_health_checks_run_concurrently(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(programs_module, "CHECK_SECONDS", 30.0)
-    # each is done when all three have begun
+    # each finishes when all three have started
     meets = f"touch {tmp_path}/$$; while [ $(ls {tmp_path} | wc -l) -lt 3 ]; do sleep 0.05; done"
     tool = ToolSettings(executable="sh", cwd="/", health_check=("sh", "-c", meets))
     tools = {"one": tool, "two": tool, "three": tool}

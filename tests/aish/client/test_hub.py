@@ -1,4 +1,4 @@
-"""HTTP as the shell speaks it: answers in any framing and any pieces, and what is refused."""
+"""The shell's HTTP client: responses in any framing and any pieces, and rejected ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNTIL_CLOSED = HEAD + b"\r\nhello world"
 
 
 def answer_of(*pieces: bytes) -> Response:
-    """The answer that a server gives in these pieces before it closes."""
+    """Return the response of a server that sends these pieces and closes the connection."""
     ours, theirs = _socket.socketpair()
     server = socket.socket(fileno=theirs.detach())
 
@@ -46,7 +46,7 @@ def answer_of(*pieces: bytes) -> Response:
 
 @pytest.mark.parametrize("sent", [SIZED, CHUNKED, UNTIL_CLOSED])
 @given(cuts=st.lists(st.integers(0, 120), max_size=5))
-def test_a_body_is_the_same_in_every_framing_and_however_it_is_cut(sent: bytes, cuts: list[int]) -> None:
+def test_a_body_is_the_same_in_any_framing_and_any_pieces(sent: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
     got = answer_of(*(sent[begin:end] for begin, end in zip(edges, edges[1:], strict=False)))  # noqa: RUF007
     try:
@@ -56,7 +56,7 @@ def test_a_body_is_the_same_in_every_framing_and_however_it_is_cut(sent: bytes, 
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", SIZED[:-1], CHUNKED[:-6], CHUNKED[:-3]])
-def test_an_incomplete_response_is_a_failure_and_never_a_shorter_response(sent: bytes) -> None:
+def test_an_incomplete_response_raises_and_is_never_returned(sent: bytes) -> None:
     with pytest.raises(Failure) as refused:
         got = answer_of(sent)
         try:

@@ -1,4 +1,4 @@
-"""JSON and event streams, as the shell reads them."""
+"""The shell's JSON and event stream parsers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_json_is_encoded_and_decoded_as_by_the_standard_module(value: Any) -> None:
+def test_json_is_encoded_and_decoded_like_by_the_standard_module(value: Any) -> None:
     assert json.loads(encode(value)) == value
     assert decode(encode(value)) == value
     assert decode(b" \n" + json.dumps(value, indent=1).encode() + b"\n") == value
@@ -56,7 +56,7 @@ DATA = [b'{"a": "\xc3\xa9"}', b"two\nlines", b"crlf"]
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=6))
-def test_events_are_the_same_however_the_stream_is_cut(cuts: list[int]) -> None:
+def test_any_chunking_of_a_stream_gives_the_same_events(cuts: list[int]) -> None:
     frames = Frames()
     edges = [0, *sorted(cuts), len(STREAM)]
     pieces = [STREAM[begin:end] for begin, end in itertools.pairwise(edges)]

@@ -1,4 +1,4 @@
-"""Starting the hub, where the program that is started is scripted."""
+"""Starting the hub, with a scripted program in its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.aish.scripted import Ran, Shell
 
 @pytest.fixture
 def started(tmp_path: Path, aish: Shell) -> Path:
-    """What `python -m rhetor` is in this test; the shell takes it from its module path."""
+    """Replace what `python -m rhetor` runs in this test, through the module path."""
     program = tmp_path / "modules" / "rhetor" / "__main__.py"
     program.parent.mkdir(parents=True)
     (program.parent / "__init__.py").touch()

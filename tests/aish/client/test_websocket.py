@@ -1,4 +1,4 @@
-"""WebSockets as the shell speaks them: frames in any pieces, against the `websockets` package."""
+"""The shell's WebSocket client: frames in any pieces, tested against the `websockets` package."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sent_by_server(kind: int, payload: bytes, *, fin: bool = True) -> bytes:
 
 
 def heard(*pieces: bytes, limit: int = MAX_MESSAGE_BYTES) -> tuple[list[tuple[int, bytes]], int | None]:
-    """The messages in these pieces, and the code with which reading ended, if it did."""
+    """Return the messages in these pieces, and the close code if reading ended."""
     incoming = Incoming(limit)
     messages: list[tuple[int, bytes]] = []
     for piece in pieces:
@@ -82,7 +82,7 @@ def test_any_chunking_gives_the_same_messages(cuts: list[int]) -> None:
 
 
 @given(data=st.binary(max_size=300), cut=st.integers(0, 300))
-def test_any_bytes_give_messages_or_a_close_however_they_are_cut(data: bytes, cut: int) -> None:
+def test_any_bytes_give_messages_or_a_close_in_any_chunking(data: bytes, cut: int) -> None:
     assert heard(data) == heard(data[:cut], data[cut:])
 
 
@@ -95,7 +95,7 @@ def test_a_server_reads_what_the_client_writes(size: int) -> None:
 
 
 def unmasked(data: bytes) -> bytes:
-    """By hand, byte for byte."""
+    """Remove the mask byte by byte."""
     assert data[1] & 0x80
     begin = {126: 4, 127: 10}.get(data[1] & 0x7F, 2)
     mask, masked = data[begin : begin + 4], data[begin + 4 :]
@@ -105,14 +105,14 @@ def unmasked(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b"\xc1\x00", 1002),  # an extension that nobody asked for
-        (b"\x83\x00", 1002),  # an unknown kind
+        (b"\xc1\x00", 1002),  # an extension that was not negotiated
+        (b"\x83\x00", 1002),  # an unknown opcode
         (b"\x81\x80\0\0\0\0", 1002),  # masked
-        (b"\x89\x7e\x00\x80" + bytes(128), 1002),  # a long ping
-        (b"\x09\x00", 1002),  # a ping in pieces
-        (b"\x80\x00", 1002),  # a continuation of nothing
+        (b"\x89\x7e\x00\x80" + bytes(128), 1002),  # an oversized ping
+        (b"\x09\x00", 1002),  # a fragmented ping
+        (b"\x80\x00", 1002),  # a continuation without a first frame
         (b"\x01\x00\x81\x00", 1002),  # a message within a message
-        (b"\x82\x7e\x00\x7d", 1002),  # a size that is longer than it need be
+        (b"\x82\x7e\x00\x7d", 1002),  # a length that is not encoded minimally
         (b"\x82\x7f\x80" + bytes(7), 1002),
         (b"\x81\x02\xc3\x28", 1007),
         (b"\x82\x7f\x00\x00\x00\x00\x01\x00\x00\x01", 1009),
@@ -150,7 +150,7 @@ Serve = Callable[[Callable[[ServerConnection], None]], None]
 
 @pytest.fixture
 def serve(home: Path) -> Iterator[Serve]:
-    """Runs a server of the `websockets` package where the hub's socket is."""
+    """Runs a server of the `websockets` package on the hub's socket."""
     ended: list[Callable[[], None]] = []
 
     def start(handler: Callable[[ServerConnection], None]) -> None:
@@ -165,7 +165,7 @@ def serve(home: Path) -> Iterator[Serve]:
 
 
 def received(opened: WebSocket, count: int) -> list[tuple[int, bytes]]:
-    """The next messages; they are waited for as the shell waits."""
+    """Return the next messages, waiting like the shell."""
     messages: list[tuple[int, bytes]] = []
     deadline = monotonic() + TIMEOUT
     while len(messages) < count:
@@ -258,7 +258,7 @@ def test_send_returns_false_when_the_connection_is_closed(hub: ScriptedHub, home
 
 
 def accepting(hub: ScriptedHub, frames: bytes) -> Callable[[socket.socket], None]:
-    """Accepts the upgrade, says all in one piece with it, and closes."""
+    """Accept the upgrade, send the frames in the same piece, and close."""
     from websockets.utils import accept_key
 
     def answer(connection: socket.socket) -> None:
@@ -274,7 +274,7 @@ def accepting(hub: ScriptedHub, frames: bytes) -> Callable[[socket.socket], None
     return answer
 
 
-def test_a_rejected_upgrade_raises_the_hubs_failure(hub: ScriptedHub, home: Path) -> None:
+def test_a_rejected_upgrade_raises_the_hubs_error(hub: ScriptedHub, home: Path) -> None:
     hub.on("GET /ws/x", problem(404, "unknown_peer", "no peer is called 'x'", peer="x"))
     with pytest.raises(Failure) as refused:
         open_websocket(Hub(str(home)), "/ws/x")

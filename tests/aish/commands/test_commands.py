@@ -1,4 +1,4 @@
-"""Commands of the shell, against a hub that is scripted or not there."""
+"""Commands of the shell, with a scripted hub or without one."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_missing_program_is_shown_as_not_installed(aish: Shell, hub: ScriptedH
 
 
 @pytest.mark.parametrize("words", [("list",), ("-c", "list")])
-def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_in_the_log(
+def test_an_unexpected_error_is_one_sentence_and_logged_with_its_traceback(
     aish: Shell, hub: ScriptedHub, home: Path, words: tuple[str, ...]
 ) -> None:
     hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo", "kind": None}, {}]}))
@@ -100,7 +100,7 @@ def test_status_shows_a_running_hub(aish: Shell, hub: ScriptedHub) -> None:
     assert json.loads(aish("status", "--json").out) == {"running": True, **STATUS}
 
 
-def test_status_reports_that_no_hub_is_running_and_starts_none(aish: Shell, home: Path) -> None:
+def test_status_reports_that_no_hub_is_running_without_starting_one(aish: Shell, home: Path) -> None:
     assert aish("status") == Ran(5, "hub  not running (the first message starts it)\n", "")
     assert json.loads(aish("status", "--json").out) == {"running": False}
     assert list(home.iterdir()) == []
@@ -169,7 +169,7 @@ def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None
     ]
 
 
-def test_doctor_shows_what_is_missing_and_how_to_get_it(aish: Shell, home: Path) -> None:
+def test_doctor_shows_missing_programs_and_their_install_commands(aish: Shell, home: Path) -> None:
     home.chmod(0o755)
     ran = aish("doctor")
     assert ran.code == 1
@@ -178,7 +178,7 @@ def test_doctor_shows_what_is_missing_and_how_to_get_it(aish: Shell, home: Path)
     assert "– variables   none set; set OPENAI_API_KEY" in ran.out
 
 
-def test_a_command_with_invalid_words_shows_its_syntax(aish: Shell) -> None:
+def test_a_command_with_invalid_arguments_shows_its_syntax(aish: Shell) -> None:
     for words in (
         ("list", "type", "roman"),
         ("status", "x"),

@@ -1,4 +1,4 @@
-"""Forwards, routes, context and purposes as they are typed, against a hub that is scripted."""
+"""Commands for forwards, routes, context and purposes, with a scripted hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOPS = [
 ROUTE = {"name": "review", "hops": HOPS}
 
 
-def test_forward_prints_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
+def test_forward_prints_the_fixed_wording(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/forwards/apollo", answer(FORWARD))
     assert (
         aish("forward", "apollo", "jill", "json").out == "✓ Forwarding apollo messages to jill (JSON mode)\n"
@@ -51,7 +51,7 @@ def test_forward_list_shows_the_last_failure(aish: Shell, hub: ScriptedHub) -> N
     assert json.loads(aish("forward", "list", "json").out) == [{**FORWARD, "failed": failed}]
 
 
-def test_unforward_prints_the_words_that_scripts_read(aish: Shell, hub: ScriptedHub) -> None:
+def test_unforward_prints_the_fixed_wording(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("DELETE /api/v2/forwards/apollo", answer(FORWARD))
     assert aish("unforward", "apollo").out == "✓ Stopped forwarding apollo (was going to jill)\n"
 
@@ -127,7 +127,7 @@ def test_context_is_staged_shown_promoted_and_cleared(aish: Shell, hub: Scripted
     assert aish("context", "clear", "apollo").out == "✓ Cleared the context of apollo\n"
 
 
-def test_purpose_sets_that_of_a_peer_or_of_a_named_terminal(aish: Shell, hub: ScriptedHub) -> None:
+def test_purpose_sets_the_purpose_of_a_peer_or_a_named_terminal(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/purposes/apollo", answer({"name": "apollo", "purpose": "reviews"}))
     hub.on("PUT /api/v2/purposes/jill", answer({"name": "jill", "purpose": None}))
     hub.on("GET /api/v2/purposes", answer({"purposes": [{"name": "apollo", "purpose": "reviews\x07"}]}))
@@ -178,7 +178,7 @@ def test_a_named_terminal_sends_its_name_with_each_message(aish: Shell, hub: Scr
         ("--name", "-i"),
     ],
 )
-def test_invalid_words_are_wrong_usage(aish: Shell, words: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_usage_errors(aish: Shell, words: tuple[str, ...]) -> None:
     ran = aish(*words)
     assert (ran.code, ran.out) == (2, "")
 

@@ -1,4 +1,4 @@
-"""`aish sessions …`, against a hub that is scripted."""
+"""`aish sessions …`, with a scripted hub."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def known(hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
 
 
-def test_open_sessions_are_listed_and_all_with_all(aish: Shell) -> None:
+def test_list_shows_open_sessions_and_with_all_every_session(aish: Shell) -> None:
     assert aish("sessions", "list").out == (
         "NAME  TOOL    STATE   USED              ID   ABOUT\n"
         "work  apollo  active  2026-01-02 03:04  s_1  /src why is it slow?\n"
@@ -51,9 +51,7 @@ def test_open_sessions_are_listed_and_all_with_all(aish: Shell) -> None:
     assert json.loads(aish("sessions", "list", "--json").out) == [WORK]
 
 
-def test_a_session_without_a_message_is_marked_and_the_last_used_comes_first(
-    aish: Shell, hub: ScriptedHub
-) -> None:
+def test_unused_sessions_are_marked_and_the_last_used_one_comes_first(aish: Shell, hub: ScriptedHub) -> None:
     new = {**WORK, "id": "s_2", "name": "new", "started": False, "state": "paused", "metadata": {}}
     later = {**new, "used_at": "2026-01-03T03:04:05.000Z"}
     hub.on("GET /api/v2/sessions?tool=apollo&state=active", answer({"sessions": [WORK]}))

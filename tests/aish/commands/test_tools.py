@@ -1,4 +1,4 @@
-"""Programs as peers: what the commands ask the hub, and what they print of its answers."""
+"""Programs as peers: the requests of the commands, and what they print."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_tool_runs_on_pipes(aish: Shell, hub: ScriptedHub) -> None:
         ["wait", "box", "--timeout", "nan"],
     ],
 )
-def test_invalid_words_show_the_syntax(aish: Shell, words: list[str]) -> None:
+def test_invalid_arguments_show_the_syntax(aish: Shell, words: list[str]) -> None:
     ran = aish(*words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"aish: usage: aish {words[0]} ")
@@ -133,7 +133,7 @@ def test_detach_does_not_attach_the_program(aish: Shell, hub: ScriptedHub) -> No
     assert "detach" not in hub.bodies(PROGRAMS)[0]
 
 
-def test_a_job_in_the_background_of_a_shell_stays_out_of_its_terminal(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_background_job_of_a_shell_leaves_the_terminal_alone(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(PROGRAMS, answer(BOX))
     bash = shutil.which("bash")
     assert bash is not None

@@ -1,4 +1,4 @@
-"""Lines of the grammar, run by a real shell with real programs against a hub that is scripted."""
+"""Lines of the grammar, run by a real shell with real programs and a scripted hub."""
 
 from __future__ import annotations
 
@@ -138,9 +138,7 @@ def test_peers_and_programs_alternate_in_a_pipeline(aish: Shell, hub: ScriptedHu
     assert hub.bodies("POST /api/v2/ai/athena/stream") == [{"content": "ONE", "execute": True}]
 
 
-def test_a_program_after_a_failed_peer_does_not_take_a_part_for_the_whole(
-    aish: Shell, hub: ScriptedHub
-) -> None:
+def test_a_program_after_a_failed_peer_does_not_run_on_partial_output(aish: Shell, hub: ScriptedHub) -> None:
     broken = {"type": "error", "code": "provider_failed", "detail": "gone"}
     hub.on(APOLLO, stream(content("half\n"), broken))
     ran = aish("-c", "apollo x | (cat > got; touch finished)")
@@ -351,7 +349,7 @@ def test_a_peer_is_found_in_upper_and_lower_case(aish: Shell, hub: ScriptedHub) 
     assert aish("-c", "APOLLO-AI hi\nApollo hi").out == "said\nsaid too\n"
 
 
-def test_an_unknown_word_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_unknown_name_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "nosuch hi | apollo") == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
 
 
@@ -379,7 +377,7 @@ def test_a_separator_of_commands_never_becomes_text(
     assert {request.method for request in hub.requests} <= {"GET"}
 
 
-def test_an_input_file_after_a_peer_gets_the_form_that_works(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_input_file_after_a_peer_is_rejected_with_the_correct_form(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "apollo < in").err == (
         "aish: write the input file before the peer: < FILE PEER (column 8)\n"
     )
@@ -402,7 +400,7 @@ def test_an_invalid_line_shows_the_column(aish: Shell, hub: ScriptedHub) -> None
     assert aish("-c", "apollo is 2>1").err == "aish: an unquoted 2> is not text here; quote it (column 11)\n"
 
 
-def test_a_peer_without_input_is_wrong_usage(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_peer_without_input_is_a_usage_error(aish: Shell, hub: ScriptedHub) -> None:
     ran = aish("-c", "true | apollo", given="not for it")
     assert ran == Ran(2, "", "aish: no message for apollo; type a text after the name, or pipe one in\n")
 
@@ -426,7 +424,7 @@ def test_piped_input_goes_to_the_first_peers_of_a_line(aish: Shell, hub: Scripte
     assert (first["input"], second["input"]) == ("the same", "to both")
 
 
-def test_an_unknown_word_is_reported_even_without_a_message(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_unknown_name_is_reported_even_without_a_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/sesions", problem(404, "unknown_peer", "nobody", peer="sesions"))
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
     assert aish("sesions", given="") == Ran(3, "", "Error: Unknown CI or command: sesions\n")

@@ -1,4 +1,4 @@
-"""The shell at a terminal: what it shows there, its prompts, and Ctrl-C."""
+"""The shell at a terminal: output, prompts and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def test_ctrl_c_at_the_prompt_clears_the_line_and_keeps_the_shell(aish: Shell) -
         assert "\nhalf" not in terminal.screen
 
 
-def test_ctrl_c_ends_a_paste_whose_end_never_comes(aish: Shell) -> None:
+def test_ctrl_c_ends_a_paste_without_an_end_marker(aish: Shell) -> None:
     with at_terminal(aish, term="xterm-256color") as terminal:
         terminal.wait_for("aish>")
-        terminal.type("\x1b[200~echo ha\x03lf\r\x1b[201~")  # a paste that ends is text, whatever it contains
+        terminal.type("\x1b[200~echo ha\x03lf\r\x1b[201~")  # a complete paste is text, whatever it contains
         terminal.wait_for("echo ha")
         terminal.interrupt("aish>")
         terminal.wait_for_rows("aish>")

@@ -1,4 +1,4 @@
-"""`aish.connect()`: peers, sessions, turns, following and permissions, at a hub behind its real doors."""
+"""`aish.connect()`: peers, sessions, turns, following and permissions, with a hub on real sockets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def connected(folder: Path, *scripts: Any, **options: Any) -> AsyncIterato
 
 
 async def log(hub: Hub, stream: str) -> list[dict[str, Any]]:
-    """The whole stream, as REST has it."""
+    """Return the whole stream over REST."""
     found: list[dict[str, Any]] = []
     after = ""
     while True:
@@ -56,7 +56,7 @@ def as_logged(event: Event) -> dict[str, Any]:
 
 
 async def taken(follow: Follow, last: str, count: int = 1) -> list[dict[str, Any]]:
-    """What is followed, up to the `count`th event of type `last`."""
+    """Follow up to the `count`th event of type `last`; return the events."""
     found: list[dict[str, Any]] = []
     async for event in follow:
         found.append(as_logged(event))
@@ -255,9 +255,9 @@ async def test_a_stalled_reader_is_buffered_up_to_a_limit_and_delays_no_other(tm
 async def test_one_connection_follows_more_turns_than_its_limit_of_subscriptions(tmp_path: Path) -> None:
     async with connected(tmp_path, seconds=120) as (_, hub):
         session = await hub.session("apollo")
-        for number in range(230):  # the hub lets 200 be followed at once
+        for number in range(230):  # the hub allows 200 subscriptions at once
             assert (await (await session.send(f"{number}")).answer()).text == f"apollo heard: {number}"
-            await anext(session.follow())  # let go of without a word
+            await anext(session.follow())  # dropped without closing
 
 
 async def test_every_event_arrives_once_however_often_the_connection_breaks(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ async def test_every_event_arrives_once_however_often_the_connection_breaks(tmp_
 
 
 def _pieces() -> list[Any]:
-    """Each is an event of its own."""
+    """Yield texts that each become a separate event."""
     return [Record(record={"n": number}) for number in range(200)]
 
 
@@ -314,7 +314,7 @@ async def test_a_request_that_is_not_idempotent_is_not_repeated(tmp_path: Path) 
             await ending
 
 
-async def test_the_client_gives_up_if_the_hub_stays_away(tmp_path: Path) -> None:
+async def test_the_client_gives_up_if_the_hub_does_not_return(tmp_path: Path) -> None:
     async with aish.connect(str(tmp_path), start=False, reconnect_timeout=0.2) as hub:
         for asked in (hub.peers(), anext(hub.follow("s_1")), anext(hub.watch_permissions())):
             with pytest.raises(live.HubUnreachable):

@@ -1,4 +1,4 @@
-"""Following, where the hub says what a test wrote: frames that come twice, are missing, break off."""
+"""Following a scripted hub whose frames are repeated, missing or cut off."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.anyio
 EPOCH = "e" * 32
 
 
-class Written:
-    """Each `subscribe` is answered with the next script: events to tell, by number, `(number, prev)` or as
-    they are; a closing code at its end, or nothing more. `cursors`: from where each one was asked for."""
+class ScriptedStreams:
+    """Answers each `subscribe` with the next script: events to send, as numbers or `(number, prev)`, a close
+    code, or the whole result as a dict. `cursors`: the cursor of each `subscribe`."""
 
     def __init__(self, *scripts: Sequence[Any]) -> None:
         self._scripts = list(scripts)
@@ -60,8 +60,8 @@ def at(seq: int) -> str:
 
 
 @asynccontextmanager
-async def written(folder: Path, *scripts: Sequence[Any]) -> AsyncIterator[tuple[Written, live.Hub]]:
-    hub = Written(*scripts)
+async def written(folder: Path, *scripts: Sequence[Any]) -> AsyncIterator[tuple[ScriptedStreams, live.Hub]]:
+    hub = ScriptedStreams(*scripts)
     async with (
         unix_serve(hub.serve, str(folder / "hub.sock")),
         aish.connect(str(folder), start=False, reconnect_timeout=5) as client,

@@ -1,4 +1,4 @@
-"""A program in the user's terminal: keys there, what it shows back, and how that ends."""
+"""A program in the user's terminal: keys, output, and how attaching ends."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_rejected_attach_leaves_the_terminal_unchanged(
 def test_a_read_only_view_sends_no_keys_and_ends_with_ctrl_c(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub, "-r") as (shown, view, _):
         shown.press(b"nothing of this")
-        for step in ("one", "two", "three"):  # the keys were looked at between them
+        for step in ("one", "two", "three"):  # the keys were read between them
             view.show(step.encode())
             shown.wait_for(step)
         shown.press(b"\x03")
@@ -142,7 +142,7 @@ def test_a_view_that_the_hub_closes_for_good_does_not_reconnect(
         assert shown.screen.endswith(f"\naish: the hub closed the connection to box: closed with {code} so\n")
 
 
-def test_a_view_that_was_too_slow_reconnects(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_view_closed_as_too_slow_reconnects(aish: Shell, hub: ScriptedHub) -> None:
     with attached(aish, hub) as (shown, view, box):
         view.close(4008)
         second = box.view(1)
@@ -160,7 +160,7 @@ def test_keys_typed_while_the_hub_is_away_are_sent_when_it_is_back(aish: Shell, 
         view.drop()
         shown.press(b"kept\r" + bytes(4091))
         shown.press(b"too much")
-        shown.wait_for("\x07")  # what does not fit is not lost silently
+        shown.wait_for("\x07")  # input that does not fit is not lost silently
         hub.home.joinpath("hub.sock").unlink()
         restarted = ScriptedHub(hub.home)
         try:
@@ -190,7 +190,7 @@ def test_a_rejected_reconnect_is_not_repeated(aish: Shell, hub: ScriptedHub) -> 
         assert shown.screen.endswith("\naish: box does not run\n")
 
 
-def test_the_client_gives_up_if_the_hub_stays_away(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_client_gives_up_if_the_hub_does_not_return(aish: Shell, hub: ScriptedHub) -> None:
     hasty = (
         "import aish.cli, aish.terminal.attach; aish.terminal.attach._RECONNECT_TIMEOUT = 0.3;"
         " exit(aish.cli.main())"
@@ -264,7 +264,7 @@ def test_the_prompt_still_gets_new_window_sizes_after_a_program(aish: Shell, hub
 
 
 def hears_of_sizes(pid: int) -> bool:
-    """Whether the process has a handler for a new size of its window."""
+    """Return whether the process has a handler for window size changes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
     return bool(int(caught, 16) >> (signal.SIGWINCH - 1) & 1)
@@ -277,7 +277,7 @@ FORMS = [
     (b"\x1b[93;5:1u", True),
     (b"\x1b[93:125:93;133;29u", True),
     (b"\x1b[27;5;93~", True),
-    (b"\x1b[93;5:3u", False),  # the key is let go
+    (b"\x1b[93;5:3u", False),  # the key is released
     (b"\x1b[93;6u", False),  # with shift
     (b"\x1b[93u", False),
     (b"\x1b[27;3;93~", False),
@@ -309,7 +309,7 @@ def test_any_chunking_of_keys_gives_the_same_result(parts: list[bytes], cuts: li
     assert (sent, cut.held, cut.has_detached) == (expected, whole.held, whole.has_detached)
 
 
-def test_bytes_that_only_begin_like_ctrl_bracket_are_released() -> None:
+def test_bytes_that_only_begin_like_ctrl_bracket_are_passed_on() -> None:
     keys = Keys()
     assert (keys.feed(b"x\x1b"), keys.held, keys.release(), keys.held) == (b"x", b"\x1b", b"\x1b", b"")
     endless = b"\x1b[93;" + b"1" * 100

@@ -1,4 +1,4 @@
-"""What is forwarded to a terminal: shown above what is being typed, or beside the program that runs there."""
+"""Messages forwarded to a terminal: shown above the input line, or over the program that runs there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _is_seen(request: Request) -> bool:
 
 
 class Stream:
-    """What the scripted hub sends to who follows, when the test says so."""
+    """A stream that the scripted hub sends to its followers, controlled by the test."""
 
     def __init__(self) -> None:
         self._connections: list[socket] = []
@@ -148,7 +148,7 @@ def test_over_a_program_a_message_is_shown_briefly_and_again_after_detaching(
         view.tell(**NOTICE)
         shown_in.wait_for("look here")
         assert LINE in shown_in.shown
-        view.wait(lambda view: view.closed is not None)  # it asks for the whole screen again
+        view.wait(lambda view: view.closed is not None)  # the shell requests the whole screen again
         again.view().show(b"drawn again")
         shown_in.wait_for("drawn again")
         shown_in.press(b"\x1d")

@@ -1,4 +1,4 @@
-"""What arrives for a person who does something else: held, withdrawn, bounded, and safe for a terminal."""
+"""Notices that arrive while a person does something else: held, withdrawn, bounded, and filtered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def test_notices_are_taken_once_in_order_as_complete_lines() -> None:
+def test_notices_are_returned_once_in_order_as_complete_lines() -> None:
     notices = Notices()
     notices.add("one")
     notices.add("two\n  and more\n")
@@ -56,7 +56,7 @@ def test_a_withdrawn_notice_is_not_shown_and_does_not_ring() -> None:
     assert (notices.take(), notices.withdraw("r")) == ("", False)
 
 
-def test_a_prompt_is_woken_for_each_notice_and_for_earlier_ones() -> None:
+def test_the_prompt_is_woken_for_new_and_for_earlier_notices() -> None:
     notices, woken = Notices(), []
     notices.add("before")
     notices.set_wakeup(lambda: woken.append("woken"))

@@ -1,4 +1,4 @@
-"""A person at the prompt, a peer that asks for permission, and others who answer: a real hub and terminal."""
+"""Permission requests at the prompt, also answered from elsewhere, with a real hub and terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def asking(id: str = "3f2a9c01", command: str = "ls -l") -> list[Any]:
 
 
 @asynccontextmanager
-async def sitting(
+async def at_prompt(
     aish: Shell, home: Path, *scripts: Any, words: tuple[str, ...] = (), term: str = XTERM
 ) -> AsyncIterator[tuple[Served, Terminal]]:
     async with served(home, *scripts, seconds=60) as hub:
@@ -38,12 +38,12 @@ async def sitting(
 
 
 async def see(terminal: Terminal, *rows: str) -> None:
-    """Until these rows are the last ones of the screen."""
+    """Wait until these are the last rows of the screen."""
     await asyncio.to_thread(terminal.wait_for_rows, *rows)
 
 
 async def ask(hub: Served) -> str:
-    """A session whose turn waits for a permission."""
+    """Start a turn that waits for a permission; return its session."""
     session = str((await hub.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"])
     path, prefer = f"/api/v2/sessions/{session}/message", {"Prefer": "respond-async"}
     assert (await hub.ask("POST", path, {"message": "go"}, headers=prefer)).status == 202
@@ -56,7 +56,7 @@ async def answer(hub: Served, session: str, id: str = "3f2a9c01") -> None:
 
 
 async def test_a_permission_request_rings_once_above_the_input_line(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking()) as (hub, terminal):
+    async with at_prompt(aish, home, asking()) as (hub, terminal):
         terminal.type("echo half")
         await see(terminal, "aish> echo half")
         session = await ask(hub)
@@ -73,8 +73,8 @@ async def test_a_permission_request_rings_once_above_the_input_line(aish: Shell,
 
 async def test_a_wrapped_input_line_and_its_cursor_survive_a_notice(aish: Shell, home: Path) -> None:
     long = "echo " + "x" * 100 + "y"
-    async with sitting(aish, home, asking()) as (hub, terminal):
-        terminal.type(long + "\x1b[D")  # the cursor goes in front of the y
+    async with at_prompt(aish, home, asking()) as (hub, terminal):
+        terminal.type(long + "\x1b[D")  # the cursor moves before the y
         typed = "aish> " + long
         await see(terminal, typed[:80], typed[80:])
         await ask(hub)
@@ -85,7 +85,7 @@ async def test_a_wrapped_input_line_and_its_cursor_survive_a_notice(aish: Shell,
 
 
 async def test_a_request_answered_here_is_not_reported_as_answered_elsewhere(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
+    async with at_prompt(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
         session = await ask(hub)
         await see(terminal, ASKS, "aish>")
         terminal.type("approve 3f2a\r")
@@ -97,7 +97,7 @@ async def test_a_request_answered_here_is_not_reported_as_answered_elsewhere(ais
 
 
 async def test_a_notice_during_a_line_waits_for_the_prompt(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
+    async with at_prompt(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
         terminal.type("/bin/sh -c 'echo ready; cat'\r")
         await see(terminal, "ready")
         terminal.type("through cat\n")
@@ -112,7 +112,7 @@ async def test_a_notice_during_a_line_waits_for_the_prompt(aish: Shell, home: Pa
 
 
 async def test_a_conversation_shows_requests_and_their_withdrawal(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking(), words=("-i", "apollo")) as (hub, terminal):
+    async with at_prompt(aish, home, asking(), words=("-i", "apollo")) as (hub, terminal):
         session = await ask(hub)
         await see(terminal, ASKS, "apollo>")
         await hub.ask("POST", f"/api/v2/sessions/{session}/interrupt")
@@ -122,14 +122,14 @@ async def test_a_conversation_shows_requests_and_their_withdrawal(aish: Shell, h
 
 
 async def test_a_request_cannot_write_escape_sequences_to_the_terminal(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (hub, terminal):
+    async with at_prompt(aish, home, asking(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (hub, terminal):
         await ask(hub)
         await see(terminal, ASKS, "aish>")
         assert (terminal.bells, terminal.screen.count("title")) == (1, 0)
 
 
 async def test_a_dumb_terminal_shows_notices_below_and_the_input_again(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking(), term="dumb") as (hub, terminal):
+    async with at_prompt(aish, home, asking(), term="dumb") as (hub, terminal):
         terminal.type("echo half")
         await asyncio.to_thread(terminal.wait_for, "echo half")
         await ask(hub)
@@ -154,7 +154,7 @@ async def test_the_prompt_works_without_a_hub_and_finds_one_that_starts_later(
 
 
 async def test_the_prompt_edits_recalls_and_completes(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home) as (_, terminal):
+    async with at_prompt(aish, home) as (_, terminal):
         terminal.type("hi\x01echo \r")  # Ctrl-A
         await see(terminal, "hi", "aish>")
         terminal.type("\x1b[A\x7f\x7foh\r")  # up, two backspaces
@@ -183,21 +183,21 @@ async def test_the_next_shell_recalls_lines_that_did_not_begin_with_a_space(aish
 
 
 async def test_pasted_lines_are_one_message_in_a_conversation(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, words=("-i", "apollo")) as (hub, terminal):
+    async with at_prompt(aish, home, words=("-i", "apollo")) as (hub, terminal):
         terminal.type("\x1b[200~one\n\ntwo\x1b[201~\r")
         await see(terminal, "two", "apollo>")
         assert [text for _, text in hub.driver.heard] == ["one\n\ntwo"]
 
 
 async def test_a_short_id_is_unique_among_the_pending_requests(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home, asking("req_00aabbcc1122")) as (hub, terminal):
+    async with at_prompt(aish, home, asking("req_00aabbcc1122")) as (hub, terminal):
         session = await ask(hub)
         await see(terminal, "⏸ apollo asks: Bash(ls -l) — aish approve req_00aabb", "aish>")
         await answer(hub, session, "req_00aabbcc1122")
 
 
 async def test_ctrl_c_clears_the_line_and_ctrl_d_ends_the_prompt(aish: Shell, home: Path) -> None:
-    async with sitting(aish, home) as (_, terminal):
+    async with at_prompt(aish, home) as (_, terminal):
         terminal.type("echo half")
         await see(terminal, "aish> echo half")
         terminal.type("\x03")

@@ -1,4 +1,4 @@
-"""The user's terminal: raw while it is needed, and as it was afterwards, whatever happens to the process."""
+"""The user's terminal: raw while needed, and restored afterwards, whatever happens to the process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aish.terminal.tty import PLAIN, raw
 from tests.aish.attachable import Window, window
 from tests.aish.scripted import TIMEOUT, Shell
 
-# Takes the terminal, says so, and does what it is told by one key.
+# makes the terminal raw, reports it, and acts on one key
 PROGRAM = """
 import os, select, sys
 from aish.terminal.tty import RawTerminal, Signalled, window_size
@@ -42,7 +42,7 @@ print("over", flush=True)
 
 @contextmanager
 def program(aish: Shell, rounds: int = 1) -> Iterator[tuple[Window, list[Any]]]:
-    """The program above, raw, and the attributes that the terminal had before."""
+    """Run the program above until it is raw; yield it and the terminal's original attributes."""
     with window(aish, command=[sys.executable, "-c", PROGRAM, str(rounds)]) as shown:
         before = fresh()
         shown.wait_for("raw ")
@@ -51,7 +51,7 @@ def program(aish: Shell, rounds: int = 1) -> Iterator[tuple[Window, list[Any]]]:
 
 
 def fresh() -> list[Any]:
-    """The attributes that the kernel gives each new terminal."""
+    """Return the attributes that the kernel gives each new terminal."""
     master, slave = os.openpty()
     try:
         return termios.tcgetattr(slave)
@@ -65,13 +65,13 @@ def children_of(pid: int) -> list[int]:
 
 
 def files_of(pid: int) -> list[str]:
-    """What its descriptors are, in their order."""
+    """Return the files of the process's descriptors, in order."""
     numbers = sorted(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
     return [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in numbers]
 
 
 def wait_until_gone(pid: int) -> None:
-    """Until this process of somebody else's has ended."""
+    """Wait until a process that is not our child has ended."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -88,7 +88,7 @@ def test_a_normal_end_restores_the_terminal_and_leaves_no_guardian(aish: Shell) 
         shown.press(b"k")
         shown.wait_for("raw ", count=2)
         wait_until_gone(guardian)
-        (second,) = children_of(shown.process.pid)  # and no zombie beside it
+        (second,) = children_of(shown.process.pid)  # and no zombie
         shown.press(b"k")
         assert shown.wait_for_end() == 0
         assert shown.attributes() == before
@@ -138,7 +138,7 @@ def test_the_guardian_blocks_signals_and_keeps_only_the_terminal_open(aish: Shel
         assert shown.attributes() == before
 
 
-def test_the_guardian_keeps_what_another_shell_has_set(aish: Shell) -> None:
+def test_the_guardian_keeps_attributes_set_by_another_process(aish: Shell) -> None:
     with program(aish) as (shown, _):
         (guardian,) = children_of(shown.process.pid)
         theirs = shown.attributes()
@@ -170,7 +170,7 @@ def test_a_new_size_wakes_the_loop_and_sigcont_makes_the_terminal_raw_again(aish
         assert shown.wait_for_end() == 0
 
 
-def test_a_stopped_screen_does_not_keep_the_process_from_exiting(aish: Shell) -> None:
+def test_a_paused_screen_does_not_prevent_the_process_from_exiting(aish: Shell) -> None:
     with program(aish) as (shown, before):
         termios.tcflow(shown.slave, termios.TCOOFF)
         os.kill(shown.process.pid, signal.SIGTERM)

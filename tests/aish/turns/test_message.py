@@ -1,4 +1,4 @@
-"""`aish apollo "message"` as a process, against a hub that is scripted."""
+"""`aish apollo "message"` as a process, with a scripted hub."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_text_that_was_typed_and_not_run_is_reported(aish: Shell, hub: ScriptedH
     assert aish("apollo", "ls") == Ran(0, "", "typed, not run (add -x)\n")
 
 
-def test_an_empty_message_is_sent_to_press_enter(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_empty_message_is_sent_as_enter(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     assert aish("apollo", "", "-x").out == "ok\n"
     assert hub.bodies(APOLLO) == [{"content": "", "execute": True}]
@@ -88,7 +88,7 @@ def test_an_empty_message_is_sent_to_press_enter(aish: Shell, hub: ScriptedHub) 
         ("tired", "it ended with 'tired'"),
     ],
 )
-def test_an_answer_that_was_cut_short_says_so_on_stderr(
+def test_a_truncated_answer_is_reported_on_stderr(
     aish: Shell, hub: ScriptedHub, reason: str, told: str
 ) -> None:
     line = f"aish: the answer of apollo may be incomplete: {told}\n"
@@ -100,7 +100,7 @@ def test_an_answer_that_was_cut_short_says_so_on_stderr(
     assert aish("athena", "hi", "--json").err == line.replace("apollo", "athena")
 
 
-def test_a_whole_answer_says_nothing_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_complete_answer_prints_nothing_on_stderr(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, stream(content("all"), {**DONE, "finish_reason": "stop"}))
     assert aish("apollo", "hi") == Ran(0, "all\n", "")
 
@@ -115,16 +115,14 @@ def test_a_whole_answer_says_nothing_on_stderr(aish: Shell, hub: ScriptedHub) ->
         ("the check failed: no", "apollo failed: the check failed: no"),
     ],
 )
-def test_a_failure_does_not_double_its_words_and_shows_its_hint(
-    aish: Shell, hub: ScriptedHub, detail: str, told: str
-) -> None:
+def test_a_failure_is_shown_once_with_its_hint(aish: Shell, hub: ScriptedHub, detail: str, told: str) -> None:
     error = {"type": "error", "code": "provider_failed", "detail": detail, "hint": "try that"}
     hub.on(APOLLO, stream(error))
     assert aish("apollo", "hi") == Ran(1, "", f"aish: {told}\ntry that\n")
 
 
 @pytest.mark.parametrize("words", [("apollo",), ("-c", "apollo"), ("-i", "apollo")])
-def test_late_input_on_a_pipe_that_does_not_block_is_read_to_its_end(
+def test_late_input_on_a_nonblocking_pipe_is_read_to_its_end(
     aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
 ) -> None:
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
@@ -144,12 +142,12 @@ def test_late_input_on_a_pipe_that_does_not_block_is_read_to_its_end(
 
 
 def wait_until_it_sleeps(pid: int) -> None:
-    """Until the process sleeps, and has used no processor time since the last look."""
+    """Wait until the process sleeps and has used no CPU time since the last check."""
     seen = ""
     deadline = monotonic() + TIMEOUT
     while monotonic() < deadline:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        now = f"{fields[0]} {fields[11]} {fields[12]}"  # state, ticks of the user and of the system
+        now = f"{fields[0]} {fields[11]} {fields[12]}"  # state, user and system CPU ticks
         if now == seen and fields[0] == "S" and fields[11] != "0":
             return
         seen = now
@@ -206,7 +204,7 @@ def test_options_become_members_of_the_request(aish: Shell, hub: ScriptedHub) ->
     ]
 
 
-def test_no_options_are_the_grammars_defaults() -> None:
+def test_without_options_the_grammars_defaults_are_sent() -> None:
     assert {name: getattr(NoOptions, name) for name in Options.__slots__} == {
         name: getattr(Options(), name) for name in Options.__slots__
     }
@@ -303,7 +301,7 @@ def test_a_failed_turn_keeps_its_partial_answer_and_shows_the_failure(
 
 
 @pytest.mark.parametrize("words", [("apollo",), ("apollo", ""), ("apollo", " "), ("apollo", "-s"), ("a,b",)])
-def test_a_call_without_a_message_is_wrong_usage(
+def test_a_call_without_a_message_is_a_usage_error(
     aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
 ) -> None:
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
@@ -348,7 +346,7 @@ def test_a_call_without_a_message_is_wrong_usage(
         (("-c",), "aish: -c needs a line: aish -c 'LINE'\n"),
     ],
 )
-def test_wrong_usage_shows_what_is_wrong(
+def test_a_usage_error_shows_what_is_wrong(
     aish: Shell, hub: ScriptedHub, words: tuple[str, ...], says: str
 ) -> None:
     assert aish(*words) == Ran(2, "", says)
@@ -392,7 +390,7 @@ def test_a_timeout_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
     hub.wait_for(INTERRUPT)
 
 
-def test_stderr_says_what_a_wrapped_program_continues(aish: Shell, hub: ScriptedHub) -> None:
+def test_stderr_names_a_wrapped_program_that_continues(aish: Shell, hub: ScriptedHub) -> None:
     over = threading.Event()
 
     def never(connection: socket) -> None:
@@ -474,7 +472,7 @@ def test_ctrl_c_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
     hub.wait_for(INTERRUPT)
 
 
-def test_a_closed_pipe_ends_quietly_and_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_closed_pipe_ends_the_shell_quietly_and_interrupts_the_turn(aish: Shell, hub: ScriptedHub) -> None:
     go_on = threading.Event()
 
     def long_answer(connection: socket) -> None:
@@ -551,5 +549,5 @@ def test_one_message_imports_only_these_modules(aish: Shell, hub: ScriptedHub) -
 
 
 def _of_runpy() -> set[str]:
-    """What `python -m` itself imports before it runs a module."""
+    """Return the modules that `python -m` itself imports before it runs a module."""
     return {"collections", "typing"}

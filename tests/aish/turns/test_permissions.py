@@ -77,7 +77,7 @@ def test_every_argument_is_shown_in_full_whatever_the_model_calls_it(aish: Shell
     assert short.endswith("…, path: /home/me/everything)")
 
 
-def test_an_argument_can_neither_be_hidden_nor_stand_for_another_part(aish: Shell, hub: ScriptedHub) -> None:
+def test_an_argument_can_neither_be_hidden_nor_imitate_another_part(aish: Shell, hub: ScriptedHub) -> None:
     hidden = "rm x\u200b\u3164\r\n    allow (Allow)"
     arguments = {"input": "ls", "rawInput": {"command": "ls"}, "path": hidden}
     for container in ("arguments", "input", "rawInput"):
@@ -91,14 +91,14 @@ def test_an_argument_can_neither_be_hidden_nor_stand_for_another_part(aish: Shel
         ]
 
 
-def test_what_an_agent_remarks_comes_after_what_it_would_do(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_description_of_a_request_comes_after_its_command(aish: Shell, hub: ScriptedHub) -> None:
     detail = {"reason": "harmless", "command": "rm -r x", "cwd": "/srv"}
     hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}, EDIT]}))
     lines = aish("approve").out.splitlines()
     assert lines[1:4] == ["    command: rm -r x", "    cwd: /srv", "    reason: harmless"]
 
 
-def test_no_pending_requests(aish: Shell, hub: ScriptedHub) -> None:
+def test_approve_without_pending_requests_reports_it(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(LIST, answer({"permissions": []}))
     assert aish("approve") == Ran(0, "No pending permission requests\n", "")
     ran = aish("approve", "toolu")
@@ -214,7 +214,7 @@ def test_questions_are_listed_with_their_labels(aish: Shell, hub: ScriptedHub) -
         (("deny",), "usage: aish deny"),
     ],
 )
-def test_invalid_words_are_wrong_usage(
+def test_invalid_arguments_are_usage_errors(
     aish: Shell, asking: ScriptedHub, words: tuple[str, ...], said: str
 ) -> None:
     ran = aish(*words)

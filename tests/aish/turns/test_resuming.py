@@ -1,4 +1,4 @@
-"""Lines that outlive a connection: at the prompt and of team-chat, at a real hub and terminal."""
+"""Lines that survive a lost connection, at the prompt and with team-chat, with a real hub and terminal."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ LINES = (
 )
 
 
-async def test_a_line_prints_the_same_at_the_prompt_as_elsewhere(aish: Shell, home: Path) -> None:
+async def test_a_line_prints_the_same_at_the_prompt_and_with_dash_c(aish: Shell, home: Path) -> None:
     async with served(home, seconds=120):
         with at_terminal(aish) as prompt:
             await see(prompt, "aish> ")
@@ -84,7 +84,7 @@ async def test_a_line_prints_the_same_at_the_prompt_as_elsewhere(aish: Shell, ho
 
 
 def timeless(screen: str) -> list[str]:
-    """Without seconds and marks made by chance; several answer in whatever order, so lines are sorted."""
+    """Remove seconds and random marks, and sort the lines, because answers have no fixed order."""
     return sorted(re.sub(r"[0-9.]+ s$|--- [0-9a-f]{16} ---", "", line) for line in screen.splitlines())
 
 
@@ -119,7 +119,7 @@ async def test_the_raw_events_are_those_of_the_rest_stream(aish: Shell, home: Pa
 
 
 def events(lines: str) -> list[tuple[str, list[str]]]:
-    """Types with the names of their members, in order; of several steps sorted, since they run at once."""
+    """Return event types with their member names; sorted for several steps, which run at once."""
     found = [json.loads(line) for line in lines.splitlines()]
     assert [event["prev"] for event in found[1:]] == [event["seq"] for event in found[:-1]]
     return sorted((event["type"], list(event)) for event in found)
@@ -147,7 +147,7 @@ async def test_a_line_times_out(aish: Shell, home: Path) -> None:
         assert hub.driver.heard == [("apollo", "hi")]
 
 
-async def test_team_chat_asks_everyone(aish: Shell, home: Path) -> None:
+async def test_team_chat_sends_the_message_to_all_specialists(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60) as hub:
         ran = await asyncio.to_thread(lambda: aish("team-chat", "hi", given="all"))
         names = sorted(peer.name for peer in PEERS)
@@ -156,7 +156,7 @@ async def test_team_chat_asks_everyone(aish: Shell, home: Path) -> None:
         assert sorted(hub.driver.heard) == [(name, "hi\n\nall") for name in names]
 
 
-async def test_an_invalid_hub_is_reported_once_and_the_prompt_continues(
+async def test_an_invalid_response_of_the_hub_is_reported_once_and_the_prompt_works(
     aish: Shell, hub: ScriptedHub
 ) -> None:
     strange = {"id": "apollo", "kind": 7}

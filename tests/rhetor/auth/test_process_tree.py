@@ -1,4 +1,4 @@
-"""Who descends from a peer's program: real processes, and files as the kernel writes them."""
+"""Which processes descend from a peer's program: real processes, and files in the format of the kernel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if os.fork() == 0:
 os.wait()
 """
 
-# marks itself, and starts the above with nothing but what cannot be left behind
+# marks itself, and starts the program above with an empty environment in a new session
 MARKS = """
 import subprocess, sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_process_descends_from_those_that_started_it() -> None:
         child.stdin.close()
 
 
-def test_what_a_marked_process_starts_is_marked_in_a_new_session_and_a_clean_environment(
+def test_children_of_a_marked_process_are_marked_even_in_a_new_session(
     tmp_path: Path,
 ) -> None:
     argv = [sys.executable, "-c", MARKS, str(tmp_path), GRANDCHILD]
@@ -60,19 +60,19 @@ def test_what_a_marked_process_starts_is_marked_in_a_new_session_and_a_clean_env
         processes = Processes(dict, mark)
         assert (processes.agent(pid), processes.agent(os.getppid())) == (UNKNOWN_PROGRAM, None)
         assert processes.agents().keys() >= {pid}
-        for other in ((mark[0] ^ 1,), (*mark, 5)):  # of another hub, and of one that a program has started
+        for other in ((mark[0] ^ 1,), (*mark, 5)):  # marks of another hub, and of a hub started by a program
             assert Processes(dict, other).agent(pid) is None
         marked.stdin.close()
 
 
-def test_a_mark_within_a_mark_is_a_lower_limit_and_tells_both() -> None:
+def test_a_nested_mark_is_a_lower_limit_from_which_both_can_be_read() -> None:
     outer, inner = (7,), (7, (1 << 20) - 2)
     assert _limit_of(inner) < _limit_of(outer) < 1 << 61
     assert [_mark_in(_limit_of(mark)) for mark in (outer, inner)] == [outer, inner]
     assert [_mark_in(limit) for limit in (-1, 0, 1 << 62, 1 << 64)] == [(), (), (), ()]
 
 
-def test_a_process_that_is_gone_or_whose_chain_ends_early_is_not_identified(tmp_path: Path) -> None:
+def test_a_missing_process_or_an_incomplete_chain_is_unidentified(tmp_path: Path) -> None:
     stats = {
         30: b"30 (a) S 1 (b) S 20 1 1",
         20: b"20 (x y) S 10 1 1",
@@ -96,13 +96,13 @@ def test_a_process_that_is_gone_or_whose_chain_ends_early_is_not_identified(tmp_
     assert processes.agent(30) == "box"
 
 
-def test_a_ring_ends(tmp_path: Path) -> None:
+def test_a_cycle_of_parents_ends_the_search(tmp_path: Path) -> None:
     (tmp_path / "5").mkdir()
     (tmp_path / "5" / "stat").write_bytes(b"5 (a) S 5 1")
     assert ancestors(5, tmp_path) is None
 
 
-def test_the_socket_of_a_client_is_found_in_every_way_that_the_system_offers() -> None:
+def test_the_socket_of_a_client_is_found_by_netlink_and_by_proc() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -1,4 +1,4 @@
-"""The token's file, and what becomes of callers when another one is put in its place."""
+"""The token file, and what happens to callers when the token is replaced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rhetor.auth.tokens import TokenFile, load_token, rotate_token
 from rhetor.errors import InvalidSettings, LoginExpired, Unauthenticated
 
 
-def test_a_rotated_token_opens_at_once_and_the_old_one_no_more(tmp_path: Path) -> None:
+def test_a_rotated_token_is_valid_at_once_and_the_old_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "token"
     tokens, old = TokenFile(path), load_token(path)
     assert (tokens.opens(old), tokens.generation) == (True, 0)
@@ -23,7 +23,7 @@ def test_a_rotated_token_opens_at_once_and_the_old_one_no_more(tmp_path: Path) -
     assert (len(new), stat.S_IMODE(path.stat().st_mode), list(tmp_path.iterdir())) == (64, 0o600, [path])
 
 
-def test_a_token_file_that_is_gone_or_open_to_others_opens_nothing(tmp_path: Path) -> None:
+def test_a_missing_or_readable_token_file_rejects_every_token(tmp_path: Path) -> None:
     path = tmp_path / "token"
     tokens, token = TokenFile(path), load_token(path)
     path.chmod(0o644)
@@ -40,14 +40,14 @@ def test_a_token_file_that_is_gone_or_open_to_others_opens_nothing(tmp_path: Pat
     assert tokens.opens(load_token(path))
 
 
-def test_a_hub_does_not_start_with_a_token_that_others_may_read(tmp_path: Path) -> None:
+def test_a_token_file_readable_by_others_prevents_the_start(tmp_path: Path) -> None:
     load_token(tmp_path / "token")
     (tmp_path / "token").chmod(0o640)
     with pytest.raises(InvalidSettings):
         TokenFile(tmp_path / "token")
 
 
-def test_what_was_opened_with_the_token_holds_until_that_is_another_one(tmp_path: Path) -> None:
+def test_a_credential_is_valid_until_the_token_changes(tmp_path: Path) -> None:
     told: list[str] = []
     tokens = TokenFile(tmp_path / "token", changed=lambda: told.append("changed"))
     credential = ByToken(tokens)
@@ -59,7 +59,7 @@ def test_what_was_opened_with_the_token_holds_until_that_is_another_one(tmp_path
     assert (ByToken(tokens).fault(), told) == (None, ["changed"])
 
 
-def test_a_login_holds_until_it_expires_or_is_ended() -> None:
+def test_a_login_is_valid_until_it_expires_or_is_revoked() -> None:
     now = 100.0
     logins = Logins(lambda: now)
     cookies = [logins.redeem(logins.issue()) for _ in range(2)]
@@ -68,7 +68,7 @@ def test_a_login_holds_until_it_expires_or_is_ended() -> None:
     assert first.fault() is None
     now += 1
     assert isinstance(first.fault(), LoginExpired)
-    logins.issue()  # what is too old is forgotten meanwhile
+    logins.issue()  # this removes expired logins
     assert isinstance(second.fault(), LoginExpired)
     third = ByCookie(logins, logins.redeem(logins.issue()) or "")
     unused = logins.issue()

@@ -1,4 +1,4 @@
-"""The language of terminals: any chunking gives the same tokens, and what they come to as text."""
+"""Terminal sequences: any chunking gives the same tokens and the same text."""
 
 from pathlib import Path
 
@@ -78,19 +78,19 @@ def test_any_chunking_of_a_recording_gives_the_same_tokens(recording: Path) -> N
         ("\x9b1mx\x85".encode(), [Csi("", "1", "", "m"), Text("x"), Escape("", "E")]),
         (b"\x1b(0\x1b7\x1b#8", [Escape("(", "0"), Escape("", "7"), Escape("#", "8")]),
         (b"\x1b]0;t\x07\x1b]2;u\x1b\\", [String("OSC", "0;t"), String("OSC", "2;u")]),
-        (b"\x1bPa\x07b\x1b\\", [String("DCS", "ab")]),  # BEL ends an OSC only
+        (b"\x1bPa\x07b\x1b\\", [String("DCS", "ab")]),  # BEL ends only an OSC
         (
             b"\x1b_k\x1b\\\x1b^p\x1b\\\x1bXs\x1b\\",
             [String("APC", "k"), String("PM", "p"), String("SOS", "s")],
         ),
-        (b"\x1b[1\r2m", [Control("\r"), Csi("", "12", "", "m")]),  # controls are carried out within
+        (b"\x1b[1\r2m", [Control("\r"), Csi("", "12", "", "m")]),  # controls inside a sequence are executed
         (b"\x1b[1\x18m\x1b[1\x1ax", [Text("mx")]),
         (b"\x1b]0;t\x1b[1m", [String("OSC", "0;t"), Csi("", "1", "", "m")]),
         (b"\x1b[1?m\x1b[" + b"1" * 300 + b"mx", [Text("x")]),  # malformed, too long
         (b"\xff\x1b[\xc3\xa9", [Text("\ufffdé")]),
     ],
 )
-def test_sequences_are_distinguished(stream: bytes, expected: list[Token]) -> None:
+def test_sequences_are_parsed_by_kind(stream: bytes, expected: list[Token]) -> None:
     assert tokens(stream) == expected
 
 
@@ -99,7 +99,7 @@ def test_a_long_string_is_cut_and_skipped_to_its_end() -> None:
     assert found == [String("OSC", ("52;c;" + "x" * MAX_STRING)[:MAX_STRING], True), Text("after")]
 
 
-def test_numbers_of_parameters_are_bounded() -> None:
+def test_parameters_are_bounded_in_number_and_value() -> None:
     assert Csi("", "", "", "m").numbers() == [0]
     assert Csi("", "1;;38:5:3;99999999999", "", "m").numbers() == [1, 0, 38, 9999]
     assert len(Csi("", ";" * 200, "", "m").numbers()) == 32
@@ -122,21 +122,21 @@ def test_numbers_of_parameters_are_bounded() -> None:
         (b"\xff\0x\n", "\ufffdx\n"),
     ],
 )
-def test_text_is_shown_as_a_person_would_read_it(stream: bytes, text: str) -> None:
+def test_text_is_returned_as_a_person_would_read_it(stream: bytes, text: str) -> None:
     assert plain(stream) == text
 
 
 @pytest.mark.parametrize(
     ("stream", "text"),
     [
-        (b"abcde\r\nf\n", "abcde\nf\n"),  # just full, not wrapped
+        (b"abcde\r\nf\n", "abcde\nf\n"),  # exactly full, not wrapped
         (b"abcde\rX\n", "Xbcde\n"),
-        (b"abcde \rfg\n", "abcdefg\n"),  # how a line editor makes the terminal wrap
+        (b"abcde \rfg\n", "abcdefg\n"),  # the sequence with which a line editor makes the terminal wrap
         (b"abcdefg\rXY\n", "abcdeXY\n"),  # the start of the second row
         (b"abcdefg\x1b[A\rXY\x1b[B\r\n", "XYcdefg\n"),
     ],
 )
-def test_a_line_of_several_rows_is_one_line(stream: bytes, text: str) -> None:
+def test_a_wrapped_line_is_one_line(stream: bytes, text: str) -> None:
     assert plain(stream, columns=5) == text
 
 
@@ -165,11 +165,11 @@ def test_a_line_without_end_is_returned_at_its_limit() -> None:
         (b"\x1bP133;A\x1b\\", None),
     ],
 )
-def test_marks_are_read(stream: bytes, mark: Mark | None) -> None:
+def test_command_marks_are_parsed(stream: bytes, mark: Mark | None) -> None:
     assert [mark_of(token) for token in tokens(stream)] == [mark]
 
 
-def test_modes_follow_the_stream() -> None:
+def test_modes_follow_the_sequences() -> None:
     def after(stream: bytes) -> dict[str, object]:
         modes = Modes()
         for token in tokens(stream):
@@ -211,7 +211,7 @@ HOSTILE = [
 @given(
     st.lists(st.sampled_from([*HOSTILE, b"text\n", b"\x1b[1;31m", b"\t"]), max_size=12).map(b"".join), PLACES
 )
-def test_a_pane_of_text_gets_colours_and_nothing_else(stream: bytes, places: list[int]) -> None:
+def test_only_colours_pass_the_filter(stream: bytes, places: list[int]) -> None:
     filters = Colours()
     shown = "".join(filters.feed(chunk) for chunk in cut(stream, places))
     assert shown == Colours().feed(stream)
@@ -220,6 +220,6 @@ def test_a_pane_of_text_gets_colours_and_nothing_else(stream: bytes, places: lis
     assert not set(rest) & set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def test_colours_pass() -> None:
+def test_colours_pass_the_filter_unchanged() -> None:
     shown = Colours().feed_text("\x1b[1;38;5;3mbold\x1b[0m\x1b[4:3mwavy\x1b[m\t日本\n")
     assert shown == "\x1b[1;38;5;3mbold\x1b[0m\x1b[4:3mwavy\x1b[m\t日本\n"

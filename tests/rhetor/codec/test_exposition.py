@@ -1,4 +1,4 @@
-"""Figures as Prometheus reads them."""
+"""Metrics in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _parsed(text: bytes) -> list[tuple[str, str, str, list[tuple[str, dict[str, 
     ]
 
 
-def test_the_parser_of_prometheus_reads_the_output() -> None:
+def test_the_parser_of_prometheus_accepts_the_output() -> None:
     families = [
         counter("a_total", "Help with \\ and\nlines.", 3),
         gauge("b_seconds", "B.", 0.25),

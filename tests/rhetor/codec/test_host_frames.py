@@ -1,4 +1,4 @@
-"""The frames between a host and its clients: any chunking gives the same ones, and nothing grows."""
+"""The frames between a host and its clients: any chunking gives the same frames, and buffers are bounded."""
 
 from itertools import pairwise
 
@@ -23,7 +23,7 @@ def test_any_chunking_gives_the_same_frames(wanted: list[frames.Frame], places: 
 
 
 @pytest.mark.parametrize("length", [0, frames.MAX_FRAME_BYTES + 1, 0xFFFFFFFF])
-def test_an_impossible_length_is_refused_at_once(length: int) -> None:
+def test_an_invalid_length_is_rejected_at_once(length: int) -> None:
     with pytest.raises(FrameBroken):
         FrameDecoder().feed(length.to_bytes(4, "big"))
 
@@ -43,22 +43,22 @@ def test_packed_values_are_unpacked_unchanged(offset: int, at_ms: int, data: byt
 
 
 @pytest.mark.parametrize(("code", "signal"), [(0, None), (255, None), (None, 9)])
-def test_a_program_ends_with_a_code_or_by_a_signal(code: int | None, signal: int | None) -> None:
+def test_an_exit_has_a_code_or_a_signal(code: int | None, signal: int | None) -> None:
     assert frames.unpack_exited(frames.pack_exited(code, signal, 5, 6)) == (code, signal, 5, 6)
 
 
-def test_a_body_of_the_wrong_size_is_broken() -> None:
+def test_a_body_of_the_wrong_size_is_invalid() -> None:
     for unpack in (frames.unpack_offset, frames.unpack_size, frames.unpack_number, frames.unpack_hello):
         with pytest.raises(FrameBroken):
             unpack(b"\0\0\0")
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=20)), max_size=8))
-def test_fields_keep_their_order_and_their_repetitions(fields: frames.Fields) -> None:
+def test_fields_keep_their_order_and_duplicates(fields: frames.Fields) -> None:
     assert frames.unpack_fields(frames.pack_fields(fields)) == fields
 
 
-def test_fields_that_are_cut_are_broken() -> None:
+def test_truncated_fields_are_invalid() -> None:
     whole = frames.pack_fields([("name", b"value")])
     for length in range(1, len(whole)):
         with pytest.raises(FrameBroken):

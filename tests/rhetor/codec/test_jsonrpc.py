@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0: the standard's own examples, and what is no request."""
+"""JSON-RPC 2.0: the examples of the standard, and invalid requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ METHODS: dict[str, Callable[[Any], Any]] = {
 
 
 def served(text: str) -> Any:
-    """What a server with those methods answers, None for nothing."""
+    """Return the answer of a server with these methods, None if there is none."""
     incoming = decode(text)
     replies = [reply for item in incoming.items if (reply := _reply(item))]
     if not replies:
@@ -68,7 +68,7 @@ def _reply(item: Call | Fault) -> bytes:
 
 
 def _without_data(answer: Any) -> Any:
-    """The standard leaves it open what an error says beside code and message."""
+    """Remove `data` from errors, which the standard leaves open."""
     for reply in answer if isinstance(answer, list) else [answer]:
         if reply and "error" in reply:
             reply["error"].pop("data", None)
@@ -76,7 +76,7 @@ def _without_data(answer: Any) -> Any:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["what"])
-def test_the_examples_of_the_standard_are_answered_as_it_says(example: dict[str, Any]) -> None:
+def test_the_examples_of_the_standard_get_its_answers(example: dict[str, Any]) -> None:
     assert _without_data(served(example["sent"])) == example["answered"]
 
 
@@ -99,7 +99,7 @@ def test_the_examples_of_the_standard_are_answered_as_it_says(example: dict[str,
     ],
     ids=lambda text: repr(text[:40]),
 )
-def test_what_is_no_json_is_a_parse_error(text: str) -> None:
+def test_text_that_is_not_json_is_a_parse_error(text: str) -> None:
     [fault] = decode(text).items
     assert isinstance(fault, Fault)
     assert (fault.code, fault.id) == (PARSE_ERROR, None)
@@ -125,20 +125,20 @@ def test_what_is_no_json_is_a_parse_error(text: str) -> None:
         ("[" + ",".join(["1"] * 101) + "]", None),
     ],
 )
-def test_json_that_is_no_request_is_told_so_with_its_id_where_it_has_one(text: str, id: Any) -> None:
+def test_an_invalid_request_is_an_error_with_its_id_if_it_has_one(text: str, id: Any) -> None:
     [fault] = decode(text).items
     assert isinstance(fault, Fault)
     assert (fault.code, fault.id) == (INVALID_REQUEST, id)
 
 
 @pytest.mark.parametrize("id", [0, -1, 1.5, "", "ä", None])
-def test_an_id_comes_back_as_it_was(id: Any) -> None:
+def test_an_id_is_returned_unchanged(id: Any) -> None:
     [call] = decode(json.dumps({"jsonrpc": "2.0", "method": "m", "id": id})).items
     assert call == Call("m", None, id)
     assert json.loads(result(id, [1])) == {"jsonrpc": "2.0", "id": id, "result": [1]}
 
 
-def test_a_call_without_an_id_is_a_notice_and_one_with_null_is_not() -> None:
+def test_a_call_without_an_id_is_a_notification_and_one_with_null_is_not() -> None:
     [notified] = decode('{"jsonrpc":"2.0","method":"m"}').items
     [asked] = decode('{"jsonrpc":"2.0","method":"m","id":null}').items
     assert (notified, asked) == (Call("m", is_notice=True), Call("m"))
@@ -155,7 +155,7 @@ class Place(msgspec.Struct):
     number: int = 0
 
 
-def test_params_are_taken_by_name() -> None:
+def test_params_are_decoded_by_name() -> None:
     assert params_of(Call("m", Raw(b'{"where": "here", "unknown": 1}')), Place) == Place("here")
 
 
@@ -163,7 +163,7 @@ def test_params_are_taken_by_name() -> None:
     "params",
     [None, [], ["here"], {"where": 1}, {}, {"where": "here", "number": "1"}],
 )
-def test_params_that_do_not_fit_are_refused(params: Any) -> None:
+def test_params_of_the_wrong_shape_are_rejected(params: Any) -> None:
     with pytest.raises(Refused) as refused:
         params_of(Call("m", None if params is None else Raw(json.dumps(params).encode())), Place)
     with pytest.raises(Refused):
@@ -171,7 +171,7 @@ def test_params_that_do_not_fit_are_refused(params: Any) -> None:
     assert refused.value.code == INVALID_PARAMS
 
 
-def test_a_notice_has_no_id() -> None:
+def test_a_notification_has_no_id() -> None:
     assert json.loads(notice("m", {"a": 1})) == {"jsonrpc": "2.0", "method": "m", "params": {"a": 1}}
 
 
@@ -182,7 +182,7 @@ JSON = st.recursive(
 
 
 @given(text=st.text() | JSON.map(json.dumps))
-def test_any_text_is_calls_or_faults(text: str) -> None:
+def test_any_text_decodes_to_calls_or_faults(text: str) -> None:
     items = decode(text).items
     assert items
     assert {type(item) for item in items} <= {Call, Fault}

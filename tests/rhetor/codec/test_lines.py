@@ -1,4 +1,4 @@
-"""Lines from bytes, however they come."""
+"""Lines from bytes in any chunking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_any_chunking_gives_the_same_lines() -> None:
         assert read([TEXT[a:b] for a, b in zip([0, *cuts], [*cuts, len(TEXT)], strict=True)]) == WANTED
 
 
-def test_a_line_that_is_too_long_becomes_a_cut_and_the_next_one_is_read() -> None:
+def test_an_overlong_line_becomes_a_cut_and_the_next_one_is_read() -> None:
     lines = Lines(10_000)
     for _ in range(1_000):
         assert lines.feed(b"z" * 1_000) == []

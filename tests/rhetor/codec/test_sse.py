@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rhetor.codec.sse import ServerSentEvent, SSEDecoder
 from rhetor.errors import TooLarge
 
-# what streams are made of, so that random text is full of field names and ends of lines
+# pieces of streams, so that random text is full of field names and line ends
 _PIECES = st.sampled_from(
     [
         b"data",
@@ -66,7 +66,7 @@ def test_written_events_are_read_back(events: list[ServerSentEvent], end: bytes)
     assert read(b"".join(write(event, end) for event in events)) == events
 
 
-def test_fields_are_read_as_the_standard_says() -> None:
+def test_fields_are_parsed_according_to_the_standard() -> None:
     stream = (
         b"\xef\xbb\xbf: a comment\n"
         b"data:no space\ndata:  two\ndata\n\n"

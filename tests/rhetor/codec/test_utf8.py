@@ -1,4 +1,4 @@
-"""UTF-8 however it was cut: any chunking of the bytes gives the same, and no byte is lost."""
+"""UTF-8 in pieces: any chunking of the bytes gives the same items, and no byte is lost."""
 
 import pytest
 from hypothesis import example, given
@@ -36,7 +36,7 @@ def test_any_chunking_gives_the_same_items_and_loses_nothing(stream: bytes, plac
 
 
 @given(STREAMS)
-def test_text_is_what_python_decodes_as_text(stream: bytes) -> None:
+def test_text_is_what_python_decodes(stream: bytes) -> None:
     text = "".join(part for part in read(stream) if isinstance(part, str))
     assert text == stream.decode("utf-8", "ignore")
 
@@ -49,7 +49,7 @@ def test_text_is_what_python_decodes_as_text(stream: bytes) -> None:
         (b"\xed\xa0\x80x", [Invalid(b"\xed\xa0\x80"), "x"]),  # a lone surrogate
         (b"\xf4\x90\x80\x80", [Invalid(b"\xf4\x90\x80\x80")]),  # beyond the last code point
         (b"\xe2\x82A", [Invalid(b"\xe2\x82"), "A"]),
-        (b"x\xf0\x9f", ["x", Invalid(b"\xf0\x9f")]),  # cut off by the end
+        (b"x\xf0\x9f", ["x", Invalid(b"\xf0\x9f")]),  # truncated by the end
         (b"\xef\xbb\xbfa\0\r\nb\r", ["\ufeffa\0\r\nb\r"]),
     ],
 )
@@ -57,7 +57,7 @@ def test_invalid_bytes_stay_at_their_place(stream: bytes, parts: list[str | Inva
     assert read(stream) == parts
 
 
-def test_half_a_character_is_held_and_counted() -> None:
+def test_an_incomplete_character_is_held_and_counted() -> None:
     decoder = Decoder()
     held = [(decoder.feed(bytes((byte,))), decoder.held) for byte in "😀".encode()]
     assert held == [([], 1), ([], 2), ([], 3), (["😀"], 0)]

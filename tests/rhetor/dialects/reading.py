@@ -49,7 +49,7 @@ def record(event: dict[str, Any], seq: int) -> Record:
 
 
 def told(view: View, events: Iterable[tuple[dict[str, Any], int]]) -> list[list[Any]]:
-    """For each event, the notifications that a client receives, without the members that all share."""
+    """Return for each event the notifications that a client receives, without the common members."""
     return [[_plain(text) for text in texts(view.encode(record(event, seq)))] for event, seq in events]
 
 

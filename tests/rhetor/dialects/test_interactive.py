@@ -79,7 +79,7 @@ def test_a_reader_between_the_two_frames_of_a_failure_receives_the_second() -> N
 FOLDED = {"type": "folded", "turn_id": "t_1", "data": {"from_seq": 13, "to_seq": 14}}
 
 
-def test_a_folded_answer_comes_whole_with_the_final_chunk() -> None:
+def test_a_folded_answer_is_sent_whole_with_the_final_chunk() -> None:
     accepted, started, _, _, usage, done = VIEWS["a turn"]["events"]
     events = [(accepted, 11), (started, 12), (FOLDED, 14), (usage, 15), (done, 16)]
     [chunk] = [frame["params"] for frames in told(LoopView(), events) for frame in frames]

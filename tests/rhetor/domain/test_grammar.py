@@ -1,4 +1,4 @@
-"""The grammar of lines: each rule of the shell's page by example, and what holds for every text."""
+"""The grammar of lines: an example of each rule of the shell's page, and properties of any text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def apollo(text: str = "", **options: object) -> Call:
 # -- stages -----------------------------------------------------------------------------------------------
 
 
-def test_a_pipeline_splits_at_pipes_and_keeps_each_stage_as_it_was_written() -> None:
+def test_a_pipeline_is_split_at_pipes_and_keeps_the_text_of_each_stage() -> None:
     parsed = parse('echo  "Design a cache" | athena | apollo -s 5')
     assert parsed == Pipeline([Stage('echo  "Design a cache"'), Stage("athena"), Stage("apollo -s 5")])
 
@@ -72,11 +72,11 @@ def test_a_pipeline_splits_at_pipes_and_keeps_each_stage_as_it_was_written() -> 
         ("sort < f|apollo", ["sort < f", "apollo"]),
     ],
 )
-def test_what_the_users_shell_binds_stays_in_one_stage(line: str, expected: list[str]) -> None:
+def test_a_construct_of_the_users_shell_stays_in_one_stage(line: str, expected: list[str]) -> None:
     assert stages(line) == expected
 
 
-def test_a_stage_says_its_word_and_arguments_without_quotes() -> None:
+def test_a_stage_has_its_word_and_arguments_without_quotes() -> None:
     parsed = parse("'list' type \"greek\" > f | x")
     assert isinstance(parsed, Pipeline)
     stage = parsed.stages[0]
@@ -84,14 +84,14 @@ def test_a_stage_says_its_word_and_arguments_without_quotes() -> None:
     assert (stage.word, stage.arguments) == ("list", ["type", "greek", "f"])
 
 
-def test_a_group_is_all_of_its_targets() -> None:
+def test_a_group_has_all_of_its_targets() -> None:
     group = Group([Target("apollo"), Target("code-analysis", "capability"), Target("reviewers", "team")])
     assert parse("{apollo| @code-analysis |team:reviewers} | prometheus") == Pipeline(
         [group, Stage("prometheus")]
     )
 
 
-def test_files_stand_in_front_and_at_the_end() -> None:
+def test_files_are_at_the_start_and_at_the_end_of_a_line() -> None:
     assert parse("< in.txt apollo | athena > 'out put'") == Pipeline(
         [Stage("apollo"), Stage("athena")], "in.txt", Sink("out put")
     )
@@ -123,7 +123,7 @@ def test_other_redirections_stay_with_the_program(line: str) -> None:
         ("claude-code_2.1 hi", Call(Target("claude-code_2.1"), "hi")),
     ],
 )
-def test_the_text_of_a_call(line: str, expected: Call) -> None:
+def test_a_call_has_the_text_after_its_name(line: str, expected: Call) -> None:
     assert call(line) == expected
 
 
@@ -162,11 +162,11 @@ def test_the_text_of_a_call(line: str, expected: Call) -> None:
         ("-5 + - 3", apollo("-5 + - 3")),
     ],
 )
-def test_options_stand_before_or_after_the_text(words: str, expected: Call) -> None:
+def test_options_come_before_or_after_the_text(words: str, expected: Call) -> None:
     assert call(f"apollo {words}") == expected
 
 
-def test_the_words_of_an_argv_follow_the_same_rules_and_are_taken_as_they_are() -> None:
+def test_arguments_follow_the_same_rules_without_unquoting() -> None:
     assert parse_words(["-s", "5", 'say "a  | b" > c', "-x"]) == (
         Options(context_window=5, execute=True),
         'say "a  | b" > c',
@@ -175,14 +175,14 @@ def test_the_words_of_an_argv_follow_the_same_rules_and_are_taken_as_they_are() 
     assert parse_words([]) == (Options(), "")
 
 
-def test_the_options_an_argv_begins_with() -> None:
+def test_leading_options_are_counted() -> None:
     assert leading_options(["--quiet", "-s", "5", "apollo", "-x"]) == (
         Options(quiet=True, context_window=5),
         3,
     )
 
 
-def test_options_over_others_keep_what_they_do_not_say() -> None:
+def test_options_laid_over_others_keep_unset_ones() -> None:
     assert Options(timeout=1.0).over(Options(timeout=2.0, quiet=True)) == Options(timeout=1.0, quiet=True)
 
 
@@ -198,11 +198,13 @@ def test_options_over_others_keep_what_they_do_not_say() -> None:
         ("a,team:t -s=5 << hi --quiet", "a,team:t", "hi", Options(context_window=5, quiet=True)),
     ],
 )
-def test_a_broadcast(line: str, targets: str, text: str, options: Options) -> None:
+def test_a_broadcast_has_targets_text_and_options(
+    line: str, targets: str, text: str, options: Options
+) -> None:
     assert parse(line) == Broadcast(parse_targets(targets), text, options)
 
 
-# -- refusals ---------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_a_broadcast(line: str, targets: str, text: str, options: Options) -> No
         ("a,b << x; list", 9, "an unquoted ; is not text here"),
     ],
 )
-def test_a_line_that_does_not_hold_names_its_column(line: str, column: int, says: str) -> None:
+def test_an_invalid_line_raises_with_its_column(line: str, column: int, says: str) -> None:
     with pytest.raises(GrammarError) as refused:
         parse(line)
     assert (refused.value.column, says in refused.value.message) == (column, True)
@@ -278,9 +280,7 @@ def test_a_line_that_does_not_hold_names_its_column(line: str, column: int, says
         ("@ hi", 1, "cannot be the name"),
     ],
 )
-def test_a_stage_that_cannot_be_a_call_is_refused_only_when_asked_to_be_one(
-    line: str, column: int, says: str
-) -> None:
+def test_a_stage_that_is_not_a_call_raises_only_when_read_as_one(line: str, column: int, says: str) -> None:
     parsed = parse(line)
     assert isinstance(parsed, Pipeline) and isinstance(parsed.stages[0], Stage)
     with pytest.raises(GrammarError) as refused:
@@ -291,13 +291,13 @@ def test_a_stage_that_cannot_be_a_call_is_refused_only_when_asked_to_be_one(
 @pytest.mark.parametrize(
     ("line", "unfinished"), [('a "b', True), ("a |", True), ("a | > f", False), ("| a", False)]
 )
-def test_only_what_more_text_could_finish_is_unfinished(line: str, unfinished: bool) -> None:
+def test_only_a_line_that_more_text_can_complete_is_unfinished(line: str, unfinished: bool) -> None:
     with pytest.raises(GrammarError) as refused:
         parse(line)
     assert refused.value.unfinished is unfinished
 
 
-def test_an_option_of_an_argv_that_does_not_hold_is_refused() -> None:
+def test_an_invalid_option_among_arguments_raises() -> None:
     with pytest.raises(GrammarError, match="unknown option --bogus"):
         parse_words(["--quiet", "--bogus", "hi"])
     with pytest.raises(GrammarError, match="-d needs a value"):
@@ -309,7 +309,7 @@ def test_parsed_values_are_frozen() -> None:
         Sink("f").path = "g"
 
 
-# -- for every text ---------------------------------------------------------------------------------------
+# -- properties of any text ------------------------------------------------------------------------------
 
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True)
 targets = st.builds(Target, names, st.sampled_from(["peer", "capability", "team"]))
@@ -356,7 +356,7 @@ def test_a_printed_line_parses_to_itself(made: Pipeline | Broadcast) -> None:
 @given(raw_lines | st.text(max_size=30))
 @example("< $(x apollo $(a | b)")
 @example("a \\")
-def test_any_text_is_a_line_that_prints_to_itself_or_an_error_within_it(line: str) -> None:
+def test_any_text_is_a_line_that_round_trips_or_an_error_with_its_column(line: str) -> None:
     try:
         parsed = parse(line)
     except GrammarError as error:
@@ -367,10 +367,10 @@ def test_any_text_is_a_line_that_prints_to_itself_or_an_error_within_it(line: st
     for stage in parsed.stages if isinstance(parsed, Pipeline) else ():
         if isinstance(stage, Stage):
             assert stage.raw in line
-            assert_reads_as_a_call_or_says_where_not(stage, line)
+            assert_is_a_call_or_raises_with_its_column(stage, line)
 
 
-def assert_reads_as_a_call_or_says_where_not(stage: Stage, line: str) -> None:
+def assert_is_a_call_or_raises_with_its_column(stage: Stage, line: str) -> None:
     try:
         made = stage.call()
     except GrammarError as error:
@@ -380,7 +380,7 @@ def assert_reads_as_a_call_or_says_where_not(stage: Stage, line: str) -> None:
 
 
 @given(st.lists(raw_lines | st.text(max_size=8), max_size=6))
-def test_any_argv_is_options_and_text_or_an_error_within_it(words: list[str]) -> None:
+def test_any_arguments_are_options_and_text_or_an_error(words: list[str]) -> None:
     try:
         parse_words(words)
     except GrammarError as error:
@@ -388,7 +388,7 @@ def test_any_argv_is_options_and_text_or_an_error_within_it(words: list[str]) ->
 
 
 @given(st.text(max_size=12))
-def test_any_text_is_targets_or_an_error_within_it(text: str) -> None:
+def test_any_text_is_targets_or_an_error_with_its_column(text: str) -> None:
     try:
         parsed = parse_targets(text)
     except GrammarError as error:
@@ -400,7 +400,7 @@ def test_any_text_is_targets_or_an_error_within_it(text: str) -> None:
 @pytest.mark.parametrize(
     "line", ["a $(" * 20_000, "a" + " -x -s" * 20_000, "a " + "`" * 20_001, "{(" * 20_000]
 )
-def test_a_long_line_takes_time_in_proportion(line: str) -> None:
+def test_a_long_line_is_parsed_in_linear_time(line: str) -> None:
     try:
         parsed = parse(line)
     except GrammarError:
@@ -409,7 +409,7 @@ def test_a_long_line_takes_time_in_proportion(line: str) -> None:
     parsed.stages[0].call()
 
 
-def test_importing_the_grammar_imports_nothing_that_is_slow() -> None:
+def test_importing_the_grammar_imports_no_slow_module() -> None:
     slow = "{'re', 'typing', 'dataclasses', 'enum', 'collections', 'json'}"
     program = f"import sys, rhetor.domain.grammar; sys.exit(bool({slow} & set(sys.modules)) * 3)"
     assert (

@@ -1,4 +1,4 @@
-"""What a peer was like lately."""
+"""Recent statistics of a peer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_rates_and_times_are_means_over_the_turns() -> None:
     assert (stats.success_rate, stats.avg_response_time) == (0.5, 2.0)
 
 
-def test_turns_that_a_person_ended_do_not_count() -> None:
+def test_turns_interrupted_by_a_person_do_not_count() -> None:
     assert after(TurnCancelled("me"), TurnInterrupted("because")) == PeerStats()
 
 
@@ -44,7 +44,7 @@ def test_the_cost_covers_only_turns_with_a_known_price() -> None:
     assert stats.cost_per_1k_tokens == "0.003000"
 
 
-def test_old_turns_fade() -> None:
+def test_old_turns_lose_weight() -> None:
     stats = after(FAILED, FAILED).after(answered(1.0), HALF_LIFE_MS)
     assert stats.success_rate == pytest.approx(0.5)
 

@@ -43,7 +43,7 @@ def test_a_tool_without_a_name_is_never_allowed() -> None:
     ("options", "chosen"),
     [
         ((ALWAYS, ONCE, NO), "once"),
-        ((ALWAYS, NO), None),  # what it would grant is more than was asked for
+        ((ALWAYS, NO), None),  # the option would grant more than was requested
         ((ONCE, PermissionOption("other", "Another", "allow_once"), NO), None),
         ((), None),
     ],

@@ -1,4 +1,4 @@
-"""What may run of a plan, and what a step is told."""
+"""Which steps of a plan can run, and what a step receives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.scripted import PEERS
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    """Graphs without a circle: a step needs only steps before it; their order is then shuffled."""
+    """Draw plans without a cycle: each step needs only earlier steps, then the order is shuffled."""
     count = draw(st.integers(1, 8))
     steps = [
         Step(f"s{n}", "apollo", "x", tuple(f"s{m}" for m in range(n) if draw(st.booleans())))
@@ -47,7 +47,7 @@ def test_every_step_ends_once_and_runs_after_its_needs(plan: Plan, data: st.Data
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_an_answer_stands_whole_between_its_fence_lines(words: str, answer: str) -> None:
+def test_an_answer_is_complete_between_its_fence_lines(words: str, answer: str) -> None:
     message = compose(words, [("s1", Answer("Athena", answer))], "n0nce")
     fenced = f"[From Athena]\n--- n0nce ---\n{answer}\n--- n0nce ---"
     assert fenced in message

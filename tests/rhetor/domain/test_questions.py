@@ -23,13 +23,13 @@ KEY = Question("k", "Key", "Which key?", secret=True)
         ({"1": "green"}, "green"),
     ],
 )
-def test_a_question_may_be_named_in_several_ways_and_a_text_may_be_its_answer(
+def test_a_question_has_several_names_and_accepts_a_text(
     given: dict[str, list[str] | str], expected: list[str] | str
 ) -> None:
     assert checked([COLOUR], given) == {"c": expected}
 
 
-def test_every_question_has_its_answer_and_a_secret_one_is_not_shown() -> None:
+def test_every_question_needs_an_answer_and_a_secret_one_is_not_shown() -> None:
     answers = checked([COLOUR, SIZES, KEY], {"c": ["Red"], "s": ["L", "S", "L"], "k": ["abc"]})
     assert answers == {"c": ["Red"], "s": ["L", "S"], "k": "abc"}
     assert shown([COLOUR, SIZES, KEY], answers) == {"c": ["Red"], "s": ["L", "S"], "k": HIDDEN}
@@ -47,7 +47,7 @@ def test_every_question_has_its_answer_and_a_secret_one_is_not_shown() -> None:
         ({"c": ["Red"], "Colour": ["Red"], "s": ["S"]}, "'c' is answered twice"),
     ],
 )
-def test_an_answer_that_is_none_is_rejected(given: dict[str, list[str] | str], why: str) -> None:
+def test_an_invalid_answer_is_rejected(given: dict[str, list[str] | str], why: str) -> None:
     with pytest.raises(Unprocessable, match=why):
         checked([COLOUR, SIZES], given)
 

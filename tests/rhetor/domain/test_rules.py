@@ -1,4 +1,4 @@
-"""Routes in routes, and forwards that come back."""
+"""Nested routes, and forwards that form a cycle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_an_inner_route_is_replaced_by_its_hops_with_the_outer_purpose() -> None
     )
 
 
-def test_a_route_through_itself_is_rejected_with_its_circle() -> None:
+def test_a_route_through_itself_is_rejected_with_its_cycle() -> None:
     routes = {"two": route("two", "route:three"), "three": route("three", "a", "route:one")}
     with pytest.raises(Unprocessable) as refused:
         flattened(route("one", "route:two"), routes)
@@ -47,7 +47,7 @@ def test_the_number_of_hops_is_bounded() -> None:
         flattened(routes["r19"], routes)
 
 
-def test_a_circle_of_forwards_is_found_from_each_of_its_peers() -> None:
+def test_a_cycle_of_forwards_is_found_from_each_of_its_peers() -> None:
     forwards = {"a": "b", "b": "c", "c": "a", "outside": "b", "x": "terminal"}
     assert circle("a", forwards) == ("a", "b", "c", "a")
     assert circle("c", forwards) == ("c", "a", "b", "c")

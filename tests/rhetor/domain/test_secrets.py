@@ -1,4 +1,4 @@
-"""Known secrets are masked in text, in bytes, and across the borders of pieces."""
+"""Known secrets are masked in text, in bytes, and across chunks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECRETS = Secrets([KEY, "sk-other-99"])
 TEXT = f"your key is {KEY}, or sk-, or sk-other-99."
 
 
-def test_a_secret_is_masked_wherever_it_is_cut() -> None:
+def test_a_secret_is_masked_in_any_chunking() -> None:
     expected = f"your key is {MASK}, or sk-, or {MASK}."
     assert SECRETS.mask(TEXT) == expected
     for cut in range(len(TEXT) + 1):
@@ -23,20 +23,20 @@ def test_a_secret_is_masked_wherever_it_is_cut() -> None:
     assert "".join(map(one_by_one.feed, TEXT)) + one_by_one.finish() == expected
 
 
-def test_only_what_may_begin_a_secret_is_held_back() -> None:
+def test_only_a_possible_beginning_of_a_secret_is_held_back() -> None:
     masked = MaskedText(SECRETS)
     assert [masked.feed("a s"), masked.feed("k"), masked.feed("!"), masked.finish()] == ["a ", "", "sk!", ""]
 
 
 @given(st.lists(st.sampled_from([*KEY[:4], KEY[:5], KEY[5:], KEY, "x", "sk-other", "-99"]), max_size=12))
-def test_pieces_give_the_same_as_the_whole(pieces: list[str]) -> None:
+def test_chunks_give_the_same_text_as_the_whole(pieces: list[str]) -> None:
     masked = MaskedText(SECRETS)
     said = "".join(map(masked.feed, pieces)) + masked.finish()
     assert KEY not in said and "sk-other-99" not in said
     assert said == SECRETS.mask("".join(pieces))
 
 
-def test_a_secret_is_masked_in_json_too() -> None:
+def test_a_secret_is_masked_in_json() -> None:
     import json
 
     assert json.loads(SECRETS.mask_json(json.dumps({"text": TEXT}).encode())) == {"text": SECRETS.mask(TEXT)}
@@ -56,5 +56,5 @@ def test_a_secret_is_masked_in_json_too() -> None:
         ("PATH", "sk-12345678", False),
     ],
 )
-def test_the_name_and_the_value_tell_what_is_secret(name: str, value: str, is_secret: bool) -> None:
+def test_a_variable_is_secret_by_its_name_and_value(name: str, value: str, is_secret: bool) -> None:
     assert secret_values({name: value}) == ([value] if is_secret else [])

@@ -1,4 +1,4 @@
-"""A turn unfolds in one way, whatever order outputs come in."""
+"""A turn has the same states and events in whatever order outputs arrive."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_turn_ends_once_with_its_whole_answer(outputs: list[Output]) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "refusal"])
-def test_an_answer_that_was_withheld_fails_and_one_that_was_cut_does_not(reason: str) -> None:
+def test_a_withheld_answer_fails_the_turn_and_a_truncated_one_does_not(reason: str) -> None:
     turn = started()
     turn.step(Text("\n"))
     *_, end = turn.step(Done(reason))

@@ -241,7 +241,7 @@ async def test_output_that_is_being_stored_is_kept_if_the_turn_is_stopped() -> N
         assert _answer_in(await home.log(session.id)) == "some text"
 
 
-async def test_the_steps_of_a_plan_wait_for_a_store_that_refuses() -> None:
+async def test_the_steps_of_a_plan_wait_while_the_store_rejects_commits() -> None:
     store = RefusingStore()
     async with house(store=store) as home:
         store.tasks = "step "
@@ -252,7 +252,7 @@ async def test_the_steps_of_a_plan_wait_for_a_store_that_refuses() -> None:
         assert store.faults == {"page": [], "commit": []}
 
 
-async def test_a_caller_gets_the_answer_although_the_store_could_not_be_read_for_a_moment() -> None:
+async def test_a_caller_gets_the_answer_after_a_brief_failure_of_store_reads() -> None:
     store, hold = RefusingStore(), asyncio.Event()
     async with house([hold, Text("done"), Done()], store=store) as home:
         accepted = await home.send(target="apollo", content="go")

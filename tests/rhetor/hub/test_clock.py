@@ -1,4 +1,4 @@
-"""What has expired does not depend on a clock that is set while the hub runs."""
+"""Expiry does not depend on clock changes while the hub runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DAY = 86_400_000
 
 
 class Clocks:
-    """A clock that can be set, and the time that has really passed."""
+    """A clock that can be set, and the time that has actually passed."""
 
     def __init__(self) -> None:
         self.wall = 1_700_000_000_000
@@ -43,7 +43,7 @@ def test_the_time_since_a_moment_does_not_change_when_the_clock_is_set(jump: int
     assert ids.since(third) == 7
 
 
-def test_a_small_correction_of_the_clock_is_not_taken_for_a_jump() -> None:
+def test_a_small_correction_of_the_clock_does_not_count_as_a_jump() -> None:
     clocks = Clocks()
     ids = Ids(lambda: clocks.wall, lambda: clocks.real)
     at = ids.now()

@@ -1,4 +1,4 @@
-"""How often one message is delivered: the count of its deliveries, and what it is limited to."""
+"""How often one message is delivered: counting its deliveries, and the limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_deliveries_of_one_message_are_counted_up_to_the_limit() -> None:
         assert causes == [Cause("another", 1)]
 
 
-def test_what_was_not_delivered_does_not_count() -> None:
+def test_a_failed_delivery_does_not_count() -> None:
     deliveries = Deliveries()
     with pytest.raises(OSError), deliveries.counted(Cause("m"), 1, 1):
         raise OSError
@@ -29,6 +29,6 @@ def test_what_was_not_delivered_does_not_count() -> None:
         assert causes == [Cause("m", 1)]
 
 
-def test_a_new_count_goes_on_from_the_number_that_a_message_carries() -> None:
+def test_a_new_count_continues_from_the_number_in_the_message() -> None:
     with pytest.raises(FanoutLimit), Deliveries().counted(Cause("m", 3), 1, 3):
         pass

@@ -28,7 +28,7 @@ def test_a_new_configuration_replaces_configured_peers_and_keeps_announced_ones(
     assert peers.get("box") == specialist("box")
 
 
-def test_a_new_configuration_replaces_configured_teams_and_keeps_teams_added_at_run_time() -> None:
+def test_a_new_configuration_replaces_only_configured_teams() -> None:
     peers = Peers([specialist("a"), specialist("b")], {"old": ["a"]})
     peers.put_team("made", ["b"])
     peers.put_team("both", ["b"])

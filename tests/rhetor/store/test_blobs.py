@@ -1,4 +1,4 @@
-"""Binary content as files: whole or not there, kept once, and nothing else reached by a name."""
+"""Binary content as files: complete or absent, stored once, and an id reaches no other file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def test_the_same_bytes_kept_at_once_are_one_file(tmp_path: Path) -> None:
+async def test_the_same_bytes_stored_concurrently_are_one_file(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path / "blobs")
     assert set(await asyncio.gather(*(blobs.keep(CONTENT) for _ in range(10)))) == {ID}
     assert names(tmp_path / "blobs") == [ID]
@@ -51,7 +51,7 @@ async def test_a_blob_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> N
             await FileBlobs(tmp_path / folder).keep(CONTENT)
     blobs = FileBlobs(tmp_path / "blobs")
     (tmp_path / "blobs").mkdir()
-    (tmp_path / "blobs" / ID).symlink_to(tmp_path / "nowhere")  # a name that leads nowhere is taken over
+    (tmp_path / "blobs" / ID).symlink_to(tmp_path / "nowhere")  # a dangling link is replaced
     await blobs.keep(CONTENT)
     assert names(tmp_path / "blobs") == [ID]
     assert await blobs.read(ID) == CONTENT

@@ -1,4 +1,4 @@
-"""Payloads as they are stored. What older hubs have stored, and the keys made of commands, stay the same."""
+"""The stored form of payloads. Data stored by older hubs, and keys derived from commands, stay valid."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_stream_keeps_its_newest_records_within_its_bounds() -> None:
     assert (numbers(tail, 3), numbers(tail, 2)) == ([4, 5], None)
 
 
-def test_the_newest_record_stays_however_large_it_is() -> None:
+def test_the_newest_record_is_kept_whatever_its_size() -> None:
     tail = Tail(stream_bytes=10, total_bytes=10)
     fill(tail, 1, 2, text="x" * 100)
     assert numbers(tail, 1) == [2]

@@ -22,7 +22,7 @@ def said(outputs: list[Output]) -> str:
     return "".join(output.text for output in outputs if isinstance(output, Text))
 
 
-async def test_the_answer_says_what_it_is_and_comes_in_several_chunks_at_no_cost() -> None:
+async def test_the_answer_names_the_offline_model_and_has_several_free_chunks() -> None:
     driver = OfflineDriver()
     outputs, failure = await turn(await driver.open(APOLLO), "Design a cache")
     assert failure is None

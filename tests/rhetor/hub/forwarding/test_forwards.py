@@ -49,7 +49,7 @@ async def terminal(home: House, name: str = "jill") -> Terminal:
 
 
 async def payloads(store: Store, stream: str, kind: type[ev.Payload], count: int) -> list[Any]:
-    """The first so many of that kind in the stream."""
+    """Return the first `count` payloads of that kind in the stream."""
     head = await store.head(stream)
     assert head is not None
     found: list[Any] = []
@@ -116,7 +116,7 @@ async def test_a_forwarded_answer_is_attributed_and_cannot_forge_its_fence() -> 
 
 
 async def heard_in(home: House, source: str = "apollo", *but: str | None) -> str:
-    """The session in which a peer hears what is forwarded to it."""
+    """Return the session in which a peer receives what is forwarded to it."""
     while (session := forward_of(home.hub.state, ME, source).session_id) in (None, *but):
         heard = home.hub.state.notifier.next()
         if forward_of(home.hub.state, ME, source).session_id in (None, *but):
@@ -191,7 +191,7 @@ async def test_the_hop_limit_is_configurable() -> None:
 
 
 async def test_a_loop_over_a_team_ends_at_the_fanout_limit_with_an_error() -> None:
-    """Two members that forward to their own team would make 2 + 4 + 8 + … turns of one message."""
+    """Two members that forward to their own team would start 2 + 4 + 8 + … turns for one message."""
     async with house(limits=Limits(fanout=20, hops=64)) as home:
         for source in ("apollo", "athena"):
             await home.execute(PutForward(source, "team:reviewers"))
@@ -203,13 +203,13 @@ async def test_a_loop_over_a_team_ends_at_the_fanout_limit_with_an_error() -> No
 
 
 async def at_rest(home: House) -> None:
-    """Until no turn runs and no answer is to be forwarded."""
+    """Wait until no turn runs and no answer is due to be forwarded."""
     while home.hub.state.running or not await nothing_is_due(home):  # noqa: ASYNC110  # nothing tells of both
         await asyncio.sleep(0.01)
 
 
 async def failures(store: Store) -> list[str]:
-    """The codes of all failures of forwards and of turns, in all sessions."""
+    """Return the codes of all failed forwards and turns, in all sessions."""
     found: list[str] = []
     for row in await store.find("session", limit=1000):
         head = await store.head(row.id)
@@ -266,7 +266,7 @@ async def test_a_failed_forward_is_reported_in_the_stream_of_the_answer() -> Non
 
 
 class Stalling(SqliteStore):
-    """Refuses what would take a mark away, as a disk that is full from a certain moment on."""
+    """Rejects commits that would delete a delivery, like a disk that fills up at some point."""
 
     async def commit(self, stream: str, drafts: Sequence[Draft], **more: Any) -> Any:
         if any(kind == DELIVERY for kind, _ in more.get("drop", ())):
@@ -296,8 +296,8 @@ async def test_after_a_crash_the_next_hub_delivers_a_forwarded_answer_once(tmp_p
 
 
 class Lagging(MemoryStore):
-    """Readers of the log see `shown` events of a stream, and more when the test says so: the catalog may be
-    ahead of them."""
+    """Readers of the log see only the first `shown` events of a stream, as if the catalog was ahead of the
+    log."""
 
     def __init__(self) -> None:
         super().__init__(clock=lambda: 1)

@@ -70,7 +70,7 @@ async def test_after_a_failed_hop_no_later_peer_is_called() -> None:
         ]
 
 
-async def test_a_route_may_lead_through_another_one_a_team_and_a_capability() -> None:
+async def test_a_route_can_contain_another_route_a_team_and_a_capability() -> None:
     async with house() as home:
         await home.execute(PutRoute("inner", (Hop("team:reviewers"),)))
         await home.execute(
@@ -144,7 +144,7 @@ async def test_an_invalid_command_is_rejected(command: Command, refused: type[Ex
         assert routes_of(home.hub.state, ME) == []
 
 
-async def test_a_route_that_would_close_a_circle_is_rejected() -> None:
+async def test_a_route_that_would_close_a_cycle_is_rejected() -> None:
     async with house() as home:
         await home.execute(PutRoute("a", (Hop("apollo"),)))
         await home.execute(PutRoute("b", (Hop("route:a"),)))

@@ -76,7 +76,7 @@ async def test_a_member_cannot_forge_the_part_of_another_one() -> None:
         assert end.text.count("[ From Athena]\n") == 4
 
 
-async def test_a_team_with_more_members_than_deliveries_is_not_asked_at_all() -> None:
+async def test_a_team_with_more_members_than_deliveries_gets_no_message() -> None:
     async with house(limits=Limits(fanout=1)) as home:
         end = await home.end_of(await home.send(target=TEAM, content="hi"))
         assert isinstance(end, ev.TurnFailed)

@@ -87,7 +87,7 @@ async def test_a_client_that_reconnects_during_the_last_turn_keeps_the_session()
         other = await started(home)
         with lease(state, other):
             pass
-        await ended(home, other)  # by then the first session's time is over, too
+        await ended(home, other)  # by then, the first session's TTL is over, too
         with lease(state, session):
             go.set()
             await home.end_of(accepted)

@@ -129,7 +129,7 @@ async def test_messages_to_a_busy_session_wait_and_run_in_order_of_acceptance() 
 
 
 class Unhurried(MemoryStore):
-    """Everything takes its time, and no two things the same."""
+    """A store whose calls take varying times."""
 
     def __init__(self) -> None:
         super().__init__(clock=lambda: 1_700_000_000_000)
@@ -150,7 +150,7 @@ class Unhurried(MemoryStore):
         return committed
 
 
-async def test_a_queued_turn_has_its_place_among_the_waiting_ones_also_if_the_session_is_paused() -> None:
+async def test_a_queued_turn_has_its_place_in_the_queue_even_in_a_paused_session() -> None:
     gate = asyncio.Event()
     async with house([Text("first"), gate, Done()]) as home:
         idle = await home.execute(StartSession("apollo"))
@@ -334,12 +334,12 @@ async def test_history_and_search_cover_exactly_the_callers_own_messages() -> No
         hits = await history.search(state, ME, "bird cache", 10)
         assert {(peer, hit.role) for hit, peer in hits} == {("athena", "user"), ("athena", "assistant")}
         assert not [hit for hit, _ in await history.search(state, ME, "their", 10)]
-        for n in range(12):  # better matches than one's own, and more of them than were asked for
+        for n in range(12):  # better matches than the caller's own, and more of them than the limit
             await home.end_of(await home.hub.execute(OTHER, SendMessage(f"cache {n}", "apollo")))
         assert [peer for _, peer in await history.search(state, ME, "cache", 1)] == ["athena"]
 
 
-async def test_a_list_of_sessions_has_as_many_as_exist_whatever_else_was_used_since() -> None:
+async def test_a_list_of_sessions_is_complete_whatever_was_used_since() -> None:
     async with house() as home:
         state = home.hub.state
         own: list[str] = []

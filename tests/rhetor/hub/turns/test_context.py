@@ -228,7 +228,7 @@ async def test_purposes_of_peers_and_terminals_survive_a_restart(tmp_path: Path)
         await store.aclose()
 
 
-async def test_removing_a_terminal_removes_its_purpose_and_an_orphaned_purpose_can_be_removed() -> None:
+async def test_a_purpose_is_removed_with_its_terminal_and_an_orphaned_one_can_be() -> None:
     async with house() as home:
         purposes = home.hub.state.routing_table.purposes
         await home.execute(PutTerminal("jill"))

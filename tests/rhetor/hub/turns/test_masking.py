@@ -23,7 +23,7 @@ async def logged(home: House, content: str = "hi") -> tuple[ev.TurnEnd, list[ev.
 
 
 @pytest.mark.parametrize("cut", range(1, len(KEY)))
-async def test_a_key_in_an_answer_is_masked_wherever_it_is_cut(cut: int) -> None:
+async def test_a_key_in_an_answer_is_masked_in_any_chunking(cut: int) -> None:
     said = [Text("it is " + KEY[:cut]), Text(KEY[cut:] + " s"), Done()]
     async with house(said, secrets=Secrets([KEY])) as home:
         end, payloads = await logged(home)
@@ -45,10 +45,10 @@ async def test_a_key_is_in_no_event_of_a_turn(said: Sequence[Output]) -> None:
         _, payloads = await logged(home, f"my key is {KEY}")
         assert KEY not in repr(payloads)
         assert repr(payloads).count(MASK) >= 2
-        assert home.driver.heard[0][1] == f"my key is {KEY}"  # the peer gets what it was sent
+        assert home.driver.heard[0][1] == f"my key is {KEY}"  # the peer receives the unmasked message
 
 
-async def test_what_was_held_back_is_logged_when_the_turn_fails() -> None:
+async def test_text_held_back_is_logged_when_the_turn_fails() -> None:
     async with house([Text("answers"), ProviderFailed("gone")], secrets=Secrets(["s" + KEY])) as home:
         _, payloads = await logged(home)
         assert [p.text for p in payloads if isinstance(p, ev.OutputPartial)] == ["answers"]

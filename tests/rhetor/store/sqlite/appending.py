@@ -1,8 +1,8 @@
-"""A process for `test_durability`: appends without end and prints each append that was acknowledged.
+"""A process for `test_durability`: appends for ever and prints each append that was acknowledged.
 
     python -m tests.rhetor.store.sqlite.appending database
 
-A line is `<stream> <number> <text>`. Each append also puts a row and an offset that say the same number.
+A line is `<stream> <number> <text>`. Each append also writes a row and an offset with the same number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process for `test_durability`: appends before, while and after fsync fails, and says how it went.
+"""A process for `test_durability`: appends before, while and after fsync fails, and prints the results.
 
 FSYNC_FAILS=file python -m tests.rhetor.store.sqlite.failing_fsync database recover|die
 """

@@ -1,9 +1,9 @@
-"""A process for `test_durability`: appends while fsync is held back, and says what got out.
+"""A process for `test_durability`: appends while fsync is blocked, and prints what became visible.
 
     FSYNC_GATE=file FSYNC_WAITS=descriptor \\
         python -m tests.rhetor.store.sqlite.held_fsync database tail|no-tail
 
-Prints one JSON object while fsync is held, another once it was released (by whoever reads the first).
+Prints one JSON object while fsync is blocked, and another after the reader of the first has released it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMITS = 20
 
 
 class Observed:
-    """What a caller, a waiter, a follower and readers can see of commits 2…"""
+    """What a caller, a waiter, a follower and readers can see of commits from the second one on."""
 
     def __init__(self, store: SqliteStore, epoch: str) -> None:
         self.store = store
@@ -58,7 +58,7 @@ class Observed:
 
 
 async def first_wait(descriptor: int) -> None:
-    """Until a call of fsync waits at the gate."""
+    """Wait until a call of fsync waits at the gate."""
     waits = asyncio.Event()
     asyncio.get_running_loop().add_reader(descriptor, waits.set)
     async with asyncio.timeout(20):
@@ -86,13 +86,13 @@ async def main(path: str, tail: str) -> None:
     if tail != "tail":
         await store.commit(
             "other", []
-        )  # the one stream that stays in the tail: all of `s` is read from the file
+        )  # the only stream that stays in the tail, so that all of `s` is read from the file
     observed = Observed(store, done.epoch)
     await asyncio.sleep(0)
     hold_fsync()
     observed.begin()
     await first_wait(reading)
-    # Each look goes through reader threads and many turns of the loop: all that could get out has time to.
+    # each look goes through reader threads and many loop turns, so that everything has time to become visible
     looks = [await observed.look() for _ in range(20)]
     say({key: max(look[key] for look in looks) for key in looks[0]})
     await observed.until_all_is_out()

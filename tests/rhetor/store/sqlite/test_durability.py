@@ -1,4 +1,4 @@
-"""What was acknowledged or shown is on the disk: tried with real processes, kills and a real fsync."""
+"""Everything that was acknowledged or shown is on the disk: tested with real processes, kills and fsync."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KILLS = scaled(50, 10)
 
 @pytest.fixture(scope="module")
 def gate_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = needs("cc")  # builds the library that holds fsync back
+    compiler = needs("cc")  # builds the library that blocks fsync
     library = tmp_path_factory.mktemp("gate") / "fsync_gate.so"
     source = Path(__file__).with_name("fsync_gate.c")
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
@@ -37,7 +37,7 @@ def gate_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("tail", ["tail", "no-tail"])
-def test_with_fsync_held_back_no_reply_no_frame_and_no_wake_up_gets_out(
+def test_while_fsync_is_blocked_no_commit_is_visible_to_anyone(
     gate_library: Path, tmp_path: Path, tail: str
 ) -> None:
     gate = tmp_path / "gate"
@@ -73,14 +73,14 @@ def failing_fsync(gate_library: Path, folder: Path, how: str) -> subprocess.Comp
 
 
 @pytest.mark.anyio
-async def test_a_refused_commit_does_not_reappear_after_a_crash(gate_library: Path, tmp_path: Path) -> None:
+async def test_a_rejected_commit_does_not_reappear_after_a_crash(gate_library: Path, tmp_path: Path) -> None:
     assert failing_fsync(gate_library, tmp_path, "die").returncode == -signal.SIGKILL
     store = await SqliteStore.open(tmp_path / "db", clock=lambda: 1)
     assert [await texts(store, stream) for stream in ("a", "b")] == [{1: "before"}, {1: "before"}]
     await store.aclose()
 
 
-def test_while_fsync_fails_appends_are_refused_and_reads_work(gate_library: Path, tmp_path: Path) -> None:
+def test_while_fsync_fails_appends_are_rejected_and_reads_work(gate_library: Path, tmp_path: Path) -> None:
     child = failing_fsync(gate_library, tmp_path, "recover")
     assert child.returncode == 0
     before = {"seq": 1, "data": {"text": "before", "channel": "answer"}}
@@ -95,7 +95,7 @@ def test_while_fsync_fails_appends_are_refused_and_reads_work(gate_library: Path
 
 
 def killed_at_random(database: Path) -> list[tuple[str, int, str]]:
-    """What a process acknowledged before it was killed after a random number of appends."""
+    """Kill a process after a random number of appends; return those that it acknowledged."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.rhetor.store.sqlite.appending", str(database)],
         cwd=ROOT,
@@ -138,7 +138,7 @@ async def texts(store: SqliteStore, stream: str) -> dict[int, str]:
 
 
 async def require_one_whole(store: SqliteStore, stream: str, count: int) -> None:
-    """The last append's event, row and offset are all there, or none of them is."""
+    """Assert that event, row and offset of the last append are all stored, or none of them."""
     head = await store.head(stream)
     if head is None:
         assert await store.get("count", stream) is None

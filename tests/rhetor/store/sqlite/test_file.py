@@ -1,4 +1,4 @@
-"""The file between two lives of the store."""
+"""The database file between closing and reopening the store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def filled(path: Path) -> SqliteStore:
     return store
 
 
-async def test_everything_is_still_there_after_a_restart(tmp_path: Path) -> None:
+async def test_everything_is_kept_after_a_restart(tmp_path: Path) -> None:
     key, row = Key("me", "k", "print", b"1"), Row("session", "s1", "x", b"{}", name="n")
     async with contextlib.AsyncExitStack() as stack:
         store = await SqliteStore.open(tmp_path / "db", clock=clock)
@@ -76,7 +76,7 @@ def modes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
 
 
-async def test_a_closed_store_leaves_files_that_only_its_owner_can_read(tmp_path: Path) -> None:
+async def test_only_the_owner_can_read_the_files_of_a_closed_store(tmp_path: Path) -> None:
     store = await filled(tmp_path / "db")
     assert set(modes(tmp_path).values()) == {0o600}
     await store.aclose()
@@ -92,7 +92,7 @@ async def test_a_database_is_open_in_one_store_at_a_time(tmp_path: Path) -> None
 
 
 async def copy_of_a_running_store(folder: Path) -> Path:
-    """What a crash would leave, with all of it in the file itself."""
+    """Return a copy of the file as a crash would leave it, with all data in the file itself."""
     store = await filled(folder / "db")
     with contextlib.closing(sqlite3.connect(folder / "db")) as other:
         other.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -129,7 +129,7 @@ async def test_after_an_unclean_stop_damage_is_reported(tmp_path: Path) -> None:
     assert damaged.value.data["path"] == str(path)
     assert damaged.value.data["findings"]
     assert path.read_bytes() == before
-    with pytest.raises(StoreDamaged):  # and again: nothing holds the file
+    with pytest.raises(StoreDamaged):  # and again: the file is not locked
         await SqliteStore.open(path, clock=clock)
 
 
@@ -184,7 +184,7 @@ async def test_an_older_database_is_migrated(tmp_path: Path) -> None:
 
 
 def database_of_schema_2(path: Path, rows: Sequence[tuple[object, ...]]) -> None:
-    """One that was closed. `rows`: kind, id, state, doc, owner, parent, name, at."""
+    """Create a cleanly closed database. `rows`: kind, id, state, doc, owner, parent, name, at."""
     with contextlib.closing(sqlite3.connect(path)) as old, old:
         old.executescript("".join(MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
         old.execute("INSERT INTO meta VALUES ('clean', 1)")
@@ -204,7 +204,7 @@ async def test_rows_of_a_database_without_versions_get_version_1(tmp_path: Path)
     await store.aclose()
 
 
-async def test_sessions_of_an_older_database_are_known_to_have_started_or_to_have_been_answered(
+async def test_sessions_of_an_older_database_get_their_started_and_answered_flags(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rhetor.db"
@@ -255,7 +255,7 @@ async def test_rows_stored_under_former_kinds_are_found(tmp_path: Path) -> None:
     await store.aclose()
 
 
-async def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path) -> None:
+async def test_a_newer_database_is_rejected_and_not_changed(tmp_path: Path) -> None:
     await (await filled(tmp_path / "db")).aclose()
     with contextlib.closing(sqlite3.connect(tmp_path / "db")) as other:
         other.execute("PRAGMA user_version = 99")
@@ -264,6 +264,6 @@ async def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path) -> No
     assert refused.value.data == {"schema": 99}
 
 
-async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused):
         await SqliteStore.open(tmp_path / "none" / "db", clock=clock)

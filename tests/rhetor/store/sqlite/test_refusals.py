@@ -1,4 +1,4 @@
-"""What a disk or a lock can do to the store: it refuses, goes on reading, and recovers by itself."""
+"""A full disk or a lock: the store rejects commits, keeps reading, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STORED = replace(ROW, version=2)
 
 
 async def open_store(folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> SqliteStore:
-    """With next to no tail: what is read, is read from the file."""
+    """Open a store with almost no tail, so that reads go to the file."""
     return await SqliteStore.open(
         folder / "db",
         clock=itertools.count(1).__next__,
@@ -43,7 +43,7 @@ def chunk(text: str) -> Draft:
 
 
 class Disk:
-    """A folder whose disk can be full."""
+    """A folder whose disk can be filled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Disk:
 
 
 class LimitedFiles(Disk):
-    """Files may not grow: what a write then meets is an I/O error, not a full disk."""
+    """Files that cannot grow: a write fails with an I/O error instead of a full disk."""
 
     def fill(self) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -89,13 +89,13 @@ def limited_files(folder: Path) -> Iterator[Disk]:
 
 
 @pytest.mark.parametrize("disk", [small_tmpfs, limited_files])
-async def test_while_the_disk_is_full_appends_are_refused_and_reads_work(
+async def test_while_the_disk_is_full_appends_are_rejected_and_reads_work(
     disk: Callable[[Path], contextlib.AbstractContextManager[Disk]], tmp_path: Path
 ) -> None:
     with disk(tmp_path) as full:
         store = await open_store(tmp_path)
         done = await store.commit("s", [chunk("before")], rows=[ROW])
-        await store.commit("other", [])  # and so the tail does not know of `s`
+        await store.commit("other", [])  # so the tail has nothing of `s`
         full.fill()
         for _ in range(3):
             outcomes = await asyncio.gather(
@@ -120,14 +120,14 @@ async def test_while_the_disk_is_full_appends_are_refused_and_reads_work(
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Somebody else's program in the middle of writing to the database."""
+    """Hold the write lock of the database like another program."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
 
 
-async def test_while_the_database_is_locked_appends_are_refused_and_reads_work(tmp_path: Path) -> None:
+async def test_while_the_database_is_locked_appends_are_rejected_and_reads_work(tmp_path: Path) -> None:
     store = await open_store(tmp_path, busy_timeout=0.05)
     done = await store.commit("s", [chunk("a")], rows=[ROW])
     with locked(tmp_path / "db"):
@@ -154,7 +154,7 @@ async def test_an_append_waits_for_a_lock_that_is_released_in_time(tmp_path: Pat
     await store.aclose()
 
 
-async def test_waiting_appends_are_bounded(tmp_path: Path) -> None:
+async def test_the_number_of_waiting_appends_is_bounded(tmp_path: Path) -> None:
     store = await open_store(tmp_path, busy_timeout=0.2)
     await store.commit("s", [])
     large = [chunk("x" * (1 << 20))]
@@ -173,7 +173,7 @@ async def test_a_bug_in_the_writer_fails_its_batch_but_not_the_store(tmp_path: P
     epochs = iter(["a" * 32])
 
     def new_epoch() -> str:
-        return next(epochs)  # StopIteration on the second: nothing that the writer knows
+        return next(epochs)  # StopIteration on the second call, which the writer does not expect
 
     store = await SqliteStore.open(tmp_path / "db", clock=lambda: 1, new_epoch=new_epoch)
     await store.commit("s", [chunk("a")])

@@ -64,7 +64,7 @@ async def filled(path: Path) -> dict[str, tuple[Head, list[Record]]]:
 
 
 def kept_of(path: Path) -> list[Path]:
-    """The damaged files that were kept."""
+    """Return the damaged files that were kept."""
     return [p for p in path.parent.glob(f"{path.name}.damaged-*") if not p.name.endswith(("-wal", "-shm"))]
 
 
@@ -74,7 +74,7 @@ def overwrite(path: Path, at: int, data: bytes) -> None:
         file.write(data)
 
 
-async def test_an_older_copy_begins_a_new_epoch_even_after_it_has_grown_past_the_cursor(
+async def test_an_older_copy_starts_a_new_epoch_even_if_it_has_grown_past_the_cursor(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "hub.db"
@@ -100,9 +100,7 @@ async def test_an_older_copy_begins_a_new_epoch_even_after_it_has_grown_past_the
 
 
 @pytest.mark.parametrize("killed", [False, True])
-async def test_a_copy_that_was_made_while_the_store_was_open_is_found_too(
-    tmp_path: Path, killed: bool
-) -> None:
+async def test_a_copy_made_while_the_store_was_open_is_detected(tmp_path: Path, killed: bool) -> None:
     path, other = tmp_path / "hub.db", tmp_path / "other"
     other.mkdir()
     async with contextlib.AsyncExitStack() as stack:
@@ -115,7 +113,7 @@ async def test_a_copy_that_was_made_while_the_store_was_open_is_found_too(
             source.backup(copy)
         await say(store, "s", "lost")
         cursor = (await history(store, "s"))[0].position
-        shutil.copy(tmp_path / "hub.db.witness", other / "hub.db.witness")  # as if it were killed now
+        shutil.copy(tmp_path / "hub.db.witness", other / "hub.db.witness")  # as if it was killed now
     place = other / "hub.db" if killed else path
     shutil.copy(tmp_path / "copy", place)
     async with opened(place) as store:
@@ -156,8 +154,8 @@ async def test_a_broken_index_is_found_after_a_clean_stop_and_nothing_is_lost(tm
     assert kept_of(path)
 
 
-async def test_of_a_damaged_page_is_read_what_can_be_read_and_the_file_is_kept(tmp_path: Path) -> None:
-    """Bytes at many offsets: what is read afterwards was there before, in the same place or another epoch."""
+async def test_readable_data_of_a_damaged_file_is_salvaged_and_the_file_kept(tmp_path: Path) -> None:
+    """Overwrite bytes at many offsets: salvaged data is unchanged, in its place or in another epoch."""
     path = tmp_path / "hub.db"
     before = await filled(path)
     sound = path.read_bytes()
@@ -175,7 +173,7 @@ async def test_of_a_damaged_page_is_read_what_can_be_read_and_the_file_is_kept(t
             reported += "was damaged" in store.notices[0]
             for stream in STREAMS:
                 head = await store.head(stream)
-                if head is None:  # nothing of it could be read
+                if head is None:  # nothing could be salvaged
                     continue
                 head, records = await history(store, stream)
                 known = {record.seq: record.data for record in before[stream][1]}
