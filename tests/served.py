@@ -168,7 +168,7 @@ class Served:
                         if wanted(payloads[-1]):
                             return payloads
         except TimeoutError:
-            raise AssertionError(f"it did not come; there was {payloads[-20:]}") from None
+            raise AssertionError(f"no matching payload; there were {payloads[-20:]}") from None
         raise AssertionError("following does not end")
 
 

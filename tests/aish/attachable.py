@@ -123,7 +123,7 @@ class Attachable:
     def view(self, number: int = 0) -> View:
         """Wait for the connection with this number, and return it."""
         with self._came:
-            assert self._came.wait_for(lambda: len(self._views) > number, TIMEOUT), "nobody attached"
+            assert self._came.wait_for(lambda: len(self._views) > number, TIMEOUT), "no client attached"
             return self._views[number]
 
     def serve(self, connection: socket.socket) -> None:

@@ -1,5 +1,5 @@
-// Following a session of the hub with a WebSocket as browsers have it, which Node's `ws` has too: it comes back
-// with its cursor whenever it is cut, and gives all events up to the session's end.
+// Follow a session of the hub with a browser's WebSocket, whose API Node's `ws` also has: reconnect with the
+// cursor after each cut, and return all events up to the end of the session.
 "use strict";
 
 function follow(WebSocket, url, options, session) {
@@ -26,7 +26,7 @@ function follow(WebSocket, url, options, session) {
           resolve(seen);
         }
       };
-      socket.onerror = () => {}; // a close follows
+      socket.onerror = () => {}; // a close event follows
       socket.onclose = () => {
         if (!over) setTimeout(connect, 20);
       };
@@ -36,7 +36,7 @@ function follow(WebSocket, url, options, session) {
   });
 }
 
-// The same with the EventSource of a browser, which comes back by itself.
+// The same with the EventSource of a browser, which reconnects by itself.
 function follow_source(EventSource, url) {
   return new Promise((resolve, reject) => {
     const seen = [];

@@ -30,7 +30,7 @@ SCRIPT = Path(__file__).with_name("follow.js")
 
 
 @dataclass
-class Watched:
+class FollowedSession:
     """A session that is followed through a relay. `address`: host and port of the relay."""
 
     home: Served
@@ -60,23 +60,23 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(folder: Path) -> AsyncIterator[Watched]:
+async def followed_session(folder: Path) -> AsyncIterator[FollowedSession]:
     async with served(folder, seconds=120.0) as home, relayed(home.port) as relay:
         home.node.addresses = Addresses(relay.port, CONSOLE)
         home.node.console = f"http://{CONSOLE}:{relay.port}"
         made = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})
-        yield Watched(home, relay, made.json["id"])
+        yield FollowedSession(home, relay, made.json["id"])
 
 
 async def test_the_websockets_library_receives_every_event_once(tmp_path: Path) -> None:
-    async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
+    async with followed_session(tmp_path) as there, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_follow(there))
         await there.talk()
         assert await following == await there.log()
         assert there.relay.made == len(CUTS)
 
 
-async def _follow(there: Watched) -> list[Any]:
+async def _follow(there: FollowedSession) -> list[Any]:
     seen: list[Any] = []
     headers = {"Authorization": f"Bearer {TOKEN}"}
     call = {"jsonrpc": "2.0", "id": 1, "method": "subscribe"}
@@ -100,7 +100,7 @@ def _is_end(event: Any) -> bool:
 
 async def test_the_ws_package_of_node_receives_every_event_once(tmp_path: Path) -> None:
     node, folder = node_with_ws()
-    async with watched(tmp_path) as there:
+    async with followed_session(tmp_path) as there:
         process = await asyncio.create_subprocess_exec(
             node,
             *(str(SCRIPT), str(folder), f"ws://{there.address}/ws/ai/apollo", TOKEN, there.session),
@@ -119,14 +119,14 @@ async def test_the_ws_package_of_node_receives_every_event_once(tmp_path: Path) 
 
 async def test_curl_receives_every_event_once(tmp_path: Path) -> None:
     curl = needs("curl")
-    async with watched(tmp_path) as there, asyncio.TaskGroup() as tasks:
+    async with followed_session(tmp_path) as there, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(_curled(curl, there))
         await there.talk()
         assert await following == await there.log()
         assert there.relay.made == len(CUTS)
 
 
-async def _curled(curl: str, there: Watched) -> list[Any]:
+async def _curled(curl: str, there: FollowedSession) -> list[Any]:
     """Run curl again and again, each time from the last event that was received completely."""
     seen: list[ServerSentEvent] = []
     while not seen or not _is_end(json.loads(seen[-1].data)):
@@ -149,10 +149,10 @@ async def _curled(curl: str, there: Watched) -> list[Any]:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("way", ["WebSocket", "EventSource"])
-async def test_a_logged_in_browser_receives_every_event_once(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("transport", ["WebSocket", "EventSource"])
+async def test_a_logged_in_browser_receives_every_event_once(tmp_path: Path, transport: str) -> None:
     chromium = needs(*BROWSERS)
-    async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
+    async with followed_session(tmp_path) as there, browsing(chromium, tmp_path) as page:
         login = (await there.home.ask("POST", "/api/auth/code")).json["url"]
         await page.open(login)
         await page.run(SCRIPT.read_text())
@@ -160,7 +160,7 @@ async def test_a_logged_in_browser_receives_every_event_once(tmp_path: Path, way
             script = {
                 "WebSocket": "follow(WebSocket, `ws://${location.host}/ws/ai/apollo`, [], SESSION)",
                 "EventSource": "follow_source(EventSource, `/api/v2/sessions/${SESSION}/events`)",
-            }[way]
+            }[transport]
             following = tasks.create_task(page.run(script.replace("SESSION", f"'{there.session}'")))
             await there.talk()
             assert await following == await there.log()
@@ -170,7 +170,7 @@ async def test_a_logged_in_browser_receives_every_event_once(tmp_path: Path, way
 @pytest.mark.browser
 async def test_a_browser_without_a_login_receives_no_event(tmp_path: Path) -> None:
     chromium = needs(*BROWSERS)
-    async with watched(tmp_path) as there, browsing(chromium, tmp_path) as page:
+    async with followed_session(tmp_path) as there, browsing(chromium, tmp_path) as page:
         await page.open(f"http://{CONSOLE}:{there.relay.port}/healthz")
         refused = await page.run(f"fetch('{there.events}').then((answer) => answer.status)")
         closed = await page.run(

@@ -87,7 +87,9 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def told(machine: Machine, code: str, *options: str, feed: str | None = None, kill_host: bool = False) -> Any:
+def answers_of(
+    machine: Machine, code: str, *options: str, feed: str | None = None, kill_host: bool = False
+) -> Any:
     """Run this code in a program that is a peer; return the answers that it got."""
     out = machine.folder.parent / "told"
     port = machine.status()["url"].rsplit(":", 1)[1]
@@ -114,7 +116,7 @@ def told(machine: Machine, code: str, *options: str, feed: str | None = None, ki
     return json.loads(out.read_text())
 
 
-def by_the_owner(machine: Machine, kind: str) -> int:
+def status_for_owner(machine: Machine, kind: str) -> int:
     """Request a login code from a process of the owner; return the status."""
     script = ASKS + f'print(ask("{kind}", "POST", "/api/auth/code")[0])'
     port = machine.status()["url"].rsplit(":", 1)[1]
@@ -126,24 +128,24 @@ REFUSED = [403, "forbidden"]
 
 
 def test_a_program_gets_no_login_code_and_no_history_of_the_owner(machine: Machine) -> None:
-    code, history, code_over_tcp, history_over_tcp = told(machine, BOTH)
+    code, history, code_over_tcp, history_over_tcp = answers_of(machine, BOTH)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
     assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
-    assert by_the_owner(machine, "tcp") == 200  # processes outside of programs keep all rights
+    assert status_for_owner(machine, "tcp") == 200  # processes outside of programs keep all rights
 
 
 def test_rhetor_prints_no_token_for_a_program(machine: Machine) -> None:
     asks = f"ran = subprocess.run([{str(machine.bin / 'rhetor')!r}, 'token'], capture_output=True, text=True)"
-    ran = told(machine, f"import subprocess\n{asks}\ntell(ran.returncode, ran.stdout, ran.stderr)")
+    ran = answers_of(machine, f"import subprocess\n{asks}\ntell(ran.returncode, ran.stdout, ran.stderr)")
     assert ran == [2, "", "rhetor: only a person may do this, not a program that runs as a peer\n"]
     assert len(machine.rhetor("token").stdout) == 65
 
 
 def test_a_process_left_behind_by_a_program_remains_an_agent(machine: Machine) -> None:
-    code, history, code_over_tcp, history_over_tcp = told(machine, ORPHAN, feed=BOTH, kill_host=True)
+    code, history, code_over_tcp, history_over_tcp = answers_of(machine, ORPHAN, feed=BOTH, kill_host=True)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
     assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
 
 
 def test_a_connection_that_outlives_its_process_still_counts_as_an_agents(machine: Machine) -> None:
-    assert [[status, body["code"]] for status, body in told(machine, PASSED)] == [REFUSED, REFUSED]
+    assert [[status, body["code"]] for status, body in answers_of(machine, PASSED)] == [REFUSED, REFUSED]

@@ -47,9 +47,9 @@ async def test_kills_neither_lose_nor_repeat_events(machine: Machine, home_with_
         seen: list[Event] = []
         for _ in range(KILLS):
             turn = await session.send("go")
-            seen += await taken(follow, turn.id, "output.delta", dice.randrange(1, 40))
+            seen += await follow_until(follow, turn.id, "output.delta", dice.randrange(1, 40))
             await asyncio.to_thread(machine.kill_hub)  # the client restarts it
-            seen += await taken(follow, turn.id, "turn.interrupted")
+            seen += await follow_until(follow, turn.id, "turn.interrupted")
             with pytest.raises(TurnInterrupted) as interrupted:
                 await turn.answer()
             assert interrupted.value.partial.startswith("chunk 0 ")
@@ -86,7 +86,7 @@ async def conversation(hub: Hub, number: int) -> set[str]:
     return {session.id, *(turn.id for turn in turns)}
 
 
-async def taken(follow: Follow, turn_id: str, last: str, count: int = 1) -> list[Event]:
+async def follow_until(follow: Follow, turn_id: str, last: str, count: int = 1) -> list[Event]:
     """Follow up to the `count`th event of type `last` of that turn; return the events."""
     found: list[Event] = []
     while count:

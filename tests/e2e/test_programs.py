@@ -76,7 +76,7 @@ def wrapped(machine: Machine, kind: str, name: str, *argv: str, options: tuple[s
     return int(made.stdout.rsplit("(pid ", 1)[1].rstrip(")\n"))
 
 
-def said(machine: Machine, name: str) -> str:
+def output_of(machine: Machine, name: str) -> str:
     """Return all output of a peer in its default session, within turns and between them."""
     with contextlib.closing(sqlite3.connect(f"file:{machine.folder}/hub.db?mode=ro", uri=True)) as database:
         (stream,) = database.execute(
@@ -96,7 +96,7 @@ def test_each_line_is_logged_once_although_the_hub_is_killed_repeatedly(machine:
     cut = 0
     for _ in range(KILLS):
         time.sleep(dice.uniform(0.0, 0.4))  # the moment of the kill is random
-        cut += not said(machine, "count").endswith(f"\n{LINES}\n")
+        cut += not output_of(machine, "count").endswith(f"\n{LINES}\n")
         machine.kill_hub()
         explained = machine.run("explain", "count", "--json")
         assert explained.returncode == 0, explained.stderr + (machine.folder / "hub.log").read_text()[-3000:]
@@ -105,7 +105,7 @@ def test_each_line_is_logged_once_although_the_hub_is_killed_repeatedly(machine:
     assert cut, "the program had printed everything before the first kill"
     assert machine.run("count", "-x", "hello").returncode == 0
     deadline = time.monotonic() + 6 * SECONDS
-    while not (text := said(machine, "count")).endswith("heard hello\n"):
+    while not (text := output_of(machine, "count")).endswith("heard hello\n"):
         assert time.monotonic() < deadline, text[-100:]
         assert machine.run("explain", "count").returncode == 0
     lines = text.split("\n")
@@ -142,23 +142,23 @@ def test_a_program_that_calls_the_hub_can_only_send_messages(machine: Machine) -
     wrapped(machine, "terminal", "box", "bash", "--norc")
     session = json.loads(machine.run("apollo", "--json", "-s", "hi").stdout.splitlines()[0])
 
-    def asked(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> list[Any]:
+    def send(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> list[Any]:
         ran = machine.run("asks", "-x", "--", json.dumps([method, path, body, headers or {}]))
         assert ran.returncode == 0, ran.stderr
         found: list[Any] = json.loads(ran.stdout)
         return found
 
     new = {"name": "evil", "kind": "stdio", "argv": ["cat"], "cwd": "/"}
-    assert asked("POST", "/api/v2/programs", new) == [403, "forbidden"]
-    assert asked("DELETE", "/api/v2/programs/box") == [403, "forbidden"]
+    assert send("POST", "/api/v2/programs", new) == [403, "forbidden"]
+    assert send("DELETE", "/api/v2/programs/box") == [403, "forbidden"]
     choice = {"option_id": "allow"}
     asks = f"/api/v2/sessions/{session['session_id']}/permissions/perm_1"
-    assert asked("POST", asks, choice) == [403, "forbidden"]
-    assert asked("GET", f"/api/v2/sessions/{session['session_id']}") == [404, "not_found"]
-    assert asked("GET", "/ws/attach/box?mode=rw", None, UPGRADE) == [403, "forbidden"]
-    assert asked("GET", "/ws/attach/box?mode=r", None, UPGRADE) == [403, "forbidden"]
-    assert asked("POST", "/api/auth/code") == [403, "forbidden"]
-    assert asked("POST", "/api/v2/ai/apollo/message", {"content": "hi"}) == [200, None]
+    assert send("POST", asks, choice) == [403, "forbidden"]
+    assert send("GET", f"/api/v2/sessions/{session['session_id']}") == [404, "not_found"]
+    assert send("GET", "/ws/attach/box?mode=rw", None, UPGRADE) == [403, "forbidden"]
+    assert send("GET", "/ws/attach/box?mode=r", None, UPGRADE) == [403, "forbidden"]
+    assert send("POST", "/api/auth/code") == [403, "forbidden"]
+    assert send("POST", "/api/v2/ai/apollo/message", {"content": "hi"}) == [200, None]
 
 
 def test_programs_continue_when_the_hub_stops_and_the_next_hub_reads_them(
@@ -176,7 +176,7 @@ def test_programs_continue_when_the_hub_stops_and_the_next_hub_reads_them(
     gate.write_text("go")
     answer = machine.run("p", "-x", "hello")
     assert (answer.returncode, answer.stdout) == (0, "heard hello\n")
-    assert said(machine, "p") == "meanwhile\nheard hello\n"
+    assert output_of(machine, "p") == "meanwhile\nheard hello\n"
     assert json.loads(machine.run("explain", "p", "--json").stdout)["pid"] == pid
 
 

@@ -63,7 +63,7 @@ def test_a_line_whose_hub_is_killed_shows_the_end_of_its_turn(
         terminal.wait_for(END)
         terminal.wait_for(prompt, count=2)
         assert machine.hub_pid() != killed
-        assert len(asked(provider)) == 1  # the message is not sent again
+        assert len(model_calls(provider)) == 1  # the message is not sent again
         provider.script(default=Script(chunks=("the next",)))
         terminal.type(f"{line}\n")
         terminal.wait_for("the next\n")
@@ -82,5 +82,5 @@ def test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan(
         assert END in terminal.screen
 
 
-def asked(provider: ProviderProcess) -> list[str]:
+def model_calls(provider: ProviderProcess) -> list[str]:
     return [call["path"] for call in provider.calls() if call["path"].endswith("/completions")]

@@ -10,13 +10,13 @@ from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
 
 
-def said(machine: Machine, *words: str) -> str:
+def run_ok(machine: Machine, *words: str) -> str:
     ran = machine.run(*words)
     assert ran.returncode == 0, ran
     return ran.stdout
 
 
-def asked(provider: ProviderProcess) -> list[str]:
+def last_messages(provider: ProviderProcess) -> list[str]:
     """Return the texts of the messages in the model's last call."""
     body: dict[str, Any] = provider.calls()[-1]["body"]
     return [message["content"] for message in body["messages"] if message["role"] != "system"]
@@ -29,54 +29,54 @@ def test_a_named_conversation_survives_a_killed_hub(machine: Machine, provider: 
         "RHETOR_MODEL": "scripted",
     }
     provider.script(*(Script(chunks=(f"answer {number}",)) for number in range(1, 5)))
-    assert said(machine, "session", "create", "design", "--tool", "apollo").startswith(
+    assert run_ok(machine, "session", "create", "design", "--tool", "apollo").startswith(
         "✓ Created session design with apollo ("
     )
-    assert said(machine, "apollo", "one", "-s=design") == "answer 1\n"
+    assert run_ok(machine, "apollo", "one", "-s=design") == "answer 1\n"
     machine.kill_hub()
-    assert "aish apollo --session-id design" in said(machine, "session", "resume", "design")
-    assert said(machine, "apollo", "--session-id", "design", "two") == "answer 2\n"
-    assert asked(provider) == ["one", "answer 1", "two"]
+    assert "aish apollo --session-id design" in run_ok(machine, "session", "resume", "design")
+    assert run_ok(machine, "apollo", "--session-id", "design", "two") == "answer 2\n"
+    assert last_messages(provider) == ["one", "answer 1", "two"]
 
-    assert said(machine, "session", "fork", "design").startswith("✓ Forked design as design-2 (")
-    assert said(machine, "apollo", "three", "-s=design-2") == "answer 3\n"
-    assert said(machine, "apollo", "four", "-s=design") == "answer 4\n"
-    assert asked(provider) == ["one", "answer 1", "two", "answer 2", "four"]
+    assert run_ok(machine, "session", "fork", "design").startswith("✓ Forked design as design-2 (")
+    assert run_ok(machine, "apollo", "three", "-s=design-2") == "answer 3\n"
+    assert run_ok(machine, "apollo", "four", "-s=design") == "answer 4\n"
+    assert last_messages(provider) == ["one", "answer 1", "two", "answer 2", "four"]
 
-    read = said(machine, "session", "export", "design")
+    read = run_ok(machine, "session", "export", "design")
     assert [line for line in read.splitlines() if line in ("one", "answer 1", "two", "four", "# design")] == [
         *("# design", "one", "answer 1", "two", "four")
     ]
-    whole = json.loads(said(machine, "session", "export", "design", "--format", "json"))
-    lines = said(machine, "session", "export", "design", "--format=jsonl").splitlines()
+    whole = json.loads(run_ok(machine, "session", "export", "design", "--format", "json"))
+    lines = run_ok(machine, "session", "export", "design", "--format=jsonl").splitlines()
     assert whole["events"] == [json.loads(line) for line in lines]
     assert [event["seq"] for event in whole["events"]] == list(range(1, len(lines) + 1))
     assert [m["content"] for m in whole["messages"]][-2:] == ["four", "answer 4"]
 
-    assert "design-2" in said(machine, "sessions", "list")
-    assert said(machine, "session", "delete", "design").startswith("✓ Deleted design")
+    assert "design-2" in run_ok(machine, "sessions", "list")
+    assert run_ok(machine, "session", "delete", "design").startswith("✓ Deleted design")
     assert machine.run("session", "show", "design").returncode == 3
     assert machine.run("apollo", "five", "-s=design").returncode == 3
-    kept = [s["name"] for s in json.loads(said(machine, "sessions", "list", "--json"))]
+    kept = [s["name"] for s in json.loads(run_ok(machine, "sessions", "list", "--json"))]
     assert kept == ["design-2"]
-    said(machine, "session", "create", "design", "--tool", "apollo")
+    run_ok(machine, "session", "create", "design", "--tool", "apollo")
 
 
 def test_an_unnamed_conversation_can_be_saved_under_a_name(
     machine: Machine, provider: ProviderProcess
 ) -> None:
     machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
-    said(machine, "apollo", "hello", "-s")
-    assert "✓ Saved the session with apollo as work (" in said(machine, "session", "save", "work")
-    assert "checkpoint c_" in said(machine, "session", "save", "work")
-    (session,) = json.loads(said(machine, "sessions", "list", "--tool", "apollo", "--json"))
+    run_ok(machine, "apollo", "hello", "-s")
+    assert "✓ Saved the session with apollo as work (" in run_ok(machine, "session", "save", "work")
+    assert "checkpoint c_" in run_ok(machine, "session", "save", "work")
+    (session,) = json.loads(run_ok(machine, "sessions", "list", "--tool", "apollo", "--json"))
     assert (session["name"], session["ttl"]) == ("work", None)
     assert machine.run("session", "save", "other", "--tool", "apollo").returncode == 3
 
 
 def test_each_failure_of_a_session_command_has_its_exit_code(machine: Machine) -> None:
     machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
-    said(machine, "session", "create", "work", "--tool", "apollo")
+    run_ok(machine, "session", "create", "work", "--tool", "apollo")
     codes = {
         ("session", "create", "work", "--tool", "apollo"): 1,
         ("session", "create", "other"): 2,

@@ -33,7 +33,7 @@ def aish(machine: Machine, tmp_path: Path) -> Iterator[Shell]:
     shell("tools", "terminate", "box")
 
 
-class Seen:
+class WindowScreen:
     """The screen of a window."""
 
     def __init__(self, shown: Window) -> None:
@@ -50,12 +50,12 @@ class Seen:
         return any(text in line for line in self.text())
 
 
-def wait_for(windows: list[Seen], text: str) -> None:
+def wait_for(windows: list[WindowScreen], text: str) -> None:
     for seen in windows:
         seen.window.wait_until(partial(seen.has, text))
 
 
-def same_screen(windows: list[Seen]) -> None:
+def same_screen(windows: list[WindowScreen]) -> None:
     """Wait until both show the same; a program that redraws every second may be between two frames."""
     ends = monotonic() + SECONDS
     first, second = windows
@@ -78,9 +78,9 @@ def test_two_terminals_show_the_same_screen_of_a_program(aish: Shell, name: str)
         first = stack.enter_context(
             window(aish, "ci-terminal", "-n", "box", "--", *argv, rows=ROWS, columns=COLUMNS)
         )
-        wait_for([one := Seen(first)], begins)
+        wait_for([one := WindowScreen(first)], begins)
         second = stack.enter_context(window(aish, "tools", "attach", "box", rows=ROWS, columns=COLUMNS))
-        both = [one, Seen(second)]
+        both = [one, WindowScreen(second)]
         wait_for(both, begins)
         same_screen(both)
         second.press(keys)

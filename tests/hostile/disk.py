@@ -18,9 +18,9 @@ def small_disk(folder: Path, size: str, mode: str = "rw") -> Iterator[Path]:
     try:
         made = subprocess.run(["mount", *options], capture_output=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount")
+        pytest.skip("mount is not installed")
     if made.returncode:
-        pytest.skip("a test may not mount here")
+        pytest.skip("mounting is not permitted")
     try:
         yield folder
     finally:

@@ -172,7 +172,7 @@ INVALID: list[tuple[str, str, Any, int, str]] = [
     ("no plan", PLAN, {}, 400, "malformed"),
     ("two plans", PLAN, {"line": "apollo x", "steps": []}, 400, "malformed"),
     ("a plan without steps", PLAN, {"steps": []}, 422, "unprocessable"),
-    ("a line that does not hold", PLAN, {"line": "apollo 'x"}, 422, "unprocessable"),
+    ("an invalid line", PLAN, {"line": "apollo 'x"}, 422, "unprocessable"),
     ("a line with a program", PLAN, {"line": "ls | apollo"}, 404, "unknown_peer"),
     ("a cycle", PLAN, _steps(("a", ["b"]), ("b", ["a"])), 422, "unprocessable"),
     ("a step that needs itself", PLAN, _steps(("a", ["a"])), 422, "unprocessable"),
@@ -190,7 +190,7 @@ INVALID: list[tuple[str, str, Any, int, str]] = [
     ("too long a line", PLAN, {"line": "apollo " + "x" * 65536}, 422, "unprocessable"),
     ("no operations", BULK, {"operations": []}, 422, "unprocessable"),
     ("none at once", BULK, {**BODIES[BULK], "max_parallel": 0}, 422, "unprocessable"),
-    ("an unknown way", BULK, {**BODIES[BULK], "execution": "random"}, 422, "unprocessable"),
+    ("an unknown mode", BULK, {**BODIES[BULK], "execution": "random"}, 422, "unprocessable"),
     ("a double id", BULK, {"operations": BODIES[BULK]["operations"] * 2}, 422, "unprocessable"),
     ("an empty message", BULK, {"operations": [EMPTY]}, 400, "malformed"),
     ("an empty message", SEND, {"content": ""}, 400, "malformed"),
@@ -200,7 +200,7 @@ INVALID: list[tuple[str, str, Any, int, str]] = [
     ("a session with NUL", SEND, {"content": "x", "session_id": "s\0"}, 422, "unprocessable"),
     ("a long delimiter", SEND, {"content": "x", "delimiter": "d" * 101}, 422, "unprocessable"),
     ("a sender with CRLF", SEND, {"content": "x", "from": "me\r\nyou"}, 422, "unprocessable"),
-    ("when busy, something else", SEND, {"content": "x", "if_busy": "explode"}, 422, "unprocessable"),
+    ("an unknown if_busy", SEND, {"content": "x", "if_busy": "explode"}, 422, "unprocessable"),
 ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def many_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 3 * CROWD
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"a process may have {hard} descriptors")
+        pytest.skip(f"a process can have only {hard} descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -45,7 +45,7 @@ def test_the_page_is_served_unchanged(hub: RunningHub) -> None:
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_valid_requests_get_documented_responses(hub: RunningHub, label: str) -> None:
-    meet(hub, label, "positive", MET)
+    send_requests(hub, label, "positive", MET)
 
 
 def _forbids(label: str) -> bool:
@@ -58,7 +58,7 @@ def _forbids(label: str) -> bool:
 
 @pytest.mark.parametrize("label", [label for label in OPERATIONS if _forbids(label)])
 def test_invalid_requests_get_documented_errors(hub: RunningHub, label: str) -> None:
-    meet(hub, label, "negative", REFUSED)
+    send_requests(hub, label, "negative", REFUSED)
 
 
 @cache
@@ -83,7 +83,7 @@ def _quick(schema: Any) -> Any:
     return {key: _quick(value) for key, value in schema.items() if not (is_long and key == "pattern")}
 
 
-def meet(hub: RunningHub, label: str, mode: str, checks: tuple[str, ...]) -> None:
+def send_requests(hub: RunningHub, label: str, mode: str, checks: tuple[str, ...]) -> None:
     """Send generated requests of one operation, then a valid message."""
     from schemathesis.checks import CHECKS
     from schemathesis.generation import GenerationMode

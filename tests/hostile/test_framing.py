@@ -111,7 +111,7 @@ async def test_an_unsupported_upgrade_is_rejected(
 @pytest.mark.parametrize(
     "lines",
     [b"X: " + b"x" * 2_000_000 + b"\r\n", b"X: x\r\n" * 50_000, b"X: " + b"x" * HEAD_BYTES + b"\r\n"],
-    ids=["one of 2 MB", "50,000 lines", "a little too much"],
+    ids=["one of 2 MB", "50,000 lines", "slightly too large"],
 )
 async def test_an_oversized_head_is_431(tmp_path: Path, lines: bytes) -> None:
     async with served(tmp_path) as home:

@@ -71,7 +71,7 @@ class Speaking:
         try:
             event = self._coming.get(timeout=SECONDS)
         except queue.Empty:
-            raise AssertionError(f"nothing more came after {[e['type'] for e in self.events]}") from None
+            raise AssertionError(f"no event after {[e['type'] for e in self.events]}") from None
         if event is not None:
             self.events.append(event)
         return event

@@ -19,7 +19,7 @@ WITHOUT_TOOLS = ("claude-code", "codex")  # the agents that can run without tool
 def model(agent: Agent, house: House) -> str:
     """Make the agent the model of `apollo`, and return its reference; codex also has an MCP server."""
     if agent.name not in PROGRAMS:
-        pytest.skip(f"{agent.name} cannot be a model: its protocol has no turn without a session of its own")
+        pytest.skip(f"{agent.name} cannot be a model: its protocol has no turns without a session")
     ref = f"cli:{PROGRAMS[agent.name]}"
     settings = json.loads(json.dumps(agent.settings))
     config = {

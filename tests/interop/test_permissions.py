@@ -9,15 +9,15 @@ from tests.provider.script import Script
 
 
 @pytest.fixture
-def asking(agent: Agent) -> Agent:
+def asking_agent(agent: Agent) -> Agent:
     """An agent that requests permission."""
     if not agent.asks_first:
-        pytest.skip("cn 1.5 asks for no permission but at its own terminal: what it is to ask for is refused")
+        pytest.skip("cn 1.5 can request permission only at its own terminal, otherwise it denies")
     return agent
 
 
-def test_an_approved_call_is_run(asking: Agent, house: House) -> None:
-    agent = asking
+def test_an_approved_call_is_run(asking_agent: Agent, house: House) -> None:
+    agent = asking_agent
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))
     )
@@ -35,8 +35,8 @@ def test_an_approved_call_is_run(asking: Agent, house: House) -> None:
     assert returned == [False]
 
 
-def test_a_denied_call_is_not_run(asking: Agent, house: House) -> None:
-    agent = asking
+def test_a_denied_call_is_not_run(asking_agent: Agent, house: House) -> None:
+    agent = asking_agent
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("I leave it",))
     )
@@ -55,8 +55,8 @@ SHELL = {"claude-code": "Bash", "codex": "shell"}
 
 
 @pytest.mark.parametrize("verdict", ["allow", "deny"])
-def test_a_rule_answers_requests_without_the_user(asking: Agent, house: House, verdict: str) -> None:
-    agent = asking
+def test_a_rule_answers_requests_without_the_user(asking_agent: Agent, house: House, verdict: str) -> None:
+    agent = asking_agent
     rules = {"allow": ["*"], "deny": []} | {verdict: [SHELL.get(agent.name, "exec*")]}
     house.configure({agent.name: {**agent.settings, "permissions": rules}})
     house.provider.script(
@@ -74,8 +74,8 @@ def test_a_rule_answers_requests_without_the_user(asking: Agent, house: House, v
     assert (house.work / "made").exists() is (verdict == "allow")
 
 
-def test_a_message_does_not_answer_a_pending_request(asking: Agent, house: House) -> None:
-    agent = asking
+def test_a_message_does_not_answer_a_pending_request(asking_agent: Agent, house: House) -> None:
+    agent = asking_agent
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)),
         Script(chunks=("It is made",)),
@@ -94,9 +94,9 @@ def test_a_message_does_not_answer_a_pending_request(asking: Agent, house: House
 
 @pytest.mark.parametrize("verdict", ["approve", "deny"])
 def test_a_pending_request_can_be_answered_after_the_hub_was_killed(
-    asking: Agent, house: House, verdict: str
+    asking_agent: Agent, house: House, verdict: str
 ) -> None:
-    agent = asking
+    agent = asking_agent
     house.provider.script(
         Script(chunks=("I look. ",), tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("Done",))
     )
@@ -117,7 +117,7 @@ def test_a_pending_request_can_be_answered_after_the_hub_was_killed(
 
 def test_an_agent_that_cannot_ask_does_not_run_calls_that_need_permission(agent: Agent, house: House) -> None:
     if agent.asks_first:
-        pytest.skip("it asks")
+        pytest.skip("this agent requests permission")
     house.configure({agent.name: {"args": ["--ask", "Bash"]}})
     house.provider.script(Script(tool_calls=(agent.command("touch made", "1"),)))
     with house.speaking(agent.name, "make it") as turn:
@@ -129,7 +129,7 @@ def test_an_agent_that_cannot_ask_does_not_run_calls_that_need_permission(agent:
 
 def test_an_agent_that_cannot_ask_has_no_shell_tool_by_default(agent: Agent, house: House) -> None:
     if agent.asks_first:
-        pytest.skip("it asks")
+        pytest.skip("this agent requests permission")
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("I cannot",))
     )
@@ -143,7 +143,7 @@ def test_an_agent_that_cannot_ask_has_no_shell_tool_by_default(agent: Agent, hou
 
 def test_an_allowed_call_is_run_without_a_request(agent: Agent, house: House) -> None:
     if agent.asks_first:
-        pytest.skip("it asks")
+        pytest.skip("this agent requests permission")
     house.configure({agent.name: {"args": ["--allow", "Bash"]}})
     house.provider.script(
         Script(tool_calls=(agent.command("touch made", "1"),)), Script(chunks=("It is made",))

@@ -101,7 +101,7 @@ def test_a_fork_continues_from_its_checkpoint_and_does_not_change_its_parent(
 
 def test_a_conversation_without_the_hub_is_imported_and_can_be_continued(agent: Agent, house: House) -> None:
     if agent.name not in ALONE:
-        pytest.skip("its own files are not read")
+        pytest.skip("the hub does not import files of this agent")
     house.provider.script(
         Script(tool_calls=(agent.command("echo hello", "1"),)), Script(chunks=("I keep the heron",))
     )
@@ -125,7 +125,7 @@ def test_a_conversation_without_the_hub_is_imported_and_can_be_continued(agent: 
 
 def test_turns_outside_the_hub_are_imported_into_the_hubs_conversation(agent: Agent, house: House) -> None:
     if agent.name not in ALONE:
-        pytest.skip("its own files are not read")
+        pytest.skip("the hub does not import files of this agent")
     house.provider.script(*(Script(chunks=(said,)) for said in ("I keep it", "Elsewhere", "Yes")))
     house.say("session", "create", "work", "--tool", agent.name)
     house.say(agent.name, "-s=work", "remember the heron")

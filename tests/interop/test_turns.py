@@ -27,14 +27,14 @@ def test_the_agents_report_about_itself_is_shown(agent: Agent, house: House) -> 
     house.say(agent.name, "say hello")
     found = json.loads(house.say("tools", "capabilities", agent.name, "--json").out)
     if not agent.reports:
-        pytest.skip("cn 1.5 tells nothing of itself")
+        pytest.skip("cn 1.5 reports nothing about itself")
     assert found["reported"].get("model") or found["reported"].get("models")
     assert set(found["origins"].values()) == {"declared"}
 
 
 def test_an_answer_is_streamed(agent: Agent, house: House) -> None:
     if not agent.streams:
-        pytest.skip("cn 1.5 tells an answer when it is whole")
+        pytest.skip("cn 1.5 reports an answer only when it is complete")
     chunks = ("One ", "two ", "three")
     house.provider.script(Script(chunks=chunks, hold={1: "first", 2: "second"}))
     with house.speaking(agent.name, "count") as turn:
@@ -47,7 +47,7 @@ def test_an_answer_is_streamed(agent: Agent, house: House) -> None:
 
 def test_reasoning_is_separate_from_the_answer(agent: Agent, house: House) -> None:
     if not agent.thinks:
-        pytest.skip("cn 1.5 does not keep its model's thoughts")
+        pytest.skip("cn 1.5 does not pass on reasoning")
     house.provider.script(Script(reasoning=("Let me ", "think"), chunks=("Done",)))
     with house.speaking(agent.name, "think") as turn:
         assert turn.end() == "turn.completed"
@@ -84,7 +84,7 @@ def test_another_process_continues_the_conversation(agent: Agent, house: House) 
 
 def test_a_lost_conversation_is_reported_and_a_new_one_starts(agent: Agent, house: House) -> None:
     if not agent.kept:
-        pytest.skip("opencode 1.18 says `service failure` when its conversations are gone, as of any fault")
+        pytest.skip("opencode 1.18 reports a lost conversation as `service failure`, like any other failure")
     house.provider.script(Script(chunks=("I keep it",)), Script(chunks=("No",)))
     house.say(agent.name, "remember the heron")
     assert house.aish("tools", "terminate", agent.name).code == 0
@@ -120,7 +120,7 @@ def test_sessions_of_one_agent_do_not_mix(agent: Agent, house: House) -> None:
 def test_sessions_of_two_agents_do_not_mix(agent: Agent, house: House) -> None:
     others = [one for one in AGENTS if one.name in WANTED and one != agent]
     if not others:
-        pytest.skip("no other agent is wanted")
+        pytest.skip("RHETOR_TEST_AGENTS names no other agent")
     other = others[0]
     house.provider.script(
         Script(chunks=("First ", "answer"), hold={1: "first"}),

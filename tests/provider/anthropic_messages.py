@@ -169,9 +169,9 @@ def _message(
 
 def _message_start(model: str, usage: Usage) -> bytes:
     # output tokens count up during the stream; it starts with one
-    figures = _usage(usage) | {"output_tokens": 1}
-    figures.pop("output_tokens_details", None)
-    return event("message_start", {"type": "message_start", "message": _message(model, [], None, figures)})
+    counts = _usage(usage) | {"output_tokens": 1}
+    counts.pop("output_tokens_details", None)
+    return event("message_start", {"type": "message_start", "message": _message(model, [], None, counts)})
 
 
 def _block_start(index: int, block: dict[str, Any]) -> bytes:
@@ -196,12 +196,12 @@ def _message_stop(finish: str, usage: Usage) -> bytes:
 
 def _usage(usage: Usage) -> dict[str, Any]:
     """Return the usage. Anthropic's `input_tokens` excludes tokens read from the cache."""
-    figures: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "input_tokens": usage.input - usage.cached,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }
     if usage.reasoning:
-        figures["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return figures
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return counts

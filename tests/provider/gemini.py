@@ -120,8 +120,8 @@ def _answer(
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if finish is not None:
         candidate["finishReason"] = _FINISH.get(finish, "STOP")
-    figures = {} if usage is None else {"usageMetadata": _usage(usage)}
-    return {"candidates": [candidate], **figures, "modelVersion": model, "responseId": "r1"}
+    counts = {} if usage is None else {"usageMetadata": _usage(usage)}
+    return {"candidates": [candidate], **counts, "modelVersion": model, "responseId": "r1"}
 
 
 def _usage(usage: Usage) -> dict[str, int]:

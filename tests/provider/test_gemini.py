@@ -67,14 +67,14 @@ async def test_thoughts_calls_and_usage_are_parts_of_the_answer() -> None:
         *(candidate([part]) for part in parts),
         candidate([{"text": ""}], "STOP"),
     ]
-    figures = {
+    counts = {
         "promptTokenCount": 12,
         "cachedContentTokenCount": 4,
         "candidatesTokenCount": 2,
         "thoughtsTokenCount": 1,
         "totalTokenCount": 15,
     }
-    assert whole["usageMetadata"] == events[-1]["usageMetadata"] == figures
+    assert whole["usageMetadata"] == events[-1]["usageMetadata"] == counts
 
 
 async def test_tokens_are_counted_and_models_listed_without_using_up_a_script() -> None:

@@ -55,7 +55,7 @@ def as_logged(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in names}
 
 
-async def taken(follow: Follow, last: str, count: int = 1) -> list[dict[str, Any]]:
+async def follow_until(follow: Follow, last: str, count: int = 1) -> list[dict[str, Any]]:
     """Follow up to the `count`th event of type `last`; return the events."""
     found: list[dict[str, Any]] = []
     async for event in follow:
@@ -121,12 +121,12 @@ async def test_follow_yields_the_log(tmp_path: Path) -> None:
         session = await hub.session("apollo")
         await (await session.send("one")).answer()
         follow = session.follow()
-        first = await taken(follow, "turn.completed")
+        first = await follow_until(follow, "turn.completed")
         await session.send("two")
-        later = await taken(follow, "turn.completed")
+        later = await follow_until(follow, "turn.completed")
         assert first + later == await log(hub, session.id)
         middle = session.follow(after=first[2]["cursor"])
-        assert await taken(middle, "turn.completed", 2) == (first + later)[3:]
+        assert await follow_until(middle, "turn.completed", 2) == (first + later)[3:]
         assert middle.cursor == later[-1]["cursor"]
 
 
@@ -155,7 +155,7 @@ async def test_an_interrupted_turn_has_an_exception_of_its_own(tmp_path: Path) -
     async with connected(tmp_path, [Text("Well, "), asyncio.Event()]) as (_, hub):
         session = await hub.session("apollo")
         turn = await session.send("hi")
-        await taken(session.follow(), "output.delta")
+        await follow_until(session.follow(), "output.delta")
         await session.interrupt()
         with pytest.raises((live.TurnCancelled, live.TurnInterrupted)) as ended:
             await turn.answer()
@@ -222,7 +222,7 @@ async def test_a_lost_position_is_raised_after_the_events_before_it(tmp_path: Pa
         with pytest.raises(live.Ahead):
             await anext(session.follow(after=f"{lost.value.epoch}:999"))
         await other.send("hi")
-        assert (await taken(beside, "turn.completed"))[-1]["session_id"] == other.id
+        assert (await follow_until(beside, "turn.completed"))[-1]["session_id"] == other.id
 
 
 async def test_a_truncated_log_is_reported_with_its_beginning(tmp_path: Path) -> None:
@@ -244,12 +244,12 @@ async def test_a_stalled_reader_is_buffered_up_to_a_limit_and_delays_no_other(tm
         stalled, reads = busy.follow(), busy.follow()
         await anext(stalled)
         await busy.send("go")
-        everything = await taken(reads, "turn.completed")
+        everything = await follow_until(reads, "turn.completed")
         assert len(everything) > MANY
         assert stalled.buffered <= MAX_EVENTS
         assert (await (await calm.send("hi")).answer()).text == "apollo heard: hi"
         assert stalled.buffered <= MAX_EVENTS
-        assert await taken(stalled, "turn.completed") == everything[1:]
+        assert await follow_until(stalled, "turn.completed") == everything[1:]
 
 
 async def test_one_connection_follows_more_turns_than_its_limit_of_subscriptions(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_every_event_arrives_once_however_often_the_connection_breaks(tmp_
     ):
         session = await hub.session("apollo")
         follow = session.follow()
-        events = asyncio.create_task(taken(follow, "turn.completed", 6))
+        events = asyncio.create_task(follow_until(follow, "turn.completed", 6))
         for _ in range(6):
             await session.send("go")
             for _ in range(3):

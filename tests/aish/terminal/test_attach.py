@@ -249,7 +249,7 @@ def test_the_prompt_still_gets_new_window_sizes_after_a_program(aish: Shell, hub
     box = Attachable(hub)
     with window(aish) as shown:
         shown.wait_for("aish>")
-        shown.wait_until(lambda: hears_of_sizes(shown.process.pid))
+        shown.wait_until(lambda: handles_resize(shown.process.pid))
         shown.press(b"tools attach box\r")
         view = box.view()
         view.wait_for_size(30, 100)
@@ -258,12 +258,12 @@ def test_the_prompt_still_gets_new_window_sizes_after_a_program(aish: Shell, hub
         shown.wait_for(DETACHED)
         view.wait(lambda view: view.keys == b"\x03k")
         shown.wait_until(lambda: "aish>" in shown.screen.rpartition(DETACHED)[2])
-        shown.wait_until(lambda: hears_of_sizes(shown.process.pid))
+        shown.wait_until(lambda: handles_resize(shown.process.pid))
         shown.press(b"exit 4\r")
         assert shown.wait_for_end() == 4
 
 
-def hears_of_sizes(pid: int) -> bool:
+def handles_resize(pid: int) -> bool:
     """Return whether the process has a handler for window size changes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]

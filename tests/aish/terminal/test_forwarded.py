@@ -67,7 +67,7 @@ class Stream:
 
     def send(self, event: dict[str, Any], number: int = 0) -> None:
         with self._came:
-            assert self._came.wait_for(lambda: len(self._connections) > number, TIMEOUT), "nobody follows"
+            assert self._came.wait_for(lambda: len(self._connections) > number, TIMEOUT), "no client follows"
             self._connections[number].sendall(frame(event))
 
     def cut(self) -> None:

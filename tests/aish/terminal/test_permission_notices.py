@@ -23,7 +23,7 @@ ANSWERED = "✓ apollo: Bash(ls -l) was answered elsewhere: Allow"
 XTERM = "xterm-256color"
 
 
-def asking(id: str = "3f2a9c01", command: str = "ls -l") -> list[Any]:
+def permission_script(id: str = "3f2a9c01", command: str = "ls -l") -> list[Any]:
     return [Permission(id, "Bash", {"command": command}, OPTIONS), asyncio.Event(), Done()]
 
 
@@ -33,11 +33,11 @@ async def at_prompt(
 ) -> AsyncIterator[tuple[Served, Terminal]]:
     async with served(home, *scripts, seconds=60) as hub:
         with at_terminal(aish, *words, term=term, echo=True) as terminal:
-            await see(terminal, "apollo>" if words else "aish>")
+            await wait_for_rows_of(terminal, "apollo>" if words else "aish>")
             yield hub, terminal
 
 
-async def see(terminal: Terminal, *rows: str) -> None:
+async def wait_for_rows_of(terminal: Terminal, *rows: str) -> None:
     """Wait until these are the last rows of the screen."""
     await asyncio.to_thread(terminal.wait_for_rows, *rows)
 
@@ -56,80 +56,83 @@ async def answer(hub: Served, session: str, id: str = "3f2a9c01") -> None:
 
 
 async def test_a_permission_request_rings_once_above_the_input_line(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking()) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script()) as (hub, terminal):
         terminal.type("echo half")
-        await see(terminal, "aish> echo half")
+        await wait_for_rows_of(terminal, "aish> echo half")
         session = await ask(hub)
-        await see(terminal, ASKS, "aish> echo half")
+        await wait_for_rows_of(terminal, ASKS, "aish> echo half")
         assert terminal.rows == [ASKS, "aish> echo half"]
         assert terminal.bells == 1
         await answer(hub, session)
-        await see(terminal, ANSWERED, "aish> echo half")
+        await wait_for_rows_of(terminal, ANSWERED, "aish> echo half")
         terminal.type(" done\r")
-        await see(terminal, "half done", "aish>")
+        await wait_for_rows_of(terminal, "half done", "aish>")
         assert terminal.rows == [ASKS, ANSWERED, "aish> echo half done", "half done", "aish>"]
         assert terminal.bells == 1
 
 
 async def test_a_wrapped_input_line_and_its_cursor_survive_a_notice(aish: Shell, home: Path) -> None:
     long = "echo " + "x" * 100 + "y"
-    async with at_prompt(aish, home, asking()) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script()) as (hub, terminal):
         terminal.type(long + "\x1b[D")  # the cursor moves before the y
         typed = "aish> " + long
-        await see(terminal, typed[:80], typed[80:])
+        await wait_for_rows_of(terminal, typed[:80], typed[80:])
         await ask(hub)
-        await see(terminal, ASKS, typed[:80], typed[80:])
+        await wait_for_rows_of(terminal, ASKS, typed[:80], typed[80:])
         terminal.type("z\r")
         said = "x" * 100 + "zy"
-        await see(terminal, said[:80], said[80:], "aish>")
+        await wait_for_rows_of(terminal, said[:80], said[80:], "aish>")
 
 
 async def test_a_request_answered_here_is_not_reported_as_answered_elsewhere(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script(), permission_script("77aa", "rm")) as (hub, terminal):
         session = await ask(hub)
-        await see(terminal, ASKS, "aish>")
+        await wait_for_rows_of(terminal, ASKS, "aish>")
         terminal.type("approve 3f2a\r")
-        await see(terminal, "✓ apollo: Allow (Bash)", "aish>")
+        await wait_for_rows_of(terminal, "✓ apollo: Allow (Bash)", "aish>")
         await ask(hub)
-        await see(terminal, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
+        await wait_for_rows_of(terminal, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
         assert "elsewhere" not in terminal.screen
         assert "permission.answered" in [event.type for event in await hub.log(session)]
 
 
 async def test_a_notice_during_a_line_waits_for_the_prompt(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking(), asking("77aa", "rm")) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script(), permission_script("77aa", "rm")) as (hub, terminal):
         terminal.type("/bin/sh -c 'echo ready; cat'\r")
-        await see(terminal, "ready")
+        await wait_for_rows_of(terminal, "ready")
         terminal.type("through cat\n")
-        await see(terminal, "through cat", "through cat")
+        await wait_for_rows_of(terminal, "through cat", "through cat")
         await ask(hub)
         await ask(hub)
         terminal.type("more\n")
-        await see(terminal, "more", "more")
+        await wait_for_rows_of(terminal, "more", "more")
         assert terminal.bells == 0
         terminal.type("\x04")
-        await see(terminal, ASKS, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
+        await wait_for_rows_of(terminal, ASKS, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
 
 
 async def test_a_conversation_shows_requests_and_their_withdrawal(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking(), words=("-i", "apollo")) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script(), words=("-i", "apollo")) as (hub, terminal):
         session = await ask(hub)
-        await see(terminal, ASKS, "apollo>")
+        await wait_for_rows_of(terminal, ASKS, "apollo>")
         await hub.ask("POST", f"/api/v2/sessions/{session}/interrupt")
-        await see(terminal, "✗ apollo: Bash(ls -l) was withdrawn", "apollo>")
+        await wait_for_rows_of(terminal, "✗ apollo: Bash(ls -l) was withdrawn", "apollo>")
         terminal.type("exit\r")
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
 
 
 async def test_a_request_cannot_write_escape_sequences_to_the_terminal(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (
+        hub,
+        terminal,
+    ):
         await ask(hub)
-        await see(terminal, ASKS, "aish>")
+        await wait_for_rows_of(terminal, ASKS, "aish>")
         assert (terminal.bells, terminal.screen.count("title")) == (1, 0)
 
 
 async def test_a_dumb_terminal_shows_notices_below_and_the_input_again(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking(), term="dumb") as (hub, terminal):
+    async with at_prompt(aish, home, permission_script(), term="dumb") as (hub, terminal):
         terminal.type("echo half")
         await asyncio.to_thread(terminal.wait_for, "echo half")
         await ask(hub)
@@ -143,12 +146,12 @@ async def test_the_prompt_works_without_a_hub_and_finds_one_that_starts_later(
     aish: Shell, home: Path
 ) -> None:
     with at_terminal(aish, term=XTERM, echo=True) as terminal:
-        await see(terminal, "aish>")
+        await wait_for_rows_of(terminal, "aish>")
         terminal.type("/bin/echo alone\r")
-        await see(terminal, "alone", "aish>")
-        async with served(home, asking(), seconds=60) as hub:
+        await wait_for_rows_of(terminal, "alone", "aish>")
+        async with served(home, permission_script(), seconds=60) as hub:
             await ask(hub)
-            await see(terminal, ASKS, "aish>")
+            await wait_for_rows_of(terminal, ASKS, "aish>")
         terminal.type("\x04")
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
 
@@ -156,56 +159,56 @@ async def test_the_prompt_works_without_a_hub_and_finds_one_that_starts_later(
 async def test_the_prompt_edits_recalls_and_completes(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home) as (_, terminal):
         terminal.type("hi\x01echo \r")  # Ctrl-A
-        await see(terminal, "hi", "aish>")
+        await wait_for_rows_of(terminal, "hi", "aish>")
         terminal.type("\x1b[A\x7f\x7foh\r")  # up, two backspaces
-        await see(terminal, "oh", "aish>")
+        await wait_for_rows_of(terminal, "oh", "aish>")
         terminal.type("stat\t")
-        await see(terminal, "aish> status")
+        await wait_for_rows_of(terminal, "aish> status")
         terminal.type("\x15\x1b[200~apollo one\napollo two\x1b[201~\r")  # pasted
-        await see(terminal, "apollo heard: one", "apollo heard: two", "aish>")
+        await wait_for_rows_of(terminal, "apollo heard: one", "apollo heard: two", "aish>")
 
 
 async def test_the_next_shell_recalls_lines_that_did_not_begin_with_a_space(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
         with at_terminal(aish, term=XTERM, echo=True) as terminal:
-            await see(terminal, "aish>")
+            await wait_for_rows_of(terminal, "aish>")
             terminal.type("echo kept\r")
-            await see(terminal, "kept", "aish>")
+            await wait_for_rows_of(terminal, "kept", "aish>")
             terminal.type(" echo secret\r")
-            await see(terminal, "secret", "aish>")
+            await wait_for_rows_of(terminal, "secret", "aish>")
             terminal.type("\x04")
             assert await asyncio.to_thread(terminal.wait_for_end) == 0
         assert (home / "history").stat().st_mode & 0o777 == 0o600
         with at_terminal(aish, term=XTERM, echo=True) as terminal:
-            await see(terminal, "aish>")
+            await wait_for_rows_of(terminal, "aish>")
             terminal.type("\x1b[A")
-            await see(terminal, "aish> echo kept")
+            await wait_for_rows_of(terminal, "aish> echo kept")
 
 
 async def test_pasted_lines_are_one_message_in_a_conversation(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, words=("-i", "apollo")) as (hub, terminal):
         terminal.type("\x1b[200~one\n\ntwo\x1b[201~\r")
-        await see(terminal, "two", "apollo>")
+        await wait_for_rows_of(terminal, "two", "apollo>")
         assert [text for _, text in hub.driver.heard] == ["one\n\ntwo"]
 
 
 async def test_a_short_id_is_unique_among_the_pending_requests(aish: Shell, home: Path) -> None:
-    async with at_prompt(aish, home, asking("req_00aabbcc1122")) as (hub, terminal):
+    async with at_prompt(aish, home, permission_script("req_00aabbcc1122")) as (hub, terminal):
         session = await ask(hub)
-        await see(terminal, "⏸ apollo asks: Bash(ls -l) — aish approve req_00aabb", "aish>")
+        await wait_for_rows_of(terminal, "⏸ apollo asks: Bash(ls -l) — aish approve req_00aabb", "aish>")
         await answer(hub, session, "req_00aabbcc1122")
 
 
 async def test_ctrl_c_clears_the_line_and_ctrl_d_ends_the_prompt(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home) as (_, terminal):
         terminal.type("echo half")
-        await see(terminal, "aish> echo half")
+        await wait_for_rows_of(terminal, "aish> echo half")
         terminal.type("\x03")
-        await see(terminal, "aish>")
+        await wait_for_rows_of(terminal, "aish>")
         terminal.type("echo 'whole\r")
-        await see(terminal, ">")
+        await wait_for_rows_of(terminal, ">")
         terminal.type("more'\r")
-        await see(terminal, "more", "aish>")
+        await wait_for_rows_of(terminal, "more", "aish>")
         assert "half" not in terminal.rows
         terminal.type("\x04")
         assert await asyncio.to_thread(terminal.wait_for_end) == 0

@@ -38,21 +38,23 @@ def _answered(id: str) -> str:
 
 
 @pytest.fixture
-def asking(hub: ScriptedHub) -> ScriptedHub:
+def hub_with_requests(hub: ScriptedHub) -> ScriptedHub:
     hub.on(LIST, answer({"permissions": [BASH, EDIT]}))
     for request in (BASH, EDIT):
         hub.on(_answered(request["request_id"]), answer({"request_id": request["request_id"]}))
     return hub
 
 
-def test_approve_without_an_id_lists_the_requests_and_approves_none(aish: Shell, asking: ScriptedHub) -> None:
+def test_approve_without_an_id_lists_the_requests_and_approves_none(
+    aish: Shell, hub_with_requests: ScriptedHub
+) -> None:
     ran = aish("approve")
     assert (ran.code, ran.err) == (0, "")
     assert "toolu_1  claude-code asks to use Bash, until 2026-11-21 00:10:00" in ran.out
     assert "allow (Allow), always (Always allow), deny (Deny)" in ran.out
     assert "\x1b" not in ran.out
     assert json.loads(aish("approve", "--json").out) == [BASH, EDIT]
-    assert asking.bodies(_answered("toolu_1")) == []
+    assert hub_with_requests.bodies(_answered("toolu_1")) == []
 
 
 def test_the_command_of_a_request_is_shown_in_full(aish: Shell, hub: ScriptedHub) -> None:
@@ -118,12 +120,12 @@ def test_approve_without_pending_requests_reports_it(aish: Shell, hub: ScriptedH
     ],
 )
 def test_a_request_is_answered_with_one_of_its_own_options(
-    aish: Shell, asking: ScriptedHub, words: tuple[str, ...], id: str, option: str
+    aish: Shell, hub_with_requests: ScriptedHub, words: tuple[str, ...], id: str, option: str
 ) -> None:
     ran = aish(*words)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("✓ claude-code: ")
-    assert asking.bodies(_answered(id)) == [{"option_id": option}]
+    assert hub_with_requests.bodies(_answered(id)) == [{"option_id": option}]
 
 
 def test_the_only_pending_request_is_approved_without_its_id(aish: Shell, hub: ScriptedHub) -> None:
@@ -215,7 +217,7 @@ def test_questions_are_listed_with_their_labels(aish: Shell, hub: ScriptedHub) -
     ],
 )
 def test_invalid_arguments_are_usage_errors(
-    aish: Shell, asking: ScriptedHub, words: tuple[str, ...], said: str
+    aish: Shell, hub_with_requests: ScriptedHub, words: tuple[str, ...], said: str
 ) -> None:
     ran = aish(*words)
     assert (ran.code, ran.out) == (2, "")

@@ -22,11 +22,11 @@ pytestmark = pytest.mark.anyio
 ALLOW = (PermissionOption("allow", "Allow", "allow_once"),)
 
 
-async def see(terminal: Terminal, text: str, count: int = 1) -> None:
+async def wait_for_text(terminal: Terminal, text: str, count: int = 1) -> None:
     await asyncio.to_thread(terminal.wait_for, text, count)
 
 
-async def left(terminal: Terminal, word: str = "exit 0") -> None:
+async def leave(terminal: Terminal, word: str = "exit 0") -> None:
     terminal.type(f"{word}\n")
     assert await asyncio.to_thread(terminal.wait_for_end) == 0
 
@@ -37,14 +37,14 @@ async def test_a_conversation_keeps_one_session_and_ctrl_c_stops_an_answer_only(
     endless = [Text("endless"), asyncio.Event(), Done()]
     async with served(home, endless, [Text("the second"), Done()], seconds=60) as hub:
         with at_terminal(aish, "-i", "apollo") as terminal:
-            await see(terminal, "apollo> ")
+            await wait_for_text(terminal, "apollo> ")
             terminal.type("one\n")
-            await see(terminal, "endless")
+            await wait_for_text(terminal, "endless")
             terminal.type("\x03")
-            await see(terminal, "apollo> ", 2)
+            await wait_for_text(terminal, "apollo> ", 2)
             terminal.type("two\n")
-            await see(terminal, "the second\n")
-            await left(terminal, "exit")
+            await wait_for_text(terminal, "the second\n")
+            await leave(terminal, "exit")
         assert hub.driver.heard == [("apollo", "one"), ("apollo", "two")]
         sessions = (await hub.ask("GET", "/api/v2/sessions")).json["sessions"]
         assert [session["context_window"] for session in sessions] == [10]
@@ -70,17 +70,17 @@ LINES = (
 async def test_a_line_prints_the_same_at_the_prompt_and_with_dash_c(aish: Shell, home: Path) -> None:
     async with served(home, seconds=120):
         with at_terminal(aish) as prompt:
-            await see(prompt, "aish> ")
+            await wait_for_text(prompt, "aish> ")
             for line in LINES:
                 with at_terminal(aish, "-c", line) as terminal:
                     await asyncio.to_thread(terminal.wait_for_end)
                     expected = terminal.screen
                 before = prompt.screen.removesuffix("aish> ")
                 prompt.type(f"{line}\n")
-                await see(prompt, "aish> ", prompt.screen.count("aish> ") + 1)
+                await wait_for_text(prompt, "aish> ", prompt.screen.count("aish> ") + 1)
                 shown = prompt.screen.removeprefix(before)
                 assert (line, timeless(shown)) == (line, timeless(f"aish> {expected}aish> "))
-            await left(prompt)
+            await leave(prompt)
 
 
 def timeless(screen: str) -> list[str]:
@@ -97,25 +97,25 @@ async def test_failures_and_permission_requests_print_the_same_at_the_prompt(ais
             await asyncio.to_thread(terminal.wait_for_end)
             expected = terminal.screen
         with at_terminal(aish) as terminal:
-            await see(terminal, "aish> ")
+            await wait_for_text(terminal, "aish> ")
             terminal.type("apollo hi\n")
-            await see(terminal, "aish> ", 2)
+            await wait_for_text(terminal, "aish> ", 2)
             assert terminal.screen == f"aish> {expected}aish> "
-            await left(terminal)
+            await leave(terminal)
 
 
 async def test_the_raw_events_are_those_of_the_rest_stream(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
         with at_terminal(aish) as terminal:
-            await see(terminal, "aish> ")
+            await wait_for_text(terminal, "aish> ")
             for line in ("apollo hi --json", "team-chat hi --json"):
                 elsewhere = events((await asyncio.to_thread(aish, "-c", line)).out)
                 before = terminal.screen
                 terminal.type(f"{line}\n")
-                await see(terminal, "aish> ", before.count("aish> ") + 1)
+                await wait_for_text(terminal, "aish> ", before.count("aish> ") + 1)
                 here = events(terminal.screen.removeprefix(before).removesuffix("aish> "))
                 assert (line, here) == (line, elsewhere)
-            await left(terminal)
+            await leave(terminal)
 
 
 def events(lines: str) -> list[tuple[str, list[str]]]:
@@ -129,21 +129,23 @@ async def test_a_permission_request_of_a_line_is_shown_with_it(aish: Shell, home
     asks = [Permission("r_1", "Bash", {"command": "ls"}, ALLOW), Text("never"), asyncio.Event(), Done()]
     async with served(home, asks, seconds=60):
         with at_terminal(aish) as terminal:
-            await see(terminal, "aish> ")
+            await wait_for_text(terminal, "aish> ")
             terminal.type("apollo hi\n")
-            await see(terminal, "aish: apollo asks to use Bash (aish approve r_1 · aish deny r_1)\n")
+            await wait_for_text(
+                terminal, "aish: apollo asks to use Bash (aish approve r_1 · aish deny r_1)\n"
+            )
             terminal.type("\x03")
-            await see(terminal, "aish> ", 2)
-            await left(terminal)
+            await wait_for_text(terminal, "aish> ", 2)
+            await leave(terminal)
 
 
 async def test_a_line_times_out(aish: Shell, home: Path) -> None:
     async with served(home, [Text("so"), asyncio.Event(), Done()], seconds=60) as hub:
         with at_terminal(aish) as terminal:
-            await see(terminal, "aish> ")
+            await wait_for_text(terminal, "aish> ")
             terminal.type("apollo --timeout 5 hi\n")
-            await see(terminal, "aish: timed out waiting for an answer\naish> ")
-            await left(terminal)
+            await wait_for_text(terminal, "aish: timed out waiting for an answer\naish> ")
+            await leave(terminal)
         assert hub.driver.heard == [("apollo", "hi")]
 
 
@@ -163,10 +165,10 @@ async def test_an_invalid_response_of_the_hub_is_reported_once_and_the_prompt_wo
     hub.on("GET /api/v2/ai", answer({"peers": [strange]}))
     said = "aish: permission requests are not shown at this prompt: "
     with at_terminal(aish, echo=True, term="xterm-256color") as terminal:
-        await see(terminal, said)
+        await wait_for_text(terminal, said)
         for _ in range(2):
             terminal.type("/bin/echo ho\t\r")
-        await see(terminal, "ho\n", 2)
+        await wait_for_text(terminal, "ho\n", 2)
         terminal.type("exit 3\r")
         assert await asyncio.to_thread(terminal.wait_for_end) == 3
         assert (terminal.screen.count(said), "Traceback" in terminal.screen) == (1, False)

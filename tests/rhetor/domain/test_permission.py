@@ -13,7 +13,7 @@ NO = PermissionOption("no", "No", "reject_once")
 NEVER = PermissionOption("never", "Never", "reject_always")
 
 
-def asking(*options: PermissionOption, tool: str = "Bash") -> PermissionAsked:
+def request(*options: PermissionOption, tool: str = "Bash") -> PermissionAsked:
     return PermissionAsked("r", tool, {}, options)
 
 
@@ -51,7 +51,7 @@ def test_a_tool_without_a_name_is_never_allowed() -> None:
 def test_a_rule_allows_once_or_leaves_the_request_to_a_person(
     options: tuple[PermissionOption, ...], chosen: str | None
 ) -> None:
-    answer = decided(Rules(allow=("Bash",)), asking(*options))
+    answer = decided(Rules(allow=("Bash",)), request(*options))
     assert answer == (PermissionAnswered("r", chosen, "policy") if chosen else None)
 
 
@@ -61,4 +61,4 @@ def test_a_rule_allows_once_or_leaves_the_request_to_a_person(
 def test_a_denied_tool_is_rejected_whatever_the_options(
     options: tuple[PermissionOption, ...], chosen: str | None
 ) -> None:
-    assert decided(Rules(deny=("Bash",)), asking(*options)) == PermissionAnswered("r", chosen, "policy")
+    assert decided(Rules(deny=("Bash",)), request(*options)) == PermissionAnswered("r", chosen, "policy")

@@ -73,12 +73,12 @@ def test_a_turn_that_does_not_complete_keeps_its_partial_answer(outputs: list[Ou
     for output in outputs:
         turn.step(output)
     said = turn.text
-    ways = {
+    endings = {
         "fail": lambda: turn.fail("code", "why", True, {}),
         "cancel": lambda: turn.cancel("me"),
         "interrupt": lambda: turn.interrupt("because"),
     }
-    *partial, end = ways[how]()
+    *partial, end = endings[how]()
     assert isinstance(end, ev.TurnEnd)
     anything = any(isinstance(o, Text) and o.channel == "answer" for o in outputs)
     assert partial == ([ev.OutputPartial(said)] if anything else [])

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.rhetor.transports.watched import PATHS, SECONDS
+from tests.rhetor.transports.open_clients import PATHS, SECONDS
 from tests.served import TOKEN, Served
 
 SO_ATTACH_FILTER = 26  # socket(7); Python has no name for it

@@ -13,8 +13,8 @@ from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Draft, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
-from tests.rhetor.transports.talking_on import created
-from tests.rhetor.transports.watching import APIS, Api, Carried, digest
+from tests.rhetor.transports.api_views import APIS, Api, Carried, digest
+from tests.rhetor.transports.socket_client import created
 from tests.scale import FULL
 from tests.served import Served, served
 
@@ -32,7 +32,7 @@ async def test_clients_cut_at_random_places_see_the_whole_log_on_every_api(tmp_p
     )
     try:
         async with served(tmp_path, limits=Limits(), store=store, seconds=600.0) as home:
-            await _watch(home, store)
+            await _run(home, store)
     finally:
         await store.aclose()
 
@@ -54,17 +54,17 @@ class Progress:
             await self._moved.wait()
 
 
-async def _watch(home: Served, store: Store) -> None:
+async def _run(home: Served, store: Store) -> None:
     session = (await created(home))["session_id"]
     clients = [APIS[n % len(APIS)] for n in range(CLIENTS)]
     progress = Progress()
     async with asyncio.TaskGroup() as tasks:
-        watching = [
+        reading = [
             tasks.create_task(_read_with_cuts(home, session, api, n, progress))
             for n, api in enumerate(clients)
         ]
         await _speak(store, session, progress)
-    found = [task.result() for task in watching]
+    found = [task.result() for task in reading]
     log = await _log(store, session)
     assert [event.seq for event in log] == list(range(1, len(log) + 1))
     digests = {api.name: digest(api.view(log)) for api in APIS}

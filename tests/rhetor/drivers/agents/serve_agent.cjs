@@ -1,5 +1,5 @@
-// A program that serves as `cn serve` was seen to do, without a model: it answers by what it is told, and keeps
-// its conversations in the home. Its `--port` and its state are the real ones' in all that matters to a client.
+// A program that imitates `cn serve` without a model: its answers depend on the message, and it keeps its
+// conversations in the home. For a client, its `--port` and its state work like those of the real program.
 "use strict";
 const fs = require("node:fs");
 const http = require("node:http");
@@ -33,7 +33,7 @@ function answer(content, more = {}) {
   say({ message: { role: "assistant", content, usage: { prompt_tokens: 1, completion_tokens: 1 }, ...more } });
 }
 
-/** A call of a tool that says more and more while it runs. */
+/** A tool call whose output grows while it runs. */
 async function tool() {
   const call = { id: "c1", type: "function", function: { name: "Bash", arguments: "{}" } };
   const message = { role: "assistant", content: "", toolCalls: [call] };
@@ -73,7 +73,7 @@ const routes = {
     if (!message) return null;
     say({ message: { role: "user", content: message } });
     state.isProcessing = true;
-    // what runs says in its end that nothing runs, whoever runs by then
+    // at its end, a turn reports that nothing runs, even if another one runs by then
     turn(message).finally(() => (state.isProcessing = false));
     return { queued: true };
   },

@@ -156,9 +156,9 @@ async def hosts_here() -> AsyncIterator[Hosts]:
 
 
 @asynccontextmanager
-async def started(hosts: Hosts, conditions: list[str] | None = None) -> AsyncIterator[AgentProgram]:
-    """Start the script. `conditions`: each of its states is appended."""
-    kept = [] if conditions is None else conditions
+async def started(hosts: Hosts, seen_states: list[str] | None = None) -> AsyncIterator[AgentProgram]:
+    """Start the script. `seen_states`: each of its states is appended."""
+    kept = [] if seen_states is None else seen_states
     running = await Agents(hosts, Words).start(
         PEER, "h1", LAUNCH, {}, lambda changed: kept.append(changed.status.state)
     )
@@ -175,7 +175,7 @@ async def script() -> AsyncIterator[AgentProgram]:
         yield running
 
 
-def said(running: AgentProgram, content: str) -> AsyncGenerator[Output, None]:
+def start_turn(running: AgentProgram, content: str) -> AsyncGenerator[Output, None]:
     return running.conversation().send(Prompt(content), ())
 
 
@@ -204,32 +204,32 @@ async def until(turn: AsyncGenerator[Output, None], wanted: type[Plain]) -> list
 
 async def test_an_overlong_line_is_reported_as_cut_and_the_next_one_is_read() -> None:
     async with script() as running:
-        outputs = await outputs_of(said(running, "long"))
+        outputs = await outputs_of(start_turn(running, "long"))
         cut, *rest = outputs
         assert isinstance(cut, Record) and cut.raw is not None
         assert (cut.record, base64.b64decode(cut.raw)) == ({"cut": LONG}, b"x" * 1024)
         assert (LONG > MAX_LINE_BYTES, rest) == (True, [Text("behind it"), Done()])
-        assert await outputs_of(said(running, "more")) == [Text("heard more"), Done()]
+        assert await outputs_of(start_turn(running, "more")) == [Text("heard more"), Done()]
 
 
 async def test_malformed_lines_are_recorded_raw() -> None:
     async with script() as running:
-        outputs = await outputs_of(said(running, "malformed"))
+        outputs = await outputs_of(start_turn(running, "malformed"))
         raw = [base64.b64decode(o.raw) for o in outputs if isinstance(o, Record) and o.raw is not None]
         assert raw == [b"\xff no line", b"[1, 2"]
         assert outputs[-2:] == [Text("and on"), Done()]
 
 
 async def test_a_turn_continues_when_its_permission_is_answered() -> None:
-    conditions: list[str] = []
-    async with hosts_here() as hosts, started(hosts, conditions) as running:
-        turn = said(running, "ask")
+    seen_states: list[str] = []
+    async with hosts_here() as hosts, started(hosts, seen_states) as running:
+        turn = start_turn(running, "ask")
         asked = (await until(turn, Permission))[-1]
         assert isinstance(asked, Permission)
         assert (asked.request_id, running.status.state) == ("r1", "blocked")
         await running.conversation().answer("r1", "yes")
         assert await outputs_of(turn) == [Text("yes"), Done()]
-        assert conditions == ["busy", "blocked", "busy", "idle"]
+        assert seen_states == ["busy", "blocked", "busy", "idle"]
 
 
 async def test_an_agent_that_ignores_an_interrupt_gets_no_message_until_it_is_done(
@@ -237,37 +237,37 @@ async def test_an_agent_that_ignores_an_interrupt_gets_no_message_until_it_is_do
 ) -> None:
     monkeypatch.setattr(agent, "STOP_SECONDS", 0.05)
     async with script() as running:
-        turn = said(running, "deaf")
+        turn = start_turn(running, "deaf")
         await until(turn, Text)
         await turn.aclose()  # the agent is interrupted
         with pytest.raises(
             TurnFailure, match="script is still busy with the turn that was interrupted"
         ) as refused:
-            await outputs_of(said(running, "next"))
+            await outputs_of(start_turn(running, "next"))
         assert refused.value.retryable
         await running.link.write(b'{"go": true}\n', "text")
         async with running.feed.listening(), aclosing(running.listen()) as heard:
             async for spooled in heard:
                 if running.feed.claimed or any(o == Record({"end": True}) for o in spooled.outputs):
                     break
-        assert await outputs_of(said(running, "next")) == [Text("heard next"), Done()]
+        assert await outputs_of(start_turn(running, "next")) == [Text("heard next"), Done()]
 
 
 async def test_an_interrupted_agent_gets_the_next_message_once_its_turn_has_ended() -> None:
     async with script() as running:
-        turn = said(running, "wait")
+        turn = start_turn(running, "wait")
         await until(turn, Text)
         await running.interrupt()
         rest: list[Plain] = []
         with pytest.raises(Interrupted):
             await outputs_of(turn, rest)
         assert rest == [Text("stopped")]
-        assert await outputs_of(said(running, "next")) == [Text("heard next"), Done()]
+        assert await outputs_of(start_turn(running, "next")) == [Text("heard next"), Done()]
 
 
 async def test_an_agent_that_exits_during_a_turn_fails_it_with_its_last_stderr_line() -> None:
     async with script() as running:
-        turn = said(running, "complain")
+        turn = start_turn(running, "complain")
         kept = await until(turn, Text)
         while Text("first\n", "stderr") not in kept:
             kept += flat(await anext(turn))
@@ -285,7 +285,7 @@ async def test_an_agent_that_exits_during_a_turn_fails_it_with_its_last_stderr_l
 async def test_another_hub_continues_a_turn_from_the_end_of_the_log() -> None:
     async with hosts_here() as hosts:
         async with started(hosts) as first:
-            turn = said(first, "wait")
+            turn = start_turn(first, "wait")
             await until(turn, Text)
             offset = first.feed.offset
             first.release()  # as if the hub was killed: the program is not told
@@ -297,25 +297,25 @@ async def test_another_hub_continues_a_turn_from_the_end_of_the_log() -> None:
         await second.link.write(b'{"go": true}\n', "text")
         remembered = [o for o in await outputs_of(second.resume_turn()) if not isinstance(o, Remembered)]
         assert remembered == [Text("two "), Done()]
-        assert await outputs_of(said(second, "next")) == [Text("heard next"), Done()]
+        assert await outputs_of(start_turn(second, "next")) == [Text("heard next"), Done()]
         await second.aclose()
 
 
 async def test_a_request_pending_from_an_earlier_hub_blocks_its_turn_until_answered() -> None:
     async with hosts_here() as hosts:
         async with started(hosts) as first:
-            turn = said(first, "ask")
+            turn = start_turn(first, "ask")
             await until(turn, Permission)
             offset = first.feed.offset
             first.release()
             await turn.aclose()
         left = SavedState(offset, in_turn=True, asked={"r1": {"command": "ls"}})
-        conditions: list[str] = []
+        seen_states: list[str] = []
         blocked = asyncio.Event()
 
         def changed(running: RunningProgram) -> None:
-            conditions.append(running.status.state)
-            if conditions[-1] == "blocked":
+            seen_states.append(running.status.state)
+            if seen_states[-1] == "blocked":
                 blocked.set()
 
         second = await Agents(hosts, Words).find(PEER, "h1", left, changed)
@@ -325,7 +325,7 @@ async def test_a_request_pending_from_an_earlier_hub_blocks_its_turn_until_answe
             await blocked.wait()
             await second.answer("r1", "yes")
         assert rest.result() == [Text("yes"), Done()]
-        assert conditions == ["blocked", "busy", "idle"]
+        assert seen_states == ["blocked", "busy", "idle"]
         await second.aclose()
 
 

@@ -38,13 +38,13 @@ async def cursor() -> AsyncIterator[AgentProgram]:
             await running.aclose()
 
 
-async def began(turn: AsyncGenerator[Output, None]) -> list[int]:
+async def pids_of_turn(turn: AsyncGenerator[Output, None]) -> list[int]:
     """Return the pids of a waiting turn: its process and that process's child."""
     first: Text = await until(turn, Text)
     return [int(pid) for pid in first.text.split()]
 
 
-async def over(pids: list[int]) -> None:
+async def wait_until_ended(pids: list[int]) -> None:
     for pid in pids:
         if (start := start_time(pid)) is not None:
             await ended(pid, start)
@@ -99,21 +99,21 @@ async def test_a_message_that_is_not_a_valid_argument_fails_only_its_turn() -> N
 async def test_an_interrupt_ends_the_process_and_its_children() -> None:
     async with cursor() as running:
         turn = send(running, "wait")
-        pids = await began(turn)
+        pids = await pids_of_turn(turn)
         assert len(pids) == 2
         await running.interrupt()
         with pytest.raises(Interrupted):
             await heard(turn)
-        await over(pids)
+        await wait_until_ended(pids)
         assert (await answer(running, "next")).endswith("earlier []")
 
 
 async def test_ending_the_program_during_a_turn_leaves_no_process() -> None:
     async with cursor() as running:
         turn = send(running, "wait")
-        pids = await began(turn)
+        pids = await pids_of_turn(turn)
         await running.end()
-        await over(pids)
+        await wait_until_ended(pids)
         await turn.aclose()
 
 
@@ -121,7 +121,7 @@ async def test_another_hub_continues_a_turn() -> None:
     async with house(PEER, Cursor) as here:
         first = await here.start()
         turn = send(first, "wait")
-        pids = await began(turn)
+        pids = await pids_of_turn(turn)
         second = await here.found(first)
         assert second.pid == first.pid
         os.kill(pids[1], signal.SIGKILL)

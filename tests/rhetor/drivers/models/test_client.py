@@ -63,7 +63,7 @@ def at(*addresses: str) -> Resolve:
     return resolve
 
 
-def asks(url: str) -> dict[str, str]:
+def environment_for(url: str) -> dict[str, str]:
     return {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": url, "RHETOR_MODEL": "m"}
 
 
@@ -73,7 +73,7 @@ async def test_tls_uses_the_requested_name_at_the_checked_address(
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with fake_server(tls=True) as found:
         url = f"https://models.example:{found.port}/v1"
-        outputs, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+        outputs, failure = await apollo_says(environment_for(url), resolve=at("127.0.0.1"))
     assert (outputs[-1], failure) == (Done("stop"), None)
     assert found.names == ["models.example"]
     assert f"host: models.example:{found.port}" in [line.lower() for line in found.heads[0]]
@@ -87,7 +87,7 @@ async def test_a_server_with_an_invalid_certificate_gets_no_request(
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     async with fake_server(tls=True) as found:
         url = f"https://{name}:{found.port}/v1"
-        _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+        _, failure = await apollo_says(environment_for(url), resolve=at("127.0.0.1"))
     assert isinstance(failure, ProviderUnreachable)
     assert "certificate" in failure.detail.lower()
     assert (found.names, found.heads) == ([name] * len(found.names), [])
@@ -107,7 +107,9 @@ async def test_a_proxy_from_the_environment_is_given_the_checked_address(
 ) -> None:
     async with fake_server() as proxy:
         monkeypatch.setenv(variable, f"http://me:secret@127.0.0.1:{proxy.port}")
-        _, failure = await apollo_says(asks("http://models.example/v1"), resolve=at("93.184.216.34"))
+        _, failure = await apollo_says(
+            environment_for("http://models.example/v1"), resolve=at("93.184.216.34")
+        )
     assert failure is None
     first, *headers = proxy.heads[0]
     assert first == "POST http://93.184.216.34/v1/chat/completions HTTP/1.1"
@@ -120,7 +122,7 @@ async def test_hosts_in_no_proxy_are_called_directly(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_PROXY", "models.example")
     async with fake_server() as found:
         url = f"http://models.example:{found.port}/v1"
-        _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+        _, failure = await apollo_says(environment_for(url), resolve=at("127.0.0.1"))
     assert failure is None
     assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
 
@@ -133,7 +135,9 @@ async def test_loopback_addresses_are_never_called_through_a_proxy(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1" if name == "127.0.0.1" else "")
     async with fake_server() as found:
-        _, failure = await apollo_says(asks(f"http://{name}:{found.port}/v1"), resolve=at("127.0.0.1"))
+        _, failure = await apollo_says(
+            environment_for(f"http://{name}:{found.port}/v1"), resolve=at("127.0.0.1")
+        )
     assert failure is None
     assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
 
@@ -154,7 +158,9 @@ async def test_an_unsupported_proxy_is_named_in_the_error_and_not_called(
 ) -> None:
     async with fake_server() as found:
         monkeypatch.setenv(variable, proxy.format(port=found.port))
-        _, failure = await apollo_says(asks("https://models.example/v1"), resolve=at("93.184.216.34"))
+        _, failure = await apollo_says(
+            environment_for("https://models.example/v1"), resolve=at("93.184.216.34")
+        )
     assert isinstance(failure, ProviderFailed)
     assert told.format(port=found.port) in failure.detail
     assert "secret" not in f"{failure.detail} {failure.data}"
@@ -174,7 +180,7 @@ async def test_a_missing_or_broken_certificate_file_is_ignored(
     assert (outputs[-1], failure) == (Done("stop"), None)
     async with fake_server(tls=True) as found:
         url = f"https://models.example:{found.port}/v1"
-        _, failure = await apollo_says(asks(url), resolve=at("127.0.0.1"))
+        _, failure = await apollo_says(environment_for(url), resolve=at("127.0.0.1"))
     assert isinstance(failure, ProviderUnreachable)
     assert "certificate" in failure.detail.lower()
 

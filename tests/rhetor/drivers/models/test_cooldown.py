@@ -51,7 +51,7 @@ class Talk:
         self.answers = answers
         self.clock = clock
 
-    async def asks(self, script: Script | None = None, *, times: int = 1) -> list[tuple[str, int]]:
+    async def run_turns(self, script: Script | None = None, *, times: int = 1) -> list[tuple[str, int]]:
         """For each turn, its error code ("" if it was answered) and the number of calls that it made."""
         self.answers.script = script or self.answers.script
         found = []
@@ -83,34 +83,34 @@ FINE = Script(chunks=("a",))
 
 async def test_after_three_failed_turns_a_provider_is_not_called_until_its_cooldown_ends() -> None:
     async with talk() as t:
-        assert await t.asks(times=4) == [FAILED, FAILED, FAILED, COOLING]
+        assert await t.run_turns(times=4) == [FAILED, FAILED, FAILED, COOLING]
         t.clock.now += 29.9
-        assert await t.asks() == [COOLING]
+        assert await t.run_turns() == [COOLING]
         t.clock.now += 0.1
-        assert await t.asks(FINE) == [ANSWERED]
-        assert await t.asks(Script(failure=DOWN), times=4) == [FAILED, FAILED, FAILED, COOLING]
+        assert await t.run_turns(FINE) == [ANSWERED]
+        assert await t.run_turns(Script(failure=DOWN), times=4) == [FAILED, FAILED, FAILED, COOLING]
 
 
 async def test_cooldowns_double_up_to_five_minutes() -> None:
     async with talk() as t:
-        assert await t.asks(times=3) == [FAILED] * 3
+        assert await t.run_turns(times=3) == [FAILED] * 3
         for seconds in (30, 60, 120, 240, 300, 300):
             t.clock.now += seconds - 1
-            assert await t.asks() == [COOLING]
+            assert await t.run_turns() == [COOLING]
             t.clock.now += 1
-            assert await t.asks() == [TRIED]  # a trial is one call, without retries
+            assert await t.run_turns() == [TRIED]  # a trial is one call, without retries
 
 
 async def test_an_answer_resets_the_count_of_failures() -> None:
     async with talk() as t:
         for _ in range(3):
-            assert await t.asks(Script(failure=DOWN), times=2) == [FAILED] * 2
-            assert await t.asks(FINE) == [ANSWERED]
+            assert await t.run_turns(Script(failure=DOWN), times=2) == [FAILED] * 2
+            assert await t.run_turns(FINE) == [ANSWERED]
 
 
 async def test_the_cooldown_error_has_a_retry_time_and_a_hint() -> None:
     async with talk() as t:
-        await t.asks(times=3)
+        await t.run_turns(times=3)
         t.clock.now += 6.0
         outputs, failure = await turn(await t.conversation(), "Design a cache")
     assert outputs == []
@@ -131,11 +131,11 @@ async def test_the_cooldown_error_has_a_retry_time_and_a_hint() -> None:
 async def test_a_provider_with_retry_after_is_not_called_until_then(asked: str, cooldown: float) -> None:
     limited = Script(failure=Failure(429, headers={"retry-after": asked}))
     async with talk() as t:
-        assert await t.asks(limited, times=3) == [("rate_limited", 1)] * 3
+        assert await t.run_turns(limited, times=3) == [("rate_limited", 1)] * 3
         t.clock.now += cooldown - 1
-        assert await t.asks() == [COOLING]
+        assert await t.run_turns() == [COOLING]
         t.clock.now += 1
-        assert await t.asks(FINE) == [ANSWERED]
+        assert await t.run_turns(FINE) == [ANSWERED]
 
 
 @pytest.mark.parametrize(
@@ -151,25 +151,25 @@ async def test_a_provider_with_retry_after_is_not_called_until_then(asked: str, 
 )
 async def test_failures_that_are_not_the_providers_state_start_no_cooldown(script: Script, code: str) -> None:
     async with talk() as t:
-        assert await t.asks(script, times=5) == [(code, 1)] * 5
+        assert await t.run_turns(script, times=5) == [(code, 1)] * 5
 
 
 async def test_an_error_caused_by_the_request_resets_the_count_of_failures() -> None:
     async with talk() as t:
         for _ in range(2):
-            assert await t.asks(Script(failure=DOWN), times=2) == [FAILED] * 2
-            assert await t.asks(Script(failure=Failure(400))) == [TRIED]
+            assert await t.run_turns(Script(failure=DOWN), times=2) == [FAILED] * 2
+            assert await t.run_turns(Script(failure=Failure(400))) == [TRIED]
 
 
 async def test_timeouts_start_a_cooldown() -> None:
     async with talk(Timeouts(idle=SHORT / 3)) as t:
         hanging = Script(chunks=("a", "b"), hold={1: "never"})
-        assert await t.asks(hanging, times=4) == [("timeout", 1)] * 3 + [COOLING]
+        assert await t.run_turns(hanging, times=4) == [("timeout", 1)] * 3 + [COOLING]
 
 
 async def test_one_turn_tries_the_provider_and_others_fail_until_its_first_chunk() -> None:
     async with talk() as t:
-        await t.asks(times=3)
+        await t.run_turns(times=3)
         t.clock.now += 30
         t.answers.script = Script(chunks=("a", "b"), hold={0: "first", 1: "rest"})
         async with aclosing((await t.conversation()).send(Prompt("Design a cache"), ())) as outputs:
@@ -183,7 +183,7 @@ async def test_one_turn_tries_the_provider_and_others_fail_until_its_first_chunk
             )
             t.provider.gate("first").release()
             assert await first == Text("a")
-            assert await t.asks(FINE) == [ANSWERED]
+            assert await t.run_turns(FINE) == [ANSWERED]
             t.provider.gate("rest").release()
             rest = [output async for output in outputs]
     assert (rest[0], rest[-1]) == (Text("b"), Done("stop"))
@@ -191,7 +191,7 @@ async def test_one_turn_tries_the_provider_and_others_fail_until_its_first_chunk
 
 async def test_after_an_interrupted_trial_the_next_turn_tries() -> None:
     async with talk() as t:
-        await t.asks(times=3)
+        await t.run_turns(times=3)
         t.clock.now += 30
         t.answers.script = Script(hold={-1: "never"})
         conversation = await t.conversation()
@@ -199,14 +199,14 @@ async def test_after_an_interrupted_trial_the_next_turn_tries() -> None:
         await t.provider.gate("never").reached()
         await conversation.interrupt()
         assert await trial == ([Began("openai/m")], None)
-        assert await t.asks(FINE) == [ANSWERED]
+        assert await t.run_turns(FINE) == [ANSWERED]
 
 
 async def test_a_new_key_ends_the_cooldown() -> None:
     async with talk() as t:
-        await t.asks(times=3)
+        await t.run_turns(times=3)
         t.driver.resources.models.reset(openai_at(t.provider) | {"OPENAI_API_KEY": "sk-2"})
-        assert await t.asks(FINE) == [ANSWERED]
+        assert await t.run_turns(FINE) == [ANSWERED]
 
 
 def failing(cooldowns: Cooldowns, target: Target, failure: Exception, blamed: set[Provider]) -> None:

@@ -268,8 +268,8 @@ class EndlessSleep:
 async def test_a_pause_counts_only_towards_the_total_timeout() -> None:
     async with refusing(Failure(503)) as provider:
         timeouts = Timeouts(first_chunk=SHORT / 3, idle=SHORT / 3, total=SHORT)
-        patient = Backoff(dice=lambda: 0.01, sleep=EndlessSleep())
-        async with chat_driver(openai_at(provider), timeouts, backoff=patient) as driver:
+        endless_backoff = Backoff(dice=lambda: 0.01, sleep=EndlessSleep())
+        async with chat_driver(openai_at(provider), timeouts, backoff=endless_backoff) as driver:
             await driver.preload()
             begun = asyncio.get_running_loop().time()
             _, failure = await turn(await driver.open(APOLLO), "Design a cache")

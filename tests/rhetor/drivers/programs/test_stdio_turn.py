@@ -15,7 +15,7 @@ from tests.rhetor.codec.test_sse import cut
 Said: TypeAlias = tuple[list[str | Invalid], Evidence | None, int]
 
 
-def told(turn: StdioTurn, pieces: Iterable[tuple[float, bytes]]) -> Said:
+def result_of(turn: StdioTurn, pieces: Iterable[tuple[float, bytes]]) -> Said:
     """Feed the pieces at their times, with ticks when they are due, then a minute of silence."""
     turn.started(0.0)
     said: list[str | Invalid] = []
@@ -68,19 +68,19 @@ def test_an_answer_is_empty_if_the_program_waits_for_input_again() -> None:
 
 
 def test_a_newline_ends_the_answer_if_nothing_follows_soon() -> None:
-    said = told(StdioTurn(b"\n"), [(0.0, b"a\n"), (0.029, b"b\n"), (5.0, b"late\n")])
+    said = result_of(StdioTurn(b"\n"), [(0.0, b"a\n"), (0.029, b"b\n"), (5.0, b"late\n")])
     assert said == (["a\nb\n"], NEWLINE, 4)
 
 
 def test_an_incomplete_line_does_not_end_the_answer() -> None:
     turn = StdioTurn(b"\n")
     half: Said = (["half"], None, 4)
-    assert told(turn, [(0.0, b"half")]) == half
-    assert told(turn, [(90.0, b" a line\n")])[1] == NEWLINE
+    assert result_of(turn, [(0.0, b"half")]) == half
+    assert result_of(turn, [(90.0, b" a line\n")])[1] == NEWLINE
 
 
 def test_another_delimiter_ends_the_answer_at_once_and_is_not_part_of_it() -> None:
-    said = told(StdioTurn(b"END\n"), [(0.0, b"a\nENEND\nnext")])
+    said = result_of(StdioTurn(b"END\n"), [(0.0, b"a\nENEND\nnext")])
     assert said == (["a\nEN"], Evidence("delimiter", "the delimiter b'END\\n'"), 8)
 
 
@@ -104,7 +104,7 @@ def test_a_signal_ends_the_turn_with_the_text_held_back() -> None:
 
 
 def test_an_incomplete_character_at_the_end_is_given_as_bytes() -> None:
-    assert told(StdioTurn(), [(0.0, b"x\xe2\x82")]) == (["x", Invalid(b"\xe2\x82")], IDLE, 3)
+    assert result_of(StdioTurn(), [(0.0, b"x\xe2\x82")]) == (["x", Invalid(b"\xe2\x82")], IDLE, 3)
 
 
 STREAMS = st.lists(
@@ -123,6 +123,6 @@ def test_any_chunking_gives_the_same_answer_and_end(
     timed = [(sum(step for step, _ in steps[: index + 1]), data) for index, (_, data) in enumerate(steps)]
     pieces = [(at, piece) for at, data in timed for piece in cut(data, places)]
     bytewise = [(at, bytes((byte,))) for at, data in timed for byte in data]
-    whole = told(StdioTurn(delimiter), timed)
-    assert told(StdioTurn(delimiter), pieces) == whole
-    assert told(StdioTurn(delimiter), bytewise) == whole
+    whole = result_of(StdioTurn(delimiter), timed)
+    assert result_of(StdioTurn(delimiter), pieces) == whole
+    assert result_of(StdioTurn(delimiter), bytewise) == whole

@@ -52,7 +52,7 @@ class Observed:
             "rows": len(await self.store.find("turn")),
         }
 
-    async def until_all_is_out(self) -> None:
+    async def until_all_visible(self) -> None:
         async with asyncio.timeout(20):
             await asyncio.gather(self.waiter, self.follower, *self.commits)
 
@@ -95,7 +95,7 @@ async def main(path: str, tail: str) -> None:
     # each look goes through reader threads and many loop turns, so that everything has time to become visible
     looks = [await observed.look() for _ in range(20)]
     say({key: max(look[key] for look in looks) for key in looks[0]})
-    await observed.until_all_is_out()
+    await observed.until_all_visible()
     say(await observed.look())
     await store.aclose()
 

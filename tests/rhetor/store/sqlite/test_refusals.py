@@ -72,7 +72,7 @@ class LimitedFiles(Disk):
 def small_tmpfs(folder: Path) -> Iterator[Disk]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("to mount a file system is not permitted here")
+        pytest.skip("mounting a file system is not permitted")
     try:
         yield Disk(folder)
     finally:

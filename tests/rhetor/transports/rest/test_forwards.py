@@ -219,7 +219,7 @@ async def test_a_forward_to_a_terminal_program_is_shown_and_never_typed() -> Non
         async with attached(home, "box") as shown:
             await shown.until_shown("ready")
             await ask(home, "POST", "ai/apollo/message", {"content": "hi"})
-            notice = await shown.told("notice")
+            notice = await shown.next_notice("notice")
             assert notice == {
                 "type": "notice",
                 "cursor": notice["cursor"],
@@ -237,7 +237,7 @@ async def test_a_forward_to_a_terminal_program_is_shown_and_never_typed() -> Non
         await ask(home, "POST", "ai/apollo/message", {"content": "hi"})
         await until_forwarded(home, await home.standing("box"), 2)
         async with attached_behind(home, "box", notice["cursor"]) as again:
-            assert (await again.told("notice"))["text"] == "more"
+            assert (await again.next_notice("notice"))["text"] == "more"
         log = await home.log(await home.standing("box"))
         assert [p.content for p in log if isinstance(p, MessageForwarded)] == [escape, "more"]
 

@@ -18,7 +18,7 @@ from rhetor.errors import ProviderDenied
 from rhetor.hub.core.ids import wall_clock
 from rhetor.store.base import Draft
 from rhetor.store.sqlite.store import SqliteStore
-from tests.rhetor.transports.watched import BEARER, session, terminal, watching
+from tests.rhetor.transports.open_clients import BEARER, open_client, session, terminal
 from tests.served import Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +64,7 @@ async def test_names_made_up_by_clients_are_not_labels(tmp_path: Path) -> None:
 
 async def test_open_connections_bytes_and_errors_are_counted_by_api(tmp_path: Path) -> None:
     async with with_programs() as home, terminal(home):
-        async with watching(home, "sse"), watching(home, "ws") as loop, watching(home, "ws.attach"):
+        async with open_client(home, "sse"), open_client(home, "ws") as loop, open_client(home, "ws.attach"):
             before = await scrape(home)
             assert of(before, "rhetor_connections_open") == {("sse",): 1, ("ws",): 1, ("ws.attach",): 1}
             assert await loop.call("echo", message="x" * 1000) == "x" * 1000
@@ -118,7 +118,7 @@ async def _append(home: Served, stream: str, count: int) -> None:
 
 
 async def test_lagging_followers_are_counted(tmp_path: Path) -> None:
-    async with served(tmp_path) as home, watching(home, "sse") as quick:
+    async with served(tmp_path) as home, open_client(home, "sse") as quick:
         assert of(await scrape(home), "rhetor_followers") == {(): 1}
         (follower,) = home.hub.state.broadcaster._followers
         await _append(home, quick.session, 20)

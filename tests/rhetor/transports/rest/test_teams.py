@@ -10,7 +10,7 @@ import pytest
 from rhetor.domain.command import AGENT, ChangeTeam, DropTeam, MakeTeam, Principal
 from rhetor.errors import Forbidden
 from rhetor.store.memory import MemoryStore
-from tests.rhetor.transports.talking_on import talking_on
+from tests.rhetor.transports.socket_client import connected_socket
 from tests.served import Answer, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ async def made(home: Served, name: str, *members: str, **more: Any) -> Answer:
     return await home.ask("POST", GROUPS, {"name": name, "members": list(members), **more})
 
 
-async def asked(home: Served, team: str) -> set[str]:
+async def answering_peers(home: Served, team: str) -> set[str]:
     """Return the peers that answer a bulk request to the team."""
     body = {"operations": [{"id": "one", "ai": f"team:{team}", "message": "hi"}]}
     results = (await home.ask("POST", "/api/v2/bulk", body)).json["results"]
@@ -38,9 +38,9 @@ async def test_a_message_to_a_group_reaches_only_its_members(tmp_path: Path) -> 
             "socket_id": "group:poets",
             "websocket_url": f"ws://127.0.0.1:{home.port}/ws/socket/group:poets",
         }
-        async with talking_on(home, "group:poets") as talker:
-            await talker.write("hi")
-            frames = await talker.reads(2)
+        async with connected_socket(home, "group:poets") as client:
+            await client.write("hi")
+            frames = await client.reads(2)
             assert {f["headers"][0] for f in frames} == {
                 "team-chat-from-prometheus",
                 "team-chat-from-apollo",
@@ -59,15 +59,15 @@ async def test_a_group_works_as_a_team_and_survives_a_restart(tmp_path: Path) ->
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:
         await made(home, "poets", "prometheus", "apollo")
-        assert await asked(home, "poets") == {"prometheus", "apollo"}
+        assert await answering_peers(home, "poets") == {"prometheus", "apollo"}
     async with served(tmp_path, store=store) as home:
-        assert await asked(home, "poets") == {"prometheus", "apollo"}
+        assert await answering_peers(home, "poets") == {"prometheus", "apollo"}
         line = {"line": 'team:poets << "hi"'}
         answer = await home.ask("POST", "/api/v2/plans", line)
         assert (answer.status, answer.text.count('"type":"step.done"')) == (200, 2)
         changed = await home.ask("PUT", f"{GROUPS}/poets", {"members": ["athena"]})
         assert changed.json["members"] == ["athena"]
-        assert await asked(home, "poets") == {"athena"}
+        assert await answering_peers(home, "poets") == {"athena"}
     async with served(tmp_path, store=store) as home:
         assert (await home.ask("GET", f"{GROUPS}/poets")).json["members"] == ["athena"]
         deleted = await home.ask("DELETE", f"{GROUPS}/poets")
@@ -85,15 +85,15 @@ async def test_deleting_a_group_closes_its_sockets_and_ends_its_session(
 ) -> None:
     async with served(tmp_path) as home:
         await made(home, "poets", "apollo")
-        async with talking_on(home, "group:poets") as talker:
-            await talker.write("hi")
-            session = (await talker.read())["session_id"]
+        async with connected_socket(home, "group:poets") as client:
+            await client.write("hi")
+            session = (await client.read())["session_id"]
             await home.ask("DELETE", f"{GROUPS}/poets")
-            assert await talker.closed() == (1000, "")
+            assert await client.closed() == (1000, "")
         await made(home, "poets", "athena")
-        async with talking_on(home, "group:poets") as talker:
-            await talker.write("hi")
-            frame = await talker.read()
+        async with connected_socket(home, "group:poets") as client:
+            await client.write("hi")
+            frame = await client.read()
             assert (frame["content"], frame["session_id"] != session) == ("athena heard: hi", True)
 
 
@@ -142,8 +142,8 @@ async def test_a_configured_name_takes_precedence_over_a_group_after_a_restart(t
         assert row is not None
         await store.commit("hub", [], rows=[type(row)("team", "reviewers", "made", b'["prometheus"]')])
     async with served(tmp_path, store=store) as home:
-        assert await asked(home, "reviewers") == {"apollo", "athena"}
-        assert await asked(home, "poets") == {"apollo"}
+        assert await answering_peers(home, "reviewers") == {"apollo", "athena"}
+        assert await answering_peers(home, "poets") == {"apollo"}
 
 
 async def test_a_repeated_key_creates_one_group(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_an_agent_cannot_create_change_or_delete_groups(tmp_path: Path) ->
         for command in (MakeTeam("x", ("apollo",)), ChangeTeam("poets", ("athena",)), DropTeam("poets")):
             with pytest.raises(Forbidden):
                 await home.hub.execute(agent, command)
-        assert await asked(home, "poets") == {"apollo"}
+        assert await answering_peers(home, "poets") == {"apollo"}
 
 
 async def test_programs_and_groups_cannot_share_a_name(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ async def test_programs_and_groups_cannot_share_a_name(tmp_path: Path) -> None:
         await home.announce("echo", "/bin/cat")
         assert (await made(home, "echo", "apollo")).json["code"] == "name_taken"
         await made(home, "mixed", "echo", "apollo")
-        async with talking_on(home, "group:mixed") as talker:
-            await talker.write("hi", execute=True)
-            frames = await talker.reads(2)
+        async with connected_socket(home, "group:mixed") as client:
+            await client.write("hi", execute=True)
+            frames = await client.reads(2)
             assert {f["ai"]: f["content"].strip() for f in frames} == {
                 "apollo": "apollo heard: hi",
                 "echo": "hi",

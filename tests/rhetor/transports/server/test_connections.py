@@ -13,7 +13,7 @@ from rhetor.domain.command import AGENT, Principal
 from rhetor.errors import RhetorError, TooManyConnections, Unauthenticated
 from rhetor.transports.server.connections import Connections
 from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.watched import APIS, BEARER, refusal, session, terminal, watching
+from tests.rhetor.transports.open_clients import APIS, BEARER, open_client, refusal, session, terminal
 from tests.served import CONSOLE, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_connection_over_the_limit_per_minute_is_rejected(api: str) -> None:
     async with with_programs(connections=Connections(per_minute=2, at_once=100)) as home, terminal(home):
         for _ in range(2):
-            async with watching(home, api):
+            async with open_client(home, api):
                 pass
         refused = await refusal(home, api)
         assert (refused.status, refused.headers["content-type"]) == (429, "application/problem+json")
@@ -37,13 +37,13 @@ async def test_a_connection_over_the_limit_per_minute_is_rejected(api: str) -> N
 async def test_a_connection_over_the_limit_at_once_is_rejected_until_another_ends(api: str) -> None:
     connections = Connections(per_minute=1000, at_once=2)
     async with with_programs(connections=connections) as home, terminal(home):
-        async with watching(home, "sse"), watching(home, "ws"):
+        async with open_client(home, "sse"), open_client(home, "ws"):
             refused = await refusal(home, api)
             assert (refused.status, refused.headers["retry-after"]) == (429, "5")
         async with asyncio.timeout(10):
             while connections.by_api():  # noqa: ASYNC110  # the hub has no event for the end of a connection
                 await asyncio.sleep(0.01)
-        async with watching(home, api):
+        async with open_client(home, api):
             assert connections.by_api() == {api: 1}
 
 
@@ -55,7 +55,7 @@ async def test_a_streamed_answer_counts_only_towards_the_limit_at_once(
         stream, body = "/api/v2/ai/apollo/stream", {"content": "hi"}
         for _ in range(3):
             assert (await home.ask_tcp("POST", stream, BEARER, json=body)).status == 200
-        async with watching(home, "ws"):
+        async with open_client(home, "ws"):
             refused = await home.ask_tcp("POST", stream, BEARER, json=body)
             assert (refused.status, refused.json["code"]) == (429, "too_many_connections")
             whole = await home.ask_tcp("POST", "/api/v2/ai/apollo/message", BEARER, json=body)
@@ -69,7 +69,7 @@ async def test_another_credential_of_the_same_caller_shares_its_limits(tmp_path:
         own = {"host": f"{CONSOLE}:{home.port}"}
         login = await home.ask_tcp("GET", f"/login?code={code}", own)
         cookie = {**own, "cookie": login.headers["set-cookie"].split(";")[0], "origin": home.node.console}
-        async with watching(home, "ws"):
+        async with open_client(home, "ws"):
             assert (await refusal(home, "ws", cookie)).status == 429
             assert (await refusal(home, "ws", {**BEARER, "cookie": "rhetor=made-up"})).status == 429
             assert (await refusal(home, "ws", {"authorization": "Bearer made-up"})).status == 401
@@ -81,7 +81,7 @@ async def test_the_owners_unix_socket_is_exempt(tmp_path: Path) -> None:
             for _ in range(5):
                 await stack.enter_async_context(calling(home, "/ws"))
             assert await _streams(home, 5) == [200] * 5
-        async with watching(home, "ws"):
+        async with open_client(home, "ws"):
             assert (await refusal(home, "ws")).status == 429
 
 

@@ -17,8 +17,8 @@ from rhetor.transports.server import flow, http_protocol, server, sse
 from rhetor.transports.server.websocket_protocol import SocketProtocol
 from rhetor.transports.websocket import connection
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.rhetor.transports.open_clients import APIS, session, terminal
 from tests.rhetor.transports.raw_clients import raw_client
-from tests.rhetor.transports.watched import APIS, session, terminal
 from tests.scale import FULL, scaled
 from tests.served import Served, served, with_programs
 
@@ -67,7 +67,7 @@ async def _until_left(home: Served, count: int) -> None:
 
 
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_stall_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Close a client that does not read after a few seconds, with time to receive the reason."""
     for module in (flow, connection):
         monkeypatch.setattr(module, "STALL_SECONDS", STALL)
@@ -80,7 +80,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("api", FOLLOWING)
 async def test_stalled_followers_are_closed_and_can_resume_at_their_position(
-    api: str, tmp_path: Path, soon: None
+    api: str, tmp_path: Path, short_stall_timeout: None
 ) -> None:
     texts = [f"{n}:" + "x" * 100_000 for n in range(60)] + [MARK]
     async with served(tmp_path, seconds=200) as home, AsyncExitStack() as stack:
@@ -160,7 +160,9 @@ async def test_a_frame_written_while_a_socket_ends_is_dropped(
         assert late == [True]
 
 
-async def test_a_terminal_that_stops_reading_is_closed_and_the_others_continue(soon: None) -> None:
+async def test_a_terminal_that_stops_reading_is_closed_and_the_others_continue(
+    short_stall_timeout: None,
+) -> None:
     async with with_programs(seconds=120) as home:
         await home.announce("shown", *PYTHON, FLOODS, kind="terminal")
         async with (

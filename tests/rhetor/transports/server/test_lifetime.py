@@ -11,7 +11,7 @@ import pytest
 from rhetor.auth.logins import COOKIE_SECONDS
 from rhetor.auth.tokens import rotate_token
 from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.watched import APIS, BEARER, Presence, refusal, terminal, watching
+from tests.rhetor.transports.open_clients import APIS, BEARER, OpenClient, open_client, refusal, terminal
 from tests.served import CONSOLE, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -30,14 +30,18 @@ async def test_a_new_token_ends_connections_of_the_old_one_on_every_api() -> Non
         closed = (4500, "unauthenticated")
         assert await _ends(clients) == [("error", "unauthenticated"), *[closed] * 4]
         for api in APIS:
-            async with watching(home, api, {"authorization": f"Bearer {token}"}):
+            async with open_client(home, api, {"authorization": f"Bearer {token}"}):
                 pass
         assert await local.result("echo", message="the owner's socket stays") == "the owner's socket stays"
         assert home.node.tally.closed == {(api, "unauthenticated"): 1 for api in APIS}
 
 
 async def test_a_removed_token_is_rejected_and_its_connections_end(tmp_path: Path) -> None:
-    async with served(tmp_path) as home, watching(home, "sse") as stream, watching(home, "ws") as socket:
+    async with (
+        served(tmp_path) as home,
+        open_client(home, "sse") as stream,
+        open_client(home, "ws") as socket,
+    ):
         (tmp_path / "token").unlink()
         assert (await home.ask_tcp("GET", "/api/v2/ai", BEARER)).status == 401
         assert await _ends([stream, socket]) == [("error", "unauthenticated"), (4500, "unauthenticated")]
@@ -56,7 +60,7 @@ async def test_an_expired_login_ends_its_connections_on_every_api() -> None:
         clock = home.node.logins._clock = Clock()
         page = await _login(home)
         clients = await _on_every_api(stack, home, page)
-        with_token = await stack.enter_async_context(watching(home, "ws"))
+        with_token = await stack.enter_async_context(open_client(home, "ws"))
         clock.now += COOKIE_SECONDS
         closed = (4001, "login_expired")
         assert await _ends(clients) == [("error", "login_expired"), *[closed] * 4]
@@ -68,7 +72,7 @@ async def test_a_new_token_ends_logins_and_codes_of_the_old_one(tmp_path: Path) 
     async with served(tmp_path) as home:
         page = await _login(home)
         code = (await home.ask("POST", "/api/auth/code")).json["code"]
-        async with watching(home, "ws", page) as client:
+        async with open_client(home, "ws", page) as client:
             token = rotate_token(tmp_path / "token")
             new = {"authorization": f"Bearer {token}"}
             assert (await home.ask_tcp("GET", "/api/v2/ai", new)).status == 200
@@ -80,7 +84,7 @@ async def test_the_hub_reports_its_shutdown_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
         clients = await _on_every_api(stack, home)
-        follows = await stack.enter_async_context(watching(home, "ws.ai"))
+        follows = await stack.enter_async_context(open_client(home, "ws.ai"))
         await follows.call("subscribe", session_id=clients[0].session)
         home.node.shut_down()
         ends = await _ends([*clients, follows])
@@ -90,13 +94,13 @@ async def test_the_hub_reports_its_shutdown_on_every_api() -> None:
 
 async def _on_every_api(
     stack: AsyncExitStack, home: Served, headers: dict[str, str] | None = None
-) -> list[Presence]:
+) -> list[OpenClient]:
     await stack.enter_async_context(terminal(home))
-    opened = [watching(home, api, headers or BEARER) for api in APIS]
+    opened = [open_client(home, api, headers or BEARER) for api in APIS]
     return [await stack.enter_async_context(each) for each in opened]
 
 
-async def _ends(clients: list[Presence]) -> list[tuple[int | str, str]]:
+async def _ends(clients: list[OpenClient]) -> list[tuple[int | str, str]]:
     return await asyncio.gather(*(client.ended() for client in clients))
 
 

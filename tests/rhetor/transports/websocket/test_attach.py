@@ -64,7 +64,7 @@ class Attached:
             while not any(text in line for line in self.screen.text()):
                 await self.read()
 
-    async def told(self, kind: str) -> dict[str, Any]:
+    async def next_notice(self, kind: str) -> dict[str, Any]:
         """Return the next notice of that kind."""
         async with asyncio.timeout(SECONDS):
             while True:
@@ -131,11 +131,11 @@ async def test_an_attached_client_gets_the_current_screen_and_can_type() -> None
             await first.until_shown("heard one")
             shown = first.screen.text()
             async with attached(home, "p") as second:
-                welcome = await second.told("attached")
+                welcome = await second.next_notice("attached")
                 assert (welcome["mode"], welcome["name"], welcome["pid"]) == ("rw", "p", peer["pid"])
                 assert (welcome["rows"], welcome["cols"]) == (24, 80)
                 assert [client["mode"] for client in welcome["clients"]] == ["rw", "rw"]
-                await second.told("replayed")
+                await second.next_notice("replayed")
                 await second.until_shown("heard one")  # the replay may be a moment old; the rest follows
                 assert second.screen.text() == shown
                 assert second.screen.cursor == first.screen.cursor
@@ -150,29 +150,29 @@ async def test_clients_that_type_share_the_smallest_size_and_are_notified() -> N
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as first:
-            me = (await first.told("attached"))["id"]
+            me = (await first.next_notice("attached"))["id"]
             await first.until_shown("ready")
             await first.size(40, 120)
-            assert await first.told("size") == {"type": "size", "rows": 40, "cols": 120}
+            assert await first.next_notice("size") == {"type": "size", "rows": 40, "cols": 120}
             await first.until_shown("size 40 120")
             async with attached(home, "p") as second, attached(home, "p", "r") as read_only_client:
-                ids = [(await each.told("attached"))["id"] for each in (second, read_only_client)]
+                ids = [(await each.next_notice("attached"))["id"] for each in (second, read_only_client)]
                 await read_only_client.size(5, 5)  # the size of a read-only client does not count
                 await second.size(50, 90)
                 for each in (first, second, read_only_client):
-                    assert await each.told("size") == {"type": "size", "rows": 40, "cols": 90}
+                    assert await each.next_notice("size") == {"type": "size", "rows": 40, "cols": 90}
                 await first.until_shown("size 40 90")
-                assert [c["id"] for c in (await first.told("clients"))["clients"]] == [me, ids[0]]
-                clients = (await first.told("clients"))["clients"]
+                assert [c["id"] for c in (await first.next_notice("clients"))["clients"]] == [me, ids[0]]
+                clients = (await first.next_notice("clients"))["clients"]
                 assert clients == [
                     {"id": me, "mode": "rw", "from": "me"},
                     {"id": ids[0], "mode": "rw", "from": "me"},
                     {"id": ids[1], "mode": "r", "from": "me"},
                 ]
-            assert await first.told("size") == {"type": "size", "rows": 40, "cols": 120}
+            assert await first.next_notice("size") == {"type": "size", "rows": 40, "cols": 120}
         async with attached(home, "p", "r") as alone:
             await alone.size(12, 34)
-            assert await alone.told("size") == {"type": "size", "rows": 12, "cols": 34}
+            assert await alone.next_notice("size") == {"type": "size", "rows": 12, "cols": 34}
 
 
 async def test_a_read_only_client_cannot_type() -> None:
@@ -195,7 +195,7 @@ async def test_an_invalid_frame_is_answered_with_an_error_and_the_tenth_closes(f
         async with attached(home, "p") as bad, attached(home, "p") as good:
             for _ in range(9):
                 await bad.socket.send(frame)
-                assert (await bad.told("error"))["code"] == "malformed"
+                assert (await bad.next_notice("error"))["code"] == "malformed"
             await bad.socket.send(b"still\r")
             await bad.until_shown("heard still")
             await bad.socket.send(frame)
@@ -211,7 +211,7 @@ async def test_all_clients_get_the_exit_of_the_program() -> None:
             await first.until_shown("ready")
             await first.socket.send(b"end 3\r")
             for each in (first, second):
-                assert await each.told("exited") == {"type": "exited", "exit_code": 3, "signal": None}
+                assert await each.next_notice("exited") == {"type": "exited", "exit_code": 3, "signal": None}
                 assert await each.closed() == 1000
 
 
@@ -221,7 +221,7 @@ async def test_all_clients_are_notified_of_a_lost_program() -> None:
         async with attached(home, "p") as first:
             await first.until_shown("ready")
             os.kill(home.hub.state.instances["p"].running.host_pid, signal.SIGKILL)
-            assert "lost" in (await first.told("lost"))["reason"]
+            assert "lost" in (await first.next_notice("lost"))["reason"]
             assert await first.closed() == 1000
 
 
@@ -233,8 +233,8 @@ async def test_a_client_that_does_not_read_delays_no_other_and_is_closed(
     async with with_programs(seconds=120, spools=kept) as home:
         await home.announce("p", *PYTHON, FLOODS, kind="terminal")
         async with attached(home, "p", "r", max_queue=1) as slow, attached(home, "p") as quick:
-            await quick.told("replayed")
-            await slow.told("replayed")
+            await quick.next_notice("replayed")
+            await slow.next_notice("replayed")
             await quick.socket.send(b"go\r")
             await _flooded(quick)
             async with asyncio.timeout(60):

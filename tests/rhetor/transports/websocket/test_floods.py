@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.rhetor.transports.watched import SOCKETS, Presence, terminal, watching
+from tests.rhetor.transports.open_clients import SOCKETS, OpenClient, open_client, terminal
 from tests.served import with_programs
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -25,7 +25,7 @@ MESSAGES = {
 async def test_ten_thousand_messages_at_once_close_with_4013(api: str) -> None:
     async with with_programs(seconds=60) as home, terminal(home):
         home.node.rates = Rates(per_second=1.0, burst=200)  # so low that even a slow machine reaches it
-        async with watching(home, api) as flooding, watching(home, "ws") as other:
+        async with open_client(home, api) as flooding, open_client(home, "ws") as other:
             _send(flooding, Frame(Opcode.TEXT, MESSAGES[api]).serialize(mask=True) * FLOOD)
             assert await flooding.ended() == (4013, "rate_exceeded")
             if api != "ws":  # on the same API, the limit applies to both
@@ -35,7 +35,7 @@ async def test_ten_thousand_messages_at_once_close_with_4013(api: str) -> None:
 @pytest.mark.parametrize("api", SOCKETS)
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
 async def test_a_frame_of_17_mib_closes_with_1009(api: str, opcode: Opcode) -> None:
-    async with with_programs(seconds=60) as home, terminal(home), watching(home, api) as client:
+    async with with_programs(seconds=60) as home, terminal(home), open_client(home, api) as client:
         assert isinstance(client.socket, ClientConnection)
         try:
             await client.socket.send(b"x" * (17 << 20), text=opcode is Opcode.TEXT)
@@ -44,6 +44,6 @@ async def test_a_frame_of_17_mib_closes_with_1009(api: str, opcode: Opcode) -> N
         assert (await client.ended())[0] == 1009
 
 
-def _send(client: Presence, frames: bytes) -> None:
+def _send(client: OpenClient, frames: bytes) -> None:
     assert isinstance(client.socket, ClientConnection)
     client.socket.transport.write(frames)

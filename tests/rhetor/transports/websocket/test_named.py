@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.rhetor.transports.calling import calling, calling_tcp
-from tests.rhetor.transports.talking_on import Frame, created, talking_on
+from tests.rhetor.transports.socket_client import Frame, connected_socket, created
 from tests.served import TOKEN, Served, served
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -82,9 +82,9 @@ async def test_a_message_is_answered_with_the_header_of_the_socket(tmp_path: Pat
             "session_id": made["session_id"],
             "ai": "apollo",
         }
-        async with talking_on(home, "apollo-1") as talker:
-            await talker.write("hi")
-            frame = await talker.read()
+        async with connected_socket(home, "apollo-1") as client:
+            await client.write("hi")
+            frame = await client.read()
         [end] = [e for e in await events_of(home, made["session_id"]) if e["type"] == "turn.completed"]
         assert frame == {
             "type": "read",
@@ -102,13 +102,13 @@ async def test_a_message_is_answered_with_the_header_of_the_socket(tmp_path: Pat
 async def test_with_stream_the_chunks_come_before_the_whole_answer(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("He "), Text("llo"), Done()]) as home:
         await created(home, "@code-analysis")
-        async with talking_on(home, "apollo-1", stream=1) as talker:
-            await talker.write("hi")
-            [whole] = await talker.reads(1)
-            *chunks, last = talker.all
+        async with connected_socket(home, "apollo-1", stream=1) as client:
+            await client.write("hi")
+            [whole] = await client.reads(1)
+            *chunks, last = client.all
             assert {frame["type"] for frame in chunks} == {"chunk"}
             assert ("".join(contents(chunks)), whole["content"], last) == ("He llo", "He llo", whole)
-            assert [f["prev"] for f in talker.all] == [0, *(f["seq"] for f in talker.all[:-1])]
+            assert [f["prev"] for f in client.all] == [0, *(f["seq"] for f in client.all[:-1])]
 
 
 async def test_a_socket_with_a_model_that_no_provider_knows_is_not_opened(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ async def test_a_socket_with_a_model_that_no_provider_knows_is_not_opened(tmp_pa
 async def test_a_socket_keeps_its_history_prompt_model_and_context(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home, prompt="Be brief.", model="openai/gpt-x", context={"screen": "main"})
-        async with talking_on(home, made["socket_id"]) as talker:
+        async with connected_socket(home, made["socket_id"]) as client:
             for text in ("one", "two"):
-                await talker.write(text)
-            assert contents(await talker.reads(2)) == ["apollo heard: one", "apollo heard: two"]
+                await client.write(text)
+            assert contents(await client.reads(2)) == ["apollo heard: one", "apollo heard: two"]
         assert [said.content for said in home.driver.histories[-1]] == ["one", "apollo heard: one"]
         session = (await home.ask("GET", f"/api/v2/sessions/{made['session_id']}")).json
         assert (session["metadata"], session["ttl"]) == ({"socket_id": "apollo-1"}, None)
@@ -148,26 +148,26 @@ async def test_unread_messages_are_read_later_in_order_even_after_a_restart(tmp_
             )
             assert answer.status == 200
         await until_unread(home, "apollo-1", 3)
-        async with talking_on(home, "apollo-1") as talker:
-            assert contents(await talker.reads(2)) == ["apollo heard: one", "apollo heard: two"]
-            assert contents(await talker.reads(1)) == ["apollo heard: three"]
+        async with connected_socket(home, "apollo-1") as client:
+            assert contents(await client.reads(2)) == ["apollo heard: one", "apollo heard: two"]
+            assert contents(await client.reads(1)) == ["apollo heard: three"]
         await until_unread(home, "apollo-1", 0)
     async with served(tmp_path, store=store) as home:
         await home.ask("POST", f"/api/v2/sessions/{made['session_id']}/message", {"message": "four"})
-        async with talking_on(home, "apollo-1") as talker:  # read messages are not sent again
-            assert contents(await talker.reads(1)) == ["apollo heard: four"]
+        async with connected_socket(home, "apollo-1") as client:  # read messages are not sent again
+            assert contents(await client.reads(1)) == ["apollo heard: four"]
 
 
 async def test_a_socket_resumes_after_a_cursor_and_reports_a_lost_one(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
-        async with talking_on(home, "apollo-1") as talker:
-            await talker.write("one")
-            await talker.write("two")
-            first, second = await talker.reads(2)
+        async with connected_socket(home, "apollo-1") as client:
+            await client.write("one")
+            await client.write("two")
+            first, second = await client.reads(2)
         cursor = f"{first['epoch']}:{first['seq']}"
-        async with talking_on(home, "apollo-1", cursor=cursor) as talker:
-            resumed = await talker.read()
+        async with connected_socket(home, "apollo-1", cursor=cursor) as client:
+            resumed = await client.read()
             head = (await events_of(home, made["session_id"]))[-1]["seq"]
             assert resumed == {
                 "type": "resumed",
@@ -177,11 +177,11 @@ async def test_a_socket_resumes_after_a_cursor_and_reports_a_lost_one(tmp_path: 
                 "head": head,
                 "earliest": 1,
             }
-            assert await talker.read() == {**second, "prev": first["seq"]}
+            assert await client.read() == {**second, "prev": first["seq"]}
         for cursor, outcome in (("0" * 32 + ":1", "epoch_changed"), (f"{first['epoch']}:999", "ahead")):
-            async with talking_on(home, "apollo-1", cursor=cursor) as talker:
-                assert await talker.closed() == (4010, f"position_lost: {outcome}")
-                assert (talker.all[0]["outcome"], talker.all[0]["recovered"]) == (outcome, False)
+            async with connected_socket(home, "apollo-1", cursor=cursor) as client:
+                assert await client.closed() == (4010, f"position_lost: {outcome}")
+                assert (client.all[0]["outcome"], client.all[0]["recovered"]) == (outcome, False)
         assert await refused(home, "/ws/socket/apollo-1?cursor=x") == (400, "malformed_cursor")
 
 
@@ -190,8 +190,8 @@ async def test_every_api_shows_the_same_log(tmp_path: Path) -> None:
         made = await created(home)
         session = made["session_id"]
         async with (
-            talking_on(home, "apollo-1") as one,
-            talking_on(home, "apollo-1", echo=1) as two,
+            connected_socket(home, "apollo-1") as one,
+            connected_socket(home, "apollo-1", echo=1) as two,
             calling(home, "/ws/ai/apollo") as peer_socket,
             calling(home, "/ws") as loop,
         ):
@@ -229,17 +229,17 @@ async def test_every_api_shows_the_same_log(tmp_path: Path) -> None:
 
 
 async def test_the_team_chat_has_every_specialists_answer_with_its_header(tmp_path: Path) -> None:
-    async with served(tmp_path) as home, talking_on(home, "team-chat-all") as talker:
-        await talker.write("hi")
-        frames = await talker.reads(3)
+    async with served(tmp_path) as home, connected_socket(home, "team-chat-all") as client:
+        await client.write("hi")
+        frames = await client.reads(3)
         assert {f["headers"][0]: f["content"] for f in frames} == {
             f"team-chat-from-{name}": f"{name} heard: hi" for name in SPECIALISTS
         }
-        await talker.write("and now?")
-        assert {f["content"] for f in await talker.reads(3)} == {
+        await client.write("and now?")
+        assert {f["content"] for f in await client.reads(3)} == {
             f"{name} heard: and now?" for name in SPECIALISTS
         }
-        assert [f["type"] for f in talker.all] == ["read"] * 6
+        assert [f["type"] for f in client.all] == ["read"] * 6
         remembered = [[s.content for s in history] for history in home.driver.histories[3:]]
         assert sorted(remembered) == sorted(["hi", f"{name} heard: hi"] for name in SPECIALISTS)
 
@@ -249,16 +249,16 @@ async def test_the_team_chat_streams_the_chunks_of_each_member(tmp_path: Path) -
     script = [Text("one "), go, Text("two"), Done()]
     async with (
         served(tmp_path, script, script, script) as home,
-        talking_on(home, "team-chat-all", stream=1) as talker,
+        connected_socket(home, "team-chat-all", stream=1) as client,
     ):
-        await talker.write("hi")
-        first = await talker.reads(3, "chunk")
+        await client.write("hi")
+        first = await client.reads(3, "chunk")
         assert contents(first) == ["one "] * 3
         assert {f["headers"][0] for f in first} == {f"team-chat-from-{name}" for name in SPECIALISTS}
         go.set()
-        await talker.reads(3)
+        await client.reads(3)
         for name in SPECIALISTS:
-            mine = [f for f in talker.all if f["ai"] == name]
+            mine = [f for f in client.all if f["ai"] == name]
             assert [f["type"] for f in mine] == ["chunk"] * (len(mine) - 1) + ["read"]
             assert "".join(contents(mine[:-1])) == mine[-1]["content"] == "one two"
 
@@ -279,26 +279,29 @@ class LateStore(MemoryStore):
 
 async def test_even_late_chunks_of_a_member_come_before_its_whole_answer(tmp_path: Path) -> None:
     store = LateStore()
-    async with served(tmp_path, store=store) as home, talking_on(home, "group:reviewers", stream=1) as talker:
-        await talker.write("hi")
+    async with (
+        served(tmp_path, store=store) as home,
+        connected_socket(home, "group:reviewers", stream=1) as client,
+    ):
+        await client.write("hi")
         socket = await found_socket(home.hub.state, ME, "group:reviewers")
         await home.seen(socket.session_id, lambda payload: isinstance(payload, TurnCompleted))
         store.go.set()
-        await talker.reads(2)
+        await client.reads(2)
         for name in ("apollo", "athena"):
-            assert [f["type"] for f in talker.all if f["ai"] == name] == ["chunk", "read"]
+            assert [f["type"] for f in client.all if f["ai"] == name] == ["chunk", "read"]
 
 
 async def test_a_failed_member_is_reported_with_its_header_and_the_others_answer(tmp_path: Path) -> None:
     scripts = [[Text("fine"), Done()], [ProviderCut("it broke off")], [Text("fine"), Done()]]
-    async with served(tmp_path, *scripts) as home, talking_on(home, "team-chat-all") as talker:
-        await talker.write("hi")
+    async with served(tmp_path, *scripts) as home, connected_socket(home, "team-chat-all") as client:
+        await client.write("hi")
         for _ in range(3):
-            await talker.read()
-        assert sorted(f["type"] for f in talker.all) == ["error", "read", "read"]
-        [failed] = [f for f in talker.all if f["type"] == "error"]
+            await client.read()
+        assert sorted(f["type"] for f in client.all) == ["error", "read", "read"]
+        [failed] = [f for f in client.all if f["type"] == "error"]
         assert (failed["code"], failed["headers"]) == ("provider_cut", [f"team-chat-from-{failed['ai']}"])
-        session = talker.all[0]["session_id"]
+        session = client.all[0]["session_id"]
         payloads = await home.seen(session, lambda payload: isinstance(payload, TurnCompleted))
         assert payloads[-1].text.count("[From ") == 2  # type: ignore[union-attr]
 
@@ -319,8 +322,8 @@ async def test_a_session_with_a_team_is_answered_over_rest(tmp_path: Path) -> No
 
 async def test_interrupting_a_team_interrupts_all_members(tmp_path: Path) -> None:
     held = [Text("Well, "), asyncio.Event()]
-    async with served(tmp_path, held, held, held) as home, talking_on(home, "team-chat-all") as talker:
-        await talker.write("hi")
+    async with served(tmp_path, held, held, held) as home, connected_socket(home, "team-chat-all") as client:
+        await client.write("hi")
         listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
         session = listed[0]["session_id"]
         begun: list[Any] = []
@@ -331,19 +334,19 @@ async def test_interrupting_a_team_interrupts_all_members(tmp_path: Path) -> Non
 
         await home.seen(session, all_began)
         await home.ask("POST", f"/api/v2/sessions/{session}/interrupt")
-        frame = await talker.read()
+        frame = await client.read()
         assert (frame["type"], frame["code"]) == ("error", "interrupted")
         for step in begun:
             await home.seen(step.session_id, lambda payload: payload.type == "turn.interrupted")
 
 
 async def test_the_hub_peer_answers_its_commands(tmp_path: Path) -> None:
-    async with served(tmp_path) as home, talking_on(home, "rhetor") as talker:
+    async with served(tmp_path) as home, connected_socket(home, "rhetor") as client:
         made = await created(home)
         words = ("help", "/Status", "peers", "teams", "sockets", "sessions", "what is love?")
         for word in words:
-            await talker.write(word)
-        said = dict(zip(words, contents(await talker.reads(len(words))), strict=True))
+            await client.write(word)
+        said = dict(zip(words, contents(await client.reads(len(words))), strict=True))
         assert said["help"].splitlines()[0] == "help  lists these commands"
         assert said["/Status"].startswith("running: 3 peers, 1 teams, ")
         assert "apollo  specialist, idle" in said["peers"]
@@ -351,17 +354,17 @@ async def test_the_hub_peer_answers_its_commands(tmp_path: Path) -> None:
         assert "rhetor  with the hub: readers: 1, unread: " in said["sockets"]
         assert f"{made['session_id']}  apollo" in said["sessions"]
         assert said["what is love?"].startswith("There is no command 'what is love?'.\nhelp")
-        assert {(f["ai"], f["headers"][0]) for f in talker.all} == {("rhetor", "team-chat-from-rhetor")}
+        assert {(f["ai"], f["headers"][0]) for f in client.all} == {("rhetor", "team-chat-from-rhetor")}
         assert home.driver.heard == []
 
 
 async def test_a_failed_turn_is_an_error_frame_and_the_next_one_is_answered(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("Well, "), ProviderCut("it broke off")]) as home:
         await created(home)
-        async with talking_on(home, "apollo-1") as talker:
-            await talker.write("one")
-            await talker.write("two")
-            failed, fine = await talker.read(), await talker.read()
+        async with connected_socket(home, "apollo-1") as client:
+            await client.write("one")
+            await client.write("two")
+            failed, fine = await client.read(), await client.read()
             assert (failed["type"], failed["code"], failed["headers"]) == (
                 "error",
                 "provider_cut",
@@ -397,15 +400,15 @@ async def test_an_invalid_frame_is_answered_with_an_error_and_the_tenth_closes(
     async with served(tmp_path) as home:
         await created(home)
         for frames in (HOSTILE[:9], HOSTILE[7:]):
-            async with talking_on(home, socket_id) as talker:
+            async with connected_socket(home, socket_id) as client:
                 for frame in frames:
-                    await talker.send(frame)
-                    told = await talker.read()
+                    await client.send(frame)
+                    told = await client.read()
                     assert (told["type"], told["code"], told["retryable"]) == ("error", "malformed", False)
-                await talker.write("   ")  # empty: rejected by the hub
-                assert (await talker.read())["code"] == "malformed"
-                await talker.send("nonsense")
-                assert await talker.closed() == (4501, "too_many_invalid")
+                await client.write("   ")  # empty: rejected by the hub
+                assert (await client.read())["code"] == "malformed"
+                await client.send("nonsense")
+                assert await client.closed() == (4501, "too_many_invalid")
         head = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
         assert all(socket["head"] in (None, 1) for socket in head)
         assert home.driver.heard == []
@@ -414,20 +417,20 @@ async def test_an_invalid_frame_is_answered_with_an_error_and_the_tenth_closes(
 async def test_a_rejected_message_is_reported_and_the_socket_stays_open(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("x"), asyncio.Event()], limits=Limits(message_bytes=1000)) as home:
         await created(home)
-        async with talking_on(home, "apollo-1") as talker:
-            await talker.write("x" * 1001)
-            assert (await talker.read())["code"] == "too_large"
-            await talker.write("hold", command_id="k")
-            accepted = await talker.read()
+        async with connected_socket(home, "apollo-1") as client:
+            await client.write("x" * 1001)
+            assert (await client.read())["code"] == "too_large"
+            await client.write("hold", command_id="k")
+            accepted = await client.read()
             assert (accepted["type"], accepted["command_id"]) == ("accepted", "k")
-            await talker.write("hold", command_id="k")
-            assert await talker.read() == accepted
-            await talker.write("other", command_id="k")
-            assert (await talker.read())["code"] == "key_reused"
-            await talker.write("now", if_busy="refuse")
-            assert (await talker.read())["code"] == "peer_busy"
-            await talker.write("now", if_busy="interrupt")
-            assert [(await talker.read())["type"] for _ in range(2)] == ["error", "read"]
+            await client.write("hold", command_id="k")
+            assert await client.read() == accepted
+            await client.write("other", command_id="k")
+            assert (await client.read())["code"] == "key_reused"
+            await client.write("now", if_busy="refuse")
+            assert (await client.read())["code"] == "peer_busy"
+            await client.write("now", if_busy="interrupt")
+            assert [(await client.read())["type"] for _ in range(2)] == ["error", "read"]
 
 
 async def test_named_sockets_have_the_limits_of_every_api(tmp_path: Path) -> None:
@@ -438,34 +441,34 @@ async def test_named_sockets_have_the_limits_of_every_api(tmp_path: Path) -> Non
             for _ in range(4):
                 await caller.send({"type": "write", "content": " "})
             assert await caller.closed() == (4013, "rate_exceeded")
-        async with talking_on(home, "apollo-1") as talker:
+        async with connected_socket(home, "apollo-1") as client:
             with suppress(ConnectionClosed):
-                await talker.send("x" * (9 << 20))
-            assert await talker.closed() == (1009, "too_large")
-        async with talking_on(home, "apollo-1") as talker:
+                await client.send("x" * (9 << 20))
+            assert await client.closed() == (1009, "too_large")
+        async with connected_socket(home, "apollo-1") as client:
             with suppress(ConnectionClosed):
-                await talker.send(b"x" * ((16 << 20) + 1))
-            assert (await talker.closed())[0] == 1009
-        async with talking_on(home, "apollo-1") as talker:
-            talker.socket.transport.write(WireFrame(Opcode.TEXT, b'{"type":"\xc3\x28"}').serialize(mask=True))
-            assert (await talker.closed())[0] == 1007
+                await client.send(b"x" * ((16 << 20) + 1))
+            assert (await client.closed())[0] == 1009
+        async with connected_socket(home, "apollo-1") as client:
+            client.socket.transport.write(WireFrame(Opcode.TEXT, b'{"type":"\xc3\x28"}').serialize(mask=True))
+            assert (await client.closed())[0] == 1007
 
 
 async def test_a_socket_closes_at_shutdown_and_resumes_under_the_next_hub(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
-    async with served(tmp_path, store=store) as home, talking_on(home, "team-chat-all") as talker:
-        await talker.write("hi")
-        last = (await talker.reads(3))[-1]
+    async with served(tmp_path, store=store) as home, connected_socket(home, "team-chat-all") as client:
+        await client.write("hi")
+        last = (await client.reads(3))[-1]
         await home.hub.aclose()
-        assert await talker.closed() == (1012, "shutting_down")
+        assert await client.closed() == (1012, "shutting_down")
     cursor = f"{last['epoch']}:{last['seq']}"
     async with (
         served(tmp_path, store=store) as home,
-        talking_on(home, "team-chat-all", cursor=cursor) as talker,
+        connected_socket(home, "team-chat-all", cursor=cursor) as client,
     ):
-        assert (await talker.read())["outcome"] == "ok"
-        await talker.write("again")
-        frames = await talker.reads(3)
+        assert (await client.read())["outcome"] == "ok"
+        await client.write("again")
+        frames = await client.reads(3)
         assert (frames[0]["prev"], {f["content"] for f in frames}) == (
             last["seq"],
             {f"{name} heard: again" for name in SPECIALISTS},
@@ -476,18 +479,18 @@ async def test_restoring_a_session_closes_its_socket_with_4010(tmp_path: Path) -
     async with served(tmp_path) as home:
         made = await created(home)
         session = f"/api/v2/sessions/{made['session_id']}"
-        async with talking_on(home, "apollo-1") as talker:
-            await talker.write("one")
-            first = await talker.read()
+        async with connected_socket(home, "apollo-1") as client:
+            await client.write("one")
+            first = await client.read()
             at = f"{first['epoch']}:{first['seq']}"
-            await talker.write("two")
-            await talker.read()
+            await client.write("two")
+            await client.read()
             await until_free(home, made["session_id"])
             assert (await home.ask("POST", f"{session}/restore", {"at": at})).status == 200
-            assert await talker.closed() == (4010, "position_lost: epoch_changed")
-        async with talking_on(home, "apollo-1") as talker:
-            await talker.write("three")
-            assert [f["content"] for f in await talker.reads(1)] == ["apollo heard: three"]
+            assert await client.closed() == (4010, "position_lost: epoch_changed")
+        async with connected_socket(home, "apollo-1") as client:
+            await client.write("three")
+            assert [f["content"] for f in await client.reads(1)] == ["apollo heard: three"]
 
 
 async def test_a_missing_or_foreign_socket_is_rejected_before_the_upgrade(tmp_path: Path) -> None:
@@ -506,11 +509,11 @@ async def test_a_missing_or_foreign_socket_is_rejected_before_the_upgrade(tmp_pa
 async def test_a_closed_socket_reports_its_end_and_its_id_is_not_reused(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
-        async with talking_on(home, "apollo-1") as talker:
+        async with connected_socket(home, "apollo-1") as client:
             closed = await home.ask("DELETE", "/api/ai/socket/apollo-1")
             assert closed.json == {"socket_id": "apollo-1", "status": "closed"}
-            assert await talker.closed() == (1000, "")
-            assert (talker.all[-1]["type"], talker.all[-1]["state"]) == ("closed", "stopped")
+            assert await client.closed() == (1000, "")
+            assert (client.all[-1]["type"], client.all[-1]["state"]) == ("closed", "stopped")
         assert (await home.ask("DELETE", "/api/ai/socket/apollo-1")).status == 404
         assert await refused(home, "/ws/socket/apollo-1") == (404, "not_found")
         assert (await created(home))["socket_id"] == "apollo-2"
@@ -520,14 +523,14 @@ async def test_a_closed_socket_reports_its_end_and_its_id_is_not_reused(tmp_path
 
 async def test_a_built_in_socket_opens_a_new_session_if_its_session_was_stopped(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        async with talking_on(home, "rhetor") as talker:
-            await talker.write("help")
-            session = (await talker.read())["session_id"]
+        async with connected_socket(home, "rhetor") as client:
+            await client.write("help")
+            session = (await client.read())["session_id"]
             await home.hub.execute(Principal("me", local=True), StopSession(session))
-            assert await talker.closed() == (1000, "")
-        async with talking_on(home, "rhetor") as talker:
-            await talker.write("help")
-            assert (await talker.read())["session_id"] != session
+            assert await client.closed() == (1000, "")
+        async with connected_socket(home, "rhetor") as client:
+            await client.write("help")
+            assert (await client.read())["session_id"] != session
 
 
 async def test_a_repeated_command_id_opens_one_socket(tmp_path: Path) -> None:
@@ -554,10 +557,10 @@ async def test_sockets_created_at_once_have_different_ids(tmp_path: Path) -> Non
 async def test_the_list_has_readers_and_unread_messages_of_each_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         made = await created(home)
-        async with talking_on(home, "apollo-1") as one, talking_on(home, "apollo-1") as two:
+        async with connected_socket(home, "apollo-1") as one, connected_socket(home, "apollo-1") as two:
             await one.write("hi")
-            for talker in (one, two):
-                assert contents(await talker.reads(1)) == ["apollo heard: hi"]
+            for client in (one, two):
+                assert contents(await client.reads(1)) == ["apollo heard: hi"]
             await until_unread(home, "apollo-1", 0)
             *_, socket = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
             last = (await events_of(home, made["session_id"]))[-1]

@@ -248,7 +248,7 @@ async def test_a_client_that_reads_nothing_is_closed_and_delays_no_other(
 ) -> None:
     monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
     monkeypatch.setattr(SocketProtocol, "linger_seconds", 120.0)
-    closed = _told_when_closed(monkeypatch)
+    closed = _close_event(monkeypatch)
     texts = [f"{n:08d}" + "x" * 50_000 for n in range(400)]
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(served(tmp_path, [*map(Text, texts), Done()], limits=LIMITS))
@@ -273,7 +273,7 @@ async def test_a_client_that_reads_nothing_is_closed_and_delays_no_other(
         assert "".join(chunk["chunk"] for chunk in (*seen, *rest)) == "".join(texts)
 
 
-def _told_when_closed(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+def _close_event(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Return an event that is set when the hub closes a connection with an error."""
     closed, end = asyncio.Event(), SocketConnection.end
 

@@ -32,7 +32,7 @@ async def opened(home: Served, peer: str = "apollo") -> str:
     return str(answer.json["id"])
 
 
-async def said(home: Served, session: str, message: str = "hi") -> None:
+async def post_message(home: Served, session: str, message: str = "hi") -> None:
     answer = await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": message})
     assert answer.status == 200, answer.text
 
@@ -48,7 +48,7 @@ def events(caller: Caller, subscription: str) -> list[Frame]:
     return [{name: value for name, value in event.items() if name != "subscription"} for event in told]
 
 
-async def until_told(caller: Caller, subscription: str, seq: int) -> None:
+async def until_seq(caller: Caller, subscription: str, seq: int) -> None:
     await caller.until(lambda f: (f["params"]["subscription"], f["params"].get("seq")) == (subscription, seq))
 
 
@@ -58,7 +58,7 @@ async def test_the_hubs_stream_can_be_followed_before_its_first_event(tmp_path: 
         assert (answer["outcome"], answer["head"], answer["cursor"]) == ("ok", 0, f"{answer['epoch']}:0")
         assert len(answer["epoch"]) == 32
         await home.hub.state.store.commit("hub", [Draft(PeerStatusChanged("box", "gone", "it ended"))])
-        await until_told(caller, "h", 1)
+        await until_seq(caller, "h", 1)
 
 
 async def test_several_sessions_can_be_followed_on_one_connection(tmp_path: Path) -> None:
@@ -68,22 +68,22 @@ async def test_several_sessions_can_be_followed_on_one_connection(tmp_path: Path
             answer = await caller.result("subscribe", stream=session, subscription=str(number))
             assert (answer["outcome"], answer["head"]) == ("ok", 1)
             assert answer["cursor"] == f"{answer['epoch']}:0"
-        await asyncio.gather(*(said(home, session) for session in sessions))
+        await asyncio.gather(*(post_message(home, session) for session in sessions))
         for number, session in enumerate(sessions):
             log = await page(home, session)
-            await until_told(caller, str(number), log[-1]["seq"])
+            await until_seq(caller, str(number), log[-1]["seq"])
             assert events(caller, str(number)) == log
 
 
 async def test_one_session_can_be_followed_twice_from_different_positions(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, caller):
         session = await opened(home)
-        await said(home, session)
+        await post_message(home, session)
         log = await page(home, session)
         await caller.result("subscribe", stream=session, subscription="all")
         await caller.result("subscribe", stream=session, subscription="rest", cursor=log[2]["cursor"])
         for name in ("all", "rest"):
-            await until_told(caller, name, log[-1]["seq"])
+            await until_seq(caller, name, log[-1]["seq"])
         assert (events(caller, "all"), events(caller, "rest")) == (log, log[3:])
         assert await caller.code("subscribe", stream=session, subscription="all") == -32602
 
@@ -94,9 +94,9 @@ async def test_no_event_arrives_after_unsubscribing(tmp_path: Path) -> None:
         for session, name in ((left, "left"), (kept, "kept")):
             await caller.result("subscribe", stream=session, subscription=name)
         assert await caller.result("unsubscribe", subscription="left") == {"subscription": "left"}
-        await said(home, left)
-        await said(home, kept)
-        await until_told(caller, "kept", (await page(home, kept))[-1]["seq"])
+        await post_message(home, left)
+        await post_message(home, kept)
+        await until_seq(caller, "kept", (await page(home, kept))[-1]["seq"])
         assert len(events(caller, "left")) <= 1
         await caller.result("unsubscribe", subscription="never was")
         await caller.result("subscribe", stream=left, subscription="left")
@@ -113,7 +113,7 @@ async def test_subscribing_and_unsubscribing_in_one_batch_sends_no_event(tmp_pat
         await caller.send(calls)
         assert [reply["id"] for reply in await caller.read()] == [1, 2]
         await caller.result("subscribe", stream=session, subscription="y")
-        await until_told(caller, "y", 1)
+        await until_seq(caller, "y", 1)
         assert events(caller, "x") == []
 
 
@@ -125,11 +125,11 @@ async def test_resubscribing_in_one_batch_sends_each_event_once(tmp_path: Path) 
         calls = enumerate((begin, leave, begin))
         await caller.send([{"jsonrpc": "2.0", "id": number, **call} for number, call in calls])
         assert [reply["id"] for reply in await caller.read()] == [0, 1, 2]
-        await said(home, session)
+        await post_message(home, session)
         last = (await page(home, session))[-1]["seq"]
-        await until_told(caller, "x", last)
+        await until_seq(caller, "x", last)
         await caller.result("subscribe", stream=session, subscription="y")
-        await until_told(caller, "y", last)
+        await until_seq(caller, "y", last)
         told = [event["seq"] for event in events(caller, "x")]
         assert told == sorted(set(told))
         await caller.result("unsubscribe", subscription="x")
@@ -142,14 +142,14 @@ async def test_restoring_a_session_ends_only_its_own_subscription(tmp_path: Path
         for session, name in ((restored, "restored"), (other, "other")):
             await caller.result("subscribe", stream=session, subscription=name)
         place = (await page(home, restored))[0]["cursor"]
-        await said(home, restored)
+        await post_message(home, restored)
         answer = await home.ask("POST", f"/api/v2/sessions/{restored}/restore", {"at": place})
         assert answer.status == 200, answer.text
         told = await caller.until(lambda frame: frame["method"] == "subscription.lost")
         assert told["params"]["subscription"] == "restored"
         assert (told["params"]["outcome"], told["params"]["recovered"]) == ("epoch_changed", False)
-        await said(home, other)
-        await until_told(caller, "other", (await page(home, other))[-1]["seq"])
+        await post_message(home, other)
+        await until_seq(caller, "other", (await page(home, other))[-1]["seq"])
 
 
 async def test_a_lost_position_is_returned_and_an_invalid_one_is_an_error(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_permission_requests_and_their_answers_are_notified(tmp_path: Path
     async with connected(tmp_path, [BASH, asyncio.Event(), Done()]) as (home, caller):
         assert await caller.result("watchPermissions", subscription="p") == {"permissions": []}
         session = await opened(home)
-        asking = asyncio.create_task(said(home, session))
+        sending = asyncio.create_task(post_message(home, session))
         asked = (await caller.until(lambda f: f["method"] == "permission.asked"))["params"]
         shown = {name: asked[name] for name in ("request_id", "session_id", "peer", "tool", "detail")}
         assert shown == {
@@ -184,7 +184,7 @@ async def test_permission_requests_and_their_answers_are_notified(tmp_path: Path
         assert (await home.ask("POST", path, {"option_id": "allow"})).status == 200
         told = (await caller.until(lambda f: f["method"] == "permission.answered"))["params"]
         assert told == {**asked, "option_id": "allow", "by": home.node.owner}
-        asking.cancel()
+        sending.cancel()
 
 
 async def test_a_request_that_ends_with_its_turn_is_notified_as_answered(tmp_path: Path) -> None:

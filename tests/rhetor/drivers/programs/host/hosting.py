@@ -106,7 +106,7 @@ async def output(link: HostLink, offset: int = 0) -> tuple[bytes, Exited]:
             if isinstance(item, Exited):
                 return bytes(data), item
             data += item.data
-    raise AssertionError("the output ended without its end")
+    raise AssertionError("the output ended without an exit")
 
 
 async def said(link: HostLink, *words: bytes, offset: int = 0) -> bytes:
@@ -115,7 +115,7 @@ async def said(link: HostLink, *words: bytes, offset: int = 0) -> bytes:
     async with asyncio.timeout(3 * SECONDS), aclosing(link.read(offset)) as items:
         async for item in items:
             if not isinstance(item, Chunk):
-                raise AssertionError(f"it ended before that: {bytes(data[-500:])!r}")
+                raise AssertionError(f"the program ended before that: {bytes(data[-500:])!r}")
             data += item.data
             at = 0
             for word in words:

@@ -42,7 +42,7 @@ for number in range(int(sys.argv[1])):
 """
 
 
-async def stuck(link: HostLink) -> int:
+async def head_when_full(link: HostLink) -> int:
     """Wait until the program is blocked by a full spool; return the head."""
     async with asyncio.timeout(SECONDS):
         status = await link.status()
@@ -54,10 +54,10 @@ async def stuck(link: HostLink) -> int:
 async def test_a_program_waits_at_the_spool_limit_until_an_acknowledgement(tmp_path: Path) -> None:
     async with hosting(tmp_path, spool_limit=100_000, keep_bytes=0) as hosts:
         link = await hosts.start("a", python(COUNT, "200"))
-        heads = [await stuck(link)]
+        heads = [await head_when_full(link)]
         assert 100_000 <= heads[0] < 100_000 + (1 << 16)
         await link.acknowledge(heads[0])
-        heads.append(await stuck(link))
+        heads.append(await head_when_full(link))
         assert heads[0] + 100_000 <= heads[1] < heads[0] + 100_000 + (1 << 16)
         # acknowledged segments are deleted, except the one that is being written
         assert (await link.status()).earliest > 0
@@ -76,7 +76,9 @@ async def test_a_program_waits_at_the_spool_limit_until_an_acknowledgement(tmp_p
 async def test_the_next_hub_acknowledges_what_the_log_already_has(tmp_path: Path) -> None:
     async with hosting(tmp_path, spool_limit=10_000) as hosts:
         link = await hosts.start("a", python(COUNT, "200"))
-        head = await stuck(link)  # all of it was logged, and the hub killed before it could acknowledge it
+        head = await head_when_full(
+            link
+        )  # all of it was logged, and the hub killed before it could acknowledge it
         await link.aclose()
         peer = Peer("a", PeerKind.TOOL, "stdio", "counts")
         found = await Programs(hosts, on_pipes, "pipes").find(

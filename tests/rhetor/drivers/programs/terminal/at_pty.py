@@ -75,7 +75,7 @@ class Program:
         read = b""
         while not seen():
             data = self.read(screen, deadline)
-            assert data, f"it did not come; the screen has {screen.text()}"
+            assert data, f"the text did not appear; the screen has {screen.text()}"
             read += data
         return read
 

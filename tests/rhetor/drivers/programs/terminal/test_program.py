@@ -124,8 +124,8 @@ async def test_a_message_is_not_typed_into_a_question(
 async def test_a_question_in_bash_blocks_messages_until_a_person_answers() -> None:
     async with with_programs() as home:
         await home.announce("p", "bash", "--norc", kind="terminal")
-        asking = await home.say("p", 'read -p "Proceed? [y/N] " x; echo "got:$x"')
-        assert "Proceed" in asking.text
+        question = await home.say("p", 'read -p "Proceed? [y/N] " x; echo "got:$x"')
+        assert "Proceed" in question.text
         answer = await home.say("p", "y")
         assert answer.json["code"] == "program_blocked"
         assert (await home.status("p"))["status"] == "blocked"

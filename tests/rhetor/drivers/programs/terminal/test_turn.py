@@ -32,7 +32,7 @@ def D(code: int) -> bytes:
 QUIET = Evidence("quiet", "no output for 0.6 s")
 
 
-def told(
+def text_of(
     turn: TerminalTurn,
     pieces: Iterable[tuple[float, bytes]],
     screen: Screen | None = None,
@@ -66,11 +66,11 @@ def test_with_marks_the_text_is_what_is_between_them() -> None:
 def test_with_marks_silence_within_a_command_does_not_end_the_turn() -> None:
     turn = TerminalTurn(b"make", marks=True, prompt="$ ")
     assert (
-        told(turn, [(0.0, b"\r\n" + C + b"building\r\n"), (500.0, b"10%\r99%"), (900.0, b"\r\n")])
+        text_of(turn, [(0.0, b"\r\n" + C + b"building\r\n"), (500.0, b"10%\r99%"), (900.0, b"\r\n")])
         == "building\n99%\n"
     )
     assert turn.ended is None
-    assert told(turn, [(999.0, b"done" + D(0))]) == "done"
+    assert text_of(turn, [(999.0, b"done" + D(0))]) == "done"
 
 
 def test_each_line_is_given_when_it_ends() -> None:
@@ -81,21 +81,21 @@ def test_each_line_is_given_when_it_ends() -> None:
 
 def test_a_syntax_error_is_part_of_the_answer() -> None:
     turn = TerminalTurn(b"fi", marks=True, prompt="$ ")
-    assert told(turn, [(0.0, b"\r\nsyntax error\r\n" + D(2) + A + b"$ ")]) == "syntax error\n"
+    assert text_of(turn, [(0.0, b"\r\nsyntax error\r\n" + D(2) + A + b"$ ")]) == "syntax error\n"
     assert turn.ended and (turn.ended.kind, turn.ended.exit_code) == ("mark", 2)
 
 
 def test_a_command_that_waits_for_input_ends_the_turn_with_its_question() -> None:
     turn = TerminalTurn(b"./ask", marks=True, prompt="$ ")
     question = b"\r\n" + C + b"hello\r\nname? "
-    assert told(turn, [(1.0, question)], meanwhile="no", after="waits") == "hello\nname?"
+    assert text_of(turn, [(1.0, question)], meanwhile="no", after="waits") == "hello\nname?"
     assert turn.ended == Evidence("waits", "it waits for input at 'name?'")
     assert turn.finish_reason == "stop"
 
 
 def test_a_question_of_a_program_on_shared_input_ends_the_turn_by_silence() -> None:
     turn = TerminalTurn(b"ssh host", marks=True, prompt="$ ")
-    assert told(turn, [(1.0, b"\r\n" + C + b"name? ")], after="shares") == "name?"
+    assert text_of(turn, [(1.0, b"\r\n" + C + b"name? ")], after="shares") == "name?"
     assert turn.ended == Evidence("quiet", "no output for 3 s at 'name?'")
     assert turn.finish_reason == "silence"
 
@@ -105,7 +105,7 @@ def test_a_question_of_a_program_on_shared_input_ends_the_turn_by_silence() -> N
 def test_a_silent_program_that_does_not_read_input_is_working(prompt: str | None, marks: bool) -> None:
     turn = TerminalTurn(b"sleep 50", marks, prompt=prompt)
     begins = b"\r\n" + (C if marks else b"") + b"$ "
-    assert told(turn, [(0.0, begins), (50.0, b"")], meanwhile="no", after="no") == ""
+    assert text_of(turn, [(0.0, begins), (50.0, b"")], meanwhile="no", after="no") == ""
     assert turn.ended is None
 
 
@@ -132,7 +132,7 @@ def test_without_marks_the_strongest_evidence_ends_the_turn(
     prompt: str | None, shown: bytes, reader: Reader | None, kind: str, reason: str
 ) -> None:
     turn = TerminalTurn(b"go", prompt=prompt)
-    told(turn, [(0.0, b"\r\nanswer\r\n" + shown)], after=reader)
+    text_of(turn, [(0.0, b"\r\nanswer\r\n" + shown)], after=reader)
     assert (turn.ended.kind if turn.ended else "", turn.finish_reason) == (kind, reason)
 
 
@@ -140,7 +140,7 @@ def test_several_typed_lines_end_with_the_last_command() -> None:
     turn = TerminalTurn(b"echo a\necho b", marks=True, echoed=False)
     first = b"echo a\r\n" + C + b"a\r\n" + D(0) + A + b"$ " + B
     then = b"echo b\r\n" + C + b"b\r\n" + D(1)
-    assert told(turn, [(0.0, first), (0.04, then)]) == "a\nb\n"
+    assert text_of(turn, [(0.0, first), (0.04, then)]) == "a\nb\n"
     assert turn.ended == Evidence("mark", "the command has finished, exit 1", 1)
 
 
@@ -175,18 +175,18 @@ def test_without_marks_the_known_prompt_ends_the_turn(
 def test_a_late_echo_is_left_out_of_the_answer() -> None:
     turn = TerminalTurn(b"for i in x:\n  print(i)\n", prompt=">>> ", echoed=False)
     stream = b">>> for i in x:\r\n...   print(i)\r\n... \r\n1\r\n2\r\n>>> "
-    assert told(turn, [(0.0, stream)]).splitlines()[-2:] == ["1", "2"]
+    assert text_of(turn, [(0.0, stream)]).splitlines()[-2:] == ["1", "2"]
     assert turn.ended and turn.ended.kind == "prompt"
 
 
 def test_an_answer_that_repeats_the_message_is_not_an_echo() -> None:
-    assert told(TerminalTurn(b"hello"), [(0.0, b"\r\nhello\r\n")]) == "hello\n"
-    assert told(TerminalTurn(b"hello", echoed=False), [(0.0, b"hello\r\nhello\r\n")]) == "hello\n"
+    assert text_of(TerminalTurn(b"hello"), [(0.0, b"\r\nhello\r\n")]) == "hello\n"
+    assert text_of(TerminalTurn(b"hello", echoed=False), [(0.0, b"hello\r\nhello\r\n")]) == "hello\n"
 
 
 def test_without_marks_and_a_prompt_silence_ends_the_turn() -> None:
     turn = TerminalTurn(b"go")
-    assert told(turn, [(3.0, b"\r\nthink"), (3.5, b"ing"), (4.0, b"...\r\ndone")]) == "thinking...\ndone"
+    assert text_of(turn, [(3.0, b"\r\nthink"), (3.5, b"ing"), (4.0, b"...\r\ndone")]) == "thinking...\ndone"
     assert turn.ended == QUIET
     assert QUIET.detail.endswith("0.6 s")  # detected less than 0.7 s after the last byte
 
@@ -201,7 +201,7 @@ def test_the_end_of_the_program_ends_the_turn() -> None:
 def test_a_spinner_keeps_a_turn_alive_and_leaves_one_line() -> None:
     spin = [(at / 10, b"\r" + b"|/-\\"[at % 4 : at % 4 + 1]) for at in range(100)]
     turn = TerminalTurn(b"x")
-    assert told(turn, [(0.0, b"\r\n"), *spin, (10.0, b"\rdone\r\n")]) == "done\n"
+    assert text_of(turn, [(0.0, b"\r\n"), *spin, (10.0, b"\rdone\r\n")]) == "done\n"
     assert turn.ended == QUIET
 
 
@@ -220,7 +220,7 @@ def test_the_answer_of_a_full_screen_program_is_what_is_new_on_its_screen() -> N
         # redrawn without a change, which is not a sign of work
         *((5.0 + at / 10, b"\x1b[?2026h\x1b[3;1H\x1b[?25h\x1b[?2026l") for at in range(20)),
     ]
-    assert told(turn, frames, screen) == "● hi\n\n  there"
+    assert text_of(turn, frames, screen) == "● hi\n\n  there"
     assert turn.full_screen and turn.ended and turn.ended.kind == "quiet"
     assert turn.last_output and turn.last_output < 5.2
 
@@ -234,7 +234,7 @@ def test_text_that_scrolled_off_the_screen_is_in_the_answer() -> None:
         + b"".join(b"line %c\r\n" % (65 + at) for at in range(20))
         + b"\x1b[6;1H\x1b[6;1H"
     )
-    assert told(turn, [(0.0, stream)], screen).splitlines() == [f"line {chr(65 + at)}" for at in range(20)]
+    assert text_of(turn, [(0.0, stream)], screen).splitlines() == [f"line {chr(65 + at)}" for at in range(20)]
 
 
 STREAMS = st.lists(
@@ -272,7 +272,7 @@ def test_any_chunking_gives_the_same_text_and_end(
     results = []
     for form in (timed, pieces, bytewise):
         turn = TerminalTurn(typed, marks, prompt=prompt, echoed=echoed)
-        results.append((told(turn, form), turn.ended))
+        results.append((text_of(turn, form), turn.ended))
     assert results[1] == results[0] and results[2] == results[0]
 
 
@@ -284,7 +284,7 @@ def test_the_answer_of_a_recorded_agent_is_found(name: str, begin: bytes) -> Non
     screen = Screen(30, 110)
     screen.feed(stream[:at])
     turn = TerminalTurn(b"hello tui", screen=screen)
-    text = told(turn, [(0.0, stream[at:])], screen)
+    text = text_of(turn, [(0.0, stream[at:])], screen)
     assert "Stub reply #1 to: hello tui" in text
     assert "shortcuts" not in text and "\n› hello" not in text and "> hello" not in text
 

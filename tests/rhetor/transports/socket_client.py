@@ -17,7 +17,7 @@ SECONDS = 60.0
 Frame = dict[str, Any]
 
 
-class Talker:
+class SocketClient:
     """A connection to a named socket. `all`: every frame that was read, in order."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -65,12 +65,12 @@ class Talker:
 
 
 @asynccontextmanager
-async def talking_on(home: Served, socket_id: str, **query: Any) -> AsyncIterator[Talker]:
+async def connected_socket(home: Served, socket_id: str, **query: Any) -> AsyncIterator[SocketClient]:
     """Connect over the owner's Unix socket."""
     asked = "&".join(f"{name}={value}" for name, value in query.items())
     uri = f"ws://localhost/ws/socket/{socket_id}?{asked}"
     async with unix_connect(str(home.socket), uri=uri, max_size=None) as socket:
-        yield Talker(socket)
+        yield SocketClient(socket)
 
 
 async def created(home: Served, ai_name: str = "apollo", **more: Any) -> Frame:

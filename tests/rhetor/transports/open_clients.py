@@ -30,7 +30,7 @@ WAITS = (*PYTHON, "import sys; print('ready', flush=True); sys.stdin.read()")
 
 
 @dataclass
-class Presence:
+class OpenClient:
     """An open connection. `session`: the one that an event stream follows; `said`: WebSocket messages."""
 
     socket: ClientConnection | aiohttp.ClientResponse
@@ -79,9 +79,9 @@ async def terminal(home: Served) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def watching(
+async def open_client(
     home: Served, api: str, headers: Mapping[str, str] = BEARER, **options: Any
-) -> AsyncIterator[Presence]:
+) -> AsyncIterator[OpenClient]:
     """Connect a client of this API over TCP, which receives something live."""
     url = f"127.0.0.1:{home.port}"
     async with AsyncExitStack() as stack:
@@ -91,13 +91,13 @@ async def watching(
             asked = {**headers, "accept": "text/event-stream"}
             response = await stack.enter_async_context(home.remote.get(f"http://{url}{path}", headers=asked))
             assert response.status == 200, await response.text()
-            yield Presence(response, followed)
+            yield OpenClient(response, followed)
         else:
             more = {name: value for name, value in headers.items() if name != "host"}
             options = {"additional_headers": more, "proxy": None, "compression": None, **options}
             options |= {"host": "127.0.0.1", "port": home.port}  # whatever host name the URL has
             url = f"ws://{headers.get('host', url)}{PATHS[api]}"
-            yield Presence(await stack.enter_async_context(connect(url, **options)))
+            yield OpenClient(await stack.enter_async_context(connect(url, **options)))
 
 
 async def session(home: Served) -> str:

@@ -20,7 +20,7 @@ from rhetor.domain.event import (
     TurnCompleted,
 )
 from tests.rhetor.transports.calling import calling
-from tests.rhetor.transports.talking_on import talking_on
+from tests.rhetor.transports.socket_client import connected_socket
 from tests.served import Served
 
 Carried = tuple[str, int, str]
@@ -142,17 +142,17 @@ def _looped(event: Event) -> Carried | None:
 async def _named(home: Served, session: str, cursor: str) -> AsyncIterator[Connection]:
     listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
     socket_id = next(socket["socket_id"] for socket in listed if socket["session_id"] == session)
-    async with talking_on(home, socket_id, stream=1, cursor=cursor) as talker:
-        assert (await talker.read())["outcome"] == "ok"
+    async with connected_socket(home, socket_id, stream=1, cursor=cursor) as client:
+        assert (await client.read())["outcome"] == "ok"
 
         async def frames() -> AsyncIterator[Shown]:
             while True:
-                frame = await talker.read()
-                talker.all.clear()
+                frame = await client.read()
+                client.all.clear()
                 text = frame["state"] if frame["type"] == "closed" else frame["content"]
                 yield _shown(frame, frame["type"], text)
 
-        yield Connection(frames(), talker.socket.transport.abort)
+        yield Connection(frames(), client.socket.transport.abort)
 
 
 def _read(event: Event) -> Carried | None:
