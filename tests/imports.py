@@ -88,7 +88,7 @@ STACKS = {
         {"hub_peer", "recovery"},
         {"hub"},
     ],
-    "rhetor.transports": [{"server"}, {"websocket"}, {"rest"}],
+    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}],
     "rhetor.drivers": [{"base", "background"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
 }
 # small and isolated: started as a file
