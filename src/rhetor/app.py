@@ -45,12 +45,13 @@ from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.router import Router, Row
 from rhetor.transports.server.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
+from rhetor.transports.socketio.table import ROUTES as SOCKETIO
 from rhetor.transports.websocket.table import ROUTES as SOCKETS
 from rhetor.wiring import Configured, configure
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
-TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS)
+TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS, *SOCKETIO)
 NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.clients.browser import browsing
-from tests.clients.having import BROWSERS, node_with_ws
+from tests.clients.having import BROWSERS, node_with_socketio, node_with_ws
 from tests.clients.relay import Relay, relayed
 from tests.needs import needs
 from tests.served import CONSOLE, TOKEN, Served, served
@@ -27,6 +27,7 @@ TURNS = 30
 ENDS = (-15, 18, 56)  # exit codes of curl: ended by the test, or cut (CURLE_PARTIAL_FILE, CURLE_RECV_ERROR)
 CUTS = (1_500, 7_001)  # bytes; of about 40,000
 SCRIPT = Path(__file__).with_name("follow.js")
+SOCKETIO_SCRIPT = Path(__file__).with_name("follow_socketio.js")
 
 
 @dataclass
@@ -115,6 +116,28 @@ async def test_the_ws_package_of_node_receives_every_event_once(tmp_path: Path) 
                 process.kill()
         assert json.loads(out) == await there.log()
         assert there.relay.made == len(CUTS)
+
+
+@pytest.mark.parametrize("transports", ["polling", "polling,websocket", "websocket"])
+async def test_the_socketio_client_of_node_receives_every_event_once(tmp_path: Path, transports: str) -> None:
+    node, folder = node_with_socketio()
+    async with followed_session(tmp_path) as there:
+        process = await asyncio.create_subprocess_exec(
+            node,
+            *(str(SOCKETIO_SCRIPT), str(folder), f"http://{there.address}", TOKEN, there.session, transports),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            await there.talk()
+            out, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        found = json.loads(out)
+        assert found["seen"] == await there.log()
+        assert there.relay.made == len(CUTS)
+        assert found["transport"] == transports.split(",")[-1]
 
 
 async def test_curl_receives_every_event_once(tmp_path: Path) -> None:

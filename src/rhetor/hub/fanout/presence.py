@@ -66,7 +66,7 @@ class Occupancy:
 
 
 class Reader(Struct, eq=False):
-    """A task that reads a stream. `dismissed`: the task was cancelled because the hub is shutting down."""
+    """A task that serves a client. `dismissed`: it was cancelled because the hub is shutting down."""
 
     task: asyncio.Task[object]
     dismissed: bool = False
@@ -93,13 +93,21 @@ class Presence:
     @contextmanager
     def reader(self, stream: str) -> Iterator[Reader]:
         """Count the current task as a reader of the stream while the context is open."""
+        with (
+            self.connected() as reader,
+            self._occupancy.hold(stream, self._grace, lambda: self._on_left(stream)),
+        ):
+            yield reader
+
+    @contextmanager
+    def connected(self) -> Iterator[Reader]:
+        """Cancel the current task, which serves a client, if the hub shuts down while the context is open."""
         task = asyncio.current_task()
         assert task is not None
         reader = Reader(task)
         self._readers.add(reader)
         try:
-            with self._occupancy.hold(stream, self._grace, lambda: self._on_left(stream)):
-                yield reader
+            yield reader
         finally:
             self._readers.discard(reader)
 

@@ -43,6 +43,7 @@ COOKIE = "rhetor"
 BODY_SECONDS = 60.0
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
+INVALID_TOKEN = "invalid token; `rhetor token` prints the valid one"
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        state["credential"] = None
+        state["credential"], state["gate"] = None, self
         try:
             state["principal"] = await self._admit(scope)
             _refuse_large(scope)
@@ -137,12 +138,31 @@ class Gate:
         if principal is None and scope["path"] not in self._public:
             detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
             raise Unauthenticated(detail)
-        if principal is not None and not client.is_known:
+        if principal is not None and (agent := await self.agent_of(scope)) is not None:
+            return Principal.agent(agent, local=False)
+        return principal
+
+    async def agent_of(self, scope: Scope) -> str | None:
+        """Return the peer whose program has opened the connection of a request; None if it was a person."""
+        client: Client = scope["state"]["client"]
+        if not client.is_local and not client.is_known:
             client.agent = self._believed(await self._tcp_clients.agent(scope["client"], scope["server"]))
             client.is_known = True
-        if principal is not None and client.agent is not None:
-            return Principal.agent(client.agent, local=False)
-        return principal
+        return client.agent
+
+    def by_token(self, token: str, address: str, agent: str | None) -> tuple[Principal, Credential]:
+        """Return the caller that sends a token after its request was admitted without one. `address` is that
+        of its connection; `agent`: what `agent_of` returned for it.
+
+        Raises:
+            Unauthenticated: the token is invalid.
+            TooManyAttempts: the address has sent too many invalid tokens.
+        """
+        if not self._tokens.opens(token):
+            now = asyncio.get_running_loop().time()
+            raise self._attempts.failed(address, Unauthenticated(INVALID_TOKEN), now)
+        principal = Principal(self._owner) if agent is None else Principal.agent(agent, local=False)
+        return principal, ByToken(self._tokens)
 
     def _believed(self, agent: str | None) -> str | None:
         return None if agent == UNIDENTIFIED and self._trusts_unidentified() else agent
@@ -153,7 +173,7 @@ class Gate:
         if "authorization" in headers:
             kind, _, token = headers["authorization"].partition(" ")
             if kind.lower() != "bearer" or not self._tokens.opens(token.strip()):
-                raise wrong(self._attempts, scope, "invalid token; `rhetor token` prints the valid one")
+                raise wrong(self._attempts, scope, INVALID_TOKEN)
             _remember(scope, ByToken(self._tokens))
             return Principal(self._owner)
         if "cookie" in headers and host == addresses.console:
@@ -178,8 +198,11 @@ class Gate:
 
 def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
     """Count a wrong credential, and return the error for it."""
-    address = scope["client"][0] if scope.get("client") else "unix"
-    return attempts.failed(address, Unauthenticated(why), asyncio.get_running_loop().time())
+    return attempts.failed(address_of(scope), Unauthenticated(why), asyncio.get_running_loop().time())
+
+
+def address_of(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else "unix"
 
 
 def _remember(scope: Scope, credential: Credential) -> None:

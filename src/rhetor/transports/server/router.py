@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from rhetor.auth.policy import Policy, require
@@ -87,7 +87,17 @@ class SocketRoute(Struct, frozen=True):
     method: str = "WEBSOCKET"
 
 
-Row = Route | SocketRoute
+class AppRoute(Struct, frozen=True):
+    """The row of an ASGI app that answers all methods and WebSockets at one path. `make` makes it for the
+    first request. The app may raise errors until its response or its handshake begins."""
+
+    path: str
+    policy: Policy
+    make: Callable[[Node], ASGIApp]
+    method: str = "*"
+
+
+Row = Route | SocketRoute | AppRoute
 
 
 class Branch:
@@ -131,6 +141,7 @@ class Router:
     def __init__(self, table: Sequence[Row], node: Node | None = None) -> None:
         self.table = table
         self.node = node
+        self._apps: dict[str, ASGIApp] = {}
         self._root = Branch()
         for row in table:
             self._root.add(row)
@@ -139,7 +150,9 @@ class Router:
         scope["app"], scope["state"]["node"] = self, self.node
         try:
             row, names = self._row(scope)
-            if isinstance(row, SocketRoute):
+            if isinstance(row, AppRoute):
+                await self._app(row, scope)(scope, receive, send)
+            elif isinstance(row, SocketRoute):
                 await _open(row, names, WebSocket(scope, receive, send))
             else:
                 await _answer(row, names, Call(scope, receive), send)
@@ -154,6 +167,13 @@ class Router:
             fault = RhetorError("internal error; the hub's log has the details")
             await self._refuse(fault, scope, receive, send)
 
+    def _app(self, row: AppRoute, scope: Scope) -> ASGIApp:
+        assert self.node is not None
+        require(row.policy, scope["state"]["principal"])
+        if row.path not in self._apps:
+            self._apps[row.path] = row.make(self.node)
+        return self._apps[row.path]
+
     def _row(self, scope: Scope) -> tuple[Row, dict[str, str]]:
         """Return the row for a request, and the names in its path with their values.
 
@@ -164,8 +184,8 @@ class Router:
         method = scope.get("method", "WEBSOCKET")
         allowed = set[str]()
         for branch, values in self._root.found(scope["path"].split("/")[1:]):
-            if method in branch.rows:
-                row, names = branch.rows[method]
+            if found := branch.rows.get(method) or branch.rows.get("*"):
+                row, names = found
                 return row, dict(zip(names, values, strict=True))
             allowed |= branch.rows.keys()
         allowed.discard("WEBSOCKET")

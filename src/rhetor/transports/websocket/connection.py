@@ -16,10 +16,11 @@ from starlette.websockets import WebSocket
 from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
-from rhetor.errors import RhetorError, ShuttingDown, TooLarge, TooManyAtOnce, TooManyInvalid
+from rhetor.errors import RhetorError, TooLarge, TooManyAtOnce, TooManyInvalid
 from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record
 from rhetor.transports.server.flow import EXTENSION, STALL_SECONDS
+from rhetor.transports.server.following import follow
 from rhetor.transports.server.node import Node
 
 if TYPE_CHECKING:  # the library behind it is loaded for the first WebSocket
@@ -159,19 +160,7 @@ class SocketConnection:
             TooSlow: the client does not read.
             ShuttingDown: the hub is stopping.
         """
-        state = self.hub.state
-        with state.presence.reader(stream) as reader:
-            try:
-                subscriber = _Subscriber(self, hold)
-                if batches is None:
-                    await state.broadcaster.follow(stream, after, view, subscriber)
-                else:
-                    await state.broadcaster.show(stream, after, batches, view, subscriber)
-            except asyncio.CancelledError:
-                if not reader.dismissed:
-                    raise
-                reader.task.uncancel()
-                raise ShuttingDown from None
+        await follow(self.hub.state, stream, after, view, _Subscriber(self, hold), batches)
 
     def close(self) -> None:
         """Close the connection with the code 1000."""
