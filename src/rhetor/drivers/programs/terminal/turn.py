@@ -23,7 +23,7 @@ QUIET: Final = 0.6
 SETTLE: Final = 0.05  # seconds of silence that end a turn after its prompt or its end mark
 WAITED: Final = 0.3  # seconds of silence after which a program that waits for input has answered
 UNCERTAIN: Final = (
-    3.0  # seconds of silence before a line that looks like a prompt counts, if nothing else tells
+    4.0  # seconds of silence before a line that looks like a prompt counts, if nothing else tells
 )
 LOOKS: Final = (SETTLE, 0.1, QUIET, 1.0, 2.0, UNCERTAIN)  # seconds of silence at which to look
 LATER_LOOKS: Final = 1.0  # seconds between looks after that

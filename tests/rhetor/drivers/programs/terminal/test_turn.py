@@ -96,7 +96,7 @@ def test_a_command_that_waits_for_input_ends_the_turn_with_its_question() -> Non
 def test_a_question_of_a_program_on_shared_input_ends_the_turn_by_silence() -> None:
     turn = TerminalTurn(b"ssh host", marks=True, prompt="$ ")
     assert text_of(turn, [(1.0, b"\r\n" + C + b"name? ")], after="shares") == "name?"
-    assert turn.ended == Evidence("quiet", "no output for 3 s at 'name?'")
+    assert turn.ended == Evidence("quiet", "no output for 4 s at 'name?'")
     assert turn.finish_reason == "silence"
 
 
@@ -124,6 +124,9 @@ def test_a_silent_program_that_does_not_read_input_is_working(prompt: str | None
         ("> ", b"> ", "shares", "prompt", "stop"),
         ("> ", b"> ", None, "prompt", "stop"),
         ("> ", b"... ", "polls", "prompt", "stop"),
+        ("> ", b"..... ", "polls", "prompt", "stop"),
+        ("> ", b". . . . ", "polls", "prompt", "stop"),
+        ("> ", b".....", "polls", "", "stop"),
         ("name: (x) ", b"version: (1) ", "polls", "prompt", "stop"),
         ("name: (x) ", b"working", "shares", "quiet", "silence"),
     ],
@@ -326,6 +329,12 @@ def test_a_real_program_without_a_prompt_has_answered_when_it_waits_for_input() 
         ("In [12]: ", "In [3]: ", True),
         ("u@h:/usr/lib$ ", "u@h:~$ ", True),
         ("u@h:/usr/lib# ", "u@h:~$ ", False),
+        ("root@vm ~ [2]# ", "root@vm ~# ", True),
+        ("root@vm ~# ", "root@vm ~ [SIGINT]# ", True),
+        ("u@h ~/repo (main)> ", "u@h ~> ", True),
+        ("u@h ~> cat >", "u@h ~> ", False),
+        ("postgres-# ", "postgres=# ", False),
+        ("ab [2]$ ", "a$ ", False),
         ("$ ls", "$ ", False),
         ("", "", False),
         ("x", "", False),
