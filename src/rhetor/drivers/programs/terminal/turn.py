@@ -69,11 +69,11 @@ class TerminalTurn:
         self._looks = sorted({min(waited, SETTLE), waited, *LOOKS})
         self._tokenizer = Tokenizer()
         self._plain = PlainText(screen.cols if screen else None)
-        self._echo = Typed(self._typed, prompt, echoed=echoed)
+        self._echo = Typed(self._typed, prompt, echoed=echoed, columns=self._columns)
         self._command: PlainText | None = None  # between the marks C and D
         self._mark: Mark | None = None
         self._said = False
-        self._reserved = ""  # a prompt and the blank lines that were drawn below it
+        self._reserved: list[str] = []  # lines that may be drawn again: a prompt, echo, blank lines below it
         self._modes = Modes()
         self._modes.alternate_screen = bool(screen and screen.alternate)
         self._placed = screen.placed if screen else 0
@@ -151,23 +151,26 @@ class TerminalTurn:
         if self._command is not None:
             return self._given(self._command.take(token))
         if self._reserved and isinstance(token, Csi) and token.final == "A":
-            self._plain.resume(self._reserved.partition("\n")[0])
-            self._reserved = ""
+            up = min(token.numbers()[0] or 1, len(self._reserved))
+            self._plain.resume(self._reserved[-up].rstrip("\n"))
+            del self._reserved[-up:]
         lines = self._unreserved(self._plain.take(token))
         return "" if self._said else self._unmarked(lines)
 
-    def _unreserved(self, lines: str) -> str:
+    def _unreserved(self, line: str) -> str:
         """Return lines that cannot be rewritten any more. Some line editors draw blank lines below their
-        prompt, to reserve room, and then return to it."""
-        held, self._reserved = self._reserved, ""
-        if not lines and not self._plain.line.strip():
-            self._reserved = held
-        elif lines and (not lines.strip() if held else same_prompt(lines.rstrip("\n"), self._prompt or "")):
-            self._reserved = held + lines
+        prompt, and below what was typed there, to reserve room, and then return to it."""
+        if not line:
             return ""
-        else:
-            return held + lines
-        return ""
+        held, self._reserved = "".join(self._reserved), self._reserved
+        if same_prompt(line.rstrip("\n"), self._prompt or ""):
+            self._reserved = [line]
+            return held
+        if self._echo.expects(line) or (held and not line.strip()):
+            self._reserved.append(line)
+            return ""
+        self._reserved = []
+        return held + line
 
     def _unmarked(self, lines: str) -> str:
         """Return the lines of the answer that are outside of marks, without echo.
@@ -251,7 +254,7 @@ class TerminalTurn:
         silent += 1e-6  # times are sums of floats
         if reader == "waits" and silent >= self._waited:
             return Evidence("waits", f"it waits for input{_at(line)}")
-        asks = bool(line.strip()) and text.at_end and (self._echo.passed or self._command is not None)
+        asks = bool(line.strip()) and text.at_end and (self._past_echo or self._command is not None)
         # a program that asks one question after the other has no prompt that comes back
         expected = like_prompt(line) or not like_prompt(self._prompt or ">")
         if reader == "polls" and asks and expected and silent >= self._quiet:
@@ -268,10 +271,15 @@ class TerminalTurn:
     def _at_prompt(self) -> bool:
         return (
             self._prompt is not None
-            and self._echo.passed
+            and self._past_echo
             and self._plain.at_end
             and same_prompt(self._plain.line, self._prompt)
         )
+
+    @property
+    def _past_echo(self) -> bool:
+        """Whether a line has ended since Enter, so that the current line is not the typed one."""
+        return self._echo.passed or bool(self._reserved)
 
     def _by_mark(self) -> Evidence:
         code = self._mark.exit if self._mark else None
@@ -289,7 +297,7 @@ class TerminalTurn:
             return "" if self._is_prompt(evidence, line) else _unpadded(line)
         if self._said:
             return ""
-        rest = self._unmarked(self._reserved)
+        rest = self._unmarked("".join(self._reserved))
         line = self._plain.finish()
         line = "" if evidence.kind == "mark" or self._is_prompt(evidence, line) else line
         rest += "" if self._echo.is_echo(line) else _unpadded(line)

@@ -14,10 +14,11 @@ class Typed:
 
     `echoed`: the text was seen before Enter, so only the rest of its last line, that line redrawn, or all
     lines redrawn can still follow. Otherwise its lines are expected one after the other, each possibly after
-    a prompt. After the first line that is not echo, all further lines count as the answer.
+    a prompt. After the first line that is not echo, all further lines count as the answer. `columns`: the
+    width of the terminal, if it is known.
     """
 
-    def __init__(self, text: str, prompt: str | None, *, echoed: bool) -> None:
+    def __init__(self, text: str, prompt: str | None, *, echoed: bool, columns: int | None = None) -> None:
         lines = [line.strip() for line in text.splitlines()] or [""]
         self.several = len(lines) > 1
         self.kept = ""
@@ -26,6 +27,7 @@ class Typed:
         self._redrawn = lines if echoed and self.several else []
         self._only_first = echoed
         self._prompt = prompt or ""
+        self._wraps = columns is None or _width(self._prompt + lines[-1]) >= columns
         self._lines = 0
         self._over = False
 
@@ -52,10 +54,17 @@ class Typed:
             if wanted and self._shows(text, wanted):
                 del self._expected[: index + 1]
                 return True
-        if first and self._expected and text and self._expected[-1].endswith(text):
+        if first and self._wraps and self._expected and text and self._expected[-1].endswith(text):
             return True  # the end of a line that wrapped
         self._over = True
         return False
+
+    def expects(self, line: str) -> bool:
+        """Return whether the line shows a line of the text, so that `is_echo` will be true of it."""
+        text = line.strip()
+        if self._over or not text:
+            return False
+        return any(wanted and self._shows(text, wanted) for wanted in self._redrawn or self._expected)
 
     def keep(self, text: str) -> None:
         self.kept += text[: MAX_KEPT - len(self.kept)]
@@ -70,3 +79,8 @@ class Typed:
         return len(before) <= 120 and (
             same_prompt(before, self._prompt) or before.rstrip()[-1:] in tuple(">$#%:.»❯")
         )
+
+
+def _width(text: str) -> int:
+    """The most columns that the text may take."""
+    return len(text) if text.isascii() else 2 * len(text)

@@ -29,6 +29,11 @@ def D(code: int) -> bytes:
     return b"\x1b]133;D;%d\x07" % code
 
 
+# a line editor draws what was typed and room for its menu, goes back up, and does so once more at Enter
+DRAWN_TWICE = (
+    b"\x1b[11DIn [1]: 1+1" + b"\r\r\n" * 9 + b" \x1b[9A\x1b[10C\x1b[11D\x1b[JIn [1]: 1+1\x1b[11D\r\r\n\x1b[J"
+    b"Out[1]: 2\r\n\r\nIn [2]: \x1b[8D" + b"In [2]: " + b"\r\r\n" * 5 + b" \x08\x1b[5A\x1b[8C"
+)
 QUIET = Evidence("quiet", "no output for 0.6 s")
 
 
@@ -162,6 +167,8 @@ def test_several_typed_lines_end_with_the_last_command() -> None:
             "ok\n",
         ),
         ("> ", b"abc", b"\r> abc\x1b[K\r\nanswer\r\n> ", "answer\n"),  # redrawn at Enter
+        ("In [1]: ", b"1+1", DRAWN_TWICE, "Out[1]: 2\n\n"),
+        ("root@vm ~# ", b"ls /x", b"\r\nls: no\r\nroot@vm ~ [2]# ", "ls: no\n"),
     ],
 )
 def test_without_marks_the_known_prompt_ends_the_turn(
@@ -180,6 +187,23 @@ def test_a_late_echo_is_left_out_of_the_answer() -> None:
     stream = b">>> for i in x:\r\n...   print(i)\r\n... \r\n1\r\n2\r\n>>> "
     assert text_of(turn, [(0.0, stream)]).splitlines()[-2:] == ["1", "2"]
     assert turn.ended and turn.ended.kind == "prompt"
+
+
+def test_a_prompt_for_more_after_an_echo_that_came_late_ends_the_turn() -> None:
+    turn = TerminalTurn(b"{", prompt="> ", echoed=False)
+    assert text_of(turn, [(0.0, b"{\r\n..... ")], after="polls") == ""
+    assert turn.ended and turn.ended.kind == "prompt"
+
+
+def test_an_answer_that_ends_the_message_is_no_echo_of_a_line_that_wrapped() -> None:
+    screen = Screen(24, 80)
+    assert (
+        text_of(TerminalTurn(b"say two", prompt="> ", screen=screen), [(0.0, b"two\r\n")], screen) == "two\n"
+    )
+    long = b"say " + b"x" * 80 + b" two"
+    assert (
+        text_of(TerminalTurn(long, prompt="> ", screen=screen), [(0.0, b"two\r\nok\r\n")], screen) == "ok\n"
+    )
 
 
 def test_an_answer_that_repeats_the_message_is_not_an_echo() -> None:
