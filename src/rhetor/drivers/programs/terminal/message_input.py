@@ -54,11 +54,13 @@ class Terminal(Protocol):
 
 
 class MessageInput:
-    """Types one message. The caller must have claimed the program's output."""
+    """Types one message. The caller must have claimed the program's output. `pastes`: the message is pasted
+    (bracketed paste)."""
 
-    def __init__(self, program: Terminal, screen: Screen) -> None:
+    def __init__(self, program: Terminal, screen: Screen, pastes: bool) -> None:
         self._program = program
         self._screen = screen
+        self._pastes = pastes
 
     async def type(self, text: str) -> None:
         """Type `text`, and return when the program shows it and has fallen silent.
@@ -83,7 +85,7 @@ class MessageInput:
 
     async def _write(self, text: str) -> None:
         link = self._program.link
-        if self._screen.bracketed_paste:
+        if self._pastes:
             if PASTE_ENDS in text:
                 raise Unprocessable(
                     "the message contains the sequence that ends a paste, so it cannot be typed"
@@ -142,6 +144,7 @@ class Echo:
         self._line = PlainText(columns)
         self._lines = ""
         self._stream = ""
+        self._shown = 0  # parts of which each was seen at the end of the line, one after the other
         self.seen = not self._wanted
 
     def feed(self, data: bytes) -> None:
@@ -151,6 +154,7 @@ class Echo:
             self._lines += self._line.take(token)
             if isinstance(token, Text):
                 self._stream += token.text
+                self._look_for_part()
                 # checked before the stream gets too long, so that later output does not push the text out
                 if len(self._stream) > 2 * _KEPT:
                     self._look()
@@ -160,6 +164,14 @@ class Echo:
         """Look for the text in the rows of the screen, for a program that draws one."""
         if not self.seen:
             self.seen = self._in(_visible("".join(lines), controls=False))
+
+    def _look_for_part(self) -> None:
+        """Look for the next line of the text: a program that runs each line may then draw over it."""
+        if self.seen or len(self._parts) < 2:
+            return
+        if _visible(self._line.line).endswith(self._parts[self._shown]):
+            self._shown += 1
+            self.seen = self._shown == len(self._parts)
 
     def _look(self) -> None:
         if self._long and _STAND_IN.search(self._stream):

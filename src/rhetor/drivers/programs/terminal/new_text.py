@@ -7,7 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+_GAP = re.compile(r"\s{3,}")
+_LONG = 30  # characters
 _NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"[^\W\d]")
 _LETTER = re.compile(r"\w")
 _GLYPHS = "│┃|║╎▌▐❯›>●•◉$# \t\u00a0▋█"
 _HINT = re.compile(r"\?\s+for shortcuts|\besc to (interrupt|cancel)\b|\bctrl\+\w\b", re.IGNORECASE)
@@ -37,6 +40,16 @@ def new_lines(before: Iterable[str], after: Sequence[str], typed: str) -> str:
     return "\n".join(said).strip("\n")
 
 
+def without_status(row: str, before: str) -> str:
+    """Return the row without its right part, if that is a status such as the position in a file, and not a
+    part of a message: `before`, the same row at an earlier time, had the like there."""
+    for gap in _GAP.finditer(row):
+        status, earlier = (set(_key(text[gap.end() :]).split()) for text in (row, before))
+        if status & earlier or (earlier and not _WORD.search("".join(status))):
+            return row[: gap.start()]
+    return row
+
+
 def working(lines: Sequence[str]) -> bool:
     """Return whether the last lines of the screen say that the program is working and can be interrupted."""
     return any(map(_BUSY.search, [line for line in lines if line.strip()][-8:]))
@@ -48,5 +61,5 @@ def _key(line: str) -> str:
 
 def _is_echo(line: str, echoed: Sequence[str]) -> bool:
     text = line.strip(_GLYPHS)
-    # a long line may be shown in several pieces
-    return any(text == part or (len(text) > 8 and text in part) for part in echoed)
+    # a line that is too long for its place may be shown in several pieces
+    return any(text == part or (len(text) > 8 and len(part) >= _LONG and text in part) for part in echoed)

@@ -34,6 +34,7 @@ from rhetor.errors import ProgramBlocked
 
 from . import dialogs
 from .dialogs import dialog_on
+from .known import takes_lines, takes_paste
 from .message_input import MessageInput
 from .pending import Pending, without
 from .screen import Screen
@@ -102,39 +103,39 @@ class TerminalProgram(HostedProgram):
         if said:
             yield self._spooled(said, "unsolicited")
         prompt = self._prompt(screen, host.reader)
+        before = screen.text() if screen.alternate else None
+        pastes = takes_paste(host.foreground_name, screen)
         if note := await self._settle_pending(message, screen):
             yield Text(note, "stderr")
         if not message.execute:
-            await MessageInput(self, screen).type(message.content)
+            await MessageInput(self, screen, pastes).type(message.content)
             self._pending = message.content
             yield Done("typed")
             return
         marks = self.marks and not self._in_command
-        lines = self._lines(message.content, screen)
+        by_line = takes_lines(host.foreground_name, screen)
+        lines = message.content.split("\n") if by_line else [message.content]
         for line in lines[:-1]:
             turn = TerminalTurn(
                 line.encode(), marks, prompt=prompt, screen=screen, echoed=False, waited=LINE_SECONDS
             )
             self.unsent = False
+            last = ""
             async for spooled in self._answer(turn, screen, (line + "\n").encode(), "text"):
+                last = _text_of(spooled) or last
                 yield spooled
+            if last and not last.endswith("\n"):
+                yield self._spooled("\n")  # the line was typed behind a question
         if message.content:
-            await MessageInput(self, screen).type(lines[-1])
+            await MessageInput(self, screen, pastes).type(lines[-1])
         screen = await self.drawn()
         typed, self._pending = lines[-1] or self._pending, ""
-        turn = TerminalTurn(typed.encode(), marks, prompt=prompt, screen=screen)
+        turn = TerminalTurn(typed.encode(), marks, prompt=prompt, screen=screen, before=before)
         ends = message.delimiter or (self.peer.program.delimiter if self.peer.program else None)
         self.unsent = False
         async for spooled in self._answer(turn, screen, (ends or ENTER).encode(), "keys"):
             yield spooled
         yield Done(turn.finish_reason)
-
-    def _lines(self, content: str, screen: Screen) -> list[str]:
-        """Return the parts of a message that are run one after the other. A program that takes pastes gets
-        the whole text at once; so does a full-screen program, in which a newline submits nothing."""
-        if screen.bracketed_paste or screen.alternate:
-            return [content]
-        return content.split("\n")
 
     async def _settle_pending(self, message: Prompt, screen: Screen) -> str:
         """Prevent that the message joins text that was typed before and not run. Return a note on what was
@@ -219,7 +220,12 @@ class TerminalProgram(HostedProgram):
                 dialog = dialog or Dialog("input that is not echoed, such as a password")
             if dialog is not None:
                 asks = f"{self.peer.name} asks: {dialog.text}"
-                raise ProgramBlocked(asks, question=dialog.text, options=list(dialog.options))
+                raise ProgramBlocked(
+                    asks,
+                    question=dialog.text,
+                    options=list(dialog.options),
+                    hint=f"answer it there: aish tools attach {self.peer.name}",
+                )
             if host.head <= self.feed.offset and self._readiness.ready(self._moment(host, screen, began)):
                 return host, said
             if clock() > began + BUSY_SECONDS:
@@ -410,6 +416,10 @@ class TerminalProgram(HostedProgram):
                 self._mark = found[-1]
             tail = (self._edge + data)[-7:]
             self._edge = tail[tail.rfind(b"\x1b") :] if b"\x1b" in tail else b""
+
+
+def _text_of(spooled: Spooled) -> str:
+    return "".join(output.text for output in spooled.outputs if isinstance(output, Text))
 
 
 def _as_told(found: dialogs.Dialog | None) -> Dialog | None:

@@ -8,6 +8,7 @@ If the program never answers, the hub's own timeouts end the turn.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from rhetor.codec.ansi import Csi, Mark, Modes, Token, Tokenizer, mark_of
@@ -15,7 +16,7 @@ from rhetor.codec.plain_text import PlainText
 from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.status import Evidence, ended_by_exit
 from rhetor.drivers.programs.terminal.dialogs import like_prompt, like_question, same_prompt
-from rhetor.drivers.programs.terminal.new_text import new_lines, working
+from rhetor.drivers.programs.terminal.new_text import new_lines, without_status, working
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.typed_echo import Typed
 
@@ -39,10 +40,11 @@ class TerminalTurn:
     `typed`: what was typed, without Enter. `marks`: the program marks its commands (OSC 133). `prompt`: the
     line with the cursor before the text was typed, or None if it was not a prompt. `screen`: the program's
     screen, in its state from before Enter; its owner feeds it each piece before `received` gets the piece.
-    Without a screen, all programs count as printing lines. `echoed`: the echo of the text was seen before
-    Enter was sent, so the output begins after it. `quiet`: seconds without a byte (for a full-screen program,
-    without a change) that end the turn if no better sign does. `waited`: the same if the program waits for
-    input.
+    Without a screen, all programs count as printing lines. `before`: the rows of a full screen before the
+    text was typed; the answer is what is new since then, for some programs act on each key. `echoed`: the
+    echo of the text was seen before Enter was sent, so the output begins after it. `quiet`: seconds without a
+    byte (for a full-screen program, without a change) that end the turn if no better sign does. `waited`: the
+    same if the program waits for input.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class TerminalTurn:
         prompt: str | None = None,
         screen: Screen | None = None,
         echoed: bool = True,
+        before: Sequence[str] | None = None,
         quiet: float = QUIET,
         waited: float = WAITED,
     ) -> None:
@@ -79,9 +82,9 @@ class TerminalTurn:
         self._placed = screen.placed if screen else 0
         self._lines_given: deque[str] = deque(maxlen=MAX_GIVEN)
         self._silent_since = 0.0
-        self._before = screen.text() if screen else []
+        self._shown = screen.text() if screen else []
+        self._before = self._shown if before is None else before
         self._scrolled = screen.scrolled if screen else 0
-        self._shown = self._before
         self._changed: float | None = None
         self._due: float | None = None
 
@@ -290,7 +293,9 @@ class TerminalTurn:
     def _end(self, evidence: Evidence) -> str:
         self.ended = evidence
         if self.full_screen and self._screen is not None:
-            after = [*self._screen.history(self._scrolled), *self._screen.text()]
+            *rows, last = self._screen.text()
+            last = without_status(last, self._before[-1])
+            after = [*self._screen.history(self._scrolled), *rows, last]
             return new_lines([*self._before, *self._lines_given], after, self._typed)
         if self._command is not None:
             line = self._command.finish()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rhetor.domain.event import OutputDelta
+from tests.needs import needs
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.served import SECONDS, Served, with_programs
 
@@ -115,6 +116,7 @@ async def test_a_message_is_not_typed_into_a_question(
         await home.announce("p", *PYTHON, ASKS, str(tmp_path / "kept"), shown, *more, kind="terminal")
         answer = await home.say("p", "yes")
         assert (answer.status, answer.json["code"]) == (502, "program_blocked")
+        assert answer.json["hint"] == "answer it there: aish tools attach p"
         blocked = await until(home, "p", "blocked")
         assert evidence in blocked["evidence"]
         assert evidence in blocked["dialog"]["text"]
@@ -219,6 +221,32 @@ async def test_a_turn_waits_for_a_silent_command_and_has_only_its_output(program
         ):
             said = await home.say("p", text)
             assert (said.json["response"], said.json["finish_reason"]) == (answer, "stop"), text
+
+
+async def test_lines_that_are_pasted_into_gdb_are_commands_of_their_own() -> None:
+    async with with_programs() as home:
+        await home.announce("p", needs("gdb"), "-q", "-nx", kind="terminal")
+        assert (await home.say("p", "print 1\nprint 2")).json["response"] == "$1 = 1\n$2 = 2\n"
+
+
+async def test_a_message_to_vim_is_a_command_unless_text_is_inserted() -> None:
+    async with with_programs() as home:
+        await home.announce("p", needs("vim"), "--clean", kind="terminal")
+        for text, answer in ((':echo "one"', "one"), (":let a = 1", ""), (":startinsert", "-- INSERT --")):
+            said = (await home.say("p", text)).json
+            assert (said["response"], said["finish_reason"]) == (answer, "screen")
+        await home.say("p", ":a\n  :b")
+        assert (await home.status("p"))["screen"][:4] == [":a", "  :b", "", "~"]
+
+
+# asks one question after the other
+ASKS_TWO = "print('hello', input('name? '), input('age? ')); input('more? ')"
+
+
+async def test_the_questions_between_lines_of_a_message_have_lines_of_their_own() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, ASKS_TWO, kind="terminal")
+        assert (await home.say("p", "me\n7")).json["response"] == "age?\nhello me 7\nmore?"
 
 
 async def test_a_program_without_a_prompt_answers_at_once() -> None:

@@ -252,6 +252,35 @@ def test_the_answer_of_a_full_screen_program_is_what_is_new_on_its_screen() -> N
     assert turn.last_output and turn.last_output < 5.2
 
 
+def test_a_line_of_a_full_screen_that_is_a_part_of_the_message_is_in_the_answer() -> None:
+    screen = Screen(4, 60)
+    screen.feed(b"\x1b[?1049h" + drawn("a file"))
+    turn = TerminalTurn(b"/golf hotel", screen=screen)
+    assert text_of(turn, [(0.1, drawn("golf hotel", "golf india"))], screen) == "golf hotel\ngolf india"
+
+
+def test_the_status_on_the_bottom_row_of_a_full_screen_is_not_in_the_answer() -> None:
+    screen = Screen(2, 40)
+    status = "     1,1    Top"
+    screen.feed(b"\x1b[?1049h\x1b[Htext\r\n" + b"file      " + status.encode())
+    before = screen.text()
+    for shown, answer in (("E492: no", "E492: no"), (":echo 1", "")):
+        screen.feed(b"\x1b[2;1H\x1b[K:echo 1")
+        turn = TerminalTurn(b":echo 1", screen=screen, before=before)
+        assert text_of(turn, [(0.1, f"\x1b[2;1H{shown:<10}{status}".encode())], screen) == answer
+    turn = TerminalTurn(b":", screen=screen, before=before)
+    assert text_of(turn, [(0.1, b"\x1b[2;1H\x1b[Kone            12,3-5")], screen) == "one"
+
+
+def test_what_a_full_screen_program_shows_before_enter_is_in_the_answer() -> None:
+    screen = Screen(4, 40)
+    screen.feed(b"\x1b[?1049h" + drawn("a list", "> "))
+    before = screen.text()
+    screen.feed(drawn("the files", "> l"))
+    turn = TerminalTurn(b"l", screen=screen, before=before)
+    assert text_of(turn, [(0.1, drawn("the files", "one", "> "))], screen) == "the files\none"
+
+
 def test_text_that_scrolled_off_the_screen_is_in_the_answer() -> None:
     screen = Screen(6, 30)
     screen.feed(b"\x1b[1;1Hagent\r\n> count")
@@ -399,6 +428,8 @@ def test_a_plain_echo_is_recognized_in_any_chunking(text: str, places: list[int]
         ("hello world", "│ hello │\r\n│ world │".encode(), True),
         ("hello world", b"\x1b[5;3Hhello\x1b[6;3Hworld", True),
         ("a\nb\nc\nd", b"[Pasted text #1 +4 lines]", True),
+        ("/a b\n/c", b"\r/ \x08a\x08a b\r\x1b[K\x1b[1;1Htext\r\n:\r\x1b[K/\x1b[Kc", True),  # as `less` does
+        ("/a b\n/c", b"\r/ \x08a\x08a b\r\x1b[K\x1b[1;1Htext\r\n:\r\x1b[K/\x1b[K", False),
         ("short", b"[Pasted text #1 +4 lines]", False),
         ("the quick brown fox jumps over", b"the quick bro\x1b[2;1Hbrown fox jum\x1b[3;1Hjumps over", True),
         ("the quick brown fox jumps over", b"over jumps fox brown quick the", False),
