@@ -269,6 +269,7 @@ def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
 
 def _failed(peer: str, detail: str) -> str:
     """Return the detail with the peer before it. Some details name the peer, or an agent that failed."""
+    detail = detail.removeprefix(f"{peer}: ")
     who, failed, why = detail.partition(" failed: ")
     if failed and " " not in who:
         detail = why if who == peer else f"{who}: {why}"

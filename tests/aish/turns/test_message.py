@@ -111,6 +111,7 @@ def test_a_complete_answer_prints_nothing_on_stderr(aish: Shell, hub: ScriptedHu
         ("openai refused the request: no", "apollo failed: openai refused the request: no"),
         ("apollo failed: no", "apollo failed: no"),
         ("claude failed: no", "apollo failed: claude: no"),
+        ("apollo: it exited with 3", "apollo failed: it exited with 3"),
         ("apollo gave an answer without text", "apollo gave an answer without text"),
         ("the check failed: no", "apollo failed: the check failed: no"),
     ],
