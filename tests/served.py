@@ -70,6 +70,11 @@ class KnownProviders:
             raise UnknownModel("there is no provider named 'nobody'", model=ref, hint="providers: openai")
 
     model = ""
+    findings: Sequence[dict[str, Any]] = ()
+    is_checking = False
+
+    async def check_models(self) -> Sequence[object]:
+        return ()
 
     async def describe(self) -> dict[str, Any]:
         return {"name": "scripted", "model": "scripted"}

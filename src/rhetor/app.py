@@ -29,12 +29,13 @@ from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.terminal.shells import MarkedShells
+from rhetor.errors import InvalidSettings
 from rhetor.home import Home
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.reload import Reloading
-from rhetor.settings import HubSettings, Settings
+from rhetor.settings import HubSettings, Keys, Settings
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.rest.table import ROUTES
@@ -64,13 +65,15 @@ TRANSCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a hub is started with. `read` reads the settings again for a reload. `by_itself`: a shell started
-    the hub, so it may choose another port, and stops when it is idle. `mark`: what `mark_own_process`
-    returned. `secrets`: masked in all logs."""
+    """What a hub is started with. `read` reads the settings again for a reload, and `invalid` returns the
+    error for one of their values, with the place that it comes from. `by_itself`: a shell started the hub, so
+    it may choose another port, and stops when it is idle. `mark`: what `mark_own_process` returned.
+    `secrets`: masked in all logs."""
 
     settings: Settings
     read: Callable[[], Settings]
     home: Home
+    invalid: Callable[[Keys, str], InvalidSettings]
     environment: Mapping[str, str]
     by_itself: bool = False
     mark: Mark | None = None
@@ -146,6 +149,7 @@ async def serve(start: Start) -> None:
             hub.state.background.start(made.access.warm_up(), "warm-up"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),
             hub.state.background.start(keep_small(node.tally), "memory"),
+            hub.state.background.start(made.access.check_models(), "models"),
         ]
         if start.by_itself:
             idle = stop_when_idle(
@@ -168,7 +172,7 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
-    reloading = Reloading(start.read, start.home, start.environment, made)
+    reloading = Reloading(start.read, start.invalid, start.home, start.environment, made)
     try:
         async with open_hub(
             store,

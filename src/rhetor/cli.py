@@ -168,7 +168,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor import logs
     from rhetor.domain.secrets import Secrets, secret_values
-    from rhetor.settings import read_settings
+    from rhetor.settings import invalid, read_settings
 
     secrets = Secrets(secret_values(os.environ))
     logs.start(secrets, home.folder / "hub.log")
@@ -184,7 +184,14 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
 
     mark = mark_own_process(home.folder)
     start = Start(
-        settings, read, home, dict(os.environ), by_itself=arguments.auto, mark=mark, secrets=secrets
+        settings,
+        read,
+        partial(invalid, file),
+        home,
+        dict(os.environ),
+        by_itself=arguments.auto,
+        mark=mark,
+        secrets=secrets,
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -6,14 +6,15 @@ continue with the configuration that they started with.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from rhetor.errors import RhetorError
+from rhetor.errors import InvalidSettings, RhetorError
 from rhetor.home import Home
 from rhetor.hub.active import RunningTurn
 from rhetor.hub.programs.lifecycle import keep_until_ended
-from rhetor.settings import Settings, differing
+from rhetor.settings import Keys, Settings, differing
 from rhetor.transports.server.node import Node, Reloaded
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import require_own
@@ -25,43 +26,79 @@ log = logging.getLogger(__name__)
 
 
 class Reloading:
-    """Reloads the configuration of one hub. `read` returns the current settings; `made` is what is in force
-    at first. `node` must be set before the first reload."""
+    """Reloads the configuration of one hub. `read` returns the current settings; `invalid` returns the error
+    for one of their values; `made` is what is in force at first. `node` must be set before the first
+    reload."""
 
     def __init__(
-        self, read: Callable[[], Settings], home: Home, environment: Mapping[str, str], made: Configured
+        self,
+        read: Callable[[], Settings],
+        invalid: Callable[[Keys, str], InvalidSettings],
+        home: Home,
+        environment: Mapping[str, str],
+        made: Configured,
     ) -> None:
         self._read = read
+        self._invalid = invalid
+        self._one_at_a_time = asyncio.Lock()
         self._home = home
         self._environment = environment
         self._made = made
         self._retired: list[Configured] = []
         self.node: Node | None = None
 
-    def reload(self) -> Reloaded:
+    async def reload(self) -> Reloaded:
         """Read and apply the configuration; return the keys that changed.
 
         Raises:
-            InvalidSettings: the configuration is invalid, and nothing was changed. `detail` says where.
+            InvalidSettings: the configuration is invalid, or a provider says that it does not have a model
+                that is named there. Nothing was changed. `detail` says where.
         """
+        async with self._one_at_a_time:
+            return await self._reload()
+
+    async def _reload(self) -> Reloaded:
         assert self.node is not None
         old, settings = self._made, self._read()
         changed = differing(old.settings, settings)
         require_own(settings.hub.host)  # the hub could not start again with another address
         if changed:
-            self._made = new = configure(settings, self._home, self._environment, self.node.hub.state.secrets)
-            # a shell may have sent other variables since the hub started
-            new.access.take_over(old.access.environment)
+            new = await self._checked(settings)
+            # a shell may have sent other variables in the meantime
+            if new.access.environment != old.access.environment:
+                new.access.take_over(old.access.environment)
+            self._made = new
             self._put(self.node, new)
             self._retire(old)
+        else:  # a provider may have another model now
+            self.node.hub.state.background.start(old.access.check_models(), "models")
         log.info("configuration reloaded", extra={"changed": changed})
         later = [key for key in changed if key in RESTART_ONLY]
         return Reloaded([key for key in changed if key not in RESTART_ONLY], later)
 
+    async def _checked(self, settings: Settings) -> Configured:
+        """Return what the settings define, after their providers were asked for the models that they name."""
+        assert self.node is not None
+        new = configure(settings, self._home, self._environment, self.node.hub.state.secrets)
+        try:
+            # a shell may have sent other variables since the hub started
+            new.access.take_over(self._made.access.environment)
+            for finding in await new.access.check_models():
+                if finding.unknown and finding.keys in new.named:
+                    raise self._invalid(finding.keys, finding.reason)
+        except BaseException:
+            await new.aclose()
+            raise
+        return new
+
     def try_reload(self) -> None:
         """Reload on a signal: like `reload`, but log an error instead of raising it."""
+        assert self.node is not None
+        self.node.hub.state.background.start(self._try(), "reload")
+
+    async def _try(self) -> None:
         try:
-            self.reload()
+            await self.reload()
         except RhetorError as error:
             log.error("invalid configuration rejected", extra={"reason": error.detail})
 

@@ -27,10 +27,8 @@ from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.home import Home
 from rhetor.hub.core.limits import Limits
-from rhetor.settings import Settings, peers_of, tools_of
+from rhetor.settings import ANSWERING, Keys, Settings, named_models, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
-
-PLAIN = ("claude", "codex", "acp")  # drivers of agents that can run without tools, or ask before using one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,11 @@ class Configured:
     access: ModelAccess
     servers: ToolServers
     drivers: Mapping[str, Driver]
+
+    @property
+    def named(self) -> Mapping[Keys, str]:
+        """The models that the settings name, by the keys of the setting."""
+        return dict(named_models(self.settings))
 
     async def aclose(self) -> None:
         """Close `access` and `servers`. Call this when no turn that uses them is running any more."""
@@ -105,7 +108,7 @@ def _agent_models(
     }
     hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets)
     folder, automatic = home.folder / "empty", settings.models.agents
-    protocols = {driver: PROTOCOLS[driver] for driver in PLAIN}
+    protocols = {driver: PROTOCOLS[driver] for driver in ANSWERING}
     return AgentModels(entries, protocols, hosts, folder, automatic)
 
 
@@ -130,4 +133,13 @@ def model_access(
         ref: Price(p.input_per_1m, p.output_per_1m, p.cached_per_1m) for ref, p in models.prices.items()
     }
     timeouts = Timeouts(**asdict(settings.timeouts))
-    return ModelAccess(environment, entries, models.default, timeouts, models.fallbacks, prices, agents)
+    return ModelAccess(
+        environment,
+        entries,
+        models.default,
+        timeouts,
+        models.fallbacks,
+        prices,
+        agents,
+        dict(named_models(settings)),
+    )

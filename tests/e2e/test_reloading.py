@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.e2e.home import BIN, SECONDS, Machine
@@ -95,26 +96,86 @@ def test_a_hub_stops_cleanly_when_its_terminal_is_closed(machine: Machine) -> No
     assert not (machine.folder / "hub.sock").exists()
 
 
-def test_a_running_turn_keeps_the_model_that_it_started_with(
-    machine: Machine, provider: ProviderProcess
+@pytest.fixture
+def models() -> Iterator[ProviderProcess]:
+    """A provider that has the models m1 and m2."""
+    with ProviderProcess("--model", "m1", "--model", "m2", "--key", "k") as process:
+        yield process
+
+
+def local(url: str, model: str) -> str:
+    entry = f"{{kind: openai, api_key_env: LOCAL_KEY, base_url: '{url}/v1'}}"
+    return f"providers: {{local: {entry}}}\nmodels: {{default: local/{model}}}\n"
+
+
+def test_a_reload_rejects_a_model_that_its_provider_does_not_have(
+    machine: Machine, models: ProviderProcess
 ) -> None:
-    provider.forget()
-    provider.script(Script(chunks=("half ", "more"), hold={1: "reloaded"}), Script(chunks=("next",)))
     machine.environment |= {"LOCAL_KEY": "k"}
-    keyed = "kind: openai, api_key_env: LOCAL_KEY, allow_private: true"
-    local = f"providers: {{local: {{{keyed}, base_url: '{provider.url}/v1'}}}}\n"
-    configure(machine, f"{local}models: {{default: local/m1}}\n")
+    configure(machine, local(models.url, "m1"))
+    assert machine.run("apollo", "hi").returncode == 0
+    configure(machine, local(models.url, "m11"))
+    told = reload(machine)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert (
+        "config.yaml: line 2: models.default: local has no model 'm11'; did you mean local/m1?" in told.stderr
+    )
+    assert machine.run("apollo", "again").returncode == 0  # with the model from before
+    os.kill(machine.hub_pid(), signal.SIGHUP)
+    _until(lambda: "invalid configuration rejected" in (machine.folder / "hub.log").read_text())
+
+
+def test_a_hub_starts_without_its_provider_and_warns_until_the_provider_answers(
+    machine: Machine, models: ProviderProcess
+) -> None:
+    machine.environment |= {"LOCAL_KEY": "k"}
+    configure(machine, local("http://127.0.0.1:1", "m1"))
+    assert machine.run("list").returncode == 0
+    _until(lambda: "models.default" in machine.run("status").stdout)
+    doctor = machine.run("doctor").stdout
+    assert re.search(r"– model +models\.default: local cannot be reached", doctor)
+    assert (
+        '"event": "a model cannot be used", "setting": "models.default", "model": "local/m1"'
+        in (machine.folder / "hub.log").read_text()
+    )
+    configure(machine, local(models.url, "m2"))
+    assert reload(machine).returncode == 0
+    assert "models.default" not in machine.run("status").stdout
+
+
+def test_doctor_names_a_model_of_the_variable_that_the_provider_does_not_have(
+    machine: Machine, models: ProviderProcess
+) -> None:
+    machine.environment |= {
+        "OPENAI_BASE_URL": f"{models.url}/v1",
+        "OPENAI_API_KEY": "k",
+        "RHETOR_MODEL": "m11",
+    }
+    assert machine.run("list").returncode == 0
+    _until(lambda: "RHETOR_MODEL" in machine.run("status").stdout)
+    doctor = machine.run("doctor")
+    why = r"✗ model +RHETOR_MODEL: openai has no model 'm11'; did you mean openai/m1\?"
+    assert re.search(why, doctor.stdout)
+    assert doctor.returncode == 1
+
+
+def test_a_running_turn_keeps_the_model_that_it_started_with(
+    machine: Machine, models: ProviderProcess
+) -> None:
+    models.script(Script(chunks=("half ", "more"), hold={1: "reloaded"}), Script(chunks=("next",)))
+    machine.environment |= {"LOCAL_KEY": "k"}
+    configure(machine, local(models.url, "m1"))
     shell = machine.start("apollo", "go")
     assert shell.stdout is not None
     assert shell.stdout.read(5) == b"half "
-    configure(machine, f"{local}models: {{default: local/m2}}\n")
+    configure(machine, local(models.url, "m2"))
     assert "models.default" in reload(machine).stdout
     assert machine.run("apollo", "again").stdout == "next\n"
-    provider.release("reloaded")
+    models.release("reloaded")
     assert shell.communicate(timeout=SECONDS)[0] == b"more\n"
     assert shell.returncode == 0
-    models = [call["body"]["model"] for call in provider.calls() if "completions" in call["path"]]
-    assert models == ["m1", "m2"]
+    asked = [call["body"]["model"] for call in models.calls() if "completions" in call["path"]]
+    assert asked == ["m1", "m2"]
 
 
 @pytest.mark.parametrize("by_hand", [True, False])

@@ -60,6 +60,26 @@ def test_a_coding_agent_can_be_used_for_every_model_setting(tmp_path: Path) -> N
         peers(tmp_path, "models: {fallbacks: [claude]}\n")
 
 
+def test_an_unknown_provider_is_rejected_with_its_place_and_the_nearest_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "providers: {box: {base_url: 'http://127.0.0.1:1/v1'}}\nspecialists:\n  metis: {model: bx/m}\n"
+    with pytest.raises(InvalidSettings) as rejected:
+        peers(tmp_path, text)
+    place = f"{tmp_path / 'config.yaml'}: line 3: specialists.metis.model"
+    assert rejected.value.detail == f"{place}: there is no provider called 'bx'; did you mean box/m?"
+    monkeypatch.setenv("RHETOR_MODELS__DEFAULT", "bx/m")
+    with pytest.raises(InvalidSettings, match=r"^RHETOR_MODELS__DEFAULT: models\.default: there is no provi"):
+        peers(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    "ref", ["ollama/m", "openai/gpt", "openrouter/a/b", "cli:claude/opus", "offline", "auto"]
+)
+def test_a_model_of_a_known_provider_or_agent_is_accepted(tmp_path: Path, ref: str) -> None:
+    assert peers(tmp_path, f"models: {{default: '{ref}'}}")["apollo"].model == ref
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -126,6 +146,14 @@ def test_a_variable_is_laid_over_the_file_key_by_key(tmp_path: Path, monkeypatch
         ("tools: {root: {executable: cat}}", "tools.root: this name could be mistaken for a person"),
         ("specialists: {a: {mcp_servers: [x]}}", "specialists.a.mcp_servers: mcp_servers has no entry 'x'"),
         ("tools: {apollo: {executable: x}}", "tools.apollo: a specialist has the same name; choose "),
+        ("models: {default: box/m}", "default: there is no provider called 'box'; there are anthropic, "),
+        ("models: {default: atuo}", "models.default: 'atuo' is not a model; did you mean auto?"),
+        ("models: {default: llama3}", "models.default: 'llama3' is not a model; write auto, offline, "),
+        ("models: {default: 'openai/'}", "models.default: 'openai/' is not a model; write auto, offline, "),
+        ("models: {fallbacks: [a/m]}", "models.fallbacks.0: there is no provider called 'a'; there are"),
+        ("specialists: {metis: {model: openia/gpt}}", "metis.model: there is no provider called 'openia'; d"),
+        ("specialists: {metis: {model: 'cli:claud'}}", "agent that can be a model called 'claud'; did you "),
+        ("specialists: {a: {model: 'cli:cursor'}}", "a.model: there is no agent that can be a model called "),
         ("teams: {1: [apollo]}", "teams.1: must be a name: a letter, and up to 63 letters, digits"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from aish import exits
 from aish.client.home import socket_path, state_home
 from aish.client.hub import NO_HUB, Hub
 from aish.commands import Command, usage_error
-from aish.commands.system import provider_line
+from aish.commands.system import model_line, provider_line
 from aish.exits import Failure
 from aish.output import print_line
 from rhetor.domain.provider_variables import provider_variables
@@ -111,6 +111,8 @@ def _hub(home: str) -> "Iterator[Finding]":
     yield _GOOD, "hub", f"version {status.get('version')}, pid {status.get('pid')}, {status.get('url')}"
     line = provider_line(status)
     yield (_NOTE if line.startswith("none") else _GOOD), "provider", line
+    for found in status.get("models") or ():
+        yield (_BAD if found.get("unknown") else _NOTE), "model", model_line(found)
     if servers := status.get("local_servers"):
         yield _GOOD, "local", ", ".join(map(str, servers))
 

@@ -54,6 +54,12 @@ def provider_line(status: "dict[str, Any]") -> str:
     return f"{provider.get('name', '?')} {provider.get('model') or ''}".rstrip() + place
 
 
+def model_line(finding: "dict[str, Any]") -> str:
+    """Return a line about a model that a setting names and that cannot be used, with the reason."""
+    hint = f"; {finding['hint']}" if finding.get("hint") else ""
+    return f"{finding.get('setting')}: {finding.get('detail')}{hint}"
+
+
 def _table(found: "dict[str, Any]") -> str:
     from aish.render import cleaned, local_time
 
@@ -66,6 +72,7 @@ def _table(found: "dict[str, Any]") -> str:
         "peers": found.get("peers"),
         "sessions": f"{found.get('sessions')}, {found.get('running')} turns running",
         "provider": provider_line(found),
+        "models": "\n          ".join(map(model_line, found.get("models") or ())) or None,
     }
     return "\n".join(f"{name:<9} {cleaned(str(value))}" for name, value in shown.items() if value is not None)
 

@@ -1,8 +1,9 @@
 """The configuration: what a user can set, and the peers that it defines."""
 
+from .models import ANSWERING, named_models
 from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
-from .reading import read_settings, state_home
+from .reading import invalid, read_settings, state_home
 from .sections import (
     HubSettings,
     McpServerSettings,
@@ -12,10 +13,13 @@ from .sections import (
     SpecialistSettings,
     ToolSettings,
 )
+from .validation import Keys
 
 __all__ = [
+    "ANSWERING",
     "MASK",
     "HubSettings",
+    "Keys",
     "McpServerSettings",
     "PermissionSettings",
     "ProviderSettings",
@@ -23,6 +27,8 @@ __all__ = [
     "SpecialistSettings",
     "ToolSettings",
     "differing",
+    "invalid",
+    "named_models",
     "origins",
     "peers_of",
     "read_settings",

@@ -17,9 +17,10 @@ from rhetor.coding_agents import CODING_AGENTS
 from rhetor.errors import InvalidSettings
 
 from .config_file import ConfigFile
-from .peers import peers_of
+from .models import require_models
+from .peers import peers_of, tools_of
 from .sections import HubSettings, Settings
-from .validation import InvalidValue, convert
+from .validation import InvalidValue, Keys, convert
 from .variables import merged, values_in, variable_of
 
 
@@ -53,6 +54,7 @@ def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
     try:
         settings = convert(values, Settings)
         peers_of(settings)
+        require_models(settings, tools_of(settings))
     except InvalidValue as error:
         raise InvalidSettings(_source(error, file) + error.detail) from error
     given = {key: value for key, value in (flags or {}).items() if value is not None}
@@ -62,6 +64,12 @@ def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
         return replace(settings, hub=convert({**asdict(settings.hub), **given}, HubSettings))
     except InvalidValue as error:
         raise InvalidSettings(f"hub.{error.detail}") from error
+
+
+def invalid(path: Path | None, keys: Keys, reason: str) -> InvalidSettings:
+    """Return the error for a value that only the running hub can check; it says where the value is from."""
+    error = InvalidValue(keys, reason)
+    return InvalidSettings(_source(error, ConfigFile.read(path)) + error.detail)
 
 
 def _completed(tools: Any) -> Any:

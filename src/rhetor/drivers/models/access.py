@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -15,10 +17,12 @@ from .agent_models import AgentModels
 from .clients import Clients
 from .deadline import Timeouts
 from .driver import ChatDriver
-from .given_models import GivenModels
+from .given_models import Finding, GivenModels
 from .prices import Price, Prices
 from .resolve import AUTO, CLI, OFFLINE, Models, ProviderEntry
 from .target import AgentTarget
+
+log = logging.getLogger(__name__)
 
 
 class ModelAccess:
@@ -26,7 +30,8 @@ class ModelAccess:
 
     `environment`: the process's own; `take_over` replaces its provider variables by those of a shell.
     `fallbacks`: references of the models to try, in this order, if a peer's own model fails. `prices`: the
-    user's prices by reference, which have priority. `agents`: the agents that may answer as models.
+    user's prices by reference, which have priority. `agents`: the agents that may answer as models. `named`:
+    the models that the settings name, by the keys of the setting.
     """
 
     def __init__(
@@ -38,7 +43,12 @@ class ModelAccess:
         fallbacks: Sequence[str] = (),
         prices: Mapping[str, Price] = MappingProxyType({}),
         agents: AgentModels | None = None,
+        named: Mapping[tuple[str | int, ...], str] = MappingProxyType({}),
     ) -> None:
+        self._named = named
+        self._by_variable = default == AUTO  # whether RHETOR_MODEL decides which model answers
+        self._findings: Sequence[Finding] = ()
+        self._checking = asyncio.Lock()
         self._environment = dict(environment)
         self._clients = Clients(timeouts.connect)
         self._models = Models(
@@ -80,6 +90,7 @@ class ModelAccess:
         self._environment = {**kept, **provider_variables(variables)}
         self._models.reset(self._environment)
         self._given.forget()
+        self._findings = ()
 
     async def require_model(self, ref: str) -> None:
         """Check a model that a caller has named. A provider that cannot be asked now may have it.
@@ -88,6 +99,31 @@ class ModelAccess:
             UnknownModel: no provider knows the model.
         """
         await self._given.require(ref)
+
+    async def check_models(self) -> Sequence[Finding]:
+        """Ask the providers for the models that the settings and RHETOR_MODEL name. Return what is wrong, and
+        log what was not wrong before."""
+        async with self._checking:
+            environment = self._environment
+            asked = [self._given.finding(keys, ref) for keys, ref in self._named.items()]
+            if self.model and self._by_variable:
+                asked.append(self._given.finding((MODEL,), AUTO))
+            found = [finding for finding in await asyncio.gather(*asked) if finding]
+            for finding in found:
+                if finding not in self._findings:
+                    level = logging.ERROR if finding.unknown else logging.WARNING
+                    log.log(level, "a model cannot be used", extra=finding.shown())
+            if environment is self._environment:
+                self._findings = found
+            return found
+
+    @property
+    def is_checking(self) -> bool:
+        return self._checking.locked()
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        return [finding.shown() for finding in self._findings]
 
     async def describe(self) -> dict[str, Any]:
         """Return the provider and the model that `auto` resolves to now; if that fails, the error."""

@@ -1,11 +1,13 @@
-"""Checks a model when a client names it, so that a wrong name is reported before the first turn."""
+"""Checks a model when a client or a setting names it, so that a wrong name is reported before a turn."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from rhetor.drivers.models.resolve import Models
 from rhetor.drivers.models.target import Provider, Target
@@ -21,6 +23,27 @@ class Lists(Protocol):
     async def list_models(self, provider: Provider) -> Sequence[str]: ...
 
     async def has_model(self, provider: Provider, model: str) -> bool: ...
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What is wrong with a model that a setting names. `keys`: those of the setting. `unknown`: the provider
+    says that it does not have the model; otherwise the provider or the agent is not available."""
+
+    keys: tuple[str | int, ...]
+    model: str
+    detail: str
+    hint: str
+    unknown: bool
+
+    @property
+    def reason(self) -> str:
+        return f"{self.detail}; {self.hint}" if self.hint else self.detail
+
+    def shown(self) -> dict[str, Any]:
+        """Return the finding as JSON values, for a person who looks for the setting."""
+        setting = ".".join(map(str, self.keys))
+        rest = {"model": self.model, "detail": self.detail, "hint": self.hint, "unknown": self.unknown}
+        return {"setting": setting, **rest}
 
 
 class GivenModels:
@@ -41,16 +64,38 @@ class GivenModels:
         Raises:
             UnknownModel: no provider knows the model.
         """
-        if ref in self._found:
-            return
         try:
-            target = await self._models.resolve(ref)
-            async with asyncio.timeout(SECONDS):
-                names = await self._names(target) if isinstance(target, Target) else []
+            await self._check(ref)
         except ModelUnknown as failure:
             raise UnknownModel(failure.detail, model=ref, hint=failure.data.get("hint", "")) from failure
         except (ProviderFailed, TimeoutError):
             return
+
+    async def finding(self, keys: tuple[str | int, ...], ref: str) -> Finding | None:
+        """Return what is wrong with the model that the setting under `keys` names; None if nothing is."""
+        try:
+            await self._check(ref)
+        except UnknownModel as error:
+            return Finding(keys, error.data["model"], error.detail, error.data["hint"], True)
+        except ProviderFailed as failure:
+            return Finding(keys, ref, failure.detail, failure.data.get("hint") or "", False)
+        except TimeoutError:
+            return Finding(keys, ref, f"the provider did not answer within {SECONDS:g} s", "", False)
+        return None
+
+    async def _check(self, ref: str) -> None:
+        """Ask the provider for the model.
+
+        Raises:
+            UnknownModel: the provider does not have it.
+            ProviderFailed: the reference leads to no provider, or the provider did not answer.
+            TimeoutError: the provider did not answer in time.
+        """
+        if ref in self._found:
+            return
+        async with asyncio.timeout(SECONDS):
+            target = await self._models.resolve(ref)
+            names = await self._names(target) if isinstance(target, Target) else []
         if names and isinstance(target, Target):
             raise _unknown(target, names)
         self._found.add(ref)

@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -39,6 +40,8 @@ class ProviderEntry(msgspec.Struct, frozen=True):
 
 # loopback addresses may always be called; other private addresses need an entry that allows them
 _FROM_ENVIRONMENT = Reach(loopback=True)
+
+_SHOWN = 5  # models in a hint
 
 # how long the result "no provider" is kept before local servers are searched again
 OFFLINE_SECONDS = 10.0
@@ -154,8 +157,8 @@ class Models:
         for provider in self._with_keys():
             await self._check(provider, AUTO)
             return Target(provider, await self._model_of(provider))
-        for server, names in await search(self._servers(self._environment)):
-            return Target(_local(server), _chosen(names, self._environment.get("RHETOR_MODEL")))
+        if found := await search(self._servers(self._environment)):
+            return _on_this_machine(found, self._environment.get("RHETOR_MODEL", "").strip())
         return self._agents.ready() if self._agents is not None else None
 
     async def _explicit(self, ref: str) -> Target:
@@ -251,11 +254,29 @@ def _local(server: LocalServer) -> Provider:
     return Provider(server.name, "openai", server.url, reach=_FROM_ENVIRONMENT)
 
 
-def _chosen(names: Sequence[str], wanted: str | None = None) -> str:
-    """Return `wanted` if it is listed, otherwise the first model that is not for embeddings. If all are for
-    embeddings, return the first one."""
-    if wanted and any(name in (wanted, f"{wanted}:latest") for name in names):
-        return wanted
+def _on_this_machine(found: Sequence[tuple[LocalServer, Sequence[str]]], wanted: str) -> Target:
+    """Return the target for `wanted`, the model of RHETOR_MODEL, on the first server that has it. If it is
+    empty, return the first server's own choice.
+
+    Raises:
+        ModelUnknown: no server has the model.
+    """
+    if not wanted:
+        server, names = found[0]
+        return Target(_local(server), _chosen(names))
+    for server, names in found:
+        if {wanted, f"{wanted}:latest"} & set(names):
+            return Target(_local(server), wanted)
+    there = [name for _, names in found for name in names]
+    near = get_close_matches(wanted, there, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it may be {', '.join(there[:_SHOWN])}"
+    servers = " and ".join(server.name for server, _ in found)
+    detail = f"no model {wanted!r} (RHETOR_MODEL) at {servers} on this machine"
+    raise _unknown(detail, found[0][0].name, wanted, hint)
+
+
+def _chosen(names: Sequence[str]) -> str:
+    """Return the first model that is not for embeddings. If all are for embeddings, return the first one."""
     return next((name for name in names if "embed" not in name.lower()), names[0])
 
 

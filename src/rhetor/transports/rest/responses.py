@@ -45,6 +45,17 @@ class Capabilities(Struct):
     capabilities: dict[str, list[str]]
 
 
+class UnusableModel(Struct):
+    """A model that a setting names. `unknown`: its provider does not have it; otherwise the provider or the
+    agent is not available."""
+
+    setting: str
+    model: str
+    detail: str
+    hint: str
+    unknown: bool
+
+
 class HubStatus(Struct):
     version: str
     pid: int
@@ -56,6 +67,7 @@ class HubStatus(Struct):
     sessions: int
     running: int
     provider: dict[str, Any]
+    models: list[UnusableModel]
 
 
 class Fingerprint(Struct):

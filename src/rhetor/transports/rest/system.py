@@ -52,7 +52,10 @@ async def capabilities(call: Call) -> dict[str, Any]:
 
 
 async def status(call: Call) -> dict[str, Any]:
-    state = call.hub.state
+    state, providers = call.hub.state, call.node.providers
+    findings = providers.findings
+    if findings and not providers.is_checking:
+        _check_models(call)  # a provider may have started in the meantime: the next response shows it
     counts = await sessions.counted(state, Principal(call.node.owner))
     return {
         "version": call.node.version,
@@ -64,8 +67,13 @@ async def status(call: Call) -> dict[str, Any]:
         "peers": len(state.peers),
         "sessions": sum(counts.values()),
         "running": state.running,
-        "provider": await call.node.providers.describe(),
+        "provider": await providers.describe(),
+        "models": findings,
     }
+
+
+def _check_models(call: Call) -> None:
+    call.hub.state.background.start(call.node.providers.check_models(), "models")
 
 
 async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
@@ -75,13 +83,14 @@ async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
     if call.node.by_itself and not call.hub.state.running:
         call.hub.state.secrets.add(secret_values(variables))
         call.node.providers.take_over(variables)
+        _check_models(call)
         call.node.told_offline = False
     return {"fingerprint": call.node.providers.fingerprint}
 
 
 async def reload(call: Call) -> dict[str, Any]:
     """Read the configuration again. An invalid one is rejected, and the current one stays in force."""
-    reloaded = call.node.reload()
+    reloaded = await call.node.reload()
     return {"changed": reloaded.changed, "needs_restart": reloaded.needs_restart}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -51,6 +51,19 @@ class Providers(Protocol):
         ...
 
     async def describe(self) -> dict[str, Any]:
+    async def check_models(self) -> Sequence[object]:
+        """Ask the providers for the models that the settings and RHETOR_MODEL name, and keep what is wrong as
+        `findings`."""
+        ...
+
+    @property
+    def is_checking(self) -> bool: ...
+
+    @property
+    def findings(self) -> Sequence[dict[str, Any]]:
+        """What is wrong with these models: `[{setting, model, detail, hint, unknown}]`."""
+        ...
+
         """Return `{name, model, base_url?}` of what `auto` resolves to now. The name is `offline` for the
         embedded model."""
         ...
@@ -97,6 +110,10 @@ class Reloaded:
 
 
 @dataclass(slots=True)
+async def _nothing_changed() -> Reloaded:
+    return Reloaded()
+
+
 class Node:
     """The process, as all transports share it.
 
@@ -121,7 +138,7 @@ class Node:
     console: str = ""
     sockets: tuple[str, ...] = ()
     max_parallel: int = 20
-    reload: Callable[[], Reloaded] = Reloaded
+    reload: Callable[[], Awaitable[Reloaded]] = _nothing_changed
     programs: Programs = field(default_factory=NoPrograms)
     rates: Rates = field(default_factory=Rates)
     connections: Connections = field(default_factory=Connections)

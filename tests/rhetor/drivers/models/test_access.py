@@ -12,7 +12,7 @@ from rhetor.drivers.models.local_models import LocalServer
 from rhetor.drivers.models.prices import Price
 from rhetor.drivers.models.resolve import OFFLINE_SECONDS, Models
 from rhetor.errors import InvalidSettings
-from rhetor.settings import read_settings
+from rhetor.settings import Settings, read_settings
 from rhetor.wiring import model_access
 from tests.provider import ProviderServer
 from tests.rhetor.drivers.models.test_cooldown import Clock
@@ -75,6 +75,7 @@ async def test_no_search_runs_if_the_offline_model_is_configured() -> None:
 
 
 CONFIGURED = """
+providers: {local: {base_url: "http://127.0.0.1:1/v1"}}
 models:
   fallbacks: [local/llama3.2, openai/gpt-4o]
   prices:
@@ -113,3 +114,46 @@ def test_an_invalid_model_or_price_is_rejected(tmp_path: Path, models: str) -> N
     file.write_text(f"models: {models}\n")
     with pytest.raises(InvalidSettings):
         read_settings(file)
+
+
+NAMED = """
+providers:
+  local: {{base_url: "{url}/v1"}}
+  gone: {{base_url: "http://127.0.0.1:1/v1"}}
+models: {{default: local/llama, fallbacks: [openai/gpt]}}
+specialists:
+  metis: {{model: local/lama}}
+  ergon: {{model: gone/m}}
+"""
+
+
+async def test_each_model_that_a_setting_names_is_checked(tmp_path: Path) -> None:
+    async with ProviderServer(models=("llama", "qwen"), key="") as server:
+        file = tmp_path / "config.yaml"
+        file.write_text(NAMED.format(url=server.url))
+        access = model_access(read_settings(file), {"RHETOR_MODEL": "not used"})
+        await access.check_models()
+        found = {each["setting"]: (each["unknown"], each["detail"], each["hint"]) for each in access.findings}
+        await access.aclose()
+    assert found.pop("specialists.metis.model") == (
+        True,
+        "local has no model 'lama'",
+        "did you mean local/llama?",
+    )
+    assert found.pop("models.fallbacks.0") == (False, "no API key for openai", "set OPENAI_API_KEY")
+    assert found.pop("specialists.ergon.model")[0] is False
+    assert not found
+
+
+async def test_the_model_of_the_variable_is_checked_with_the_provider_of_auto() -> None:
+    async with ProviderServer(models=("llama", "qwen"), key=None) as server:
+        environment = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{server.url}/v1", "RHETOR_MODEL": "quen"}
+        access = model_access(Settings(), environment)
+        (finding,) = await access.check_models()
+        assert (finding.keys, finding.reason) == (
+            ("RHETOR_MODEL",),
+            "openai has no model 'quen'; did you mean openai/qwen?",
+        )
+        access.take_over({**environment, "RHETOR_MODEL": "qwen"})
+        assert (await access.check_models(), access.findings) == ([], [])
+        await access.aclose()

@@ -208,10 +208,20 @@ async def test_without_a_key_a_local_model_server_is_found() -> None:
         assert await ref({}, servers=lambda environment: found) == "ollama/llama3.2:latest"
         assert await ref({"RHETOR_MODEL": "qwen"}, servers=lambda environment: found) == "ollama/qwen"
         assert await ref({"RHETOR_MODEL": "llama3.2"}, servers=lambda environment: found) == "ollama/llama3.2"
-        assert (
-            await ref({"RHETOR_MODEL": "gpt"}, servers=lambda environment: found) == "ollama/llama3.2:latest"
-        )
-        assert [call.path for call in server.calls] == ["/v1/models"] * 4
+        assert [call.path for call in server.calls] == ["/v1/models"] * 3
+        with pytest.raises(ModelUnknown) as failure:
+            await ref({"RHETOR_MODEL": "llama3.1"}, servers=lambda environment: found)
+    assert failure.value.detail == "no model 'llama3.1' (RHETOR_MODEL) at ollama on this machine"
+    assert failure.value.data["hint"] == "did you mean llama3.2:latest?"
+
+
+async def test_the_model_of_the_variable_is_found_on_any_server_of_this_machine() -> None:
+    async with (
+        ProviderServer(models=("qwen",), key="") as one,
+        ProviderServer(models=("phi",), key="") as two,
+    ):
+        found = [LocalServer("ollama", f"{one.url}/v1"), LocalServer("vllm", f"{two.url}/v1")]
+        assert await ref({"RHETOR_MODEL": "phi"}, servers=lambda environment: found) == "vllm/phi"
 
 
 async def test_the_search_keeps_its_order_and_skips_other_servers() -> None:
