@@ -55,16 +55,12 @@ _ROW_STATES = {state: (state,) for state in SessionState} | {
 
 
 async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
-    """Return the caller's session with this id or name. If its `ttl` has passed, expire it first.
+    """Return the caller's session with this id or name. If its `ttl` has passed, it is returned as expired,
+    and its expiry is committed in the background: reading a session never waits for a write.
 
     Raises:
         NotFound: the caller has no such session.
-        StoreRefused: the store rejected the session's expiry; the call may be repeated.
     """
-    return await until_unchanged(lambda: _owned_session(state, principal, session_id))
-
-
-async def _owned_session(state: State, principal: Principal, session_id: str) -> Session:
     row = await state.store.get("session", session_id)
     if row is None or row.owner != principal.subject:
         named = await state.store.find("session", owner=principal.subject, name=session_id)
@@ -72,9 +68,10 @@ async def _owned_session(state: State, principal: Principal, session_id: str) ->
             raise NotFound("session", session_id)
         row = named[0]
     session = session_of(row)
-    if session.has_expired(state.ids.since) and session.id not in state.runners:
-        session = await _become(state, session, SessionState.EXPIRED)
-    return session
+    if not _is_past_ttl(state, session):
+        return session
+    state.background.start(_expire(state, session), f"expire {session.id}")
+    return session.become(SessionState.EXPIRED)
 
 
 async def start(state: State, principal: Principal, command: StartSession) -> Session:
@@ -302,14 +299,24 @@ async def expire_old(state: State) -> int:
     expired = 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
         session = session_of(row)
-        if session.has_expired(state.ids.since) and session.id not in state.runners:
-            try:
-                await _become(state, session, SessionState.EXPIRED)
-            except (StateConflict, StoreRefused) as error:
-                log.warning("session expiry failed", extra={"session": session.id, "reason": error.detail})
-            else:
-                expired += 1
+        if _is_past_ttl(state, session):
+            expired += await _expire(state, session)
     return expired
+
+
+def _is_past_ttl(state: State, session: Session) -> bool:
+    return session.has_expired(state.ids.since) and session.id not in state.runners
+
+
+async def _expire(state: State, session: Session) -> bool:
+    """Commit the expiry of the session, unless it has been used since it was read. Return whether it was
+    committed."""
+    try:
+        await _become(state, session, SessionState.EXPIRED)
+    except (StateConflict, StoreRefused) as error:
+        log.warning("session expiry failed", extra={"session": session.id, "reason": error.detail})
+        return False
+    return True
 
 
 async def _change(state: State, principal: Principal, session_id: str, wanted: SessionState) -> Session:

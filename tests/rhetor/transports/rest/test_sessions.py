@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from rhetor.domain.event import SessionStateChanged
+from rhetor.hub.catalog.sessions import session_of, session_row
 from rhetor.settings import ToolSettings
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.rhetor.hub.refusing import RefusingStore, refusals
 from tests.served import PROGRAM_ENVIRONMENT, TOKEN, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +53,26 @@ async def import_report(home: Served, **wishes: Any) -> dict[str, Any]:
 
 def counts(report: dict[str, Any]) -> list[tuple[str, int, int]]:
     return sorted((file["tool"], file["new"], file["known"]) for file in report["files"])
+
+
+async def test_a_session_past_its_ttl_can_be_read_while_the_store_refuses(tmp_path: Path) -> None:
+    store = RefusingStore()
+    async with served(tmp_path, store=store) as home:
+        made = await opened(home, "brief", ttl=60)
+        row = await store.get("session", made["id"])
+        assert row is not None
+        await store.commit(made["id"], [], rows=[session_row(replace(session_of(row), used_at=0))])
+        store.refused_payloads[SessionStateChanged] = refusals(100)
+        for path in ("", "/events", "/checkpoints"):
+            read = await home.ask("GET", f"/api/v2/sessions/{made['id']}{path}")
+            assert read.status == 200, read.text
+            assert read.json.get("state", "expired") == "expired"
+        late = await home.ask("POST", f"/api/v2/sessions/{made['id']}/message", {"message": "hi"})
+        assert (late.status, late.json["code"]) == (409, "session_over")
+        store.refused_payloads.clear()
+        await home.ask("GET", f"/api/v2/sessions/{made['id']}")
+        await home.seen(made["id"], lambda event: event == SessionStateChanged("expired"))
+        assert (await opened(home, "brief"))["id"] != made["id"]  # its name is free again
 
 
 async def test_a_session_is_found_by_name_in_every_route(tmp_path: Path) -> None:
