@@ -41,6 +41,7 @@ from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.rest.table import ROUTES
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.gate import App, Gate
+from rhetor.transports.server.held_bytes import HeldBytes
 from rhetor.transports.server.memory import keep_small
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
@@ -72,8 +73,8 @@ class Start:
 
     settings: Settings
     read: Callable[[], Settings]
-    home: Home
     invalid: Callable[[Keys, str], InvalidSettings]
+    home: Home
     environment: Mapping[str, str]
     by_itself: bool = False
     mark: Mark | None = None
@@ -102,6 +103,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
         attempts=node.attempts,
         owner=node.owner,
         public=NO_TOKEN,
+        held=node.held,
         processes=Processes(hosts, mark),
         trusts_unidentified=lambda: node.trusts_unidentified,
     )
@@ -147,9 +149,9 @@ async def serve(start: Start) -> None:
         # no failure of these ends the hub: it is logged
         beside = [
             hub.state.background.start(made.access.warm_up(), "warm-up"),
+            hub.state.background.start(made.access.check_models(), "models"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),
             hub.state.background.start(keep_small(node.tally), "memory"),
-            hub.state.background.start(made.access.check_models(), "models"),
         ]
         if start.by_itself:
             idle = stop_when_idle(
@@ -216,6 +218,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         lambda: None,
         max_parallel=made.settings.bulk.max_parallel,
         programs=made.programs,
+        held=HeldBytes(limits.body_bytes_at_once),
         rates=Rates(limits.messages_per_second, limits.messages_burst),
         connections=Connections(limits.connections_per_minute, limits.connections_at_once),
         attempts=Attempts(limits.attempts_per_minute),

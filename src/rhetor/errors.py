@@ -283,6 +283,17 @@ class TooManyAtOnce(RhetorError):
         super().__init__(f"a connection may have at most {limit} {what} at once", limit=limit)
 
 
+class TooManyBytes(RhetorError):
+    """The bodies of all requests that are being received or answered are too large together, and so are the
+    messages on WebSockets; `data["limit"]` is in bytes. Small requests are still accepted."""
+
+    code, status, rpc, close = "too_many_bytes", 503, LIMIT_REACHED, 4013
+    retryable = True
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"all requests together have more than {limit} bytes at once", limit=limit)
+
+
 class StateConflict(RhetorError):
     """Another writer was first: a commit's condition on a row no longer holds. `changed`: the row exists,
     but is not the version that was read."""

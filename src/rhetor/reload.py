@@ -116,6 +116,7 @@ class Reloading:
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel
         limits = settings.limits
+        node.held.limit = limits.body_bytes_at_once
         node.rates = Rates(limits.messages_per_second, limits.messages_burst)
         node.connections.limit(limits.connections_per_minute, limits.connections_at_once)
         node.attempts.per_minute = limits.attempts_per_minute

@@ -190,7 +190,8 @@ class BulkSettings(Section, frozen=True):
 class LimitSettings(Section, frozen=True):
     """Limits of one caller over TCP. `connections_per_minute` (new ones) and `connections_at_once` count
     WebSockets and event streams. `messages_per_second` applies per API; `messages_burst` may be sent at once.
-    `attempts_per_minute`: invalid credentials from one address that are answered with 401."""
+    `attempts_per_minute`: invalid credentials from one address that are answered with 401.
+    `body_bytes_at_once`: of the bodies of all requests, and the messages on all WebSockets."""
 
     message_bytes: Count = 1_048_576
     hops: Annotated[int, Meta(gt=0, le=64)] = 8
@@ -200,6 +201,7 @@ class LimitSettings(Section, frozen=True):
     messages_per_second: Annotated[float, Meta(gt=0)] = 50
     messages_burst: Count = 200
     attempts_per_minute: Count = 5
+    body_bytes_at_once: Count = 134_217_728
 
 
 class Settings(Section, frozen=True):

@@ -32,6 +32,7 @@ from rhetor.errors import (
 from . import problems
 from .counters import REST, Tally, api_of
 from .flow import BODY_BYTES, EXTENSION
+from .held_bytes import HeldBytes, Share
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -61,7 +62,8 @@ class Gate:
 
     `public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its Unix
     socket. A process that descends from a peer's program is the agent, not the owner, whatever its
-    credentials. `trusts_unidentified`: a caller whose process is not known counts as the owner.
+    credentials. `held`: the bodies of all requests. `trusts_unidentified`: a caller whose process is not
+    known counts as the owner.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Gate:
         attempts: Attempts,
         owner: str,
         public: frozenset[str],
+        held: HeldBytes,
         processes: Processes,
         trusts_unidentified: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -86,6 +89,7 @@ class Gate:
         self._attempts = attempts
         self._owner = owner
         self._public = public
+        self._held = held
         self._processes = processes
         self._tcp_clients = TcpClients(processes)
         self._trusts_unidentified = trusts_unidentified
@@ -114,12 +118,13 @@ class Gate:
             await self._app(scope, receive, send)
             return
         state["traffic"] = self._tally.traffic[REST]
-        send = _counted(send, state, scope)
+        send, share = _counted(send, state, scope), Share(self._held)
         try:
             if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
                 scope, send = {**scope, "method": "GET"}, _bodiless(send)
-            await self._app(scope, _bounded(receive, state), send)
+            await self._app(scope, _bounded(receive, state, share), send)
         finally:
+            share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory
 
     async def _admit(self, scope: Scope) -> Principal | None:
@@ -267,9 +272,9 @@ def _counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
     return counted
 
 
-def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
-    """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, and the
-    time for the whole body to `BODY_SECONDS`."""
+def _bounded(receive: Receive, state: MutableMapping[str, Any], share: Share) -> Receive:
+    """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
+    for the whole body to `BODY_SECONDS`, and all bodies together to what `share` is a part of."""
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
 
@@ -278,8 +283,10 @@ def _bounded(receive: Receive, state: MutableMapping[str, Any]) -> Receive:
         if whole:
             return await receive()
         message = await _in_time(receive, ends)
-        state["traffic"].received += len(message.get("body", b""))
-        taken += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        state["traffic"].received += size
+        taken += size
+        share.grow(size)
         if taken > BODY_BYTES:
             raise TooLarge("the body", BODY_BYTES)
         whole = not message.get("more_body", False)

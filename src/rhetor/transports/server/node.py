@@ -20,6 +20,7 @@ from rhetor.hub.hub import Hub
 
 from .connections import Connections, is_limited
 from .counters import REST, Tally
+from .held_bytes import HeldBytes
 from .rates import Rates
 
 ENVIRONMENT = "x-rhetor-env"
@@ -50,7 +51,6 @@ class Providers(Protocol):
         """
         ...
 
-    async def describe(self) -> dict[str, Any]:
     async def check_models(self) -> Sequence[object]:
         """Ask the providers for the models that the settings and RHETOR_MODEL name, and keep what is wrong as
         `findings`."""
@@ -64,6 +64,7 @@ class Providers(Protocol):
         """What is wrong with these models: `[{setting, model, detail, hint, unknown}]`."""
         ...
 
+    async def describe(self) -> dict[str, Any]:
         """Return `{name, model, base_url?}` of what `auto` resolves to now. The name is `offline` for the
         embedded model."""
         ...
@@ -109,11 +110,11 @@ class Reloaded:
     needs_restart: Sequence[str] = ()
 
 
-@dataclass(slots=True)
 async def _nothing_changed() -> Reloaded:
     return Reloaded()
 
 
+@dataclass(slots=True)
 class Node:
     """The process, as all transports share it.
 
@@ -144,6 +145,7 @@ class Node:
     connections: Connections = field(default_factory=Connections)
     attempts: Attempts = field(default_factory=Attempts)
     tally: Tally = field(default_factory=Tally)
+    held: HeldBytes = field(default_factory=HeldBytes)
     told_offline: bool = field(default=False)
     trusts_unidentified: bool = False
 

@@ -26,6 +26,7 @@ from .call import Call, json_response
 from .counters import REST, SSE, api_of
 from .disconnect import CallerGone
 from .flow import BODY_BYTES, EXTENSION
+from .held_bytes import Share
 from .node import Node
 
 log = logging.getLogger(__name__)
@@ -291,6 +292,7 @@ async def _open(route: SocketRoute, names: dict[str, str], socket: WebSocket) ->
             state["connection"] = connection
             protocol = socket.scope["extensions"][EXTENSION]
             protocol.traffic = node.tally.traffic[route.api]
+            protocol.share = Share(node.held)
             protocol.broken = partial(node.tally.end, route.api)
             await route.handler(socket, **names)
     except RhetorError as error:

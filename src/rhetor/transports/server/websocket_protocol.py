@@ -13,10 +13,11 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
-from rhetor.errors import Malformed, TooLarge
+from rhetor.errors import Malformed, TooLarge, TooManyBytes
 
 from .counters import Traffic
 from .flow import EXTENSION, TransportWriter, drained
+from .held_bytes import UNLIMITED, Share
 
 MOST_FRAGMENTS = 1 << 14  # of one message; even an empty fragment takes memory
 
@@ -32,8 +33,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     After the handshake, its request and response are dropped: an open connection would keep 4 KB for them.
 
     `traffic`: the counters of its API, once the API is known; `broken` is called with the error code of a
-    violation. `on_lost` is called when the connection is lost. `writer` writes frames without waiting; its
-    caller counts the bytes."""
+    violation. `share`: its part of the bytes that all clients may send at once. `on_lost` is called when the
+    connection is lost. `writer` writes frames without waiting; its caller counts the bytes."""
 
     ping_seconds = 15.0
     pong_seconds = 20.0
@@ -42,17 +43,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     traffic = Traffic()
     broken: Callable[[str], None] = staticmethod(lambda code: None)
     on_lost: Callable[[], None] = staticmethod(_nothing)
+    is_overfull = False  # the client sent more than there is room for; the rest is not read
     is_full = False  # the client has left too much data unread
 
     def connection_made(self, transport: Any) -> None:
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
         self.writer = TransportWriter(transport, lambda: self.is_open, lambda: self.is_full)
         self.queue: Any = _Inbox()
+        self.share = Share(UNLIMITED)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.on_lost()
         super().connection_lost(exc)
+        self.share.shrink()
         # what refers to each other would stay in memory until the next garbage collection
         self.writer.end()
         self.on_lost = _nothing
@@ -85,7 +89,29 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         self.writer.look_again()  # the data may be the client's close frame
         self.traffic.received += len(data)
-        super().data_received(data)
+        if self.is_overfull:
+            return
+        try:
+            self.share.grow(len(data))
+        except TooManyBytes as error:
+            self._refuse_rest(error)
+        else:
+            super().data_received(data)
+
+    def _refuse_rest(self, error: TooManyBytes) -> None:
+        """Close the connection, and forget the message that is not complete."""
+        self.broken(error.code)
+        self._drop_later(self.parting_seconds)
+        self.end(error.close or 1011, error.code)
+        self.is_overfull = True
+        self.frames.clear()
+        self.conn.reader.buffer.clear()
+        self.share.shrink()
+
+    async def receive(self) -> Any:
+        # the message before this one is dealt with
+        self.share.shrink(len(self.conn.reader.buffer) + sum(map(len, self.frames)))
+        return await super().receive()
 
     def pause_writing(self) -> None:
         self.is_full = True
