@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,12 +12,14 @@ from rhetor.domain import event as ev
 from rhetor.store.base import Record
 
 
-class Results:
-    """Turns the events of a plan, given in order, into the results of its operations."""
+class Results(msgspec.Struct):
+    """Turns the events of a plan, given in order, into the results of its operations.
 
-    def __init__(self) -> None:
-        self._peers: dict[str, str] = {}
-        self._began: dict[str, int] = {}
+    `started`: the peer of each step that has started, and when it did, as Unix time in milliseconds. It is
+    replaced, never changed, so that a shallow copy of this object is independent.
+    """
+
+    started: Mapping[str, tuple[str, int]] = MappingProxyType({})
 
     def add(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the id and the result of the operation that this event ends, if it ends one.
@@ -26,7 +29,7 @@ class Results:
         """
         match event.payload:
             case ev.StepStarted(step=step, peer=peer):
-                self._peers[step], self._began[step] = peer, event.at
+                self.started = {**self.started, step: (peer, event.at)}
             case ev.StepDone(step, text):
                 yield step, self._result(step, event.at, "success", text)
             case ev.StepFailed(step, code, detail, retryable, data):
@@ -37,31 +40,29 @@ class Results:
                 yield step, {**self._result(step, event.at, "skipped", None), "error": error}
 
     def _result(self, step: str, at: int, status: str, response: str | None) -> dict[str, Any]:
-        began = self._began.get(step)
-        seconds = 0.0 if began is None else (at - began) / 1000
+        peer, began = self.started.get(step, (None, at))
         return {
             "status": status,
             "response": response,
-            "ai": self._peers.get(step),
-            "execution_time": seconds,
+            "ai": peer,
+            "execution_time": (at - began) / 1000,
         }
 
 
-class SseResults:
-    """Encodes the results as server-sent events. The last one is `done`, at the plan's end."""
+class SseResults(Results):
+    """Encodes the results as server-sent events. The last one is `done`, at the plan's end. `prev`: the
+    number of the last frame, 0 for none."""
 
-    def __init__(self) -> None:
-        self.is_over = False
-        self._results = Results()
-        self._prev = 0
+    prev: int = 0
+    is_over: bool = False
 
     def encode(self, record: Record) -> bytes:
         event, frames = record.event, list[bytes]()
-        for id, result in self._results.add(event):
-            frames.append(_frame(event, {"type": "result", "id": id, **result}, self._prev))
-            self._prev = event.seq
+        for id, result in self.add(event):
+            frames.append(_frame(event, {"type": "result", "id": id, **result}, self.prev))
+            self.prev = event.seq
         if isinstance(event.payload, ev.PlanEnded):
-            frames.append(_frame(event, {"type": "done", "status": event.payload.status}, self._prev))
+            frames.append(_frame(event, {"type": "done", "status": event.payload.status}, self.prev))
             self.is_over = True
         return b"".join(frames)
 
