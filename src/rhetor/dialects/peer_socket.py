@@ -93,7 +93,8 @@ class TurnView(msgspec.Struct):
     """One turn as its client sees it. `prev`: the number of the last frame that the client has, 0 for none.
 
     `complete` is the last frame. A turn that did not complete ends with two frames, `error` and `complete`.
-    The number of `error` is one less than the event's, unless an earlier frame has that number.
+    The number of `error` is one less than the event's: the turn's `output.partial` has it, which has no frame
+    here. Only a turn whose output could not be stored has none; then both frames have the event's number.
     """
 
     peer: str

@@ -54,6 +54,8 @@ WITHHELD = {
     "refusal": "the model refused to answer",
 }
 
+_SHOWN = (Text, ToolUse, ToolResult, Permission)  # outputs that clients see before the turn ends
+
 
 class TurnOver(Exception):
     """The turn's state does not allow the call, for example because it has ended: a bug in the caller."""
@@ -65,13 +67,14 @@ class Turn:
     After a payload of `TurnEnd`, every further call raises `TurnOver`, except `told`.
     """
 
-    __slots__ = ("_parts", "_usage", "_waiting_for", "message_id", "peer", "state", "turn_id")
+    __slots__ = ("_has_output", "_parts", "_usage", "_waiting_for", "message_id", "peer", "state", "turn_id")
 
     def __init__(self, turn_id: str, message_id: str, peer: str) -> None:
         self.turn_id = turn_id
         self.message_id = message_id
         self.peer = peer
         self.state = TurnState.ACCEPTED
+        self._has_output = False
         self._parts: list[str] = []
         self._usage: list[Usage] = []
         self._waiting_for: set[str] = set()
@@ -80,12 +83,6 @@ class Turn:
     def text(self) -> str:
         """The answer so far."""
         return "".join(self._parts)
-
-    def queue(self, position: int) -> ev.TurnQueued:
-        """Queue the turn. `position`: its place among the waiting turns of the session, from 1."""
-        self._require(TurnState.ACCEPTED)
-        self.state = TurnState.QUEUED
-        return ev.TurnQueued(position)
 
     def start(self, model: str | None = None) -> ev.TurnStarted:
         """Start the turn. `model`: as in `TurnStarted`."""
@@ -96,6 +93,7 @@ class Turn:
     def step(self, output: Output, seconds: float = 0.0) -> tuple[ev.Payload, ...]:
         """Return the payloads for an output of the peer. `seconds`: since the turn started."""
         self._require(*STARTED)
+        self._has_output = self._has_output or isinstance(output, _SHOWN)
         match output:
             case Text(text, channel):
                 if channel == "answer":
@@ -139,6 +137,7 @@ class Turn:
         self.state = TurnState.RUNNING
         if text:
             self._parts.append(text)
+        self._has_output = True
         for id in waiting_for:
             self._wait_for(id)
 
@@ -176,7 +175,8 @@ class Turn:
     def _break_off(self, state: TurnState, end: ev.TurnEnd) -> tuple[ev.Payload, ...]:
         self._require(*OPEN)
         self.state = state
-        return (ev.OutputPartial(self.text), end) if self._parts else (end,)
+        # also without text: a dialect that ends such a turn with two frames has a number for each of them
+        return (ev.OutputPartial(self.text), end) if self._has_output else (end,)
 
     def _wait_for(self, id: str) -> None:
         self._waiting_for.add(id)

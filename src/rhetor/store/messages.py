@@ -26,7 +26,9 @@ def said(payload: Payload) -> tuple[str, str] | None:
     match payload:
         case MessageAccepted(role=role, content=content):
             return role, content
-        case TurnCompleted(text=text) | OutputPartial(text=text):
+        case TurnCompleted(text=text):
+            return ASSISTANT, text
+        case OutputPartial(text=text) if text:
             return ASSISTANT, text
     return None
 

@@ -59,7 +59,8 @@ async def test_a_turn_that_waits_for_its_client_does_not_keep_the_session_open()
         with lease(home.hub.state, session):
             accepted = await home.send(SendMessage("hi", session_id=session.id))
             await home.until(session.id, accepted.after, ToolCalled)
-        assert (await ended(home, session))[-2:] == ["session.state", "turn.cancelled"]
+        end = ["session.state", "output.partial", "turn.cancelled"]
+        assert (await ended(home, session))[-3:] == end
 
 
 async def test_a_session_stays_open_until_its_last_client_leaves() -> None:

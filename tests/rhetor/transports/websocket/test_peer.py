@@ -12,7 +12,7 @@ from tests.served import served
 
 from rhetor.domain.command import Principal, StartSession
 from rhetor.domain.event import TurnInterrupted
-from rhetor.domain.output import Done, Text
+from rhetor.domain.output import Done, Output, Permission, Text, ToolResult, ToolUse
 from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited
 from rhetor.hub.core.limits import Limits
 
@@ -73,6 +73,33 @@ async def test_a_failed_turn_is_an_error_and_ends_a_stream(tmp_path: Path, error
         assert told[1]["code"] == error.code
         assert told[0]["seq"] < told[1]["seq"] < told[2]["seq"]
         assert [params["prev"] for params in told] == [0, told[0]["seq"], told[1]["seq"]]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Text("Hm", "reasoning"),
+        Text("warning", "stderr"),
+        ToolUse("c", "look", {}, "hub"),
+        ToolResult("c", "found"),
+        Permission("r", "look", {}, ()),
+    ],
+)
+async def test_each_frame_of_a_turn_that_fails_without_text_has_its_own_number(
+    tmp_path: Path, output: Output
+) -> None:
+    script = [output, ProviderCut("it broke off")]
+    async with served(tmp_path, script) as home, calling(home, "/ws/ai/apollo") as caller:
+        await caller.result("stream", message="hi")
+        await caller.until(lambda frame: frame["method"] == "stream.complete")
+        methods, params = zip(*((frame["method"], frame["params"]) for frame in caller.told), strict=True)
+        assert methods[1:] == ("stream.error", "stream.complete")
+        numbers = [each["seq"] for each in params]
+        assert sorted(set(numbers)) == numbers
+        assert [each["prev"] for each in params] == [0, *numbers[:-1]]
+        head = await home.hub.state.store.head(params[0]["session_id"])
+        assert head is not None
+        assert numbers[-1] <= head.head
 
 
 async def test_calls_are_answered_while_a_chat_waits(tmp_path: Path) -> None:
