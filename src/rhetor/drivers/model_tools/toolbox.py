@@ -43,6 +43,8 @@ class AvailableTool(msgspec.Struct, frozen=True):
         return "client" if self.server is None else "hub"
 
 
+MAX_NAME = 64  # characters
+
 Toolbox = Mapping[str, AvailableTool]
 
 
@@ -64,9 +66,10 @@ async def collect(peer: Peer, client: Sequence[Tool], servers: Servers) -> Toolb
 def _free(wanted: str, taken: Mapping[str, object]) -> str:
     """Return a name that differs from those in `taken`, with at most 64 characters, all of which providers
     accept."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted)[:64]
-    number = 1
+    base = re.sub(r"[^A-Za-z0-9_-]", "_", wanted)
+    name, number = base[:MAX_NAME], 1
     while name in taken:
         number += 1
-        name = f"{name[:60]}_{number}"
+        suffix = f"_{number}"
+        name = f"{base[: MAX_NAME - len(suffix)]}{suffix}"
     return name
