@@ -5,7 +5,7 @@ from __future__ import annotations
 from rhetor.codec.lenient_json import Mender
 from rhetor.domain.output import Done, Output, Text
 from rhetor.drivers.models import errors
-from rhetor.drivers.models.lenient import BROKEN
+from rhetor.drivers.models.lenient import is_broken
 from rhetor.drivers.models.target import Target
 
 _EXCERPT = 200  # characters of an event that was not understood
@@ -56,7 +56,7 @@ class Answer:
         rest = (*self._thought_end(), *self._text_end())
         if not over and self.finish is None:
             raise errors.cut(self._target, "the stream ended early")
-        if self.finish in BROKEN:
+        if is_broken(self.finish):
             raise errors.cut(self._target, f"the provider ended it with {self.finish!r}")
         reason = self.finish or "stop"
         if self.refused and reason == "stop":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -116,6 +117,9 @@ _REASONS = {
     "tool_use": "tool_calls",
     "content_filtered": "content_filter",
     "safety": "content_filter",
+    "image_safety": "content_filter",
+    "error_toxic": "content_filter",
+    "error_limit": "length",
     "sensitive": "content_filter",
     "recitation": "content_filter",
     "blocklist": "content_filter",
@@ -123,21 +127,13 @@ _REASONS = {
     "spii": "content_filter",
     "guardrail_intervened": "content_filter",
 }
-# the answer could not be finished, although the connection ends in good order
-BROKEN = frozenset(
-    {
-        "error",
-        "abort",
-        "aborted",
-        "network_error",
-        "insufficient_system_resource",
-        "malformed_function_call",
-        "engine_overloaded",
-        "error_finish",
-        "server_error",
-        "internal_error",
-    }
-)
+_BROKEN = re.compile(r"error|abort|fail|exception|timeout|timed_out|cancel|insufficient|overload|malformed")
+
+
+def is_broken(reason: str | None) -> bool:
+    """Return whether an answer with this finish reason could not be finished, although the connection ends in
+    good order."""
+    return reason is not None and bool(_BROKEN.search(reason))
 
 
 def finish_reason(word: str) -> str:

@@ -19,7 +19,7 @@ from rhetor.drivers.models.answer import Answer
 from rhetor.drivers.models.answer_body import WHOLE
 from rhetor.drivers.models.client import Request
 from rhetor.drivers.models.lenient import finish_reason
-from rhetor.drivers.models.openai_repair import Repair
+from rhetor.drivers.models.openai_repair import Repair, is_piece
 from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
 
@@ -33,12 +33,14 @@ class _Delta(msgspec.Struct, frozen=True):
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: Any = None
+    error: Any = None
 
 
 class _Choice(msgspec.Struct):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    error: Any = None
 
 
 class _Details(msgspec.Struct):
@@ -114,7 +116,8 @@ class Completion:
         if len(chunk.choices) == 1 and not chunk.error and not chunk.usage:
             choice = chunk.choices[0]
             delta = choice.delta
-            if delta is not None and not choice.finish_reason and not delta.tool_calls:
+            odd = choice.finish_reason or choice.error
+            if delta is not None and not (odd or delta.tool_calls or delta.error):
                 thought = delta.reasoning_content or delta.reasoning
                 if delta.content and not (thought or delta.refusal) and self._repair.reads(choice.index):
                     return self._answer.plain(delta.content)
@@ -135,7 +138,8 @@ class Completion:
 
     def _take_other(self, event: ServerSentEvent) -> Sequence[Output]:
         outputs: list[Output] = []
-        for value in values(self._target, event, finished=self.finished):
+        found = values(self._target, event, finished=self.finished)
+        for value in found:
             repaired = self._repair.chunk(value)
             chunk = msgspec.convert({name: repaired[name] for name in ("choices", "usage")}, _Chunk)
             if chunk.usage is not None:
@@ -144,7 +148,7 @@ class Completion:
                 outputs += self._said(choice, choice.delta or _Delta())
             self._answer.see(event.data, understood=bool(chunk.choices or chunk.usage))
             self.over = self.over or value.get("done") is True
-        self.over = self.over or is_end(event) or event.name == WHOLE
+        self.over = self.over or is_end(event) or (event.name == WHOLE and not is_piece(found))
         return outputs
 
     def _count(self, usage: _Usage) -> None:

@@ -59,7 +59,7 @@ class Repair:
 
     def _repaired(self, choice: dict[str, Any]) -> dict[str, Any]:
         delta = self._delta(choice)
-        finish = as_word(choice.get("finish_reason")) or as_word(choice.get("finishReason"))
+        finish = _finish(choice.get("finish_reason")) or _finish(choice.get("finishReason"))
         return {
             **{name: value for name, value in choice.items() if name in ("logprobs",) and value},
             "index": 0,
@@ -97,6 +97,18 @@ class Repair:
         if given is None and "eval_count" in value:
             given = value
         return counts(dict(given)) if given else None
+
+
+def is_piece(values: list[dict[str, Any]]) -> bool:
+    """Return whether the last of these values is a piece of an answer, and not its end or all of it."""
+    last = values[-1] if values else {}
+    is_chunk = any("delta" in choice for choice in items(last.get("choices")))
+    return is_chunk or last.get("done") is False
+
+
+def _finish(value: Any) -> str | None:
+    """Return why the model stopped, which SGLang sends as an object."""
+    return as_word(value.get("type")) if isinstance(value, dict) else as_word(value)
 
 
 def counts(given: dict[str, Any]) -> dict[str, Any] | None:

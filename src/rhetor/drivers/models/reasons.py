@@ -30,12 +30,15 @@ _MESSAGES = (
     "description",
     "title",
 )
-_NESTED = ("error", "errors", "fault", "base_resp", "response", "exception")
+_NESTED = ("error", "errors", "fault", "base_resp", "response", "exception", "x_groq")
 _TITLE = re.compile(r"<(title|h1)[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _BAD = re.compile(
     r"error|exception|fail|fault|denied|invalid|exceeded|bad|unavailable|timeout", re.IGNORECASE
 )
+# the name or the type of an event that is an error, such as `stream_error` or `response.failed`
+_BAD_NAME = re.compile(r"(error|exception|failed|failure)\Z", re.IGNORECASE)
+_BAD_STATUS = 400  # as in HTTP
 _DEPTH = 6
 
 
@@ -67,23 +70,47 @@ def reason_of(body: bytes) -> Reason:
 
 def is_error(name: str, value: dict[str, Any]) -> bool:
     """Return whether an event with this name and value is an error, and not a part of an answer."""
-    if name.lower() == "error" or "error" in (value.get("type"), value.get("object")):
+    kind = value.get("type")
+    if any(isinstance(each, str) and _BAD_NAME.search(each) for each in (name, kind, value.get("object"))):
         return True
-    if value.get("error") or value.get("errors"):
+    if any(each.get("error") or each.get("errors") for each in _places(value)) or any(_exceptions(value)):
         return True
-    if any(isinstance(c, dict) and c.get("error") for c in _listed(value.get("choices"))):
+    status = value.get("base_resp")  # MiniMax
+    if isinstance(status, dict) and status.get("status_code"):
         return True
     if any(value.get(name) for name in ("choices", "usage", "content")) or isinstance(
         value.get("message"), dict
     ):
         return False
-    status = value.get("base_resp")  # MiniMax
     if isinstance(status, dict):
-        return bool(status.get("status_code"))
-    kind = value.get("type")
+        return False
+    if value.get("success") is False or value.get("ok") is False:
+        return True
+    if any(_is_bad_status(value.get(name)) for name in ("status", "code", "status_code", "error_code")):
+        return True
     if isinstance(kind, str) and not _BAD.search(kind):
         return False  # some event that is not known here
     return any(value.get(name) for name in ("fault", *_MESSAGES))
+
+
+def _places(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a chunk that may have an error."""
+    for each in (value, value.get("x_groq"), value.get("response"), *_listed(value.get("choices"))):
+        if isinstance(each, dict):
+            yield each
+            yield from (inner for name in ("delta", "message") if isinstance(inner := each.get(name), dict))
+
+
+def _exceptions(value: dict[str, Any]) -> Iterator[Any]:
+    """Yield the members that are named after an exception, as those of Bedrock."""
+    return (each for name, each in value.items() if each and name.endswith("Exception"))
+
+
+def _is_bad_status(value: Any) -> bool:
+    if isinstance(value, str):
+        is_number = value.isdecimal() and len(value) < 10
+        return value.lower() in ("error", "failed", "failure") or (is_number and int(value) >= _BAD_STATUS)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= _BAD_STATUS
 
 
 def _listed(value: Any) -> list[Any]:
@@ -96,7 +123,7 @@ def _errors(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
         return
     for each in _listed(value):
         if isinstance(each, dict):
-            for name in (*_NESTED, "choices"):
+            for name in (*_NESTED, "choices", "delta"):
                 yield from _errors(each.get(name), depth + 1)
             if any(each.get(name) for name in ("code", "type", "status_code", "error_code", "status")):
                 yield each
@@ -116,14 +143,14 @@ def _messages(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _of_object(value: dict[str, Any], depth: int) -> Iterator[str]:
-    for name in _NESTED:
-        if value.get(name):
-            yield from _messages(value[name], depth + 1)
+    for inner in (*(value.get(name) for name in _NESTED), *_exceptions(value)):
+        if inner:
+            yield from _messages(inner, depth + 1)
     for name in _MESSAGES:
         if said := [each for each in _messages(value.get(name), depth + 1) if each]:
             yield from (_with_place(each, value.get("loc")) for each in said)
             break
-    yield from _of_choices(value, depth)
+    yield from _of_places(value, depth)
     metadata = value.get("metadata")
     if isinstance(metadata, dict) and metadata.get(
         "raw"
@@ -131,10 +158,10 @@ def _of_object(value: dict[str, Any], depth: int) -> Iterator[str]:
         yield from _messages(metadata["raw"], depth + 1)
 
 
-def _of_choices(value: dict[str, Any], depth: int) -> Iterator[str]:
-    for choice in _listed(value.get("choices")):
-        if isinstance(choice, dict) and choice.get("error"):
-            yield from _messages(choice["error"], depth + 1)
+def _of_places(value: dict[str, Any], depth: int) -> Iterator[str]:
+    for place in _places(value):
+        if place is not value and place.get("error"):
+            yield from _messages(place["error"], depth + 1)
 
 
 def _with_place(words: str, place: Any) -> str:

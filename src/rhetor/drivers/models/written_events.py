@@ -9,7 +9,7 @@ from rhetor.codec.lenient_json import Mender
 from rhetor.codec.sse import ServerSentEvent
 from rhetor.drivers.models import anthropic_repair, errors, openai_repair
 from rhetor.drivers.models.answer_body import WHOLE
-from rhetor.drivers.models.lenient import BROKEN, as_count, as_text, finish_reason
+from rhetor.drivers.models.lenient import as_count, as_text, finish_reason, is_broken
 from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
 
@@ -43,7 +43,7 @@ class _End:
         return self._finish is not None
 
     def _require_whole(self) -> None:
-        if self._finish in BROKEN:
+        if is_broken(self._finish):
             raise errors.cut(self._target, f"the provider ended it with {self._finish!r}")
 
 
@@ -60,10 +60,10 @@ class OpenAIWriter(_End):
         """Return what an event becomes: any number of chunks."""
         if self.over:
             return b""
-        found = [self._chunk(value) for value in values(self._target, event, finished=self.finished)]
-        if is_end(event) or event.name == WHOLE:
-            self.over = True
-        return b"".join(found)
+        found = values(self._target, event, finished=self.finished)
+        chunks = [self._chunk(value) for value in found]
+        self.over = is_end(event) or (event.name == WHOLE and not openai_repair.is_piece(found))
+        return b"".join(chunks)
 
     def end(self) -> bytes:
         """Return the end of the stream, with a finish reason if the answer is complete."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from itertools import groupby, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,20 @@ from rhetor.drivers.models.openai_chat import Completion
 from rhetor.drivers.models.target import Provider, Target
 from rhetor.errors import ProviderCut, ProviderFailed
 from tests.rhetor.codec.test_sse import cut
-from tests.rhetor.drivers.models.stream_corpus import API, Variant, corpus
+from tests.rhetor.drivers.models.stream_corpus import (
+    API,
+    DONE,
+    END,
+    STOP,
+    Variant,
+    an,
+    chunk,
+    corpus,
+    ended,
+    ev,
+    raw,
+)
+from tests.rhetor.drivers.models.stream_corpus import text as words_of
 from tests.rhetor.drivers.talk import apollo_says
 
 CORPUS = list(corpus())
@@ -206,6 +221,79 @@ def json_string(piece: bytes) -> bytes:
 def split(items: list[bytes], places: list[int]) -> list[list[bytes]]:
     edges = sorted({0, len(items), *(place % (len(items) + 1) for place in places)})
     return [items[left:right] for left, right in pairwise(edges)]
+
+
+PLAIN = st.text(st.characters(exclude_categories=["C"]), max_size=6).map("x".__add__)
+SHAPES: list[tuple[API, Callable[[str], bytes], bytes]] = [
+    ("openai", lambda text: chunk({"content": text}), END),
+    ("openai", lambda text: chunk({"content": [{"type": "text", "text": text}]}), STOP),
+    ("openai", lambda text: raw({"message": {"content": text}}), DONE),
+    ("openai", lambda text: raw({"text": text}), END),
+    ("openai", lambda text: ev({"message": {"content": text}, "done": False})[6:-1], b'{"done":true}\n'),
+    ("openai", lambda text: chunk({"content": text})[6:-1], STOP[6:-1]),
+    ("anthropic", words_of, ended("end_turn")),
+    ("anthropic", lambda text: an("content_block_start", content_block={"text": text}), ended("end_turn")),
+    ("anthropic", lambda text: ev({"type": "content_block_delta", "delta": {"text": text}}), DONE),
+    ("anthropic", lambda text: words_of(text).partition(b"data: ")[2][:-1], b'{"type":"message_stop"}\n'),
+]
+FAILURES: list[Any] = [
+    {"error": {"message": "boom"}},
+    {"error": "boom"},
+    {"errors": ["boom"]},
+    {"type": "error", "message": "boom"},
+    {"object": "error", "message": "boom"},
+    {"detail": "boom"},
+    {"msg": "boom", "code": 1},
+    {"code": 500},
+    {"status": 503, "title": "boom"},
+    {"success": False},
+    {"fault": {"faultstring": "boom"}},
+    {"validationException": {"message": "boom"}},
+    {"type": "response.failed", "response": {"error": {"message": "boom"}}},
+    {"choices": [{"error": {"message": "boom"}}]},
+    {"choices": [{"delta": {"error": "boom"}}]},
+    {"choices": [], "x_groq": {"error": "boom"}},
+    [{"error": {"message": "boom"}}],
+    "boom",
+]
+
+
+@given(
+    st.sampled_from(SHAPES),
+    st.lists(PLAIN, min_size=1, max_size=6),
+    st.sampled_from(FAILURES),
+    st.integers(0, 6),
+    st.lists(st.integers(0, 1 << 16), max_size=6),
+)
+def test_a_failure_anywhere_in_a_stream_of_any_shape_is_a_typed_error(
+    shape: tuple[API, Callable[[str], bytes], bytes],
+    texts: list[str],
+    failure: Any,
+    place: int,
+    cuts: list[int],
+) -> None:
+    api, event, end = shape
+    events = [event(text) for text in texts]
+    is_lines = not events[0].startswith((b"data:", b"event:"))
+    at = min(place, len(events))
+    events.insert(at, ev(failure)[6:-1] if is_lines else ev(failure))
+    said, _, error = read(api, *cut(b"".join(events) + end, cuts))
+    assert error is not None
+    # lines are one whole body, from which there is no text before its error
+    assert joined(said, "answer") == "".join(texts[:at]) or (is_lines and not said)
+
+
+@given(st.sampled_from(SHAPES), st.lists(PLAIN, min_size=1, max_size=6), st.data())
+def test_a_stream_of_any_shape_is_whole_or_a_typed_error_wherever_it_is_cut(
+    shape: tuple[API, Callable[[str], bytes], bytes], texts: list[str], data: st.DataObject
+) -> None:
+    api, event, end = shape
+    body = b"".join(map(event, texts)) + end
+    said, others, error = read(api, body)
+    assert (joined(said, "answer"), error, others[-1]) == ("".join(texts), None, Done("stop"))
+    size = data.draw(st.integers(0, len(body) - 1))
+    said, _, error = read(api, body[:size])
+    assert error is not None or joined(said, "answer") == "".join(texts)
 
 
 @pytest.mark.anyio
