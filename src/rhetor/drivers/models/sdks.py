@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rhetor.drivers.models.network import certificates
 from rhetor.drivers.models.repaired_body import repairing
 from rhetor.drivers.models.target import Provider
-from rhetor.drivers.models.urls import Resolve, pin
+from rhetor.drivers.models.urls import Resolve, is_loopback, pin
 
 if TYPE_CHECKING:
     import httpx2
@@ -80,7 +80,7 @@ def failures(provider: Provider) -> tuple[type[Exception], ...]:
 
 
 def _http_client(
-    factory: Callable[..., httpx2.AsyncClient],
+    factory: type[httpx2.AsyncClient],
     provider: Provider,
     resolve: Resolve,
     trust: ssl.SSLContext | None,
@@ -90,16 +90,29 @@ def _http_client(
 
     limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEPT_ALIVE)
     hooks: dict[str, Any] = {"request": [_preparing(provider, resolve)], "response": [repairing(provider)]}
-    # the environment is read in `network.py`, which never sends a call to this machine through a proxy
-    return factory(
+    # the environment is read in `network.py`
+    return _direct_here(factory)(
         follow_redirects=False,
         limits=limits,
         event_hooks=hooks,
         verify=trust or certificates(),
         proxy=proxy,
-        mounts={"all://127.0.0.1": None, "all://[::1]": None},
         trust_env=False,
     )
+
+
+def _direct_here(factory: type[httpx2.AsyncClient]) -> type[httpx2.AsyncClient]:
+    """Return a class of clients that call this machine without a proxy, under whatever address a name turned
+    out to have. `mounts` would do it for single addresses only."""
+
+    class Client(factory):  # type: ignore[misc, valid-type]
+        def _transport_for_url(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport:
+            found: httpx2.AsyncBaseTransport = (
+                self._transport if is_loopback(str(url)) else super()._transport_for_url(url)
+            )
+            return found
+
+    return Client
 
 
 def _preparing(provider: Provider, resolve: Resolve) -> Preparing:

@@ -116,10 +116,13 @@ async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Addres
 
 @lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
-    """Return whether `url` names this machine by a loopback address or as localhost. No name is resolved."""
+    """Return whether `url` names this machine by a loopback address or as localhost, or by a name below that
+    (RFC 6761, 6.3). No name is resolved."""
     try:
         host = _parsed(url).hostname or ""
-        return host == "localhost" or bool((literal := _literal(host)) and literal.is_loopback)
+        return f".{host.rstrip('.')}".endswith(".localhost") or bool(
+            (literal := _literal(host)) and literal.is_loopback
+        )
     except Unprocessable:
         return False
 
@@ -153,7 +156,9 @@ def _literal(host: str) -> Address | None:
             raise Unprocessable(f"{host} is an address in an unusual notation", host=host) from None
         return None
     if address in _NAT64 or (_stands_for_ipv4(address) and not address.is_loopback):
-        raise Unprocessable(f"{host} is an IPv4 address written as IPv6", host=host)
+        raise Unprocessable(
+            f"{host} is an IPv4 address written as IPv6", host=host, hint="write the IPv4 address itself"
+        )
     return address
 
 

@@ -9,15 +9,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.output import Done
+from rhetor.domain.tool import Tool
+from rhetor.drivers.base import Prompt
+from rhetor.drivers.model_tools.driver import with_tools
+from rhetor.drivers.model_tools.mcp_server import Limits
+from rhetor.drivers.model_tools.servers import ToolServers
 from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.models.urls import Address, Resolve
 from rhetor.errors import ProviderFailed, ProviderTimeout, ProviderUnreachable
 from tests.provider import Failure, ProviderServer, Script
-from tests.rhetor.drivers.talk import apollo_says, openai_at
+from tests.rhetor.drivers.talk import APOLLO, apollo_says, chat_driver, openai_at
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +45,7 @@ class FakeServer:
 
 
 @asynccontextmanager
-async def fake_server(tls: bool = False) -> AsyncIterator[FakeServer]:
+async def fake_server(tls: bool = False, address: str = "127.0.0.1") -> AsyncIterator[FakeServer]:
     found = FakeServer()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,7 +59,7 @@ async def fake_server(tls: bool = False) -> AsyncIterator[FakeServer]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(CERTIFICATE)
         context.sni_callback = lambda sock, name, _: found.names.append(name)
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+    async with await asyncio.start_server(answer, address, 0, ssl=context) as server:
         found.port = server.sockets[0].getsockname()[1]
         yield found
 
@@ -139,6 +147,36 @@ async def test_loopback_addresses_are_never_called_through_a_proxy(
             environment_for(f"http://{name}:{found.port}/v1"), resolve=at("127.0.0.1")
         )
     assert failure is None
+    assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
+
+
+HERE = [
+    ("localhost", "127.0.0.1"),
+    ("127.0.0.2", "127.0.0.2"),
+    ("models.localhost", "127.0.0.1"),
+    ("models.example", "127.0.0.1"),
+    ("models.example", "127.0.1.1"),
+]
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("with_sdk", [False, True])
+@pytest.mark.parametrize(("name", "address"), HERE)
+async def test_no_name_of_this_machine_needs_leave_or_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str, with_sdk: bool
+) -> None:
+    """With tools, a turn uses the provider's SDK."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with fake_server(address=address) as found:
+        entry = ProviderEntry("openai", f"http://{name}:{found.port}/v1")
+        more: dict[str, Any] = {"providers": {"box": entry}, "resolve": at(address)}
+        async with chat_driver({}, **more) as driver:
+            peer = replace(APOLLO, model="box/m")
+            servers = ToolServers({}, {}, "/", Limits(60, 60))
+            conversation = await (with_tools(driver, servers) if with_sdk else driver).open(peer)
+            tools = (Tool("weather", "Tells the weather."),) if with_sdk else ()
+            outputs = [output async for output in conversation.send(Prompt("Hi", tools=tools), ())]
+    assert outputs[-1] == Done("stop")
     assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
 
 

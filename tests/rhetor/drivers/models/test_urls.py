@@ -153,6 +153,9 @@ async def test_a_host_name_with_an_address_that_embeds_another_is_rejected(host:
     [
         ("http://localhost:1234/v1", True),
         ("http://127.0.0.9/v1", True),
+        ("http://LOCALHOST./v1", True),
+        ("http://models.localhost:1234/v1", True),
+        ("http://notlocalhost/v1", False),
         ("http://[::1]/v1", True),
         ("http://localhost.evil.example/v1", False),
         ("http://10.0.0.1/v1", False),
