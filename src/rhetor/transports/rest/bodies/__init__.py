@@ -1,0 +1,68 @@
+"""The types of request bodies and queries, and the commands that they become."""
+
+from .common import AfterQuery, PageQuery, TextBody
+from .messages import (
+    CapableQuery,
+    HistoryQuery,
+    MessageBody,
+    OptionBody,
+    SearchQuery,
+    SessionMessageBody,
+    ToolResultBody,
+    WaitBody,
+)
+from .plans import BulkBody, PlanBody
+from .programs import EndQuery, EnvironmentBody, LaunchBody, LoginQuery, ProgramBody, ToolsQuery
+from .rules import ForwardBody, NewForwardBody, NewRouteBody, RouteBody, RouteMessageBody, TerminalBody
+from .sessions import (
+    CheckpointBody,
+    ImportBody,
+    MessagesQuery,
+    PlaceBody,
+    RestoreBody,
+    ResumeBody,
+    SaveBody,
+    SessionBody,
+    SessionsQuery,
+)
+from .sockets import GroupBody, MembersBody, SocketBody
+
+__all__ = [
+    "AfterQuery",
+    "BulkBody",
+    "CapableQuery",
+    "CheckpointBody",
+    "EndQuery",
+    "EnvironmentBody",
+    "ForwardBody",
+    "GroupBody",
+    "HistoryQuery",
+    "ImportBody",
+    "LaunchBody",
+    "LoginQuery",
+    "MembersBody",
+    "MessageBody",
+    "MessagesQuery",
+    "NewForwardBody",
+    "NewRouteBody",
+    "OptionBody",
+    "PageQuery",
+    "PlaceBody",
+    "PlanBody",
+    "ProgramBody",
+    "RestoreBody",
+    "ResumeBody",
+    "RouteBody",
+    "RouteMessageBody",
+    "SaveBody",
+    "SearchQuery",
+    "SessionBody",
+    "SessionMessageBody",
+    "SessionsQuery",
+    "SocketBody",
+    "TerminalBody",
+    "TextBody",
+    "ToolResultBody",
+    "ToolsQuery",
+    "WaitBody",
+]

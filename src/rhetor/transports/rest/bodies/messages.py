@@ -1,0 +1,115 @@
+"""Messages to peers and sessions, answers to requests, and queries over what was said."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, field
+
+from rhetor.codec.typed_json import Object, decoded, kept, no_object, tool_result
+from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
+from rhetor.domain.command import AnswerPermission, AnswerTool, SendMessage
+from rhetor.domain.plan import IfBusy
+from rhetor.domain.questions import Answers
+from rhetor.errors import Unprocessable
+
+from .common import Body, Folder, Limit, Query
+
+
+class HowToSend(Body, frozen=True, kw_only=True):
+    """The members that every body with a message has."""
+
+    execute: bool = False
+    delimiter: Delimiter | None = None
+    if_busy: IfBusy = "queue"
+    command_id: Id | None = None
+    from_: Sender = field(name="from", default="")
+
+
+class MessageBody(HowToSend, frozen=True, kw_only=True):
+    """A message to a peer. `context_window` without `session_id` opens a session that is kept. `cwd`: the
+    caller's folder, in which a coding agent works; a session keeps the folder in which it was opened."""
+
+    content: str
+    session_id: Id | None = None
+    context_window: Window | None = None
+    cwd: Folder | None = None
+
+    def command(self, target: str, key: str | None) -> SendMessage:
+        return SendMessage(
+            self.content,
+            target,
+            self.session_id,
+            self.context_window,
+            self.execute,
+            self.delimiter,
+            self.if_busy,
+            key or self.command_id,
+            self.from_,
+            cwd=self.cwd,
+        )
+
+
+class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
+    message: str
+
+    def command(self, session_id: str, key: str | None) -> SendMessage:
+        return SendMessage(
+            self.message,
+            None,
+            session_id,
+            None,
+            self.execute,
+            self.delimiter,
+            self.if_busy,
+            key or self.command_id,
+            self.from_,
+        )
+
+
+class ToolResultBody(Body, frozen=True, kw_only=True):
+    """The result of a tool, as any JSON value. `is_error`: report to the model that the tool failed."""
+
+    result: Raw
+    is_error: bool = False
+    command_id: Id | None = None
+
+    def command(self, stream: str, call_id: str, key: str | None) -> AnswerTool:
+        result = tool_result(self.result, "body.result")
+        return AnswerTool(stream, call_id, result, self.is_error, key or self.command_id)
+
+
+class OptionBody(Body, frozen=True, kw_only=True):
+    """An answer to a permission request: one of its options, or `answers` to its questions by their ids, each
+    a list of labels or a text."""
+
+    option_id: Id | None = None
+    answers: Object = field(default_factory=no_object)
+    command_id: Id | None = None
+
+    def command(self, stream: str, request_id: str, key: str | None) -> AnswerPermission:
+        kept(self.answers, "body.answers")  # checks the size
+        answers = decoded(self.answers, Answers, "body.answers")
+        if self.option_id is None and not answers:
+            raise Unprocessable("body: option_id or answers is required")
+        return AnswerPermission(stream, request_id, self.option_id, key or self.command_id, answers or None)
+
+
+class WaitBody(Body, frozen=True, kw_only=True):
+    """The peers to wait for. `timeout`: in seconds; without it, the wait has no limit."""
+
+    peers: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
+    mode: Literal["any", "all"] = "all"
+    timeout: Annotated[float, Meta(ge=0, le=10**6)] | None = None
+
+
+class HistoryQuery(Query, frozen=True, kw_only=True):
+    limit: Limit = 20
+
+
+class SearchQuery(HistoryQuery, frozen=True, kw_only=True):
+    q: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class CapableQuery(Query, frozen=True, kw_only=True):
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.7

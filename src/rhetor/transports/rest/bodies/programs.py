@@ -1,0 +1,93 @@
+"""Programs and tools, and the hub's own process."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from rhetor.codec.typed_json import PLAIN, Texts, no_object, texts
+from rhetor.dialects.peer_socket import Delimiter
+from rhetor.domain.command import AnnounceProgram
+from rhetor.domain.program import Launch
+from rhetor.errors import Unprocessable
+
+from .common import Body, Folder, Name, Query
+
+MOST_WORDS, MOST_VARIABLES = 10_000, 100
+
+
+class EnvironmentBody(Body, frozen=True, kw_only=True):
+    variables: Texts
+
+    def texts(self) -> dict[str, str]:
+        return texts(self.variables, "body.variables", MOST_VARIABLES)
+
+
+# the pattern is checked only after the number of words, because an invalid body may have a million
+Word = Annotated[str, Meta(max_length=128 << 10, extra_json_schema={"pattern": r"^[^\x00]*$"})]
+Side = Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class ProgramBody(Body, frozen=True, kw_only=True):
+    """A program to start as a peer. `argv`: the program and its arguments, run without a shell; `env`: the
+    program's whole environment."""
+
+    name: Name
+    kind: Literal["terminal", "stdio"]
+    argv: Annotated[list[Word], Meta(min_length=1, max_length=MOST_WORDS)]
+    cwd: Folder
+    env: Texts = field(default_factory=no_object)
+    rows: Side = 24
+    cols: Side = 80
+    delimiter: Delimiter | None = None
+    protocol: Literal["text", "aish-json"] = "text"
+    prompt: Annotated[str, Meta(max_length=1000)] | None = None
+    on_exit: Literal["survive", "reap"] = "survive"
+    description: Annotated[str, Meta(max_length=1000, pattern=PLAIN)] = ""
+
+    def command(self) -> AnnounceProgram:
+        """Return the command.
+
+        Raises:
+            Unprocessable: there is a NUL in a word, or the name of a variable is empty or contains `=`.
+        """
+        env = texts(self.env, "body.env", MOST_WORDS)
+        if any("\0" in word for word in (*self.argv, *env, *env.values())):
+            raise Unprocessable("argv and env must not contain NUL")
+        if any(not name or "=" in name for name in env):
+            raise Unprocessable("the name of a variable must not be empty or contain =")
+        return AnnounceProgram(
+            self.name,
+            self.kind,
+            tuple(self.argv),
+            Launch(self.cwd, env, self.rows, self.cols),
+            self.delimiter or None,
+            self.protocol,
+            self.prompt,
+            self.on_exit,
+            self.description,
+        )
+
+
+class LaunchBody(Body, frozen=True, kw_only=True):
+    """How to start a tool. `cwd`: the caller's folder, for programs that run there."""
+
+    cwd: Folder | None = None
+    session: Name | None = None
+
+
+class EndQuery(Query, frozen=True, kw_only=True):
+    """`force`: kill the program's host process if it does not answer."""
+
+    force: bool = False
+
+
+class ToolsQuery(Query, frozen=True, kw_only=True):
+    """What to return of the tools. `check`: run each program's health check too."""
+
+    check: bool = False
+
+
+class LoginQuery(Query, frozen=True, kw_only=True):
+    code: Annotated[str, Meta(max_length=200)]

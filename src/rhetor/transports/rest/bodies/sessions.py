@@ -1,0 +1,133 @@
+"""Sessions, their checkpoints, and imports of conversations."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from rhetor.codec.typed_json import Object, check_total, kept, no_object
+from rhetor.dialects.peer_socket import Id, Window
+from rhetor.domain.command import ImportSessions, ResumeSession, StartSession
+from rhetor.domain.session import SessionState
+from rhetor.domain.tool import MOST, Tool
+from rhetor.errors import Malformed
+
+from .common import Body, Folder, Name, Query
+
+
+class ToolBody(Body, frozen=True, kw_only=True):
+    """A tool that the client runs. `parameters`: a JSON Schema of an object."""
+
+    name: Annotated[str, Meta(max_length=64)]
+    description: Annotated[str, Meta(max_length=16_384)] = ""
+    parameters: Object = field(default_factory=no_object)
+    needs_approval: bool = False
+
+    def tool(self, where: str) -> Tool:
+        parameters = kept(self.parameters, f"{where}.parameters")
+        return Tool(self.name, self.description, parameters, self.needs_approval)
+
+
+class SessionBody(Body, frozen=True, kw_only=True):
+    specialist_id: Id
+    context_window: Window | None = None
+    name: Name | None = None
+    ttl: Annotated[float, Meta(gt=0, le=10**9)] | None = None
+    project_id: Id | None = None
+    metadata: Object = field(default_factory=no_object)
+    cwd: Folder | None = None
+    tools: Annotated[list[ToolBody], Meta(max_length=MOST)] = field(default_factory=list)
+    command_id: Id | None = None
+
+    def command(self, key: str | None) -> StartSession:
+        return StartSession(
+            self.specialist_id,
+            self.context_window,
+            self.name,
+            self.ttl,
+            self.project_id,
+            kept(self.metadata, "body.metadata"),
+            key or self.command_id,
+            self._tools(),
+            cwd=self.cwd,
+        )
+
+    def _tools(self) -> tuple[Tool, ...]:
+        check_total([tool.parameters for tool in self.tools], "body.tools")
+        return tuple(tool.tool(f"body.tools.{n}") for n, tool in enumerate(self.tools))
+
+
+class ResumeBody(Body, frozen=True, kw_only=True):
+    """How to resume a session. `standing`: messages to its peer that name no session continue this one;
+    `cwd`: only messages from that folder do."""
+
+    standing: bool = False
+    cwd: Folder | None = None
+
+    def command(self, session_id: str) -> ResumeSession:
+        return ResumeSession(session_id, self.standing, self.cwd)
+
+
+class SaveBody(Body, frozen=True, kw_only=True):
+    name: Name | None = None
+
+
+class CheckpointBody(Body, frozen=True, kw_only=True):
+    name: Name | None = None
+    cursor: Id | None = None
+
+
+class PlaceBody(Body, frozen=True, kw_only=True):
+    """Where to fork a session. `at`: a checkpoint's id or name, or a cursor; the head if it is left out."""
+
+    at: Id | None = None
+    name: Name | None = None
+
+
+class ImportBody(Body, frozen=True, kw_only=True):
+    """Which transcripts to import. `since`: an RFC 3339 time; files that were last changed before it are left
+    out. `paths`: absolute paths of files or folders."""
+
+    tool: Id | None = None
+    since: Annotated[str, Meta(max_length=40)] | None = None
+    paths: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=1000)] = field(
+        default_factory=list
+    )
+    dry_run: bool = False
+
+    def command(self) -> ImportSessions:
+        """Return the command.
+
+        Raises:
+            Malformed: `since` is not an RFC 3339 time.
+        """
+        return ImportSessions(self.tool, self._since(), tuple(self.paths), self.dry_run)
+
+    def _since(self) -> int | None:
+        if self.since is None:
+            return None
+        try:
+            given = datetime.fromisoformat(self.since)
+            return int((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError) as error:
+            raise Malformed(f"{self.since!r} is not an RFC 3339 time") from error
+
+
+class RestoreBody(Body, frozen=True, kw_only=True):
+    at: Id
+
+
+class SessionsQuery(Query, frozen=True, kw_only=True):
+    peer: str | None = None
+    tool: str | None = None
+    state: SessionState | UnsetType = UNSET
+    project: str | None = None
+    name: str | None = None
+
+
+class MessagesQuery(Query, frozen=True, kw_only=True):
+    """What to return of a session. `messages`: how many of the last messages."""
+
+    messages: Annotated[int, Meta(ge=0, le=100_000)] = 1000

@@ -1,0 +1,75 @@
+"""The types of the responses, for the OpenAPI page. Other modules build the responses themselves."""
+
+from .common import Frame, Problem, Status
+from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded
+from .peers import Accepted, History, Hits, Match, Peer, Peers, Reply, Waited
+from .plans import Plan, PlanStarted, PlanStopped, Results
+from .programs import CheckedTool, Ended, ProgramStatus, Tool, ToolCapabilities, Tools
+from .rules import Forward, Forwards, Purpose, Purposes, Route, Routes, Staged, Terminal, Terminals
+from .sessions import (
+    Checkpoint,
+    Checkpoints,
+    Imported,
+    Page,
+    PermissionAnswered,
+    Permissions,
+    Session,
+    Sessions,
+    ToolAnswered,
+    TurnAbandoned,
+)
+from .sockets import Group, GroupDeleted, Groups, OpenedSocket, SocketClosed, Sockets
+
+__all__ = [
+    "Accepted",
+    "Capabilities",
+    "CheckedTool",
+    "Checkpoint",
+    "Checkpoints",
+    "Code",
+    "Ended",
+    "Fingerprint",
+    "Forward",
+    "Forwards",
+    "Frame",
+    "Group",
+    "GroupDeleted",
+    "Groups",
+    "History",
+    "Hits",
+    "HubStatus",
+    "Imported",
+    "Match",
+    "OpenedSocket",
+    "Page",
+    "Peer",
+    "Peers",
+    "PermissionAnswered",
+    "Permissions",
+    "Plan",
+    "PlanStarted",
+    "PlanStopped",
+    "Problem",
+    "ProgramStatus",
+    "Purpose",
+    "Purposes",
+    "Reloaded",
+    "Reply",
+    "Results",
+    "Route",
+    "Routes",
+    "Session",
+    "Sessions",
+    "SocketClosed",
+    "Sockets",
+    "Staged",
+    "Status",
+    "Terminal",
+    "Terminals",
+    "Tool",
+    "ToolAnswered",
+    "ToolCapabilities",
+    "Tools",
+    "TurnAbandoned",
+    "Waited",
+]

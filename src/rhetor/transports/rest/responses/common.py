@@ -1,0 +1,36 @@
+"""What the responses of several nouns share, and errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Cursor = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}:[0-9]+$")]
+Time = Annotated[str, Meta(description="RFC 3339 in UTC, with milliseconds")]
+Cost = Annotated[str | None, Meta(description="USD as a decimal string; null if the price is unknown")]
+SessionState = Literal["active", "paused", "waiting", "stopped", "failed", "expired"]
+
+
+class Problem(Struct):
+    """An error (RFC 9457). The error's own data are additional members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+
+
+class Frame(Struct):
+    """One event of a stream. `data`: JSON in one line; `event`: `reset` if the position was lost, `error` if
+    the hub ended the stream early."""
+
+    data: str
+    id: Cursor | None = None
+    event: str | None = None
+
+
+class Status(Struct):
+    status: str

@@ -1,0 +1,63 @@
+"""The hub itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from .common import Time
+
+
+class Capabilities(Struct):
+    """What the hub offers. `capabilities`: the peers that have each capability, best first."""
+
+    version: str
+    doors: list[str]
+    features: list[str]
+    capabilities: dict[str, list[str]]
+
+
+class UnusableModel(Struct):
+    """A model that a setting names. `unknown`: its provider does not have it; otherwise the provider or the
+    agent is not available."""
+
+    setting: str
+    model: str
+    detail: str
+    hint: str
+    unknown: bool
+
+
+class HubStatus(Struct):
+    version: str
+    pid: int
+    started_at: Time
+    home: str
+    sockets: list[str]
+    url: str
+    peers: int
+    sessions: int
+    running: int
+    provider: dict[str, Any]
+    models: list[UnusableModel]
+
+
+class Fingerprint(Struct):
+    fingerprint: str
+
+
+class Reloaded(Struct):
+    """The settings that have changed. `changed`: those in effect now; `needs_restart`: those that take effect
+    when the hub starts again."""
+
+    changed: list[str]
+    needs_restart: list[str]
+
+
+class Code(Struct):
+    """A one-time code for a browser login. `expires_in`: in seconds."""
+
+    code: str
+    url: str
+    expires_in: float

@@ -1,0 +1,116 @@
+"""Peers, their answers, and what was said."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from .common import Cost, Cursor, SessionState, Time
+
+
+class PeerCapabilities(Struct):
+    streaming: bool
+    scores: dict[str, float]
+    primary: list[str]
+    context_tokens: int | None
+    max_tokens: int | None
+
+
+class BriefSession(Struct):
+    """A session of a tool. `started`: whether it has had a message."""
+
+    id: str
+    name: str | None
+    state: SessionState
+    started: bool
+
+
+class Peer(Struct):
+    """A peer. Unknown values are null. `sessions`: the last 100 sessions with a tool; the number of sessions
+    with another peer that have not ended."""
+
+    id: str
+    name: str
+    kind: str
+    description: str
+    status: str
+    evidence: str
+    host: str | None
+    port: int | None
+    pid: int | None
+    delimiter: str | None
+    websocket_supported: bool
+    model: str | None
+    capabilities: PeerCapabilities
+    avg_response_time: float | None
+    success_rate: float | None
+    cost_per_1k_tokens: Cost
+    sessions: int | list[BriefSession]
+    forwards: list[str]
+
+
+class Peers(Struct):
+    peers: list[Peer]
+
+
+class Match(Struct):
+    ai_id: str
+    score: float
+    primary: bool
+    origin: str
+
+
+class Reply(Struct):
+    """A complete answer. `execution_time`: in seconds."""
+
+    response: str
+    finish_reason: str
+    ai: str
+    session_id: str
+    turn_id: str
+    usage: dict[str, int | None] | None
+    execution_time: float
+
+
+class Accepted(Struct):
+    """An accepted message. Its answer follows `cursor`."""
+
+    ai: str
+    session_id: str
+    turn_id: str
+    cursor: Cursor
+
+
+class Waited(Struct):
+    idle: list[str]
+    waiting: list[str]
+    timed_out: bool
+
+
+class Exchange(Struct):
+    at: Time
+    ai: str
+    stream: str
+    turn_id: str
+    message: str
+    response: str
+
+
+class History(Struct):
+    history: list[Exchange]
+
+
+class Hit(Struct):
+    """A message that was found. `highlights`: start and length of the words in `excerpt`, in characters."""
+
+    at: Time
+    ai: str
+    stream: str
+    cursor: Cursor
+    turn_id: str | None
+    role: str
+    excerpt: str
+    highlights: list[list[int]]
+
+
+class Hits(Struct):
+    hits: list[Hit]

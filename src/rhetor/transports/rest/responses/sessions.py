@@ -1,0 +1,138 @@
+"""Sessions, their events, checkpoints and requests, and imports of conversations."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from .common import Cursor, SessionState, Time
+
+
+class Said(Struct):
+    role: Literal["user", "assistant"]
+    content: str
+    timestamp: Time
+
+
+class Session(Struct):
+    """A session. `started`: whether it has had a message. `ttl`: seconds without use until it expires; null
+    if it does not expire."""
+
+    id: str
+    specialist_id: str
+    name: str | None
+    owner: str
+    project_id: str | None
+    state: SessionState
+    started: bool
+    created_at: Time
+    used_at: Time
+    ttl: float | None
+    context_window: int
+    metadata: dict[str, Any]
+    tools: list[dict[str, Any]]
+    messages: list[Said]
+    head: int | None
+    cursor: Cursor | None
+
+
+class Sessions(Struct):
+    sessions: list[Session]
+
+
+class ImportedFile(Struct):
+    """The import of one file. `new`: imported turns; `known`: turns that were in the log already;
+    `malformed`: lines that cannot be read; `skipped`, `error`: why nothing was imported."""
+
+    path: str
+    tool: str
+    conversation: str
+    session_id: str | None
+    new: int
+    known: int
+    malformed: int
+    skipped: str | None
+    error: str | None
+
+
+class Imported(Struct):
+    """An import. `unchanged`: how many files have not changed since an earlier import; `more`: files are left
+    for the next run."""
+
+    dry_run: bool
+    files: list[ImportedFile]
+    unchanged: int
+    more: bool
+
+
+class Event(Struct):
+    epoch: str
+    seq: int
+    prev: int
+    cursor: Cursor
+    session_id: str | None
+    turn_id: str | None
+    at: Time
+    type: str
+    data: dict[str, Any]
+
+
+class Page(Struct):
+    outcome: Literal["ok"]
+    recovered: bool
+    epoch: str
+    head: int
+    earliest: int
+    events: list[Event]
+
+
+class Checkpoint(Struct):
+    checkpoint_id: str
+    name: str
+    parent: str
+
+
+class KeptCheckpoint(Struct):
+    checkpoint_id: str
+    name: str
+    cursor: Cursor
+    at: Time
+
+
+class Checkpoints(Struct):
+    checkpoints: list[KeptCheckpoint]
+
+
+class ToolAnswered(Struct):
+    call_id: str
+    turn_id: str
+    cursor: Cursor
+
+
+class PermissionAnswered(Struct):
+    request_id: str
+    turn_id: str
+    cursor: Cursor
+
+
+class Permission(Struct):
+    request_id: str
+    session_id: str
+    turn_id: str
+    peer: str
+    tool: str
+    detail: Any
+    options: list[dict[str, Any]]
+    expires_at: Time | None
+    asked_at: Time
+    questions: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class Permissions(Struct):
+    permissions: list[Permission]
+
+
+class TurnAbandoned(Struct):
+    turn_id: str
+    continues: str | None
