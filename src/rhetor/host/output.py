@@ -15,8 +15,7 @@ from rhetor.codec import host_frames as frames
 
 from .event_loop import Loop
 from .program import Program
-from .spool import Spool
-from .tail_buffer import TailBuffer
+from .spool import Spool, TailBuffer
 
 RETRY_SECONDS = 1.0  # before a write to the disk that failed is repeated
 _DRAIN_BYTES = 4 << 20  # read at most from a terminal after the program has ended

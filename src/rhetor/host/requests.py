@@ -15,8 +15,7 @@ from rhetor.codec import host_frames as frames
 
 from .connection import Connection
 from .event_loop import Loop
-from .spool import Spool, SpoolReader
-from .tail_buffer import TailBuffer
+from .spool import Spool, SpoolReader, TailBuffer
 
 MAX_CLIENTS = 64
 

@@ -1,4 +1,5 @@
-"""The output of a program on disk: append-only segments of records, which can be read from any offset.
+"""The output of a program: all of it on disk, in append-only segments of records which can be read from any
+offset, and the last part of its stderr in memory.
 
 Offsets count bytes of the output, not of files.
 """
@@ -184,3 +185,32 @@ class SpoolReader:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class TailBuffer:
+    """Keeps about the last `limit` bytes of a stream, in whole pieces. `total` counts all bytes, `lost` those
+    dropped."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: deque[tuple[int, int, bytes]] = deque()  # offset, time in ms, data
+        self.total = 0
+        self.over = False
+
+    @property
+    def lost(self) -> int:
+        return self._pieces[0][0] if self._pieces else self.total
+
+    def append(self, at_ms: int, data: bytes) -> None:
+        self._pieces.append((self.total, at_ms, data))
+        self.total += len(data)
+        while self.total - self.lost > self._limit and len(self._pieces) > 1:
+            self._pieces.popleft()
+
+    def after(self, offset: int) -> tuple[int, int, bytes] | None:
+        """Return the first piece from `offset` on as (offset, time in ms, data); None if there is none."""
+        for begin, at_ms, data in self._pieces:
+            if begin + len(data) > offset:
+                skip = max(offset - begin, 0)
+                return begin + skip, at_ms, data[skip:]
+        return None

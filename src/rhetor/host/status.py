@@ -9,8 +9,7 @@ from rhetor.codec import host_frames as frames
 from . import system
 from .program import Program
 from .reader import NO
-from .spool import Spool
-from .tail_buffer import TailBuffer
+from .spool import Spool, TailBuffer
 
 
 def facts(program: Program, running: bool, spool: Spool, stderr: TailBuffer, waiting: bool) -> frames.Fields:

@@ -20,9 +20,8 @@ from .output import RETRY_SECONDS, Output
 from .program import Program
 from .requests import ClientServer, Refused, Request, signal_number
 from .spec import Spec
-from .spool import Spool
+from .spool import Spool, TailBuffer
 from .status import facts
-from .tail_buffer import TailBuffer
 from .termination import Termination
 from .tty_writer import PipeInput, TtyWriter
 

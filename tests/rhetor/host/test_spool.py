@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rhetor.host.spool import Spool, SpoolReader
-from rhetor.host.tail_buffer import TailBuffer
+from rhetor.host.spool import Spool, SpoolReader, TailBuffer
 
 
 def spool_in(folder: Path, *, limit: int = 1 << 20, keep: int = 0, segment: int = 4096) -> Spool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -12,8 +13,8 @@ import msgspec
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Output, Permission, ToolResult, ToolUse
 from rhetor.domain.tool import ALLOW, DENY
-from rhetor.drivers.model_tools.results import Answers
 from rhetor.drivers.model_tools.toolbox import AvailableTool, Servers, Toolbox
+from rhetor.drivers.models.deadline import Interrupted
 from rhetor.errors import ToolUnanswered
 
 ANSWER_SECONDS = 3600.0  # the time limit for a client to return a tool's result
@@ -34,6 +35,42 @@ class RequestedCall(msgspec.Struct, frozen=True):
 
 class InvalidCall(Exception):
     """A call that cannot be run. The message is for the model."""
+
+
+class Answers:
+    """The answers that a turn waits for, tool results and permissions, each as a future."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._interrupted = False
+
+    @contextmanager
+    def expected(self, id: str) -> Iterator[asyncio.Future[Any]]:
+        """Yield the future for the answer to `id`. Enter this before the request is output.
+
+        Raises:
+            Interrupted: `interrupt` was called.
+        """
+        if self._interrupted:
+            raise Interrupted
+        future = self._waiting[id] = asyncio.get_running_loop().create_future()
+        try:
+            yield future
+        finally:
+            del self._waiting[id]
+
+    def give(self, id: str, value: Any) -> None:
+        """Set the answer to `id`. If nothing waits for it, it is ignored."""
+        future = self._waiting.get(id)
+        if future is not None and not future.done():
+            future.set_result(value)
+
+    def interrupt(self) -> None:
+        """Make everything that waits for an answer, now or later, raise `Interrupted`."""
+        self._interrupted = True
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(Interrupted())
 
 
 class ToolCalls:

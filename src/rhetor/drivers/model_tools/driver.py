@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
 from rhetor.drivers.base import Driver, PastMessage, Prompt
-from rhetor.drivers.model_tools.results import Answers
+from rhetor.drivers.model_tools.calls import Answers
 from rhetor.drivers.model_tools.toolbox import Servers, collect
 from rhetor.drivers.model_tools.turn import ToolTurn
 from rhetor.drivers.models.deadline import Interrupted

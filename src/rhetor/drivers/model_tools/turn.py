@@ -16,9 +16,8 @@ import msgspec
 from rhetor.domain.output import Done, Output, Text, ToolResult
 from rhetor.domain.tool import Tool
 from rhetor.drivers.model_tools import model_call
-from rhetor.drivers.model_tools.calls import InvalidCall, RequestedCall, ToolCalls, decoded
+from rhetor.drivers.model_tools.calls import Answers, InvalidCall, RequestedCall, ToolCalls, decoded
 from rhetor.drivers.model_tools.model_call import ToolExchange
-from rhetor.drivers.model_tools.results import Answers
 from rhetor.drivers.model_tools.toolbox import Servers, Toolbox
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.deadline import Interrupted
