@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rhetor.domain.output import Late, Permission, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.domain.questions import Answers
-from rhetor.drivers.agents.claude.protocol import ARGUMENTS, ClaudeCode
+from rhetor.drivers.agents.claude.lines import ARGUMENTS
+from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.protocol import Decoded, Opening
 from rhetor.errors import ProviderDenied
 from tests.scale import scaled

@@ -15,60 +15,27 @@ complete answer comes again, and the text that was already output cannot be with
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.output import Late, Permission, Plain, Text, ToolResult, ToolUse, Withdrawn
+from rhetor.domain.output import Late, Plain, Text, ToolUse, Withdrawn
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import is_of_lost_conversation
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
-from rhetor.drivers.agents.records import StreamedText, count, object_of, record_of, rows, table, text
+from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
 
-from .permissions import answer_to, options_of, questions_of
+from . import lines
+from .blocks import CHANNELS, Spoken, StreamedBlocks
+from .permissions import answer_to
 from .results import failure_of, finish_reason_of, usage_of
 
-ARGUMENTS = (
-    *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
-    *("--include-partial-messages", "--permission-prompt-tool", "stdio", "--replay-user-messages"),
-)
 _READY = "rhetor-ready"  # the id of our `initialize` request; its answer shows that the agent is ready
-_PLAIN = (
-    *("--tools", "", "--strict-mcp-config", "--disable-slash-commands", "--no-session-persistence"),
-    *("--setting-sources", "user", "--settings", '{"disableAllHooks": true}'),
-)
 _SYNTHETIC = "<synthetic>"  # the model in messages that no model wrote
 _EMPTY_SECONDS = 10.0  # a result that looks like an agent's own is the answer if nothing follows it
 _OWN_SECONDS = 3.0
-_MAX_BLOCKS = 256  # blocks of one message whose complete lines have not arrived yet
-
-_Spoken = Literal["answer", "reasoning"]
-_CHANNELS: dict[str, _Spoken] = {"text": "answer", "thinking": "reasoning"}
-
-
-class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    delta: _Delta | None = None
-
-
-class _Head(msgspec.Struct):
-    """The fields that are decoded first. Most lines are deltas, which need no others."""
-
-    type: str = ""
-    event: _Event | None = None
-    parent_tool_use_id: str | None = None
-
-
-_HEADS = msgspec.json.Decoder(_Head)
 
 
 class ClaudeCode(AgentProtocol):
@@ -83,7 +50,7 @@ class ClaudeCode(AgentProtocol):
         super().__init__(opening)
         self._asked: dict[str, dict[str, Any]] = {}
         self._orders = 0  # the number of interrupts sent
-        self._blocks: dict[_Spoken, deque[StreamedText]] = {"answer": deque(), "reasoning": deque()}
+        self._blocks = StreamedBlocks()
         self._catching_up = False  # the current message began under an earlier hub
         self._await_replay = False  # the running turn may be one that the agent began by itself
         self._stopped = False
@@ -103,25 +70,12 @@ class ClaudeCode(AgentProtocol):
         return True
 
     def arguments(self) -> tuple[str, ...]:
-        known = text(self.opening.memory, "session_id")
-        if known.startswith("-"):
-            known = ""  # it would be read as an option
-        resume = ("--resume", known) if known else ()
-        fork = ("--fork-session",) if known and self.opening.fork else ()
-        persona = self.opening.persona
-        plain = () if persona is None else (*_PLAIN, f"--system-prompt={persona}")
-        return (
-            *ARGUMENTS,
-            *plain,
-            *resume,
-            *fork,
-            *(("--model", self.opening.model) if self.opening.model else ()),
-        )
+        return lines.arguments(self.opening)
 
     def opening_lines(self) -> tuple[bytes, ...]:
         for old in ("spent", "replays", "awaits"):
             self.memory.pop(old, None)
-        return (_order(_READY, "initialize"),) if self.opening.fork else ()
+        return (lines.order(_READY, "initialize"),) if self.opening.fork else ()
 
     @property
     def has_copy(self) -> bool:
@@ -147,8 +101,8 @@ class ClaudeCode(AgentProtocol):
         return (msgspec.json.encode({"type": "user", "message": message}),)
 
     def decode(self, line: bytes) -> Decoded:
-        if (heard := self._delta(line)) is not None:
-            return heard
+        if (piece := self._blocks.delta(line)) is not None:
+            return Decoded(tuple(self._told(piece.text, piece.channel)) if piece.text else ())
         found = object_of(line)
         record = record_of(line, found)
         if found is None:
@@ -164,13 +118,14 @@ class ClaudeCode(AgentProtocol):
             case "control_cancel_request":
                 return Decoded((record, *self._withdrawn(text(found, "request_id"))))
             case "stream_event":
-                self._stream_event(found)
+                if self._blocks.event(found):
+                    self._catching_up = False
             case "system":
                 return Decoded((record, *self._system(found)))
             case "user":
                 if found.get("isReplay") is True:
                     return Decoded((record, *self._replay()))
-                return Decoded((record, *_results(found)))
+                return Decoded((record, *lines.results_in(found)))
             case "assistant":
                 return Decoded((record, *self._message(found)))
         return Decoded((record,))
@@ -179,7 +134,9 @@ class ClaudeCode(AgentProtocol):
         self, request_id: str, option_id: str | None, answers: Answers | None = None
     ) -> tuple[bytes, ...]:
         request = self._asked.pop(request_id, None)
-        return () if request is None else (_response(request_id, answer_to(request, option_id, answers)),)
+        return (
+            () if request is None else (lines.response(request_id, answer_to(request, option_id, answers)),)
+        )
 
     def interrupt(self) -> tuple[bytes, ...]:
         """Return the interrupt. Open permission requests get no answer: the agent withdraws them itself
@@ -187,7 +144,7 @@ class ClaudeCode(AgentProtocol):
         self._stopped = True
         self._asked.clear()
         self._orders += 1
-        return (_order(f"interrupt-{self._orders}", "interrupt"),)
+        return (lines.order(f"interrupt-{self._orders}", "interrupt"),)
 
     def settle(self) -> Decoded:
         """End the turn with the doubtful result: nothing followed it, so it was the answer."""
@@ -198,50 +155,6 @@ class ClaudeCode(AgentProtocol):
         self._await_replay = self._stopped = self._spoke = self._replayed = self._is_over = False
         self._held.clear()
         self.memory.pop("awaits", None)
-
-    def _delta(self, line: bytes) -> Decoded | None:
-        try:
-            head = _HEADS.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        event = head.event
-        if head.type != "stream_event" or event is None or event.type != "content_block_delta":
-            return None
-        match event.delta:
-            case _Delta("text_delta", text=said):
-                return self._said(head, "answer", said)
-            case _Delta("thinking_delta", thinking=said):
-                return self._said(head, "reasoning", said)
-            case _Delta("input_json_delta" | "signature_delta"):
-                return Decoded()
-        return None
-
-    def _said(self, head: _Head, channel: _Spoken, piece: str) -> Decoded:
-        if head.parent_tool_use_id is not None or not piece:
-            return Decoded()
-        blocks = self._blocks[channel]
-        if not blocks:
-            blocks.append(StreamedText())
-        blocks[-1].add(piece)
-        return Decoded(tuple(self._told(piece, channel)))
-
-    def _stream_event(self, found: dict[str, Any]) -> None:
-        if found.get("parent_tool_use_id") is not None:
-            return
-        event = table(found, "event")
-        if event.get("type") == "message_start":
-            self._catching_up = False
-            self._forget_blocks()
-        elif event.get("type") == "content_block_start":
-            self._block(text(table(event, "content_block"), "type"))
-
-    def _forget_blocks(self) -> None:
-        for blocks in self._blocks.values():
-            blocks.clear()
-
-    def _block(self, kind: str) -> None:
-        if (channel := _CHANNELS.get(kind)) is not None and len(self._blocks[channel]) < _MAX_BLOCKS:
-            self._blocks[channel].append(StreamedText())
 
     def _system(self, found: dict[str, Any]) -> list[Plain]:
         self._notified = self._notified or found.get("subtype") == "task_notification"
@@ -288,21 +201,20 @@ class ClaudeCode(AgentProtocol):
             if kind.endswith("tool_use"):
                 outputs.append(ToolUse(text(block, "id"), text(block, "name"), block.get("input"), "agent"))
             elif kind.endswith("tool_result"):
-                outputs.append(_result_of(block))
-            elif is_ours and (channel := _CHANNELS.get(kind)) is not None:
+                outputs.append(lines.result_of(block))
+            elif is_ours and (channel := CHANNELS.get(kind)) is not None:
                 outputs += self._rest(channel, text(block, kind), text(message, "model") == _SYNTHETIC)
         return outputs
 
-    def _rest(self, channel: _Spoken, whole: str, is_synthetic: bool) -> list[Plain]:
+    def _rest(self, channel: Spoken, whole: str, is_synthetic: bool) -> list[Plain]:
         """Return the part of a complete block that its deltas did not contain."""
         if not is_synthetic:
             if self._catching_up:
                 return []
-            if blocks := self._blocks[channel]:
-                whole = blocks.popleft().rest(whole)
+            whole = self._blocks.rest(channel, whole)
         return self._told(whole, channel) if whole else []
 
-    def _told(self, said: str, channel: _Spoken) -> list[Plain]:
+    def _told(self, said: str, channel: Spoken) -> list[Plain]:
         if channel != "answer":
             return [Text(said, channel)]
         if self._foreign or self._is_over:
@@ -316,17 +228,16 @@ class ClaudeCode(AgentProtocol):
     def _requested(self, found: dict[str, Any], record: Plain) -> Decoded:
         id, request = text(found, "request_id"), table(found, "request")
         if request.get("subtype") != "can_use_tool":
-            error = {"subtype": "error", "request_id": id, "error": "not supported"}
-            return Decoded((record,), (msgspec.json.encode({"type": "control_response", "response": error}),))
+            return Decoded((record,), (lines.refusal(id),))
         self._asked[id] = request
-        return Decoded((record, _permission(id, request)))
+        return Decoded((record, lines.permission(id, request)))
 
     def _withdrawn(self, id: str) -> list[Plain]:
         return [] if self._asked.pop(id, None) is None else [Withdrawn(id)]
 
     def _result(self, found: dict[str, Any], record: Plain) -> Decoded:
         self._is_busy = self._foreign = False
-        self._forget_blocks()
+        self._blocks.clear()
         outputs = [record, *usage_of(found, self.memory)]
         if self._is_own(found):
             self._notified = False
@@ -369,11 +280,6 @@ class ClaudeCode(AgentProtocol):
         return Decoded(tuple(outputs), ended=True, failure=failure, finish_reason=finish_reason_of(found))
 
 
-def _permission(id: str, request: dict[str, Any]) -> Permission:
-    options, questions = options_of(request), questions_of(request)
-    return Permission(id, text(request, "tool_name"), request, options, questions=questions)
-
-
 def _is_empty(result: dict[str, Any]) -> bool:
     """Return whether no model was called and nothing was said."""
     return not (_has_failed(result) or count(result, "num_turns") or text(result, "result"))
@@ -381,23 +287,3 @@ def _is_empty(result: dict[str, Any]) -> bool:
 
 def _has_failed(result: dict[str, Any]) -> bool:
     return text(result, "subtype") not in ("", "success") or result.get("is_error") is True
-
-
-def _order(request_id: str, what: str) -> bytes:
-    request = {"type": "control_request", "request_id": request_id, "request": {"subtype": what}}
-    return msgspec.json.encode(request)
-
-
-def _response(request_id: str, answer: dict[str, Any]) -> bytes:
-    response = {"subtype": "success", "request_id": request_id, "response": answer}
-    return msgspec.json.encode({"type": "control_response", "response": response})
-
-
-def _results(found: dict[str, Any]) -> list[Plain]:
-    """Return the tool results in a `user` line; its other text comes from the user or the program itself."""
-    content = rows(table(found, "message"), "content")
-    return [_result_of(block) for block in content if text(block, "type").endswith("tool_result")]
-
-
-def _result_of(block: dict[str, Any]) -> ToolResult:
-    return ToolResult(text(block, "tool_use_id"), block.get("content"), block.get("is_error") is True)
