@@ -57,8 +57,8 @@ async def _connect(client: SocketIoClient, packet: Packet) -> None:
         await client.refuse(packet.namespace, "Invalid namespace")
         return
     await client.accept(packet.namespace, {})
-    # the protocol's suite begins to wait for each message after the one before, and would miss one of two
-    # that its client reads at once
+    # the protocol's suite waits for one message after the other, and would miss one of two that its client
+    # reads at once
     await asyncio.sleep(GAP_SECONDS)
     auth = {} if packet.auth is None else msgspec.json.decode(packet.auth)
     await client.emit(packet.namespace, "auth", auth)
@@ -106,7 +106,7 @@ async def _anyone(scope: Scope) -> Origin:
 
 
 class Echoing(NamedTuple):
-    """The running application. `serving` ends when it was stopped, for example by SIGTERM."""
+    """The running application. `serving` ends when it is stopped, for example by SIGTERM."""
 
     port: int
     serving: asyncio.Task[None]
@@ -119,7 +119,7 @@ async def echoing(port: int = 0, timing: Timing = TIMING) -> AsyncIterator[Echoi
     with ExitStack() as stack:
         listener = stack.enter_context(tcp_listener("127.0.0.1", port, or_any=False))
         listeners, found = [listener], int(listener.getsockname()[1])
-        with suppress(OSError, InvalidSettings):  # of a machine without IPv6
+        with suppress(OSError, InvalidSettings):  # on a machine without IPv6
             listeners.append(stack.enter_context(tcp_listener("::1", found, or_any=False)))
         async with Background() as background:
             app = EchoApp(background, timing)

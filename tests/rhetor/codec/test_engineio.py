@@ -23,7 +23,7 @@ MESSAGES = st.lists(TEXT | st.binary(), min_size=1, max_size=20)
 
 
 @given(MESSAGES)
-def test_a_payload_is_decoded_to_the_messages_that_it_was_made_of(messages: list[str | bytes]) -> None:
+def test_a_payload_decodes_to_its_original_messages(messages: list[str | bytes]) -> None:
     payload = engineio.SEPARATOR.join(map(engineio.message, messages))
     assert engineio.decode_payload(payload) == [Packet(PacketType.MESSAGE, each) for each in messages]
 
@@ -101,7 +101,7 @@ def test_a_queue_is_full_at_its_limit_and_has_room_after_a_poll() -> None:
     assert not session.is_full
 
 
-def test_a_client_that_answers_pings_stays() -> None:
+def test_a_client_that_answers_pings_stays_connected() -> None:
     session, now = EngineSession(TIMING, 0.0), 0.0
     for _ in range(3):
         assert session.deadline == pytest.approx(now + 0.3)
@@ -112,14 +112,14 @@ def test_a_client_that_answers_pings_stays() -> None:
         session.pong(now)
 
 
-def test_a_client_that_does_not_answer_is_gone_at_the_deadline() -> None:
+def test_a_client_that_does_not_answer_pings_is_closed_at_the_deadline() -> None:
     session = EngineSession(TIMING, 0.0)
     assert session.beat(0.301)
     assert (session.is_overdue(0.49), session.is_overdue(0.5)) == (False, True)
     assert not session.beat(0.5)
 
 
-def test_a_client_is_gone_at_the_deadline_also_if_no_ping_was_sent() -> None:
+def test_a_client_is_closed_at_the_deadline_even_if_no_ping_was_sent() -> None:
     session = EngineSession(TIMING, 0.0)
     assert (session.is_overdue(0.49), session.is_overdue(0.5)) == (False, True)
 
@@ -130,7 +130,7 @@ def test_a_suspended_server_gives_its_client_the_whole_time() -> None:
     assert session.deadline == pytest.approx(9.2)
 
 
-def test_a_closed_session_keeps_nothing() -> None:
+def test_a_closed_session_drops_its_packets() -> None:
     session = EngineSession(TIMING, 0.0)
     session.put([b"4a"])
     session.close()
@@ -138,6 +138,6 @@ def test_a_closed_session_keeps_nothing() -> None:
     assert (session.phase, session.is_empty, session.is_overdue(99.0)) == (Phase.CLOSED, True, False)
 
 
-def test_base64_is_that_of_browsers() -> None:
+def test_base64_matches_that_of_browsers() -> None:
     content: Any = bytes(range(256))
     assert engineio.message(content) == b"b" + base64.b64encode(content)

@@ -46,9 +46,7 @@ def sent(packets: list[bytes]) -> list[str | bytes]:
 
 
 @given(st.lists(VALUES, max_size=4), NAMESPACES, st.none() | st.integers(0, 10**9))
-def test_an_event_is_decoded_to_the_values_that_it_was_made_of(
-    values: list[Any], namespace: str, id: int | None
-) -> None:
+def test_an_event_decodes_to_its_original_values(values: list[Any], namespace: str, id: int | None) -> None:
     values = ["name", *values]
     packet = decode(*sent(socketio.packets(PacketType.EVENT, namespace, values, id)))
     assert (packet.type, packet.namespace, packet.id) == (PacketType.EVENT, namespace, id)
@@ -56,7 +54,7 @@ def test_an_event_is_decoded_to_the_values_that_it_was_made_of(
 
 
 @given(st.lists(VALUES, max_size=4), NAMESPACES, st.integers(0, 10**9))
-def test_an_acknowledgement_is_decoded_to_the_values_that_it_was_made_of(
+def test_an_acknowledgement_decodes_to_its_original_values(
     values: list[Any], namespace: str, id: int
 ) -> None:
     packet = decode(*sent(socketio.packets(PacketType.ACK, namespace, values, id)))
@@ -85,7 +83,7 @@ def test_packets_have_the_form_of_the_protocol() -> None:
     assert socketio.event("a:b", b'{"c":1}') == b'42["a:b",{"c":1}]'
 
 
-def test_a_connect_has_a_namespace_and_may_have_a_payload() -> None:
+def test_a_connect_has_a_namespace_and_an_optional_payload() -> None:
     assert decode("0") == Packet(PacketType.CONNECT)
     assert decode("0/custom,") == decode("0/custom") == Packet(PacketType.CONNECT, "/custom")
     packet = decode('0/custom,{"token":"1,2"}')
@@ -133,7 +131,7 @@ def test_a_binary_message_needs_a_packet_that_announces_it() -> None:
         Decoder(LIMIT).feed(b"\1")
 
 
-def test_no_packet_may_come_between_attachments() -> None:
+def test_a_packet_between_attachments_is_rejected() -> None:
     decoder = Decoder(LIMIT)
     assert decoder.feed('52-["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]') is None
     assert decoder.feed(b"\1") is None

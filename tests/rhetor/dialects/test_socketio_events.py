@@ -23,7 +23,7 @@ Frame = tuple[str, dict[str, Any]]
 
 
 def log(*payloads: Payload | tuple[Payload, str], turn: str = "t_1") -> list[Record]:
-    """The payloads as events of one turn; a pair has another turn."""
+    """Return the payloads as events of one turn; a pair names another turn."""
     found = [each if isinstance(each, tuple) else (each, turn) for each in payloads]
     return [
         Record.of(Event(SESSION, Position(EPOCH, n), 1_700_000_000_000 + n, payload, turn_id))
@@ -36,7 +36,7 @@ def view(seen: int = 0, filter: Filter | None = None, *, is_claude: bool = False
 
 
 def shown(records: Sequence[Record], of: SessionView | None = None) -> list[Frame]:
-    """The frames that a client receives, without the session's id in their names."""
+    """Return the frames that a client receives, without the session's id in their names."""
     of = of or view()
     packets = b"".join(map(of.encode, records)).split(b"\x1e")
     assert packets.pop() == b""
@@ -111,7 +111,7 @@ def test_a_turn_of_a_specialist_has_the_lines_of_claude_code() -> None:
     }
 
 
-def test_tool_calls_and_results_stand_between_the_texts() -> None:
+def test_tool_calls_and_results_come_between_the_texts() -> None:
     frames = shown(
         log(
             STARTED,
@@ -157,7 +157,7 @@ def test_lines_of_claude_code_are_sent_unchanged() -> None:
     assert [name for name, _ in frames if name != "claude-output"] == ["session-status", "claude-complete"]
 
 
-def test_records_of_other_agents_are_no_output() -> None:
+def test_records_of_other_agents_are_not_output() -> None:
     frames = shown(
         log(STARTED, ev.OutputDelta("Hello "), ev.AgentRecord({"a": 1}), ev.OutputDelta("there"), DONE)
     )
@@ -351,7 +351,7 @@ def _logs(draw: st.DrawFn) -> list[Record]:
 def _resumed(
     records: Sequence[Record], cursor: int, filter: Filter | None = None, **options: Any
 ) -> SessionView:
-    """A view that resumes behind the cursor, primed as the transport does it."""
+    """Return a view that resumes after the cursor, primed like in the transport."""
     resumed = view(cursor, filter, **options)
     turn = records[cursor - 1].turn_id if 0 < cursor <= len(records) else None
     for record in records:
@@ -361,7 +361,7 @@ def _resumed(
 
 
 @given(_logs(), FILTERS, st.booleans(), st.data())
-def test_a_client_that_comes_back_gets_exactly_what_it_missed(
+def test_a_client_that_resumes_receives_exactly_what_it_missed(
     records: list[Record], filter: Filter, is_claude: bool, data: st.DataObject
 ) -> None:
     whole = shown(records, view(filter=filter, is_claude=is_claude))

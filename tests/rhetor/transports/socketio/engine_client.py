@@ -1,4 +1,4 @@
-"""Clients of Engine.IO that are no more than requests and a WebSocket, over TCP or the hub's Unix socket."""
+"""Minimal clients of Engine.IO: plain requests and a WebSocket, over TCP or the hub's Unix socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Packet = str | bytes
 
 @dataclass(frozen=True)
 class Place:
-    """Where an endpoint is. `socket`: of the hub, instead of `port`; `headers` of each request."""
+    """The address of an endpoint. `socket`: the hub's, instead of `port`; `headers`: of each request."""
 
     path: str
     port: int = 0
@@ -46,21 +46,21 @@ class Place:
 
 
 class Engine(Protocol):
-    """A client that is connected. `opened`: what the server said in its handshake."""
+    """A connected client. `opened`: the handshake of the server."""
 
     opened: dict[str, Any]
 
     async def send(self, *packets: Packet) -> None: ...
 
     async def receive(self) -> Packet:
-        """The next packet of the server. Pings are answered, and left out."""
+        """Return the next packet of the server. Pings are answered and skipped."""
         ...
 
     def cut(self) -> None: ...
 
 
 class Polling:
-    """A client that polls. `payloads`: those that it received, as lists of packets."""
+    """A client that polls. `payloads`: the received ones, as lists of packets."""
 
     def __init__(self, place: Place, session: aiohttp.ClientSession) -> None:
         self.place = place
@@ -103,7 +103,7 @@ class Polling:
             self.payloads.append(list(self._left))
 
     async def rest(self) -> list[str]:
-        """What was not received yet, up to the `noop` with which the server ends polling."""
+        """Return the packets not received yet, up to the `noop` with which the server ends polling."""
         found, self._left = self._left, []
         while (text := (await self.get())[1]) != "6":
             found += text.split(SEPARATOR)
@@ -139,7 +139,7 @@ class OnWebSocket:
         return packet
 
     async def closed(self) -> tuple[int | None, str]:
-        """Read to the end; the code and the reason that the server closed with."""
+        """Read to the end; return the close code and the reason of the server."""
         try:
             while True:
                 await self.read()
@@ -168,7 +168,7 @@ async def on_websocket(place: Place) -> AsyncIterator[OnWebSocket]:
 
 @asynccontextmanager
 async def upgraded(place: Place) -> AsyncIterator[OnWebSocket]:
-    """A client that began to poll, and has changed to a WebSocket."""
+    """Open a client that starts polling and upgrades to a WebSocket."""
     async with polling(place) as first, place.websocket(first.opened["sid"]) as socket:
         client = OnWebSocket(socket)
         client.opened = first.opened

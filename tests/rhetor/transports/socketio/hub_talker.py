@@ -14,7 +14,7 @@ Event = tuple[str, dict[str, Any]]
 
 
 class Talker:
-    """`events`: those that came, in order, by name and payload."""
+    """A client of the hub. `events`: all received events in order, as name and payload."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -22,7 +22,7 @@ class Talker:
         self._last_id = 0
 
     async def connect(self, auth: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Connect, and return the answer: that of a CONNECT_ERROR has `message`."""
+        """Connect, and return the answer; a CONNECT_ERROR has `message`."""
         await self.engine.send("40" + ("" if auth is None else json.dumps(auth)))
         packet = str(await self.engine.receive())
         assert packet[:2] in ("40", "44"), packet
@@ -30,7 +30,7 @@ class Talker:
         return found
 
     async def request(self, name: str, **body: Any) -> Any:
-        """The acknowledgement of a request. Events that come before it are kept."""
+        """Send a request; return its acknowledgement. Events that arrive before it are kept."""
         self._last_id += 1
         await self.engine.send(f"42{self._last_id}{json.dumps([name, body])}")
         while not (packet := str(await self.engine.receive())).startswith("43"):
@@ -41,7 +41,7 @@ class Talker:
         return answer
 
     async def until(self, wanted: Callable[[str, dict[str, Any]], bool]) -> Event:
-        """The first event of which that is true, of those that came and those that come."""
+        """Return the first event that matches, past or future."""
         for event in self.events:
             if wanted(*event):
                 return event
@@ -50,13 +50,13 @@ class Talker:
         return self.events[-1]
 
     async def completed(self, count: int = 1) -> list[Event]:
-        """The events up to the end of so many turns."""
+        """Return the events up to the end of `count` turns."""
         while sum(name.startswith("claude-complete:") for name, _ in self.events) < count:
             self.take(str(await self.engine.receive()))
         return self.events
 
     def take(self, packet: str) -> Event:
-        """Keep an event that came."""
+        """Keep a received event."""
         assert packet.startswith("42["), packet
         name, payload = json.loads(packet[2:])
         self.events.append((name, payload))
@@ -71,7 +71,7 @@ def place(home: Served, *, tcp: bool = True, **headers: str) -> Place:
 
 @asynccontextmanager
 async def connecting(home: Served, transport: str = "websocket", **options: Any) -> AsyncIterator[Talker]:
-    """A client that has not sent a CONNECT."""
+    """Open a client that has not sent a CONNECT."""
     async with TRANSPORTS[transport](place(home, **options)) as engine:
         yield Talker(engine)
 
@@ -80,7 +80,7 @@ async def connecting(home: Served, transport: str = "websocket", **options: Any)
 async def talking(
     home: Served, transport: str = "websocket", cursors: dict[str, str] | None = None, **options: Any
 ) -> AsyncIterator[Talker]:
-    """A client that is connected, with the token."""
+    """Open a connected client, with the token."""
     async with connecting(home, transport, **options) as talker:
         answer = await talker.connect({"token": TOKEN, **({"cursors": cursors} if cursors else {})})
         assert "sid" in answer, answer

@@ -202,7 +202,7 @@ async def test_a_client_that_does_not_answer_a_ping_is_disconnected() -> None:
         assert (await client.get())[0] == 400
 
 
-async def test_a_client_may_close_its_session() -> None:
+async def test_a_client_can_close_its_session() -> None:
     async with echo() as place, polling(place) as client, on_websocket(place) as socket:
         waiting = asyncio.create_task(client.get())
         await asyncio.sleep(0.05)
@@ -213,7 +213,7 @@ async def test_a_client_may_close_its_session() -> None:
         assert (await socket.closed())[0] == 1000
 
 
-async def test_what_exceeds_the_payload_limit_closes_the_session() -> None:
+async def test_a_payload_over_the_limit_closes_the_session() -> None:
     async with echo() as place, polling(place) as client, on_websocket(place) as socket:
         assert (await client.post("4" + "x" * 1_000_000))[0] == 413
         assert (await client.get())[0] == 400
@@ -229,16 +229,16 @@ async def test_too_many_packets_in_a_payload_close_the_session() -> None:
         assert (await client.get())[0] == 400
 
 
-async def test_a_client_that_does_not_poll_is_held_back_and_not_buffered_without_end() -> None:
+async def test_a_client_that_does_not_poll_is_throttled_with_a_bounded_buffer() -> None:
     async with echo(FAST) as place, polling(place) as client:
         body = "\x1e".join(["4" + "x" * 99_000] * 10)
         sent = 0
         while (await client.post(body))[0] == 200:
             sent += 1
-        assert sent < 6  # it was disconnected when it had not answered a ping
+        assert sent < 6  # then it is disconnected, because it has not answered a ping
 
 
-async def test_a_poll_that_is_cut_closes_the_session() -> None:
+async def test_a_cut_poll_closes_the_session() -> None:
     async with echo() as place, polling(place) as client:
         waiting = asyncio.create_task(client.get())
         await asyncio.sleep(0.05)
@@ -248,7 +248,7 @@ async def test_a_poll_that_is_cut_closes_the_session() -> None:
         assert (await client.get())[0] == 400
 
 
-async def test_an_upgraded_client_goes_on_after_its_first_heartbeat() -> None:
+async def test_an_upgraded_client_continues_after_its_first_heartbeat() -> None:
     async with echo(PATIENT) as place, upgraded(place) as client:
         assert await client.read() == "2"
         await client.send("3", "4a")

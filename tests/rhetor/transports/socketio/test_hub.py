@@ -100,7 +100,7 @@ async def test_wrong_tokens_are_limited(tmp_path: Path) -> None:
         assert "sid" in await talker.connect({"token": TOKEN})
 
 
-async def test_other_namespaces_are_refused(tmp_path: Path) -> None:
+async def test_other_namespaces_are_rejected(tmp_path: Path) -> None:
     async with served(tmp_path) as home, connecting(home) as talker:
         refused = '44/custom,{"message":"Invalid namespace"}'
         await talker.engine.send("40/custom,")
@@ -136,7 +136,7 @@ async def test_an_error_is_the_value_of_the_acknowledgement(tmp_path: Path) -> N
         assert (await talker.request("dance"))["code"] == "malformed"
 
 
-async def test_an_error_that_nobody_waits_for_is_sent_as_an_event(tmp_path: Path) -> None:
+async def test_an_error_of_a_request_without_acknowledgement_is_sent_as_an_event(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking(home) as talker:
         await talker.engine.send('42["send",{"session_id":"s_unknown","content":"hi"}]', '42["dance"]')
         name, error = await talker.until(lambda name, _: name.startswith("claude-error"))
@@ -176,7 +176,7 @@ async def test_a_permission_is_answered_once(tmp_path: Path) -> None:
         assert tools == ["running", "denied", "denied"]
 
 
-async def test_a_client_that_comes_back_with_its_cursors_gets_what_it_missed(tmp_path: Path) -> None:
+async def test_a_client_that_reconnects_with_its_cursors_gets_missed_events(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session = await created(home)
         async with talking(home) as talker:
@@ -233,7 +233,7 @@ async def test_a_subscription_whose_session_is_restored_ends_with_an_error(tmp_p
         )
 
 
-async def test_nothing_follows_the_end_of_a_subscription(tmp_path: Path) -> None:
+async def test_no_event_follows_the_end_of_a_subscription(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking(home) as talker:
         session, other = await created(home), await created(home)
         for each in (session, other):
@@ -254,7 +254,7 @@ async def test_a_second_subscription_of_a_session_replaces_the_first(tmp_path: P
         assert [name for name, _ in events] == [f"claude-complete:{session}"]
 
 
-async def test_a_session_is_followed_by_its_name(tmp_path: Path) -> None:
+async def test_a_session_can_be_followed_by_name(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking(home) as talker:
         session = await created(home, name="work")
         answer = await talker.request("subscribe", session_id="work", events=["claude-complete"])

@@ -39,7 +39,7 @@ async def test_a_client_connects_to_namespaces_and_gets_its_own_answers(transpor
 
 
 @pytest.mark.parametrize("transport", ["websocket", "upgrade"])
-async def test_attachments_return_behind_their_packet(transport: str) -> None:
+async def test_attachments_return_after_their_packet(transport: str) -> None:
     async with echo() as place, TRANSPORTS[transport](place) as client:
         await client.send("40")
         assert str(await client.receive()).startswith("40")
@@ -57,7 +57,7 @@ async def test_attachments_are_base64_when_polling() -> None:
         assert found[1:] == ['42["auth",{}]', '451-["message-back",{"_placeholder":true,"num":0}]', "bAQID"]
 
 
-async def test_an_unknown_namespace_is_refused_and_the_connection_stays() -> None:
+async def test_an_unknown_namespace_is_rejected_and_the_connection_stays_open() -> None:
     async with echo() as place, on_websocket(place) as client:
         await client.send("40/random")
         assert await client.receive() == '44/random,{"message":"Invalid namespace"}'
@@ -95,7 +95,7 @@ async def test_the_first_packet_must_be_a_connect(packet: str | bytes) -> None:
         assert await client.closed() == (1002, "malformed")
 
 
-async def test_a_client_may_leave_a_namespace_and_come_back() -> None:
+async def test_a_client_can_leave_a_namespace_and_join_it_again() -> None:
     async with echo() as place, on_websocket(place) as client:
         await client.send("40", "41", "40")
         assert [str(await client.receive())[:2] for _ in range(4)] == ["40", "42", "40", "42"]

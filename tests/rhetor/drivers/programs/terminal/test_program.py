@@ -223,7 +223,7 @@ async def test_a_turn_waits_for_a_silent_command_and_has_only_its_output(program
             assert (said.json["response"], said.json["finish_reason"]) == (answer, "stop"), text
 
 
-async def test_lines_that_are_pasted_into_gdb_are_commands_of_their_own() -> None:
+async def test_lines_pasted_into_gdb_are_separate_commands() -> None:
     async with with_programs() as home:
         await home.announce("p", needs("gdb"), "-q", "-nx", kind="terminal")
         assert (await home.say("p", "print 1\nprint 2")).json["response"] == "$1 = 1\n$2 = 2\n"
@@ -239,11 +239,11 @@ async def test_a_message_to_vim_is_a_command_unless_text_is_inserted() -> None:
         assert (await home.status("p"))["screen"][:4] == [":a", "  :b", "", "~"]
 
 
-# asks one question after the other
+# asks several questions in a row
 ASKS_TWO = "print('hello', input('name? '), input('age? ')); input('more? ')"
 
 
-async def test_the_questions_between_lines_of_a_message_have_lines_of_their_own() -> None:
+async def test_questions_between_the_lines_of_a_message_are_on_separate_lines() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, ASKS_TWO, kind="terminal")
         assert (await home.say("p", "me\n7")).json["response"] == "age?\nhello me 7\nmore?"

@@ -29,7 +29,7 @@ def D(code: int) -> bytes:
     return b"\x1b]133;D;%d\x07" % code
 
 
-# a line editor draws what was typed and room for its menu, goes back up, and does so once more at Enter
+# a line editor draws the typed text and space for its menu, moves back up, and redraws both at Enter
 DRAWN_TWICE = (
     b"\x1b[11DIn [1]: 1+1" + b"\r\r\n" * 9 + b" \x1b[9A\x1b[10C\x1b[11D\x1b[JIn [1]: 1+1\x1b[11D\r\r\n\x1b[J"
     b"Out[1]: 2\r\n\r\nIn [2]: \x1b[8D" + b"In [2]: " + b"\r\r\n" * 5 + b" \x08\x1b[5A\x1b[8C"
@@ -189,13 +189,13 @@ def test_a_late_echo_is_left_out_of_the_answer() -> None:
     assert turn.ended and turn.ended.kind == "prompt"
 
 
-def test_a_prompt_for_more_after_an_echo_that_came_late_ends_the_turn() -> None:
+def test_a_continuation_prompt_after_a_late_echo_ends_the_turn() -> None:
     turn = TerminalTurn(b"{", prompt="> ", echoed=False)
     assert text_of(turn, [(0.0, b"{\r\n..... ")], after="polls") == ""
     assert turn.ended and turn.ended.kind == "prompt"
 
 
-def test_an_answer_that_ends_the_message_is_no_echo_of_a_line_that_wrapped() -> None:
+def test_an_answer_equal_to_the_end_of_the_message_is_not_its_echo() -> None:
     screen = Screen(24, 80)
     assert (
         text_of(TerminalTurn(b"say two", prompt="> ", screen=screen), [(0.0, b"two\r\n")], screen) == "two\n"
@@ -252,7 +252,7 @@ def test_the_answer_of_a_full_screen_program_is_what_is_new_on_its_screen() -> N
     assert turn.last_output and turn.last_output < 5.2
 
 
-def test_a_line_of_a_full_screen_that_is_a_part_of_the_message_is_in_the_answer() -> None:
+def test_a_line_of_a_full_screen_that_repeats_the_message_is_in_the_answer() -> None:
     screen = Screen(4, 60)
     screen.feed(b"\x1b[?1049h" + drawn("a file"))
     turn = TerminalTurn(b"/golf hotel", screen=screen)
@@ -272,7 +272,7 @@ def test_the_status_on_the_bottom_row_of_a_full_screen_is_not_in_the_answer() ->
     assert text_of(turn, [(0.1, b"\x1b[2;1H\x1b[Kone            12,3-5")], screen) == "one"
 
 
-def test_what_a_full_screen_program_shows_before_enter_is_in_the_answer() -> None:
+def test_text_that_a_full_screen_program_shows_before_enter_is_in_the_answer() -> None:
     screen = Screen(4, 40)
     screen.feed(b"\x1b[?1049h" + drawn("a list", "> "))
     before = screen.text()
@@ -428,7 +428,7 @@ def test_a_plain_echo_is_recognized_in_any_chunking(text: str, places: list[int]
         ("hello world", "│ hello │\r\n│ world │".encode(), True),
         ("hello world", b"\x1b[5;3Hhello\x1b[6;3Hworld", True),
         ("a\nb\nc\nd", b"[Pasted text #1 +4 lines]", True),
-        ("/a b\n/c", b"\r/ \x08a\x08a b\r\x1b[K\x1b[1;1Htext\r\n:\r\x1b[K/\x1b[Kc", True),  # as `less` does
+        ("/a b\n/c", b"\r/ \x08a\x08a b\r\x1b[K\x1b[1;1Htext\r\n:\r\x1b[K/\x1b[Kc", True),  # like `less`
         ("/a b\n/c", b"\r/ \x08a\x08a b\r\x1b[K\x1b[1;1Htext\r\n:\r\x1b[K/\x1b[K", False),
         ("short", b"[Pasted text #1 +4 lines]", False),
         ("the quick brown fox jumps over", b"the quick bro\x1b[2;1Hbrown fox jum\x1b[3;1Hjumps over", True),
