@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
-import select
 import stat
 import struct
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
 
 from . import system
+from .sources import ITSELF, PIPE, TIME, memory, source_of, watched_by
 
 WAITS = b"waits"  # nothing but input can wake it
 POLLS = b"polls"  # it takes input, but a time limit or another thread of its own may come first
@@ -22,18 +23,20 @@ NO = b"no"  # it takes no input
 UNKNOWN = b""
 
 _TTY = os.makedev(5, 0)  # /dev/tty, which is the program's terminal for all of its processes
-_FOREVER = 1 << 31  # from here on, a limit in milliseconds is negative
-_SET_BYTES = 1 << 13
-_BUSY, _ASLEEP, _OTHER = b"busy", b"asleep", b"other"
+_LONG = 3600  # seconds: so late, no work begins that belongs to a message (asyncio and trio wait a day)
+_GO_MONITOR = (60, 0)  # seconds, nanoseconds: how long the monitor thread of an idle Go program sleeps
+_RELATIVE, _COMMAND, _REALTIME = 0, 0x7F, 0x100  # futex(2): FUTEX_WAIT, and parts of its operation
+_BUSY, _ASLEEP, _BLOCKED, _OTHER = b"busy", b"asleep", b"blocked", b"other"
 
 # system calls by number (unistd.h)
 _X86_64 = {
     0: "read", 19: "read", 7: "poll", 271: "ppoll", 23: "select", 270: "select",
     232: "epoll", 281: "epoll", 441: "epoll2", 202: "futex", 128: "signals", 426: "ring",
+    1: "pipe", 20: "pipe", 61: "child", 247: "child",
 }  # fmt: skip
 _GENERIC = {
     63: "read", 65: "read", 73: "ppoll", 72: "select", 22: "epoll", 441: "epoll2", 98: "futex",
-    137: "signals", 426: "ring",
+    137: "signals", 426: "ring", 64: "pipe", 66: "pipe", 260: "child", 95: "child",
 }  # fmt: skip
 _CALLS = {"x86_64": _X86_64, "aarch64": _GENERIC, "riscv64": _GENERIC}.get(platform.machine(), {})
 
@@ -50,34 +53,50 @@ def input_of(fd: int) -> IsInput:
 
 def reader(group: int, is_input: IsInput) -> bytes:
     """Return what the processes of the group do about input: the first of WAITS, POLLS, SHARES, UNKNOWN and
-    NO that is true of one of them."""
-    first = _process(group, is_input)
-    if first in (WAITS, POLLS, SHARES):  # usually the leader says it; checking all processes takes a while
-        return first
-    found = {first, *(_process(pid, is_input) for pid in system.members(group) if pid != group)}
-    return next((kind for kind in (WAITS, POLLS, SHARES, UNKNOWN) if kind in found), NO)
+    NO that is true of one of them. If one waits, and another one is working on what it may have passed on
+    (as in `cat | sort`), the answer is POLLS."""
+    doing = {pid: _threads(pid, is_input) for pid in system.members(group)}
+    found = {pid: _process(threads) for pid, threads in doing.items()}
+    kind = next((kind for kind in (WAITS, POLLS, SHARES, UNKNOWN) if kind in found.values()), NO)
+    if kind is WAITS and any(
+        found[pid] is NO and not {_BUSY, _OTHER}.isdisjoint(threads) and _is_fed(pid, is_input)
+        for pid, threads in doing.items()
+    ):
+        return POLLS
+    return kind
 
 
-def _process(pid: int, is_input: IsInput) -> bytes:
+def _threads(pid: int, is_input: IsInput) -> list[bytes]:
+    """Return what each thread of the process does."""
     try:
-        threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 (as in system.py)
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 (as in system.py)
     except OSError:
-        return NO
-    doing = {thread: _thread(pid, thread, is_input) for thread in threads}
-    for kind in (WAITS, POLLS, SHARES):
-        if kind in doing.values():
-            break
-    else:
-        return UNKNOWN if UNKNOWN in doing.values() else NO
-    if kind is not WAITS:
-        return kind
-    others = [doing[thread] for thread in threads if thread != pid]
-    return WAITS if doing.get(pid) is WAITS and all(one is _ASLEEP for one in others) else POLLS
+        return []
+    return [_thread(pid, int(thread), is_input) for thread in threads]
+
+
+def _process(threads: Sequence[bytes]) -> bytes:
+    """Return what a process does about input. It waits if one thread does, and no other can be woken before
+    that one."""
+    if WAITS in threads:
+        return WAITS if set(threads) <= {WAITS, _ASLEEP} else POLLS
+    return next((kind for kind in (POLLS, SHARES, UNKNOWN) if kind in threads), NO)
+
+
+def _is_fed(pid: int, is_input: IsInput) -> bool:
+    """Return whether the stdin of the process is a pipe other than the program's."""
+    try:
+        file = os.stat(f"/proc/{pid}/fd/0")  # noqa: PTH116
+    except OSError:
+        return False
+    return stat.S_ISFIFO(file.st_mode) and not is_input(file)
 
 
 def _thread(pid: int, thread: int, is_input: IsInput) -> bytes:
     fields = system.stat_fields(thread)
-    if not fields or fields[0] not in (b"S", b"D"):
+    if not fields or fields[0] in (b"Z", b"X"):
+        return _ASLEEP  # it has ended
+    if fields[0] not in (b"S", b"D"):
         return _BUSY
     call = system.read(f"/proc/{pid}/task/{thread}/syscall").split()
     if not call or not _CALLS:
@@ -110,57 +129,45 @@ def _by_kernel_function(pid: int, thread: int) -> bytes:
 
 
 def _asleep_in(pid: int, name: str, arguments: list[int], is_input: IsInput) -> bytes:
-    if name == "read":
-        return WAITS if _is_input(pid, arguments[0], is_input) else _OTHER
     if name == "ring":
         return SHARES  # its requests cannot be seen
+    if name in ("pipe", "child"):
+        return _BLOCKED
     if name in ("futex", "signals"):
-        limit = arguments[3] if name == "futex" else arguments[2]
-        return _OTHER if limit else _ASLEEP
-    if name not in ("poll", "ppoll", "select", "epoll", "epoll2"):
+        return _OTHER if _is_limited(pid, name, arguments) else _ASLEEP
+    if name == "read":
+        return _waiting_for(pid, [arguments[0]], False, is_input)
+    if name in ("poll", "ppoll", "select", "epoll", "epoll2"):
+        watched = watched_by(pid, name, arguments)
+        return _waiting_for(pid, watched, _is_limited(pid, name, arguments), is_input)
+    return _OTHER
+
+
+def _waiting_for(pid: int, fds: Sequence[int], limited: bool, is_input: IsInput) -> bytes:
+    """Return what a thread does that waits for these descriptors; `limited`: until a time, too."""
+    others = [fd for fd in fds if not _is_input(pid, fd, is_input)]
+    sources = {source_of(pid, fd) for fd in others}
+    if len(others) < len(fds):
+        if not sources <= {ITSELF, TIME}:
+            return SHARES
+        return POLLS if limited or TIME in sources else WAITS
+    if limited or not sources <= {ITSELF, PIPE}:
         return _OTHER
-    watched = set(_watched(pid, name, arguments))
-    limited = _is_limited(name, arguments)
-    if not any(_is_input(pid, fd, is_input) for fd in watched):
-        return _OTHER if limited else _ASLEEP
-    links = _links(pid)
-    kinds = {_kind(fd, links) for fd in watched if not _is_input(pid, fd, is_input)}
-    if SHARES in kinds:
-        return SHARES
-    return POLLS if limited or POLLS in kinds else WAITS
+    return _BLOCKED if PIPE in sources else _ASLEEP
 
 
-def _is_limited(name: str, arguments: list[int]) -> bool:
-    """Return whether the call ends at a time limit, too."""
-    if name in ("poll", "epoll"):
-        return arguments[2 if name == "poll" else 3] & 0xFFFFFFFF < _FOREVER
-    return bool(arguments[{"ppoll": 2, "select": 4, "epoll2": 3}[name]])
-
-
-def _watched(pid: int, name: str, arguments: list[int]) -> Iterator[int]:
-    """Yield the descriptors on which the call waits for input."""
-    if name in ("epoll", "epoll2"):
-        for line in system.read(f"/proc/{pid}/fdinfo/{arguments[0]}", 1 << 16).splitlines():
-            words = line.split()
-            if words[:1] == [b"tfd:"] and int(words[3], 16) & select.EPOLLIN:
-                yield int(words[1])
-    elif name == "select":
-        if arguments[1]:
-            bits = int.from_bytes(_memory(pid, arguments[1], (arguments[0] + 7) // 8), "little")
-            yield from (fd for fd in range(arguments[0]) if bits >> fd & 1)
-    else:
-        data = _memory(pid, arguments[0], 8 * arguments[1])
-        yield from (
-            fd for fd, events, _ in struct.iter_unpack("ihh", data) if fd >= 0 and events & select.POLLIN
-        )
-
-
-def _memory(pid: int, address: int, size: int) -> bytes:
-    file = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(file, min(size, _SET_BYTES), address)
-    finally:
-        os.close(file)
+def _is_limited(pid: int, name: str, arguments: list[int]) -> bool:
+    """Return whether the call ends at a time that matters, too."""
+    if name in ("poll", "epoll"):  # a negative number is no limit
+        return arguments[2 if name == "poll" else 3] & 0xFFFFFFFF < _LONG * 1000
+    place = arguments[{"ppoll": 2, "select": 4, "epoll2": 3, "futex": 3, "signals": 2}[name]]
+    if not place:
+        return False
+    limit: tuple[int, int] = struct.unpack("qq", memory(pid, place, 16))
+    if name == "futex" and arguments[1] & _COMMAND != _RELATIVE:
+        clock = time.CLOCK_REALTIME if arguments[1] & _REALTIME else time.CLOCK_MONOTONIC
+        return limit[0] - time.clock_gettime(clock) < _LONG
+    return limit[0] < _LONG and (name, limit) != ("futex", _GO_MONITOR)
 
 
 def _is_input(pid: int, fd: int, is_input: IsInput) -> bool:
@@ -168,25 +175,3 @@ def _is_input(pid: int, fd: int, is_input: IsInput) -> bool:
         return is_input(os.stat(f"/proc/{pid}/fd/{fd}"))  # noqa: PTH116
     except OSError:
         return False
-
-
-def _links(pid: int) -> dict[int, str]:
-    links = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
-        try:
-            links[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")  # noqa: PTH115
-        except OSError:
-            pass  # it was closed
-    return links
-
-
-def _kind(fd: int, links: dict[int, str]) -> bytes:
-    """Return whether a watched descriptor can only be woken by the process itself (WAITS), by time (POLLS),
-    or by others (SHARES)."""
-    link = links.get(fd, "")
-    if link == "anon_inode:[timerfd]":
-        return POLLS
-    if link.startswith("anon_inode:"):
-        return WAITS
-    own_pipe = link.startswith("pipe:") and list(links.values()).count(link) > 1
-    return WAITS if own_pipe or link == "/dev/null" else SHARES

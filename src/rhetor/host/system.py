@@ -8,6 +8,7 @@ import os
 _PDEATHSIG = 1
 _CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
+_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110
 
 HUB_LOCK, HOST_LOCK = "hub.pid", "host.log"  # files that a hub, and a host with its guard, keep locked
 
@@ -81,9 +82,25 @@ def _outlives_program(pid: int) -> bool:
 
 
 def members(group: int) -> list[int]:
-    """Return the processes of the process group."""
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208
-    return [pid for pid in pids if (fields := stat_fields(pid)) and int(fields[2]) == group]
+    """Return the processes of the process group that descend from this process."""
+    if not _LISTS_CHILDREN:
+        found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208
+    else:
+        found, layer = [], [os.getpid()]
+        while layer:
+            layer = [child for pid in layer for child in children(pid)]
+            found += layer
+    return [pid for pid in found if (fields := stat_fields(pid)) and int(fields[2]) == group]
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of the process, also those that are zombies."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+    except OSError:
+        return []
+    lists = [read(f"/proc/{pid}/task/{thread}/children", 1 << 16) for thread in threads]
+    return [int(child) for found in lists for child in found.split()]
 
 
 def stat_fields(pid: int) -> list[bytes]:
