@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 
 MASK = "[masked]"
 LEAST = 8  # characters; a shorter value could be a part of ordinary text
+LEAST_BEGUN = 4  # the beginning of a secret, with stars after it
+STAR = "*"  # a host replaces a secret with as many, because offsets in its spool must stay valid
 _NAMES = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]{1,19}|[A-Z]{1,19}|\S*\s[\S\s]*|[/~].*")
 
@@ -63,9 +65,16 @@ class MaskedText:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._held = ""
+        self._begun = ""  # the beginning of a secret for which the mask was returned already
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
 
     def feed(self, text: str) -> str:
-        whole = self._secrets.mask(self._held + text)
+        whole = self._secrets.mask(self._held + self._without_rest(text))
+        if STAR in text:
+            whole = self._without_starred(whole)
         cut = len(whole) - _beginning(whole, self._secrets.texts)
         self._held = whole[cut:]
         return whole[:cut]
@@ -75,6 +84,42 @@ class MaskedText:
         held, self._held = self._held, ""
         return held
 
+    def settle(self) -> str:
+        """Return what stands for the text that is held back, because nothing has followed for a while. If it
+        is long enough to give a secret away, that is the mask, and the rest of the secret is removed when it
+        comes."""
+        held = self.finish()
+        if len(held) < LEAST:
+            return held
+        self._begun = held
+        return MASK
+
+    def _without_rest(self, text: str) -> str:
+        """Return the text without the rest of a secret that was masked when its beginning was returned."""
+        begun, self._begun = self._begun, ""
+        if not begun:
+            return text
+        whole = begun + text
+        for secret in self._secrets.texts:
+            matched = _matched(whole, 0, secret)
+            if matched == len(secret):
+                return whole[matched:]
+            if matched == len(whole):
+                self._begun = whole
+                return ""
+        return text
+
+    def _without_starred(self, text: str) -> str:
+        """Mask the secrets of which a host has replaced the rest, after it had passed on the beginning."""
+        for secret in self._secrets.texts:
+            at = text.find(secret[:LEAST_BEGUN])
+            while at >= 0:
+                end = at + _matched(text, at, secret)
+                if end - at == len(secret):
+                    text = text[:at] + MASK + text[end:]
+                at = text.find(secret[:LEAST_BEGUN], at + 1)
+        return text
+
 
 def _beginning(text: str, secrets: Iterable[str]) -> int:
     """Return how many characters at the end of the text may be the beginning of a secret."""
@@ -82,8 +127,20 @@ def _beginning(text: str, secrets: Iterable[str]) -> int:
     for secret in secrets:
         at = text.find(secret[0], max(len(text) - len(secret) + 1, 0))
         while at >= 0:
-            if secret.startswith(text[at:]):
+            if at + _matched(text, at, secret) == len(text):
                 longest = max(longest, len(text) - at)
                 break
             at = text.find(secret[0], at + 1)
     return longest
+
+
+def _matched(text: str, at: int, secret: str) -> int:
+    """Return how many characters of the text from `at` on are the secret, or its beginning and then stars."""
+    length = 0
+    while length < len(secret) and text[at + length : at + length + 1] == secret[length]:
+        length += 1
+    if length < LEAST_BEGUN:
+        return length
+    while length < len(secret) and text[at + length : at + length + 1] == STAR:
+        length += 1
+    return length

@@ -30,6 +30,7 @@ from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
 
 from .late import add_late, last_answered, write_late
+from .masking import masked
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -106,7 +107,8 @@ async def _read(state: State, instance: ProgramInstance) -> None:
         # late text may be of a turn under an earlier hub, or with an earlier process of the conversation
         before = await last_answered(state, instance.entry.session_id)
         instance.last_turn = instance.last_turn or before
-        async with aclosing(instance.running.unprompted()) as output:
+        unprompted = instance.running.unprompted()
+        async with aclosing(unprompted), aclosing(masked(unprompted, state.secrets)) as output:
             async for spooled in output:
                 line = _last_line(line, spooled)
                 await _store(state, instance, spooled)

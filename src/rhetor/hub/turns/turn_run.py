@@ -16,9 +16,9 @@ from rhetor.drivers.base import Leavable
 from rhetor.errors import ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
+from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
-from .masking import MaskedOutputs
 from .pending import PendingRequests
 from .unstored import Unstored, joined
 

@@ -12,7 +12,7 @@ from rhetor.drivers.programs.host import hosts
 from tests.rhetor.drivers.programs.host.broken_host import FailingLink
 from tests.rhetor.drivers.programs.host.hosting import PYTHON, alive
 from tests.scale import FULL
-from tests.served import with_programs
+from tests.served import PROGRAM_ENVIRONMENT, with_programs
 
 pytestmark = pytest.mark.anyio
 
@@ -158,3 +158,52 @@ async def test_a_turn_fails_with_the_reason_if_the_programs_output_cannot_be_rea
         await home.seen(session, lambda payload: isinstance(payload, ev.PeerLost))
         assert (await home.status("p"))["status"] == "gone"
         assert not alive(pid)
+
+
+@pytest.mark.parametrize("pause", [0.2, 1.5])
+async def test_a_key_that_is_printed_in_pieces_between_turns_is_masked(pause: float) -> None:
+    key = "sk-CANARY-1234567890"
+    says = (
+        "import os, sys, time\n"
+        f"os.write(1, b'key: {key[:10]}')\ntime.sleep({pause})\nos.write(1, b'{key[10:]}!\\n')\n"
+        "sys.stdin.read()"
+    )
+    async with with_programs() as home:
+        home.hub.state.secrets.add([key])
+        # the host knows the key too, and replaces it once it is whole
+        env = {**PROGRAM_ENVIRONMENT, "MY_API_KEY": key}
+        await home.announce("p", *PYTHON, says, env=env)
+        session = await home.standing("p")
+        seen = await home.seen(session, lambda payload: "!" in getattr(payload, "text", ""))
+        said = "".join(payload.text for payload in seen if isinstance(payload, ev.OutputDelta))
+        assert said == "key: [masked]!\n"
+
+
+READS_WITH_ASYNCIO = """
+import asyncio, sys
+async def main():
+    reader = asyncio.StreamReader()
+    connected = lambda: asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(connected, sys.stdin)
+    while line := await reader.readline():
+        await asyncio.to_thread(print, "heard", line.decode(), end="", flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_reads_with_asyncio_ends_its_answers_for_certain() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, READS_WITH_ASYNCIO)
+        for text in ("a", "b"):
+            said = (await home.say("p", text)).json
+            assert (said["response"], said["finish_reason"]) == (f"heard {text}\n", "stop")
+
+
+async def test_a_pipeline_has_not_answered_while_a_part_of_it_works() -> None:
+    works = "import sys, time\nfor line in sys.stdin: time.sleep(1); print('heard', line, end='', flush=True)"
+    argv = ("sh", "-c", 'cat | "$0" -I -S -c "$1"', sys.executable, works)
+    async with with_programs() as home:
+        await home.announce("p", *argv)
+        for text in ("a", "b"):
+            said = (await home.say("p", text)).json
+            assert (said["response"], said["finish_reason"]) == (f"heard {text}\n", "stop")
