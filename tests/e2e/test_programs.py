@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aish.attachable import window
+from tests.aish.scripted import Shell
 from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
@@ -321,3 +323,35 @@ def test_the_name_of_a_program_ignores_case_everywhere(machine: Machine) -> None
         taken = machine.run("ci-tool", "-n", name, "--", "cat")
         assert taken.returncode in (1, 2) and name.lower() in taken.stderr.lower()
     assert machine.run("tools", "terminate", "BOX").returncode == 0
+
+
+def test_what_a_program_prints_unasked_is_shown_at_its_prompt_or_with_the_next_message(
+    machine: Machine, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    os.mkfifo(go)
+
+    def prints_later(text: str) -> None:
+        ran = machine.run("box", f"(read x <{go}; echo {text}) &", "-x")
+        assert ran.returncode == 0, ran.stderr
+
+    wrapped(machine, "terminal", "box", "dash")
+    prints_later("late")
+    go.write_text("go\n")
+    deadline = time.monotonic() + SECONDS
+    while "late\n" not in output_of(machine, "box"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for err in ("late\n", ""):
+        ran = machine.run("box", "echo three", "-x")
+        assert (ran.returncode, ran.stdout[:6], ran.stderr) == (0, "three\n", err)
+    prints_later("again")
+    shell = Shell(machine.folder, tmp_path)
+    shell.environment = machine.environment
+    with window(shell, "-x", "-i", "box") as shown:
+        shown.wait_for("box>")
+        go.write_text("go\n")
+        shown.wait_for("again")
+        shown.press(b"echo four\r")
+        shown.wait_for("lfour\n")
+        assert shown.screen.count("again\n") == 1

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EXIT_WORDS = ("exit", "quit")
+_PROGRAMS = ("terminal", "tool")  # kinds of peers
+_WRAPPED = ("terminal", "stdio")  # drivers
 
 
 @contextmanager
-def open_prompt(words: "frozenset[str]" = frozenset()) -> "Iterator[tuple[Editor, Hub]]":
+def open_prompt(
+    words: "frozenset[str]" = frozenset(), *, follows: "tuple[str, str] | None" = None
+) -> "Iterator[tuple[Editor, Hub]]":
     """Open a prompt: yield an editor for the user's lines and a hub for their messages.
 
-    On a terminal, permission requests of all peers are shown above the input line, Tab completes `words` and
-    the names of peers, and answers survive a restart of the hub.
+    On a terminal, permission requests of all peers are shown above the input line, and what a program prints
+    unasked in the session `follows`, after a cursor. Tab completes `words` and the names of peers, and
+    answers survive a restart of the hub.
     """
     editor = make_editor()
     if not editor.is_interactive:
@@ -35,9 +40,24 @@ def open_prompt(words: "frozenset[str]" = frozenset()) -> "Iterator[tuple[Editor
     with Background() as background:
         hub = ResumingHub(background)
         notices = PermissionNotices(background, hub.home)
+        if follows:
+            from aish.terminal.unasked_notices import UnaskedNotices
+
+            UnaskedNotices(background, hub.home, *follows)
+            hub.unasked_after = int(follows[1].rpartition(":")[2])
         if isinstance(editor, LineEditor):
             editor.words = lambda: words | notices.names()
         yield editor, hub
+
+
+def _session_of(peer: str) -> "tuple[str, str] | None":
+    """Return the session of a wrapped program, in which its output between turns is logged too, and its
+    cursor; None if the peer is something else, or is not running."""
+    found = Hub().ask("GET", f"/api/v2/ai/{quote(peer)}/status")
+    if found.get("driver") not in _WRAPPED or not (session_id := found.get("session_id")):
+        return None
+    cursor = Hub().ask("GET", f"/api/v2/sessions/{quote(session_id)}").get("cursor")
+    return (session_id, cursor) if cursor else None
 
 
 def run_conversation(peer: str, options: Options) -> int:
@@ -47,12 +67,14 @@ def run_conversation(peer: str, options: Options) -> int:
     Raises:
         Failure: the peer is unknown, or the hub cannot be reached.
     """
-    peer = str(Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")["id"])
-    if options.context_window is None:
+    found = Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")
+    peer = str(found["id"])
+    session = _session_of(peer) if found.get("kind") in _PROGRAMS else None
+    if options.context_window is None and session is None:  # a wrapped program keeps its own context
         options = Options(context_window=DEFAULT_WINDOW).over(options)
     if not options.quiet:
         say(f"Connected to {peer}. Type 'exit' to end session.")
-    with open_prompt() as (editor, hub):
+    with open_prompt(follows=session) as (editor, hub):
         while True:
             try:
                 line = editor.read(f"{peer}> ", whole=True)

@@ -26,7 +26,10 @@ _ENDS = {"turn.failed": "", "turn.cancelled": "cancelled", "turn.interrupted": "
 
 class ResumingHub(Hub):
     """A `Hub` whose streams continue after a restart of the hub. Their connection is opened with the first
-    stream, and runs in `background`."""
+    stream, and runs in `background`. `unasked_after`: if it is set, the prompt shows at once what the program
+    prints unasked after that event."""
+
+    unasked_after: int | None = None
 
     def __init__(self, background: "Background", home: str | None = None) -> None:
         super().__init__(home)
@@ -45,7 +48,7 @@ class ResumingHub(Hub):
         assert self._client is not None
         is_turn = path.endswith(_STREAM)
         stream = headers["x-session-id" if is_turn else "x-plan-id"]
-        follow = self._client.follow(stream, headers["x-cursor"])
+        follow = self._client.follow(stream, headers.get("x-unasked-after", headers["x-cursor"]))
         turn = headers["x-turn-id"] if is_turn else None
         return ResumingStream(self, follow, headers, turn, as_frames=is_turn and not accept)
 
@@ -97,7 +100,7 @@ class ResumingStream:
         self._follow = follow
         self._turn = turn
         self._as_frames = as_frames
-        self._prev = int(headers["x-cursor"].rpartition(":")[2])
+        self._prev = self._before = int(headers["x-cursor"].rpartition(":")[2])
         self._shown = 0
 
     def close(self) -> None:
@@ -107,7 +110,7 @@ class ResumingStream:
         """Yield the data of each event. The iterator does not end; the caller stops after the last event."""
         while True:
             for event in self._hub.wait(self._next_events()):
-                if self._turn is None or event.turn_id == self._turn:
+                if self._turn is None or event.turn_id == self._turn or self._is_unasked(event):
                     yield from map(encode, self._frames(event) if self._as_frames else [self._raw(event)])
 
     async def _next_events(self) -> "list[live.Event]":
@@ -116,6 +119,14 @@ class ResumingStream:
         while self._follow.buffered:
             events.append(await anext(self._follow))
         return events
+
+    def _is_unasked(self, event: "live.Event") -> bool:
+        """Whether a program printed this unasked before the turn, and no prompt has shown it."""
+        shown_after = self._hub.unasked_after
+        last = self._before if shown_after is None else min(self._before, shown_after)
+        if event.turn_id or event.seq > last or not self._as_frames:
+            return False
+        return event.type == "output.delta" and event.data.get("channel") == "unsolicited"
 
     def _raw(self, event: "live.Event") -> "dict[str, Any]":
         names = (

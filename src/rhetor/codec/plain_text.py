@@ -45,7 +45,7 @@ class PlainText:
 
     def __init__(self, columns: int | None = None) -> None:
         self._tokenizer = Tokenizer()
-        self._columns = columns
+        self.columns = columns
         self._cells: list[str] = []  # one per column; the second column of a wide character is ""
         self._at = 0
         self._wraps = False  # the last column was just written, and the cursor is still on it
@@ -54,6 +54,11 @@ class PlainText:
     def line(self) -> str:
         """The text of the incomplete line."""
         return "".join(self._cells)
+
+    @property
+    def before_cursor(self) -> str:
+        """The text of the incomplete line up to the cursor."""
+        return "".join(self._cells[: self._at])
 
     @property
     def at_end(self) -> bool:
@@ -95,7 +100,7 @@ class PlainText:
             self._cells.extend(" " * (at - len(self._cells)))
         self._cells[at : at + len(cells)] = cells
         self._at = at + len(cells)
-        self._wraps = bool(self._columns and cells and self._at % self._columns == 0)
+        self._wraps = bool(self.columns and cells and self._at % self.columns == 0)
 
     def _control(self, char: str) -> str:
         if char in "\n\v\f":
@@ -111,17 +116,17 @@ class PlainText:
         return ""
 
     def _line_feed(self) -> str:
-        columns = self._columns
+        columns = self.columns
         if columns and self._row_start() + columns < len(self._cells) and not self._wraps:
             self._at += columns  # move down within a line that has several rows
             return ""
         return self._over()
 
     def _row_start(self) -> int:
-        if not self._columns:
+        if not self.columns:
             return 0
         at = self._at - 1 if self._wraps else self._at
-        return at - at % self._columns
+        return at - at % self.columns
 
     def _sequence(self, final: str, number: int) -> None:
         count = min(number or 1, 4096)
@@ -135,11 +140,11 @@ class PlainText:
             self._at += count
         elif final == "G":
             self._at = self._row_start() + count - 1
-        elif final == "A" and self._columns:
-            self._at = max(self._at - count * self._columns, self._at % self._columns)
-        elif final == "B" and self._columns:
-            below = max(len(self._cells) - 1 - self._row_start(), 0) // self._columns
-            self._at += min(count, below) * self._columns
+        elif final == "A" and self.columns:
+            self._at = max(self._at - count * self.columns, self._at % self.columns)
+        elif final == "B" and self.columns:
+            below = max(len(self._cells) - 1 - self._row_start(), 0) // self.columns
+            self._at += min(count, below) * self.columns
         elif final == "P":
             del self._cells[self._at : self._at + count]
         elif final == "@":

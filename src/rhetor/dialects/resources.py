@@ -108,10 +108,16 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def status(
-    peer: Peer, instance_view: InstanceView, ended: Exit | None, running: int, waiting: int
+    peer: Peer,
+    instance_view: InstanceView,
+    ended: Exit | None,
+    running: int,
+    waiting: int,
+    session_id: str | None = None,
 ) -> dict[str, Any]:
     """Return the status of a peer's program, and the evidence for it.
 
+    `session_id`: the caller's session in which the program's output between turns is logged, if there is one.
     `ended`: how the program ended, if it did. `running`: how many of the peer's turns are running. `waiting`:
     how many accepted messages have not started a turn yet.
     """
@@ -134,6 +140,7 @@ def status(
         "dialog": dialog,
         "running": running,
         "waiting": waiting,
+        "session_id": session_id,
     }
 
 

@@ -29,20 +29,28 @@ def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
 
 class SseTurn(msgspec.Struct):
     """One turn of a specialist. Its end is the last frame. `prev`: the number of the last frame that the
-    client has, 0 for none."""
+    client has, 0 for none. `unasked_to`: the number of the last event before the turn; output before it that
+    came unasked is shown too."""
 
     specialist_id: str
     turn_id: str
     prev: int = 0
     is_over: bool = False
+    unasked_to: int = 0
 
     def encode(self, record: Record) -> bytes:
-        if record.turn_id != self.turn_id:
+        if record.turn_id != self.turn_id and not self._is_unasked(record):
             return b""
         frame = sse(record, self.specialist_id, self.prev)
         self.is_over = self.is_over or record.type in TURN_ENDS
         self.prev = record.seq if frame else self.prev
         return frame or b""
+
+    def _is_unasked(self, record: Record) -> bool:
+        if record.turn_id or record.seq > self.unasked_to or record.type != ev.OutputDelta.type:
+            return False
+        payload = record.event.payload
+        return isinstance(payload, ev.OutputDelta) and payload.channel == "unsolicited"
 
 
 def _start_of_frame(record: Record, body: dict[str, Any]) -> bytes:

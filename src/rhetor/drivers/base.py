@@ -183,6 +183,11 @@ class RunningProgram(Protocol):
         ...
 
     @property
+    def is_viewed(self) -> bool:
+        """Whether a client's terminal shows what the program prints."""
+        ...
+
+    @property
     def capabilities(self) -> Mapping[str, float]:
         """The capabilities that the program itself declares, each with a score from 0 to 1."""
         ...

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from rhetor.domain.event import Cause, Payload, PermissionAnswered, ToolReturned
+from rhetor.domain.event import Cause, Payload, PermissionAnswered, Position, ToolReturned
 from rhetor.domain.output import Late
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import ProgramStatus
@@ -116,8 +116,9 @@ class ProgramInstance:
     `abandoned_turn`: the program's last turn, if it ended without an answer. The program may report the
     usage of that turn later. `last_turn`: the conversation's last turn that ended. `late`: text that arrived
     after the end of `late_turn` and is not part of its answer yet, each with whether it is in the log.
-    `silent_since`: when its host process was found not to answer, Unix time in milliseconds; None while it
-    answers.
+    `asked`: it has had a message. `unshown`: the position before the first output that came unasked after
+    that, and that nobody has seen; None if there is none. `silent_since`: when its host process was found not
+    to answer, Unix time in milliseconds; None while it answers.
     """
 
     entry: ProgramRow
@@ -129,6 +130,8 @@ class ProgramInstance:
     last_turn: EndedTurn | None = None
     late: list[tuple[Late, bool]] = field(default_factory=list)
     late_turn: EndedTurn | None = None
+    asked: bool = False
+    unshown: Position | None = None
     silent_since: int | None = None
 
     @property

@@ -88,6 +88,10 @@ class HostedProgram(ABC):
         return self._status
 
     @property
+    def is_viewed(self) -> bool:
+        return False
+
+    @property
     def capabilities(self) -> Mapping[str, float]:
         return {}
 

@@ -129,6 +129,8 @@ class StdioProgram(HostedProgram):
         while self.ended is None:
             host = await self.link.status()
             if self._readiness.reads(host.reader, clock() - began):
+                if rest := _unasked(plain(decoder.finish())):
+                    yield Spooled(self.source, self.feed.offset, tuple(rest))
                 return
             if clock() - began > BUSY_SECONDS:
                 raise ProgramBlocked(f"{self.peer.name} is busy: it reads no input")

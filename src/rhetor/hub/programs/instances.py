@@ -18,6 +18,7 @@ from rhetor.domain.event import (
     OutputDelta,
     OutputPartial,
     PeerStatusChanged,
+    Position,
     UsageReported,
 )
 from rhetor.domain.output import Late, Output, Record, Remembered, Spooled, Text, Usage
@@ -126,12 +127,25 @@ async def _store(state: State, instance: ProgramInstance, spooled: Spooled) -> N
     rows = [memory_row(instance.entry.key, memory, state.ids.now()) for memory in memories[-1:]]
     if drafts or rows:
         sources = [SourceOffset(spooled.source, spooled.offset)]
-        await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
+        done = await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
+        if instance.asked and instance.unshown is None and not instance.running.is_viewed:
+            said = any(isinstance(o, Text) and o.channel == "unsolicited" for o in spooled.outputs)
+            instance.unshown = Position(done.epoch, done.first - 1) if said else None
     for output in spooled.outputs:
         if isinstance(output, Late):
             add_late(state, instance, output, logged=True)
     if spooled.source == instance.running.source:
         await instance.running.acknowledge(spooled.offset)
+
+
+def take_unshown(state: State, session_id: str, before: Position) -> Position | None:
+    """Return the position before the output that a program printed unasked in this session since its last
+    message, and that nobody has seen; None if there is none. Afterwards, it counts as seen."""
+    for instance in state.instances.values():
+        if instance.entry.session_id == session_id:
+            found, instance.unshown = instance.unshown, None
+            return found if found and found.epoch == before.epoch and found.seq < before.seq else None
+    return None
 
 
 async def _record_end(state: State, instance: ProgramInstance, line: str) -> None:

@@ -79,4 +79,5 @@ async def _conversation(state: State, peer: Peer, pending: PendingRequests) -> C
     instance = await instance_for(state, peer, pending.owner, session_id)
     pending.instance = instance.entry.key
     instance.abandoned_turn = None
+    instance.asked = True
     return instance.running.conversation()

@@ -12,7 +12,7 @@ from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import ProgramStatus
-from rhetor.hub.programs.instances import instances_of, reports
+from rhetor.hub.programs.instances import instances_of, reports, take_unshown
 from rhetor.hub.programs.status import look_at_hosts, running_turns, status_of, visible_to
 from rhetor.hub.sessions import sessions
 from rhetor.hub.sessions.send import Accepted
@@ -98,6 +98,8 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
     if call.prefers_not_to_wait:
         place = {"ai": accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
         applied = {**headers, "preference-applied": "respond-async"}
+        if unshown := take_unshown(call.hub.state, accepted.session_id, accepted.after):
+            applied["x-unasked-after"] = str(unshown)
         return json_response({**place, "cursor": str(accepted.after)}, applied, status=202)
     waiting = call.hub.state.presence.waiting_for_end(accepted.session_id)
     with waiting, disconnect.while_connected(call.scope):

@@ -55,7 +55,9 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
     seen = visible_to(call.who, how)
     place = resources.InstanceView(instance.running.pid if instance else None, seen)
-    return resources.status(peer, place, gone[0] if gone and not instance else None, running, waiting)
+    ended = gone[0] if gone and not instance else None
+    own = instance.entry.session_id if instance and instance.entry.owner == call.who.subject else None
+    return resources.status(peer, place, ended, running, waiting, None if call.who.is_agent else own)
 
 
 async def wait(call: Call, body: WaitBody) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rhetor.errors import PositionLost, RhetorError, ShuttingDown
 from rhetor.hub.fanout.presence import Reader
 from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.hub import Hub
+from rhetor.hub.programs.instances import take_unshown
 from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Head
 
@@ -144,9 +145,11 @@ def error_frame(error: RhetorError) -> bytes:
 
 
 def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
-    """Stream the turn of an accepted message up to its end, as `content` events, then `done` or `error`."""
-    view = specialist.SseTurn(accepted.peer, accepted.turn_id)
-    return EventStream(hub, accepted.session_id, accepted.after, view, headers)
+    """Stream the turn of an accepted message up to its end, as `content` events, then `done` or `error`. What
+    the peer's program printed unasked before the turn, and nobody has seen, comes first."""
+    unshown = take_unshown(hub.state, accepted.session_id, accepted.after)
+    view = specialist.SseTurn(accepted.peer, accepted.turn_id, unasked_to=accepted.after.seq)
+    return EventStream(hub, accepted.session_id, unshown or accepted.after, view, headers)
 
 
 def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:

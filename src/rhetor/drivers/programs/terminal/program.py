@@ -54,7 +54,9 @@ _READERS = {
     "shares": "it takes input, and waits for something else too",
     "no": "it does not wait for input",
 }
-_MARK = re.compile(rb"\x1b\]133;([ABCD])")
+HELD_BYTES = 64 << 10  # output after the last newline that a later hub would read again
+_MARK = re.compile(rb"\x1b\]133;([ABCD])([^\x07\x1b]{0,64})(?:\x07|\x1b\\)")
+_MARK_BYTES = 80
 
 
 class TerminalProgram(HostedProgram):
@@ -69,6 +71,12 @@ class TerminalProgram(HostedProgram):
         self._unread = bytearray()
         self._edge = b""
         self._mark = b""
+        self._marks_begin = True
+        self._unasked = Unasked(None)
+        self._in_turn = False
+        self._answered = False  # a message, so that its prompt is not in `_unasked`
+        self._known_prompt = ""
+        self._whole = self.feed.offset  # after the last newline between turns
         self._heard: float | None = None
         self._turn_since: float | None = None
         self._readiness = Readiness()
@@ -80,39 +88,51 @@ class TerminalProgram(HostedProgram):
         """Whether the program has marked a prompt or a command."""
         return bool(self._mark)
 
+    @property
+    def is_viewed(self) -> bool:
+        return self._audience is not None and bool(self._audience.clients())
+
+    @property
+    def _marks_commands(self) -> bool:
+        """Whether the next command will be marked from its beginning to its end."""
+        return self.marks and self._marks_begin and not self._in_command
+
     async def listen(self) -> AsyncGenerator[Spooled, None]:
         due: float | None = clock()  # the current status is not known yet
-        unasked = Unasked(self._screen.cols if self._screen else None)
         while self.ended is None:
             item = await self.feed.next_unclaimed(due)
             if isinstance(item, Chunk):
                 due = clock() + DRAW_SECONDS
-                yield self._spooled(unasked.feed(item.data), "unsolicited")
+                yield self._unsolicited(self._unasked.lines())
             elif item is None:
                 if self.feed.must_yield:
                     return
                 due = await self._look_around()
             elif isinstance(item, Exited | HostLost):
+                yield self._spooled(self._unasked.finish(), "unsolicited")
                 self.note_end(item)
+
+    def _unsolicited(self, text: str) -> Spooled:
+        """Return text between turns. Another hub reads a line again that is not complete yet."""
+        offset = max(self._whole, self.feed.offset - HELD_BYTES)
+        return Spooled(self.source, offset, (Text(text, "unsolicited"),) if text else ())
 
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         self.unsent = True
         screen = await self.drawn()
-        unasked = Unasked(screen.cols)
-        host, said = await self._until_ready(screen, unasked)
-        if said:
-            yield self._spooled(said, "unsolicited")
+        host = await self._until_ready(screen)
+        yield self._unsolicited(self._unasked.lines())
         prompt = self._prompt(screen, host.reader)
         before = screen.text() if screen.alternate else None
         pastes = takes_paste(host.foreground_name, screen)
         if note := await self._settle_pending(message, screen):
             yield Text(note, "stderr")
         if not message.execute:
-            await MessageInput(self, screen, pastes).type(message.content)
+            yield await self._typed(message.content, MessageInput(self, screen, pastes), host)
             self._pending = message.content
             yield Done("typed")
             return
-        marks = self.marks and not self._in_command
+        marks = self._marks_commands
         by_line = takes_lines(host.foreground_name, screen)
         lines = message.content.split("\n") if by_line else [message.content]
         for line in lines[:-1]:
@@ -127,7 +147,7 @@ class TerminalProgram(HostedProgram):
             if last and not last.endswith("\n"):
                 yield self._spooled("\n")  # the line was typed behind a question
         if message.content:
-            await MessageInput(self, screen, pastes).type(lines[-1])
+            yield await self._typed(lines[-1], MessageInput(self, screen, pastes), host)
         screen = await self.drawn()
         typed, self._pending = lines[-1] or self._pending, ""
         turn = TerminalTurn(typed.encode(), marks, prompt=prompt, screen=screen, before=before)
@@ -135,7 +155,18 @@ class TerminalProgram(HostedProgram):
         self.unsent = False
         async for spooled in self._answer(turn, screen, (ends or ENTER).encode(), "keys"):
             yield spooled
+        self._known_prompt = prompt or ""
         yield Done(turn.finish_reason)
+
+    async def _typed(self, text: str, typing: MessageInput, host: HostStatus) -> Spooled:
+        """Type a text, and return what the program printed meanwhile besides its echo."""
+        line = self._unasked.line
+        if line and not (like_prompt(line) or not self._answered):
+            line = self._known_prompt if line.startswith(self._known_prompt) else ""
+        await typing.type(text)
+        besides = self._unasked.besides(text, line, exact=host.canonical and host.echo)
+        self._whole = self.feed.offset
+        return self._spooled(besides, "unsolicited")
 
     async def _settle_pending(self, message: Prompt, screen: Screen) -> str:
         """Prevent that the message joins text that was typed before and not run. Return a note on what was
@@ -175,6 +206,7 @@ class TerminalProgram(HostedProgram):
         await self.link.write(keys, kind)
         self._turn_since = heard = clock()
         turn.started(heard)
+        self._in_turn = True
         try:
             while turn.ended is None:
                 item = await self.feed.next(turn.due)
@@ -185,7 +217,7 @@ class TerminalProgram(HostedProgram):
                         await self._look_around()
                 elif isinstance(item, Chunk):
                     heard = clock()
-                    if not self.marks or b"\x1b" in item.data or screen.alternate:
+                    if not self._in_command or b"\x1b" in item.data or screen.alternate:
                         await self.drawn()  # plain lines between marks need no screen
                     text = turn.received(item.data, heard)
                 elif isinstance(item, Exited | HostLost):
@@ -198,21 +230,30 @@ class TerminalProgram(HostedProgram):
                 yield self._spooled(text)
         finally:
             self._turn_since = None
+            self._listen_again(turn, screen)
         if self.ended_badly():
             raise self.failure()
+
+    def _listen_again(self, turn: TerminalTurn, screen: Screen) -> None:
+        """Collect what is printed after a turn. It belongs to no message."""
+        self._in_turn, self._answered, self._whole = False, True, self.feed.offset
+        ended_by_mark = turn.ended is not None and turn.ended.kind == "mark"
+        self._unasked = Unasked(screen.cols, turn.tokenizer, after_command=ended_by_mark)
+        for token in turn.rest:
+            self._unasked.take(token)
 
     def _spooled(self, text: str, channel: Channel = "answer") -> Spooled:
         return Spooled(self.source, self.feed.offset, (Text(text, channel),) if text else ())
 
-    async def _until_ready(self, screen: Screen, unasked: Unasked) -> tuple[HostStatus, str]:
+    async def _until_ready(self, screen: Screen) -> HostStatus:
         """Wait until a message may be typed: the program takes input, asks no question, and another user's
-        command has finished. Return the status of the host, and the lines that were printed meanwhile.
+        command has finished. Return the status of the host.
 
         Raises:
             ProgramBlocked: the program asks a question, or takes no input for too long.
             ProgramEnded: the program has ended.
         """
-        began, said = clock(), ""
+        began = clock()
         while True:
             host = await self.link.status()
             dialog = _as_told(dialog_on(screen.text(), screen.cursor))
@@ -227,13 +268,13 @@ class TerminalProgram(HostedProgram):
                     hint=f"answer it there: aish tools attach {self.peer.name}",
                 )
             if host.head <= self.feed.offset and self._readiness.ready(self._moment(host, screen, began)):
-                return host, said
+                return host
             if clock() > began + BUSY_SECONDS:
                 raise ProgramBlocked(
                     f"{self.peer.name} is busy: {host.foreground_name or 'a command'} takes no input",
                     hint=f"look at its screen: aish tools attach {self.peer.name}",
                 )
-            said += unasked.feed(await self._hear_until(clock() + LOOK_SECONDS))
+            await self._hear_until(clock() + LOOK_SECONDS)
 
     def _moment(self, host: HostStatus, screen: Screen, began: float) -> Moment:
         now = clock()
@@ -246,8 +287,8 @@ class TerminalProgram(HostedProgram):
             waited=now - began,
         )
 
-    async def _hear_until(self, due: float) -> bytes:
-        """Wait for the next output, at most until `due`, draw it and return it.
+    async def _hear_until(self, due: float) -> None:
+        """Wait for the next output, at most until `due`, and draw it.
 
         Raises:
             ProgramEnded: the program has ended.
@@ -257,7 +298,6 @@ class TerminalProgram(HostedProgram):
             self.note_end(item)
             raise self.failure()
         await self.drawn()
-        return item.data if isinstance(item, Chunk) else b""
 
     async def inspect(self) -> ProgramStatus:
         screen = await self.drawn()
@@ -348,6 +388,7 @@ class TerminalProgram(HostedProgram):
     async def _resize(self, size: Size) -> None:
         if self._screen is not None:
             self._screen.resize(*size)
+            self._unasked.resize(size[1])
         try:
             await self.link.resize(*size)
         except (HostLost, HostSilent, ProgramOver):
@@ -372,7 +413,7 @@ class TerminalProgram(HostedProgram):
         signs = Signs(
             dialog=found,
             prompt=self._prompt(screen),
-            marks=self.marks,
+            marks=self.marks and self._marks_begin,
             in_command=self._in_command,
             quiet_for=None if self._heard is None else now - self._heard,
             turn_for=None if self._turn_since is None else now - self._turn_since,
@@ -408,14 +449,21 @@ class TerminalProgram(HostedProgram):
         if len(self._unread) > UNREAD_BYTES:
             del self._unread[: len(self._unread) - UNREAD_BYTES]
         self._note_marks(data)
+        if not self._in_turn:
+            self._unasked.feed(data)
+            if b"\n" in data:
+                self._whole = self.feed.offset - (len(data) - data.rindex(b"\n") - 1)
 
     def _note_marks(self, data: bytes) -> None:
-        if b"\x1b" in data or self._edge:
-            found = _MARK.findall(self._edge + data)
-            if found:
-                self._mark = found[-1]
-            tail = (self._edge + data)[-7:]
-            self._edge = tail[tail.rfind(b"\x1b") :] if b"\x1b" in tail else b""
+        if b"\x1b" not in data and not self._edge:
+            return
+        whole, seen = self._edge + data, 0
+        for found in _MARK.finditer(whole):
+            self._mark, seen = found[1], found.end()
+            if self._mark == b"A":
+                self._marks_begin = b"unmarked" not in found[2]
+        rest = whole[max(seen, len(whole) - _MARK_BYTES) :]
+        self._edge = rest[rest.find(b"\x1b") :] if b"\x1b" in rest else b""
 
 
 def _text_of(spooled: Spooled) -> str:

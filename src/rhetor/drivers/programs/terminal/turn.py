@@ -63,6 +63,9 @@ class TerminalTurn:
         self.taken = 0
         """Bytes of the output that this turn received, up to and including the piece that ended it."""
         self.last_output: float | None = None
+        self.rest: list[Token] = []
+        """What followed the mark that ended the turn, in the same piece."""
+        self.tokenizer = Tokenizer()
         self._typed = typed.decode("utf-8", "replace")
         self._marks = marks
         self._prompt = prompt or None
@@ -70,7 +73,6 @@ class TerminalTurn:
         self._quiet = quiet
         self._waited = waited
         self._looks = sorted({min(waited, SETTLE), waited, *LOOKS})
-        self._tokenizer = Tokenizer()
         self._plain = PlainText(screen.cols if screen else None)
         self._echo = Typed(self._typed, prompt, echoed=echoed, columns=self._columns)
         self._command: PlainText | None = None  # between the marks C and D
@@ -122,9 +124,11 @@ class TerminalTurn:
         self.taken += len(data)
         self.last_output = now
         text = ""
-        for token in self._tokenizer.feed(data):
+        tokens = self.tokenizer.feed(data)
+        for index, token in enumerate(tokens):
             text += self._take(token)
             if self._mark and self._mark.kind == "D" and not self._echo.several:
+                self.rest = tokens[index + 1 :]
                 return text + self._end(self._by_mark())
         self._plan(now)
         return text

@@ -16,7 +16,8 @@ class Dialog(Struct):
 
 
 class ProgramStatus(Struct):
-    """The status of a peer, and the evidence for it. `screen`: the lines of its terminal, if it has one."""
+    """The status of a peer, and the evidence for it. `screen`: the lines of its terminal, if it has one.
+    `session_id`: your session in which the output of its program between turns is logged."""
 
     name: str
     kind: str
@@ -32,6 +33,7 @@ class ProgramStatus(Struct):
     dialog: Dialog | None
     running: int
     waiting: int
+    session_id: str | None
 
 
 class Ended(Struct):
