@@ -217,7 +217,7 @@ class TerminalProgram(HostedProgram):
                         await self._look_around()
                 elif isinstance(item, Chunk):
                     heard = clock()
-                    if not self._in_command or b"\x1b" in item.data or screen.alternate:
+                    if not self.marks or b"\x1b" in item.data or screen.alternate:
                         await self.drawn()  # plain lines between marks need no screen
                     text = turn.received(item.data, heard)
                 elif isinstance(item, Exited | HostLost):

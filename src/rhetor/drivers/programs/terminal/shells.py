@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -24,6 +25,16 @@ _PYTHON_TAKES_ARGUMENT: Final = ("-W", "-X")
 # letters of options with which Python reads no start-up file or shows no prompt
 _PYTHON_LEAVES: Final = set("cmEIhVx?")
 _ZSH_FILES: Final = (".zshenv", ".zprofile", ".zshrc", ".zlogin")
+_SHELLS: Final = frozenset(("bash", "zsh", "sh", "dash", "ash", "ksh", "mksh", "fish"))
+# options with which a shell still has its prompt
+_SHELL_OPTIONS: Final = frozenset(
+    (
+        *("-i", "-l", "-f", "-r", "--login", "--interactive", "--norc", "--noprofile", "--noediting"),
+        *("--posix", "--restricted"),
+    )
+)
+# evaluated before each prompt; what `set -x` writes about it would count as output of the command
+_STUB: Final = 'case $- in *x*) { eval "$__rhetor_hook"; } 2>/dev/null;; *) eval "$__rhetor_hook";; esac'
 
 
 class Prepared(NamedTuple):
@@ -43,25 +54,59 @@ class Prepared(NamedTuple):
 def prepared(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared:
     """Return what to start so that bash, zsh or Python marks its commands.
 
-    Other programs are started unchanged, and so are these if they are not interactive (a script, `-c`).
-    `folder`: the absolute path of the folder for the files.
+    Shells that are started inside a shell mark theirs too: bash by PROMPT_COMMAND, dash by ENV, zsh by a
+    function. Other programs are started unchanged, and so are these if they are not interactive (a script,
+    `-c`). `folder`: the absolute path of the folder for the files.
     """
     name = PurePosixPath(argv[0]).name.lstrip("-") if argv else ""
+    done: Prepared | None = None
+    if name in _SHELLS:
+        done = _shell(name, argv, env, folder)
+    elif _PYTHON.match(name):
+        done = _python(argv, env, folder)
+    return done or Prepared(tuple(argv), dict(env), {})
+
+
+def _shell(name: str, argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
+    is_nested = "__rhetor_hook" in env  # its hub was started from inside a wrapped shell
+    files = _files("" if is_nested else env.get("ENV", ""), folder)
+    env = {**env, **_inherited(env, folder)}
     done: Prepared | None = None
     if name == "bash":
         done = _bash(argv, env, folder)
     elif name == "zsh":
         done = _zsh(argv, env, folder)
-    elif _PYTHON.match(name):
-        done = _python(argv, env, folder)
-    return done or Prepared(tuple(argv), dict(env), {})
+    if done is None and _SHELL_OPTIONS.issuperset(argv[1:]):
+        done = Prepared(tuple(argv), env, {})
+    return done and done._replace(files=files)
+
+
+def _inherited(env: Mapping[str, str], folder: str) -> dict[str, str]:
+    """Return the variables by which the shells inside a shell mark their commands."""
+    own = env.get("PROMPT_COMMAND", "").replace(_STUB, ":")
+    return {
+        "PROMPT_COMMAND": f"{_STUB}\n{own}" if own else _STUB,
+        "__rhetor_hook": _without_comments(_shipped("bash_prompt.sh", folder)),
+        "ENV": f"{folder}/shrc",
+    }
+
+
+def _files(own: str, folder: str) -> dict[str, str]:
+    """Return the start-up files of all shells. `own`: the user's ENV."""
+    zsh = {name: _shipped(f"zsh{name}", folder) for name in _ZSH_FILES}
+    return {
+        "bashrc": _shipped("bashrc.sh", folder),
+        "shrc": _shipped("shrc.sh", folder).replace("@OWN@", shlex.quote(own)),
+        "zsh_function": _shipped("zsh_function.sh", folder),
+        **zsh,
+    }
 
 
 def _bash(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
     """Give bash an `--rcfile` of ours, which reads the user's.
 
     A login shell reads no rcfile, so bash is started as a plain one, and our file reads the profile. With
-    `--norc`, bash is started unchanged, because with a file of ours it would read the system's too.
+    `--norc`, bash gets no file of ours, because then it would read the system's too.
     """
     rest, sources = list(argv[1:]), "bashrc"
     kept: list[str] = []
@@ -81,7 +126,7 @@ def _bash(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared 
     rc = f"{folder}/bashrc"
     program = [argv[0].lstrip("-"), "--rcfile", rc, *kept]
     reads = {"RHETOR_BASH_READS": sources, "RHETOR_BASH_RC": own}
-    return Prepared(tuple(program), {**env, **reads}, {"bashrc": _shipped("bashrc.sh")})
+    return Prepared(tuple(program), {**env, **reads}, {})
 
 
 def _zsh(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
@@ -89,7 +134,7 @@ def _zsh(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared |
     if any(word not in ("-i", "-l", "--login", "--interactive") for word in argv[1:]):
         return None
     own = {"ZDOTDIR": folder, "RHETOR_ZDOTDIR": env.get("ZDOTDIR", ""), "RHETOR_ZSH_FOLDER": folder}
-    return Prepared(tuple(argv), {**env, **own}, {name: _shipped(f"zsh{name}") for name in _ZSH_FILES})
+    return Prepared(tuple(argv), {**env, **own}, {})
 
 
 def _python(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepared | None:
@@ -102,11 +147,20 @@ def _python(argv: Sequence[str], env: Mapping[str, str], folder: str) -> Prepare
             return None
     shim = f"{folder}/python_startup.py"
     own = {"PYTHONSTARTUP": shim, "RHETOR_PYTHONSTARTUP": env.get("PYTHONSTARTUP", "")}
-    return Prepared(tuple(argv), {**env, **own}, {"python_startup.py": _shipped("python_startup.txt")})
+    return Prepared(
+        tuple(argv), {**env, **own}, {"python_startup.py": _shipped("python_startup.txt", folder)}
+    )
 
 
-def _shipped(name: str) -> str:
-    return resources.files("rhetor.drivers.programs.terminal").joinpath("startup", name).read_text("utf-8")
+def _shipped(name: str, folder: str) -> str:
+    """Return one of our start-up files. In it, `@FOLDER@` and `@STUB@` are replaced."""
+    text = resources.files("rhetor.drivers.programs.terminal").joinpath("startup", name).read_text("utf-8")
+    return text.replace("@FOLDER@", shlex.quote(folder)).replace("@STUB@", shlex.quote(_STUB))
+
+
+def _without_comments(code: str) -> str:
+    """Return the code without its comments, which a shell may be set not to understand."""
+    return "".join([line for line in code.splitlines(keepends=True) if not line.lstrip().startswith("#")])
 
 
 def _is_plain_option(word: str) -> bool:

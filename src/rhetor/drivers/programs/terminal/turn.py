@@ -32,6 +32,7 @@ WORKING: Final = 5.0  # seconds without a change that end a turn while the scree
 PLACED: Final = 3  # from this many placing sequences in a turn on, the program counts as full-screen
 PLACED_BEFORE: Final = 24  # the same before the turn; ordinary programs clear their screen now and then
 MAX_GIVEN: Final = 2000
+MAX_ECHO: Final = 1 << 16  # characters that may be the echo of a text, more than its own
 
 
 class TerminalTurn:
@@ -188,7 +189,10 @@ class TerminalTurn:
         rest = "".join([line for line in lines.splitlines(keepends=True) if not self._echo.is_echo(line)])
         if not self._marks:
             return self._given(rest)
-        self._echo.keep(rest)
+        self._echo.kept += rest
+        if len(self._echo.kept) > len(self._typed) + MAX_ECHO:  # too much for an echo
+            self._marks, rest, self._echo.kept = False, self._echo.kept, ""
+            return self._given(rest)
         return ""
 
     def _marked(self, mark: Mark) -> str:
@@ -198,6 +202,9 @@ class TerminalTurn:
         elif mark.kind == "D" and self._command is not None:
             text = self._given(_unpadded(self._command.finish()))
             self._command = None
+        elif mark.kind == "D" and not self._marks and not self._said:
+            line = self._plain.finish()  # only the prompt is marked, so this is the end of the output
+            text = "" if self._echo.is_echo(line) else self._given(_unpadded(line))
         if mark.kind in "CD":
             self._mark = mark
         return text

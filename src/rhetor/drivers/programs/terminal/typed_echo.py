@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from rhetor.drivers.programs.terminal.dialogs import same_prompt
-
-MAX_KEPT: Final = 1 << 20
 
 
 class Typed:
@@ -22,7 +18,7 @@ class Typed:
         lines = [line.strip() for line in text.splitlines()] or [""]
         self.several = len(lines) > 1
         self.kept = ""
-        """Lines that may turn out to be the answer (at most 1 Mi characters)."""
+        """Lines that may turn out to be the answer."""
         self._expected = [lines[-1]] if echoed else lines
         self._redrawn = lines if echoed and self.several else []
         self._only_first = echoed
@@ -65,9 +61,6 @@ class Typed:
         if self._over or not text:
             return False
         return any(wanted and self._shows(text, wanted) for wanted in self._redrawn or self._expected)
-
-    def keep(self, text: str) -> None:
-        self.kept += text[: MAX_KEPT - len(self.kept)]
 
     def _shows(self, text: str, wanted: str) -> bool:
         return text == wanted or self._behind_prompt(text, wanted)

@@ -160,10 +160,10 @@ def test_python_without_a_startup_file_shows_no_trace_of_the_hubs(home: Path, fi
         ["bash", "-c", "true"],
         ["bash", "script.sh"],
         ["bash", "-s"],
-        ["bash", "--posix"],
-        ["bash", "--norc"],
-        ["zsh", "-f"],
+        ["bash", "--version"],
         ["zsh", "script"],
+        ["sh", "script"],
+        ["dash", "-c", "true"],
         ["python3", "-c", "1"],
         ["python3", "-ic", "1"],
         ["python3", "-m", "http.server"],
@@ -175,8 +175,6 @@ def test_python_without_a_startup_file_shows_no_trace_of_the_hubs(home: Path, fi
         ["python3", "-X", "dev", "script.py"],
         ["python3", "--version"],
         ["python2.7"],
-        ["sh"],
-        ["dash"],
         ["vim"],
         ["bash-like"],
         [],
@@ -185,6 +183,20 @@ def test_python_without_a_startup_file_shows_no_trace_of_the_hubs(home: Path, fi
 def test_a_command_that_is_not_interactive_is_not_changed(argv: list[str]) -> None:
     env = {"HOME": "/h", "PYTHONSTARTUP": "/own.py"}
     assert prepared(argv, env, "/f") == Prepared(tuple(argv), env, {})
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["sh"], ["dash"], ["bash", "--norc"], ["bash", "--posix"], ["zsh", "-f"], ["ksh"], ["fish"]],
+    ids=" ".join,
+)
+def test_the_environment_of_a_shell_makes_the_shells_inside_it_mark_their_commands(argv: list[str]) -> None:
+    start = prepared(argv, {"HOME": "/h", "PROMPT_COMMAND": "theirs"}, "/f")
+    assert start.argv == tuple(argv) and "shrc" in start.files
+    assert start.env["ENV"] == "/f/shrc" and start.env["PROMPT_COMMAND"].endswith("\ntheirs")
+    again = prepared(argv, start.env, "/g")  # a hub that was started inside it
+    assert again.env["PROMPT_COMMAND"].count("eval") == start.env["PROMPT_COMMAND"].count("eval")
+    assert "/f/" not in "".join([*again.files.values(), *again.env.values()])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-# Start-up of a wrapped bash: the user's own files, then marks around prompts and commands (OSC 133).
+# Start-up of a wrapped bash: the user's own files, then marks around prompts and commands (see bash_prompt.sh).
 case $RHETOR_BASH_READS in
 profile)
   [ -r /etc/profile ] && . /etc/profile
@@ -16,22 +16,20 @@ bashrc)
 esac
 unset RHETOR_BASH_READS RHETOR_BASH_RC
 
-# sets $? to the status of the user's command again, for the user's own prompt commands
-__rhetor_status() { return "$1"; }
-__rhetor_prompt() {
-  local code=$? each
-  builtin printf '\033]133;D;%s\007' "$code"
-  for each in "${__rhetor_user_prompt[@]}"; do
-    __rhetor_status "$code"
-    builtin eval "$each"
-  done
-  case $PS1 in
-  *'133;A'*) ;;
-  *) PS1='\[\033]133;A\007\]'"$PS1"'\[\033]133;B\007\]' ;;
-  esac
-  __rhetor_status "$code"
-}
-__rhetor_user_prompt=("${PROMPT_COMMAND[@]}")
+case ${PROMPT_COMMAND[*]} in
+*'eval "$__rhetor_hook"'*) ;;
+*)
+  # the user's files replace PROMPT_COMMAND, which they would do in a shell inside this one too
+  function bash {
+    if [ $# -eq 0 ] && [ -t 0 ] && [ -r @FOLDER@/bashrc ]; then
+      RHETOR_BASH_READS=bashrc RHETOR_BASH_RC='~/.bashrc' command bash --rcfile @FOLDER@/bashrc
+    else
+      command bash "$@"
+    fi
+  }
+  ;;
+esac
+__rhetor_stub=@STUB@
+__rhetor_user_prompt=("${PROMPT_COMMAND[@]//"$__rhetor_stub"/:}")
 unset PROMPT_COMMAND
-PROMPT_COMMAND=__rhetor_prompt
-PS0='\033]133;C\007'"$PS0"
+export PROMPT_COMMAND=$__rhetor_stub

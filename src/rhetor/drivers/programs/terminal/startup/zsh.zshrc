@@ -4,6 +4,7 @@ ZDOTDIR=${RHETOR_ZDOTDIR:-$HOME}
 [[ -r $ZDOTDIR/.zshrc ]] && . "$ZDOTDIR/.zshrc"
 if [[ $ZDOTDIR == $HOME ]]; then unset ZDOTDIR; fi
 unset RHETOR_ZDOTDIR RHETOR_ZSH_FOLDER
+alias zsh >/dev/null 2>&1 || . @FOLDER@/zsh_function
 
 # the mark that zsh shows for a missing newline would count as output of the command
 PROMPT_EOL_MARK=''
