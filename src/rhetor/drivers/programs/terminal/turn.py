@@ -76,6 +76,9 @@ class TerminalTurn:
         self._looks = sorted({min(waited, SETTLE), waited, *LOOKS})
         self._plain = PlainText(screen.cols if screen else None)
         self._echo = Typed(self._typed, prompt, echoed=echoed, columns=self._columns)
+        # a line editor may draw several lines again before it closes
+        self._redraws = bool(screen and screen.bracketed_paste) and self._echo.several
+        self._redrawn = ""
         self._command: PlainText | None = None  # between the marks C and D
         self._mark: Mark | None = None
         self._said = False
@@ -153,6 +156,8 @@ class TerminalTurn:
     def _take(self, token: Token) -> str:
         if mark := mark_of(token):
             return self._marked(mark)
+        if self._redraws and isinstance(token, Csi) and _closes_editor(token):
+            self._forget_redrawn()
         self._modes.take(token)
         if self._modes.alternate_screen:
             return ""
@@ -164,6 +169,12 @@ class TerminalTurn:
             del self._reserved[-up:]
         lines = self._unreserved(self._plain.take(token))
         return "" if self._said else self._unmarked(lines)
+
+    def _forget_redrawn(self) -> None:
+        """Note that the line editor has closed: what was drawn since Enter is the typed text."""
+        self._echo.accepted(passed=bool(self._redrawn))
+        self._redraws, self._redrawn, self._reserved = False, "", []
+        self._plain.finish()
 
     def _unreserved(self, line: str) -> str:
         """Return lines that cannot be rewritten any more. Some line editors draw blank lines below their
@@ -186,6 +197,9 @@ class TerminalTurn:
         If the program marks its commands, the lines are kept back: they are echo too, unless the command
         turns out not to have been run (a syntax error), so that it has no begin mark.
         """
+        if self._redraws:
+            self._redrawn += lines
+            return ""
         rest = "".join([line for line in lines.splitlines(keepends=True) if not self._echo.is_echo(line)])
         if not self._marks:
             return self._given(rest)
@@ -313,7 +327,8 @@ class TerminalTurn:
             return "" if self._is_prompt(evidence, line) else _unpadded(line)
         if self._said:
             return ""
-        rest = self._unmarked("".join(self._reserved))
+        self._redraws = False
+        rest = self._unmarked(self._redrawn + "".join(self._reserved))
         line = self._plain.finish()
         line = "" if evidence.kind == "mark" or self._is_prompt(evidence, line) else line
         rest += "" if self._echo.is_echo(line) else _unpadded(line)
@@ -324,6 +339,10 @@ class TerminalTurn:
         if evidence.kind == "prompt" and same_prompt(line, self._prompt or ""):
             return True
         return evidence.kind in ("prompt", "waits") and like_prompt(line) and not like_question(line)
+
+
+def _closes_editor(token: Csi) -> bool:
+    return (token.prefix, token.final) == ("?", "l") and 2004 in token.numbers()
 
 
 def _at(line: str) -> str:

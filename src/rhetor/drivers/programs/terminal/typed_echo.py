@@ -32,6 +32,12 @@ class Typed:
         """Whether a line has ended since Enter, so that the current line is not the typed one."""
         return self._lines > 0
 
+    def accepted(self, *, passed: bool) -> None:
+        """Note that a line editor has taken the text, so that no more echo follows but the end of its line.
+        `passed`: that end was seen, too."""
+        self._expected, self._redrawn, self._only_first = [], [], True
+        self._lines, self._over = int(passed), passed
+
     def is_echo(self, line: str) -> bool:
         """Return whether the line, which has ended or is the last one, only shows what was typed."""
         first, self._lines = self._lines == 0, self._lines + 1
