@@ -260,6 +260,9 @@ class Attachment:
             raise Failure(
                 f"{self._name}: {closed.reason or 'the hub rejects keys from this terminal'}", exits.DENIED
             )
+        if closed.reason == "host_silent":
+            hint = f"end both with: aish tools terminate {self._name} --force"
+            raise Failure(f"{self._name}: its host process does not answer", exits.UNREACHABLE, hint=hint)
         if closed.code not in _RECONNECT_CODES:
             raise Failure(f"the hub closed the connection to {self._name}: {closed}", exits.UNREACHABLE)
         self._socket = None

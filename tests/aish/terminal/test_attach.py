@@ -97,6 +97,14 @@ def test_a_lost_program_is_a_failure(aish: Shell, hub: ScriptedHub) -> None:
         assert shown.screen.endswith("\naish: lost the program box: its host was killed\n")
 
 
+def test_a_host_that_does_not_answer_ends_the_view_with_a_hint(aish: Shell, hub: ScriptedHub) -> None:
+    with attached(aish, hub) as (shown, view, _):
+        view.close(1011, "host_silent")
+        assert shown.wait_for_end() == 5
+        hint = "end both with: aish tools terminate box --force\n"
+        assert shown.screen.endswith(f"\naish: box: its host process does not answer\n{hint}")
+
+
 @pytest.mark.parametrize(
     ("refused", "code", "said"),
     [

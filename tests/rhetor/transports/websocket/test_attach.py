@@ -252,3 +252,35 @@ async def _flooded(terminal: Attached) -> None:
             item = await terminal.socket.recv()
             if isinstance(item, bytes) and b"flooded" in item:
                 terminal.screen.feed(item)
+
+
+async def test_a_program_whose_host_is_stopped_is_not_attached_to() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, TELLS, kind="terminal")
+        async with attached(home, "p") as before:
+            await before.until_shown("ready")
+        host = home.hub.state.instances["p"].running.host_pid
+        os.kill(host, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(8):
+                assert await refused(home, "p") == (504, "host_silent")
+        finally:
+            os.kill(host, signal.SIGCONT)
+        async with attached(home, "p") as after:
+            await after.until_shown("ready")
+
+
+async def test_a_terminal_is_told_that_the_host_of_its_program_does_not_answer() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, TELLS, kind="terminal")
+        async with attached(home, "p") as shown:
+            await shown.until_shown("ready")
+            host = home.hub.state.instances["p"].running.host_pid
+            os.kill(host, signal.SIGSTOP)
+            try:
+                await shown.socket.send(b"key")
+                async with asyncio.timeout(20):
+                    assert await shown.closed() == 1011
+                assert shown.socket.close_reason == "host_silent"
+            finally:
+                os.kill(host, signal.SIGCONT)

@@ -18,6 +18,7 @@ from rhetor.domain.event import Channel
 from rhetor.domain.output import Done, Plain, Spooled, Text
 from rhetor.domain.program import Dialog, ProgramStatus
 from rhetor.drivers.base import Prompt, Viewer
+from rhetor.drivers.programs.host.connection import answering
 from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramOver
 from rhetor.drivers.programs.host.values import Chunk, Exited, HostStatus, Reader
 from rhetor.drivers.programs.program import NO_ANSWER, HostedProgram, clock
@@ -46,6 +47,7 @@ ENTER = "\r"
 UNREAD_BYTES = 128 << 10  # kept until the screen is drawn; older output is dropped
 AT_ONCE_BYTES = 4 << 10  # more than this is drawn in a thread
 DRAW_SECONDS = 0.05
+ATTACH_SECONDS = 2.0  # for the host to answer a terminal that attaches
 SILENT_SECONDS = 1.0  # between two attempts to draw the screen if the host does not answer
 LINE_SECONDS = 0.02  # of silence, while a program waits for input, after which it has taken a line of several
 _READERS = {
@@ -313,6 +315,8 @@ class TerminalProgram(HostedProgram):
         return replace(self._status, reasons=tuple(reasons), screen=lines, dialog=self._dialog)
 
     async def view(self, *, sender: str, writes: bool) -> Viewer:
+        if not await self.answers(ATTACH_SECONDS):
+            raise HostSilent(self.link.host_id)
         screen = await self.drawn()
         audience = self._audience
         assert audience is not None
@@ -347,9 +351,11 @@ class TerminalProgram(HostedProgram):
             if self._screen is None:
                 host = await self.link.status()
                 size = (host.rows, host.cols)
-                self._screen = Screen(*size)
+                screen = Screen(*size)
+                await self._draw_again(screen)
+                self._screen = screen
+                self._unasked.resize(size[1])
                 self._audience = Audience(self.peer.name, self.pid, size, self._resize)
-                await self._draw_again(self._screen)
             while self._unread:
                 data, self._unread = bytes(self._unread), bytearray()
                 if len(data) > AT_ONCE_BYTES:
@@ -362,12 +368,16 @@ class TerminalProgram(HostedProgram):
         return screen
 
     async def _draw_again(self, screen: Screen) -> None:
-        """Draw the last output from before this hub began to read, as far as the spool still has it."""
+        """Draw the last output from before this hub began to read, as far as the spool still has it.
+
+        Raises:
+            HostSilent: the host does not answer.
+        """
         began = self.feed.offset - len(self._unread)
         at = max(began - UNREAD_BYTES, 0)
         if at == began:
             return
-        async with aclosing(self.link.read(at)) as items:
+        async with answering(self.link.host_id), aclosing(self.link.read(at)) as items:
             async for item in items:
                 if not isinstance(item, Chunk) or item.offset_after - len(item.data) >= began:
                     break

@@ -6,14 +6,22 @@ import asyncio
 import json
 import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rhetor.domain.event import OutputDelta
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.program import Program
+from rhetor.drivers.programs.host.failures import HostSilent
+from rhetor.drivers.programs.host.feed import Feed
+from rhetor.drivers.programs.host.link import HostLink
+from rhetor.drivers.programs.host.values import HostStatus
+from rhetor.drivers.programs.terminal.program import TerminalProgram
 from tests.needs import needs
-from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.rhetor.drivers.programs.host.hosting import PYTHON, hosting, linked, program, said
 from tests.served import SECONDS, Served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -307,3 +315,31 @@ async def test_a_program_that_is_silent_for_long_in_a_turn_is_stuck(monkeypatch:
         deleted = await home.ask("DELETE", "/api/v2/programs/p")
         assert deleted.status == 200
         assert (await turn).json["code"] == "program_ended"
+
+
+async def test_drawing_the_screen_again_after_a_restart_of_the_hub_has_a_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = HostLink.status
+
+    async def then_stops(link: HostLink) -> HostStatus:
+        told = await ask(link)
+        os.kill(link.identity.host_pid, signal.SIGSTOP)
+        return told
+
+    async with hosting(tmp_path) as hosts:
+        first = await hosts.start("a", program("sh", "-c", "echo drawn; cat", mode="pty"))
+        read = await said(first, b"drawn\r\n")
+        link = await linked(hosts, "a")
+        peer = Peer("p", PeerKind.TERMINAL, "terminal", program=Program(("sh",), "/"))
+        running = TerminalProgram(peer, link, Feed(link, len(read), None), "host:a", lambda _: None)
+        monkeypatch.setattr(HostLink, "status", then_stops)
+        try:
+            with pytest.raises(HostSilent):
+                async with asyncio.timeout(15):
+                    await running.drawn()
+        finally:
+            os.kill(link.identity.host_pid, signal.SIGCONT)
+        monkeypatch.undo()
+        assert (await running.drawn()).text()[0] == "drawn"
+        await running.feed.aclose()
