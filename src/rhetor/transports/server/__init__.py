@@ -11,8 +11,9 @@ uvicorn is pinned to one minor version, because this package uses undocumented p
 - `WebSocketsSansIOProtocol`, its connection and its buffers, in `websocket_protocol`: frames that are encoded
   once for many clients are written as they are, and the connection of a client that reads nothing is closed.
   If they change, `websocket/test_rpc.py`, `websocket/test_floods.py` and `server/test_disconnect.py` fail.
-- `Server.startup`, `shutdown` and `capture_signals`, in `server`: the store is closed after the last
-  connection. If they change, `tests/e2e/test_life.py` and `server/test_lifetime.py` fail.
+- `Server.startup`, `main_loop`, `on_tick`, `shutdown` and `capture_signals`, in `server`: the store is
+  closed after the last connection, and the hub ends as soon as it is told to. If they change,
+  `tests/e2e/test_life.py` and `server/test_lifetime.py` fail.
 
 Test paths without `tests/` are relative to `tests/rhetor/transports/`.
 """

@@ -9,7 +9,7 @@ import signal
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from .http_protocol import BoundedProtocol
 from .silent import TCP, AcceptedConnections
 
 GRACE_SECONDS = 3
+LOOK_SECONDS = 0.005  # between checks for the ends of connections, which nothing announces
+EACH_SECOND = 0  # the tick in which uvicorn updates the Date header
 # If the network to a client is cut, its connection ends at most this long after something was written to it
 # (an event stream's heartbeat, every 15 s), or after as long a silence (tcp(7)).
 UNACKNOWLEDGED_SECONDS = 20.0
@@ -116,6 +118,7 @@ class HubServer(uvicorn.Server):
         accepted: AcceptedConnections | None = None,
     ) -> None:
         protocol: Any = partial(OwnersProtocol, accepted=accepted or AcceptedConnections())
+        self._ending = asyncio.Event()
         super().__init__(
             uvicorn.Config(
                 app,
@@ -153,15 +156,50 @@ class HubServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
 
+    @property
+    def should_exit(self) -> bool:
+        return self._ending.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._ending.set()
+        else:
+            self._ending.clear()
+
+    async def main_loop(self) -> None:
+        """Serve until the server is told to end. uvicorn would check for that ten times per second, so an
+        idle hub would never sleep for long and would end late."""
+        while not await self.on_tick(EACH_SECOND):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._ending.wait()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close all connections, and wait up to `GRACE_SECONDS` seconds for their ends. uvicorn would sleep
+        for 0.1 s first, and between its checks."""
         for server in self.servers:
             server.close()
+        for listener in sockets or []:
+            listener.close()
         await self._closing()
-        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._until_disconnected()
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+
+    async def _until_disconnected(self) -> None:
+        state = self.server_state
+        while (state.connections or state.tasks) and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
 
     def idle(self) -> bool:
         """Return whether no client is connected."""

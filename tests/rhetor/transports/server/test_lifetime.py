@@ -110,3 +110,14 @@ async def _login(home: Served) -> dict[str, str]:
     host = {"host": f"{CONSOLE}:{home.port}"}
     answer = await home.ask_tcp("GET", f"/login?code={code}", host)
     return {**host, "cookie": answer.headers["set-cookie"].split(";")[0], "origin": home.node.console}
+
+
+async def test_a_hub_without_clients_ends_as_soon_as_it_is_told_to(tmp_path: Path) -> None:
+    loop, taken = asyncio.get_running_loop(), []
+    for number in range(5):
+        (folder := tmp_path / str(number)).mkdir()
+        async with served(folder) as home:
+            assert (await home.ask("GET", "/healthz")).status == 200
+            began = loop.time()
+        taken.append(loop.time() - began)
+    assert min(taken) < 0.1
