@@ -30,6 +30,7 @@ from .host.values import Exited
 
 STUCK_SECONDS = 60.0  # without output in a turn, after which a program counts as stuck
 STDERR = ":stderr"
+GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 END_SECONDS = 10.0  # how long a program that was lost may take to end
 LOOK_SECONDS = 0.01
 NO_ANSWER = "its host process does not answer"
@@ -162,7 +163,7 @@ class HostedProgram(ABC):
 
     async def end(self, *, force: bool = False) -> Exit:
         try:
-            return exit_of(await self.link.end())
+            return exit_of(await self.link.end(GRACE_SECONDS))
         except HostLost as lost:
             return Exit(lost=lost.detail)
         except HostSilent:
@@ -194,7 +195,7 @@ class HostedProgram(ABC):
         with suppress(TurnFailure, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 try:
-                    end = await self.link.end()
+                    end = await self.link.end(GRACE_SECONDS)
                     await self.link.acknowledge(end.head)
                 except HostSilent:
                     self.link.kill()

@@ -20,6 +20,7 @@ from tests.served import SECONDS, Served, served, with_programs
 from rhetor.domain import event as ev
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import Payload
+from rhetor.drivers.programs import program
 from rhetor.drivers.programs.host.folder import start_time
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
@@ -176,7 +177,10 @@ async def test_a_turn_completes_if_its_program_exits_with_status_0() -> None:
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])
-async def test_ending_a_program_that_ignores_signals_ends_all_its_descendants(kind: str) -> None:
+async def test_ending_a_program_that_ignores_signals_ends_all_its_descendants(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "GRACE_SECONDS", 0.5)
     async with with_programs(seconds=60) as home:
         await home.announce("p", *PYTHON, STUBBORN, kind=kind)
         instance = home.hub.state.instances["p"]
