@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.needs import needs
+from tests.order import dealt
 
 # each test writes when it starts and ends
 TESTS = """
@@ -68,3 +69,11 @@ def test_a_test_marked_alone_runs_while_no_other_test_runs(tmp_path: Path) -> No
     for (word, name), following in pairwise(said):
         if word == "begin" and name.startswith("alone"):
             assert following == ["end", name]
+
+
+def test_each_workers_share_of_the_tests_begins_with_some_of_those_that_go_first() -> None:
+    first, others = list("ABCDE"), list("abcdefgh")
+    order = "".join(dealt(first, others, 3))
+    assert [order[:4], order[4:8], order[8:]] == ["ADab", "BEcd", "Cefgh"]
+    assert dealt(first, [], 3) == ["A", "D", "B", "E", "C"]
+    assert dealt([], others, 3) == others
