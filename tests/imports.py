@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 LAYERS = [
@@ -105,19 +106,22 @@ class Violation:
 def violations(module: str, source: str, *, is_package: bool = False) -> list[Violation]:
     """Imports of a module that the rule forbids, those inside functions too."""
     found = []
-    for line, imported in _imports(module, ast.parse(source), is_package):
+    for line, imported in _imports(module, source, is_package):
         if not _allowed(module, imported):
             found.append(Violation(module, line, imported))
     return found
 
 
-def _imports(module: str, tree: ast.AST, is_package: bool) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+@cache
+def _imports(module: str, source: str, is_package: bool) -> tuple[tuple[int, str], ...]:
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(module, node, is_package)
-            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+            found += ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+    return tuple(found)
 
 
 def _absolute(module: str, node: ast.ImportFrom, is_package: bool) -> str:
@@ -137,7 +141,7 @@ def circles(sources: Mapping[str, str], packages: Set[str] = frozenset()) -> lis
     graph = {
         module: {
             name
-            for _, imported in _imports(module, ast.parse(source), module in packages)
+            for _, imported in _imports(module, source, module in packages)
             for name in (imported, imported.rpartition(".")[0])
             if name in sources and name != module
         }

@@ -24,6 +24,9 @@ class Terminal:
         self._descriptor = descriptor
         self._process = process
         self._shown = b""
+        self._drawn = pyte.Screen(80, 24)
+        self._drawing = pyte.ByteStream(self._drawn)
+        self._undrawn = b""
 
     @property
     def bells(self) -> int:
@@ -32,9 +35,9 @@ class Terminal:
     @property
     def rows(self) -> list[str]:
         """The rows on a screen of 80 columns and 24 rows, without empty ones."""
-        screen = pyte.Screen(80, 24)
-        pyte.ByteStream(screen).feed(self._shown)
-        return [row.rstrip() for row in screen.display if row.strip()]
+        self._drawing.feed(self._undrawn)
+        self._undrawn = b""
+        return [row.rstrip() for row in self._drawn.display if row.strip()]
 
     def wait_for_rows(self, *rows: str) -> None:
         """Wait until these are the last rows of the screen."""
@@ -84,6 +87,7 @@ class Terminal:
         except OSError:  # the other side was closed
             return False
         self._shown += piece
+        self._undrawn += piece
         return bool(piece)
 
 

@@ -15,7 +15,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine on which no hub runs; a hub started by the test is stopped."""
     made = Machine(tmp_path / "home")
     yield made
-    made.end()
+    made.leave()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
 from tests.scale import scaled
 
-KILLS = scaled(20, 5)
+KILLS = scaled(20, 3)
 
 
 def test_every_event_that_a_client_has_read_survives_a_kill_with_its_number(

@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, provider: ProviderProcess) 
     }
     made.run("list")
     yield made
-    made.end()
+    made.leave()
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def machine(installed: Path, tmp_path: Path) -> Iterator[Machine]:
     yield made
     if (made.folder / "hub.sock").exists():
         made.end_programs()
-    made.end()
+    made.leave()
 
 
 def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:

@@ -16,7 +16,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path / "home")
     made.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     yield made
-    made.end()
+    made.leave()
 
 
 @pytest.fixture(scope="module")

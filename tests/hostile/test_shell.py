@@ -18,7 +18,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     made.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     made.run("apollo", "so that what is told once has been told")
     yield made
-    made.end()
+    made.leave()
 
 
 def aish(machine: Machine, *words: bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

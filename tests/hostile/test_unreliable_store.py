@@ -19,11 +19,13 @@ import aiohttp
 import pytest
 from tests.e2e.home import SECONDS
 from tests.hostile.running import RunningHub, running_hub
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 
 pytestmark = pytest.mark.anyio
-LOAD_SECONDS = scaled(1200, 8)
-CALM_SECONDS = scaled(60, 2)
+LOAD_SECONDS = scaled(1200, 5)
+CALM_SECONDS = scaled(60, 1)
+# how often another program holds the database, and for how many seconds the store fails at most
+LOCKED, LONGEST_BREAK = (0.15, 6.0) if FULL else (0.0, 3.0)
 GROWTH = 20 << 20
 DESCRIPTORS = 12  # the store reopens its connections on demand
 SETTINGS = {"RHETOR_TOOLS": '{"echo": {"executable": "cat", "cwd": "/"}}'}
@@ -147,11 +149,9 @@ KINDS: tuple[Callable[[Load], Awaitable[None]], ...] = (
 )  # fmt: skip
 
 
-async def under_load(load: Load, seconds: float) -> None:
-    ends = time.monotonic() + seconds
-
+async def under_load(load: Load, lasts: Callable[[], bool]) -> None:
     async def client(kind: Callable[[Load], Awaitable[None]]) -> None:
-        while time.monotonic() < ends:
+        while lasts():
             try:
                 await kind(load)
             except (aiohttp.ClientError, TimeoutError):
@@ -160,13 +160,18 @@ async def under_load(load: Load, seconds: float) -> None:
     await asyncio.gather(*(client(kind) for kind in KINDS))
 
 
-async def break_at_random(faults: Path, database: Path, seconds: float) -> None:
+def for_seconds(seconds: float, enough: Callable[[], bool] = lambda: True) -> Callable[[], bool]:
+    """Whether that many seconds are not over yet, or what has happened until then is not enough."""
     ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
-        if random.random() < 0.15 and left > 10:
+    return lambda: time.monotonic() < ends or not enough()
+
+
+async def break_at_random(faults: Path, database: Path, lasts: Callable[[], bool]) -> None:
+    while lasts():
+        if random.random() < LOCKED:
             await asyncio.to_thread(_lock, database, random.uniform(1, 8))
         await asyncio.to_thread(faults.touch)
-        await asyncio.sleep(min(left, random.uniform(0.5, 6)))
+        await asyncio.sleep(random.uniform(0.5, LONGEST_BREAK))
         await asyncio.to_thread(faults.unlink)
         await asyncio.sleep(random.uniform(0.2, 2))
 
@@ -189,12 +194,12 @@ async def test_a_hub_with_an_unreliable_store_loses_nothing_and_becomes_idle_aga
         headers = dict(hub.session.headers)
         async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
             load = Load(hub, session)
-            await under_load(load, CALM_SECONDS)
+            await under_load(load, for_seconds(CALM_SECONDS))
             assert load.bugs == []
             memory, descriptors = resident(hub), descriptors_of(hub)
+            lasts = for_seconds(LOAD_SECONDS, lambda: load.refused > 0 and len(load.turns) > 100)
             await asyncio.gather(
-                under_load(load, LOAD_SECONDS),
-                break_at_random(home / "faults", home / "hub.db", LOAD_SECONDS),
+                under_load(load, lasts), break_at_random(home / "faults", home / "hub.db", lasts)
             )
             assert hub.process.poll() is None
             await until(lambda: hub.ask("GET", "/api/v2/status").json()["running"] == 0)

@@ -23,10 +23,13 @@ from rhetor.domain.command import KeepBlob, Principal
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Record, Text
 from rhetor.errors import ProviderCut
+from rhetor.transports.websocket import connection
 from tests.aish.relay import relayed
+from tests.scale import scaled
 from tests.served import TOKEN, Served, served
 
 pytestmark = pytest.mark.anyio
+LIMIT = scaled(200, 40)  # of what one connection follows at once
 OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
 BASH = Permission("req_1", "Bash", {"command": "ls"}, OPTIONS)
 MANY = 3 * MAX_EVENTS
@@ -252,10 +255,13 @@ async def test_a_stalled_reader_is_buffered_up_to_a_limit_and_delays_no_other(tm
         assert await follow_until(stalled, "turn.completed") == everything[1:]
 
 
-async def test_one_connection_follows_more_turns_than_its_limit_of_subscriptions(tmp_path: Path) -> None:
+async def test_one_connection_follows_more_turns_than_its_limit_of_subscriptions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_TASKS", LIMIT)
     async with connected(tmp_path, seconds=120) as (_, hub):
         session = await hub.session("apollo")
-        for number in range(230):  # the hub allows 200 subscriptions at once
+        for number in range(LIMIT + 30):
             assert (await (await session.send(f"{number}")).answer()).text == f"apollo heard: {number}"
             await anext(session.follow())  # dropped without closing
 

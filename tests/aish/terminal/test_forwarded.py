@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from socket import socket
 from typing import Any
@@ -132,6 +133,14 @@ def test_a_json_forward_is_one_object_with_from_to_time_and_purpose() -> None:
 
 
 NOTICE = {"type": "notice", "cursor": "e:7", "from": "apollo", "title": "Apollo", "text": "look here"}
+# `aish`, but what is shown over a program is shown for a moment only
+HASTY = """
+import sys
+from aish.terminal import overlay
+overlay.SHOWN_SECONDS = 0.5
+from aish.cli import main
+sys.exit(main())
+"""
 LINE = b"\x1b7\x1b[?6l\x1b[30;1H\x1b[0;7m[From Apollo] look here\x1b[0m\x1b[K\x1b8"
 
 
@@ -140,7 +149,7 @@ def test_over_a_program_a_message_is_shown_briefly_and_again_after_detaching(
 ) -> None:
     box = Attachable(hub)
     again = Attachable(hub, mode="rw&after=e:7")
-    with window(aish, "tools", "attach", "box") as shown_in:
+    with window(aish, command=[sys.executable, "-c", HASTY, "tools", "attach", "box"]) as shown_in:
         view = box.view()
         shown_in.wait_until(shown_in.is_raw)
         view.wait_for_size(30, 100)

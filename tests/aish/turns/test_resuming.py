@@ -143,7 +143,7 @@ async def test_a_line_times_out(aish: Shell, home: Path) -> None:
     async with served(home, [Text("so"), asyncio.Event(), Done()], seconds=60) as hub:
         with at_terminal(aish) as terminal:
             await wait_for_text(terminal, "aish> ")
-            terminal.type("apollo --timeout 5 hi\n")
+            terminal.type("apollo --timeout 2 hi\n")
             await wait_for_text(terminal, "aish: timed out waiting for an answer\naish> ")
             await leave(terminal)
         assert hub.driver.heard == [("apollo", "hi")]

@@ -19,7 +19,7 @@ from tests.scale import FULL
 from tests.served import Served, served
 
 pytestmark = pytest.mark.anyio
-CLIENTS, EVENTS, MOST_READ = (100, 20_000, 2_000) if FULL else (12, 2_000, 300)
+CLIENTS, EVENTS, MOST_READ = (100, 20_000, 2_000) if FULL else (12, 1_200, 200)
 COMMITS = 10  # per turn
 
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from rhetor.domain import event as ev
+from rhetor.drivers.programs import readiness
 from rhetor.drivers.programs.host import hosts
 from tests.rhetor.drivers.programs.host.broken_host import FailingLink
 from tests.rhetor.drivers.programs.host.hosting import PYTHON, alive
@@ -77,7 +78,8 @@ async def test_the_delimiter_is_found_in_any_chunking_and_later_text_is_not_lost
         await home.seen(session, is_late)
 
 
-async def test_a_turn_fails_if_the_program_has_closed_its_input() -> None:
+async def test_a_turn_fails_if_the_program_has_closed_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "START_SECONDS", 0.5)  # it is never seen to read
     deaf = "import os, time; os.close(0); print('deaf', flush=True); time.sleep(600)"
     async with with_programs() as home:
         await home.announce("p", *PYTHON, deaf)
@@ -100,7 +102,7 @@ async def test_a_turn_waits_for_a_program_that_pauses_and_has_the_whole_answer()
         "import time\n"
         "while True:\n"
         "    line = input()\n"
-        "    for part in range(3): print(line, part, flush=True); time.sleep(1)\n"
+        "    for part in range(3): print(line, part, flush=True); time.sleep(0.5)\n"
     )
     async with with_programs() as home:
         await home.announce("p", *PYTHON, pauses)
@@ -112,7 +114,7 @@ async def test_a_turn_waits_for_a_program_that_pauses_and_has_the_whole_answer()
 async def test_a_command_without_output_is_answered_when_the_shell_reads_again() -> None:
     async with with_programs() as home:
         await home.announce("p", "sh")
-        assert (await home.say("p", "sleep 1; true")).json["response"] == ""
+        assert (await home.say("p", "sleep 0.5; true")).json["response"] == ""
         assert (await home.say("p", "echo $?")).json["response"] == "0\n"
 
 
@@ -133,7 +135,7 @@ async def test_text_on_stderr_that_is_not_the_prompt_does_not_end_the_turn() -> 
         "sys.stderr.write('ask> ')\nsys.stderr.flush()\n"
         "for line in sys.stdin:\n"
         "    sys.stderr.write('working')\n    sys.stderr.flush()\n"
-        "    time.sleep(1)\n"
+        "    time.sleep(0.5)\n"
         "    print('done', flush=True)\n"
         "    sys.stderr.write('ask> ')\n    sys.stderr.flush()\n"
     )

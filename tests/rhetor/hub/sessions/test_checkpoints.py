@@ -42,6 +42,7 @@ for line in sys.stdin:
     memory.append(found["message"]["content"][0]["text"])
     json.dump(memory, open(place(own), "w"))
     tell(type="system", subtype="init", session_id=own, model="m")
+    tell(type="user", message=found["message"], session_id=own, isReplay=True)
     tell(type="result", subtype="success", is_error=False, num_turns=1, result=own + ": " + " ".join(memory))
 """
 

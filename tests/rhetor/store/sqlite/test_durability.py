@@ -24,7 +24,7 @@ from .appending import STREAMS
 from .held_fsync import COMMITS
 
 ROOT = Path(__file__).parents[4]
-KILLS = scaled(50, 10)
+KILLS = scaled(50, 5)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import shutil
@@ -32,8 +33,11 @@ def asked(text: str) -> Draft:
 
 async def filled(path: Path) -> SqliteStore:
     store = await SqliteStore.open(path, clock=clock)
-    for n in range(200):
-        await store.commit("s", [asked(f"message {n} " + "x" * 500)], rows=[Row("turn", f"t{n}", "x", b"{}")])
+    texts = [f"message {n} " + "x" * 500 for n in range(200)]
+    rows = [Row("turn", f"t{n}", "x", b"{}") for n in range(200)]
+    await asyncio.gather(
+        *(store.commit("s", [asked(text)], rows=[row]) for text, row in zip(texts, rows, strict=True))
+    )
     return store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import random
@@ -53,7 +54,25 @@ async def history(store: SqliteStore, stream: str) -> tuple[Head, list[Record]]:
     return head, records
 
 
-async def filled(path: Path) -> dict[str, tuple[Head, list[Record]]]:
+Histories = dict[str, tuple[Head, list[Record]]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Histories]:
+    """A folder with a database that was closed, and the histories in it, for all tests of this file."""
+    folder = tmp_path_factory.mktemp("made")
+    return folder, asyncio.run(_filled(folder / "hub.db"))
+
+
+def filled(path: Path, made: tuple[Path, Histories]) -> Histories:
+    """Copy the database, with what the store keeps beside it, to `path`."""
+    folder, histories = made
+    for file in folder.iterdir():
+        shutil.copy(file, path.with_name(file.name))
+    return histories
+
+
+async def _filled(path: Path) -> Histories:
     async with opened(path) as store:
         for n in range(60):
             for stream in STREAMS:
@@ -75,10 +94,10 @@ def overwrite(path: Path, at: int, data: bytes) -> None:
 
 
 async def test_an_older_copy_starts_a_new_epoch_even_if_it_has_grown_past_the_cursor(
-    tmp_path: Path,
+    tmp_path: Path, made: tuple[Path, Histories]
 ) -> None:
     path = tmp_path / "hub.db"
-    before = await filled(path)
+    before = filled(path, made)
     shutil.copy(path, tmp_path / "copy")
     async with opened(path) as store:
         assert store.notices == []
@@ -121,9 +140,11 @@ async def test_a_copy_made_while_the_store_was_open_is_detected(tmp_path: Path, 
         assert check_position((await history(store, "s"))[0], cursor) == "epoch_changed"
 
 
-async def test_a_copy_of_the_newest_file_and_a_killed_store_change_nothing(tmp_path: Path) -> None:
+async def test_a_copy_of_the_newest_file_and_a_killed_store_change_nothing(
+    tmp_path: Path, made: tuple[Path, Histories]
+) -> None:
     path = tmp_path / "hub.db"
-    before = await filled(path)
+    before = filled(path, made)
     shutil.copy(path, tmp_path / "copy")
     (tmp_path / "copy").rename(path)
     async with opened(path) as store:
@@ -138,9 +159,11 @@ async def test_a_copy_of_the_newest_file_and_a_killed_store_change_nothing(tmp_p
         assert (await history(store, "s"))[0].epoch == before["s"][0].epoch
 
 
-async def test_a_broken_index_is_found_after_a_clean_stop_and_nothing_is_lost(tmp_path: Path) -> None:
+async def test_a_broken_index_is_found_after_a_clean_stop_and_nothing_is_lost(
+    tmp_path: Path, made: tuple[Path, Histories]
+) -> None:
     path = tmp_path / "hub.db"
-    before = await filled(path)
+    before = filled(path, made)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript("""
             PRAGMA writable_schema = 1;
@@ -154,10 +177,12 @@ async def test_a_broken_index_is_found_after_a_clean_stop_and_nothing_is_lost(tm
     assert kept_of(path)
 
 
-async def test_readable_data_of_a_damaged_file_is_salvaged_and_the_file_kept(tmp_path: Path) -> None:
+async def test_readable_data_of_a_damaged_file_is_salvaged_and_the_file_kept(
+    tmp_path: Path, made: tuple[Path, Histories]
+) -> None:
     """Overwrite bytes at many offsets: salvaged data is unchanged, in its place or in another epoch."""
     path = tmp_path / "hub.db"
-    before = await filled(path)
+    before = filled(path, made)
     sound = path.read_bytes()
     place = random.Random(7)
     reported = 0

@@ -23,7 +23,7 @@ from tests.scale import FULL, scaled
 from tests.served import Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
-CLIENTS, STOPPED = scaled(100, 40), 10
+CLIENTS, STOPPED = scaled(100, 24), scaled(10, 6)
 FOLLOWING = ("sse", "ws", "ws.ai")
 LIMIT = 40.0  # seconds within which a vanished client is noticed
 STALL = 3.0
@@ -32,7 +32,7 @@ FLOODS = """
 import sys, time
 sys.stdin.readline()
 while True:
-    print("x" * 20_000, flush=True)
+    print("x" * 60_000, flush=True)
     time.sleep(0.02)
 """
 

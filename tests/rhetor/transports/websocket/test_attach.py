@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import websockets
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
+from tests.rhetor.transports.raw_clients import RECEIVE_BYTES
 from tests.served import SECONDS, TOKEN, Served, with_programs
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -37,7 +39,7 @@ for line in sys.stdin:
 FLOODS = """
 import sys
 sys.stdin.readline()
-for number in range(400_000):
+for number in range(80_000):
     print("line", number, "x" * 60)
 print("flooded", flush=True)
 sys.stdin.readline()
@@ -225,14 +227,26 @@ async def test_all_clients_are_notified_of_a_lost_program() -> None:
             assert await first.closed() == 1000
 
 
+def connected_socket(port: int) -> socket.socket:
+    """A connection whose kernel takes little that is not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    connection.connect(("127.0.0.1", port))
+    return connection
+
+
 async def test_a_client_that_does_not_read_delays_no_other_and_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "STALL_SECONDS", 8.0)
+    monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
     kept = {"segment_bytes": 1 << 18, "keep_bytes": 1 << 18}
     async with with_programs(seconds=120, spools=kept) as home:
         await home.announce("p", *PYTHON, FLOODS, kind="terminal")
-        async with attached(home, "p", "r", max_queue=1) as slow, attached(home, "p") as quick:
+        narrow = connected_socket(home.port)
+        async with (
+            attached(home, "p", "r", max_queue=1, sock=narrow) as slow,
+            attached(home, "p") as quick,
+        ):
             await quick.next_notice("replayed")
             await slow.next_notice("replayed")
             await quick.socket.send(b"go\r")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.rhetor.transports.calling import Caller, calling, calling_tcp
+from tests.scale import scaled
 from tests.served import TOKEN, Served, served
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -249,7 +250,7 @@ async def test_a_client_that_reads_nothing_is_closed_and_delays_no_other(
     monkeypatch.setattr(connection, "STALL_SECONDS", 3.0)
     monkeypatch.setattr(SocketProtocol, "linger_seconds", 120.0)
     closed = _close_event(monkeypatch)
-    texts = [f"{n:08d}" + "x" * 50_000 for n in range(400)]
+    texts = [f"{n:08d}" + "x" * 50_000 for n in range(scaled(400, 200))]
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(served(tmp_path, [*map(Text, texts), Done()], limits=LIMITS))
         speaker, stopped, *others = [

@@ -19,7 +19,7 @@ from .hosting import alive, difference, hosting
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[5]
-KILLS = 20 if FULL else 5
+KILLS = 20 if FULL else 3
 
 
 def hub(folder: Path, mode: str) -> subprocess.Popen[bytes]:
