@@ -34,7 +34,7 @@ from rhetor.transports.socketio.endpoint import EngineEndpoint, Serve
 
 TIMING = Timing(ping_interval=0.3, ping_timeout=0.2, max_payload=1_000_000)
 NAMESPACES = ("/", "/custom")
-GAP_SECONDS = 0.02
+GAP_SECONDS = 0.06
 
 
 async def echo_messages(connection: EngineConnection) -> None:

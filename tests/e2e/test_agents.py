@@ -72,6 +72,25 @@ if os.fork() == 0:
         time.sleep(0.01)
     tell(*(ask(kind, "POST", "/api/auth/code", link) for kind, link in links.items()))
 """
+# over Socket.IO, with the owner's token in the CONNECT instead of a header
+POLLS = """
+def polled(query, body=b""):
+    link = opened("tcp")
+    method = "POST" if body else "GET"
+    head = f"{method} /socket.io/?EIO=4&transport=polling{query} HTTP/1.1\\r\\nConnection: close\\r\\n"
+    head += f"Host: 127.0.0.1:{port}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+    link.sendall(head.encode() + body)
+    answer = b""
+    while data := link.recv(65536):
+        answer += data
+    return answer.partition(b"\\r\\n\\r\\n")[2].decode()
+sid = "&sid=" + json.loads(polled("")[1:])["sid"]
+token = open(home + "/token").read().strip()
+polled(sid, b'40{"token":"%b"}' % token.encode())
+connected = polled(sid)[:2]
+polled(sid, b'421["permission",{"session_id":"s_1","request_id":"r_1","option_id":"yes"}]')
+tell(connected, json.loads(polled(sid)[3:])[0]["code"])
+"""
 
 
 @pytest.fixture
@@ -149,3 +168,7 @@ def test_a_process_left_behind_by_a_program_remains_an_agent(machine: Machine) -
 
 def test_a_connection_that_outlives_its_process_still_counts_as_an_agents(machine: Machine) -> None:
     assert [[status, body["code"]] for status, body in answers_of(machine, PASSED)] == [REFUSED, REFUSED]
+
+
+def test_a_program_with_the_owners_token_is_an_agent_over_socketio_too(machine: Machine) -> None:
+    assert answers_of(machine, POLLS) == ["40", "forbidden"]

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from rhetor.domain.event import PermissionOption, Position
-from rhetor.domain.output import Done, Permission, Text, ToolResult, ToolUse
+from rhetor.domain.output import Done, Permission, Record, Text, ToolResult, ToolUse
+from rhetor.domain.peer import Peer, PeerKind
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.socketio import hub_endpoint
 from tests.rhetor.transports.socketio.engine_client import OnWebSocket, Polling
 from tests.rhetor.transports.socketio.hub_talker import Talker, connecting, talking
+from tests.scripted import Script, ScriptedDriver
 from tests.served import TOKEN, Served, served
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +54,27 @@ async def test_a_client_follows_a_session_that_it_sends_to(tmp_path: Path, trans
         assert result["result"] == "apollo heard: hi"
         assert events[-1][1]["success"] is True
         assert {body["epoch"] for _, body in events} == {answer["epoch"]}
+
+
+async def test_the_output_of_claude_code_is_its_own_lines(tmp_path: Path) -> None:
+    lines = [
+        {"type": "system", "subtype": "init", "session_id": "theirs", "tools": ["Bash"]},
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": "Hi ✓"}]}},
+        {"type": "result", "subtype": "success", "result": "Hi ✓"},
+    ]
+    script: Script = [Record(lines[0]), Text("Hi ✓"), Record(lines[1]), Record(lines[2]), Done()]
+    peer = Peer("claude-like", PeerKind.SPECIALIST, "claude")
+    drivers = {"claude": ScriptedDriver(script)}
+    async with served(tmp_path, drivers=drivers, also=[peer]) as home, talking(home) as talker:
+        session = await created(home, "claude-like")
+        await talker.request("subscribe", session_id=session, events=["claude-output", "claude-complete"])
+        await talker.request("send", session_id=session, content="hi")
+        events = await talker.completed()
+        assert [_without_place(body) for name, body in events[:-1]] == lines
+
+
+def _without_place(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in ("epoch", "seq", "prev", "at")}
 
 
 async def test_a_client_needs_the_token_over_tcp_but_not_on_the_unix_socket(tmp_path: Path) -> None:
