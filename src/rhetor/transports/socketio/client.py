@@ -30,6 +30,8 @@ class SocketIoClient:
             TooLarge: the client sent a packet that is too large.
         """
         async for message in self.connection.messages():
+            if isinstance(message, bytes) and not self._namespaces:  # nothing large is kept for strangers
+                raise Malformed("a client that is not connected to a namespace must not send binary messages")
             packet = self._decoder.feed(message)
             if packet is None:
                 continue

@@ -24,6 +24,7 @@ from rhetor.errors import Forbidden, Malformed, RhetorError, TooLarge, TooManyCo
 from rhetor.transports.server.counters import Tally
 from rhetor.transports.server.disconnect import CallerGone, while_connected
 from rhetor.transports.server.flow import EXTENSION
+from rhetor.transports.server.held_bytes import UNLIMITED, HeldBytes, Share
 
 from .connection import API, EngineConnection, Origin
 
@@ -43,7 +44,7 @@ Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 class EngineEndpoint:
     """All sessions at one path. `serve` serves one session in a task of its own, which `start` starts.
-    `identify` says where a request comes from."""
+    `identify` says where a request comes from. `held`: the bytes that all clients may send at once."""
 
     def __init__(
         self,
@@ -53,12 +54,14 @@ class EngineEndpoint:
         start: Start,
         identify: Callable[[Scope], Awaitable[Origin]],
         tally: Tally,
+        held: HeldBytes = UNLIMITED,
     ) -> None:
         self._serve = serve
         self._timing = timing
         self._start = start
         self._identify = identify
         self._tally = tally
+        self._held = held
         self._connections: dict[str, EngineConnection] = {}
         self._posting: set[str] = set()
 
@@ -159,6 +162,7 @@ class EngineEndpoint:
     async def _websocket(self, socket: WebSocket, sid: str, origin: Origin) -> None:
         protocol: SocketProtocol = socket.scope["extensions"][EXTENSION]
         protocol.traffic = self._tally.traffic[API]
+        protocol.share = Share(self._held)
         protocol.broken = partial(self._tally.end, API)
         connection = self._found(sid, origin) if sid else self._open(origin)
         await socket.accept()

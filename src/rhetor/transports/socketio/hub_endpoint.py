@@ -32,7 +32,9 @@ Caller = tuple[Principal, Credential | None, Auth]
 def hub_endpoint(node: Node) -> ASGIApp:
     """Return the app that serves Socket.IO clients of this hub."""
     start = node.hub.state.background.start
-    return EngineEndpoint(partial(_serve, node), TIMING, start=start, identify=_identify, tally=node.tally)
+    return EngineEndpoint(
+        partial(_serve, node), TIMING, start=start, identify=_identify, tally=node.tally, held=node.held
+    )
 
 
 async def _identify(scope: Scope) -> Origin:

@@ -173,6 +173,15 @@ async def test_ten_unknown_events_close_the_connection(tmp_path: Path) -> None:
         assert await ended(talker) == (4501, "too_many_invalid")
 
 
+async def test_the_messages_of_all_clients_are_limited_together(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, talking(home) as talker, connecting(home, "polling") as polling:
+        home.node.held.limit = 100_000
+        assert isinstance(polling.engine, Polling)
+        assert (await polling.engine.post("4" + "x" * 200_000))[0] == 503
+        await talker.engine.send("4" + "x" * 200_000)
+        assert await ended(talker) == (4013, "too_many_bytes")
+
+
 async def test_a_permission_is_answered_once(tmp_path: Path) -> None:
     answered = asyncio.Event()
     script = [

@@ -88,10 +88,10 @@ async def test_an_invalid_packet_closes_the_connection(packet: str) -> None:
         assert await client.closed() == (1002, "malformed")
 
 
-@pytest.mark.parametrize("packet", [b"\1", '42["message"]', "41"])
-async def test_the_first_packet_must_be_a_connect(packet: str | bytes) -> None:
+@pytest.mark.parametrize("packets", [[b"\1"], ['42["message"]'], ["41"], ['452-["message"]', b"\1"]])
+async def test_the_first_packet_must_be_a_connect(packets: list[str | bytes]) -> None:
     async with echo() as place, on_websocket(place) as client:
-        await client.send(packet)
+        await client.send(*packets)
         assert await client.closed() == (1002, "malformed")
 
 
