@@ -23,6 +23,7 @@ LAYERS = [
     {"transports"},
     {"specialists", "coding_agents"},
     {"settings", "home", "logs", "hub_client"},
+    {"mcp_stdio"},
     {"tool_catalog"},
     {"wiring"},
     {"reload"},
@@ -51,6 +52,7 @@ ROOT_ONLY = {
     "home",
     "logs",
     "hub_client",
+    "mcp_stdio",
     "tool_catalog",
     "wiring",
     "reload",
@@ -89,7 +91,7 @@ STACKS = {
         {"hub_peer", "recovery"},
         {"hub"},
     ],
-    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}],
+    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],
     "rhetor.drivers": [{"base", "background"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
 }
 # small and isolated: started as a file

@@ -7,11 +7,12 @@ import getpass
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
@@ -38,6 +39,7 @@ from rhetor.reload import Reloading
 from rhetor.settings import HubSettings, Keys, Settings
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.sqlite.store import SqliteStore
+from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.gate import App, Gate
@@ -53,7 +55,7 @@ from rhetor.wiring import Configured, configure
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
-TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS, *SOCKETIO)
+TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS, *SOCKETIO, *MCP)
 NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
 
@@ -66,10 +68,10 @@ TRANSCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a hub is started with. `read` reads the settings again for a reload, and `invalid` returns the
-    error for one of their values, with the place that it comes from. `by_itself`: a shell started the hub, so
-    it may choose another port, and stops when it is idle. `mark`: what `mark_own_process` returned.
-    `secrets`: masked in all logs."""
+    """What a hub is started with. `read` reads the settings again for a reload, `invalid` returns the error for
+    one of their values, with the place that it comes from, and `shown` returns settings as they are shown, each
+    with its origin and without secrets. `by_itself`: a shell started the hub, so it may choose another port, and
+    stops when it is idle. `mark`: what `mark_own_process` returned. `secrets`: masked in all logs."""
 
     settings: Settings
     read: Callable[[], Settings]
@@ -79,6 +81,7 @@ class Start:
     by_itself: bool = False
     mark: Mark | None = None
     secrets: Secrets = field(default_factory=Secrets)
+    shown: Callable[[Settings], Sequence[tuple[str, Any, str]]] = lambda settings: ()
 
 
 def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
@@ -145,6 +148,7 @@ async def serve(start: Start) -> None:
         server = HubServer(app, lambda: _say(node), hub.aclose)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
+        node.configuration = lambda: start.shown(reloading.settings)
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
         # no failure of these ends the hub: it is logged
         beside = [

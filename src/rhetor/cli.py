@@ -1,4 +1,4 @@
-"""The hub's own commands: `rhetor serve`, `reload`, `token`, `config show` and `doctor`."""
+"""The hub's own commands: `rhetor serve`, `reload`, `token`, `mcp`, `config show` and `doctor`."""
 
 from __future__ import annotations
 
@@ -122,7 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check which tools are installed, work and are logged in")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
-    for command in (serve, reload, token, show, doctor):
+    mcp = commands.add_parser(
+        "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
+    )
+    mcp.set_defaults(run=_mcp)
+    for command in (serve, reload, token, show, doctor, mcp):
         command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
@@ -168,7 +172,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor import logs
     from rhetor.domain.secrets import Secrets, secret_values
-    from rhetor.settings import invalid, read_settings
+    from rhetor.settings import invalid, origins, read_settings
 
     secrets = Secrets(secret_values(os.environ))
     logs.start(secrets, home.folder / "hub.log")
@@ -192,6 +196,7 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
         by_itself=arguments.auto,
         mark=mark,
         secrets=secrets,
+        shown=lambda settings: origins(settings, file),
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -270,6 +275,12 @@ def _config_show(arguments: argparse.Namespace) -> int:
         shown = value if isinstance(value, str) else json.dumps(value)
         sys.stdout.write(f"{key}: {shown}  ({origin})\n")
     return 0
+
+
+def _mcp(arguments: argparse.Namespace) -> int:
+    from rhetor.mcp_stdio import run
+
+    return run(_home(arguments))
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

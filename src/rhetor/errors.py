@@ -331,6 +331,16 @@ class HopLimit(RhetorError):
 
 class FanoutLimit(RhetorError):
     """Forwards and teams have delivered one message, and what follows from it, as often as allowed."""
+class NotAnswered(RhetorError):
+    """The answer was not complete within the time that the caller wanted to wait."""
+
+    code, status, rpc = "answer_timeout", 504, TIMED_OUT
+    retryable = True
+
+    def __init__(self, peer: str, seconds: float, **data: Any) -> None:
+        super().__init__(f"{peer} has not answered within {seconds:g} s", **data)
+
+
 
     code, status, rpc = "fanout_limit", 422, LIMIT_REACHED
 

@@ -47,6 +47,11 @@ class Reloading:
         self._retired: list[Configured] = []
         self.node: Node | None = None
 
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._made.settings
+
     async def reload(self) -> Reloaded:
         """Read and apply the configuration; return the keys that changed.
 

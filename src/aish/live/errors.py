@@ -114,6 +114,7 @@ class Unavailable(HubError):
     """The hub cannot accept the request now: its disk is full, or it is shutting down. Nothing was stored."""
 
     codes = (
+        "answer_timeout",
         "store_refused",
         "shutting_down",
         "store_damaged",

@@ -17,14 +17,14 @@ from rhetor.hub.programs.status import look_at_hosts, running_turns, status_of, 
 from rhetor.hub.sessions import sessions
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
-from rhetor.transports.server.call import Call, json_response
+from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.problems import failure_of
 
 from .bodies import CapableQuery, MessageBody
 
 
-async def list_peers(call: Call) -> dict[str, Any]:
+async def list_peers(call: Caller) -> dict[str, Any]:
     """List every peer and every team, with its status and the evidence for it. A program whose host does not
     answer within a second is listed as stuck."""
     await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
@@ -50,7 +50,7 @@ async def stream(call: Call, id: str, body: MessageBody) -> Response:
     return streamed(call, accepted, headers)
 
 
-async def capable(call: Call, name: str, query: CapableQuery) -> list[dict[str, Any]]:
+async def capable(call: Caller, name: str, query: CapableQuery) -> list[dict[str, Any]]:
     """List the peers that have the capability at or above the threshold, primary first, then by score."""
     matches = call.hub.state.peers.ranked(name, query.threshold)
     return [
@@ -118,12 +118,12 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
     raise failure_of(end, accepted, said)
 
 
-async def shape(call: Call, peer: Peer) -> dict[str, Any]:
+async def shape(call: Caller, peer: Peer) -> dict[str, Any]:
     """Return a peer as the caller sees it."""
     return await _shape(call, peer, await sessions.counted(call.hub.state, call.who))
 
 
-async def _shape(call: Call, peer: Peer, counts: dict[str, int]) -> dict[str, Any]:
+async def _shape(call: Caller, peer: Peer, counts: dict[str, int]) -> dict[str, Any]:
     node, who, state = call.node, call.who, call.hub.state
     count = counts.get(peer.name, 0)
     return resources.peer(

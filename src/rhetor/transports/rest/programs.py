@@ -20,7 +20,7 @@ from rhetor.hub.programs.status import (
     waiting_messages,
 )
 from rhetor.hub.sessions import sessions
-from rhetor.transports.server.call import Call
+from rhetor.transports.server.call import Call, Caller
 from rhetor.transports.server.node import Node
 
 from .bodies import EndQuery, LaunchBody, ProgramBody, ToolsQuery, WaitBody
@@ -66,7 +66,7 @@ async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
     return {"idle": waited.idle, "waiting": waited.waiting, "timed_out": waited.timed_out}
 
 
-async def tools(call: Call, query: ToolsQuery) -> dict[str, Any]:
+async def tools(call: Caller, query: ToolsQuery) -> dict[str, Any]:
     """List the configured and the wrapped programs; with `check`, also the results of their health checks."""
     await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
     peers = [peer for peer in call.hub.state.peers if peer.kind is PeerKind.TOOL]
@@ -137,7 +137,7 @@ async def _health(node: Node, peer: Peer) -> dict[str, Any]:
     return {"check": "status", "ok": how.state != "gone", "detail": how.evidence, "version": None}
 
 
-async def _tool(call: Call, peer: Peer) -> dict[str, Any]:
+async def _tool(call: Caller, peer: Peer) -> dict[str, Any]:
     assert peer.program is not None
     node, state = call.node, call.hub.state
     how = instance_view(node, call.who, peer)

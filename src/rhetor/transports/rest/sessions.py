@@ -20,7 +20,7 @@ from rhetor.hub.sessions import sessions
 from rhetor.hub.turns import answers
 from rhetor.store.base import Spoken
 from rhetor.transports.server import sse
-from rhetor.transports.server.call import Call, json_response
+from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.node import Node
 
 from .bodies import (
@@ -46,7 +46,7 @@ async def start(call: Call, body: SessionBody) -> Response:
     return await _shown(call.node, session)
 
 
-async def list_sessions(call: Call, query: SessionsQuery) -> dict[str, Any]:
+async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
     """List the caller's sessions without their messages, the most recently used one first."""
     state, peer = call.hub.state, query.peer or query.tool
     wanted = None if query.state is UNSET else query.state
@@ -144,7 +144,12 @@ async def _shown(node: Node, session: Session, messages: int = MESSAGES) -> Resp
     spoken = await store.spoken(session.id, messages, answered=False)
     state = answers.shown_state(node.hub.state, session)
     found = [resources.Message(s.role, s.content, s.at) for s in _with_last_answers(spoken)]
-    return json_response(resources.session(session, state, await _position(node, session.id), found))
+    return resources.session(session, state, await _position(node, session.id), found)
+    return json_response(await described(node, session, messages))
+
+
+async def described(node: Node, session: Session, messages: int = MESSAGES) -> dict[str, Any]:
+    """Return a session with its last messages."""
 
 
 def _with_last_answers(messages: Sequence[Spoken]) -> list[Spoken]:

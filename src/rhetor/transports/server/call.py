@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +15,23 @@ from rhetor.hub.hub import Hub
 from .node import Node
 
 MOST_KEY = 200
+
+
+class Caller(Protocol):
+    """Who asks the hub for something, through whichever API."""
+
+    @property
+    def who(self) -> Principal: ...
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def hub(self) -> Hub: ...
+
+    async def execute(self, command: Command) -> Any:
+        """Do the same as `Hub.execute`, for the caller."""
+        ...
 
 
 class Call(Request):

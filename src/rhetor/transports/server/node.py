@@ -122,7 +122,9 @@ class Node:
     variables may become its own; `url`: the URL of the TCP listener; `console`: the URL at which browsers log
     in; `max_parallel`: the limit of a bulk request that sets none; `reload` reads the configuration again, or
     raises if it is invalid; `told_offline`: the notice about the offline model was sent;
-    `trusts_unidentified`: callers whose process is not known are the owner.
+    `trusts_unidentified`: callers whose process is not known are the owner; `configuration` returns the
+    values in force, each as key, value and origin, without secrets; `components`: what an API keeps for the
+    whole process, by the name of the API.
     """
 
     hub: Hub
@@ -148,6 +150,14 @@ class Node:
     held: HeldBytes = field(default_factory=HeldBytes)
     told_offline: bool = field(default=False)
     trusts_unidentified: bool = False
+    configuration: Callable[[], Sequence[tuple[str, Any, str]]] = tuple
+    components: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The host and the port of the TCP listener; None if there is none."""
+        at = urlsplit(self.url)
+        return (at.hostname, at.port) if at.hostname and at.port else None
 
     def charge(self, who: Principal, api: str, messages: float = 1) -> None:
         """Count messages of a caller. Callers on the owner's Unix socket are exempt.

@@ -1,0 +1,41 @@
+"""The caller of a tool, and what a tool returns to it. This module does not know the MCP library."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rhetor.domain.command import Command, Principal
+from rhetor.hub.hub import Hub
+from rhetor.transports.server.node import Node
+
+API = "mcp"
+Report = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class McpCaller:
+    """`report` sends a progress message for the request; None if the client did not ask for progress."""
+
+    who: Principal
+    node: Node
+    report: Report | None = None
+
+    @property
+    def hub(self) -> Hub:
+        return self.node.hub
+
+    async def execute(self, command: Command) -> Any:
+        """Do the same as `Hub.execute`, for the caller."""
+        return await self.hub.execute(self.who, command)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a tool. `text` is for a model, `data` has the same as JSON values. `is_error`: the tool
+    ran, but what it was asked for failed."""
+
+    text: str
+    data: dict[str, Any]
+    is_error: bool = False

@@ -1,0 +1,120 @@
+"""`/mcp`: MCP over streamable HTTP. The library is loaded, and its tasks start, with the first client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope, Send
+
+from rhetor.domain.command import Principal
+from rhetor.errors import MethodNotAllowed, NotFound, RhetorError
+from rhetor.transports.server.flow import EXTENSION
+from rhetor.transports.server.node import Node
+
+from .caller import API, McpCaller
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+BODY_BYTES = 3 << 20  # a message of 1 MiB fits, however it is escaped; parsing more would block the hub
+METHODS = ("DELETE", "POST")
+MOST_SESSIONS = 1000
+IDLE_SECONDS = 1800.0  # after which the session of a client that says nothing is forgotten
+
+
+class Endpoint:
+    """The MCP server of one hub, for all its clients. `build` makes a server other than the hub's own."""
+
+    def __init__(self, node: Node, build: Callable[[str], Server[Any]] | None = None) -> None:
+        self._node = node
+        self._build = build
+        self._loading = asyncio.Lock()
+        self._server: Server[Any] | None = None
+        self._manager: StreamableHTTPSessionManager | None = None
+
+    async def server(self) -> Server[Any]:
+        async with self._loading:
+            if self._server is None:
+                # half a second in a thread, so that other clients need not wait
+                module = await asyncio.to_thread(_load)
+                self._server = (self._build or module.build)(self._node.version)
+            return self._server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. It counts among the caller's open connections, and ends when the caller's
+        credential does.
+
+        Raises:
+            NotFound, MethodNotAllowed: it is neither POST nor DELETE.
+            TooManyConnections: the caller has reached its limit.
+        """
+        if scope["type"] != "http":
+            raise NotFound("route", scope["path"])
+        if scope["method"] not in METHODS:  # the hub sends nothing that does not belong to a request
+            raise MethodNotAllowed(list(METHODS))
+        state = scope["state"]
+        state["api"], state["traffic"] = API, self._node.tally.traffic[API]
+        manager = await self._sessions()
+        who: Principal | None = state["principal"]
+        if who is None:  # the route is public: there is no caller to count
+            await manager.handle_request(scope, receive, send)
+            return
+        state["mcp.caller"], scope["user"] = McpCaller(who, self._node), _load().user_of(who)
+        opened = self._node.connections.opened(API, who, state["credential"], is_new=False)
+        try:
+            with opened as state["connection"]:
+                await manager.handle_request(scope, receive, send)
+        except RhetorError as error:
+            if not state.get("began"):
+                raise
+            self._node.tally.end(API, error.code)
+            scope["extensions"][EXTENSION].end_stream(b": %b\n\n" % error.code.encode())
+
+    async def _sessions(self) -> StreamableHTTPSessionManager:
+        """Return the sessions of the clients of revisions up to 2025-11-25, whose tasks are running."""
+        server = await self.server()
+        async with self._loading:
+            if self._manager is None:
+                from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+                manager = StreamableHTTPSessionManager(
+                    server,
+                    session_idle_timeout=IDLE_SECONDS,
+                    max_request_body_size=BODY_BYTES,
+                    max_sessions=MOST_SESSIONS,
+                )
+                running = asyncio.Event()
+                self._node.hub.state.background.start(self._run(manager, running), "mcp sessions")
+                await running.wait()
+                self._manager = manager
+            return self._manager
+
+    async def _run(self, manager: StreamableHTTPSessionManager, running: asyncio.Event) -> None:
+        """Run the tasks of the sessions until the hub is shut down."""
+        with self._node.hub.state.presence.reader(API) as reader:
+            try:
+                async with manager.run():
+                    running.set()
+                    await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if not reader.dismissed:
+                    raise
+                reader.task.uncancel()
+
+
+def _load() -> ModuleType:
+    from . import server
+
+    return server
+
+
+def endpoint_of(node: Node) -> Endpoint:
+    found = node.components.get(API)
+    if found is None:
+        found = node.components[API] = Endpoint(node)
+    assert isinstance(found, Endpoint)
+    return found

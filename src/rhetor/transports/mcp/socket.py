@@ -1,0 +1,97 @@
+"""`/ws/mcp`: MCP over a WebSocket, one message a frame. `rhetor mcp` copies it to standard input and output.
+
+MCP itself knows no WebSocket. This is the transport of stdio, which has no requests and responses of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.websockets import WebSocket
+
+from rhetor.errors import LIMIT_REACHED
+from rhetor.transports.websocket.connection import SocketConnection, talk
+
+from .caller import McpCaller
+from .endpoint import BODY_BYTES, endpoint_of
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from mcp.server.lowlevel import Server
+
+MOST_WAITING = 100  # requests of one client that are not answered yet
+PARSE_ERROR = -32700
+
+
+async def mcp_socket(socket: WebSocket) -> None:
+    await talk(socket, _converse)
+
+
+async def _converse(connection: SocketConnection) -> None:
+    import anyio
+
+    server = await endpoint_of(connection.node).server()
+    inbox, heard = anyio.create_memory_object_stream[Any](0)
+    said, outbox = anyio.create_memory_object_stream[Any](0)
+    waiting = set[Any]()
+    async with inbox, heard, said, outbox, asyncio.TaskGroup() as tasks:
+        tasks.create_task(_serve(server, heard, said), name="mcp server")
+        tasks.create_task(_speak(connection, outbox, waiting), name="mcp writer")
+        await _listen(connection, inbox, waiting)
+
+
+async def _serve(server: Server[Any], heard: Any, said: Any) -> None:
+    """Serve the client until it closes the connection. Its running requests are cancelled then."""
+    await server.run(heard, said, server.create_initialization_options())
+
+
+async def _listen(
+    connection: SocketConnection, inbox: MemoryObjectSendStream[Any], waiting: set[Any]
+) -> None:
+    from mcp.shared.message import ServerMessageMetadata, SessionMessage
+    from mcp.types import jsonrpc_message_adapter
+
+    metadata = ServerMessageMetadata(request_context=McpCaller(connection.who, connection.node))
+    async with inbox:
+        async for text in connection.messages():
+            try:
+                if len(text) > BODY_BYTES:
+                    raise ValueError(f"the message is larger than {BODY_BYTES} bytes")
+                message: Any = jsonrpc_message_adapter.validate_json(text, by_name=False)
+            except ValueError:
+                await _refuse(connection, None, PARSE_ERROR, "not a JSON-RPC message of at most 3 MiB")
+                connection.count_fault()
+                continue
+            if not _note(message, waiting):
+                why = f"at most {MOST_WAITING} requests may wait for an answer"
+                await _refuse(connection, message.id, LIMIT_REACHED, why)
+                continue
+            await inbox.send(SessionMessage(message, metadata=metadata))
+
+
+def _note(message: Any, waiting: set[Any]) -> bool:
+    """Note a request that waits for its answer, or the end of one. Return False if too many are waiting."""
+    method, id = getattr(message, "method", None), getattr(message, "id", None)
+    if method == "notifications/cancelled":  # a cancelled request is not answered
+        waiting.discard((message.params or {}).get("requestId"))
+    elif method is not None and id is not None:
+        if len(waiting) >= MOST_WAITING:
+            return False
+        waiting.add(id)
+    return True
+
+
+async def _speak(
+    connection: SocketConnection, outbox: MemoryObjectReceiveStream[Any], waiting: set[Any]
+) -> None:
+    async for said in outbox:
+        if not hasattr(said.message, "method"):
+            waiting.discard(said.message.id)
+        await connection.say(said.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+
+
+async def _refuse(connection: SocketConnection, id: Any, code: int, why: str) -> None:
+    error = {"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}
+    await connection.say(msgspec.json.encode(error))

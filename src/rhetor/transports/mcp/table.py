@@ -1,0 +1,15 @@
+"""The routes of MCP. Its library is loaded only when the first of them is used."""
+
+from __future__ import annotations
+
+from rhetor.auth.policy import Policy
+from rhetor.transports.server.router import AppRoute, SocketRoute
+
+from .caller import API
+from .endpoint import endpoint_of
+from .socket import mcp_socket
+
+ROUTES = (
+    AppRoute("/mcp", Policy.USER, endpoint_of),
+    SocketRoute("/ws/mcp", Policy.USER, mcp_socket, f"ws.{API}"),
+)

@@ -1,0 +1,354 @@
+"""`python -m tests.mcp_everything --port N`: the fixtures of MCP's conformance suite at `/mcp`, tokenless.
+
+They run on the hub's own transport: its gate, its router and its endpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+
+from rhetor.auth.addresses import Addresses
+from rhetor.auth.limits import Attempts
+from rhetor.auth.logins import Logins
+from rhetor.auth.policy import Policy
+from rhetor.auth.process_tree import Processes
+from rhetor.auth.tokens import TokenFile
+from rhetor.hub.core.ids import wall_clock
+from rhetor.hub.hub import open_hub
+from rhetor.hub.peers import Peers
+from rhetor.store.memory import MemoryStore
+from rhetor.transports.mcp.endpoint import Endpoint
+from rhetor.transports.server.gate import Gate
+from rhetor.transports.server.node import Node
+from rhetor.transports.server.router import AppRoute, Router
+from rhetor.transports.server.server import HubServer, tcp_listener
+from tests.served import CONSOLE, KnownProviders
+
+Context = ServerRequestContext[Any, Any]
+# an image of one pixel and a sound of one sample
+IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+AUDIO = base64.b64encode(
+    b"RIFF\x26\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\2\0\0\0\0\0"
+).decode()
+TEXT: dict[str, Any] = {"type": "object", "properties": {}}
+JSON_2020 = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {"name": {"type": "string"}, "address": {"$ref": "#/$defs/address"}},
+    "additionalProperties": False,
+}
+
+
+def text(said: str) -> types.TextContent:
+    return types.TextContent(type="text", text=said)
+
+
+def image() -> types.ImageContent:
+    return types.ImageContent(type="image", data=IMAGE, mime_type="image/png")
+
+
+def resource(uri: str, said: str, kind: str = "text/plain") -> types.EmbeddedResource:
+    contents = types.TextResourceContents(uri=uri, mime_type=kind, text=said)
+    return types.EmbeddedResource(type="resource", resource=contents)
+
+
+def one_of(name: str, *options: tuple[str, str]) -> list[dict[str, str]]:
+    return [{name: value, "title": title} for value, title in options]
+
+
+DEFAULTS = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "default": "John Doe"},
+        "age": {"type": "integer", "default": 30},
+        "score": {"type": "number", "default": 95.5},
+        "status": {"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
+        "verified": {"type": "boolean", "default": True},
+    },
+    "required": [],
+}
+WORDS = [("option1", "First Option"), ("option2", "Second Option"), ("option3", "Third Option")]
+VALUES = [("value1", "First Choice"), ("value2", "Second Choice"), ("value3", "Third Choice")]
+ENUMS = {
+    "type": "object",
+    "properties": {
+        "untitledSingle": {"type": "string", "enum": [value for value, _ in WORDS]},
+        "titledSingle": {"type": "string", "oneOf": one_of("const", *VALUES)},
+        "legacyEnum": {
+            "type": "string",
+            "enum": ["opt1", "opt2", "opt3"],
+            "enumNames": ["Option One", "Option Two", "Option Three"],
+        },
+        "untitledMulti": {
+            "type": "array",
+            "items": {"type": "string", "enum": [value for value, _ in WORDS]},
+        },
+        "titledMulti": {"type": "array", "items": {"anyOf": one_of("const", *VALUES)}},
+    },
+    "required": [],
+}
+
+
+async def log(context: Context, *lines: str) -> None:
+    for line in lines:
+        await context.session.send_log_message("info", line, related_request_id=context.request_id)
+        await asyncio.sleep(0.05)
+
+
+async def progress(context: Context) -> None:
+    for done in (0, 50, 100):
+        await context.session.report_progress(done, 100, f"Completed step {done} of 100")
+        await asyncio.sleep(0.05)
+
+
+async def sampled(context: Context, prompt: str) -> str:
+    asked = types.SamplingMessage(role="user", content=text(prompt))
+    answer = await context.session.create_message(
+        messages=[asked], max_tokens=100, related_request_id=context.request_id
+    )
+    return f"LLM response: {getattr(answer.content, 'text', '')}"
+
+
+async def elicited(context: Context, message: str, schema: dict[str, Any], words: str) -> str:
+    found = await context.session.elicit_form(message, schema, context.request_id)
+    return f"{words}: action={found.action}, content={json.dumps(found.content or {})}"
+
+
+RESPONSE = {
+    "type": "object",
+    "properties": {"username": {"type": "string"}, "email": {"type": "string"}},
+    "required": ["username", "email"],
+}
+
+
+async def call(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    given = params.arguments or {}
+    mixed = resource("test://mixed-content-resource", '{"test":"data","value":123}', "application/json")
+    embedded = resource("test://embedded-resource", "This is an embedded resource content.")
+    content: list[Any]
+    match params.name:
+        case "test_simple_text":
+            content = [text("This is a simple text response for testing.")]
+        case "test_image_content":
+            content = [image()]
+        case "test_audio_content":
+            content = [types.AudioContent(type="audio", data=AUDIO, mime_type="audio/wav")]
+        case "test_embedded_resource":
+            content = [embedded]
+        case "test_multiple_content_types":
+            content = [text("Multiple content types test:"), image(), mixed]
+        case "test_tool_with_logging":
+            await log(context, "Tool execution started", "Tool processing data", "Tool execution completed")
+            content = [text("Tool with logging executed successfully")]
+        case "test_tool_with_progress":
+            await progress(context)
+            content = [text(str((context.meta or {}).get("progress_token", 0)))]
+        case "test_error_handling":
+            said = text("This tool intentionally returns an error for testing")
+            return types.CallToolResult(content=[said], is_error=True)
+        case "test_sampling":
+            content = [text(await sampled(context, given["prompt"]))]
+        case "test_elicitation":
+            content = [text(await elicited(context, given["message"], RESPONSE, "User response"))]
+        case "test_elicitation_sep1034_defaults":
+            said_back = await elicited(context, "Please review and update", DEFAULTS, "Elicitation completed")
+            content = [text(said_back)]
+        case "test_elicitation_sep1330_enums":
+            said_back = await elicited(context, "Please select options", ENUMS, "Elicitation completed")
+            content = [text(said_back)]
+        case "json_schema_2020_12_tool":
+            content = [text(f"JSON Schema 2020-12 tool called with: {json.dumps(given)}")]
+        case _:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+    return types.CallToolResult(content=content)
+
+
+def needs(*names: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in names},
+        "required": [*names],
+    }
+
+
+TOOLS = {
+    **dict.fromkeys(
+        (
+            "test_simple_text",
+            "test_image_content",
+            "test_audio_content",
+            "test_embedded_resource",
+            "test_multiple_content_types",
+            "test_tool_with_logging",
+            "test_tool_with_progress",
+            "test_error_handling",
+            "test_elicitation_sep1034_defaults",
+            "test_elicitation_sep1330_enums",
+        ),
+        TEXT,
+    ),
+    "test_sampling": needs("prompt"),
+    "test_elicitation": needs("message"),
+    "json_schema_2020_12_tool": JSON_2020,
+}
+RESOURCES = {
+    "test://static-text": ("text/plain", "This is the content of the static text resource."),
+    "test://static-binary": ("image/png", IMAGE),
+    "test://watched-resource": ("text/plain", "Watched resource content"),
+}
+
+
+async def list_tools(context: Context, params: Any) -> types.ListToolsResult:
+    return types.ListToolsResult(
+        tools=[
+            types.Tool(name=name, description=f"The fixture {name}", input_schema=schema)
+            for name, schema in TOOLS.items()
+        ]
+    )
+
+
+async def list_resources(context: Context, params: Any) -> types.ListResourcesResult:
+    found = [
+        types.Resource(uri=uri, name=uri.partition("//")[2], description=f"The fixture {uri}", mime_type=kind)
+        for uri, (kind, _) in RESOURCES.items()
+    ]
+    return types.ListResourcesResult(resources=found)
+
+
+async def list_templates(context: Context, params: Any) -> types.ListResourceTemplatesResult:
+    template = types.ResourceTemplate(
+        uri_template="test://template/{id}/data", name="template", mime_type="application/json"
+    )
+    return types.ListResourceTemplatesResult(resource_templates=[template])
+
+
+async def read(context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    uri = str(params.uri)
+    kind, said = RESOURCES.get(uri, ("", ""))
+    contents: types.TextResourceContents | types.BlobResourceContents
+    if kind == "image/png":
+        contents = types.BlobResourceContents(uri=uri, mime_type=kind, blob=said)
+    elif kind:
+        contents = types.TextResourceContents(uri=uri, mime_type=kind, text=said)
+    elif uri.startswith("test://template/") and uri.endswith("/data"):
+        id = uri.removeprefix("test://template/").removesuffix("/data")
+        body = json.dumps({"id": id, "templateTest": True, "data": f"Data for ID: {id}"})
+        contents = types.TextResourceContents(uri=uri, mime_type="application/json", text=body)
+    else:
+        modern = context.protocol_version >= "2026"
+        raise MCPError(types.INVALID_PARAMS if modern else -32002, "Resource not found", {"uri": uri})
+    return types.ReadResourceResult(contents=[contents])
+
+
+PROMPTS = {
+    "test_simple_prompt": (),
+    "test_prompt_with_arguments": ("arg1", "arg2"),
+    "test_prompt_with_embedded_resource": ("resourceUri",),
+    "test_prompt_with_image": (),
+}
+
+
+async def list_prompts(context: Context, params: Any) -> types.ListPromptsResult:
+    def arguments(names: tuple[str, ...]) -> list[types.PromptArgument]:
+        return [types.PromptArgument(name=name, description=name, required=True) for name in names]
+
+    return types.ListPromptsResult(
+        prompts=[
+            types.Prompt(name=name, description=f"The fixture {name}", arguments=arguments(names))
+            for name, names in PROMPTS.items()
+        ]
+    )
+
+
+async def get_prompt(context: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    given = params.arguments or {}
+    content: list[Any]
+    match params.name:
+        case "test_simple_prompt":
+            content = [text("This is a simple prompt for testing.")]
+        case "test_prompt_with_arguments":
+            content = [text(f"Prompt with arguments: arg1='{given['arg1']}', arg2='{given['arg2']}'")]
+        case "test_prompt_with_embedded_resource":
+            found = resource(given["resourceUri"], "Embedded resource content for testing.")
+            content = [found, text("Please process the embedded resource above.")]
+        case "test_prompt_with_image":
+            content = [image(), text("Please analyze the image above.")]
+        case _:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name}")
+    return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=c) for c in content])
+
+
+async def nothing(context: Context, params: Any) -> types.EmptyResult:
+    return types.EmptyResult()
+
+
+async def complete(context: Context, params: Any) -> types.CompleteResult:
+    return types.CompleteResult(completion=types.Completion(values=[], total=0, has_more=False))
+
+
+def build(version: str) -> Server[Any]:
+    return Server(
+        "everything",
+        version=version,
+        on_list_tools=list_tools,
+        on_call_tool=call,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read,
+        on_subscribe_resource=nothing,
+        on_unsubscribe_resource=nothing,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+        on_completion=complete,
+        on_set_logging_level=nothing,
+    )
+
+
+async def main(port: int) -> None:
+    table = (AppRoute("/mcp", Policy.PUBLIC, lambda node: Endpoint(node, build)),)
+    with tempfile.TemporaryDirectory() as folder, tcp_listener("127.0.0.1", port, or_any=False) as tcp:
+        async with open_hub(MemoryStore(clock=wall_clock), Peers([]), {}) as hub:
+            node = Node(hub, KnownProviders(), Logins(), "0", folder, "me", 0, False, lambda: None)
+            node.addresses = Addresses(tcp.getsockname()[1], CONSOLE)
+            gate = Gate(
+                Router(table, node),
+                addresses=lambda: node.addresses,  # type: ignore[arg-type, return-value]
+                tokens=TokenFile(Path(folder) / "token"),
+                logins=node.logins,
+                tally=node.tally,
+                attempts=Attempts(),
+                owner="me",
+                public=frozenset({"/mcp"}),
+                processes=Processes(dict),
+            )
+
+            def said() -> Any:
+                pass
+
+            closing: Callable[[], Awaitable[None]] = hub.aclose
+            await HubServer(gate, said, closing).serve([tcp])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    sys.exit(asyncio.run(main(parser.parse_args().port)))
