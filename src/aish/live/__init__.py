@@ -29,8 +29,10 @@ from .following import Follow
 from .hub import Hub, connect
 from .permissions import PermissionWatch
 from .session import Session, Turn
+from .socket import Socket
 from .values import (
     Answer,
+    BulkResult,
     Choice,
     Event,
     Message,
@@ -40,11 +42,13 @@ from .values import (
     PermissionChange,
     Question,
     SessionState,
+    SocketMessage,
 )
 
 __all__ = [
     "Ahead",
     "Answer",
+    "BulkResult",
     "Choice",
     "Conflict",
     "Denied",
@@ -70,6 +74,8 @@ __all__ = [
     "Session",
     "SessionOver",
     "SessionState",
+    "Socket",
+    "SocketMessage",
     "Truncated",
     "Turn",
     "TurnCancelled",

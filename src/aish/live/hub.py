@@ -16,7 +16,8 @@ from .following import Follow
 from .permissions import PermissionWatch
 from .requests import Requests, new_key, path
 from .session import IfBusy, Session, Turn, send_turn
-from .values import Peer, Permission, SessionState
+from .socket import Socket
+from .values import BulkResult, Peer, Permission, SessionState
 
 _OPEN = ("active", "paused", "waiting")
 RECONNECT_TIMEOUT = 30.0  # seconds
@@ -29,6 +30,7 @@ class Hub:
     def __init__(self, requests: Requests, connection: Connection) -> None:
         self._requests = requests
         self._connection = connection
+        self._sockets: set[Socket] = set()  # until they are closed
 
     async def peers(self) -> list[Peer]:
         """Return all peers."""
@@ -98,6 +100,45 @@ class Hub:
             self._requests, self._connection, where, {"content": content, "if_busy": if_busy}, command_id
         )
 
+    async def best(self, capability: str, threshold: float = 0.7) -> Peer | None:
+        """Return the best peer whose score for the capability reaches the threshold; None if none does."""
+        where = f"{path('capabilities', capability)}?threshold={threshold}"
+        found = await self.request("GET", where)
+        return await self.peer(found[0]["ai_id"]) if found else None
+
+    async def bulk(
+        self,
+        operations: Sequence[Mapping[str, Any]],
+        *,
+        sequential: bool = False,
+        max_parallel: int | None = None,
+        command_id: str | None = None,
+    ) -> dict[str, BulkResult]:
+        """Run operations `{id, ai, message, depends_on?, session_id?}`, each when its dependencies are
+        complete; return their results by id.
+
+        Raises:
+            Invalid: an operation is invalid, and none has run.
+        """
+        body: dict[str, Any] = {"operations": list(operations)}
+        body["execution"] = "sequential" if sequential else "parallel"
+        if max_parallel is not None:
+            body["max_parallel"] = max_parallel
+        done = await self.request("POST", "/api/v2/bulk", body, key=command_id or new_key())
+        return msgspec.convert(done["results"], dict[str, BulkResult])
+
+    async def socket(
+        self, peer: str, *, model: str | None = None, prompt: str | None = None, context: Any = None
+    ) -> Socket:
+        """Open a named socket on a peer, with a model, a prompt and a context of its own. `team-chat-all` and
+        `rhetor` return the sockets that always exist."""
+        given = {"ai_name": peer, "model": model, "prompt": prompt, "context": context}
+        body = {name: value for name, value in given.items() if value is not None}
+        made = await self.request("POST", "/api/ai/socket/create", body, key=new_key())
+        socket = Socket(made["socket_id"], made["ai"], self._requests, self._sockets.discard)
+        self._sockets.add(socket)
+        return socket
+
     async def permissions(self) -> list[Permission]:
         """Return the pending permission requests, the oldest first."""
         found = await self.request("GET", "/api/v2/permissions")
@@ -135,6 +176,12 @@ class Hub:
         answer will be: after `x-cursor` in the stream `x-session-id` or `x-plan-id`."""
         _, headers = await self._requests.reply("POST", path, body, key=key, prefer="respond-async")
         return headers
+
+    async def aclose(self) -> None:
+        """Close the connections. `connect` does it at its end."""
+        for socket in list(self._sockets):
+            await socket.disconnect()
+        await self._connection.aclose()
 
     async def _find_open(self, peer: str, name: str) -> Session | None:
         """Return the open session with this name and this peer, if there is one."""
@@ -174,7 +221,8 @@ async def connect(
         await endpoint.start()
     async with endpoint.open() as http:
         connection = Connection(endpoint, http, reconnect_timeout)
+        hub = Hub(Requests(endpoint, http, reconnect_timeout), connection)
         try:
-            yield Hub(Requests(endpoint, http, reconnect_timeout), connection)
+            yield hub
         finally:
-            await connection.aclose()
+            await hub.aclose()

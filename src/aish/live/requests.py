@@ -29,8 +29,9 @@ class Requests:
         self, endpoint: Endpoint, http: aiohttp.ClientSession, reconnect_timeout: float | None
     ) -> None:
         self._endpoint = endpoint
-        self._http = http
-        self._reconnect_timeout = reconnect_timeout
+        self.url = endpoint.url
+        self.http = http
+        self.reconnect_timeout = reconnect_timeout
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, prefer: str = ""
@@ -55,7 +56,7 @@ class Requests:
         headers = {"Idempotency-Key": key} if key else {}
         if prefer:
             headers["Prefer"] = prefer
-        backoff = Backoff(self._reconnect_timeout)
+        backoff = Backoff(self.reconnect_timeout)
         while True:
             try:
                 return await self._send(method, path, body, headers)
@@ -75,14 +76,14 @@ class Requests:
     async def _send(
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[Any, Mapping[str, str]]:
-        if self._http.closed:
+        if self.http.closed:
             raise Denied("this connection to the hub was closed", "closed")
         data = None if body is None else msgspec.json.encode(body)
         if data is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:
             url = self._endpoint.url + path
-            async with self._http.request(method, url, data=data, headers=headers) as response:
+            async with self.http.request(method, url, data=data, headers=headers) as response:
                 headers = {name.lower(): text for name, text in response.headers.items()}
                 content_type = headers.get("content-type", _JSON)
                 return _value(await response.read(), response.status, content_type), headers

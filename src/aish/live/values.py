@@ -150,3 +150,23 @@ class Answer(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+
+class SocketMessage(msgspec.Struct, frozen=True):
+    """A whole message that was read from a socket. `ai`: the peer that wrote it. `error`: the failure of a
+    turn, if it is one."""
+
+    content: str
+    ai: str = ""
+    headers: list[str] = []
+    error: dict[str, Any] | None = None
+
+
+class BulkResult(msgspec.Struct, frozen=True):
+    """The result of one operation. `status` is success, failed or skipped. `execution_time` is in seconds."""
+
+    status: str
+    response: str | None = None
+    ai: str | None = None
+    execution_time: float = 0.0
+    error: dict[str, Any] | None = None

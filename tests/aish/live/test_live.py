@@ -73,7 +73,7 @@ async def test_a_message_is_answered_in_pieces_and_as_a_whole(tmp_path: Path) ->
     script = [Text("He "), Text("llo"), Done()]
     async with connected(tmp_path, script) as (_, hub):
         session = await hub.session("apollo-ai", name="review", metadata={"a": 1})
-        assert (session.peer, session.name) == ("apollo", "review")
+        assert (session.peer, session.name) == ("apollo-ai", "review")
         turn = await session.send("why?")
         assert "".join([piece async for piece in turn.text()]) == "He llo"
         answer = await turn.answer()
@@ -455,3 +455,45 @@ def test_the_shell_does_not_import_the_python_client() -> None:
     assert aish.connect is live.connect
     with pytest.raises(AttributeError):
         _ = aish.never
+
+
+async def test_a_socket_is_opened_written_read_and_closed(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_home, hub):
+        socket = await hub.socket("apollo", prompt="Be brief.")
+        await socket.write("one")
+        await socket.write("two")
+        assert [(await socket.read()).content for _ in range(2)] == ["apollo heard: one", "apollo heard: two"]
+        with pytest.raises(live.Invalid):
+            await socket.write(" ")
+        waiting = asyncio.create_task(socket.read())
+        await socket.write("three")
+        assert (await waiting).content == "apollo heard: three"
+        await socket.close()
+        with pytest.raises(live.SessionOver):
+            await socket.read()
+        everyone = await hub.socket("team-chat-all")
+        await everyone.write("hi")
+        assert {(await everyone.read()).ai for _ in range(3)} == {"apollo", "athena", "prometheus"}
+
+
+async def test_a_socket_reads_each_message_once_although_its_connection_is_cut(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_home, hub):
+        socket = await hub.socket("apollo")
+        for n in range(5):
+            await socket.write(str(n))
+            assert (await socket.read()).content == f"apollo heard: {n}"
+            assert socket._socket is not None
+            await socket._socket.close()
+
+
+async def test_operations_in_bulk_and_the_best_peer(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, hub):
+        first = {"id": "a", "ai": "apollo", "message": "x"}
+        done = await hub.bulk([first, {"id": "b", "ai": "athena", "message": "y", "depends_on": ["a"]}])
+        assert {id: result.status for id, result in done.items()} == {"a": "success", "b": "success"}
+        assert done["a"].response == "apollo heard: x"
+        with pytest.raises(live.Invalid):
+            await hub.bulk([first, first])
+        best = await hub.best("code-analysis")
+        assert best is not None and best.id == "apollo"
+        assert await hub.best("nothing") is None
