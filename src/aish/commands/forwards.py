@@ -40,6 +40,9 @@ def forward(words: "list[str]") -> int:
             )
         raise
     _warn_of_loop(made)
+    if made.get("from_kind") == "tool" and made["kind"] == "terminal":
+        metadata = " (with tool metadata)" if body["json"] else ""
+        return print_line(f"Forwarding {made['from']} output to {made['to']} terminal{metadata}")
     mode = " (JSON mode)" if body["json"] else ""
     return print_line(f"✓ Forwarding {made['from']} messages to {made['to']}{mode}")
 

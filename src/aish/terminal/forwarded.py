@@ -77,7 +77,8 @@ def format_message(message: "Message") -> str:
     text, source = str(message.get("content", "")), str(message.get("from", ""))
     if message.get("as_json"):
         names = ("from", "to", "time", "purpose")
-        return encode({**{name: message.get(name) for name in names}, "message": text}).decode()
+        tool = {"tool": message["tool"]} if message.get("tool") else {}
+        return encode({**{name: message.get(name) for name in names}, "message": text, **tool}).decode()
     from aish.render import heading
 
     return heading(source) + ("\n" if "\n" in text else " ") + text

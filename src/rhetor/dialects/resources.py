@@ -144,9 +144,10 @@ def status(
     }
 
 
-def forward(forward: Forward, kind: str, circle: Sequence[str]) -> dict[str, Any]:
+def forward(forward: Forward, kind: str, circle: Sequence[str], from_kind: str | None) -> dict[str, Any]:
     """Return a forward. `kind`: terminal | peer, the kind of its destination; `circle`: the peers through
-    which answers return to its source, empty if they do not."""
+    which answers return to its source, empty if they do not; `from_kind`: the kind of its source, None if the
+    source no longer exists."""
     failed = forward.failed
     return {
         "from": forward.source,
@@ -163,6 +164,7 @@ def forward(forward: Forward, kind: str, circle: Sequence[str]) -> dict[str, Any
     }
 
 
+        "from_kind": from_kind,
 def terminal(terminal: Terminal, head: Position | None, attached: int) -> dict[str, Any]:
     """Return a named shell. `attached`: how many shells follow its stream now; `head`: the last position of
     the stream, None if it is empty."""

@@ -160,7 +160,8 @@ class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
 
     `from_`: the peer. `via`: the peers that it passed through, ending with `from_`. `time`: when the answer
     was complete, in RFC 3339. `purpose`: the stated purpose of the peer. `as_json`: show it as an object with
-    these members. `source`: the answer's turn, as `{session_id | plan_id, turn_id}`.
+    these members. `source`: the answer's turn, as `{session_id | plan_id, turn_id}`. `tool`: what the peer
+    is, as `{name, kind, driver, capabilities}`, if it is a tool and `as_json` is set.
     """
 
     type: ClassVar[str] = "message.forwarded"
@@ -172,6 +173,7 @@ class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
     purpose: str | None = None
     as_json: bool = False
     source: dict[str, str] = field(default_factory=dict)
+    tool: dict[str, Any] | UnsetType = UNSET
 
 
 class ForwardFailed(Struct, frozen=True, gc=False, rename=_FROM):

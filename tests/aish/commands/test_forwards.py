@@ -37,6 +37,17 @@ def test_forward_prints_the_fixed_wording(aish: Shell, hub: ScriptedHub) -> None
     ]
 
 
+def test_forward_of_a_tool_to_a_terminal_prints_the_words_that_scripts_read(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    hub.on("PUT /api/v2/forwards/box", answer({**FORWARD, "from": "box", "from_kind": "tool"}))
+    assert aish("forward", "box", "jill").out == "Forwarding box output to jill terminal\n"
+    assert (
+        aish("forward", "box", "jill", "json").out
+        == "Forwarding box output to jill terminal (with tool metadata)\n"
+    )
+
+
 def test_forward_warns_of_a_loop(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("PUT /api/v2/forwards/apollo", answer({**FORWARD, "circle": ["apollo", "jill", "apollo"]}))
     ran = aish("forward", "apollo", "jill")

@@ -1,17 +1,20 @@
 """Programs on pipes that speak `aish-json`: one JSON object per line in both directions.
 
-The hub writes `{"type": "command", "content", "context", "session_id"}`; if there is context, it first writes
-`{"type": "context_injection", "prompts", "metadata"}`. At the start it writes `{"type": "capability_query",
-"version"}`. The program writes `chunk` (a piece of an answer), `response` (the whole answer, or its end after
-chunks), `done` or `error`. An object with `content` but no type is a response; one with `capabilities`
-declares what the program is good at. Other objects are recorded as they are. The format is described on the
-configuration page of the documentation.
+The hub writes `{"type": "command", "content", "context": {from, turn_id, purpose, via}, "session_id"}`. If
+there is context, it first writes `{"type": "context_injection", "prompts", "metadata": {source, timestamp,
+origin}}`. At the start it writes `{"type": "capability_query", "version"}`. The program writes `chunk` (a
+piece of an answer), `response` (the whole answer, or its end after chunks), `done` or `error`. An object
+with `content` but no type is a response; one with `capabilities` declares what the program is good at.
+Other objects are recorded as they are. The format is described on the configuration page of the
+documentation.
 """
 
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -29,6 +32,7 @@ from .program import clock, of_stderr
 from .stdio import StdioProgram
 
 MAX_CAPABILITIES, MAX_NAME = 100, 100
+SOURCE = "apollo-rhetor"
 QUERY = {"type": "capability_query", "version": "1.0"}
 _TEXTS = ("content", "text", "message", "data", "detail")
 
@@ -60,7 +64,7 @@ class JsonProgram(StdioProgram):
             yield self._spooled([output for line in said for output in self._meant(line)[0]])
 
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
-        envelopes = b"".join(map(_injection, message.context)) + _command(message.content)
+        envelopes = b"".join(map(_injection, message.context)) + _command(message)
         await self.link.write(envelopes, "text")
         finished, heard, spoken, self._error = False, clock(), "", None
         while not finished:
@@ -130,12 +134,38 @@ class JsonProgram(StdioProgram):
 
 
 def _injection(context: ContextInjected) -> bytes:
-    said = {"type": "context_injection", "prompts": context.prompts, "metadata": context.metadata}
+    """Return the line for a context. Programs read a fixed `source`, and the time as a number of seconds;
+    where the context comes from is its `origin`."""
+    given = dict(context.metadata)
+    origin, at = given.pop("source", None), given.pop("timestamp", None)
+    metadata = {"source": SOURCE, "timestamp": _seconds(at), "origin": origin, **given}
+    said = {"type": "context_injection", "prompts": context.prompts, "metadata": metadata}
     return msgspec.json.encode(said) + b"\n"
 
 
-def _command(content: str) -> bytes:
-    said: dict[str, Any] = {"type": "command", "content": content, "context": {}, "session_id": None}
+def _seconds(at: Any) -> float:
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except (TypeError, ValueError):
+        return time.time()
+
+
+def _command(message: Prompt) -> bytes:
+    origin = message.origin
+    context: dict[str, Any] = {}
+    if origin is not None:
+        context = {
+            "from": origin.sender,
+            "turn_id": origin.turn_id,
+            "purpose": origin.purpose,
+            "via": origin.via,
+        }
+    said = {
+        "type": "command",
+        "content": message.content,
+        "context": context,
+        "session_id": origin.session_id if origin is not None else None,
+    }
     return msgspec.json.encode(said) + b"\n"
 
 

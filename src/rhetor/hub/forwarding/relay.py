@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, SendMessage
@@ -23,6 +23,7 @@ from rhetor.domain.event import (
     SessionStateChanged,
     TurnCompleted,
 )
+from rhetor.domain.peer import PeerKind
 from rhetor.domain.rules import Failed, Forward
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer
@@ -138,6 +139,7 @@ async def _show(state: State, forward: Forward, answer: Answer, delivery: Row) -
         state.routing_table.purpose_of(forward.owner, forward.source),
         forward.as_json,
         answer.source,
+        (_tool(state, forward.source) if forward.as_json else None) or UNSET,
     )
     stream = await _terminal_stream(state, forward)
     await state.store.commit(
@@ -284,4 +286,17 @@ def _stream(answer: Answer | None, delivery: Row) -> str:
 def _as_json(state: State, forward: Forward, answer: Answer) -> str:
     purpose = state.routing_table.purpose_of(forward.owner, forward.source)
     whole = {"from": forward.source, "to": forward.to, "time": timestamp(answer.at), "purpose": purpose}
-    return msgspec.json.encode({**whole, "message": answer.text}).decode()
+    tool = _tool(state, forward.source)
+    return msgspec.json.encode({**whole, "message": answer.text, **({"tool": tool} if tool else {})}).decode()
+
+
+def _tool(state: State, name: str) -> dict[str, Any] | None:
+    """Return what a tool is, for those who receive its answers as JSON; None if the peer is no tool."""
+    try:
+        peer = state.peers.get(name)
+    except UnknownPeer:
+        return None
+    if peer.kind is not PeerKind.TOOL:
+        return None
+    scores = {capability.name: capability.score for capability in peer.capabilities}
+    return {"name": peer.name, "kind": peer.kind, "driver": peer.driver, "capabilities": scores}

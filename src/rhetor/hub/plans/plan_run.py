@@ -181,6 +181,7 @@ class PlanRun:
         context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
         pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
         pending.via = via
+        pending.sender = accepted.from_
         pending.cause = accepted.cause or Cause(self._row.id)
         pending.cwd = self._command.cwd if self._principal.local else None
         closing = self._closing(step, row, peer)

@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rhetor.domain.output import Done, Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Voice
-from rhetor.drivers.base import Conversation, PastMessage, Prompt
+from rhetor.drivers.base import Conversation, Origin, PastMessage, Prompt
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
@@ -41,8 +43,11 @@ async def call_peer(
         peer = state.peers.get(peer_name)
     except UnknownPeer as gone:
         raise TurnFailure(gone.detail, peer=peer_name) from gone
-    peer = voice.of(peer) if voice else peer
+    if voice is not None:
+        peer, pending.rules = voice.of(peer), voice.permissions
     prompt = with_context(peer, prompt)
+    if peer.takes_envelopes:
+        prompt = replace(prompt, origin=_origin(state, peer, pending))
     past = await history() if history else ()
     conversation = pending.conversation = await _conversation(state, peer, pending)
     finished = False
@@ -57,6 +62,12 @@ async def call_peer(
         raise
     finally:
         await conversation.aclose()
+
+
+def _origin(state: State, peer: Peer, pending: PendingRequests) -> Origin:
+    session_id = pending.stream if pending.stream.startswith("s_") else None
+    purpose = state.routing_table.purpose_of(pending.owner, peer.name)
+    return Origin(session_id, pending.turn_id, pending.sender, pending.via, purpose)
 
 
 def _abandon(state: State, pending: PendingRequests) -> None:

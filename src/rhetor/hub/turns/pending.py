@@ -63,7 +63,8 @@ class PendingRequests:
     `lock` must be held for each commit of the turn, so that an answer and the turn's end cannot overtake each
     other. `conversation`: None until it is open. `instance`: the key of the program that answers, if any.
     `cwd`: the folder of the program that runs for the caller. `via`: the peers that the message has passed
-    through. `cause`: the original from which the message follows.
+    through. `sender`: the name of its sender, as readers see it. `cause`: the original from which the message
+    follows. `rules`: those of the session, besides the peer's own.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -75,7 +76,9 @@ class PendingRequests:
         self.instance = ""
         self.cwd: str | None = None
         self.via: tuple[str, ...] = ()
+        self.sender = ""
         self.cause = Cause(turn.message_id)
+        self.rules = Rules()
         self._turn = turn
         self._step = step
         self._open: dict[str, Request] = {}
@@ -217,9 +220,9 @@ class PendingRequests:
     @property
     def _rules(self) -> Rules:
         try:
-            return self._state.peers.get(self._turn.peer).permissions
+            return self._state.peers.get(self._turn.peer).permissions + self.rules
         except UnknownPeer:
-            return Rules()
+            return self.rules
 
     def _request_of(self, payload: Payload) -> Request | None:
         match payload:

@@ -185,6 +185,7 @@ class SessionRunner:
     def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
         pending = PendingRequests(self._state, session.id, session.owner, turn)
         pending.via = message.message.via
+        pending.sender = message.message.from_
         if message.message.cause:
             pending.cause = message.message.cause
         return pending

@@ -9,7 +9,9 @@ from starlette.responses import Response
 from rhetor.dialects import resources
 from rhetor.domain.rule_commands import PutTerminal, RemoveForward, RemoveTerminal
 from rhetor.domain.rules import Forward, Terminal
+from rhetor.errors import UnknownPeer
 from rhetor.hub.forwarding import forwards, terminals
+from rhetor.hub.state import State
 from rhetor.transports.server import sse
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
@@ -70,7 +72,7 @@ async def read_terminal(call: Call, name: str, query: PageQuery) -> Response:
     seen = f"{now.epoch}:{terminal.seen}" if now else None
     cursor = call.last_event_id or query.after or seen
     head, position = await call.hub.position(call.who, terminal.stream, cursor)
-    return await sse.events_of(call, terminal.stream, head, position, query.limit)
+    return await sse.events_of(call, terminal.stream, head, position, query.limit, query.events)
 
 
 def _forward(node: Node, forward: Forward) -> dict[str, Any]:
@@ -78,7 +80,17 @@ def _forward(node: Node, forward: Forward) -> dict[str, Any]:
     shown = (
         forward.to in state.routing_table.terminals or forwards.terminal_peer(state, forward.to) is not None
     )
-    return resources.forward(forward, "terminal" if shown else "peer", forwards.circle_of(state, forward))
+    kind = "terminal" if shown else "peer"
+    return resources.forward(
+        forward, kind, forwards.circle_of(state, forward), _kind_of(state, forward.source)
+    )
+
+
+def _kind_of(state: State, name: str) -> str | None:
+    try:
+        return state.peers.get(name).kind
+    except UnknownPeer:
+        return None
 
 
 async def _terminal(node: Node, terminal: Terminal) -> dict[str, Any]:

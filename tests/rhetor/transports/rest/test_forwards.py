@@ -68,6 +68,7 @@ async def test_a_forward_is_created_listed_and_deleted(tmp_path: Path) -> None:
         made = await ask(home, "PUT", "forwards/apollo-ai", {"to": "athena", "json": True})
         assert made == {
             "from": "apollo",
+            "from_kind": "specialist",
             "to": "athena",
             "kind": "peer",
             "json": True,
@@ -119,6 +120,21 @@ async def test_an_invalid_request_is_rejected_with_its_code(
 ) -> None:
     async with served(tmp_path) as home:
         assert (await ask(home, method, path, body, status))["code"] == code
+
+
+async def test_a_tools_answer_as_json_says_what_the_tool_is() -> None:
+    async with with_programs() as home:
+        await home.announce("box", *PYTHON, REPEATS, protocol="aish-json")
+        await ask(home, "PUT", "terminals/jill", {})
+        made = await ask(home, "PUT", "forwards/box", {"to": "jill", "json": True})
+        assert (made["from_kind"], made["kind"]) == ("tool", "terminal")
+        await ask(home, "POST", "ai/box/message", {"content": "hi"})
+        stream = home.hub.state.routing_table.terminals["jill"].stream
+        shown = await home.seen(stream, lambda payload: payload.type == "message.forwarded")
+        assert isinstance(shown[-1], MessageForwarded)
+        tool = shown[-1].tool
+        assert isinstance(tool, dict)
+        assert (tool["name"], tool["kind"], tool["driver"]) == ("box", "tool", "stdio")
 
 
 async def test_a_terminal_follows_only_what_it_has_not_shown_yet(tmp_path: Path) -> None:
@@ -192,14 +208,15 @@ async def test_a_program_that_accepts_context_receives_it_in_a_separate_message(
         await ask(home, "POST", "context/box/promote")
         for _ in range(2):
             said = json.loads((await home.say("box", "hi")).json["response"])
-        timestamp = said[0]["metadata"].pop("timestamp")
-        assert timestamp.endswith("Z")
-        command: Any = {"type": "command", "content": "hi", "context": {}, "session_id": None}
-        assert said == [
-            {"type": "context_injection", "prompts": ["one", "two"], "metadata": {"source": home.node.owner}},
-            command,
-            command,
-        ]
+        assert isinstance(said[0]["metadata"].pop("timestamp"), float)
+        metadata = {"source": "apollo-rhetor", "origin": home.node.owner}
+        assert said[0] == {"type": "context_injection", "prompts": ["one", "two"], "metadata": metadata}
+        session = await home.standing("box")
+        log = (await ask(home, "GET", f"sessions/{session}/events"))["events"]
+        turns = [event["turn_id"] for event in log if event["type"] == "message.accepted"]
+        for command, turn in zip(said[1:], turns, strict=True):
+            context = {"from": home.node.owner, "turn_id": turn, "purpose": None, "via": []}
+            assert command == {"type": "command", "content": "hi", "context": context, "session_id": session}
 
 
 @asynccontextmanager

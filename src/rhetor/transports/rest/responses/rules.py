@@ -16,10 +16,12 @@ class ForwardFailed(Struct):
 
 
 class Forward(Struct):
-    """A forward. `kind`: the kind of its destination. `circle`: the peers through which answers return to its
-    source; empty if they do not. `failed`: why the last answer was not forwarded."""
+    """A forward. `kind`: the kind of its destination. `from_kind`: the kind of its source; null if the source
+    no longer exists. `circle`: the peers through which answers return to its source; empty if they do not.
+    `failed`: why the last answer was not forwarded."""
 
     from_: str = field(name="from")
+    from_kind: str | None
     to: str
     kind: Literal["terminal", "peer"]
     as_json: bool = field(name="json")
