@@ -88,7 +88,7 @@ STACKS = {
         {"sessions"},
         {"forwarding"},
         {"plans"},
-        {"hub_peer", "recovery"},
+        {"hub_peer", "recovery", "tool_servers"},
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],

@@ -11,7 +11,6 @@ import base64
 import json
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -338,14 +337,15 @@ async def main(port: int) -> None:
                 attempts=Attempts(),
                 owner="me",
                 public=frozenset({"/mcp"}),
+                held=node.held,
                 processes=Processes(dict),
             )
 
-            def said() -> Any:
-                pass
+            def listening() -> None:
+                sys.stdout.write(f"http://127.0.0.1:{tcp.getsockname()[1]}/mcp\n")
+                sys.stdout.flush()
 
-            closing: Callable[[], Awaitable[None]] = hub.aclose
-            await HubServer(gate, said, closing).serve([tcp])
+            await HubServer(gate, listening, hub.aclose).serve([tcp])
 
 
 if __name__ == "__main__":

@@ -68,10 +68,11 @@ TRANSCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a hub is started with. `read` reads the settings again for a reload, `invalid` returns the error for
-    one of their values, with the place that it comes from, and `shown` returns settings as they are shown, each
-    with its origin and without secrets. `by_itself`: a shell started the hub, so it may choose another port, and
-    stops when it is idle. `mark`: what `mark_own_process` returned. `secrets`: masked in all logs."""
+    """What a hub is started with. `read` reads the settings again for a reload, and `invalid` returns the
+    error for one of their values, with the place that it comes from. `shown` returns settings as they are
+    shown, each with its origin and without secrets. `by_itself`: a shell started the hub, so it may choose
+    another port, and stops when it is idle. `mark`: what `mark_own_process` returned. `secrets`: masked in
+    all logs."""
 
     settings: Settings
     read: Callable[[], Settings]
@@ -190,6 +191,7 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
             kept=FileBlobs(start.home.folder / "blobs"),
             transcripts=TRANSCRIPTS,
             secrets=start.secrets,
+            servers=made.servers,
         ) as hub:
             yield hub, reloading
     finally:

@@ -152,6 +152,17 @@ class TeamConfigured(RhetorError):
         super().__init__(f"team {team!r} is defined in the configuration; change it there", team=team)
 
 
+class ToolServerConfigured(RhetorError):
+    """The MCP server is defined in the configuration and can be changed only there."""
+
+    code, status, rpc = "tool_server_configured", 409, INVALID_PARAMS
+
+    def __init__(self, server: str) -> None:
+        super().__init__(
+            f"the MCP server {server!r} is defined in the configuration; change it there", server=server
+        )
+
+
 class TextOnly(RhetorError):
     """Binary content was sent to a peer that accepts text only. The content was not kept."""
 
@@ -320,6 +331,16 @@ class UnknownModel(RhetorError):
     code, status, rpc = "unknown_model", 422, INVALID_PARAMS
 
 
+class NotAnswered(RhetorError):
+    """The answer was not complete within the time that the caller wanted to wait."""
+
+    code, status, rpc = "answer_timeout", 504, TIMED_OUT
+    retryable = True
+
+    def __init__(self, peer: str, seconds: float, **data: Any) -> None:
+        super().__init__(f"{peer} has not answered within {seconds:g} s", **data)
+
+
 class HopLimit(RhetorError):
     code, status, rpc = "hop_limit", 422, LIMIT_REACHED
 
@@ -331,16 +352,6 @@ class HopLimit(RhetorError):
 
 class FanoutLimit(RhetorError):
     """Forwards and teams have delivered one message, and what follows from it, as often as allowed."""
-class NotAnswered(RhetorError):
-    """The answer was not complete within the time that the caller wanted to wait."""
-
-    code, status, rpc = "answer_timeout", 504, TIMED_OUT
-    retryable = True
-
-    def __init__(self, peer: str, seconds: float, **data: Any) -> None:
-        super().__init__(f"{peer} has not answered within {seconds:g} s", **data)
-
-
 
     code, status, rpc = "fanout_limit", 422, LIMIT_REACHED
 

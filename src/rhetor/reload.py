@@ -84,7 +84,8 @@ class Reloading:
     async def _checked(self, settings: Settings) -> Configured:
         """Return what the settings define, after their providers were asked for the models that they name."""
         assert self.node is not None
-        new = configure(settings, self._home, self._environment, self.node.hub.state.secrets)
+        secrets, added = self.node.hub.state.secrets, self._made.servers.added
+        new = configure(settings, self._home, self._environment, secrets, added)
         try:
             # a shell may have sent other variables since the hub started
             new.access.take_over(self._made.access.environment)
@@ -118,6 +119,7 @@ class Reloading:
         for instance in list(state.instances.values()):
             keep_until_ended(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
+        state.tool_servers = new.servers
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel
         limits = settings.limits

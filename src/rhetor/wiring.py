@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.secrets import Secrets, is_secret, secret_values
+from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.base import Driver
 from rhetor.drivers.model_tools.driver import with_tools
@@ -56,9 +57,14 @@ class Configured:
 
 
 def configure(
-    settings: Settings, home: Home, environment: Mapping[str, str], secrets: Secrets | None = None
+    settings: Settings,
+    home: Home,
+    environment: Mapping[str, str],
+    secrets: Secrets | None = None,
+    added: dict[str, ToolServer] | None = None,
 ) -> Configured:
-    """Return what the settings define, and add their secrets to `secrets`.
+    """Return what the settings define, and add their secrets to `secrets`. `added`: the MCP servers that were
+    added at run time.
 
     Raises:
         InvalidSettings: the settings contradict each other.
@@ -68,7 +74,8 @@ def configure(
     peers = peers_of(settings)
     programs = ConfiguredPrograms(tools_of(settings), environment)
     agents = _agent_models(settings, home, peers, programs, secrets)
-    access, servers = model_access(settings, environment, agents), _tool_servers(settings, home, environment)
+    access = model_access(settings, environment, agents)
+    servers = _tool_servers(settings, home, environment, added)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
     return Configured(settings, peers, _limits(settings), programs, agents, access, servers, drivers)
 
@@ -95,6 +102,7 @@ def _limits(settings: Settings) -> Limits:
         settings.limits.fanout,
         detach_ttl=settings.session.detach_ttl,
         default_peer=settings.session.default_peer,
+        project_roots=settings.projects.roots,
     )
 
 
@@ -112,12 +120,17 @@ def _agent_models(
     return AgentModels(entries, protocols, hosts, folder, automatic)
 
 
-def _tool_servers(settings: Settings, home: Home, environment: Mapping[str, str]) -> ToolServers:
+def _tool_servers(
+    settings: Settings,
+    home: Home,
+    environment: Mapping[str, str],
+    added: dict[str, ToolServer] | None,
+) -> ToolServers:
     entries = {
         name: ServerEntry(s.command, s.env, s.pass_env, s.url, s.allow_private, s.approve)
         for name, s in settings.mcp_servers.items()
     }
-    return ToolServers(entries, environment, str(home.folder))
+    return ToolServers(entries, environment, str(home.folder), added=added)
 
 
 def model_access(

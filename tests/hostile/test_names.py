@@ -63,7 +63,7 @@ async def test_an_unknown_id_is_404_and_injects_no_header_and_no_path(tmp_path: 
         "/healthz;x=1",
         "/" + "a" * 50_000,
         "/%00",
-        "/?",
+        "/index.html?",
     ],
 )
 async def test_an_unknown_path_is_404(tmp_path: Path, path: str) -> None:

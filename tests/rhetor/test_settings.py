@@ -144,7 +144,6 @@ def test_a_variable_is_laid_over_the_file_key_by_key(tmp_path: Path, monkeypatch
         ("providers: {a: {allow_private: secret}}", "providers.a.allow_private: must be true or false"),
         ("specialists: {User: {}}", "specialists.User: this name could be mistaken for a person"),
         ("tools: {root: {executable: cat}}", "tools.root: this name could be mistaken for a person"),
-        ("specialists: {a: {mcp_servers: [x]}}", "specialists.a.mcp_servers: mcp_servers has no entry 'x'"),
         ("tools: {apollo: {executable: x}}", "tools.apollo: a specialist has the same name; choose "),
         ("models: {default: box/m}", "default: there is no provider called 'box'; there are anthropic, "),
         ("models: {default: atuo}", "models.default: 'atuo' is not a model; did you mean auto?"),

@@ -14,6 +14,8 @@ _MODULES = {
     **dict.fromkeys(("forward", "unforward"), "forwards"),
     "help": "help",
     **dict.fromkeys(("history", "search"), "history"),
+    "mcp": "mcp",
+    "project": "projects",
     "purpose": "purposes",
     "route": "routes",
     **dict.fromkeys(("session", "sessions"), "sessions"),

@@ -49,6 +49,13 @@ Conversations (NAME may be an id):
   session create NAME --tool T    create a session with the peer T
   session resume · save · fork · show · export · delete NAME
 
+Projects and tools:
+  project list · create · show · settings NAME
+                                  folders with defaults for their sessions
+  mcp list · add · remove · test NAME
+                                  MCP servers whose tools specialists may have
+  mcp install · uninstall AGENT   let an agent use the hub over MCP
+
 Forwards, routes, context:
   forward SRC DST [json] [-x]     send SRC's answers to a terminal or peer too
   forward list · unforward SRC    list forwards · remove one

@@ -33,8 +33,8 @@ class Addresses:
         self.console: Authority = (console, port)
         self._hosts = {(name, port) for name in own}
         self._hosts |= {a for host in hosts if (a := _authority(host, default))}
-        self._origins = {(scheme, name, port) for name in own}
-        self._origins |= {o for origin in origins if (o := _origin(origin))}
+        self._shared = {o: _written(o) for origin in origins if (o := _origin(origin))}
+        self._origins = {(scheme, name, port) for name in own} | self._shared.keys()
 
     def allowing(self, hosts: Iterable[str], origins: Iterable[str]) -> Addresses:
         """Return the hub's own names with these additional ones."""
@@ -62,6 +62,18 @@ class Addresses:
         if _origin(header) not in self._origins:
             detail = "this origin is not allowed; to allow it, add it to hub.allowed_origins"
             raise Forbidden(detail, origin=header[:200])
+
+    def sharing(self, header: str) -> str | None:
+        """Return the configured origin that an Origin header names, as browsers write it; None if pages of
+        that origin may not read responses. It is never taken from the header."""
+        origin = _origin(header)
+        return self._shared.get(origin) if origin is not None else None
+
+
+def _written(origin: tuple[str, str, int]) -> str:
+    scheme, name, port = origin
+    is_default = port == (443 if scheme == "https" else 80)
+    return f"{scheme}://{name}" if is_default else f"{scheme}://{name}:{port}"
 
 
 def _authority(text: str, default: int) -> Authority | None:

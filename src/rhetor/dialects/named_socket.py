@@ -204,9 +204,10 @@ _encode = msgspec.json.encode
 
 
 class _Write(msgspec.Struct, rename={"from_": "from"}):
-    """A write, which must have either `content`, or `media_type` and `bytes`."""
+    """A write, which must have either `content`, or `media_type` and `bytes`. Older clients call its type
+    `message`."""
 
-    type: Literal["write"]
+    type: Literal["write", "message"]
     content: str | None = None
     media_type: Annotated[str, Meta(max_length=255, pattern=MEDIA_TYPE)] | None = None
     bytes: Annotated[int, Meta(ge=1)] | None = None

@@ -16,6 +16,7 @@ from rhetor.domain.plan import IfBusy
 from rhetor.store.base import Record
 
 from . import raw
+from .event_filter import Names, types_of
 from .notices import TURN_ENDS, numbered, shared
 
 Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
@@ -51,6 +52,7 @@ class _Message(msgspec.Struct, rename={"from_": "from"}):
 class _Place(msgspec.Struct):
     session_id: Id
     cursor: Id | None = None
+    events: Names = []
 
 
 class Chat(msgspec.Struct, frozen=True):
@@ -66,10 +68,11 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Follow a session, from `cursor` or else from its beginning."""
+    """Follow a session, from `cursor` or else from its beginning. `wanted`: only events of these types."""
 
     session_id: str
     cursor: str | None = None
+    wanted: frozenset[str] | None = None
 
 
 def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
@@ -77,6 +80,7 @@ def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
 
     Raises:
         Refused: the method is unknown, or its params are invalid.
+        Unprocessable: a name among `events` is no type of events.
     """
     match call.method:
         case "chat":
@@ -85,7 +89,7 @@ def decode(call: Call, peer: str) -> Chat | Stream | Subscribe:
             return Stream(params_of(call, _Message).command(peer))
         case "subscribe":
             place = params_of(call, _Place)
-            return Subscribe(place.session_id, place.cursor)
+            return Subscribe(place.session_id, place.cursor, types_of(place.events))
     raise Refused(METHOD_NOT_FOUND, f"unknown method {call.method[:100]!r}")
 
 
@@ -152,12 +156,15 @@ def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
 
 class RawView(msgspec.Struct):
     """Every event of a session, unchanged, as `event` notifications. `prev`: the number of the last event
-    that the client has, 0 for none."""
+    that the client has, 0 for none. `wanted`: only events of these types."""
 
     prev: int
     is_over: bool = False
+    wanted: frozenset[str] | None = None
 
     def encode(self, record: Record) -> bytes:
+        if self.wanted is not None and record.type not in self.wanted:
+            return b""
         frames = shared(record, "ws.raw", self.prev, _raw)
         self.prev = record.seq
         return frames

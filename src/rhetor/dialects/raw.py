@@ -31,19 +31,24 @@ def sse(record: Record, prev: int) -> bytes:
 class SseView(Struct):
     """Every event, unchanged, up to the first of a type in `ends`; with `turn_id`, only those of that turn.
 
-    `prev`: the number of the last event that the reader has, 0 for none.
+    `prev`: the number of the last event that the reader has, 0 for none. `wanted`: only events of these
+    types, and the one that ends the view.
     """
 
     prev: int
     turn_id: str | None = None
     ends: frozenset[str] = frozenset()
     is_over: bool = False
+    wanted: frozenset[str] | None = None
 
     def encode(self, record: Record) -> bytes:
         if self.is_over or (self.turn_id is not None and record.turn_id != self.turn_id):
             return b""
+        self.is_over = record.type in self.ends
+        if self.wanted is not None and record.type not in self.wanted and not self.is_over:
+            return b""
         frame = sse(record, self.prev)
-        self.prev, self.is_over = record.seq, record.type in self.ends
+        self.prev = record.seq
         return frame
 
 

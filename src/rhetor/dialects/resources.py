@@ -40,10 +40,11 @@ def peer(
     model: str | None = None,
     instance_view: InstanceView | None = None,
     forward: Forward | None = None,
+    address: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return a peer with its status and the evidence for it. `running`: how many of its turns are running.
     `sessions`: the caller's sessions with a tool, or the number of those with another peer that have not
-    ended. Unknown values are null."""
+    ended. `address`: the host and the port of the hub. Unknown values are null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
         "id": peer.name,
@@ -52,24 +53,36 @@ def peer(
         "description": peer.description,
         "status": instance_view.status.state if instance_view else "busy" if running else "idle",
         "evidence": instance_view.status.evidence if instance_view else busy,
-        "host": None,
-        "port": None,
+        "host": address[0] if address else None,
+        "port": address[1] if address else None,
         "pid": instance_view.pid if instance_view else None,
         "delimiter": peer.program.delimiter if peer.program else None,
         "websocket_supported": True,
         "model": model,
-        "capabilities": {
-            "streaming": peer.streams,
-            "scores": {c.name: c.score for c in peer.capabilities},
-            "primary": [c.name for c in peer.capabilities if c.primary],
-            "context_tokens": None,
-            "max_tokens": None,
-        },
+        "capabilities": _capabilities(peer, stats),
         "avg_response_time": stats.avg_response_time,
         "success_rate": stats.success_rate,
         "cost_per_1k_tokens": stats.cost_per_1k_tokens,
         "sessions": sessions if isinstance(sessions, int) else list(map(brief, sessions)),
         "forwards": [forward.to] if forward else [],
+    }
+
+
+def _capabilities(peer: Peer, stats: PeerStats) -> dict[str, Any]:
+    """Return what a peer can do. For clients of the older API, the object also has the statistics, with the
+    cost as a number, and each capability under its name with underscores."""
+    cost = stats.cost_per_1k_tokens
+    return {
+        **{c.name.replace("-", "_"): c.score for c in peer.capabilities},
+        "streaming": peer.streams,
+        "scores": {c.name: c.score for c in peer.capabilities},
+        "primary": [c.name for c in peer.capabilities if c.primary],
+        "context_tokens": None,
+        "context_window": None,
+        "max_tokens": None,
+        "avg_response_time": stats.avg_response_time,
+        "success_rate": stats.success_rate,
+        "cost_per_1k_tokens": None if cost is None else float(cost),
     }
 
 
@@ -151,6 +164,7 @@ def forward(forward: Forward, kind: str, circle: Sequence[str], from_kind: str |
     failed = forward.failed
     return {
         "from": forward.source,
+        "from_kind": from_kind,
         "to": forward.to,
         "kind": kind,
         "json": forward.as_json,
@@ -164,7 +178,6 @@ def forward(forward: Forward, kind: str, circle: Sequence[str], from_kind: str |
     }
 
 
-        "from_kind": from_kind,
 def terminal(terminal: Terminal, head: Position | None, attached: int) -> dict[str, Any]:
     """Return a named shell. `attached`: how many shells follow its stream now; `head`: the last position of
     the stream, None if it is empty."""

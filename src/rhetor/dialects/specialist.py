@@ -30,19 +30,23 @@ def sse(record: Record, specialist_id: str, prev: int) -> bytes | None:
 class SseTurn(msgspec.Struct):
     """One turn of a specialist. Its end is the last frame. `prev`: the number of the last frame that the
     client has, 0 for none. `unasked_to`: the number of the last event before the turn; output before it that
-    came unasked is shown too."""
+    came unasked is shown too. `wanted`: only events of these types, and the end."""
 
     specialist_id: str
     turn_id: str
     prev: int = 0
     is_over: bool = False
     unasked_to: int = 0
+    wanted: frozenset[str] | None = None
 
     def encode(self, record: Record) -> bytes:
         if record.turn_id != self.turn_id and not self._is_unasked(record):
             return b""
+        ends = record.type in TURN_ENDS
+        if self.wanted is not None and record.type not in self.wanted and not ends:
+            return b""
         frame = sse(record, self.specialist_id, self.prev)
-        self.is_over = self.is_over or record.type in TURN_ENDS
+        self.is_over = self.is_over or ends
         self.prev = record.seq if frame else self.prev
         return frame or b""
 

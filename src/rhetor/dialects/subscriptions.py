@@ -15,15 +15,17 @@ from rhetor.codec.websocket_frames import text_frame
 from rhetor.store.base import Record
 
 from . import raw
+from .event_filter import Names
 from .peer_socket import Id
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Follow a session, a plan or `hub`, from `cursor` or else from its beginning."""
+    """Follow a session, a plan or `hub`, from `cursor` or else from its beginning. `events`: only these."""
 
     stream: Id
     subscription: Id
     cursor: Id | None = None
+    events: Names = []
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
@@ -58,17 +60,20 @@ def decode(call: Call) -> Request:
 
 class NamedView:
     """Every event unchanged, as `event` notifications with the subscription's name. `seen`: the number of the
-    last event that the client has, 0 for none."""
+    last event that the client has, 0 for none. `wanted`: only events of these types."""
 
     is_over = False
 
-    def __init__(self, subscription: str, seen: int) -> None:
+    def __init__(self, subscription: str, seen: int, wanted: frozenset[str] | None = None) -> None:
         self._head = b'{"jsonrpc":"2.0","method":"event","params":{"subscription":%b,' % msgspec.json.encode(
             subscription
         )
         self._prev = seen
+        self._wanted = wanted
 
     def encode(self, record: Record) -> bytes:
+        if self._wanted is not None and record.type not in self._wanted:
+            return b""
         # the frame has the name of this subscription, so it is not shared
         frame = text_frame(b"%b%b}" % (self._head, raw.encode(record, self._prev)[1:]))
         self._prev = record.seq

@@ -1,10 +1,12 @@
-"""The commands that change forwards, terminals, routes, contexts and purposes."""
+"""The commands that change forwards, terminals, routes, contexts, purposes, MCP servers and projects."""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from .project import ProjectSettings
 from .rules import Hop
+from .tool_server import ToolServer
 
 
 class PutForward(Struct, frozen=True, gc=False):
@@ -85,6 +87,33 @@ class PutPurpose(Struct, frozen=True, gc=False):
     text: str
 
 
+class AddToolServer(Struct, frozen=True, gc=False):
+    """Add an MCP server."""
+
+    server: ToolServer
+
+
+class RemoveToolServer(Struct, frozen=True, gc=False):
+    """Remove an MCP server that was added."""
+
+    name: str
+
+
+class CreateProject(Struct, frozen=True, gc=False):
+    """Create a project in the folder `path`."""
+
+    name: str
+    path: str
+    settings: ProjectSettings = field(default_factory=ProjectSettings)
+
+
+class ChangeProject(Struct, frozen=True, gc=False):
+    """Replace the settings of a project."""
+
+    name: str
+    settings: ProjectSettings
+
+
 RuleCommand = (
     PutForward
     | RemoveForward
@@ -97,4 +126,8 @@ RuleCommand = (
     | PromoteContext
     | ClearContext
     | PutPurpose
+    | AddToolServer
+    | RemoveToolServer
+    | CreateProject
+    | ChangeProject
 )

@@ -17,8 +17,19 @@ MOST_HOPS = 100
 RESERVED = frozenset(
     (
         *("alias", "approve", "cd", "ci-terminal", "ci-tool", "config", "context", "deny", "doctor", "exit"),
-        *("explain", "export", "forward", "help", "history", "import", "inbox", "list", "logout", "project"),
-        *("purpose", "quit", "rhetor", "route", "search", "session", "sessions", "shutdown", "sockets"),
+        *("explain", "export", "forward", "help", "history", "import", "inbox", "list", "logout", "mcp"),
+        *(
+            "project",
+            "purpose",
+            "quit",
+            "rhetor",
+            "route",
+            "search",
+            "session",
+            "sessions",
+            "shutdown",
+            "sockets",
+        ),
         *("status", "team-chat", "terminals", "tools", "unforward", "usage", "wait", "whoami"),
     )
 )

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from .peer import Peer
+from .permission import Rules
 from .tool import Tool
 
 
@@ -31,12 +32,15 @@ class Voice(Struct, frozen=True, gc=False):
     """The prompt and the model of a specialist in one session.
 
     `prompt`: replaces the specialist's own prompt. `besides`: is appended to the prompt. `model`: `auto` or
-    `provider/model`; replaces the specialist's own model.
+    `provider/model`; replaces the specialist's own model. `mcp_servers`: servers whose tools it has besides
+    its own. `permissions`: rules that answer permission requests of any peer besides its own rules.
     """
 
     prompt: str | None = None
     besides: str = ""
     model: str | None = None
+    mcp_servers: tuple[str, ...] = ()
+    permissions: Rules = field(default_factory=Rules)
 
     def of(self, peer: Peer) -> Peer:
         """Return the peer with this voice. A program is returned unchanged."""
@@ -44,7 +48,8 @@ class Voice(Struct, frozen=True, gc=False):
             return peer
         own = peer.prompt if self.prompt is None else self.prompt
         prompt = "\n\n".join(part for part in (own, self.besides) if part)
-        return replace(peer, prompt=prompt, model=self.model or peer.model)
+        servers = tuple(dict.fromkeys((*peer.mcp_servers, *self.mcp_servers)))
+        return replace(peer, prompt=prompt, model=self.model or peer.model, mcp_servers=servers)
 
 
 class Session(Struct, frozen=True, gc=False):

@@ -21,6 +21,7 @@ from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch, ProgramStatus
 from rhetor.domain.tool import Tool
+from rhetor.domain.tool_server import ToolServer
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 
 
@@ -31,12 +32,24 @@ class PastMessage(msgspec.Struct, frozen=True):
     content: str
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where a message comes from. `session_id`: None in a plan's own stream. `sender`: the name that readers
+    see. `via`: the peers that the message has passed through. `purpose`: what the peer is for."""
+
+    session_id: str | None
+    turn_id: str
+    sender: str
+    via: tuple[str, ...] = ()
+    purpose: str | None = None
+
+
 class Prompt(msgspec.Struct, frozen=True):
     """The message that a turn answers.
 
     Programs only: `execute` submits the message after typing it, and `delimiter` replaces the Enter key, or
     the newline, that submits it. `tools` are the client's own tools, which the client runs. `context` is set
     for programs whose protocol separates context from the message; for all others it is part of `content`.
+    `origin` is set for the same programs.
     """
 
     content: str
@@ -44,6 +57,7 @@ class Prompt(msgspec.Struct, frozen=True):
     delimiter: str | None = None
     tools: tuple[Tool, ...] = ()
     context: tuple[ContextInjected, ...] = ()
+    origin: Origin | None = None
 
 
 class Conversation(Protocol):
@@ -309,6 +323,33 @@ class ProgramDriver(Protocol):
 
     def forget(self, host_id: str) -> None:
         """Remove the files of a program that has ended."""
+        ...
+
+
+class ToolServers(Protocol):
+    """The MCP servers whose tools models may have: those of the configuration, and added ones. A configured
+    server hides an added one of the same name."""
+
+    @property
+    def configured(self) -> Mapping[str, ToolServer]: ...
+
+    @property
+    def added(self) -> Mapping[str, ToolServer]: ...
+
+    def put(self, server: ToolServer) -> None:
+        """Add a server, from the next turn on."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove an added server, and stop it if it is running."""
+        ...
+
+    async def test(self, name: str) -> Sequence[Tool]:
+        """Connect to a server and return its tools.
+
+        Raises:
+            ToolServerFailed: it cannot be started or reached, or does not answer in time.
+        """
         ...
 
 

@@ -15,11 +15,12 @@ from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
 from rhetor.domain.secrets import Secrets
-from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Transcripts
+from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 
+from . import tool_servers
 from .active import OpenRequests
 from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
@@ -38,9 +39,9 @@ from .plans.team_turn import TeamConversation
 from .programs import lifecycle
 from .programs.instances import detach, release, reports
 from .recovery import recover
-from .sessions import blobs, checkpoints, imports, send, sessions, sockets
+from .sessions import blobs, checkpoints, imports, projects, send, sessions, sockets
 from .sessions.send import Accepted
-from .state import NoBlobs, State, no_launches
+from .state import NoBlobs, NoToolServers, State, no_launches
 from .turns import answers
 
 BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
@@ -89,6 +90,10 @@ USE_CASES: dict[type, UseCase] = {
     a.PromoteContext: context.promote,
     a.ClearContext: context.clear,
     a.PutPurpose: context.put_purpose,
+    a.AddToolServer: tool_servers.add,
+    a.RemoveToolServer: tool_servers.remove,
+    a.CreateProject: projects.create,
+    a.ChangeProject: projects.change,
 }
 
 
@@ -207,11 +212,12 @@ async def open_hub(
     kept: Blobs | None = None,
     transcripts: Mapping[str, Transcripts] | None = None,
     secrets: Secrets | None = None,
+    servers: ToolServers | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
-    masked in the outputs of turns.
+    masked in the outputs of turns. `servers`: the MCP servers whose tools models may have.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -237,6 +243,7 @@ async def open_hub(
             blobs=kept or NoBlobs(),
             transcripts=transcripts or {},
             secrets=secrets or Secrets(),
+            tool_servers=servers or NoToolServers(),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         peers.use_reports(partial(reports, state))
@@ -244,6 +251,7 @@ async def open_hub(
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
         await teams.load_teams(state)
+        await tool_servers.load(state)
         await blobs.sweep(state)
         await state.routing_table.load(store)
         await recover(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
@@ -11,8 +11,10 @@ from weakref import WeakValueDictionary
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.domain.secrets import Secrets
-from rhetor.drivers.base import Driver, ProgramDriver, Transcripts
-from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused
+from rhetor.domain.tool import Tool
+from rhetor.domain.tool_server import ToolServer
+from rhetor.drivers.base import Driver, ProgramDriver, ToolServers, Transcripts
+from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused, ToolServerFailed
 from rhetor.store.base import Blobs, Store
 
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
@@ -51,6 +53,23 @@ class NoBlobs:
         return 0
 
 
+class NoToolServers:
+    """The MCP servers of a hub whose models have no tools of servers."""
+
+    def __init__(self) -> None:
+        self.configured: dict[str, ToolServer] = {}
+        self.added: dict[str, ToolServer] = {}
+
+    def put(self, server: ToolServer) -> None:
+        self.added[server.name] = server
+
+    def remove(self, name: str) -> None:
+        self.added.pop(name, None)
+
+    async def test(self, name: str) -> Sequence[Tool]:
+        raise ToolServerFailed("this hub connects to no MCP servers", server=name)
+
+
 @dataclass(slots=True)
 class State:
     """The shared state of one hub. The log and the catalog are authoritative; this mirrors what is running.
@@ -61,7 +80,8 @@ class State:
     when a turn, plan or program changes, `requests_changed` when permission requests change. `launches`: how
     a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
     `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
-    if no client is connected. `secrets`: masked in everything that is logged.
+    if no client is connected. `secrets`: masked in everything that is logged. `tool_servers`: the MCP servers
+    whose tools models may have.
     """
 
     store: Store
@@ -90,6 +110,7 @@ class State:
     routing_table: RoutingTable = field(default_factory=RoutingTable)
     deliveries: Deliveries = field(default_factory=Deliveries)
     secrets: Secrets = field(default_factory=Secrets)
+    tool_servers: ToolServers = field(default_factory=NoToolServers)
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

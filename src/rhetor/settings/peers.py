@@ -80,9 +80,6 @@ def _require_own_names(specialists: Mapping[str, object], tools: Mapping[str, ob
 
 
 def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
-    for server in own.mcp_servers:
-        if server not in settings.mcp_servers:
-            raise InvalidValue(("specialists", name, "mcp_servers"), f"mcp_servers has no entry {server!r}")
     base = BUILT_IN.get(name)
     role = own.role or (base.role if base else "specialist")
     scores = own.capabilities if own.capabilities is not None else (base.capabilities if base else {})

@@ -172,6 +172,12 @@ class SessionSettings(Section, frozen=True):
     default_peer: PeerName = "numa"
 
 
+class ProjectsSettings(Section, frozen=True):
+    """Projects. `roots`: the folders in which a project's folder may be."""
+
+    roots: tuple[Annotated[str, Meta(pattern=r"^[/~]", description="an absolute path, or `~`")], ...] = ("~",)
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -217,6 +223,7 @@ class Settings(Section, frozen=True):
     mcp_servers: dict[PeerName, McpServerSettings] = {}
     permissions: PermissionSettings = PermissionSettings()
     session: SessionSettings = SessionSettings()
+    projects: ProjectsSettings = ProjectsSettings()
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()

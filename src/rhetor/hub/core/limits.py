@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True):
     `abandon_after`: how long a turn continues after its last reader has disconnected.
     `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
+    `project_roots`: the folders in which projects may be.
     """
 
     session_ttl: float = 3600.0
@@ -25,3 +26,4 @@ class Limits(msgspec.Struct, frozen=True):
     permission_seconds: float = 600.0
     detach_ttl: float = 60.0
     default_peer: str = "numa"
+    project_roots: tuple[str, ...] = ("~",)

@@ -41,6 +41,8 @@ from rhetor.hub.turns.answers import shown_state
 from rhetor.hub.turns.runner import wake
 from rhetor.store.base import Draft, Expect, Row
 
+from .projects import in_project, project_of
+
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
@@ -86,7 +88,9 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         StoreRefused, ShuttingDown: nothing was opened; the command may be sent again.
     """
     state.require_open()
-    peer, _ = state.peers.resolve(command.peer or state.limits.default_peer)
+    project = await project_of(state, principal, command)
+    fallback = project.settings.default_peer if project is not None else None
+    peer, _ = state.peers.resolve(command.peer or fallback or state.limits.default_peer)
     default = state.limits.context_window
     window = default if command.context_window is None else command.context_window
     if window < 0 or (command.ttl is not None and not command.ttl > 0):
@@ -109,6 +113,8 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         voice=command.voice,
         detach_ttl=state.limits.detach_ttl if command.attended else None,
     )
+    if project is not None:
+        session = in_project(project, peer, session)
     key = command_key(principal, command, session.id)
     drafts = [Draft(SessionStateChanged(session.state))]
     committed = await state.store.commit(session.id, drafts, key=key, rows=[session_row(session)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,7 @@ class Endpoint:
 def _load() -> ModuleType:
     from . import server
 
+    logging.getLogger("mcp").setLevel(logging.WARNING)  # it logs every session with its id
     return server
 
 

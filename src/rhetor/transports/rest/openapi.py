@@ -16,10 +16,11 @@ from rhetor.transports.server import problems
 from rhetor.transports.server.call import MOST_KEY
 from rhetor.transports.server.router import Route, Row, Streams
 
-from .responses import Frame, Problem
+from .responses import Frame, Html, Problem
 
 Schema = dict[str, Any]
 JSON, SSE, TEXT, ANY = "application/json", "text/event-stream", "text/plain", "*/*"
+MEDIA_TYPES: dict[Any, str] = {str: TEXT, Html: "text/html"}
 REF = "#/components/schemas/{name}"
 EVERYWHERE: tuple[type[e.RhetorError], ...] = (
     e.Malformed,
@@ -138,7 +139,7 @@ def _content(row: Route, schemas: _Schemas) -> Schema:
     if row.answer is bytes:
         content[ANY] = {"schema": {"type": "string", "format": "binary"}}
     elif row.answer is not None:
-        content[TEXT if row.answer is str else JSON] = {"schema": schemas.of(row.answer)}
+        content[MEDIA_TYPES.get(row.answer, JSON)] = {"schema": schemas.of(row.answer)}
     if row.streams is not Streams.NEVER:
         content[SSE] = {"schema": schemas.of(Frame)}
     return content

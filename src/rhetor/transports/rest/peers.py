@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from rhetor.dialects import resources
+from rhetor.dialects.event_filter import Types, split, types_of
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer, PeerKind
@@ -21,7 +22,7 @@ from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.problems import failure_of
 
-from .bodies import CapableQuery, MessageBody
+from .bodies import CapableQuery, EventsQuery, MessageBody
 
 
 async def list_peers(call: Caller) -> dict[str, Any]:
@@ -41,13 +42,14 @@ async def one_peer(call: Call, id: str) -> dict[str, Any]:
 async def message(call: Call, id: str, body: MessageBody) -> Response:
     """Send a message, and wait for the complete answer."""
     accepted, headers = await accept(call, body.command(id, call.key))
-    return await whole_answer(call, accepted, headers)
+    return await whole_answer(call, accepted, headers, as_sent(id, accepted.peer))
 
 
-async def stream(call: Call, id: str, body: MessageBody) -> Response:
+async def stream(call: Call, id: str, body: MessageBody, query: EventsQuery) -> Response:
     """Send a message, and stream the answer."""
+    wanted = types_of(split(query.events))
     accepted, headers = await accept(call, body.command(id, call.key))
-    return streamed(call, accepted, headers)
+    return streamed(call, accepted, headers, wanted, as_sent(id, accepted.peer))
 
 
 async def capable(call: Caller, name: str, query: CapableQuery) -> list[dict[str, Any]]:
@@ -81,22 +83,35 @@ async def accept(call: Call, command: SendMessage) -> tuple[Accepted, dict[str, 
     return accepted, headers
 
 
-def streamed(call: Call, accepted: Accepted, headers: dict[str, str]) -> Response:
-    raw = "events=raw" in call.headers.get("accept", "")
-    make = sse.raw_turn_stream if raw else sse.turn_stream
-    return make(call.hub, accepted, headers)
+def as_sent(id: str, peer: str) -> str:
+    """Return the id of a peer as the client wrote it; the peer's own if the client gave a capability."""
+    return peer if id.startswith("@") else id
 
 
-async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) -> Response:
+def streamed(
+    call: Call,
+    accepted: Accepted,
+    headers: dict[str, str],
+    wanted: Types | None,
+    ai: str | None = None,
+) -> Response:
+    if "events=raw" in call.headers.get("accept", ""):
+        return sse.raw_turn_stream(call.hub, accepted, headers, wanted)
+    return sse.turn_stream(call.hub, accepted, headers, ai or accepted.peer, wanted)
+
+
+async def whole_answer(
+    call: Call, accepted: Accepted, headers: dict[str, str], ai: str | None = None
+) -> Response:
     """Return the answer when it is complete. If the client prefers not to wait, return the cursor of the
-    answer at once.
+    answer at once. `ai`: the peer as the client wrote it.
 
     Raises:
         CallerGone: the client disconnected.
         TurnFailure: the turn did not complete.
     """
     if call.prefers_not_to_wait:
-        place = {"ai": accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
+        place = {"ai": ai or accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
         applied = {**headers, "preference-applied": "respond-async"}
         if unshown := take_unshown(call.hub.state, accepted.session_id, accepted.after):
             applied["x-unasked-after"] = str(unshown)
@@ -108,7 +123,7 @@ async def whole_answer(call: Call, accepted: Accepted, headers: dict[str, str]) 
         content = {
             "response": end.text,
             "finish_reason": end.finish_reason,
-            "ai": accepted.peer,
+            "ai": ai or accepted.peer,
             "session_id": accepted.session_id,
             "turn_id": accepted.turn_id,
             "usage": end.usage,
@@ -134,6 +149,7 @@ async def _shape(call: Caller, peer: Peer, counts: dict[str, int]) -> dict[str, 
         model=peer.model,
         instance_view=instance_view(node, who, peer) if peer.program else None,
         forward=state.routing_table.forward_of(who.subject, peer.name),
+        address=node.address,
     )
 
 

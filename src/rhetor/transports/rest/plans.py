@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.dialects.bulk import Results, SseResults
+from rhetor.dialects.event_filter import split, types_of
 from rhetor.dialects.lines import steps_of_line
 from rhetor.domain.command import StopPlan
 from rhetor.domain.event import PlanEnded
@@ -46,7 +47,8 @@ async def one_plan(call: Call, id: str) -> dict[str, Any]:
 async def read_events(call: Call, id: str, query: AfterQuery) -> Response:
     """Follow a plan from a cursor to its end."""
     _, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
-    return sse.plan_stream(call.hub, id, position, {"x-plan-id": id})
+    wanted = types_of(split(query.events))
+    return sse.plan_stream(call.hub, id, position, {"x-plan-id": id}, wanted)
 
 
 async def stop(call: Call, id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from rhetor.dialects import resources
+from rhetor.dialects.event_filter import split, types_of
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.session import Session
@@ -25,6 +26,7 @@ from rhetor.transports.server.node import Node
 
 from .bodies import (
     CheckpointBody,
+    EventsQuery,
     ImportBody,
     MessagesQuery,
     PageQuery,
@@ -36,14 +38,15 @@ from .bodies import (
     SessionMessageBody,
     SessionsQuery,
 )
-from .peers import accept, streamed, whole_answer
+from .peers import accept, as_sent, streamed, whole_answer
 
 MESSAGES = 1000
 
 
 async def start(call: Call, body: SessionBody) -> Response:
     session = await call.execute(body.command(call.key))
-    return await _shown(call.node, session)
+    shown = await described(call.node, session)
+    return json_response({**shown, "specialist_id": as_sent(body.specialist_id, session.peer)})
 
 
 async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
@@ -74,9 +77,10 @@ async def message(call: Call, id: str, body: SessionMessageBody) -> Response:
     return await whole_answer(call, accepted, headers)
 
 
-async def stream(call: Call, id: str, body: SessionMessageBody) -> Response:
+async def stream(call: Call, id: str, body: SessionMessageBody, query: EventsQuery) -> Response:
+    wanted = types_of(split(query.events))
     accepted, headers = await accept(call, body.command(id, call.key))
-    return streamed(call, accepted, headers)
+    return streamed(call, accepted, headers, wanted)
 
 
 async def read_events(call: Call, id: str, query: PageQuery) -> Response:
@@ -86,7 +90,7 @@ async def read_events(call: Call, id: str, query: PageQuery) -> Response:
     """
     id = await call.hub.may_read(call.who, id)
     head, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
-    return await sse.events_of(call, id, head, position, query.limit)
+    return await sse.events_of(call, id, head, position, query.limit, query.events)
 
 
 async def pause(call: Call, id: str) -> Response:
@@ -117,7 +121,8 @@ async def stop(call: Call, id: str) -> Response:
 
 async def checkpoint(call: Call, id: str, body: CheckpointBody) -> dict[str, Any]:
     made = await call.execute(c.MakeCheckpoint(id, body.name or "", body.cursor))
-    return {"checkpoint_id": made.checkpoint_id, "name": made.name, "parent": made.parent}
+    cursor = made.parent.partition("@")[2]
+    return {"checkpoint_id": made.checkpoint_id, "name": made.name, "parent": made.parent, "cursor": cursor}
 
 
 async def checkpoints(call: Call, id: str) -> dict[str, Any]:
@@ -140,16 +145,16 @@ async def import_transcripts(call: Call, body: ImportBody) -> dict[str, Any]:
 
 
 async def _shown(node: Node, session: Session, messages: int = MESSAGES) -> Response:
-    store = node.hub.state.store
-    spoken = await store.spoken(session.id, messages, answered=False)
-    state = answers.shown_state(node.hub.state, session)
-    found = [resources.Message(s.role, s.content, s.at) for s in _with_last_answers(spoken)]
-    return resources.session(session, state, await _position(node, session.id), found)
     return json_response(await described(node, session, messages))
 
 
 async def described(node: Node, session: Session, messages: int = MESSAGES) -> dict[str, Any]:
     """Return a session with its last messages."""
+    store = node.hub.state.store
+    spoken = await store.spoken(session.id, messages, answered=False)
+    state = answers.shown_state(node.hub.state, session)
+    found = [resources.Message(s.role, s.content, s.at) for s in _with_last_answers(spoken)]
+    return resources.session(session, state, await _position(node, session.id), found)
 
 
 def _with_last_answers(messages: Sequence[Spoken]) -> list[Spoken]:

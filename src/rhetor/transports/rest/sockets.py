@@ -7,10 +7,11 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.domain import command as c
-from rhetor.domain.socket import HUB, HUB_PEER, Socket, is_shared
+from rhetor.domain.socket import HUB, HUB_PEER, Socket, is_shared, standing_peer
 from rhetor.domain.timestamps import timestamp
+from rhetor.errors import Unprocessable
 from rhetor.hub.sessions import blobs
-from rhetor.hub.sessions.sockets import Active, active_sockets
+from rhetor.hub.sessions.sockets import Active, active_sockets, found_socket
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
@@ -20,12 +21,18 @@ PAGE = "/api/ai/socket"
 
 
 async def create(call: Call, body: SocketBody) -> dict[str, Any]:
-    """Open a socket on a peer."""
+    """Open a socket on a peer. `team-chat-all` and `rhetor` name the sockets that always exist."""
     if body.model is not None:
         await call.node.providers.require_model(body.model)
-    socket: Socket = await call.execute(body.command(call.key))
-    url = _url(call.node, socket.id)
-    return {"socket_id": socket.id, "websocket_url": url, "session_id": socket.session_id, "ai": socket.peer}
+    command: c.OpenSocket = body.command(call.key)
+    if standing_peer(body.ai_name) is None:
+        socket: Socket = await call.execute(command)
+    elif command.voice is not None:
+        raise Unprocessable(f"the socket {body.ai_name} has no model, prompt or context of its own")
+    else:
+        socket = await found_socket(call.hub.state, call.who, body.ai_name)
+    url, ai = _url(call.node, socket.id), HUB if socket.peer == HUB_PEER else socket.peer
+    return {"socket_id": socket.id, "websocket_url": url, "session_id": socket.session_id, "ai": ai}
 
 
 async def list_sockets(call: Call) -> dict[str, Any]:

@@ -9,7 +9,23 @@ from rhetor.auth.policy import Policy
 from rhetor.transports.server.router import Route, Streams
 
 from . import bodies as b
-from . import forwards, history, metrics, peers, plans, programs, requests, routes, sessions, sockets, system
+from . import (
+    forwards,
+    history,
+    management,
+    metrics,
+    page,
+    peers,
+    plans,
+    programs,
+    projects,
+    requests,
+    routes,
+    sessions,
+    sockets,
+    system,
+    tool_servers,
+)
 from . import responses as a
 
 PUBLIC, USER, PERSON, OWNER = Policy.PUBLIC, Policy.USER, Policy.PERSON, Policy.OWNER
@@ -72,11 +88,16 @@ ROUTES = (
     Route("GET", "/login", PUBLIC, system.login, query=b.LoginQuery, status=303,
           headers=("location", "set-cookie")),
 
+    Route("GET", "/", USER, page.front, answer=a.Html),
+
     Route("GET", "/api/v2/ai", USER, peers.list_peers, answer=a.Peers),
     Route("GET", "/api/v2/ai/{id}", USER, peers.one_peer, answer=a.Peer, errors=PEER),
+    Route("GET", "/api/v1/ai", USER, peers.list_peers, answer=a.Peers),
+    Route("GET", "/api/v1/ai/{id}", USER, peers.one_peer, answer=a.Peer, errors=PEER),
     Route("POST", "/api/v1/ai/{id}/message", USER, peers.message, b.MessageBody, a.Reply, ANSWER, **MESSAGE),
     Route("POST", "/api/v2/ai/{id}/message", USER, peers.message, b.MessageBody, a.Reply, ANSWER, **MESSAGE),
-    Route("POST", "/api/v2/ai/{id}/stream", USER, peers.stream, b.MessageBody, None, SENT, **STREAM),
+    Route("POST", "/api/v2/ai/{id}/stream", USER, peers.stream, b.MessageBody, None, SENT, b.EventsQuery,
+          **STREAM),
     Route("GET", "/api/v2/ai/{id}/status", USER, programs.status, answer=a.ProgramStatus, errors=PEER),
     Route("POST", "/api/v2/wait", USER, programs.wait, b.WaitBody, a.Waited, (e.UnknownPeer,)),
     Route("GET", "/api/v2/capabilities/{name}", USER, peers.capable, None, list[a.Match], (),
@@ -94,7 +115,7 @@ ROUTES = (
     Route("POST", "/api/v2/sessions/{id}/message", USER, sessions.message, b.SessionMessageBody, a.Reply,
           ANSWER, **MESSAGE),
     Route("POST", "/api/v2/sessions/{id}/stream", USER, sessions.stream, b.SessionMessageBody, None, SENT,
-          **STREAM),
+          b.EventsQuery, **STREAM),
     Route("GET", "/api/v2/sessions/{id}/events", USER, sessions.read_events, None, a.Page, CURSOR,
           b.PageQuery, ASKED),
     Route("POST", "/api/v2/sessions/{id}/pause", USER, sessions.pause, None, a.Session, CHANGED),
@@ -118,6 +139,29 @@ ROUTES = (
     Route("GET", "/api/v2/permissions", USER, requests.permissions, answer=a.Permissions),
     Route("POST", "/api/v2/imports", OWNER, sessions.import_transcripts, b.ImportBody, a.Imported,
           (e.UnknownPeer, e.Unprocessable, *STORED)),
+
+    Route("POST", "/api/sessions/create", USER, management.create, b.ManagedSessionBody, a.Session,
+          (*SENT, e.NameTaken, e.UnknownModel, e.TooLarge)),
+    Route("GET", "/api/sessions/active", USER, management.active, answer=a.Sessions),
+    Route("GET", "/api/sessions/{id}", USER, sessions.one_session, None, a.Session, FOUND, b.MessagesQuery),
+    Route("DELETE", "/api/sessions/{id}", USER, sessions.end, None, a.Session, CHANGED),
+    Route("POST", "/api/sessions/{id}/checkpoint", USER, sessions.checkpoint, b.CheckpointBody, a.Checkpoint,
+          CURSOR),
+
+    Route("GET", "/api/projects", USER, projects.list_projects, answer=a.Projects),
+    Route("POST", "/api/projects", PERSON, projects.create, b.ProjectBody, a.Project,
+          (*PEER, e.NameTaken, e.UnknownModel, *STORED)),
+    Route("GET", "/api/projects/{id}", USER, projects.one_project, None, a.UsedProject, (e.NotFound,)),
+    Route("PUT", "/api/projects/{id}/settings", PERSON, projects.change, b.ProjectSettingsBody, a.Project,
+          (*PEER, *FOUND, e.UnknownModel)),
+
+    Route("GET", "/api/mcp-servers", USER, tool_servers.list_servers, answer=a.ToolServers),
+    Route("POST", "/api/mcp-servers", PERSON, tool_servers.add, b.ToolServerBody, a.ToolServer,
+          (e.NameTaken, *STORED), body_bytes=3 << 20),
+    Route("DELETE", "/api/mcp-servers/{name}", PERSON, tool_servers.remove, None, a.ToolServerRemoved,
+          (e.ToolServerConfigured, *FOUND)),
+    Route("POST", "/api/mcp-servers/{name}/test", PERSON, tool_servers.test, None, a.ToolServerTested,
+          (e.NotFound,)),
 
     Route("POST", "/api/v2/plans", USER, plans.start, b.PlanBody, None, PLANNED, **PLAN_STREAM),
     Route("GET", "/api/v2/plans/{id}", USER, plans.one_plan, None, a.Plan, (e.NotFound,)),

@@ -6,6 +6,7 @@ The gate is plain ASGI, so it costs streams nothing. The router checks the polic
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -29,7 +30,7 @@ from rhetor.errors import (
     Unauthenticated,
 )
 
-from . import problems
+from . import cors, problems
 from .counters import REST, Tally, api_of
 from .flow import BODY_BYTES, EXTENSION
 from .held_bytes import HeldBytes, Share
@@ -105,6 +106,12 @@ class Gate:
             return
         state = scope.setdefault("state", {})
         state["credential"], state["gate"] = None, self
+        if scope["type"] == "http" and (origin := self._sharing(scope)) is not None:
+            if _is_preflight(scope):
+                scope["extensions"].pop(EXTENSION).answering(scope)
+                await cors.preflight(origin)(scope, receive, send)
+                return
+            send = cors.sharing(send, origin)
         try:
             state["principal"] = await self._admit(scope)
             _refuse_large(scope)
@@ -126,6 +133,20 @@ class Gate:
         finally:
             share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory
+
+    def _sharing(self, scope: Scope) -> str | None:
+        """Return the allowed origin of the page that sends the request to one of the hub's names; None if a
+        page has not sent it, or if it may not read the response."""
+        client: Client = scope["state"]["client"]
+        found = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        if client.is_local or len(found) != 1:
+            return None
+        try:
+            addresses = self._addresses()
+            addresses.check_host(_headers(scope).get("host", ""))
+        except RhetorError:
+            return None
+        return addresses.sharing(found[0])
 
     async def _admit(self, scope: Scope) -> Principal | None:
         headers = _headers(scope)
@@ -176,8 +197,8 @@ class Gate:
         self, scope: Scope, headers: dict[str, str], host: Authority, addresses: Addresses
     ) -> Principal | None:
         if "authorization" in headers:
-            kind, _, token = headers["authorization"].partition(" ")
-            if kind.lower() != "bearer" or not self._tokens.opens(token.strip()):
+            token = _token(headers["authorization"])
+            if token is None or not self._tokens.opens(token):
                 raise wrong(self._attempts, scope, INVALID_TOKEN)
             _remember(scope, ByToken(self._tokens))
             return Principal(self._owner)
@@ -199,6 +220,26 @@ class Gate:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
         _remember(scope, ByCookie(self._logins, cookie.value))
         return Principal(self._owner)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    asks = any(name == b"access-control-request-method" for name, _ in scope["headers"])
+    return scope["method"] == "OPTIONS" and asks
+
+
+def _token(authorization: str) -> str | None:
+    """Return the token in an Authorization header: that of `Bearer`, or the password of `Basic`, with any
+    user (RFC 7617). None if there is none."""
+    kind, _, value = authorization.partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    if kind.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(value.strip(), validate=True).decode()
+    except ValueError:
+        return None
+    return pair.partition(":")[2]
 
 
 def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:

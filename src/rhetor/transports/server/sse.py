@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rhetor.dialects import raw, specialist
+from rhetor.dialects.event_filter import Types, split, types_of
 from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain.event import PlanEnded, Position
 from rhetor.errors import PositionLost, RhetorError, ShuttingDown
@@ -23,7 +24,7 @@ from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.hub import Hub
 from rhetor.hub.programs.instances import take_unshown
 from rhetor.hub.sessions.send import Accepted
-from rhetor.store.base import Head
+from rhetor.store.base import PAGE, Head, Record, Store
 
 from . import flow
 from .call import Call, json_response
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .http_protocol import BoundedProtocol
 
 HEARTBEAT_SECONDS = 15.0
+MOST_READ = 20_000  # events that one request looks through for those that its filter lets through
 PLAN_ENDS = frozenset({PlanEnded.type})
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -144,23 +146,30 @@ def error_frame(error: RhetorError) -> bytes:
     return b"event: error\ndata: %b\n\n" % msgspec.json.encode({**error.data, **said})
 
 
-def turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
+def turn_stream(
+    hub: Hub, accepted: Accepted, headers: dict[str, str], ai: str, wanted: Types | None = None
+) -> EventStream:
     """Stream the turn of an accepted message up to its end, as `content` events, then `done` or `error`. What
-    the peer's program printed unasked before the turn, and nobody has seen, comes first."""
+    the peer's program printed unasked before the turn, and nobody has seen, comes first. `ai`: the peer as
+    the client wrote it. `wanted`: only events of these types, and the end."""
     unshown = take_unshown(hub.state, accepted.session_id, accepted.after)
-    view = specialist.SseTurn(accepted.peer, accepted.turn_id, unasked_to=accepted.after.seq)
+    view = specialist.SseTurn(ai, accepted.turn_id, unasked_to=accepted.after.seq, wanted=wanted)
     return EventStream(hub, accepted.session_id, unshown or accepted.after, view, headers)
 
 
-def raw_turn_stream(hub: Hub, accepted: Accepted, headers: dict[str, str]) -> EventStream:
+def raw_turn_stream(
+    hub: Hub, accepted: Accepted, headers: dict[str, str], wanted: Types | None = None
+) -> EventStream:
     """Stream the turn of an accepted message up to its end, as raw events."""
-    view = raw.SseView(accepted.after.seq, accepted.turn_id, TURN_ENDS)
+    view = raw.SseView(accepted.after.seq, accepted.turn_id, TURN_ENDS, wanted=wanted)
     return EventStream(hub, accepted.session_id, accepted.after, view, headers)
 
 
-def plan_stream(hub: Hub, plan_id: str, after: Position, headers: dict[str, str]) -> EventStream:
+def plan_stream(
+    hub: Hub, plan_id: str, after: Position, headers: dict[str, str], wanted: Types | None = None
+) -> EventStream:
     """Stream a plan's events up to its end."""
-    return EventStream(hub, plan_id, after, raw.SseView(after.seq, ends=PLAN_ENDS), headers)
+    return EventStream(hub, plan_id, after, raw.SseView(after.seq, ends=PLAN_ENDS, wanted=wanted), headers)
 
 
 def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) -> Response:
@@ -173,18 +182,47 @@ def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) 
     return json_response({"plan_id": plan_id, "cursor": str(after)}, applied, status=202)
 
 
-def event_stream(hub: Hub, stream: str, after: Position, headers: dict[str, str]) -> EventStream:
-    """Stream the events after a position, and then new ones, without end."""
-    return EventStream(hub, stream, after, raw.SseView(after.seq), headers)
-
-
-async def events_of(call: Call, stream: str, head: Head, position: Position, limit: int) -> Response:
+async def events_of(
+    call: Call, stream: str, head: Head, position: Position, limit: int, events: str | None = None
+) -> Response:
     """Return the events after a position: with `Accept: text/event-stream` as a stream without end, otherwise
-    at most `limit` of them."""
+    at most `limit` of them. `events`: the filter of the query.
+
+    Raises:
+        Unprocessable: a name in the filter is no type of events.
+    """
+    wanted = types_of(split(events))
     if call.accepts_events:
-        return event_stream(call.hub, stream, position, {"x-cursor": str(position)})
-    records = await call.hub.state.store.page(stream, position, limit)
-    objects = [raw.encode(r, position.seq if i == 0 else None) for i, r in enumerate(records)]
+        view = raw.SseView(position.seq, wanted=wanted)
+        return EventStream(call.hub, stream, position, view, {"x-cursor": str(position)})
+    records, cursor = await _page(call.hub.state.store, stream, position, limit, wanted)
+    prevs = [position.seq, *(record.seq for record in records)]
+    objects = [raw.encode(record, prev) for record, prev in zip(records, prevs, strict=False)]
     answer = {"outcome": "ok", "recovered": True, "epoch": head.epoch, "head": head.head}
-    meta = msgspec.json.encode({**answer, "earliest": head.earliest})
+    meta = msgspec.json.encode(
+        {**answer, "earliest": head.earliest, "cursor": str(cursor) if cursor.epoch else None}
+    )
     return Response(b'%b,"events":[%b]}' % (meta[:-1], b",".join(objects)), media_type="application/json")
+
+
+async def _page(
+    store: Store, stream: str, after: Position, limit: int, wanted: Types | None
+) -> tuple[list[Record], Position]:
+    """Return at most `limit` events of the wanted types, among the next `MOST_READ` events of the stream, and
+    the position up to which they were looked for."""
+    found: list[Record] = []
+    last = after.seq + MOST_READ
+    size = limit if wanted is None else max(limit, PAGE)
+    while len(found) < limit and after.seq < last:
+        records = await store.page(stream, after, size)
+        if not records:
+            break
+        for record in records:
+            after = record.position
+            if wanted is None or record.type in wanted:
+                found.append(record)
+            if len(found) == limit:
+                break
+        if wanted is None:
+            break
+    return found, after

@@ -46,9 +46,9 @@ class PeerHandler:
                 return Reply(later=lambda: self._whole(accepted))
             case Stream(command):
                 accepted = await self._hub.execute(self._connection.who, command)
-                return Reply(_place(accepted), then=lambda: self._show(accepted))
-            case Subscribe(session_id, cursor):
-                return await self._subscribe(session_id, cursor)
+                return Reply(self._place(accepted), then=lambda: self._show(accepted))
+            case Subscribe(session_id, cursor, wanted):
+                return await self._subscribe(session_id, cursor, wanted)
 
     async def _whole(self, accepted: Accepted) -> dict[str, Any]:
         """Return the whole answer to an accepted message.
@@ -59,14 +59,14 @@ class PeerHandler:
         with self._hub.state.presence.waiting_for_end(accepted.session_id):
             end, said = await self._hub.answer(accepted)
         if isinstance(end, TurnCompleted):
-            return {"response": end.text, **_place(accepted), "usage": end.usage}
+            return {"response": end.text, **self._place(accepted), "usage": end.usage}
         raise failure_of(end, accepted, said)
 
     def _show(self, accepted: Accepted) -> None:
-        view = TurnView(accepted.peer, accepted.turn_id)
+        view = TurnView(self._ai(accepted), accepted.turn_id)
         self._connection.start(self._connection.follow(accepted.session_id, accepted.after, view), "stream")
 
-    async def _subscribe(self, session_id: str, cursor: str | None) -> Reply:
+    async def _subscribe(self, session_id: str, cursor: str | None, wanted: frozenset[str] | None) -> Reply:
         session_id = await self._hub.may_read(self._connection.who, session_id)
         try:
             head, after = await self._hub.position(self._connection.who, session_id, cursor)
@@ -74,17 +74,19 @@ class PeerHandler:
             return Reply(lost.data)
 
         def begin() -> None:
-            self._connection.start(
-                self._connection.follow(session_id, after, RawView(after.seq)), "subscription"
-            )
+            view = RawView(after.seq, wanted=wanted)
+            self._connection.start(self._connection.follow(session_id, after, view), "subscription")
 
         return Reply({"session_id": session_id, **resumed(head, after)}, then=begin)
 
+    def _ai(self, accepted: Accepted) -> str:
+        """Return the peer as the client wrote it in the path."""
+        return accepted.peer if self._peer.startswith("@") else self._peer
 
-def _place(accepted: Accepted) -> dict[str, Any]:
-    return {
-        "session_id": accepted.session_id,
-        "turn_id": accepted.turn_id,
-        "ai": accepted.peer,
-        "cursor": str(accepted.after),
-    }
+    def _place(self, accepted: Accepted) -> dict[str, Any]:
+        return {
+            "session_id": accepted.session_id,
+            "turn_id": accepted.turn_id,
+            "ai": self._ai(accepted),
+            "cursor": str(accepted.after),
+        }

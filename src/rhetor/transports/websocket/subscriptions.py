@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from rhetor.codec.jsonrpc import INVALID_PARAMS, Call, Refused
+from rhetor.dialects.event_filter import types_of
 from rhetor.dialects.subscriptions import (
     NamedView,
     Subscribe,
@@ -49,12 +50,15 @@ class SubscriptionHandler:
 
     async def _subscribe(self, asked: Subscribe) -> Reply:
         self._require_room(asked.subscription)
+        wanted = types_of(asked.events)
         try:
             stream = await self._hub.may_read(self._connection.who, asked.stream)
             head, after = await self._hub.position(self._connection.who, stream, asked.cursor)
         except PositionLost as why:
             return Reply(why.data)
-        then = self._begin(asked.subscription, lambda: self._follow(asked.subscription, stream, after))
+        then = self._begin(
+            asked.subscription, lambda: self._follow(asked.subscription, stream, after, wanted)
+        )
         return Reply({**resumed(head, after), "cursor": str(after)}, then=then)
 
     async def _unsubscribe(self, subscription: str) -> Reply:
@@ -96,9 +100,11 @@ class SubscriptionHandler:
 
         return begin
 
-    async def _follow(self, subscription: str, stream: str, after: Position) -> None:
+    async def _follow(
+        self, subscription: str, stream: str, after: Position, wanted: frozenset[str] | None
+    ) -> None:
         try:
-            await self._connection.follow(stream, after, NamedView(subscription, after.seq))
+            await self._connection.follow(stream, after, NamedView(subscription, after.seq, wanted))
         except (PositionLost, NotFound) as why:  # this ends the subscription, not the connection
             await self._connection.say(lost(subscription, {"outcome": "gone", **why.data}))
 

@@ -87,7 +87,6 @@ specialists:
         ("mcp_servers: {a: {command: [x], url: 'http://x'}}", "set either command or url"),
         ("mcp_servers: {a: {command: 'x; rm -rf /'}}", "mcp_servers.a.command"),
         ("mcp_servers: {a: {command: [x], approve: some}}", "mcp_servers.a.approve"),
-        ("specialists: {apollo: {mcp_servers: [none]}}", "mcp_servers has no entry .none."),
     ],
 )
 def test_an_invalid_server_entry_is_rejected(tmp_path: Path, text: str, words: str) -> None:

@@ -32,12 +32,16 @@ def sse(text: str) -> list[dict[str, Any]]:
 
 async def test_a_message_returns_the_whole_answer(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        for path in ("/api/v2/ai/apollo/message", "/api/v1/ai/apollo-ai/message"):
+        for path, ai in (
+            ("/api/v2/ai/apollo/message", "apollo"),
+            ("/api/v1/ai/apollo-ai/message", "apollo-ai"),
+            ("/api/v2/ai/@code-analysis/message", "apollo"),
+        ):
             answer = await home.ask("POST", path, {"content": "hi"})
             assert answer.status == 200
             found = answer.json
             assert found["response"] == "apollo heard: hi"
-            assert found["ai"] == "apollo"
+            assert found["ai"] == ai
             assert found["session_id"] == answer.headers["x-session-id"]
             assert found["turn_id"] == answer.headers["x-turn-id"]
             told = {"response", "ai", "session_id", "turn_id", "usage", "execution_time", "finish_reason"}

@@ -1,6 +1,7 @@
 """The types of request bodies and queries, and the commands that they become."""
 
-from .common import AfterQuery, PageQuery, TextBody
+from .common import AfterQuery, EventsQuery, PageQuery, TextBody
+from .management import ManagedSessionBody, ProjectBody, ProjectSettingsBody, ToolServerBody
 from .messages import (
     CapableQuery,
     HistoryQuery,
@@ -34,12 +35,14 @@ __all__ = [
     "CheckpointBody",
     "EndQuery",
     "EnvironmentBody",
+    "EventsQuery",
     "ForwardBody",
     "GroupBody",
     "HistoryQuery",
     "ImportBody",
     "LaunchBody",
     "LoginQuery",
+    "ManagedSessionBody",
     "MembersBody",
     "MessageBody",
     "MessagesQuery",
@@ -50,6 +53,8 @@ __all__ = [
     "PlaceBody",
     "PlanBody",
     "ProgramBody",
+    "ProjectBody",
+    "ProjectSettingsBody",
     "RestoreBody",
     "ResumeBody",
     "RouteBody",
@@ -63,6 +68,7 @@ __all__ = [
     "TerminalBody",
     "TextBody",
     "ToolResultBody",
+    "ToolServerBody",
     "ToolsQuery",
     "WaitBody",
 ]

@@ -28,7 +28,13 @@ class Query(Struct, frozen=True, kw_only=True):
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 
 
-class AfterQuery(Query, frozen=True, kw_only=True):
+class EventsQuery(Query, frozen=True, kw_only=True):
+    """Which events to send. `events`: names of types, or families such as `tool.*`, separated by commas."""
+
+    events: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+class AfterQuery(EventsQuery, frozen=True, kw_only=True):
     """Where to read events. `after`: the cursor after which they begin; the hub checks it."""
 
     after: Annotated[str, Meta(extra_json_schema={"pattern": r"^([0-9A-Za-z]{32}:[0-9]{1,18})?$"})] | None = (

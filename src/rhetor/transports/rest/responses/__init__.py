@@ -1,7 +1,16 @@
 """The types of the responses, for the OpenAPI page. Other modules build the responses themselves."""
 
-from .common import Frame, Problem, Status
+from .common import Frame, Html, Problem, Status
 from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded
+from .management import (
+    Project,
+    Projects,
+    ToolServer,
+    ToolServerRemoved,
+    ToolServers,
+    ToolServerTested,
+    UsedProject,
+)
 from .peers import Accepted, History, Hits, Match, Peer, Peers, Reply, Waited
 from .plans import Plan, PlanStarted, PlanStopped, Results
 from .programs import CheckedTool, Ended, ProgramStatus, Tool, ToolCapabilities, Tools
@@ -37,6 +46,7 @@ __all__ = [
     "Groups",
     "History",
     "Hits",
+    "Html",
     "HubStatus",
     "Imported",
     "Match",
@@ -51,6 +61,8 @@ __all__ = [
     "PlanStopped",
     "Problem",
     "ProgramStatus",
+    "Project",
+    "Projects",
     "Purpose",
     "Purposes",
     "Reloaded",
@@ -69,7 +81,12 @@ __all__ = [
     "Tool",
     "ToolAnswered",
     "ToolCapabilities",
+    "ToolServer",
+    "ToolServerRemoved",
+    "ToolServerTested",
+    "ToolServers",
     "Tools",
     "TurnAbandoned",
+    "UsedProject",
     "Waited",
 ]

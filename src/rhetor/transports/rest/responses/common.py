@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NewType
 
 from msgspec import Meta, Struct
 
+Html = NewType("Html", str)
 Cursor = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}:[0-9]+$")]
 Time = Annotated[str, Meta(description="RFC 3339 in UTC, with milliseconds")]
 Cost = Annotated[str | None, Meta(description="USD as a decimal string; null if the price is unknown")]

@@ -8,11 +8,17 @@ from .common import Cost, Cursor, SessionState, Time
 
 
 class PeerCapabilities(Struct):
+    """What a peer can do. Each capability also is a member, under its name with underscores."""
+
     streaming: bool
     scores: dict[str, float]
     primary: list[str]
     context_tokens: int | None
+    context_window: int | None
     max_tokens: int | None
+    avg_response_time: float | None
+    success_rate: float | None
+    cost_per_1k_tokens: float | None
 
 
 class BriefSession(Struct):

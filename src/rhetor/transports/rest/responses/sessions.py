@@ -79,11 +79,15 @@ class Event(Struct):
 
 
 class Page(Struct):
+    """A page of events. `cursor`: that of the last event which was looked at, from which the next page
+    continues."""
+
     outcome: Literal["ok"]
     recovered: bool
     epoch: str
     head: int
     earliest: int
+    cursor: Cursor | None
     events: list[Event]
 
 
@@ -91,6 +95,7 @@ class Checkpoint(Struct):
     checkpoint_id: str
     name: str
     parent: str
+    cursor: Cursor
 
 
 class KeptCheckpoint(Struct):

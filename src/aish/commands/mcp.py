@@ -1,0 +1,116 @@
+"""`aish mcp`: the MCP servers whose tools specialists may have, and the hub as a server of an agent."""
+
+from aish.client.hub import Hub, quote
+from aish.commands import JSON_WORDS, Command, subcommand_error, take_value, usage_error
+from aish.output import print_json, print_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Server = dict[str, Any]
+
+_ADD = "mcp add NAME [--env KEY=VALUE]… [--approve TOOL,…|all] [--private] (URL | -- COMMAND…)"
+_FORMS = (
+    "mcp list [json]",
+    _ADD,
+    "mcp remove NAME",
+    "mcp test NAME",
+    "mcp install|uninstall claude-code|codex|gemini|opencode|continue|cursor",
+)
+_PATH = "/api/mcp-servers"
+
+
+def mcp(words: "list[str]") -> int:
+    """List, add, remove or test MCP servers, or enter the hub into the configuration of an agent.
+
+    Raises:
+        Failure: the words are invalid, or the hub rejects the request.
+    """
+    action, *rest = words or ["list"]
+    actions = {"list": _list, "add": _add, "remove": _remove, "test": _test}
+    if action in ("install", "uninstall"):
+        from aish.commands.mcp_install import install, uninstall
+
+        if len(rest) != 1 or rest[0][:1] == "-":
+            raise usage_error(_FORMS[-1])
+        return install(rest[0]) if action == "install" else uninstall(rest[0])
+    if action not in actions:
+        raise subcommand_error("mcp", dict.fromkeys((*actions, "install", "uninstall")))
+    return actions[action](rest)
+
+
+def _list(words: "list[str]") -> int:
+    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
+        raise usage_error(_FORMS[0])
+    servers = Hub().ask("GET", _PATH)["mcp_servers"]
+    if words:
+        return print_json(servers)
+    from aish.render import cleaned, table
+
+    rows = [("NAME", "TRANSPORT", "COMMAND OR URL", "APPROVE", "SOURCE")]
+    for server in servers:
+        place = server["url"] or " ".join(server["command"])
+        approve = server["approve"] if server["approve"] == "all" else ", ".join(server["approve"])
+        source = server["source"]
+        rows.append((server["name"], server["transport"], cleaned(place), cleaned(approve or "-"), source))
+    return print_line(table(rows) if servers else "No MCP servers")
+
+
+def _add(words: "list[str]") -> int:
+    body: Server = {"env": {}}
+    left = list(words)
+    while left and left[0] != "--":
+        word = left.pop(0)
+        if word == "--env":
+            key, equals, value = take_value(left, _ADD).partition("=")
+            if not key or not equals:
+                raise usage_error(_ADD)
+            body["env"][key] = value
+        elif word == "--approve":
+            names = take_value(left, _ADD)
+            body["approve"] = names if names == "all" else names.split(",")
+        elif word == "--private":
+            body["allow_private"] = True
+        elif word[:1] == "-":
+            raise usage_error(_ADD)
+        elif "name" not in body:
+            body["name"] = word
+        elif "url" not in body:
+            body["url"] = word
+        else:
+            raise usage_error(_ADD)
+    if left:
+        body["command"] = left[1:]
+    if "name" not in body or bool(body.get("url")) == bool(body.get("command")):
+        raise usage_error(_ADD)
+    added = Hub().ask("POST", _PATH, body)
+    return print_line(f"✓ Added the MCP server {added['name']}; test it with: aish mcp test {added['name']}")
+
+
+def _remove(words: "list[str]") -> int:
+    if len(words) != 1 or words[0][:1] == "-":
+        raise usage_error(_FORMS[2])
+    Hub().ask("DELETE", f"{_PATH}/{quote(words[0])}")
+    return print_line(f"✓ Removed the MCP server {words[0]}")
+
+
+def _test(words: "list[str]") -> int:
+    """Print the tools of a server, or fail with the reason why it cannot be used."""
+    if len(words) != 1 or words[0][:1] == "-":
+        raise usage_error(_FORMS[3])
+    tested = Hub().ask("POST", f"{_PATH}/{quote(words[0])}/test")
+    if not tested["ok"]:
+        from aish.exits import Failure
+
+        raise Failure(tested["error"])
+    from aish.render import cleaned
+
+    count = len(tested["tools"])
+    lines = [f"✓ {words[0]} has {count} tool{'s' if count != 1 else ''} ({tested['seconds']:.1f} s)"]
+    return print_line("\n".join([*lines, *(f"  {cleaned(tool)}" for tool in tested["tools"])]))
+
+
+COMMANDS = {
+    "mcp": Command(_FORMS, "Manage MCP servers, and let agents use the hub as one.", mcp),
+}

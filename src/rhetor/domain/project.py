@@ -1,0 +1,28 @@
+"""A project: a folder with defaults for the sessions that belong to it."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from .permission import Rules
+
+
+class ProjectSettings(Struct, frozen=True, gc=False):
+    """Defaults of a project's sessions. `model`, `mcp_servers` and `permissions`: of the specialist, in the
+    sessions of the project only; the last two are added to its own."""
+
+    default_peer: str | None = None
+    model: str | None = None
+    permissions: Rules = field(default_factory=Rules)
+    mcp_servers: tuple[str, ...] = ()
+
+
+class Project(Struct, frozen=True, gc=False):
+    """A project. Its name is its id. `path`: an absolute path without symbolic links. `created_at`: Unix time
+    in milliseconds."""
+
+    name: str
+    path: str
+    owner: str
+    created_at: int
+    settings: ProjectSettings = field(default_factory=ProjectSettings)

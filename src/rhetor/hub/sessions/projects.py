@@ -1,0 +1,170 @@
+"""Projects: folders with defaults for their sessions. A session belongs to a project by its `project_id`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from rhetor.domain.command import Principal, StartSession
+from rhetor.domain.event import Position, TurnCompleted
+from rhetor.domain.peer import Peer
+from rhetor.domain.project import Project, ProjectSettings
+from rhetor.domain.rule_commands import ChangeProject, CreateProject
+from rhetor.domain.session import Session, Voice
+from rhetor.errors import NameTaken, NotFound, StateConflict, Unprocessable
+from rhetor.hub.catalog.programs import HUB_STREAM
+from rhetor.hub.catalog.sessions import CWD
+from rhetor.hub.core.checks import require_name, require_person
+from rhetor.store.base import Expect, Row
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+KIND, OPEN = "project", "open"
+COUNTED = ("input_tokens", "output_tokens")
+
+
+async def create(state: State, principal: Principal, command: CreateProject) -> Project:
+    """Create a project in an existing folder under one of the allowed roots.
+
+    Raises:
+        Forbidden: the caller is a peer's program.
+        Malformed: the name is invalid.
+        Unprocessable: the path is no folder under an allowed root, or a setting is invalid.
+        NameTaken: a project has the name.
+        StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
+    """
+    state.require_open()
+    require_person(principal)
+    require_name(command.name, "project name")
+    _check(state, command.settings)
+    path = await asyncio.to_thread(_folder, command.path, state.limits.project_roots)
+    project = Project(command.name, path, principal.subject, state.ids.now(), command.settings)
+    row = _row(project)
+    try:
+        await state.store.commit(HUB_STREAM, [], expects=[row.unchanged], rows=[row])
+    except StateConflict:
+        raise NameTaken(KIND, command.name) from None
+    return project
+
+
+async def change(state: State, principal: Principal, command: ChangeProject) -> Project:
+    """Replace the settings of a project. They apply to sessions that are opened from now on.
+
+    Raises:
+        Forbidden: the caller is a peer's program.
+        NotFound: the caller has no such project.
+        Unprocessable: a setting is invalid.
+        StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
+    """
+    state.require_open()
+    require_person(principal)
+    project = replace(await owned_project(state, principal, command.name), settings=command.settings)
+    _check(state, command.settings)
+    expect = Expect(KIND, project.name, frozenset({OPEN}))
+    await state.store.commit(HUB_STREAM, [], expects=[expect], rows=[_row(project)])
+    return project
+
+
+async def owned_project(state: State, principal: Principal, name: str) -> Project:
+    """Return the caller's project of this name.
+
+    Raises:
+        NotFound: the caller has no such project.
+    """
+    row = await state.store.get(KIND, name)
+    if row is None or row.owner != principal.subject:
+        raise NotFound(KIND, name)
+    return msgspec.json.decode(row.doc, type=Project)
+
+
+async def projects(state: State, principal: Principal) -> Sequence[Project]:
+    """Return the caller's projects, the oldest first."""
+    rows = await state.store.find(KIND, owner=principal.subject)
+    return [msgspec.json.decode(row.doc, type=Project) for row in rows]
+
+
+async def project_of(state: State, principal: Principal, command: StartSession) -> Project | None:
+    """Return the project in which a session is opened; None if its `project_id` is only a label."""
+    if command.project_id is None:
+        return None
+    try:
+        return await owned_project(state, principal, command.project_id)
+    except NotFound:
+        return None
+
+
+def in_project(project: Project, peer: Peer, session: Session) -> Session:
+    """Return the session with the defaults of its project. A program runs in the project's folder, unless its
+    caller gave another one."""
+    if peer.program is not None:
+        session = replace(session, metadata={CWD: project.path, **session.metadata})
+    settings, voice = project.settings, session.voice or Voice()
+    voice = replace(
+        voice,
+        model=voice.model or settings.model,
+        mcp_servers=settings.mcp_servers,
+        permissions=settings.permissions,
+    )
+    return session if voice == Voice() else replace(session, voice=voice)
+
+
+async def usage(state: State, sessions: Sequence[Session]) -> dict[str, Any]:
+    """Return what the completed turns of the sessions took: `{turns, input_tokens, output_tokens, cost,
+    unpriced_turns}`. `cost`: of the turns whose price is known, in USD as a decimal string."""
+    turns, unpriced, cost, tokens = 0, 0, Decimal(0), dict.fromkeys(COUNTED, 0)
+    for session in sessions:
+        async for end in _ends(state, session.id):
+            turns += 1
+            for name in COUNTED:
+                tokens[name] += (end.usage or {}).get(name) or 0
+            if end.cost is None:
+                unpriced += 1
+            else:
+                cost += Decimal(end.cost)
+    return {"turns": turns, **tokens, "cost": format(cost, "f"), "unpriced_turns": unpriced}
+
+
+async def _ends(state: State, stream: str) -> Any:
+    head = await state.store.head(stream)
+    after = Position(head.epoch, head.earliest - 1) if head else None
+    while after is not None and (records := await state.store.page(stream, after)):
+        after = records[-1].position
+        for record in records:
+            if record.type == TurnCompleted.type:
+                yield record.event.payload
+
+
+def _check(state: State, settings: ProjectSettings) -> None:
+    if settings.default_peer is not None:
+        state.peers.resolve(settings.default_peer)
+    servers = state.tool_servers
+    for name in settings.mcp_servers:
+        if name not in servers.configured and name not in servers.added:
+            raise Unprocessable(f"settings.mcp_servers: there is no MCP server {name!r}", server=name)
+
+
+def _folder(path: str, roots: Sequence[str]) -> str:
+    """Return the path of the folder without symbolic links, so that none leads out of its root."""
+    try:
+        found = Path(path).expanduser().resolve(strict=True)
+        allowed = [Path(root).expanduser().resolve() for root in roots]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Unprocessable(f"path: {path[:200]} is no folder: {error}", path=path[:200]) from None
+    if not found.is_dir():
+        raise Unprocessable(f"path: {path[:200]} is no folder", path=path[:200])
+    if not any(found.is_relative_to(root) for root in allowed):
+        detail = f"path: {found} is not in an allowed folder; to allow it, add its parent to projects.roots"
+        raise Unprocessable(detail, path=str(found))
+    return str(found)
+
+
+def _row(project: Project) -> Row:
+    doc = msgspec.json.encode(project)
+    return Row(KIND, project.name, OPEN, doc, owner=project.owner, at=project.created_at)

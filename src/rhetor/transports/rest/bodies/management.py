@@ -1,0 +1,114 @@
+"""The bodies of front ends: their sessions, projects and MCP servers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from rhetor.codec.typed_json import PLAIN, Texts, no_object, texts
+from rhetor.dialects.peer_socket import Id
+from rhetor.domain.command import StartSession
+from rhetor.domain.permission import Rules
+from rhetor.domain.project import ProjectSettings
+from rhetor.domain.rule_commands import AddToolServer
+from rhetor.domain.session import Voice
+from rhetor.domain.tool_server import ToolServer
+from rhetor.errors import Unprocessable
+
+from .common import Body, Name
+from .programs import MOST_VARIABLES, Word
+
+
+class ManagedSessionBody(Body, frozen=True, kw_only=True):
+    """A session that a front end opens. `specialist_id`: by default, the default peer of the project, or else
+    Claude Code. `prompt`: the first message. `model`: replaces the specialist's own."""
+
+    specialist_id: Id | None = None
+    prompt: str | None = None
+    model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    project_id: Id | None = None
+    name: Name | None = None
+    command_id: Id | None = None
+
+    def command(self, peer: str, key: str | None) -> StartSession:
+        return StartSession(
+            peer,
+            name=self.name,
+            project_id=self.project_id,
+            command_id=key or self.command_id,
+            voice=Voice(model=self.model) if self.model is not None else None,
+        )
+
+    def prompt_key(self, key: str | None) -> str | None:
+        """Return the idempotency key of the first message; None if the request has none."""
+        key = key or self.command_id
+        return f"{key}/prompt" if key is not None else None
+
+
+class ToolServerBody(Body, frozen=True, kw_only=True):
+    """An MCP server: a `command` (a program and its arguments, run without a shell) or a `url`. `approve`:
+    the tools that need a person's approval, or `all`."""
+
+    name: Name
+    command: Annotated[list[Word], Meta(max_length=1000)] = field(default_factory=list)
+    url: Annotated[str, Meta(max_length=2000, pattern=r"^https?://[^\s@]+$")] | None = None
+    env: Texts = field(default_factory=no_object)
+    allow_private: bool = False
+    approve: Annotated[list[Name], Meta(max_length=1000)] | Literal["all"] = field(default_factory=list)
+
+    def command_to_add(self) -> AddToolServer:
+        """Return the command.
+
+        Raises:
+            Unprocessable: there is neither a command nor a URL, or both, or a NUL in them.
+        """
+        if bool(self.command) == bool(self.url):
+            raise Unprocessable("body: give either command or url")
+        env = texts(self.env, "body.env", MOST_VARIABLES)
+        if any("\0" in text for text in (*self.command, *env, *env.values())):
+            raise Unprocessable("command and env must not contain NUL")
+        approve: tuple[str, ...] | Literal["all"] = "all" if self.approve == "all" else tuple(self.approve)
+        server = ToolServer(
+            self.name,
+            tuple(self.command),
+            env,
+            url=self.url,
+            allow_private=self.allow_private,
+            approve=approve,
+        )
+        return AddToolServer(server)
+
+
+Rule = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\s()*]*\*?$(?!\n)")]
+RuleList = Annotated[list[Rule], Meta(max_length=1000)]
+
+
+class RulesBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules that answer permission requests, by the names of tools."""
+
+    allow: RuleList = field(default_factory=list)
+    ask: RuleList = field(default_factory=list)
+    deny: RuleList = field(default_factory=list)
+
+
+class ProjectSettingsBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Defaults of a project's sessions. A setting that is left out has no value."""
+
+    default_peer: Id | None = None
+    model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    permissions: RulesBody = field(default_factory=RulesBody)
+    mcp_servers: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
+
+    def settings(self) -> ProjectSettings:
+        given = self.permissions
+        rules = Rules(tuple(given.allow), tuple(given.ask), tuple(given.deny))
+        return ProjectSettings(self.default_peer, self.model, rules, tuple(self.mcp_servers))
+
+
+class ProjectBody(Body, frozen=True, kw_only=True):
+    """A project. `path`: an existing folder under one of `projects.roots`."""
+
+    name: Name
+    path: Annotated[str, Meta(max_length=4096, pattern=r"^[/~][^\x00]*$")]
+    settings: ProjectSettingsBody = field(default_factory=ProjectSettingsBody)

@@ -1,0 +1,88 @@
+"""Projects and MCP servers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from .common import Time
+from .peers import BriefSession
+
+
+class Rules(Struct):
+    allow: list[str]
+    ask: list[str]
+    deny: list[str]
+
+
+class ProjectSettings(Struct):
+    default_peer: str | None
+    model: str | None
+    permissions: Rules
+    mcp_servers: list[str]
+
+
+class ProjectSession(BriefSession):
+    specialist_id: str
+
+
+class Project(Struct):
+    """A project. `sessions`: its last 100."""
+
+    id: str
+    name: str
+    path: str
+    settings: ProjectSettings
+    sessions: list[ProjectSession]
+    created_at: Time
+
+
+class Usage(Struct):
+    """What completed turns took. `cost`: of the turns whose price is known."""
+
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    cost: Annotated[str, Meta(description="USD as a decimal string")]
+    unpriced_turns: int
+
+
+class UsedProject(Project):
+    usage: Usage
+
+
+class Projects(Struct):
+    projects: list[Project]
+
+
+class ToolServer(Struct):
+    """An MCP server. The values in `env` are masked. `source`: `configuration` if it can be changed only
+    there."""
+
+    name: str
+    transport: Literal["stdio", "http"]
+    command: list[str] | None
+    url: str | None
+    env: dict[str, str]
+    allow_private: bool
+    approve: list[str] | Literal["all"]
+    source: Literal["api", "configuration"]
+
+
+class ToolServers(Struct):
+    mcp_servers: list[ToolServer]
+
+
+class ToolServerRemoved(Struct):
+    name: str
+    status: str
+
+
+class ToolServerTested(Struct):
+    """The result of a test. `seconds`: how long it took."""
+
+    ok: bool
+    tools: list[str]
+    seconds: float
+    error: str | UnsetType = UNSET

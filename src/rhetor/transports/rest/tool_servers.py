@@ -1,0 +1,60 @@
+"""MCP servers whose tools models may have: `/api/mcp-servers`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rhetor.domain.rule_commands import RemoveToolServer
+from rhetor.domain.tool_server import ToolServer
+from rhetor.errors import NotFound, ToolServerFailed
+from rhetor.transports.server.call import Call
+
+from .bodies import ToolServerBody
+
+MASK = "(masked)"
+
+
+async def list_servers(call: Call) -> dict[str, Any]:
+    """List the MCP servers of the configuration and those that were added."""
+    servers = call.hub.state.tool_servers
+    found = {**servers.added, **servers.configured}
+    return {"mcp_servers": [_shape(found[name], name in servers.configured) for name in sorted(found)]}
+
+
+async def add(call: Call, body: ToolServerBody) -> dict[str, Any]:
+    """Add an MCP server. Specialists that name it can use it at once."""
+    return _shape(await call.execute(body.command_to_add()), is_configured=False)
+
+
+async def remove(call: Call, name: str) -> dict[str, Any]:
+    """Remove an MCP server that was added, and stop it."""
+    await call.execute(RemoveToolServer(name))
+    return {"name": name, "status": "removed"}
+
+
+async def test(call: Call, name: str) -> dict[str, Any]:
+    """Connect to an MCP server and list its tools, within 10 seconds."""
+    servers = call.hub.state.tool_servers
+    if name not in servers.configured and name not in servers.added:
+        raise NotFound("MCP server", name)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        tools = await servers.test(name)
+    except ToolServerFailed as failure:
+        return {"ok": False, "tools": [], "seconds": loop.time() - began, "error": failure.detail}
+    return {"ok": True, "tools": [tool.name for tool in tools], "seconds": loop.time() - began}
+
+
+def _shape(server: ToolServer, is_configured: bool) -> dict[str, Any]:
+    return {
+        "name": server.name,
+        "transport": server.transport,
+        "command": list(server.command) or None,
+        "url": server.url,
+        "env": dict.fromkeys(server.env, MASK),
+        "allow_private": server.allow_private,
+        "approve": server.approve if server.approve == "all" else list(server.approve),
+        "source": "configuration" if is_configured else "api",
+    }

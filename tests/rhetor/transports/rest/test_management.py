@@ -1,0 +1,137 @@
+"""`/api/sessions`, the page at `/`, and the MCP servers of `/api/mcp-servers`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rhetor.drivers.model_tools.mcp_reach import ServerEntry
+from rhetor.settings import Settings, peers_of
+from rhetor.store.memory import MemoryStore
+from tests.served import CONSOLE, Served, served, with_programs
+from tests.tooled import tooled
+
+pytestmark = pytest.mark.anyio
+SMALL = [sys.executable, "-m", "tests.plain_tool_server"]
+
+
+async def created(home: Served, **body: Any) -> Any:
+    answer = await home.ask("POST", "/api/sessions/create", body)
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+async def test_a_front_end_opens_a_session_with_its_first_message(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await created(home, specialist_id="apollo", name="front", prompt="hi", model="openai/gpt-x")
+        assert (made["specialist_id"], made["name"], made["state"]) == ("apollo", "front", "active")
+        await home.seen(made["id"], lambda payload: payload.type == "turn.completed")
+        shown = (await home.ask("GET", "/api/sessions/front")).json
+        assert [said["content"] for said in shown["messages"]] == ["hi", "apollo heard: hi"]
+        other = await created(home, specialist_id="athena")
+        active = (await home.ask("GET", "/api/sessions/active")).json["sessions"]
+        assert {session["id"] for session in active} == {made["id"], other["id"]}
+        kept = (await home.ask("POST", "/api/sessions/front/checkpoint", {"name": "here"})).json
+        assert (kept["name"], kept["parent"]) == ("here", f"{made['id']}@{kept['cursor']}")
+        assert (await home.ask("DELETE", f"/api/sessions/{other['id']}")).json["state"] == "stopped"
+        active = (await home.ask("GET", "/api/sessions/active")).json["sessions"]
+        assert [session["id"] for session in active] == [made["id"]]
+
+
+async def test_a_session_that_cannot_begin_is_not_opened(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        for body, code in (
+            ({"specialist_id": "nobody"}, "unknown_peer"),
+            ({"specialist_id": "apollo", "prompt": " "}, "malformed"),
+            ({"specialist_id": "apollo", "model": "nobody/m"}, "unknown_model"),
+        ):
+            answer = await home.ask("POST", "/api/sessions/create", body)
+            assert answer.json["code"] == code
+        assert (await home.ask("GET", "/api/sessions/active")).json["sessions"] == []
+
+
+async def test_a_repeated_request_opens_one_session_and_sends_one_message(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        body, key = {"specialist_id": "apollo", "prompt": "once"}, {"idempotency-key": "k"}
+        first = await home.ask("POST", "/api/sessions/create", body, headers=key)
+        again = await home.ask("POST", "/api/sessions/create", body, headers=key)
+        assert first.json["id"] == again.json["id"]
+        await home.seen(first.json["id"], lambda payload: payload.type == "turn.completed")
+        assert home.driver.heard == [("apollo", "once")]
+
+
+async def test_claude_code_is_the_default_and_chooses_its_own_model() -> None:
+    [claude] = [peer for peer in peers_of(Settings()) if peer.name == "claude-code"]
+    async with with_programs(also=[claude]) as home:
+        assert (await created(home))["specialist_id"] == "claude-code"
+        refused = await home.ask("POST", "/api/sessions/create", {"model": "opus"})
+        assert (refused.status, refused.json["code"]) == (422, "unprocessable")
+        assert refused.json["detail"].startswith("body.model:")
+
+
+async def test_after_the_login_the_browser_sees_a_page(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        host = {"host": f"{CONSOLE}:{home.port}"}
+        assert (await home.ask_tcp("GET", "/", host)).status == 401
+        code = (await home.ask("POST", "/api/auth/code")).json["code"]
+        login = await home.ask_tcp("GET", f"/login?code={code}", host)
+        assert (login.status, login.headers["location"]) == (303, "/")
+        cookie = {"cookie": login.headers["set-cookie"].split(";")[0], "sec-fetch-site": "none"}
+        await created(home, specialist_id="apollo", name="<b>bold</b>")
+        page = await home.ask_tcp("GET", "/", {**host, **cookie})
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "<td>athena</td>" in page.text and "&lt;b&gt;bold" in page.text and "<b>bold" not in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+async def test_an_added_server_is_tested_used_and_removed(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with tooled(tmp_path, entries={"fixed": ServerEntry(("x",))}, store=store) as house:
+        home, servers = house.home, house.servers
+        home.hub.state.tool_servers = servers
+        body = {"name": "small", "command": SMALL, "env": {"SMALL_KEY": "sesame-open-12"}, "approve": "all"}
+        added = await home.ask("POST", "/api/mcp-servers", body)
+        assert added.json == {
+            "name": "small",
+            "transport": "stdio",
+            "command": SMALL,
+            "url": None,
+            "env": {"SMALL_KEY": "(masked)"},
+            "allow_private": False,
+            "approve": "all",
+            "source": "api",
+        }
+        assert (await home.ask("POST", "/api/mcp-servers", body)).json["code"] == "name_taken"
+        listed = (await home.ask("GET", "/api/mcp-servers")).json["mcp_servers"]
+        assert [(s["name"], s["source"]) for s in listed] == [("fixed", "configuration"), ("small", "api")]
+        tested = (await home.ask("POST", "/api/mcp-servers/small/test")).json
+        assert (tested["ok"], "add" in tested["tools"]) == (True, True)
+        assert [tool.name for tool in await servers.tools("small")] == tested["tools"]
+        broken = (await home.ask("POST", "/api/mcp-servers/fixed/test")).json
+        assert (broken["ok"], broken["tools"]) == (False, [])
+        assert "fixed" in broken["error"]
+        refused = await home.ask("DELETE", "/api/mcp-servers/fixed")
+        assert (refused.status, refused.json["code"]) == (409, "tool_server_configured")
+        assert (await home.ask("DELETE", "/api/mcp-servers/small")).status == 200
+        assert (await home.ask("POST", "/api/mcp-servers/small/test")).status == 404
+        await home.ask("POST", "/api/mcp-servers", {"name": "web", "url": "https://mcp.example/mcp"})
+    async with served(tmp_path, store=store) as home:  # it is still there after a restart
+        listed = (await home.ask("GET", "/api/mcp-servers")).json["mcp_servers"]
+        assert [(s["name"], s["transport"]) for s in listed] == [("web", "http")]
+
+
+async def test_a_server_that_makes_no_sense_is_not_added(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        for body, status in (
+            ({"name": "a"}, 422),
+            ({"name": "a", "command": ["x"], "url": "https://x/mcp"}, 422),
+            ({"name": "a", "url": "file:///etc/passwd"}, 422),
+            ({"name": "a", "url": "https://user:password@x/mcp"}, 422),
+            ({"name": "a", "command": ["x\x00y"]}, 422),
+            ({"name": "a b", "command": ["x"]}, 400),
+        ):
+            assert (await home.ask("POST", "/api/mcp-servers", body)).status == status, body
+        assert (await home.ask("GET", "/api/mcp-servers")).json == {"mcp_servers": []}

@@ -1,0 +1,59 @@
+"""Which pages may read the hub's responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rhetor.auth.addresses import Addresses
+from tests.served import CONSOLE, TOKEN, Served, served
+
+pytestmark = pytest.mark.anyio
+PAGE = "https://front.example"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+ASKS = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+
+
+def allow(home: Served, *origins: str) -> None:
+    home.node.addresses = Addresses(home.port, CONSOLE, (), origins)
+
+
+async def test_a_page_of_an_allowed_origin_may_read_responses_and_errors(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        allow(home, f"{PAGE}:443")
+        for headers, status in ((BEARER, 200), ({}, 401)):
+            answer = await home.ask_tcp("GET", "/api/v2/ai", {**headers, "origin": PAGE})
+            assert answer.status == status
+            assert answer.headers["access-control-allow-origin"] == PAGE
+            assert answer.headers["vary"] == "Origin"
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_preflight_needs_no_token(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        allow(home, PAGE)
+        answer = await home.ask_tcp("OPTIONS", "/api/v2/ai/apollo/message", {"origin": PAGE, **ASKS})
+        assert (answer.status, answer.text) == (204, "")
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert "POST" in answer.headers["access-control-allow-methods"]
+        assert "Authorization" in answer.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize("origin", ["https://other.example", "http://front.example", "null", f"{PAGE}:8443"])
+async def test_no_other_page_may(tmp_path: Path, origin: str) -> None:
+    async with served(tmp_path) as home:
+        allow(home, PAGE)
+        for method, more in (("GET", BEARER), ("OPTIONS", ASKS)):
+            answer = await home.ask_tcp(method, "/api/v2/ai", {**more, "origin": origin})
+            assert answer.status == 403
+            assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+async def test_a_preflight_to_another_host_name_is_rejected(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        allow(home, PAGE)
+        headers = {"origin": PAGE, "host": "evil.example", **ASKS}
+        answer = await home.ask_tcp("OPTIONS", "/api/v2/ai", headers)
+        assert answer.status == 421
+        assert "access-control-allow-origin" not in answer.headers
