@@ -12,6 +12,7 @@ from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Reader
 
 QUIET_SECONDS: Final = 0.6
+SHARED_SECONDS: Final = 3.0  # how long the first message waits for output of one that waits for others, too
 LOOK_SECONDS: Final = 0.1  # between two checks whether the program takes input
 BUSY_SECONDS: Final = 60.0  # how long a message waits for what no message started
 START_SECONDS: Final = 10.0  # how long the first message waits for a program of which nothing can be known
@@ -76,7 +77,8 @@ class Readiness:
             return moment.waited >= START_SECONDS or (moment.marks and _quiet(moment))
         ready = moment.marks or moment.at_prompt or _quiet(moment) or self._listened
         if reader is not None and moment.silent_for is None:
-            ready = ready or moment.waited >= QUIET_SECONDS  # it shows nothing before it is asked
+            # it shows nothing before it is asked, or (as ssh) comes from another machine, whose shell starts
+            ready = ready or moment.waited >= (SHARED_SECONDS if reader == "shares" else QUIET_SECONDS)
         self._listened = ready or moment.waited >= START_SECONDS
         return self._listened
 

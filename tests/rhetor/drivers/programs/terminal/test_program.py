@@ -247,6 +247,24 @@ async def test_a_message_to_vim_is_a_command_unless_text_is_inserted() -> None:
         assert (await home.status("p"))["screen"][:4] == [":a", "  :b", "", "~"]
 
 
+# shows the prompt of another machine, whose shell takes a while to start
+STARTS_ELSEWHERE = """
+import os, select, socket
+connection, other = socket.socketpair()
+select.select([0, connection], [], [], 1.5)
+os.write(1, b"there$ ")
+while select.select([0, connection], [], []):
+    os.write(1, b"got " + os.read(0, 99) + b"there$ ")
+"""
+
+
+async def test_the_first_message_waits_for_the_prompt_of_another_machine() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, STARTS_ELSEWHERE, kind="terminal")
+        said = (await home.say("p", "hi")).json
+        assert (said["response"], said["finish_reason"]) == ("got hi\n", "stop")
+
+
 # asks several questions in a row
 ASKS_TWO = "print('hello', input('name? '), input('age? ')); input('more? ')"
 
