@@ -38,6 +38,7 @@ class Machine:
         stdin: str | None = None,
         timeout: float = SECONDS,
         variables: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run `aish` with these arguments, to its end."""
         return subprocess.run(
@@ -45,6 +46,7 @@ class Machine:
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             env={**self.environment, **(variables or {})},
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=timeout,
