@@ -61,6 +61,11 @@ class PlainText:
         return "".join(self._cells[: self._at])
 
     @property
+    def row(self) -> int:
+        """The row of the incomplete line on which the cursor is, from 0."""
+        return self._row_start() // self.columns if self.columns else 0
+
+    @property
     def at_end(self) -> bool:
         """Whether nothing is to the right of the cursor."""
         return self._at >= len(self._cells)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from rhetor.codec.ansi import Mark, Modes, Token, Tokenizer, mark_of
+from rhetor.codec.ansi import Csi, Mark, Modes, Token, Tokenizer, mark_of
 from rhetor.codec.plain_text import PlainText
 from rhetor.drivers.programs.terminal.dialogs import like_prompt
 
@@ -43,9 +44,21 @@ class Unasked:
         self._modes.take(token)
         if self._modes.alternate_screen:
             return
+        if self._lines and isinstance(token, Csi) and token.final == "A":
+            rows = (token.numbers()[0] or 1) - self._plain.row
+            if rows > 0:
+                self._return_up(rows)
+                return
         lines = self._plain.take(token)
         if lines.strip() or not (self._before_prompt or self._in_prompt):
             self._lines += "" if self._in_prompt else lines
+
+    def _return_up(self, rows: int) -> None:
+        """Forget what a line editor has drawn below its line, such as a preview: it returns to that line."""
+        lines = self._lines.splitlines(keepends=True)
+        first = max(len(lines) - rows, 0)
+        self._plain.resume(lines[first].rstrip("\n"))
+        self._lines = "".join(lines[:first])
 
     def _marked(self, mark: Mark) -> None:
         if mark.kind == "A":
@@ -76,6 +89,9 @@ class Unasked:
         """Return the rest, when no more output follows."""
         line = self._plain.finish()
         return self.lines() + ("" if self._in_prompt or like_prompt(line) else line)
+
+
+_CONTINUES = re.compile(r"^(\.{2,}:?|\w*>)")  # the prompt of a further line, without blanks
 
 
 class Besides:
@@ -116,6 +132,7 @@ class Besides:
     def _is_drawn_again(self, shown: str) -> bool:
         if self._exact:
             return False
+        shown = _CONTINUES.sub("", shown)
         return shown in self._wanted or any(part and shown.endswith(part) for part in self._parts)
 
 

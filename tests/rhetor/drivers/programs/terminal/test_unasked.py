@@ -52,6 +52,8 @@ def test_only_lines_that_are_no_prompt_are_taken(stream: bytes, lines: str, plac
         (b"$ echo \rthree", "", False, ""),
         (b"$ echo three\x1b[10C[12:00]\x1b[17D", "$ ", False, ""),
         (b"$ echo three\r\x1b[K$ echo three", "$ ", False, ""),
+        (b"$ echo three\r\n\x1b[90mthree\x1b[39m\x1b[1A\x1b[12G", "$ ", False, ""),  # a preview
+        (b"$ echo \r\n   ...: three\r\n   ...: ", "$ ", False, ""),
         (b"one\r\ntwo\r\n$ echo three", "$ ", False, "one\ntwo\n"),
     ],
 )
@@ -61,6 +63,12 @@ def test_what_is_no_echo_of_the_typed_text_is_found(
     unasked = Unasked(80)
     unasked.feed(stream)
     assert unasked.besides("echo three", prompt, exact=exact) == besides
+
+
+def test_a_line_editor_that_moves_within_its_line_hides_no_output() -> None:
+    unasked = Unasked(10)
+    unasked.feed(b"late\r\n0123456789abcdef\x1b[1A\x1b[3G")
+    assert unasked.besides("0123456789abcdef", "", exact=False) == "late\n"
 
 
 def test_the_echo_of_several_lines_is_no_output() -> None:
