@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 import aiohttp
@@ -21,6 +22,7 @@ from rhetor.domain.event import (
 )
 from tests.rhetor.transports.calling import calling
 from tests.rhetor.transports.socket_client import connected_socket
+from tests.rhetor.transports.socketio.hub_talker import connecting
 from tests.served import Served
 
 Carried = tuple[str, int, str]
@@ -166,9 +168,29 @@ def _read(event: Event) -> Carried | None:
     return None
 
 
+@asynccontextmanager
+async def _socketio(
+    home: Served, session: str, cursor: str, transport: str = "websocket"
+) -> AsyncIterator[Connection]:
+    async with connecting(home, transport, tcp=False) as talker:
+        await talker.connect()
+        answer = await talker.request("subscribe", session_id=session, cursor=cursor, events=["event"])
+        assert answer["outcome"] == "ok", answer
+
+        async def frames() -> AsyncIterator[Shown]:
+            while True:
+                _, event = talker.take(str(await talker.engine.receive()))
+                talker.events.clear()
+                yield _raw(event)
+
+        yield Connection(frames(), talker.engine.cut)
+
+
 APIS = (
     Api("sse", _events, _whole),
     Api("ws.ai", _peer, _whole),
     Api("ws", _loop, _looped),
     Api("ws.socket", _named, _read),
+    Api("socketio", _socketio, _whole),
+    Api("socketio.polling", partial(_socketio, transport="polling"), _whole),
 )
