@@ -22,6 +22,7 @@ ALL = (
     "replay",
     "gateway",
     "fanout",
+    "socketio",
     "memory",
     "bodies",
     "programs",

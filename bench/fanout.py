@@ -43,12 +43,12 @@ def _sized(clients: int) -> list[Figure]:
             skipped.append(why.figure(f"{NODE}, {WS}"))
         for _ in range(ROUNDS):
             for side in sides.values():
-                _one_by_one(side, clients)
-                _burst(side, clients)
+                one_by_one(side, clients)
+                burst(side, clients)
     return [*skipped, *_figures(clients, sides)]
 
 
-def _one_by_one(side: Side, clients: int) -> None:
+def one_by_one(side: Side, clients: int) -> None:
     events, pause, _ = SIZES[clients]
     before = cpu(side.server.pid)
     side.prepare(events)
@@ -59,7 +59,7 @@ def _one_by_one(side: Side, clients: int) -> None:
     side.single_us.append((cpu(side.server.pid) - before) / (events * clients) * 1e6)
 
 
-def _burst(side: Side, clients: int) -> None:
+def burst(side: Side, clients: int) -> None:
     before = cpu(side.server.pid)
     side.prepare(BURST)
     side.send(BURST)
@@ -117,7 +117,7 @@ def _sustained() -> list[Figure]:
     figures = []
     for name in (SOCKET, SSE):
         with our_side(name, 100) as side:
-            took = _paced(side, RATE, RATE_SECONDS)
+            took = paced(side, RATE, RATE_SECONDS)
         holds = percentile(took, 0.99) * 1e3 < RATE_LIMIT
         figures.append(
             Figure(f"{what}, {name}, p50 · p99", milliseconds(took), f"p99 <{RATE_LIMIT:.0f} ms", holds)
@@ -125,7 +125,7 @@ def _sustained() -> list[Figure]:
     try:
         with node_side(100) as side:
             figures.append(
-                Figure(f"{what}, {NODE}, p50 · p99", milliseconds(_paced(side, RATE, RATE_SECONDS)))
+                Figure(f"{what}, {NODE}, p50 · p99", milliseconds(paced(side, RATE, RATE_SECONDS)))
             )
     except Unavailable as why:
         figures.append(why.figure(f"{what}, {NODE}"))
@@ -139,8 +139,8 @@ def _stalled() -> list[Figure]:
         before, after = list[float](), list[float]()
         for _ in range(2):
             with our_side(name, 100, stopping=1) as side:
-                before += _paced(side, STALL_RATE, STALL_SECONDS)
-                after += _paced(side, STALL_RATE, STALL_SECONDS, stopped=1)
+                before += paced(side, STALL_RATE, STALL_SECONDS)
+                after += paced(side, STALL_RATE, STALL_SECONDS, stopped=1)
         ratio = percentile(after, 0.99) / percentile(before, 0.99)
         measured = f"{milliseconds(after)} ({ratio:.2f}×)"
         what = f"100 clients × {STALL_RATE} events/s, one stops reading, {name}, p50 · p99"
@@ -149,7 +149,7 @@ def _stalled() -> list[Figure]:
     return figures
 
 
-def _paced(side: Side, rate: int, seconds: int, stopped: int = 0) -> list[float]:
+def paced(side: Side, rate: int, seconds: int, stopped: int = 0) -> list[float]:
     """Send events at a fixed rate. Return their latencies in seconds."""
     side.prepare(rate * seconds, stopped)
     side.send(rate * seconds, rate)

@@ -36,6 +36,7 @@ from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import HubServer, tcp_listener
 from rhetor.transports.server.websocket_protocol import SocketProtocol
+from rhetor.transports.socketio import hub_endpoint
 from rhetor.wiring import model_access
 
 OWNER = "bench"
@@ -128,6 +129,7 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     SocketProtocol.ping_seconds = 3600.0  # the followers do not answer pings
+    hub_endpoint.TIMING = hub_endpoint.TIMING._replace(ping_interval=3600.0)
     found = Home(Path(sys.argv[1]), {})
     found.prepare()
     collect_seldom()

@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bench.followers import Followers, Heard
-from bench.peers import WS, node_peer
+from bench.peers import NODE_SOCKETIO as NODE_PACKAGE
+from bench.peers import PYTHON_SOCKETIO as PYTHON_PACKAGES
+from bench.peers import WS, node_peer, python_peer
 from bench.process import ROOT, clean_environment, resident
 
 SOCKET, SSE, NODE = "hub, WebSocket", "hub, SSE", "ws (Node)"
+SOCKETIO, NODE_SOCKETIO = "hub, Socket.IO", "socket.io (Node)"
+PYTHON_SOCKETIO = "python-socketio"
+SOCKETIO_PATH = "/socket.io/?EIO=4&transport=websocket"
 PADDING = 286  # bytes of text in an event of Node's server, so that its frame is as long as the hub's
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 UPGRADE += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -67,9 +72,13 @@ def _plan(name: str, port: int, token: str, session: str, clients: int, stopping
     if name == SSE:
         request = f"GET /api/v2/sessions/{session}/events HTTP/1.1\r\n{who}Accept: text/event-stream\r\n\r\n"
         return Followers(port, request, clients, stopping=stopping)
+    if name == SOCKETIO:
+        asked = msgspec.json.encode(["subscribe", {"session_id": session, "events": ["output.delta"]}])
+        calls = (f'40{{"token":"{token}"}}', f"421{asked.decode()}")
+        return Followers(port, _socketio_request(port), clients, calls, stopping)
     call = {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": {"session_id": session}}
     request = f"GET /ws/ai/apollo HTTP/1.1\r\n{who}{UPGRADE}\r\n"
-    return Followers(port, request, clients, msgspec.json.encode(call).decode(), stopping)
+    return Followers(port, request, clients, (msgspec.json.encode(call).decode(),), stopping)
 
 
 @contextmanager
@@ -86,6 +95,43 @@ def node_side(clients: int) -> Iterator[Side]:
         request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{UPGRADE}\r\n"
         with _followed(server, Followers(port, request, clients)) as side:
             yield side
+
+
+@contextmanager
+def node_socketio_side(clients: int) -> Iterator[Side]:
+    """Start a broadcast with Node's `socket.io`, and its clients.
+
+    Raises:
+        Unavailable: Node or the package is not available on this machine.
+    """
+    folder = node_peer("socketio", NODE_PACKAGE)
+    command = ["node", str(ROOT / "bench/fanout_socketio.cjs"), str(folder), str(PADDING)]
+    with _running(command, str(folder)) as server, _followed_socketio(server, clients) as side:
+        yield side
+
+
+@contextmanager
+def python_socketio_side(clients: int) -> Iterator[Side]:
+    """Start a broadcast with python-socketio's `emit` on uvicorn, and its clients.
+
+    Raises:
+        Unavailable: the packages are not available on this machine.
+    """
+    commands = python_peer("python-socketio", *PYTHON_PACKAGES)
+    command = [str(commands / "python"), "-P", str(ROOT / "bench/fanout_socketio_python.py"), str(PADDING)]
+    with _running(command, str(ROOT)) as server, _followed_socketio(server, clients) as side:
+        yield side
+
+
+@contextmanager
+def _followed_socketio(server: subprocess.Popen[bytes], clients: int) -> Iterator[Side]:
+    port = int(_line(server))
+    with _followed(server, Followers(port, _socketio_request(port), clients, ("40",))) as side:
+        yield side
+
+
+def _socketio_request(port: int) -> str:
+    return f"GET {SOCKETIO_PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{UPGRADE}\r\n"
 
 
 @contextmanager

@@ -23,19 +23,19 @@ import uvloop
 NEVER = 1 << 62
 SMALL_BUFFER = 4096  # bytes
 LIMIT_SECONDS = 60.0
-GREETINGS = (b"HTTP/1.1 200", b"HTTP/1.1 101", b'"result"')
+GREETINGS = (b"HTTP/1.1 200", b"HTTP/1.1 101", b'"result"', b'"sid"', b'"outcome"')
 STAMP = re.compile(rb"\|(\d{20})\|")
 
 
 class Followers(msgspec.Struct, frozen=True):
-    """The clients to start. Each of `count` connections to `port` sends `request` and then, if it is not
-    empty, `call` as a WebSocket message. The last `stopping` of them have a small receive buffer, so that the
-    server soon notices when they stop reading."""
+    """The clients to start. Each of `count` connections to `port` sends `request` and then each of `calls` as
+    a WebSocket message, after the answer to the one before. The last `stopping` of them have a small receive
+    buffer, so that the server soon notices when they stop reading."""
 
     port: int
     request: str
     count: int
-    call: str = ""
+    calls: tuple[str, ...] = ()
     stopping: int = 0
 
 
@@ -53,7 +53,7 @@ class _Follower(asyncio.Protocol):
 
     def __init__(self, crowd: _Crowd, plan: Followers) -> None:
         self._crowd = crowd
-        self._says = [plan.request.encode(), *([_masked(plan.call.encode())] if plan.call else [])]
+        self._says = [plan.request.encode(), *(_masked(call.encode()) for call in plan.calls)]
         self._stamps = 0  # number of `|`, two for each timestamp
         self._is_greeted = False
 

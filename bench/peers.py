@@ -17,6 +17,14 @@ ROOT = Path(__file__).parents[1]
 LITELLM = "litellm[proxy]==1.106.2"
 LLM = ("llm==0.36", "llm-echo==0.5")
 WS = "ws@8.23.0"
+NODE_SOCKETIO = "socket.io@4.8.4"
+PYTHON_SOCKETIO = (
+    "python-socketio==5.18.1",
+    "uvicorn==0.54.0",
+    "uvloop==0.23.0",
+    "websockets==17.4",
+    "httptools",
+)
 INSTALL_SECONDS = 600
 
 
