@@ -291,7 +291,8 @@ def test_a_stream_of_any_shape_is_whole_or_a_typed_error_wherever_it_is_cut(
     body = b"".join(map(event, texts)) + end
     said, others, error = read(api, body)
     assert (joined(said, "answer"), error, others[-1]) == ("".join(texts), None, Done("stop"))
-    size = data.draw(st.integers(0, len(body) - 1))
+    between = [len(b"".join(map(event, texts[:count]))) for count in range(len(texts) + 1)]
+    size = data.draw(st.sampled_from(between) | st.integers(0, len(body) - 1))
     said, _, error = read(api, body[:size])
     assert error is not None or joined(said, "answer") == "".join(texts)
 
