@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from rhetor.codec.typed_json import decoded, items, kept, no_object, nothing, texts, unprocessable
+from rhetor.dialects.event_filter import types_of
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender
 from rhetor.domain.command import AnswerPermission, SendMessage
 from rhetor.domain.event import PAYLOADS
@@ -25,6 +26,7 @@ NAMES = frozenset({OUTPUT, ERROR, COMPLETE, STATUS, TOOL})
 RAW = "event"
 MOST_CURSORS = 200
 MOST_FILTERS = 100
+MOST_NAME = 100  # characters of a name, as an error shows it
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -50,25 +52,8 @@ def filter_of(events: Sequence[str] | None) -> Filter:
     types: set[str] = set()
     for name in events:
         if name not in NAMES:
-            types |= _types(name)
+            types |= PAYLOADS.keys() if name == RAW else types_of([name[:MOST_NAME]]) or frozenset()
     return Filter(NAMES.intersection(events), frozenset(types))
-
-
-def _types(name: str) -> frozenset[str]:
-    if name == RAW:
-        return frozenset(PAYLOADS)
-    family = name.removesuffix("*")
-    if family != name and family.endswith("."):
-        found = frozenset(type for type in PAYLOADS if type.startswith(family))
-    else:
-        found = frozenset({name} & PAYLOADS.keys())
-    if not found:
-        known = ", ".join(sorted(NAMES))
-        raise Unprocessable(
-            f"unknown event {name[:100]!r}; use {known}, event, or a type of event such as tool.*",
-            event=name[:100],
-        )
-    return found
 
 
 class Auth(msgspec.Struct, frozen=True):
