@@ -48,12 +48,17 @@ JSON_2020 = {
     "type": "object",
     "$defs": {
         "address": {
+            "$anchor": "addressDef",
             "type": "object",
             "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
         }
     },
     "properties": {"name": {"type": "string"}, "address": {"$ref": "#/$defs/address"}},
     "additionalProperties": False,
+    "allOf": [{"anyOf": [{"required": ["name"]}, {"required": ["address"]}]}],
+    "if": {"properties": {"name": {"const": "x"}}, "required": ["name"]},
+    "then": {"required": ["name"]},
+    "else": {},
 }
 
 
@@ -174,6 +179,8 @@ async def call(context: Context, params: types.CallToolRequestParams) -> types.C
         case "test_elicitation_sep1330_enums":
             said_back = await elicited(context, "Please select options", ENUMS, "Elicitation completed")
             content = [text(said_back)]
+        case "test_x_mcp_header":
+            content = [text(f"Region: {given.get('region', '')}")]
         case "json_schema_2020_12_tool":
             content = [text(f"JSON Schema 2020-12 tool called with: {json.dumps(given)}")]
         case _:
@@ -208,6 +215,11 @@ TOOLS = {
     "test_sampling": needs("prompt"),
     "test_elicitation": needs("message"),
     "json_schema_2020_12_tool": JSON_2020,
+    "test_x_mcp_header": {
+        "type": "object",
+        "properties": {"region": {"type": "string", "x-mcp-header": "Region"}},
+        "required": ["region"],
+    },
 }
 RESOURCES = {
     "test://static-text": ("text/plain", "This is the content of the static text resource."),

@@ -57,6 +57,8 @@ class Endpoint:
             raise NotFound("route", scope["path"])
         if scope["method"] not in METHODS:  # the hub sends nothing that does not belong to a request
             raise MethodNotAllowed(list(METHODS))
+        # blanks around a value are no part of it (RFC 9110, 5.5); the library compares values with the body
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         state = scope["state"]
         state["api"], state["traffic"] = API, self._node.tally.traffic[API]
         manager = await self._sessions()

@@ -81,6 +81,33 @@ async def test_an_invalid_body_is_rejected(tmp_path: Path, version: str) -> None
         assert (await post(home, half, headers)).status in (200, 400)
 
 
+async def test_blanks_around_a_header_are_no_part_of_it(tmp_path: Path) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    call = {"name": "list_peers", "arguments": {}, "_meta": meta}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
+    async with served(tmp_path) as home:
+        lines = [
+            "POST /mcp HTTP/1.1",
+            f"Host: 127.0.0.1:{home.port}",
+            f"Authorization: Bearer {TOKEN}",
+            "Content-Type: application/json",
+            "Accept: application/json, text/event-stream",
+            "Mcp-Protocol-Version: 2026-07-28",
+            "Mcp-Method: tools/call",
+            "Mcp-Name:  list_peers \t",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        ]
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.port)
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:300]
+
+
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 async def test_a_call_ends_when_the_hub_stops(tmp_path: Path, way: Way) -> None:
     async with served(tmp_path, [asyncio.Event(), Done()]) as home, connected(home, way) as client:
