@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def dealt(first: Sequence[T], others: Sequence[T], workers: int) -> list[T]:
-    """Return the shares of all workers. Those that go `first` are dealt out like cards."""
+    """Return the shares of all workers. The tests in `first` are distributed in turn."""
     found: list[T] = []
     left = list(others)
     total = len(first) + len(others)

@@ -71,7 +71,7 @@ def test_a_test_marked_alone_runs_while_no_other_test_runs(tmp_path: Path) -> No
             assert following == ["end", name]
 
 
-def test_each_workers_share_of_the_tests_begins_with_some_of_those_that_go_first() -> None:
+def test_each_worker_starts_with_some_of_the_first_tests() -> None:
     first, others = list("ABCDE"), list("abcdefgh")
     order = "".join(dealt(first, others, 3))
     assert [order[:4], order[4:8], order[8:]] == ["ADab", "BEcd", "Cefgh"]

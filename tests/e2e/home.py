@@ -119,7 +119,7 @@ class Machine:
             self.run("shutdown")
 
     def leave(self) -> None:
-        """End the hub after a test, if one is running, without starting another process for that."""
+        """Stop the hub after a test, if one is running, without starting another process."""
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(str(self.folder / "hub.sock"))

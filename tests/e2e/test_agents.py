@@ -170,5 +170,5 @@ def test_a_connection_that_outlives_its_process_still_counts_as_an_agents(machin
     assert [[status, body["code"]] for status, body in answers_of(machine, PASSED)] == [REFUSED, REFUSED]
 
 
-def test_a_program_with_the_owners_token_is_an_agent_over_socketio_too(machine: Machine) -> None:
+def test_a_program_with_the_owners_token_is_an_agent_over_socketio(machine: Machine) -> None:
     assert answers_of(machine, POLLS) == ["40", "forbidden"]

@@ -128,7 +128,7 @@ def test_a_second_hub_in_the_same_home_is_rejected(machine: Machine) -> None:
     assert ended(hub) == 0
 
 
-def test_a_second_hub_leaves_the_socket_of_the_first_alone_if_the_lock_files_were_removed(
+def test_a_second_hub_keeps_the_socket_of_the_first_even_without_lock_files(
     machine: Machine,
 ) -> None:
     hub = running(machine, "--port", "0")

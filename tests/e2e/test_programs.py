@@ -325,7 +325,7 @@ def test_the_name_of_a_program_ignores_case_everywhere(machine: Machine) -> None
     assert machine.run("tools", "terminate", "BOX").returncode == 0
 
 
-def test_what_a_program_prints_unasked_is_shown_at_its_prompt_or_with_the_next_message(
+def test_unsolicited_output_is_shown_at_the_prompt_or_with_the_next_message(
     machine: Machine, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"

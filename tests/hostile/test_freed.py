@@ -22,9 +22,9 @@ from tests.rhetor.hub.refusing import RefusingStore, refusals
 from tests.scale import scaled
 from tests.served import Served, served
 
-BODY = scaled(4_000_000, 1_200_000)  # more than a message or a result may have
+BODY = scaled(4_000_000, 1_200_000)  # larger than a message or a result can be
 TIMES = scaled(5, 3)
-KEPT = 500_000  # less than any of the bodies
+KEPT = 500_000  # smaller than any of the bodies
 TEXT = "y" * BODY
 FITS = "y" * 1_000_000
 WRITE = json.dumps({"type": "write", "content": TEXT})

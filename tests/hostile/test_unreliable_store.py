@@ -24,7 +24,7 @@ from tests.scale import FULL, scaled
 pytestmark = pytest.mark.anyio
 LOAD_SECONDS = scaled(1200, 5)
 CALM_SECONDS = scaled(60, 1)
-# how often another program holds the database, and for how many seconds the store fails at most
+# how often another program locks the database, and for how many seconds the store fails at most
 LOCKED, LONGEST_BREAK = (0.15, 6.0) if FULL else (0.0, 3.0)
 GROWTH = 20 << 20
 DESCRIPTORS = 12  # the store reopens its connections on demand
@@ -161,7 +161,7 @@ async def under_load(load: Load, lasts: Callable[[], bool]) -> None:
 
 
 def for_seconds(seconds: float, enough: Callable[[], bool] = lambda: True) -> Callable[[], bool]:
-    """Whether that many seconds are not over yet, or what has happened until then is not enough."""
+    """Return whether the time is not over yet, or too little has happened so far."""
     ends = time.monotonic() + seconds
     return lambda: time.monotonic() < ends or not enough()
 

@@ -29,7 +29,7 @@ from tests.scale import scaled
 from tests.served import TOKEN, Served, served
 
 pytestmark = pytest.mark.anyio
-LIMIT = scaled(200, 40)  # of what one connection follows at once
+LIMIT = scaled(200, 40)  # of subscriptions per connection
 OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
 BASH = Permission("req_1", "Bash", {"command": "ls"}, OPTIONS)
 MANY = 3 * MAX_EVENTS

@@ -133,7 +133,7 @@ def test_a_json_forward_is_one_object_with_from_to_time_and_purpose() -> None:
 
 
 NOTICE = {"type": "notice", "cursor": "e:7", "from": "apollo", "title": "Apollo", "text": "look here"}
-# `aish`, but what is shown over a program is shown for a moment only
+# `aish` with an overlay that is shown only for a moment
 HASTY = """
 import sys
 from aish.terminal import overlay

@@ -61,7 +61,7 @@ def test_a_variable_is_secret_by_its_name_and_value(name: str, value: str, is_se
 
 
 @pytest.mark.parametrize("rest", [[KEY[9:]], list(KEY[9:]), [KEY[9:12], KEY[12:] + " end"]])
-def test_a_secret_whose_rest_comes_late_is_masked_once(rest: list[str]) -> None:
+def test_a_secret_whose_rest_arrives_late_is_masked_once(rest: list[str]) -> None:
     masked = MaskedText(SECRETS)
     said = masked.feed(f"key: {KEY[:9]}") + masked.settle() + "".join(map(masked.feed, rest))
     assert said + masked.finish() == f"key: {MASK}" + (" end" if rest[-1].endswith("end") else "")
@@ -76,13 +76,13 @@ def test_a_short_text_that_could_begin_a_secret_is_returned_when_nothing_follows
 @pytest.mark.parametrize(
     "pieces", [("sk-other", "***!"), ("a sk-o", "th", "er**", "*!"), ("sk-o", "*******!")]
 )
-def test_a_secret_is_masked_whose_rest_a_host_has_replaced(pieces: tuple[str, ...]) -> None:
+def test_a_secret_whose_rest_a_host_has_replaced_is_masked(pieces: tuple[str, ...]) -> None:
     masked = MaskedText(SECRETS)
     said = "".join(map(masked.feed, pieces)) + masked.finish()
     assert said.removeprefix("a ") == f"{MASK}!"
 
 
-def test_stars_that_replace_no_secret_stay() -> None:
+def test_stars_that_replace_no_secret_are_kept() -> None:
     masked = MaskedText(SECRETS)
     text = "sk-o**, sk-other****, s*** and **bold**"
     assert masked.feed(text) + masked.finish() == text.replace("sk-other***", MASK)

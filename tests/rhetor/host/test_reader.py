@@ -1,4 +1,4 @@
-"""What real programs do about input, as far as the kernel knows: wait for it, or for something else too."""
+"""Whether real programs wait for input, for something else too, or not at all, as the kernel shows it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.needs import needs
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 
 SECONDS = 20.0
-# from here on, a message is being worked on; the program says so on stdout
+# from here on, the program works on a message; it reports that on stdout
 READS = "import os, sys; os.write(1, b'.')\n"
 
 ASYNCIO = """
@@ -100,7 +100,7 @@ def running(argv: tuple[str, ...], folder: Path, mode: str = "pipes") -> Iterato
 
 
 def settled(program: Program, expected: bytes) -> bytes:
-    """What it does about input, once that is as expected, or when it is not within the time."""
+    """Return what the program does about input, once this is as expected or the time is over."""
     ends = time.monotonic() + SECONDS
     while (found := program.reader()) != expected and time.monotonic() < ends:
         time.sleep(0.01)
@@ -108,7 +108,7 @@ def settled(program: Program, expected: bytes) -> bytes:
 
 
 def heard(program: Program, wanted: bytes) -> None:
-    """Until the program has said that."""
+    """Wait until the program has printed this."""
     ends, said = time.monotonic() + SECONDS, b""
     while wanted not in said:
         assert time.monotonic() < ends, said
@@ -142,11 +142,11 @@ def test_a_program_waits_for_input_if_nothing_else_can_wake_it(code: str, tmp_pa
     ],
     ids=["time limit", "thread", "server's thread", "a timer", "call later", "server", "a child", "sleep"],
 )
-def test_a_program_that_something_else_can_wake_is_not_said_to_wait(
+def test_a_program_that_something_else_can_wake_does_not_count_as_waiting(
     code: str, expected: bytes, tmp_path: Path
 ) -> None:
     with running((*PYTHON, code), tmp_path) as program:
-        time.sleep(0.2)  # nothing tells that it has begun; a program that waits does so by then
+        time.sleep(0.2)  # there is no event for the start; a program that waits does so by then
         assert settled(program, expected) == expected
 
 
@@ -169,7 +169,7 @@ def python(code: str) -> str:
     return shlex.join([sys.executable, "-I", "-S", "-u", "-c", code])
 
 
-def test_a_pipeline_waits_for_input_only_when_all_of_it_does(tmp_path: Path) -> None:
+def test_a_pipeline_waits_for_input_only_if_all_its_programs_do(tmp_path: Path) -> None:
     works = "import sys, time\nfor line in sys.stdin: print(line); time.sleep({}); print('done')"
     with running(piped("cat", python(works.format(1000))), tmp_path) as program:
         assert settled(program, WAITS) == WAITS
@@ -179,7 +179,7 @@ def test_a_pipeline_waits_for_input_only_when_all_of_it_does(tmp_path: Path) -> 
         assert settled(program, POLLS) == POLLS
 
 
-def test_a_shell_waits_for_input_although_something_runs_in_the_background(tmp_path: Path) -> None:
+def test_a_shell_waits_for_input_while_a_background_job_runs(tmp_path: Path) -> None:
     with running(("sh",), tmp_path) as program:
         assert program.input is not None
         os.write(program.input, b"sleep 1000 & echo begun\n")
@@ -187,7 +187,7 @@ def test_a_shell_waits_for_input_although_something_runs_in_the_background(tmp_p
         assert settled(program, WAITS) == WAITS
 
 
-def test_a_program_in_a_terminal_waits_for_input_too(tmp_path: Path) -> None:
+def test_a_program_in_a_terminal_can_wait_for_input(tmp_path: Path) -> None:
     with running((*PYTHON, ASYNCIO.format(before="pass")), tmp_path, "pty") as program:
         assert settled(program, WAITS) == WAITS
         assert reader_of(program) in (WAITS, NO)  # its output may be on the way

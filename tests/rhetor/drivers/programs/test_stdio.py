@@ -79,7 +79,7 @@ async def test_the_delimiter_is_found_in_any_chunking_and_later_text_is_not_lost
 
 
 async def test_a_turn_fails_if_the_program_has_closed_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "START_SECONDS", 0.5)  # it is never seen to read
+    monkeypatch.setattr(readiness, "START_SECONDS", 0.5)  # the program never reads
     deaf = "import os, time; os.close(0); print('deaf', flush=True); time.sleep(600)"
     async with with_programs() as home:
         await home.announce("p", *PYTHON, deaf)
@@ -163,7 +163,7 @@ async def test_a_turn_fails_with_the_reason_if_the_programs_output_cannot_be_rea
 
 
 @pytest.mark.parametrize("pause", [0.2, 1.5])
-async def test_a_key_that_is_printed_in_pieces_between_turns_is_masked(pause: float) -> None:
+async def test_a_key_printed_in_pieces_between_turns_is_masked(pause: float) -> None:
     key = "sk-CANARY-1234567890"
     says = (
         "import os, sys, time\n"
@@ -172,7 +172,7 @@ async def test_a_key_that_is_printed_in_pieces_between_turns_is_masked(pause: fl
     )
     async with with_programs() as home:
         home.hub.state.secrets.add([key])
-        # the host knows the key too, and replaces it once it is whole
+        # the host also knows the key, and replaces it once it is complete
         env = {**PROGRAM_ENVIRONMENT, "MY_API_KEY": key}
         await home.announce("p", *PYTHON, says, env=env)
         session = await home.standing("p")
@@ -193,7 +193,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_program_that_reads_with_asyncio_ends_its_answers_for_certain() -> None:
+async def test_the_end_of_an_answer_is_certain_for_a_program_that_reads_with_asyncio() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, READS_WITH_ASYNCIO)
         for text in ("a", "b"):
@@ -201,7 +201,7 @@ async def test_a_program_that_reads_with_asyncio_ends_its_answers_for_certain() 
             assert (said["response"], said["finish_reason"]) == (f"heard {text}\n", "stop")
 
 
-async def test_a_pipeline_has_not_answered_while_a_part_of_it_works() -> None:
+async def test_a_pipeline_has_not_answered_while_one_of_its_programs_works() -> None:
     works = "import sys, time\nfor line in sys.stdin: time.sleep(1); print('heard', line, end='', flush=True)"
     argv = ("sh", "-c", 'cat | "$0" -I -S -c "$1"', sys.executable, works)
     async with with_programs() as home:

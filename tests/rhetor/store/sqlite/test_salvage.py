@@ -59,13 +59,13 @@ Histories = dict[str, tuple[Head, list[Record]]]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Histories]:
-    """A folder with a database that was closed, and the histories in it, for all tests of this file."""
+    """A folder with a closed database, and its histories, shared by all tests of this file."""
     folder = tmp_path_factory.mktemp("made")
     return folder, asyncio.run(_filled(folder / "hub.db"))
 
 
 def filled(path: Path, made: tuple[Path, Histories]) -> Histories:
-    """Copy the database, with what the store keeps beside it, to `path`."""
+    """Copy the database and the store's files next to it to `path`."""
     folder, histories = made
     for file in folder.iterdir():
         shutil.copy(file, path.with_name(file.name))

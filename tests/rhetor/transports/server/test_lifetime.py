@@ -112,7 +112,7 @@ async def _login(home: Served) -> dict[str, str]:
     return {**host, "cookie": answer.headers["set-cookie"].split(";")[0], "origin": home.node.console}
 
 
-async def test_a_hub_without_clients_ends_as_soon_as_it_is_told_to(tmp_path: Path) -> None:
+async def test_a_hub_without_clients_stops_at_once(tmp_path: Path) -> None:
     loop, taken = asyncio.get_running_loop(), []
     for number in range(5):
         (folder := tmp_path / str(number)).mkdir()

@@ -173,7 +173,7 @@ async def test_ten_unknown_events_close_the_connection(tmp_path: Path) -> None:
         assert await ended(talker) == (4501, "too_many_invalid")
 
 
-async def test_the_messages_of_all_clients_are_limited_together(tmp_path: Path) -> None:
+async def test_all_clients_share_one_limit_for_messages(tmp_path: Path) -> None:
     async with served(tmp_path) as home, talking(home) as talker, connecting(home, "polling") as polling:
         home.node.held.limit = 100_000
         assert isinstance(polling.engine, Polling)

@@ -1,4 +1,4 @@
-"""The messages that wait for the reader of a session."""
+"""The queue of messages for the reader of a session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rhetor.transports.socketio.inbox import MOST, MOST_BYTES, Inbox
 pytestmark = pytest.mark.anyio
 
 
-async def test_messages_are_read_in_order_however_many_wait() -> None:
+async def test_messages_are_read_in_order() -> None:
     inbox, read = Inbox(), list[str | bytes]()
     sent = [str(n) for n in range(5 * MOST)]
 
@@ -42,7 +42,7 @@ async def test_a_writer_waits_while_the_inbox_is_full(messages: list[str | bytes
     await waiting
 
 
-async def test_a_large_message_may_wait_alone() -> None:
+async def test_an_empty_inbox_accepts_a_message_over_its_limit() -> None:
     inbox = Inbox()
     await inbox.put("x" * 2 * MOST_BYTES)
     assert len(await anext(inbox.messages())) == 2 * MOST_BYTES

@@ -228,7 +228,7 @@ async def test_all_clients_are_notified_of_a_lost_program() -> None:
 
 
 def connected_socket(port: int) -> socket.socket:
-    """A connection whose kernel takes little that is not read."""
+    """A connection whose kernel buffers little unread data."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     connection.connect(("127.0.0.1", port))
@@ -268,7 +268,7 @@ async def _flooded(terminal: Attached) -> None:
                 terminal.screen.feed(item)
 
 
-async def test_a_program_whose_host_is_stopped_is_not_attached_to() -> None:
+async def test_attaching_to_a_program_with_a_stopped_host_fails() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as before:
@@ -284,7 +284,7 @@ async def test_a_program_whose_host_is_stopped_is_not_attached_to() -> None:
             await after.until_shown("ready")
 
 
-async def test_a_terminal_is_told_that_the_host_of_its_program_does_not_answer() -> None:
+async def test_a_terminal_is_notified_if_the_host_of_its_program_does_not_answer() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
         async with attached(home, "p") as shown:

@@ -1,4 +1,4 @@
-"""Shells that are started inside shells: their commands end at marks too, and leaving them works."""
+"""Shells inside shells: their commands end at marks, and leaving them works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = {"bash --norc": "bash", "exec bash": "bash", "env bash": "bash", "exec s
 
 
 async def answer(home: Served, text: str) -> str:
-    """What the shell says; the turn must have ended for certain."""
+    """Return the answer of the shell; its end must be certain."""
     said = (await home.say("p", text)).json
     assert said["finish_reason"] == "stop", (text, said)
     response: str = said["response"]
@@ -27,7 +27,7 @@ async def answer(home: Served, text: str) -> str:
 
 
 async def evidence(home: Served, text: str) -> str:
-    """The sign that ended the turn."""
+    """Return the evidence that ended the turn."""
     from rhetor.drivers.programs.terminal.turn import TerminalTurn
 
     found: list[TerminalTurn] = []
@@ -79,7 +79,7 @@ async def test_a_shell_that_replaces_the_shell_marks_its_commands(tmp_path: Path
             assert await answer(home, "sleep 0.5; echo $((6*7))") == "42\n", replacing
 
 
-async def test_the_start_up_files_of_a_user_keep_their_effect_in_an_inner_shell(tmp_path: Path) -> None:
+async def test_the_users_startup_files_keep_their_effect_in_an_inner_shell(tmp_path: Path) -> None:
     (tmp_path / ".bashrc").write_text("PS1='mine> '\nPROMPT_COMMAND='seen=$?'\nalias greet='echo hello'\n")
     env = {**PROGRAM_ENVIRONMENT, "HOME": str(tmp_path), "ENV": "$HOME/shrc"}
     (tmp_path / "shrc").write_text("from_env=1\n")
@@ -101,7 +101,7 @@ async def test_the_start_up_files_of_a_user_keep_their_effect_in_an_inner_shell(
         assert await answer(home, "echo $more") == "3\n"
 
 
-async def test_what_set_x_writes_about_our_marks_is_in_no_answer() -> None:
+async def test_the_trace_of_the_hubs_marks_with_set_x_is_not_in_an_answer() -> None:
     async with with_programs() as home:
         await home.announce("p", "bash", "--norc", kind="terminal")
         await answer(home, "set -x")
@@ -123,7 +123,7 @@ async def test_a_shell_inside_su_marks_its_commands() -> None:
         assert await answer(home, "echo ok") == "ok\n"
 
 
-async def test_much_output_of_a_shell_that_marks_only_its_prompts_is_whole() -> None:
+async def test_long_output_of_a_shell_that_marks_only_its_prompts_is_complete() -> None:
     async with with_programs() as home:
         await home.announce("p", "dash", kind="terminal")
         count = 12_000  # lines of a hundred characters, more than 1 MiB

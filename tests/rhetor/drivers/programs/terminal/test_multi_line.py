@@ -1,4 +1,4 @@
-"""Messages of several lines: the answer has what they print, and never what was typed."""
+"""Messages of several lines: the answer has their output, and never the typed text."""
 
 from __future__ import annotations
 

@@ -335,7 +335,7 @@ async def test_a_program_that_is_silent_for_long_in_a_turn_is_stuck(monkeypatch:
         assert (await turn).json["code"] == "program_ended"
 
 
-async def test_drawing_the_screen_again_after_a_restart_of_the_hub_has_a_time_limit(
+async def test_redrawing_the_screen_after_a_restart_of_the_hub_has_a_time_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = HostLink.status

@@ -190,11 +190,11 @@ def test_a_command_that_is_not_interactive_is_not_changed(argv: list[str]) -> No
     [["sh"], ["dash"], ["bash", "--norc"], ["bash", "--posix"], ["zsh", "-f"], ["ksh"], ["fish"]],
     ids=" ".join,
 )
-def test_the_environment_of_a_shell_makes_the_shells_inside_it_mark_their_commands(argv: list[str]) -> None:
+def test_shells_inside_a_prepared_shell_mark_their_commands(argv: list[str]) -> None:
     start = prepared(argv, {"HOME": "/h", "PROMPT_COMMAND": "theirs"}, "/f")
     assert start.argv == tuple(argv) and "shrc" in start.files
     assert start.env["ENV"] == "/f/shrc" and start.env["PROMPT_COMMAND"].endswith("\ntheirs")
-    again = prepared(argv, start.env, "/g")  # a hub that was started inside it
+    again = prepared(argv, start.env, "/g")  # a hub started inside the shell
     assert again.env["PROMPT_COMMAND"].count("eval") == start.env["PROMPT_COMMAND"].count("eval")
     assert "/f/" not in "".join([*again.files.values(), *again.env.values()])
 

@@ -33,7 +33,7 @@ A, B, C, D = b"\x1b]133;A\x07", b"\x1b]133;B\x07", b"\x1b]133;C\x07", b"\x1b]133
     ],
 )
 @given(places=st.lists(st.integers(0, 80), max_size=4))
-def test_only_lines_that_are_no_prompt_are_taken(stream: bytes, lines: str, places: list[int]) -> None:
+def test_only_lines_that_are_not_prompts_are_returned(stream: bytes, lines: str, places: list[int]) -> None:
     unasked = Unasked(80)
     for piece in cut(stream, places):
         unasked.feed(piece)
@@ -57,7 +57,7 @@ def test_only_lines_that_are_no_prompt_are_taken(stream: bytes, lines: str, plac
         (b"one\r\ntwo\r\n$ echo three", "$ ", False, "one\ntwo\n"),
     ],
 )
-def test_what_is_no_echo_of_the_typed_text_is_found(
+def test_output_that_is_not_an_echo_of_the_typed_text_is_found(
     stream: bytes, prompt: str, exact: bool, besides: str
 ) -> None:
     unasked = Unasked(80)
@@ -71,7 +71,7 @@ def test_a_line_editor_that_moves_within_its_line_hides_no_output() -> None:
     assert unasked.besides("0123456789abcdef", "", exact=False) == "late\n"
 
 
-def test_the_echo_of_several_lines_is_no_output() -> None:
+def test_the_echo_of_several_lines_is_not_output() -> None:
     unasked = Unasked(20)
     unasked.feed(b"$ for i in 1 2; do\r\n  echo $i and a lon\r\ng line\r\ndone")
     typed = "for i in 1 2; do\n  echo $i and a long line\ndone"
@@ -79,7 +79,7 @@ def test_the_echo_of_several_lines_is_no_output() -> None:
 
 
 async def unsolicited(home: Served, wanted: str) -> str:
-    """All that came unasked, up to that."""
+    """Wait for this text, and return all unsolicited output up to it."""
     session = await home.standing("p")
     said = ""
 
@@ -98,7 +98,7 @@ async def unsolicited(home: Served, wanted: str) -> str:
 )
 @pytest.mark.parametrize("text", ["late\\n", "late"])
 @pytest.mark.anyio
-async def test_what_a_job_prints_in_the_background_is_logged(
+async def test_output_of_a_background_job_is_logged(
     program: tuple[str, ...], text: str, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "go")
@@ -112,12 +112,12 @@ async def test_what_a_job_prints_in_the_background_is_logged(
                 heard = home.hub.state.notifier.next()
                 await asyncio.wait([asyncio.ensure_future(heard.wait())], timeout=0.1)
         answer = (await home.say("p", "echo three")).json["response"]
-        assert answer.startswith("three\n")  # some shells say here that the job is done
+        assert answer.startswith("three\n")  # some shells report here that the job is done
         said = await unsolicited(home, "late\n")
         assert said.count("late") == 1 and "echo" not in said
 
 
-# prints a line when a text that is typed has begun to come, and echoes by itself
+# prints a line when typed text starts to arrive, and echoes by itself
 INTERRUPTS = """
 import os, tty
 tty.setraw(0)
@@ -138,7 +138,7 @@ while data := os.read(0, 65536):
 
 
 @pytest.mark.anyio
-async def test_what_is_printed_while_a_message_is_being_typed_is_logged() -> None:
+async def test_output_during_the_typing_of_a_message_is_logged() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, INTERRUPTS, kind="terminal")
         answer = (await home.say("p", "a message")).json
@@ -158,7 +158,7 @@ async def test_an_unfinished_line_is_logged_when_the_program_ends() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_next_message_streams_what_came_unasked_before_it(tmp_path: Path) -> None:
+async def test_the_next_message_streams_earlier_unsolicited_output(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     async with with_programs() as home:
         await home.announce("p", "dash", kind="terminal")
