@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -41,6 +42,7 @@ class Readiness:
     def __init__(self) -> None:
         self.takes_input = False
         self._listened = False
+        self._silent_from = math.inf  # how long a message had waited when the program first took input
 
     def trusted(self, reader: Reader | None) -> Reader | None:
         """Return what the program does about input; None instead of "no" if it never showed anything else."""
@@ -78,7 +80,9 @@ class Readiness:
         ready = moment.marks or moment.at_prompt or _quiet(moment) or self._listened
         if reader is not None and moment.silent_for is None:
             # it shows nothing before it is asked, or (as ssh) comes from another machine, whose shell starts
-            ready = ready or moment.waited >= (SHARED_SECONDS if reader == "shares" else QUIET_SECONDS)
+            self._silent_from = min(self._silent_from, moment.waited)
+            silent = moment.waited - self._silent_from
+            ready = ready or silent >= (SHARED_SECONDS if reader == "shares" else QUIET_SECONDS)
         self._listened = ready or moment.waited >= START_SECONDS
         return self._listened
 

@@ -249,8 +249,12 @@ async def test_a_message_to_vim_is_a_command_unless_text_is_inserted() -> None:
 
 # shows the prompt of another machine, whose shell takes a while to start
 STARTS_ELSEWHERE = """
-import os, select, socket
+import os, select, signal, socket
 connection, other = socket.socketpair()
+if not os.fork():
+    connection.close()
+    signal.pause()
+other.close()
 select.select([0, connection], [], [], 1.5)
 os.write(1, b"there$ ")
 while select.select([0, connection], [], []):
