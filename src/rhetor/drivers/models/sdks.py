@@ -79,6 +79,12 @@ def failures(provider: Provider) -> tuple[type[Exception], ...]:
     return (APIError, httpx2.HTTPError, httpx2.StreamError)
 
 
+def _usual_trust(url: str) -> ssl.SSLContext:
+    """Return the usual certificates for https. For any other URL, return a context that trusts nobody:
+    certificates are not needed, and loading them takes time."""
+    return certificates() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def _http_client(
     factory: type[httpx2.AsyncClient],
     provider: Provider,
@@ -95,7 +101,7 @@ def _http_client(
         follow_redirects=False,
         limits=limits,
         event_hooks=hooks,
-        verify=trust or certificates(),
+        verify=trust or _usual_trust(provider.base_url),
         proxy=proxy,
         trust_env=False,
     )

@@ -20,9 +20,12 @@ from rhetor.drivers.base import Prompt
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.mcp_server import Limits
 from rhetor.drivers.model_tools.servers import ToolServers
+from rhetor.drivers.models import sdks
 from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.network import certificates
 from rhetor.drivers.models.resolve import ProviderEntry
-from rhetor.drivers.models.urls import Address, Resolve
+from rhetor.drivers.models.target import Provider
+from rhetor.drivers.models.urls import Address, Resolve, resolved
 from rhetor.errors import ProviderFailed, ProviderTimeout, ProviderUnreachable
 from tests.provider import Failure, ProviderServer, Script
 from tests.rhetor.drivers.talk import APOLLO, apollo_says, chat_driver, openai_at
@@ -260,3 +263,19 @@ def test_turns_without_tools_import_no_sdk() -> None:
     command = [sys.executable, "-c", PLAIN_TURN]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(("url", "loads"), [("http://127.0.0.1:9/v1", 0), ("https://models.example/v1", 1)])
+async def test_certificates_are_loaded_only_for_https(
+    url: str, loads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def counted() -> ssl.SSLContext:
+        loaded.append(url)
+        return certificates()
+
+    monkeypatch.setattr(sdks, "certificates", counted)
+    client = sdks.openai_sdk(Provider("local", "openai", url), SHORT, resolved, None, None)
+    await client.close()
+    assert len(loaded) == loads
