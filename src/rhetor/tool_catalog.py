@@ -71,8 +71,9 @@ class ConfiguredPrograms:
 
     def login(self, peer: Peer) -> dict[str, str]:
         """Return whether the program is logged in: `{known: yes | no | unknown, how}`."""
-        entry = self._entries[peer.name]
-        return asdict(login_of(entry.executable, self.launch(peer).env))
+        entry, launch = self._entries[peer.name], self.launch(peer)
+        found = login_of(self.place(peer) or entry.executable, launch.env, entry.args, launch.cwd)
+        return asdict(found)
 
     async def checked(self, peers: Sequence[Peer]) -> list[dict[str, Any]]:
         """Check the programs concurrently. Return `{name, installed, path, how_to_install, login, health}`

@@ -225,6 +225,31 @@ def test_an_old_result_of_a_resumed_agent_does_not_answer_another_message(machin
     assert [answer for _, answer in history(machine)][1:] == ["<answer to one>", "<answer to two>"]
 
 
+def test_a_message_to_an_agent_that_is_not_logged_in_fails_before_the_agent_is_started(
+    machine: Machine,
+) -> None:
+    program = machine.folder / "bin" / "claude"
+    program.parent.mkdir(parents=True)
+    program.write_text(COMMON + "open('started', 'w').close()\n" + CLAUDE.removeprefix(COMMON))
+    program.chmod(0o755)
+    tool = {"executable": str(program), "driver": "claude", "cwd": str(machine.folder)}
+    tools = {"agent": {**tool, "env": {"HOME": str(machine.folder)}}}
+    (machine.folder / "config.yaml").write_text(json.dumps({"tools": tools}))
+    how = "log in with: claude auth login"
+    refused = machine.run("agent", "hello")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"aish: agent is not logged in\n{how}\n"
+    piped = machine.run("-c", 'agent "hello" | apollo')
+    assert (piped.returncode, piped.stdout) == (1, "")
+    assert piped.stderr.endswith(f"agent is not logged in\n{how}\n")
+    assert not (machine.folder / "started").exists()
+    assert how in machine.run("doctor").stdout
+    (machine.folder / ".claude").mkdir()
+    (machine.folder / ".claude" / ".credentials.json").write_text('{"claudeAiOauth": {}}')
+    assert ask(machine, "hello") == "<answer to hello>"
+    assert (machine.folder / "started").exists()
+
+
 class Local(http.client.HTTPConnection):
     """A connection to the hub of a machine."""
 

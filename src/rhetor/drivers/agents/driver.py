@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from rhetor.domain.peer import Peer
@@ -12,10 +13,13 @@ from rhetor.drivers.programs.driver import end_of, executable, first_status, pro
 from rhetor.drivers.programs.host.feed import Feed
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
 from rhetor.drivers.programs.host.spec import ProgramSpec
-from rhetor.errors import ForkUnsupported
+from rhetor.errors import ForkUnsupported, ProviderDenied
 
 from .agent import AgentProgram
+from .logins import login_of
 from .protocol import COPY_OF, AgentProtocol, Opening
+
+LOGIN_SECONDS = 0.3  # a message waits at most this long for the check of the login
 
 
 class Agents:
@@ -38,6 +42,7 @@ class Agents:
     ) -> RunningProgram:
         program = program_of(peer)
         path = executable(program, launch)
+        await _require_login(peer, path, program.argv[1:], launch)
         protocol = self._protocol(opening(launch.cwd, memory))
         argv = protocol.command((path, *program.argv[1:]))
         env = protocol.environment(launch.env)
@@ -82,6 +87,24 @@ class Agents:
 
     def forget(self, host_id: str) -> None:
         self._hosts.forget(host_id)
+
+
+async def _require_login(peer: Peer, path: str, arguments: Sequence[str], launch: Launch) -> None:
+    """Check that the agent is not known to be logged out, so that nobody waits for it to say so.
+
+    Its files are read in a thread, because a home folder may be far away. The result is not cached: a login
+    counts from the next message on.
+
+    Raises:
+        ProviderDenied: the agent is not logged in.
+    """
+    try:
+        async with asyncio.timeout(LOGIN_SECONDS):
+            login = await asyncio.to_thread(login_of, path, launch.env, arguments, launch.cwd)
+    except TimeoutError:
+        return
+    if login.known == "no":
+        raise ProviderDenied(f"{peer.name} is not logged in", provider=peer.name, hint=login.how)
 
 
 def opening(cwd: str, memory: dict[str, Any]) -> Opening:

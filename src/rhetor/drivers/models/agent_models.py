@@ -145,8 +145,8 @@ class AgentModels:
         return True
 
     def _login(self, peer: str) -> Login:
-        entry = self._entries[peer]
-        return login_of(entry.program.argv[0], entry.launch().env)
+        program, launch = self._entries[peer].program, replace(self._entries[peer].launch(), cwd="/")
+        return login_of(executable(program, launch), launch.env, program.argv[1:])
 
     async def _start(self, target: AgentTarget, persona: str) -> AgentProgram:
         entry = self._entries[target.peer]
