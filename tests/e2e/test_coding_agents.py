@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import socket
 import sys
 import time
@@ -121,6 +122,32 @@ for line in sys.stdin:
         tell(jsonrpc="2.0", id=id, error={"code": -32601, "message": "Method not found"})
 """
 )
+# `NAME HOLD TAIL`: the answer comes after HOLD seconds, and its end after TAIL seconds more, in the next turn
+NUMBERED = (
+    COMMON
+    + """
+def chunk(text, id):
+    update = {"sessionUpdate": "agent_message_chunk", "messageId": id}
+    update["content"] = {"type": "text", "text": text}
+    tell(jsonrpc="2.0", method="session/update", params={"sessionId": "s1", "update": update})
+def answer(id, name, tail):
+    chunk(f"<answer to {name}>", f"m{id}")
+    tell(jsonrpc="2.0", id=id, result={"stopReason": "end_turn"})
+    later(tail, lambda: chunk(f" the tail of {name}", f"m{id}"))
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message.get("method"), message.get("id")
+    if method == "initialize":
+        tell(jsonrpc="2.0", id=id, result={"protocolVersion": 1, "agentCapabilities": {}})
+    elif method == "session/new":
+        tell(jsonrpc="2.0", id=id, result={"sessionId": "s1"})
+    elif method == "session/prompt":
+        name, hold, tail = message["params"]["prompt"][0]["text"].split()
+        later(float(hold), lambda id=id, name=name, tail=float(tail): answer(id, name, tail))
+    elif id is not None:
+        tell(jsonrpc="2.0", id=id, error={"code": -32601, "message": "Method not found"})
+"""
+)
 ASKS = (
     COMMON
     + """
@@ -214,6 +241,22 @@ def test_text_after_the_end_of_a_prompt_is_part_of_the_answer(
     agent(machine, "acp")
     assert ask(machine, "tail") == "<answer to tail> one two"
     assert ask(machine, "next") == "<answer to next>"
+
+
+def test_the_tail_of_an_answer_that_arrives_in_a_later_turn_belongs_to_its_own(machine: Machine) -> None:
+    agent(machine, "acp", NUMBERED)
+    timings = random.Random(12)
+    asked = [
+        f"{name} {timings.uniform(0.2, 0.5):.2f} {timings.uniform(0.3, 1.5):.2f}"
+        for name in ("one", "two", "three", "four", "five")
+    ]
+    for message in asked:
+        answer, _, tail = ask(machine, message).partition(" the tail of ")
+        name = message.split()[0]
+        assert (answer, tail or name) == (f"<answer to {name}>", name)  # a tail may arrive before the end
+    for message in asked:
+        name = message.split()[0]
+        until(machine, message, f"<answer to {name}> the tail of {name}")
 
 
 def test_an_old_result_of_a_resumed_agent_does_not_answer_another_message(machine: Machine) -> None:

@@ -26,11 +26,13 @@ class Text(Struct, frozen=True, gc=False):
 class Late(Struct, frozen=True, gc=False):
     """Text of an answer whose turn has ended: the rest of it, or what the agent said by itself afterwards.
 
-    It belongs to the conversation's last turn that has ended. `new`: it begins a message of its own.
+    It belongs to the turn with the id `turn`, or, if that is empty, to the conversation's last turn that has
+    ended. `new`: it begins a message of its own.
     """
 
     text: str
     new: bool = False
+    turn: str = ""
 
 
 class ToolUse(Struct, frozen=True, gc=False):

@@ -49,7 +49,8 @@ class Prompt(msgspec.Struct, frozen=True):
     Programs only: `execute` submits the message after typing it, and `delimiter` replaces the Enter key, or
     the newline, that submits it. `tools` are the client's own tools, which the client runs. `context` is set
     for programs whose protocol separates context from the message; for all others it is part of `content`.
-    `origin` is set for the same programs.
+    `origin` is set for the same programs. `turn`: the id of the turn in the log, for text that arrives after
+    its end.
     """
 
     content: str
@@ -58,6 +59,7 @@ class Prompt(msgspec.Struct, frozen=True):
     tools: tuple[Tool, ...] = ()
     context: tuple[ContextInjected, ...] = ()
     origin: Origin | None = None
+    turn: str = ""
 
 
 class Conversation(Protocol):

@@ -100,6 +100,9 @@ class OpenRequests(Protocol):
         ...
 
 
+KEPT_TURNS = 100  # ended turns of a program that late text can belong to
+
+
 class EndedTurn(msgspec.Struct, frozen=True):
     """A turn that has ended, the stream that it is in, and its step if that is a plan's stream."""
 
@@ -113,12 +116,13 @@ class ProgramInstance:
     """A running program, and the tasks that log its output and status.
 
     `changed` is set when the program's status changes, `end_logged` when its end is in the log.
-    `abandoned_turn`: the program's last turn, if it ended without an answer. The program may report the
-    usage of that turn later. `last_turn`: the conversation's last turn that ended. `late`: text that arrived
-    after the end of `late_turn` and is not part of its answer yet, each with whether it is in the log.
-    `asked`: it has had a message. `unshown`: the position before the first output that came unasked after
-    that, and that nobody has seen; None if there is none. `silent_since`: when its host process was found not
-    to answer, Unix time in milliseconds; None while it answers.
+    `abandoned_turn`: the program's last turn, if it ended without an answer. The program may report the usage
+    of that turn later. `last_turn`: the conversation's last turn that ended. `ended`: the last turns of this
+    instance that ended, by their ids. `late`: text that arrived after the end of its turn and is not part of
+    the answer yet, with whether it is in the log, and the last turn that had ended then. `asked`: it has had
+    a message. `unshown`: the position before the first output that came unasked after that, and that nobody
+    has seen; None if there is none. `silent_since`: when its host process was found not to answer, Unix time
+    in milliseconds; None while it answers.
     """
 
     entry: ProgramRow
@@ -128,8 +132,8 @@ class ProgramInstance:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     abandoned_turn: str | None = None
     last_turn: EndedTurn | None = None
-    late: list[tuple[Late, bool]] = field(default_factory=list)
-    late_turn: EndedTurn | None = None
+    ended: dict[str, EndedTurn] = field(default_factory=dict)
+    late: list[tuple[Late, bool, EndedTurn | None]] = field(default_factory=list)
     asked: bool = False
     unshown: Position | None = None
     silent_since: int | None = None
@@ -143,6 +147,12 @@ class ProgramInstance:
         if self.silent_since is not None:
             return ProgramStatus("stuck", "its host process does not answer", self.silent_since)
         return self.running.status
+
+    def turn_over(self, ended: EndedTurn) -> None:
+        """Note that a turn has ended."""
+        self.last_turn = self.ended[ended.turn_id] = ended
+        if len(self.ended) > KEPT_TURNS:
+            del self.ended[next(iter(self.ended))]
 
     def stored(self, sources: Sequence[SourceOffset]) -> int | None:
         """Return the offset that `sources` has for the program's spool; None if it has none."""

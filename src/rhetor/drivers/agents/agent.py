@@ -100,6 +100,7 @@ class AgentProgram(HostedProgram):
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         await self._introduce()
         self._at_rest.clear()
+        self._protocol.turn = message.turn
         await self._write(self._protocol.prompt(message.content))
         async with aclosing(self.rest_of_turn()) as said:
             async for output in said:
@@ -248,7 +249,7 @@ class AgentProgram(HostedProgram):
             if isinstance(output, Permission):
                 await self._write_if_there(self._protocol.answer(output.request_id, None))
             elif isinstance(output, Text) and output.channel == "answer":
-                kept.append(Late(output.text))
+                kept.append(Late(output.text, turn=self._protocol.turn))
             else:
                 kept.append(output)
         return kept

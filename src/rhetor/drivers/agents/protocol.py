@@ -60,8 +60,8 @@ class AgentProtocol(ABC):
 
     `memory` is what another process, or another hub, needs to continue: above all the agent's own id of the
     conversation, as `session_id`. It is small JSON and changes only within the methods here. `reported` is
-    what the agent reports about itself. While a turn runs, `Text`
-    belongs to its answer and `Late` to the turn before it.
+    what the agent reports about itself. While a turn runs, `Text` belongs to its answer and `Late` to an
+    earlier turn.
 
     Nothing that an agent writes makes a protocol raise: an unknown line becomes a `Record`.
     """
@@ -71,6 +71,7 @@ class AgentProtocol(ABC):
         # seconds without output after which `settle` must be called; None: never
         self.settle_after: float | None = None
         self.refused: TurnFailure | None = None  # why the agent cannot open the conversation
+        self.turn = ""  # the id of the turn that runs, or ran last, in the log; empty if it is not known
         self.memory: dict[str, Any] = {} if opening.fork else dict(opening.memory)
         self.reported: Report = self.memory.pop(REPORTED, {})
 

@@ -199,7 +199,9 @@ class PlanRun:
         if self._stopped_by is not None:
             self.stop(self._stopped_by)
         try:
-            prompt = Prompt(message, self._runs_input(step), step.delimiter, context=context)
+            prompt = Prompt(
+                message, self._runs_input(step), step.delimiter, context=context, turn=turn.turn_id
+            )
             await run.run(call_peer(state, peer.name, prompt, pending))
             notify_relay(state.routing_table, row)
         finally:

@@ -1,4 +1,5 @@
-"""Late text: what an agent says after the end of a turn. It becomes a part of that turn's answer.
+"""Late text: what an agent says after the end of a turn. It becomes a part of that turn's answer, even if
+other turns have ended or begun since.
 
 The turn's end is in the log already and does not change. A later `output.partial` of the turn has the whole
 answer, and history, search and exports use that one.
@@ -26,7 +27,7 @@ _ASSISTANT = "assistant"
 
 
 def add_late(state: State, instance: ProgramInstance, late: Late, *, logged: bool) -> None:
-    """Add late text to the answer of the conversation's last turn, within `GATHER_SECONDS`.
+    """Add late text to the answer of its turn, within `GATHER_SECONDS`.
 
     `logged`: the text itself is in the log of the program's session already.
     """
@@ -35,10 +36,9 @@ def add_late(state: State, instance: ProgramInstance, late: Late, *, logged: boo
         state.background.start(write_late(state, instance), f"late text of {instance.peer.name}")
 
     if not instance.late:
-        # the turn that runs now may have ended by then
-        instance.late_turn = instance.last_turn
         asyncio.get_running_loop().call_later(GATHER_SECONDS, write)
-    instance.late.append((late, logged))
+    # the turn that runs now may be the last one by the time of writing
+    instance.late.append((late, logged, instance.last_turn))
 
 
 async def write_late(state: State, instance: ProgramInstance) -> None:
@@ -46,14 +46,25 @@ async def write_late(state: State, instance: ProgramInstance) -> None:
     found, instance.late = instance.late, []
     if not found:
         return
-    session_id, ended = instance.entry.session_id, instance.late_turn
-    unlogged = [Draft(OutputDelta(late.text, "unsolicited")) for late, logged in found if not logged]
+    unlogged = [Draft(OutputDelta(late.text, "unsolicited")) for late, logged, _ in found if not logged]
     if unlogged:
-        await commit_until_accepted(state.store, session_id, unlogged)
-    whole = None if ended is None else await _with_late(state, ended, [late for late, _ in found])
-    if ended is not None and whole is not None:
-        draft = Draft(OutputPartial(whole), ended.turn_id, ended.step)
-        await commit_until_accepted(state.store, ended.stream, [draft])
+        await commit_until_accepted(state.store, instance.entry.session_id, unlogged)
+    for ended, texts in _by_turn(instance, found).items():
+        whole = await _with_late(state, ended, texts)
+        if whole is not None:
+            draft = Draft(OutputPartial(whole), ended.turn_id, ended.step)
+            await commit_until_accepted(state.store, ended.stream, [draft])
+
+
+def _by_turn(
+    instance: ProgramInstance, found: Sequence[tuple[Late, bool, EndedTurn | None]]
+) -> dict[EndedTurn, list[Late]]:
+    texts: dict[EndedTurn, list[Late]] = {}
+    for late, _, last in found:
+        # a turn that was interrupted may have ended after its program said this
+        if (ended := instance.ended.get(late.turn, last)) is not None:
+            texts.setdefault(ended, []).append(late)
+    return texts
 
 
 async def last_answered(state: State, session_id: str) -> EndedTurn | None:

@@ -102,7 +102,7 @@ class PendingRequests:
     ) -> None:
         del self._state.pending[self._turn.turn_id]
         if instance := self._state.instances.get(self.instance):
-            instance.last_turn = EndedTurn(self.stream, self._turn.turn_id, self._step)
+            instance.turn_over(EndedTurn(self.stream, self._turn.turn_id, self._step))
         for timer in self._timers:
             timer.cancel()
 
@@ -119,7 +119,8 @@ class PendingRequests:
                 self._expire_later(request)
 
     def add_late(self, late: Late) -> None:
-        """Add text that the program said in this turn to the answer of the turn before it."""
+        """Add text that the program said in this turn to the answer of the earlier turn that it belongs
+        to."""
         if instance := self._state.instances.get(self.instance):
             add_late(self._state, instance, late, logged=False)
 

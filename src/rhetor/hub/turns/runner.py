@@ -208,7 +208,14 @@ class SessionRunner:
         self, session: Session, received: Received, pending: PendingRequests
     ) -> AsyncGenerator[Output, None]:
         message = received.message
-        prompt = Prompt(message.content, message.execute, message.delimiter, session.tools, received.context)
+        prompt = Prompt(
+            message.content,
+            message.execute,
+            message.delimiter,
+            session.tools,
+            received.context,
+            pending.turn_id,
+        )
         history = partial(self._history, session)
         return call_peer(self._state, session.peer, prompt, pending, session.voice, history)
 

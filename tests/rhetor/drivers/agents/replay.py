@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from rhetor.codec.lines import Cut, Lines
-from rhetor.domain.output import Permission, Plain, Record, Text
+from rhetor.domain.output import Late, Permission, Plain, Record, Text
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 
 DATA = Path(__file__).parents[3] / "data" / "agents"
@@ -54,6 +54,7 @@ def plain(output: Plain) -> list[Any]:
     """Return an output as JSON values: its class, and its fields in order."""
     values = [getattr(output, name) for name in output.__struct_fields__]
     values = values[:-1] if isinstance(output, Permission) and not output.questions else values
+    values = values[:-1] if isinstance(output, Late) and not output.turn else values
     kept: list[Any] = msgspec.json.decode(msgspec.json.encode([type(output).__name__, *values]))
     return kept
 

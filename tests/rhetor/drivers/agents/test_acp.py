@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rhetor.codec.lines import Lines
 from rhetor.domain.event import PermissionOption
-from rhetor.domain.output import Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
+from rhetor.domain.output import Late, Permission, Plain, Record, Text, ToolResult, ToolUse, Usage
 from rhetor.drivers.agents.acp.protocol import BARRIER_SECONDS, MAX_ASKED, TAIL_SECONDS, Acp
 from rhetor.drivers.agents.acp.updates import MAX_CALLS, Calls
 from rhetor.drivers.agents.protocol import Decoded, Opening
@@ -565,6 +565,103 @@ def test_text_after_the_end_of_a_prompt_belongs_to_its_answer() -> None:
     dialogue.update("agent_message_chunk", content={"type": "text", "text": "two"})
     dialogue.settle()
     assert (dialogue.outputs[-1], dialogue.ends) == (Text("two"), ["length"])
+
+
+def chunk(
+    dialogue: Dialogue, text: str, id: str | None = None, kind: str = "agent_message_chunk"
+) -> list[Plain]:
+    message = {} if id is None else {"messageId": id}
+    return list(dialogue.update(kind, content={"type": "text", "text": text}, **message).outputs)
+
+
+def turn(dialogue: Dialogue, number: int) -> None:
+    """Begin the turn with that number."""
+    dialogue.settle()
+    dialogue.protocol.turn = f"t{number}"
+    if number == 1:
+        dialogue.ready()
+    else:
+        dialogue.do("say", "more")
+
+
+def done(dialogue: Dialogue, number: int, **result: Any) -> None:
+    dialogue.hear(id=f"prompt-{number}", **(result or {"result": {"stopReason": "end_turn"}}))
+    dialogue.settle()
+
+
+@given(st.data())
+def test_each_piece_of_a_message_belongs_to_its_turn_however_late_it_comes(data: st.DataObject) -> None:
+    turns = data.draw(st.integers(2, 4))
+    # for each piece of a message after its first one: how many half turns later it comes
+    delays = st.lists(st.integers(0, 2 * turns), max_size=3)
+    messages = [data.draw(st.lists(delays, min_size=1, max_size=2)) for _ in range(turns)]
+    coming: dict[int, list[tuple[str, str]]] = {}
+    for number, sent in enumerate(messages, 1):
+        for index, later in enumerate(sent):
+            for piece, delay in enumerate([0, *sorted(later)]):
+                place = min(2 * number + delay, 2 * turns + 1)
+                coming.setdefault(place, []).append((f"m{number}.{index}", f"{number}.{index}.{piece} "))
+    dialogue, said = Dialogue(Opening(CWD)), {f"t{number}": [] for number in range(1, turns + 1)}  # type: ignore[var-annotated]
+    for place in range(2, 2 * turns + 2):
+        number, between = divmod(place, 2)
+        if not between:
+            turn(dialogue, number)
+        before = len(dialogue.outputs)
+        for id, text in coming.get(place, []):
+            chunk(dialogue, text, id)
+        if not between:
+            done(dialogue, number)
+        for output in dialogue.outputs[before:]:
+            if isinstance(output, Text | Late):
+                said[output.turn if isinstance(output, Late) else f"t{number}"].append(output.text)
+    for number in range(1, turns + 1):
+        own = [text for texts in coming.values() for _, text in texts if text.startswith(f"{number}.")]
+        assert sorted(said[f"t{number}"]) == sorted(own)
+
+
+def test_an_agent_that_uses_an_id_for_several_messages_is_believed_the_turn() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    for number in (1, 2, 3):
+        turn(dialogue, number)
+        before = len(dialogue.outputs)
+        at_once = chunk(dialogue, f"answer {number}", "same")
+        assert [type(output) for output in at_once] == [Record if number == 2 else Text]
+        done(dialogue, number)
+        assert [o for o in dialogue.outputs[before:] if isinstance(o, Text | Late)] == [
+            Text(f"answer {number}")
+        ]
+
+
+def test_the_rest_of_an_interrupted_answer_belongs_to_no_later_turn() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    turn(dialogue, 1)
+    chunk(dialogue, "one ", "a")
+    dialogue.do("interrupt")
+    done(dialogue, 1, result={"stopReason": "cancelled"})
+    turn(dialogue, 2)
+    assert [type(output) for output in chunk(dialogue, "two", "a")] == [Record]
+    assert [type(output) for output in chunk(dialogue, "a thought", "a", "agent_thought_chunk")] == [Record]
+    dialogue.do("interrupt")
+    before = len(dialogue.outputs)
+    done(dialogue, 2, result={"stopReason": "cancelled"})
+    assert [o for o in dialogue.outputs[before:] if isinstance(o, Late)] == [Late("two", turn="t1")]
+
+
+def test_what_follows_about_a_call_of_an_earlier_turn_is_no_call_of_the_next_one() -> None:
+    dialogue = Dialogue(Opening(CWD))
+    turn(dialogue, 1)
+    dialogue.update("tool_call", toolCallId="c", status="in_progress", rawInput={"command": "x"})
+    done(dialogue, 1)
+    dialogue.update("tool_call", toolCallId="d", title="bash", status="pending", rawInput={})
+    turn(dialogue, 2)
+    before = len(dialogue.outputs)
+    for id in ("c", "d"):
+        dialogue.update("tool_call_update", toolCallId=id, status="completed", rawOutput="late")
+    assert [type(output) for output in dialogue.outputs[before:]] == [Record, Record]
+    told = dialogue.update(
+        "tool_call", toolCallId="c", title="read", status="completed", rawInput={"path": "p"}
+    )
+    assert ToolUse("c", "read", {"path": "p"}, "agent") in told.outputs
 
 
 def test_an_agent_that_answers_no_barrier_is_sent_only_one() -> None:

@@ -9,8 +9,9 @@ rejected. The ids of our requests name their purpose, so that a later hub unders
 
 Observed, and relied on: history may come after the answer to `session/load`, so a request with an unknown
 method (a barrier) follows it, and everything before its answer is history; `session/resume` repeats nothing.
-The rest of an answer may come after the response to its prompt, so a barrier follows that too. An agent may
-request a permission after it was interrupted.
+The rest of an answer may come after the response to its prompt, so a barrier follows that too. What comes
+even later, within the next turn, is told apart by the ids of messages and tool calls. An agent may request a
+permission after it was interrupted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rhetor.drivers.agents.records import object_of, record_of, rows, table, tex
 from rhetor.errors import TurnFailure
 
 from . import permissions, updates
+from .messages import Messages
 
 VERSION = 1
 # how long the rest of an answer may take after the response to its prompt, in seconds: some agents (opencode
@@ -72,6 +74,7 @@ class Acp(AgentProtocol):
         self._stopping = False
         self._asked: dict[str, int | str] = {}
         self._calls = updates.Calls()
+        self._messages = Messages()
         self._cost: str | None = None
         self._finish_reason = "stop"
         self._has_barriers = True  # the agent answers requests with an unknown method
@@ -143,7 +146,8 @@ class Acp(AgentProtocol):
         """End the turn: the rest of its answer has arrived."""
         self._has_barriers = self._has_barriers and self.settle_after != BARRIER_SECONDS
         self.settle_after = None
-        return Decoded((), self._at_rest(), ended=True, finish_reason=self._finish_reason)
+        rest = (*self._calls.over(), *self._messages.over(self.turn, answered=True))
+        return Decoded(rest, self._at_rest(), ended=True, finish_reason=self._finish_reason)
 
     @property
     def _session_id(self) -> str:
@@ -181,7 +185,8 @@ class Acp(AgentProtocol):
         if self._state != "ready" and (kind.endswith("_chunk") or kind.startswith(("tool_call", "plan"))):
             return Decoded()
         if (delta := updates.delta(update)) is not None:
-            return Decoded((delta,))
+            told = self._messages.take(delta, text(update, "messageId"), self.turn, in_turn=self._in_turn)
+            return Decoded((*told,) if told else (record,))
         outputs = self._calls.take(update) if kind in ("tool_call", "tool_call_update") else []
         if kind == "usage_update":
             self._cost = updates.total_cost(update) or self._cost
@@ -227,9 +232,11 @@ class Acp(AgentProtocol):
             failure = self._failure(error)
         elif reason in _CUT_SHORT:
             failure = failed(self._agent, _CUT_SHORT[reason])
-        outputs = (record, *self._calls.over(), *self._usages(result))
+        outputs = (record, *self._calls.untold(), *self._usages(result))
         if failure is not None:
-            return Decoded(outputs, self._at_rest(), ended=True, failure=failure)
+            self._calls.over()
+            late = self._messages.over(self.turn, answered=False)
+            return Decoded((*outputs, *late), self._at_rest(), ended=True, failure=failure)
         self.memory["answered"] = self._prompts
         self._finish_reason = _FINISH.get(reason, "stop")
         if not self._has_barriers:
@@ -354,6 +361,7 @@ class Acp(AgentProtocol):
 
     def _prompt(self, content: str) -> bytes:
         self._waiting = None
+        self._calls.over()  # those that the agent began by itself, between the turns
         self.memory["prompts"] = self._prompts + 1
         params = {"sessionId": self._session_id, "prompt": [{"type": "text", "text": content}]}
         return _request(f"prompt-{self._prompts}", "session/prompt", params)

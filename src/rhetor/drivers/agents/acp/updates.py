@@ -43,14 +43,18 @@ class Calls:
     """The tool calls of a turn.
 
     A call is output once, when its arguments are complete: agents announce a call before they have them. Its
-    result is output once too.
+    result is output once too. Updates of an earlier turn's call are ignored.
     """
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
+        self._earlier: dict[str, None] = {}
 
     def take(self, update: dict[str, Any]) -> list[Plain]:
         """Return the outputs of a `tool_call` or a `tool_call_update`."""
+        is_update = text(update, "sessionUpdate") == "tool_call_update"
+        if is_update and text(update, "toolCallId") in self._earlier:
+            return []
         id, call = self._merged(update)
         if call is None or (status := text(call.known, "status")) in ("", "pending"):
             return []
@@ -65,16 +69,25 @@ class Calls:
         id, call = self._merged(update)
         return [] if call is None else self._told(id, call)
 
+    def untold(self) -> list[Plain]:
+        """Return the calls that were announced but not output yet."""
+        return [output for id, call in self._calls.items() for output in self._told(id, call)]
+
     def over(self) -> list[Plain]:
-        """End the turn, and return the calls that were announced but not output yet."""
-        outputs = [output for id, call in self._calls.items() for output in self._told(id, call)]
+        """End the turn, and return the calls that were not output yet. What comes now about its calls belongs
+        to no later turn."""
+        untold = self.untold()
+        self._earlier |= dict.fromkeys(self._calls)
+        for id in list(self._earlier)[:-MAX_CALLS]:
+            del self._earlier[id]
         self._calls.clear()
-        return outputs
+        return untold
 
     def _merged(self, update: dict[str, Any]) -> tuple[str, _Call | None]:
         id = text(update, "toolCallId")
         if not id:
             return "", None
+        self._earlier.pop(id, None)  # a new call, even if the agent has used its id before
         if id not in self._calls:
             if len(self._calls) >= MAX_CALLS:
                 del self._calls[next(iter(self._calls))]

@@ -37,6 +37,7 @@ _FEATURES = (
 
 CLIENT = {"name": "rhetor", "title": "rhetor", "version": "1"}
 _NUMBERS_OF_A_HUB = 1_000_000
+MAX_TURNS = 100  # of our turns that are remembered
 
 _DELTAS: dict[str, Channel] = {
     "item/agentMessage/delta": "answer",
@@ -81,6 +82,7 @@ class Codex(AgentProtocol):
         self._asked: dict[str, dict[str, Any]] = {}
         self._own: str | None = ""  # our running turn; None: it is not known yet; "": none runs
         self._spoken = ""  # the turn whose text was output last
+        self._turns: dict[str, str] = {}  # our turns, the last `MAX_TURNS` of them, with their ids in the log
 
     def can_fork(self) -> bool:
         return True
@@ -185,7 +187,15 @@ class Codex(AgentProtocol):
             self._spoken = turn
             return said
         new, self._spoken = turn != self._spoken, turn
-        return Late(said.text, new)
+        return Late(said.text, new, self._turns.get(turn, ""))
+
+    def _note_own(self, turn: str | None) -> None:
+        """Note the id of our running turn; None if it is not known yet."""
+        self._own = turn
+        if turn:
+            self._turns[turn] = self.turn
+            if len(self._turns) > MAX_TURNS:
+                del self._turns[next(iter(self._turns))]
 
     def _may_be_ours(self) -> bool:
         """Return whether Codex has not said which turn is ours, although it has accepted the message."""
@@ -215,7 +225,7 @@ class Codex(AgentProtocol):
         if error is not None:
             return self._refused(purpose, error, record)
         if purpose == "turn":
-            self._own = text(table(result, "turn"), "id") or None
+            self._note_own(text(table(result, "turn"), "id") or None)
         if thread := text(table(result, "thread"), "id"):
             self.reported |= reports.of_codex(result)
             return self._opened(thread, text(result, "model"), record)
@@ -256,7 +266,8 @@ class Codex(AgentProtocol):
         interrupt before `turn/started`, although the answer to `turn/start` already has the turn's id."""
         if self._own not in (None, "", turn):
             return ()  # Codex began it by itself
-        self._own = turn if self._own is None else self._own
+        if self._own is None:
+            self._note_own(turn)
         self.memory["turn"] = turn
         return (self._end_turn(),) if self._stopped else ()
 
