@@ -18,6 +18,7 @@ from rhetor.drivers.models.deadline import Interrupted
 from rhetor.errors import ToolUnanswered
 
 ANSWER_SECONDS = 3600.0  # the time limit for a client to return a tool's result
+STOP_SECONDS = 1.0  # for telling the servers of a turn that ends that their calls are cancelled
 DEPTH = 128  # levels of nested arrays and objects in arguments
 
 OPTIONS = (
@@ -115,7 +116,8 @@ class ToolCalls:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if tasks:  # a server that reads nothing cannot be told that its call is cancelled
+                await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
     async def _carry_out(self, wish: RequestedCall) -> ToolResult:
         call_id = f"call_{secrets.token_hex(8)}"

@@ -11,6 +11,7 @@ import msgspec
 
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
+from rhetor.drivers import background
 from rhetor.drivers.model_tools.mcp_reach import ServerAccess
 from rhetor.errors import ToolServerFailed
 
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30.0
 CALL_SECONDS = 60.0
+LIFE_SECONDS = 3.0
 RESULT_BYTES = 1 << 20
 TOOLS = 512  # tools of one server; further ones are ignored
 log = logging.getLogger(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Time limits in seconds. `start`: until a server has listed its tools. `call`: for one tool call."""
+    """Time limits in seconds. `start`: until a server has listed its tools. `call`: for one tool call.
+    `life`: for the sign of life of a program whose call was given up."""
 
     start: float = START_SECONDS
     call: float = CALL_SECONDS
+    life: float = LIFE_SECONDS
 
 
 class McpServer:
@@ -46,6 +50,8 @@ class McpServer:
         self._limits = limits
         self._client: Client | None = None
         self._ended = asyncio.Event()
+        self._running = 0  # calls
+        self._check: asyncio.Task[None] | None = None
         self.task = asyncio.create_task(self._run(), name=f"mcp server {server}")
 
     @property
@@ -60,6 +66,18 @@ class McpServer:
             self.task.cancel()
 
     async def call(self, call_id: str, tool: str, arguments: Any) -> ToolResult:
+        """Run a tool. If the caller is cancelled, or the call times out, the server is told to cancel it, and
+        a later result is ignored."""
+        self._running += 1
+        try:
+            return await self._call(call_id, tool, arguments)
+        except asyncio.CancelledError:
+            self._check_life()
+            raise
+        finally:
+            self._running -= 1
+
+    async def _call(self, call_id: str, tool: str, arguments: Any) -> ToolResult:
         from mcp import MCPError
 
         assert self._client is not None
@@ -67,12 +85,39 @@ class McpServer:
             async with asyncio.timeout(self._limits.call):
                 result = await self._client.call_tool(tool, arguments)
         except TimeoutError:
+            self._check_life()
             return failed(call_id, "timeout", f"{tool} took longer than {self._limits.call:g} s")
         except (MCPError, OSError, RuntimeError, ValueError) as error:
             if self._access.program is None:
                 self.end()  # the next use connects again
             return failed(call_id, "tool_failed", f"{self._server}: {error}")
         return _result(call_id, result)
+
+    async def checked(self) -> None:
+        """Wait until it is known whether the program still answers, if a call was given up. If it does not,
+        it is `over`."""
+        if self._check is not None:
+            await asyncio.wait([self._check])
+
+    def _check_life(self) -> None:
+        """Check whether a program that is still busy with a call that was given up answers at all. If it does
+        not, and runs no other call, it is ended: later calls would only wait."""
+        if self._access.program is not None and (self._check is None or self._check.done()):
+            self._check = background.start(self._end_if_stuck(), f"check mcp server {self._server}")
+
+    async def _end_if_stuck(self) -> None:
+        from mcp import MCPError
+
+        assert self._client is not None
+        try:
+            async with asyncio.timeout(self._limits.life):
+                await self._client.list_tools()  # newer versions of the protocol have no ping
+        except TimeoutError:
+            if not self._running and not self.over:
+                log.warning("MCP server does not answer; it is ended", extra={"server": self._server})
+                self.end()  # the next use starts it again
+        except (MCPError, OSError, RuntimeError, ValueError):
+            pass  # it has answered, or has ended
 
     async def _run(self) -> None:
         try:
@@ -82,6 +127,8 @@ class McpServer:
         except Exception as error:  # noqa: BLE001  nothing may escape the task: turns wait for `ready`
             self._fail(error)
         finally:
+            if self._check is not None:
+                self._check.cancel()
             if not self.ready.done():
                 self.ready.set_exception(unusable(self._server, "it was stopped", "send the message again"))
 

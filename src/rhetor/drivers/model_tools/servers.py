@@ -95,6 +95,8 @@ class ToolServers:
 
     async def _get(self, name: str) -> McpServer:
         server = self._running.get(name)
+        if server is not None:
+            await server.checked()
         if server is None or server.over:
             server = self._start(name)
         # shielded: others may wait for the same start

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 EXPIRED = "expiry"  # the value of `by` if a permission request expired
 RETRY_SECONDS = 1.0
+# the result of a call whose turn ended first; a later one is dropped
+CANCELLED_CALL = {"code": "cancelled", "detail": "the turn ended before the tool returned a result"}
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class PendingRequests:
         self._turn = turn
         self._step = step
         self._open: dict[str, Request] = {}
+        self._calls: dict[str, None] = {}  # tools that the hub runs
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -146,6 +149,10 @@ class PendingRequests:
                 self._withdraw(payload, settled)
                 continue
             settled.payloads.append(payload)
+            if isinstance(payload, ToolCalled) and payload.runs_at == "hub":
+                self._calls[payload.call_id] = None
+            elif isinstance(payload, ToolReturned):
+                self._calls.pop(payload.call_id, None)
             if request := self._request_of(payload):
                 self._open_or_decide(request, payload, settled)
         return settled
@@ -160,16 +167,18 @@ class PendingRequests:
     def close_all(self) -> tuple[list[Payload], list[Row]]:
         """Close all open requests, and return the payloads and rows to commit with the turn's end.
 
-        Permission requests are answered without an option. The caller must hold the lock until the result is
-        committed.
+        Permission requests are answered without an option, and calls of tools that the hub runs are
+        cancelled. The caller must hold the lock until the result is committed.
         """
         payloads: list[Payload] = [
             PermissionAnswered(request.id, None, ENDED)
             for request in self._open.values()
             if request.kind == "permission"
         ]
+        payloads += [ToolReturned(call, CANCELLED_CALL, is_error=True) for call in self._calls]
         rows = [request.row(CLOSED) for request in self._open.values()]
         self._open.clear()
+        self._calls.clear()
         return payloads, rows
 
     def notify(self, rows: Sequence[Row]) -> None:

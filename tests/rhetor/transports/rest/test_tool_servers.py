@@ -185,6 +185,84 @@ async def test_stopping_the_hub_ends_servers_and_their_children(tmp_path: Path) 
         assert "the hub is stopping" in str((await house.servers.call("small", "c", "add", {})).result)
 
 
+# a server made with the SDK, whose tools write to the file `path` how far they are
+HOLDING = """
+import asyncio, os, pathlib, sys, time
+from mcp.server import MCPServer
+server = MCPServer("holding")
+def note(path, what):
+    with open(path, "a") as file:
+        file.write(f"{what} {os.getpid()}\\n")
+@server.tool()
+async def hold(path: str) -> str:
+    note(path, "started")
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        note(path, "cancelled")
+        raise
+    return "never"
+@server.tool()
+async def block(path: str) -> str:
+    note(path, "started")
+    time.sleep(600)
+    return "never"
+@server.tool()
+async def add(a: int, b: int) -> int:
+    return a + b
+server.run("stdio")
+"""
+
+
+@pytest.mark.parametrize(("tool", "ends"), [("hold", False), ("block", True)])
+async def test_an_interrupt_cancels_the_call_of_a_tool_and_the_next_turn_works(
+    tmp_path: Path, tool: str, ends: bool
+) -> None:
+    progress = tmp_path / "progress"
+    os.mkfifo(progress)
+    entry = replace(WITH_SDK, command=(sys.executable, "-c", HOLDING))
+    async with tooled(tmp_path, entries={"small": entry}, tool_limits=Limits(60, 60, 0.5)) as house:
+        house.provider.script(calls((f"small__{tool}", {"path": str(progress)})))
+        await house.open()
+        turn = house.say()
+        started = (await asyncio.to_thread(progress.read_text)).split()
+        assert started[0] == "started"
+        answer = await house.ask("POST", f"/sessions/{house.session_id}/interrupt")
+        assert answer.status == 200
+        assert (await turn).json["code"] == "interrupted"
+        if not ends:
+            assert await asyncio.to_thread(progress.read_text) == f"cancelled {started[1]}\n"
+        house.provider.script(calls(("small__add", {"a": 1, "b": 2})), RAINS)
+        assert (await house.say("again")).json["response"] == "It rains."
+        events = await house.events("turn.completed")
+        returned = [event["data"] for event in events if event["type"] == "tool.returned"]
+        assert [(each["is_error"], each["result"].get("code")) for each in returned] == [
+            (True, "cancelled"),
+            (False, None),
+        ]
+        assert returned[1]["result"] == {"result": 3}
+        called = [event["data"]["call_id"] for event in events if event["type"] == "tool.called"]
+        assert called == [each["call_id"] for each in returned]
+
+
+async def test_a_result_that_comes_after_its_turn_is_dropped(tmp_path: Path) -> None:
+    async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(60, 60)) as house:
+        house.provider.script(calls(("small__wait", {"seconds": 0.2})))
+        await house.open()
+        turn = house.say()
+        await house.asked("tool.called")
+        await house.ask("POST", f"/sessions/{house.session_id}/interrupt")
+        assert (await turn).json["code"] == "interrupted"
+        house.provider.script(calls(("small__wait", {"seconds": 0.6})), RAINS)
+        assert (await house.say("again")).status == 200
+        events = await house.events("turn.completed")
+        returned = [event["data"] for event in events if event["type"] == "tool.returned"]
+        assert [each["result"].get("code") or each["result"]["result"] for each in returned] == [
+            "cancelled",
+            "done",
+        ]
+
+
 async def test_an_interrupted_turn_leaves_its_server_running(tmp_path: Path) -> None:
     async with tooled(tmp_path, entries={"small": SMALL}, tool_limits=Limits(60, 60)) as house:
         house.provider.script(calls(("small__wait", {"seconds": 0.3})), RAINS)
