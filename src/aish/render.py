@@ -25,6 +25,9 @@ _HIDDEN = re.compile(
     "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+# further characters that look like nothing, but belong to the text of some scripts: variation selectors and
+# joiners
+_UNSEEN = re.compile("[\u034f\u180b-\u180d\u180f\u2800\ufe00-\ufe0f]")
 _MAX_COLOUR_LENGTH = 64
 
 DIM, RESET = "\x1b[2m", "\x1b[0m"
@@ -176,7 +179,9 @@ def table(rows: "Sequence[Sequence[str]]") -> str:
 
 
 def _is_hidden(char: str) -> bool:
-    return char != "\n" and (not char.isprintable() or _HIDDEN.match(char) is not None)
+    if char == "\n":
+        return False
+    return not char.isprintable() or bool(_HIDDEN.match(char) or _UNSEEN.match(char))
 
 
 def _mark(char: str) -> str:

@@ -4,7 +4,7 @@ from aish import exits
 from aish.client.hub import Hub
 from aish.commands import Command, usage_error
 from aish.exits import Failure
-from aish.output import print_json, print_line
+from aish.output import print_json, print_line, say
 from aish.questions import describe_question
 from aish.turns.permissions import (
     answer_questions,
@@ -28,7 +28,7 @@ _ANSWER = "--answer"
 
 def approve(words: "list[str]") -> int:
     """Approve a request, choose one of its options, or answer its questions. Without an id, approve the only
-    pending request, or list the requests.
+    pending request, and show it first, or list the requests.
 
     Raises:
         Failure: the words are invalid, no request has this id, or the request was answered already.
@@ -46,6 +46,8 @@ def approve(words: "list[str]") -> int:
         if len(requests) != 1:
             return _list(requests, answers)
         request = requests[0]
+        if answers or not request.get("questions"):
+            say(_shown(request))  # the user has named none, so this one is shown before it is answered
     if answers:
         return print_line(f"✓ {answer_questions(hub, request, answers)}")
     option = option_named(request, words[1]) if words[1:] else option_to_approve(request)

@@ -7,7 +7,7 @@ there is no hub, or if the hub sends something unexpected, the prompt works with
 import asyncio
 
 from aish.questions import describe_answers
-from aish.render import cleaned
+from aish.render import one_line, revealed
 from aish.terminal.notices import NOTICES, Notices
 from aish.turns import permissions
 
@@ -88,7 +88,7 @@ class PermissionNotices:
 
 def _summary(request: "Permission") -> str:
     if request.questions:
-        return " · ".join(cleaned(" ".join(question.question.split())) for question in request.questions)
+        return " · ".join(one_line(revealed(question.question)) for question in request.questions)
     return permissions.summary(request.tool, request.detail)
 
 

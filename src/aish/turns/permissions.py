@@ -1,5 +1,7 @@
 """Permission requests: finding one by the beginning of its id, answering it, and describing it."""
 
+import re
+
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
@@ -12,7 +14,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 DETAIL_CHARACTERS = 200
-_SUMMARY_CHARACTERS, _LEAST_CHARACTERS, _MOST_ARGUMENTS = 160, 20, 8
+_SUMMARY_CHARACTERS, _LEAST_CHARACTERS, _MOST_ARGUMENTS = 160, 40, 8
+_SIGN_CHARACTERS = 10  # of `…[+12345]…`
+_COMMANDS = frozenset(("command", "cmd"))  # arguments that need no name
+_PLAIN_NAME = re.compile(r"[\w.-]+", re.ASCII)
+_LOOKS_LIKE_ANOTHER = re.compile(r",\s*[^\s,:]+:\s")
 _REQUESTS = ("params", "toolCall")  # where agents keep the request
 _ARGUMENTS = ("input", "rawInput", "arguments")  # where drivers keep a tool's arguments
 _REMARKS = frozenset(("reason", "description", "title", "explanation"))
@@ -118,22 +124,47 @@ def _options(request: "dict[str, Any]") -> str:
 def summary(tool: str, detail: "Any") -> str:
     """Return the tool and its arguments on one short line: `Bash(ls -l)`.
 
-    If there are several arguments, each is shortened for itself, so that none can push another one out.
+    An argument has its name unless it is the command. If there are several, each is shortened for itself, so
+    that none can push another one out. What is left out is counted: `rm …[+340]… /`.
     """
     given = _arguments(detail)
     each = max(_SUMMARY_CHARACTERS // max(len(given), 1) - 2, _LEAST_CHARACTERS)
-    words = [f"{name}: {_text(value)}" if name else _text(value) for name, value in given]
-    shown = [_shortened(cleaned(word), each) for word in words]
+    shown = [_argument(name, _abridged(_text(value), each), alone=len(given) == 1) for name, value in given]
     line = ", ".join(shown[:_MOST_ARGUMENTS])
     if len(shown) > _MOST_ARGUMENTS:
         line += f", and {len(shown) - _MOST_ARGUMENTS} more"
-    return one_line(f"{tool}({line})" if line else tool)
+    return f"{_on_one_line(tool)}({line})" if line else _on_one_line(tool)
+
+
+def _argument(name: str, text: str, *, alone: bool) -> str:
+    """Return an argument on one line. A model chooses the text, and for some tools the name: neither can look
+    like another argument."""
+    if not name:
+        return _on_one_line(text)
+    if not _PLAIN_NAME.fullmatch(name):
+        name = _encoded(_abridged(name, _LEAST_CHARACTERS))
+    if not alone and _LOOKS_LIKE_ANOTHER.search(text):
+        text = _encoded(text)
+    return _on_one_line(f"{name}: {text}")
+
+
+def _on_one_line(text: str) -> str:
+    return revealed(text).replace("\n", "\\n")
+
+
+def _abridged(text: str, most: int) -> str:
+    """Return the beginning and the end of a text that is too long, with the number of characters between."""
+    if len(text) <= most:
+        return text
+    end = most // 3
+    left_out = len(text) - (most - _SIGN_CHARACTERS)
+    return f"{text[: most - _SIGN_CHARACTERS - end]}…[+{left_out}]…{text[len(text) - end :]}"
 
 
 def describe_request(request: "dict[str, Any]") -> str:
     """Describe a request: the peer, the tool, all arguments of the tool in full, and the options."""
     detail = request["detail"]
-    lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(request['tool'])}"]
+    lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(revealed(request['tool']))}"]
     lines[0] += f", until {local_time(request['expires_at'])}"
     lines += _argument_lines(detail)
     if rest := _beside_arguments(detail):
@@ -143,7 +174,7 @@ def describe_request(request: "dict[str, Any]") -> str:
 
 def show_request(peer: str, data: "dict[str, Any]") -> None:
     """Print that a peer waits for permission, what the tool would get in full, and how to answer."""
-    request, tool = data.get("request_id", ""), one_line(data.get("tool", "a tool"))
+    request, tool = data.get("request_id", ""), one_line(revealed(data.get("tool", "a tool")))
     if asked := data.get("questions"):
         say(cleaned(f"aish: {peer} asks: {'; '.join(map(describe_question, asked))}"))
         say(cleaned(f"({usage_of(data, request)} · aish deny {request})"))
@@ -163,11 +194,12 @@ def _argument_lines(detail: "Any") -> "list[str]":
 
 
 def _arguments(detail: "Any") -> "list[tuple[str, Any]]":
-    """Return the names and values of the arguments that the tool gets. A single one has no name."""
+    """Return the names and values of the arguments that the tool gets. A command that is the only one has no
+    name."""
     given = _given(detail)
     if not isinstance(given, dict):
         return [("", given)] if given not in (None, "") else []
-    if len(given) == 1:
+    if len(given) == 1 and not _COMMANDS.isdisjoint(given):
         return [("", value) for value in given.values()]
     return sorted(given.items(), key=lambda item: _is_remark(item[0]))
 

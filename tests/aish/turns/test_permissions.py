@@ -76,7 +76,7 @@ def test_every_argument_is_shown_in_full_whatever_the_model_calls_it(aish: Shell
     assert lines[1:4] == [f"    {name}: {value}" for name, value in arguments.items()]
     short = summary("remove", {"call_id": "c", "arguments": arguments})
     assert short.startswith("remove(command: ls README, note: yyy")
-    assert short.endswith("…, path: /home/me/everything)")
+    assert short.endswith("…[+459]…yyyyyyyyyyyyyyyyy, path: /home/me/everything)")
 
 
 def test_an_argument_can_neither_be_hidden_nor_imitate_another_part(aish: Shell, hub: ScriptedHub) -> None:
@@ -128,11 +128,28 @@ def test_a_request_is_answered_with_one_of_its_own_options(
     assert hub_with_requests.bodies(_answered(id)) == [{"option_id": option}]
 
 
-def test_the_only_pending_request_is_approved_without_its_id(aish: Shell, hub: ScriptedHub) -> None:
+def test_the_only_pending_request_is_shown_and_approved_without_its_id(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(_answered("toolu_1"), answer({"request_id": "toolu_1"}))
-    hub.on(LIST, answer({"permissions": [BASH]}))
-    assert aish("approve") == Ran(0, "✓ claude-code: Allow (Bash)\n", "")
+    command = "ls " + "x" * 500 + "; rm\u2800\u200b -r /\nmake"
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": {"reason": "harmless", "command": command}}]}))
+    ran = aish("approve")
+    assert (ran.code, ran.out) == (0, "✓ claude-code: Allow (Bash)\n")
+    assert ran.err.splitlines() == [
+        "toolu_1  claude-code asks to use Bash, until 2026-11-21 00:10:00",
+        "    command: ls " + "x" * 500 + r"; rm\u2800\u200b -r /",
+        "    │ make",
+        "    reason: harmless",
+        "    allow (Allow), always (Always allow), deny (Deny)",
+    ]
     assert hub.bodies(_answered("toolu_1")) == [{"option_id": "allow"}]
+
+
+def test_the_only_pending_request_is_shown_before_it_is_answered(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(_answered("toolu_1"), problem(409, "conflict", "permission toolu_1 is answered"))
+    hub.on(LIST, answer({"permissions": [BASH]}))
+    shown, failed = aish("approve").err.split("aish: ")
+    assert r"    rm \x1b[31m-r x" in shown.splitlines()
+    assert failed == "permission toolu_1 is answered\n"
 
 
 def _question(id: str, text: str, *labels: str, several: bool = False) -> dict[str, Any]:
@@ -167,7 +184,7 @@ def test_questions_are_answered_by_their_names(
     hub.on(LIST, answer({"permissions": [QUESTIONS]}))
     words = [word for each in given for word in ("--answer", each)]
     ran = aish("approve", *id, *words)
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, "    Which sizes? (S, L; one or more)\n" in ran.err) == (0, not id)
     assert ran.out.startswith("✓ claude-code: ")
     assert hub.bodies(_answered("toolu_1")) == [{"answers": answers}]
 
