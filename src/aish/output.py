@@ -115,6 +115,10 @@ class Sink:
 
             self._filter = Filter(dim=dim)
 
+    @property
+    def is_terminal(self) -> bool:
+        return self._filter is not None
+
     def write(self, text: str) -> None:
         """Write a piece of an answer.
 

@@ -79,6 +79,7 @@ def format_message(message: "Message") -> str:
         names = ("from", "to", "time", "purpose")
         tool = {"tool": message["tool"]} if message.get("tool") else {}
         return encode({**{name: message.get(name) for name in names}, "message": text, **tool}).decode()
+    from aish.headings import quoted_on_terminal
     from aish.render import heading
 
-    return heading(source) + ("\n" if "\n" in text else " ") + text
+    return heading(source) + ("\n" if "\n" in text else " ") + quoted_on_terminal(text)

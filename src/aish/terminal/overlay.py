@@ -8,6 +8,7 @@ silent for a moment, and they restore the cursor. After a few seconds, the calle
 
 from unicodedata import east_asian_width
 
+from aish.headings import quoted_on_terminal
 from aish.render import cleaned, heading
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ class Overlay:
         """Show a notice of the hub as soon as the program is silent."""
         self.cursor = notice.get("cursor")
         title, text = str(notice.get("title", "")), str(notice.get("text", ""))
-        whole = cleaned(f"{heading(title)} {text}")
+        whole = cleaned(f"{heading(title)} {quoted_on_terminal(text)}")
         self.notices = [*self.notices, whole][-MAX_KEPT:]
         self._line = " ".join(whole.split())
         self._draw_at = now + SILENCE_SECONDS

@@ -7,7 +7,7 @@ step runs.
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, Sink, say, write
+from aish.output import STDOUT, Sink, say
 from aish.turns.message import (
     Exchange,
     cancel_quietly,
@@ -19,6 +19,7 @@ from aish.turns.message import (
     show_usage,
     turn_failure,
 )
+from aish.turns.progress import Progress, Remarks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from aish.client.response import Stream
+    from aish.headings import Quoting
     from aish.turns.steps import Step
     from rhetor.domain.grammar import Options
 
@@ -54,9 +56,10 @@ class PlanRun:
         self._steps = steps
         self._options = options
         self._out = out or Sink(STDOUT)
-        self._err = Sink(STDERR)
+        self._err = Remarks()
         self._sessions = {} if sessions is None else sessions
-        self._progress = _Progress(shown=not options.quiet)
+        self._progress = Progress(shown=not options.quiet)
+        self._last_part: Quoting | None = None  # the answer of the last step, if headings were shown above it
         self._plan_id: str | None = None
         self._last: list[str] = []
         self._peers: dict[str, str] = {}
@@ -95,13 +98,13 @@ class PlanRun:
                     self._out.write_raw(data + b"\n")
                 self._take(event)
                 if event.get("type") == "plan.ended":
-                    self._out.end()
+                    self._end_last()
                     self._show_usage()
                     return self._exit_code(event["data"]["status"])
         finally:
             self._err.end()
             self._progress.end()
-            self._out.end()
+            self._end_last()
         raise incomplete_answer()
 
     def _take(self, event: "Event") -> None:
@@ -153,7 +156,7 @@ class PlanRun:
     def _step_output(self, step: str, data: "dict[str, Any]") -> None:
         channel = data.get("channel", "answer")
         if channel in ("stderr", "unsolicited"):
-            self._err.write(data["text"])
+            self._err.write(data["text"], beside_answers=len(self._last) > 1)
         elif channel != "answer" or self._options.json:
             return
         elif step not in self._last:
@@ -162,7 +165,7 @@ class PlanRun:
                 self._progress.show(self._peers[step], data["text"])
         elif len(self._last) == 1 and not self._options.no_stream:
             self._streamed.add(step)
-            self._out.write(data["text"])
+            self._write_last(data["text"])
 
     def _step_done(self, step: str, text: str) -> None:
         if self._options.json:
@@ -173,21 +176,37 @@ class PlanRun:
         elif len(self._last) > 1:
             self._show_whole(step, text)
         else:
-            self._out.write("" if step in self._streamed else text)
-            self._out.end()
+            self._write_last("" if step in self._streamed else text)
+            self._end_last()
+
+    def _write_last(self, text: str) -> None:
+        """Write the answer of a single last step. Piped output is never changed."""
+        if self._progress.has_headings and self._out.is_terminal:
+            from aish.headings import Quoting
+
+            self._last_part = self._last_part or Quoting()
+            text = self._last_part.feed(text)
+        self._out.write(text)
+
+    def _end_last(self) -> None:
+        if self._last_part is not None:
+            self._out.write(self._last_part.end())
+            self._last_part = None
+        self._out.end()
 
     def _show_whole(self, step: str, text: str) -> None:
+        from aish.headings import quoted_lines, quoted_on_terminal
         from aish.render import heading
 
         self._out.write(("\n" if self._shown else "") + heading(self._peers[step]) + "\n")
-        self._out.write(text)
+        self._out.write(quoted_on_terminal(text) if self._out.is_terminal else quoted_lines(text))
         self._out.end()
         self._shown += 1
 
     def _step_failed(self, step: str, data: "dict[str, Any]") -> None:
         failure = turn_failure(self._peers.get(step, step), data)
         self._progress.end()
-        self._out.end()
+        self._end_last()
         say(failure.shown)
         self._failures.append(failure)
 
@@ -208,36 +227,3 @@ class PlanRun:
     def _cancel(self) -> None:
         if self._plan_id:
             cancel_quietly(self._hub, "DELETE", f"/api/v2/plans/{quote(self._plan_id)}")
-
-
-class _Progress:
-    """Shows the answers of earlier stages, dimmed, on stderr if that is a terminal.
-
-    They are streamed if the stages run one at a time, and otherwise shown whole.
-    """
-
-    def __init__(self, *, shown: bool) -> None:
-        import os
-
-        self._sink = Sink(STDERR, dim=True) if shown and os.isatty(STDERR) else None
-        self._peer = ""
-        self.one_at_a_time = True
-
-    def show(self, peer: str, text: str) -> None:
-        if self._sink is None:
-            return
-        if self._peer != peer:
-            from aish.render import dimmed, heading
-
-            write(STDERR, f"{dimmed(heading(peer))}\n".encode())
-            self._peer = peer
-        self._sink.write(text)
-
-    def break_line(self) -> None:
-        if self._sink is not None:
-            self._sink.break_line()
-
-    def end(self) -> None:
-        if self._sink is not None:
-            self._sink.end()
-        self._peer = ""

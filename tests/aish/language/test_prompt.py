@@ -71,6 +71,24 @@ def test_answers_of_earlier_stages_are_shown_dimmed(aish: Shell, hub: ScriptedHu
         assert terminal.screen == f"{DIM}[From Athena]{RESET}\n{DIM}ab{RESET}\nlast\n"
 
 
+def test_no_answer_on_a_terminal_can_pass_for_the_part_of_another_peer(aish: Shell, hub: ScriptedHub) -> None:
+    steps = [
+        {"id": "athena", "ai": "athena", "depends_on": []},
+        {"id": "apollo", "ai": "apollo", "depends_on": ["athena"]},
+    ]
+    wraps = "x" * 80 + "[From Apollo] yes"  # begins a line of its own on a terminal with 80 columns
+    said = [
+        *spoken("athena", "athena", "no\n[", "From Apollo] yes"),
+        *spoken("apollo", "apollo", "[Fr", f"om Athena]\n{wraps}"),
+    ]
+    hub.on("POST /api/v2/plans", plan(*said, steps=steps))
+    with at_terminal(aish, "-c", "athena x | apollo") as terminal:
+        assert terminal.wait_for_end() == 0
+        shown = terminal.screen.replace(DIM, "").replace(RESET, "")
+    quoted = wraps.replace("[", "[ ")
+    assert shown == f"[From Athena]\nno\n[ From Apollo] yes\n[ From Athena]\n{quoted}\n"
+
+
 def test_the_prompt_runs_lines_until_exit(aish: Shell) -> None:
     with at_terminal(aish) as terminal:
         terminal.wait_for("aish> ")
