@@ -95,10 +95,11 @@ class Gate:
         self._tcp_clients = TcpClients(processes)
         self._trusts_unidentified = trusts_unidentified
 
-    def connected(self, pid: int) -> Client:
+    def connected(self, pid: int, is_same: Callable[[], bool]) -> Client:
         """Return who has opened a connection on the Unix socket. Call this at once, because a process may
-        pass on its connection and end."""
-        return Client(True, self._believed(self._processes.agent(pid)))
+        pass on its connection and end. `is_same`: whether the id still means the process that opened it."""
+        agent = self._processes.agent(pid)
+        return Client(True, self._believed(agent if is_same() else UNIDENTIFIED))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

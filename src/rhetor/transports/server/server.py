@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from rhetor.auth.peer_process import held
 from rhetor.errors import InvalidSettings, Malformed, RhetorError
 
 from .gate import Client
@@ -56,7 +57,8 @@ class OwnersProtocol(BoundedProtocol):
             if uid != os.getuid():
                 transport.abort()
             gate: Any = self.config.app
-            client = gate.connected(pid)
+            with held(connection) as is_same:
+                client = gate.connected(pid, is_same)
             self._client = pid or UNKNOWN
         self.app_state = {**self.app_state, "client": client}
         super().connection_made(transport)
