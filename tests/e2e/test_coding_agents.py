@@ -167,6 +167,32 @@ for line in sys.stdin:
         tell(type="result", subtype="success", is_error=False, result=said, num_turns=1)
 """
 )
+CODEX_ASKS = (
+    COMMON
+    + """
+def of(method, **params):
+    tell(method=method, params={"threadId": "t1", "turnId": "u1"} | params)
+def asked(text, *labels):
+    options = [{"label": label, "description": ""} for label in labels]
+    return {"id": text.lower(), "header": text, "question": text + "?", "options": options or None}
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message.get("method")
+    if method == "turn/start":
+        tell(id=message["id"], result={"turn": {"id": "u1"}})
+        of("turn/started", turn={"id": "u1"})
+        questions = [asked("Colour", "Red", "Blue"), asked("Name")]
+        params = {"threadId": "t1", "turnId": "u1", "itemId": "i1", "questions": questions}
+        tell(id=0, method="item/tool/requestUserInput", params=params)
+    elif method is None:
+        of("serverRequest/resolved", requestId=0)
+        text = json.dumps(message["result"]["answers"])
+        of("item/completed", item={"id": "i2", "type": "agentMessage", "text": text})
+        of("turn/completed", turn={"id": "u1", "status": "completed"})
+    elif "id" in message:
+        tell(id=message["id"], result={"thread": {"id": "t1"}, "model": "m"})
+"""
+)
 AGENTS = {"claude": CLAUDE, "codex": CODEX, "acp": ACP}
 
 
@@ -306,11 +332,16 @@ class Local(http.client.HTTPConnection):
 
 
 def post(machine: Machine, path: str, body: dict[str, Any]) -> int:
+    return posted(machine, path, body)[0]
+
+
+def posted(machine: Machine, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     link = Local(machine)
     link.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-    status = link.getresponse().status
+    response = link.getresponse()
+    answer = json.loads(response.read())
     link.close()
-    return status
+    return response.status, answer
 
 
 def request_of(machine: Machine) -> dict[str, Any]:
@@ -344,3 +375,71 @@ def test_questions_of_an_agent_can_be_answered_from_the_shell_or_over_rest(
     assert b"Colour? (Red, Blue); Sizes? (S, L; one or more)" in err
     [done] = [e["data"] for e in session(machine)["events"] if e["type"] == "permission.answered"]
     assert (done["option_id"], done["answers"]) == (None, {ids[0]: ["Blue"], ids[1]: ["L", "S"]})
+
+
+# the fake agent, its two questions with a right answer to each, and what the agent gets
+ASKING = [
+    (
+        "claude",
+        ASKS,
+        {"Colour?": ["Red", "Blue"], "Sizes?": ["S", "L"]},
+        ["Colour?=blue", "Sizes?=L,S"],
+        {"Colour?": "Blue", "Sizes?": "L, S"},
+    ),
+    (
+        "codex",
+        CODEX_ASKS,
+        {"Colour": ["Red", "Blue"], "Name": []},
+        ["colour=blue", "2=Ann=B, C"],
+        {"colour": {"answers": ["Blue"]}, "name": {"answers": ["Ann=B, C"]}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("driver", "script", "asked", "given", "got"), ASKING, ids=["claude", "codex"])
+@pytest.mark.parametrize("way", ["shell", "rest"])
+def test_wrong_answers_are_rejected_with_the_valid_ones_and_right_ones_reach_the_agent(
+    machine: Machine,
+    way: str,
+    driver: str,
+    script: str,
+    asked: dict[str, list[str]],
+    given: list[str],
+    got: dict[str, Any],
+) -> None:
+    agent(machine, driver, script)
+    turn = machine.start("agent", "ask me")
+    request = request_of(machine)
+    questions = {q["header"]: [option["label"] for option in q["options"]] for q in request["questions"]}
+    assert questions == asked
+    ids = [question["id"] for question in request["questions"]]
+    id = request["request_id"]
+    path = f"/api/v2/sessions/{request['session_id']}/permissions/{id}"
+    if way == "shell":
+        wrong = {
+            f"{ids[0]}=Green": "choose from: Red, Blue",
+            "Weight=1": ", ".join(ids),
+            f"{ids[0]}=Red": ids[1],
+        }
+        for answer, names in wrong.items():
+            refused = machine.run("approve", id, "--answer", answer)
+            assert (refused.returncode, refused.stdout) == (2, "")
+            assert names.casefold() in refused.stderr.casefold()
+        answers = [word for each in given for word in ("--answer", each)]
+        answered = machine.run("approve", *answers)
+        assert (answered.returncode, "Colour" in answered.stderr) == (0, True)
+    else:
+        for rejected, names in (
+            ({ids[0]: ["Green"]}, "choose from: Red, Blue"),
+            ({"Weight": ["1"]}, f"its questions are: {', '.join(ids)}"),
+            ({ids[0]: ["Red"]}, f"no answer to {ids[1]}"),
+        ):
+            status, error = posted(machine, path, {"answers": rejected})
+            assert (status, error["code"], names in error["detail"]) == (422, "unprocessable", True)
+        right = {
+            ids[0]: ["Blue"],
+            ids[1]: ["L", "S"] if asked["Sizes?" if driver == "claude" else "Name"] else given[1][2:],
+        }
+        assert post(machine, path, {"answers": right}) == 200
+    out, _ = turn.communicate(timeout=SECONDS)
+    assert (turn.returncode, json.loads(out)) == (0, got)

@@ -13,6 +13,7 @@ from rhetor.errors import Unprocessable
 
 ANSWER = "answer"  # the id of the option that stands for answering the questions
 HIDDEN = "(hidden)"  # shown instead of the answer to a secret question
+_LISTED_CHARACTERS = 300  # of the valid names in an error
 
 Answers = dict[str, list[str] | str]
 
@@ -80,7 +81,8 @@ def named(questions: Sequence[Question], name: str) -> Question:
         if len(same) == 1:
             return same[0]
     ids = [question.id for question in questions]
-    raise Unprocessable(f"the request has no question {name[:100]!r}", questions=ids)
+    detail = f"the request has no question {name[:100]!r}; its questions are: {_listed(ids)}"
+    raise Unprocessable(detail, questions=ids)
 
 
 def shown(questions: Sequence[Question], answers: Answers) -> Answers:
@@ -100,13 +102,18 @@ def _answer(question: Question, given: Sequence[str] | str) -> list[str] | str:
     labels = [_label(question, each) for each in given]
     if unknown := [each for each, label in zip(given, labels, strict=True) if label is None]:
         offered = [choice.label for choice in question.options]
-        raise Unprocessable(f"{question.id[:100]!r} has no option {unknown[0][:100]!r}", options=offered)
+        detail = f"{question.id[:100]!r} has no option {unknown[0][:100]!r}; choose from: {_listed(offered)}"
+        raise Unprocessable(detail, options=offered)
     chosen = list(dict.fromkeys(label for label in labels if label is not None))
     if not chosen:
         raise Unprocessable(f"the answer to {question.id[:100]!r} is empty")
     if len(chosen) > 1 and not question.multi_select:
         raise Unprocessable(f"{question.id[:100]!r} takes one answer, not {len(chosen)}")
     return chosen
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)[:_LISTED_CHARACTERS]
 
 
 def _label(question: Question, text: str) -> str | None:
