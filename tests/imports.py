@@ -63,7 +63,7 @@ CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables")
 STACKS = {
     "aish": [
         {"exits", "render"},
-        {"questions"},
+        {"questions", "headings"},
         {"output", "options"},
         {"client"},
         {"live"},

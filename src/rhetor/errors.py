@@ -2,7 +2,7 @@
 
 Each class declares its `code`, its HTTP status, its JSON-RPC code, and the code with which it closes a
 WebSocket (None: the socket stays open). `detail` is one line for a person, `data` has JSON values for a
-program. Only transports turn errors into answers.
+program; `data["hint"]` says what to do next, if `detail` does not. Only transports turn errors into answers.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ INVALID_REQUEST, INVALID_PARAMS, INTERNAL = -32600, -32602, -32603
 PROVIDER_FAILED, TIMED_OUT, LIMIT_REACHED, STORE_REFUSES = -32001, -32002, -32003, -32010
 
 
+INTERNAL_HINT = "it is an error of the hub; hub.log has the details"
 _LINE_END = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
@@ -23,18 +24,22 @@ def one_line(text: str) -> str:
 
 
 class RhetorError(Exception):
-    """The base class. `retryable`: the same request may succeed later."""
+    """The base class. `retryable`: the same request may succeed later. `hint`: the `data["hint"]` of an error
+    that has no better one."""
 
     code: str = "internal"
     status: int = 500
     rpc: int = INTERNAL
     close: int | None = None
     retryable: bool = False
+    hint: str = ""
 
     def __init__(self, detail: str, **data: Any) -> None:
         self.detail = one_line(detail)
         super().__init__(self.detail)
         self.data = data
+        if self.hint and not data.get("hint"):
+            data["hint"] = self.hint
 
 
 class Malformed(RhetorError):
@@ -131,6 +136,7 @@ class SessionOver(RhetorError):
     """The session was stopped or has expired. It can still be read, but accepts no messages."""
 
     code, status, rpc = "session_over", 409, INVALID_PARAMS
+    hint = "start a new session; this one can only be read"
 
     def __init__(self, session_id: str, state: str) -> None:
         super().__init__(f"session {session_id} is {state}", session_id=session_id, state=state)
@@ -138,6 +144,7 @@ class SessionOver(RhetorError):
 
 class NameTaken(RhetorError):
     code, status, rpc = "name_taken", 409, INVALID_PARAMS
+    hint = "choose another name"
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(f"a {kind} called {name!r} already exists", kind=kind, name=name)
@@ -177,6 +184,7 @@ class PeerBusy(RhetorError):
 
     code, status, rpc = "peer_busy", 409, LIMIT_REACHED
     retryable = True
+    hint = "wait until it is idle, or send the message with if_busy: queue or interrupt"
 
     def __init__(self, peer: str, turn_id: str = "", why: str = "a message is queued") -> None:
         why = f"with turn {turn_id}" if turn_id else f"({why})"
@@ -187,6 +195,7 @@ class ProgramMissing(RhetorError):
     """The program is not on the PATH; `data["hint"]`: how to install it."""
 
     code, status, rpc = "program_missing", 422, INVALID_PARAMS
+    hint = "install it, or put it on the PATH"
 
     def __init__(self, executable: str, hint: str = "") -> None:
         detail = f"no program {executable!r} on the PATH"
@@ -197,6 +206,7 @@ class ProgramRefused(RhetorError):
     """The operating system refused to start the program; `detail` says why."""
 
     code, status, rpc = "program_refused", 422, INVALID_PARAMS
+    hint = "check that the program runs in a terminal, in the same folder"
 
 
 class TranscriptUnreadable(RhetorError):
@@ -210,6 +220,7 @@ class TranscriptUnreadable(RhetorError):
 
 class NotRunning(RhetorError):
     code, status, rpc = "not_running", 409, INVALID_PARAMS
+    hint = "start it with aish tools launch, or wrap it again with aish ci-terminal or aish ci-tool"
 
     def __init__(self, peer: str) -> None:
         super().__init__(f"no program is running for {peer}", peer=peer)
@@ -219,6 +230,7 @@ class ForkUnsupported(RhetorError):
     """The peer's program cannot continue a copy of a conversation."""
 
     code, status, rpc = "fork_unsupported", 409, INVALID_PARAMS
+    hint = "start a new session with it"
 
     def __init__(self, peer: str) -> None:
         super().__init__(f"{peer} cannot continue a copy of a conversation", peer=peer)
@@ -228,6 +240,7 @@ class NoTerminal(RhetorError):
     """Only a program in a terminal can be attached to."""
 
     code, status, rpc = "no_terminal", 409, INVALID_PARAMS
+    hint = "send it messages; only a program that was started in a terminal can be attached to"
 
     def __init__(self, peer: str) -> None:
         super().__init__(f"{peer} has no terminal", peer=peer)
@@ -239,6 +252,7 @@ class TooSlow(RhetorError):
 
     code, status, close = "too_slow", 408, 4008
     retryable = True
+    hint = "connect again and continue at the last cursor"
 
 
 class RateExceeded(RhetorError):
@@ -246,6 +260,7 @@ class RateExceeded(RhetorError):
 
     code, status, rpc, close = "rate_exceeded", 429, LIMIT_REACHED, 4013
     retryable = True
+    hint = "wait for the time in Retry-After, or raise limits.messages_per_second"
 
     def __init__(self, per_second: float, burst: int) -> None:
         detail = f"too many messages; at most {per_second:g} per second and {burst} at once are accepted"
@@ -257,6 +272,7 @@ class TooManyConnections(RhetorError):
 
     code, status, close = "too_many_connections", 429, 4013
     retryable = True
+    hint = "close connections that are not needed, or raise limits.connections_at_once"
 
     def __init__(self, what: str, limit: int, retry_after: float) -> None:
         super().__init__(
@@ -279,6 +295,7 @@ class TooManyInvalid(RhetorError):
     """The client sent too many invalid messages on one connection."""
 
     code, status, close = "too_many_invalid", 400, 4501
+    hint = "the reply to each invalid message says what is wrong with it"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} invalid messages on one connection", limit=limit)
@@ -289,6 +306,7 @@ class TooManyAtOnce(RhetorError):
 
     code, status, rpc = "too_many_at_once", 429, LIMIT_REACHED
     retryable = True
+    hint = "wait until one of them has ended"
 
     def __init__(self, what: str, limit: int) -> None:
         super().__init__(f"a connection may have at most {limit} {what} at once", limit=limit)
@@ -300,6 +318,7 @@ class TooManyBytes(RhetorError):
 
     code, status, rpc, close = "too_many_bytes", 503, LIMIT_REACHED, 4013
     retryable = True
+    hint = "repeat the request in a moment, or send a smaller one"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"all requests together have more than {limit} bytes at once", limit=limit)
@@ -320,6 +339,7 @@ class KeyReused(RhetorError):
     """The idempotency key was used before, for a request with another body."""
 
     code, status, rpc = "key_reused", 409, INVALID_PARAMS
+    hint = "use a new key for each request"
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the idempotency key {key!r} was already used for another request", key=key)
@@ -343,6 +363,7 @@ class NotAnswered(RhetorError):
 
 class HopLimit(RhetorError):
     code, status, rpc = "hop_limit", 422, LIMIT_REACHED
+    hint = "end the loop of forwards (aish forward list), or raise limits.hops"
 
     def __init__(self, hops: int, limit: int) -> None:
         super().__init__(
@@ -354,6 +375,7 @@ class FanoutLimit(RhetorError):
     """Forwards and teams have delivered one message, and what follows from it, as often as allowed."""
 
     code, status, rpc = "fanout_limit", 422, LIMIT_REACHED
+    hint = "end the loop of forwards (aish forward list), or raise limits.fanout"
 
     def __init__(self, limit: int) -> None:
         detail = f"forwards and teams deliver one message at most {limit} times in all; see limits.fanout"
@@ -388,6 +410,7 @@ class StoreRefused(RhetorError):
 
     code, status, rpc = "store_refused", 503, STORE_REFUSES
     retryable = True
+    hint = "check the disk of the hub's state folder, and repeat the request"
 
 
 class StoreDamaged(RhetorError):
@@ -447,6 +470,7 @@ class InvalidSettings(RhetorError):
 class ShuttingDown(RhetorError):
     code, status, close = "shutting_down", 503, 1012
     retryable = True
+    hint = "repeat the request in a moment"
 
     def __init__(self) -> None:
         super().__init__("the hub is shutting down")
@@ -527,6 +551,7 @@ class ToolCallRefused(TurnFailure):
     """The model's tool calls cannot be executed: they are too large or too many, or repeatedly invalid."""
 
     code = "tool_call_refused"
+    hint = "rephrase the message, or use another model"
 
 
 class ToolUnanswered(TurnFailure):
@@ -567,6 +592,7 @@ class ProgramBlocked(TurnFailure):
     question."""
 
     code = "program_blocked"
+    hint = "answer it in the program (aish tools attach NAME), and send the message again"
 
 
 class NotEchoed(TurnFailure):

@@ -75,6 +75,8 @@ def _list(*, as_json: bool) -> int:
     for forward in forwards:
         failed = forward.get("failed") or {}
         reason = f"{failed['code']}: {failed['detail']}" if failed else ""
+        if failed.get("hint"):
+            reason += f"; {failed['hint']}"
         mode = "json" if forward.get("json") else "text"
         rows.append((forward["from"], f"{forward['to']} ({forward['kind']})", mode, cleaned(reason)))
     return print_line(table(rows) if forwards else "No forwards defined")

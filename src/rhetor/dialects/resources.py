@@ -171,7 +171,12 @@ def forward(forward: Forward, kind: str, circle: Sequence[str], from_kind: str |
         "execute": forward.execute,
         "session_id": forward.session_id,
         "circle": list(circle),
-        "failed": {"code": failed.code, "detail": failed.detail, "at": timestamp(failed.at)}
+        "failed": {
+            "code": failed.code,
+            "detail": failed.detail,
+            "hint": failed.hint or None,
+            "at": timestamp(failed.at),
+        }
         if failed
         else None,
         "created_at": timestamp(forward.at),

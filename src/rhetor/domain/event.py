@@ -177,13 +177,14 @@ class MessageForwarded(Struct, frozen=True, gc=False, rename=_FROM):
 
 
 class ForwardFailed(Struct, frozen=True, gc=False, rename=_FROM):
-    """An answer was not forwarded to `to`. The event is in the stream of the answer."""
+    """An answer was not forwarded to `to`. The event is in the stream of the answer. `hint`: what to do."""
 
     type: ClassVar[str] = "forward.failed"
     from_: str
     to: str
     code: str
     detail: str
+    hint: str | UnsetType = UNSET
 
 
 class UsageReported(Struct, frozen=True, gc=False):

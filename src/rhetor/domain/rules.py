@@ -50,6 +50,7 @@ class Failed(Struct, frozen=True, gc=False):
     code: str
     detail: str
     at: int
+    hint: str = ""
 
 
 class Forward(Struct, frozen=True, gc=False):

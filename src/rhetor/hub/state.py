@@ -67,7 +67,8 @@ class NoToolServers:
         self.added.pop(name, None)
 
     async def test(self, name: str) -> Sequence[Tool]:
-        raise ToolServerFailed("this hub connects to no MCP servers", server=name)
+        hint = "use a hub that was started with `rhetor serve`"
+        raise ToolServerFailed("this hub connects to no MCP servers", server=name, hint=hint)
 
 
 @dataclass(slots=True)

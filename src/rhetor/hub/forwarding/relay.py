@@ -216,10 +216,11 @@ async def _fail(state: State, forward: Forward, answer: Answer, delivery: Row, e
 async def _fail_once(
     state: State, forward: Forward, answer: Answer, delivery: Row, error: RhetorError
 ) -> None:
-    failed = ForwardFailed(forward.source, forward.to, error.code, error.detail)
+    hint = str(error.data.get("hint", ""))
+    failed = ForwardFailed(forward.source, forward.to, error.code, error.detail, hint or UNSET)
     drafts = [Draft(failed, answer.turn.id, answer.turn.step)]
     drop = [(DELIVERY, delivery.id)]
-    amended = await _amended(state, forward, failed=Failed(error.code, error.detail, state.ids.now()))
+    amended = await _amended(state, forward, failed=Failed(error.code, error.detail, state.ids.now(), hint))
     if amended is None:
         await state.store.commit(answer.turn.stream, drafts, drop=drop)
         return

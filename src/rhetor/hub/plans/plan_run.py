@@ -28,7 +28,7 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose, step_outcome
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Prompt
-from rhetor.errors import RhetorError, StateConflict
+from rhetor.errors import INTERNAL_HINT, RhetorError, StateConflict
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.catalog.turns import PlanRow, TurnRow
@@ -133,7 +133,8 @@ class PlanRun:
             await self._fail(StepFailed(step.id, error.code, error.detail, error.retryable, error.data))
         except Exception as error:
             log.exception("step failed", extra={"plan": self._row.id, "step": step.id})
-            await self._fail(StepFailed(step.id, "internal", type(error).__name__))
+            data = {"hint": INTERNAL_HINT}
+            await self._fail(StepFailed(step.id, "internal", type(error).__name__, data=data))
         finally:
             self._active.discard(step.id)
             self._advance()

@@ -20,7 +20,7 @@ from rhetor.domain.plan import fenced, step_outcome
 from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
 from rhetor.drivers.base import PastMessage, Prompt
-from rhetor.errors import RhetorError, TurnFailure
+from rhetor.errors import INTERNAL_HINT, RhetorError, TurnFailure
 from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.catalog.turn_log import turn_end
@@ -110,7 +110,8 @@ class TeamConversation:
         except Exception as error:
             # an unexpected error fails only this member, so that the team still waits for the others
             log.exception("team member failed", extra={"team": self._team, "peer": name})
-            reports.put_nowait(StepFailed(name, "internal", type(error).__name__))
+            failed = StepFailed(name, "internal", type(error).__name__, data={"hint": INTERNAL_HINT})
+            reports.put_nowait(failed)
 
     async def _send(self, name: str, message: Prompt, cause: Cause) -> Accepted:
         state = self._state

@@ -13,7 +13,7 @@ from rhetor.domain.output import Output
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import PastMessage, Prompt
-from rhetor.errors import StateConflict
+from rhetor.errors import INTERNAL_HINT, StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.requests import open_requests_of
@@ -174,7 +174,7 @@ class SessionRunner:
         """End a turn that could not be run, so that it does not stay accepted or running forever."""
         turn = _turn(row)
         start = turn.start()
-        payloads = turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
+        payloads = turn.fail("internal", f"{type(error).__name__}: {error}", False, {"hint": INTERNAL_HINT})
         end = payloads[-1]
         assert isinstance(end, TurnEnd)
         make = _closing(self._state, row, session)(end, turn.state)
@@ -214,7 +214,7 @@ class SessionRunner:
             message.delimiter,
             session.tools,
             received.context,
-            pending.turn_id,
+            turn=pending.turn_id,
         )
         history = partial(self._history, session)
         return call_peer(self._state, session.peer, prompt, pending, session.voice, history)

@@ -13,7 +13,7 @@ from rhetor.domain.event import Payload, TurnEnd, TurnFailed
 from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
 from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.drivers.base import Leavable
-from rhetor.errors import ProviderCut, RhetorError
+from rhetor.errors import INTERNAL_HINT, ProviderCut, RhetorError
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.hub.core.masking import MaskedOutputs
@@ -24,6 +24,7 @@ from .unstored import Unstored, joined
 
 GATHER_SECONDS = 0.020
 GATHER_BYTES = 4096
+AGAIN = "send the message again; the partial answer is kept"
 log = logging.getLogger(__name__)
 
 
@@ -104,7 +105,7 @@ class TurnRun:
             return end
         except Exception as error:
             log.exception("storing a turn's end failed", extra=self._log_keys)
-            end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {})
+            end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {"hint": INTERNAL_HINT})
         closing = self._closing(end, TurnState.FAILED)
         try:
             await self._append([end], closing)
@@ -144,7 +145,9 @@ class TurnRun:
         except Exception as error:
             log.exception("the driver failed", extra=self._log_keys)
             self._take_rest()
-            return self.turn.fail("internal", f"{type(error).__name__}: {error}", False, {})
+            return self.turn.fail(
+                "internal", f"{type(error).__name__}: {error}", False, {"hint": INTERNAL_HINT}
+            )
         finally:
             self._task = None
 
@@ -169,7 +172,9 @@ class TurnRun:
                     await self._append_or_gather(loop)
                     if self._stopped is not None:
                         raise asyncio.CancelledError  # as if `stop` had cancelled the task
-        raise ProviderCut(f"{self.turn.peer} stopped before its answer was complete", retryable=True)
+        raise ProviderCut(
+            f"{self.turn.peer} stopped before its answer was complete", retryable=True, hint=AGAIN
+        )
 
     @property
     def _log_keys(self) -> dict[str, str]:

@@ -164,12 +164,16 @@ async def test_a_loop_of_two_forwards_ends_at_the_hop_limit_with_an_error() -> N
         accepted = await home.send(target="apollo", content="begin")
         (end,) = await payloads(home.store, await heard_in(home, "apollo"), ev.ForwardFailed, 1)
         assert end == ev.ForwardFailed(
-            "athena", "apollo", "hop_limit", "the message would pass through 9 peers; the limit is 8"
+            "athena",
+            "apollo",
+            "hop_limit",
+            "the message would pass through 9 peers; the limit is 8",
+            "end the loop of forwards (aish forward list), or raise limits.hops",
         )
         assert [name for name, _ in home.driver.heard] == ["apollo", "athena"] * 4
         failed = forward_of(home.hub.state, ME, "athena").failed
         assert failed is not None
-        assert (failed.code, failed.detail) == (end.code, end.detail)
+        assert (failed.code, failed.detail, failed.hint) == (end.code, end.detail, end.hint)
         assert await nothing_is_due(home)
         vias = [
             p.via

@@ -184,7 +184,7 @@ async def test_if_busy_refuse_rejects_a_message_to_a_busy_session() -> None:
         first = await home.send(target="apollo", content="0", context_window=4)
         with pytest.raises(PeerBusy) as busy:
             await home.send(session_id=first.session_id, content="1", if_busy="refuse")
-        assert busy.value.data == {"peer": "apollo", "turn_id": first.turn_id}
+        assert busy.value.data == {"peer": "apollo", "turn_id": first.turn_id, "hint": PeerBusy.hint}
         gate.set()
 
 

@@ -103,7 +103,9 @@ async def test_a_loop_of_peers_that_call_each_other_ends_after_eight_hops_with_a
         driver.home = home
         await home.end_of(await home.send(target="apollo", content="begin"))
         assert [name for name, _ in driver.heard] == [names[n % len(names)] for n in range(8)]
-        assert [refused.data for refused in driver.refused] == [{"hops": 9, "limit": 8}]
+        assert [refused.data for refused in driver.refused] == [
+            {"hops": 9, "limit": 8, "hint": HopLimit.hint}
+        ]
 
 
 async def test_a_plan_that_would_exceed_the_hop_limit_is_rejected_as_a_whole() -> None:

@@ -98,12 +98,12 @@ async def test_the_minute_is_a_sliding_window_per_caller() -> None:
         connections._admit("me", now, is_new=True)
     with pytest.raises(TooManyConnections) as refused:
         connections._admit("me", 59.0, is_new=True)
-    assert refused.value.data == {"limit": 2, "retry_after": 1.0}
+    assert refused.value.data == {"limit": 2, "retry_after": 1.0, "hint": TooManyConnections.hint}
     connections._admit("you", 59.0, is_new=True)
     connections._admit("me", 60.0, is_new=True)
     with pytest.raises(TooManyConnections) as refused:
         connections._admit("me", 61.0, is_new=True)
-    assert refused.value.data == {"limit": 2, "retry_after": 29.0}
+    assert refused.value.data == {"limit": 2, "retry_after": 29.0, "hint": TooManyConnections.hint}
     for n in range(2 * MOST_CALLERS):
         connections._admit(f"caller {n}", 62.0, is_new=True)
     assert len(connections._new) == MOST_CALLERS

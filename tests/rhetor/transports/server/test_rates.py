@@ -18,7 +18,7 @@ def test_a_burst_is_accepted_then_the_rate_per_second_applies() -> None:
         rates.take("me", "ws", 100.0)
     with pytest.raises(RateExceeded) as refused:
         rates.take("me", "ws", 100.4)
-    assert refused.value.data == {"per_second": 2.0, "burst": 5}
+    assert refused.value.data == {"per_second": 2.0, "burst": 5, "hint": RateExceeded.hint}
     rates.take("me", "ws", 100.5)
     with pytest.raises(RateExceeded):
         rates.take("me", "ws", 100.5)

@@ -12,6 +12,7 @@ from .common import Cursor, Time
 class ForwardFailed(Struct):
     code: str
     detail: str
+    hint: str | None
     at: Time
 
 
