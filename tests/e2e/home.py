@@ -17,6 +17,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
+from rhetor.drivers.programs.host.folder import HostFolder, kill
+
 BIN = Path(sys.executable).parent
 CREDENTIALS = Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 SECONDS = 60.0  # a limit for hanging processes, which a busy machine does not reach
@@ -119,7 +121,13 @@ class Machine:
             self.run("shutdown")
 
     def leave(self) -> None:
-        """Stop the hub after a test, if one is running, without starting another process."""
+        """Stop the hub and the programs after a test, without starting another process."""
+        self._stop_hub()
+        for folder in (self.folder / "hosts").glob("*"):  # a program survives the hub
+            if (host := HostFolder(folder).identity()) is not None:
+                kill(host)
+
+    def _stop_hub(self) -> None:
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(str(self.folder / "hub.sock"))

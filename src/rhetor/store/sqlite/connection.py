@@ -58,7 +58,8 @@ def atomic(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[Non
 def refusal(error: sqlite3.Error) -> StoreRefused:
     """Return the error to raise if the database does not work."""
     reason = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return StoreRefused(f"the database is not available: {error}", reason=reason)
+    data = {"hint": "end the program that has locked it, and repeat the request"} if is_busy(error) else {}
+    return StoreRefused(f"the database is not available: {error}", reason=reason, **data)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -57,7 +57,8 @@ class Ownership:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise StoreRefused(f"{path} is in use by another process") from error
+            hint = "end the hub that uses it (aish shutdown), or set another RHETOR_HOME"
+            raise StoreRefused(f"{path} is in use by another process", hint=hint) from error
 
     def release(self) -> None:
         os.close(self._file)

@@ -125,9 +125,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise StoreRefused(
-            f"the database has schema {version}, but this version of rhetor supports only {len(MIGRATIONS)}; "
-            "install a newer version",
+            f"the database has schema {version}, but this version of rhetor supports only {len(MIGRATIONS)}",
             schema=version,
+            hint="install the newer version of rhetor that wrote it",
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,7 +1,8 @@
 """Which model answers: the configuration, then keys, then this machine, then the offline model."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from rhetor.errors import ModelUnknown, ProviderDenied, ProviderFailed, Provider
 from tests.provider import ProviderServer
 
 pytestmark = pytest.mark.anyio
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Catalog:
@@ -241,10 +243,22 @@ async def test_the_search_keeps_its_order_and_skips_other_servers() -> None:
         await hanging.wait()
         writer.close()
 
+    handlers: set[asyncio.Task[None]] = set()
+
+    def tracked(handle: Handle) -> Handle:
+        async def tracked_handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            handlers.add(task)
+            with contextlib.suppress(asyncio.IncompleteReadError):  # the search has ended first
+                await handle(reader, writer)
+
+        return tracked_handle
+
     async with (
-        await asyncio.start_server(answer, "127.0.0.1", 0) as site,
-        await asyncio.start_server(hang, "127.0.0.1", 0) as silent,
-        await asyncio.start_server(other_list, "127.0.0.1", 0) as other,
+        await asyncio.start_server(tracked(answer), "127.0.0.1", 0) as site,
+        await asyncio.start_server(tracked(hang), "127.0.0.1", 0) as silent,
+        await asyncio.start_server(tracked(other_list), "127.0.0.1", 0) as other,
         ProviderServer(models=()) as empty,
         ProviderServer(models=("a",), key="") as first,
         ProviderServer(models=("b",), key="") as second,
@@ -256,6 +270,7 @@ async def test_the_search_keeps_its_order_and_skips_other_servers() -> None:
         servers = [LocalServer(str(number), f"{url}/v1") for number, url in enumerate(urls)]
         assert await search(servers) == [(servers[5], ["a"]), (servers[6], ["b"])]
         hanging.set()
+        await asyncio.wait(handlers)
 
 
 @pytest.mark.parametrize(

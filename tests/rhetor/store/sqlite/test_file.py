@@ -265,7 +265,7 @@ async def test_a_newer_database_is_rejected_and_not_changed(tmp_path: Path) -> N
         other.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreRefused) as refused:
         await SqliteStore.open(tmp_path / "db", clock=clock)
-    assert refused.value.data == {"schema": 99}
+    assert refused.value.data == {"schema": 99, "hint": "install the newer version of rhetor that wrote it"}
 
 
 async def test_a_missing_folder_is_rejected(tmp_path: Path) -> None:
