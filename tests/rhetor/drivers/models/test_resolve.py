@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rhetor.drivers.models import local_models
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.local_models import LOCAL_SERVERS, LocalServer, local_servers, search
 from rhetor.drivers.models.resolve import Models, ProviderEntry
@@ -226,7 +227,9 @@ async def test_the_model_of_the_variable_is_found_on_any_server_of_this_machine(
         assert await ref({"RHETOR_MODEL": "phi"}, servers=lambda environment: found) == "vllm/phi"
 
 
-async def test_the_search_keeps_its_order_and_skips_other_servers() -> None:
+async def test_the_search_keeps_its_order_and_skips_other_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_models, "_PROBE_TIMEOUT", 1.0)  # a busy machine answers later
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 200 OK\r\n\r\n<h1>a site under development</h1>")

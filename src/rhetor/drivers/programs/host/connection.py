@@ -139,7 +139,8 @@ class HostConnection:
             self._writer.transport.abort()  # the host does not read, so the rest would never be sent
         self._writer.close()
         with suppress(OSError):
-            await self._writer.wait_closed()
+            # shielded: if this call is cancelled, a later one must not find its future cancelled
+            await asyncio.shield(self._writer.wait_closed())
 
 
 async def _connected(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rhetor.drivers.programs.host.connection import HostConnection
 from rhetor.drivers.programs.host.failures import (
     HostIdTaken,
     HostRefused,
@@ -216,3 +217,15 @@ async def test_no_zombie_and_no_descriptor_remains(tmp_path: Path) -> None:
             before = before or descriptors(os.getpid())
         assert descriptors(os.getpid()) <= before + 2
         assert "Z" not in children_of(os.getpid())
+
+
+async def test_a_connection_whose_closing_was_cancelled_can_be_closed_again(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as hosts:
+        link = await hosts.start("a", program("cat"))
+        connection = await HostConnection.open(link.identity)
+        closing = asyncio.create_task(connection.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait((closing,))
+        assert closing.cancelled()
+        await connection.aclose()
