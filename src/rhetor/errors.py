@@ -180,15 +180,17 @@ class TextOnly(RhetorError):
 
 
 class PeerBusy(RhetorError):
-    """A turn is running or queued, and the caller did not want to wait."""
+    """A turn is running or queued, and the caller did not want to wait; or too many messages are queued."""
 
     code, status, rpc = "peer_busy", 409, LIMIT_REACHED
     retryable = True
     hint = "wait until it is idle, or send the message with if_busy: queue or interrupt"
 
-    def __init__(self, peer: str, turn_id: str = "", why: str = "a message is queued") -> None:
+    def __init__(
+        self, peer: str, turn_id: str = "", why: str = "a message is queued", hint: str = hint
+    ) -> None:
         why = f"with turn {turn_id}" if turn_id else f"({why})"
-        super().__init__(f"{peer} is busy {why}", peer=peer, turn_id=turn_id)
+        super().__init__(f"{peer} is busy {why}", peer=peer, turn_id=turn_id, hint=hint)
 
 
 class ProgramMissing(RhetorError):

@@ -98,7 +98,8 @@ class PlanRow(msgspec.Struct, frozen=True):
         return cls(row.id, row.owner, row.state, tuple(msgspec.json.decode(row.doc)), row.at)
 
 
-async def waiting_turns(catalog: Catalog, session_id: str) -> Sequence[TurnRow]:
-    """Return the accepted turns of a session that have not started, in order of acceptance."""
-    rows = await catalog.find("turn", parent=session_id, state=TurnState.ACCEPTED)
+async def waiting_turns(catalog: Catalog, session_id: str, limit: int = 100_000) -> Sequence[TurnRow]:
+    """Return the accepted turns of a session that have not started, in order of acceptance; at most the first
+    `limit` of them."""
+    rows = await catalog.find("turn", parent=session_id, state=TurnState.ACCEPTED, limit=limit)
     return [TurnRow.of(row) for row in rows]

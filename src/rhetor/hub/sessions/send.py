@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 RowRef = tuple[str, str, str]  # kind, id, state
+MOST_WAITING = 1000  # messages of a session that may be queued
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -86,7 +87,8 @@ async def send(
         Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
         Unprocessable: the session belongs to a peer other than the one named.
         SessionOver: the session was stopped or has expired.
-        PeerBusy: `if_busy` is "refuse" and the message would have to wait.
+        PeerBusy: `if_busy` is "refuse" and the message would have to wait; or `MOST_WAITING` messages are
+            queued in the session.
         HopLimit: the message has passed through the maximum number of peers.
         KeyReused: the command id was used with another command.
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
@@ -308,13 +310,21 @@ def opens_session(command: SendMessage, peer: Peer) -> bool:
 async def drafts_of(
     state: State, principal: Principal, command: SendMessage, prepared: PreparedMessage, direct: bool
 ) -> tuple[TurnRow, list[Draft]]:
-    """Return the turn's row and its first events. `direct`: the turn starts now; otherwise it is queued."""
+    """Return the turn's row and its first events. `direct`: the turn starts now; otherwise it is queued.
+
+    Raises:
+        PeerBusy: `MOST_WAITING` messages are queued in the session.
+    """
     turn_id, session, peer = state.ids.new("t"), prepared.session, prepared.peer
     payloads: list[Payload] = [*prepared.taken.payloads, prepared.message]
     if direct:
         payloads.append(TurnStarted(peer.name))
     else:
-        payloads.append(TurnQueued(len(await waiting_turns(state.store, session.id)) + 1))
+        waiting = len(await waiting_turns(state.store, session.id))
+        if waiting >= MOST_WAITING:
+            why = f"{waiting} messages are queued in session {session.id}"
+            raise PeerBusy(peer.name, why=why, hint="wait until some of them have been answered")
+        payloads.append(TurnQueued(waiting + 1))
     head = None if opens_session(command, peer) else await state.store.head(session.id)
     drafts = [Draft(payload, turn_id) for payload in payloads]
     if head is None:

@@ -194,7 +194,7 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
     session = await _change(state, principal, command.session_id, SessionState.ACTIVE)
     if command.standing:
         await make_standing(state, session, command.cwd if principal.local else None)
-    if await waiting_turns(state.store, session.id):
+    if await waiting_turns(state.store, session.id, limit=1):
         wake(state, session.id)
     return session
 

@@ -111,7 +111,7 @@ class SessionRunner:
         session = session_of(row) if row else None
         if session is None or session.state is not SessionState.ACTIVE:
             return None
-        waiting = await waiting_turns(self._state.store, self._session_id)
+        waiting = await waiting_turns(self._state.store, self._session_id, limit=1)
         return (session, waiting[0]) if waiting else None
 
     async def _run_waiting_turn(self, session: Session, row: TurnRow) -> None:

@@ -35,7 +35,7 @@ from rhetor.errors import (
     UnknownPeer,
 )
 from rhetor.hub.core.limits import Limits
-from rhetor.hub.sessions import history
+from rhetor.hub.sessions import history, send
 from rhetor.hub.sessions.sessions import counted, listed
 from rhetor.store.base import Committed, Head
 from rhetor.store.memory import MemoryStore
@@ -272,6 +272,48 @@ async def test_a_paused_session_queues_messages_until_it_is_resumed() -> None:
         assert home.driver.heard == []
         await home.execute(ResumeSession(session.id))
         assert isinstance(await home.end_of(waiting), ev.TurnCompleted)
+
+
+async def test_messages_beyond_the_limit_of_a_queue_are_rejected_until_some_have_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(send, "MOST_WAITING", 3)
+    async with house() as home:
+        session = await home.execute(StartSession("apollo"))
+        assert isinstance(session, Session)
+        await home.execute(PauseSession(session.id))
+        waiting = [await home.send(session_id=session.id, content=str(n)) for n in range(3)]
+        before = await home.store.head(session.id)
+        with pytest.raises(PeerBusy) as refused:
+            await home.send(session_id=session.id, content="3")
+        assert refused.value.data["hint"] == "wait until some of them have been answered"
+        assert await home.store.head(session.id) == before
+        await home.execute(ResumeSession(session.id))
+        for each in waiting:
+            assert isinstance(await home.end_of(each), ev.TurnCompleted)
+        last = await home.send(session_id=session.id, content="3")
+        assert isinstance(await home.end_of(last), ev.TurnCompleted)
+
+
+async def test_a_turn_starts_without_reading_all_that_wait_behind_it() -> None:
+    limits: list[int] = []
+
+    class Watched(MemoryStore):
+        async def find(self, kind: str, **how: Any) -> Any:
+            if kind == "turn":
+                limits.append(how["limit"])
+            return await super().find(kind, **how)
+
+    async with house(store=Watched(clock=lambda: 0)) as home:
+        session = await home.execute(StartSession("apollo"))
+        assert isinstance(session, Session)
+        await home.execute(PauseSession(session.id))
+        waiting = [await home.send(session_id=session.id, content=str(n)) for n in range(3)]
+        limits.clear()
+        await home.execute(ResumeSession(session.id))
+        for each in waiting:
+            assert isinstance(await home.end_of(each), ev.TurnCompleted)
+        assert set(limits) == {1}
 
 
 async def test_stop_cancels_running_and_waiting_turns_and_is_idempotent() -> None:
