@@ -190,7 +190,8 @@ class PeerBusy(RhetorError):
         self, peer: str, turn_id: str = "", why: str = "a message is queued", hint: str = hint
     ) -> None:
         why = f"with turn {turn_id}" if turn_id else f"({why})"
-        super().__init__(f"{peer} is busy {why}", peer=peer, turn_id=turn_id, hint=hint)
+        turn = {"turn_id": turn_id} if turn_id else {}
+        super().__init__(f"{peer} is busy {why}", peer=peer, hint=hint, **turn)
 
 
 class ProgramMissing(RhetorError):
