@@ -72,3 +72,10 @@ async def _report(work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> N
             outcome.set_result(result)
     finally:
         del outcome, work  # as above
+
+
+async def stop(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel the tasks, and wait until they have ended. Their results and errors are dropped."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

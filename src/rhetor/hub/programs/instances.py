@@ -27,6 +27,7 @@ from rhetor.drivers.base import RunningProgram
 from rhetor.errors import RhetorError
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
+from rhetor.hub.core.background import stop
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
 
@@ -94,9 +95,7 @@ def release(state: State) -> None:
 async def detach(state: State) -> None:
     """Stop reading all programs. They continue to run, and the next hub adopts them."""
     for instance in list(state.instances.values()):
-        for task in instance.tasks:
-            task.cancel()
-        await asyncio.gather(*instance.tasks, return_exceptions=True)
+        await stop(*instance.tasks)
         await write_late(state, instance)
         await instance.running.aclose()
     state.instances.clear()

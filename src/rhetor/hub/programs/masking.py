@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from rhetor.domain.output import Spooled
 from rhetor.domain.secrets import Secrets
+from rhetor.hub.core.background import stop
 from rhetor.hub.core.masking import MaskedOutputs
 
 HOLD_SECONDS = 1.0  # how long the beginning of a secret waits for the rest
@@ -35,5 +36,4 @@ async def masked(outputs: AsyncGenerator[Spooled, None], secrets: Secrets) -> As
             yield Spooled(last.source, last.offset, tuple(masks.settle()))
     finally:
         if upcoming is not None:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
+            await stop(upcoming)

@@ -16,6 +16,7 @@ from rhetor.domain.plan import Step
 from rhetor.domain.routing import Match
 from rhetor.domain.session import Session
 from rhetor.errors import NoCapablePeer, NotAnswered, PositionLost
+from rhetor.hub.core.background import stop
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.programs.status import running_turns
 from rhetor.hub.sessions.send import Accepted
@@ -200,9 +201,7 @@ async def _reporting(
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait((task,))
+        await stop(task)
 
 
 async def _report(caller: McpCaller, stream: str, after: Position, turn_id: str | None) -> None:
