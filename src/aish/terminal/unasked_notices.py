@@ -1,7 +1,7 @@
 """Shows above the prompt what a program prints although no message asked for it.
 
 It follows the session of the program over a connection of its own, which stays open as long as the prompt. If
-there is no hub, or if the hub sends something unexpected, the prompt works without it.
+there is no hub, or if the hub sends something unexpected, the prompt works without these notices.
 """
 
 from aish.terminal.notices import NOTICES, Notices

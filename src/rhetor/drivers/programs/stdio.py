@@ -120,7 +120,8 @@ class StdioProgram(HostedProgram):
             )
 
     async def _until_ready(self) -> AsyncGenerator[Spooled, None]:
-        """Wait until the program reads input, and yield what it prints meanwhile, which is no answer.
+        """Wait until the program reads input, and yield what it prints meanwhile. That is not part
+        of an answer.
 
         Raises:
             ProgramBlocked: it reads no input for too long.

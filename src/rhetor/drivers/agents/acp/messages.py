@@ -19,8 +19,8 @@ class Messages:
     """The messages of one conversation.
 
     An agent may use an id again, although it must not. So the text of an earlier message is held back until
-    the turn has text of its own. If it ends without any, the ids are not unique, and are ignored from then
-    on.
+    the turn has text of its own. If the turn ends without such text, the agent's ids are not unique, and
+    they are ignored from then on.
     """
 
     def __init__(self) -> None:
