@@ -2,7 +2,8 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 # Each module has a table COMMANDS with the same names.
 _MODULES = {
@@ -79,6 +80,36 @@ def take_value(left: "list[str]", *forms: str) -> str:
     if not left or left[0] == "--" or (left[0][:1] == "-" and left[0].lstrip("-")[:1].isalpha()):
         raise usage_error(*forms)
     return left.pop(0)
+
+
+def wants_json(words: "list[str]", *forms: str) -> bool:
+    """Return whether a command that lists something shall print JSON. `words`: those after the command.
+
+    Raises:
+        Failure: there are other words.
+    """
+    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
+        raise usage_error(*forms)
+    return bool(words)
+
+
+def show_list(
+    found: "Sequence[Any]",
+    heading: "tuple[str, ...]",
+    row: "Callable[[Any], tuple[str, ...]]",
+    empty: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Print what was found, as JSON or as a table with a row for each; `empty` if nothing was found."""
+    from aish.output import print_json, print_line
+
+    if as_json:
+        return print_json(found)
+    from aish.render import cleaned, table
+
+    rows = [heading, *([cleaned(cell) for cell in row(each)] for each in found)]
+    return print_line(table(rows) if found else empty)
 
 
 def usage_error(*forms: str) -> Exception:

@@ -1,8 +1,8 @@
 """`aish mcp`: the MCP servers whose tools specialists may have, and the hub as a server of an agent."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, subcommand_error, take_value, usage_error
-from aish.output import print_json, print_line
+from aish.commands import Command, show_list, subcommand_error, take_value, usage_error, wants_json
+from aish.output import print_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,20 +41,16 @@ def mcp(words: "list[str]") -> int:
 
 
 def _list(words: "list[str]") -> int:
-    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
-        raise usage_error(_FORMS[0])
+    as_json = wants_json(words, _FORMS[0])
     servers = Hub().ask("GET", _PATH)["mcp_servers"]
-    if words:
-        return print_json(servers)
-    from aish.render import cleaned, table
+    heading = ("NAME", "TRANSPORT", "COMMAND OR URL", "APPROVE", "SOURCE")
+    return show_list(servers, heading, _row, "No MCP servers", as_json=as_json)
 
-    rows = [("NAME", "TRANSPORT", "COMMAND OR URL", "APPROVE", "SOURCE")]
-    for server in servers:
-        place = server["url"] or " ".join(server["command"])
-        approve = server["approve"] if server["approve"] == "all" else ", ".join(server["approve"])
-        source = server["source"]
-        rows.append((server["name"], server["transport"], cleaned(place), cleaned(approve or "-"), source))
-    return print_line(table(rows) if servers else "No MCP servers")
+
+def _row(server: "Server") -> "tuple[str, ...]":
+    place = server["url"] or " ".join(server["command"])
+    approve = server["approve"] if server["approve"] == "all" else ", ".join(server["approve"])
+    return server["name"], server["transport"], place, approve or "-", server["source"]
 
 
 def _add(words: "list[str]") -> int:

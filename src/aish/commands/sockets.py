@@ -1,8 +1,7 @@
 """`aish sockets`: the named sockets, their readers, and their unread messages."""
 
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, Command, usage_error
-from aish.output import print_json, print_line
+from aish.commands import Command, show_list, wants_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,20 +18,15 @@ def sockets(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or the hub cannot be reached.
     """
-    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
-        raise usage_error(*_FORMS)
+    as_json = wants_json(words, *_FORMS)
     found = Hub().ask("GET", "/api/ai/socket")["sockets"]
-    return print_json(found) if words else print_line(_table(found))
+    heading = ("NAME", "PEER", "READERS", "WAITING", "HEAD")
+    return show_list(found, heading, _row, "No sockets", as_json=as_json)
 
 
-def _table(found: "list[Socket]") -> str:
-    from aish.render import cleaned, table
-
-    rows = [("NAME", "PEER", "READERS", "WAITING", "HEAD")]
-    for socket in found:
-        head = str(socket["head"] or "-")
-        rows.append((socket["socket_id"], socket["ai"], str(socket["readers"]), str(socket["waiting"]), head))
-    return table([[cleaned(cell) for cell in row] for row in rows])
+def _row(socket: "Socket") -> "tuple[str, ...]":
+    head = str(socket["head"] or "-")
+    return socket["socket_id"], socket["ai"], str(socket["readers"]), str(socket["waiting"]), head
 
 
 COMMANDS = {
