@@ -43,6 +43,49 @@ def test_a_route_can_be_defined_used_and_listed(machine: Machine) -> None:
     assert machine.run("route", "list").stdout == "review: numa → apollo → athena\n"
 
 
+def test_a_terminal_without_a_name_has_a_purpose_until_it_is_closed(machine: Machine) -> None:
+    purposes = "aish purpose json"
+    lines = ("aish purpose deploys", "aish purpose", purposes, "aish apollo hi --json")
+    shown = _in_a_terminal(machine, *lines)
+    assert shown.startswith(
+        "✓ Purpose of this terminal: deploys\nNAME           PURPOSE\nthis terminal  deploys\n"
+    )
+    assert '"prompts":["deploys"],"metadata":{"source":"purpose of the terminal"' in shown
+    # another terminal neither has this purpose nor shows it as its own
+    assert "deploys" not in _in_a_terminal(machine, "aish apollo hi --json")
+    listed = json.loads(_in_a_terminal(machine, purposes))
+    assert [entry["purpose"] for entry in listed] == ["deploys"]
+    # the next terminal with a purpose removes that of the closed one
+    listed = json.loads(_in_a_terminal(machine, "aish purpose tests >&2", purposes))
+    assert [entry["purpose"] for entry in listed] == ["tests"]
+    removed = _in_a_terminal(
+        machine, "aish purpose tests", "aish purpose ''", purposes, "ls $RHETOR_HOME/terminals"
+    )
+    assert removed.splitlines() == [
+        "✓ Purpose of this terminal: tests",
+        "✓ Removed the purpose of this terminal",
+        "[]",
+    ]
+
+
+def _in_a_terminal(machine: Machine, *lines: str) -> str:
+    """Run the lines in a session of its own, as in another terminal; return what they print."""
+    path = f"{machine.bin}:{machine.environment['PATH']}"
+    variables = {**machine.environment, **OFFLINE, "PATH": path}
+    ran = subprocess.run(
+        ["sh", "-c", "\n".join(lines)],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
 def test_two_peers_that_forward_to_each_other_stop_after_eight_messages(machine: Machine) -> None:
     assert machine.run("forward", "apollo", "athena").stdout == "✓ Forwarding apollo messages to athena\n"
     assert "is a loop" in machine.run("forward", "athena", "apollo").stderr

@@ -2,13 +2,12 @@
 
 import os
 
-from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, free_text, usage_error
-from aish.exits import Failure
-from aish.output import print_json, print_line
+from aish.commands import JSON_WORDS, Command, free_text, show_list, usage_error
+from aish.output import print_line
 from aish.turns.message import TERMINAL_NAME
 
+_THIS_TERMINAL = "this terminal"
 _FORMS = ("purpose [json]", 'purpose "text"', 'purpose NAME "text"')
 
 
@@ -16,40 +15,62 @@ def purpose(words: "list[str]") -> int:
     """List purposes, or set the purpose of a peer or of this terminal. Empty text removes a purpose.
 
     Raises:
-        Failure: the words are invalid, the name is unknown, or this terminal has no name.
+        Failure: the words are invalid, or the name is unknown.
     """
     if not words or (len(words) == 1 and words[0] in JSON_WORDS):
         return _list(as_json=bool(words))
     if len(words) == 1:
-        return _set(_own_name(), free_text(words, *_FORMS))
+        text = free_text(words, *_FORMS)
+        name = os.environ.get(TERMINAL_NAME)
+        return _set(name, text) if name else _set_unnamed(text)
     if words[0][:1] == "-":
         raise usage_error(*_FORMS)
     return _set(words[0], free_text(words[1:], *_FORMS))
 
 
-def _own_name() -> str:
-    name = os.environ.get(TERMINAL_NAME)
-    if not name:
-        hint = 'start it with aish --name NAME, or set a peer\'s purpose: aish purpose NAME "text"'
-        raise Failure(f"this terminal has no name; {hint}", exits.USAGE)
-    return name
+def _set_unnamed(text: str) -> int:
+    """Set the purpose of this terminal, which has no name. Remove those of other such terminals that were
+    closed."""
+    from aish.turns import unnamed_terminal as unnamed
+
+    hub = Hub()
+    for name in unnamed.closed():
+        _put(hub, name, "")
+        unnamed.forget(name)
+    made = _put(hub, unnamed.name(), text)
+    if made.get("purpose"):
+        unnamed.note()
+    else:
+        unnamed.forget(made["name"])
+    return _show(made, _THIS_TERMINAL)
+
+
+def _put(hub: Hub, name: str, text: str) -> "dict[str, str]":
+    made: dict[str, str] = hub.ask("PUT", f"/api/v2/purposes/{quote(name)}", {"text": text})
+    return made
 
 
 def _set(name: str, text: str) -> int:
-    made = Hub().ask("PUT", f"/api/v2/purposes/{quote(name)}", {"text": text})
+    made = _put(Hub(), name, text)
+    return _show(made, made["name"])
+
+
+def _show(made: "dict[str, str]", name: str) -> int:
     if made.get("purpose"):
-        return print_line(f"✓ Purpose of {made['name']}: {made['purpose']}")
-    return print_line(f"✓ Removed the purpose of {made['name']}")
+        return print_line(f"✓ Purpose of {name}: {made['purpose']}")
+    return print_line(f"✓ Removed the purpose of {name}")
 
 
 def _list(*, as_json: bool) -> int:
     purposes = Hub().ask("GET", "/api/v2/purposes")["purposes"]
-    if as_json:
-        return print_json(purposes)
-    from aish.render import cleaned, table
+    from aish.turns.unnamed_terminal import own_name
 
-    rows = [("NAME", "PURPOSE"), *((each["name"], cleaned(each["purpose"])) for each in purposes)]
-    return print_line(table(rows) if purposes else "No purposes")
+    shown = {own_name(): _THIS_TERMINAL}
+
+    def row(each: "dict[str, str]") -> "tuple[str, ...]":
+        return shown.get(each["name"], each["name"]), each["purpose"]
+
+    return show_list(purposes, ("NAME", "PURPOSE"), row, "No purposes", as_json=as_json)
 
 
 COMMANDS = {

@@ -8,6 +8,7 @@ import os
 from time import monotonic
 
 from aish import exits
+from aish.client.home import state_home
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
@@ -218,8 +219,17 @@ def working_folder() -> "dict[str, str]":
 
 def sender() -> "dict[str, str]":
     """Return the members of a request that identify the sender: the folder, and the terminal's name."""
-    name = os.environ.get(TERMINAL_NAME)
+    name = os.environ.get(TERMINAL_NAME) or _unnamed_terminal()
     return {**working_folder(), "from": name} if name else working_folder()
+
+
+def _unnamed_terminal() -> "str | None":
+    """Return how the hub calls this terminal if it has a purpose but no name."""
+    if not os.path.exists(f"{state_home()}/terminals/{os.getsid(0)}"):  # noqa: PTH110
+        return None
+    from aish.turns.unnamed_terminal import own_name
+
+    return own_name()
 
 
 def message_fields(options: "AnyOptions") -> "dict[str, Any]":

@@ -5,6 +5,7 @@ This module has only their values. The hub decides who may change them, and appl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from rhetor.errors import NotFound, Unprocessable
 
 ROUTE = "route:"  # the prefix of a hop that is another route
 MOST_HOPS = 100
+UNNAMED_TERMINAL = re.compile(r"tty:[0-9]{1,10}")  # cannot collide: the name of a peer has no colon
 # Commands of the shell, whose names cannot be used for a program or a terminal.
 RESERVED = frozenset(
     (

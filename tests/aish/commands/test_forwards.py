@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, plan, problem, says, spoken
+from tests.aish.scripted import ScriptedHub, Shell, answer, plan, problem, says, spoken
 
 FORWARD: dict[str, Any] = {
     "from": "apollo",
@@ -145,13 +145,6 @@ def test_purpose_sets_the_purpose_of_a_peer_or_a_named_terminal(aish: Shell, hub
     assert aish("purpose", "apollo", "reviews").out == "✓ Purpose of apollo: reviews\n"
     assert aish("purpose", "", env={"AISH_NAME": "jill"}).out == "✓ Removed the purpose of jill\n"
     assert aish("purpose").out == "NAME    PURPOSE\napollo  reviews\n"
-    nameless = aish("purpose", "text", env={"AISH_NAME": ""})
-    assert nameless == Ran(
-        2,
-        "",
-        "aish: this terminal has no name; start it with aish --name NAME, "
-        'or set a peer\'s purpose: aish purpose NAME "text"\n',
-    )
 
 
 def test_a_named_terminal_sends_its_name_with_each_message(aish: Shell, hub: ScriptedHub) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.command import Principal
 from rhetor.domain.rule_commands import ClearContext, PromoteContext, PutPurpose, StageContext
-from rhetor.domain.rules import Context, Purpose
+from rhetor.domain.rules import UNNAMED_TERMINAL, Context, Purpose
 from rhetor.errors import StateConflict, TooLarge, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import place_id, row_id, row_of
@@ -157,11 +157,14 @@ def _check(prompts: list[str], most: int) -> None:
 
 
 def resolved_name(state: State, principal: Principal, name: str) -> str:
-    """Return the full name of one of the caller's terminals, or of a peer.
+    """Return the full name of one of the caller's terminals, or of a peer. A terminal without a name is
+    called `tty:` and the id of its session, and needs no registration.
 
     Raises:
         UnknownPeer: neither a terminal of the caller nor a peer has this name.
     """
+    if UNNAMED_TERMINAL.fullmatch(name):
+        return name
     terminal = state.routing_table.terminals.get(name)
     if terminal is not None and terminal.owner == principal.subject:
         return name

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.peer import Peer
-from rhetor.domain.rules import Context
+from rhetor.domain.rules import UNNAMED_TERMINAL, Context
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.catalog.routing_table import kind_of, place_id, row_of
 from rhetor.store.base import Expect, Row
@@ -73,10 +73,12 @@ def _purposes(state: State, owner: str, peer: Peer, sender: str) -> Sequence[Con
     found: list[ContextInjected] = []
     if purpose := state.routing_table.purposes.get((owner, peer.name)):
         found.append(purpose_context(purpose.text, "purpose", purpose.at))
-    if sender in state.routing_table.terminals and (
+    is_unnamed = UNNAMED_TERMINAL.fullmatch(sender) is not None
+    if (is_unnamed or sender in state.routing_table.terminals) and (
         purpose := state.routing_table.purposes.get((owner, sender))
     ):
-        found.append(purpose_context(purpose.text, f"purpose of {sender}", purpose.at))
+        source = f"purpose of {'the terminal' if is_unnamed else sender}"
+        found.append(purpose_context(purpose.text, source, purpose.at))
     return _unless_plain(peer, found)
 
 

@@ -205,6 +205,17 @@ async def test_the_purpose_of_a_terminal_is_sent_with_each_of_its_messages() -> 
         assert heard == [[("purpose of jill", "deploys")], []]
 
 
+async def test_a_terminal_without_a_name_can_have_a_purpose() -> None:
+    async with house() as home:
+        await home.execute(PutPurpose("tty:4711", "deploys"))
+        for sender in ("tty:4711", "tty:4712"):
+            await home.end_of(await home.send(target="apollo", content="hi", from_=sender))
+        heard = [split(message)[0] for _, message in home.driver.heard]
+        assert heard == [[("purpose of the terminal", "deploys")], []]
+        with pytest.raises(UnknownPeer):
+            await home.execute(PutPurpose("tty:pts/3", "deploys"))
+
+
 async def _all_contexts(home: House) -> list[ev.Payload]:
     """The context of all messages in sessions and plans."""
     rows = [row for kind in ("session", "plan") for row in await home.store.find(kind)]
