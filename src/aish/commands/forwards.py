@@ -2,9 +2,9 @@
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, Command, show_list, usage_error, wants_json
 from aish.exits import Failure
-from aish.output import print_json, print_line, say
+from aish.output import print_line, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     Forward = dict[str, Any]
 
+PROJECT = "project:"  # how the hub calls a project among the peers
 _FORWARD = ("forward SRC DST [json] [-x]", "forward list [json]")
 _UNFORWARD = ("unforward SRC",)
 
@@ -23,9 +24,7 @@ def forward(words: "list[str]") -> int:
         Failure: the words are invalid, a peer or terminal is unknown, or the hub rejects the forward.
     """
     if not words or words[0] == "list":
-        if any(word not in JSON_WORDS for word in words[1:]):
-            raise usage_error(*_FORWARD)
-        return _list(as_json=len(words) > 1)
+        return _list(as_json=wants_json(words[1:], *_FORWARD))
     names = [word for word in words if word not in JSON_WORDS and word != "-x"]
     if len(names) != 2 or any(name[:1] == "-" for name in names):
         raise usage_error(*_FORWARD)
@@ -40,11 +39,12 @@ def forward(words: "list[str]") -> int:
             )
         raise
     _warn_of_loop(made)
+    name = made["from"].removeprefix(PROJECT)
     if made.get("from_kind") == "tool" and made["kind"] == "terminal":
         metadata = " (with tool metadata)" if body["json"] else ""
-        return print_line(f"Forwarding {made['from']} output to {made['to']} terminal{metadata}")
+        return print_line(f"Forwarding {name} output to {made['to']} terminal{metadata}")
     mode = " (JSON mode)" if body["json"] else ""
-    return print_line(f"✓ Forwarding {made['from']} messages to {made['to']}{mode}")
+    return print_line(f"✓ Forwarding {name} messages to {made['to']}{mode}")
 
 
 def unforward(words: "list[str]") -> int:
@@ -56,7 +56,9 @@ def unforward(words: "list[str]") -> int:
     if len(words) != 1 or words[0][:1] == "-":
         raise usage_error(*_UNFORWARD)
     removed = Hub().ask("DELETE", f"/api/v2/forwards/{quote(words[0])}")
-    return print_line(f"✓ Stopped forwarding {removed['from']} (was going to {removed['to']})")
+    return print_line(
+        f"✓ Stopped forwarding {removed['from'].removeprefix(PROJECT)} (was going to {removed['to']})"
+    )
 
 
 def _warn_of_loop(forward: "Forward") -> None:
@@ -67,19 +69,17 @@ def _warn_of_loop(forward: "Forward") -> None:
 
 def _list(*, as_json: bool) -> int:
     forwards = Hub().ask("GET", "/api/v2/forwards")["forwards"]
-    if as_json:
-        return print_json(forwards)
-    from aish.render import cleaned, table
+    heading = ("FROM", "TO", "MODE", "LAST FAILURE")
+    return show_list(forwards, heading, _row, "No forwards defined", as_json=as_json)
 
-    rows = [("FROM", "TO", "MODE", "LAST FAILURE")]
-    for forward in forwards:
-        failed = forward.get("failed") or {}
-        reason = f"{failed['code']}: {failed['detail']}" if failed else ""
-        if failed.get("hint"):
-            reason += f"; {failed['hint']}"
-        mode = "json" if forward.get("json") else "text"
-        rows.append((forward["from"], f"{forward['to']} ({forward['kind']})", mode, cleaned(reason)))
-    return print_line(table(rows) if forwards else "No forwards defined")
+
+def _row(forward: "Forward") -> "tuple[str, ...]":
+    failed = forward.get("failed") or {}
+    reason = f"{failed['code']}: {failed['detail']}" if failed else ""
+    if failed.get("hint"):
+        reason += f"; {failed['hint']}"
+    mode = "json" if forward.get("json") else "text"
+    return forward["from"], f"{forward['to']} ({forward['kind']})", mode, reason
 
 
 COMMANDS = {

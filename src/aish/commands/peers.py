@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     Peer = dict[str, Any]
     Status = dict[str, Any]
 
-_LIST = ("list [type greek|terminal|tool|team] [json]",)
+_LIST = ("list [type greek|terminal|project|tool|team] [json]",)
 _EXPLAIN = ("explain NAME [--screen] [--json]",)
 _WAIT = ("wait [--any|--all] PEER… [--timeout S]",)
-# The hub's kind for each word that a user types. The specialists have Greek names. No peer is a project yet,
-# so the help does not name that kind.
+# The hub's kind for each word that a user types. The specialists have Greek names.
 _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
 _SILENT = "its host process does not answer"  # the hub's evidence for such a program

@@ -1,7 +1,15 @@
 """`aish project`: folders with defaults for their sessions."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, subcommand_error, take_value, usage_error
+from aish.commands import (
+    JSON_WORDS,
+    Command,
+    show_list,
+    subcommand_error,
+    take_value,
+    usage_error,
+    wants_json,
+)
 from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
@@ -14,37 +22,48 @@ _SETTINGS = (
     "project settings NAME [--peer PEER] [--model MODEL] [--mcp NAME,…] [--allow TOOL,…] [--ask TOOL,…] "
     "[--deny TOOL,…]"
 )
-_FORMS = ("project list [json]", "project create NAME [FOLDER]", "project show NAME [json]", _SETTINGS)
+_FORWARD, _UNFORWARD = "project forward NAME [DST] [json] [-x]", "project unforward NAME"
+_FORMS = (
+    "project list [json]",
+    "project create NAME [FOLDER]",
+    "project show NAME [json]",
+    _SETTINGS,
+    _FORWARD,
+    _UNFORWARD,
+)
 _PATH = "/api/projects"
 _RULES = ("allow", "ask", "deny")
 
 
 def project(words: "list[str]") -> int:
-    """List, create or show projects, or change their settings.
+    """List, create or show projects, change their settings, or forward the answers of their sessions.
 
     Raises:
         Failure: the words are invalid, or the hub rejects the request.
     """
     action, *rest = words or ["list"]
-    actions = {"list": _list, "create": _create, "show": _show, "settings": _settings}
+    actions = {
+        "list": _list,
+        "create": _create,
+        "show": _show,
+        "settings": _settings,
+        "forward": _forward,
+        "unforward": _unforward,
+    }
     if action not in actions:
         raise subcommand_error("project", actions)
     return actions[action](rest)
 
 
 def _list(words: "list[str]") -> int:
-    if len(words) > 1 or any(word not in JSON_WORDS for word in words):
-        raise usage_error(_FORMS[0])
+    as_json = wants_json(words, _FORMS[0])
     found = Hub().ask("GET", _PATH)["projects"]
-    if words:
-        return print_json(found)
-    from aish.render import cleaned, table
+    return show_list(found, ("NAME", "FOLDER", "PEER", "SESSIONS"), _row, "No projects", as_json=as_json)
 
-    rows = [("NAME", "FOLDER", "PEER", "SESSIONS")]
-    for each in found:
-        peer = each["settings"]["default_peer"] or "-"
-        rows.append((each["name"], cleaned(each["path"]), peer, str(len(each["sessions"]))))
-    return print_line(table(rows) if found else "No projects")
+
+def _row(project: "Project") -> "tuple[str, ...]":
+    peer = project["settings"]["default_peer"] or "-"
+    return project["name"], project["path"], peer, str(len(project["sessions"]))
 
 
 def _create(words: "list[str]") -> int:
@@ -68,9 +87,8 @@ def _show(words: "list[str]") -> int:
 
     used = found["usage"]
     lines = [f"{found['name']}: {cleaned(found['path'])}", *_shown(found["settings"])]
-    lines.append(
-        f"  {used['turns']} turns, {used['input_tokens'] + used['output_tokens']} tokens, ${used['cost']}"
-    )
+    turns = f"{used['turns']} turn{'s' if used['turns'] != 1 else ''}"
+    lines.append(f"  {turns}, {used['input_tokens'] + used['output_tokens']} tokens, ${used['cost']}")
     for session in found["sessions"]:
         name = f"  {cleaned(session['name'])}" if session["name"] else ""
         lines.append(f"  {session['id']}  {session['specialist_id']}, {session['state']}{name}")
@@ -109,6 +127,39 @@ def _settings(words: "list[str]") -> int:
             raise usage_error(_SETTINGS)
     changed = Hub().ask("PUT", f"{path}/settings", settings)
     return print_line("\n".join([f"✓ Settings of {changed['name']}:", *_shown(changed["settings"])]))
+
+
+def _forward(words: "list[str]") -> int:
+    """Forward the answers of all peers in the project's sessions, by default to this terminal."""
+    from aish.commands.forwards import PROJECT, forward
+
+    names = [word for word in words if word[:1] != "-" and word not in JSON_WORDS]
+    options = [word for word in words if word not in names]
+    if not 1 <= len(names) <= 2:
+        raise usage_error(_FORWARD)
+    name, to = names[0], names[1] if len(names) > 1 else _this_terminal()
+    return forward([PROJECT + name, to, *options])
+
+
+def _this_terminal() -> str:
+    import os
+
+    from aish.exits import USAGE, Failure
+    from aish.turns.message import TERMINAL_NAME
+
+    name = os.environ.get(TERMINAL_NAME)
+    if not name:
+        hint = "start it with aish --name NAME, or name the terminal or peer"
+        raise Failure(f"this terminal has no name; {hint}: aish {_FORWARD}", USAGE)
+    return name
+
+
+def _unforward(words: "list[str]") -> int:
+    from aish.commands.forwards import PROJECT, unforward
+
+    if len(words) != 1 or words[0][:1] == "-":
+        raise usage_error(_UNFORWARD)
+    return unforward([PROJECT + words[0]])
 
 
 def _names(value: str) -> "list[str]":

@@ -96,12 +96,13 @@ class Resolver:
 
 
 def peer_names(hub: "Hub") -> frozenset[str]:
-    """Return the ids of all peers, in lower case.
+    """Return the ids of all peers that take messages, in lower case.
 
     Raises:
         Failure: the hub cannot be reached.
     """
-    return frozenset(str(peer["id"]).lower() for peer in hub.ask("GET", "/api/v2/ai")["peers"])
+    peers = hub.ask("GET", "/api/v2/ai")["peers"]
+    return frozenset(str(peer["id"]).lower() for peer in peers if peer.get("websocket_supported", True))
 
 
 def canonical_name(word: str) -> str:

@@ -6,6 +6,8 @@ from msgspec import Struct, field
 
 from .permission import Rules
 
+PROJECT = "project:"  # cannot collide: the name of a peer has no colon
+
 
 class ProjectSettings(Struct, frozen=True, gc=False):
     """Defaults of a project's sessions. `model`, `mcp_servers` and `permissions`: of the specialist, in the
@@ -26,3 +28,8 @@ class Project(Struct, frozen=True, gc=False):
     owner: str
     created_at: int
     settings: ProjectSettings = field(default_factory=ProjectSettings)
+
+    @property
+    def id(self) -> str:
+        """How the project is called among the peers: `project:site`."""
+        return PROJECT + self.name

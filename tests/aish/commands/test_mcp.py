@@ -83,6 +83,9 @@ def test_a_server_that_cannot_be_used_fails_with_the_reason(aish: Shell, hub: Sc
         ("mcp", "install"),
         ("project", "what"),
         ("project", "create"),
+        ("project", "forward"),
+        ("project", "forward", "site", "jill", "numa"),
+        ("project", "unforward"),
         ("project", "settings", "site", "--colour", "red"),
     ],
 )
@@ -112,6 +115,24 @@ def test_projects_are_created_shown_and_changed(aish: Shell, hub: ScriptedHub) -
             "permissions": {"allow": ["Read", "Glob"], "ask": [], "deny": ["Bash"]},
         }
     ]
+
+
+def test_the_answers_of_a_project_are_forwarded_to_this_terminal_or_another_place(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    made = {"from": "project:site", "from_kind": "project", "to": "jill", "kind": "terminal"}
+    hub.on("PUT /api/v2/forwards/project%3Asite", answer(made))
+    hub.on("DELETE /api/v2/forwards/project%3Asite", answer(made))
+    forwarded = aish("project", "forward", "site", "json", env={"AISH_NAME": "jill"})
+    assert forwarded.out == "✓ Forwarding site messages to jill (JSON mode)\n"
+    assert aish("project", "forward", "site", "numa", "-x").code == 0
+    assert hub.bodies("PUT /api/v2/forwards/project%3Asite") == [
+        {"to": "jill", "json": True, "execute": False},
+        {"to": "numa", "json": False, "execute": True},
+    ]
+    unnamed = aish("project", "forward", "site")
+    assert (unnamed.code, unnamed.err[:32]) == (2, "aish: this terminal has no name;")
+    assert aish("project", "unforward", "site").out == "✓ Stopped forwarding site (was going to jill)\n"
 
 
 FILES: dict[str, tuple[str, str, Any]] = {

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.project import PROJECT
 from rhetor.domain.rule_commands import PutForward, RemoveForward
 from rhetor.domain.rules import Forward, circle
 from rhetor.errors import NotFound, UnknownPeer, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import row_id, row_of
 from rhetor.hub.core.checks import require_person
+from rhetor.hub.sessions.projects import owned_project
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -24,11 +26,13 @@ KIND = "forward"
 
 
 async def put(state: State, principal: Principal, command: PutForward) -> Forward:
-    """Forward the peer's answers in all sessions of the caller, from the next answer on.
+    """Forward the peer's answers in all sessions of the caller, from the next answer on. If the source is
+    `project:<name>`, forward the answers of all peers in the sessions of that project.
 
     A forward replaces an earlier one of the same source.
 
     Raises:
+        NotFound: the caller has no such project.
         UnknownPeer: the source is not a peer, or the destination is neither a peer nor the caller's terminal.
         Unprocessable: source and destination are the same.
         Forbidden: the caller is a peer's program.
@@ -36,7 +40,7 @@ async def put(state: State, principal: Principal, command: PutForward) -> Forwar
     """
     state.require_open()
     require_person(principal)
-    source = state.peers.get(command.source).name
+    source = await _source(state, principal, command.source)
     to = _destination(state, principal, command.to)
     if to == source:
         raise Unprocessable(f"{source} cannot be forwarded to itself", peer=source)
@@ -94,6 +98,12 @@ def terminal_peer(state: State, name: str) -> Peer | None:
 async def keep(state: State, forward: Forward) -> None:
     await state.store.commit(HUB_STREAM, [], rows=[row_of(forward)])
     state.routing_table.forwards[forward.owner, forward.source] = forward
+
+
+async def _source(state: State, principal: Principal, name: str) -> str:
+    if name.startswith(PROJECT):
+        return (await owned_project(state, principal, name.removeprefix(PROJECT))).id
+    return state.peers.get(name).name
 
 
 def _destination(state: State, principal: Principal, name: str) -> str:

@@ -27,7 +27,7 @@ from rhetor.domain.peer import PeerKind
 from rhetor.domain.rules import Failed, Forward
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer
-from rhetor.hub.catalog.outbox import DELIVERY, DUE
+from rhetor.hub.catalog.outbox import DELIVERY, DUE, turn_of
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import kind_of, row_id, row_of
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row, standing_session
@@ -50,14 +50,19 @@ log = logging.getLogger(__name__)
 
 
 class Answer(Struct, frozen=True):
-    """The answer of a turn. `via`: the peers that its question had passed through; `at`: Unix time in
-    milliseconds; `cause`: the original from which it follows."""
+    """The answer of a turn. `via`: the peers that its question had passed through, and the one that answered;
+    `at`: Unix time in milliseconds; `cause`: the original from which it follows."""
 
     turn: TurnRow
     via: tuple[str, ...]
     text: str
     at: int
     cause: Cause
+
+    @property
+    def author(self) -> str:
+        """The peer that answered. For the forward of a project, this is not the forward's source."""
+        return self.turn.peer
 
     @property
     def source(self) -> dict[str, str]:
@@ -131,15 +136,15 @@ async def _deliver(state: State, delivery: Row) -> None:
 async def _show(state: State, forward: Forward, answer: Answer, delivery: Row) -> None:
     """Deliver to a terminal: commit an event to the terminal's stream, which a shell shows now or later."""
     payload = MessageForwarded(
-        forward.source,
+        answer.author,
         forward.to,
-        (*answer.via, forward.source),
+        answer.via,
         answer.text,
         timestamp(answer.at),
-        state.routing_table.purpose_of(forward.owner, forward.source),
+        state.routing_table.purpose_of(forward.owner, answer.author),
         forward.as_json,
         answer.source,
-        (_tool(state, forward.source) if forward.as_json else None) or UNSET,
+        (_tool(state, answer.author) if forward.as_json else None) or UNSET,
     )
     stream = await _terminal_stream(state, forward)
     await state.store.commit(
@@ -164,14 +169,14 @@ async def _send(state: State, forward: Forward, answer: Answer, delivery: Row, c
     to = state.peers.get(forward.to)
     session_id = None if to.program else await _session(state, forward)
     text = _as_json(state, forward, answer) if forward.as_json else answer.text
-    title = title_of(state, forward.source)
+    title = title_of(state, answer.author)
     command = SendMessage(
         relayed(title, text, to),
         to.name if session_id is None else None,
         session_id,
         execute=forward.execute,
-        from_=forward.source,
-        via=(*answer.via, forward.source),
+        from_=answer.author,
+        via=answer.via,
     )
     row = DELIVERY, delivery.id, DUE
     accepted = await send(state, Principal(forward.owner), command, fulfils=row, cause=cause)
@@ -263,7 +268,7 @@ def _is_same(one: Forward, other: Forward) -> bool:
 
 async def _answer(state: State, delivery: Row) -> Answer | None:
     """Return the answer to deliver; None if the log no longer has it."""
-    row = await state.store.get("turn", delivery.id)
+    row = await state.store.get("turn", turn_of(delivery))
     if row is None:
         return None
     turn, via = TurnRow.of(row), tuple[str, ...]()
@@ -272,7 +277,7 @@ async def _answer(state: State, delivery: Row) -> Answer | None:
         if isinstance(event.payload, MessageAccepted):
             via, cause = event.payload.via, event.payload.cause or cause
         elif isinstance(event.payload, TurnCompleted):
-            return Answer(turn, via, event.payload.text, event.at, cause)
+            return Answer(turn, (*via, turn.peer), event.payload.text, event.at, cause)
     return None
 
 
@@ -285,9 +290,9 @@ def _stream(answer: Answer | None, delivery: Row) -> str:
 
 
 def _as_json(state: State, forward: Forward, answer: Answer) -> str:
-    purpose = state.routing_table.purpose_of(forward.owner, forward.source)
-    whole = {"from": forward.source, "to": forward.to, "time": timestamp(answer.at), "purpose": purpose}
-    tool = _tool(state, forward.source)
+    purpose = state.routing_table.purpose_of(forward.owner, answer.author)
+    whole = {"from": answer.author, "to": forward.to, "time": timestamp(answer.at), "purpose": purpose}
+    tool = _tool(state, answer.author)
     return msgspec.json.encode({**whole, "message": answer.text, **({"tool": tool} if tool else {})}).decode()
 
 

@@ -19,7 +19,8 @@ from rhetor.domain.rule_commands import ChangeProject, CreateProject
 from rhetor.domain.session import Session, Voice
 from rhetor.errors import NameTaken, NotFound, StateConflict, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
-from rhetor.hub.catalog.sessions import CWD
+from rhetor.hub.catalog.sessions import CWD, session_of
+from rhetor.hub.catalog.sessions import OPEN as OPEN_STATES
 from rhetor.hub.core.checks import require_name, require_person
 from rhetor.store.base import Expect, Row
 
@@ -88,6 +89,14 @@ async def projects(state: State, principal: Principal) -> Sequence[Project]:
     """Return the caller's projects, the oldest first."""
     rows = await state.store.find(KIND, owner=principal.subject)
     return [msgspec.json.decode(row.doc, type=Project) for row in rows]
+
+
+async def open_sessions(state: State, principal: Principal) -> Sequence[Session]:
+    """Return the caller's sessions that belong to a project and have not ended, the last 10,000 at most."""
+    rows = await state.store.find(
+        "session", owner=principal.subject, state=OPEN_STATES, limit=10_000, newest=True
+    )
+    return [session for row in rows if (session := session_of(row)).project_id is not None]
 
 
 async def project_of(state: State, principal: Principal, command: StartSession) -> Project | None:

@@ -143,7 +143,7 @@ class SessionRunner:
             pending.restore(requests)
             self.current = self._turn_run(session, row, turn, pending)
             await self.current.run(instance.running.resume_turn())
-            notify_relay(self._state.routing_table, row)
+            notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:
             log.exception("resuming a turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
@@ -156,7 +156,7 @@ class SessionRunner:
         self.current = self._turn_run(session, row, turn, pending)
         try:
             await self.current.run(self._outputs(session, message, pending))
-            notify_relay(self._state.routing_table, row)
+            notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:  # its end cannot be stored; the turns that wait must run all the same
             log.exception("running a turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
@@ -235,10 +235,12 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
     """Return the `closing` of a session's turn. It commits the rows of the turn, of its peer's statistics and
     of the outbox, and ends a session that was created for this turn only."""
 
+    project = session.project_id
+
     def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
         now = state.ids.now()
         state.peer_statistics.note(row.peer, end, now)
-        rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
+        rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now, project)]
 
         async def make() -> Closing:
             session_end = await closing_if_once(state, row.stream) if session.once else Closing()

@@ -7,6 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.dialects import resources
+from rhetor.domain.peer import PeerKind
+from rhetor.domain.project import PROJECT
 from rhetor.domain.rule_commands import PutTerminal, RemoveForward, RemoveTerminal
 from rhetor.domain.rules import Forward, Terminal
 from rhetor.errors import UnknownPeer
@@ -87,6 +89,8 @@ def _forward(node: Node, forward: Forward) -> dict[str, Any]:
 
 
 def _kind_of(state: State, name: str) -> str | None:
+    if name.startswith(PROJECT):
+        return PeerKind.PROJECT
     try:
         return state.peers.get(name).kind
     except UnknownPeer:

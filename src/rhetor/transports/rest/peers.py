@@ -22,20 +22,24 @@ from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.problems import failure_of
 
+from . import unaddressed
 from .bodies import CapableQuery, EventsQuery, MessageBody
 
 
 async def list_peers(call: Caller) -> dict[str, Any]:
-    """List every peer and every team, with its status and the evidence for it. A program whose host does not
-    answer within a second is listed as stuck."""
+    """List every peer and every team, with its status and the evidence for it, and the caller's named shells
+    and projects. A program whose host does not answer within a second is listed as stuck."""
     await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
     peers = call.hub.state.peers
     teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
     counts = await sessions.counted(call.hub.state, call.who)
-    return {"peers": [await _shape(call, peer, counts) for peer in (*peers, *teams)]}
+    found = [await _shape(call, peer, counts) for peer in (*peers, *teams)]
+    return {"peers": [*found, *await unaddressed.listed(call)]}
 
 
 async def one_peer(call: Call, id: str) -> dict[str, Any]:
+    if (found := await unaddressed.one(call, id)) is not None:
+        return found
     return await shape(call, call.hub.state.peers.get(id))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rhetor.domain.event import PermissionOption
+from rhetor.domain.event import MessageForwarded, PermissionOption
 from rhetor.domain.output import Done, Permission, Text
 from rhetor.domain.tool_server import ToolServer
 from rhetor.hub.core.limits import Limits
@@ -117,6 +117,73 @@ async def test_rules_and_servers_of_a_project_apply_to_its_sessions_only(tmp_pat
         await home.seen(session, lambda payload: payload.type == "permission.asked")
         pending = (await home.ask("GET", "/api/v2/permissions")).json["permissions"]
         assert [request["session_id"] for request in pending] == [session]
+
+
+async def test_the_answers_in_a_projects_sessions_are_forwarded(tmp_path: Path) -> None:
+    async with rooted(tmp_path) as (home, root):
+        await made(home, root / "site")
+        for name in ("alice", "bob"):
+            assert (await home.ask("PUT", f"/api/v2/terminals/{name}", {})).status == 200
+        forward = await home.ask("POST", "/api/v2/forwards", {"from": "project:site", "to": "alice"})
+        assert [forward.json[name] for name in ("from", "from_kind", "to", "kind")] == [
+            "project:site",
+            "project",
+            "alice",
+            "terminal",
+        ]
+        # the forward of a peer applies besides that of the project
+        await home.ask("POST", "/api/v2/forwards", {"from": "athena", "to": "bob"})
+        await home.say("apollo", "outside")
+        for peer in ("apollo", "athena"):
+            inside = {"specialist_id": peer, "project_id": "site", "prompt": "inside"}
+            await home.ask("POST", "/api/sessions/create", inside)
+            assert await _forwarded(home, "alice", f"{peer} heard: inside") == peer
+        assert await _forwarded(home, "bob", "athena heard: inside") == "athena"
+        missing = await home.ask("POST", "/api/v2/forwards", {"from": "project:none", "to": "alice"})
+        assert (missing.status, missing.json["code"]) == (404, "not_found")
+        stopped = await home.ask("DELETE", "/api/v2/forwards/project:site")
+        assert (stopped.json["from"], stopped.json["to"]) == ("project:site", "alice")
+        alice = home.hub.state.routing_table.terminals["alice"]
+        forwarded = [p for p in await home.log(alice.stream) if isinstance(p, MessageForwarded)]
+        assert [(p.from_, p.content) for p in forwarded] == [
+            ("apollo", "apollo heard: inside"),
+            ("athena", "athena heard: inside"),
+        ]
+
+
+async def _forwarded(home: Served, terminal: str, content: str) -> str:
+    """Wait for a forwarded answer, and return the peer that it is from."""
+    stream = home.hub.state.routing_table.terminals[terminal].stream
+    seen = await home.seen(stream, lambda p: isinstance(p, MessageForwarded) and p.content == content)
+    assert isinstance(seen[-1], MessageForwarded)
+    return seen[-1].from_
+
+
+async def test_projects_and_named_shells_are_listed_with_the_peers(tmp_path: Path) -> None:
+    waits = [Text("a"), asyncio.Event(), Done()]
+    async with rooted(tmp_path, waits) as (home, root):
+        await made(home, root / "site", model="openai/gpt-x")
+        await home.ask("PUT", "/api/v2/terminals/alice", {})
+        await home.ask("POST", "/api/v2/forwards", {"from": "project:site", "to": "alice"})
+        inside = {"specialist_id": "apollo", "project_id": "site", "prompt": "inside"}
+        await home.ask("POST", "/api/sessions/create", inside)
+        peers = {each["id"]: each for each in (await home.ask("GET", "/api/v2/ai")).json["peers"]}
+        wanted = ("kind", "name", "status", "model", "sessions", "forwards", "websocket_supported")
+        project, shell = peers["project:site"], peers["alice"]
+        assert [project[name] for name in wanted] == [
+            "project",
+            "site",
+            "busy",
+            "openai/gpt-x",
+            1,
+            ["alice"],
+            False,
+        ]
+        assert [shell[name] for name in wanted[:3]] == ["terminal", "alice", "gone"]
+        assert (await home.ask("GET", "/api/v2/ai/project:site")).json == project
+        assert (await home.ask("GET", "/api/v2/ai/alice")).json == shell
+        assert (await home.ask("GET", "/api/v2/ai/project:none")).status == 404
+        assert (await home.say("alice", "hi")).json["code"] == "unknown_peer"
 
 
 async def test_a_program_runs_in_the_folder_of_its_project(tmp_path: Path) -> None:
