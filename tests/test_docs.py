@@ -13,7 +13,8 @@ from rhetor.app import TABLE
 from rhetor.coding_agents import CODING_AGENTS
 from rhetor.settings import McpServerSettings, ProviderSettings, Settings, SpecialistSettings, ToolSettings
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 
 def _keys(section: type[msgspec.Struct], path: str = "") -> list[str]:
@@ -87,6 +88,19 @@ def test_every_error_that_a_client_can_see_is_documented() -> None:
     hidden = {"internal", "turn_failed", "invalid_settings", "store_damaged"}
     missing = [k.code for k in kinds if k.code not in hidden and f"`{k.code}`" not in page]
     assert missing == []
+
+
+def test_every_package_is_described_in_the_tree_of_the_contributing_page() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = set(re.findall(r"^\| `([a-z_/]+)/` \| ", page, re.MULTILINE))
+    packages = {
+        path.parent.relative_to(ROOT / "src" / product).as_posix()
+        for product in ("aish", "rhetor")
+        for path in (ROOT / "src" / product).rglob("*/__init__.py")
+        if len(list(path.parent.glob("*.py"))) > 1
+    }
+    of_one_protocol = {package for package in packages if package.startswith("drivers/agents/")}
+    assert packages - of_one_protocol == rows
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)

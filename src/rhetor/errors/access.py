@@ -1,0 +1,50 @@
+"""Errors of authentication and authorization."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from .base import RhetorError
+
+
+class Unauthenticated(RhetorError):
+    """No valid token, cookie or code was sent, or it is no longer valid."""
+
+    code, status, rpc, close = "unauthenticated", 401, -32003, 4500
+
+
+class LoginExpired(RhetorError):
+    """The browser's login has expired; log in again."""
+
+    code, status, rpc, close = "login_expired", 401, -32003, 4001
+
+
+class Forbidden(RhetorError):
+    """The caller is authenticated, but may not do this."""
+
+    code, status, rpc, close = "forbidden", 403, -32003, 4003
+
+    @classmethod
+    def to_agents(cls, subject: str) -> Self:
+        """Return the error for a program that runs as a peer and requests what only a person may do."""
+        if subject == "agent:unidentified":
+            detail = "only a person may do this, and the hub cannot tell which process called it"
+            return cls(f"{detail}; set hub.trust_unidentified: true", subject=subject)
+        return cls("only a person may do this, not a program that runs as a peer", subject=subject)
+
+
+class Misdirected(RhetorError):
+    """The Host header names another server (RFC 9110, 15.5.20)."""
+
+    code, status, close = "misdirected", 421, 4003
+
+
+class TooManyAttempts(RhetorError):
+    """One address sent too many invalid tokens, cookies or codes; `data["retry_after"]` is in seconds."""
+
+    code, status, close = "too_many_attempts", 429, 4013
+    retryable = True
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        detail = f"too many invalid credentials (more than {limit} per minute); wait {retry_after:.0f} s"
+        super().__init__(detail, limit=limit, retry_after=retry_after)

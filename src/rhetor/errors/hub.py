@@ -1,0 +1,53 @@
+"""Errors of the hub itself: of its log, its store and its settings, and that it shuts down."""
+
+from __future__ import annotations
+
+from .base import INVALID_PARAMS, STORE_REFUSES, RhetorError
+
+
+class PositionLost(RhetorError):
+    """The reader's position is not part of the current log; `outcome` says why."""
+
+    code, status, rpc, close = "position_lost", 410, INVALID_PARAMS, 4010
+
+    def __init__(self, outcome: str, *, epoch: str, head: int, earliest: int) -> None:
+        super().__init__(
+            f"the position cannot be resumed: {outcome}",
+            outcome=outcome,
+            recovered=False,
+            epoch=epoch,
+            head=head,
+            earliest=earliest,
+        )
+
+
+class StoreRefused(RhetorError):
+    """The store rejected an append (disk full, locked, I/O error). Nothing was stored."""
+
+    code, status, rpc = "store_refused", 503, STORE_REFUSES
+    retryable = True
+    hint = "check the disk of the hub's state folder, and repeat the request"
+
+
+class StoreDamaged(RhetorError):
+    """The database file is damaged; `data` has its path and what the check found. Nothing was changed."""
+
+    code, status, rpc = "store_damaged", 503, STORE_REFUSES
+
+    def __init__(self, path: str, findings: list[str]) -> None:
+        super().__init__(f"the database {path} is damaged", path=path, findings=findings)
+
+
+class InvalidSettings(RhetorError):
+    """The configuration is invalid; `detail` names the file, the line, the key and the reason, if known."""
+
+    code, status = "invalid_settings", 422
+
+
+class ShuttingDown(RhetorError):
+    code, status, close = "shutting_down", 503, 1012
+    retryable = True
+    hint = "repeat the request in a moment"
+
+    def __init__(self) -> None:
+        super().__init__("the hub is shutting down")

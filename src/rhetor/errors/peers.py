@@ -1,0 +1,171 @@
+"""A peer or session that the request names does not exist, is busy, or does not support the request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import INVALID_PARAMS, LIMIT_REACHED, TIMED_OUT, RhetorError
+
+
+class UnknownPeer(RhetorError):
+    code, status, rpc = "unknown_peer", 404, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"no peer is called {peer!r}", peer=peer)
+
+
+class NoCapablePeer(RhetorError):
+    code, status, rpc = "no_capable_peer", 404, INVALID_PARAMS
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(f"No AI found for capability: {capability}", capability=capability)
+
+
+class UnknownTeam(UnknownPeer):
+    code = "unknown_team"
+
+    def __init__(self, team: str) -> None:
+        RhetorError.__init__(self, f"no team is called {team!r}", team=team)
+
+
+class UnknownModel(RhetorError):
+    """No provider knows the model that the caller named; `data["hint"]` names one that exists."""
+
+    code, status, rpc = "unknown_model", 422, INVALID_PARAMS
+
+
+class NotFound(RhetorError):
+    """A session, plan, turn or the like does not exist, or belongs to another caller. Callers cannot tell the
+    two cases apart."""
+
+    code, status, rpc = "not_found", 404, INVALID_PARAMS
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"there is no {kind} {id!r}", kind=kind, id=id)
+
+
+class SessionOver(RhetorError):
+    """The session was stopped or has expired. It can still be read, but accepts no messages."""
+
+    code, status, rpc = "session_over", 409, INVALID_PARAMS
+    hint = "start a new session; this one can only be read"
+
+    def __init__(self, session_id: str, state: str) -> None:
+        super().__init__(f"session {session_id} is {state}", session_id=session_id, state=state)
+
+
+class NameTaken(RhetorError):
+    code, status, rpc = "name_taken", 409, INVALID_PARAMS
+    hint = "choose another name"
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"a {kind} called {name!r} already exists", kind=kind, name=name)
+
+
+class TeamConfigured(RhetorError):
+    """The team is defined in the configuration and can be changed only there."""
+
+    code, status, rpc = "team_configured", 409, INVALID_PARAMS
+
+    def __init__(self, team: str) -> None:
+        super().__init__(f"team {team!r} is defined in the configuration; change it there", team=team)
+
+
+class ToolServerConfigured(RhetorError):
+    """The MCP server is defined in the configuration and can be changed only there."""
+
+    code, status, rpc = "tool_server_configured", 409, INVALID_PARAMS
+
+    def __init__(self, server: str) -> None:
+        super().__init__(
+            f"the MCP server {server!r} is defined in the configuration; change it there", server=server
+        )
+
+
+class TextOnly(RhetorError):
+    """Binary content was sent to a peer that accepts text only. The content was not kept."""
+
+    code, status, rpc = "text_only", 415, INVALID_PARAMS
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} accepts text only, not binary content", peer=peer)
+
+
+class PeerBusy(RhetorError):
+    """A turn is running or queued, and the caller did not want to wait; or too many messages are queued."""
+
+    code, status, rpc = "peer_busy", 409, LIMIT_REACHED
+    retryable = True
+    hint = "wait until it is idle, or send the message with if_busy: queue or interrupt"
+
+    def __init__(
+        self, peer: str, turn_id: str = "", why: str = "a message is queued", hint: str = hint
+    ) -> None:
+        why = f"with turn {turn_id}" if turn_id else f"({why})"
+        turn = {"turn_id": turn_id} if turn_id else {}
+        super().__init__(f"{peer} is busy {why}", peer=peer, hint=hint, **turn)
+
+
+class NotAnswered(RhetorError):
+    """The answer was not complete within the time that the caller wanted to wait."""
+
+    code, status, rpc = "answer_timeout", 504, TIMED_OUT
+    retryable = True
+
+    def __init__(self, peer: str, seconds: float, **data: Any) -> None:
+        super().__init__(f"{peer} has not answered within {seconds:g} s", **data)
+
+
+class ProgramMissing(RhetorError):
+    """The program is not on the PATH; `data["hint"]`: how to install it."""
+
+    code, status, rpc = "program_missing", 422, INVALID_PARAMS
+    hint = "install it, or put it on the PATH"
+
+    def __init__(self, executable: str, hint: str = "") -> None:
+        detail = f"no program {executable!r} on the PATH"
+        super().__init__(f"{detail}; {hint}" if hint else detail, executable=executable, hint=hint)
+
+
+class ProgramRefused(RhetorError):
+    """The operating system refused to start the program; `detail` says why."""
+
+    code, status, rpc = "program_refused", 422, INVALID_PARAMS
+    hint = "check that the program runs in a terminal, in the same folder"
+
+
+class TranscriptUnreadable(RhetorError):
+    """The file is not readable, or is not the transcript of a conversation."""
+
+    code, status, rpc = "transcript_unreadable", 422, INVALID_PARAMS
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be read: {reason}", path=path, reason=reason)
+
+
+class NotRunning(RhetorError):
+    code, status, rpc = "not_running", 409, INVALID_PARAMS
+    hint = "start it with aish tools launch, or wrap it again with aish ci-terminal or aish ci-tool"
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"no program is running for {peer}", peer=peer)
+
+
+class ForkUnsupported(RhetorError):
+    """The peer's program cannot continue a copy of a conversation."""
+
+    code, status, rpc = "fork_unsupported", 409, INVALID_PARAMS
+    hint = "start a new session with it"
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} cannot continue a copy of a conversation", peer=peer)
+
+
+class NoTerminal(RhetorError):
+    """Only a program in a terminal can be attached to."""
+
+    code, status, rpc = "no_terminal", 409, INVALID_PARAMS
+    hint = "send it messages; only a program that was started in a terminal can be attached to"
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"{peer} has no terminal", peer=peer)
