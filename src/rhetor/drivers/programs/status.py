@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from rhetor.drivers.programs.host.values import HostStatus
+
 if TYPE_CHECKING:
     from rhetor.drivers.programs.terminal.dialogs import Dialog
 
@@ -30,6 +32,14 @@ def ended_by_exit(code: int | None, signal: int | None) -> Evidence:
     """Return the evidence of a turn that ended because its program did."""
     detail = f"the program was ended by signal {signal}" if signal else f"the program exited with code {code}"
     return Evidence("exit", detail, code, signal)
+
+
+_READERS = {
+    "waits": "it waits for input",
+    "polls": "it takes input, but may be doing something else",
+    "shares": "it takes input, and waits for something else too",
+    "no": "it does not wait for input",
+}
 
 
 class Signs(msgspec.Struct, frozen=True):
@@ -80,3 +90,15 @@ def status(signs: Signs, *, quiet: float = 0.6, stuck_after: float = 60.0) -> St
     if signs.quiet_for is not None and signs.quiet_for < quiet:
         return Status("busy", f"wrote {signs.quiet_for:.1f} s ago")
     return Status("idle", since)
+
+
+def observations(host: HostStatus | None, marks: bool) -> list[str]:
+    """Return what is known about a running program, as texts for people. `marks`: it has marked a prompt or a
+    command."""
+    known = []
+    if host is not None:
+        known.append(f"foreground process: {host.foreground_name or '?'} (pid {host.foreground_pid})")
+        if host.reader is not None:
+            known.append(_READERS[host.reader])
+    known.append("it marks its commands" if marks else "it does not mark its commands")
+    return known

@@ -12,19 +12,10 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from rhetor.codec.patterns import InvalidPattern, pattern
-
-_PATH = re.compile(r"(?<![\w.])(~|\.{1,2})?(/[^\s:$#%>)\]]*)+|(?<=[:\s])~(?=[\s$#%>)\]])")
-_NUMBER = re.compile(r"\d+")
-# not a progress bar (`99%`, `[==>`), nor `Connecting...`
-# (`.....` alone may be progress; before further lines of input, a blank follows)
-_LIKE = re.compile(r"((?<!\d)%|(?<![=-])>|[$#»❯›λ]|^\s*\.\.\.|^\.{4,6}(?= )|^(\. ){2,}\.)\s*$")
 _ASKS = re.compile(r"\S.*[?:]\s+$")
 
 Kind: TypeAlias = Literal["choice", "yes_no", "password", "enter", "pager"]
 
-MIN_BEGINNING: Final = 4  # characters that a prompt with a note and one without must share
-MAX_NOTE: Final = 40
 MAX_MENU_LINES: Final = 24  # the last non-empty lines of the screen, in which a menu is looked for
 
 
@@ -200,45 +191,6 @@ def _is_input(line: str) -> bool:
 
 def _evidence(lines: Sequence[str], start: int) -> str:
     return "\n".join(lines[max(start, 0) :])[:400]
-
-
-def blurred(line: str) -> str:
-    """Return the line with numbers and paths, which change from prompt to prompt, replaced by placeholders,
-    and without trailing blanks."""
-    return _NUMBER.sub("0", _PATH.sub("/", line.rstrip()))
-
-
-def same_prompt(line: str, prompt: str) -> bool:
-    """Return whether the line is that prompt, perhaps with other numbers or paths in it, or one of them has a
-    note that the other lacks (`u@h ~#` and `u@h ~ [2]#` after a failure, `u@h ~/repo (main)#`)."""
-    wanted, shown = blurred(prompt), blurred(line)
-    return bool(wanted) and (shown == wanted or _has_note(shown, wanted) or _has_note(wanted, shown))
-
-
-def _has_note(line: str, prompt: str) -> bool:
-    """Return whether the line is the prompt with a note somewhere after its beginning and before its end."""
-    pairs = enumerate(zip(line, prompt, strict=False))
-    same = next((at for at, (one, other) in pairs if one != other), len(prompt))
-    end = prompt[same:]
-    fits = same >= MIN_BEGINNING and 0 < len(line) - len(prompt) <= MAX_NOTE
-    return fits and bool(end) and like_prompt(end) and line.endswith(end)
-
-
-def is_prompt(own: str, line: str) -> bool:
-    """Return whether the program's own prompt, a regular expression, matches the line.
-
-    An invalid one, which an earlier version of the hub accepted, is ignored; then the line is a prompt if it
-    looks like one.
-    """
-    try:
-        return pattern(own).found_in(line)
-    except InvalidPattern:
-        return like_prompt(line)
-
-
-def like_prompt(line: str) -> bool:
-    """Return whether the line may be the prompt of an unknown program: it is short and ends as prompts do."""
-    return len(line) <= 120 and bool(_LIKE.search(line))
 
 
 def like_question(line: str) -> bool:

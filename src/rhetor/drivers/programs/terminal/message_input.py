@@ -34,7 +34,7 @@ SETTLE_LINE, SETTLE_SCREEN = 0.03, 0.3  # seconds of silence before Enter
 
 
 class Terminal(Protocol):
-    """What `MessageInput` needs from the program that runs in the terminal."""
+    """What typing needs from the program that runs in the terminal."""
 
     peer: Peer
     link: HostLink
@@ -42,6 +42,14 @@ class Terminal(Protocol):
 
     async def drawn(self) -> Screen:
         """Return the screen after all output that was read."""
+        ...
+
+    async def await_output(self, due: float) -> None:
+        """Wait for the next output, at most until `due`, and draw it.
+
+        Raises:
+            ProgramEnded: the program has ended.
+        """
         ...
 
     def note_end(self, item: Exited | HostLost) -> Exit:

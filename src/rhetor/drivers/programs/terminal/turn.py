@@ -15,8 +15,9 @@ from rhetor.codec.ansi import Csi, Mark, Modes, Token, Tokenizer, mark_of
 from rhetor.codec.plain_text import PlainText
 from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.status import Evidence, ended_by_exit
-from rhetor.drivers.programs.terminal.dialogs import like_prompt, like_question, same_prompt
+from rhetor.drivers.programs.terminal.dialogs import like_question
 from rhetor.drivers.programs.terminal.new_text import new_lines, without_status, working
+from rhetor.drivers.programs.terminal.prompts import like_prompt, same_prompt
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.typed_echo import Typed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rhetor.drivers.programs.terminal.dialogs import same_prompt
+from rhetor.drivers.programs.terminal.prompts import same_prompt
 
 
 class Typed:

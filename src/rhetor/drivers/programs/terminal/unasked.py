@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rhetor.codec.ansi import Csi, Mark, Modes, Token, Tokenizer, mark_of
 from rhetor.codec.plain_text import PlainText
-from rhetor.drivers.programs.terminal.dialogs import like_prompt
+from rhetor.drivers.programs.terminal.prompts import like_prompt
 
 
 class Unasked:

@@ -31,18 +31,18 @@ async def evidence(home: Served, text: str) -> str:
     from rhetor.drivers.programs.terminal.turn import TerminalTurn
 
     found: list[TerminalTurn] = []
-    running = home.hub.state.instances["p"].running
-    again = running._listen_again  # type: ignore[attr-defined]
+    between = home.hub.state.instances["p"].running.between  # type: ignore[attr-defined]
+    turn_ended = between.turn_ended
 
     def noted(turn: TerminalTurn, *rest: object) -> None:
         found.append(turn)
-        again(turn, *rest)
+        turn_ended(turn, *rest)
 
-    running._listen_again = noted  # type: ignore[attr-defined]
+    between.turn_ended = noted
     try:
         await answer(home, text)
     finally:
-        running._listen_again = again  # type: ignore[attr-defined]
+        between.turn_ended = turn_ended
     ended = found[-1].ended
     assert ended is not None
     return f"{ended.kind} {ended.exit_code}"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rhetor.drivers.programs.host.values import Reader
 from rhetor.drivers.programs.status import Evidence
-from rhetor.drivers.programs.terminal.dialogs import same_prompt
 from rhetor.drivers.programs.terminal.message_input import Echo
+from rhetor.drivers.programs.terminal.prompts import same_prompt
 from rhetor.drivers.programs.terminal.screen import Screen
 from rhetor.drivers.programs.terminal.turn import TerminalTurn
 from tests.needs import needs
