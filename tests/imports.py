@@ -1,6 +1,7 @@
 """The import rule of the source tree, as data and as functions over the source of its modules.
 
-`errors` ← `domain`, `codec` ← `dialects`, `store`, `drivers`, `auth` ← `hub` ← `transports` ← `app` ← `cli`.
+`errors`, `background` ← `domain`, `codec` ← `dialects`, `store`, `drivers`, `auth` ← `hub` ← `transports` ←
+`app` ← `cli`.
 `host` is a process of its own: it imports `codec` and the standard library, and no module imports it. Inside
 `hub`, `transports`, `drivers` and `aish`, the packages form a stack too. No modules import each other in a
 circle. Imports inside functions and imports for types count everywhere.
@@ -16,7 +17,7 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 LAYERS = [
-    {"errors"},
+    {"errors", "background"},
     {"domain", "codec"},
     {"dialects", "store", "drivers", "auth"},
     {"hub"},
@@ -92,7 +93,7 @@ STACKS = {
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],
-    "rhetor.drivers": [{"base", "background"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
+    "rhetor.drivers": [{"base"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
 }
 # small and isolated: started as a file
 HOST = ["rhetor", "host"]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rhetor import background
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
-from rhetor.drivers import background
 from rhetor.drivers.model_tools.mcp_reach import ServerAccess
 from rhetor.errors import ToolServerFailed
 
@@ -124,7 +124,7 @@ class McpServer:
             await asyncio.to_thread(_load)
             async with asyncio.timeout(self._limits.start) as starting:
                 await self._serve(starting)
-        except Exception as error:  # noqa: BLE001  nothing may escape the task: turns wait for `ready`
+        except Exception as error:  # noqa: BLE001  # nothing may escape the task: turns wait for `ready`
             self._fail(error)
         finally:
             if self._check is not None:

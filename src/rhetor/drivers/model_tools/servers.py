@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from rhetor import background
 from rhetor.domain.output import ToolResult
 from rhetor.domain.tool import Tool
 from rhetor.domain.tool_server import ToolServer
@@ -89,9 +90,7 @@ class ToolServers:
             server.end()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=END_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await background.stop(*late)
 
     async def _get(self, name: str) -> McpServer:
         server = self._running.get(name)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from rhetor import background
 from rhetor.domain.output import Plain, Spooled, Text
-from rhetor.drivers import background
 
 GATHER_SECONDS = 0.020
 GATHER_CHARACTERS = 4096

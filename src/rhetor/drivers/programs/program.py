@@ -13,11 +13,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
+from rhetor import background
 from rhetor.codec.utf8 import Invalid
 from rhetor.domain.output import Done, Output, Plain, Record, Spooled, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, ProgramState, ProgramStatus
-from rhetor.drivers import background
 from rhetor.drivers.base import PastMessage, Prompt, Viewer
 from rhetor.errors import NoTerminal, ProgramEnded, TurnFailure
 

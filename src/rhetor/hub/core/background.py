@@ -63,7 +63,7 @@ class Background:
 async def _report(work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> None:
     try:
         result = await work
-    except Exception as error:
+    except Exception as error:  # the caller gets it, whatever it is
         if outcome.done():  # the caller was cancelled, so the error can only be logged
             raise
         outcome.set_exception(error)
@@ -72,10 +72,3 @@ async def _report(work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> N
             outcome.set_result(result)
     finally:
         del outcome, work  # as above
-
-
-async def stop(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel the tasks, and wait until they have ended. Their results and errors are dropped."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,12 +7,12 @@ output is lost or logged twice.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from rhetor.background import stop
 from rhetor.domain.event import (
     AgentRecord,
     OutputDelta,
@@ -27,7 +27,6 @@ from rhetor.drivers.base import RunningProgram
 from rhetor.errors import RhetorError
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
-from rhetor.hub.core.background import stop
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
 
@@ -112,8 +111,6 @@ async def _read(state: State, instance: ProgramInstance) -> None:
             async for spooled in output:
                 line = _last_line(line, spooled)
                 await _store(state, instance, spooled)
-    except asyncio.CancelledError:
-        raise
     except Exception:  # an error in a driver must not end the hub
         log.exception("reading a program's output failed", extra={"peer": instance.peer.name})
         await instance.running.end(force=True)  # otherwise it would run without supervision
@@ -159,7 +156,7 @@ async def _record_end(state: State, instance: ProgramInstance, line: str) -> Non
         rows = [instance.entry.ended(ended)]
         await commit_until_accepted(state.store, instance.entry.session_id, [*partial, Draft(end)], rows)
         await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_status_gone(name, ended))])
-    except Exception:
+    except Exception:  # the instance is removed all the same; see above
         log.exception("logging a program's end failed", extra={"peer": name})
     if state.instances.get(instance.entry.key) is instance:
         del state.instances[instance.entry.key]

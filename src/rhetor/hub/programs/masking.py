@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from rhetor.background import stop
 from rhetor.domain.output import Spooled
 from rhetor.domain.secrets import Secrets
-from rhetor.hub.core.background import stop
 from rhetor.hub.core.masking import MaskedOutputs
 
 HOLD_SECONDS = 1.0  # how long the beginning of a secret waits for the rest

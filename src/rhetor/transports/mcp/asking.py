@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from rhetor.background import stop
 from rhetor.dialects.bulk import Results
 from rhetor.dialects.lines import steps_of_line
 from rhetor.domain import command as c
@@ -16,7 +17,6 @@ from rhetor.domain.plan import Step
 from rhetor.domain.routing import Match
 from rhetor.domain.session import Session
 from rhetor.errors import NoCapablePeer, NotAnswered, PositionLost
-from rhetor.hub.core.background import stop
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.programs.status import running_turns
 from rhetor.hub.sessions.send import Accepted

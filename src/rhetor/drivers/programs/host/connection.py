@@ -86,7 +86,7 @@ class HostConnection:
             # checked before the nonce is sent, because another process may listen there now
             connection._check_peer()
             await connection.ask(frames.HELLO, frames.pack_hello(identity.nonce, hub=hub))
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             connection.close()
             raise
         return connection

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from rhetor.drivers import background
+from rhetor import background
 
 from .failures import HostLost, OutputUnreadable
 from .link import HostLink

@@ -102,7 +102,7 @@ class Hosts:
             answer = dict(frames.unpack_fields(await self._launch(asked, spec)))
             _check_started(answer, spec)
             return await self._link(host_id)
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             self._undo(host_id)
             raise
 

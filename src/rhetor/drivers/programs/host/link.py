@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Literal
 
+from rhetor import background
 from rhetor.codec import host_frames as frames
 from rhetor.codec.host_frames import FrameBroken
-from rhetor.drivers import background
 from rhetor.errors import TurnFailure
 
 from .connection import ANSWER_SECONDS, AlreadyEnded, HostConnection, answering
@@ -279,7 +279,7 @@ class HostLink:
             connection = kept.pop() if kept else await HostConnection.open(self.identity)
             try:
                 yield connection
-            except BaseException:
+            except BaseException:  # also if the caller is cancelled
                 connection.close()
                 raise
         except FrameBroken as error:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from rhetor import background
 from rhetor.domain.program import Exit
-from rhetor.drivers import background
 from rhetor.drivers.programs.host.failures import HostLost, OutputUnreadable, ProgramOver
 from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited

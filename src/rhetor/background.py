@@ -1,4 +1,7 @@
-"""Background tasks of the drivers. Each has a name and an owner, which is notified if the task fails."""
+"""Background tasks: each has a name and an owner, which is notified if the task fails.
+
+The hub has an owner for its own tasks, in `hub/core/background.py`.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ async def _run(
 ) -> None:
     try:
         await work
-    except Exception as error:
+    except Exception as error:  # an error in a driver must not end the hub
         log.exception("background task failed", extra={"task": name})
         if failed is not None:
             await failed(error)
 
 
-async def stop(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel the tasks and wait until they have ended."""
+async def stop(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel the tasks, and wait until they have ended. Their results and errors are dropped."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
