@@ -205,7 +205,7 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
         pass
     except RhetorError:
         raise
-    except Exception:
+    except Exception:  # logged here, and reported by `main`
         logging.getLogger(__name__).exception("the hub failed")
         raise
 

@@ -73,12 +73,13 @@ class Bridge:
         if self._socket is not None:
             return self._socket
         from websockets.asyncio.client import unix_connect
+        from websockets.exceptions import WebSocketException
 
         await asyncio.to_thread(_start, self._home)
         try:
             path, uri = str(self._home.socket), "ws://localhost/ws/mcp"
             self._socket = await unix_connect(path, uri, max_size=None, compression=None)
-        except Exception as error:  # whatever the library raises, there is no connection
+        except (OSError, WebSocketException) as error:
             raise NoHub(f"no hub answers on {self._home.socket}: {error}") from error
         for text in self._opening:
             self._unheard |= {_id_of(json.loads(text))} - {None}

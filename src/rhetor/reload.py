@@ -92,7 +92,7 @@ class Reloading:
             for finding in await new.access.check_models():
                 if finding.unknown and finding.keys in new.named:
                     raise self._invalid(finding.keys, finding.reason)
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             await new.aclose()
             raise
         return new

@@ -44,7 +44,7 @@ class Response:
             failure = not_rhetor(connection)
             connection.close()
             raise failure from None
-        except BaseException:
+        except BaseException:  # there is no response yet that could be closed
             connection.close()
             raise
 

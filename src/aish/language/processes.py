@@ -108,7 +108,7 @@ def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
     reads, writes = os.pipe()
     try:
         return Programs(texts, reads, stdout), writes
-    except BaseException:
+    except BaseException:  # the caller gets no descriptor that it could close
         os.close(writes)
         raise
     finally:

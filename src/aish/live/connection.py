@@ -93,7 +93,7 @@ class Connection:
         self._names.add(name)
         try:
             return await self._call(socket, method, {**params, "subscription": name})
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             self.unfollow(name)
             raise
 

@@ -58,8 +58,9 @@ class Subscription(ABC):
         self._name = self._connection.new_name()
         try:
             return await self._connection.follow(self._name, method, params, self)
-        except BaseException as error:
+        except ConnectionLost:
             self._name = ""
-            if not isinstance(error, ConnectionLost):
-                raise
             return None
+        except BaseException:  # also if the caller is cancelled
+            self._name = ""
+            raise

@@ -44,7 +44,7 @@ class PermissionNotices:
     async def _guard(self, work: "Coroutine[Any, Any, None]") -> None:
         try:
             await work
-        except Exception as error:  # noqa: BLE001  the shell continues even if the hub sends invalid data
+        except Exception as error:  # noqa: BLE001  # the shell continues even if the hub sends invalid data
             if not self._failed:
                 self._failed = True
                 self._notices.add(f"aish: permission requests are not shown at this prompt: {error}")

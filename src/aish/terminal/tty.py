@@ -66,7 +66,7 @@ class RawTerminal:
         try:
             self._guardian.report(_IS_RAW)
             termios.tcsetattr(self._keyboard, termios.TCSANOW, self._raw)
-        except BaseException:
+        except BaseException:  # a terminal must not stay raw, not even after a signal
             self._leave()
             raise
         return self

@@ -29,7 +29,7 @@ class UnaskedNotices:
     async def _guard(self) -> None:
         try:
             await self._follow()
-        except Exception as error:  # noqa: BLE001  the shell continues even if the hub sends invalid data
+        except Exception as error:  # noqa: BLE001  # the shell continues even if the hub sends invalid data
             self._notices.add(f"aish: output that comes unasked is not shown at this prompt: {error}")
 
     async def _follow(self) -> None:

@@ -291,5 +291,5 @@ async def _sweep(state: State) -> None:
         await asyncio.sleep(EXPIRY_SECONDS)
         try:
             await sessions.expire_old(state)
-        except Exception:
-            log.exception("expiry sweep failed")  # the next sweep retries
+        except Exception:  # a bug or the store; the next sweep retries
+            log.exception("expiry sweep failed")

@@ -100,7 +100,7 @@ class _File:
                 raise ValueError("not a regular file")
             if found.st_uid != os.geteuid():
                 raise ValueError("the file belongs to another user")
-        except BaseException:
+        except BaseException:  # there is no object yet that could close it
             os.close(self._descriptor)
             raise
 

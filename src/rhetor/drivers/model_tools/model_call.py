@@ -84,7 +84,7 @@ class ToolExchange:
         """As `Exchange.start`."""
         try:
             return await self.read()
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             await self.aclose()
             raise
 

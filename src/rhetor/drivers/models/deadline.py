@@ -105,7 +105,7 @@ class Deadline:
         self._begin(task)
         try:
             return await awaitable
-        except BaseException as error:
+        except BaseException as error:  # a cancellation may mean the deadline or an interruption
             if (reason := self._meant(error, task, cancelling)) is not None:
                 raise reason from None
             raise

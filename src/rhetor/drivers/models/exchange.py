@@ -89,7 +89,7 @@ class StreamedExchange:
         try:
             await self._post()
             return await self.read()
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             await self.aclose()
             raise
 

@@ -39,7 +39,7 @@ class Deliveries:
             del self._counts[next(iter(self._counts))]
         try:
             yield [Cause(cause.origin, before + each) for each in range(1, number + 1)]
-        except BaseException:
+        except BaseException:  # also if the caller is cancelled
             if cause.origin in self._counts:
                 self._counts[cause.origin] -= number
             raise

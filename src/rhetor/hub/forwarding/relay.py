@@ -82,7 +82,7 @@ async def relay(state: State) -> None:
         changed = state.routing_table.outbox_changed.next()
         try:
             found = await state.store.find(DELIVERY, state=DUE, limit=BATCH + len(given_up))
-        except Exception:
+        except Exception:  # the relay must go on, whatever the store raises
             log.exception("reading the outbox failed")
             await asyncio.sleep(RETRY_SECONDS)
             continue

@@ -131,7 +131,7 @@ class PlanRun:
                 await self._in_plan(step, message)
         except RhetorError as error:
             await self._fail(StepFailed(step.id, error.code, error.detail, error.retryable, error.data))
-        except Exception as error:
+        except Exception as error:  # an unexpected error fails only this step, and the plan ends
             log.exception("step failed", extra={"plan": self._row.id, "step": step.id})
             data = {"hint": INTERNAL_HINT}
             await self._fail(StepFailed(step.id, "internal", type(error).__name__, data=data))

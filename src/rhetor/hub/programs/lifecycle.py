@@ -318,7 +318,7 @@ async def _start(
     try:
         memory = await memory_of(state.store, key)
         running = await driver.start(peer, entry.host_id, launch, memory, lambda r: status_changed(state, r))
-    except BaseException:
+    except BaseException:  # also if the caller is cancelled
         # in the background, so that the caller gets this error even if the store rejects the commit
         dropping = until_accepted(
             lambda: state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)]), HUB_STREAM

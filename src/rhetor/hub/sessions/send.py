@@ -226,7 +226,7 @@ async def _accept(
             rows=[session_row(session), turn.row(), *taken.rows],
             drop=prepared.dropped,
         )
-    except BaseException:
+    except BaseException:  # also if the caller is cancelled
         if own_runner is not None:
             own_runner.withdraw()
         raise

@@ -124,7 +124,7 @@ class SessionRunner:
             await commit_until_accepted(store, session.id, [start], [running], expects=still_waiting)
         except StateConflict:  # it was cancelled in the meantime
             return
-        except Exception as error:
+        except Exception as error:  # whatever it is, the turn must not stay accepted
             log.exception("starting a turn failed", extra={"session": session.id, "turn": row.id})
             await self._fail(session, row, error)
         else:
@@ -144,7 +144,7 @@ class SessionRunner:
             self.current = self._turn_run(session, row, turn, pending)
             await self.current.run(instance.running.resume_turn())
             notify_relay(self._state.routing_table, row, session.project_id)
-        except Exception as error:
+        except Exception as error:  # whatever it is, the turn must not stay running
             log.exception("resuming a turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
         finally:
@@ -167,7 +167,7 @@ class SessionRunner:
         """Do the same as `_fail`. If that fails too, the turn is ended when the hub starts again."""
         try:
             await self._fail(session, row, error)
-        except Exception:
+        except Exception:  # the turns that wait must run all the same
             log.exception("failing a turn failed", extra={"session": session.id, "turn": row.id})
 
     async def _fail(self, session: Session, row: TurnRow, error: Exception) -> None:

@@ -103,13 +103,13 @@ class TurnRun:
         try:
             await self._append(ending, self._closing(end, self.turn.state))
             return end
-        except Exception as error:
+        except Exception as error:  # whatever the store raises, the turn must get an end
             log.exception("storing a turn's end failed", extra=self._log_keys)
             end = TurnFailed("internal", f"{type(error).__name__}: {error}", False, {"hint": INTERNAL_HINT})
         closing = self._closing(end, TurnState.FAILED)
         try:
             await self._append([end], closing)
-        except Exception:
+        except Exception:  # as above
             log.exception("storing a turn's output failed; only its end is stored", extra=self._log_keys)
             self._unstored.payloads.clear()
             await self._append([end], closing)
@@ -142,7 +142,7 @@ class TurnRun:
             self._task.uncancel()  # `stop` cancelled the task to end only the reading of outputs
             self._take_rest()
             return self._stopped(self.turn)
-        except Exception as error:
+        except Exception as error:  # a bug in a driver fails only its turn
             log.exception("the driver failed", extra=self._log_keys)
             self._take_rest()
             return self.turn.fail(
@@ -227,7 +227,7 @@ class TurnRun:
                         await commit_until_accepted(self._store, self._stream, own, rows, sources)
                     else:
                         await commit_end(self._store, self._stream, own, closing, rows, sources)
-                except BaseException:
+                except BaseException:  # also if the run is cancelled
                     self._unstored.put_back(waiting)
                     raise
                 self._pending.notify(rows)

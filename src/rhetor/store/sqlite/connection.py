@@ -49,7 +49,7 @@ def atomic(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[Non
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # whatever ends the block, nothing of it is committed
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

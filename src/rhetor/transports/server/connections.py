@@ -104,7 +104,7 @@ class Connections:
             await asyncio.sleep(RECHECK_SECONDS)
             try:
                 self.recheck()
-            except Exception:
+            except Exception:  # a bug must not end the checks
                 log.exception("checking the open connections failed")
 
     def _admit(self, subject: str, now: float, *, is_new: bool) -> None:

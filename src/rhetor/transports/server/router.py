@@ -161,7 +161,7 @@ class Router:
             await self._refuse(error, scope, receive, send)
         except CallerGone:
             pass  # the client is gone
-        except Exception as error:
+        except Exception as error:  # a bug must end no other request
             if scope["type"] == "websocket" or scope["state"].get("began"):
                 raise  # uvicorn logs it, and ends the connection
             log.error("request failed", exc_info=error, extra={"path": scope["path"]})
