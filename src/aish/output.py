@@ -103,8 +103,12 @@ def print_json_lines(values: "Iterable[Any]") -> int:
 class Sink:
     """Receives the text of answers and writes it to a descriptor. An answer without a final newline gets one.
 
-    If the descriptor is a terminal, the text is filtered, and dimmed if `dim` is set.
+    If the descriptor is a terminal, the text is filtered, and dimmed if `dim` is set. `peer`: whose answer it
+    is. `quotes`: it quotes what looks like a heading.
     """
+
+    peer = ""
+    quotes = False
 
     def __init__(self, descriptor: int = STDOUT, *, dim: bool = False) -> None:
         self._descriptor = descriptor
@@ -118,6 +122,10 @@ class Sink:
     @property
     def is_terminal(self) -> bool:
         return self._filter is not None
+
+    def without_heading(self) -> "Sink":
+        """Return the sink for answers that have their headings already."""
+        return self
 
     def write(self, text: str) -> None:
         """Write a piece of an answer.

@@ -16,6 +16,7 @@ from aish.output import STDOUT, Sink
 from aish.turns.input import STDIN, as_text, read_all
 from aish.turns.message import Turn, join_message, no_message
 from aish.turns.plan import PlanRun
+from aish.turns.progress import HeadedSink
 from aish.turns.steps import is_single_peer, shared_options, steps_of
 from rhetor.domain.grammar import Call, Options, Pipeline
 
@@ -28,15 +29,24 @@ if TYPE_CHECKING:
 
 
 class PipelineRun:
-    """One run of a pipeline whose words are resolved. `sessions` are the sessions of this shell, by peer."""
+    """One run of a pipeline whose words are resolved. `sessions` are the sessions of this shell, by peer.
+    `with_headings`: on a terminal, the last answer has the name of its peer above it, if the pipeline has
+    several stages."""
 
     def __init__(
-        self, hub: "Hub", pipeline: Pipeline, parts: "Sequence[Resolved]", sessions: "dict[str, str]"
+        self,
+        hub: "Hub",
+        pipeline: Pipeline,
+        parts: "Sequence[Resolved]",
+        sessions: "dict[str, str]",
+        *,
+        with_headings: bool = False,
     ) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._runs = [list(run) for _, run in groupby(parts, lambda part: isinstance(part, Peers))]
         self._sessions = sessions
+        self._with_headings = with_headings and len(parts) > 1
         self._opened: list[int] = []
 
     def run(self, read_piped: "Callable[[], str]" = str) -> int:
@@ -88,8 +98,12 @@ class PipelineRun:
                 return code
             runs = runs[2:]
         if len(runs) == 1:
-            return self._ask(runs[0], text, Sink(stdout))
+            return self._ask(runs[0], text, self._sink(stdout))
         return self._into_programs(runs[0], runs[1], text, stdout)
+
+    def _sink(self, stdout: int) -> Sink:
+        has_heading = self._with_headings and stdout == STDOUT and os.isatty(stdout)
+        return HeadedSink() if has_heading else Sink(stdout)
 
     def _run_programs(self, programs: "list[Resolved]", stdin: int) -> tuple[int, str]:
         reads, writes = os.pipe()

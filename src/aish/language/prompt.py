@@ -14,7 +14,7 @@ _PROMPT, _CONTINUATION_PROMPT = "aish> ", "> "
 def run_prompt(defaults: Options | None = None) -> int:
     """Read and run lines until `exit` or the end of the input. Ctrl-C stops the line, not the shell."""
     with open_prompt(COMMANDS) as (editor, hub):
-        shell = Shell(hub, defaults)
+        shell = Shell(hub, defaults, at_prompt=True)
         while True:
             try:
                 line = _read_line(editor)

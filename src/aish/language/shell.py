@@ -49,15 +49,21 @@ class Shell:
 
     `defaults` are the options of calls that do not set them. If `is_piped_into` is set, piped input goes to
     the first peers of a line, as with `sh -c`. Otherwise, peers get no piped input, because the lines come
-    from standard input.
+    from standard input. `at_prompt`: a person types the lines, so each answer of a pipeline has a heading.
     """
 
     def __init__(
-        self, hub: Hub | None = None, defaults: Options | None = None, *, is_piped_into: bool = False
+        self,
+        hub: Hub | None = None,
+        defaults: Options | None = None,
+        *,
+        is_piped_into: bool = False,
+        at_prompt: bool = False,
     ) -> None:
         self.hub = hub or Hub()
         self._defaults = defaults or Options()
         self._is_piped_into = is_piped_into
+        self._at_prompt = at_prompt
         self._sessions: dict[str, str] = {}
         self._code = exits.DONE
 
@@ -109,7 +115,8 @@ class Shell:
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
             return self._command(parsed.stages[0], parts[0])
         parts = [_without_command(part) for part in parts]
-        return PipelineRun(self.hub, parsed, parts, self._sessions).run(self._read_piped)
+        run = PipelineRun(self.hub, parsed, parts, self._sessions, with_headings=self._at_prompt)
+        return run.run(self._read_piped)
 
     def _command(self, stage: "Stage | Group", command: Command) -> int:
         runs_in_background = command.words[0] in _BACKGROUND_COMMANDS and find_separator(command.raw) == (

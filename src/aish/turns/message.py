@@ -117,6 +117,7 @@ class Turn:
         self._peer = peer
         self._options = options
         self._out = out or Sink(STDOUT)
+        self._out.peer = peer
         self._err = Sink(STDERR)
         self._held: list[str] = []
         self.session_id = options.session_id

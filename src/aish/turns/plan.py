@@ -136,10 +136,14 @@ class PlanRun:
         self._last = [step["id"] for step in steps if step["id"] not in needed]
         # steps with the same dependencies run at the same time
         intermediate = [tuple(step["depends_on"]) for step in steps if step["id"] in needed]
+        if len(self._last) > 1:
+            self._out = self._out.without_heading()  # each of these answers gets one
         self._progress.one_at_a_time = len(set(intermediate)) == len(intermediate)
 
     def _step_started(self, step: str, data: "dict[str, Any]") -> None:
         peer = self._peers[step] = data["peer"]
+        if step in self._last:
+            self._out.peer = peer
         if data.get("capability") and not self._options.quiet:
             say(f"Routing to {peer} (best match for {data['capability']}, {data['score']:.2f})")
         if session := data.get("session_id"):
@@ -181,7 +185,7 @@ class PlanRun:
 
     def _write_last(self, text: str) -> None:
         """Write the answer of a single last step. Piped output is never changed."""
-        if self._progress.has_headings and self._out.is_terminal:
+        if self._progress.has_headings and self._out.is_terminal and not self._out.quotes:
             from aish.headings import Quoting
 
             self._last_part = self._last_part or Quoting()

@@ -1,13 +1,40 @@
-"""What a plan shows on stderr beside its answers: the answers of earlier stages, and what peers write to
-stderr."""
+"""What is shown beside the answer of a plan: the heading above it and, on stderr, the answers of earlier
+stages and what peers write to stderr."""
 
 import os
 
-from aish.output import STDERR, Sink, write
+from aish.output import STDERR, STDOUT, Sink, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.headings import Quoting
+
+
+class HeadedSink(Sink):
+    """Writes one answer to the terminal, under the heading of its peer, and quoted. `peer` must be set before
+    the answer begins."""
+
+    quotes = True
+
+    def __init__(self) -> None:
+        super().__init__(STDOUT)
+        self._part: Quoting | None = None
+
+    def without_heading(self) -> Sink:
+        return Sink(STDOUT)
+
+    def write(self, text: str) -> None:
+        if self._part is None and text:
+            from aish.headings import Quoting
+            from aish.render import heading
+
+            self._part = Quoting()
+            super().write(f"{heading(self.peer)}\n")
+        super().write(self._part.feed(text) if self._part else text)
+
+    def end(self) -> None:
+        super().write(self._part.end() if self._part else "")
+        super().end()
 
 
 class Remarks:
