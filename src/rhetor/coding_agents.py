@@ -54,6 +54,17 @@ _GOOGLE = (
     "GOOGLE_GEMINI_BASE_URL",
 )
 
+# capabilities of these agents in the older API, for which its clients still look
+_OLDER_CLAUDE = ("code-generation", "multi-file", "project-context", "testing")
+_OLDER_CURSOR = (
+    "code-editing",
+    "ai-completion",
+    "chat-interface",
+    "terminal-integration",
+    "file-management",
+)
+_OLDER_CONTINUE = ("code-assistance", "context-aware", "multi-model", "custom-models", "embeddings")
+
 # by name, with the keys of `tools:` in config.yaml
 CODING_AGENTS: dict[str, dict[str, Any]] = {
     "claude-code": _agent(
@@ -70,7 +81,13 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
         ),
         _NPM.format("@anthropic-ai/claude-code"),
-        {"coding": 0.95, "refactoring": 0.92, "code-analysis": 0.9, "debugging": 0.9},
+        {
+            "coding": 0.95,
+            "refactoring": 0.92,
+            "code-analysis": 0.9,
+            "debugging": 0.9,
+            **dict.fromkeys(_OLDER_CLAUDE, 0.85),
+        },
         {"DISABLE_AUTOUPDATER": "1"},
     ),
     "codex": _agent(
@@ -108,7 +125,13 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         # no API keys: Continue writes an Anthropic key that it receives into its configuration
         (*_PASSED, "CONTINUE_GLOBAL_DIR", "CONTINUE_CLI_ENABLE_TELEMETRY"),
         _NPM.format("@continuedev/cli"),
-        {"coding": 0.85, "refactoring": 0.82, "code-analysis": 0.8, "streaming": False},
+        {
+            "coding": 0.85,
+            "refactoring": 0.82,
+            "code-analysis": 0.8,
+            "streaming": False,
+            **dict.fromkeys(_OLDER_CONTINUE, 0.8),
+        },
     ),
     "cursor": _agent(
         "Cursor",
@@ -117,7 +140,14 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         (),
         (*_PASSED, "CURSOR_API_KEY"),
         "see https://cursor.com/cli for how to install it",
-        {"coding": 0.9, "refactoring": 0.88, "code-analysis": 0.85, "debugging": 0.85, "streaming": False},
+        {
+            "coding": 0.9,
+            "refactoring": 0.88,
+            "code-analysis": 0.85,
+            "debugging": 0.85,
+            "streaming": False,
+            **dict.fromkeys(_OLDER_CURSOR, 0.85),
+        },
     ),
     "goose": _agent(
         "Goose",

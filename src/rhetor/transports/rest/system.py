@@ -45,7 +45,7 @@ async def capabilities(call: Call) -> dict[str, Any]:
     """Return the APIs of this hub, and the peers for each capability."""
     return {
         "version": call.node.version,
-        "doors": ["rest", "sse", "ws", "mcp"],
+        "doors": ["rest", "sse", "ws", "socketio", "mcp"],
         "features": list(FEATURES),
         "capabilities": call.hub.state.peers.capabilities(),
     }
