@@ -270,14 +270,19 @@ def _is_json(content_type: str) -> bool:
 
 def _query(kind: type[Struct], given: dict[str, str]) -> Struct:
     """Decode a query. Parameters that the type does not name are ignored. Whole numbers must be in digits."""
-    for member in msgspec.structs.fields(kind):
-        text = given.get(member.encode_name, "0")
-        if type(member.default) is int and not text.removeprefix("-").isdecimal():
-            raise typed_json.unprocessable(f"query.{member.encode_name}", "must be a whole number")
+    for name in _whole_numbers(kind):
+        if not given.get(name, "0").removeprefix("-").isdecimal():
+            raise typed_json.unprocessable(f"query.{name}", "must be a whole number")
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise typed_json.unprocessable(**typed_json.fault("query", error)) from error
+
+
+@cache  # looking at the members of a type costs as much as the rest of the routing
+def _whole_numbers(kind: type[Struct]) -> tuple[str, ...]:
+    """Return the parameters of a query that are whole numbers."""
+    return tuple(m.encode_name for m in msgspec.structs.fields(kind) if type(m.default) is int)
 
 
 async def _open(route: SocketRoute, names: dict[str, str], socket: WebSocket) -> None:
