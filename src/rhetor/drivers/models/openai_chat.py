@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,8 @@ from rhetor.drivers.models.lenient import finish_reason
 from rhetor.drivers.models.openai_repair import Repair, is_piece
 from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
 
 
 class _Delta(msgspec.Struct, frozen=True):
@@ -66,7 +68,49 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
+class _QuietDelta(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["assistant"] | None = None
+    content: Literal[""] | None = None
+    refusal: None = None
+
+
+class _QuietChoice(msgspec.Struct, forbid_unknown_fields=True):
+    index: int
+    delta: _QuietDelta
+    logprobs: None = None
+    finish_reason: Literal["stop", "length", "content_filter"] | None = None
+
+
+class _ExactDetails(msgspec.Struct, forbid_unknown_fields=True):
+    cached_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+
+
+class _ExactUsage(msgspec.Struct, forbid_unknown_fields=True):
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: _ExactDetails | None = None
+    completion_tokens_details: dict[str, _Count] | None = None
+
+
+class _QuietChunk(msgspec.Struct, forbid_unknown_fields=True):
+    """A chunk without text, exactly as the API describes it, which needs no repair: the first one, the one
+    with the finish reason, or the one with the usage."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[_QuietChoice]
+    usage: _ExactUsage | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    obfuscation: str | None = None
+
+
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decode_quiet = msgspec.json.Decoder(_QuietChunk).decode
 
 
 def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
@@ -137,6 +181,28 @@ class Completion:
         return (*rest, *usage, done)
 
     def _take_other(self, event: ServerSentEvent) -> Sequence[Output]:
+        if is_end(event):
+            self.over = True
+            return ()
+        if event.name == "message":
+            try:
+                return self._take_quiet(event, _decode_quiet(event.data))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+        return self._take_odd(event)
+
+    def _take_quiet(self, event: ServerSentEvent, chunk: _QuietChunk) -> tuple[()]:
+        choices = [choice for choice in chunk.choices if self._repair.is_answer(choice.index)]
+        for choice in choices:
+            self._answer.finish = choice.finish_reason or self._answer.finish
+        if usage := chunk.usage:
+            details = usage.prompt_tokens_details
+            cached = _Details(details.cached_tokens) if details else None
+            self._count(_Usage(usage.prompt_tokens, usage.completion_tokens, cached))
+        self._answer.see(event.data, understood=bool(choices or usage))
+        return ()
+
+    def _take_odd(self, event: ServerSentEvent) -> Sequence[Output]:
         outputs: list[Output] = []
         found = values(self._target, event, finished=self.finished)
         for value in found:
@@ -148,7 +214,7 @@ class Completion:
                 outputs += self._said(choice, choice.delta or _Delta())
             self._answer.see(event.data, understood=bool(chunk.choices or chunk.usage))
             self.over = self.over or value.get("done") is True
-        self.over = self.over or is_end(event) or (event.name == WHOLE and not is_piece(found))
+        self.over = self.over or (event.name == WHOLE and not is_piece(found))
         return outputs
 
     def _count(self, usage: _Usage) -> None:

@@ -37,25 +37,23 @@ class Repair:
     def reads(self, index: int) -> bool:
         """Return whether a choice with this index is the answer. It has a delta with content."""
         self._has_deltas = True
-        if index == self._choice:
-            return True
+        return self.is_answer(index)
+
+    def is_answer(self, index: int) -> bool:
+        """Return whether a choice with this index is the answer."""
         if self._choice is None:
             self._choice = index
         return index == self._choice
 
     def chunk(self, value: dict[str, Any]) -> dict[str, Any]:
         """Return a chunk with `choices` and `usage` of the right types."""
-        choices = [each for each in items(value.get("choices")) if self._is_read(each)]
+        given = items(value.get("choices"))
+        choices = [each for each in given if self.is_answer(as_index(each.get("index")) or 0)]
         if not choices and isinstance(value.get("message"), dict):
             # Ollama's own API
             choices = [{"message": value["message"], "finish_reason": value.get("done_reason")}]
         usage = self._usage(value, choices)
         return {**value, "choices": [self._repaired(each) for each in choices], "usage": usage}
-
-    def _is_read(self, choice: dict[str, Any]) -> bool:
-        index = as_index(choice.get("index")) or 0
-        self._choice = index if self._choice is None else self._choice
-        return index == self._choice
 
     def _repaired(self, choice: dict[str, Any]) -> dict[str, Any]:
         delta = self._delta(choice)

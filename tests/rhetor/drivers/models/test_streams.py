@@ -87,6 +87,39 @@ def test_each_variant_gives_the_same_result_byte_by_byte(variant: Variant) -> No
     assert read(variant.api, *(bytes((byte,)) for byte in variant.body)) == read(variant.api, variant.body)
 
 
+_EXACT = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "usage": None}
+_NONE = {"logprobs": None, "finish_reason": None}
+_COUNTS = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+_DETAILS = {
+    "prompt_tokens_details": {"cached_tokens": 2},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+
+
+@pytest.mark.parametrize("finish", ["stop", "length", "content_filter", "tool_calls"])
+@pytest.mark.parametrize("usage", [None, _COUNTS, {**_COUNTS, **_DETAILS}, {**_COUNTS, "total_tokens": -1}])
+def test_a_stream_as_the_api_describes_it_is_read_like_one_with_additions(
+    finish: str, usage: dict[str, Any] | None
+) -> None:
+    def events(**more: object) -> bytes:
+        said = {"role": "assistant", "content": "", "refusal": None}
+        choices = [
+            [{"index": 0, "delta": said, **_NONE}],
+            [{"index": 1, "delta": {"content": "another answer"}, **_NONE}],
+            [{"index": 0, "delta": {"content": "yes"}, **_NONE}],
+            [{"index": 1, "delta": {}, **_NONE, "finish_reason": "length"}],
+            [{"index": 0, "delta": {}, **_NONE, "finish_reason": finish}],
+        ]
+        chunks = [{**_EXACT, "choices": each, **more} for each in choices]
+        if usage is not None:
+            chunks.append({**_EXACT, "choices": [], "usage": usage, **more})
+        return b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in chunks) + DONE
+
+    texts, others, failure = read("openai", events())
+    assert (texts, others[-1], failure) == ([("answer", "yes")], Done(finish), None)
+    assert (texts, others, failure) == read("openai", events(provider="a relay"))
+
+
 # variants that the HTTP layer handles differently
 OVER_HTTP = {
     "openai: as documented",
