@@ -164,7 +164,7 @@ class Committed(Struct, frozen=True, gc=False):
     """What a commit stored: the events from `first` to `last`. Without events, `first` is `last + 1`.
 
     `replayed`: the idempotency key was used before. The positions and `result` are then those of the first
-    commit.
+    commit. `version`: of the rows that this call wrote; 0 if it wrote none.
     """
 
     epoch: str
@@ -172,6 +172,7 @@ class Committed(Struct, frozen=True, gc=False):
     last: int
     replayed: bool = False
     result: bytes = b"null"
+    version: int = 0
 
 
 class Head(Struct, frozen=True, gc=False):

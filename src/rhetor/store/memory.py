@@ -249,7 +249,7 @@ class MemoryStore:
         self.commit_stats.note(len(append.entries), 0.0)  # nothing waits
         if append.entries or append.base:
             self._wakeups.wake(append.stream)
-        return committed
+        return replace(committed, version=self._version) if append.rows else committed
 
     def _incarnation(self, append: Append) -> _Incarnation:
         present = self._streams.get(append.stream)

@@ -236,7 +236,8 @@ async def _accept(
         return await _replayed(state, committed, peer, match)
     context_sent(state, taken)
     if own_runner is not None:
-        own_runner.begin((session, turn, Received(prepared.message, taken.payloads)))
+        stored = replace(session, version=committed.version)
+        own_runner.begin((stored, turn, Received(prepared.message, taken.payloads)))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)

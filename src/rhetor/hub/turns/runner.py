@@ -241,9 +241,12 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
         now = state.ids.now()
         state.peer_statistics.note(row.peer, end, now)
         rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now, project)]
+        known: Session | None = session
 
         async def make() -> Closing:
-            session_end = await closing_if_once(state, row.stream) if session.once else Closing()
+            nonlocal known
+            session_end = await closing_if_once(state, row.stream, known) if session.once else Closing()
+            known = None  # this is called again if the session has changed since the turn began
             stats = state.peer_statistics.row(row.peer, now)
             return Closing(session_end.drafts, [*rows, stats, *session_end.rows], session_end.expects)
 
@@ -252,10 +255,12 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
     return closing
 
 
-async def closing_if_once(state: State, stream: str) -> Closing:
-    """Return what to commit to end a session that was created for one message; nothing for other streams."""
-    row = await state.store.get("session", stream)
-    session = session_of(row) if row else None
+async def closing_if_once(state: State, stream: str, known: Session | None = None) -> Closing:
+    """Return what to commit to end a session that was created for one message; nothing for other streams.
+
+    `known`: the session of the stream, if it need not be read. The commit fails if it has changed since."""
+    row = None if known else await state.store.get("session", stream)
+    session = session_of(row) if row else known
     if session is None or not session.once or not session.takes_messages:
         return Closing()
     ended = session.become(SessionState.EXPIRED)

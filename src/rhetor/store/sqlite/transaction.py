@@ -133,6 +133,8 @@ class Transaction:
             self._keys[key.scope, key.key] = key.fingerprint, committed, append.at
         if append.rows or append.drop:
             self._put_rows(append)
+        if append.rows:
+            committed = replace(committed, version=self.version)
         for source in append.sources:
             self._sources[source.source] = source.offset
         changed = records or append.base
