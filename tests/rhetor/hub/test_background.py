@@ -215,7 +215,7 @@ async def test_a_turn_ends_and_the_next_one_runs_whatever_cannot_be_stored(fault
             store.refused_payloads[TurnCompleted] = [RuntimeError("broken")]
             store.refused_payloads[TurnFailed] = [RuntimeError("broken") for _ in range(2)]
         else:
-            store.refused_payloads[OutputDelta] = [RuntimeError("broken") for _ in range(3)]
+            store.refused_payloads[OutputDelta] = [RuntimeError("broken") for _ in range(2)]
         hold.set()
         assert (await home.end_of(first)).type == "turn.failed"
         assert (await home.end_of(second)).type == "turn.completed"

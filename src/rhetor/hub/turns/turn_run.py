@@ -43,10 +43,10 @@ MakeClosing = Callable[[], Awaitable[Closing]]
 class TurnRun:
     """Commits the outputs of a peer to the log as the turn's events.
 
-    An output is committed at once if the last commit was at least `GATHER_SECONDS` ago. Otherwise, outputs
-    are gathered for at most `GATHER_SECONDS` or `GATHER_BYTES`. If `immediate` returns False, the first
-    output is gathered too. While the store rejects commits, no more output is read from the peer, and what
-    was read is kept until it is stored.
+    An output is committed at once if the last commit was at least `GATHER_SECONDS` ago, together with those
+    that have arrived by then. Otherwise, outputs are gathered for at most `GATHER_SECONDS` or `GATHER_BYTES`.
+    If `immediate` returns False, the first output is gathered too. While the store rejects commits, no more
+    output is read from the peer, and what was read is kept until it is stored.
 
     `closing` receives the turn's end and final state. `stored` is called after each commit with the spool
     offsets that it stored.
@@ -79,7 +79,7 @@ class TurnRun:
         self._is_storing = False
         self._appended_at = 0.0
         self._masked = MaskedOutputs(pending.secrets)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
         self._stopped: Callable[[Turn], tuple[Payload, ...]] | None = None
 
@@ -193,13 +193,17 @@ class TurnRun:
             return
         quiet = loop.time() - self._appended_at
         late = quiet >= GATHER_SECONDS
-        if self._buffered_bytes >= GATHER_BYTES or (late and self._immediate()):
+        at_once = late and self._immediate()
+        if self._buffered_bytes >= GATHER_BYTES or (at_once and self._pending.lock.locked()):
             self._is_storing = True
             try:
                 await self._append()
             finally:
                 self._is_storing = False
             await asyncio.sleep(0)  # let followers send this before more is read
+        elif self._timer is None and at_once:
+            # runs when the reader waits, so what has already arrived is stored in the same commit
+            self._timer = loop.call_soon(self._tick)
         elif self._timer is None:
             self._timer = loop.call_later(GATHER_SECONDS - (0.0 if late else quiet), self._tick)
 

@@ -12,7 +12,7 @@ from tests.rhetor.hub.house import House, house
 
 from rhetor.domain.command import StartSession
 from rhetor.domain.event import OutputDelta
-from rhetor.domain.output import Done, Output, Text
+from rhetor.domain.output import Done, Text
 from rhetor.domain.session import Session
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.turns.turn_run import GATHER_BYTES
@@ -40,27 +40,26 @@ async def _session(home: House) -> str:
     return session.id
 
 
-class Request(list[Output]):
-    """A script that records when more of it is read."""
-
-    def __init__(self, order: list[str]) -> None:
-        super().__init__()
-        self._order = order
-
-    def __iter__(self) -> Iterator[Output]:
-        yield Text("a")
-        self._order.append("more is read")
-        yield Done()
-
-
-async def test_followers_receive_the_first_output_before_more_is_read() -> None:
-    order: list[str] = []
-    async with house(Request(order)) as home:
+async def test_followers_receive_the_first_output_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhetor.hub.turns.turn_run.GATHER_SECONDS", 30.0)
+    more = asyncio.Event()
+    async with house([Text("a"), more, Done()]) as home:
         accepted = await home.send(session_id=await _session(home), content="hi")
-        await home.until(accepted.session_id, accepted.after, OutputDelta)
-        order.append("seen")
+        async with asyncio.timeout(10):
+            await home.until(accepted.session_id, accepted.after, OutputDelta)
+        more.set()
         await home.end_of(accepted)
-    assert order == ["seen", "more is read"]
+
+
+async def test_what_has_arrived_of_an_answer_is_one_commit() -> None:
+    store = CountingStore()
+    async with house([Text("a"), Text("b"), Done()], store=store) as home:
+        session = await _session(home)
+        store.commits.clear()
+        with home.hub.state.presence.reader(session):
+            await _ended(home, session)
+        assert OutputDelta("ab") in await home.log(session)
+    assert store.commits == [START, ["output.delta", "turn.completed"]]
 
 
 START = ["message.accepted", "turn.started"]
@@ -77,14 +76,14 @@ START = ["message.accepted", "turn.started"]
 async def test_a_short_answer_is_one_commit_if_all_readers_wait_for_its_end(
     others: int, commits: list[list[str]]
 ) -> None:
-    store = CountingStore()
-    async with house([Text("a"), Done()], store=store) as home:
+    store, pause = CountingStore(), asyncio.Event()
+    async with house([Text("a"), pause, Done()], store=store) as home:
         session = await _session(home)
         store.commits.clear()
         with _waiting_for_the_end(home, session), ExitStack() as reading:
             for _ in range(others):
                 reading.enter_context(home.hub.state.presence.reader(session))
-            await _ended(home, session)
+            await _ended(home, session, pause)
     assert store.commits == commits
 
 
@@ -110,9 +109,14 @@ async def test_gathered_output_is_logged_before_its_turn_ends() -> None:
     assert [event.payload for event in events][-1] == OutputDelta("a", "answer")
 
 
-async def _ended(home: House, session: str) -> None:
-    """Run a turn without a reader. `home.end_of` would count as one."""
+async def _ended(home: House, session: str, pause: asyncio.Event | None = None) -> None:
+    """Run a turn without a reader. `home.end_of` would count as one. The peer waits at `pause` for
+    some turns of the event loop."""
     accepted = await home.send(session_id=session, content="hi")
+    if pause is not None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        pause.set()
     await turn_end(home.store, session, accepted.turn_id, accepted.after)
 
 
