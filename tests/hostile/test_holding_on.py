@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -104,6 +105,16 @@ async def test_garbage_after_the_request_does_not_end_its_stream(tmp_path: Path)
             for number in range(3):
                 await home.hub.state.store.commit(session, [Draft(OutputDelta(f"text {number}"), "t_1")])
                 await reader.readuntil(b"text %d" % number)
+
+
+async def test_a_short_response_arrives_in_one_piece(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        with socket.create_connection(("127.0.0.1", home.port), 10) as client:
+            for method, end in ((b"GET", b"}"), (b"HEAD", b"\r\n\r\n")) * 20:
+                client.sendall(head(home, method, b"/api/v2/ai/apollo") + AUTHORIZED + b"\r\n")
+                read = await asyncio.to_thread(client.recv, 64 << 10)  # waits while the server writes
+                assert read.startswith(b"HTTP/1.1 200 ")
+                assert read.endswith(end)
 
 
 async def test_a_connection_stays_open_if_the_body_was_read(tmp_path: Path) -> None:

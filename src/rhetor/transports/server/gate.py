@@ -305,8 +305,9 @@ def _counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
 
     async def counted(message: Message) -> None:
         if "began" not in state:
-            server.answering(scope)
-        state["began"] = True
+            state["began"] = True
+            has_length = any(name == b"content-length" for name, _ in message["headers"])
+            server.answering(scope, in_pieces=not has_length)
         if body := message.get("body"):
             state["traffic"].sent += len(body)
         await send(message)

@@ -46,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._parting: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._response: _ResponseTransport | None = None
         self.on_lost: Callable[[], None] | None = None
         self.is_connected = True
         self.writer = TransportWriter(
@@ -123,16 +124,20 @@ class BoundedProtocol(HttpToolsProtocol):
         """Drop what would otherwise stay in memory until the next garbage collection, because it refers to
         this connection and the connection to it."""
         self.writer.end()
+        self._response = None
         self.pipeline.clear()
         if self.cycle is not None:
             cycle: Any = self.cycle
             cycle.transport, cycle.body = self.transport, bytearray()
 
-    def answering(self, scope: Any) -> None:
-        """Prepare for the response to a request. If its body was not read to the end, the connection is
-        closed after the response."""
-        if self.cycle.scope is scope and self.cycle.more_body:
-            self._end_after_response(in_one=True)  # it is no stream: those begin after the body was read
+    def answering(self, scope: Any, *, in_pieces: bool = False) -> None:
+        """Prepare for the response to a request. Its head is written together with its body, unless it is
+        sent `in_pieces`. If the body of the request was not read to the end, the connection is closed after
+        the response."""
+        if self.cycle.scope is scope:
+            self._response = self._response_transport(in_pieces=in_pieces)
+            if self.cycle.more_body:
+                self._end_after_response()
 
     def linger(self) -> None:
         """Close the connection after what was written, and read until the client has closed it too, for a
@@ -146,6 +151,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(LINGER_SECONDS, self._close)
 
     def on_response_complete(self) -> None:
+        if self._response is not None:
+            self._response.flush()  # the head of a response without a body
+            self._response = None
         super().on_response_complete()
         if self.pipeline and len(self.pipeline) >= MOST_PIPELINED // 2:
             self.flow.pause_reading()  # until fewer requests wait
@@ -197,14 +205,21 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.cycle.more_body:  # the response to an incomplete request has begun, and cannot be replaced
             self.transport.close()
         else:
-            self._end_after_response(
-                in_one=False
-            )  # the earlier request is complete, and gets the last response
+            # the earlier request is complete, and gets the last response
+            self._end_after_response()
 
-    def _end_after_response(self, *, in_one: bool) -> None:
+    def _end_after_response(self) -> None:
         """Close the connection after the response to the request that was read last."""
+        self.cycle.keep_alive = False
+        self._response_transport(in_pieces=True).lingers = True
+
+    def _response_transport(self, *, in_pieces: bool) -> _ResponseTransport:
+        """Return the transport of the response to the request that was read last."""
         cycle: Any = self.cycle
-        cycle.keep_alive, cycle.transport = False, _Lingering(self, in_one=in_one)
+        if not isinstance(cycle.transport, _ResponseTransport):
+            cycle.transport = _ResponseTransport(self, in_pieces=in_pieces)
+        response: _ResponseTransport = cycle.transport
+        return response
 
     def _answering(self) -> bool:
         """Return whether a response is being sent, or is about to be."""
@@ -277,26 +292,37 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-class _Lingering:
-    """The transport of a response after which the client may still send: its `close` lingers. `in_one`: the
-    head is written together with the body, so that a client that reads once sees all of the response."""
+class _ResponseTransport:
+    """The transport of one response. Unless it is sent `in_pieces`, its head is written together with its
+    body: that saves a system call, and a client that reads once sees all of a short response. `lingers`: the
+    client may still send after the response."""
 
-    def __init__(self, protocol: BoundedProtocol, *, in_one: bool) -> None:
+    def __init__(self, protocol: BoundedProtocol, *, in_pieces: bool) -> None:
+        self.lingers = False
         self._protocol = protocol
-        self._head: bytes | None = None if in_one else b""
+        self._head: bytes | None = b"" if in_pieces else None
         self.is_closing = protocol.transport.is_closing
 
     def write(self, data: bytes) -> None:
         if self._head is None:
             self._head = data
+        elif self._head:
+            head, self._head = self._head, b""
+            self._protocol.transport.writelines((head, data))
         else:
-            self._protocol.transport.write(self._head + data)
-            self._head = b""
+            self._protocol.transport.write(data)
+
+    def flush(self) -> None:
+        """Write the head of a response that has no body."""
+        if self._head:
+            self.write(b"")
 
     def close(self) -> None:
-        if self._head:
-            self._protocol.transport.write(self._head)
-        self._protocol.linger()
+        self.flush()
+        if self.lingers:
+            self._protocol.linger()
+        else:
+            self._protocol.transport.close()
 
 
 def _answer(error: RhetorError) -> bytes:
