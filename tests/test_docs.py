@@ -90,6 +90,20 @@ def test_every_error_that_a_client_can_see_is_documented() -> None:
     assert missing == []
 
 
+def test_no_file_has_the_markers_of_a_merge_conflict() -> None:
+    texts = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "src").rglob("*.*")]
+    marker = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
+    assert [path for path in texts if path.is_file() and marker.search(path.read_bytes())] == []
+
+
+def test_the_limits_on_the_security_page_are_the_defaults() -> None:
+    text, limits = (DOCS / "topics" / "security.md").read_text(), Settings().limits
+    shown = re.search(r"open ([\d,]+) WebSockets .*?have ([\d,]+) open .*?send\s+(\d+)\s", text, re.DOTALL)
+    assert shown is not None
+    named = limits.connections_per_minute, limits.connections_at_once, limits.messages_per_second
+    assert tuple(int(number.replace(",", "")) for number in shown.groups()) == named
+
+
 def test_every_package_is_described_in_the_tree_of_the_contributing_page() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     rows = set(re.findall(r"^\| `([a-z_/]+)/` \| ", page, re.MULTILINE))
