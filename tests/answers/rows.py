@@ -121,7 +121,7 @@ ROWS = (
         ),
         ("psql", "postgres", "initdb"),
         servers.database_server,
-        note="connected to a PostgreSQL of the test's own",
+        note="connected to a PostgreSQL server that the test starts",
     ),
     Row(
         "bc",
@@ -156,7 +156,7 @@ ROWS = (
         _SHELL,
         ("ssh", "sshd", "ssh-keygen"),
         servers.ssh_server,
-        note="leads to a bash, through an sshd of the test's own",
+        note="runs `bash`, through an sshd that the test starts",
     ),
     Row(
         "less",
@@ -200,7 +200,7 @@ ROWS = (
         ),
         ("htop",),
         folders.files_of_processes,
-        note="takes keys: `l` lists the open files of a process; the silent message is Enter alone",
+        note="reads keys: `l` lists the open files of a process; the silent message is Enter alone",
     ),
     Row(
         "a REPL like Go's",
@@ -228,7 +228,7 @@ ROWS = (
         ),
         ("git",),
         folders.repository,
-        note="asks a question, which messages do not answer; the slow one has a diff filter that takes 3 s",
+        note="asks a question, which no message answers; the slow one runs with a diff filter that takes 3 s",
         often=True,
     ),
     Row(

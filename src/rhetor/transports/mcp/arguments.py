@@ -68,7 +68,7 @@ class RunLine(Arguments, frozen=True):
 
 class CreateSession(Arguments, frozen=True):
     peer: PeerName
-    name: Annotated[str, _named("A name for the session, by which you can find it again.")] | None = None
+    name: Annotated[str, _named("A name by which you can find the session again.")] | None = None
     context_window: (
         Annotated[int, Meta(ge=0, le=10_000, description="How many earlier messages the peer receives.")]
         | None

@@ -59,7 +59,7 @@ def _answer(accepted: Accepted, end: ev.TurnEnd, said: str) -> Outcome:
 
 
 async def send_message(caller: McpCaller, given: SendToPeer) -> Outcome:
-    """Send a message, and return when it is accepted; with `timeout`, wait so long for the answer.
+    """Send a message, and return when it is accepted, or, with `timeout`, wait that many seconds for the answer.
 
     A message to a model opens a session that is kept, in which the answer can be read and the conversation
     can be continued.
@@ -147,8 +147,8 @@ async def _planned(caller: McpCaller, steps: tuple[Step, ...], input: str) -> Ou
         async with _reporting(caller, planned.plan_id, planned.after):
             results, status, last = await _results(caller, planned)
     except asyncio.CancelledError:
-        stop = caller.execute(c.StopPlan(planned.plan_id))
-        caller.hub.state.background.start(stop, f"stop {planned.plan_id}")
+        stopping = caller.execute(c.StopPlan(planned.plan_id))
+        caller.hub.state.background.start(stopping, f"stop {planned.plan_id}")
         raise
     data = {"plan_id": planned.plan_id, "status": status, "results": results}
     return Outcome(_text(caller, results, last), data, is_error=status != "completed")
@@ -218,7 +218,7 @@ def _told(event: ev.Event) -> str:
         case ev.OutputDelta(text, "answer"):
             return text
         case ev.TurnQueued(position):
-            return f"queued as number {position}\n"
+            return f"queued at position {position}\n"
         case ev.StepStarted(peer=peer) | ev.TurnStarted(peer=peer):
             return f"{peer} is working\n"
         case ev.ToolCalled(name=name):

@@ -71,7 +71,7 @@ async def list_sessions(caller: McpCaller, given: Nothing) -> Outcome:
 
 
 async def create_session(caller: McpCaller, given: CreateSession) -> Outcome:
-    """Open a session with a peer. Its peer remembers the last messages of it."""
+    """Open a session with a peer, which remembers the last messages of the session."""
     session: Session = await caller.execute(c.StartSession(given.peer, given.context_window, given.name))
     data = await sessions.described(caller.node, session)
     return Outcome(f"session {session.id} with {session.peer}", data)

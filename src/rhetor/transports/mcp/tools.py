@@ -1,4 +1,4 @@
-"""The table of tools: their names, what a model is told of them, and their functions."""
+"""The table of tools: their names, their descriptions for models, and their functions."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TOOLS = (
          "programs and teams), each with its kind, status and capabilities.",
          a.Nothing, looking.list_peers, changes=False),
     Tool("ask_peer", "Ask a peer", "Send a message to a peer and wait for its whole answer. Without "
-         "session_id, the peer knows nothing of earlier messages. Cancel the call to stop the answer.",
+         "session_id, a model does not see earlier messages. Cancel the call to stop the answer.",
          a.AskPeer, asking.ask_peer),
     Tool("send_message", "Send a message", "Send a message to a peer without waiting for the answer. Read it "
-         "later with read_events. With timeout, wait so long for the answer.",
+         "later with read_events. With timeout, wait up to that many seconds for the answer.",
          a.SendToPeer, asking.send_message),
     Tool("run_line", "Run a line", "Run a line of the aish grammar: `a \"text\" | b \"text\"` passes the "
          "answer of a on to b, `a,b << text` asks several peers at once. Waits for the last answers.",
@@ -50,8 +50,8 @@ TOOLS = (
          a.ReadEvents, looking.read_events, changes=False),
     Tool("find_capability", "Find peers by capability", "List the peers that have a capability, best first.",
          a.FindCapability, looking.find_capability, changes=False),
-    Tool("assign_task", "Assign a task", "Give a task to the peer that has all required capabilities, in a "
-         "session of its own, without waiting. Read the answer with read_events.",
+    Tool("assign_task", "Assign a task", "Give a task to the best peer that has all required capabilities, "
+         "in a new session, without waiting. Read the answer with read_events.",
          a.AssignTask, asking.assign_task),
     Tool("team_chat", "Ask a team", "Send a message to all members of a team, or to all specialists, and "
          "wait for all answers.",
