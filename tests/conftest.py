@@ -37,7 +37,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _home_of_the_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Give each worker a new, empty HOME, because shells and editors read and write files in it."""
+    """Give each worker a new, empty HOME, because shells and editors read and write files in it, and a folder
+    for the sockets of hubs whose own folders have long paths."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
         yield

@@ -21,6 +21,7 @@ from rhetor.drivers.programs.host.folder import HostFolder, kill
 
 BIN = Path(sys.executable).parent
 CREDENTIALS = Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+_KEPT = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR")
 SECONDS = 60.0  # a limit for hanging processes, which a busy machine does not reach
 
 
@@ -30,7 +31,7 @@ class Machine:
     def __init__(self, folder: Path, bin: Path = BIN) -> None:
         self.folder = folder
         self.bin = bin
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        kept = {name: value for name, value in os.environ.items() if name in _KEPT}
         # the person who runs the tests may be logged in with a coding agent, which must not be called
         self.environment = {**kept, "RHETOR_HOME": str(folder), "RHETOR_MODELS__AGENTS": "[]"}
 
