@@ -119,7 +119,7 @@ BUILT_IN: dict[str, Specialist] = {
         ("requirements", "goals"),
     ),
     "hephaestus": Specialist(
-        "engineer of interfaces and builds",
+        "engineer for interfaces and builds",
         _voice("hephaestus", "an engineer", "You write code that runs: user interfaces, builds, tests."),
         {"code-generation": 0.93, "user-interface": 0.90, "testing": 0.85, "refactoring": 0.85},
         ("code-generation", "user-interface", "testing", "refactoring"),

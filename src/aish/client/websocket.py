@@ -123,7 +123,7 @@ class WebSocket:
         self._unsent += frame(kind, payload, os.urandom(4))
         self.flush()
         if len(self._unsent) > _MAX_UNSENT_BYTES and self._closed is None:
-            self._end(Closed(ABNORMAL, "the hub accepts no data"))
+            self._end(Closed(ABNORMAL, "the hub does not accept more data"))
 
     def _receive(self) -> bytes | None:
         """Return the bytes that have arrived; None if there are none, empty at the end of the connection."""

@@ -101,7 +101,7 @@ def show_list(
     *,
     as_json: bool,
 ) -> int:
-    """Print what was found, as JSON or as a table with a row for each; `empty` if nothing was found."""
+    """Print the `found` items as JSON, or as a table with a row for each, or `empty` if there are none."""
     from aish.output import print_json, print_line
 
     if as_json:

@@ -1,4 +1,4 @@
-"""Enters the hub as an MCP server into an agent's own configuration, and removes it again.
+"""Adds the hub as an MCP server to an agent's own configuration, and removes it again.
 
 Everything else in such a file stays as it is. A file that this module cannot read is not changed.
 """
@@ -69,7 +69,7 @@ def _agent(agent: str) -> "tuple[str, Edit, Edit]":
         "cursor": (os.path.join(home, ".cursor/mcp.json"), servers),
     }
     if agent not in known:
-        raise Failure(f"unknown agent {agent!r}; known are {', '.join(known)}", exits.USAGE)
+        raise Failure(f"unknown agent {agent!r}; choose from: {', '.join(known)}", exits.USAGE)
     path, (add, remove) = known[agent]
     return os.path.realpath(path), add, remove
 

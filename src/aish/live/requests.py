@@ -127,5 +127,5 @@ def _read(content: bytes, kind: str) -> Any:
     if kind == _JSON or kind.endswith("+json"):
         return msgspec.json.decode(content) if content else None
     if kind == "text/html":
-        raise ValueError("not an answer of the hub")
+        raise ValueError("not a response from the hub")
     return content.decode() if kind.startswith("text/") else content

@@ -42,7 +42,7 @@ class Session:
     ) -> Turn:
         """Send a message. When this returns, the message is in the log, and its turn is running or queued.
 
-        Content that is sent again with the same `command_id` is the same message. If you give none, the
+        Content that is sent again with the same `command_id` is the same message. If you pass none, the
         client creates one, so a message is not sent twice if the connection breaks.
 
         Raises:

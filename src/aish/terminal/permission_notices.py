@@ -1,7 +1,7 @@
 """Provides a prompt with notices of permission requests, and with the names of the peers.
 
-They arrive over one connection to the hub, which stays open as long as the prompt. It never starts a hub. If
-there is no hub, or if the hub sends something unexpected, the prompt works without them.
+They arrive over one connection to the hub, which stays open as long as the prompt is shown. It never starts a
+hub. If there is no hub, or if the hub sends something unexpected, the prompt works without them.
 """
 
 import asyncio

@@ -92,7 +92,7 @@ def _decode_part(part: str) -> Packet:
     try:
         return Packet(PacketType.MESSAGE, binascii.a2b_base64(part[1:], strict_mode=True))
     except ValueError as error:
-        raise Malformed("a binary packet must be `b` and base64") from error
+        raise Malformed("a binary packet must be `b`, followed by base64") from error
 
 
 def message(data: str | bytes) -> bytes:

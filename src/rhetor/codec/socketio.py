@@ -141,7 +141,7 @@ def _decode(text: str) -> tuple[Packet, int]:
         raise Malformed(f"the name of a namespace has more than {MOST_NAMESPACE} characters")
     is_binary = kind in _BINARY
     if (head[2] is not None) != is_binary or (head[4] is not None and kind not in _MAY_HAVE_ID):
-        raise Malformed("the packet has a number that its type does not have, or lacks one")
+        raise Malformed("the packet has a number that its type must not have, or lacks a required one")
     count = int(head[2] or 0)
     if count > MOST_ATTACHMENTS:
         raise TooLarge("the number of attachments", MOST_ATTACHMENTS)

@@ -70,4 +70,8 @@ class Exit(Struct, frozen=True, gc=False):
         """A description of how the program ended."""
         if self.lost is not None:
             return self.lost
-        return f"it exited with {self.exit_code}" if self.signal is None else f"signal {self.signal} ended it"
+        return (
+            f"it exited with {self.exit_code}"
+            if self.signal is None
+            else f"it was ended by signal {self.signal}"
+        )

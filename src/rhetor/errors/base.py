@@ -8,7 +8,7 @@ from typing import Any
 INVALID_REQUEST, INVALID_PARAMS, INTERNAL = -32600, -32602, -32603
 PROVIDER_FAILED, TIMED_OUT, LIMIT_REACHED, STORE_REFUSES = -32001, -32002, -32003, -32010
 
-INTERNAL_HINT = "it is an error of the hub; hub.log has the details"
+INTERNAL_HINT = "this is an error in the hub; hub.log has the details"
 _LINE_END = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 
 

@@ -32,7 +32,7 @@ async def load(state: State) -> None:
     known = {*state.tool_servers.configured, *state.tool_servers.added}
     for peer in state.peers:
         for name in sorted({*peer.mcp_servers} - known):
-            log.warning("MCP server not known", extra={"server": name, "peer": peer.name})
+            log.warning("unknown MCP server", extra={"server": name, "peer": peer.name})
 
 
 async def add(state: State, principal: Principal, command: AddToolServer) -> ToolServer:

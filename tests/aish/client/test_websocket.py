@@ -326,7 +326,7 @@ def test_a_hub_that_accepts_no_data_does_not_fill_the_memory(hub: ScriptedHub, h
         opened.send(bytes(65536))
     closed = end_of(opened)
     over.set()
-    assert (closed.code, closed.reason) == (ABNORMAL, "the hub accepts no data")
+    assert (closed.code, closed.reason) == (ABNORMAL, "the hub does not accept more data")
 
 
 def test_an_unsolicited_pong_is_ignored(hub: ScriptedHub, home: Path) -> None:

@@ -103,7 +103,7 @@ def empty(target: Target, reason: str, unknown: str, *, has_calls: bool) -> Empt
     if has_calls and reason in ("stop", "tool_calls"):
         why, hint = "it called a tool, but has none", "send the message again, or use another model"
     elif unknown and reason == "stop":
-        why = f"this was not understood: {_masked(target, ' '.join(unknown.split()))}"
+        why = f"the hub does not understand: {_masked(target, ' '.join(unknown.split()))}"
     detail = f"{target.provider.name} gave an answer without text: {why}"
     return EmptyAnswer(_placed(target, detail), finish_reason=reason, **_data(target, None, hint))
 
@@ -136,7 +136,7 @@ def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
 def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
     """Return the error for a provider in a cooldown. `seconds`: until it is called again; 0 if another turn
     is calling it now."""
-    when = f"is called again in {seconds:.0f} s" if seconds >= 1 else "is being called again"
+    when = f"will be called again in {seconds:.0f} s" if seconds >= 1 else "is being called again"
     hint = "send the message again then, or set models.fallbacks to other models"
     return ProviderCooling(
         _placed(target, f"{target.provider.name} failed {failures} turns in a row and {when}"),

@@ -47,7 +47,7 @@ class StdioProgram(HostedProgram):
         if self._left is None:
             super().turn_ended()
         else:
-            self.set_status("busy", "it continues a message for which nobody waits any more")
+            self.set_status("busy", "it is still working on a message that no client waits for")
 
     async def ready(self) -> None:
         """Wait until the program has answered a message for which nobody waits any more, so that this answer

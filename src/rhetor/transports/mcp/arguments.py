@@ -120,7 +120,8 @@ def decoded(kind: type[T], arguments: dict[str, Any] | None) -> T:
 def schema(kind: type[Arguments]) -> dict[str, Any]:
     """Return the JSON Schema of the arguments.
 
-    It has no patterns: ours look ahead, which not all implementations can. They are checked all the same.
+    It has no patterns, because ours use lookaheads, which some implementations do not support. The hub checks
+    them nevertheless.
     """
     _, found = msgspec.json.schema_components([kind])
     own: dict[str, Any] = found[kind.__name__]

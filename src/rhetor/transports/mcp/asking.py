@@ -59,7 +59,7 @@ def _answer(accepted: Accepted, end: ev.TurnEnd, said: str) -> Outcome:
 
 
 async def send_message(caller: McpCaller, given: SendToPeer) -> Outcome:
-    """Send a message, and return when it is accepted, or, with `timeout`, wait that many seconds for the answer.
+    """Send a message, and return when it is accepted; with `timeout`, first wait that long for the answer.
 
     A message to a model opens a session that is kept, in which the answer can be read and the conversation
     can be continued.

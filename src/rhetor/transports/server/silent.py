@@ -18,7 +18,7 @@ TCP = 0  # the client of all connections over TCP; others are process ids
 
 class Closable(Protocol):
     def drop(self) -> None:
-        """End the connection now. It then reports its end, as any other."""
+        """End the connection now. It then reports its end, as any other connection does."""
         ...
 
 

@@ -116,7 +116,7 @@ async def test_the_cooldown_error_has_a_retry_time_and_a_hint() -> None:
     assert outputs == []
     assert isinstance(failure, ProviderCooling)
     assert (failure.code, failure.status, failure.retryable) == ("provider_cooling", 502, True)
-    told = "openai failed 3 turns in a row and is called again in 24 s (m at 127.0.0.1:"
+    told = "openai failed 3 turns in a row and will be called again in 24 s (m at 127.0.0.1:"
     assert failure.detail.startswith(told)
     assert {name: value for name, value in failure.data.items() if name != "host"} == {
         "provider": "openai",

@@ -44,7 +44,7 @@ class Rows(pyte.Screen):
 
     @property
     def attributes(self) -> Cell:
-        """The attributes of characters that are drawn now, as a cell whose `data` is a space."""
+        """The current drawing attributes, as a cell whose `data` is a space."""
         return self._attributes
 
     @attributes.setter

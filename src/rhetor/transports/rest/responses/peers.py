@@ -8,7 +8,7 @@ from .common import Cost, Cursor, SessionState, Time
 
 
 class PeerCapabilities(Struct):
-    """What a peer can do. Each capability also is a member, under its name with underscores."""
+    """What a peer can do. Each capability is also a member, under its name with underscores."""
 
     streaming: bool
     scores: dict[str, float]
