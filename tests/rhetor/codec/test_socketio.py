@@ -121,9 +121,11 @@ def test_an_invalid_packet_is_rejected(message: str) -> None:
 @given(st.text('0123456789-/,[]{}"a\n', max_size=30))
 def test_any_text_is_decoded_or_rejected(text: str) -> None:
     try:
-        Decoder(LIMIT).feed(text)
+        packet = Decoder(LIMIT).feed(text)
+        values = packet.values() if packet else []
     except (Malformed, TooLarge):
-        pass
+        return
+    assert packet is None or (packet.namespace.startswith("/") and len(values) == len(packet.arguments))
 
 
 def test_a_binary_message_needs_a_packet_that_announces_it() -> None:

@@ -236,7 +236,7 @@ def test_a_value_of_another_type_never_raises(name: str, at: random.Random, valu
         place[key] = value
         return json.dumps(message).encode()
 
-    replay(name, damage=changed)
+    assert replay(name, damage=changed).outputs
 
 
 @given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))

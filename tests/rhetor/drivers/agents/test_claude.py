@@ -173,7 +173,7 @@ def test_no_line_raises(data: st.DataObject) -> None:
                 line = msgspec.json.encode(message)
             case 2:
                 line = data.draw(st.binary(max_size=40))
-        claude.decode(line)
+        assert isinstance(claude.decode(line), Decoded)
 
 
 def spoil(message: Any, data: st.DataObject) -> None:

@@ -180,7 +180,7 @@ def test_no_line_raises(data: st.DataObject) -> None:
         for output in codex.decode(line).outputs:
             if isinstance(output, Permission):
                 codex.answer(output.request_id, data.draw(st.sampled_from([None, "accept", "cancel"])))
-    codex.interrupt()
+    assert all(isinstance(msgspec.json.decode(line), dict) for line in codex.interrupt())
 
 
 def test_a_line_that_is_not_an_object_is_recorded_as_bytes() -> None:

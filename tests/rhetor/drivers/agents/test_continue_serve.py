@@ -303,7 +303,7 @@ def test_a_value_of_another_type_never_raises(name: str, at: Any, value: Any) ->
         place[key] = value
         return answer
 
-    replay(name, changed)
+    assert replay(name, changed).outputs
 
 
 @given(lines=st.lists(values.map(lambda value: json.dumps(value).encode()) | st.binary()))

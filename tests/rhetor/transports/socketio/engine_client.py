@@ -11,12 +11,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
+import pytest
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed
 
 SECONDS = 60.0
 SEPARATOR = "\x1e"
 Packet = str | bytes
+
+
+def begins(patch: pytest.MonkeyPatch, owner: type, method: str) -> asyncio.Event:
+    """Return an event that is set when the method of the server is called. It runs then up to its first
+    `await` before any waiter continues."""
+    called, run = asyncio.Event(), getattr(owner, method)
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        called.set()
+        return run(*arguments, **options)
+
+    patch.setattr(owner, method, noted)
+    return called
 
 
 @dataclass(frozen=True)

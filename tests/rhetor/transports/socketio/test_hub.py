@@ -13,7 +13,8 @@ from rhetor.domain.output import Done, Permission, Record, Text, ToolResult, Too
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.socketio import hub_endpoint
-from tests.rhetor.transports.socketio.engine_client import OnWebSocket, Polling
+from rhetor.transports.socketio.connection import EngineConnection
+from tests.rhetor.transports.socketio.engine_client import OnWebSocket, Polling, begins
 from tests.rhetor.transports.socketio.hub_talker import Talker, connecting, talking
 from tests.scripted import Script, ScriptedDriver
 from tests.served import TOKEN, Served, served
@@ -349,13 +350,16 @@ async def test_a_replaced_token_ends_the_session(tmp_path: Path) -> None:
         assert await ended(talker) == (4500, "unauthenticated")
 
 
-async def test_stopping_the_hub_ends_sessions_and_polls(tmp_path: Path) -> None:
+async def test_stopping_the_hub_ends_sessions_and_polls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with served(tmp_path) as home, talking(home) as talker, connecting(home, "polling") as other:
         session = await created(home)
         await talker.request("subscribe", session_id=session)
         assert isinstance(other.engine, Polling)
+        polled = begins(monkeypatch, EngineConnection, "poll")
         waiting = asyncio.create_task(other.engine.get())
-        await asyncio.sleep(0.05)
+        await polled.wait()
         begun = asyncio.get_running_loop().time()
         home.server.should_exit = True
         assert (await ended(talker))[0] == 1012
