@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp_types import TextResourceContents
 from tests.e2e.home import SECONDS, Machine
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +87,9 @@ def test_without_a_hub_it_ends_with_a_sentence(machine: Machine) -> None:
 
 
 async def test_the_configuration_is_a_resource_without_secrets(machine: Machine, tmp_path: Path) -> None:
+    from mcp import Client, StdioServerParameters
+    from mcp_types import TextResourceContents
+
     machine.folder.mkdir(parents=True)
     machine.folder.chmod(0o700)
     (machine.folder / "config.yaml").write_text(

@@ -1,4 +1,6 @@
-"""Clients of MCP: the SDK's own, over HTTP and over standard input and output of `rhetor mcp`."""
+"""Clients of MCP: the SDK's own, over HTTP and over standard input and output of `rhetor mcp`.
+
+The SDK is imported when a test needs it, because that takes more than a second of each worker."""
 
 from __future__ import annotations
 
@@ -6,13 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
-
-import httpx2
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.served import TOKEN, Served
+
+if TYPE_CHECKING:
+    from mcp import Client, StdioServerParameters
 
 Way = tuple[Literal["http", "stdio"], str]
 LEGACY, MODERN = "legacy", "2026-07-28"
@@ -21,6 +22,10 @@ WAYS: list[Way] = [("http", LEGACY), ("http", MODERN), ("stdio", LEGACY), ("stdi
 
 @asynccontextmanager
 async def connected(home: Served, way: Way) -> AsyncIterator[Client]:
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     kind, mode = way
     async with AsyncExitStack() as stack:
         server: Any = at_stdio(home.socket.parent)
@@ -33,6 +38,8 @@ async def connected(home: Served, way: Way) -> AsyncIterator[Client]:
 
 
 def at_stdio(folder: Path, **environment: str) -> StdioServerParameters:
+    from mcp import StdioServerParameters
+
     arguments = ["-m", "rhetor", "mcp", "--home", str(folder)]
     return StdioServerParameters(command=sys.executable, args=arguments, env=environment or None)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mcp_types as types
 import pytest
-from mcp import Client
 
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderFailed
@@ -16,6 +14,9 @@ from rhetor.transports.mcp import arguments, tools
 from rhetor.transports.mcp.caller import McpCaller, Outcome
 from tests.rhetor.transports.mcp.clients import WAYS, Way, connected, text_of
 from tests.served import served
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 pytestmark = pytest.mark.anyio
 NAMES = {
@@ -263,12 +264,16 @@ async def test_resources_show_the_configuration_the_peers_and_the_sessions(tmp_p
 
 
 async def _read(client: Client, uri: str) -> str:
+    import mcp_types as types
+
     (content,) = (await client.read_resource(uri)).contents
     assert isinstance(content, types.TextResourceContents)
     return content.text
 
 
 async def test_the_specialists_are_prompts(tmp_path: Path) -> None:
+    import mcp_types as types
+
     async with served(tmp_path) as home, connected(home, one_way) as client:
         assert {prompt.name for prompt in (await client.list_prompts()).prompts} == {
             "apollo", "athena", "prometheus"
