@@ -1,5 +1,6 @@
-"""The order of the tests: those that run alone first, because no other test runs yet, and then the long ones,
-so that no worker runs one while the others have nothing left to do.
+"""The order of the tests: those that run alone first, because no other test runs yet; then the long ones, so
+that no worker runs one while the others have nothing left to do; then the modules whose tests take seconds,
+most of which start hubs; and then the others.
 
 xdist gives each worker an equal share of the collected tests, in their order. A worker that has finished its
 share takes over the last tests of another one.
@@ -7,13 +8,15 @@ share takes over the last tests of another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TypeVar
 
 import pytest
 
 T = TypeVar("T")
 FIRST = ("alone", "long")
+SLOW = ("tests/e2e/", "tests/hostile/", "tests/contracts/test_store_machine.py")
 
 
 @pytest.hookimpl(trylast=True)
@@ -22,20 +25,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if workers > 1:
         marked = {mark: [item for item in items if _first_mark(item) == mark] for mark in (*FIRST, None)}
         others = marked.pop(None)
-        items[:] = dealt([item for mark in FIRST for item in marked[mark]], others, workers)
+        first = [[item] for mark in FIRST for item in marked[mark]]
+        slow = _modules([item for item in others if item.nodeid.startswith(SLOW)])
+        rest = [item for item in others if not item.nodeid.startswith(SLOW)]
+        items[:] = dealt([*first, *slow], rest, workers)
 
 
-def dealt(first: Sequence[T], others: Sequence[T], workers: int) -> list[T]:
-    """Return the shares of all workers. The tests in `first` are distributed in turn."""
+def dealt(first: Sequence[Sequence[T]], others: Sequence[T], workers: int) -> list[T]:
+    """Return the shares of all workers. The groups in `first` are distributed in turn."""
     found: list[T] = []
     left = list(others)
-    total = len(first) + len(others)
+    total = sum(map(len, first)) + len(others)
     for worker in range(workers):
-        mine = first[worker::workers]
+        mine = [item for group in first[worker::workers] for item in group]
         rest = max(0, (total - len(found)) // (workers - worker) - len(mine))
         found += [*mine, *left[:rest]]
         del left[:rest]
     return [*found, *left]
+
+
+def _modules(items: Sequence[pytest.Item]) -> Iterator[list[pytest.Item]]:
+    """Group the tests by their modules, whose fixtures they share."""
+    for _, tests in groupby(items, lambda item: item.nodeid.split("::")[0]):
+        yield list(tests)
 
 
 def _first_mark(item: pytest.Item) -> str | None:

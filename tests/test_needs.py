@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.importing import share
 from tests.needs import needs
 from tests.order import dealt
 
@@ -77,3 +78,15 @@ def test_each_worker_starts_with_some_of_the_first_tests() -> None:
     assert [order[:4], order[4:8], order[8:]] == ["ADab", "BEcd", "Cefgh"]
     assert dealt(first, [], 3) == ["A", "D", "B", "E", "C"]
     assert dealt([], others, 3) == others
+
+
+def test_the_tests_of_a_slow_module_start_at_the_same_worker() -> None:
+    order = "".join(dealt(["A", "B", "CDE", "FG"], "abcdefgh", 3))
+    assert [order[:5], order[5:10], order[10:]] == ["AFGab", "Bcdef", "CDEgh"]
+
+
+def test_the_workers_import_each_module_once_before_the_collection() -> None:
+    modules = list("abcdefghij")
+    shares = [share(modules, number, 4) for number in range(4)]
+    assert list(chain(*shares)) == modules
+    assert {len(each) for each in shares} == {2, 3}

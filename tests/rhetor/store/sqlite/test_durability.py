@@ -113,6 +113,7 @@ def killed_at_random(database: Path) -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.anyio
+@pytest.mark.long
 async def test_every_acknowledged_event_survives_kill_9_with_its_number(tmp_path: Path) -> None:
     acknowledged: dict[str, dict[int, str]] = {stream: {} for stream in STREAMS}
     for _ in range(KILLS):

@@ -235,6 +235,7 @@ def connected_socket(port: int) -> socket.socket:
     return connection
 
 
+@pytest.mark.long
 async def test_a_client_that_does_not_read_delays_no_other_and_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -306,6 +306,7 @@ async def test_a_client_that_does_not_answer_pings_is_disconnected(
         assert (await caller.closed())[0] == 1011
 
 
+@pytest.mark.long
 async def test_many_dropped_connections_leave_nothing_behind(tmp_path: Path) -> None:
     limits = Limits(default_peer="apollo", detach_ttl=0.01)
     async with served(tmp_path, limits=limits) as home:

@@ -202,6 +202,7 @@ async def test_writing_to_a_closed_input_raises_stdin_closed(tmp_path: Path) -> 
         assert (await link.wait()).signal == signal.SIGUSR1
 
 
+@pytest.mark.long
 async def test_no_zombie_and_no_descriptor_remains(tmp_path: Path) -> None:
     async with hosting(tmp_path) as hosts:
         before = 0
