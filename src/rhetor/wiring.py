@@ -13,7 +13,7 @@ from functools import partial
 from msgspec.structs import asdict
 
 from rhetor.domain.peer import Peer
-from rhetor.domain.secrets import Secrets, is_secret, secret_values
+from rhetor.domain.secrets import Secrets, is_secret, secret_values, secrets_of
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.base import Driver
@@ -81,11 +81,11 @@ def configure(
 
 
 def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """Return the keys of the providers, and the secrets in the environments of tools and MCP servers."""
+    """Return the keys of the providers, and the secrets of tools and MCP servers."""
     names = [provider.api_key_env for provider in settings.providers.values()]
     keys = [environment[name] for name in names if name and name in environment]
     own = [secret_values(tool.env) for tool in tools_of(settings).values()]
-    own += [secret_values(server.env) for server in settings.mcp_servers.values()]
+    own += [secrets_of(server.env, server.command, server.url) for server in settings.mcp_servers.values()]
     return [
         *filter(is_secret, keys),
         *secret_values(environment),

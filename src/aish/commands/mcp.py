@@ -99,7 +99,7 @@ def _test(words: "list[str]") -> int:
     if not tested["ok"]:
         from aish.exits import Failure
 
-        raise Failure(tested["error"])
+        raise Failure(tested["error"], hint=tested.get("hint") or "")
     from aish.render import cleaned
 
     count = len(tested["tools"])

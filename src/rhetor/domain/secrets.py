@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MASK = "[masked]"
 LEAST = 8  # characters; a shorter value could be a part of ordinary text
 LEAST_BEGUN = 4  # the beginning of a secret, with stars after it
 STAR = "*"  # a host replaces a secret with as many, because offsets in its spool must stay valid
-_NAMES = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
+_NAMES = re.compile(
+    r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTHORIZATION)(_|$)", re.IGNORECASE
+)
+# the name of an argument, and what stands between it and its value
+_ARGUMENT = re.compile(r"-{0,2}(?P<name>[A-Za-z][\w-]{0,99})(?P<sign>=|: ?(?:Bearer )?|(?!.))", re.DOTALL)
+_QUERY = re.compile(r"[?&](?P<name>[^=&#]{1,100})=(?P<value>[^&#]+)")
 _WORD = re.compile(r"[a-z]{1,19}|[A-Z]{1,19}|\S*\s[\S\s]*|[/~].*")
 
 
@@ -20,6 +25,53 @@ def secret_values(environment: Mapping[str, str]) -> list[str]:
     A value that could be ordinary text, or is the path of a file, is left out.
     """
     return [value for name, value in environment.items() if _NAMES.search(name) and is_secret(value)]
+
+
+def secrets_of(environment: Mapping[str, str], argv: Sequence[str], url: str | None = None) -> list[str]:
+    """Return the secrets in how a server is reached: those of `secret_values`; the arguments that are secret
+    by their names (`--token VALUE`, `--token=VALUE`, `TOKEN=VALUE` and `Authorization: VALUE`); and such
+    values in the query of the URL."""
+    arguments = [argv[index][at:] for index, at in _secret_places(argv)]
+    queried = [
+        found["value"]
+        for found in _QUERY.finditer(url or "")
+        if _NAMES.search(found["name"].replace("-", "_"))
+    ]
+    return [*secret_values(environment), *filter(is_secret, (*arguments, *queried))]
+
+
+def masked_arguments(words: Sequence[str], mask: str = MASK) -> list[str]:
+    """Return the arguments with `mask` instead of those that `secrets_of` returns, however short."""
+    shown = list(words)
+    for index, at in _secret_places(words):
+        shown[index] = words[index][:at] + mask
+    return shown
+
+
+def _secret_places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield where a secret value begins: the index of the word, and the position in it."""
+    is_value = False
+    for index, word in enumerate(words):
+        if is_value:
+            yield index, 0
+        found = _ARGUMENT.match(word)
+        is_value = False
+        if found is not None and _NAMES.search(found["name"].replace("-", "_")):
+            if found["sign"]:
+                yield index, found.end()
+            else:
+                is_value = found.end() == len(word) and word.startswith("-")
+
+
+def masked_url(url: str, mask: str = MASK) -> str:
+    """Do the same with a URL."""
+
+    def masked(found: re.Match[str]) -> str:
+        if not _NAMES.search(found["name"].replace("-", "_")):
+            return found[0]
+        return found[0].removesuffix(found["value"]) + mask
+
+    return _QUERY.sub(masked, url)
 
 
 def is_secret(value: str) -> bool:

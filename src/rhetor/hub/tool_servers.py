@@ -9,7 +9,7 @@ import msgspec
 
 from rhetor.domain.command import Principal
 from rhetor.domain.rule_commands import AddToolServer, RemoveToolServer
-from rhetor.domain.secrets import secret_values
+from rhetor.domain.secrets import secrets_of
 from rhetor.domain.tool_server import ToolServer
 from rhetor.errors import NameTaken, NotFound, StateConflict, ToolServerConfigured
 from rhetor.hub.catalog.programs import HUB_STREAM
@@ -84,5 +84,5 @@ async def remove(state: State, principal: Principal, command: RemoveToolServer) 
 
 
 def _use(state: State, server: ToolServer) -> None:
-    state.secrets.add(secret_values(server.env))
+    state.secrets.add(secrets_of(server.env, server.command, server.url))
     state.tool_servers.put(server)

@@ -67,10 +67,16 @@ def test_servers_are_listed_added_removed_and_tested(aish: Shell, hub: ScriptedH
 
 
 def test_a_server_that_cannot_be_used_fails_with_the_reason(aish: Shell, hub: ScriptedHub) -> None:
-    broken = {"ok": False, "tools": [], "seconds": 0.1, "error": "no program 'x' on the PATH"}
+    broken = {
+        "ok": False,
+        "tools": [],
+        "seconds": 0.1,
+        "error": "no program 'x' on the PATH",
+        "hint": "add it",
+    }
     hub.on("POST /api/mcp-servers/files/test", answer(broken))
     ran = aish("mcp", "test", "files")
-    assert (ran.code, ran.err) == (1, "aish: no program 'x' on the PATH\n")
+    assert (ran.code, ran.err) == (1, "aish: no program 'x' on the PATH\nadd it\n")
 
 
 @pytest.mark.parametrize(

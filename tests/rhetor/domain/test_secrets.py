@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhetor.domain.secrets import MASK, MaskedText, Secrets, secret_values
+from rhetor.domain.secrets import (
+    MASK,
+    MaskedText,
+    Secrets,
+    masked_arguments,
+    masked_url,
+    secret_values,
+    secrets_of,
+)
 
 KEY = 'sk-"CANARY"\\1234567890'
 SECRETS = Secrets([KEY, "sk-other-99"])
@@ -86,3 +94,38 @@ def test_stars_that_replace_no_secret_are_kept() -> None:
     masked = MaskedText(SECRETS)
     text = "sk-o**, sk-other****, s*** and **bold**"
     assert masked.feed(text) + masked.finish() == text.replace("sk-other***", MASK)
+
+
+def test_arguments_and_queries_with_secret_names_are_masked() -> None:
+    argv = [
+        "server",
+        "--token",
+        "sk-ant-abcdef",
+        "--api-key=short",
+        "-v",
+        "--header",
+        "Authorization: Bearer abcdef123",
+        "MY_SECRET=",
+        "TOKEN=abc=def123",
+        "--tokens",
+        "4096 or more",
+        "--key-file=~/.ssh/id",
+    ]
+    assert masked_arguments(argv, "*") == [
+        "server",
+        "--token",
+        "*",
+        "--api-key=*",
+        "-v",
+        "--header",
+        "Authorization: Bearer *",
+        "MY_SECRET=*",
+        "TOKEN=*",
+        "--tokens",
+        "4096 or more",
+        "--key-file=*",
+    ]
+    url = "https://mcp.example/mcp?api-key=sesame-open-12&page=2&token=#top"
+    assert masked_url(url, "*") == "https://mcp.example/mcp?api-key=*&page=2&token=#top"
+    found = secrets_of({"API_KEY": "sesame-open-9"}, argv, url)
+    assert found == ["sesame-open-9", "sk-ant-abcdef", "abcdef123", "abc=def123", "sesame-open-12"]

@@ -36,7 +36,8 @@ class ServerEntry(msgspec.Struct, frozen=True):
 
 
 class ServerAccess:
-    """How to connect to one server. `program` is set once the server has been started as a program."""
+    """How to connect to one server. `program` is set once the server has been started as a program.
+    `is_added`: it was added at run time."""
 
     def __init__(
         self,
@@ -45,6 +46,8 @@ class ServerAccess:
         environment: Mapping[str, str],
         folder: str,
         resolve: Resolve,
+        *,
+        is_added: bool = False,
     ) -> None:
         self.entry = entry
         self.program: Program | None = None
@@ -52,11 +55,20 @@ class ServerAccess:
         self._environment = allowed(environment, entry.pass_env, entry.env)
         self._folder = folder
         self._resolve = resolve
+        self._is_added = is_added
 
     @property
     def hint(self) -> str:
+        """What to do if the server cannot be used. A server that was added is not in the configuration."""
+        private = bool(self.entry.url) and not self.entry.allow_private
+        if self._is_added:
+            hint = f"to change it, remove it (aish mcp remove {self._server}) and add it again"
+            return f"{hint}; for a private address, with --private" if private else hint
         key = f"mcp_servers.{self._server}"
-        return f"check {key}.command by running it" if self.entry.command else f"check {key}.url"
+        if self.entry.command:
+            return f"check {key}.command by running it"
+        hint = f"check {key}.url"
+        return f"{hint}; for a private address, set {key}.allow_private: true" if private else hint
 
     def transport(self, over: asyncio.Event) -> Transport:
         """Return a context manager that connects. `over` is set if the server's program ends.

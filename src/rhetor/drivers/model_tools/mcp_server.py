@@ -147,8 +147,11 @@ class McpServer:
         why = str(first) or type(first).__name__
         if isinstance(first, TimeoutError):
             why = f"it did not answer within {self._limits.start:g} s"
-        if self._access.program is not None and (words := self._access.program.stderr_tail):
-            why = f"{why}; it wrote: {words}"
+        if (program := self._access.program) is not None:
+            if program.exit_code is not None:
+                why = _end_of(program.exit_code)
+            if words := program.stderr_tail:
+                why = f"{why}; it wrote: {words}"
         log.warning("MCP server failed", extra={"server": self._server, "why": why})
         if not self.ready.done():
             self.ready.set_exception(unusable(self._server, why, self._access.hint))
@@ -192,6 +195,10 @@ def failed(call_id: str, code: str, detail: str) -> ToolResult:
 def unusable(server: str, why: str, hint: str) -> ToolServerFailed:
     detail = f"the MCP server {server} cannot be used: {why}"
     return ToolServerFailed(detail, retryable=True, server=server, hint=hint)
+
+
+def _end_of(exit_code: int) -> str:
+    return f"signal {-exit_code} ended it" if exit_code < 0 else f"it exited with {exit_code}"
 
 
 def _first(error: BaseException) -> BaseException:

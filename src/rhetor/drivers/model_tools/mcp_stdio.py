@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LINE_BYTES = 16 << 20
 STDERR_BYTES = 2048  # of stderr that are kept for error messages
 GRACE_SECONDS = 1.0  # after its stdin was closed, and again after SIGTERM
+EXIT_SECONDS = 0.5  # from the end of its stdout to its exit code
 
 # the variables that every program gets
 INHERITED = ("PATH", "HOME", "LANG")
@@ -38,7 +39,8 @@ def allowed(
 
 class Program:
     """An MCP server that runs as a program. `over` is set when no more answers can be read from it.
-    `stderr_tail` is the end of its stderr."""
+    `stderr_tail` is the end of its stderr. `exit_code`: that of a program that ended by itself, negative if a
+    signal ended it."""
 
     def __init__(
         self, argv: Sequence[str], environment: Mapping[str, str], folder: str, over: asyncio.Event
@@ -48,6 +50,7 @@ class Program:
         self._environment = dict(environment)
         self._folder = folder
         self._stderr_tail = bytearray()
+        self.exit_code: int | None = None
 
     @property
     def stderr_tail(self) -> str:
@@ -84,6 +87,7 @@ class Program:
             try:
                 yield heard, said
             finally:
+                self.exit_code = await self._own_exit_code(process)
                 await _end(process)
                 for task in beside:
                     task.cancel()
@@ -112,11 +116,18 @@ class Program:
 
     async def _speak(self, process: Process, outbox: MemoryObjectReceiveStream[SessionMessage]) -> None:
         assert process.stdin is not None
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):  # RuntimeError: it was closed, because the program has ended
             async for said in outbox:
                 line = said.message.model_dump_json(by_alias=True, exclude_unset=True)
                 process.stdin.write(line.encode() + b"\n")
                 await process.stdin.drain()
+
+    async def _own_exit_code(self, process: Process) -> int | None:
+        if self._over.is_set():  # its stdout has ended, so it probably has, too
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EXIT_SECONDS):
+                    await process.wait()
+        return process.returncode
 
     async def _overhear(self, process: Process) -> None:
         assert process.stderr is not None

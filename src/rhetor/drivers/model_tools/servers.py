@@ -112,7 +112,14 @@ class ToolServers:
             raise unusable(name, "it is not configured", f"add mcp_servers.{name}")
         if self._closing:
             raise unusable(name, "the hub is stopping", "send the message again")
-        access = ServerAccess(name, _entry(found), self._environment, self._folder, self._resolve)
+        access = ServerAccess(
+            name,
+            _entry(found),
+            self._environment,
+            self._folder,
+            self._resolve,
+            is_added=name not in self.configured,
+        )
         server = McpServer(name, access, limits)
         self._tasks.add(server.task)
         server.task.add_done_callback(self._tasks.discard)

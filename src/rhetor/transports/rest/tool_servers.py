@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from rhetor.domain.rule_commands import RemoveToolServer
+from rhetor.domain.secrets import masked_arguments, masked_url
 from rhetor.domain.tool_server import ToolServer
 from rhetor.errors import NotFound, ToolServerFailed
 from rhetor.transports.server.call import Call
@@ -43,7 +44,8 @@ async def test(call: Call, name: str) -> dict[str, Any]:
     try:
         tools = await servers.test(name)
     except ToolServerFailed as failure:
-        return {"ok": False, "tools": [], "seconds": loop.time() - began, "error": failure.detail}
+        why = {"error": call.hub.state.secrets.mask(failure.detail), "hint": failure.data.get("hint")}
+        return {"ok": False, "tools": [], "seconds": loop.time() - began, **why}
     return {"ok": True, "tools": [tool.name for tool in tools], "seconds": loop.time() - began}
 
 
@@ -51,8 +53,8 @@ def _shape(server: ToolServer, is_configured: bool) -> dict[str, Any]:
     return {
         "name": server.name,
         "transport": server.transport,
-        "command": list(server.command) or None,
-        "url": server.url,
+        "command": masked_arguments(server.command, MASK) or None,
+        "url": masked_url(server.url, MASK) if server.url else None,
         "env": dict.fromkeys(server.env, MASK),
         "allow_private": server.allow_private,
         "approve": server.approve if server.approve == "all" else list(server.approve),

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry
+from rhetor.hub.core.limits import Limits
 from rhetor.settings import Settings, peers_of
 from rhetor.store.memory import MemoryStore
+from tests.rhetor.transports.rest.test_requests import RAINS, results_of
+from tests.rhetor.transports.rest.test_tool_servers import calls
 from tests.served import CONSOLE, Served, served, with_programs
-from tests.tooled import tooled
+from tests.tooled import NESTOR, tooled
 
 pytestmark = pytest.mark.anyio
 SMALL = [sys.executable, "-m", "tests.plain_tool_server"]
@@ -121,6 +125,74 @@ async def test_an_added_server_is_tested_used_and_removed(tmp_path: Path) -> Non
     async with served(tmp_path, store=store) as home:  # it is still there after a restart
         listed = (await home.ask("GET", "/api/mcp-servers")).json["mcp_servers"]
         assert [(s["name"], s["transport"]) for s in listed] == [("web", "http")]
+
+
+async def test_a_server_is_used_at_once_by_the_specialists_and_projects_that_name_it(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    async with tooled(tmp_path, limits=Limits(project_roots=(str(tmp_path),))) as house:
+        home = house.home
+        home.hub.state.tool_servers = house.servers
+        home.hub.state.peers.put(replace(NESTOR, name="mentor", mcp_servers=("small",)))
+        await house.open(peer="mentor")
+        early = await house.say()
+        assert (early.status, early.json["code"]) == (502, "tool_server_failed")
+        await home.ask("POST", "/api/mcp-servers", {"name": "small", "command": SMALL})
+        settings = {"default_peer": "nestor", "mcp_servers": ["small"]}
+        project = {"name": "site", "path": str(tmp_path / "site"), "settings": settings}
+        assert (await home.ask("POST", "/api/projects", project)).status == 200
+        adds = calls(("small__add", {"a": 1, "b": 2}))
+        house.provider.script(adds, RAINS, adds, RAINS)
+        assert (await house.say()).json["response"] == "It rains."
+        house.session_id = (await created(home, project_id="site"))["id"]
+        assert (await house.say()).json["response"] == "It rains."
+        for asked, answered in (house.provider.requests[:2], house.provider.requests[2:]):
+            assert "small__add" in [tool["function"]["name"] for tool in asked["tools"]]
+            assert dict(results_of(answered)) == {"call_0": '{"result":3}'}
+
+
+@pytest.mark.parametrize(
+    ("server", "shown", "error"),
+    [
+        ({"command": ["false"]}, ["false"], "it exited with 1"),
+        ({"command": ["sh", "-c", "kill -9 $$"]}, ["sh", "-c", "kill -9 $$"], "signal 9 ended it"),
+        (
+            {"command": ["sh", "-c", "echo $1 >&2", "--token", "sesame-open-12", "-v"]},
+            ["sh", "-c", "echo $1 >&2", "--token", "(masked)", "-v"],
+            "it wrote: [masked]",
+        ),
+        (
+            {"url": "http://127.0.0.1:9/mcp?n=1&api_key=k&b=2"},
+            "http://127.0.0.1:9/mcp?n=1&api_key=(masked)&b=2",
+            "which the configuration does not allow",
+        ),
+    ],
+)
+async def test_a_server_that_does_not_work_is_tested_without_showing_its_secrets(
+    tmp_path: Path, server: dict[str, Any], shown: object, error: str
+) -> None:
+    async with tooled(tmp_path) as house:
+        home = house.home
+        home.hub.state.tool_servers = house.servers
+        added = (await home.ask("POST", "/api/mcp-servers", {"name": "odd", **server})).json
+        assert shown in (added["command"], added["url"])
+        tested = (await home.ask("POST", "/api/mcp-servers/odd/test")).json
+        assert (tested["ok"], tested["tools"]) == (False, [])
+        assert error in tested["error"] and "sesame" not in tested["error"]
+        assert tested["hint"].startswith("to change it, remove it (aish mcp remove odd) and add it again")
+        assert ("--private" in tested["hint"]) == ("url" in server)
+
+
+async def test_the_test_of_a_server_that_does_not_answer_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rhetor.drivers.model_tools.servers.TEST_SECONDS", 0.5)
+    async with tooled(tmp_path) as house:
+        home = house.home
+        home.hub.state.tool_servers = house.servers
+        await home.ask("POST", "/api/mcp-servers", {"name": "silent", "command": ["sleep", "600"]})
+        tested = (await home.ask("POST", "/api/mcp-servers/silent/test")).json
+        assert tested["error"] == "the MCP server silent cannot be used: it did not answer within 0.5 s"
+        assert 0.5 <= tested["seconds"] < 10
 
 
 async def test_a_server_that_makes_no_sense_is_not_added(tmp_path: Path) -> None:

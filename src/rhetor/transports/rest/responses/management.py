@@ -57,8 +57,8 @@ class Projects(Struct):
 
 
 class ToolServer(Struct):
-    """An MCP server. The values in `env` are masked. `source`: `configuration` if it can be changed only
-    there."""
+    """An MCP server. The values in `env` are masked, as are secrets in `command` and `url`. `source`:
+    `configuration` if it can be changed only there."""
 
     name: str
     transport: Literal["stdio", "http"]
@@ -86,3 +86,4 @@ class ToolServerTested(Struct):
     tools: list[str]
     seconds: float
     error: str | UnsetType = UNSET
+    hint: str | UnsetType | None = UNSET
