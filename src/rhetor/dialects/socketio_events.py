@@ -226,7 +226,7 @@ class SessionView(Struct):
             yield from self._output(stream_json.assistant(record.stream, line_id, turn.model, [block]))
             yield TOOL, {"call_id": id, "name": name, "status": "running", "input": payload.arguments}
             if is_client:
-                yield _status("waiting", record.turn_id)
+                yield _pending(self.turn)
             return
         call = turn.call(payload.call_id) or Call(payload.call_id, None)
         self.turn = turn.without_call(call.id)
@@ -235,7 +235,7 @@ class SessionView(Struct):
         status = "done" if not payload.is_error else "denied" if call.is_denied else "failed"
         yield TOOL, {"call_id": call.id, "name": call.name, "status": status, "result": payload.result}
         if call.is_client:
-            yield _status("active", record.turn_id)
+            yield _pending(self.turn)
 
     def _permission(
         self, record: Record, payload: ev.PermissionAsked | ev.PermissionAnswered
@@ -243,15 +243,14 @@ class SessionView(Struct):
         turn = self._turn(record)
         if isinstance(payload, ev.PermissionAsked):
             self.turn = replace(turn, asked=(*turn.asked, Asked.of(payload)))
-            name, status = _status("waiting", record.turn_id)
-            yield name, {**status, "permission": ev.data_of(payload)}
+            yield _pending(self.turn)
             return
         asked = turn.request(payload.request_id)
         self.turn = turn = turn.without_request(payload.request_id)
         if asked is not None and asked.is_denied_by(payload):
             self.turn = turn.with_call(Call(asked.call_id, asked.tool, is_denied=True))
             yield TOOL, {"call_id": asked.call_id, "name": asked.tool, "status": "denied"}
-        yield _status("active", record.turn_id)
+        yield _pending(turn)
 
     def _end(self, record: Record, end: ev.TurnEnd) -> Iterator[Shown]:
         done: dict[str, Any] = {"success": False, "finish_reason": "error", "usage": None, "cost": None}
@@ -275,6 +274,13 @@ class SessionView(Struct):
 
 def _status(state: str, turn_id: str | None) -> Shown:
     return STATUS, {"state": state, "turn_id": turn_id}
+
+
+def _pending(turn: ShownTurn) -> Shown:
+    """Return the state of a session after a request was made or answered: it waits while one is pending. The
+    latest permission request is shown."""
+    name, status = _status("waiting" if turn.is_waiting else "active", turn.id or None)
+    return name, {**status, "permission": turn.asked[-1].data} if turn.asked else status
 
 
 def _place(record: Record, number: int, prev: int, at: int | None = None) -> bytes:

@@ -29,18 +29,19 @@ class Call(Struct, frozen=True):
 
 class Asked(Struct, frozen=True):
     """A permission request without an answer. `call_id`: of the tool call, or else the request's own id;
-    `rejects`: the options that deny it."""
+    `rejects`: the options that deny it; `data`: the data of the event."""
 
     request_id: str
     tool: str
     call_id: str
     rejects: frozenset[str]
+    data: Any = None
 
     @classmethod
     def of(cls, payload: ev.PermissionAsked) -> Asked:
         rejects = frozenset(o.option_id for o in payload.options if o.kind.startswith("reject"))
         call_id = _call_id(payload.detail) or payload.request_id
-        return cls(payload.request_id, payload.tool, call_id, rejects)
+        return cls(payload.request_id, payload.tool, call_id, rejects, ev.data_of(payload))
 
     def is_denied_by(self, answer: ev.PermissionAnswered) -> bool:
         if answer.option_id is not None:
@@ -69,6 +70,11 @@ class ShownTurn(Struct, frozen=True):
     asked: tuple[Asked, ...] = ()
     told: int = 0
     last: int = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a permission request, or a tool that the client runs, has no answer yet."""
+        return bool(self.asked) or any(call.is_client for call in self.calls)
 
     def call(self, id: str) -> Call | None:
         return next((call for call in self.calls if call.id == id), None)

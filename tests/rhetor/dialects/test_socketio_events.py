@@ -250,6 +250,34 @@ def test_a_session_waits_for_a_tool_that_a_client_runs() -> None:
     assert (states, statuses) == (["active", "waiting", "active"], ["running", "failed"])
 
 
+def test_a_session_waits_until_nothing_is_pending() -> None:
+    frames = shown(
+        log(
+            STARTED,
+            ev.ToolCalled("c_1", "ask", {}, "client"),
+            ev.PermissionAsked("r_1", "Read", {}, OPTIONS),
+            ev.PermissionAsked("r_2", "Bash", {}, OPTIONS),
+            ev.PermissionAnswered("r_2", "yes", "me"),
+            ev.PermissionAnswered("r_1", "yes", "me"),
+            ev.ToolReturned("c_1", 1),
+        )
+    )
+    states = [
+        (body["state"], body.get("permission", {}).get("request_id"))
+        for name, body in frames
+        if name == "session-status"
+    ]
+    assert states == [
+        ("active", None),
+        ("waiting", None),
+        ("waiting", "r_1"),
+        ("waiting", "r_2"),
+        ("waiting", "r_1"),
+        ("waiting", None),
+        ("active", None),
+    ]
+
+
 def test_a_filter_leaves_the_other_events_out() -> None:
     records = log(
         STARTED, ev.OutputDelta("a"), ev.ToolCalled("c_1", "x", {}, "hub"), ev.OutputDelta("b"), DONE
