@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator
+import random
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +19,7 @@ from tests.clients.browser import browsing
 from tests.clients.having import BROWSERS, node_with_socketio, node_with_ws
 from tests.clients.relay import Relay, relayed
 from tests.needs import needs
+from tests.scale import scaled
 from tests.served import CONSOLE, TOKEN, Served, served
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -26,6 +31,7 @@ pytestmark = pytest.mark.anyio
 TURNS = 30
 ENDS = (-15, 18, 56)  # exit codes of curl: ended by the test, or cut (CURLE_PARTIAL_FILE, CURLE_RECV_ERROR)
 CUTS = (1_500, 7_001)  # bytes; of about 40,000
+ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("follow.js")
 SOCKETIO_SCRIPT = Path(__file__).with_name("follow_socketio.js")
 
@@ -46,9 +52,9 @@ class FollowedSession:
     def events(self) -> str:
         return f"/api/v2/sessions/{self.session}/events"
 
-    async def talk(self) -> None:
+    async def talk(self, cuts: Sequence[int] = CUTS) -> None:
         """Run turns, during which connections are cut, then end the session."""
-        self.relay.cuts.extend(CUTS)
+        self.relay.cuts.extend(cuts)
         for n in range(TURNS):
             body = {"message": f"message {n} ✓"}
             answer = await self.home.ask("POST", f"/api/v2/sessions/{self.session}/message", body)
@@ -118,26 +124,68 @@ async def test_the_ws_package_of_node_receives_every_event_once(tmp_path: Path) 
         assert there.relay.made == len(CUTS)
 
 
-@pytest.mark.parametrize("transports", ["polling", "polling,websocket", "websocket"])
-async def test_the_socketio_client_of_node_receives_every_event_once(tmp_path: Path, transports: str) -> None:
-    node, folder = node_with_socketio()
+TRANSPORTS = ("polling", "polling,websocket", "websocket")
+
+
+def _socketio_client(kind: str, there: FollowedSession, transports: str) -> list[str]:
+    """Return the command of a Socket.IO client that follows the session."""
+    if kind == "node":
+        node, folder = node_with_socketio()
+        command = [node, str(SOCKETIO_SCRIPT), str(folder)]
+    else:
+        command = [sys.executable, "-W", "error", "-m", "tests.clients.follow_socketio", kind]
+    return [*command, f"http://{there.address}", TOKEN, there.session, transports]
+
+
+async def _followed(command: list[str], there: FollowedSession, cuts: Sequence[int]) -> dict[str, Any]:
+    """Run turns while the client follows them; return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        await there.talk(cuts)
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS)
+@pytest.mark.parametrize("kind", ["node", "asynchronous", "synchronous"])
+async def test_a_socketio_client_receives_every_event_once(
+    tmp_path: Path, kind: str, transports: str
+) -> None:
     async with followed_session(tmp_path) as there:
-        process = await asyncio.create_subprocess_exec(
-            node,
-            *(str(SOCKETIO_SCRIPT), str(folder), f"http://{there.address}", TOKEN, there.session, transports),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            await there.talk()
-            out, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-        found = json.loads(out)
+        found = await _followed(_socketio_client(kind, there, transports), there, CUTS)
         assert found["seen"] == await there.log()
         assert there.relay.made == len(CUTS)
         assert found["transport"] == transports.split(",")[-1]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("transports", TRANSPORTS)
+@pytest.mark.parametrize("kind", ["node", "asynchronous", "synchronous"])
+async def test_a_socketio_client_that_is_cut_at_random_has_the_digest_of_the_log(
+    tmp_path: Path, kind: str, transports: str
+) -> None:
+    for _ in range(scaled(5, 1)):
+        seed = secrets.randbits(32)
+        chance = random.Random(seed)
+        cuts = [chance.randrange(100, 6_000) for _ in range(chance.randrange(1, 7))]
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        async with followed_session(folder) as there:
+            found = await _followed(_socketio_client(kind, there, transports), there, cuts)
+            assert _digest(found["seen"]) == _digest(await there.log()), f"seed {seed}"
+            assert there.relay.made > 0
+
+
+def _digest(events: list[Any]) -> str:
+    same = json.loads(json.dumps(events, sort_keys=True), parse_int=float)  # JavaScript writes 0.0 as 0
+    return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
 
 async def test_curl_receives_every_event_once(tmp_path: Path) -> None:
