@@ -55,6 +55,19 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    async def until(self, expression: str) -> Any:
+        """Wait until the expression is true, and return its value. It is evaluated when the page changes."""
+        return await self.run(f"""new Promise((done) => {{
+            const look = () => {{
+                const found = ({expression});
+                if (found) {{ watching.disconnect(); done(found); }}
+            }};
+            const watching = new MutationObserver(look);
+            const all = {{ subtree: true, childList: true, characterData: true, attributes: true }};
+            watching.observe(document, all);
+            look();
+        }})""")
+
     async def _ask(self, method: str, **params: Any) -> Any:
         self._last += 1
         call: dict[str, Any] = {"id": self._last, "method": method, "params": params}
