@@ -18,6 +18,7 @@ EXPLAINED = {
     "malformed",
     "unprocessable",
     "too_large",
+    "too_many_values",
     "head_too_large",
     "method_not_allowed",
     "unsupported_media",

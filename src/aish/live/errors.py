@@ -92,6 +92,7 @@ class Invalid(HubError):
         "method_not_allowed",
         "unprocessable",
         "too_large",
+        "too_many_values",
         "malformed_cursor",
         "hop_limit",
         "fanout_limit",

@@ -9,7 +9,7 @@ message.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -70,27 +70,27 @@ def decode(message: str | bytes) -> Packet:
         raise Malformed("not an Engine.IO packet: its first character must be from 0 to 6") from None
 
 
-def decode_payload(body: bytes) -> list[Packet]:
-    """Return the packets in the body of a POST request.
+def decode_payload(body: bytes) -> Iterator[Packet]:
+    """Yield the packets in the body of a POST request. Each is decoded when it is its turn, because decoding
+    all of a large body would block the event loop.
 
     Raises:
-        Malformed: the body is not UTF-8, or has an invalid packet.
-        TooLarge: it has more than 10,000 packets.
+        Malformed: a packet is invalid, or not UTF-8.
+        TooLarge: there are more than 10,000 packets.
     """
     if body.count(SEPARATOR) >= MOST_PACKETS:
         raise TooLarge("the number of packets in a payload", MOST_PACKETS)
-    try:
-        parts = body.decode().split(SEPARATOR.decode())
-    except UnicodeDecodeError as error:
-        raise Malformed("the payload must be UTF-8") from error
-    return [_decode_part(part) for part in parts]
+    return map(_decode_part, body.split(SEPARATOR))
 
 
-def _decode_part(part: str) -> Packet:
-    if not part.startswith("b"):
-        return decode(part)
+def _decode_part(part: bytes) -> Packet:
+    if not part.startswith(b"b"):
+        try:
+            return decode(part.decode())
+        except UnicodeDecodeError as error:
+            raise Malformed("the payload must be UTF-8") from error
     try:
-        return Packet(PacketType.MESSAGE, binascii.a2b_base64(part[1:], strict_mode=True))
+        return Packet(PacketType.MESSAGE, binascii.a2b_base64(memoryview(part)[1:], strict_mode=True))
     except ValueError as error:
         raise Malformed("a binary packet must be `b`, followed by base64") from error
 

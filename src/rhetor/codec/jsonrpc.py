@@ -42,7 +42,7 @@ MAX_BATCH: Final = 100
 
 Id = str | int | float | None
 Params = Raw | None  # an object or an array; the dialect that knows the method decodes it
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 _encode = msgspec.json.encode
 
 
@@ -90,7 +90,7 @@ def decode(text: str, max_batch: int = MAX_BATCH) -> Incoming:
     """Return the requests in a text. It never raises: for an invalid request there is a `Fault`, to be sent
     back. If a member occurs twice, the last one counts."""
     try:
-        if not text.lstrip(" \t\r\n").startswith("["):
+        if not text.lstrip().startswith("["):
             return Incoming((_item(text),))
         requests = typed_json.items(text, max_batch)
     except RecursionError:
@@ -105,13 +105,16 @@ def decode(text: str, max_batch: int = MAX_BATCH) -> Incoming:
 
 
 def params_of(call: Call, kind: type[T]) -> T:
-    """Return the params of a call, given by name, as a `kind`, which is a `msgspec.Struct`.
+    """Return the params of a call, given by name, as a `kind`.
 
     Raises:
         Refused: the params do not match the type.
     """
+    params = Raw(b"{}") if call.params is None else call.params
     try:
-        return msgspec.json.decode(b"{}" if call.params is None else call.params, type=kind)
+        if len(memoryview(params)) > typed_json.LARGE_BYTES:
+            typed_json.check(params, kind)
+        return msgspec.json.decode(params, type=kind)
     except msgspec.ValidationError as error:
         why = _PATTERN.sub("without control characters", str(error))
         raise Refused(INVALID_PARAMS, why[:200]) from error

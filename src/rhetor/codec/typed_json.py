@@ -1,7 +1,7 @@
 """Decodes JSON from clients by type. Members that the type does not name are skipped.
 
 A body of up to 8 MiB is decoded in one step, which blocks the event loop. Skipping that much JSON takes a few
-milliseconds; building objects from it takes a second.
+milliseconds, if it has not too many values (see `incoming_json`); building objects from it takes a second.
 """
 
 from __future__ import annotations
@@ -47,19 +47,31 @@ def nothing() -> Raw:
     return Raw(b"null")
 
 
-def check(data: bytes | bytearray, kind: type[Struct]) -> None:
-    """Check a large body before it is decoded: its text must be UTF-8, and no list may be longer than its
-    type allows. The decoder itself checks the length of a list only after it has built the whole list. A body
-    of at most 256 KiB is not checked.
+def check(data: bytes | bytearray | Raw, kind: type[Struct]) -> None:
+    """Check a large body before it is decoded: no list may be longer than its type allows. The decoder itself
+    checks the length of a list only after it has built the whole list.
 
     Raises:
         Malformed, msgspec.ValidationError: as `decode`.
     """
-    if len(data) > LARGE_BYTES and (outline := _outline(kind)) is not None:
+    if (outline := _outline(kind)) is not None:
         decode(data, outline)
 
 
-def decode(data: bytes | bytearray, kind: type[T]) -> T:
+def check_utf8(data: bytes | bytearray) -> None:
+    """Check the text of a body, because `decode` does not check the text of values that it skips.
+
+    Raises:
+        Malformed: `data` is not UTF-8.
+    """
+    try:
+        if not data.isascii():
+            data.decode()
+    except UnicodeError as error:
+        raise Malformed(f"the body is not JSON: {error}") from error
+
+
+def decode(data: bytes | bytearray | Raw, kind: type[T]) -> T:
     """Decode JSON as a `kind`. If a member occurs twice, the last one counts.
 
     Raises:
@@ -67,8 +79,6 @@ def decode(data: bytes | bytearray, kind: type[T]) -> T:
         msgspec.ValidationError: a value does not match its type. What follows that value is not read.
     """
     try:
-        if not data.isascii():
-            data.decode()  # msgspec does not check text that it skips
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
         raise

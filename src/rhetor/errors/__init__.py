@@ -50,6 +50,7 @@ from .requests import (
     RequestTimeout,
     StateConflict,
     TooLarge,
+    TooManyValues,
     Unprocessable,
     UnsupportedMedia,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "TooManyBytes",
     "TooManyConnections",
     "TooManyInvalid",
+    "TooManyValues",
     "TooSlow",
     "ToolCallRefused",
     "ToolServerConfigured",

@@ -26,6 +26,15 @@ class TooLarge(RhetorError):
         super().__init__(f"{what} is larger than {limit} bytes", limit=limit)
 
 
+class TooManyValues(RhetorError):
+    """A body or message has too many JSON values; `data["limit"]` is their number."""
+
+    code, status, rpc, close = "too_many_values", 413, LIMIT_REACHED, 1009
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the JSON has more than {limit} members, items, objects and lists", limit=limit)
+
+
 class HeadTooLarge(RhetorError):
     """The URL and the headers of a request are too large together; `data["limit"]` is in bytes."""
 

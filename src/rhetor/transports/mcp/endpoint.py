@@ -8,10 +8,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from rhetor.codec.incoming_json import IncomingJson
 from rhetor.domain.command import Principal
-from rhetor.errors import MethodNotAllowed, NotFound, RhetorError
+from rhetor.errors import MethodNotAllowed, NotFound, RhetorError, TooLarge
+from rhetor.transports.server.disconnect import CallerGone
 from rhetor.transports.server.flow import EXTENSION
 from rhetor.transports.server.node import Node
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 BODY_BYTES = 3 << 20  # a message of 1 MiB fits, however it is escaped; parsing more would block the hub
+MOST_VALUES = 20_000  # of a request; the library builds an object from each
 METHODS = ("DELETE", "POST")
 MOST_SESSIONS = 1000
 IDLE_SECONDS = 1800.0  # after which the session of a client that says nothing is forgotten
@@ -51,6 +54,7 @@ class Endpoint:
 
         Raises:
             NotFound, MethodNotAllowed: it is neither POST nor DELETE.
+            TooLarge, TooManyValues: its body is too large.
             TooManyConnections: the caller has reached its limit.
         """
         if scope["type"] != "http":
@@ -61,6 +65,7 @@ class Endpoint:
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         state = scope["state"]
         state["api"], state["traffic"] = API, self._node.tally.traffic[API]
+        receive = _receiving(await _body(receive), receive)
         manager = await self._sessions()
         who: Principal | None = state["principal"]
         if who is None:  # the route is public: there is no caller to count
@@ -107,6 +112,31 @@ class Endpoint:
                 if not reader.dismissed:
                     raise
                 reader.task.uncancel()
+
+
+async def _body(receive: Receive) -> bytes:
+    """Return the body of a request, which may be decoded in one step."""
+    incoming, body = IncomingJson(MOST_VALUES), bytearray()
+    while (message := await receive())["type"] != "http.disconnect":
+        piece = message.get("body", b"")
+        body += piece
+        if len(body) > BODY_BYTES:
+            raise TooLarge("the body", BODY_BYTES)
+        incoming.feed(piece)
+        if not message.get("more_body", False):
+            incoming.end()
+            return bytes(body)
+    raise CallerGone
+
+
+def _receiving(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` for a request whose body was read already."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return left.pop() if left else await receive()
+
+    return received
 
 
 def _load() -> ModuleType:

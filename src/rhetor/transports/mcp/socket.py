@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.websockets import WebSocket
 
-from rhetor.errors import LIMIT_REACHED
+from rhetor.errors import LIMIT_REACHED, Malformed, TooManyValues
+from rhetor.transports.server.large import check_values
 from rhetor.transports.websocket.connection import SocketConnection, talk
 
 from .caller import McpCaller
-from .endpoint import BODY_BYTES, endpoint_of
+from .endpoint import BODY_BYTES, MOST_VALUES, endpoint_of
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -59,9 +60,14 @@ async def _listen(
             try:
                 if len(text) > BODY_BYTES:
                     raise ValueError(f"the message is larger than {BODY_BYTES} bytes")
+                await check_values(text, MOST_VALUES)
                 message: Any = jsonrpc_message_adapter.validate_json(text, by_name=False)
-            except ValueError:
+            except (ValueError, Malformed):
                 await _refuse(connection, None, PARSE_ERROR, "not a JSON-RPC message of at most 3 MiB")
+                connection.count_fault()
+                continue
+            except TooManyValues as error:
+                await _refuse(connection, None, error.rpc, error.detail)
                 connection.count_fault()
                 continue
             if not _note(message, waiting):

@@ -151,7 +151,7 @@ def _errors(row: Route, schemas: _Schemas) -> Schema:
     if row.body is not None or row.query is not None or "{" in row.path:
         errors.append(e.Unprocessable)
     if row.body is not None:
-        errors += [e.UnsupportedMedia, e.TooManyBytes]
+        errors += [e.UnsupportedMedia, e.TooManyValues, e.TooManyBytes]
     if row.streams is not Streams.NEVER:
         errors.append(e.TooManyConnections)
     codes: dict[int, list[str]] = {}

@@ -124,7 +124,7 @@ class Node:
     raises if it is invalid; `told_offline`: the notice about the offline model was sent;
     `trusts_unidentified`: callers whose process is not known are the owner; `configuration` returns the
     values in force, each as key, value and origin, without secrets; `components`: what an API keeps for the
-    whole process, by the name of the API.
+    whole process, by the name of the API; `decoding` is held by who decodes a large body or message.
     """
 
     hub: Hub
@@ -148,6 +148,7 @@ class Node:
     attempts: Attempts = field(default_factory=Attempts)
     tally: Tally = field(default_factory=Tally)
     held: HeldBytes = field(default_factory=HeldBytes)
+    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     told_offline: bool = field(default=False)
     trusts_unidentified: bool = False
     configuration: Callable[[], Sequence[tuple[str, Any, str]]] = tuple

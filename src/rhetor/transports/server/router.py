@@ -19,7 +19,8 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from rhetor.auth.policy import Policy, require
 from rhetor.codec import typed_json
-from rhetor.errors import MethodNotAllowed, NotFound, RhetorError, TooLarge, UnsupportedMedia
+from rhetor.codec.incoming_json import IncomingJson
+from rhetor.errors import Malformed, MethodNotAllowed, NotFound, RhetorError, TooLarge, UnsupportedMedia
 
 from . import problems
 from .call import Call, json_response
@@ -228,7 +229,8 @@ async def _respond(route: Route, names: dict[str, str], call: Call, send: Send) 
 
 
 async def _body(route: Route, kind: type[Struct], call: Call) -> Struct:
-    data = await _read(call.receive)
+    incoming = IncomingJson()
+    data = await _read(call.receive, incoming)
     if not data and not route.needs_body:
         return kind()
     if not data:
@@ -237,28 +239,53 @@ async def _body(route: Route, kind: type[Struct], call: Call) -> Struct:
         raise UnsupportedMedia(call.headers.get("content-type", ""))
     if len(data) > route.body_bytes:
         raise TooLarge("the body", route.body_bytes)
+    if len(data) > typed_json.LARGE_BYTES:
+        incoming.end()
+        return await _decoded_large(data, kind, call.node.decoding)
+    typed_json.check_utf8(data)
     try:
-        if len(data) > typed_json.LARGE_BYTES:  # each step takes up to 30 ms; other tasks run in between
-            await asyncio.sleep(0)
-            typed_json.check(data, kind)
-            await asyncio.sleep(0)
         return typed_json.decode(data, kind)
     except msgspec.ValidationError as error:
-        await asyncio.sleep(0)
-        typed_json.decode(data, msgspec.Raw)  # raises Malformed if the body is not JSON at all
-        raise typed_json.unprocessable(**typed_json.fault("body", error)) from error
+        raise _invalid(data, error) from error
 
 
-async def _read(receive: Receive) -> bytearray:
-    """Return the whole body. It grows in place, because joining 8 MiB at the end would take a while.
+async def _decoded_large(data: bytearray, kind: type[Struct], alone: asyncio.Lock) -> Struct:
+    """Decode a body in steps of up to 20 ms, between which other tasks run."""
+    async with alone:
+        try:
+            typed_json.check(data, kind)
+            await asyncio.sleep(0)
+            return typed_json.decode(data, kind)
+        except msgspec.ValidationError as error:
+            await asyncio.sleep(0)
+            raise _invalid(data, error) from error
+        finally:
+            await asyncio.sleep(0)
+
+
+def _invalid(data: bytearray, error: msgspec.ValidationError) -> RhetorError:
+    """Return the error for a body that does not match its type, which may also not be JSON at all."""
+    try:
+        typed_json.decode(data, msgspec.Raw)
+    except Malformed as malformed:
+        return malformed
+    return typed_json.unprocessable(**typed_json.fault("body", error))
+
+
+async def _read(receive: Receive, incoming: IncomingJson | None = None) -> bytearray:
+    """Return the whole body. It grows in place, because joining 8 MiB at the end would take a while. Unless a
+    small body arrives at once, its pieces are given to `incoming`.
 
     Raises:
         CallerGone: the client closed its connection.
     """
     data = bytearray()
     while (message := await receive())["type"] != "http.disconnect":
-        data += message.get("body", b"")
-        if not message.get("more_body", False):
+        piece, is_last = message.get("body", b""), not message.get("more_body", False)
+        data += piece
+        if incoming is not None and not (is_last and len(piece) == len(data) <= typed_json.LARGE_BYTES):
+            incoming.feed(piece)
+        if is_last:
             return data
     raise CallerGone
 

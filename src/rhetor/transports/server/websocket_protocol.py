@@ -1,5 +1,8 @@
 """The server's end of a WebSocket. Besides ASGI, it writes frames that were encoded once for many clients,
 limits the data that a client has not read, and closes connections whose client is gone.
+
+What a client sends is parsed in steps, between which other tasks run: one large message, or the small frames
+in 2 KiB. While the application has not read a message, nothing is parsed.
 """
 
 from __future__ import annotations
@@ -13,13 +16,17 @@ from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
+from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.errors import Malformed, TooLarge, TooManyBytes
 
 from .counters import Traffic
 from .flow import EXTENSION, TransportWriter, drained
 from .held_bytes import UNLIMITED, Share
+from .large import text_of
 
 MOST_FRAGMENTS = 1 << 14  # of one message; even an empty fragment takes memory
+TEXT_BYTES = 8 << 20  # of one message; a request's body has the same limit
+PARSED_BYTES = 2 << 10  # in one step; they may be 341 frames
 
 
 def _nothing() -> None: ...
@@ -27,8 +34,8 @@ def _nothing() -> None: ...
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Sends a ping every `ping_seconds`, and closes the connection if no pong follows within `pong_seconds`.
-    The library closes connections that violate the protocol, with the code 1002, 1007 for text that is not
-    UTF-8, or 1009 for a message above `ws_max_size`.
+    The library closes connections that violate the protocol, with the code 1002, or 1009 for a message above
+    `ws_max_size`.
 
     After the handshake, its request and response are dropped: an open connection would keep 4 KB for them.
 
@@ -50,6 +57,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.ping_interval, self.ping_timeout = self.ping_seconds, self.pong_seconds
         self.writer = TransportWriter(transport, lambda: self.is_open, lambda: self.is_full)
         self.queue: Any = _Inbox()
+        self._unparsed, self._has_parsed = bytearray(), False
+        self._next: asyncio.Handle | None = None
         self.share = Share(UNLIMITED)
         super().connection_made(transport)
 
@@ -59,6 +68,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.share.shrink()
         # what refers to each other would stay in memory until the next garbage collection
         self.writer.end()
+        self._unparsed.clear()
         self.on_lost = _nothing
         self.conn.parser.close()
 
@@ -96,7 +106,34 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         except TooManyBytes as error:
             self._refuse_rest(error)
         else:
-            super().data_received(data)
+            self._unparsed += data
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse until there is a frame. The rest is parsed after other tasks have run."""
+        self._has_parsed, self._next = False, None
+        while self._may_parse() and not self._has_parsed:
+            piece = bytes(self._unparsed[:PARSED_BYTES])
+            del self._unparsed[:PARSED_BYTES]
+            super().data_received(piece)
+        self._continue()
+
+    def _may_parse(self) -> bool:
+        is_read = self.queue.empty() or self.close_sent  # after a close frame, nobody reads
+        return bool(self._unparsed) and is_read and not self.transport.is_closing()
+
+    def _continue(self) -> None:
+        """Parse what is left, or read more, unless the application has to read a message first."""
+        if self._next is None and self._may_parse():
+            self._next = self.loop.call_soon(self._parse)
+        is_paused = not self.close_sent and (bool(self._unparsed) or not self.queue.empty())
+        if is_paused != self.read_paused and not self.transport.is_closing():
+            self.read_paused = is_paused
+            (self.transport.pause_reading if is_paused else self.transport.resume_reading)()
+
+    def handle_events(self) -> None:
+        self._has_parsed = self._has_parsed or bool(self.conn.events)
+        super().handle_events()
 
     def _refuse_rest(self, error: TooManyBytes) -> None:
         """Close the connection, and forget the message that is not complete."""
@@ -105,13 +142,35 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.end(error.close or 1011, error.code)
         self.is_overfull = True
         self.frames.clear()
+        self._unparsed.clear()
         self.conn.reader.buffer.clear()
         self.share.shrink()
 
     async def receive(self) -> Any:
+        """Return the next message.
+
+        Raises:
+            TooLarge: a text message has more than 8 MiB of UTF-8.
+            TooManyValues: a text message, which is JSON in every API, has too many values.
+        """
         # the message before this one is dealt with
-        self.share.shrink(len(self.conn.reader.buffer) + sum(map(len, self.frames)))
-        return await super().receive()
+        self.share.shrink(len(self._unparsed) + len(self.conn.reader.buffer) + sum(map(len, self.frames)))
+        message = await self.queue.get()
+        if self.queue.empty():
+            self._continue()
+        return await self._text(message["utf8"]) if "utf8" in message else message
+
+    async def _text(self, data: bytes) -> Any:
+        if len(data) > TEXT_BYTES:
+            raise TooLarge("a text message", TEXT_BYTES)
+        try:
+            text = data.decode() if len(data) <= LARGE_BYTES else await text_of(data)
+        except (UnicodeDecodeError, Malformed):
+            if self.is_open:
+                self.conn.fail(CloseCode.INVALID_DATA, "text must be UTF-8")
+                self.handle_parser_exception()
+            return {"type": "websocket.disconnect", "code": CloseCode.INVALID_DATA}
+        return {"type": "websocket.receive", "text": text}
 
     def pause_writing(self) -> None:
         self.is_full = True
@@ -138,9 +197,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.stop_keepalive()
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        self._continue()
         self._drop_later(self.linger_seconds)
 
     def keepalive_timeout(self) -> None:
@@ -164,13 +221,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             headers.clear()
 
     def send_receive_event_to_app(self) -> None:
-        is_text = self.curr_msg_data_type == "text" and not self.close_sent
-        if is_text and not all(map(bytes.isascii, self.frames)) and not _is_utf8(b"".join(self.frames)):
-            self.frames = []
-            self.conn.fail(1007, "text must be UTF-8")
-            self.handle_parser_exception()
+        if self.curr_msg_data_type != "text" or self.close_sent:
+            super().send_receive_event_to_app()
             return
-        super().send_receive_event_to_app()
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        self.queue.put_nowait({"type": "websocket.receive", "utf8": data})  # decoded when it is read
 
     def handle_parser_exception(self) -> None:
         sent = self.conn.close_sent
@@ -221,11 +277,3 @@ class _Inbox:
             finally:
                 self._waiting = None
         return self._messages.pop(0)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from rhetor.codec import socketio
 from rhetor.codec.socketio import Decoder, Packet, PacketType
+from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.errors import Malformed
 
 from .connection import EngineConnection
@@ -33,6 +35,8 @@ class SocketIoClient:
             if isinstance(message, bytes) and not self._namespaces:  # nothing large is kept for strangers
                 raise Malformed("a client that is not connected to a namespace must not send binary messages")
             packet = self._decoder.feed(message)
+            if len(message) > LARGE_BYTES:
+                await asyncio.sleep(0)  # other tasks run before the arguments are decoded
             if packet is None:
                 continue
             is_connected = packet.namespace in self._namespaces

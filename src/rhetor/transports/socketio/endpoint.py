@@ -20,11 +20,13 @@ from starlette.websockets import WebSocket
 
 from rhetor.codec import engineio
 from rhetor.codec.engineio import Packet, PacketType, Timing
+from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.errors import Forbidden, Malformed, RhetorError, TooLarge, TooManyConnections
 from rhetor.transports.server.counters import Tally
 from rhetor.transports.server.disconnect import CallerGone, while_connected
 from rhetor.transports.server.flow import EXTENSION
 from rhetor.transports.server.held_bytes import UNLIMITED, HeldBytes, Share
+from rhetor.transports.server.large import check_values
 
 from .connection import API, EngineConnection, Origin
 
@@ -151,7 +153,10 @@ class EngineEndpoint:
         self._posting.add(connection.sid)
         try:
             for packet in engineio.decode_payload(await _body(receive, connection.max_payload)):
+                if isinstance(packet.data, str) and len(packet.data) > LARGE_BYTES:
+                    await check_values(packet.data)
                 await connection.receive(packet)
+                await asyncio.sleep(0)
         except RhetorError as error:
             connection.end(error)
             raise

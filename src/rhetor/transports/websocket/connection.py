@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
-from rhetor.errors import RhetorError, TooLarge, TooManyAtOnce, TooManyInvalid
+from rhetor.errors import RhetorError, TooManyAtOnce, TooManyInvalid
 from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record
 from rhetor.transports.server.flow import EXTENSION, STALL_SECONDS
@@ -26,7 +26,6 @@ from rhetor.transports.server.node import Node
 if TYPE_CHECKING:  # the library behind it is loaded for the first WebSocket
     from rhetor.transports.server.websocket_protocol import SocketProtocol
 
-TEXT_BYTES = 8 << 20  # of one message; a request's body has the same limit
 MOST_FAULTS = 10
 MOST_TASKS = 200  # followed sessions and waiting calls of one connection
 log = logging.getLogger(__name__)
@@ -80,16 +79,11 @@ class SocketConnection:
         """Yield the messages of the client, until it closes the connection.
 
         Raises:
-            TooLarge: a text message has more than 8 MiB of UTF-8.
+            TooLarge, TooManyValues: a text message is too large.
         """
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             text = message.get("text")
-            if text is None:
-                yield message["bytes"]
-            elif _is_longer(text, TEXT_BYTES):
-                raise TooLarge("a text message", TEXT_BYTES)
-            else:
-                yield text
+            yield message["bytes"] if text is None else text
 
     def charge(self, messages: float = 1) -> None:
         """Count messages of the client.
@@ -211,14 +205,6 @@ class _Subscriber:
     def _put_if_free(self, enclosed: bytes) -> bool:
         assert self._hold is not None
         return self._hold.is_free and self._connection.writer.put(enclosed) is not False
-
-
-def _is_longer(text: str, limit: int) -> bool:
-    """Whether the text has more than `limit` bytes of UTF-8. It is encoded only if its length does not
-    decide."""
-    if text.isascii() or len(text) > limit:
-        return len(text) > limit
-    return len(text) * 4 > limit and len(text.encode()) > limit
 
 
 class _Gone(Exception):

@@ -51,9 +51,11 @@ async def serve(connection: SocketConnection, answer: Answer) -> None:
         if isinstance(text, bytes):
             fault = Fault(jsonrpc.PARSE_ERROR, "calls must be text messages")
             incoming = jsonrpc.Incoming((fault,))
-        else:
+        elif len(text) <= LARGE_BYTES:
             incoming = jsonrpc.decode(text)
-            if len(text) > LARGE_BYTES:
+        else:
+            async with connection.node.decoding:
+                incoming = jsonrpc.decode(text)
                 await asyncio.sleep(0)  # other tasks run before the params are decoded
         connection.charge(len(incoming.items))
         await _take(connection, answer, incoming)
