@@ -39,7 +39,7 @@ from .plans.team_turn import TeamConversation
 from .programs import lifecycle
 from .programs.instances import detach, release, reports
 from .recovery import recover
-from .sessions import blobs, checkpoints, imports, projects, send, sessions, sockets
+from .sessions import blobs, checkpoints, imports, interrupts, projects, send, sessions, sockets, states
 from .sessions.send import Accepted
 from .state import NoBlobs, NoToolServers, State, no_launches
 from .turns import answers
@@ -58,8 +58,8 @@ USE_CASES: dict[type, UseCase] = {
     c.StartSession: sessions.start,
     c.PauseSession: sessions.pause,
     c.ResumeSession: sessions.resume,
-    c.InterruptSession: sessions.interrupt,
-    c.AbandonTurn: sessions.abandon,
+    c.InterruptSession: interrupts.interrupt,
+    c.AbandonTurn: interrupts.abandon,
     c.SaveSession: sessions.save,
     c.StopSession: sessions.stop,
     c.MakeCheckpoint: checkpoints.checkpoint,
@@ -147,7 +147,7 @@ class Hub:
         if terminals.is_terminals_stream(self.state, principal, stream):
             return stream
         if stream != "hub":
-            return (await sessions.owned_session(self.state, principal, stream)).id
+            return (await states.owned_session(self.state, principal, stream)).id
         if not principal.local or principal.is_agent:
             raise NotFound("stream", stream)
         return stream
@@ -280,7 +280,7 @@ async def _abandon(state: State, stream: str) -> None:
     row = await until_accepted(lambda: state.store.get("session", stream), stream)
     runner = state.runners.get(stream)
     session = session_of(row) if row is not None else None
-    if session is None or not session.once or sessions.continues_alone(state, session.peer):
+    if session is None or not session.once or interrupts.continues_alone(state, session.peer):
         return
     if runner is not None and runner.current:
         runner.current.stop(lambda turn: turn.interrupt("the caller disconnected"))
@@ -290,6 +290,6 @@ async def _sweep(state: State) -> None:
     while True:
         await asyncio.sleep(EXPIRY_SECONDS)
         try:
-            await sessions.expire_old(state)
+            await states.expire_old(state)
         except Exception:  # a bug or the store; the next sweep retries
             log.exception("expiry sweep failed")

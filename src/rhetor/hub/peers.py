@@ -93,6 +93,14 @@ class Peers:
             raise UnknownPeer(name)
         return peer or self._peers[known or name]
 
+    def has(self, name: str) -> bool:
+        """Return whether `get` finds a peer of this name."""
+        try:
+            self.get(name)
+        except UnknownPeer:
+            return False
+        return True
+
     def known_as(self, name: str) -> str | None:
         """Return how the peer is written that has this name in upper or lower case; None if there is none."""
         return self._names.get(name.lower())

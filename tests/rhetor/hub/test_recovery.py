@@ -31,7 +31,7 @@ from rhetor.errors import ProviderCut, StateConflict
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.recovery import REASON
-from rhetor.hub.sessions.sessions import expire_old, owned_session
+from rhetor.hub.sessions.states import expire_old, owned_session
 from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore

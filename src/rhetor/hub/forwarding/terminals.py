@@ -15,7 +15,7 @@ from rhetor.domain.command import Principal
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.rule_commands import PutTerminal, RemoveTerminal
 from rhetor.domain.rules import RESERVED, Terminal
-from rhetor.errors import NameTaken, NotFound, UnknownPeer
+from rhetor.errors import NameTaken, NotFound
 from rhetor.hub.catalog.routing_table import place_id, row_of
 from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.core.commits import until_unchanged
@@ -91,7 +91,7 @@ def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool
 async def _register(state: State, principal: Principal, name: str) -> Terminal:
     require_name(name, "terminal name")
     async with state.exclusively(name.lower()):  # programs take the same lock, so only one gets the name
-        if name in RESERVED or name in state.routing_table.terminals or _is_peer(state, name):
+        if name in RESERVED or name in state.routing_table.terminals or state.peers.has(name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
         terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())
         drafts = [Draft(SessionStateChanged("active"))]
@@ -122,11 +122,3 @@ async def _advance(state: State, terminal: Terminal, seen: int) -> Terminal:
     await state.store.commit(terminal.stream, [], rows=[row_of(advanced)], expects=[row.unchanged])
     state.routing_table.terminals[terminal.name] = advanced
     return advanced
-
-
-def _is_peer(state: State, name: str) -> bool:
-    try:
-        state.peers.get(name)
-    except UnknownPeer:
-        return False
-    return True

@@ -15,7 +15,7 @@ from rhetor.errors import NotFound
 from rhetor.hub.catalog.turns import PlanRow
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key
-from rhetor.hub.sessions.sessions import owned_session
+from rhetor.hub.sessions.states import owned_session
 from rhetor.hub.turns.attribution import passed_through
 from rhetor.store.base import Draft
 

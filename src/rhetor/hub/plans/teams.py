@@ -57,7 +57,7 @@ async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[s
     require_person(principal)
     require_name(command.name, "team name")
     if _is_reserved(state, command.name):
-        raise NameTaken("peer" if _is_peer(state, command.name) else KIND, command.name)
+        raise NameTaken("peer" if state.peers.has(command.name) else KIND, command.name)
     members = _members(state, command.members)
     key = command_key(principal, command, members)
     try:
@@ -141,15 +141,7 @@ def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
 
 def _is_reserved(state: State, name: str) -> bool:
     """Whether a peer or a configured team has the name."""
-    return name == EVERYONE or state.peers.is_configured_team(name) or _is_peer(state, name)
-
-
-def _is_peer(state: State, name: str) -> bool:
-    try:
-        state.peers.get(name)
-    except UnknownPeer:
-        return False
-    return True
+    return name == EVERYONE or state.peers.is_configured_team(name) or state.peers.has(name)
 
 
 def _require_made(state: State, name: str) -> None:

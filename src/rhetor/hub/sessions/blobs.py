@@ -15,7 +15,7 @@ from rhetor.domain.socket import MOST_BYTES, is_shared
 from rhetor.errors import NotFound, SessionOver, StateConflict, TextOnly, TooLarge
 from rhetor.store.base import Draft, Expect, Key, Row
 
-from .sessions import owned_session
+from .states import owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State

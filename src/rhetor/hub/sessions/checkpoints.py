@@ -19,7 +19,8 @@ from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.lifecycle import instance_for, instance_key
 from rhetor.store.base import Draft, Head, Row, parse_cursor, require_position
 
-from .sessions import open_one, owned_session, stop
+from .sessions import stop
+from .states import open_one, owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State

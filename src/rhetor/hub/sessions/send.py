@@ -42,7 +42,7 @@ from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
 
-from .sessions import owned_session
+from .states import owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State

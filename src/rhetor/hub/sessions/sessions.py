@@ -1,8 +1,7 @@
-"""Sessions: start, find, list, save, pause, resume, interrupt, stop and expire them."""
+"""Sessions: start, list, pause, resume, save and stop them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,6 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.command import (
-    AbandonTurn,
-    InterruptSession,
     PauseSession,
     Principal,
     ResumeSession,
@@ -24,29 +21,22 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
-from rhetor.errors import (
-    Malformed,
-    NotFound,
-    SessionOver,
-    StateConflict,
-    StoreRefused,
-    UnknownPeer,
-    UnknownTeam,
-)
+from rhetor.errors import Malformed
 from rhetor.hub.catalog.sessions import ANSWERED, CWD, OPEN, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key, until_unchanged
-from rhetor.hub.programs.lifecycle import instance_key, make_standing
+from rhetor.hub.programs.lifecycle import make_standing
 from rhetor.hub.turns.answers import shown_state
 from rhetor.hub.turns.runner import wake
-from rhetor.store.base import Draft, Expect, Row
+from rhetor.store.base import Draft
 
 from .projects import in_project, project_of
+from .states import become, change, open_one, owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-log = logging.getLogger(__name__)
+
 _OF_TOOL = 100  # sessions that are shown with a tool
 _SHOWN = tuple(SessionState)
 # the states of the rows in which the sessions of a state are: a row does not say whether a session waits
@@ -54,26 +44,6 @@ _ROW_STATES = {state: (state,) for state in SessionState} | {
     SessionState.WAITING: (SessionState.ACTIVE,),
     SessionState.EXPIRED: (SessionState.EXPIRED, ANSWERED),
 }
-
-
-async def owned_session(state: State, principal: Principal, session_id: str) -> Session:
-    """Return the caller's session with this id or name. If its `ttl` has passed, it is returned as expired,
-    and its expiry is committed in the background: reading a session never waits for a write.
-
-    Raises:
-        NotFound: the caller has no such session.
-    """
-    row = await state.store.get("session", session_id)
-    if row is None or row.owner != principal.subject:
-        named = await state.store.find("session", owner=principal.subject, name=session_id)
-        if not named:
-            raise NotFound("session", session_id)
-        row = named[0]
-    session = session_of(row)
-    if not _is_past_ttl(state, session):
-        return session
-    state.background.start(_expire(state, session), f"expire {session.id}")
-    return session.become(SessionState.EXPIRED)
 
 
 async def start(state: State, principal: Principal, command: StartSession) -> Session:
@@ -180,7 +150,7 @@ async def pause(state: State, principal: Principal, command: PauseSession) -> Se
         NotFound: the caller has no such session.
         SessionOver: the session was stopped or has expired.
     """
-    return await _change(state, principal, command.session_id, SessionState.PAUSED)
+    return await change(state, principal, command.session_id, SessionState.PAUSED)
 
 
 async def resume(state: State, principal: Principal, command: ResumeSession) -> Session:
@@ -191,7 +161,7 @@ async def resume(state: State, principal: Principal, command: ResumeSession) -> 
         NotFound: the caller has no such session.
         SessionOver: the session was stopped or has expired.
     """
-    session = await _change(state, principal, command.session_id, SessionState.ACTIVE)
+    session = await change(state, principal, command.session_id, SessionState.ACTIVE)
     if command.standing:
         await make_standing(state, session, command.cwd if principal.local else None)
     if await waiting_turns(state.store, session.id, limit=1):
@@ -218,59 +188,6 @@ async def save(state: State, principal: Principal, command: SaveSession) -> Sess
     return await until_unchanged(attempt)
 
 
-async def interrupt(state: State, principal: Principal, command: InterruptSession) -> Session:
-    """End the running turn of the session, if there is one. The next waiting turn then starts.
-
-    Raises:
-        NotFound: the caller has no such session.
-    """
-    session = await owned_session(state, principal, command.session_id)
-    runner = state.runners.get(session.id)
-    if runner is not None and runner.current is not None:
-        runner.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
-    return session
-
-
-async def abandon(state: State, principal: Principal, command: AbandonTurn) -> str | None:
-    """End a turn for which nobody waits any more: cancel it if it has not started, and interrupt it if it is
-    running. A wrapped program is not interrupted. Return its name if it continues the turn.
-
-    Raises:
-        NotFound: the caller has no such session.
-    """
-
-    async def attempt() -> str | None:
-        session = await owned_session(state, principal, command.session_id)
-        waiting = await waiting_turns(state.store, session.id)
-        for turn in waiting:
-            if turn.id == command.turn_id:
-                cancelled = Draft(TurnCancelled(principal.subject), turn.id)
-                row = turn.become(TurnState.CANCELLED).row()
-                await state.store.commit(session.id, [cancelled], rows=[row], expects=[turn.unchanged])
-                return None
-        return _leave_running(state, principal, session, command.turn_id)
-
-    return await until_unchanged(attempt)
-
-
-def _leave_running(state: State, principal: Principal, session: Session, turn_id: str) -> str | None:
-    runner = state.runners.get(session.id)
-    if runner is None or runner.current is None or runner.current.turn.turn_id != turn_id:
-        return None
-    if continues_alone(state, session.peer):
-        return session.peer
-    runner.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
-    return None
-
-
-def continues_alone(state: State, peer: str) -> bool:
-    """Return whether the peer is a wrapped program, which no end of waiting interrupts."""
-    try:
-        return state.peers.get(peer).outlives_waiting
-    except (UnknownPeer, UnknownTeam):
-        return False
-
-
 async def stop(state: State, principal: Principal, command: StopSession) -> Session:
     """End the session: cancel its running and waiting turns. A session that has ended stays as it is.
 
@@ -288,88 +205,10 @@ async def stop(state: State, principal: Principal, command: StopSession) -> Sess
         drafts = [Draft(TurnCancelled(by), turn.id) for turn in waiting]
         rows = [turn.become(TurnState.CANCELLED).row() for turn in waiting]
         still_waiting = [turn.unchanged for turn in waiting]
-        return await _become(state, session, SessionState.STOPPED, drafts, rows, still_waiting), True
+        return await become(state, session, SessionState.STOPPED, drafts, rows, still_waiting), True
 
     stopped, is_new = await until_unchanged(attempt)
     runner = state.runners.get(stopped.id) if is_new else None
     if runner is not None and runner.current is not None:
         runner.current.stop(lambda turn: turn.cancel(by))
     return stopped
-
-
-async def expire_old(state: State) -> int:
-    """Expire the sessions that have not been used for their `ttl`, and return how many expired.
-
-    If a session cannot be expired now, the failure is logged, and the next sweep retries.
-    """
-    expired = 0
-    for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
-        session = session_of(row)
-        if _is_past_ttl(state, session):
-            expired += await _expire(state, session)
-    return expired
-
-
-def _is_past_ttl(state: State, session: Session) -> bool:
-    return session.has_expired(state.ids.since) and session.id not in state.runners
-
-
-async def _expire(state: State, session: Session) -> bool:
-    """Commit the expiry of the session, unless it has been used since it was read. Return whether it was
-    committed."""
-    try:
-        await _become(state, session, SessionState.EXPIRED)
-    except (StateConflict, StoreRefused) as error:
-        log.warning("session expiry failed", extra={"session": session.id, "reason": error.detail})
-        return False
-    return True
-
-
-async def _change(state: State, principal: Principal, session_id: str, wanted: SessionState) -> Session:
-    async def attempt() -> Session:
-        return await _become(state, await open_one(state, principal, session_id), wanted)
-
-    return await until_unchanged(attempt)
-
-
-async def open_one(state: State, principal: Principal, session_id: str) -> Session:
-    """Return the caller's session with this id or name, if it accepts messages.
-
-    Raises:
-        NotFound: the caller has no such session.
-        SessionOver: the session was stopped or has expired.
-    """
-    session = await owned_session(state, principal, session_id)
-    if not session.takes_messages:
-        raise SessionOver(session.id, session.state)
-    return session
-
-
-async def _become(
-    state: State,
-    session: Session,
-    wanted: SessionState,
-    drafts: Sequence[Draft] = (),
-    rows: Sequence[Row] = (),
-    expects: Sequence[Expect] = (),
-) -> Session:
-    if session.state is wanted:
-        return session
-    changed = session.become(wanted)
-    await state.store.commit(
-        session.id,
-        [*drafts, Draft(SessionStateChanged(wanted))],
-        expects=[unchanged(session), *expects],
-        rows=[*rows, session_row(changed)],
-    )
-    if not changed.takes_messages:
-        _end_program(state, changed)
-    return changed
-
-
-def _end_program(state: State, session: Session) -> None:
-    """End the program that runs only for this session, if there is one."""
-    for instance in list(state.instances.values()):
-        peer = instance.peer
-        if instance.entry.key == instance_key(state, peer, session.id) != peer.name:
-            state.background.start(instance.running.end(force=True), f"end {peer.name}")

@@ -20,7 +20,8 @@ from rhetor.hub.catalog.sessions import open_session, session_row
 from rhetor.hub.core.commits import command_key
 from rhetor.store.base import Draft, Expect, Head, Row, check_position
 
-from .sessions import owned_session, stop
+from .sessions import stop
+from .states import owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State

@@ -9,7 +9,7 @@ import msgspec
 
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.errors import NotFound
-from rhetor.hub.sessions.sessions import owned_session
+from rhetor.hub.sessions.states import owned_session
 from rhetor.transports.rest import peers, sessions
 from rhetor.transports.rest.bodies import SessionsQuery
 

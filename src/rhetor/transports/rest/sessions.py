@@ -17,7 +17,7 @@ from rhetor.domain.event import Position
 from rhetor.domain.session import Session
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import checkpoints as branching
-from rhetor.hub.sessions import sessions
+from rhetor.hub.sessions import sessions, states
 from rhetor.hub.turns import answers
 from rhetor.store.base import Spoken
 from rhetor.transports.server import sse
@@ -64,7 +64,7 @@ async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
 
 async def one_session(call: Call, id: str, query: MessagesQuery) -> Response:
     """Return a session with its last messages."""
-    return await _shown(call.node, await sessions.owned_session(call.hub.state, call.who, id), query.messages)
+    return await _shown(call.node, await states.owned_session(call.hub.state, call.who, id), query.messages)
 
 
 async def end(call: Call, id: str) -> Response:

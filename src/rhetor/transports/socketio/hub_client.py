@@ -25,7 +25,7 @@ from rhetor.errors import (
 )
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.sessions.send import Accepted
-from rhetor.hub.sessions.sessions import owned_session
+from rhetor.hub.sessions.states import owned_session
 from rhetor.hub.turns.answers import Answered
 from rhetor.store.base import resumed
 from rhetor.transports.server.following import follow

@@ -17,7 +17,7 @@ from rhetor.domain.session import Session
 from rhetor.errors import NotFound, PositionLost
 from rhetor.hub.sessions.leases import lease
 from rhetor.hub.sessions.send import Accepted
-from rhetor.hub.sessions.sessions import owned_session
+from rhetor.hub.sessions.states import owned_session
 from rhetor.store.base import Head, resumed
 
 from .connection import Hold, SocketConnection, talk

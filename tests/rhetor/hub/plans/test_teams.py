@@ -17,7 +17,7 @@ from rhetor.domain.session import Session
 from rhetor.errors import ProviderCut, UnknownTeam
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.recovery import REASON
-from rhetor.hub.sessions.sessions import owned_session
+from rhetor.hub.sessions.states import owned_session
 from rhetor.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from rhetor.domain.session import Session, SessionState, Voice
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.fanout.presence import Occupancy
 from rhetor.hub.sessions.leases import lease
-from rhetor.hub.sessions.sessions import owned_session
+from rhetor.hub.sessions.states import owned_session
 from rhetor.store.base import follow
 from rhetor.store.memory import MemoryStore
 

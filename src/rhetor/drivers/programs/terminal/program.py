@@ -16,11 +16,7 @@ from rhetor.drivers.base import Prompt
 from rhetor.drivers.programs.host.failures import HostLost
 from rhetor.drivers.programs.host.values import Chunk, Exited, HostStatus
 from rhetor.drivers.programs.program import clock
-from rhetor.drivers.programs.readiness import (
-    BUSY_SECONDS,
-    LOOK_SECONDS,
-    Readiness,
-)
+from rhetor.drivers.programs.readiness import BUSY_SECONDS, LOOK_SECONDS, Readiness
 from rhetor.errors import ProgramBlocked
 
 from .dialogs import dialog_on
