@@ -19,6 +19,8 @@ Script: TypeAlias = Callable[[socket.socket], None]
 
 PROVIDER_PREFIXES = ("ANTHROPIC_", "OLLAMA_", "OPENAI_", "OPENROUTER_", "RHETOR_")
 TIMEOUT = 60.0
+APOLLO = "POST /api/v2/ai/apollo/stream"
+SESSION = {"x-session-id": "s_1", "x-turn-id": "t_1"}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.aish.scripted import (
+    APOLLO,
     Ran,
     ScriptedHub,
     Shell,
@@ -28,7 +29,6 @@ from tests.aish.scripted import (
     stream_head,
 )
 
-APOLLO = "POST /api/v2/ai/apollo/stream"
 PLANS = "POST /api/v2/plans"
 PEERS = ["apollo", "athena", "prometheus", "echo-peer"]
 

@@ -8,6 +8,7 @@ from aish.render import DIM, RESET
 from tests.aish.commands.test_commands import peer
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import (
+    APOLLO,
     ScriptedHub,
     Shell,
     answer,
@@ -21,7 +22,6 @@ from tests.aish.scripted import (
     stream_head,
 )
 
-APOLLO = "POST /api/v2/ai/apollo/stream"
 INTERRUPT = "POST /api/v2/sessions/s_1/turns/t_1/abandon"
 
 
