@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rhetor.errors import RhetorError
-from rhetor.home import Home, HomeTaken, accepts_connections
+from rhetor.home import Home, HomeTaken, accepts_connections, state_home
 
 OK, WRONG_USAGE = 200, 2
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
@@ -135,8 +135,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _home(arguments: argparse.Namespace) -> Home:
-    from rhetor.settings import state_home
-
     home = Home(arguments.home.absolute() if arguments.home else state_home(os.environ), os.environ)
     home.prepare()
     return home
@@ -288,7 +286,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     import asyncio
     import json
 
-    from rhetor.settings import peers_of, read_settings, state_home, tools_of
+    from rhetor.settings import peers_of, read_settings, tools_of
     from rhetor.tool_catalog import ConfiguredPrograms
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import socket
 import stat
 import zlib
@@ -14,6 +15,24 @@ from rhetor.errors import InvalidSettings
 
 LONGEST_SOCKET_PATH = 100
 _LONGEST_SOCKET_NAME = 60  # bytes that the path of a host's socket adds to the folder's, and some more
+
+
+def state_home(environment: Mapping[str, str]) -> Path:
+    """Return the folder that contains all state: RHETOR_HOME, or `rhetor` in the user's state folder."""
+    if home := environment.get("RHETOR_HOME"):
+        return Path(os.path.abspath(os.path.expanduser(home)))  # noqa: PTH100, PTH111  # as in `aish`
+    if base := environment.get("XDG_STATE_HOME"):
+        return Path(base) / "rhetor"
+    user = environment.get("HOME") or _home_in_passwd()
+    return Path(user) / ".local/state/rhetor" if user else Path(f"/var/tmp/rhetor-{os.getuid()}")
+
+
+def _home_in_passwd() -> str:
+    """Return the user's home folder, or an empty string if the user has no entry, as in some containers."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 class HomeTaken(Exception):

@@ -3,7 +3,7 @@
 from .models import ANSWERING, named_models
 from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
-from .reading import invalid, read_settings, state_home
+from .reading import invalid, read_settings
 from .sections import (
     HubSettings,
     McpServerSettings,
@@ -32,6 +32,5 @@ __all__ = [
     "origins",
     "peers_of",
     "read_settings",
-    "state_home",
     "tools_of",
 ]

@@ -6,7 +6,6 @@ An error names the file and the line, or the variable, that the invalid value co
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,24 +21,6 @@ from .peers import peers_of, tools_of
 from .sections import HubSettings, Settings
 from .validation import InvalidValue, Keys, convert
 from .variables import merged, values_in, variable_of
-
-
-def state_home(environment: Mapping[str, str]) -> Path:
-    """Return the folder that contains all state: RHETOR_HOME, or `rhetor` in the user's state folder."""
-    if home := environment.get("RHETOR_HOME"):
-        return Path(os.path.abspath(os.path.expanduser(home)))  # noqa: PTH100, PTH111  # as in `aish`
-    if base := environment.get("XDG_STATE_HOME"):
-        return Path(base) / "rhetor"
-    user = environment.get("HOME") or _home_in_passwd()
-    return Path(user) / ".local/state/rhetor" if user else Path(f"/var/tmp/rhetor-{os.getuid()}")
-
-
-def _home_in_passwd() -> str:
-    """Return the user's home folder, or an empty string if the user has no entry, as in some containers."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return ""
 
 
 def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:

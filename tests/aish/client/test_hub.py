@@ -21,7 +21,7 @@ from aish.client.hub import Hub, quote
 from aish.client.response import Response
 from aish.exits import Failure
 from rhetor.domain.provider_variables import fingerprint, provider_variables
-from rhetor.settings import state_home as hubs_state_home
+from rhetor.home import state_home as hubs_state_home
 from tests.aish.scripted import ScriptedHub, answer, problem
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Session-Id: s_1\r\n"
