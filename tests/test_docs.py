@@ -12,6 +12,10 @@ from rhetor import errors
 from rhetor.app import TABLE
 from rhetor.coding_agents import CODING_AGENTS
 from rhetor.settings import McpServerSettings, ProviderSettings, Settings, SpecialistSettings, ToolSettings
+from rhetor.transports.mcp import caller as mcp
+from rhetor.transports.server.counters import REST, SSE
+from rhetor.transports.server.router import SocketRoute
+from rhetor.transports.socketio import connection as socketio
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -88,6 +92,13 @@ def test_every_error_that_a_client_can_see_is_documented() -> None:
     hidden = {"internal", "turn_failed", "invalid_settings", "store_damaged"}
     missing = [k.code for k in kinds if k.code not in hidden and f"`{k.code}`" not in page]
     assert missing == []
+
+
+def test_every_api_of_the_metrics_is_documented() -> None:
+    page = (DOCS / "reference" / "metrics.md").read_text()
+    (row,) = re.findall(r"^\| `api` \| (.*) \|$", page, re.MULTILINE)
+    apis = {route.api for route in TABLE if isinstance(route, SocketRoute)}
+    assert set(re.findall(r"`([\w.]+)`", row)) == {*apis, REST, SSE, mcp.API, socketio.API}
 
 
 def test_no_file_has_the_markers_of_a_merge_conflict() -> None:

@@ -1,7 +1,7 @@
 """Counters for each API: bytes sent and received, and errors that clients received.
 
-An API is `rest`, `sse`, or a WebSocket's path without its names (`ws.ai`). There are no counters for single
-peers or clients.
+An API is `rest`, `sse`, `mcp`, `socketio`, or a WebSocket's path without its names (`ws.ai`). There are no
+counters for single peers or clients.
 """
 
 from __future__ import annotations
