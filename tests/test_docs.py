@@ -101,6 +101,15 @@ def test_every_api_of_the_metrics_is_documented() -> None:
     assert set(re.findall(r"`([\w.]+)`", row)) == {*apis, REST, SSE, mcp.API, socketio.API}
 
 
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("*.md"), *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name
+)
+def test_every_table_has_a_heading(page: Path) -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", page.read_text(), re.MULTILINE)
+    without = [table.splitlines()[0] for table in tables if not re.match(r".*\n\|[-|]+\|\n", table)]
+    assert without == []
+
+
 def test_no_file_has_the_markers_of_a_merge_conflict() -> None:
     texts = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "src").rglob("*.*")]
     marker = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)

@@ -31,7 +31,7 @@ async def create(call: Call, body: ProjectBody) -> dict[str, Any]:
 
 
 async def one_project(call: Call, id: str) -> dict[str, Any]:
-    """Return a project with its last sessions and what they took."""
+    """Return a project with its last sessions and their usage."""
     state = call.hub.state
     project = await projects.owned_project(state, call.who, id)
     found = await sessions.listed(state, call.who, project=project.name)
