@@ -156,7 +156,7 @@ async def serve(start: Start) -> None:
             hub.state.background.start(made.access.warm_up(), "warm-up"),
             hub.state.background.start(made.access.check_models(), "models"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),
-            hub.state.background.start(keep_small(node.tally), "memory"),
+            hub.state.background.start(keep_small(node.tally, hub.state.store.forget_unused), "memory"),
         ]
         if start.by_itself:
             idle = stop_when_idle(

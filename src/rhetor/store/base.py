@@ -325,6 +325,10 @@ class Store(Log, Catalog, Protocol):
         """Statistics of all commits since the store was opened."""
         ...
 
+    def forget_unused(self, seconds: float) -> int:
+        """Free the memory of what was not needed for so long. Return about how many bytes it took."""
+        ...
+
     async def commit(
         self,
         stream: str,

@@ -101,6 +101,9 @@ class MemoryStore:
         self.commit_stats = Commits()
         self._closed = False
 
+    def forget_unused(self, seconds: float) -> int:
+        return 0  # what it has exists nowhere else
+
     async def commit(
         self,
         stream: str,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from time import monotonic
 
 from msgspec import Struct, field
 
@@ -46,6 +47,7 @@ class _Run(Struct):
     head: Head
     records: list[Record] = field(default_factory=list)
     size: int = 0
+    used: float = 0.0  # when it was last changed or read, in seconds of a monotonic clock
 
     def floor(self) -> int:
         """Return the lowest number after which all records are in memory."""
@@ -102,6 +104,7 @@ class Tail:
         if run is None or run.head.epoch != after.epoch or not run.floor() <= after.seq <= run.head.head:
             return None
         self._runs[stream] = self._runs.pop(stream)
+        run.used = monotonic()
         return behind(run.records, after.seq, limit)
 
     def take(
@@ -115,9 +118,18 @@ class Tail:
             run = _Run(head)
         run.take(head, records, folds)
         run.shrink(self._stream_records, self._stream_bytes)
+        run.used = monotonic()
         self._runs[stream] = run
         self.size += run.size
         self._shrink()
+
+    def forget_unused(self, seconds: float) -> int:
+        """Forget the streams that were neither changed nor read for so long. Return how many bytes they
+        took."""
+        before, limit = self.size, monotonic() - seconds
+        while self._runs and next(iter(self._runs.values())).used < limit:
+            self.size -= self._runs.pop(next(iter(self._runs))).size
+        return before - self.size
 
     def _shrink(self) -> None:
         while self.size > self._total_bytes and len(self._runs) > 1:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from rhetor.domain.event import Event, Folded, OutputDelta, Position
 from rhetor.store.base import Head, Record
 from rhetor.store.tail import COPIES, RECORD_BYTES, Tail
@@ -98,3 +100,19 @@ def test_a_fold_of_records_partly_in_the_tail_leaves_no_gap() -> None:
     assert numbers(tail, 7) == [8, 9]
     tail.take("s", Head(EPOCH, 9, 1), folds=[Record.of(Event("s", Position(EPOCH, 1), 1, Folded(1, 1), "t"))])
     assert numbers(tail, 1) == [8, 9]
+
+
+def test_streams_that_nobody_used_for_a_while_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("rhetor.store.tail.monotonic", lambda: now)
+    tail = Tail()
+    fill(tail, 1, 3, "unused")
+    fill(tail, 1, 3, "read")
+    now = 115.0
+    assert numbers(tail, 1, "read") == [2, 3]
+    fill(tail, 1, 3, "new")
+    before = tail.size
+    now = 121.0
+    assert tail.forget_unused(20.0) == before - tail.size == before // 3
+    assert [tail.head(stream) is None for stream in ("unused", "read", "new")] == [True, False, False]
+    assert tail.forget_unused(20.0) == 0

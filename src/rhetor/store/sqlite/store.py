@@ -132,6 +132,9 @@ class SqliteStore:
 
     # Store
 
+    def forget_unused(self, seconds: float) -> int:
+        return self._tail.forget_unused(seconds)
+
     async def commit(
         self,
         stream: str,

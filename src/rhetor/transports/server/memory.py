@@ -1,7 +1,8 @@
 """Gives memory back to the system after much traffic.
 
 What large requests took is free again when they are answered, but the C library keeps the pages for later
-requests, so the process would stay as large as it once was.
+requests, so the process would stay as large as it once was. The same is true of what the store keeps in
+memory for live readers, once there are none.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from .counters import Tally
 
 EVERY_SECONDS = 2.0
 MUCH_BYTES = 8 << 20
+UNUSED_SECONDS = 20.0
 
 
-async def keep_small(tally: Tally) -> None:
-    """Give free memory back when the traffic has become less after `MUCH_BYTES`, forever."""
+async def keep_small(tally: Tally, forget_unused: Callable[[float], int]) -> None:
+    """Give free memory back, forever: when the traffic has become less after `MUCH_BYTES`, and when as much
+    was forgotten because nobody used it. `forget_unused`: the store's."""
     trimmed = before = tally.total
+    forgotten = 0
     while True:
         await asyncio.sleep(EVERY_SECONDS)
         total = tally.total
-        if total - trimmed >= MUCH_BYTES and total - before < MUCH_BYTES:
-            trimmed = total
+        forgotten += forget_unused(UNUSED_SECONDS)
+        if max(total - trimmed, forgotten) >= MUCH_BYTES and total - before < MUCH_BYTES:
+            trimmed, forgotten = total, 0
             await asyncio.to_thread(_trim)
         before = total
 
