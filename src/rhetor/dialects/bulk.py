@@ -15,10 +15,12 @@ from rhetor.store.base import Record
 class Results(msgspec.Struct):
     """Turns the events of a plan, given in order, into the results of its operations.
 
+    `sent`: how the client wrote the peers, by operation; the others are named as the hub calls them.
     `started`: the peer of each step that has started, and when it did, as Unix time in milliseconds. It is
     replaced, never changed, so that a shallow copy of this object is independent.
     """
 
+    sent: Mapping[str, str] = MappingProxyType({})
     started: Mapping[str, tuple[str, int]] = MappingProxyType({})
 
     def add(self, event: ev.Event) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -44,7 +46,7 @@ class Results(msgspec.Struct):
         return {
             "status": status,
             "response": response,
-            "ai": peer,
+            "ai": self.sent.get(step, peer) if peer else None,
             "execution_time": (at - began) / 1000,
         }
 

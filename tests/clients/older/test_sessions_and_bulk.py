@@ -22,7 +22,12 @@ async def test_bulk_results_have_a_status_by_id(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         operations = [
             {"id": "a", "ai": "apollo", "message": "x"},
-            {"id": "b", "ai": "athena", "message": "y"},
+            {"id": "b", "ai": "Athena-CI", "message": "y"},
+            {"id": "c", "ai": "@code-analysis", "message": "z"},
         ]
         results = (await home.ask("POST", "/api/v2/bulk", {"operations": operations})).json["results"]
-        assert {id: result["status"] for id, result in results.items()} == {"a": "success", "b": "success"}
+        assert {id: (result["status"], result["ai"]) for id, result in results.items()} == {
+            "a": ("success", "apollo"),
+            "b": ("success", "Athena-CI"),
+            "c": ("success", "apollo"),
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -67,14 +68,15 @@ async def bulk(call: Call, body: BulkBody) -> Response:
     call.node.charge_steps(call.who, len(body.operations))
     planned: Planned = await call.execute(body.command(call.node.max_parallel, call.key))
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await call.node.notices(call)}
+    sent = {one.id: one.ai for one in body.operations if not one.ai.startswith("@")}
     if call.accepts_events:
-        return sse.EventStream(call.hub, planned.plan_id, planned.after, SseResults(), headers)
+        return sse.EventStream(call.hub, planned.plan_id, planned.after, SseResults(sent), headers)
     with call.hub.state.presence.reader(planned.plan_id), disconnect.while_connected(call.scope):
-        return json_response({"results": await _results(call.hub, planned)}, headers)
+        return json_response({"results": await _results(call.hub, planned, sent)}, headers)
 
 
-async def _results(hub: Hub, planned: Planned) -> dict[str, Any]:
-    results, found = Results(), dict[str, Any]()
+async def _results(hub: Hub, planned: Planned, sent: Mapping[str, str]) -> dict[str, Any]:
+    results, found = Results(sent), dict[str, Any]()
     async for records in follow(hub.state.store, planned.plan_id, planned.after):
         for record in records:
             found.update(results.add(record.event))

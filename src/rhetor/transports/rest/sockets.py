@@ -16,6 +16,7 @@ from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
 from .bodies import GroupBody, MembersBody, SocketBody
+from .peers import as_sent
 
 PAGE = "/api/ai/socket"
 
@@ -31,7 +32,8 @@ async def create(call: Call, body: SocketBody) -> dict[str, Any]:
         raise Unprocessable(f"the socket {body.ai_name} has no model, prompt or context of its own")
     else:
         socket = await found_socket(call.hub.state, call.who, body.ai_name)
-    url, ai = _url(call.node, socket.id), HUB if socket.peer == HUB_PEER else socket.peer
+    url = _url(call.node, socket.id)
+    ai = _ai(socket.peer) if standing_peer(body.ai_name) else as_sent(body.ai_name, socket.peer)
     return {"socket_id": socket.id, "websocket_url": url, "session_id": socket.session_id, "ai": ai}
 
 
@@ -88,7 +90,7 @@ def _shape(node: Node, socket: Active) -> dict[str, Any]:
     return {
         "socket_id": socket.id,
         "websocket_url": _url(node, socket.id),
-        "ai": HUB if socket.peer == HUB_PEER else socket.peer,
+        "ai": _ai(socket.peer),
         "session_id": socket.session_id,
         "created_at": timestamp(socket.created_at) if socket.created_at is not None else None,
         "binary": is_shared(socket.peer),
@@ -97,6 +99,10 @@ def _shape(node: Node, socket: Active) -> dict[str, Any]:
         "head": socket.head.seq if socket.head else None,
         "cursor": str(socket.head) if socket.head else None,
     }
+
+
+def _ai(peer: str) -> str:
+    return HUB if peer == HUB_PEER else peer
 
 
 def _group(node: Node, name: str, members: Any) -> dict[str, Any]:
