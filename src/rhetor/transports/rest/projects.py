@@ -16,6 +16,7 @@ from rhetor.transports.server.call import Call
 from .bodies import ProjectBody, ProjectSettingsBody
 
 SHOWN = 100
+MOST_COUNTED = 100_000  # sessions
 
 
 async def list_projects(call: Call) -> dict[str, Any]:
@@ -34,7 +35,7 @@ async def one_project(call: Call, id: str) -> dict[str, Any]:
     """Return a project with its last sessions and their usage."""
     state = call.hub.state
     project = await projects.owned_project(state, call.who, id)
-    found = await sessions.listed(state, call.who, project=project.name)
+    found = await sessions.listed(state, call.who, project=project.name, limit=MOST_COUNTED)
     return {**await _shape(call, project), "usage": await projects.usage(state, found)}
 
 

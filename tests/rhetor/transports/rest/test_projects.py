@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rhetor.domain.command import Principal, StartSession
 from rhetor.domain.event import MessageForwarded, PermissionOption
 from rhetor.domain.output import Done, Permission, Text
 from rhetor.domain.tool_server import ToolServer
@@ -66,6 +67,18 @@ async def test_a_project_has_its_settings_its_sessions_and_their_usage(tmp_path:
     async with rooted(tmp_path, store=store) as (home, _):
         listed = (await home.ask("GET", "/api/projects")).json["projects"]
         assert [(each["id"], each["settings"]["default_peer"]) for each in listed] == [("site", "apollo")]
+
+
+async def test_the_usage_of_a_project_includes_its_old_sessions(tmp_path: Path) -> None:
+    async with rooted(tmp_path) as (home, root):
+        await made(home, root / "site")
+        inside = {"specialist_id": "apollo", "project_id": "site", "prompt": "hi"}
+        session = await home.ask("POST", "/api/sessions/create", inside)
+        await home.seen(session.json["id"], lambda payload: payload.type == "turn.completed")
+        for _ in range(1001):
+            await home.hub.execute(Principal("me"), StartSession("apollo", project_id="site"))
+        shown = (await home.ask("GET", "/api/projects/site")).json
+        assert (len(shown["sessions"]), shown["usage"]["turns"]) == (100, 1)
 
 
 async def test_only_a_real_folder_under_an_allowed_root_becomes_a_project(tmp_path: Path) -> None:
