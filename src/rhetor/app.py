@@ -244,7 +244,7 @@ def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:
     """Set the hub's addresses; its port is known now."""
     console = f"{secrets.token_hex(8)}.localhost"
     node.addresses = Addresses(port, console, hub.allowed_hosts, hub.allowed_origins)
-    node.url = f"http://{hub.host}:{port}"
+    node.url = f"http://{f'[{hub.host}]' if ':' in hub.host else hub.host}:{port}"
     node.console = f"http://{console}:{port}"
     node.sockets = (f"unix:{start.home.socket}", node.url)
 

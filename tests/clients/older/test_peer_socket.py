@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.aish.scripted import Shell
 from tests.served import TOKEN, served
 
+from aish import connect
 from rhetor.domain.output import Text
 from rhetor.errors import ProviderFailed
 
@@ -35,3 +39,32 @@ async def test_host_and_port_of_a_peer_make_the_url_of_its_socket(tmp_path: Path
         told = [frame for frame in frames if "method" in frame]
         assert [frame["method"] for frame in told] == ["stream.chunk", "stream.error", "stream.complete"]
         assert {frame["params"]["specialist_id"] for frame in told} == {"apollo-ci"}
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+ON_IPV6 = pytest.param("::1", marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", ON_IPV6])
+async def test_the_url_works_whatever_address_of_this_machine_the_hub_has(aish: Shell, host: str) -> None:
+    aish.environment |= {"RHETOR_HUB__HOST": host, "RHETOR_HUB__PORT": "0"}
+    assert (await asyncio.to_thread(aish, "apollo", "hi")).code == 0  # starts the hub
+    async with connect(str(aish.home), start=False) as hub:
+        peer = await hub.request("GET", "/api/v2/ai/apollo")
+        [team, *_] = (await hub.request("GET", "/api/ai/socket"))["sockets"]
+    token = (aish.home / "token").read_text().strip()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        async with session.ws_connect(f"ws://{peer['host']}:{peer['port']}/ws/ai/apollo") as peer_socket:
+            call = {"jsonrpc": "2.0", "id": 1, "method": "chat", "params": {"message": "hi"}}
+            await peer_socket.send_json(call)
+            answer = await peer_socket.receive_json(timeout=60)
+        assert answer["result"]["response"].startswith("Apollo, code analyst")
+        async with session.ws_connect(team["websocket_url"]):
+            pass

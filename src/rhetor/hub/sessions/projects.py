@@ -92,9 +92,9 @@ async def projects(state: State, principal: Principal) -> Sequence[Project]:
 
 
 async def open_sessions(state: State, principal: Principal) -> Sequence[Session]:
-    """Return the caller's sessions that belong to a project and have not ended, the last 10,000 at most."""
+    """Return the caller's sessions that belong to a project and have not ended, the last 100,000 at most."""
     rows = await state.store.find(
-        "session", owner=principal.subject, state=OPEN_STATES, limit=10_000, newest=True
+        "session", owner=principal.subject, state=OPEN_STATES, limit=100_000, newest=True
     )
     return [session for row in rows if (session := session_of(row)).project_id is not None]
 

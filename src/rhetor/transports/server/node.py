@@ -156,9 +156,9 @@ class Node:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The host and the port of the TCP listener; None if there is none."""
+        """The host, as in a URL, and the port of the TCP listener; None if there is none."""
         at = urlsplit(self.url)
-        return (at.hostname, at.port) if at.hostname and at.port else None
+        return (at.netloc.rpartition(":")[0], at.port) if at.port else None
 
     def charge(self, who: Principal, api: str, messages: float = 1) -> None:
         """Count messages of a caller. Callers on the owner's Unix socket are exempt.
