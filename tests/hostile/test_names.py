@@ -111,19 +111,15 @@ async def test_any_search_text_is_accepted(tmp_path: Path, query: str) -> None:
 
 
 async def test_an_unsupported_method_is_405_with_the_allowed_ones(tmp_path: Path) -> None:
-    paths = {path.replace("{", "").replace("}", "") for _, path in map(str.split, OPERATIONS)}
+    paths = {path for _, path in map(str.split, OPERATIONS)}
     async with served(tmp_path) as home:
-        for path in sorted(paths):
-            there = {method for method, route in map(str.split, OPERATIONS) if _is_at(route, path)}
+        for route in sorted(paths):
+            path = re.sub(r"{(\w+)}", r"\1", route)
+            there = {method for method, other in map(str.split, OPERATIONS) if other == route}
             for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - there:
                 (reply,) = await replies(home, request(method, path))
                 assert (method, path, of_problem(reply)) == (method, path, (405, "method_not_allowed"))
-                assert set(reply.headers["allow"].split(", ")) <= there
-
-
-def _is_at(route: str, path: str) -> bool:
-    """Return whether the path may belong to the route; an id can be any text without a slash."""
-    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path) is not None
+                assert set(reply.headers["allow"].split(", ")) == there
 
 
 async def test_head_has_no_body_and_unknown_methods_are_rejected(
