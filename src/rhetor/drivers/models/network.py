@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -67,7 +66,7 @@ def certificates() -> ssl.SSLContext:
     import httpx2
 
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        if (value := os.environ.get(name)) and not Path(value).exists():
+        if (value := os.environ.get(name)) and not os.path.exists(value):  # noqa: PTH110
             log.warning("certificates not found", extra={"variable": name, "path": value})
             return httpx2.create_ssl_context(trust_env=False)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from rhetor.domain.peer import Peer
@@ -148,12 +147,13 @@ def executable(program: Program, launch: Launch) -> str:
         ProgramMissing: there is no such executable.
         ProgramRefused: the program's folder does not exist.
     """
+    # unlike pathlib, os.path raises nothing for a path that is too long, unreadable or of an unknown user
     name = program.argv[0]
-    if not Path(launch.cwd).is_dir():
+    if not os.path.isdir(launch.cwd):  # noqa: PTH112
         raise ProgramRefused(f"{launch.cwd} is not a folder", cwd=launch.cwd)
     if os.sep in name:
-        path = Path(launch.cwd) / Path(name).expanduser()
-        found = str(path) if os.access(path, os.X_OK) and path.is_file() else None
+        path = os.path.join(launch.cwd, os.path.expanduser(name))  # noqa: PTH111, PTH118
+        found = path if os.path.isfile(path) and os.access(path, os.X_OK) else None  # noqa: PTH113
     else:
         found = shutil.which(name, path=launch.env.get("PATH", os.defpath))
     if found is None:

@@ -106,6 +106,9 @@ async def test_a_name_is_taken_while_its_program_runs_and_free_afterwards() -> N
         ({"argv": ["no-such-program"]}, "program_missing"),
         ({"argv": ["/etc/passwd"]}, "program_missing"),
         ({"cwd": "/no/such/folder"}, "program_refused"),
+        ({"cwd": "/" + 300 * "a"}, "program_refused"),
+        ({"argv": ["/" + 300 * "a"]}, "program_missing"),
+        ({"argv": ["~no-such-user/program"]}, "program_missing"),
         ({"argv": []}, "unprocessable"),
         ({"argv": ["a\0b"]}, "unprocessable"),
         ({"name": "1"}, "malformed"),
@@ -277,7 +280,7 @@ async def test_a_missing_tool_is_shown_with_its_install_command() -> None:
         assert (launch.status, launch.json["code"]) == (422, "program_missing")
         assert "pipx install it" in launch.json["detail"]
         sent = await home.say("box", "hi")
-        assert sent.json["code"] == "program_missing"
+        assert (sent.status, sent.json["code"]) == (422, "program_missing")
         assert "pipx install it" in sent.json["detail"]
 
 
