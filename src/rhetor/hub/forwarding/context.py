@@ -50,13 +50,13 @@ async def promote(state: State, principal: Principal, command: PromoteContext) -
     Raises:
         UnknownPeer: there is no such peer.
         Forbidden: the caller is a peer's program.
-        Unprocessable: nothing is staged.
+        StateConflict: nothing is staged.
         StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
     """
 
     def promoted(staged: Context) -> Context:
         if not staged.staged:
-            raise Unprocessable(f"nothing is staged for {staged.peer}", peer=staged.peer)
+            raise StateConflict("context", staged.peer, "empty; stage a text first")
         return replace(staged, staged=(), next=(*staged.next, *staged.staged))
 
     return await _change(state, principal, command.peer, promoted)

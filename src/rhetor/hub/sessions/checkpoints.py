@@ -12,7 +12,7 @@ from rhetor.domain.command import ForkSession, MakeCheckpoint, Principal, Restor
 from rhetor.domain.event import CheckpointMade, Position, SessionStateChanged
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
-from rhetor.errors import PeerBusy, RhetorError, Unprocessable
+from rhetor.errors import NotFound, PeerBusy, RhetorError, Unprocessable
 from rhetor.hub.catalog.programs import memory_of, memory_row
 from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_row, unchanged
 from rhetor.hub.core.commits import until_unchanged
@@ -69,10 +69,9 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
 
     Raises:
-        NotFound: the caller has no such session.
+        NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
         SessionOver: the session was stopped or has expired.
         PeerBusy: a turn is running or waiting.
-        MalformedCursor: `at` is neither a checkpoint of the session nor a cursor.
         PositionLost: the cursor is not a position of the session's log, or is no longer kept.
     """
 
@@ -100,9 +99,8 @@ async def fork(state: State, principal: Principal, command: ForkSession) -> Sess
     """Open a session with the history of this one up to a checkpoint or cursor. The parent does not change.
 
     Raises:
-        NotFound: the caller has no such session.
+        NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
         UnknownPeer: the session's peer is no longer configured.
-        MalformedCursor: `at` is neither a checkpoint of the session nor a cursor.
         PositionLost: the cursor is not a position of the session's log, or is no longer kept.
         NameTaken: another session has the name.
         ForkUnsupported: the peer's program cannot continue a copy of a conversation.
@@ -180,6 +178,8 @@ async def _resolve(state: State, session_id: str, at: str | None) -> Position:
         kept = msgspec.json.decode(row.doc)
         if at is not None and at in (row.id, kept["name"]):
             return parse_cursor(kept["cursor"])
+    if at is not None and Position.parse(at) is None:
+        raise NotFound("checkpoint", at)
     return await _position(state, session_id, at)
 
 

@@ -125,11 +125,11 @@ async def close(state: State, principal: Principal, command: CloseSocket) -> Non
 
     Raises:
         NotFound: the caller has no such socket.
-        Unprocessable: the socket always exists and cannot be closed.
+        StateConflict: the socket always exists and cannot be closed.
         StoreRefused: the socket is still open; the command may be sent again.
     """
     if standing_peer(command.socket_id) is not None:
-        raise Unprocessable(f"socket {command.socket_id} cannot be closed", socket_id=command.socket_id)
+        raise StateConflict("socket", command.socket_id, "always open")
     socket = await found_socket(state, principal, command.socket_id)
     await stop(state, principal, StopSession(socket.session_id))
     state.read_marks.forget(socket.session_id)

@@ -44,20 +44,21 @@ SENT: Errors = (
     e.Unprocessable,
     *STORED,
 )
-ANSWER: Errors = (*SENT, e.TurnFailure, e.ProviderTimeout)
 FOUND: Errors = (e.NotFound, *STORED)
-CURSOR: Errors = (e.NotFound, e.MalformedCursor, e.PositionLost, *STORED)
+PLACE: Errors = (e.NotFound, e.PositionLost, *STORED)
+CURSOR: Errors = (*PLACE, e.MalformedCursor)
 CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
 ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 PROGRAM: Errors = (e.ProgramMissing, e.ProgramRefused, e.HostSilent)
+ANSWER: Errors = (*SENT, *PROGRAM, e.NotRunning, e.TurnFailure, e.ProviderTimeout)
 ENDED: Errors = (e.UnknownPeer, e.NotRunning, e.HostSilent, *STORED)
 GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
-CONTEXT: Errors = (*PEER, e.Unprocessable, *STORED)
+CONTEXT: Errors = (*PEER, e.Unprocessable, e.StateConflict, *STORED)
 PURPOSE: Errors = (e.UnknownPeer, *STORED)
 FORKED: Errors = (
-    *CURSOR,
+    *PLACE,
     *PROGRAM,
     e.NameTaken,
     e.ForkUnsupported,
@@ -130,7 +131,7 @@ ROUTES = (
           a.Checkpoint, CURSOR),
     Route("GET", "/api/v2/sessions/{id}/checkpoints", USER, sessions.checkpoints, None, a.Checkpoints, FOUND),
     Route("POST", "/api/v2/sessions/{id}/restore", USER, sessions.restore, b.RestoreBody, a.Session,
-          (*CHANGED, *CURSOR, e.PeerBusy)),
+          (*CHANGED, *PLACE, e.PeerBusy)),
     Route("POST", "/api/v2/sessions/{id}/fork", USER, sessions.fork, b.PlaceBody, a.Session, FORKED),
     Route("POST", "/api/v2/sessions/{id}/tool-results/{call_id}", USER, requests.tool_result,
           b.ToolResultBody, a.ToolAnswered, ANSWERED),

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rhetor.domain.event import TurnCancelled, TurnEnd, TurnFailed
-from rhetor.errors import FanoutLimit, RhetorError, TurnFailure
+from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.sessions.send import Accepted
 
 MEDIA_TYPE = "application/problem+json"
@@ -68,7 +68,7 @@ def _statuses(kind: type[RhetorError]) -> dict[str, int]:
 
 
 # a failed turn has the code of its cause, and therefore its status
-_STATUS_OF = {**_statuses(TurnFailure), FanoutLimit.code: FanoutLimit.status}
+_STATUS_OF = _statuses(RhetorError)
 
 
 def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:

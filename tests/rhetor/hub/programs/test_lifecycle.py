@@ -173,7 +173,7 @@ async def test_a_turn_completes_if_its_program_exits_with_status_0() -> None:
         assert (answer.status, answer.json["response"]) == (200, "bye\n")
         assert ev.PeerExited("p", 0) in await gone(home, "p")
         late = await home.say("p", "again")
-        assert (late.status, late.json["code"]) == (502, "not_running")
+        assert (late.status, late.json["code"]) == (409, "not_running")
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])

@@ -26,7 +26,7 @@ from rhetor.domain.rule_commands import (
 )
 from rhetor.domain.rules import Context, Purpose
 from rhetor.domain.session import Session
-from rhetor.errors import Forbidden, Malformed, TooLarge, UnknownPeer, Unprocessable
+from rhetor.errors import Forbidden, Malformed, StateConflict, TooLarge, UnknownPeer
 from rhetor.hub.core.limits import Limits
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
@@ -261,7 +261,7 @@ async def test_a_purpose_is_removed_with_its_terminal_and_an_orphaned_one_can_be
         (StageContext("apollo", "  \n"), Malformed),
         (StageContext("apollo", "\ud800"), Malformed),
         (StageContext("apollo", "x" * 101), TooLarge),
-        (PromoteContext("apollo"), Unprocessable),
+        (PromoteContext("apollo"), StateConflict),
         (PromoteContext("nobody"), UnknownPeer),
         (PutPurpose("nobody", "x"), UnknownPeer),
         (PutPurpose("apollo", "x" * 4097), TooLarge),

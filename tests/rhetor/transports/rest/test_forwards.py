@@ -111,7 +111,7 @@ async def test_a_forward_is_created_listed_and_deleted(tmp_path: Path) -> None:
         ("POST", "routes", {"name": "r", "hops": [{"ai": "route:r"}]}, 422, "unprocessable"),
         ("POST", "routes/none/send", {"message": "x"}, 404, "not_found"),
         ("POST", "context/nobody/stage", {"text": "x"}, 404, "unknown_peer"),
-        ("POST", "context/apollo/promote", None, 422, "unprocessable"),
+        ("POST", "context/apollo/promote", None, 409, "conflict"),
         ("PUT", "purposes/nobody", {"text": "x"}, 404, "unknown_peer"),
     ],
 )

@@ -287,6 +287,9 @@ async def test_a_session_can_be_paused_resumed_interrupted_forked_and_stopped(tm
         for bodiless in ("checkpoint", "save", "fork"):  # every member of these bodies is optional
             assert (await home.ask("POST", f"{path}/{bodiless}")).status == 200
         assert len((await home.ask("GET", f"{path}/checkpoints")).json["checkpoints"]) == 2
+        for place in ("restore", "fork"):
+            refused = await home.ask("POST", f"{path}/{place}", {"at": "there"})
+            assert (refused.status, refused.json["detail"]) == (404, "there is no checkpoint 'there'")
         assert (await home.ask("POST", f"{path}/restore")).json["faults"] == [
             {"where": "body", "why": "missing"}
         ]
