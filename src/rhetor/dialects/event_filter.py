@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +13,10 @@ from rhetor.errors import Unprocessable
 
 Names = Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)]
 Types = frozenset[str]
+_FAMILIES = {kind[: dot.start() + 1] + "*" for kind in PAYLOADS for dot in re.finditer(r"\.", kind)}
+_NAMED = "|".join(map(re.escape, [*PAYLOADS, *sorted(_FAMILIES)]))
+# a filter in a query, as a JSON Schema describes it
+PATTERN = rf"^[ \t]*(({_NAMED})[ \t]*)?(,[ \t]*(({_NAMED})[ \t]*)?)*$"
 
 
 def types_of(names: Sequence[str]) -> Types | None:

@@ -19,6 +19,7 @@ from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
 from .bodies import ForwardBody, NewForwardBody, PageQuery, TerminalBody
+from .bodies.common import NewName
 
 
 async def list_forwards(call: Call) -> dict[str, Any]:
@@ -52,7 +53,7 @@ async def list_terminals(call: Call) -> dict[str, Any]:
     return {"terminals": [await _terminal(call.node, terminal) for terminal in found]}
 
 
-async def put_terminal(call: Call, name: str, body: TerminalBody) -> dict[str, Any]:
+async def put_terminal(call: Call, name: NewName, body: TerminalBody) -> dict[str, Any]:
     """Register a name, or store the cursor up to which its shell has shown messages."""
     return await _terminal(call.node, await call.execute(PutTerminal(name, body.seen)))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -16,11 +16,13 @@ from rhetor.transports.server import problems
 from rhetor.transports.server.call import MOST_KEY
 from rhetor.transports.server.router import Route, Row, Streams
 
+from .bodies.common import After
 from .responses import Frame, Html, Problem
 
 Schema = dict[str, Any]
 JSON, SSE, TEXT, ANY = "application/json", "text/event-stream", "text/plain", "*/*"
 MEDIA_TYPES: dict[Any, str] = {str: TEXT, Html: "text/html"}
+AFTER = msgspec.json.schema(After)
 REF = "#/components/schemas/{name}"
 EVERYWHERE: tuple[type[e.RhetorError], ...] = (
     e.Malformed,
@@ -62,6 +64,8 @@ class _Schemas:
         kinds = list(dict.fromkeys([Problem, Frame, *named]))
         found, self.components = msgspec.json.schema_components(kinds, ref_template=REF)
         self._of = dict(zip(kinds, found, strict=True))
+        for body in {r.body for r in rows if r.body is not None}:
+            self.components[body.__name__] |= getattr(body, "constraints", {})
         queries = {r.query.__name__ for r in rows if r.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
 
@@ -91,13 +95,15 @@ def _operation(row: Route, schemas: _Schemas) -> Schema:
         operation["description"] = re.sub(r"\n +", "\n", row.handler.__doc__)
     if row.body is not None:
         content = {JSON: {"schema": schemas.of(row.body)}}
-        operation["requestBody"] = {"content": content, "required": row.needs_body}
+        required = row.needs_body or bool(getattr(row.body, "constraints", None))
+        operation["requestBody"] = {"content": content, "required": required}
     return operation
 
 
 def _parameters(row: Route, schemas: _Schemas) -> Iterable[Schema]:
+    hints = get_type_hints(row.handler, include_extras=True)
     for name in re.findall(r"{(\w+)}", row.path):
-        yield {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+        yield {"in": "path", "name": name, "required": True, "schema": msgspec.json.schema(hints[name])}
     if row.query is not None:
         query = schemas.query(row.query)
         for name, schema in query["properties"].items():
@@ -107,7 +113,7 @@ def _parameters(row: Route, schemas: _Schemas) -> Iterable[Schema]:
         key = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
         yield {"in": "header", "name": "Idempotency-Key", "required": False, "schema": key}
     if row.method == "GET" and row.streams is not Streams.NEVER:
-        yield {"in": "header", "name": "last-event-id", "required": False, "schema": {"type": "string"}}
+        yield {"in": "header", "name": "last-event-id", "required": False, "schema": AFTER}
 
 
 def _without_null(schema: Schema) -> Schema:

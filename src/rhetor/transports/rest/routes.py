@@ -12,7 +12,8 @@ from rhetor.domain.rules import Purpose
 from rhetor.hub.forwarding import context
 from rhetor.hub.plans import routes
 from rhetor.hub.plans.plans import Planned
-from rhetor.transports.rest.bodies import NewRouteBody, RouteBody, RouteMessageBody, TextBody
+from rhetor.transports.rest.bodies import NewRouteBody, PurposeBody, RouteBody, RouteMessageBody, TextBody
+from rhetor.transports.rest.bodies.rules import RouteName
 from rhetor.transports.server import sse
 from rhetor.transports.server.call import Call
 
@@ -31,7 +32,7 @@ async def one_route(call: Call, name: str) -> dict[str, Any]:
     return resources.route(routes.route_of(call.hub.state, call.who, name))
 
 
-async def put_route(call: Call, name: str, body: RouteBody) -> dict[str, Any]:
+async def put_route(call: Call, name: RouteName, body: RouteBody) -> dict[str, Any]:
     """Create or replace a route."""
     return resources.route(await call.execute(body.command(name)))
 
@@ -79,7 +80,7 @@ async def one_purpose(call: Call, peer: str) -> dict[str, Any]:
     return resources.purpose(Purpose(call.who.subject, name, text or ""))
 
 
-async def put_purpose(call: Call, peer: str, body: TextBody) -> dict[str, Any]:
+async def put_purpose(call: Call, peer: str, body: PurposeBody) -> dict[str, Any]:
     """Set a purpose, which is sent with each message to the peer and with what is forwarded from it."""
     return resources.purpose(await call.execute(PutPurpose(peer, body.text)))
 

@@ -198,7 +198,7 @@ ROUTES = (
     Route("DELETE", "/api/v2/context/{peer}", USER, routes.clear, None, a.Staged, (*PEER, *STORED)),
     Route("GET", "/api/v2/purposes", USER, routes.list_purposes, answer=a.Purposes),
     Route("GET", "/api/v2/purposes/{peer}", USER, routes.one_purpose, None, a.Purpose, (e.UnknownPeer,)),
-    Route("PUT", "/api/v2/purposes/{peer}", USER, routes.put_purpose, b.TextBody, a.Purpose, PURPOSE),
+    Route("PUT", "/api/v2/purposes/{peer}", USER, routes.put_purpose, b.PurposeBody, a.Purpose, PURPOSE),
     Route("DELETE", "/api/v2/purposes/{peer}", USER, routes.remove_purpose, None, a.Purpose, PURPOSE),
 
     Route("POST", "/api/v2/programs", OWNER, programs.announce, b.ProgramBody, a.Peer,

@@ -203,6 +203,8 @@ async def test_a_server_that_makes_no_sense_is_not_added(tmp_path: Path) -> None
             ({"name": "a", "url": "file:///etc/passwd"}, 422),
             ({"name": "a", "url": "https://user:password@x/mcp"}, 422),
             ({"name": "a", "command": ["x\x00y"]}, 422),
+            ({"name": "a", "command": ["x"], "env": {"A=B": "c"}}, 422),
+            ({"name": "a", "command": ["x"], "env": {"": "c"}}, 422),
             ({"name": "a b", "command": ["x"]}, 400),
         ):
             assert (await home.ask("POST", "/api/mcp-servers", body)).status == status, body

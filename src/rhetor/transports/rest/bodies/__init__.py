@@ -14,7 +14,15 @@ from .messages import (
 )
 from .plans import BulkBody, PlanBody
 from .programs import EndQuery, EnvironmentBody, LaunchBody, LoginQuery, ProgramBody, ToolsQuery
-from .rules import ForwardBody, NewForwardBody, NewRouteBody, RouteBody, RouteMessageBody, TerminalBody
+from .rules import (
+    ForwardBody,
+    NewForwardBody,
+    NewRouteBody,
+    PurposeBody,
+    RouteBody,
+    RouteMessageBody,
+    TerminalBody,
+)
 from .sessions import (
     CheckpointBody,
     ImportBody,
@@ -55,6 +63,7 @@ __all__ = [
     "ProgramBody",
     "ProjectBody",
     "ProjectSettingsBody",
+    "PurposeBody",
     "RestoreBody",
     "ResumeBody",
     "RouteBody",

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
+from rhetor.dialects.event_filter import PATTERN
 from rhetor.dialects.peer_socket import Id
+from rhetor.hub.core.checks import NAME
 
+# What the hub checks itself, with an error of its own, is only described here, by `extra_json_schema`.
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
+Text = Annotated[str, Meta(extra_json_schema={"pattern": NOT_BLANK})]
+_CURSOR = "[0-9A-Za-z]{32}:[0-9]{1,18}"
+Cursor = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": f"^{_CURSOR}$"})]
+After = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]  # "" counts as absent
+NewName = Annotated[
+    str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": f"^{NAME.pattern}$"})
+]
 Name = Id
-Purpose = Annotated[str, Meta(max_length=4096)]
+Purpose = Annotated[str, Meta(max_length=4096, extra_json_schema={"pattern": f"^$|{NOT_BLANK}"})]
 Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
 
 
 class Body(Struct, frozen=True, kw_only=True):
-    """The base of all bodies. Members that a body does not name are ignored."""
+    """The base of all bodies. Members that a body does not name are ignored. `constraints`: what its JSON
+    Schema says about several members together."""
+
+    constraints: ClassVar[dict[str, Any]] = {}
+
+
+def one_of(**members: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of an object in which exactly one of the members is as given here."""
+    return {"oneOf": [{"required": [name], "properties": {name: of}} for name, of in members.items()]}
 
 
 class TextBody(Body, frozen=True, kw_only=True):
-    text: str
+    text: Text
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -31,15 +50,13 @@ Limit = Annotated[int, Meta(ge=1, le=1000)]
 class EventsQuery(Query, frozen=True, kw_only=True):
     """Which events to send. `events`: names of types, or families such as `tool.*`, separated by commas."""
 
-    events: Annotated[str, Meta(max_length=4096)] | None = None
+    events: Annotated[str, Meta(max_length=4096, extra_json_schema={"pattern": PATTERN})] | None = None
 
 
 class AfterQuery(EventsQuery, frozen=True, kw_only=True):
-    """Where to read events. `after`: the cursor after which they begin; the hub checks it."""
+    """Where to read events. `after`: the cursor after which they begin."""
 
-    after: Annotated[str, Meta(extra_json_schema={"pattern": r"^([0-9A-Za-z]{32}:[0-9]{1,18})?$"})] | None = (
-        None
-    )
+    after: After | None = None
 
 
 class PageQuery(AfterQuery, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from rhetor.codec.typed_json import PLAIN, Texts, no_object, texts
+from rhetor.codec.typed_json import PLAIN, no_object, texts
 from rhetor.dialects.peer_socket import Id
 from rhetor.domain.command import StartSession
 from rhetor.domain.permission import Rules
@@ -16,8 +16,8 @@ from rhetor.domain.session import Voice
 from rhetor.domain.tool_server import ToolServer
 from rhetor.errors import Unprocessable
 
-from .common import Body, Name
-from .programs import MOST_VARIABLES, Word
+from .common import Body, Name, NewName, Text, one_of
+from .programs import MOST_VARIABLES, Variables, Word, require_words
 
 
 class ManagedSessionBody(Body, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class ManagedSessionBody(Body, frozen=True, kw_only=True):
     Claude Code. `prompt`: the first message. `model`: replaces the specialist's own."""
 
     specialist_id: Id | None = None
-    prompt: str | None = None
+    prompt: Text | None = None
     model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
     project_id: Id | None = None
     name: Name | None = None
@@ -46,14 +46,19 @@ class ManagedSessionBody(Body, frozen=True, kw_only=True):
         return f"{key}/prompt" if key is not None else None
 
 
+# `\s` alone is not the same set of characters in Python and in JavaScript, which JSON Schema follows
+_SPACES = r"\s\x1c-\x1f\x85\ufeff"
+
+
 class ToolServerBody(Body, frozen=True, kw_only=True):
     """An MCP server: a `command` (a program and its arguments, run without a shell) or a `url`. `approve`:
     the tools that need a person's approval, or `all`."""
 
-    name: Name
+    constraints = one_of(command={"type": "array", "minItems": 1}, url={"type": "string"})
+    name: NewName
     command: Annotated[list[Word], Meta(max_length=1000)] = field(default_factory=list)
-    url: Annotated[str, Meta(max_length=2000, pattern=r"^https?://[^\s@]+$")] | None = None
-    env: Texts = field(default_factory=no_object)
+    url: Annotated[str, Meta(max_length=2000, pattern=rf"^https?://[^{_SPACES}@]+$")] | None = None
+    env: Variables = field(default_factory=no_object)
     allow_private: bool = False
     approve: Annotated[list[Name], Meta(max_length=1000)] | Literal["all"] = field(default_factory=list)
 
@@ -61,13 +66,12 @@ class ToolServerBody(Body, frozen=True, kw_only=True):
         """Return the command.
 
         Raises:
-            Unprocessable: there is neither a command nor a URL, or both, or a NUL in them.
+            Unprocessable: there is neither a command nor a URL, or both; or as `require_words`.
         """
         if bool(self.command) == bool(self.url):
             raise Unprocessable("body: give either command or url")
         env = texts(self.env, "body.env", MOST_VARIABLES)
-        if any("\0" in text for text in (*self.command, *env, *env.values())):
-            raise Unprocessable("command and env must not contain NUL")
+        require_words(self.command, env, "command")
         approve: tuple[str, ...] | Literal["all"] = "all" if self.approve == "all" else tuple(self.approve)
         server = ToolServer(
             self.name,
@@ -80,7 +84,7 @@ class ToolServerBody(Body, frozen=True, kw_only=True):
         return AddToolServer(server)
 
 
-Rule = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\s()*]*\*?$(?!\n)")]
+Rule = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"^[^{_SPACES}()*]*\*?$(?!\n)")]
 RuleList = Annotated[list[Rule], Meta(max_length=1000)]
 
 
@@ -109,6 +113,6 @@ class ProjectSettingsBody(Body, frozen=True, kw_only=True, forbid_unknown_fields
 class ProjectBody(Body, frozen=True, kw_only=True):
     """A project. `path`: an existing folder under one of `projects.roots`."""
 
-    name: Name
+    name: NewName
     path: Annotated[str, Meta(max_length=4096, pattern=r"^[/~][^\x00]*$")]
     settings: ProjectSettingsBody = field(default_factory=ProjectSettingsBody)

@@ -13,7 +13,7 @@ from rhetor.domain.plan import IfBusy
 from rhetor.domain.questions import Answers
 from rhetor.errors import Unprocessable
 
-from .common import Body, Folder, Limit, Query
+from .common import Body, Folder, Limit, Query, Text, one_of
 
 
 class HowToSend(Body, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class MessageBody(HowToSend, frozen=True, kw_only=True):
     """A message to a peer. `context_window` without `session_id` opens a session that is kept. `cwd`: the
     caller's folder, in which a coding agent works; a session keeps the folder in which it was opened."""
 
-    content: str
+    content: Text
     session_id: Id | None = None
     context_window: Window | None = None
     cwd: Folder | None = None
@@ -51,7 +51,7 @@ class MessageBody(HowToSend, frozen=True, kw_only=True):
 
 
 class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
-    message: str
+    message: Text
 
     def command(self, session_id: str, key: str | None) -> SendMessage:
         return SendMessage(
@@ -79,12 +79,17 @@ class ToolResultBody(Body, frozen=True, kw_only=True):
         return AnswerTool(stream, call_id, result, self.is_error, key or self.command_id)
 
 
+_LABELS = {"type": "array", "items": {"type": "string"}}
+ANSWERS = {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, _LABELS]}}
+
+
 class OptionBody(Body, frozen=True, kw_only=True):
     """An answer to a permission request: one of its options, or `answers` to its questions by their ids, each
     a list of labels or a text."""
 
+    constraints = one_of(option_id={"type": "string"}, answers={"type": "object", "minProperties": 1})
     option_id: Id | None = None
-    answers: Object = field(default_factory=no_object)
+    answers: Annotated[Object, Meta(extra_json_schema=ANSWERS)] = field(default_factory=no_object)
     command_id: Id | None = None
 
     def command(self, stream: str, request_id: str, key: str | None) -> AnswerPermission:

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, field
 
-from rhetor.codec.typed_json import decoded, no_list
+from rhetor.codec.typed_json import PLAIN, decoded, no_list
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import StartPlan
 from rhetor.domain.plan import IfBusy, Step
 from rhetor.errors import Unprocessable
 
-from .common import Body, Folder
+from .common import Body, Folder, Text, one_of
 
 MOST_STEPS, MOST_NEEDS = 1000, 10_000
 
@@ -31,10 +31,8 @@ StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9
 
 
 # decoded only after the dependencies of the whole plan have been counted
-Needs = Annotated[
-    Raw,
-    Meta(extra_json_schema={"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 200}}),
-]
+_NEED = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": PLAIN}
+Needs = Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": _NEED})]
 
 
 def _needs(steps: Sequence[StepBody | OperationBody], name: str) -> list[tuple[str, ...]]:
@@ -81,8 +79,9 @@ class PlanBody(Body, frozen=True, kw_only=True):
     """Either `line`, a line of the shell's grammar with peers only, or `steps`. `input`: text that is
     appended to the messages of steps without dependencies."""
 
-    line: Annotated[str, Meta(max_length=64 << 10)] | None = None
-    steps: Annotated[list[StepBody], Meta(max_length=1000)] | None = None
+    constraints = one_of(line={"type": "string"}, steps={"type": "array"})
+    line: Annotated[Text, Meta(max_length=64 << 10)] | None = None
+    steps: Annotated[list[StepBody], Meta(max_length=1000, extra_json_schema={"minItems": 1})] | None = None
     input: str = ""
     command_id: Id | None = None
     from_: Sender = field(name="from", default="")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, Raw, field
 
 from rhetor.codec.typed_json import PLAIN, Texts, no_object, texts
 from rhetor.dialects.peer_socket import Delimiter
@@ -12,9 +13,27 @@ from rhetor.domain.command import AnnounceProgram
 from rhetor.domain.program import Launch
 from rhetor.errors import Unprocessable
 
-from .common import Body, Folder, Name, Query
+from .common import Body, Folder, Name, NewName, Query
 
 MOST_WORDS, MOST_VARIABLES = 10_000, 100
+
+
+# the variables of a program, checked by `require_words`
+_VALUE = {"type": "string", "pattern": r"^[^\x00]*$"}
+_VARIABLES = {"type": "object", "propertyNames": {"pattern": r"^[^=\x00]+$"}, "additionalProperties": _VALUE}
+Variables = Annotated[Raw, Meta(extra_json_schema=_VARIABLES)]
+
+
+def require_words(words: Sequence[str], env: Mapping[str, str], what: str) -> None:
+    """Check what a program is started with. `what`: what error messages call the words.
+
+    Raises:
+        Unprocessable: there is a NUL in a word, or the name of a variable is empty or contains `=`.
+    """
+    if any("\0" in word for word in (*words, *env, *env.values())):
+        raise Unprocessable(f"{what} and env must not contain NUL")
+    if any(not name or "=" in name for name in env):
+        raise Unprocessable("the name of a variable must not be empty or contain =")
 
 
 class EnvironmentBody(Body, frozen=True, kw_only=True):
@@ -33,16 +52,16 @@ class ProgramBody(Body, frozen=True, kw_only=True):
     """A program to start as a peer. `argv`: the program and its arguments, run without a shell; `env`: the
     program's whole environment."""
 
-    name: Name
+    name: NewName
     kind: Literal["terminal", "stdio"]
     argv: Annotated[list[Word], Meta(min_length=1, max_length=MOST_WORDS)]
     cwd: Folder
-    env: Texts = field(default_factory=no_object)
+    env: Variables = field(default_factory=no_object)
     rows: Side = 24
     cols: Side = 80
     delimiter: Delimiter | None = None
     protocol: Literal["text", "aish-json"] = "text"
-    prompt: Annotated[str, Meta(max_length=1000)] | None = None
+    prompt: Annotated[str, Meta(max_length=1000, extra_json_schema={"format": "regex"})] | None = None
     on_exit: Literal["survive", "reap"] = "survive"
     description: Annotated[str, Meta(max_length=1000, pattern=PLAIN)] = ""
 
@@ -50,13 +69,10 @@ class ProgramBody(Body, frozen=True, kw_only=True):
         """Return the command.
 
         Raises:
-            Unprocessable: there is a NUL in a word, or the name of a variable is empty or contains `=`.
+            Unprocessable: as `require_words`.
         """
         env = texts(self.env, "body.env", MOST_WORDS)
-        if any("\0" in word for word in (*self.argv, *env, *env.values())):
-            raise Unprocessable("argv and env must not contain NUL")
-        if any(not name or "=" in name for name in env):
-            raise Unprocessable("the name of a variable must not be empty or contain =")
+        require_words(self.argv, env, "argv")
         return AnnounceProgram(
             self.name,
             self.kind,

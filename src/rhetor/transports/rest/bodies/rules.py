@@ -9,8 +9,12 @@ from msgspec import Meta, field
 from rhetor.dialects.peer_socket import Id, Sender
 from rhetor.domain.rule_commands import PutForward, PutRoute, SendRoute
 from rhetor.domain.rules import MOST_HOPS, Hop
+from rhetor.hub.plans.routes import NAME, VERBS
 
-from .common import Body, Folder, Purpose
+from .common import Body, Cursor, Folder, Purpose, Text
+
+_NOT_A_VERB = {"pattern": f"^{NAME.pattern}$", "not": {"enum": sorted(VERBS)}}
+RouteName = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_NOT_A_VERB)]
 
 
 class ForwardBody(Body, frozen=True, kw_only=True):
@@ -32,7 +36,7 @@ class NewForwardBody(ForwardBody, frozen=True, kw_only=True):
 class TerminalBody(Body, frozen=True, kw_only=True):
     """A named shell. `seen`: the cursor of its stream up to which it has shown messages."""
 
-    seen: Id | None = None
+    seen: Cursor | None = None
 
 
 class HopBody(Body, frozen=True, kw_only=True):
@@ -40,6 +44,12 @@ class HopBody(Body, frozen=True, kw_only=True):
 
     ai: Id
     purpose: Purpose = ""
+
+
+class PurposeBody(Body, frozen=True, kw_only=True):
+    """The purpose of a peer or a terminal. An empty text removes it."""
+
+    text: str
 
 
 class RouteBody(Body, frozen=True, kw_only=True):
@@ -50,11 +60,11 @@ class RouteBody(Body, frozen=True, kw_only=True):
 
 
 class NewRouteBody(RouteBody, frozen=True, kw_only=True):
-    name: Id
+    name: RouteName
 
 
 class RouteMessageBody(Body, frozen=True, kw_only=True):
-    message: str
+    message: Text
     command_id: Id | None = None
     from_: Sender = field(name="from", default="")
     cwd: Folder | None = None

@@ -11,18 +11,20 @@ from rhetor.codec.typed_json import Object, check_total, kept, no_object
 from rhetor.dialects.peer_socket import Id, Window
 from rhetor.domain.command import ImportSessions, ResumeSession, StartSession
 from rhetor.domain.session import SessionState
-from rhetor.domain.tool import MOST, Tool
+from rhetor.domain.tool import MOST, NAME, Tool
 from rhetor.errors import Malformed
 
-from .common import Body, Folder, Name, Query
+from .common import Body, Cursor, Folder, Name, Query
+
+PARAMETERS = {"type": "object", "properties": {"type": {"const": "object"}}}
 
 
 class ToolBody(Body, frozen=True, kw_only=True):
     """A tool that the client runs. `parameters`: a JSON Schema of an object."""
 
-    name: Annotated[str, Meta(max_length=64)]
+    name: Annotated[str, Meta(max_length=64, extra_json_schema={"pattern": f"^{NAME.pattern}$"})]
     description: Annotated[str, Meta(max_length=16_384)] = ""
-    parameters: Object = field(default_factory=no_object)
+    parameters: Annotated[Object, Meta(extra_json_schema=PARAMETERS)] = field(default_factory=no_object)
     needs_approval: bool = False
 
     def tool(self, where: str) -> Tool:
@@ -76,7 +78,7 @@ class SaveBody(Body, frozen=True, kw_only=True):
 
 class CheckpointBody(Body, frozen=True, kw_only=True):
     name: Name | None = None
-    cursor: Id | None = None
+    cursor: Cursor | None = None
 
 
 class PlaceBody(Body, frozen=True, kw_only=True):
@@ -86,15 +88,17 @@ class PlaceBody(Body, frozen=True, kw_only=True):
     name: Name | None = None
 
 
+_NO_PARENT = {"pattern": r"^/[^\x00]*$", "not": {"pattern": r"/\.\.(/|$)"}}
+Absolute = Annotated[str, Meta(max_length=4096, extra_json_schema=_NO_PARENT)]
+
+
 class ImportBody(Body, frozen=True, kw_only=True):
     """Which transcripts to import. `since`: an RFC 3339 time; files that were last changed before it are left
     out. `paths`: absolute paths of files or folders."""
 
     tool: Id | None = None
-    since: Annotated[str, Meta(max_length=40)] | None = None
-    paths: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=1000)] = field(
-        default_factory=list
-    )
+    since: Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})] | None = None
+    paths: Annotated[list[Absolute], Meta(max_length=1000)] = field(default_factory=list)
     dry_run: bool = False
 
     def command(self) -> ImportSessions:

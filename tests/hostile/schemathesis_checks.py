@@ -1,0 +1,58 @@
+"""Checks of Schemathesis, with the rules of the hub that a JSON Schema cannot express.
+
+`st` loads this module, named in SCHEMATHESIS_HOOKS.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import schemathesis
+from schemathesis.checks import load_all_checks
+from schemathesis.openapi.checks import RejectedPositiveData
+
+load_all_checks()
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402  (registers itself)
+
+# the code of an error, a pattern of its detail, and why a request may get it that is valid by the page
+BEYOND_SCHEMA = (
+    ("unknown_model", "", "only the providers know which models exist"),
+    ("program_missing", "", "what is installed depends on the machine"),
+    ("program_refused", "is not a folder$", "which folders exist depends on the machine"),
+    ("hop_limit", "", "how many peers a message may pass is a setting"),
+    ("position_lost", "", "a cursor is well-formed, but not one of this log"),
+    ("misdirected", "^log in at the host name", "the page does not describe the header Host"),
+    ("malformed", "^the message is empty$", "a step may get its text from `input` or from other steps"),
+    ("unprocessable", "must not contain NUL$", "the tests leave out the patterns of long texts"),
+    ("unprocessable", "^no peer is called", "the members of a team are peers that exist"),
+    ("unprocessable", "there is no MCP server", "the servers of a project exist"),
+    ("unprocessable", "^path: ", "the folder of a project exists, in an allowed place"),
+    ("unprocessable", "^step .* needs .*, which does not exist$", "dependencies refer to other steps"),
+    ("unprocessable", "depend on each other in a cycle$", "dependencies have no cycle"),
+    ("unprocessable", "^two (steps|tools) are called", "the names in a list are unique"),
+    ("unprocessable", r"\(column \d+\)$", "`line` follows the grammar of the shell"),
+    ("unprocessable", "chooses its own model", "whether `model` is allowed depends on the peer"),
+    ("unprocessable", "belongs to .*; omit the target$", "a session belongs to one peer"),
+    ("unprocessable", "can be forked only at the end", "what can be forked depends on the peer"),
+    ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
+)
+
+
+@schemathesis.check
+def accepts_valid_requests(ctx: Any, response: Any, case: Any) -> None:
+    """Do the same as `positive_data_acceptance`, except for the rules beyond the schema."""
+    try:
+        positive_data_acceptance(ctx, response, case)
+    except RejectedPositiveData:
+        if not is_explained(response.content):
+            raise
+
+
+def is_explained(content: bytes) -> bool:
+    """Return whether the problem is one that a valid request may get."""
+    problem = json.loads(content)
+    return any(
+        problem["code"] == code and re.search(detail, problem["detail"]) for code, detail, _ in BEYOND_SCHEMA
+    )
