@@ -71,6 +71,12 @@ class FrontEnd:
         )
         return [(kind, text) for kind, text in rows]
 
+    async def transcript_of(self, session: str, turns: int = 1) -> list[tuple[str, str]]:
+        """Show a session again, from its log; return its rows."""
+        await self.choose(session)
+        await self.answered(turns)
+        return await self.transcript()
+
     async def request(self) -> dict[str, Any]:
         """Wait for a permission request; return its text and the names of its buttons."""
         await self.page.until("!$('request').hidden")

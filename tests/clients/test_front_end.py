@@ -51,7 +51,8 @@ async def test_the_page_shows_an_answer_while_it_grows_with_tool_calls_and_a_per
     gate, answered = asyncio.Event(), asyncio.Event()
     call = ToolUse("c_1", "Bash", {"command": "ls"}, "agent")
     script: Script = [
-        Text("I look"),
+        Text("\x1b[31mcareful\x1b[0m\n", "stderr"),
+        Text("\n\nI look"),
         gate,
         Text(" into it."),
         call,
@@ -75,6 +76,7 @@ async def test_the_page_shows_an_answer_while_it_grows_with_tool_calls_and_a_per
         assert (await _answer(home, session))["option_id"] == "yes"
         assert await front_end.transcript() == [
             ("message", "What is here?"),
+            ("note", "careful"),
             ("answer", "I look into it."),
             ("tool", json.dumps(["Bash", "done", {"command": "ls"}, "a file"], separators=(",", ":"))),
             ("answer", "One file."),
@@ -137,7 +139,7 @@ async def test_the_page_loses_and_repeats_nothing_when_its_connection_is_cut(tmp
             row
             for n in range(count)
             for row in (
-                ("answer", f"look {n} " + "✓ " * 500),
+                ("answer", f"look {n} " + "✓ " * 499 + "✓"),
                 ("tool", f'["search","done",{{"n":{n}}},{n}]'),
                 ("answer", f"found {n}"),
                 ("end", "done"),

@@ -20,9 +20,13 @@ collect_ignore_glob = [] if WANTED else ["test_*.py"]
 @pytest.fixture(params=[agent for agent in AGENTS if agent.name in WANTED], ids=lambda agent: agent.name)
 def agent(request: pytest.FixtureRequest) -> Agent:
     found: Agent = request.param
-    if not (found.bin / found.executable).exists():
-        pytest.fail(f"{found.package} is not installed in {found.folder}: see make interop")
+    check_installed(found)
     return found
+
+
+def check_installed(agent: Agent) -> None:
+    if not (agent.bin / agent.executable).exists():
+        pytest.fail(f"{agent.package} is not installed in {agent.folder}: see make interop")
 
 
 @pytest.fixture

@@ -109,8 +109,10 @@ class House:
                 (bin / program).symlink_to(found)
         return (*(agent.bin for agent in kinds), bin)
 
-    def configure(self, tools: dict[str, Any]) -> None:
-        (self.state / "config.yaml").write_text(yaml.safe_dump({"tools": json.loads(json.dumps(tools))}))
+    def configure(self, tools: dict[str, Any], **sections: Any) -> None:
+        """Write the configuration: the entries of agents, and other sections."""
+        whole = json.loads(json.dumps({"tools": tools, **sections}))
+        (self.state / "config.yaml").write_text(yaml.safe_dump(whole))
 
     def aish(self, *words: str, folder: Path | None = None) -> Ran:
         """Run `aish` to its end, in the folder `work` by default."""
