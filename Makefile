@@ -61,7 +61,8 @@ test-long: setup
 test-browser: setup
 	$(PYTEST) -m browser tests/clients
 
-# The real coding agents, in their newest versions, against a scripted provider; needs npm.
+# The real coding agents, in their newest versions, against a scripted provider, and other clients of MCP with
+# its conformance suite; needs npm.
 interop: setup
 	$(PY) -m tests.interop.install $(AGENTS)
 	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) tests/interop

@@ -23,6 +23,7 @@ ALL = (
     "gateway",
     "fanout",
     "socketio",
+    "mcp",
     "memory",
     "bodies",
     "programs",

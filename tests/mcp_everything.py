@@ -1,6 +1,7 @@
 """`python -m tests.mcp_everything --port N`: the fixtures of MCP's conformance suite at `/mcp`, tokenless.
 
-They run on the hub's own transport: its gate, its router and its endpoint.
+They run on the hub's own transport: its gate, its router and its endpoint. tests/interop/test_mcp.py runs the
+suite. The cases that fail, and the reason of each, are in tests/interop/mcp_conformance.yaml.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from typing import Any
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ToolsListChanged,
+)
 from mcp.shared.exceptions import MCPError
 
 from rhetor.auth.addresses import Addresses
@@ -34,9 +42,11 @@ from rhetor.transports.server.gate import Gate
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.router import AppRoute, Router
 from rhetor.transports.server.server import HubServer, tcp_listener
+from tests import mcp_rounds as rounds
 from tests.served import CONSOLE, KnownProviders
 
 Context = ServerRequestContext[Any, Any]
+CHANGES = InMemorySubscriptionBus()
 # an image of one pixel and a sound of one sample
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 AUDIO = base64.b64encode(
@@ -144,7 +154,7 @@ RESPONSE = {
 }
 
 
-async def call(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+async def call(context: Context, params: types.CallToolRequestParams) -> rounds.Answer:
     given = params.arguments or {}
     mixed = resource("test://mixed-content-resource", '{"test":"data","value":123}', "application/json")
     embedded = resource("test://embedded-resource", "This is an embedded resource content.")
@@ -183,8 +193,14 @@ async def call(context: Context, params: types.CallToolRequestParams) -> types.C
             content = [text(f"Region: {given.get('region', '')}")]
         case "json_schema_2020_12_tool":
             content = [text(f"JSON Schema 2020-12 tool called with: {json.dumps(given)}")]
+        case "test_trigger_tool_change":
+            await CHANGES.publish(ToolsListChanged())
+            content = [text("The tools have changed.")]
+        case "test_trigger_prompt_change":
+            await CHANGES.publish(PromptsListChanged())
+            content = [text("The prompts have changed.")]
         case _:
-            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+            return await rounds.call(context, params)
     return types.CallToolResult(content=content)
 
 
@@ -209,6 +225,12 @@ TOOLS = {
             "test_error_handling",
             "test_elicitation_sep1034_defaults",
             "test_elicitation_sep1330_enums",
+            "test_trigger_tool_change",
+            "test_trigger_prompt_change",
+            rounds.NEEDS_SAMPLING,
+            rounds.STREAMS,
+            rounds.LOGS,
+            *rounds.ROUNDS,
         ),
         TEXT,
     ),
@@ -275,6 +297,7 @@ PROMPTS = {
     "test_prompt_with_arguments": ("arg1", "arg2"),
     "test_prompt_with_embedded_resource": ("resourceUri",),
     "test_prompt_with_image": (),
+    rounds.PROMPT: (),
 }
 
 
@@ -290,7 +313,9 @@ async def list_prompts(context: Context, params: Any) -> types.ListPromptsResult
     )
 
 
-async def get_prompt(context: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+async def get_prompt(
+    context: Context, params: types.GetPromptRequestParams
+) -> types.GetPromptResult | types.InputRequiredResult:
     given = params.arguments or {}
     content: list[Any]
     match params.name:
@@ -303,6 +328,8 @@ async def get_prompt(context: Context, params: types.GetPromptRequestParams) -> 
             content = [found, text("Please process the embedded resource above.")]
         case "test_prompt_with_image":
             content = [image(), text("Please analyze the image above.")]
+        case rounds.PROMPT:
+            return rounds.prompt(params)
         case _:
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name}")
     return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=c) for c in content])
@@ -317,7 +344,7 @@ async def complete(context: Context, params: Any) -> types.CompleteResult:
 
 
 def build(version: str) -> Server[Any]:
-    return Server(
+    server: Server[Any] = Server(
         "everything",
         version=version,
         on_list_tools=list_tools,
@@ -331,7 +358,10 @@ def build(version: str) -> Server[Any]:
         on_get_prompt=get_prompt,
         on_completion=complete,
         on_set_logging_level=nothing,
+        on_subscriptions_listen=ListenHandler(CHANGES),
     )
+    server.middleware[:] = [RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=None)]
+    return server
 
 
 async def main(port: int) -> None:

@@ -12,31 +12,39 @@ from tests.needs import lacking, needs
 CACHE = Path(os.environ.get("AISH_CLIENTS") or Path.home() / ".cache" / "aish-clients")
 WS = "ws@8"
 SOCKETIO = "socket.io-client@4"
-INSTALL_SECONDS = 60.0
+NODE = "node@22"  # for clients that need a newer Node than a distribution has
+INSPECTOR = "@modelcontextprotocol/inspector@2"
+CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
+INSTALL_SECONDS = 120.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def node_with_ws() -> tuple[str, Path]:
     """Return the path of Node, and a folder in which it finds `ws`; see `tests.needs` if one is missing."""
-    return _node_with("ws", WS)
+    return needs("node"), folder_with(WS)
 
 
 def node_with_socketio() -> tuple[str, Path]:
     """Do the same with `socket.io-client`."""
-    return _node_with("socket.io-client", SOCKETIO)
+    return needs("node"), folder_with(SOCKETIO)
 
 
-def _node_with(name: str, package: str) -> tuple[str, Path]:
-    node = needs("node")
-    if why := _is_missing(name, package):
+def folder_with(*packages: str) -> Path:
+    """Return a folder in which npm has installed these packages. It has the name of the first of them."""
+    name = packages[0].rpartition("@")[0]
+    if why := _is_missing(name, packages):
         lacking(why)
-    return node, CACHE / name
+    return _folder(name)
+
+
+def _folder(name: str) -> Path:
+    return CACHE / name.replace("/", "_")
 
 
 @cache
-def _is_missing(name: str, package: str) -> str:
-    """Return why npm cannot install the package into the cache, or ""; tried once per run."""
-    folder = CACHE / name
+def _is_missing(name: str, packages: tuple[str, ...]) -> str:
+    """Return why npm cannot install the packages into the cache, or ""; tried once per run."""
+    folder = _folder(name)
     if (folder / "node_modules" / name / "package.json").exists():
         return ""
     npm = needs("npm")
@@ -44,7 +52,7 @@ def _is_missing(name: str, package: str) -> str:
     command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--no-progress"]
     try:
         subprocess.run(
-            [*command, "--fetch-retries=0", "--fetch-timeout=15000", package],
+            [*command, "--fetch-retries=0", "--fetch-timeout=15000", *packages],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -52,5 +60,5 @@ def _is_missing(name: str, package: str) -> str:
             timeout=INSTALL_SECONDS,
         )
     except subprocess.SubprocessError as error:
-        return f"npm could not install {package} ({type(error).__name__})"
+        return f"npm could not install {' and '.join(packages)} ({type(error).__name__})"
     return ""
