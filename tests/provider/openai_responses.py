@@ -146,6 +146,7 @@ def _function_call(index: int, call: ToolCall) -> Item:
         "call_id": call.id,
         "name": call.name,
         "arguments": "",
+        **({"namespace": call.namespace} if call.namespace else {}),
     }
     whole = begun | {"status": "completed", "arguments": call.arguments}
     pieces = [[_of("function_call_arguments.delta", at, delta=piece)] for piece in call.pieces]

@@ -31,12 +31,14 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tool call at the end of the answer. `arguments` are sent unchanged, JSON or not, in pieces of
-    `piece` characters, one per chunk."""
+    `piece` characters, one per chunk. `namespace`: the group of tools that has it, in the dialect of OpenAI's
+    responses."""
 
     name: str
     arguments: str = "{}"
     id: str = "call_1"
     piece: int = 1 << 16
+    namespace: str = ""
 
     @property
     def pieces(self) -> tuple[str, ...]:
