@@ -12,6 +12,7 @@ import base64
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.store.memory import MemoryStore
+from rhetor.transports.mcp.caller import McpCaller, Report
 from rhetor.transports.mcp.endpoint import Endpoint
 from rhetor.transports.server.gate import Gate
 from rhetor.transports.server.node import Node
@@ -74,6 +76,10 @@ JSON_2020 = {
 
 def text(said: str) -> types.TextContent:
     return types.TextContent(type="text", text=said)
+
+
+def said(message: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[text(message)])
 
 
 def image() -> types.ImageContent:
@@ -128,12 +134,6 @@ async def log(context: Context, *lines: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def progress(context: Context) -> None:
-    for done in (0, 50, 100):
-        await context.session.report_progress(done, 100, f"Completed step {done} of 100")
-        await asyncio.sleep(0.05)
-
-
 async def sampled(context: Context, prompt: str) -> str:
     asked = types.SamplingMessage(role="user", content=text(prompt))
     answer = await context.session.create_message(
@@ -155,53 +155,101 @@ RESPONSE = {
 
 
 async def call(context: Context, params: types.CallToolRequestParams) -> rounds.Answer:
+    """Call a tool as the library does: those that use the session of the client, and all others."""
     given = params.arguments or {}
-    mixed = resource("test://mixed-content-resource", '{"test":"data","value":123}', "application/json")
-    embedded = resource("test://embedded-resource", "This is an embedded resource content.")
-    content: list[Any]
     match params.name:
+        case "test_tool_with_logging":
+            await log(context, "Tool execution started", "Tool processing data", "Tool execution completed")
+            return said("Tool with logging executed successfully")
+        case "test_x_mcp_header":
+            return said(f"Region: {given.get('region', '')}")
+        case "test_sampling":
+            return said(await sampled(context, given["prompt"]))
+        case "test_elicitation":
+            return said(await elicited(context, given["message"], RESPONSE, "User response"))
+        case "test_elicitation_sep1034_defaults":
+            return said(
+                await elicited(context, "Please review and update", DEFAULTS, "Elicitation completed")
+            )
+        case "test_elicitation_sep1330_enums":
+            return said(await elicited(context, "Please select options", ENUMS, "Elicitation completed"))
+        case "test_trigger_tool_change":
+            await CHANGES.publish(ToolsListChanged())
+            return said("The tools have changed.")
+        case "test_trigger_prompt_change":
+            await CHANGES.publish(PromptsListChanged())
+            return said("The prompts have changed.")
+        case name if name in PLAIN_TOOLS:
+            return await plain(name, given, partial(progress, context))
+        case _:
+            return await rounds.call(context, params)
+
+
+async def plain(name: str, given: dict[str, Any], report: Report) -> types.CallToolResult:
+    """Call a tool that needs nothing of the client but its arguments."""
+    mixed = resource("test://mixed-content-resource", '{"test":"data","value":123}', "application/json")
+    content: list[Any] = []
+    match name:
         case "test_simple_text":
-            content = [text("This is a simple text response for testing.")]
+            return said("This is a simple text response for testing.")
         case "test_image_content":
             content = [image()]
         case "test_audio_content":
             content = [types.AudioContent(type="audio", data=AUDIO, mime_type="audio/wav")]
         case "test_embedded_resource":
-            content = [embedded]
+            content = [resource("test://embedded-resource", "This is an embedded resource content.")]
         case "test_multiple_content_types":
             content = [text("Multiple content types test:"), image(), mixed]
-        case "test_tool_with_logging":
-            await log(context, "Tool execution started", "Tool processing data", "Tool execution completed")
-            content = [text("Tool with logging executed successfully")]
         case "test_tool_with_progress":
-            await progress(context)
-            content = [text(str((context.meta or {}).get("progress_token", 0)))]
+            for done in (0, 50, 100):
+                await report(f"Completed step {done} of 100")
+                await asyncio.sleep(0.05)
+            return said("Tool with progress executed successfully")
         case "test_error_handling":
-            said = text("This tool intentionally returns an error for testing")
-            return types.CallToolResult(content=[said], is_error=True)
-        case "test_sampling":
-            content = [text(await sampled(context, given["prompt"]))]
-        case "test_elicitation":
-            content = [text(await elicited(context, given["message"], RESPONSE, "User response"))]
-        case "test_elicitation_sep1034_defaults":
-            said_back = await elicited(context, "Please review and update", DEFAULTS, "Elicitation completed")
-            content = [text(said_back)]
-        case "test_elicitation_sep1330_enums":
-            said_back = await elicited(context, "Please select options", ENUMS, "Elicitation completed")
-            content = [text(said_back)]
-        case "test_x_mcp_header":
-            content = [text(f"Region: {given.get('region', '')}")]
+            wrong = text("This tool intentionally returns an error for testing")
+            return types.CallToolResult(content=[wrong], is_error=True)
         case "json_schema_2020_12_tool":
-            content = [text(f"JSON Schema 2020-12 tool called with: {json.dumps(given)}")]
-        case "test_trigger_tool_change":
-            await CHANGES.publish(ToolsListChanged())
-            content = [text("The tools have changed.")]
-        case "test_trigger_prompt_change":
-            await CHANGES.publish(PromptsListChanged())
-            content = [text("The prompts have changed.")]
-        case _:
-            return await rounds.call(context, params)
+            return said(f"JSON Schema 2020-12 tool called with: {json.dumps(given)}")
     return types.CallToolResult(content=content)
+
+
+async def progress(context: Context, message: str) -> None:
+    done = next(int(word) for word in message.split() if word.isdigit())
+    await context.session.report_progress(done, 100, message)
+
+
+PLAIN_TOOLS = frozenset(
+    {
+        "test_simple_text",
+        "test_image_content",
+        "test_audio_content",
+        "test_embedded_resource",
+        "test_multiple_content_types",
+        "test_tool_with_progress",
+        "test_error_handling",
+        "json_schema_2020_12_tool",
+    }
+)
+
+
+class DirectTools:
+    """The tools that the hub's transport calls without the library, as it does with the hub's own."""
+
+    names = PLAIN_TOOLS
+
+    @property
+    def listed(self) -> types.ListToolsResult:
+        return LISTED
+
+    async def call(
+        self, caller: McpCaller | None, name: str, arguments: dict[str, Any], report: Report | None
+    ) -> dict[str, Any]:
+        result = await plain(name, arguments, report or unreported)
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
+async def unreported(message: str) -> None:
+    """Drop the progress, which the client did not ask for."""
 
 
 def needs(*names: str) -> dict[str, Any]:
@@ -250,13 +298,16 @@ RESOURCES = {
 }
 
 
+LISTED = types.ListToolsResult(
+    tools=[
+        types.Tool(name=name, description=f"The fixture {name}", input_schema=schema)
+        for name, schema in TOOLS.items()
+    ]
+)
+
+
 async def list_tools(context: Context, params: Any) -> types.ListToolsResult:
-    return types.ListToolsResult(
-        tools=[
-            types.Tool(name=name, description=f"The fixture {name}", input_schema=schema)
-            for name, schema in TOOLS.items()
-        ]
-    )
+    return LISTED
 
 
 async def list_resources(context: Context, params: Any) -> types.ListResourcesResult:
@@ -365,7 +416,7 @@ def build(version: str) -> Server[Any]:
 
 
 async def main(port: int) -> None:
-    table = (AppRoute("/mcp", Policy.PUBLIC, lambda node: Endpoint(node, build)),)
+    table = (AppRoute("/mcp", Policy.PUBLIC, lambda node: Endpoint(node, build, DirectTools())),)
     with tempfile.TemporaryDirectory() as folder, tcp_listener("127.0.0.1", port, or_any=False) as tcp:
         async with open_hub(MemoryStore(clock=wall_clock), Peers([]), {}) as hub:
             node = Node(hub, KnownProviders(), Logins(), "0", folder, "me", 0, False, lambda: None)

@@ -20,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from rhetor.codec.incoming_json import MOST_VALUES
-from rhetor.transports.mcp import endpoint as mcp
+from rhetor.transports.mcp import caller as mcp
 
 pytestmark = pytest.mark.anyio
 

@@ -11,6 +11,8 @@ from rhetor.hub.hub import Hub
 from rhetor.transports.server.node import Node
 
 API = "mcp"
+BODY_BYTES = 3 << 20  # a message of 1 MiB fits, however it is escaped; parsing more would block the hub
+MOST_VALUES = 20_000  # of a request; the library builds an object from each
 Report = Callable[[str], Awaitable[None]]
 
 

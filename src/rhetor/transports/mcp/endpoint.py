@@ -17,28 +17,30 @@ from rhetor.transports.server.disconnect import CallerGone
 from rhetor.transports.server.flow import EXTENSION
 from rhetor.transports.server.node import Node
 
-from .caller import API, McpCaller
+from .caller import API, BODY_BYTES, MOST_VALUES, McpCaller
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-BODY_BYTES = 3 << 20  # a message of 1 MiB fits, however it is escaped; parsing more would block the hub
-MOST_VALUES = 20_000  # of a request; the library builds an object from each
+    from .direct import Tools
+    from .http import HttpServer
+
 METHODS = ("DELETE", "POST")
-MOST_SESSIONS = 1000
-IDLE_SECONDS = 1800.0  # after which the session of a client that says nothing is forgotten
 
 
 class Endpoint:
-    """The MCP server of one hub, for all its clients. `build` makes a server other than the hub's own."""
+    """The MCP server of one hub, for all its clients. `build` makes a server other than the hub's own, whose
+    `tools` can be called without the library."""
 
-    def __init__(self, node: Node, build: Callable[[str], Server[Any]] | None = None) -> None:
+    def __init__(
+        self, node: Node, build: Callable[[str], Server[Any]] | None = None, tools: Tools | None = None
+    ) -> None:
         self._node = node
         self._build = build
+        self._tools = tools
         self._loading = asyncio.Lock()
         self._server: Server[Any] | None = None
-        self._manager: StreamableHTTPSessionManager | None = None
+        self._http: HttpServer | None = None
 
     async def server(self) -> Server[Any]:
         async with self._loading:
@@ -46,6 +48,7 @@ class Endpoint:
                 # half a second in a thread, so that other clients need not wait
                 module = await asyncio.to_thread(_load)
                 self._server = (self._build or module.build)(self._node.version)
+                self._tools = self._tools or module.HubTools()
             return self._server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,47 +68,44 @@ class Endpoint:
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         state = scope["state"]
         state["api"], state["traffic"] = API, self._node.tally.traffic[API]
-        receive = _receiving(await _body(receive), receive)
-        manager = await self._sessions()
+        body = await _body(receive)
+        again = _receiving(body, receive)
+        http = self._http or await self._started()
         who: Principal | None = state["principal"]
         if who is None:  # the route is public: there is no caller to count
-            await manager.handle_request(scope, receive, send)
+            await http.serve(None, body, scope, again, send)
             return
-        state["mcp.caller"], scope["user"] = McpCaller(who, self._node), _load().user_of(who)
+        state["mcp.caller"] = caller = McpCaller(who, self._node)
         opened = self._node.connections.opened(API, who, state["credential"], is_new=False)
         try:
             with opened as state["connection"]:
-                await manager.handle_request(scope, receive, send)
+                await http.serve(caller, body, scope, again, send)
         except RhetorError as error:
             if not state.get("began"):
                 raise
             self._node.tally.end(API, error.code)
             scope["extensions"][EXTENSION].end_stream(b": %b\n\n" % error.code.encode())
 
-    async def _sessions(self) -> StreamableHTTPSessionManager:
-        """Return the sessions of the clients of revisions up to 2025-11-25, whose tasks are running."""
+    async def _started(self) -> HttpServer:
+        """Return the server over HTTP, whose tasks are running."""
         server = await self.server()
         async with self._loading:
-            if self._manager is None:
-                from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+            if self._http is None:
+                from .http import HttpServer
 
-                manager = StreamableHTTPSessionManager(
-                    server,
-                    session_idle_timeout=IDLE_SECONDS,
-                    max_request_body_size=BODY_BYTES,
-                    max_sessions=MOST_SESSIONS,
-                )
+                assert self._tools is not None
+                http = HttpServer(server, self._tools)
                 running = asyncio.Event()
-                self._node.hub.state.background.start(self._run(manager, running), "mcp sessions")
+                self._node.hub.state.background.start(self._run(http, running), "mcp sessions")
                 await running.wait()
-                self._manager = manager
-            return self._manager
+                self._http = http
+            return self._http
 
-    async def _run(self, manager: StreamableHTTPSessionManager, running: asyncio.Event) -> None:
+    async def _run(self, http: HttpServer, running: asyncio.Event) -> None:
         """Run the tasks of the sessions until the hub is shut down."""
         with self._node.hub.state.presence.reader(API) as reader:
             try:
-                async with manager.run():
+                async with http.sessions.run():
                     running.set()
                     await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -140,7 +140,7 @@ def _receiving(body: bytes, receive: Receive) -> Receive:
 
 
 def _load() -> ModuleType:
-    from . import server
+    from . import http, server  # noqa: F401
 
     logging.getLogger("mcp").setLevel(logging.WARNING)  # it logs every session with its id
     return server

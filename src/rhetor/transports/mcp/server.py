@@ -5,24 +5,21 @@ Everything here needs the library, which takes half a second to import. It is lo
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import mcp_types as types
 import msgspec
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from rhetor.domain.command import Principal
 from rhetor.errors import NotFound, RhetorError
 
 from . import resources
-from .arguments import decoded, schema
-from .caller import API, McpCaller, Outcome, Report
+from .arguments import schema
+from .caller import McpCaller, Outcome, Report
+from .calling import called
 from .tools import BY_NAME, TOOLS
 
 RESOURCE_NOT_FOUND = -32002  # up to 2025-11-25; later revisions use INVALID_PARAMS
@@ -31,7 +28,6 @@ INSTRUCTIONS = """\
 rhetor is a hub in which every AI is a named peer: specialists, coding agents, wrapped programs, teams.
 List the peers with list_peers, or find one with find_capability. Ask one with ask_peer. Use create_session
 first if it should remember earlier messages. run_line passes answers from one peer to the next."""
-log = logging.getLogger(__name__)
 Context = ServerRequestContext[Any, Any]
 
 
@@ -54,11 +50,6 @@ def build(version: str) -> Server[Any]:
     )
     server.middleware.clear()  # it traces each message for OpenTelemetry, which the hub does not use
     return server
-
-
-def user_of(who: Principal) -> AuthenticatedUser:
-    """Return the caller in the library's own terms: another caller cannot use its MCP session."""
-    return AuthenticatedUser(AccessToken(token="", client_id=who.subject, scopes=[]))
 
 
 SCHEMAS = {tool.name: schema(tool.arguments) for tool in TOOLS}
@@ -85,22 +76,9 @@ async def _list_tools(context: Context, params: Any) -> types.ListToolsResult:
 
 
 async def _call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-    tool = BY_NAME.get(params.name)
-    if tool is None:
+    if params.name not in BY_NAME:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:100]}")
-    caller = _caller(context)
-    try:
-        caller.node.charge(caller.who, API)
-        return _result(await tool.run(caller, decoded(tool.arguments, params.arguments)))
-    except RhetorError as error:
-        return _failure(caller, error)
-    except Exception as error:  # noqa: BLE001  # a bug of the hub, of which the client sees no more than that
-        return _failure(caller, _internal(error, params.name))
-
-
-def _internal(error: Exception, what: str) -> RhetorError:
-    log.error("MCP request failed", exc_info=error, extra={"what": what})
-    return RhetorError("internal error; the hub's log has the details")
+    return _result(await called(_caller(context), params.name, params.arguments))
 
 
 def _result(outcome: Outcome) -> types.CallToolResult:
@@ -111,20 +89,19 @@ def _result(outcome: Outcome) -> types.CallToolResult:
     )
 
 
-def _failure(caller: McpCaller, error: RhetorError) -> types.CallToolResult:
-    """Return an error as the result of a tool, so that the model sees it: in words, and with its code."""
-    caller.node.tally.fault(API, error.code)
-    known = {"code": error.code, "detail": error.detail, "retryable": error.retryable}
-    return _result(Outcome(_worded(error), {**error.data, **known}, is_error=True))
+class HubTools:
+    """The same tools for requests that the library does not see."""
 
+    names = BY_NAME.keys()
+    listed = LISTED
 
-def _worded(error: RhetorError) -> str:
-    hint = error.data.get("hint")
-    return (
-        f"{error.detail}; {hint}"
-        if isinstance(hint, str) and hint and hint not in error.detail
-        else error.detail
-    )
+    async def call(
+        self, caller: McpCaller | None, name: str, arguments: dict[str, Any], report: Report | None
+    ) -> dict[str, Any]:
+        assert caller is not None, "the route is not public"
+        outcome = await called(McpCaller(caller.who, caller.node, report), name, arguments)
+        content = [{"type": "text", "text": outcome.text}]
+        return {"content": content, "structuredContent": outcome.data, "isError": outcome.is_error}
 
 
 async def _list_resources(context: Context, params: Any) -> types.ListResourcesResult:

@@ -15,8 +15,8 @@ from rhetor.errors import LIMIT_REACHED, Malformed, TooManyValues
 from rhetor.transports.server.large import check_values
 from rhetor.transports.websocket.connection import SocketConnection, talk
 
-from .caller import McpCaller
-from .endpoint import BODY_BYTES, MOST_VALUES, endpoint_of
+from .caller import BODY_BYTES, MOST_VALUES, McpCaller
+from .endpoint import endpoint_of
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream

@@ -13,7 +13,7 @@ import pytest
 
 from rhetor.domain.output import Done
 from rhetor.hub.core.limits import Limits
-from rhetor.transports.mcp.endpoint import BODY_BYTES
+from rhetor.transports.mcp.caller import BODY_BYTES
 from tests.rhetor.transports.mcp.clients import WAYS, Way, connected, text_of
 from tests.served import TOKEN, Served, served, with_programs
 
