@@ -185,7 +185,7 @@ async def test_a_slow_answer_does_not_time_out_the_request(
 
 
 async def test_a_body_that_never_completes_is_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rhetor.transports.server.gate.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("rhetor.transports.server.bodies.BODY_SECONDS", 0.2)
     async with served(tmp_path) as home:
         data = post(b"Content-Length: 100\r\nConnection: close\r\n", b'{"content": "')
         assert await refusal(home, data) == (408, "request_timeout")

@@ -21,8 +21,8 @@ from .catalog.requests import closing_requests
 from .catalog.sessions import session_of
 from .catalog.turn_log import answer_so_far, received
 from .catalog.turns import PlanRow, TurnRow
+from .programs.adoption import adopt, register
 from .programs.instances import instances_of
-from .programs.lifecycle import adopt, register
 from .sessions.leases import expect_clients
 from .turns.runner import SessionRunner, closing_if_once, wake
 

@@ -1,11 +1,9 @@
-"""Starts programs that run as peers, ends them, and adopts them after a restart of the hub."""
+"""Starts programs that run as peers, and ends them."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
 
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Principal
 from rhetor.domain.event import SessionStateChanged
@@ -14,19 +12,10 @@ from rhetor.domain.program import Exit, Launch, Program
 from rhetor.domain.rules import PERSONS, RESERVED
 from rhetor.domain.secrets import secret_values
 from rhetor.domain.session import Session
-from rhetor.domain.turn import STARTED
-from rhetor.drivers.base import SavedState, require_pattern
-from rhetor.errors import (
-    Malformed,
-    NameTaken,
-    NotRunning,
-    TurnFailure,
-    UnknownPeer,
-    Unprocessable,
-)
+from rhetor.drivers.base import require_pattern
+from rhetor.errors import Malformed, NameTaken, NotRunning, UnknownPeer, Unprocessable
 from rhetor.hub.active import ProgramInstance
-from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
-from rhetor.hub.catalog.requests import open_requests_of
+from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, memory_of
 from rhetor.hub.catalog.sessions import (
     CWD,
     open_session,
@@ -40,7 +29,7 @@ from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.core.commits import until_accepted
 from rhetor.store.base import Draft, Row
 
-from .instances import add_instance, forget, instances_of, status_changed
+from .instances import add_instance, instances_of, status_changed
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -68,7 +57,7 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
         known = state.peers.known_as(peer.name)
         if known not in (None, peer.name):  # names ignore case
             raise NameTaken("peer", str(known))
-        taken = peer.name in state.peers.teams or _is_configured(state, peer.name)
+        taken = peer.name in state.peers.teams or is_configured(state, peer.name)
         if taken or instances_of(state, peer.name):
             raise NameTaken("peer", peer.name)
         if peer.name.casefold() in {*PERSONS, principal.subject.casefold()}:
@@ -118,7 +107,7 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     require_person(principal)
     peer = state.peers.get(command.name)
     instances = instances_of(state, peer.name)
-    configured = _is_configured(state, peer.name)
+    configured = is_configured(state, peer.name)
     if not instances and (configured or peer.name not in state.gone):
         raise NotRunning(peer.name)
     ended, _ = state.gone.get(peer.name, (Exit(), 0))
@@ -176,12 +165,12 @@ async def instance_for(
     key = instance_key(state, peer, session.id)
     async with state.exclusively(key.lower()):
         instance = state.instances.get(key)
-        if instance and instance.running.ended is not None and _is_configured(state, peer.name):
+        if instance and instance.running.ended is not None and is_configured(state, peer.name):
             await instance.end_logged.wait()  # the message is for the next instance
             instance = None
         if instance:
             return instance
-        if not _is_configured(state, peer.name):
+        if not is_configured(state, peer.name):
             raise NotRunning(peer.name)
         launch = state.launches(peer, session.metadata.get(CWD))
         return await _start(state, peer, session, launch, announced=False)
@@ -219,37 +208,6 @@ async def make_standing(state: State, session: Session, cwd: str | None) -> None
     await state.store.commit(session.id, [], rows=[link])
 
 
-async def register(state: State) -> None:
-    """Add the peers whose programs were announced to an earlier hub. Call it before any peer is looked up."""
-    for row in await state.store.find("program", state="running", limit=10_000):
-        entry = ProgramRow.of(row)
-        if entry.announced:
-            state.peers.put(entry.peer)
-
-
-async def adopt(state: State) -> None:
-    """Reconnect to the programs that an earlier hub started, and record the end of those that have ended."""
-    rows = await state.store.find("program", state="running", limit=10_000)
-    # all at the same time, because each may have to wait for a host that does not answer
-    await asyncio.gather(*(_adopt(state, ProgramRow.of(row)) for row in rows))
-
-
-async def _adopt(state: State, entry: ProgramRow) -> None:
-    driver = state.program_drivers.get(entry.peer.driver)
-    entry, found = _with_current_rules(state, entry), None
-    if driver is not None:
-        saved = await _saved_state(state, entry)
-        try:
-            found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))
-        except TurnFailure as error:  # no program keeps the hub from starting
-            found = Exit(lost=error.detail)
-    if found is None or isinstance(found, Exit):
-        await _record_end(state, entry, found or Exit(lost="its driver is no longer configured"))
-    else:
-        add_instance(state, entry, found)
-        keep_until_ended(state, entry.peer)
-
-
 def keep_until_ended(state: State, peer: Peer) -> None:
     """Keep a peer that is no longer configured until its programs have ended. No effect on other peers."""
     if peer in state.peers:
@@ -265,45 +223,6 @@ def keep_until_ended(state: State, peer: Peer) -> None:
             await changed.wait()
 
     state.background.start(remove_at_end(), f"program {peer.name}")
-
-
-def _with_current_rules(state: State, entry: ProgramRow) -> ProgramRow:
-    """Return the row with the permission rules of this hub's configuration instead of the earlier hub's."""
-    if not _is_configured(state, entry.peer.name):
-        return entry
-    rules = state.peers.get(entry.peer.name).permissions
-    return replace(entry, peer=replace(entry.peer, permissions=rules))
-
-
-def source_of(host_id: str) -> str:
-    """Return the name under which the store keeps the offset in a program's spool."""
-    return f"host:{host_id}"
-
-
-async def _record_end(state: State, entry: ProgramRow, ended: Exit) -> None:
-    name = entry.peer.name
-    end, rows = end_event(name, ended), [entry.ended(ended)]
-    await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
-    await state.store.commit(HUB_STREAM, [Draft(end)])
-    state.gone[name] = (ended, state.ids.now())
-    if entry.peer.driver in state.program_drivers:
-        forget(state, entry)
-
-
-async def _saved_state(state: State, entry: ProgramRow) -> SavedState:
-    """Return the state that an earlier hub saved for a program, including the open permission requests of
-    the running turn in its session."""
-    offset = await state.store.offset(source_of(entry.host_id))
-    memory = await memory_of(state.store, entry.key)
-    for started in STARTED:
-        for row in await state.store.find("turn", state=started, parent=entry.session_id):
-            details = {
-                request.id: request.data.get("detail")
-                for request in await open_requests_of(state.store, entry.session_id, row.id)
-                if request.kind == "permission"
-            }
-            return SavedState(offset, memory, True, details)
-    return SavedState(offset, memory)
 
 
 async def _start(
@@ -329,7 +248,8 @@ async def _start(
     return add_instance(state, entry, running)
 
 
-def _is_configured(state: State, name: str) -> bool:
+def is_configured(state: State, name: str) -> bool:
+    """Return whether the name is that of a configured peer, not of an announced one."""
     try:
         peer = state.peers.get(name)
     except UnknownPeer:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 
 from rhetor.auth.addresses import Addresses, Authority
 from rhetor.auth.credentials import ByCookie, ByToken, Credential
@@ -20,29 +19,17 @@ from rhetor.auth.process_tree import Processes
 from rhetor.auth.tcp_clients import TcpClients
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.command import UNIDENTIFIED, Principal
-from rhetor.errors import (
-    Forbidden,
-    Malformed,
-    Misdirected,
-    RequestTimeout,
-    RhetorError,
-    TooLarge,
-    Unauthenticated,
-)
+from rhetor.errors import Forbidden, Malformed, Misdirected, RhetorError, Unauthenticated
 
 from . import cors, problems
+from .bodies import Receive, Scope, Send, bodiless, bounded, counted, refuse_large
 from .counters import REST, Tally, api_of
-from .flow import BODY_BYTES, EXTENSION
+from .flow import EXTENSION
 from .held_bytes import HeldBytes, Share
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "rhetor"
-BODY_SECONDS = 60.0
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
 INVALID_TOKEN = "invalid token; `rhetor token` prints the valid one"
@@ -115,7 +102,7 @@ class Gate:
             send = cors.sharing(send, origin)
         try:
             state["principal"] = await self._admit(scope)
-            _refuse_large(scope)
+            refuse_large(scope)
         except RhetorError as error:
             self._tally.fault(api_of(scope), error.code)
             if scope["type"] == "http":
@@ -126,11 +113,11 @@ class Gate:
             await self._app(scope, receive, send)
             return
         state["traffic"] = self._tally.traffic[REST]
-        send, share = _counted(send, state, scope), Share(self._held)
+        send, share = counted(send, state, scope), Share(self._held)
         try:
             if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
-                scope, send = {**scope, "method": "GET"}, _bodiless(send)
-            await self._app(scope, _bounded(receive, state, share), send)
+                scope, send = {**scope, "method": "GET"}, bodiless(send)
+            await self._app(scope, bounded(receive, state, share), send)
         finally:
             share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory
@@ -279,68 +266,3 @@ def _headers(scope: Scope) -> dict[str, str]:
             raise Malformed(f"the header {key} occurs twice")
         found[key] = value.decode("latin-1")
     return found
-
-
-def _refuse_large(scope: Scope) -> None:
-    length = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
-    if length.isdigit() and int(length) > BODY_BYTES:
-        raise TooLarge("the body", BODY_BYTES)
-
-
-def _bodiless(send: Send) -> Send:
-    """Return a `send` that sends the head of a response, and leaves out the body."""
-
-    async def bodiless(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await send(message)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    return bodiless
-
-
-def _counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
-    """Return a `send` that counts what is sent, and closes the connection after the response if the body of
-    the request was not read."""
-    server = scope["extensions"][EXTENSION]
-
-    async def counted(message: Message) -> None:
-        if "began" not in state:
-            state["began"] = True
-            has_length = any(name == b"content-length" for name, _ in message["headers"])
-            server.answering(scope, in_pieces=not has_length)
-        if body := message.get("body"):
-            state["traffic"].sent += len(body)
-        await send(message)
-
-    return counted
-
-
-def _bounded(receive: Receive, state: MutableMapping[str, Any], share: Share) -> Receive:
-    """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
-    for the whole body to `BODY_SECONDS`, and all bodies together to what `share` is a part of."""
-    taken, whole = 0, False
-    ends = asyncio.get_running_loop().time() + BODY_SECONDS
-
-    async def bounded() -> Message:
-        nonlocal taken, whole
-        if whole:
-            return await receive()
-        message = await _in_time(receive, ends)
-        size = len(message.get("body", b""))
-        state["traffic"].received += size
-        taken += size
-        share.grow(size)
-        if taken > BODY_BYTES:
-            raise TooLarge("the body", BODY_BYTES)
-        whole = not message.get("more_body", False)
-        return message
-
-    return bounded
-
-
-async def _in_time(receive: Receive, ends: float) -> Message:
-    try:
-        async with asyncio.timeout_at(ends):
-            return await receive()
-    except TimeoutError:
-        raise RequestTimeout("the body", BODY_SECONDS) from None

@@ -1,0 +1,92 @@
+"""Adopts the programs of an earlier hub, and records the end of those that have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from rhetor.domain.program import Exit
+from rhetor.domain.turn import STARTED
+from rhetor.drivers.base import SavedState
+from rhetor.errors import TurnFailure
+from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
+from rhetor.hub.catalog.requests import open_requests_of
+from rhetor.store.base import Draft
+
+from .instances import add_instance, forget, status_changed
+from .lifecycle import is_configured, keep_until_ended
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+
+async def register(state: State) -> None:
+    """Add the peers whose programs were announced to an earlier hub. Call it before any peer is looked up."""
+    for row in await state.store.find("program", state="running", limit=10_000):
+        entry = ProgramRow.of(row)
+        if entry.announced:
+            state.peers.put(entry.peer)
+
+
+async def adopt(state: State) -> None:
+    """Reconnect to the programs that an earlier hub started, and record the end of those that have ended."""
+    rows = await state.store.find("program", state="running", limit=10_000)
+    # all at the same time, because each may have to wait for a host that does not answer
+    await asyncio.gather(*(_adopt(state, ProgramRow.of(row)) for row in rows))
+
+
+async def _adopt(state: State, entry: ProgramRow) -> None:
+    driver = state.program_drivers.get(entry.peer.driver)
+    entry, found = _with_current_rules(state, entry), None
+    if driver is not None:
+        saved = await _saved_state(state, entry)
+        try:
+            found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))
+        except TurnFailure as error:  # no program keeps the hub from starting
+            found = Exit(lost=error.detail)
+    if found is None or isinstance(found, Exit):
+        await _record_end(state, entry, found or Exit(lost="its driver is no longer configured"))
+    else:
+        add_instance(state, entry, found)
+        keep_until_ended(state, entry.peer)
+
+
+def _with_current_rules(state: State, entry: ProgramRow) -> ProgramRow:
+    """Return the row with the permission rules of this hub's configuration instead of the earlier hub's."""
+    if not is_configured(state, entry.peer.name):
+        return entry
+    rules = state.peers.get(entry.peer.name).permissions
+    return replace(entry, peer=replace(entry.peer, permissions=rules))
+
+
+def source_of(host_id: str) -> str:
+    """Return the name under which the store keeps the offset in a program's spool."""
+    return f"host:{host_id}"
+
+
+async def _record_end(state: State, entry: ProgramRow, ended: Exit) -> None:
+    name = entry.peer.name
+    end, rows = end_event(name, ended), [entry.ended(ended)]
+    await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
+    await state.store.commit(HUB_STREAM, [Draft(end)])
+    state.gone[name] = (ended, state.ids.now())
+    if entry.peer.driver in state.program_drivers:
+        forget(state, entry)
+
+
+async def _saved_state(state: State, entry: ProgramRow) -> SavedState:
+    """Return the state that an earlier hub saved for a program, including the open permission requests of
+    the running turn in its session."""
+    offset = await state.store.offset(source_of(entry.host_id))
+    memory = await memory_of(state.store, entry.key)
+    for started in STARTED:
+        for row in await state.store.find("turn", state=started, parent=entry.session_id):
+            details = {
+                request.id: request.data.get("detail")
+                for request in await open_requests_of(state.store, entry.session_id, row.id)
+                if request.kind == "permission"
+            }
+            return SavedState(offset, memory, True, details)
+    return SavedState(offset, memory)

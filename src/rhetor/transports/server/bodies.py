@@ -1,0 +1,88 @@
+"""Bodies of requests and responses: counted, limited in size and in time, or left out.
+
+The functions take and return the `receive` and `send` of ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from rhetor.errors import RequestTimeout, TooLarge
+
+from .flow import BODY_BYTES, EXTENSION
+from .held_bytes import Share
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BODY_SECONDS = 60.0
+
+
+def refuse_large(scope: Scope) -> None:
+    """Reject a body whose stated length is more than `BODY_BYTES`, before it is read."""
+    length = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
+    if length.isdigit() and int(length) > BODY_BYTES:
+        raise TooLarge("the body", BODY_BYTES)
+
+
+def bodiless(send: Send) -> Send:
+    """Return a `send` that sends the head of a response, and leaves out the body."""
+
+    async def bodiless_send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return bodiless_send
+
+
+def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
+    """Return a `send` that counts what is sent, and closes the connection after the response if the body of
+    the request was not read."""
+    server = scope["extensions"][EXTENSION]
+
+    async def counted_send(message: Message) -> None:
+        if "began" not in state:
+            state["began"] = True
+            has_length = any(name == b"content-length" for name, _ in message["headers"])
+            server.answering(scope, in_pieces=not has_length)
+        if body := message.get("body"):
+            state["traffic"].sent += len(body)
+        await send(message)
+
+    return counted_send
+
+
+def bounded(receive: Receive, state: MutableMapping[str, Any], share: Share) -> Receive:
+    """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
+    for the whole body to `BODY_SECONDS`, and all bodies together to what `share` is a part of."""
+    taken, whole = 0, False
+    ends = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def bounded_receive() -> Message:
+        nonlocal taken, whole
+        if whole:
+            return await receive()
+        message = await _in_time(receive, ends)
+        size = len(message.get("body", b""))
+        state["traffic"].received += size
+        taken += size
+        share.grow(size)
+        if taken > BODY_BYTES:
+            raise TooLarge("the body", BODY_BYTES)
+        whole = not message.get("more_body", False)
+        return message
+
+    return bounded_receive
+
+
+async def _in_time(receive: Receive, ends: float) -> Message:
+    try:
+        async with asyncio.timeout_at(ends):
+            return await receive()
+    except TimeoutError:
+        raise RequestTimeout("the body", BODY_SECONDS) from None
