@@ -10,7 +10,7 @@ import pytest
 
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderCut
-from tests.rhetor.transports.rest.test_rest import sse
+from tests.rhetor.transports.rest.rest_answers import sse
 from tests.served import served
 
 pytestmark = pytest.mark.anyio

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
-import json
-import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,17 +13,11 @@ from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited, ToolUnanswered
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.core.limits import Limits
-from rhetor.store.sqlite.store import SqliteStore
 from tests.rhetor.transports.calling import calling
-from tests.scale import FULL
-from tests.served import Answer, Served, served
+from tests.rhetor.transports.rest.rest_answers import session_with, sse
+from tests.served import served
 
 pytestmark = pytest.mark.anyio
-READERS, CHUNKS = (50, 5000) if FULL else (12, 2000)
-
-
-def sse(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
 
 
 async def test_a_message_returns_the_whole_answer(tmp_path: Path) -> None:
@@ -191,83 +181,9 @@ async def test_a_reused_key_gives_the_first_answer_or_a_conflict_for_another_bod
         assert len(home.driver.heard) == 1
 
 
-async def _session(home: Served, messages: int) -> str:
-    made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json
-    for n in range(messages):
-        await home.ask("POST", f"/api/v2/sessions/{made['id']}/message", {"message": str(n)})
-    return str(made["id"])
-
-
-async def test_events_come_in_pages_and_continue_after_a_cursor(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        path = f"/api/v2/sessions/{await _session(home, 3)}/events"
-        whole = (await home.ask("GET", path)).json
-        assert [e["seq"] for e in whole["events"]] == list(range(1, whole["head"] + 1))
-        assert [e["prev"] for e in whole["events"]] == list(range(whole["head"]))
-        assert whole["events"][1]["data"]["content"] == "0"
-        pages, cursor = [], None
-        while True:
-            page = (await home.ask("GET", f"{path}?limit=2" + (f"&after={cursor}" if cursor else ""))).json
-            if not page["events"]:
-                break
-            pages += page["events"]
-            cursor = page["events"][-1]["cursor"]
-        assert pages == whole["events"]
-
-
-async def test_resuming_at_a_cursor_has_a_defined_outcome(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        session_id = await _session(home, 2)
-        path = f"/api/v2/sessions/{session_id}/events"
-        head = await home.hub.state.store.head(session_id)
-        assert head is not None
-        await home.hub.state.store.truncate(session_id, 4)
-        cases = {
-            f"{head.epoch}:{head.head}": (200, None),
-            f"{head.epoch}:3": (200, None),
-            f"{head.epoch}:1": (410, "truncated"),
-            f"{'0' * 32}:1": (410, "epoch_changed"),
-            f"{head.epoch}:{head.head + 1}": (410, "ahead"),
-            "nonsense": (400, None),
-            f"{head.epoch}:-1": (400, None),
-            f"{head.epoch}:١": (400, None),
-        }
-        for cursor, (status, outcome) in cases.items():
-            answer = await home.ask("GET", path, params={"after": cursor})
-            assert (cursor, answer.status, answer.json.get("outcome")) == (
-                cursor,
-                status,
-                outcome if status != 200 else "ok",
-            )
-        lost = (await home.ask("GET", path, params={"after": f"{head.epoch}:1"})).json
-        assert (lost["earliest"], lost["head"], lost["recovered"]) == (4, head.head, False)
-
-
-async def test_the_last_event_id_header_overrides_after(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        session_id = await _session(home, 1)
-        head = await home.hub.state.store.head(session_id)
-        assert head is not None
-        headers = {"last-event-id": f"{head.epoch}:{head.head - 1}"}
-        async for event in home.frames(f"/api/v2/sessions/{session_id}/events?after={head.epoch}:1", headers):
-            assert event["seq"] == head.head
-            break
-
-
-async def test_a_restore_ends_the_stream_of_followers_with_its_outcome(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        session_id = await _session(home, 1)
-        frames = home.frames(f"/api/v2/sessions/{session_id}/events")
-        first = await anext(frames)
-        restored = await home.ask("POST", f"/api/v2/sessions/{session_id}/restore", {"at": first["cursor"]})
-        assert restored.status == 200
-        last = [event async for event in frames][-1]
-        assert (last["outcome"], last["recovered"]) == ("epoch_changed", False)
-
-
 async def test_a_session_can_be_paused_resumed_interrupted_forked_and_stopped(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("on"), asyncio.Event()]) as home:
-        session_id = await _session(home, 0)
+        session_id = await session_with(home, 0)
         path = f"/api/v2/sessions/{session_id}"
         paused = await home.ask("POST", f"{path}/pause")
         assert paused.json["state"] == "paused"
@@ -306,62 +222,6 @@ async def test_a_session_has_the_configured_context_window_by_default(tmp_path: 
             looped = (await caller.result("startSession", userId="ann"))["sessionId"]
         for session_id in (socket["session_id"], looped):
             assert (await home.ask("GET", f"/api/v2/sessions/{session_id}")).json["context_window"] == 3
-
-
-async def test_a_plan_streams_the_events_of_all_its_steps(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        steps = [
-            {"id": "a", "ai": "athena", "message": "design"},
-            {"id": "b", "ai": "@code-analysis", "depends_on": ["a"]},
-        ]
-        answer = await home.ask("POST", "/api/v2/plans", {"steps": steps, "input": "a cache"})
-        events = sse(answer.text)
-        assert {e["plan_id"] for e in events} == {answer.headers["x-plan-id"]}
-        answers = [e["data"]["text"] for e in events if e["type"] == "step.done"]
-        assert answers[0] == "athena heard: design\n\na cache"
-        chosen = next(e["data"] for e in events if e["type"] == "step.started" and e["step"] == "b")
-        assert (chosen["peer"], chosen["capability"], chosen["score"]) == ("apollo", "code-analysis", 0.95)
-        assert events[-1]["data"] == {"status": "completed"}
-        again = await home.ask("GET", f"/api/v2/plans/{answer.headers['x-plan-id']}/events")
-        assert sse(again.text) == events
-
-
-async def test_respond_async_returns_the_plan_id_and_cursor_at_once(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        route = {"name": "review", "hops": [{"ai": "apollo"}]}
-        assert (await home.ask("POST", "/api/v2/routes", route)).status == 200
-        bodies = {"plans": {"line": "apollo hi"}, "routes/review/send": {"message": "hi"}}
-        for path, body in bodies.items():
-            headers = {"Prefer": "respond-async", "Idempotency-Key": path}
-            first = await home.ask("POST", f"/api/v2/{path}", body, headers=headers)
-            again = await home.ask("POST", f"/api/v2/{path}", body, headers=headers)
-            assert (first.status, first.headers["preference-applied"]) == (202, "respond-async")
-            assert (
-                first.json
-                == again.json
-                == {"plan_id": first.headers["x-plan-id"], "cursor": first.headers["x-cursor"]}
-            )
-            where = f"/api/v2/plans/{first.json['plan_id']}/events?after={first.json['cursor']}"
-            followed = [event["type"] for event in sse((await home.ask("GET", where)).text)]
-            assert (followed[0], followed[-1]) == ("plan.started", "plan.ended")
-
-
-async def test_a_line_of_the_grammar_is_run_as_a_plan(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        answer = await home.ask(
-            "POST", "/api/v2/plans", {"line": '{apollo|athena} | prometheus "join"', "input": "x"}
-        )
-        assert [name for name, _ in home.driver.heard][2] == "prometheus"
-        assert sse(answer.text)[-1]["data"] == {"status": "completed"}
-        for line, code in (
-            ("apollo |", "unprocessable"),
-            ("ls | apollo", "unknown_peer"),
-            ("apollo x > f", "unprocessable"),
-        ):
-            refused = await home.ask("POST", "/api/v2/plans", {"line": line})
-            assert (line, refused.json["code"]) == (line, code)
-        for body in ({}, {"line": "apollo x", "steps": []}):
-            assert (await home.ask("POST", "/api/v2/plans", body)).status == 400
 
 
 async def test_capabilities_and_peers_are_listed(tmp_path: Path) -> None:
@@ -427,59 +287,3 @@ async def test_an_anonymous_turn_is_interrupted_if_its_client_disconnects(tmp_pa
             home.hub.state.store, session_id, response.headers["x-turn-id"], Position(head.epoch, 0)
         )
         assert end == TurnInterrupted("the caller disconnected")
-
-
-def digest(events: list[dict[str, Any]]) -> str:
-    view = [(e["type"], e["seq"], e["data"].get("text")) for e in events]
-    return hashlib.sha256(json.dumps(view).encode()).hexdigest()
-
-
-async def test_followers_cut_at_random_places_all_receive_the_whole_log(tmp_path: Path) -> None:
-    """Many readers are each cut at random places and continue with their cursors."""
-    script = [item for n in range(CHUNKS // 20) for item in (*_distinct(n),)]
-    store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 1)
-    try:
-        async with served(tmp_path, [*script, Done()], store=store) as home:
-            session_id = await _session(home, 0)
-            path = f"/api/v2/sessions/{session_id}"
-            readers = [
-                asyncio.ensure_future(_follow_with_cuts(home, f"{path}/events", random.Random(seed)))
-                for seed in range(READERS)
-            ]
-            answer = await home.ask("POST", f"{path}/message", {"message": "go"})
-            assert answer.status == 200
-            seen = await asyncio.gather(*readers)
-            log: list[dict[str, Any]] = []
-            while page := (await _page(home, path, log)).json["events"]:
-                log += page
-            assert len(log) >= CHUNKS
-            assert {digest(events) for events in seen} == {digest(log)}
-    finally:
-        await store.aclose()
-
-
-def _distinct(n: int) -> list[Text]:
-    """Return chunks of alternating channels, which are not joined into one event."""
-    return [Text(f"{n}.{m} ", "answer" if m % 2 else "reasoning") for m in range(20)]
-
-
-async def _page(home: Served, path: str, log: list[dict[str, Any]]) -> Answer:
-    after = {"after": log[-1]["cursor"]} if log else {}
-    return await home.ask("GET", f"{path}/events", params={"limit": "1000", **after})
-
-
-async def _follow_with_cuts(home: Served, path: str, dice: random.Random) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    while True:
-        headers = {"last-event-id": events[-1]["cursor"]} if events else {}
-        left = dice.randint(1, CHUNKS // 2)
-        frames = home.frames(path, headers)
-        async for event in frames:
-            assert event["prev"] == (events[-1]["seq"] if events else 0)
-            events.append(event)
-            left -= 1
-            if event["type"] == "turn.completed":
-                return events
-            if not left:
-                break
-        await frames.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,115 @@
+"""The Python client answers permission requests, runs tools, and uses sockets, bulk and plain requests."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import aish
+from aish import live
+from rhetor.domain.command import KeepBlob, Principal
+from rhetor.domain.event import PermissionOption
+from rhetor.domain.output import Permission
+from tests.aish.live.connected import connected, log
+from tests.aish.relay import relayed
+from tests.served import served
+
+pytestmark = pytest.mark.anyio
+OPTIONS = (PermissionOption("allow", "Allow", "allow_once"), PermissionOption("deny", "Deny", "reject_once"))
+BASH = Permission("req_1", "Bash", {"command": "ls"}, OPTIONS)
+
+
+async def test_permission_requests_are_reported_when_made_and_when_answered(tmp_path: Path) -> None:
+    script = [BASH, asyncio.Event()]
+    async with (
+        served(tmp_path, script) as home,
+        relayed(tmp_path, home.socket) as relay,
+        aish.connect(str(relay.folder), start=False) as hub,
+        aish.connect(str(tmp_path), start=False) as other,
+    ):
+        watch = hub.watch_permissions()
+        session = await other.session("apollo")
+        await session.send("hi")
+        asked = await anext(watch)
+        assert (asked.pending, asked.request.tool, asked.request.peer) == (True, "Bash", "apollo")
+        assert await other.permissions() == [asked.request]
+        relay.cut()
+        await other.answer_permission(asked.request, "allow")
+        answered = await anext(watch)
+        assert (answered.request, answered.pending) == (asked.request, False)
+        with pytest.raises(live.Conflict):
+            await session.answer_permission("req_1", "deny")
+
+
+async def test_a_permission_change_has_the_option_and_who_chose_it(tmp_path: Path) -> None:
+    async with connected(tmp_path, [BASH, asyncio.Event()]) as (home, hub):
+        watch = hub.watch_permissions()
+        session = await hub.session("apollo")
+        await session.send("hi")
+        request = (await anext(watch)).request
+        await hub.answer_permission(request, "deny")
+        assert await anext(watch) == live.PermissionChange(request, False, "deny", home.node.owner)
+
+
+async def test_a_client_runs_the_tools_of_its_session(tmp_path: Path) -> None:
+    tool = {"name": "weather", "description": "", "parameters": {"type": "object"}}
+    async with connected(tmp_path) as (home, hub):
+        session = await hub.session("apollo", tools=[tool])
+        row = await home.ask("GET", f"/api/v2/sessions/{session.id}")
+        assert [t["name"] for t in row.json["tools"]] == ["weather"]
+        with pytest.raises(live.NotFound):
+            await session.tool_result("never", {"sunny": True})
+
+
+async def test_text_and_binary_responses_are_returned_unchanged(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (home, hub):
+        assert "rhetor_uptime_seconds" in await hub.request("GET", "/metrics")
+        who = Principal(home.node.owner, local=True)
+        session = await hub.session("team:all")
+        await home.hub.execute(who, KeepBlob(session.id, "audio/wav", b"12345\xff"))
+        (kept,) = [e for e in await log(hub, session.id) if e["type"] == "blob.kept"]
+        assert await hub.request("GET", f"/api/v2/blobs/{kept['data']['blob_id']}") == b"12345\xff"
+
+
+async def test_a_socket_is_opened_written_read_and_closed(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_home, hub):
+        socket = await hub.socket("apollo", prompt="Be brief.")
+        await socket.write("one")
+        await socket.write("two")
+        assert [(await socket.read()).content for _ in range(2)] == ["apollo heard: one", "apollo heard: two"]
+        with pytest.raises(live.Invalid):
+            await socket.write(" ")
+        waiting = asyncio.create_task(socket.read())
+        await socket.write("three")
+        assert (await waiting).content == "apollo heard: three"
+        await socket.close()
+        with pytest.raises(live.SessionOver):
+            await socket.read()
+        everyone = await hub.socket("team-chat-all")
+        await everyone.write("hi")
+        assert {(await everyone.read()).ai for _ in range(3)} == {"apollo", "athena", "prometheus"}
+
+
+async def test_a_socket_reads_each_message_once_although_its_connection_is_cut(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_home, hub):
+        socket = await hub.socket("apollo")
+        for n in range(5):
+            await socket.write(str(n))
+            assert (await socket.read()).content == f"apollo heard: {n}"
+            assert socket._socket is not None
+            await socket._socket.close()
+
+
+async def test_operations_in_bulk_and_the_best_peer(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, hub):
+        first = {"id": "a", "ai": "apollo", "message": "x"}
+        done = await hub.bulk([first, {"id": "b", "ai": "athena", "message": "y", "depends_on": ["a"]}])
+        assert {id: result.status for id, result in done.items()} == {"a": "success", "b": "success"}
+        assert done["a"].response == "apollo heard: x"
+        with pytest.raises(live.Invalid):
+            await hub.bulk([first, first])
+        best = await hub.best("code-analysis")
+        assert best is not None and best.id == "apollo"
+        assert await hub.best("nothing") is None
