@@ -126,14 +126,11 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-# a server made with the SDK
-SERVER = """
-from mcp.server import MCPServer
-server = MCPServer("kid")
-@server.tool()
-def nothing() -> str:
-    return ""
-server.run("stdio")
+# a server with tools that nobody calls
+SERVER = f"""
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from tests.plain_tool_server import main
+main()
 """
 # speaks as `claude` does: as a peer, it asks for permission; as a model, it answers
 SPEAKS = """
@@ -157,11 +154,32 @@ for line in sys.stdin:
 
 @pytest.fixture
 def machine(machine: Machine) -> Iterator[Machine]:
+    _start(machine)
+    yield machine
+    machine.end_programs()
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    made = Machine(tmp_path_factory.mktemp("agents") / "home")
+    _start(made)
+    yield made
+    made.leave()
+
+
+@pytest.fixture
+def shared(started: Machine) -> Iterator[Machine]:
+    """A machine with a hub, for tests that change nothing but run the program `kid`."""
+    yield started
+    started.run("tools", "terminate", "kid")
+    for file in started.folder.parent.glob("told*"):
+        file.unlink()
+
+
+def _start(machine: Machine) -> None:
     machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
     machine.environment["RHETOR_HUB__PORT"] = "0"
     assert machine.run("apollo", "the owner's secret").returncode == 0
-    yield machine
-    machine.end_programs()
 
 
 def parent(pid: int) -> int:
@@ -208,32 +226,32 @@ def status_for_owner(machine: Machine, kind: str) -> int:
 REFUSED = [403, "forbidden"]
 
 
-def test_a_program_gets_no_login_code_and_no_history_of_the_owner(machine: Machine) -> None:
-    code, history, code_over_tcp, history_over_tcp = answers_of(machine, BOTH)
+def test_a_program_gets_no_login_code_and_no_history_of_the_owner(shared: Machine) -> None:
+    code, history, code_over_tcp, history_over_tcp = answers_of(shared, BOTH)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
     assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
-    assert status_for_owner(machine, "tcp") == 200  # processes outside of programs keep all rights
+    assert status_for_owner(shared, "tcp") == 200  # processes outside of programs keep all rights
 
 
-def test_rhetor_prints_no_token_for_a_program(machine: Machine) -> None:
-    asks = f"ran = subprocess.run([{str(machine.bin / 'rhetor')!r}, 'token'], capture_output=True, text=True)"
-    ran = answers_of(machine, f"import subprocess\n{asks}\ntell(ran.returncode, ran.stdout, ran.stderr)")
+def test_rhetor_prints_no_token_for_a_program(shared: Machine) -> None:
+    asks = f"ran = subprocess.run([{str(shared.bin / 'rhetor')!r}, 'token'], capture_output=True, text=True)"
+    ran = answers_of(shared, f"import subprocess\n{asks}\ntell(ran.returncode, ran.stdout, ran.stderr)")
     assert ran == [2, "", "rhetor: only a person may do this, not a program that runs as a peer\n"]
-    assert len(machine.rhetor("token").stdout) == 65
+    assert len(shared.rhetor("token").stdout) == 65
 
 
-def test_a_process_left_behind_by_a_program_remains_an_agent(machine: Machine) -> None:
-    code, history, code_over_tcp, history_over_tcp = answers_of(machine, ORPHAN, feed=BOTH, kill_host=True)
+def test_a_process_left_behind_by_a_program_remains_an_agent(shared: Machine) -> None:
+    code, history, code_over_tcp, history_over_tcp = answers_of(shared, ORPHAN, feed=BOTH, kill_host=True)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]
     assert [history, history_over_tcp] == [[200, {"history": []}]] * 2
 
 
-def test_a_connection_that_outlives_its_process_still_counts_as_an_agents(machine: Machine) -> None:
-    assert [[status, body["code"]] for status, body in answers_of(machine, PASSED)] == [REFUSED, REFUSED]
+def test_a_connection_that_outlives_its_process_still_counts_as_an_agents(shared: Machine) -> None:
+    assert [[status, body["code"]] for status, body in answers_of(shared, PASSED)] == [REFUSED, REFUSED]
 
 
-def test_a_program_with_the_owners_token_is_an_agent_over_socketio(machine: Machine) -> None:
-    assert answers_of(machine, POLLS) == ["40", "forbidden"]
+def test_a_program_with_the_owners_token_is_an_agent_over_socketio(shared: Machine) -> None:
+    assert answers_of(shared, POLLS) == ["40", "forbidden"]
 
 
 def script(path: Path, *code: str) -> str:
@@ -326,15 +344,15 @@ time.sleep(600)
 """
 
 
-def test_a_process_that_gets_the_id_of_a_programs_process_lends_it_no_rights(machine: Machine) -> None:
+def test_a_process_that_gets_the_id_of_a_programs_process_lends_it_no_rights(shared: Machine) -> None:
     last = Path("/proc/sys/kernel/ns_last_pid")
     if not os.access(last, os.W_OK):
         lacking("the id of the next process cannot be set")
-    hub, code = machine.hub_pid(), REUSES
-    out = machine.folder.parent / "told"
-    port = machine.status()["url"].rsplit(":", 1)[1]
-    argv = [sys.executable, "-I", "-S", "-c", ASKS + code, str(machine.folder), port, str(out)]
-    made = machine.run("ci-tool", "-n", "kid", "--detach", "--", *argv)
+    hub, code = shared.hub_pid(), REUSES
+    out = shared.folder.parent / "told"
+    port = shared.status()["url"].rsplit(":", 1)[1]
+    argv = [sys.executable, "-I", "-S", "-c", ASKS + code, str(shared.folder), port, str(out)]
+    made = shared.run("ci-tool", "-n", "kid", "--detach", "--", *argv)
     assert made.returncode == 0, made.stderr
     ready, go = out.with_name("told.ready"), out.with_name("told.go")
     appear(ready)

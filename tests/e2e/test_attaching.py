@@ -28,6 +28,14 @@ for line in sys.stdin:
 """
 
 
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine that the tests share, and on which the first one starts the hub."""
+    made = Machine(tmp_path_factory.mktemp("attaching") / "home")
+    yield made
+    made.leave()
+
+
 @pytest.fixture
 def aish(machine: Machine, tmp_path: Path) -> Iterator[Shell]:
     """The shell, in its own folder; programs that it started are ended."""
