@@ -438,3 +438,7 @@ async def test_rows_are_found_by_several_states_and_counted_by_parent(store: Sto
     assert await store.find("session", state=()) == []
     assert await store.counts("session", state=wanted, owner=ROW.owner) == {"apollo": 2, "athena": 1}
     assert await store.counts("session", state=wanted, owner="nobody") == {}
+    assert await store.has("session", parent="athena", state=wanted)
+    assert not await store.has("session", parent="nobody", state=wanted)
+    assert not await store.has("turn", parent="athena", state=wanted)
+    assert not await store.has("session", parent="athena", state=["gone"])

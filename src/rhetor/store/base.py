@@ -312,6 +312,10 @@ class Catalog(Protocol):
         """Return how many rows of the owner have one of the states, by `parent`."""
         ...
 
+    async def has(self, kind: str, *, parent: str, state: Collection[str]) -> bool:
+        """Return whether a row has this parent and one of the states. This is much cheaper than `find`."""
+        ...
+
     async def offset(self, source: str) -> int:
         """Return the number of bytes of a spool that are in the log; 0 if none are."""
         ...

@@ -216,6 +216,11 @@ class MemoryStore:
         rows = await self.find(kind, state=state, owner=owner, limit=len(self._rows))
         return Counter(row.parent for row in rows)
 
+    async def has(self, kind: str, *, parent: str, state: Collection[str]) -> bool:
+        return any(
+            row.kind == kind and row.parent == parent and row.state in state for row in self._rows.values()
+        )
+
     async def offset(self, source: str) -> int:
         return self._sources.get(source, 0)
 

@@ -140,6 +140,8 @@ async def counted(state: State, principal: Principal) -> dict[str, int]:
 
 async def of_tool(state: State, principal: Principal, tool: Peer) -> Sequence[Session]:
     """Return the caller's last 100 sessions with a tool, those that have ended included."""
+    if not await state.store.has("session", parent=tool.name, state=_SHOWN):  # like most tools in a list
+        return ()
     return await listed(state, principal, peer=tool.name, limit=_OF_TOOL)
 
 

@@ -158,6 +158,12 @@ def counts(connection: sqlite3.Connection, kind: str, states: Collection[str], o
     return dict(connection.execute(sql, (kind, owner, *states)).fetchall())
 
 
+def has(connection: sqlite3.Connection, kind: str, parent: str, states: Collection[str]) -> bool:
+    """Return whether there is such a row. It is found in the index, whatever the number of rows."""
+    sql = f"SELECT 1 FROM rows WHERE kind = ? AND parent = ?{_in_states(states)} LIMIT 1"
+    return connection.execute(sql, (kind, parent, *states)).fetchone() is not None
+
+
 def _in_states(states: Collection[str] | None) -> str:
     return "" if states is None else f" AND state IN ({', '.join('?' * len(states))})"
 

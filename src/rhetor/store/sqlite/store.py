@@ -236,6 +236,9 @@ class SqliteStore:
     async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
         return await self._read(partial(queries.counts, kind=kind, states=state, owner=owner))
 
+    async def has(self, kind: str, *, parent: str, state: Collection[str]) -> bool:
+        return await self._point(partial(queries.has, kind=kind, parent=parent, states=state))
+
     async def offset(self, source: str) -> int:
         return await self._point(partial(queries.offset, source=source))
 
