@@ -15,7 +15,11 @@ from rhetor.transports.server.call import Call
 from .management import active
 from .peers import list_peers
 
-STYLE = "body{font:16px system-ui;margin:2em}td,th{text-align:left;padding:.2em 1em}"
+STYLE = (
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui;margin:2em}table{border-collapse:collapse}"
+    "td,th{text-align:left;vertical-align:top;padding:.2em 2em .2em 0;border-bottom:1px solid #8884}"
+    "th,td:not(:last-child){white-space:nowrap}"
+)
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
