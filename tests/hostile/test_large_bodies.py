@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -210,6 +211,34 @@ async def test_a_request_of_mcp_with_too_many_values_is_rejected(
         many = _filled(TOOL_CALL, unit, "]}}}", MCP_BYTES, most=mcp.MOST_VALUES)
         answer = "more than 20000 members"
         await longest.is_brief(lambda: answer in _send(home, "/ws/mcp", many, [INITIALIZE]), True)
+
+
+CHAIN = [{"id": f"s{n}", "ai": "apollo", "depends_on": [f"s{n - 1}"] if n else []} for n in range(1000)]
+CYCLE = [{**step, "depends_on": [f"s{(n + m) % 1000}" for m in range(1, 11)]} for n, step in enumerate(CHAIN)]
+LINES = {
+    "stages": "apollo | " * 7000 + "apollo",
+    "words": "apollo " + "word " * 12_000,
+    "a group": "{" + "a|" * 30_000 + "a}",
+}
+
+
+@pytest.mark.parametrize("steps", [CHAIN, CYCLE], ids=["a chain", "a cycle"])
+async def test_checking_a_large_plan_blocks_the_event_loop_only_briefly(
+    tmp_path: Path, steps: list[dict[str, Any]], longest: Longest
+) -> None:
+    async with served(tmp_path) as home:
+        code = "hop_limit" if steps is CHAIN else "unprocessable"
+        content = json.dumps({"steps": steps}).encode()
+        await longest.is_brief(lambda: _post(home, PLANS, content), (422, code))
+
+
+@pytest.mark.parametrize("what", LINES)
+async def test_parsing_a_long_line_blocks_the_event_loop_only_briefly(
+    tmp_path: Path, what: str, longest: Longest
+) -> None:
+    async with served(tmp_path) as home:
+        content = json.dumps({"line": LINES[what]}).encode()
+        await longest.is_brief(lambda: _post(home, PLANS, content)[0] in (200, 422), True)
 
 
 CLIENT = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -66,12 +67,13 @@ class Plan(Struct, frozen=True, gc=False):
         ids = [step.id for step in self.steps]
         if not ids:
             raise Unprocessable("a plan needs at least one step")
+        counts = Counter(ids)
         for id in ids:
-            if ids.count(id) > 1:
+            if counts[id] > 1:
                 raise Unprocessable(f"two steps are called {id!r}", step=id)
         for step in self.steps:
             for need in step.needs:
-                if need not in ids:
+                if need not in counts:
                     raise Unprocessable(
                         f"step {step.id!r} needs {need!r}, which does not exist", step=step.id
                     )
@@ -85,16 +87,20 @@ class Plan(Struct, frozen=True, gc=False):
         Raises:
             Unprocessable: the steps have a cycle.
         """
-        left, done, depth = list(self.steps), set[str](), 0
-        while left:
-            ready = [s for s in left if done.issuperset(s.needs)]
-            if not ready:
-                raise Unprocessable(
-                    "these steps depend on each other in a cycle", steps=sorted(s.id for s in left)
-                )
-            done.update(s.id for s in ready)
-            left = [s for s in left if s.id not in done]
+        missing = {step.id: len(set(step.needs)) for step in self.steps}
+        needed_by = defaultdict[str, list[str]](list)
+        for step in self.steps:
+            for need in set(step.needs):
+                needed_by[need].append(step.id)
+        depth, level = 0, [id for id, count in missing.items() if not count]
+        while level:
             depth += 1
+            users = [user for id in level for user in needed_by[id]]
+            for user in users:
+                missing[user] -= 1
+            level = [user for user in dict.fromkeys(users) if not missing[user]]
+        if left := sorted(id for id, count in missing.items() if count):
+            raise Unprocessable("these steps depend on each other in a cycle", steps=left)
         return depth
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from rhetor.background import stop
 from rhetor.dialects.bulk import Results
-from rhetor.dialects.lines import steps_of_line
 from rhetor.domain import command as c
 from rhetor.domain import event as ev
 from rhetor.domain.event import Position
@@ -22,6 +21,7 @@ from rhetor.hub.programs.status import running_turns
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.attribution import title_of
 from rhetor.store.base import follow
+from rhetor.transports.server.large import steps_of
 from rhetor.transports.server.problems import failure_of
 
 from .arguments import AskPeer, AssignTask, RunLine, SendToPeer, TeamChat
@@ -87,7 +87,7 @@ async def run_line(caller: McpCaller, given: RunLine) -> Outcome:
     Raises:
         Unprocessable: the line does not follow the grammar, or uses files.
     """
-    return await _planned(caller, steps_of_line(given.line), given.input)
+    return await _planned(caller, await steps_of(given.line), given.input)
 
 
 async def team_chat(caller: McpCaller, given: TeamChat) -> Outcome:

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from rhetor.dialects.bulk import Results, SseResults
 from rhetor.dialects.event_filter import split, types_of
-from rhetor.dialects.lines import steps_of_line
 from rhetor.domain.command import StopPlan
 from rhetor.domain.event import PlanEnded
 from rhetor.errors import Malformed
@@ -18,6 +17,7 @@ from rhetor.hub.plans.plans import Planned, owned_plan
 from rhetor.store.base import follow
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
+from rhetor.transports.server.large import steps_of
 
 from .bodies import AfterQuery, BulkBody, PlanBody
 
@@ -27,7 +27,7 @@ async def start(call: Call, body: PlanBody) -> Response:
     call.node.check_environment(call)
     if (body.line is None) == (body.steps is None):
         raise Malformed("send either `line` or `steps`")
-    steps = steps_of_line(body.line) if body.line is not None else body.own_steps()
+    steps = await steps_of(body.line) if body.line is not None else body.own_steps()
     call.node.charge_steps(call.who, len(steps))
     planned: Planned = await call.execute(body.command(steps, call.key))
     return sse.planned(call, planned.plan_id, planned.after, await call.node.notices(call))

@@ -1,10 +1,14 @@
-"""Large messages of clients are checked piece by piece, and other tasks run in between."""
+"""Large messages of clients are processed piece by piece or in a thread, and other tasks run meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 
 from rhetor.codec.incoming_json import MOST_VALUES, PIECE_BYTES, IncomingJson
+from rhetor.dialects.lines import steps_of_line
+from rhetor.domain.plan import Step
+
+LONG_LINE = 2000  # characters, which are parsed in about 5 ms
 
 
 async def text_of(data: bytes) -> str:
@@ -38,3 +42,15 @@ async def check_values(message: str | bytes, most: int = MOST_VALUES) -> None:
         incoming.feed(piece.encode() if isinstance(piece, str) else piece)
         await asyncio.sleep(0)
     incoming.end()
+
+
+async def steps_of(line: str) -> tuple[Step, ...]:
+    """Return the steps of a line. A long one is parsed in a thread. The parser is pure Python, so the event
+    loop runs in between.
+
+    Raises:
+        Unprocessable: as `steps_of_line`.
+    """
+    if len(line) <= LONG_LINE:
+        return steps_of_line(line)
+    return await asyncio.to_thread(steps_of_line, line)
