@@ -26,7 +26,8 @@ from .large import text_of
 
 MOST_FRAGMENTS = 1 << 14  # of one message; even an empty fragment takes memory
 TEXT_BYTES = 8 << 20  # of one message; a request's body has the same limit
-PARSED_BYTES = 2 << 10  # in one step; they may be 341 frames
+PIECE_BYTES = 2 << 10  # may be 341 frames
+PIECES = 32  # that are parsed in one step, if they are part of one frame
 
 
 def _nothing() -> None: ...
@@ -110,11 +111,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._parse()
 
     def _parse(self) -> None:
-        """Parse until there is a frame. The rest is parsed after other tasks have run."""
+        """Parse until there is a frame, at most 64 KiB. The rest is parsed after other tasks have run."""
         self._has_parsed, self._next = False, None
-        while self._may_parse() and not self._has_parsed:
-            piece = bytes(self._unparsed[:PARSED_BYTES])
-            del self._unparsed[:PARSED_BYTES]
+        for _ in range(PIECES):
+            if self._has_parsed or not self._may_parse():
+                break
+            piece = bytes(self._unparsed[:PIECE_BYTES])
+            del self._unparsed[:PIECE_BYTES]
             super().data_received(piece)
         self._continue()
 
