@@ -26,7 +26,7 @@ from bench.process import ROOT, RunningHub, running_hub
 from bench.stats import milliseconds, percentile
 from bench.table import Figure
 from rhetor.codec.incoming_json import MOST_VALUES
-from rhetor.transports.mcp.endpoint import MOST_VALUES as MCP_VALUES
+from rhetor.transports.mcp.caller import MOST_VALUES as MCP_VALUES
 
 BODY_BYTES = (8 << 20) - 4096
 TIMES = 10
