@@ -224,7 +224,9 @@ def test_a_hub_started_by_a_program_survives_the_end_of_the_program(machine: Mac
     assert machine.run("ci-terminal", "-n", "dev", "--detach", "--", *command).returncode == 0
     machine.kill_hub()
     gate.touch()
+    deadline = time.monotonic() + SECONDS
     while not done.exists():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     pid = machine.hub_pid()
     assert machine.run("ci-terminal", "-n", "third", "--detach", "--", "cat").returncode == 0
