@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.clients.browser import browsing
 from tests.clients.front_end import FrontEnd, page_served
 from tests.clients.having import BROWSERS
 from tests.clients.relay import Relay, relayed
+from tests.e2e.home import Machine
+from tests.e2e.restartable import RestartableHub
 from tests.needs import needs
 from tests.scripted import Script
 from tests.served import CONSOLE, TOKEN, Served, served
@@ -150,6 +153,38 @@ async def test_the_page_loses_and_repeats_nothing_when_its_connection_is_cut(tmp
         await front_end.choose(session)  # the same again from the log, whose chunks were folded meanwhile
         await front_end.answered(count)
         assert [row for row in await front_end.transcript() if row[0] != "message"] == ordered
+
+
+async def test_the_page_continues_when_its_hub_is_killed_and_started_again(tmp_path: Path) -> None:
+    chromium = needs(*BROWSERS)
+    for name in ("site", "browser"):
+        (tmp_path / name).mkdir()
+    machine = Machine(tmp_path / "home")
+    async with (
+        page_served(tmp_path / "site") as origin,
+        browsing(chromium, tmp_path / "browser") as page,
+        asyncio.timeout(120),
+    ):
+        machine.environment["RHETOR_HUB__ALLOWED_ORIGINS"] = json.dumps([origin])
+        hub = await asyncio.to_thread(RestartableHub, machine)
+        front_end = FrontEnd(page, origin)
+        try:
+            await front_end.connect(hub.url, hub.token)
+            await front_end.create("apollo")
+            await front_end.send("before")
+            await front_end.answered()
+            await asyncio.to_thread(hub.stop, signal.SIGKILL)
+            await page.until("$('state').textContent !== 'connected'")
+            await front_end.send("without a hub")
+            await asyncio.to_thread(hub.start_again)
+            await front_end.answered(2)
+            await front_end.send("after")
+            await front_end.answered(3)
+            rows = await front_end.transcript()
+        finally:
+            await asyncio.to_thread(hub.end)
+    assert [kind for kind, _ in rows] == ["message", "answer", "end"] * 3
+    assert [text for kind, text in rows if kind == "message"] == ["before", "without a hub", "after"]
 
 
 async def test_the_page_shows_why_a_turn_failed_and_continues(tmp_path: Path) -> None:

@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
-import subprocess
 import threading
-import urllib.request
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import pytest
-from tests.e2e.home import BIN, SECONDS, Machine
+from tests.e2e.home import SECONDS, Machine
+from tests.e2e.restartable import RestartableHub
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "clients.md"
 (PROGRAM,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
-class RestartableHub:
-    """A hub that can be restarted on the same port."""
-
-    def __init__(self, machine: Machine) -> None:
-        machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
-        self._environment = machine.environment
-        self.hub, self.url = self._start("0")
-        self.token = (machine.folder / "token").read_text().strip()
-
-    def restart(self, signum: signal.Signals) -> None:
-        self.hub.send_signal(signum)
-        self.end()
-        self.hub, _ = self._start(self.url.rsplit(":", 1)[1])
-
-    def end(self) -> None:
-        self.hub.terminate()
-        self.hub.wait(SECONDS)
-        assert self.hub.stdout is not None
-        self.hub.stdout.close()
-
-    def _start(self, port: str) -> tuple[subprocess.Popen[str], str]:
-        command = [f"{BIN}/rhetor", "serve", "--port", port]
-        quiet = subprocess.DEVNULL
-        hub = subprocess.Popen(
-            command, env=self._environment, stdout=subprocess.PIPE, stderr=quiet, text=True
-        )
-        assert hub.stdout is not None
-        return hub, hub.stdout.readline().split(" and ")[0].removeprefix("rhetor listening on ")
-
-    def post(self, path: str, body: Any) -> Any:
-        request = urllib.request.Request(
-            f"{self.url}/api/v2/{path}",
-            json.dumps(body).encode(),
-            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return json.load(answer)
 
 
 def test_the_client_loses_no_event_when_the_hub_is_killed_or_stopped(machine: Machine) -> None:
