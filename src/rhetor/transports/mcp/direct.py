@@ -99,16 +99,22 @@ class Direct:
 
     async def _result(self, plain: Plain, caller: McpCaller | None, answer: _Answer) -> bytes:
         if plain.tool is None:
-            return _message(plain, self._list(plain.version))
+            return await self.message(plain, caller)
         with answer.beating():
             try:
-                report = None if plain.token is None else answer.report
-                found = await self._tools.call(caller, plain.tool, plain.arguments, report)
+                return await self.message(plain, caller, answer.report)
             except asyncio.CancelledError:
                 if not answer.is_cancelled:
                     raise
                 answer.task.uncancel()
                 return _cancelled(plain)
+
+    async def message(self, plain: Plain, caller: McpCaller | None, report: Report | None = None) -> bytes:
+        """Return the message with the result. `report` sends progress, if the client asked for it."""
+        if plain.tool is None:
+            return _message(plain, self._list(plain.version))
+        reporting = None if plain.token is None else report
+        found = await self._tools.call(caller, plain.tool, plain.arguments, reporting)
         if plain.version == LATEST_MODERN_VERSION:
             found = {**found, "resultType": "complete", "_meta": self._stamp}
         return _message(plain, found)
@@ -145,9 +151,7 @@ class _Answer:
     async def report(self, text: str) -> None:
         """Send the progress of the call."""
         self._reported += 1
-        params = {"progressToken": self.plain.token, "progress": self._reported, "message": text}
-        notification = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
-        await self._write(_event(msgspec.json.encode(notification)))
+        await self._write(_event(progress(self.plain, self._reported, text)))
 
     async def finish(self, message: bytes) -> None:
         if self._pinging is not None:
@@ -191,6 +195,12 @@ class _Answer:
     def _session(self) -> list[tuple[bytes, bytes]]:
         session = self.plain.session
         return [] if session is None else [(b"mcp-session-id", session.encode("latin-1"))]
+
+
+def progress(plain: Plain, count: int, text: str) -> bytes:
+    """Return the message with the progress of a call. `count`: its number, from 1."""
+    params = {"progressToken": plain.token, "progress": count, "message": text}
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
 
 
 def _message(plain: Plain, result: object) -> bytes:

@@ -22,7 +22,7 @@ from .caller import API, BODY_BYTES, MOST_VALUES, McpCaller
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
-    from .direct import Tools
+    from .direct import Direct, Tools
     from .http import HttpServer
 
 METHODS = ("DELETE", "POST")
@@ -40,16 +40,23 @@ class Endpoint:
         self._tools = tools
         self._loading = asyncio.Lock()
         self._server: Server[Any] | None = None
+        self._direct: Direct | None = None
         self._http: HttpServer | None = None
 
     async def server(self) -> Server[Any]:
         async with self._loading:
             if self._server is None:
                 # half a second in a thread, so that other clients need not wait
-                module = await asyncio.to_thread(_load)
-                self._server = (self._build or module.build)(self._node.version)
-                self._tools = self._tools or module.HubTools()
+                server, direct = await asyncio.to_thread(_load)
+                self._server = (self._build or server.build)(self._node.version)
+                self._direct = direct.Direct(self._server, self._tools or server.HubTools())
             return self._server
+
+    @property
+    def direct(self) -> Direct:
+        """The answers to plain requests. The server must have been loaded."""
+        assert self._direct is not None
+        return self._direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. It counts among the caller's open connections, and ends when the caller's
@@ -93,8 +100,7 @@ class Endpoint:
             if self._http is None:
                 from .http import HttpServer
 
-                assert self._tools is not None
-                http = HttpServer(server, self._tools)
+                http = HttpServer(server, self.direct)
                 running = asyncio.Event()
                 self._node.hub.state.background.start(self._run(http, running), "mcp sessions")
                 await running.wait()
@@ -139,11 +145,11 @@ def _receiving(body: bytes, receive: Receive) -> Receive:
     return received
 
 
-def _load() -> ModuleType:
-    from . import http, server  # noqa: F401
+def _load() -> tuple[ModuleType, ModuleType]:
+    from . import direct, http, server  # noqa: F401
 
     logging.getLogger("mcp").setLevel(logging.WARNING)  # it logs every session with its id
-    return server
+    return server, direct
 
 
 def endpoint_of(node: Node) -> Endpoint:

@@ -10,7 +10,7 @@ from mcp.server.lowlevel import Server
 from starlette.types import Receive, Scope, Send
 
 from .caller import McpCaller
-from .direct import Direct, Tools
+from .direct import Direct
 from .plain import Plain, Recognizer
 from .sessions import Sessions, user_of
 
@@ -29,9 +29,9 @@ class _Cancellation(msgspec.Struct, frozen=True):
 class HttpServer:
     """The server for clients over HTTP. It answers only while `sessions.run()` runs."""
 
-    def __init__(self, server: Server[Any], tools: Tools) -> None:
+    def __init__(self, server: Server[Any], direct: Direct) -> None:
         self.sessions = Sessions(server)
-        self._direct = Direct(server, tools)
+        self._direct = direct
         self._recognizer = Recognizer()
 
     async def serve(

@@ -66,9 +66,18 @@ class Recognizer:
         version = head.get(b"mcp-protocol-version") if head else None
         if head is None or version is None or not (version == MODERN or version in WITH_SESSIONS):
             return None
+        is_modern = version == MODERN
+        if is_modern is (b"mcp-session-id" in head):
+            return None
+        session = None if is_modern else head[b"mcp-session-id"].decode("latin-1")
+        plain = self.message(body, version.decode(), session)
+        return plain if plain is None or not is_modern or _agree(head, plain) else None
+
+    def message(self, body: bytes | str, version: str, session: str | None = None) -> Plain | None:
+        """Return a request without headers if it is plain. `version`: the revision that the client uses."""
         try:
             request = self._decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return None
         params = request.params
         is_call = request.method == "tools/call"
@@ -76,23 +85,16 @@ class Recognizer:
             return None
         meta = {} if params.meta is msgspec.UNSET else params.meta
         token = meta.get(TOKEN)
-        if TOKEN in meta and type(token) not in (int, str):
-            return None
-        fits = self._is_modern(head, request, meta) if version == MODERN else _is_older(head, meta)
-        if not fits:
+        if (TOKEN in meta and type(token) not in (int, str)) or not self._describes(meta, version):
             return None
         arguments = {} if params.arguments is msgspec.UNSET else params.arguments
-        session = None if version == MODERN else head[b"mcp-session-id"].decode("latin-1")
-        return Plain(request.id, version.decode(), params.name, arguments, session, token)
+        return Plain(request.id, version, params.name, arguments, session, token)
 
-    def _is_modern(self, head: Mapping[bytes, bytes], request: _Request, meta: dict[str, Any]) -> bool:
-        """Return whether the headers say the same as the body, and the client describes itself validly."""
-        name = request.params.name or ""
-        if head.get(b"mcp-method") != request.method.encode() or name.startswith("=?"):
-            return False
-        if request.method == "tools/call" and head.get(b"mcp-name") != name.encode():
-            return False
+    def _describes(self, meta: dict[str, Any], version: str) -> bool:
+        """Return whether the client describes itself validly; up to 2025-11-25 it does so only at first."""
         own = {key: value for key, value in meta.items() if key.startswith(OWN)}
+        if version != LATEST_MODERN_VERSION:
+            return not own
         if own.get(f"{OWN}protocolVersion") != LATEST_MODERN_VERSION:
             return False
         return own in self._known or self._is_valid(own)
@@ -123,5 +125,10 @@ def _once(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
     return found if accepted >= ACCEPTED and kind == b"application/json" else None
 
 
-def _is_older(head: Mapping[bytes, bytes], meta: dict[str, Any]) -> bool:
-    return b"mcp-session-id" in head and not any(key.startswith(OWN) for key in meta)
+def _agree(head: Mapping[bytes, bytes], plain: Plain) -> bool:
+    """Return whether the headers say the same as the body."""
+    if plain.tool is None:
+        return head.get(b"mcp-method") == b"tools/list"
+    name = plain.tool.encode()
+    is_bare = not name.startswith(b"=?")  # otherwise the header is encoded
+    return is_bare and head.get(b"mcp-method") == b"tools/call" and head.get(b"mcp-name") == name

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp.server.lowlevel import Server
 
+    from .socket_calls import SocketCalls
+
 MOST_WAITING = 100  # requests of one client that are not answered yet
 PARSE_ERROR = -32700
 
@@ -33,14 +35,22 @@ async def mcp_socket(socket: WebSocket) -> None:
 async def _converse(connection: SocketConnection) -> None:
     import anyio
 
-    server = await endpoint_of(connection.node).server()
+    endpoint = endpoint_of(connection.node)
+    server = await endpoint.server()
+    from .socket_calls import SocketCalls
+
+    caller = McpCaller(connection.who, connection.node)
+    calls = SocketCalls(endpoint.direct, caller, connection.say)
     inbox, heard = anyio.create_memory_object_stream[Any](0)
     said, outbox = anyio.create_memory_object_stream[Any](0)
     waiting = set[Any]()
     async with inbox, heard, said, outbox, asyncio.TaskGroup() as tasks:
         tasks.create_task(_serve(server, heard, said), name="mcp server")
-        tasks.create_task(_speak(connection, outbox, waiting), name="mcp writer")
-        await _listen(connection, inbox, waiting)
+        tasks.create_task(_speak(connection, outbox, waiting, calls), name="mcp writer")
+        try:
+            await _listen(connection, inbox, waiting, calls, tasks)
+        finally:
+            calls.end()
 
 
 async def _serve(server: Server[Any], heard: Any, said: Any) -> None:
@@ -49,7 +59,11 @@ async def _serve(server: Server[Any], heard: Any, said: Any) -> None:
 
 
 async def _listen(
-    connection: SocketConnection, inbox: MemoryObjectSendStream[Any], waiting: set[Any]
+    connection: SocketConnection,
+    inbox: MemoryObjectSendStream[Any],
+    waiting: set[Any],
+    calls: SocketCalls,
+    tasks: asyncio.TaskGroup,
 ) -> None:
     from mcp.shared.message import ServerMessageMetadata, SessionMessage
     from mcp.types import jsonrpc_message_adapter
@@ -61,6 +75,9 @@ async def _listen(
                 if len(text) > BODY_BYTES:
                     raise ValueError(f"the message is larger than {BODY_BYTES} bytes")
                 await check_values(text, MOST_VALUES)
+                if (plain := calls.plain(text)) is not None and len(waiting) + len(calls) < MOST_WAITING:
+                    calls.start(plain, tasks)
+                    continue
                 message: Any = jsonrpc_message_adapter.validate_json(text, by_name=False)
             except (ValueError, Malformed):
                 await _refuse(connection, None, PARSE_ERROR, "not a JSON-RPC message of at most 3 MiB")
@@ -70,29 +87,35 @@ async def _listen(
                 await _refuse(connection, None, error.rpc, error.detail)
                 connection.count_fault()
                 continue
-            if not _note(message, waiting):
+            calls.heard(message)
+            if not _note(message, waiting, len(calls)):
                 why = f"at most {MOST_WAITING} requests may wait for an answer"
                 await _refuse(connection, message.id, LIMIT_REACHED, why)
                 continue
             await inbox.send(SessionMessage(message, metadata=metadata))
 
 
-def _note(message: Any, waiting: set[Any]) -> bool:
-    """Note a request that waits for its answer, or the end of one. Return False if too many are waiting."""
+def _note(message: Any, waiting: set[Any], others: int) -> bool:
+    """Note a request that waits for its answer, or the end of one. Return False if too many are waiting,
+    with the `others`."""
     method, id = getattr(message, "method", None), getattr(message, "id", None)
     if method == "notifications/cancelled":  # a cancelled request is not answered
         waiting.discard((message.params or {}).get("requestId"))
     elif method is not None and id is not None:
-        if len(waiting) >= MOST_WAITING:
+        if len(waiting) + others >= MOST_WAITING:
             return False
         waiting.add(id)
     return True
 
 
 async def _speak(
-    connection: SocketConnection, outbox: MemoryObjectReceiveStream[Any], waiting: set[Any]
+    connection: SocketConnection,
+    outbox: MemoryObjectReceiveStream[Any],
+    waiting: set[Any],
+    calls: SocketCalls,
 ) -> None:
     async for said in outbox:
+        calls.said(said.message)
         if not hasattr(said.message, "method"):
             waiting.discard(said.message.id)
         await connection.say(said.message.model_dump_json(by_alias=True, exclude_unset=True).encode())

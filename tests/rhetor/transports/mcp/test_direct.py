@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.asyncio.client import unix_connect
 
 from rhetor.domain.output import Done, Text
 from tests.served import TOKEN, Served, served
@@ -102,6 +103,28 @@ async def test_the_answer_is_that_of_the_library(
             assert ours.json() == expected
             for name in peer.session:
                 assert ours.headers[name] == theirs.headers[name]
+
+
+@each_version
+async def test_the_answer_over_a_socket_is_that_of_the_library(tmp_path: Path, version: str) -> None:
+    async with (
+        served(tmp_path) as home,
+        unix_connect(str(home.socket), "ws://localhost/ws/mcp") as socket,
+    ):
+
+        async def said(method: str, params: dict[str, Any], **more: Any) -> Any:
+            meta = {"_meta": META} if version == MODERN else {}
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, **meta}}
+            await socket.send(json.dumps({**message, **more}))
+            return json.loads(await socket.recv())
+
+        first = await said("initialize", HELLO) if version == LEGACY else await said("tools/list", {})
+        assert "result" in first, first
+        called = {"name": "find_capability", "arguments": {"capability": "code-analysis"}}
+        for method, params in (("tools/list", {}), ("tools/call", called)):
+            ours = await said(method, params)
+            assert ours == await said(method, params, unusual=True)  # the library ignores unknown members
+            assert "result" in ours, ours
 
 
 @each_version
