@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
 
-from rhetor.domain.output import Output
+from rhetor.domain.output import Output, Text
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.drivers.base import Conversation, PastMessage, Prompt
 from rhetor.drivers.models.clients import Clients
@@ -87,6 +87,18 @@ async def turn(
     except TurnFailure as failure:
         return outputs, failure
     return outputs, None
+
+
+def joined(outputs: Sequence[Output]) -> list[Output]:
+    """Return the outputs with adjacent pieces of text joined: the network decides what arrives together."""
+    found: list[Output] = []
+    for output in outputs:
+        last = found[-1] if found else None
+        if isinstance(output, Text) and isinstance(last, Text) and output.channel == last.channel:
+            found[-1] = Text(last.text + output.text, last.channel)
+        else:
+            found.append(output)
+    return found
 
 
 async def apollo_says(

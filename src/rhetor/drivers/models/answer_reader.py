@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Protocol
 
 from rhetor.codec.sse import ServerSentEvent
-from rhetor.domain.output import Output
+from rhetor.domain.event import Channel
+from rhetor.domain.output import Output, Text
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.answer_body import AnswerBody
 from rhetor.drivers.models.target import Target
@@ -105,4 +107,19 @@ class AnswerReader:
             self.failure = failure
         except (ValueError, RecursionError) as error:
             self.failure = errors.cut(self._target, f"unreadable event: {error}")
-        return outputs
+        return _joined(outputs) if len(outputs) > 1 else outputs
+
+
+def _joined(outputs: list[Output]) -> list[Output]:
+    """Return the outputs with adjacent pieces of text joined: what arrives together is passed on together."""
+    found: list[Output] = []
+    for channel, run in groupby(outputs, _channel):
+        if channel is None:
+            found += run
+        else:
+            found.append(Text("".join(piece.text for piece in run if isinstance(piece, Text)), channel))
+    return found
+
+
+def _channel(output: Output) -> Channel | None:
+    return output.channel if isinstance(output, Text) else None

@@ -157,6 +157,8 @@ class StreamedExchange:
             TimeoutError: the model has finished, and the stream does not end.
         """
         assert self._response is not None
+        if arrived := self._response.content.read_nowait():
+            return arrived  # no deadline applies to it
         read = self._response.content.readany
         if not self._reader.finished:
             return await self._call.deadline.wait(read())

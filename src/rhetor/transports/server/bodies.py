@@ -57,9 +57,12 @@ def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
     return counted_send
 
 
-def bounded(receive: Receive, state: MutableMapping[str, Any], share: Share) -> Receive:
+def bounded(
+    receive: Receive, state: MutableMapping[str, Any], share: Share, is_here: Callable[[], bool]
+) -> Receive:
     """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
-    for the whole body to `BODY_SECONDS`, and all bodies together to what `share` is a part of."""
+    for the whole body to `BODY_SECONDS`, and all bodies together to what `share` is a part of. `is_here`:
+    whether the rest of the body has already arrived."""
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
 
@@ -67,7 +70,7 @@ def bounded(receive: Receive, state: MutableMapping[str, Any], share: Share) -> 
         nonlocal taken, whole
         if whole:
             return await receive()
-        message = await _in_time(receive, ends)
+        message = await (receive() if is_here() else _in_time(receive, ends))
         size = len(message.get("body", b""))
         state["traffic"].received += size
         taken += size

@@ -9,6 +9,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 
 from rhetor.auth.addresses import Addresses, Authority
@@ -113,11 +114,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         state["traffic"] = self._tally.traffic[REST]
+        is_here = partial(scope["extensions"][EXTENSION].has_body_of, scope)
         send, share = counted(send, state, scope), Share(self._held)
         try:
             if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
                 scope, send = {**scope, "method": "GET"}, bodiless(send)
-            await self._app(scope, bounded(receive, state, share), send)
+            await self._app(scope, bounded(receive, state, share, is_here), send)
         finally:
             share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory

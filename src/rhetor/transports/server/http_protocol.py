@@ -130,6 +130,10 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle: Any = self.cycle
             cycle.transport, cycle.body = self.transport, bytearray()
 
+    def has_body_of(self, scope: Any) -> bool:
+        """Whether the body of a request has arrived completely."""
+        return self.cycle.scope is not scope or not self.cycle.more_body
+
     def answering(self, scope: Any, *, in_pieces: bool = False) -> None:
         """Prepare for the response to a request. Its head is written together with its body, unless it is
         sent `in_pieces`. If the body of the request was not read to the end, the connection is closed after

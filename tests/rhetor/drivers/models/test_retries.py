@@ -23,7 +23,7 @@ from rhetor.errors import (
 )
 from tests.provider import Failure, ProviderServer, Script
 from tests.rhetor.drivers.models.test_driver import BOTH, SHORT, At
-from tests.rhetor.drivers.talk import APOLLO, Naps, apollo_says, backoff, chat_driver, openai_at, turn
+from tests.rhetor.drivers.talk import APOLLO, Naps, apollo_says, backoff, chat_driver, joined, openai_at, turn
 
 pytestmark = pytest.mark.anyio
 
@@ -89,7 +89,7 @@ async def test_an_answer_after_two_errors_completes_the_turn(at: At, ref: str) -
         outputs, failure = await apollo_says(at(provider))
         assert len(provider.calls) == 3
     assert failure is None
-    assert (outputs[:3], outputs[-1]) == ([Began(ref), Text("a"), Text("b")], Done("stop"))
+    assert (joined(outputs)[:2], outputs[-1]) == ([Began(ref), Text("ab")], Done("stop"))
 
 
 @BOTH

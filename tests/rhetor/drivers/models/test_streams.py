@@ -87,6 +87,15 @@ def test_each_variant_gives_the_same_result_byte_by_byte(variant: Variant) -> No
     assert read(variant.api, *(bytes((byte,)) for byte in variant.body)) == read(variant.api, variant.body)
 
 
+def test_pieces_of_text_that_arrive_together_are_passed_on_together() -> None:
+    target = Target(Provider("p", "openai", "https://api.example/v1"), "m")
+    reader = AnswerReader(target, Completion(target))
+    thought = chunk({"reasoning_content": "so"})
+    pieces = [chunk({"content": each}) for each in "abc"]
+    assert reader.feed(thought + thought + pieces[0] + pieces[1]) == [Text("soso", "reasoning"), Text("ab")]
+    assert reader.feed(pieces[2]) == [Text("c")]
+
+
 _EXACT = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "usage": None}
 _NONE = {"logprobs": None, "finish_reason": None}
 _COUNTS = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
